@@ -1,0 +1,246 @@
+//! Any sequence of operations on a session, and what must hold after each: for the property tests and the fuzz target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::{Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output};
+use crate::{Dialect, codec};
+
+/// Reads `bytes` as operations, does them, and checks after each that
+///
+/// - each call ends exactly once, none that was not made or was cancelled;
+/// - nothing is written without a connection, the first thing on a v1 connection is the hello, ids are 1, 2, 3 … on
+///   each connection, and no more calls are open than the limits allow;
+/// - time that was reached is not asked for again, so the timer of an owner cannot spin;
+/// - a closed session ends, with every call.
+///
+/// # Panics
+/// If one of these does not hold.
+pub fn run(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    let mut exercise = Exercise::new();
+    while let Some(operation) = bytes.next() {
+        exercise.step(operation, bytes.next().unwrap_or_default());
+    }
+    exercise.finish();
+}
+
+struct Exercise {
+    session: ClientSession<u64>,
+    now: Instant,
+    next_key: u64,
+    open: BTreeSet<u64>,
+    link: Link,
+    /// Calls written on this connection that nobody has ended, with their events.
+    unanswered: BTreeMap<i64, String>,
+    last_id: i64,
+    ended: bool,
+}
+
+#[derive(Debug, PartialEq)]
+enum Link {
+    None,
+    Wanted,
+    Up { dialect: Dialect, greeted: bool },
+}
+
+/// So small that they are reached.
+const MOST: u32 = 4;
+const EVENTS: [&str; 3] = ["a", "b/c", "\u{e9}\"\\"];
+
+impl Exercise {
+    fn new() -> Self {
+        let config = Config {
+            max_in_flight: MOST,
+            max_waiting_calls: 400,
+            max_waiting_sends: 200,
+            max_message: 150,
+            backoff: Backoff { min: Duration::from_millis(10), ..Backoff::default() },
+            ..Config::default()
+        };
+        let mut new = Self {
+            session: ClientSession::new(config, 7),
+            now: Instant::now(),
+            next_key: 1,
+            open: BTreeSet::new(),
+            link: Link::None,
+            unanswered: BTreeMap::new(),
+            last_id: 0,
+            ended: false,
+        };
+        new.drain();
+        new
+    }
+
+    fn step(&mut self, operation: u8, detail: u8) {
+        let event = EVENTS[detail as usize % EVENTS.len()];
+        let now = self.now;
+        match operation % 16 {
+            0..3 => {
+                let body = "x".repeat(detail as usize);
+                let timeout = (!detail.is_multiple_of(5)).then_some(Duration::from_millis(u64::from(detail) * 40));
+                let key = self.next_key;
+                self.next_key += 1;
+                self.open.insert(key);
+                let draft = Draft::new(event, &body).expect("a string");
+                self.session.call(CallKey(key), draft, now, timeout.map(|timeout| now + timeout), key);
+            }
+            3 => {
+                let _ = self.session.send(Draft::new(event, &detail).expect("a number"));
+            }
+            4 => {
+                if let Some(&key) = self.open.iter().nth(detail as usize % 8) {
+                    self.open.remove(&key);
+                    self.session.cancel(CallKey(key), now);
+                }
+            }
+            5 | 6 => {
+                let dialect = if detail.is_multiple_of(2) { Dialect::V1 } else { Dialect::Classic };
+                self.session.handle_connected(dialect, now);
+                if self.link == Link::Wanted {
+                    self.link = Link::Up { dialect, greeted: dialect == Dialect::Classic };
+                    self.last_id = 0;
+                }
+            }
+            7 => {
+                self.session.handle_connect_failed(now);
+                if self.link == Link::Wanted {
+                    self.link = Link::None;
+                }
+            }
+            8 => {
+                self.session.handle_disconnected(Lost::Broken("cut".into()), now);
+                if let Link::Up { .. } = self.link {
+                    self.link = Link::None;
+                    self.unanswered.clear();
+                }
+            }
+            9 => self.session.handle_text(
+                &format!(r#"["aaw/welcome",{{"connection":"c","limits":{{"calls":{},"message":120}}}}]"#, detail % 6),
+                now,
+            ),
+            // An answer: to a call that is open, or to any other; with its id or without.
+            10 | 11 => {
+                let known = self.unanswered.iter().nth(detail as usize % 4).map(|(id, event)| (*id, event.clone()));
+                let (id, event) = known.unwrap_or((i64::from(detail) - 3, event.into()));
+                let event = codec::event_json(&event);
+                let text = match detail % 7 {
+                    0 => format!(r#"[{event},{{"error":"no"}},{id},"error"]"#),
+                    1 => format!("[{event},{{}}]"),
+                    2 => format!(r#"[{event},{{"error":"no"}}]"#),
+                    3 => format!("[{event},not json,{id}]"),
+                    _ => format!("[{event},{{}},{id}]"),
+                };
+                self.session.handle_text(&text, now);
+            }
+            12 => {
+                self.now += Duration::from_millis(u64::from(detail) * u64::from(detail));
+                self.pass_time();
+            }
+            13 => match detail % 3 {
+                0 => self.session.handle_blocked(),
+                _ => self.session.handle_writable(),
+            },
+            14 => {
+                let text = [
+                    "",
+                    "[]",
+                    "{}",
+                    "[7]",
+                    r#"["a"]"#,
+                    r#"["a",1,0]"#,
+                    r#"["a",1,-1]"#,
+                    r#"["a",1,-2,"call",{}]"#,
+                    r#"["a",1,1,"item"]"#,
+                    r#"["a",null,1,"end"]"#,
+                    r#"["a",1,1,"credit"]"#,
+                    r#"["a",1,1,"call"]"#,
+                    r#"["aaw/error",{"error":"x"}]"#,
+                    r#"["aaw/error"]"#,
+                    r#"["aaw/welcome",[]]"#,
+                    r#"["aaw/new",1]"#,
+                    r#"["a",1,"id"]"#,
+                    r#"["a",1,99]"#,
+                    r#"["a",1,null,"error"]"#,
+                    r#"["a",7,1,"error"]"#,
+                ][detail as usize % 20];
+                self.session.handle_text(text, now);
+            }
+            // Rarely, or nothing would happen after it.
+            _ if detail > 240 => self.session.close(now),
+            _ => self.session.handle_binary(now),
+        }
+        self.drain();
+    }
+
+    fn finish(mut self) {
+        self.session.close(self.now);
+        self.drain();
+        self.now += Duration::from_secs(3600);
+        self.pass_time();
+        assert!(self.ended, "a closed session ends");
+        assert!(self.open.is_empty(), "these calls never ended: {:?}", self.open);
+        assert_eq!(self.session.poll_timeout(), None);
+    }
+
+    fn pass_time(&mut self) {
+        self.session.handle_timeout(self.now);
+        self.drain();
+        if let Some(at) = self.session.poll_timeout() {
+            assert!(at > self.now, "a time that was reached is asked for again");
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            let too_late = Outcome::NotSent(NotSent::Closed);
+            let refused = matches!(&output, Output::Done { outcome, .. } if *outcome == too_late);
+            assert!(!self.ended || refused, "after the end came {output:?}");
+            self.check(output);
+        }
+    }
+
+    fn check(&mut self, output: Output<u64>) {
+        match output {
+            Output::Connect => {
+                assert_eq!(self.link, Link::None);
+                self.link = Link::Wanted;
+            }
+            Output::Send(text) => self.check_sent(&text),
+            Output::Ping | Output::Close => assert!(matches!(self.link, Link::Up { .. })),
+            Output::Abandon => {
+                assert!(matches!(self.link, Link::Up { .. }));
+                self.link = Link::None;
+                self.unanswered.clear();
+            }
+            Output::Done { waiter, outcome } => {
+                assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
+            }
+            Output::Ended => self.ended = true,
+            Output::Push { .. } | Output::Opened { .. } | Output::Lost(_) | Output::Problem(_) => {}
+        }
+    }
+
+    fn check_sent(&mut self, text: &str) {
+        let Link::Up { dialect, greeted } = &mut self.link else { panic!("sent without a connection: {text}") };
+        let frame = codec::decode_strictly(text).expect("a frame");
+        if !*greeted {
+            assert_eq!(frame.event, "aaw/hello");
+            *greeted = true;
+            return;
+        }
+        assert!(*dialect == Dialect::V1 || frame.kind == codec::Kind::Plain, "a kind to a classic server: {text}");
+        let id = frame.v1_id().expect("an integer");
+        match (id, frame.kind) {
+            (Some(id), codec::Kind::Plain) => {
+                assert_eq!(id, self.last_id + 1, "an id was skipped");
+                assert!(text.len() <= 150);
+                self.last_id = id;
+                self.unanswered.insert(id, frame.event.into_owned());
+            }
+            (Some(id), codec::Kind::Cancel) => assert!(self.unanswered.remove(&id).is_some()),
+            _ => {}
+        }
+        assert!(self.session.in_flight() <= MOST as usize, "more calls than the limit");
+    }
+}

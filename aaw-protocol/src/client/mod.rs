@@ -1,0 +1,53 @@
+//! The client's side of a connection, and of the connections after it, as a state machine.
+//!
+//! - [`ClientSession`]: which answer belongs to which call, until when a call waits, what may be written now, whether
+//!   the server still lives, when to connect again.
+//! - [`Draft`]: a frame as its author leaves it, without the id that it gets when it is written.
+//! - [`Output`], [`Outcome`]: what the session wants done, and how a call ended.
+//! - [`Config`]: the bounds, each with its reason.
+//!
+//! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like this:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use aaw_protocol::Dialect;
+//! use aaw_protocol::client::{CallKey, ClientSession, Config, Draft, Outcome, Output};
+//!
+//! let now = Instant::now();
+//! let mut session = ClientSession::new(Config::default(), 42);
+//! assert!(matches!(session.poll_output(), Some(Output::Connect)));
+//! session.handle_connected(Dialect::V1, now);
+//! let deadline = now + Duration::from_secs(3);
+//! session.call(CallKey(1), Draft::new("ping", &()).unwrap(), now, Some(deadline), "who waits");
+//!
+//! let mut sent = Vec::new();
+//! while let Some(Output::Send(text)) = session.poll_output() {
+//!     sent.push(text);
+//! }
+//! assert_eq!(sent, [r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#]);
+//!
+//! session.handle_text(r#"["ping",{"pong":true},1]"#, now);
+//! let Some(Output::Done { waiter: "who waits", outcome: Outcome::Answered(json) }) = session.poll_output() else {
+//!     panic!()
+//! };
+//! assert_eq!(&*json, r#"{"pong":true}"#);
+//! ```
+
+mod backoff;
+mod config;
+mod draft;
+#[doc(hidden)]
+pub mod exercise;
+mod heartbeat;
+mod line;
+mod oldest;
+mod output;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::Backoff;
+pub use config::Config;
+pub use draft::Draft;
+pub use output::{Lost, NotSent, Outcome, Output, Problem};
+pub use session::{CallKey, ClientSession};

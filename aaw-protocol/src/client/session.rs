@@ -1,0 +1,599 @@
+//! The state machine.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::backoff::Waits;
+use super::draft::{self, Draft};
+use super::heartbeat::{Beat, Heartbeat};
+use super::line::{Item, Line, Place};
+use super::oldest::Oldest;
+use super::{Config, Lost, NotSent, Outcome, Output, Problem};
+use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::hello::{self, Hello, Limits, Welcome};
+use crate::{Code, Dialect, Failure, is_reserved};
+
+/// What the maker of a call knows it by. Any number, but one that no other open call of this session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallKey(pub u64);
+
+/// A client's connection and the connections after it; `W` is whatever waits for a call.
+///
+/// Every input, or every few, is followed by draining [`poll_output`](Self::poll_output) and by setting a timer to
+/// [`poll_timeout`](Self::poll_timeout). A new session asks for a connection at once.
+///
+/// Calls and sends wait in one line while they cannot be written, and leave it in order. When a connection is gone,
+/// the calls that were written end as [`Outcome::Unknown`]; the line stays, for the next connection. This is where
+/// sessions that survive their connection will keep the written ones instead. `item` and `end` of streams will be told
+/// from answers where answers are read.
+#[derive(Debug)]
+pub struct ClientSession<W> {
+    config: Config,
+    phase: Phase,
+    waits: Waits,
+    /// What the last welcome said: the best guess until the next.
+    limits: Limits,
+    /// Whether the socket takes no more for now.
+    blocked: bool,
+    calls: HashMap<CallKey, Open<W>>,
+    deadlines: BTreeSet<(Instant, CallKey)>,
+    line: Line,
+    /// Calls that were written on this connection, by the id they got.
+    written: HashMap<i64, CallKey>,
+    next_id: i64,
+    oldest: Oldest,
+    /// Whether this connection's classic server has shown that its answers carry ids.
+    echoes_ids: bool,
+    heartbeat: Option<Heartbeat>,
+    outputs: VecDeque<Output<W>>,
+}
+
+/// Where the session stands.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// A connection was asked for.
+    Connecting,
+    /// A v1 server has accepted and not yet greeted. Calls may be written already.
+    Greeting { since: Instant },
+    /// All is well.
+    Open { dialect: Dialect, since: Instant },
+    /// The next attempt is at `until`.
+    Waiting { until: Instant },
+    /// The other side's part of the close is awaited. What it has to say before that is still heard.
+    Closing { dialect: Dialect, until: Instant },
+    /// Nothing happens any more.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Open<W> {
+    waiter: W,
+    made: Instant,
+    deadline: Option<Instant>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting(Place),
+    Written { id: i64, event_json: Box<str> },
+}
+
+impl<W> ClientSession<W> {
+    /// A session that wants its first connection. `seed` spreads the waits between attempts: different for each client.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            phase: Phase::Connecting,
+            waits: Waits::new(config.backoff.clone(), seed),
+            limits: Limits::default(),
+            blocked: false,
+            calls: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            line: Line::default(),
+            written: HashMap::new(),
+            next_id: 1,
+            oldest: Oldest::default(),
+            echoes_ids: false,
+            heartbeat: None,
+            outputs: VecDeque::from([Output::Connect]),
+            config,
+        }
+    }
+
+    // --- What the application wants -----------------------------------------------------------------------------------
+
+    /// Makes a call. It ends with exactly one [`Output::Done`], unless it is [cancelled](Self::cancel); without a
+    /// `deadline` it may wait forever.
+    pub fn call(&mut self, key: CallKey, draft: Draft, now: Instant, deadline: Option<Instant>, waiter: W) {
+        debug_assert!(!self.calls.contains_key(&key), "two open calls have one key");
+        let joined = self.admit(&draft).and_then(|()| self.line.join(Item { call: Some(key), draft }, &self.config));
+        match joined {
+            Ok(place) => {
+                if let Some(deadline) = deadline {
+                    self.deadlines.insert((deadline, key));
+                }
+                self.calls.insert(key, Open { waiter, made: now, deadline, stage: Stage::Waiting(place) });
+            }
+            Err(why) => self.outputs.push_back(Output::Done { waiter, outcome: Outcome::NotSent(why) }),
+        }
+    }
+
+    /// Nobody waits for this call any more: it ends without an output, and a v1 server is told. Nothing happens if it
+    /// is over already.
+    pub fn cancel(&mut self, key: CallKey, now: Instant) {
+        self.give_up(key, now);
+    }
+
+    /// Sends something that nobody answers.
+    ///
+    /// # Errors
+    /// [`NotSent`]: too large, too much is waiting, or the session is closed. Otherwise it will be written, now or on
+    /// the next connection; if the session ends before there is one, it is lost.
+    pub fn send(&mut self, draft: Draft) -> Result<(), NotSent> {
+        self.admit(&draft)?;
+        self.line.join(Item { call: None, draft }, &self.config).map(|_| ())
+    }
+
+    /// Ends the session. On a connection, sends that wait are written first. All calls end: those that were written as
+    /// [`Outcome::Unknown`], the others as [`NotSent::Closed`]. The last output is [`Output::Ended`].
+    pub fn close(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Closing { .. } | Phase::Ended => {}
+            Phase::Greeting { .. } | Phase::Open { .. } => {
+                let dialect = self.dialect().unwrap_or(Dialect::V1);
+                let limit = self.message_limit();
+                self.end_written(&Lost::ClosedByUs);
+                while let Some(item) = self.line.pop() {
+                    match item.call {
+                        Some(key) => self.end(key, Outcome::NotSent(NotSent::Closed)),
+                        None if item.draft.size() <= limit => {
+                            self.outputs.push_back(Output::Send(item.draft.into_send()));
+                        }
+                        None => self.lose_send(item.draft.size(), limit),
+                    }
+                }
+                self.outputs.push_back(Output::Close);
+                self.phase = Phase::Closing { dialect, until: now + self.config.close_timeout };
+            }
+            Phase::Connecting | Phase::Waiting { .. } => {
+                while let Some(item) = self.line.pop() {
+                    if let Some(key) = item.call {
+                        self.end(key, Outcome::NotSent(NotSent::Closed));
+                    }
+                }
+                self.finish();
+            }
+        }
+    }
+
+    /// Whether there is a connection that is slower than those who use it. Then they had better wait where they are
+    /// than in the session's line, which refuses what is too much.
+    pub fn is_congested(&self) -> bool {
+        /// Enough to keep a socket busy until more is fetched.
+        const MARK: usize = 64 << 10;
+        matches!(self.phase, Phase::Greeting { .. } | Phase::Open { .. }) && self.line.bytes() >= MARK
+    }
+
+    /// Calls that are written and unanswered.
+    pub fn in_flight(&self) -> usize {
+        self.written.len()
+    }
+
+    // --- What happens -------------------------------------------------------------------------------------------------
+
+    /// The WebSocket handshake succeeded. Ignored unless a connection was asked for.
+    pub fn handle_connected(&mut self, dialect: Dialect, now: Instant) {
+        if !matches!(self.phase, Phase::Connecting) {
+            return;
+        }
+        self.blocked = false;
+        self.next_id = 1;
+        self.echoes_ids = false;
+        self.heartbeat = self.config.heartbeat.map(|interval| Heartbeat::new(interval, now));
+        match dialect {
+            Dialect::V1 => {
+                self.phase = Phase::Greeting { since: now };
+                let hello = codec::message(hello::HELLO, &Hello::default());
+                self.outputs.push_back(Output::Send(draft::text(hello)));
+            }
+            Dialect::Classic => {
+                self.phase = Phase::Open { dialect, since: now };
+                self.outputs.push_back(Output::Opened { connection: None });
+            }
+        }
+    }
+
+    /// The attempt failed. Ignored unless a connection was asked for.
+    pub fn handle_connect_failed(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Connecting) {
+            self.phase = Phase::Waiting { until: now + self.waits.next_wait() };
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_disconnected(&mut self, why: Lost, now: Instant) {
+        match self.phase {
+            Phase::Greeting { since } | Phase::Open { since, .. } => {
+                self.waits.connection_ended(since, now);
+                self.phase = Phase::Waiting { until: now + self.waits.next_wait() };
+                // What was meant for this connection alone.
+                self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
+                self.end_written(&why);
+                self.outputs.push_back(Output::Lost(why));
+            }
+            Phase::Closing { .. } => {
+                self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping | Output::Close));
+                self.outputs.push_back(Output::Lost(Lost::ClosedByUs));
+                self.finish();
+            }
+            Phase::Connecting | Phase::Waiting { .. } | Phase::Ended => {}
+        }
+    }
+
+    /// The socket takes no more for now: until [`handle_writable`](Self::handle_writable), what waits keeps waiting.
+    /// Only what is owed to the server (a cancelled call, an answer) is still given out.
+    pub fn handle_blocked(&mut self) {
+        self.blocked = true;
+    }
+
+    /// The socket takes more again.
+    pub fn handle_writable(&mut self) {
+        self.blocked = false;
+    }
+
+    /// A text message has arrived.
+    pub fn handle_text(&mut self, text: &str, now: Instant) {
+        self.hear(now);
+        let Some(dialect) = self.dialect() else { return };
+        let handled = codec::decode(text).and_then(|frame| match dialect {
+            Dialect::V1 => self.handle_v1(&frame),
+            Dialect::Classic => self.handle_classic(&frame, now),
+        });
+        if let Err(bad) = handled {
+            self.outputs.push_back(Output::Problem(Problem::BadFrame(bad)));
+        }
+    }
+
+    /// A binary message has arrived. There are none in aaw.
+    pub fn handle_binary(&mut self, now: Instant) {
+        self.hear(now);
+        if self.dialect().is_some() {
+            self.outputs.push_back(Output::Problem(Problem::BadFrame(BadFrame::Binary)));
+        }
+    }
+
+    /// Something else has arrived that shows the server alive: a WebSocket ping or pong.
+    pub fn handle_sign_of_life(&mut self, now: Instant) {
+        self.hear(now);
+    }
+
+    /// Time has passed. Does what was due at [`poll_timeout`](Self::poll_timeout); nothing if it is earlier.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(deadline, key)) = self.deadlines.first()
+            && deadline <= now
+        {
+            if let Some((waiter, sent)) = self.give_up(key, now) {
+                self.outputs.push_back(Output::Done { waiter, outcome: Outcome::TimedOut { sent } });
+            }
+        }
+        match self.phase {
+            Phase::Waiting { until } if until <= now => {
+                self.phase = Phase::Connecting;
+                self.outputs.push_back(Output::Connect);
+            }
+            Phase::Greeting { since } if since + self.config.welcome_timeout <= now => {
+                self.abandon(Lost::NoWelcome, now);
+            }
+            Phase::Greeting { .. } | Phase::Open { .. } => {
+                match self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.handle_timeout(now)) {
+                    None => {}
+                    Some(Beat::Ping) => self.outputs.push_back(Output::Ping),
+                    Some(Beat::Gone) => self.abandon(Lost::Silent, now),
+                }
+            }
+            Phase::Closing { until, .. } if until <= now => self.abandon(Lost::ClosedByUs, now),
+            _ => {}
+        }
+    }
+
+    // --- What to do ---------------------------------------------------------------------------------------------------
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let look = self.heartbeat.as_ref().map(Heartbeat::poll_timeout);
+        let phase = match self.phase {
+            Phase::Greeting { since } => {
+                let welcome = since + self.config.welcome_timeout;
+                look.into_iter().chain([welcome]).min()
+            }
+            Phase::Open { .. } => look,
+            Phase::Waiting { until } | Phase::Closing { until, .. } => Some(until),
+            Phase::Connecting | Phase::Ended => None,
+        };
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        phase.into_iter().chain(deadline).min()
+    }
+
+    /// The next thing to do, `None` when there is nothing. A call counts as written, and has its id, once its
+    /// [`Output::Send`] was given out here: so what is not asked for is never *outcome unknown*.
+    pub fn poll_output(&mut self) -> Option<Output<W>> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if !self.write_first() {
+                return None;
+            }
+        }
+    }
+
+    // --- Writing ------------------------------------------------------------------------------------------------------
+
+    /// What can be said before it stands in line.
+    fn admit(&self, draft: &Draft) -> Result<(), NotSent> {
+        let limit = match self.phase {
+            Phase::Ended | Phase::Closing { .. } => return Err(NotSent::Closed),
+            Phase::Open { .. } => self.message_limit(),
+            // The next welcome may allow more than the last.
+            _ => self.config.max_message,
+        };
+        let size = draft.size();
+        if size > limit { Err(NotSent::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    /// The largest message for this connection. A classic server does not say what it takes.
+    fn message_limit(&self) -> usize {
+        match self.phase {
+            Phase::Open { dialect: Dialect::Classic, .. } => self.config.max_message,
+            _ => self.config.max_message.min(self.limits.message as usize),
+        }
+    }
+
+    fn call_limit(&self) -> usize {
+        let server = match self.phase {
+            Phase::Open { dialect: Dialect::Classic, .. } => u32::MAX,
+            // At least one, or a server that said 0 would leave every call waiting for nothing.
+            _ => self.limits.calls.max(1),
+        };
+        self.config.max_in_flight.min(server) as usize
+    }
+
+    /// Puts the first of the line into the outputs, if it may be written now.
+    fn write_first(&mut self) -> bool {
+        let dialect = match self.phase {
+            Phase::Greeting { .. } => Dialect::V1,
+            Phase::Open { dialect, .. } => dialect,
+            _ => return false,
+        };
+        let Some(first) = self.line.first() else { return false };
+        let (size, limit) = (first.draft.size(), self.message_limit());
+        if self.blocked || (first.call.is_some() && self.written.len() >= self.call_limit()) {
+            return false;
+        }
+        if size > limit && matches!(self.phase, Phase::Greeting { .. }) {
+            // The welcome will say.
+            return false;
+        }
+        let Some(Item { call, draft }) = self.line.pop() else { return false };
+        match call {
+            None if size > limit => self.lose_send(size, limit),
+            None => self.outputs.push_back(Output::Send(draft.into_send())),
+            Some(key) if size > limit => self.end(key, Outcome::NotSent(NotSent::TooLarge { size, limit })),
+            Some(key) => {
+                let id = self.next_id;
+                self.next_id += 1;
+                let (text, event_json) = draft.into_call(id);
+                if dialect == Dialect::Classic && !self.echoes_ids {
+                    self.oldest.written(&event_json, id);
+                }
+                if let Some(open) = self.calls.get_mut(&key) {
+                    open.stage = Stage::Written { id, event_json };
+                }
+                self.written.insert(id, key);
+                self.outputs.push_back(Output::Send(text));
+            }
+        }
+        true
+    }
+
+    fn lose_send(&mut self, size: usize, limit: usize) {
+        let why = NotSent::TooLarge { size, limit };
+        self.outputs.push_back(Output::Problem(Problem::SendLost(why)));
+    }
+
+    // --- Reading ------------------------------------------------------------------------------------------------------
+
+    fn handle_v1(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
+        match (frame.v1_id()?, frame.kind) {
+            (None, Kind::Plain) if is_reserved(&frame.event) => self.handle_reserved(frame),
+            (None, Kind::Plain) => {
+                self.push(frame);
+                Ok(())
+            }
+            (Some(id), Kind::Plain) if id > 0 => self.settle(id, Outcome::Answered(frame.data.into())),
+            (Some(id), Kind::Error) if id > 0 => {
+                let failure = serde_json::from_str(frame.data).unwrap_or_else(|error| {
+                    Failure::new(Code::BAD_FRAME, format!("the call failed, and its error cannot be read: {error}"))
+                });
+                self.settle(id, Outcome::Failed(failure))
+            }
+            // The server calls. Nothing can be asked of this client yet, and it says so; nothing follows a close frame.
+            (Some(id), Kind::Plain | Kind::Call) if id < 0 && !matches!(self.phase, Phase::Closing { .. }) => {
+                let mut out = Vec::with_capacity(128);
+                codec::begin(&mut out, frame.event_json);
+                codec::failure(&mut out, &Failure::unknown_event(&frame.event));
+                codec::end_v1(&mut out, id, Kind::Error);
+                self.outputs.push_back(Output::Send(draft::text(out)));
+                Ok(())
+            }
+            // More about a call that was answered as it came.
+            (Some(id), _) if id < 0 => Ok(()),
+            (_, kind) => Err(BadFrame::OutOfPlace(match kind.word() {
+                Some(word) => format!("{word:?} for something that was not asked for"),
+                None => "an answer to nothing".into(),
+            })),
+        }
+    }
+
+    /// What the server says about the connection itself. A newer one may say more.
+    fn handle_reserved(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
+        match &*frame.event {
+            hello::WELCOME => {
+                let welcome: Welcome = serde_json::from_str(frame.data)
+                    .map_err(|error| BadFrame::OutOfPlace(format!("a welcome that cannot be read: {error}")))?;
+                self.limits = welcome.limits;
+                if let Phase::Greeting { since } = self.phase {
+                    self.phase = Phase::Open { dialect: Dialect::V1, since };
+                    self.outputs.push_back(Output::Opened { connection: Some(welcome.connection.into()) });
+                }
+            }
+            hello::ERROR => {
+                let failure = serde_json::from_str(frame.data)
+                    .map_err(|error| BadFrame::OutOfPlace(format!("an error that cannot be read: {error}")))?;
+                self.outputs.push_back(Output::Problem(Problem::Reported(failure)));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_classic(&mut self, frame: &Frame<'_>, now: Instant) -> Result<(), BadFrame> {
+        if let Some(word) = frame.kind.word() {
+            return Err(BadFrame::OutOfPlace(format!("{word:?} on a connection that has no kinds")));
+        }
+        match frame.id {
+            Some(id) => {
+                let id = id.parse().ok().filter(|id| (1..self.next_id).contains(id)).ok_or_else(|| {
+                    BadFrame::BadId { expected: "one that was sent", found: crate::Shortened(id).to_string() }
+                })?;
+                // From here on, what has no id is a push.
+                self.echoes_ids = true;
+                self.oldest.clear();
+                self.settle(id, classic_outcome(frame.data))
+            }
+            None => match self.oldest.take(&codec::event_json(&frame.event), now) {
+                Some(id) => self.settle(id, classic_outcome(frame.data)),
+                None => {
+                    self.push(frame);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// The dialect of the connection, if there is one.
+    fn dialect(&self) -> Option<Dialect> {
+        match self.phase {
+            Phase::Greeting { .. } => Some(Dialect::V1),
+            Phase::Open { dialect, .. } | Phase::Closing { dialect, .. } => Some(dialect),
+            Phase::Connecting | Phase::Waiting { .. } | Phase::Ended => None,
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.heard(now);
+        }
+    }
+
+    fn push(&mut self, frame: &Frame<'_>) {
+        self.outputs.push_back(Output::Push { event: frame.event.as_ref().into(), data: frame.data.into() });
+    }
+
+    // --- How calls end ------------------------------------------------------------------------------------------------
+
+    /// The answer to a written call. One that nobody waits for any more is none of anybody's business.
+    fn settle(&mut self, id: i64, outcome: Outcome) -> Result<(), BadFrame> {
+        match self.written.get(&id) {
+            Some(&key) => self.end(key, outcome),
+            None if id < self.next_id => {}
+            None => return Err(BadFrame::OutOfPlace(format!("an answer to call {id}, which was never made"))),
+        }
+        Ok(())
+    }
+
+    /// Ends a call that is open, and says so.
+    fn end(&mut self, key: CallKey, outcome: Outcome) {
+        if let Some(open) = self.remove(key) {
+            self.outputs.push_back(Output::Done { waiter: open.waiter, outcome });
+        }
+    }
+
+    /// Ends a call from this side. Gives back who waited, and whether it had been written.
+    fn give_up(&mut self, key: CallKey, now: Instant) -> Option<(W, bool)> {
+        let Open { waiter, made, deadline, stage } = self.remove(key)?;
+        let sent = match stage {
+            Stage::Waiting(place) => {
+                self.line.leave(place);
+                false
+            }
+            Stage::Written { id, event_json } => {
+                if matches!(self.phase, Phase::Open { dialect: Dialect::Classic, .. }) {
+                    /// As much as the default time-out of a call, for those that have none.
+                    const KEEP: Duration = Duration::from_secs(3);
+                    let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(made));
+                    self.oldest.given_up(&event_json, id, now, keep);
+                } else {
+                    let mut out = Vec::with_capacity(64);
+                    codec::begin(&mut out, &event_json);
+                    out.extend_from_slice(b"null");
+                    codec::end_v1(&mut out, id, Kind::Cancel);
+                    self.outputs.push_back(Output::Send(draft::text(out)));
+                }
+                true
+            }
+        };
+        Some((waiter, sent))
+    }
+
+    /// Takes a call off every list but the line.
+    fn remove(&mut self, key: CallKey) -> Option<Open<W>> {
+        let open = self.calls.remove(&key)?;
+        if let Some(deadline) = open.deadline {
+            self.deadlines.remove(&(deadline, key));
+        }
+        if let Stage::Written { id, .. } = open.stage {
+            self.written.remove(&id);
+        }
+        Some(open)
+    }
+
+    /// Ends the calls that were written on a connection which is gone, in their order.
+    fn end_written(&mut self, why: &Lost) {
+        let mut written: Vec<_> = self.written.iter().map(|(id, key)| (*id, *key)).collect();
+        written.sort_unstable();
+        for (_, key) in written {
+            self.end(key, Outcome::Unknown(why.clone()));
+        }
+        self.oldest.clear();
+    }
+
+    fn abandon(&mut self, why: Lost, now: Instant) {
+        self.outputs.push_back(Output::Abandon);
+        self.handle_disconnected(why, now);
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Ended;
+        self.outputs.push_back(Output::Ended);
+    }
+}
+
+/// What a classic server answered: an object whose only key is `error`, with a string, is its way to fail a call. A
+/// handler that answers exactly that cannot be told from one that failed, as with the JavaScript client.
+fn classic_outcome(data: &str) -> Outcome {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Failed {
+        error: String,
+    }
+    // From an array serde would make a struct too.
+    if data.starts_with('{')
+        && let Ok(Failed { error }) = serde_json::from_str(data)
+    {
+        return Outcome::Failed(Failure::new(Code::HANDLER, error));
+    }
+    Outcome::Answered(data.into())
+}

@@ -1,0 +1,38 @@
+//! The server's side of one connection, without the connection.
+//!
+//! [`ServerSession`] is told what came in, what became of the calls, and what time it is; it says what goes out and
+//! which handlers are to be dropped. Whoever owns the socket does four things, in any order, as they come up:
+//!
+//! 1. says [`handle_sign_of_life`](ServerSession::handle_sign_of_life) when anything at all was read, hands each text to
+//!    [`handle_text`](ServerSession::handle_text), runs the [`Call`] it gets, and gives the outcome back
+//!    ([`finish_now`](ServerSession::finish_now) if it was there at once, else [`suspend`](ServerSession::suspend) and
+//!    later [`finish`](ServerSession::finish));
+//! 2. takes all of [`poll_output`](ServerSession::poll_output) after each input, and says with
+//!    [`handle_sent`](ServerSession::handle_sent) what has left;
+//! 3. runs what [`poll_waiting`](ServerSession::poll_waiting) gives, after each input too, until it gives nothing;
+//! 4. calls [`handle_timeout`](ServerSession::handle_timeout) at [`poll_timeout`](ServerSession::poll_timeout).
+//!
+//! ```
+//! use std::time::Instant;
+//! use aaw_protocol::Dialect;
+//! use aaw_protocol::server::{Config, Input, Outcome, Output, ServerSession};
+//!
+//! let mut session = ServerSession::new(Dialect::Classic, "7f".into(), Config::default(), Instant::now());
+//! let Input::Call(call) = session.handle_text(Instant::now(), r#"["ping",null]"#) else { panic!() };
+//! let mut frame = call.begin_answer();
+//! frame.extend_from_slice(br#"{"pong":true}"#);
+//! session.finish_now(call, frame, Outcome::Answered);
+//! let Some(Output::Send(answer)) = session.poll_output() else { panic!() };
+//! assert_eq!(answer, r#"["ping",{"pong":true}]"#);
+//! ```
+
+mod heartbeat;
+mod line;
+mod reply;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use line::Waiting;
+pub use reply::Outcome;
+pub use session::{Call, CallKey, Close, Config, Input, Output, ServerSession};

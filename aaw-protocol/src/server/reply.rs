@@ -1,0 +1,107 @@
+//! What an outcome looks like to the one who asked.
+
+use std::borrow::Cow;
+
+use crate::codec::{self, Kind};
+use crate::failure::Failure;
+use crate::hello;
+
+/// What became of a call.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The handler answered: its answer, as JSON, was appended to the frame that the call began.
+    Answered,
+    /// A plain event has run; it answers nothing.
+    Ran,
+    /// The handler ran and failed.
+    Failed(Failure),
+    /// The handler was not run, and this is why.
+    Refused(Failure),
+}
+
+/// How a caller asked, and so how it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply<'a> {
+    /// v1, with an id: one answer.
+    Once { id: i64 },
+    /// v1, with an id and credit: items and an end.
+    Items { id: i64 },
+    /// v1, without an id: nothing, but for what was refused.
+    Nothing,
+    /// Classic, with whatever the client took for an id.
+    Classic { id: Option<Cow<'a, str>> },
+}
+
+impl Reply<'_> {
+    pub(super) fn into_owned(self) -> Reply<'static> {
+        match self {
+            Self::Once { id } => Reply::Once { id },
+            Self::Items { id } => Reply::Items { id },
+            Self::Nothing => Reply::Nothing,
+            Self::Classic { id } => Reply::Classic { id: id.map(|id| Cow::Owned(id.into_owned())) },
+        }
+    }
+
+    /// Whether a handler's answer is worth keeping.
+    pub(super) fn wants_answer(&self) -> bool {
+        *self != Self::Nothing
+    }
+
+    /// Makes the frame that says `outcome`, if one is due. `frame` is what [`Call::begin_answer`](super::Call) began,
+    /// `begun` how long that beginning is; behind it stands the answer if there is one.
+    pub(super) fn frame(&self, mut frame: Vec<u8>, begun: usize, outcome: &Outcome) -> Option<Vec<u8>> {
+        match (outcome, self) {
+            (Outcome::Refused(failure), Self::Nothing) => return Some(refused_send(&frame[..begun], failure)),
+            (_, Self::Nothing) | (Outcome::Ran, Self::Classic { id: None }) => return None,
+            (Outcome::Ran, Self::Items { .. }) => frame.truncate(begun),
+            (Outcome::Ran, _) => {
+                frame.truncate(begun);
+                frame.extend_from_slice(b"null");
+            }
+            (Outcome::Answered, _) => {}
+            (Outcome::Failed(failure) | Outcome::Refused(failure), reply) => {
+                frame.truncate(begun);
+                match reply {
+                    Self::Classic { .. } => codec::classic_failure(&mut frame, failure),
+                    _ => codec::failure(&mut frame, failure),
+                }
+            }
+        }
+        let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
+        match self {
+            Self::Once { id } => codec::end_v1(&mut frame, *id, if failed { Kind::Error } else { Kind::Plain }),
+            Self::Items { id } if failed => codec::end_v1(&mut frame, *id, Kind::Error),
+            Self::Items { id } if matches!(outcome, Outcome::Ran) => {
+                frame.extend_from_slice(b"null");
+                codec::end_v1(&mut frame, *id, Kind::End);
+            }
+            Self::Items { id } => codec::end_v1(&mut frame, *id, Kind::Item),
+            Self::Classic { id: Some(id) } => codec::end_with_id(&mut frame, id),
+            Self::Classic { id: None } => codec::end(&mut frame),
+            Self::Nothing => unreachable!("returned above"),
+        }
+        Some(frame)
+    }
+
+    /// The frame after that of [`frame`](Self::frame): the end of a stream of one item.
+    pub(super) fn end(&self, begun: &[u8], outcome: &Outcome) -> Option<Vec<u8>> {
+        let (Self::Items { id }, Outcome::Answered) = (self, outcome) else { return None };
+        let mut frame = begun.to_vec();
+        frame.extend_from_slice(b"null");
+        codec::end_v1(&mut frame, *id, Kind::End);
+        Some(frame)
+    }
+}
+
+/// A send that was not taken: its sender waits for nothing, so it is told by `aaw/error`, with the event.
+fn refused_send(begun: &[u8], failure: &Failure) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(128);
+    codec::begin(&mut frame, &codec::event_json(hello::ERROR));
+    codec::failure(&mut frame, failure);
+    frame.pop();
+    frame.extend_from_slice(b",\"event\":");
+    // What was begun is `["event",`.
+    frame.extend_from_slice(&begun[1..begun.len() - 1]);
+    frame.extend_from_slice(b"}]");
+    frame
+}

@@ -1,0 +1,681 @@
+//! The state machine itself.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::heartbeat::{self, Beat, Heartbeat};
+use super::line::{Line, Waiting};
+use super::reply::{Outcome, Reply};
+use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::dialect::Dialect;
+use crate::failure::{Code, Failure, Shortened};
+use crate::hello::{self, Hello, Limits, Welcome};
+use crate::name::MAX_NAME_LEN;
+
+/// The longest id of a classic call, in bytes of JSON: room for a UUID several times over. It is kept while the call
+/// runs, so without a bound the calls of one connection could hold a message's size each.
+const MAX_CLASSIC_ID: usize = 200;
+
+/// What a session holds to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the client may send; the welcome tells it.
+    pub limits: Limits,
+    /// Bytes of answers waiting to go out, past which no further call is started, and past twice of which nothing more
+    /// is read. Default 1 MiB. A client that does not read its answers can hold that much, and besides what the calls
+    /// that already ran will answer: at most `limits.calls` times `limits.message`.
+    pub unsent: usize,
+    /// How long a v1 client may take to say hello. Default 10 s.
+    pub hello_timeout: Duration,
+    /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
+    /// common proxies give an idle connection up.
+    pub heartbeat: Duration,
+    /// So many pings may go unanswered. Default 2.
+    pub missed_heartbeats: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            unsent: 1 << 20,
+            hello_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(20),
+            missed_heartbeats: 2,
+        }
+    }
+}
+
+/// Names a call that runs, within its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallKey(u64);
+
+impl CallKey {
+    /// Marks the keys of what has no v1 id, so that they never meet those that have one.
+    const UNNUMBERED: u64 = 1 << 63;
+}
+
+/// A call to run, borrowed from its frame.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The event's name, as the client wrote it.
+    pub event: Cow<'a, str>,
+    /// The body, as JSON. Not yet checked: see [`codec`].
+    pub body: &'a str,
+    /// Whether somebody waits for an answer: an id, or a classic frame.
+    pub answers: bool,
+    key: CallKey,
+    text: &'a str,
+    event_json: &'a str,
+    checked: bool,
+    reply: Reply<'a>,
+    deadline: Option<Instant>,
+}
+
+impl Call<'_> {
+    /// The beginning of the answer's frame; the handler's answer, as JSON, is to be appended.
+    pub fn begin_answer(&self) -> Vec<u8> {
+        // Room for a small answer and the id, so that most answers cost one allocation.
+        let mut frame = Vec::with_capacity(if self.reply.wants_answer() { self.event_json.len() + 96 } else { 64 });
+        codec::begin(&mut frame, self.event_json);
+        frame
+    }
+
+    fn begun(&self) -> usize {
+        self.event_json.len() + 2
+    }
+
+    /// Why the call's frame is none after all, if its body is not JSON. To be asked by whoever did not parse the body,
+    /// or failed to.
+    pub fn check(&self) -> Result<(), BadFrame> {
+        if self.checked || codec::is_json(self.body) {
+            return Ok(());
+        }
+        match codec::decode_strictly(self.text) {
+            Err(bad) => Err(bad),
+            // Cannot be: strictly read, the body is JSON. But no peer shall find out that it can.
+            Ok(_) => Err(BadFrame::NotJson("the body is not one JSON value".into())),
+        }
+    }
+}
+
+/// What a text turned out to be.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A call to run now.
+    Call(Call<'a>),
+    /// Dealt with; the answer, if any, is in the output.
+    Done,
+    /// A call or send was refused. The client has been told; this is for the log.
+    Refused {
+        /// The event it named.
+        event: Cow<'a, str>,
+        /// Its body, as JSON.
+        body: &'a str,
+        /// What the client was told.
+        failure: Failure,
+    },
+    /// No frame, or one that makes no sense here. A v1 client has been told; this is for the log.
+    Bad(BadFrame),
+}
+
+/// What the owner of the socket is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this as a text message, then say [`handle_sent`](ServerSession::handle_sent).
+    Send(Bytes),
+    /// Send a WebSocket ping.
+    Ping,
+    /// Drop this call's handler; nothing of its outcome is wanted.
+    Drop(CallKey),
+    /// End the connection.
+    Close(Close),
+}
+
+/// Why a connection is ended from here, and what the close frame says (RFC 6455, 7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Close {
+    /// The client did not say hello in time.
+    #[error("no {} in time", hello::HELLO)]
+    NoHello,
+    /// Nothing was heard from the client for too long.
+    #[error("no sign of life")]
+    Silent,
+    /// More pushes wait for the client than may.
+    #[error("too many messages waiting: the client reads too slowly")]
+    TooSlow,
+    /// Nothing could be written for too long.
+    #[error("nothing could be written")]
+    Stalled,
+    /// The server stops.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl Close {
+    /// The status code of the close frame.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::NoHello => 1002,
+            Self::Silent | Self::Stalled | Self::Stopping => 1001,
+            Self::TooSlow => 1013,
+        }
+    }
+}
+
+/// A call whose handler is not done.
+#[derive(Debug)]
+struct Running {
+    reply: Reply<'static>,
+    begun: usize,
+    deadline: Option<Instant>,
+    event_json: Box<str>,
+}
+
+/// One connection's calls, from the server's side. See the [module's documentation](super).
+#[derive(Debug)]
+pub struct ServerSession {
+    config: Config,
+    dialect: Dialect,
+    connection: String,
+    /// Until when a v1 client may take to say hello; `None` once it has, and for classic clients.
+    hello_due: Option<Instant>,
+    /// The last v1 id taken.
+    last_id: i64,
+    /// How many keys were given to what has no id.
+    unnumbered: u64,
+    running: HashMap<CallKey, Running>,
+    deadlines: BTreeSet<(Instant, CallKey)>,
+    line: Line,
+    heartbeat: Heartbeat,
+    outputs: VecDeque<Output>,
+    unsent: usize,
+    draining: bool,
+    closed: bool,
+}
+
+impl ServerSession {
+    /// A session of a connection that has just opened. `connection` is its id, as the welcome tells it.
+    pub fn new(dialect: Dialect, connection: String, config: Config, now: Instant) -> Self {
+        Self {
+            hello_due: (dialect == Dialect::V1).then(|| heartbeat::after(now, config.hello_timeout)),
+            heartbeat: Heartbeat::new(config.heartbeat, config.missed_heartbeats, now),
+            line: Line::new(config.limits.line as usize),
+            dialect,
+            connection,
+            last_id: 0,
+            unnumbered: 0,
+            running: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            unsent: 0,
+            draining: false,
+            closed: false,
+            config,
+        }
+    }
+
+    // --- What comes in ------------------------------------------------------------------------------------------------
+
+    /// Something came from the peer, be it a pong.
+    pub fn handle_sign_of_life(&mut self, now: Instant) {
+        self.heartbeat.handle_sign_of_life(now);
+    }
+
+    /// A text message came. It is judged here: a call comes back to be run, everything else is dealt with. After
+    /// [`Output::Close`] nothing is looked at any more.
+    pub fn handle_text<'a>(&mut self, now: Instant, text: &'a str) -> Input<'a> {
+        if self.closed {
+            return Input::Done;
+        }
+        let taken = match codec::decode(text) {
+            Ok(frame) => match self.dialect {
+                Dialect::Classic => self.take_classic(now, text, frame),
+                Dialect::V1 => self.take_v1(now, text, frame),
+            },
+            Err(bad) => Err(bad),
+        };
+        taken.unwrap_or_else(|bad| self.bad(bad))
+    }
+
+    /// A binary message came. There are none.
+    pub fn handle_binary(&mut self) -> BadFrame {
+        let bad = BadFrame::Binary;
+        self.tell_bad(&bad);
+        bad
+    }
+
+    fn take_classic<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
+        if frame.kind != Kind::Plain || frame.meta.is_some() {
+            return Err(BadFrame::OutOfPlace(
+                "more than 3 elements; without aaw.v1 a frame is [event, body, id]".into(),
+            ));
+        }
+        if let Some(id) = frame.id.filter(|id| id.len() > MAX_CLASSIC_ID) {
+            let found = Shortened(id).to_string();
+            return Err(BadFrame::BadId { expected: "a string or a number of at most 200 bytes", found });
+        }
+        let id = frame.id.map(Cow::Borrowed);
+        let key = self.unnumbered_key();
+        self.admit(now, text, frame, key, Reply::Classic { id }, None)
+    }
+
+    fn take_v1<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
+        let id = frame.v1_id()?;
+        if self.hello_due.is_some() {
+            return self.take_hello(&frame, id);
+        }
+        match (id, frame.kind) {
+            (None, Kind::Plain) => match frame.event.as_ref() {
+                hello::PING => {
+                    self.send(codec::message(hello::PONG, &serde_json::Value::Null));
+                    Ok(Input::Done)
+                }
+                // Says what the client needs no more. Nothing is kept for it yet.
+                hello::ACK => Ok(Input::Done),
+                hello::HELLO => Err(BadFrame::OutOfPlace("a second aaw/hello".into())),
+                _ => {
+                    let key = self.unnumbered_key();
+                    self.admit(now, text, frame, key, Reply::Nothing, None)
+                }
+            },
+            (None, kind) => Err(BadFrame::OutOfPlace(format!(
+                "kind {:?} without an id (element 3)",
+                kind.word().unwrap_or_default()
+            ))),
+            (Some(id), Kind::Plain | Kind::Call) if id > 0 => {
+                if id != self.last_id + 1 {
+                    if !frame.checked {
+                        // Perhaps it is no call at all, and the number no id.
+                        codec::decode_strictly(text)?;
+                    }
+                    let next = self.last_id + 1;
+                    return Err(BadFrame::OutOfPlace(format!("id {id} for a call; the next is {next}")));
+                }
+                self.last_id = id;
+                let key = CallKey(id.unsigned_abs());
+                match frame.parse_meta() {
+                    Ok(meta) => {
+                        let deadline = meta.timeout.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
+                        let reply = if meta.credit.is_some() { Reply::Items { id } } else { Reply::Once { id } };
+                        self.admit(now, text, frame, key, reply, deadline)
+                    }
+                    // The call is known and has taken its id, so it is the call that gets the error.
+                    Err(bad) => {
+                        let failure = Failure::new(Code::BAD_FRAME, bad.to_string());
+                        Ok(self.refuse(&Reply::Once { id }, frame, failure))
+                    }
+                }
+            }
+            (Some(id), Kind::Cancel) if self.was_taken(id) => {
+                self.cancel(id);
+                Ok(Input::Done)
+            }
+            // Room for items of a call that answers once, or that is over: nothing to do.
+            (Some(id), Kind::Credit) if self.was_taken(id) => Ok(Input::Done),
+            (Some(id), Kind::Item | Kind::End) if self.was_taken(id) => {
+                Err(BadFrame::OutOfPlace(format!("an item of an upload for call {id}, which takes none")))
+            }
+            (Some(id), Kind::Cancel | Kind::Credit | Kind::Item | Kind::End) => {
+                Err(BadFrame::OutOfPlace(format!("id {id} names no call; the last was {}", self.last_id)))
+            }
+            (Some(id), Kind::Call) => {
+                Err(BadFrame::OutOfPlace(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
+            }
+            (Some(id), Kind::Plain | Kind::Error) => {
+                Err(BadFrame::OutOfPlace(format!("an answer with id {id} to a call that was never made")))
+            }
+        }
+    }
+
+    fn take_hello<'a>(&mut self, frame: &Frame<'a>, id: Option<i64>) -> Result<Input<'a>, BadFrame> {
+        if frame.event != hello::HELLO || id.is_some() || frame.kind != Kind::Plain {
+            return Err(BadFrame::OutOfPlace("the first frame must be [\"aaw/hello\", {…}]".into()));
+        }
+        if !frame.data.starts_with('{') {
+            return Err(BadFrame::OutOfPlace("the body of aaw/hello must be an object".into()));
+        }
+        let _: Hello = serde_json::from_str(frame.data).map_err(|error| {
+            BadFrame::OutOfPlace(format!("the body of aaw/hello: {}", Shortened(&error.to_string())))
+        })?;
+        self.hello_due = None;
+        let connection = std::mem::take(&mut self.connection);
+        let welcome = Welcome { connection, resumed: false, limits: self.config.limits };
+        self.send(codec::message(hello::WELCOME, &welcome));
+        Ok(Input::Done)
+    }
+
+    /// Lets a call run, wait in line, or be refused.
+    fn admit<'a>(
+        &mut self,
+        now: Instant,
+        text: &'a str,
+        frame: Frame<'a>,
+        key: CallKey,
+        reply: Reply<'a>,
+        deadline: Option<Instant>,
+    ) -> Result<Input<'a>, BadFrame> {
+        // No event has so long a name, and what runs or waits shall not hold one.
+        let nameable = frame.event.len() <= MAX_NAME_LEN;
+        if nameable && !self.draining && self.line.is_empty() && self.may_start() {
+            return Ok(Input::Call(Call {
+                answers: reply.wants_answer(),
+                body: frame.data,
+                event: frame.event,
+                key,
+                text,
+                event_json: frame.event_json,
+                checked: frame.checked,
+                reply,
+                deadline,
+            }));
+        }
+        // From here on nobody parses the body soon, so it is checked now, while its id can still be given back.
+        if !frame.checked
+            && let Err(bad) = codec::decode_strictly(text)
+        {
+            self.give_back(key);
+            return Err(bad);
+        }
+        if !nameable {
+            let failure = Failure::unknown_event(&frame.event);
+            return Ok(self.refuse(&reply, frame, failure));
+        }
+        if self.draining {
+            return Ok(self.refuse(&reply, frame, Failure::new(Code::BUSY, "The server is stopping")));
+        }
+        let numbered = matches!(reply, Reply::Once { .. } | Reply::Items { .. });
+        match self.line.push(text, now, self.last_id, numbered) {
+            Ok(()) => Ok(Input::Done),
+            Err(_) => {
+                let error = format!("Too many calls: {} run and the line is full", self.running.len());
+                Ok(self.refuse(&reply, frame, Failure::new(Code::BUSY, error)))
+            }
+        }
+    }
+
+    fn refuse<'a>(&mut self, reply: &Reply<'_>, frame: Frame<'a>, failure: Failure) -> Input<'a> {
+        let mut begun = Vec::with_capacity(128);
+        let mut event = frame.event;
+        if event.len() > MAX_NAME_LEN {
+            // The answer would not fit a message where the question just did. Its id says whose answer it is.
+            event = Cow::Owned(Shortened(&event).to_string());
+            codec::begin(&mut begun, &codec::event_json(&event));
+        } else {
+            codec::begin(&mut begun, frame.event_json);
+        }
+        let begun_len = begun.len();
+        self.answer(reply, begun, begun_len, &Outcome::Refused(failure.clone()));
+        Input::Refused { event, body: frame.data, failure }
+    }
+
+    fn cancel(&mut self, id: i64) {
+        let key = CallKey(id.unsigned_abs());
+        if self.forget(key).is_some() {
+            self.outputs.push_back(Output::Drop(key));
+        } else {
+            self.line.remove(id);
+        }
+    }
+
+    fn bad<'a>(&mut self, bad: BadFrame) -> Input<'a> {
+        self.tell_bad(&bad);
+        Input::Bad(bad)
+    }
+
+    fn tell_bad(&mut self, bad: &BadFrame) {
+        if self.dialect == Dialect::V1 {
+            self.send(codec::message(hello::ERROR, &Failure::new(Code::BAD_FRAME, bad.to_string())));
+        }
+    }
+
+    // --- What became of calls -----------------------------------------------------------------------------------------
+
+    /// A call was done as soon as it was begun. `frame` is what [`Call::begin_answer`] began.
+    pub fn finish_now(&mut self, call: Call<'_>, frame: Vec<u8>, outcome: Outcome) {
+        self.answer(&call.reply, frame, call.begun(), &outcome);
+    }
+
+    /// A call that was just handed out has a body that is no JSON ([`Call::check`]), so it was none.
+    pub fn reject<'a>(&mut self, call: Call<'_>, bad: BadFrame) -> Input<'a> {
+        self.give_back(call.key);
+        self.bad(bad)
+    }
+
+    /// A call is not done at once; it goes on elsewhere until [`finish`](Self::finish), or until
+    /// [`Output::Drop`] says that nobody waits for it.
+    pub fn suspend(&mut self, call: Call<'_>) -> CallKey {
+        let running = Running {
+            begun: call.begun(),
+            reply: call.reply.into_owned(),
+            deadline: call.deadline,
+            event_json: call.event_json.into(),
+        };
+        if let Some(deadline) = running.deadline {
+            self.deadlines.insert((deadline, call.key));
+        }
+        self.running.insert(call.key, running);
+        call.key
+    }
+
+    /// A suspended call is done. False if nobody waited for it any more.
+    pub fn finish(&mut self, key: CallKey, frame: Vec<u8>, outcome: Outcome) -> bool {
+        let Some(running) = self.forget(key) else { return false };
+        self.answer(&running.reply, frame, running.begun, &outcome);
+        true
+    }
+
+    /// The next call from the line, if another may run; [`call_in_line`](Self::call_in_line) makes it a call. To be
+    /// asked, until there is none, after everything that can make room: [`finish`](Self::finish),
+    /// [`handle_sent`](Self::handle_sent), and also [`handle_text`](Self::handle_text) (a cancel) and
+    /// [`handle_timeout`](Self::handle_timeout). Whoever does not leaves calls waiting that nothing may ever wake.
+    pub fn poll_waiting(&mut self) -> Option<Waiting> {
+        if self.may_start() { self.line.pop() } else { None }
+    }
+
+    /// The call that waited, unless its time has run out, which its caller is then told.
+    pub fn call_in_line<'a>(&mut self, now: Instant, waiting: &'a Waiting) -> Input<'a> {
+        let text: &str = &waiting.text;
+        let frame = match codec::decode(text) {
+            Ok(frame) => frame,
+            // It was a frame when it was put in line.
+            Err(bad) => return self.bad(bad),
+        };
+        let (key, reply, deadline) = match (self.dialect, frame.v1_id()) {
+            (Dialect::V1, Ok(Some(id))) => {
+                let meta = frame.parse_meta().unwrap_or_default();
+                let timeout = meta.timeout.map(Duration::from_millis);
+                let reply = if meta.credit.is_some() { Reply::Items { id } } else { Reply::Once { id } };
+                (CallKey(id.unsigned_abs()), reply, timeout.and_then(|timeout| waiting.received.checked_add(timeout)))
+            }
+            (Dialect::V1, _) => (self.unnumbered_key(), Reply::Nothing, None),
+            (Dialect::Classic, _) => (self.unnumbered_key(), Reply::Classic { id: frame.id.map(Cow::Borrowed) }, None),
+        };
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return self.refuse(&reply, frame, timed_out());
+        }
+        Input::Call(Call {
+            answers: reply.wants_answer(),
+            body: frame.data,
+            event: frame.event,
+            key,
+            text,
+            event_json: frame.event_json,
+            checked: true,
+            reply,
+            deadline,
+        })
+    }
+
+    fn answer(&mut self, reply: &Reply<'_>, frame: Vec<u8>, begun: usize, outcome: &Outcome) {
+        let most = self.config.limits.message as usize;
+        let shorter;
+        let outcome = match outcome {
+            Outcome::Refused(failure) if worst_size(failure) + 2 * begun > most => {
+                // It keeps its code: the call did not run, and its caller should know that.
+                let error = Shortened(&failure.error).to_string();
+                shorter = Outcome::Refused(Failure::new(failure.code.clone(), error));
+                &shorter
+            }
+            outcome => outcome,
+        };
+        let end = reply.end(&frame[..begun], outcome);
+        let Some(mut frame) = reply.frame(frame, begun, outcome) else { return };
+        let mut end = end;
+        if frame.len() > most && matches!(outcome, Outcome::Answered | Outcome::Failed(_)) {
+            let error = format!("The answer is larger than a message may be ({most} bytes)");
+            frame.truncate(begun);
+            // The large answer's memory goes now, not when the client has read the small one.
+            frame.shrink_to(0);
+            end = None;
+            match reply.frame(frame, begun, &Outcome::Failed(Failure::new(Code::TOO_LARGE, error))) {
+                Some(failed) => frame = failed,
+                None => return,
+            }
+        }
+        self.send(frame);
+        if let Some(end) = end {
+            self.send(end);
+        }
+    }
+
+    // --- What goes out, and time --------------------------------------------------------------------------------------
+
+    /// What to do next; `None` once there is nothing.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// A frame of `len` bytes, got from [`Output::Send`], has left for the socket.
+    pub fn handle_sent(&mut self, len: usize) {
+        self.unsent = self.unsent.saturating_sub(len);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    ///
+    /// After [`Output::Close`] only calls that still run are waited for.
+    pub fn poll_timeout(&self) -> Instant {
+        let mut soonest = self.heartbeat.poll_timeout();
+        if let Some((deadline, _)) = self.deadlines.first() {
+            soonest = soonest.min(*deadline);
+        }
+        if let Some(due) = self.hello_due
+            && !self.closed
+        {
+            soonest = soonest.min(due);
+        }
+        soonest
+    }
+
+    /// Time has passed: calls may have run out of theirs, the peer may have gone.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now)
+            && let Some((_, key)) = self.deadlines.pop_first()
+        {
+            self.outputs.push_back(Output::Drop(key));
+            if let Some(running) = self.forget(key) {
+                let mut begun = Vec::with_capacity(128);
+                codec::begin(&mut begun, &running.event_json);
+                self.answer(&running.reply, begun, running.begun, &Outcome::Failed(timed_out()));
+            }
+        }
+        if self.hello_due.is_some_and(|due| due <= now) {
+            self.close(Close::NoHello);
+        }
+        match self.heartbeat.handle_timeout(now) {
+            Beat::Quiet => {}
+            Beat::Ping => self.outputs.push_back(Output::Ping),
+            Beat::Gone => self.close(Close::Silent),
+        }
+    }
+
+    /// No new calls from here on: they are refused, and so is what waits in line; what runs may finish.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        while let Some(waiting) = self.line.pop() {
+            if let Input::Call(call) = self.call_in_line(waiting.received, &waiting) {
+                let begun = call.begin_answer();
+                self.finish_now(call, begun, Outcome::Refused(Failure::new(Code::BUSY, "The server is stopping")));
+            }
+        }
+    }
+
+    /// Ends the connection, once.
+    pub fn close(&mut self, close: Close) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.heartbeat.stop();
+            self.outputs.push_back(Output::Close(close));
+        }
+    }
+
+    /// Whether pushes may go out. A v1 client hears the welcome first.
+    pub fn is_open(&self) -> bool {
+        self.hello_due.is_none()
+    }
+
+    /// Whether no call runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.line.is_empty()
+    }
+
+    /// Whether more should be read from the peer. Only a peer that reads none of the refusals it is sent gets to where
+    /// it should not.
+    pub fn wants_input(&self) -> bool {
+        self.unsent < 2 * self.config.unsent
+    }
+
+    /// How many handlers run elsewhere.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    // --- Within -------------------------------------------------------------------------------------------------------
+
+    fn may_start(&self) -> bool {
+        !self.closed && self.running.len() < self.config.limits.calls as usize && self.unsent < self.config.unsent
+    }
+
+    fn was_taken(&self, id: i64) -> bool {
+        (1..=self.last_id).contains(&id)
+    }
+
+    fn unnumbered_key(&mut self) -> CallKey {
+        self.unnumbered += 1;
+        CallKey(CallKey::UNNUMBERED | self.unnumbered)
+    }
+
+    /// The frame that took this id was none, so the id is the next one's.
+    fn give_back(&mut self, key: CallKey) {
+        if key.0 == self.last_id.unsigned_abs() {
+            self.last_id -= 1;
+        }
+    }
+
+    fn forget(&mut self, key: CallKey) -> Option<Running> {
+        let running = self.running.remove(&key)?;
+        if let Some(deadline) = running.deadline {
+            self.deadlines.remove(&(deadline, key));
+        }
+        Some(running)
+    }
+
+    fn send(&mut self, frame: Vec<u8>) {
+        self.unsent += frame.len();
+        self.outputs.push_back(Output::Send(frame.into()));
+    }
+}
+
+/// What a failure takes in a frame if every byte of its text must be escaped.
+fn worst_size(failure: &Failure) -> usize {
+    6 * (failure.error.len() + failure.code.as_str().len())
+        + failure.data.as_ref().map_or(0, |data| data.get().len())
+        + 100
+}
+
+fn timed_out() -> Failure {
+    Failure::new(Code::TIMEOUT, "The handler did not end within the time its caller gave it")
+}
