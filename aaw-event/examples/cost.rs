@@ -1,0 +1,114 @@
+//! What a call costs between host and handler: `cargo run --release -p aaw-event --example cost`.
+//!
+//! Expect 60 to 200 nanoseconds a call when linked, and about a hundred more with a runtime of its own; the machine decides.
+#![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
+#![allow(missing_docs, unreachable_pub, reason = "its events are as an author writes them")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use aaw_event::Module;
+use aaw_event::host::{Caller, Host, LogRecord};
+use aaw_protocol::Failure;
+use tracing::level_filters::LevelFilter;
+
+mod events {
+    use aaw_event::prelude::*;
+
+    #[derive(Deserialize)]
+    pub struct Body {
+        pub id: i64,
+    }
+
+    #[derive(Serialize)]
+    pub struct Answer {
+        id: i64,
+        name: &'static str,
+    }
+
+    pub async fn ping() -> bool {
+        true
+    }
+
+    pub async fn typed(body: Body) -> Answer {
+        Answer { id: body.id, name: "Ada" }
+    }
+
+    pub async fn with_services(body: Body, _: Services) -> Result<Answer> {
+        Ok(Answer { id: body.id, name: "Ada" })
+    }
+
+    pub fn plain() {}
+}
+
+type Entry = aaw_event::export::Entry<aaw_event::export::NoServices>;
+
+aaw_event::__package!(
+    aaw_module_v1_cost,
+    "cost",
+    aaw_event::export::NoServices,
+    aaw_event::export::sync_services(aaw_event::export::no_services),
+    [
+        crate::Entry::reply0("ping", crate::events::ping),
+        crate::Entry::fire0("plain", crate::events::plain),
+        crate::Entry::reply1("typed", crate::events::typed),
+        crate::Entry::reply2("with_services", crate::events::with_services),
+    ]
+);
+
+struct Nobody;
+
+impl Host for Nobody {
+    fn log(&self, record: LogRecord<'_>) {
+        eprintln!("{}", record.message);
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::WARN
+    }
+}
+
+impl Caller for Nobody {
+    fn id(&self) -> String {
+        String::new()
+    }
+
+    fn send_event(&self, _: &str, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn broadcast(&self, _: &str, _: bool) {}
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // SAFETY: the header of this very build, which is never unloaded.
+    let loaded = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.expect("a good table");
+    for (how, module) in [("linked", module()), ("loaded", loaded)] {
+        let instance = module.start(Arc::new(Nobody)).await.expect("no services");
+        for (index, event) in module.events().iter().enumerate() {
+            let instance = instance.clone();
+            let name = event.name.clone();
+            // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is the same tokio's.
+            let measure = move || {
+                let caller = Arc::new(Nobody);
+                let mut out = Vec::with_capacity(1024);
+                let mut best = f64::MAX;
+                for _ in 0..20 {
+                    const CALLS: u32 = 100_000;
+                    let start = Instant::now();
+                    for _ in 0..CALLS {
+                        out.clear();
+                        let mut call = instance.call(index, black_box(r#"{"id":17}"#), &caller);
+                        let _ = black_box(call.poll(&mut Context::from_waker(Waker::noop()), &mut out));
+                    }
+                    best = best.min(start.elapsed().as_nanos() as f64 / f64::from(CALLS));
+                }
+                println!("{how} {name}: {best:.0} ns");
+            };
+            std::thread::spawn(measure).join().expect("measured");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the host polls: an author's future, or what is left of a call that ended as it began.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use aaw_protocol::{Code, Failure};
+
+use super::runtime::Runtime;
+use super::waker;
+use crate::abi::{self, CallVtable, RawCall, Sink, step};
+use crate::contain::contained;
+
+/// What becomes of a future's output.
+pub(super) trait Ending<O>: Send + 'static {
+    /// Writes to the sink what there is to say, and gives a [`step`].
+    fn end(&self, output: O, out: Out) -> u32;
+}
+
+/// The sink of the poll that runs.
+#[derive(Clone, Copy)]
+pub(super) struct Out(Sink);
+
+impl Out {
+    pub(super) fn write(self, bytes: &[u8]) {
+        // SAFETY: an `Out` is made in `poll` only, and nobody keeps it beyond: it is handed to `Ending::end` alone.
+        unsafe { self.0.write(bytes) }
+    }
+
+    pub(super) fn fail(self, failure: &Failure) -> u32 {
+        self.write(&serde_json::to_vec(failure).unwrap_or_default());
+        step::ERROR
+    }
+}
+
+/// A handler's future in its box: the one allocation of a call.
+struct Running<F, E> {
+    /// `None` when it has ended.
+    future: Option<F>,
+    ending: E,
+    /// Part of the instance, which the host keeps for as long as its calls.
+    runtime: *const Runtime,
+}
+
+/// Boxes `future`, to be polled in `runtime`.
+pub(super) fn running<F, E>(future: F, ending: E, runtime: &Runtime) -> RawCall
+where
+    F: Future + Send + 'static,
+    E: Ending<F::Output>,
+{
+    let running = Box::new(Running { future: Some(future), ending, runtime });
+    RawCall { data: Box::into_raw(running).cast(), vtable: &Table::<F, E>::VTABLE }
+}
+
+struct Table<F, E>(PhantomData<(F, E)>);
+
+impl<F, E> Table<F, E>
+where
+    F: Future + Send + 'static,
+    E: Ending<F::Output>,
+{
+    const VTABLE: CallVtable =
+        CallVtable { size: size_of::<CallVtable>(), poll: poll::<F, E>, drop: drop_running::<F, E> };
+}
+
+unsafe extern "C" fn poll<F, E>(data: *mut c_void, waker: *const abi::Waker, sink: Sink) -> u32
+where
+    F: Future,
+    E: Ending<F::Output>,
+{
+    // SAFETY: `data` is the box of `running`, and the host polls from one thread at a time.
+    let running = unsafe { &mut *data.cast::<Running<F, E>>() };
+    // SAFETY: the box never moves, and the future leaves it only by being dropped.
+    let mut future = unsafe { Pin::new_unchecked(&mut running.future) };
+    // SAFETY: the instance outlives its calls.
+    let runtime = unsafe { &*running.runtime };
+    let out = Out(sink);
+    let polled = runtime.poll(|| {
+        let polled = contained(|| {
+            let Some(inner) = future.as_mut().as_pin_mut() else { return step::END };
+            // SAFETY: the host's waker lives as long as this poll.
+            let waker = unsafe { waker::borrowed(waker) };
+            match inner.poll(&mut Context::from_waker(&waker)) {
+                Poll::Pending => step::PENDING,
+                Poll::Ready(output) => running.ending.end(output, out),
+            }
+        });
+        if polled != Ok(step::PENDING) {
+            drop_contained(|| future.set(None));
+        }
+        polled
+    });
+    match polled {
+        Ok(Ok(step)) => step,
+        Ok(Err(panic)) => {
+            out.write(panic.as_bytes());
+            step::PANIC
+        }
+        Err(error) => out.fail(&no_runtime(&error)),
+    }
+}
+
+unsafe extern "C" fn drop_running<F, E>(data: *mut c_void) {
+    // SAFETY: the host drops a call once, and uses it no more.
+    let mut running = unsafe { Box::from_raw(data.cast::<Running<F, E>>()) };
+    if running.future.is_some() {
+        // SAFETY: the instance outlives its calls.
+        let runtime = unsafe { &*running.runtime };
+        // What a handler leaves behind may spawn or use its timers. Where no runtime can be had, it is dropped without.
+        let _ = runtime.enter(|| drop_contained(|| running.future = None));
+    }
+    drop_contained(|| drop(running));
+}
+
+/// Nobody waits for what a destructor says, except a log.
+pub(super) fn drop_contained(f: impl FnOnce()) {
+    if let Err(panic) = contained(f) {
+        tracing::error!(panic, "a handler panicked while it was dropped");
+    }
+}
+
+pub(super) fn no_runtime(error: &std::io::Error) -> Failure {
+    tracing::error!(%error, "the runtime of the events package cannot be started");
+    Failure::new(Code::HANDLER, "Internal error")
+}
+
+/// How a call ended that never ran, or ran at once.
+pub(super) enum Ended {
+    /// A plain event, as it should.
+    Well,
+    Failed(Failure),
+    Panicked(String),
+}
+
+/// Costs an allocation only when there is something to say.
+pub(super) fn ended(how: Ended) -> RawCall {
+    let last = match how {
+        Ended::Well => return RawCall { data: std::ptr::null_mut(), vtable: &ENDED },
+        Ended::Failed(failure) => {
+            LastWord { step: step::ERROR, text: serde_json::to_vec(&failure).unwrap_or_default() }
+        }
+        Ended::Panicked(text) => LastWord { step: step::PANIC, text: text.into_bytes() },
+    };
+    RawCall { data: Box::into_raw(Box::new(last)).cast(), vtable: &ENDED }
+}
+
+/// Said at the first poll; afterwards the step is `END`.
+struct LastWord {
+    step: u32,
+    text: Vec<u8>,
+}
+
+static ENDED: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: poll_ended, drop: drop_ended };
+
+unsafe extern "C" fn poll_ended(data: *mut c_void, _: *const abi::Waker, sink: Sink) -> u32 {
+    // SAFETY: null, or the box of `ended`; polled from one thread at a time.
+    let Some(last) = (unsafe { data.cast::<LastWord>().as_mut() }) else { return step::END };
+    if last.step != step::END {
+        Out(sink).write(&last.text);
+    }
+    std::mem::replace(&mut last.step, step::END)
+}
+
+unsafe extern "C" fn drop_ended(data: *mut c_void) {
+    if !data.is_null() {
+        // SAFETY: the box of `ended`; the host drops a call once.
+        drop(unsafe { Box::from_raw(data.cast::<LastWord>()) });
+    }
+}

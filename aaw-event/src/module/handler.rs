@@ -1,0 +1,414 @@
+//! From an author's function to an entry of the table.
+//!
+//! Generated code calls one of the `const fn`s of [`Entry`] here for each file, by how the function is written: `reply…` for an
+//! `async fn`, `fire…` for a `fn`; the number is that of its arguments. That the bounds stand on these functions, one
+//! by one, makes the compiler say what is wrong with a handler in its own words: "future cannot be sent", "`Body` is not
+//! `Deserialize`".
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use aaw_protocol::{Code, Failure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::{self, Ended, Ending, Out};
+use super::caller::OwnedCaller;
+use super::instance::{self, Instance};
+use super::package::{Entry, Start, conjure};
+use super::{body, output};
+use crate::abi::{CallArgs, RawCall, RawCaller, kind, step};
+use crate::contain::contained;
+use crate::sdk::{Empty, Error, Services, Ws};
+
+/// The services of a package that has no `_services.rs`.
+#[derive(Debug)]
+pub struct NoServices;
+
+/// Builds [`NoServices`].
+pub fn no_services() -> NoServices {
+    NoServices
+}
+
+/// What a handler can take as its first argument.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler's body",
+    label = "a handler's first argument must be `Deserialize`",
+    note = "write `#[derive(Deserialize)]` above `{Self}`, or take `Value` (any JSON) or `Empty` (nothing)"
+)]
+pub trait FitsBody: DeserializeOwned {}
+
+impl<B: DeserializeOwned> FitsBody for B {}
+
+/// What a handler can take as its second argument, in a package whose services are an `A`. `M` only tells the impls
+/// apart.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its second argument",
+    label = "expected `Services`, or `Services<…>` of what `_services.rs` builds",
+    note = "the services of this package are `{A}`"
+)]
+pub trait Takes<A, M>: Sized {
+    /// Makes it for one call.
+    fn take(ws: Ws, app: &Arc<A>, nothing: &Arc<()>) -> Self;
+}
+
+/// The package's own services.
+#[derive(Debug)]
+pub struct Own;
+
+/// None of them.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl<A> Takes<A, Own> for Services<A> {
+    fn take(ws: Ws, app: &Arc<A>, _: &Arc<()>) -> Self {
+        Self::new(ws, app.clone())
+    }
+}
+
+impl<A> Takes<A, Nothing> for Services<()> {
+    fn take(ws: Ws, _: &Arc<A>, nothing: &Arc<()>) -> Self {
+        Self::new(ws, nothing.clone())
+    }
+}
+
+/// What an `async fn handler` can answer: a `Result` of aaw_event's, or just the answer. `M` only tells the impls apart.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler's answer",
+    label = "a handler answers a `Serialize`, or a `Result` of aaw_event's with one",
+    note = "write `#[derive(Serialize)]` above the type; for errors, return `Result<T>` from `aaw_event::prelude`, into which `?` converts every other error"
+)]
+pub trait Answers<M> {
+    /// Shows the JSON.
+    ///
+    /// # Errors
+    /// The handler's own, or that the answer cannot be JSON.
+    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Surely;
+
+/// An answer or an error.
+#[derive(Debug)]
+pub struct Perhaps;
+
+impl<T: Serialize> Answers<Surely> for T {
+    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
+        Ok(output::json(&self, then)?)
+    }
+}
+
+// `Error` is not `Serialize`, so only one of the two ever fits.
+impl<T: Serialize> Answers<Perhaps> for Result<T, Error> {
+    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
+        Ok(output::json(&self?, then)?)
+    }
+}
+
+/// What a plain `fn handler` can return.
+#[diagnostic::on_unimplemented(
+    message = "a plain handler cannot return `{Self}`",
+    label = "a `fn handler` answers nobody: it returns `()` or `Result<()>`",
+    note = "write `async fn handler` for one that answers"
+)]
+pub trait Outcome {
+    /// Nobody is answered; a failure is for the log.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn outcome(self) -> Result<(), Error>;
+}
+
+impl Outcome for () {
+    fn outcome(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Outcome for Result<(), Error> {
+    fn outcome(self) -> Result<(), Error> {
+        self
+    }
+}
+
+/// What `services()` can return in a package whose services are an `A`.
+#[diagnostic::on_unimplemented(
+    message = "`services()` cannot return `{Self}`",
+    label = "expected `{A}` or a `Result` with it",
+    note = "the error of the `Result` is `aaw_event::Error` or a standard error"
+)]
+pub trait Built<A> {
+    /// Whichever, as a `Result`.
+    ///
+    /// # Errors
+    /// `services()`'s own.
+    fn built(self) -> Result<A, Error>;
+}
+
+impl<A> Built<A> for A {
+    fn built(self) -> Result<A, Error> {
+        Ok(self)
+    }
+}
+
+impl<A, E: Into<Error>> Built<A> for Result<A, E> {
+    fn built(self) -> Result<A, Error> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A `services()` of either kind; `M` tells which.
+pub(super) trait Build<A, M>: 'static {
+    fn build(self) -> impl Future<Output = Result<A, Error>> + Send + 'static;
+}
+
+/// Marks a `services()` that is an `async fn`.
+pub(super) struct Later<O>(PhantomData<O>);
+
+/// Marks a `services()` that is a `fn`.
+pub(super) struct AtOnce<O>(PhantomData<O>);
+
+impl<A: 'static, F, O> Build<A, Later<O>> for F
+where
+    F: Fn() -> O + Send + 'static,
+    O: Future + Send + 'static,
+    O::Output: Built<A>,
+{
+    async fn build(self) -> Result<A, Error> {
+        self().await.built()
+    }
+}
+
+impl<A: 'static, F, O> Build<A, AtOnce<O>> for F
+where
+    F: Fn() -> O + Send + 'static,
+    O: Built<A> + 'static,
+{
+    async fn build(self) -> Result<A, Error> {
+        self().built()
+    }
+}
+
+/// `pub async fn services()`.
+pub const fn async_services<A, F, O>(_: F) -> Start<A>
+where
+    A: Send + Sync + 'static,
+    F: Fn() -> O + Copy + Send + 'static,
+    O: Future + Send + 'static,
+    O::Output: Built<A>,
+{
+    const { assert!(size_of::<F>() == 0, "services() is a plain function") };
+    Start::new(instance::start::<A, F, Later<O>>)
+}
+
+/// `pub fn services()`.
+pub const fn sync_services<A, F, O>(_: F) -> Start<A>
+where
+    A: Send + Sync + 'static,
+    F: Fn() -> O + Copy + Send + 'static,
+    O: Built<A> + 'static,
+{
+    const { assert!(size_of::<F>() == 0, "services() is a plain function") };
+    Start::new(instance::start::<A, F, AtOnce<O>>)
+}
+
+/// Lends a call's parts to [`Invoke`].
+struct Input<'a, A> {
+    body: &'a str,
+    caller: RawCaller,
+    app: &'a Arc<A>,
+    nothing: &'a Arc<()>,
+}
+
+/// A handler of any number of arguments; `Args` tells how many.
+trait Invoke<A, Args>: Copy + 'static {
+    type Output;
+    fn invoke(self, input: Input<'_, A>) -> Result<Self::Output, Failure>;
+}
+
+impl<A, H, O> Invoke<A, ()> for H
+where
+    H: Fn() -> O + Copy + 'static,
+{
+    type Output = O;
+
+    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
+        // Nobody has parsed the body yet, so it need not be JSON: a call whose frame is none shall not run.
+        let Empty = body::parse(input.body)?;
+        Ok(self())
+    }
+}
+
+impl<A, H, B, O> Invoke<A, (B,)> for H
+where
+    H: Fn(B) -> O + Copy + 'static,
+    B: DeserializeOwned,
+{
+    type Output = O;
+
+    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
+        Ok(self(body::parse(input.body)?))
+    }
+}
+
+impl<A, H, B, S, M, O> Invoke<A, (B, S, M)> for H
+where
+    H: Fn(B, S) -> O + Copy + 'static,
+    B: DeserializeOwned,
+    S: Takes<A, M>,
+{
+    type Output = O;
+
+    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
+        let body = body::parse(input.body)?;
+        // SAFETY: the host keeps the caller alive while a call begins, which is now.
+        let caller = unsafe { OwnedCaller::retain(input.caller) };
+        Ok(self(body, S::take(Ws::of(caller), input.app, input.nothing)))
+    }
+}
+
+/// One function for each way to write a handler.
+impl<A: Send + Sync + 'static> Entry<A> {
+    /// An `async fn handler()`.
+    pub const fn reply0<H, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> F + Copy + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: Answers<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::ANSWER, answer::<A, H, (), R>)
+    }
+
+    /// An `async fn handler(body)`.
+    pub const fn reply1<H, B, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> F + Copy + Send + Sync + 'static,
+        B: FitsBody + 'static,
+        F: Future + Send + 'static,
+        F::Output: Answers<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::ANSWER, answer::<A, H, (B,), R>)
+    }
+
+    /// An `async fn handler(body, services)`.
+    pub const fn reply2<H, B, S, M, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> F + Copy + Send + Sync + 'static,
+        B: FitsBody + 'static,
+        S: Takes<A, M> + 'static,
+        M: 'static,
+        F: Future + Send + 'static,
+        F::Output: Answers<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::ANSWER, answer::<A, H, (B, S, M), R>)
+    }
+
+    /// A `fn handler()`.
+    pub const fn fire0<H, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> O + Copy + Send + Sync + 'static,
+        O: Outcome,
+    {
+        Self::new::<H>(name, kind::PLAIN, plain::<A, H, ()>)
+    }
+
+    /// A `fn handler(body)`.
+    pub const fn fire1<H, B, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> O + Copy + Send + Sync + 'static,
+        B: FitsBody + 'static,
+        O: Outcome,
+    {
+        Self::new::<H>(name, kind::PLAIN, plain::<A, H, (B,)>)
+    }
+
+    /// A `fn handler(body, services)`.
+    pub const fn fire2<H, B, S, M, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> O + Copy + Send + Sync + 'static,
+        B: FitsBody + 'static,
+        S: Takes<A, M> + 'static,
+        M: 'static,
+        O: Outcome,
+    {
+        Self::new::<H>(name, kind::PLAIN, plain::<A, H, (B, S, M)>)
+    }
+}
+
+/// [`CallFn`](crate::abi::CallFn) of an event that answers.
+unsafe extern "C" fn answer<A, H, Args, R>(instance: *const std::ffi::c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: Future + Send + 'static,
+    <H::Output as Future>::Output: Answers<R>,
+    R: 'static,
+{
+    // SAFETY: the host calls with a running instance of this package, and arguments that outlive this call.
+    let (instance, args) = unsafe { (&*instance.cast::<Instance<A>>(), &*args) };
+    // SAFETY: the host hands back the entry's name, which is a `&'static str` of this package.
+    let event: &'static str = unsafe { args.event.as_str() };
+    match contained(|| invoke::<A, H, Args>(instance, args)) {
+        Ok(Ok(future)) => call::running(future, AnswerTo::<R> { event, kind: PhantomData }, &instance.runtime),
+        Ok(Err(failure)) => call::ended(Ended::Failed(failure)),
+        Err(panic) => call::ended(Ended::Panicked(panic)),
+    }
+}
+
+/// [`CallFn`](crate::abi::CallFn) of an event that does not.
+unsafe extern "C" fn plain<A, H, Args>(instance: *const std::ffi::c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: Outcome,
+{
+    // SAFETY: as in `answer`.
+    let (instance, args) = unsafe { (&*instance.cast::<Instance<A>>(), &*args) };
+    // SAFETY: as in `answer`.
+    let event: &'static str = unsafe { args.event.as_str() };
+    let run = || contained(|| invoke::<A, H, Args>(instance, args).map(Outcome::outcome));
+    call::ended(match instance.runtime.enter(run) {
+        Ok(Ok(Ok(Ok(())))) => Ended::Well,
+        Ok(Ok(Ok(Err(error)))) => Ended::Failed(told(event, error)),
+        Ok(Ok(Err(failure))) => Ended::Failed(failure),
+        Ok(Err(panic)) => Ended::Panicked(panic),
+        Err(error) => Ended::Failed(call::no_runtime(&error)),
+    })
+}
+
+fn invoke<A, H, Args>(instance: &Instance<A>, args: &CallArgs) -> Result<H::Output, Failure>
+where
+    H: Invoke<A, Args>,
+{
+    // SAFETY: the entry was made with a handler of this type.
+    let handler = unsafe { conjure::<H>() };
+    // SAFETY: the host has checked that a body is text; it outlives this call.
+    let body = unsafe { args.body.as_str() };
+    let app = instance.app.get().ok_or_else(|| Failure::new(Code::BUSY, "The events are still starting"))?;
+    handler.invoke(Input { body, caller: args.caller, app, nothing: &instance.nothing })
+}
+
+struct AnswerTo<R> {
+    event: &'static str,
+    kind: PhantomData<fn(R)>,
+}
+
+impl<O: Answers<R>, R: 'static> Ending<O> for AnswerTo<R> {
+    fn end(&self, output: O, out: Out) -> u32 {
+        match output.show(|json| out.write(json)) {
+            Ok(()) => step::ITEM,
+            Err(error) => out.fail(&told(self.event, error)),
+        }
+    }
+}
+
+/// What the caller is told; what it is not told goes into the log.
+fn told(event: &str, error: Error) -> Failure {
+    if error.cause().is_some() {
+        tracing::error!(event, "a handler failed: {error:#}");
+    }
+    error.into_failure()
+}

@@ -1,0 +1,11 @@
+//! What an author of events writes with.
+
+mod empty;
+mod error;
+mod services;
+mod ws;
+
+pub use empty::Empty;
+pub use error::{Error, Result};
+pub use services::Services;
+pub use ws::{Sent, To, Ws};

@@ -1,0 +1,132 @@
+//! A package as if it had been opened as a library: with a runtime of its own, and its logs and panics forwarded.
+//!
+//! One test: what is forwarded belongs to the whole process. That a real library works so is tested with the server.
+#![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
+
+mod common;
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use aaw_event::Module;
+use aaw_event::host::{Call, Step};
+use common::{Connection, Logs, call, index, item, started};
+
+static STOPPED: Mutex<Option<mpsc::Sender<&'static str>>> = Mutex::new(None);
+
+mod services {
+    pub struct App;
+
+    impl Drop for App {
+        fn drop(&mut self) {
+            // What is dropped may need the runtime.
+            tokio::spawn(async {});
+            let stopped = super::STOPPED.lock().unwrap().take();
+            let _ = stopped.unwrap().send("services");
+        }
+    }
+
+    pub fn services() -> App {
+        App
+    }
+}
+
+mod events {
+    use std::time::Duration;
+
+    use aaw_event::prelude::*;
+
+    use crate::services::App;
+
+    pub async fn sleep(_: Empty, _: Services<App>) -> &'static str {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::spawn(async { "slept" }).await.unwrap()
+    }
+
+    /// Always ready: only a budget makes it give way.
+    pub async fn busy(_: Empty) {
+        let (to, mut from) = tokio::sync::mpsc::unbounded_channel();
+        loop {
+            to.send(()).unwrap();
+            from.recv().await;
+        }
+    }
+
+    #[tracing::instrument]
+    pub async fn talk(body: u8) {
+        tracing::info!(half = body / 2, "counted");
+        tracing::debug!("nobody wants this");
+        log::warn!("by log");
+    }
+
+    pub async fn explode() {
+        panic!("boom")
+    }
+}
+
+type Entry = aaw_event::export::Entry<services::App>;
+
+aaw_event::__package!(
+    aaw_module_v1_loaded_tests,
+    "loaded-tests",
+    crate::services::App,
+    aaw_event::export::sync_services(crate::services::services),
+    [
+        crate::Entry::reply1("busy", crate::events::busy),
+        crate::Entry::reply0("explode", crate::events::explode),
+        crate::Entry::reply2("sleep", crate::events::sleep),
+        crate::Entry::reply1("talk", crate::events::talk),
+    ]
+);
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on(call: &mut Call) -> (Step, Vec<u8>) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut out = Vec::new();
+    loop {
+        match call.poll(&mut Context::from_waker(&waker), &mut out) {
+            Poll::Ready(step) => return (step, out),
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_loaded_package_lives_on_its_own() {
+    let (stopped, ear) = mpsc::channel();
+    *STOPPED.lock().unwrap() = Some(stopped);
+    // SAFETY: the header of this very build, which is never unloaded.
+    let module = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.unwrap();
+    let logs = Arc::new(Logs::default());
+    let instance = started(&module, logs.clone()).unwrap();
+
+    // No runtime of the host's is around: timers and tasks are the package's own.
+    let caller = Arc::new(Connection::default());
+    let mut sleep = instance.call(index(&module, "sleep"), "", &caller);
+    assert_eq!(block_on(&mut sleep), (Step::Item, br#""slept""#.to_vec()));
+
+    // A handler that never waits gives way all the same.
+    let mut busy = instance.call(index(&module, "busy"), "", &caller);
+    assert_eq!(busy.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new()), Poll::Pending);
+    drop(busy);
+
+    assert_eq!(call(&module, &instance, "talk", "6"), item("null"));
+    let expected = ["loaded-tests INFO talk{body=6}: counted half=3".to_owned(), "loaded-tests WARN by log".to_owned()];
+    assert_eq!(*logs.0.lock().unwrap(), expected);
+
+    let (step, _) = call(&module, &instance, "explode", "");
+    let Step::Panicked(text) = step else { panic!("{step:?}") };
+    assert!(text.starts_with("boom (at ") && text.contains("loaded.rs:"), "{text}");
+
+    drop((instance, sleep));
+    assert_eq!(ear.recv(), Ok("services"));
+}

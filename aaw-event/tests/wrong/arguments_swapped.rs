@@ -1,0 +1,12 @@
+//! Services before the body.
+
+mod get {
+    use aaw_event::prelude::*;
+
+    pub async fn handler(_: Services, _: Value) {}
+}
+
+static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::reply2("get", crate::get::handler);
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Sends the caller an event of its own, `notified`.
+
+use aaw_event::prelude::*;
+
+pub fn handler(body: Value, services: Services) -> Result<()> {
+    services.ws.send_event("notified", body)
+}
