@@ -1,0 +1,89 @@
+//! What a server holds to: a plain struct with defaults that are safe as they come.
+
+use std::time::Duration;
+
+use aaw_protocol::hello::Limits;
+use aaw_protocol::server::Config as SessionConfig;
+
+pub use crate::admission::{AllowedOrigin, InvalidOrigin};
+
+/// What a server holds to. Every field has a default that is safe on an open network.
+///
+/// ```
+/// use aaw_server::Config;
+/// let config = Config { port: 0, max_connections: 100, ..Config::default() };
+/// assert_eq!(config.host, "127.0.0.1");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address, or the name of one, to listen on. Default `127.0.0.1`: this machine only. `0.0.0.0` and `::` are
+    /// every interface.
+    pub host: String,
+    /// The port. Default 1337; 0 takes a free one, see [`Bound::local_addr`](crate::Bound::local_addr).
+    pub port: u16,
+    /// Pages from these origins may connect, besides those of the server's own host and, if the server is reached
+    /// through a loopback name, those of this machine. Default: none.
+    pub allow_origins: Vec<AllowedOrigin>,
+    /// Connections at the same time; further ones are answered 503. Default 65 536, about 450 MB if all are idle.
+    pub max_connections: usize,
+    /// How long a client may take for its request, and again for its hello. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// After this long without a sign of life a client is pinged; after [`missed_heartbeats`](Self::missed_heartbeats)
+    /// of them in vain it is gone. Default 20 s: below the 60 s after which common proxies give up an idle connection.
+    pub heartbeat: Duration,
+    /// Pings that may go unanswered. Default 2.
+    pub missed_heartbeats: u32,
+    /// Bytes of one message, in either direction. Default 1 MiB. A larger one from a client closes its connection
+    /// (1009); an answer that is larger becomes the error `too_large`.
+    pub max_message: u32,
+    /// Calls of one connection that run at the same time; further ones wait in a line. Default 256.
+    pub max_calls: u32,
+    /// Bytes of calls that wait in a connection's line; past that a call is refused as `busy`. Default 1 MiB.
+    pub max_line: u32,
+    /// Bytes of pushes that wait to go out to one connection; past that it is closed (1013), since it would slow
+    /// everybody else's broadcast down or take ever more memory. Default 1 MiB.
+    pub max_pushes: usize,
+    /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB.
+    pub max_unsent: usize,
+    /// A connection to which nothing could be written for this long is closed. Default 30 s.
+    pub write_timeout: Duration,
+    /// When the server stops, how long running calls may take to finish. Default 10 s.
+    pub stop_timeout: Duration,
+    /// Bytes of each connection's read buffer. Default 4 KiB. It is filled with zeros at each read, so a larger one
+    /// costs time at every small message, and memory for every connection; it pays only for messages of many KiB.
+    pub read_buffer: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 1337,
+            allow_origins: Vec::new(),
+            max_connections: 65_536,
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(20),
+            missed_heartbeats: 2,
+            max_message: 1 << 20,
+            max_calls: 256,
+            max_line: 1 << 20,
+            max_pushes: 1 << 20,
+            max_unsent: 1 << 20,
+            write_timeout: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(10),
+            read_buffer: 4 << 10,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            limits: Limits { calls: self.max_calls, line: self.max_line, message: self.max_message },
+            unsent: self.max_unsent,
+            hello_timeout: self.handshake_timeout,
+            heartbeat: self.heartbeat,
+            missed_heartbeats: self.missed_heartbeats,
+        }
+    }
+}

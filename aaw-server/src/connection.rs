@@ -1,0 +1,430 @@
+//! The one task that owns a connection's socket.
+//!
+//! Whatever goes out passes through here, in one line: answers of calls that were done at once, and what others put into
+//! the outbox. So order, back-pressure and closing are decided in one place. In one turn the task reads what is there,
+//! writes the answers into tungstenite's buffer and flushes once: a system call costs more than a call does.
+
+mod closing;
+mod progress;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use aaw_protocol::Dialect;
+use aaw_protocol::codec::BadFrame;
+use aaw_protocol::server::{Call, CallKey, Close, Input, Outcome, Output, ServerSession};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+
+use crate::config::Config;
+use crate::dispatch::{Begun, Dispatch};
+use crate::hub::Seat;
+use crate::outbox::Mail;
+use progress::Progress;
+
+/// Messages taken up in one turn, so that a client that never stops sending leaves room for the others.
+const TURN: u32 = 256;
+
+/// Bytes of frames that are gathered before the socket is written to in the middle of a turn.
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// How long handlers of sends, for which nobody waits, may go on after their connection has ended.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Ending {
+    /// The client closed it.
+    ByPeer,
+    /// We close it.
+    ByUs(Close),
+    /// The socket broke, or the client broke the rules of RFC 6455.
+    Broken(WsError),
+}
+
+/// A connection that has been upgraded.
+pub(crate) struct Connection<S> {
+    socket: WebSocketStream<Progress<S>>,
+    session: ServerSession,
+    seat: Seat,
+    dispatch: Arc<Dispatch>,
+    config: Arc<Config>,
+    /// On their way out, in order: what the socket has not taken yet.
+    frames: VecDeque<Outgoing>,
+    mail: VecDeque<Mail>,
+    /// Calls whose handlers run as tasks of their own.
+    tasks: HashMap<CallKey, Task>,
+    timer: Pin<Box<Sleep>>,
+    /// Since when nothing could be written, and how much had been written then.
+    stalled: Option<(Instant, u64)>,
+    /// What had been written at the last turn.
+    written_before: u64,
+    draining: bool,
+    ending: Option<Close>,
+    bad_frames: u32,
+}
+
+struct Task {
+    abort: AbortHandle,
+    answers: bool,
+}
+
+enum Outgoing {
+    Answer(Bytes),
+    Push(Bytes),
+    Ping,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Serves the connection until it ends. `read_ahead` was read from the socket with the request.
+    pub(crate) async fn serve(
+        socket: S,
+        read_ahead: Bytes,
+        dialect: Dialect,
+        seat: Seat,
+        dispatch: Arc<Dispatch>,
+        config: Arc<Config>,
+    ) {
+        let max_message = config.max_message as usize;
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(config.read_buffer)
+            .write_buffer_size(WRITE_BUFFER)
+            // Beyond the write buffer it holds one message; frames that wait for the socket wait here, counted.
+            .max_write_buffer_size(usize::MAX)
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
+        // A copy of the few bytes, mostly none: the buffer they lie in is hyper's, and larger than ours.
+        let read_ahead = read_ahead.to_vec();
+        let socket = Progress::new(socket);
+        let socket = WebSocketStream::from_partially_read(socket, read_ahead, Role::Server, Some(limits)).await;
+        let now = now();
+        let session = ServerSession::new(dialect, seat.peer.id.to_string(), config.session(), now);
+        let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
+        let mut connection = Self {
+            socket,
+            session,
+            seat,
+            dispatch,
+            config,
+            frames: VecDeque::new(),
+            mail: VecDeque::new(),
+            tasks: HashMap::new(),
+            timer,
+            stalled: None,
+            written_before: 0,
+            draining: false,
+            ending: None,
+            bad_frames: 0,
+        };
+        let id = connection.seat.peer.id;
+        let ending = poll_fn(|cx| connection.poll(cx)).await;
+        match &ending {
+            Ending::ByPeer => tracing::debug!(connection = %id, "closed by the client"),
+            Ending::ByUs(why) => tracing::debug!(connection = %id, "closed: {why}"),
+            Ending::Broken(error) => tracing::debug!(connection = %id, "broken: {error}"),
+        }
+        // In a box, so that a connection that lives takes no room for its end.
+        Box::pin(connection.end(ending)).await;
+    }
+
+    async fn end(mut self, ending: Ending) {
+        self.end_tasks();
+        let Self { socket, seat, frames, .. } = self;
+        // Out of the table first: nothing more is sent to it while it closes.
+        let _place = seat.leave();
+        closing::close(socket, ending, frames).await;
+    }
+
+    /// One turn: mail, frames in, frames out, time.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.seat.peer.outbox.register(cx.waker());
+        let now = now();
+        self.notice_progress(now);
+        if self.timer.as_mut().poll(cx).is_ready() {
+            self.session.handle_timeout(now);
+            if self.is_stalled(now) {
+                self.session.close(Close::Stalled);
+            }
+        }
+        let mut left = TURN;
+        loop {
+            if let Poll::Ready(ending) = self.take_in(cx, now, &mut left) {
+                return Poll::Ready(ending);
+            }
+            match self.socket.poll_flush_unpin(cx) {
+                Poll::Ready(Ok(())) if self.frames.is_empty() => {
+                    self.stalled = None;
+                    break;
+                }
+                // The socket took what it had, and there is more.
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Ending::Broken(error)),
+                Poll::Pending => {
+                    let written = self.socket.get_ref().written();
+                    match self.stalled {
+                        Some((_, then)) if then == written => {}
+                        _ => self.stalled = Some((now, written)),
+                    }
+                    break;
+                }
+            }
+        }
+        self.set_timer(cx);
+        if left == 0 {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Reads and runs until there is nothing more to read, or the turn is over.
+    fn take_in(&mut self, cx: &mut Context<'_>, now: Instant, left: &mut u32) -> Poll<Ending> {
+        loop {
+            if self.seat.peer.outbox.has_mail() {
+                self.take_mail();
+            }
+            if let Err(error) = self.settle(cx, now) {
+                return Poll::Ready(Ending::Broken(error));
+            }
+            if let Some(close) = self.ending {
+                return Poll::Ready(Ending::ByUs(close));
+            }
+            if *left == 0 || !self.session.wants_input() {
+                return Poll::Pending;
+            }
+            match ready!(self.socket.poll_next_unpin(cx)) {
+                None => return Poll::Ready(Ending::ByPeer),
+                Some(Err(error)) => return Poll::Ready(Ending::Broken(error)),
+                Some(Ok(message)) => {
+                    *left -= 1;
+                    self.session.handle_sign_of_life(now);
+                    match message {
+                        Message::Text(text) => {
+                            let input = self.session.handle_text(now, &text);
+                            self.take_up(input);
+                        }
+                        Message::Binary(_) => {
+                            let bad = self.session.handle_binary();
+                            self.log_bad(&bad);
+                        }
+                        // tungstenite answers pings and closes.
+                        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what the session wants done, starts what waited in line, and gives frames to the socket while it takes them.
+    fn settle(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), WsError> {
+        loop {
+            self.collect();
+            // The welcome is out: what waited for it may follow.
+            if !self.mail.is_empty() && self.session.is_open() {
+                self.take_mail();
+            }
+            if let Poll::Ready(Err(error)) = self.write(cx) {
+                return Err(error);
+            }
+            match self.session.poll_waiting() {
+                Some(waiting) => {
+                    let input = self.session.call_in_line(now, &waiting);
+                    self.take_up(input);
+                }
+                None => break,
+            }
+        }
+        if self.draining && self.session.is_idle() {
+            self.session.close(Close::Stopping);
+            self.collect();
+        }
+        Ok(())
+    }
+
+    /// What came in as a frame, or waited in line as one.
+    fn take_up(&mut self, input: Input<'_>) {
+        match input {
+            Input::Call(call) => self.run(call),
+            Input::Done => {}
+            Input::Refused { event, body, failure } => self.dispatch.refused(&event, body, &failure, &self.seat.peer),
+            Input::Bad(bad) => self.log_bad(&bad),
+        }
+    }
+
+    fn run(&mut self, call: Call<'_>) {
+        let peer = &self.seat.peer;
+        match self.dispatch.begin(&call, peer) {
+            Begun::Done(frame, outcome) => {
+                // Whoever refused it may not have read its body, so nobody knows yet that it is JSON.
+                if matches!(outcome, Outcome::Refused(_))
+                    && let Err(bad) = call.check()
+                {
+                    if let Input::Bad(bad) = self.session.reject(call, bad) {
+                        self.log_bad(&bad);
+                    }
+                    return;
+                }
+                // What the handler sent goes out before its answer.
+                if peer.outbox.has_mail() {
+                    self.take_mail();
+                }
+                self.session.finish_now(call, frame, outcome);
+            }
+            Begun::Pending(pending) => {
+                let event = call.event.clone().into_owned();
+                let answers = call.answers;
+                let key = self.session.suspend(call);
+                let task = tokio::spawn(pending.finish(key, event, Arc::clone(peer)));
+                self.tasks.insert(key, Task { abort: task.abort_handle(), answers });
+            }
+        }
+    }
+
+    fn take_mail(&mut self) {
+        // What the session has to say came before.
+        self.collect();
+        if self.seat.peer.outbox.take(&mut self.mail) {
+            self.session.close(Close::TooSlow);
+        }
+        if !self.session.is_open() {
+            // A client that has not said hello hears nothing but the welcome first; it need not be waited for.
+            if self.mail.iter().any(|mail| matches!(mail, Mail::Drain | Mail::Stop)) {
+                self.session.close(Close::Stopping);
+            }
+            return;
+        }
+        while let Some(mail) = self.mail.pop_front() {
+            match mail {
+                Mail::Push(frame) => self.frames.push_back(Outgoing::Push(frame)),
+                Mail::Outcome(key, frame, outcome) => {
+                    self.tasks.remove(&key);
+                    self.session.finish(key, frame, outcome);
+                    self.collect();
+                }
+                Mail::Drain => {
+                    self.draining = true;
+                    self.session.drain();
+                    self.collect();
+                }
+                Mail::Stop => self.session.close(Close::Stopping),
+            }
+        }
+        // A burst leaves no memory behind.
+        self.mail.shrink_to(16);
+    }
+
+    /// Takes over what the session put out.
+    fn collect(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send(frame) => self.frames.push_back(Outgoing::Answer(frame)),
+                Output::Ping => self.frames.push_back(Outgoing::Ping),
+                Output::Drop(key) => {
+                    if let Some(task) = self.tasks.remove(&key) {
+                        task.abort.abort();
+                    }
+                }
+                Output::Close(close) => self.ending = Some(close),
+            }
+        }
+    }
+
+    /// Gives frames to the socket while it takes them.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        while !self.frames.is_empty() {
+            ready!(self.socket.poll_ready_unpin(cx))?;
+            let Some(frame) = self.frames.pop_front() else { break };
+            let message = match frame {
+                Outgoing::Answer(frame) => {
+                    self.session.handle_sent(frame.len());
+                    text(frame)
+                }
+                Outgoing::Push(frame) => {
+                    self.seat.peer.outbox.pushed_out(frame.len());
+                    text(frame)
+                }
+                Outgoing::Ping => Message::Ping(Bytes::new()),
+            };
+            self.socket.start_send_unpin(message)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// While nothing is read from a client that takes its answers slowly, pongs are not either: that it takes answers is
+    /// then its sign of life.
+    fn notice_progress(&mut self, now: Instant) {
+        let written = self.socket.get_ref().written();
+        if written > self.written_before && !self.session.wants_input() {
+            self.session.handle_sign_of_life(now);
+        }
+        self.written_before = written;
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        self.stalled.is_some_and(|(since, then)| {
+            self.socket.get_ref().written() == then && now.duration_since(since) >= self.config.write_timeout
+        })
+    }
+
+    /// Sets the timer to the next thing that is due, or leaves it if it goes off before: then it is set anew. Most turns
+    /// move a deadline further away, and need not touch it.
+    fn set_timer(&mut self, cx: &mut Context<'_>) {
+        let mut due = self.session.poll_timeout();
+        if let Some((since, _)) = self.stalled {
+            due = due.min(since + self.config.write_timeout);
+        }
+        let due = due.into();
+        if due < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(due);
+            // Registers the waker; if it is due already, the next turn comes at once.
+            if self.timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    /// The caller has gone, so its handlers are dropped; those for which nobody waited may finish, within bounds.
+    fn end_tasks(&mut self) {
+        let (answering, sends): (Vec<_>, Vec<_>) =
+            self.tasks.drain().map(|(_, task)| task).partition(|task| task.answers);
+        answering.iter().for_each(|task| task.abort.abort());
+        if !sends.is_empty() {
+            tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                sends.iter().for_each(|task| task.abort.abort());
+            });
+        }
+    }
+
+    /// The first bad frame of a connection is worth a warning; a flood of them must not flood the log.
+    fn log_bad(&mut self, bad: &BadFrame) {
+        let connection = self.seat.peer.id;
+        self.bad_frames = self.bad_frames.saturating_add(1);
+        if self.bad_frames == 1 {
+            tracing::warn!(%connection, client_key = self.seat.peer.client_key, "bad frame: {bad}");
+        } else {
+            tracing::debug!(%connection, "bad frame: {bad}");
+        }
+    }
+}
+
+/// A text message of bytes that are JSON: what we and the handlers' serialisers wrote, so nobody checks it once more.
+fn text(frame: Bytes) -> Message {
+    Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))
+}
+
+/// The time as tokio has it, so that tests can move it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

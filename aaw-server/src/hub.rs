@@ -1,0 +1,248 @@
+//! Who is connected.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aaw_event::host::Caller;
+use aaw_protocol::{Code, Failure, Shortened, codec, is_reserved};
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::outbox::{Mail, NotTaken, Outbox};
+
+/// The event by which a broadcast arrives.
+const BROADCAST: &str = "broadcast";
+
+/// The table of connections.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    peers: DashMap<Uuid, Arc<Peer>>,
+    /// Connections and those about to be: what the bound on connections counts.
+    admitted: AtomicUsize,
+    /// Told when the last of them has gone.
+    emptied: Notify,
+    /// No new calls any more.
+    draining: AtomicBool,
+}
+
+/// A connection as everybody else sees it: what handlers call `services.ws`.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: Uuid,
+    /// By what the client tells itself apart; for the log, it proves nothing.
+    pub(crate) client_key: Option<String>,
+    pub(crate) outbox: Outbox,
+    max_message: usize,
+    hub: Arc<Hub>,
+}
+
+/// One of the connections that may exist at the same time.
+#[derive(Debug)]
+pub(crate) struct Place {
+    hub: Arc<Hub>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.hub.admitted.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.hub.emptied.notify_waiters();
+        }
+    }
+}
+
+/// Keeps a connection in the table: it is there as long as this is.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) peer: Arc<Peer>,
+    place: Option<Place>,
+}
+
+impl Seat {
+    /// Takes the connection out of the table, and gives back its place: it counts until its socket is closed.
+    pub(crate) fn leave(mut self) -> Option<Place> {
+        self.place.take()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.peer.hub.peers.remove(&self.peer.id);
+        self.peer.outbox.close();
+    }
+}
+
+impl Hub {
+    /// One more connection, unless there are `most` already.
+    pub(crate) fn admit(self: &Arc<Self>, most: usize) -> Option<Place> {
+        let place = Place { hub: Arc::clone(self) };
+        let before = self.admitted.fetch_add(1, Ordering::AcqRel);
+        (before < most).then_some(place)
+    }
+
+    /// Enters a connection into the table. From here on broadcasts reach it.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        place: Place,
+        client_key: Option<String>,
+        outbox: Outbox,
+        max_message: usize,
+    ) -> Seat {
+        let id = Uuid::new_v4();
+        let peer = Arc::new(Peer { id, client_key, outbox, max_message, hub: Arc::clone(self) });
+        self.peers.insert(id, Arc::clone(&peer));
+        // In the table first, then this look: either `drain` finds it there, or it finds `drain`.
+        if self.draining.load(Ordering::SeqCst) {
+            peer.outbox.post(Mail::Drain);
+        }
+        Seat { peer, place: Some(place) }
+    }
+
+    /// How many are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Tells every connection to take no new calls and end when the running ones are done.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.peers.iter().for_each(|peer| peer.outbox.post(Mail::Drain));
+    }
+
+    /// Tells every connection to end now.
+    pub(crate) fn stop(&self) {
+        self.peers.iter().for_each(|peer| peer.outbox.post(Mail::Stop));
+    }
+
+    /// Ready when there are no connections, nor any about to be.
+    pub(crate) async fn wait_until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.admitted.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Sends one buffer to all. Who cannot take it is not waited for.
+    fn broadcast(&self, frame: &Bytes, except: Option<Uuid>) {
+        for peer in &self.peers {
+            if Some(peer.id) != except {
+                // Full: that connection is being closed for it. Gone: it needs nothing any more.
+                let _ = peer.outbox.push(frame.clone());
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// A push's frame.
+    fn frame(&self, event: &str, data: &str) -> Result<Bytes, Failure> {
+        let mut frame = Vec::with_capacity(event.len() + data.len() + 8);
+        codec::begin(&mut frame, &codec::event_json(event));
+        frame.extend_from_slice(data.as_bytes());
+        codec::end(&mut frame);
+        if frame.len() > self.max_message {
+            let error = format!(
+                "The data of {} is larger than a message may be ({} bytes)",
+                Shortened(event),
+                self.max_message
+            );
+            return Err(Failure::new(Code::TOO_LARGE, error));
+        }
+        Ok(frame.into())
+    }
+}
+
+impl Caller for Peer {
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn send_event(&self, event: &str, data: &str) -> Result<(), Failure> {
+        if is_reserved(event) {
+            return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event))));
+        }
+        self.outbox.push(self.frame(event, data)?).map_err(|not_taken| {
+            Failure::new(
+                Code::NO_CONNECTION,
+                match not_taken {
+                    NotTaken::Gone => "The connection has ended",
+                    NotTaken::Full => "The connection is being closed: its client reads too slowly",
+                },
+            )
+        })
+    }
+
+    fn broadcast(&self, data: &str, include_self: bool) {
+        match self.frame(BROADCAST, data) {
+            Ok(frame) => self.hub.broadcast(&frame, (!include_self).then_some(self.id)),
+            Err(failure) => tracing::error!(connection = %self.id, "a broadcast was not sent: {failure}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    fn enter(hub: &Arc<Hub>) -> Seat {
+        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(100), 100)
+    }
+
+    fn mail(seat: &Seat) -> Vec<Bytes> {
+        let mut mail = VecDeque::new();
+        seat.peer.outbox.take(&mut mail);
+        mail.into_iter().filter_map(|mail| if let Mail::Push(frame) = mail { Some(frame) } else { None }).collect()
+    }
+
+    #[test]
+    fn a_broadcast_reaches_all_and_the_sender_if_it_asks() {
+        let hub = Arc::new(Hub::default());
+        let (a, b) = (enter(&hub), enter(&hub));
+        a.peer.broadcast("1", false);
+        assert_eq!((mail(&a), mail(&b)), (vec![], vec![Bytes::from(r#"["broadcast",1]"#)]));
+        a.peer.broadcast("2", true);
+        assert_eq!((mail(&a).len(), mail(&b).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_broadcast_is_one_buffer() {
+        let hub = Arc::new(Hub::default());
+        let (a, b) = (enter(&hub), enter(&hub));
+        a.peer.broadcast("1", true);
+        assert_eq!(mail(&a)[0].as_ptr(), mail(&b)[0].as_ptr());
+    }
+
+    #[test]
+    fn who_has_gone_is_in_no_table() {
+        let hub = Arc::new(Hub::default());
+        let seat = enter(&hub);
+        let peer = Arc::clone(&seat.peer);
+        drop(seat);
+        assert_eq!(hub.len(), 0);
+        assert_eq!(peer.send_event("e", "1").unwrap_err().code, Code::NO_CONNECTION);
+    }
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let hub = Arc::new(Hub::default());
+        let place = hub.admit(1).unwrap();
+        assert!(hub.admit(1).is_none());
+        drop(place);
+        assert!(hub.admit(1).is_some());
+    }
+
+    #[test]
+    fn what_is_too_large_or_reserved_is_refused() {
+        let hub = Arc::new(Hub::default());
+        let seat = enter(&hub);
+        let large = format!("{:?}", "x".repeat(200));
+        assert_eq!(seat.peer.send_event("e", &large).unwrap_err().code, Code::TOO_LARGE);
+        assert_eq!(seat.peer.send_event("aaw/welcome", "1").unwrap_err().code, Code::NOT_ALLOWED);
+        assert!(mail(&seat).is_empty());
+    }
+}

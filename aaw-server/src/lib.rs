@@ -1,0 +1,51 @@
+//! A folder of events as a server.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), aaw_server::StartError> {
+//! use aaw_server::{Config, Server};
+//!
+//! let server = Server::new(Config::default()).events(aaw_events::module()).bind().await?;
+//! println!("ws://{}", server.local_addr());
+//! server.serve(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+//! # Ok(()) }
+//! ```
+//!
+//! The way of a call: bytes come in at the one task that owns the socket (`connection`), the session of `aaw-protocol`
+//! judges them, `dispatch` finds the event in the `registry` and runs its handler, the outcome goes back to the session,
+//! and the same task writes. Whatever else is to go out comes through that connection's `outbox`.
+//!
+//! | room | |
+//! |---|---|
+//! | `config` | what a server holds to |
+//! | `server` | start, accept, stop |
+//! | `admission` | who may connect: origins and hosts |
+//! | `handshake` | from an HTTP request to a WebSocket |
+//! | `connection` | the task that owns one socket |
+//! | `outbox` | what others have for that task |
+//! | `dispatch` | from a call to its handler's outcome |
+//! | `registry` | which events there are; swapped while running |
+//! | `hub` | who is connected; broadcast |
+//! | `record` | what the log says of a call |
+//! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
+
+mod admission;
+pub mod config;
+mod connection;
+mod dispatch;
+mod handshake;
+mod hub;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod init;
+#[cfg(feature = "modules")]
+pub mod modules;
+mod outbox;
+pub mod record;
+mod registry;
+mod server;
+
+pub use aaw_event::Module;
+pub use config::Config;
+pub use record::CallRecord;
+pub use registry::{Events, RegistryError};
+pub use server::{Bound, Handle, Server, StartError};

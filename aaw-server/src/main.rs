@@ -1,0 +1,209 @@
+//! The program: flags to a config, a log, and a server that stops in order.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use aaw_server::config::AllowedOrigin;
+use aaw_server::modules::{self, EventsAt, Watch};
+use aaw_server::{CallRecord, Config, Handle, Server, init};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+/// Where events are when nothing is said.
+const DEFAULT_EVENTS: &str = "events";
+
+/// Serves a folder of events over WebSockets: each file is an event, and a program calls it and awaits the answer.
+#[derive(Debug, Parser)]
+#[command(name = "aaw-server", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "EXAMPLES:
+  aaw-server                     serve the events package in ./events
+  aaw-server my-events --watch   serve another one, and again whenever a file is saved
+  aaw-server init                write a small events package to begin with, to ./events")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a small events package that builds and runs, with one test
+    Init {
+        /// The folder to write it to; made if it is not there
+        #[arg(default_value = DEFAULT_EVENTS)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// An events package (a folder with a Cargo.toml), built on start; or a folder of ready libraries [default: events,
+    /// or this folder if it is a package and has no events in it]
+    #[arg(env = "AAW_EVENTS")]
+    events: Option<PathBuf>,
+    /// The port; 0 takes a free one
+    #[arg(long, env = "AAW_PORT", default_value_t = Config::default().port)]
+    port: u16,
+    /// The address to listen on; 0.0.0.0 is every interface
+    #[arg(long, env = "AAW_HOST", default_value_t = Config::default().host)]
+    host: String,
+    /// Let pages from this origin connect, such as https://app.example.com; can be given several times
+    #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<AllowedOrigin>,
+    /// What is logged: for people, with failures; as JSON, one line a call on standard output; or only start-up errors
+    #[arg(long, value_enum, env = "AAW_LOG", default_value_t = Log::Pretty)]
+    log: Log,
+    /// Build and serve the events again whenever a file is saved
+    #[arg(long, env = "AAW_WATCH")]
+    watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Log {
+    Pretty,
+    Json,
+    Off,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Init { dir }) => begin(&dir),
+        None => serve(cli.serve).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aaw-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a package, and says how to go on.
+fn begin(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let written = init::init(dir)?;
+    for file in &written.files {
+        println!("wrote {}", file.display());
+    }
+    let argument = if dir == Path::new(DEFAULT_EVENTS) { String::new() } else { format!(" {}", dir.display()) };
+    println!("serve it:  aaw-server{argument} --watch");
+    Ok(())
+}
+
+/// What to serve when nothing was named: `events`, or, for somebody who stands in a package, that package.
+fn default_events() -> PathBuf {
+    let stands_in_a_package = !Path::new(DEFAULT_EVENTS).exists() && Path::new("Cargo.toml").exists();
+    PathBuf::from(if stands_in_a_package { "." } else { DEFAULT_EVENTS })
+}
+
+async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    start_log(flags.log);
+    // From here on a signal stops what goes on, be it the first build.
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let at = EventsAt::find(&flags.events.unwrap_or_else(default_events))?;
+    let config = Config {
+        host: flags.host.clone(),
+        port: flags.port,
+        allow_origins: flags.allow_origin.clone(),
+        ..Config::default()
+    };
+    // What is saved from here on is noticed, also during the first build.
+    let mut watch = flags.watch.then(|| Watch::new(at.clone())).transpose()?;
+    let load = async {
+        match &mut watch {
+            Some(watch) => watch.load().await,
+            None => modules::load(&at).await,
+        }
+    };
+    let events = tokio::select! {
+        events = load => events?,
+        () = &mut stop => return Ok(()),
+    };
+    let mut server = events.into_iter().fold(Server::new(config), Server::events);
+    server = match flags.log {
+        Log::Json => server.on_call(log_as_json),
+        // A line a call costs more than the call, so people get it when they ask for it.
+        Log::Pretty if tracing::enabled!(Level::DEBUG) => server.on_call(log_for_people),
+        Log::Pretty | Log::Off => server,
+    };
+    let server = server.bind().await?;
+    let address = server.local_addr();
+    let name = if address.ip().is_loopback() { "localhost".to_owned() } else { flags.host };
+    tracing::info!("listening on ws://{name}:{} ({address})", address.port());
+    let watching = watch.map(|watch| tokio::spawn(swap(watch, server.handle())));
+    server.serve(stop).await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    Ok(())
+}
+
+/// Puts the events in place whenever they have changed.
+async fn swap(mut watch: Watch, server: Handle) {
+    loop {
+        match server.replace_events(watch.next().await).await {
+            Ok(()) => tracing::info!("serving the new events"),
+            Err(error) => {
+                tracing::error!("the old events go on: {error}");
+                watch.forget();
+            }
+        }
+    }
+}
+
+/// Ready at the first SIGINT or SIGTERM. A second one ends the program at once.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        let mut either = async || {
+            tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            }
+        };
+        either().await;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => std::process::exit(130),
+                _ = terminate.recv() => std::process::exit(143),
+            }
+        });
+    })
+}
+
+fn start_log(log: Log) {
+    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let diagnostics = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter());
+    match log {
+        Log::Pretty => {
+            let colours = io::IsTerminal::is_terminal(&io::stderr());
+            diagnostics.with_target(false).with_ansi(colours).init();
+        }
+        Log::Json => diagnostics.json().flatten_event(true).init(),
+        Log::Off => {}
+    }
+}
+
+/// One line a call, written at once: whoever reads the pipe sees the call when it is over.
+fn log_as_json(call: &CallRecord<'_>) {
+    let Ok(mut line) = serde_json::to_vec(call) else { return };
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    // A closed pipe is no reason to fail a call.
+    let _ = out.write_all(&line).and_then(|()| out.flush());
+}
+
+fn log_for_people(call: &CallRecord<'_>) {
+    let ms = call.elapsed.as_secs_f64() * 1e3;
+    match call.result {
+        Ok(_) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms", call.event),
+        Err(failure) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms: {failure}", call.event),
+    }
+}

@@ -1,0 +1,165 @@
+//! What the log says of a call.
+
+use std::time::Duration;
+
+use aaw_protocol::{Code, Failure, is_reserved};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// What a [hook](crate::Server::on_call) is told of each call, when it is over.
+///
+/// Serialised it is one object with `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`, and `ms`.
+/// Passwords and tokens in the bodies and results of `aaw/` events are already replaced.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CallRecord<'a> {
+    /// The event's name, as the client wrote it.
+    pub event: &'a str,
+    /// Our id of the connection.
+    pub connection: Uuid,
+    /// By what the client tells itself apart, if it does. It proves nothing.
+    pub client_key: Option<&'a str>,
+    /// What kind of event it was.
+    pub kind: CallKind,
+    /// The body, as JSON.
+    pub body: &'a str,
+    /// The result, as JSON (`None` for a plain event, which has none), or the failure. A call that nobody waited for any
+    /// more fails as [`Code::CANCELLED`].
+    pub result: Result<Option<&'a str>, &'a Failure>,
+    /// From the call's arrival at its handler to its outcome.
+    pub elapsed: Duration,
+}
+
+/// What kind of event was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallKind {
+    /// It answers.
+    Answer,
+    /// It runs and answers nothing.
+    Plain,
+    /// It answers many times.
+    Stream,
+    /// There is no such event.
+    Unknown,
+}
+
+impl CallKind {
+    /// The word in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Plain => "plain",
+            Self::Stream => "stream",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<aaw_event::host::Kind> for CallKind {
+    fn from(kind: aaw_event::host::Kind) -> Self {
+        use aaw_event::host::Kind;
+        match kind {
+            Kind::Answer => Self::Answer,
+            Kind::Plain => Self::Plain,
+            Kind::Stream => Self::Stream,
+        }
+    }
+}
+
+impl Serialize for CallRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("event", self.event)?;
+        map.serialize_entry("connection", &self.connection.to_string())?;
+        map.serialize_entry("client_key", &self.client_key)?;
+        map.serialize_entry("kind", self.kind.as_str())?;
+        map.serialize_entry("body", &json(self.body))?;
+        match self.result {
+            Ok(result) => map.serialize_entry("result", &result.map(json))?,
+            Err(failure) => map.serialize_entry("error", failure)?,
+        }
+        map.serialize_entry("ms", &((self.elapsed.as_secs_f64() * 1e6).round() / 1e3))?;
+        map.end()
+    }
+}
+
+/// A text that is JSON, on one line; one that is not, as a string.
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()))
+}
+
+/// Replaces the secrets in a body or result of aaw's own events; `None` where there is nothing to replace.
+pub(crate) fn redact(event: &str, text: &str) -> Option<String> {
+    if !is_reserved(event) {
+        return None;
+    }
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    redact_in(&mut value);
+    Some(value.to_string())
+}
+
+/// The same for what a failure carries.
+pub(crate) fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
+    let data = redact(event, failure.data.as_ref()?.get())?;
+    Some(Failure { data: RawValue::from_string(data).ok(), ..failure.clone() })
+}
+
+fn redact_in(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let key = key.to_ascii_lowercase();
+                if ["password", "token", "secret"].iter().any(|secret| key.contains(secret)) {
+                    *value = Value::String("[redacted]".into());
+                } else {
+                    redact_in(value);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(redact_in),
+        _ => {}
+    }
+}
+
+/// What is said of a call whose caller went before its outcome.
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(Code::CANCELLED, "The caller has gone, or waited no longer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_with_the_fields_that_were_promised() {
+        let record = CallRecord {
+            event: "ping",
+            connection: Uuid::nil(),
+            client_key: Some("_1"),
+            kind: CallKind::Answer,
+            body: "{ \"a\":\n1 }",
+            result: Ok(Some("true")),
+            elapsed: Duration::from_micros(1500),
+        };
+        assert_eq!(
+            serde_json::to_string(&record).unwrap(),
+            r#"{"event":"ping","connection":"00000000-0000-0000-0000-000000000000","client_key":"_1","kind":"answer","body":{"a":1},"result":true,"ms":1.5}"#
+        );
+        let failure = Failure::new(Code::HANDLER, "no");
+        let failed = CallRecord { result: Err(&failure), body: "not json", ..record };
+        let line = serde_json::to_string(&failed).unwrap();
+        assert!(line.contains(r#""body":"not json","error":{"error":"no","code":"handler"}"#), "{line}");
+    }
+
+    #[test]
+    fn secrets_of_aaws_own_events_are_replaced_and_no_others() {
+        let body = r#"{"email":"a@b","password":"x","deep":[{"newPassword":"y","resetToken":"z"}]}"#;
+        let redacted = redact("aaw/login", body).unwrap();
+        assert!(!redacted.contains(['x', 'y', 'z']) && redacted.contains("a@b"), "{redacted}");
+        assert_eq!(redact("login", body), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! Which events there are: a table made once from all sources, and swapped whole while calls run.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aaw_event::Module;
+use aaw_event::host::{Instance, Kind};
+use aaw_protocol::{EventName, InvalidName};
+
+/// A module, and where its events come from: what a [`Server`](crate::Server) is made of.
+#[derive(Debug, Clone)]
+pub struct Events {
+    /// The table of events.
+    pub module: Module,
+    /// The folder that stands before each name, such as `shop/orders`; empty for none.
+    pub prefix: String,
+    /// Where the module came from, for messages: a path, a package's name.
+    pub origin: String,
+}
+
+impl From<Module> for Events {
+    fn from(module: Module) -> Self {
+        let origin = format!("the package {}", module.package());
+        Self { module, prefix: String::new(), origin }
+    }
+}
+
+/// Why some events cannot be served together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Two sources have an event of the same name.
+    #[error("the event {name} is there twice: in {first} and in {second}")]
+    Twice {
+        /// The name.
+        name: EventName,
+        /// One source.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A name below `aaw/`, which belongs to aaw itself.
+    #[error("{origin}: the event {name} begins with aaw/, which belongs to aaw itself; rename its file or folder")]
+    Reserved {
+        /// The name.
+        name: EventName,
+        /// Where it is.
+        origin: String,
+    },
+    /// With its folder before it a name is none any more.
+    #[error("{origin}: {source}")]
+    BadName {
+        /// Where it is.
+        origin: String,
+        /// What is wrong with it.
+        source: InvalidName,
+    },
+}
+
+/// The events of all modules, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    events: HashMap<EventName, Event>,
+}
+
+/// An event that can be called.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) kind: Kind,
+    pub(crate) instance: Instance,
+    /// Its place in the module's table.
+    pub(crate) index: usize,
+    /// Whether it needs a session.
+    pub(crate) protected: bool,
+}
+
+impl Registry {
+    /// Checks that the sources go together, before any of them is started.
+    pub(crate) fn plan(sources: &[Events]) -> Result<Plan, RegistryError> {
+        let mut places: HashMap<EventName, (usize, usize)> = HashMap::new();
+        for (source_index, source) in sources.iter().enumerate() {
+            for (index, event) in source.module.events().iter().enumerate() {
+                let name = full_name(source, &event.name)?;
+                if name.is_reserved() {
+                    return Err(RegistryError::Reserved { name, origin: source.origin.clone() });
+                }
+                if let Some((first, _)) = places.insert(name.clone(), (source_index, index)) {
+                    let (first, second) = (sources[first].origin.clone(), source.origin.clone());
+                    return Err(RegistryError::Twice { name, first, second });
+                }
+            }
+        }
+        Ok(Plan { places })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Event> {
+        self.events.get(name)
+    }
+}
+
+/// Names and where their events are, before the modules have been started.
+pub(crate) struct Plan {
+    places: HashMap<EventName, (usize, usize)>,
+}
+
+impl Plan {
+    /// The registry, with the started instance of each source, in the order of the sources.
+    pub(crate) fn registry(&self, sources: &[Events], instances: &[Instance]) -> Registry {
+        let events = self.places.iter().map(|(name, &(source, index))| {
+            let event = Event {
+                kind: sources[source].module.events()[index].kind,
+                instance: instances[source].clone(),
+                index,
+                protected: name.is_protected(),
+            };
+            (name.clone(), event)
+        });
+        Registry { events: events.collect() }
+    }
+
+    /// What the start-up log lists.
+    pub(crate) fn listing(&self, sources: &[Events]) -> Vec<Listed> {
+        let mut listed: Vec<_> = self
+            .places
+            .iter()
+            .map(|(name, &(source, index))| Listed {
+                name: name.clone(),
+                kind: sources[source].module.events()[index].kind,
+                reachable: !name.is_protected(),
+            })
+            .collect();
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        listed
+    }
+}
+
+/// An event, as the start-up log lists it.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) name: EventName,
+    pub(crate) kind: Kind,
+    pub(crate) reachable: bool,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.name, self.kind)?;
+        f.write_str(if self.reachable { ")" } else { "; unreachable: authentication is not enabled)" })
+    }
+}
+
+fn full_name(source: &Events, name: &EventName) -> Result<EventName, RegistryError> {
+    if source.prefix.is_empty() {
+        return Ok(name.clone());
+    }
+    EventName::parse(&format!("{}/{name}", source.prefix))
+        .map_err(|bad| RegistryError::BadName { origin: source.origin.clone(), source: bad })
+}

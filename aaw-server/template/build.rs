@@ -1,0 +1,3 @@
+fn main() {
+    aaw_event_build::events();
+}

@@ -1,0 +1,407 @@
+//! Libraries and packages as people have them: good ones, and all kinds of bad ones.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod fixture;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aaw_server::Events;
+use aaw_server::modules::{EventsAt, OpenError, Unfit, Watch, load, open};
+use fixture::{Header, ask, library, package, rustc, stock_library, workshop};
+use object::{Object, ObjectSection, ObjectSegment};
+use tokio::sync::mpsc;
+use tracing_subscriber::fmt::MakeWriter;
+
+fn names(events: &[Events]) -> Vec<String> {
+    events.iter().flat_map(|source| source.module.events()).map(|event| event.name.to_string()).collect()
+}
+
+/// What is said about a place; it names the path that was given.
+async fn refusal(path: &Path) -> String {
+    let error = match EventsAt::find(path) {
+        Ok(at) => load(&at).await.unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    let end = path.file_name().unwrap().to_str().unwrap();
+    assert!(error.contains(end), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn the_stock_events_are_built_opened_and_called() {
+    let library = stock_library().await;
+    let module = open(&library).unwrap();
+    assert_eq!(module.package(), "aaw-events");
+    assert_eq!(ask(&module, "ping", "").await, r#"{"pong":true}"#);
+    assert_eq!(ask(&module, "echo", "[1]").await, "[1]");
+}
+
+#[tokio::test]
+async fn a_folder_of_libraries_is_loaded_with_its_folders_as_prefixes() {
+    let stock = stock_library().await;
+    let top = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(top.path().join("shop/orders")).unwrap();
+    for place in ["b", "shop/orders/a"] {
+        std::fs::copy(&stock, top.path().join(library(place))).unwrap();
+    }
+    std::fs::write(top.path().join("README"), "not a library").unwrap();
+
+    let at = EventsAt::find(top.path()).unwrap();
+    assert_eq!(at, EventsAt::Folder(top.path().to_owned()));
+    let events = load(&at).await.unwrap();
+    let prefixes: Vec<_> = events.iter().map(|source| source.prefix.as_str()).collect();
+    assert_eq!(prefixes, ["", "shop/orders"]);
+    assert_eq!(events[1].origin, top.path().join(library("shop/orders/a")).display().to_string());
+
+    // And one library alone.
+    let at = EventsAt::find(&top.path().join(library("b"))).unwrap();
+    assert_eq!(names(&load(&at).await.unwrap()), names(&events[..1]));
+}
+
+#[tokio::test]
+async fn a_library_that_is_cut_anywhere_is_refused() {
+    let whole = std::fs::read(stock_library().await).unwrap();
+    let mut lengths: BTreeSet<_> = (0..100).map(|part| whole.len() as u64 / 100 * part).collect();
+    let file = object::File::parse(&*whole).unwrap();
+    let sections = file.sections().filter_map(|section| section.file_range());
+    for (start, size) in sections.chain(file.segments().map(|segment| segment.file_range())) {
+        for edge in [start, start + size] {
+            lengths.extend([edge.saturating_sub(1), edge, edge + 1]);
+        }
+    }
+    lengths.extend([1, 4, 16, 63, 64, 65, whole.len() as u64 - 1]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(library("cut"));
+    std::fs::write(&path, &whole).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    for length in lengths.into_iter().rev().filter(|&length| length < whole.len() as u64) {
+        file.set_len(length).unwrap();
+        let error = open(&path).unwrap_err();
+        let fits = match &error {
+            OpenError::Unfit { reason: Unfit::Empty, .. } => length == 0,
+            OpenError::Unfit { reason: Unfit::NoLibrary { .. }, .. } => length < 64,
+            OpenError::Unfit { reason, .. } => matches!(reason, Unfit::CutShort { .. } | Unfit::Damaged(_)),
+            _ => false,
+        };
+        assert!(fits && error.to_string().starts_with(&*path.to_string_lossy()), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_library_of_this_machine_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(library(name));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let stock = std::fs::read(stock_library().await).unwrap();
+    let flipped = |at: usize, to: u8| {
+        let mut bytes = stock.clone();
+        bytes[at] = to;
+        bytes
+    };
+    assert!(refusal(&write("text", b"just some words, saved under a wrong name")).await.contains("is no library"));
+    assert!(refusal(&write("empty", b"")).await.contains("the file is empty"));
+    if cfg!(target_os = "linux") {
+        // e_machine.
+        let (number, name) = if cfg!(target_arch = "x86_64") { (183, "Aarch64") } else { (62, "X86_64") };
+        let machine = refusal(&write("machine", &flipped(18, number))).await;
+        assert!(machine.contains(&format!("was built for {name}")), "{machine}");
+        // e_type: a core dump.
+        assert!(refusal(&write("kind", &flipped(16, 4))).await.contains("expected"));
+        let program = std::fs::read("/proc/self/exe").unwrap();
+        let program = refusal(&write("program", &program)).await;
+        assert!(program.contains("no events package") || program.contains("a program"), "{program}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dangling = folder.path().join(library("dangling"));
+    std::os::unix::fs::symlink("/no/such/file", &dangling).unwrap();
+    assert!(open(&dangling).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn a_pipe_called_like_a_library_does_not_hang_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join(library("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(refusal(&pipe).await.contains("no regular file"));
+}
+
+#[test]
+fn libraries_of_others_are_refused_each_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = Header::default;
+    let other = Header { symbol: "aaw_module_v1_other", ..header() };
+    for (name, source, expected) in [
+        (
+            "stranger",
+            "#[unsafe(no_mangle)] pub extern \"C\" fn hello() {}".to_owned(),
+            "exports no symbol aaw_module_v1_…",
+        ),
+        (
+            "newer",
+            Header { symbol: "aaw_module_v2_made", abi: 2, ..header() }.source(),
+            "speaks module ABI 2, this server speaks 1",
+        ),
+        ("liar", Header { abi: 7, ..header() }.source(), "speaks module ABI 7, this host speaks 1"),
+        ("magic", Header { magic: "another!", ..header() }.source(), "does not begin as a package's does"),
+        ("aborts", Header { flags: 0, ..header() }.source(), "panic = \"abort\""),
+        (
+            "two",
+            header().source() + &other.source(),
+            "several events packages (aaw_module_v1_made, aaw_module_v1_other)",
+        ),
+        ("small", "#[unsafe(no_mangle)] pub static aaw_module_v1_made: u32 = 1;".to_owned(), "is no table of events"),
+        (
+            "code",
+            "#[unsafe(no_mangle)] pub extern \"C\" fn aaw_module_v1_made() {}".to_owned(),
+            "is no table of events",
+        ),
+        (
+            "lacking",
+            header().source()
+                + "unsafe extern \"C\" { fn nowhere(); } #[unsafe(no_mangle)] pub extern \"C\" fn f() { unsafe { nowhere() } }",
+            "it: undefined symbol: nowhere",
+        ),
+    ] {
+        let path = rustc(folder.path(), name, &source);
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.starts_with(&*path.to_string_lossy()), "{error}");
+    }
+    assert_eq!(open(&rustc(folder.path(), "good", &header().source())).unwrap().package(), "made");
+}
+
+#[test]
+fn a_path_gives_what_lies_there_now_and_what_was_opened_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |package| rustc(folder.path(), package, &Header { package, ..Header::default() }.source());
+    let (one, two, three) = (made("one"), made("two"), made("three"));
+    let path = folder.path().join(library("events"));
+
+    std::fs::copy(one, &path).unwrap();
+    let first = open(&path).unwrap();
+    // Written over in place, which would pull the pages away from under a library that was opened there.
+    std::fs::copy(two, &path).unwrap();
+    let second = open(&path).unwrap();
+    // And as one should.
+    std::fs::rename(three, &path).unwrap();
+    let third = open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+
+    assert_eq!([first, second, third].map(|module| module.package().to_owned()), ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn packages_that_cannot_be_built_are_refused_each_with_its_reason() {
+    let top = workshop("refused");
+    let write = |file: &str, text: &str| {
+        let file = top.join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    };
+    let package = |name: &str, rest: &str, source: &str| {
+        write(&format!("{name}/Cargo.toml"), &format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}"));
+        write(&format!("{name}/src/lib.rs"), source);
+    };
+    let cdylib = "[lib]\ncrate-type = [\"cdylib\"]\n";
+    package("no-cdylib", "[workspace]\n", "");
+    package("no-rust", &format!("{cdylib}[workspace]\n"), "this is not Rust");
+    package("no-events", &format!("{cdylib}[workspace]\n"), "");
+    package("strange", "wrong = {\n", "");
+    write("around/Cargo.toml", "[workspace]\nresolver = \"3\"\n");
+    package("around/stranger", cdylib, "");
+    write("around/stranger/Cargo.toml", &format!("[package]\nname = \"stranger\"\n{cdylib}"));
+    write("many/Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n");
+    for name in ["one", "two"] {
+        write(&format!("many/{name}/Cargo.toml"), &format!("[package]\nname = \"{name}\"\n{cdylib}"));
+        write(&format!("many/{name}/src/lib.rs"), "");
+    }
+
+    for (name, expected) in [
+        ("no-cdylib", "expected crate-type = [\"cdylib\", \"rlib\"]"),
+        ("no-rust", "was not built (exit status: 101): see cargo's messages above"),
+        ("no-events", "exports no symbol"),
+        ("strange", "cargo does not accept"),
+        ("around/stranger", "and is no member of it: add it to `members` there"),
+        ("many", "several of its members make a library (one, two): expected the folder of one"),
+    ] {
+        let path = top.join(name);
+        let at = EventsAt::find(&path).unwrap();
+        let error = load(&at).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_init_writes_builds_is_tested_and_serves() {
+    let top = workshop("first");
+    let package = package(&top, "my first events");
+    let tests = Command::new(env!("CARGO")).arg("test").current_dir(&package).output().unwrap();
+    let said = String::from_utf8_lossy(&tests.stdout);
+    assert!(
+        tests.status.success() && said.contains("greets_by_name ... ok"),
+        "{said}{}",
+        String::from_utf8_lossy(&tests.stderr)
+    );
+
+    let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
+    assert_eq!(names(&events), ["hello", "ping"]);
+    assert_eq!(events[0].module.package(), "my-first-events");
+    assert_eq!(ask(&events[0].module, "hello", r#"{"name":"Ada"}"#).await, r#"{"greeting":"Hello, Ada!"}"#);
+}
+
+#[tokio::test]
+async fn a_package_whose_panics_abort_is_refused() {
+    let top = workshop("aborting");
+    let package = package(&top, "aborting");
+    // As `panic = "abort"` in a profile does, for the package alone, which decides for all.
+    let args = ["rustc", "--quiet", "--lib", "--crate-type=cdylib", "--message-format=json", "--", "-Cpanic=abort"];
+    let built = Command::new(env!("CARGO")).args(args).current_dir(&package).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let messages = String::from_utf8(built.stdout).unwrap();
+    let path = messages.split('"').find(|text| text.ends_with(&library("libaborting"))).unwrap();
+    let error = refusal(Path::new(path)).await;
+    assert!(error.contains("built with panic = \"abort\""), "{error}");
+}
+
+/// How long a change may take to arrive; cargo may have to wait for other tests.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+async fn next(watch: &mut Watch) -> Vec<Events> {
+    tokio::time::timeout(PATIENCE, watch.next()).await.expect("no change")
+}
+
+/// Sends what is logged on this thread.
+#[derive(Clone)]
+struct Lines(Arc<Mutex<mpsc::UnboundedSender<String>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.lock().unwrap().send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn logged() -> (tracing::subscriber::DefaultGuard, mpsc::UnboundedReceiver<String>) {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let lines_of = Lines(Arc::new(Mutex::new(sender)));
+    let subscriber = tracing_subscriber::fmt().with_writer(lines_of).with_ansi(false).finish();
+    (tracing::subscriber::set_default(subscriber), lines)
+}
+
+/// Watches until something is logged that contains `expected`; nothing must come meanwhile.
+async fn next_line(watch: &mut Watch, lines: &mut mpsc::UnboundedReceiver<String>, expected: &str) {
+    let line = async { while !lines.recv().await.unwrap().contains(expected) {} };
+    tokio::select! {
+        events = next(watch) => panic!("events instead of a log line: {events:?}"),
+        () = line => {}
+    }
+}
+
+#[tokio::test]
+async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
+    let (_guard, mut lines) = logged();
+    let top = workshop("watched");
+    let package = package(&top, "watched");
+    let save = |file: &str, text: &str| std::fs::write(package.join("src").join(file), text).unwrap();
+    let handler = |answer: u32| format!("pub async fn handler() -> u32 {{ {answer} }}");
+
+    let mut watch = Watch::new(EventsAt::find(&package).unwrap()).unwrap();
+    let first = watch.load().await.unwrap();
+    assert_eq!(names(&first), ["hello", "ping"]);
+
+    save("ping.rs", &handler(1));
+    let second = next(&mut watch).await;
+    assert_eq!(ask(&second[0].module, "ping", "").await, "1");
+    assert_eq!(ask(&first[0].module, "ping", "").await, r#"{"pong":true}"#);
+
+    save("ping.rs", "this is not Rust");
+    next_line(&mut watch, &mut lines, "the old events go on: the events package").await;
+
+    save("ping.rs", &handler(1));
+    next_line(&mut watch, &mut lines, "the events are the same").await;
+
+    save("ping.rs", "this is not Rust either");
+    next_line(&mut watch, &mut lines, "the old events go on: the events package").await;
+
+    // A file in a new folder, and the mistake mended.
+    std::fs::create_dir(package.join("src/users")).unwrap();
+    save("users/get.rs", &handler(2));
+    save("ping.rs", &handler(3));
+    let mut third = next(&mut watch).await;
+    // The two files may have been seen one by one.
+    while names(&third) != ["hello", "ping", "users/get"] || ask(&third[0].module, "ping", "").await != "3" {
+        third = next(&mut watch).await;
+    }
+
+    // In the folder that was not there at first; and a file less.
+    save("users/get.rs", &handler(4));
+    let fourth = next(&mut watch).await;
+    assert_eq!(ask(&fourth[0].module, "users/get", "").await, "4");
+    std::fs::remove_dir_all(package.join("src/users")).unwrap();
+    assert_eq!(names(&next(&mut watch).await), ["hello", "ping"]);
+}
+
+#[tokio::test]
+async fn libraries_that_come_and_go_are_served_and_a_half_written_one_is_not() {
+    let (_guard, mut lines) = logged();
+    let top = tempfile::tempdir().unwrap();
+    let made = tempfile::tempdir().unwrap();
+    let make = |package| {
+        let path = rustc(made.path(), package, &Header { package, ..Header::default() }.source());
+        std::fs::read(path).unwrap()
+    };
+    let (one, two, three) = (make("one"), make("two"), make("three"));
+    let packages = |events: &[Events]| {
+        events.iter().map(|source| format!("{}:{}", source.prefix, source.module.package())).collect::<Vec<_>>()
+    };
+    let path = |name: &str| top.path().join(library(name));
+
+    std::fs::write(path("a"), &one).unwrap();
+    let mut watch = Watch::new(EventsAt::find(top.path()).unwrap()).unwrap();
+    assert_eq!(packages(&watch.load().await.unwrap()), [":one"]);
+
+    // Written in place, in two goes.
+    std::fs::write(path("a"), &two[..two.len() / 2]).unwrap();
+    next_line(&mut watch, &mut lines, "the old events go on: ").await;
+    std::fs::write(path("a"), &two).unwrap();
+    assert_eq!(packages(&next(&mut watch).await), [":two"]);
+
+    // In a new folder, renamed into place.
+    std::fs::create_dir_all(top.path().join("shop/new")).unwrap();
+    std::fs::write(top.path().join("shop/new/b.tmp"), &three).unwrap();
+    std::fs::rename(top.path().join("shop/new/b.tmp"), path("shop/new/b")).unwrap();
+    assert_eq!(packages(&next(&mut watch).await), [":two", "shop/new:three"]);
+
+    std::fs::rename(top.path().join("shop/new"), top.path().join("shop/old")).unwrap();
+    assert_eq!(packages(&next(&mut watch).await), [":two", "shop/old:three"]);
+
+    std::fs::remove_dir_all(top.path().join("shop")).unwrap();
+    assert_eq!(packages(&next(&mut watch).await), [":two"]);
+
+    // The last one.
+    std::fs::remove_file(path("a")).unwrap();
+    next_line(&mut watch, &mut lines, "holds no library").await;
+    std::fs::write(path("a"), &one).unwrap();
+    assert_eq!(packages(&next(&mut watch).await), [":one"]);
+}
