@@ -1,0 +1,155 @@
+//! Doing it.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aaw_client::{CallError, Change, Client, Config, Lost, Push, Trouble};
+use serde_json::value::RawValue;
+
+use crate::args::{Args, Command, Connection, What};
+use crate::exit::{Code, Failure};
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Call { what, connection } => call(what, connection).await,
+        Command::Send { what, connection } => send(what, connection).await,
+        Command::Listen { url, event, connection } => listen(&url, event, connection).await,
+    }
+}
+
+async fn call(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+    let body = body(what.json.as_deref())?;
+    let timeout = connection.timeout;
+    let client = connect(&what.url, connection).await?;
+    // As it came: numbers of any size, keys in their order.
+    let called: Result<Box<RawValue>, CallError> = client.send_async(&what.event, &body, timeout).await;
+    client.close().await;
+    let answer = called.map_err(|error| Failure::of_call(&error, &what.url, &what.event))?;
+    match print(&one_line(answer.get())) {
+        // Nobody reads the answer. The call was made all the same.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::system(format!("cannot write the answer: {error}"))),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+    let body = body(what.json.as_deref())?;
+    let client = connect(&what.url, connection).await?;
+    let mut states = client.states();
+    client.send_event(&what.event, &body).await.map_err(|error| Failure::of_send(&error, &what.url, &what.event))?;
+    // The server answers the close behind what it has to say about what was sent: that there is no such event, say.
+    client.close().await;
+    while let Some(change) = states.next().await {
+        match change {
+            Change::Error(Trouble::Reported(failure)) => {
+                return Err(Failure::of_call(&CallError::Failed(failure), &what.url, &what.event));
+            }
+            Change::Close(why) if why != Lost::ClosedByUs => {
+                return Err(Failure::of_call(&CallError::OutcomeUnknown(why), &what.url, &what.event));
+            }
+            Change::Error(trouble) => {
+                return Err(Failure::system(format!("{} on {}: {trouble}", what.event, what.url)));
+            }
+            _ => {}
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Result<ExitCode, Failure> {
+    // Listening comes first, so that a greeting is not missed.
+    let prepared = aaw_client::prepare(url, config(connection)).map_err(|error| Failure::of_connect(&error))?;
+    let mut pushes = prepared.on_any();
+    let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
+    let mut states = client.states();
+    let mut lost = 0;
+    // One for all turns of the loop: each hears only what comes after it was asked first.
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    loop {
+        tokio::select! {
+            push = pushes.next() => {
+                let Some(push) = push else { return Ok(ExitCode::SUCCESS) };
+                if pushes.lost() > lost {
+                    note(&format!("{} messages came faster than they were read, and are lost", pushes.lost() - lost));
+                    lost = pushes.lost();
+                }
+                if !events.is_empty() && !events.iter().any(|event| event == push.event()) {
+                    continue;
+                }
+                match print(&line(&push)) {
+                    // `| head` has had enough.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                    Err(error) => return Err(Failure::system(format!("cannot write: {error}"))),
+                    Ok(()) => {}
+                }
+            }
+            change = states.next() => match change {
+                Some(Change::Open { .. }) => note(&format!("connected to {url} again")),
+                Some(Change::Close(why)) => note(&format!("{why}; connecting again")),
+                Some(Change::Error(trouble)) => note(&trouble.to_string()),
+                _ => {}
+            },
+            interrupted = &mut interrupted => {
+                interrupted.map_err(Failure::system)?;
+                client.close().await;
+                return Ok(Code::Interrupted.into());
+            }
+        }
+    }
+}
+
+async fn connect(url: &str, connection: Connection) -> Result<Client, Failure> {
+    aaw_client::connect_with(url, config(connection)).await.map_err(|error| Failure::of_connect(&error))
+}
+
+fn config(connection: Connection) -> Config {
+    let mut config = Config { connect_timeout: connection.timeout.max(Duration::from_millis(1)), ..Config::default() };
+    for (name, value) in connection.header {
+        config.headers.append(name, value);
+    }
+    config
+}
+
+/// The body of the command line, or of standard input: JSON, as it stands.
+fn body(json: Option<&str>) -> Result<Box<RawValue>, Failure> {
+    let (text, whence) = match json {
+        None => return Ok(RawValue::NULL.to_owned()),
+        Some("-") => {
+            let mut text = String::new();
+            io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::usage(format!("cannot read the body from standard input: {error}")))?;
+            (text, "standard input")
+        }
+        Some(text) => (text.to_owned(), "the body"),
+    };
+    RawValue::from_string(text).map_err(|error| {
+        Failure::usage(format!(
+            "{whence} is not JSON: {error}\nText stands in double quotes: '\"text\"'; see aaw --help."
+        ))
+    })
+}
+
+fn line(push: &Push) -> String {
+    let event = serde_json::to_string(push.event()).unwrap_or_default();
+    format!(r#"{{"event":{event},"data":{}}}"#, one_line(push.json()))
+}
+
+/// JSON without line breaks. They can only stand between its tokens, where a space says the same.
+fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
+fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+fn note(text: &str) {
+    // With standard error gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "aaw: {text}");
+}

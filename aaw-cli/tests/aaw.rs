@@ -1,0 +1,204 @@
+//! The program `aaw` against a scripted server.
+
+// Test code: a panic is how it says no.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../aaw-client/tests/scripted/mod.rs"]
+mod scripted;
+
+use std::process::{Output, Stdio};
+
+use scripted::{Server, soon};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+fn aaw(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aaw"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn ended(child: Child) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = soon("the end of aaw", child.wait_with_output()).await.unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+async fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    ended(aaw(args).spawn().unwrap()).await
+}
+
+/// Runs `aaw call URL e …`, with `answer` for an answer, and gives back what was asked too.
+async fn call(args: &[&str], answer: &str) -> (String, (Option<i32>, String, String)) {
+    let server = Server::start().await;
+    let url = server.url();
+    let child = aaw(&[&["call", &url, "e"], args].concat()).spawn().unwrap();
+    let mut peer = server.accept().await;
+    let asked = peer.read().await;
+    peer.send(answer).await;
+    assert_eq!(peer.closed().await, 1000);
+    (asked, ended(child).await)
+}
+
+fn none() -> String {
+    String::new()
+}
+
+#[tokio::test]
+async fn call_prints_the_answer_as_one_line_of_json_as_it_came() {
+    let (asked, (code, out, err)) =
+        call(&[r#"{"id": 12345678901234567890123}"#], "[\"e\",{\"b\":1.50,\n \"a\":\"\u{e9}\"},1]").await;
+    assert_eq!(asked, r#"["e",{"id": 12345678901234567890123},1]"#);
+    assert_eq!((code, out.as_str(), err), (Some(0), "{\"b\":1.50,  \"a\":\"é\"}\n", none()));
+    let (asked, (code, out, _)) = call(&[], r#"["e",null,1]"#).await;
+    assert_eq!((asked.as_str(), code, out.as_str()), (r#"["e",null,1]"#, Some(0), "null\n"));
+}
+
+#[tokio::test]
+async fn a_dash_reads_the_body_from_standard_input() {
+    let server = Server::start().await;
+    let mut child = aaw(&["call", &server.url(), "e", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"[1,2]\n").await.unwrap();
+    drop(stdin);
+    let mut peer = server.accept().await;
+    assert_eq!(peer.read().await, r#"["e",[1,2],1]"#);
+}
+
+#[tokio::test]
+async fn a_failed_call_is_told_by_its_code_and_as_json_on_standard_error() {
+    let answer = r#"["e",{"error":"Unknown event: e","code":"unknown_event"},1,"error"]"#;
+    let (_, ended) = call(&[], answer).await;
+    assert_eq!(ended, (Some(1), none(), "{\"error\":\"Unknown event: e\",\"code\":\"unknown_event\"}\n".into()));
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_is_2() {
+    for (args, expected) in [
+        (&["call", "ws://localhost", "e", "{not json"][..], "the body is not JSON"),
+        (&["call", "http://localhost", "e"], "expected ws:// or wss://, found http://"),
+        (&["call", "ws://localhost"], "<EVENT>"),
+        (&["call", "ws://localhost", "e", "--timeout", "soon"], "500ms, 3s, 2m"),
+        (&["call", "ws://localhost", "e", "--header", "x"], "'Name: value'"),
+        (&["call", "ws://localhost", "e", "--header", "Upgrade: x"], "cannot be set"),
+        (&["dance"], "dance"),
+        (&[], "Usage"),
+    ] {
+        let (code, out, err) = run(args).await;
+        assert_eq!((code, out), (Some(2), none()), "{args:?}");
+        assert!(err.contains(expected), "{args:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn no_connection_is_3_for_every_command() {
+    let url = Server::start().await.url();
+    for args in [&["call", &url, "e"][..], &["send", &url, "e"], &["listen", &url]] {
+        let (code, out, err) = run(args).await;
+        assert_eq!((code, out), (Some(3), none()));
+        assert!(err.contains(&url) && err.contains("Is the server running"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_4() {
+    let server = Server::start().await;
+    let child = aaw(&["call", &server.url(), "e", "--timeout", "500ms"]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    assert_eq!(peer.read().await, r#"["e",null,1]"#);
+    assert_eq!(peer.read().await, r#"["e",null,1,"cancel"]"#);
+    assert_eq!(peer.closed().await, 1000);
+    let (code, out, err) = ended(child).await;
+    assert_eq!((code, out), (Some(4), none()));
+    assert!(err.contains("no answer within 500ms"), "{err}");
+}
+
+#[tokio::test]
+async fn a_break_after_the_call_was_written_is_5() {
+    let server = Server::start().await;
+    let child = aaw(&["call", &server.url(), "e"]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    peer.read().await;
+    drop(peer);
+    let (code, out, err) = ended(child).await;
+    assert_eq!((code, out), (Some(5), none()));
+    assert!(err.contains("the outcome is unknown"), "{err}");
+}
+
+#[tokio::test]
+async fn headers_go_with_the_handshake() {
+    let server = Server::start().await;
+    let _child =
+        aaw(&["listen", &server.url(), "-H", "X-A: 1", "--header", "Authorization: Bearer b:c"]).spawn().unwrap();
+    let peer = server.accept().await;
+    assert_eq!(peer.request.headers()["x-a"], "1");
+    assert_eq!(peer.request.headers()["authorization"], "Bearer b:c");
+}
+
+#[tokio::test]
+async fn send_ends_when_the_server_has_taken_leave() {
+    let server = Server::start().await;
+    let child = aaw(&["send", &server.url(), "e", "7"]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    assert_eq!(peer.read().await, r#"["e",7]"#);
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(ended(child).await, (Some(0), none(), none()));
+}
+
+#[tokio::test]
+async fn what_the_server_says_about_a_send_is_told() {
+    let server = Server::start().await;
+    let child = aaw(&["send", &server.url(), "e", "7"]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    assert_eq!(peer.read().await, r#"["e",7]"#);
+    // The client may have said its last by now.
+    peer.send(r#"["aaw/error",{"error":"Unknown event: e","code":"unknown_event"}]"#).await;
+    assert_eq!(peer.closed().await, 1000);
+    let (code, out, err) = ended(child).await;
+    assert_eq!((code, out), (Some(1), none()));
+    assert!(err.contains("Unknown event: e"), "{err}");
+}
+
+#[tokio::test]
+async fn listen_prints_a_line_a_push_at_once_and_stays_over_a_reconnect() {
+    let server = Server::start().await;
+    let mut child = aaw(&["listen", &server.url(), "a", "b"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut peer = server.accept().await;
+    for text in [r#"["a",{"x":1}]"#, r#"["other",1]"#, "[\"b\",[\n1]]"] {
+        peer.send(text).await;
+    }
+    assert_eq!(soon("a line", lines.next_line()).await.unwrap().unwrap(), r#"{"event":"a","data":{"x":1}}"#);
+    assert_eq!(soon("a line", lines.next_line()).await.unwrap().unwrap(), r#"{"event":"b","data":[ 1]}"#);
+    peer.close(1012, "").await;
+    let mut peer = server.accept().await;
+    peer.send(r#"["a",2]"#).await;
+    assert_eq!(soon("a line", lines.next_line()).await.unwrap().unwrap(), r#"{"event":"a","data":2}"#);
+}
+
+#[tokio::test]
+async fn listen_ends_quietly_when_nobody_reads_it() {
+    let server = Server::start().await;
+    let mut child = aaw(&["listen", &server.url()]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    peer.send(r#"["a",1]"#).await;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    soon("a line", lines.next_line()).await.unwrap().unwrap();
+    drop(lines);
+    peer.send(r#"["a",2]"#).await;
+    assert_eq!(ended(child).await, (Some(0), none(), none()));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn listen_takes_leave_when_it_is_interrupted() {
+    let server = Server::start().await;
+    let mut child = aaw(&["listen", &server.url()]).spawn().unwrap();
+    let mut peer = server.accept().await;
+    peer.send(r#"["a",1]"#).await;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    soon("a line", lines.next_line()).await.unwrap().unwrap();
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(ended(child).await.0, Some(130));
+}

@@ -1,0 +1,386 @@
+//! The handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, Outcome};
+use aaw_protocol::hello;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::dial::Target;
+use crate::driver::{Command, Driver, Urgent};
+use crate::error::parse;
+use crate::push::Listeners;
+use crate::state::Watched;
+use crate::{CallError, Config, ConnectError, Push, Pushes, SendError, State, States, Subscription};
+
+/// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
+
+/// Connects to a server, `ws://localhost:1337` or `wss://…`. Later, if the connection is lost, it is made again for as
+/// long as there is a client. Dropping the future gives the attempt up.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), aaw_client::ConnectError> {
+/// let client = aaw_client::connect("ws://localhost:1337").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`ConnectError`] if the first attempt fails. [`connect_lazy`] would try again.
+///
+/// # Panics
+/// Outside of a tokio runtime with time and I/O enabled.
+pub async fn connect(url: &str) -> Result<Client, ConnectError> {
+    connect_with(url, Config::default()).await
+}
+
+/// [`connect`], configured.
+///
+/// # Errors
+/// As [`connect`].
+///
+/// # Panics
+/// As [`connect`].
+pub async fn connect_with(url: &str, config: Config) -> Result<Client, ConnectError> {
+    prepare(url, config)?.connect().await
+}
+
+/// Gives a client at once, and connects meanwhile, again and again until there is a connection. Calls and sends wait
+/// for it.
+///
+/// ```no_run
+/// # #[tokio::main] async fn main() -> Result<(), aaw_client::ConnectError> {
+/// let client = aaw_client::connect_lazy("ws://localhost:1337")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Only what no second attempt could mend: [`ConnectError::Url`], [`ConnectError::Header`], and for `wss://`
+/// [`ConnectError::Tls`] where the system trusts no certificates at all.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn connect_lazy(url: &str) -> Result<Client, ConnectError> {
+    connect_lazy_with(url, Config::default())
+}
+
+/// [`connect_lazy`], configured.
+///
+/// # Errors
+/// As [`connect_lazy`].
+///
+/// # Panics
+/// As [`connect_lazy`].
+pub fn connect_lazy_with(url: &str, config: Config) -> Result<Client, ConnectError> {
+    Ok(prepare(url, config)?.connect_lazily())
+}
+
+/// A client that has not begun to connect: for those who listen to what a server says first, a greeting, say. Who
+/// listens later may miss it.
+///
+/// ```no_run
+/// # use aaw_client::Config;
+/// # async fn run() -> Result<(), aaw_client::ConnectError> {
+/// let prepared = aaw_client::prepare("ws://localhost:1337", Config::default())?;
+/// let mut greetings = prepared.on("message");
+/// let client = prepared.connect().await?;
+/// println!("{:?}", greetings.next().await);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`connect_lazy`].
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
+    /// Enough that callers seldom wait for the driver, few enough that a full queue is little memory.
+    const LINE: usize = 256;
+    let (commands, inward) = mpsc::channel(LINE);
+    let (urgent, urgent_inward) = mpsc::unbounded_channel();
+    let client = Client {
+        commands,
+        urgent,
+        keys: Arc::new(AtomicU64::new(0)),
+        listeners: Arc::default(),
+        watched: Arc::new(Watched::new()),
+        push_buffer: config.push_buffer,
+    };
+    let seed = Uuid::new_v4().as_u64_pair().0;
+    let session = ClientSession::new(config.session(), seed);
+    let target = Target::new(url, Arc::new(config))?;
+    let (listeners, watched) = (client.listeners.clone(), client.watched.clone());
+    Ok(Prepared { client, driver: Driver::new(target, session, inward, urgent_inward, listeners, watched) })
+}
+
+/// A client that has not begun to connect, from [`prepare`].
+#[must_use = "it connects only when it is told to"]
+pub struct Prepared {
+    client: Client,
+    driver: Driver,
+}
+
+impl Prepared {
+    /// [`Client::on`], from the first word on.
+    pub fn on(&self, event: &str) -> Pushes {
+        self.client.on(event)
+    }
+
+    /// [`Client::on_any`], from the first word on.
+    pub fn on_any(&self) -> Pushes {
+        self.client.on_any()
+    }
+
+    /// [`Client::states`], the first included.
+    pub fn states(&self) -> States {
+        self.client.states()
+    }
+
+    /// Connects, as [`connect`](fn@connect) does.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the first attempt fails.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let Self { client, mut driver } = self;
+        let url = driver.url();
+        let connected = driver.first_attempt();
+        tokio::spawn(driver);
+        match connected.await {
+            Ok(Ok(())) => Ok(client),
+            Ok(Err(error)) => Err(error),
+            // The driver answers before it ends, unless its runtime is shut down under it.
+            Err(_) => Err(ConnectError::Lost { url: url.to_string(), why: Lost::ClosedByUs }),
+        }
+    }
+
+    /// Connects in the background, as [`connect_lazy`] does.
+    pub fn connect_lazily(self) -> Client {
+        tokio::spawn(self.driver);
+        self.client
+    }
+}
+
+/// A connection to a server, and the connections after it. Cloning is cheap, and all clones share it.
+///
+/// When the last clone is dropped the connection is closed, in order, by a task that outlives it for a moment;
+/// [`close`](Self::close) waits for that.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    /// For what must not wait in line, and is bounded by what did.
+    urgent: mpsc::UnboundedSender<Urgent>,
+    keys: Arc<AtomicU64>,
+    listeners: Arc<Listeners>,
+    watched: Arc<Watched>,
+    push_buffer: usize,
+}
+
+impl Client {
+    /// Calls an event and waits for its answer, at most `timeout` long, the wait for a connection included.
+    ///
+    /// Any number of calls can be open at once, of one event too, each gets its own answer. Calls made one after the
+    /// other reach the server in that order.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use serde_json::json;
+    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::CallError> {
+    /// #[derive(serde::Deserialize)]
+    /// struct User { name: String }
+    ///
+    /// let user: User = client.send_async("users/get", json!({ "id": 1 }), Duration::from_secs(3)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A plain event (one that answers nothing) answers `null` once it has run: call it for a `()`. On the original
+    /// server it does not, and the call times out. There, too, an answer that is an object whose only key is `error`,
+    /// with a string, is a failure: that is how it fails a call.
+    ///
+    /// Dropping the future cancels the call: the server is told, and drops the handler. The original does not know how.
+    ///
+    /// # Errors
+    /// [`CallError`] says what is known about the call: whether the server has seen it, and what it said.
+    pub async fn send_async<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
+        let json = self.call(draft(event, &payload)?, timeout).await?;
+        parse(&json).map_err(CallError::BadAnswer)
+    }
+
+    /// [`send_async`](Self::send_async) but for the types, so that this is compiled once.
+    async fn call(&self, draft: Draft, timeout: Duration) -> Result<Box<str>, CallError> {
+        // A time-out beyond what a clock can show is none.
+        let deadline = Instant::now().checked_add(timeout);
+        let late = |sent| CallError::TimedOut { after: timeout, sent };
+        let place = match deadline {
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline, self.commands.reserve()).await.map_err(|_| late(false))?
+            }
+            None => self.commands.reserve().await,
+        };
+        let place = place.map_err(|_| SendError::Closed)?;
+        let key = CallKey(self.keys.fetch_add(1, Ordering::Relaxed));
+        let (reply, outcome) = oneshot::channel();
+        // Before it is sent, so that there is no moment at which dropping this future would leave the call behind.
+        let mut waiting = Waiting { urgent: &self.urgent, key, outcome, over: false };
+        place.send(Command::Call { key, draft, deadline: deadline.map(Instant::into_std), reply });
+        let outcome = (&mut waiting.outcome).await;
+        waiting.over = true;
+        match outcome {
+            Ok(Outcome::Answered(json)) => Ok(json),
+            Ok(Outcome::Failed(failure)) => Err(CallError::Failed(failure)),
+            Ok(Outcome::TimedOut { sent }) => Err(late(sent)),
+            Ok(Outcome::Unknown(why)) => Err(CallError::OutcomeUnknown(why)),
+            Ok(Outcome::NotSent(why)) => Err(CallError::NotSent(why.into())),
+            // The driver answers before it ends, unless its runtime is shut down under it.
+            Err(_) => Err(CallError::OutcomeUnknown(Lost::ClosedByUs)),
+        }
+    }
+
+    /// Sends something that nobody answers.
+    ///
+    /// `Ok` means that it will be written, now or on the next connection, in order with the calls and sends of this
+    /// client; not that the server got it. It is lost if the connection breaks just then, or if the client is closed
+    /// while there is none. What must arrive is a call.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::SendError> {
+    /// client.send_event("announce", "happy birthday").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If the connection is slower than the senders, this waits. If there is none, it does not wait, but fails once too
+    /// much is waiting. Dropping the future sends it or not.
+    ///
+    /// # Errors
+    /// [`SendError`]: it will not be sent.
+    pub async fn send_event(&self, event: &str, payload: impl Serialize) -> Result<(), SendError> {
+        let draft = draft(event, &payload)?;
+        let (reply, taken) = oneshot::channel();
+        self.commands.send(Command::Send { draft, reply }).await.map_err(|_| SendError::Closed)?;
+        taken.await.map_err(|_| SendError::Closed)?.map_err(SendError::from)
+    }
+
+    /// Listens to an event that the server sends unasked, from now on. Several can listen to one event.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// let mut news = client.on("broadcast");
+    /// while let Some(push) = news.next().await {
+    ///     println!("{}", push.json());
+    /// }
+    /// # }
+    /// ```
+    pub fn on(&self, event: &str) -> Pushes {
+        self.listeners.add(Some(event), self.push_buffer)
+    }
+
+    /// Listens to everything that the server sends unasked, from now on.
+    pub fn on_any(&self) -> Pushes {
+        self.listeners.add(None, self.push_buffer)
+    }
+
+    /// Calls `callback` for each push of an event, one after the other, in a task of its own, until the subscription is
+    /// dropped. A callback that takes long loses the oldest pushes, as a stream does, and delays nothing else; one that
+    /// blocks its thread belongs elsewhere. One that panics is not called again.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// let subscription = client.on_each("broadcast", |push| println!("{}", push.json()));
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn on_each(&self, event: &str, callback: impl FnMut(Push) + Send + 'static) -> Subscription {
+        Subscription::new(self.on(event), callback)
+    }
+
+    /// How the connection is doing now.
+    pub fn state(&self) -> State {
+        self.watched.state()
+    }
+
+    /// What happens to the connection from now on.
+    ///
+    /// ```no_run
+    /// # use aaw_client::Change;
+    /// # async fn run(client: aaw_client::Client) {
+    /// let mut states = client.states();
+    /// while let Some(change) = states.next().await {
+    ///     match change {
+    ///         Change::Open { .. } => println!("open"),
+    ///         Change::Close(why) => println!("close: {why}"),
+    ///         Change::Error(trouble) => println!("error: {trouble}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn states(&self) -> States {
+        self.watched.watch(self.push_buffer)
+    }
+
+    /// The server's id of the connection that is open now. `None` if there is none, or if the server is the original,
+    /// which tells none.
+    pub fn connection_id(&self) -> Option<Arc<str>> {
+        match self.state() {
+            State::Open { connection } => connection,
+            _ => None,
+        }
+    }
+
+    /// Ends the connection in order, for all clones: what was sent before is written, then the connection is closed with
+    /// the code 1000. Calls that are open end at once, as [`CallError::OutcomeUnknown`] or [`CallError::NotSent`].
+    ///
+    /// Returns when the server has agreed, or after 2 s. Dropping the future does not stop the end.
+    pub async fn close(&self) {
+        // If nobody takes it, the end was before.
+        let _ = self.urgent.send(Urgent::Close);
+        self.watched.closed().await;
+    }
+}
+
+fn draft(event: &str, payload: &impl Serialize) -> Result<Draft, SendError> {
+    // Others under `aaw/` are events like any other: `aaw/login`, say.
+    if matches!(
+        event,
+        hello::HELLO | hello::WELCOME | hello::ERROR | hello::PING | hello::PONG | hello::ACK | "aaw/gap"
+    ) {
+        return Err(SendError::ReservedName(event.into()));
+    }
+    Draft::new(event, payload).map_err(|error| SendError::Payload(error.to_string()))
+}
+
+/// A call that somebody waits for. Dropped before it is over, it cancels the call.
+struct Waiting<'a> {
+    urgent: &'a mpsc::UnboundedSender<Urgent>,
+    key: CallKey,
+    outcome: oneshot::Receiver<Outcome>,
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            // First this: if the driver has not taken the call yet, it will see that nobody waits, and the message below
+            // may then come too early.
+            self.outcome.close();
+            let _ = self.urgent.send(Urgent::Cancel(self.key));
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The one task of a client: it owns the socket, feeds the session, and does what the session says.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use aaw_protocol::Dialect;
+use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output};
+use bytes::Bytes;
+use futures_util::{Sink as _, Stream as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as TokioInstant, Sleep};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+
+use crate::ConnectError;
+use crate::dial::{Socket, Target};
+use crate::push::Listeners;
+use crate::state::{Change, State, Trouble, Watched};
+
+/// What a handle asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Call { key: CallKey, draft: Draft, deadline: Option<Instant>, reply: oneshot::Sender<Outcome> },
+    Send { draft: Draft, reply: oneshot::Sender<Result<(), NotSent>> },
+}
+
+/// What a handle says without waiting in line.
+#[derive(Debug)]
+pub(crate) enum Urgent {
+    /// Nobody waits for this call any more.
+    Cancel(CallKey),
+    Close,
+}
+
+/// Ends when the client was closed, or all its handles are gone.
+///
+/// A hand-written future rather than `select!`: each time it is woken it reads until nothing is ready, takes commands
+/// until there are none, writes what has come of it, and flushes once. A flush a message is what costs most in a
+/// WebSocket.
+pub(crate) struct Driver {
+    target: Target,
+    session: ClientSession<oneshot::Sender<Outcome>>,
+    commands: mpsc::Receiver<Command>,
+    handles_gone: bool,
+    urgent: mpsc::UnboundedReceiver<Urgent>,
+    listeners: Arc<Listeners>,
+    watched: Arc<Watched>,
+    /// Whoever waits for the first attempt, and gets the client only if it succeeds.
+    first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+    link: Link,
+    /// Messages that the session has given out and the socket has not taken yet: one, and what is owed to the server.
+    unsent: VecDeque<Message>,
+    unflushed: bool,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer goes off, if it is set. It may be too early, never too late: calls come and go, and moving the
+    /// timer each time would cost more than waking up for nothing once in a while.
+    timer_set: Option<Instant>,
+    ended: bool,
+}
+
+type Dialing = Pin<Box<dyn Future<Output = Result<(Socket, Dialect), ConnectError>> + Send>>;
+
+/// What there is of a connection.
+enum Link {
+    None,
+    Dialing(Dialing),
+    Up(Box<Socket>),
+}
+
+/// Whether a phase has changed anything: then the others have another look.
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Progress {
+    Made,
+    None,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        target: Target,
+        session: ClientSession<oneshot::Sender<Outcome>>,
+        commands: mpsc::Receiver<Command>,
+        urgent: mpsc::UnboundedReceiver<Urgent>,
+        listeners: Arc<Listeners>,
+        watched: Arc<Watched>,
+    ) -> Self {
+        Self {
+            target,
+            session,
+            commands,
+            handles_gone: false,
+            urgent,
+            listeners,
+            watched,
+            first: None,
+            link: Link::None,
+            unsent: VecDeque::new(),
+            unflushed: false,
+            timer: Box::pin(tokio::time::sleep_until(TokioInstant::now())),
+            timer_set: None,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn url(&self) -> Arc<str> {
+        self.target.url.clone()
+    }
+
+    /// Lets the driver end if the first attempt fails, and gives what hears how it went.
+    pub(crate) fn first_attempt(&mut self) -> oneshot::Receiver<Result<(), ConnectError>> {
+        let (first, outcome) = oneshot::channel();
+        self.first = Some(first);
+        outcome
+    }
+
+    /// Reads what has arrived, or brings the attempt to connect forward.
+    fn poll_link(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        match &mut self.link {
+            Link::None => Progress::None,
+            Link::Dialing(dialing) => match dialing.as_mut().poll(cx) {
+                Poll::Pending => Progress::None,
+                Poll::Ready(Ok((socket, dialect))) => {
+                    self.link = Link::Up(Box::new(socket));
+                    self.session.handle_connected(dialect, now);
+                    Progress::Made
+                }
+                Poll::Ready(Err(error)) => {
+                    self.link = Link::None;
+                    self.attempt_failed(error, now);
+                    Progress::Made
+                }
+            },
+            Link::Up(_) => self.poll_read(cx, now),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        /// Messages owed to a server that does not read them. Then it is not read either: what it says may be the
+        /// reason for more. When the socket takes them, this task is woken.
+        const MOST_UNSENT: usize = 4096;
+        let mut progress = Progress::None;
+        while self.unsent.len() < MOST_UNSENT
+            && let Link::Up(socket) = &mut self.link
+        {
+            let Poll::Ready(message) = Pin::new(&mut **socket).poll_next(cx) else { break };
+            progress = Progress::Made;
+            match message {
+                Some(Ok(Message::Text(text))) => self.session.handle_text(&text, now),
+                Some(Ok(Message::Binary(_))) => self.session.handle_binary(now),
+                Some(Ok(Message::Close(frame))) => {
+                    // tungstenite has its answer ready; without this it would stay there.
+                    let _ = Pin::new(&mut **socket).poll_flush(cx);
+                    self.lose(closed_by_server(frame), now);
+                }
+                Some(Ok(_)) => {
+                    // A ping, whose answer tungstenite has ready.
+                    self.unflushed = true;
+                    self.session.handle_sign_of_life(now);
+                }
+                Some(Err(error)) => {
+                    if let Some(code) = close_code(&error) {
+                        let frame = CloseFrame { code, reason: "".into() };
+                        let _ = Pin::new(&mut **socket).start_send(Message::Close(Some(frame)));
+                        let _ = Pin::new(&mut **socket).poll_flush(cx);
+                    }
+                    self.lose(broken(&error), now);
+                }
+                None => self.lose(broken(&WsError::ConnectionClosed), now),
+            }
+        }
+        progress
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let mut progress = Progress::None;
+        while let Poll::Ready(Some(urgent)) = self.urgent.poll_recv(cx) {
+            progress = Progress::Made;
+            match urgent {
+                Urgent::Cancel(key) => self.session.cancel(key, now),
+                Urgent::Close => self.session.close(now),
+            }
+        }
+        // What is written leaves room, and this is looked at again.
+        while !self.handles_gone && !self.session.is_congested() {
+            let Poll::Ready(command) = self.commands.poll_recv(cx) else { break };
+            progress = Progress::Made;
+            match command {
+                Some(Command::Call { key, draft, deadline, reply }) => {
+                    if !reply.is_closed() {
+                        self.session.call(key, draft, now, deadline, reply);
+                    }
+                }
+                Some(Command::Send { draft, reply }) => {
+                    // If nobody waits for the answer, it was to be sent or not.
+                    let _ = reply.send(self.session.send(draft));
+                }
+                None => {
+                    self.handles_gone = true;
+                    self.session.close(now);
+                }
+            }
+        }
+        progress
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let Some(at) = self.session.poll_timeout() else { return Progress::None };
+        if self.timer_set.is_none_or(|set| at < set) {
+            self.timer.as_mut().reset(TokioInstant::from_std(at));
+            self.timer_set = Some(at);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Progress::None;
+        }
+        self.timer_set = None;
+        self.session.handle_timeout(now);
+        Progress::Made
+    }
+
+    /// Does what the session says.
+    fn poll_outputs(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        let mut progress = Progress::None;
+        loop {
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => self.session.handle_writable(),
+                Poll::Ready(Err(error)) => self.lose(broken(&error), now),
+                Poll::Pending => self.session.handle_blocked(),
+            }
+            let Some(output) = self.session.poll_output() else { return progress };
+            progress = Progress::Made;
+            self.act(output, now);
+        }
+    }
+
+    fn act(&mut self, output: Output<oneshot::Sender<Outcome>>, now: Instant) {
+        match output {
+            Output::Connect => {
+                self.watched.set(State::Connecting);
+                self.link = Link::Dialing(Box::pin(self.target.clone().dial()));
+            }
+            Output::Send(text) => self.unsent.push_back(Message::text(text)),
+            Output::Ping => self.unsent.push_back(Message::Ping(Bytes::new())),
+            Output::Close => {
+                self.unsent.push_back(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })));
+            }
+            Output::Abandon => self.drop_link(),
+            // Whoever waited may have gone just now.
+            Output::Done { waiter, outcome } => drop(waiter.send(outcome)),
+            Output::Push { event, data } => self.listeners.deliver(&event, &data),
+            Output::Opened { connection } => {
+                let connection: Option<Arc<str>> = connection.map(Into::into);
+                tracing::debug!(url = &*self.target.url, connection = connection.as_deref(), "open");
+                self.watched.set(State::Open { connection: connection.clone() });
+                self.watched.tell(&Change::Open { connection });
+                if let Some(first) = self.first.take() {
+                    // If nobody waits any more, the handle is gone too, and the end is near.
+                    let _ = first.send(Ok(()));
+                }
+            }
+            Output::Lost(why) => {
+                tracing::debug!(url = &*self.target.url, %why, "close");
+                self.watched.set(State::Waiting);
+                self.watched.tell(&Change::Close(why.clone()));
+                if let Some(first) = self.first.take() {
+                    let _ = first.send(Err(ConnectError::Lost { url: self.target.url.to_string(), why }));
+                    self.session.close(now);
+                }
+            }
+            Output::Problem(problem) => {
+                tracing::warn!(url = &*self.target.url, "{problem}");
+                self.watched.tell(&Change::Error(problem.into()));
+            }
+            Output::Ended => self.ended = true,
+        }
+    }
+
+    /// Hands messages to the socket as long as it takes them.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        let Link::Up(socket) = &mut self.link else { return Poll::Ready(Ok(())) };
+        let mut socket = Pin::new(&mut **socket);
+        while !self.unsent.is_empty() {
+            ready!(socket.as_mut().poll_ready(cx))?;
+            if let Some(message) = self.unsent.pop_front() {
+                socket.as_mut().start_send(message)?;
+                self.unflushed = true;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
+        if !self.unflushed {
+            return Progress::None;
+        }
+        let Link::Up(socket) = &mut self.link else { return Progress::None };
+        match Pin::new(&mut **socket).poll_flush(cx) {
+            Poll::Pending => Progress::None,
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                Progress::None
+            }
+            Poll::Ready(Err(error)) => {
+                self.lose(broken(&error), now);
+                Progress::Made
+            }
+        }
+    }
+
+    fn attempt_failed(&mut self, error: ConnectError, now: Instant) {
+        tracing::debug!("{error}");
+        self.watched.set(State::Waiting);
+        self.watched.tell(&Change::Error(Trouble::Connect(error.clone())));
+        match self.first.take() {
+            None => self.session.handle_connect_failed(now),
+            Some(first) => {
+                let _ = first.send(Err(error));
+                self.session.close(now);
+            }
+        }
+    }
+
+    fn lose(&mut self, why: Lost, now: Instant) {
+        self.drop_link();
+        self.session.handle_disconnected(why, now);
+    }
+
+    fn drop_link(&mut self) {
+        self.link = Link::None;
+        self.unsent.clear();
+        self.unflushed = false;
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            // tokio's clock, which tests can stop.
+            let now = TokioInstant::now().into_std();
+            let phases = [
+                this.poll_link(cx, now),
+                this.poll_commands(cx, now),
+                this.poll_timer(cx, now),
+                this.poll_outputs(cx, now),
+            ];
+            if this.ended {
+                return Poll::Ready(());
+            }
+            if phases.contains(&Progress::Made) {
+                continue;
+            }
+            if this.poll_flush(cx, now) == Progress::None {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// However it ends, by itself or with its runtime: nobody is left waiting.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Call { reply, .. } => drop(reply.send(Outcome::NotSent(NotSent::Closed))),
+                Command::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
+            }
+        }
+        self.listeners.end();
+        self.watched.end();
+    }
+}
+
+fn closed_by_server(frame: Option<CloseFrame>) -> Lost {
+    match frame {
+        Some(frame) => Lost::ClosedByServer { code: frame.code.into(), reason: frame.reason.to_string() },
+        // RFC 6455, 7.1.5.
+        None => Lost::ClosedByServer { code: 1005, reason: String::new() },
+    }
+}
+
+fn broken(error: &WsError) -> Lost {
+    Lost::Broken(match error {
+        WsError::ConnectionClosed
+        | WsError::AlreadyClosed
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "the server hung up without a word".into(),
+        WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            format!("the server sent a message of {size} bytes; at most {max_size} are taken (Config::max_message)")
+        }
+        WsError::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })
+}
+
+/// What to tell the server when it broke the rules (RFC 6455, 7.4.1).
+fn close_code(error: &WsError) -> Option<CloseCode> {
+    match error {
+        WsError::Capacity(_) => Some(CloseCode::Size),
+        WsError::Utf8(_) => Some(CloseCode::Invalid),
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        WsError::Protocol(_) => Some(CloseCode::Protocol),
+        _ => None,
+    }
+}

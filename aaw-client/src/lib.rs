@@ -1,0 +1,50 @@
+//! Calls the events of an aaw server over a WebSocket, and awaits their answers.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use serde_json::{Value, json};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = aaw_client::connect("ws://localhost:1337").await?;
+//! let answer: Value = client.send_async("echo", json!({ "id": 1 }), Duration::from_secs(3)).await?;
+//! assert_eq!(answer, json!({ "id": 1 }));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A connection that breaks is made again, by itself, and listeners stay. What becomes of a call then, its
+//! [`CallError`] says: *not sent* is safe to repeat, *outcome unknown* may have run.
+//!
+//! The rooms, from the outside inwards:
+//!
+//! - [`connect`] and its sisters, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a handle that is cheap to clone, to call
+//!   ([`Client::send_async`]), to send ([`Client::send_event`]), to listen ([`Client::on`]) and to watch the connection
+//!   ([`Client::state`], [`Client::states`]).
+//! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
+//! - [`CallError`], [`SendError`], [`ConnectError`]: one for each thing that can fail.
+//! - `driver`: the one task of a client. It owns the socket and does what the
+//!   [`ClientSession`](aaw_protocol::client::ClientSession) decides; every handle talks to it over a bounded queue.
+//! - `dial`: one attempt to connect. `inbox`: the queue of a listener, which forgets the oldest rather than make the
+//!   driver wait.
+//!
+//! The server may be the original, the JavaScript package `async-await-websockets`, too; its answers carry no ids, so
+//! two calls of one event at once get theirs in the order in which they come.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod config;
+mod dial;
+mod driver;
+mod error;
+mod inbox;
+mod push;
+mod state;
+
+pub use aaw_protocol::client::{Backoff, Lost};
+pub use aaw_protocol::{Code, Failure};
+pub use client::{Client, DEFAULT_TIMEOUT, Prepared, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
+pub use config::Config;
+pub use error::{CallError, ConnectError, Mismatch, SendError};
+pub use push::{Push, Pushes, Subscription};
+pub use state::{Change, State, States, Trouble};
