@@ -105,10 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
-        // A copy of the few bytes, mostly none: the buffer they lie in is hyper's, and larger than ours.
-        let read_ahead = read_ahead.to_vec();
+        // A copy of the few bytes, mostly none: the buffer they lie in is hyper's, twice as large as ours, and would live
+        // as long as the connection.
+        let ahead = read_ahead.to_vec();
+        drop(read_ahead);
         let socket = Progress::new(socket);
-        let socket = WebSocketStream::from_partially_read(socket, read_ahead, Role::Server, Some(limits)).await;
+        let socket = WebSocketStream::from_partially_read(socket, ahead, Role::Server, Some(limits)).await;
         let now = now();
         let session = ServerSession::new(dialect, seat.peer.id.to_string(), config.session(), now);
         let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));

@@ -78,8 +78,9 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The beginning of the answer's frame; the handler's answer, as JSON, is to be appended.
     pub fn begin_answer(&self) -> Vec<u8> {
-        // Room for a small answer and the id, so that most answers cost one allocation.
-        let mut frame = Vec::with_capacity(if self.reply.wants_answer() { self.event_json.len() + 96 } else { 64 });
+        // Room for a small answer and the id, so that most answers cost one allocation. It lives until the frame is
+        // written.
+        let mut frame = Vec::with_capacity(self.event_json.len() + 256);
         codec::begin(&mut frame, self.event_json);
         frame
     }

@@ -1,0 +1,391 @@
+//! A client's session and a server's, joined in memory: a wire with a delay, a clock moved by hand, and cuts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use aaw_protocol::client::{self, ClientSession, Draft, Lost, Outcome as Ended};
+use aaw_protocol::hello::Limits;
+use aaw_protocol::server::{self, Call, Input, Outcome, ServerSession};
+use aaw_protocol::{Code, Dialect};
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What is on its way: when it arrives, and what it is.
+type Wire = VecDeque<(Instant, Message)>;
+
+enum Message {
+    Text(String),
+    Ping,
+    Pong,
+}
+
+/// Both sessions, what lies between them, and a server whose one event answers its body when it is told to.
+struct Pair {
+    now: Instant,
+    delay: Duration,
+    dialect: Dialect,
+    config: server::Config,
+    client: ClientSession<u64>,
+    server: Option<ServerSession>,
+    to_server: Wire,
+    to_client: Wire,
+    /// Handlers that run: their key and the beginning of their frame, and the answer.
+    handlers: Vec<(server::CallKey, Vec<u8>, String)>,
+    /// Whether handlers answer at once.
+    prompt: bool,
+    ended: BTreeMap<u64, Ended>,
+    lost: Vec<Lost>,
+    calls: u64,
+}
+
+impl Pair {
+    fn new(dialect: Dialect, limits: Limits) -> Self {
+        let mut pair = Self {
+            now: Instant::now(),
+            delay: Duration::from_millis(10),
+            dialect,
+            config: server::Config { limits, ..server::Config::default() },
+            client: ClientSession::new(client::Config::default(), 7),
+            server: None,
+            to_server: Wire::new(),
+            to_client: Wire::new(),
+            handlers: Vec::new(),
+            prompt: true,
+            ended: BTreeMap::new(),
+            lost: Vec::new(),
+            calls: 0,
+        };
+        pair.settle();
+        pair
+    }
+
+    /// Makes a call whose body is its own number, with a time-out of 3 s.
+    fn call(&mut self) -> u64 {
+        self.calls += 1;
+        let draft = Draft::new("echo", &self.calls).expect("a number is JSON");
+        self.client.call(client::CallKey(self.calls), draft, self.now, Some(self.now + 3 * SECOND), self.calls);
+        self.settle();
+        self.calls
+    }
+
+    /// Lets the oldest or the newest handler answer.
+    fn finish(&mut self, newest: bool) {
+        if self.handlers.is_empty() {
+            return;
+        }
+        let at = if newest { self.handlers.len() - 1 } else { 0 };
+        let (key, mut frame, answer) = self.handlers.remove(at);
+        frame.extend_from_slice(answer.as_bytes());
+        if let Some(server) = &mut self.server {
+            server.finish(key, frame, Outcome::Answered);
+        }
+        self.settle();
+    }
+
+    /// The connection breaks, and whatever is on its way is lost.
+    fn cut(&mut self) {
+        self.server = None;
+        self.handlers.clear();
+        self.to_server.clear();
+        self.to_client.clear();
+        self.client.handle_disconnected(Lost::Broken("cut".into()), self.now);
+        self.settle();
+    }
+
+    /// Lets time pass, in steps in which everything due happens.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let due = [
+                self.client.poll_timeout(),
+                self.server.as_ref().map(ServerSession::poll_timeout),
+                self.to_server.front().map(|(at, _)| *at),
+                self.to_client.front().map(|(at, _)| *at),
+            ];
+            let next = due.into_iter().flatten().filter(|at| *at > self.now).min();
+            self.now = next.unwrap_or(end).min(end);
+            self.client.handle_timeout(self.now);
+            if let Some(server) = &mut self.server {
+                server.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// Delivers what is due and does what both sides want, until there is no more.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some(output) = self.client.poll_output() {
+                moved = true;
+                self.client_wants(output);
+            }
+            moved |= self.server_turn();
+            while let Some(message) = arrived(&mut self.to_client, self.now) {
+                moved = true;
+                match message {
+                    Message::Text(text) => self.client.handle_text(&text, self.now),
+                    Message::Ping => {
+                        self.to_server.push_back((self.now + self.delay, Message::Pong));
+                        self.client.handle_sign_of_life(self.now);
+                    }
+                    Message::Pong => self.client.handle_sign_of_life(self.now),
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn client_wants(&mut self, output: client::Output<u64>) {
+        use client::Output;
+        match output {
+            Output::Connect => {
+                self.server = Some(ServerSession::new(self.dialect, "c".into(), self.config.clone(), self.now));
+                self.client.handle_connected(self.dialect, self.now);
+            }
+            Output::Send(text) => self.to_server.push_back((self.now + self.delay, Message::Text(text))),
+            Output::Ping => self.to_server.push_back((self.now + self.delay, Message::Ping)),
+            Output::Done { waiter, outcome } => {
+                let again = self.ended.insert(waiter, outcome);
+                assert!(again.is_none(), "call {waiter} ended twice");
+            }
+            Output::Lost(why) => self.lost.push(why),
+            Output::Abandon | Output::Close => self.server = None,
+            Output::Problem(problem) => panic!("{problem}"),
+            Output::Opened { .. } | Output::Push { .. } | Output::Ended => {}
+        }
+    }
+
+    fn server_turn(&mut self) -> bool {
+        let mut moved = false;
+        while self.server.is_some()
+            && let Some(message) = arrived(&mut self.to_server, self.now)
+        {
+            moved = true;
+            let Some(server) = &mut self.server else { break };
+            server.handle_sign_of_life(self.now);
+            match message {
+                Message::Text(text) => {
+                    let input = server.handle_text(self.now, &text);
+                    take_up(server, input, self.prompt, &mut self.handlers);
+                }
+                Message::Ping => self.to_client.push_back((self.now + self.delay, Message::Pong)),
+                Message::Pong => {}
+            }
+        }
+        let Some(server) = &mut self.server else { return moved };
+        while let Some(waiting) = server.poll_waiting() {
+            let input = server.call_in_line(self.now, &waiting);
+            take_up(server, input, self.prompt, &mut self.handlers);
+        }
+        while let Some(output) = server.poll_output() {
+            moved = true;
+            match output {
+                server::Output::Send(frame) => {
+                    server.handle_sent(frame.len());
+                    let text = String::from_utf8(frame.to_vec()).expect("frames are text");
+                    self.to_client.push_back((self.now + self.delay, Message::Text(text)));
+                }
+                server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
+                server::Output::Drop(key) => self.handlers.retain(|(running, ..)| *running != key),
+                server::Output::Close(why) => panic!("the server closed: {why}"),
+            }
+        }
+        moved
+    }
+
+    fn outcome(&self, call: u64) -> &Ended {
+        self.ended.get(&call).unwrap_or_else(|| panic!("call {call} has not ended"))
+    }
+}
+
+/// The next message, if it has arrived by now.
+fn arrived(wire: &mut Wire, now: Instant) -> Option<Message> {
+    let (at, _) = wire.front()?;
+    if *at <= now { wire.pop_front().map(|(_, message)| message) } else { None }
+}
+
+fn take_up(
+    server: &mut ServerSession,
+    input: Input<'_>,
+    prompt: bool,
+    handlers: &mut Vec<(server::CallKey, Vec<u8>, String)>,
+) {
+    match input {
+        Input::Call(call) => run(server, call, prompt, handlers),
+        Input::Done => {}
+        Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
+        Input::Bad(bad) => panic!("our own client sent a bad frame: {bad}"),
+    }
+}
+
+fn run(
+    server: &mut ServerSession,
+    call: Call<'_>,
+    prompt: bool,
+    handlers: &mut Vec<(server::CallKey, Vec<u8>, String)>,
+) {
+    let mut frame = call.begin_answer();
+    let answer = call.body.to_owned();
+    if prompt {
+        frame.extend_from_slice(answer.as_bytes());
+        server.finish_now(call, frame, Outcome::Answered);
+    } else {
+        handlers.push((server.suspend(call), frame, answer));
+    }
+}
+
+fn answered(call: u64) -> Ended {
+    Ended::Answered(call.to_string().into())
+}
+
+#[test]
+fn calls_are_answered_across_a_slow_wire() {
+    for dialect in [Dialect::V1, Dialect::Classic] {
+        let mut pair = Pair::new(dialect, Limits::default());
+        let calls = [pair.call(), pair.call()];
+        pair.pass(SECOND);
+        for call in calls {
+            assert_eq!(*pair.outcome(call), answered(call), "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
+    let mut pair = Pair::new(Dialect::V1, Limits { calls: 2, line: 1, ..Limits::default() });
+    pair.pass(SECOND);
+    pair.prompt = false;
+    let calls: Vec<_> = (0..10).map(|_| pair.call()).collect();
+    pair.pass(Duration::from_millis(50));
+    assert_eq!(pair.handlers.len(), 2);
+    for _ in &calls {
+        pair.finish(true);
+        pair.pass(Duration::from_millis(50));
+    }
+    for call in calls {
+        assert_eq!(*pair.outcome(call), answered(call));
+    }
+}
+
+#[test]
+fn a_cancel_that_crosses_its_answer_hurts_nobody() {
+    let mut pair = Pair::new(Dialect::V1, Limits::default());
+    pair.pass(SECOND);
+    let crossed = pair.call();
+    // The call has arrived and its answer is on its way when the caller goes.
+    pair.pass(Duration::from_millis(15));
+    pair.client.cancel(client::CallKey(crossed), pair.now);
+    pair.settle();
+    let next = pair.call();
+    pair.pass(SECOND);
+    assert!(!pair.ended.contains_key(&crossed));
+    assert_eq!(*pair.outcome(next), answered(next));
+}
+
+#[test]
+fn a_time_out_drops_the_handler_on_the_other_side() {
+    let mut pair = Pair::new(Dialect::V1, Limits::default());
+    pair.prompt = false;
+    let call = pair.call();
+    pair.pass(SECOND);
+    assert_eq!(pair.handlers.len(), 1);
+    pair.pass(3 * SECOND);
+    assert_eq!(*pair.outcome(call), Ended::TimedOut { sent: true });
+    assert_eq!(pair.handlers.len(), 0);
+}
+
+#[test]
+fn a_cut_tells_what_was_written_from_what_was_not() {
+    let mut pair = Pair::new(Dialect::V1, Limits { calls: 1, ..Limits::default() });
+    pair.pass(SECOND);
+    pair.prompt = false;
+    let (written, unwritten) = (pair.call(), pair.call());
+    pair.cut();
+    assert_eq!(*pair.outcome(written), Ended::Unknown(Lost::Broken("cut".into())));
+    pair.prompt = true;
+    pair.pass(SECOND);
+    assert_eq!(*pair.outcome(unwritten), answered(unwritten), "it went out on the next connection");
+}
+
+#[test]
+fn two_quiet_sides_keep_each_other_alive() {
+    let mut pair = Pair::new(Dialect::V1, Limits::default());
+    pair.pass(3600 * SECOND);
+    assert_eq!(pair.lost, []);
+    let call = pair.call();
+    pair.pass(SECOND);
+    assert_eq!(*pair.outcome(call), answered(call));
+}
+
+#[test]
+fn a_side_that_hears_nothing_gives_up() {
+    let mut pair = Pair::new(Dialect::V1, Limits::default());
+    pair.pass(SECOND);
+    // Everything takes longer than anybody waits.
+    pair.delay = 3600 * SECOND;
+    let call = pair.call();
+    while pair.lost.is_empty() {
+        // The server's own patience ends too; it is the client that is looked at here.
+        pair.server = None;
+        pair.pass(SECOND);
+    }
+    assert_eq!(pair.lost, [Lost::Silent]);
+    assert_eq!(*pair.outcome(call), Ended::TimedOut { sent: true });
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Call,
+    Cancel(u64),
+    Finish { newest: bool },
+    Cut,
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => Just(Step::Call),
+        2 => (1u64..40).prop_map(Step::Cancel),
+        6 => any::<bool>().prop_map(|newest| Step::Finish { newest }),
+        1 => Just(Step::Cut),
+        5 => (1u64..400).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, each call that was not cancelled ends exactly once, and an answer is always the call's own.
+    #[test]
+    fn each_call_ends_once_with_its_own_answer(steps in prop::collection::vec(step(), 1..80)) {
+        let mut pair = Pair::new(Dialect::V1, Limits { calls: 4, ..Limits::default() });
+        pair.prompt = false;
+        let mut cancelled = Vec::new();
+        for step in steps {
+            match step {
+                Step::Call => drop(pair.call()),
+                Step::Cancel(call) => {
+                    cancelled.push(call);
+                    pair.client.cancel(client::CallKey(call), pair.now);
+                    pair.settle();
+                }
+                Step::Finish { newest } => pair.finish(newest),
+                Step::Cut => pair.cut(),
+                Step::Pass(ms) => pair.pass(Duration::from_millis(ms)),
+            }
+        }
+        // Longer than any call waits.
+        pair.pass(60 * SECOND);
+        for call in 1..=pair.calls {
+            match pair.ended.get(&call) {
+                None => prop_assert!(cancelled.contains(&call), "call {} never ended", call),
+                Some(Ended::Answered(answer)) => prop_assert_eq!(&**answer, call.to_string()),
+                Some(Ended::Failed(failure)) => prop_assert_eq!(&failure.code, &Code::TIMEOUT),
+                Some(Ended::TimedOut { .. } | Ended::Unknown(_) | Ended::NotSent(_)) => {}
+            }
+        }
+        prop_assert_eq!(pair.client.in_flight(), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! The servers that are compared.
+
+use std::path::Path;
+
+use aaw_server::modules::{self, EventsAt};
+use aaw_server::{Config, Server};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use crate::Failure;
+
+/// Runs one of them until it is killed; its address is the first line it prints.
+#[tokio::main]
+pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
+    let config = Config { port: 0, ..Config::default() };
+    match kind {
+        "linked" => run(Server::new(config).events(aaw_events::module())).await,
+        "library" => {
+            let package = EventsAt::find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../events"))?;
+            let mut server = Server::new(config);
+            for events in modules::load(&package).await? {
+                server = server.events(events);
+            }
+            run(server).await
+        }
+        "echo" => echo(true).await,
+        "plain-echo" => echo(false).await,
+        other => Err(format!("expected nothing, quick, linked, library, echo or plain-echo; found {other:?}").into()),
+    }
+}
+
+async fn run(server: Server) -> Result<(), Failure> {
+    let server = server.bind().await?;
+    println!("{}", server.local_addr());
+    server.serve(std::future::pending()).await;
+    Ok(())
+}
+
+async fn echo(tuned: bool) -> Result<(), Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        tokio::spawn(async move {
+            // A connection that breaks ends; its server goes on.
+            let _ = if tuned { echo_batched(socket).await } else { echo_each(socket).await };
+        });
+    }
+}
+
+async fn echo_batched(socket: TcpStream) -> Result<(), Failure> {
+    let config = WebSocketConfig::default().read_buffer_size(4 << 10);
+    let mut socket = tokio_tungstenite::accept_hdr_async_with_config(socket, choose, Some(config)).await?;
+    while let Some(message) = socket.next().await {
+        socket.feed(message?).await?;
+        while let Some(Some(message)) = socket.next().now_or_never() {
+            socket.feed(message?).await?;
+        }
+        socket.flush().await?;
+    }
+    Ok(())
+}
+
+async fn echo_each(socket: TcpStream) -> Result<(), Failure> {
+    let mut socket = tokio_tungstenite::accept_hdr_async(socket, choose).await?;
+    while let Some(message) = socket.next().await {
+        socket.send(message?).await?;
+    }
+    Ok(())
+}
+
+/// Chooses the sub-protocol that the generator offers.
+#[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
+fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if let Some(offered) = request.headers().get("sec-websocket-protocol") {
+        response.headers_mut().insert("sec-websocket-protocol", offered.clone());
+    }
+    Ok(response)
+}

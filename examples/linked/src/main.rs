@@ -1,0 +1,34 @@
+//! How do I serve events from a program of my own, without loading a library?
+//!
+//! Run:      cargo run -p aaw-example-linked
+//! Then:     cargo run -p aaw-cli -- call ws://localhost:1337 echo '{"hello":"you"}'
+//! Expect:   the call's answer there, and a line about the call here. Ctrl-C stops the server in order.
+//!
+//! `PORT=0` in the environment takes a free port.
+
+use aaw_server::{Config, Server};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let server = Server::new(Config { port, ..Config::default() })
+        // Any number of packages; their names must not meet.
+        .events(aaw_events::module())
+        // Sees every call when it is over.
+        .on_call(|call| match call.result {
+            Ok(result) => println!("{} {} -> {}", call.event, call.body, result.unwrap_or("-")),
+            Err(failure) => println!("{} {} failed: {failure}", call.event, call.body),
+        })
+        .bind()
+        .await?;
+
+    println!("listening on ws://{}", server.local_addr());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}
