@@ -54,7 +54,7 @@ pub(crate) enum Command {
     #[command(after_help = concat!("Examples:
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
 
-It ends when the server has taken leave, so what was sent before has arrived there.
+It ends when the server has agreed to close the connection, so what was sent before has arrived there.
 
 ", exit_codes!()))]
     Send {

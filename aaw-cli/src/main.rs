@@ -15,8 +15,8 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    // A thread for the connection, beside this one: when whoever reads the output is slow, the oldest messages are lost,
-    // and the connection lives on.
+    // A thread for the connection, beside this one: when whoever reads the output is slow, the oldest messages are
+    // lost, and the connection lives on.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&exit::Failure::system(error)),

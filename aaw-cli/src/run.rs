@@ -38,11 +38,11 @@ async fn call(what: What, connection: Connection) -> Result<ExitCode, Failure> {
 async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
     let body = body(what.json.as_deref())?;
     let client = connect(&what.url, connection).await?;
-    let mut states = client.states();
+    let mut changes = client.changes();
     client.send_event(&what.event, &body).await.map_err(|error| Failure::of_send(&error, &what.url, &what.event))?;
     // The server answers the close behind what it has to say about what was sent: that there is no such event, say.
     client.close().await;
-    while let Some(change) = states.next().await {
+    while let Some(change) = changes.next().await {
         match change {
             Change::Error(Trouble::Reported(failure)) => {
                 return Err(Failure::of_call(&CallError::Failed(failure), &what.url, &what.event));
@@ -62,9 +62,13 @@ async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
 async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Result<ExitCode, Failure> {
     // Listening comes first, so that a greeting is not missed.
     let prepared = aaw_client::prepare(url, config(connection)).map_err(|error| Failure::of_connect(&error))?;
-    let mut pushes = prepared.on_any();
+    let mut pushes = match &events[..] {
+        [] => prepared.on_any(),
+        // Nothing else takes a place among what waits to be printed.
+        events => prepared.on_any_of(events.iter().map(String::as_str)),
+    };
     let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
-    let mut states = client.states();
+    let mut changes = client.changes();
     let mut lost = 0;
     // One for all turns of the loop: each hears only what comes after it was asked first.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -76,9 +80,6 @@ async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Resul
                     note(&format!("{} messages came faster than they were read, and are lost", pushes.lost() - lost));
                     lost = pushes.lost();
                 }
-                if !events.is_empty() && !events.iter().any(|event| event == push.event()) {
-                    continue;
-                }
                 match print(&line(&push)) {
                     // `| head` has had enough.
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
@@ -86,7 +87,7 @@ async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Resul
                     Ok(()) => {}
                 }
             }
-            change = states.next() => match change {
+            change = changes.next() => match change {
                 Some(Change::Open { .. }) => note(&format!("connected to {url} again")),
                 Some(Change::Close(why)) => note(&format!("{why}; connecting again")),
                 Some(Change::Error(trouble)) => note(&trouble.to_string()),
@@ -115,7 +116,7 @@ fn config(connection: Connection) -> Config {
 
 /// The body of the command line, or of standard input: JSON, as it stands.
 fn body(json: Option<&str>) -> Result<Box<RawValue>, Failure> {
-    let (text, whence) = match json {
+    let (text, source) = match json {
         None => return Ok(RawValue::NULL.to_owned()),
         Some("-") => {
             let mut text = String::new();
@@ -128,7 +129,7 @@ fn body(json: Option<&str>) -> Result<Box<RawValue>, Failure> {
     };
     RawValue::from_string(text).map_err(|error| {
         Failure::usage(format!(
-            "{whence} is not JSON: {error}\nText stands in double quotes: '\"text\"'; see aaw --help."
+            "{source} is not JSON: {error}\nText stands in double quotes: '\"text\"'; see aaw --help."
         ))
     })
 }

@@ -113,6 +113,14 @@ async fn no_answer_in_time_is_4() {
 }
 
 #[tokio::test]
+async fn a_time_out_longer_than_any_clock_is_none() {
+    for time in ["18446744073709551615s", "9223372036854775000s"] {
+        let (_, (code, out, err)) = call(&["--timeout", time], r#"["e",7,1]"#).await;
+        assert_eq!((code, out.as_str(), err), (Some(0), "7\n", none()), "{time}");
+    }
+}
+
+#[tokio::test]
 async fn a_break_after_the_call_was_written_is_5() {
     let server = Server::start().await;
     let child = aaw(&["call", &server.url(), "e"]).spawn().unwrap();
@@ -135,7 +143,7 @@ async fn headers_go_with_the_handshake() {
 }
 
 #[tokio::test]
-async fn send_ends_when_the_server_has_taken_leave() {
+async fn send_ends_when_the_server_has_agreed_to_close() {
     let server = Server::start().await;
     let child = aaw(&["send", &server.url(), "e", "7"]).spawn().unwrap();
     let mut peer = server.accept().await;
@@ -190,7 +198,7 @@ async fn listen_ends_quietly_when_nobody_reads_it() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn listen_takes_leave_when_it_is_interrupted() {
+async fn listen_closes_in_order_when_it_is_interrupted() {
     let server = Server::start().await;
     let mut child = aaw(&["listen", &server.url()]).spawn().unwrap();
     let mut peer = server.accept().await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, Outcome};
-use aaw_protocol::hello;
+use aaw_protocol::{clock, hello};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 use crate::dial::Target;
 use crate::driver::{Command, Driver, Urgent};
 use crate::error::parse;
-use crate::push::Listeners;
+use crate::push::{Interest, Listeners};
 use crate::state::Watched;
-use crate::{CallError, Config, ConnectError, Push, Pushes, SendError, State, States, Subscription};
+use crate::{CallError, Changes, Config, ConnectError, Push, Pushes, SendError, State, Subscription};
 
 /// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
@@ -42,6 +42,17 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
 }
 
 /// [`connect`], configured.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use aaw_client::Config;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = Config { connect_timeout: Duration::from_secs(2), ..Config::default() };
+/// config.headers.insert("authorization", "Bearer …".parse()?);
+/// let client = aaw_client::connect_with("wss://example.org", config).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`connect`].
@@ -135,14 +146,19 @@ impl Prepared {
         self.client.on(event)
     }
 
+    /// [`Client::on_any_of`], from the first word on.
+    pub fn on_any_of<'a>(&self, events: impl IntoIterator<Item = &'a str>) -> Pushes {
+        self.client.on_any_of(events)
+    }
+
     /// [`Client::on_any`], from the first word on.
     pub fn on_any(&self) -> Pushes {
         self.client.on_any()
     }
 
-    /// [`Client::states`], the first included.
-    pub fn states(&self) -> States {
-        self.client.states()
+    /// [`Client::changes`], the first included.
+    pub fn changes(&self) -> Changes {
+        self.client.changes()
     }
 
     /// Connects, as [`connect`](fn@connect) does.
@@ -185,7 +201,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Calls an event and waits for its answer, at most `timeout` long, the wait for a connection included.
+    /// Calls an event and waits for its answer, at most `timeout` long, the wait for a connection included;
+    /// `Duration::MAX` waits as long as it takes.
     ///
     /// Any number of calls can be open at once, of one event too, each gets its own answer. Calls made one after the
     /// other reach the server in that order.
@@ -222,21 +239,16 @@ impl Client {
 
     /// [`send_async`](Self::send_async) but for the types, so that this is compiled once.
     async fn call(&self, draft: Draft, timeout: Duration) -> Result<Box<str>, CallError> {
-        // A time-out beyond what a clock can show is none.
-        let deadline = Instant::now().checked_add(timeout);
+        // tokio's clock, which tests can stop.
+        let deadline = clock::after(Instant::now().into_std(), timeout);
         let late = |sent| CallError::TimedOut { after: timeout, sent };
-        let place = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline, self.commands.reserve()).await.map_err(|_| late(false))?
-            }
-            None => self.commands.reserve().await,
-        };
-        let place = place.map_err(|_| SendError::Closed)?;
+        let place = tokio::time::timeout_at(deadline.into(), self.commands.reserve()).await;
+        let place = place.map_err(|_| late(false))?.map_err(|_| SendError::Closed)?;
         let key = CallKey(self.keys.fetch_add(1, Ordering::Relaxed));
         let (reply, outcome) = oneshot::channel();
         // Before it is sent, so that there is no moment at which dropping this future would leave the call behind.
         let mut waiting = Waiting { urgent: &self.urgent, key, outcome, over: false };
-        place.send(Command::Call { key, draft, deadline: deadline.map(Instant::into_std), reply });
+        place.send(Command::Call { key, draft, deadline, reply });
         let outcome = (&mut waiting.outcome).await;
         waiting.over = true;
         match outcome {
@@ -286,12 +298,37 @@ impl Client {
     /// # }
     /// ```
     pub fn on(&self, event: &str) -> Pushes {
-        self.listeners.add(Some(event), self.push_buffer)
+        self.listeners.add(Interest::events([event]), self.push_buffer)
     }
 
-    /// Listens to everything that the server sends unasked, from now on.
+    /// Listens to several events as to one: their pushes come in the order in which the server sent them, which several
+    /// streams of one event each cannot tell. No events are an empty stream that ends with the client.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// let mut rooms = client.on_any_of(["room/enter", "room/leave"]);
+    /// while let Some(push) = rooms.next().await {
+    ///     println!("{}: {}", push.event(), push.json());
+    /// }
+    /// # }
+    /// ```
+    pub fn on_any_of<'a>(&self, events: impl IntoIterator<Item = &'a str>) -> Pushes {
+        self.listeners.add(Interest::events(events), self.push_buffer)
+    }
+
+    /// Listens to everything that the server sends unasked, from now on: for a log, say. Each push takes a place in
+    /// this one stream, so one event that comes often makes it lose others.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// let mut all = client.on_any();
+    /// while let Some(push) = all.next().await {
+    ///     println!("{} {}", push.event(), push.json());
+    /// }
+    /// # }
+    /// ```
     pub fn on_any(&self) -> Pushes {
-        self.listeners.add(None, self.push_buffer)
+        self.listeners.add(Interest::All, self.push_buffer)
     }
 
     /// Calls `callback` for each push of an event, one after the other, in a task of its own, until the subscription is
@@ -310,7 +347,16 @@ impl Client {
         Subscription::new(self.on(event), callback)
     }
 
-    /// How the connection is doing now.
+    /// How the connection is doing now. What happens to it later, [`changes`](Self::changes) says.
+    ///
+    /// ```no_run
+    /// # use aaw_client::State;
+    /// # async fn run(client: aaw_client::Client) {
+    /// if let State::Open { connection: Some(id) } = client.state() {
+    ///     println!("open, as connection {id}");
+    /// }
+    /// # }
+    /// ```
     pub fn state(&self) -> State {
         self.watched.state()
     }
@@ -320,8 +366,8 @@ impl Client {
     /// ```no_run
     /// # use aaw_client::Change;
     /// # async fn run(client: aaw_client::Client) {
-    /// let mut states = client.states();
-    /// while let Some(change) = states.next().await {
+    /// let mut changes = client.changes();
+    /// while let Some(change) = changes.next().await {
     ///     match change {
     ///         Change::Open { .. } => println!("open"),
     ///         Change::Close(why) => println!("close: {why}"),
@@ -331,7 +377,7 @@ impl Client {
     /// }
     /// # }
     /// ```
-    pub fn states(&self) -> States {
+    pub fn changes(&self) -> Changes {
         self.watched.watch(self.push_buffer)
     }
 
@@ -344,8 +390,18 @@ impl Client {
         }
     }
 
-    /// Ends the connection in order, for all clones: what was sent before is written, then the connection is closed with
-    /// the code 1000. Calls that are open end at once, as [`CallError::OutcomeUnknown`] or [`CallError::NotSent`].
+    /// Ends the connection in order, for all clones: what was sent before is written, then the connection is closed
+    /// with the code 1000. Calls that are open end at once, as [`CallError::OutcomeUnknown`] or [`CallError::NotSent`].
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = aaw_client::connect("ws://localhost:1337").await?;
+    /// client.send_event("announce", "good night").await?;
+    /// // Without this the program could end before anything is written.
+    /// client.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Returns when the server has agreed, or after 2 s. Dropping the future does not stop the end.
     pub async fn close(&self) {
@@ -377,8 +433,8 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.over {
-            // First this: if the driver has not taken the call yet, it will see that nobody waits, and the message below
-            // may then come too early.
+            // First this: if the driver has not taken the call yet, it will see that nobody waits, and the message
+            // below may then come too early.
             self.outcome.close();
             let _ = self.urgent.send(Urgent::Cancel(self.key));
         }

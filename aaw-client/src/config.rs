@@ -5,7 +5,8 @@ use std::time::Duration;
 use aaw_protocol::client::{self as session, Backoff};
 use http::HeaderMap;
 
-/// How a client connects, and its bounds. All have defaults that suit a program calling a server of its own.
+/// How a client connects, and its bounds. All have defaults that suit a program calling a server of its own. A time of
+/// `Duration::MAX` never ends.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,21 +29,22 @@ pub struct Config {
     /// made anew. Default 20 s, so a server that vanished is noticed within a minute. Shorter notices earlier and costs
     /// a packet each time; `None` never asks.
     pub heartbeat: Option<Duration>,
-    /// Bytes of one message, in either direction. Default 16 MiB: what a server of one's own may well answer, and what
+    /// Bytes of one message, in either direction. Default 16 MiB: what a trusted server may well answer, and what
     /// one connection may take of this program's memory. The server has a limit of its own for what it receives, 1 MiB
-    /// unless it is told otherwise; the lower one holds. A larger call fails alone; a larger answer ends the connection.
+    /// unless it is told otherwise; the lower one holds. A larger call fails alone; a larger answer ends the
+    /// connection.
     pub max_message: usize,
     /// Calls that are written and unanswered at the same time. Default 1024. Further ones wait within their own
     /// time-out, and so they do at the server's limit (256 unless it is told otherwise).
     pub max_in_flight: u32,
-    /// Bytes of sends that wait while there is no connection; past that [`send_event`](crate::Client::send_event) fails.
-    /// Default 1 MiB.
+    /// Bytes of sends that wait while there is no connection; past that [`send_event`](crate::Client::send_event)
+    /// fails. Default 1 MiB.
     pub max_waiting_sends: usize,
     /// Bytes of calls that wait while there is no connection; past that a call fails as not sent. Default 16 MiB.
     pub max_waiting_calls: usize,
-    /// Pushes that wait in one listener, and changes in one [`States`](crate::States): when another comes, the oldest is
-    /// lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that many times
-    /// a message's size. At least 1.
+    /// Pushes that wait in one listener, and changes in one [`Changes`](crate::Changes) stream: when another comes, the
+    /// oldest is lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that
+    /// many times a message's size. At least 1.
     pub push_buffer: usize,
     /// TLS for `wss://`. Default `None`: rustls on ring, with the certificates that the system trusts.
     #[cfg(feature = "tls")]

@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use aaw_protocol::clock;
 use aaw_protocol::dialect::{self, Dialect};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Uri};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -72,7 +74,8 @@ impl Target {
                 other => other,
             }
         };
-        match tokio::time::timeout(after, attempt).await {
+        let deadline = clock::after(Instant::now().into_std(), after);
+        match tokio::time::timeout_at(deadline.into(), attempt).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(WsFailure::Other(error))) => Err(error),
             Ok(Err(WsFailure::NoSubProtocol)) => {

@@ -14,7 +14,8 @@ use futures_util::{Sink as _, Stream as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, Sleep};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::ConnectError;
@@ -25,7 +26,7 @@ use crate::state::{Change, State, Trouble, Watched};
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Call { key: CallKey, draft: Draft, deadline: Option<Instant>, reply: oneshot::Sender<Outcome> },
+    Call { key: CallKey, draft: Draft, deadline: Instant, reply: oneshot::Sender<Outcome> },
     Send { draft: Draft, reply: oneshot::Sender<Result<(), NotSent>> },
 }
 
@@ -53,6 +54,9 @@ pub(crate) struct Driver {
     /// Whoever waits for the first attempt, and gets the client only if it succeeds.
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
     link: Link,
+    /// Whether the socket had nothing to read when it was last asked in this wake. It will wake this task when it has;
+    /// to ask again before would only have tungstenite fill its buffer with zeros once more.
+    read_pending: bool,
     /// Messages that the session has given out and the socket has not taken yet: one, and what is owed to the server.
     unsent: VecDeque<Message>,
     unflushed: bool,
@@ -98,6 +102,7 @@ impl Driver {
             watched,
             first: None,
             link: Link::None,
+            read_pending: false,
             unsent: VecDeque::new(),
             unflushed: false,
             timer: Box::pin(tokio::time::sleep_until(TokioInstant::now())),
@@ -125,12 +130,13 @@ impl Driver {
                 Poll::Pending => Progress::None,
                 Poll::Ready(Ok((socket, dialect))) => {
                     self.link = Link::Up(Box::new(socket));
-                    self.session.handle_connected(dialect, now);
+                    self.read_pending = false;
+                    self.session.handle_connected(now, dialect);
                     Progress::Made
                 }
                 Poll::Ready(Err(error)) => {
                     self.link = Link::None;
-                    self.attempt_failed(error, now);
+                    self.attempt_failed(now, error);
                     Progress::Made
                 }
             },
@@ -143,33 +149,37 @@ impl Driver {
         /// reason for more. When the socket takes them, this task is woken.
         const MOST_UNSENT: usize = 4096;
         let mut progress = Progress::None;
-        while self.unsent.len() < MOST_UNSENT
+        while !self.read_pending
+            && self.unsent.len() < MOST_UNSENT
             && let Link::Up(socket) = &mut self.link
         {
-            let Poll::Ready(message) = Pin::new(&mut **socket).poll_next(cx) else { break };
+            let Poll::Ready(message) = Pin::new(&mut **socket).poll_next(cx) else {
+                self.read_pending = true;
+                break;
+            };
             progress = Progress::Made;
+            if let Some(Ok(_)) = message {
+                self.session.handle_sign_of_life(now);
+            }
             match message {
-                Some(Ok(Message::Text(text))) => self.session.handle_text(&text, now),
-                Some(Ok(Message::Binary(_))) => self.session.handle_binary(now),
+                Some(Ok(Message::Text(text))) => self.session.handle_text(now, &text),
+                Some(Ok(Message::Binary(_))) => self.session.handle_binary(),
                 Some(Ok(Message::Close(frame))) => {
                     // tungstenite has its answer ready; without this it would stay there.
                     let _ = Pin::new(&mut **socket).poll_flush(cx);
-                    self.lose(closed_by_server(frame), now);
+                    self.lose(now, closed_by_server(frame));
                 }
-                Some(Ok(_)) => {
-                    // A ping, whose answer tungstenite has ready.
-                    self.unflushed = true;
-                    self.session.handle_sign_of_life(now);
-                }
+                // A ping, whose answer tungstenite has ready.
+                Some(Ok(_)) => self.unflushed = true,
                 Some(Err(error)) => {
                     if let Some(code) = close_code(&error) {
                         let frame = CloseFrame { code, reason: "".into() };
                         let _ = Pin::new(&mut **socket).start_send(Message::Close(Some(frame)));
                         let _ = Pin::new(&mut **socket).poll_flush(cx);
                     }
-                    self.lose(broken(&error), now);
+                    self.lose(now, broken(&error));
                 }
-                None => self.lose(broken(&WsError::ConnectionClosed), now),
+                None => self.lose(now, broken(&WsError::ConnectionClosed)),
             }
         }
         progress
@@ -177,11 +187,20 @@ impl Driver {
 
     fn poll_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
         let mut progress = Progress::None;
-        while let Poll::Ready(Some(urgent)) = self.urgent.poll_recv(cx) {
+        while !self.handles_gone
+            && let Poll::Ready(urgent) = self.urgent.poll_recv(cx)
+        {
             progress = Progress::Made;
             match urgent {
-                Urgent::Cancel(key) => self.session.cancel(key, now),
-                Urgent::Close => self.session.close(now),
+                Some(Urgent::Cancel(key)) => self.session.cancel(now, key),
+                Some(Urgent::Close) => self.session.close(now),
+                // The commands end now too. But those are not looked at while the server reads too slowly, and it may
+                // never read again.
+                None if self.session.is_congested() => {
+                    self.handles_gone = true;
+                    self.session.close(now);
+                }
+                None => break,
             }
         }
         // What is written leaves room, and this is looked at again.
@@ -191,7 +210,7 @@ impl Driver {
             match command {
                 Some(Command::Call { key, draft, deadline, reply }) => {
                     if !reply.is_closed() {
-                        self.session.call(key, draft, now, deadline, reply);
+                        self.session.call(now, key, draft, Some(deadline), reply);
                     }
                 }
                 Some(Command::Send { draft, reply }) => {
@@ -227,22 +246,22 @@ impl Driver {
         loop {
             match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => self.session.handle_writable(),
-                Poll::Ready(Err(error)) => self.lose(broken(&error), now),
+                Poll::Ready(Err(error)) => self.lose(now, broken(&error)),
                 Poll::Pending => self.session.handle_blocked(),
             }
             let Some(output) = self.session.poll_output() else { return progress };
             progress = Progress::Made;
-            self.act(output, now);
+            self.act(now, output);
         }
     }
 
-    fn act(&mut self, output: Output<oneshot::Sender<Outcome>>, now: Instant) {
+    fn act(&mut self, now: Instant, output: Output<oneshot::Sender<Outcome>>) {
         match output {
             Output::Connect => {
                 self.watched.set(State::Connecting);
                 self.link = Link::Dialing(Box::pin(self.target.clone().dial()));
             }
-            Output::Send(text) => self.unsent.push_back(Message::text(text)),
+            Output::Send(frame) => self.unsent.push_back(text(frame)),
             Output::Ping => self.unsent.push_back(Message::Ping(Bytes::new())),
             Output::Close => {
                 self.unsent.push_back(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })));
@@ -304,13 +323,13 @@ impl Driver {
                 Progress::None
             }
             Poll::Ready(Err(error)) => {
-                self.lose(broken(&error), now);
+                self.lose(now, broken(&error));
                 Progress::Made
             }
         }
     }
 
-    fn attempt_failed(&mut self, error: ConnectError, now: Instant) {
+    fn attempt_failed(&mut self, now: Instant, error: ConnectError) {
         tracing::debug!("{error}");
         self.watched.set(State::Waiting);
         self.watched.tell(&Change::Error(Trouble::Connect(error.clone())));
@@ -323,9 +342,9 @@ impl Driver {
         }
     }
 
-    fn lose(&mut self, why: Lost, now: Instant) {
+    fn lose(&mut self, now: Instant, why: Lost) {
         self.drop_link();
-        self.session.handle_disconnected(why, now);
+        self.session.handle_disconnected(now, why);
     }
 
     fn drop_link(&mut self) {
@@ -340,6 +359,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.read_pending = false;
         loop {
             // tokio's clock, which tests can stop.
             let now = TokioInstant::now().into_std();
@@ -377,6 +397,11 @@ impl Drop for Driver {
     }
 }
 
+/// A text message of bytes that are JSON: callers' serialisers wrote them, so nobody checks them once more.
+fn text(frame: Bytes) -> Message {
+    Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))
+}
+
 fn closed_by_server(frame: Option<CloseFrame>) -> Lost {
     match frame {
         Some(frame) => Lost::ClosedByServer { code: frame.code.into(), reason: frame.reason.to_string() },
@@ -389,7 +414,9 @@ fn broken(error: &WsError) -> Lost {
     Lost::Broken(match error {
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
-        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "the server hung up without a word".into(),
+        | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            "the server ended the connection without a close frame".into()
+        }
         WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
             format!("the server sent a message of {size} bytes; at most {max_size} are taken (Config::max_message)")
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::client::{Lost, NotSent};
+use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
 
@@ -127,8 +128,9 @@ pub enum SendError {
         /// Bytes that one may have.
         limit: usize,
     },
-    /// There is no connection, and as much is waiting for one as [`max_waiting_sends`](crate::Config::max_waiting_sends)
-    /// or [`max_waiting_calls`](crate::Config::max_waiting_calls) allows.
+    /// There is no connection, and as much is waiting for one as
+    /// [`max_waiting_sends`](crate::Config::max_waiting_sends) or
+    /// [`max_waiting_calls`](crate::Config::max_waiting_calls) allows.
     #[error("there is no connection, and {limit} bytes are waiting for one already")]
     QueueFull {
         /// Bytes that may wait.
@@ -159,13 +161,16 @@ pub struct Mismatch {
     pub problem: String,
 }
 
+/// Characters of what does not fit that an error repeats.
+const LONGEST_PROBLEM: usize = 200;
+
 /// Makes a `T` of JSON that a server sent.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Mismatch> {
     // Keeping track of the field costs something, so only what does not fit is read that way.
     serde_json::from_str(json).or_else(|_| {
         serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| Mismatch {
             field: error.path().to_string(),
-            problem: Shortened(&error.inner().to_string()).to_string(),
+            problem: middle_cut(&error.inner().to_string(), LONGEST_PROBLEM),
         })
     })
 }
@@ -192,6 +197,8 @@ mod tests {
             mismatch.to_string().starts_with(r#"users[1].id: invalid type: string "two", expected u32"#),
             "{mismatch}"
         );
+        let mismatch = parse::<u32>(&format!(r#""{}""#, "x".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(mismatch.len() < 300 && mismatch.contains("…") && mismatch.contains("expected u32"), "{mismatch}");
         let mismatch = parse::<u32>("{}").unwrap_err();
         assert!(mismatch.to_string().starts_with("invalid type: map, expected u32"), "{mismatch}");
     }

@@ -15,11 +15,11 @@
 //! A connection that breaks is made again, by itself, and listeners stay. What becomes of a call then, its
 //! [`CallError`] says: *not sent* is safe to repeat, *outcome unknown* may have run.
 //!
-//! The rooms, from the outside inwards:
+//! The parts, from the outside inwards:
 //!
-//! - [`connect`] and its sisters, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a handle that is cheap to clone, to call
-//!   ([`Client::send_async`]), to send ([`Client::send_event`]), to listen ([`Client::on`]) and to watch the connection
-//!   ([`Client::state`], [`Client::states`]).
+//! - [`connect`] and its variants, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a
+//!   handle that is cheap to clone, to call ([`Client::send_async`]), to send ([`Client::send_event`]), to listen
+//!   ([`Client::on`]) and to watch the connection ([`Client::state`], [`Client::changes`]).
 //! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
 //! - [`CallError`], [`SendError`], [`ConnectError`]: one for each thing that can fail.
 //! - `driver`: the one task of a client. It owns the socket and does what the
@@ -47,4 +47,4 @@ pub use client::{Client, DEFAULT_TIMEOUT, Prepared, connect, connect_lazy, conne
 pub use config::Config;
 pub use error::{CallError, ConnectError, Mismatch, SendError};
 pub use push::{Push, Pushes, Subscription};
-pub use state::{Change, State, States, Trouble};
+pub use state::{Change, Changes, State, Trouble};

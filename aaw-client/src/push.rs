@@ -47,14 +47,15 @@ impl fmt::Debug for Push {
     }
 }
 
-/// The pushes of one event, or of all: a stream, from [`Client::on`](crate::Client::on).
+/// The pushes of one event, of several, or of all, in the order in which they came: a stream, from
+/// [`Client::on`](crate::Client::on).
 ///
 /// It goes on over reconnects and ends with the client. It holds at most
 /// [`push_buffer`](crate::Config::push_buffer) pushes that were not read yet; of more, the oldest are
 /// [lost](Self::lost). Dropping it stops listening.
 #[derive(Debug)]
 pub struct Pushes {
-    event: Option<Box<str>>,
+    interest: Interest,
     inbox: Arc<Inbox<Push>>,
     listeners: Arc<Listeners>,
 }
@@ -71,6 +72,20 @@ impl Pushes {
     }
 
     /// The same as a stream of `T`s, each with its own error if it does not fit.
+    ///
+    /// ```no_run
+    /// # use futures_util::StreamExt as _;
+    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::Mismatch> {
+    /// #[derive(serde::Deserialize)]
+    /// struct Price { cents: u64 }
+    ///
+    /// let mut prices = client.on("price").parsed::<Price>();
+    /// while let Some(price) = prices.next().await {
+    ///     println!("{}", price?.cents);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parsed<T: DeserializeOwned>(self) -> impl Stream<Item = Result<T, Mismatch>> + Send + Unpin {
         self.map(|push| push.parse())
     }
@@ -86,7 +101,7 @@ impl Stream for Pushes {
 
 impl Drop for Pushes {
     fn drop(&mut self) {
-        self.listeners.remove(self.event.as_deref(), &self.inbox);
+        self.listeners.remove(&self.interest, &self.inbox);
     }
 }
 
@@ -113,6 +128,19 @@ impl Drop for Subscription {
     }
 }
 
+/// What one listener listens to.
+#[derive(Debug)]
+pub(crate) enum Interest {
+    Events(Box<[Box<str>]>),
+    All,
+}
+
+impl Interest {
+    pub(crate) fn events<'a>(events: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Events(events.into_iter().map(Into::into).collect())
+    }
+}
+
 /// Who listens to what.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners(Mutex<Lists>);
@@ -125,27 +153,36 @@ struct Lists {
 }
 
 impl Listeners {
-    /// Listens to one event, or, without a name, to all.
-    pub(crate) fn add(self: &Arc<Self>, event: Option<&str>, capacity: usize) -> Pushes {
+    pub(crate) fn add(self: &Arc<Self>, interest: Interest, capacity: usize) -> Pushes {
         let inbox = Inbox::new(capacity);
         let mut lists = self.lock();
-        match event {
+        match &interest {
             _ if lists.ended => inbox.end(),
-            Some(event) => lists.by_event.entry(event.into()).or_default().push(inbox.clone()),
-            None => lists.to_all.push(inbox.clone()),
+            Interest::Events(events) => {
+                for event in events {
+                    let inboxes = lists.by_event.entry(event.clone()).or_default();
+                    // An event that was named twice is heard once.
+                    if inboxes.last().is_none_or(|last| !Arc::ptr_eq(last, &inbox)) {
+                        inboxes.push(inbox.clone());
+                    }
+                }
+            }
+            Interest::All => lists.to_all.push(inbox.clone()),
         }
-        Pushes { event: event.map(Into::into), inbox, listeners: self.clone() }
+        Pushes { interest, inbox, listeners: self.clone() }
     }
 
-    fn remove(&self, event: Option<&str>, inbox: &Arc<Inbox<Push>>) {
+    fn remove(&self, interest: &Interest, inbox: &Arc<Inbox<Push>>) {
         let mut lists = self.lock();
-        match event {
-            None => lists.to_all.retain(|other| !Arc::ptr_eq(other, inbox)),
-            Some(event) => {
-                if let Some(inboxes) = lists.by_event.get_mut(event) {
-                    inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
-                    if inboxes.is_empty() {
-                        lists.by_event.remove(event);
+        match interest {
+            Interest::All => lists.to_all.retain(|other| !Arc::ptr_eq(other, inbox)),
+            Interest::Events(events) => {
+                for event in events {
+                    if let Some(inboxes) = lists.by_event.get_mut(event) {
+                        inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
+                        if inboxes.is_empty() {
+                            lists.by_event.remove(event);
+                        }
                     }
                 }
             }

@@ -72,14 +72,15 @@ impl From<Problem> for Trouble {
     }
 }
 
-/// What happens to the connection from now on: a stream of [`Change`]s, from [`Client::states`](crate::Client::states).
+/// What happens to the connection from now on: a stream of [`Change`]s, from
+/// [`Client::changes`](crate::Client::changes).
 ///
 /// It ends with the client, and holds at most [`push_buffer`](crate::Config::push_buffer) changes that were not read
 /// yet; of more, the oldest are [lost](Self::lost).
 #[derive(Debug)]
-pub struct States(Arc<Inbox<Change>>);
+pub struct Changes(Arc<Inbox<Change>>);
 
-impl States {
+impl Changes {
     /// How many changes were lost so far, because they came faster than they were read.
     pub fn lost(&self) -> u64 {
         self.0.lost()
@@ -91,7 +92,7 @@ impl States {
     }
 }
 
-impl Stream for States {
+impl Stream for Changes {
     type Item = Change;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
@@ -125,13 +126,13 @@ impl Watched {
         let _ = self.state.subscribe().wait_for(|state| *state == State::Closed).await;
     }
 
-    pub(crate) fn watch(&self, capacity: usize) -> States {
+    pub(crate) fn watch(&self, capacity: usize) -> Changes {
         let inbox = Inbox::new(capacity);
         match &mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(watchers) => watchers.push(inbox.clone()),
             None => inbox.end(),
         }
-        States(inbox)
+        Changes(inbox)
     }
 
     pub(crate) fn tell(&self, change: &Change) {

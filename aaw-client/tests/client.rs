@@ -38,7 +38,7 @@ async fn classic_pair() -> (Server, Client, Peer<TcpStream>) {
     (server, client.unwrap(), peer)
 }
 
-// --- Calls ------------------------------------------------------------------------------------------------------------
+// --- Calls -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn calls_of_one_event_at_once_each_get_their_own_answer() {
@@ -181,7 +181,36 @@ async fn a_server_that_reads_slowly_makes_senders_wait_and_fails_none() {
     senders.await.unwrap();
 }
 
-// --- Pushes -----------------------------------------------------------------------------------------------------------
+/// Every time that can be set, set to the largest.
+fn endless() -> Config {
+    let endless = Duration::MAX;
+    Config {
+        connect_timeout: endless,
+        heartbeat: Some(endless),
+        backoff: Backoff { min: endless, max: endless, ..Backoff::default() },
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_time_of_the_largest_duration_never_ends_and_panics_nowhere() {
+    let (_server, client, mut peer) = pair_with(endless()).await;
+    // More than a clock can hold, twice, and less.
+    for (id, timeout) in [(1, Duration::MAX), (2, Duration::from_secs(u64::MAX)), (3, Duration::from_secs(1 << 62))] {
+        let script = async {
+            assert_eq!(peer.read().await, format!(r#"["e",null,{id}]"#));
+            peer.send(&format!(r#"["e",{id},{id}]"#)).await;
+        };
+        let (called, ()) = tokio::join!(client.send_async::<u32>("e", (), timeout), script);
+        assert_eq!(called, Ok(id));
+    }
+    let mut changes = client.changes();
+    drop(peer);
+    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Broken(_)))));
+    soon("the end", client.close()).await;
+}
+
+// --- Pushes ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_push_with_the_name_of_an_open_call_reaches_listeners_and_not_the_call() {
@@ -223,6 +252,30 @@ async fn a_slow_listener_loses_the_oldest_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn several_events_are_heard_in_their_order_and_nothing_else_takes_their_place() {
+    let (_server, client, mut peer) = pair_with(Config { push_buffer: 4, ..eager() }).await;
+    // One that is named twice is heard once.
+    let mut pushes = client.on_any_of(["a", "b", "a"]);
+    for text in [r#"["a",1]"#, r#"["a",2]"#, r#"["b",3]"#, r#"["a",4]"#] {
+        peer.send(text).await;
+    }
+    for _ in 0..100 {
+        peer.send(r#"["other",0]"#).await;
+    }
+    let script = async {
+        peer.read().await;
+        peer.send(r#"["e",null,1]"#).await;
+    };
+    let (called, ()) = tokio::join!(client.send_async::<()>("e", (), LONG), script);
+    assert_eq!(called, Ok(()));
+    for expected in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4")] {
+        let push = soon("a push", pushes.next()).await.unwrap();
+        assert_eq!((push.event(), push.json()), expected);
+    }
+    assert_eq!(pushes.lost(), 0);
+}
+
+#[tokio::test]
 async fn a_callback_is_called_until_its_subscription_is_dropped() {
     let (_server, client, mut peer) = pair().await;
     let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
@@ -234,7 +287,7 @@ async fn a_callback_is_called_until_its_subscription_is_dropped() {
     assert_eq!(soon("the end", seen.recv()).await, None);
 }
 
-// --- Connections ------------------------------------------------------------------------------------------------------
+// --- Connections -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn it_offers_a_key_of_its_own_first_and_sends_the_headers_it_was_given() {
@@ -254,7 +307,7 @@ async fn it_offers_a_key_of_its_own_first_and_sends_the_headers_it_was_given() {
 async fn who_listens_before_connecting_hears_the_first_word() {
     let server = Server::start().await;
     let prepared = aaw_client::prepare(&server.url(), eager()).unwrap();
-    let (mut pushes, mut states) = (prepared.on("message"), prepared.states());
+    let (mut pushes, mut changes) = (prepared.on("message"), prepared.changes());
     let script = async {
         let mut peer = server.accept().await;
         peer.send(r#"["message","welcome"]"#).await;
@@ -262,7 +315,7 @@ async fn who_listens_before_connecting_hears_the_first_word() {
     };
     let (client, _peer) = tokio::join!(prepared.connect(), script);
     let _client = client.unwrap();
-    assert!(matches!(soon("open", states.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
     assert_eq!(soon("a push", pushes.next()).await.unwrap().json(), r#""welcome""#);
 }
 
@@ -270,7 +323,7 @@ async fn who_listens_before_connecting_hears_the_first_word() {
 async fn after_a_break_it_connects_again_and_listeners_stay() {
     let (server, client, mut peer) = pair().await;
     let mut pushes = client.on("e");
-    let mut states = client.states();
+    let mut changes = client.changes();
     let script = async {
         peer.read().await;
         drop(peer);
@@ -278,8 +331,8 @@ async fn after_a_break_it_connects_again_and_listeners_stay() {
     };
     let (called, mut peer) = tokio::join!(client.send_async::<()>("e", (), LONG), script);
     assert!(matches!(called, Err(CallError::OutcomeUnknown(Lost::Broken(_)))), "{called:?}");
-    assert!(matches!(soon("close", states.next()).await, Some(Change::Close(Lost::Broken(_)))));
-    assert!(matches!(soon("open", states.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Broken(_)))));
+    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
     assert_eq!(client.state(), State::Open { connection: Some("c1".into()) });
     peer.send(r#"["e",1]"#).await;
     assert_eq!(soon("a push", pushes.next()).await.unwrap().json(), "1");
@@ -288,14 +341,14 @@ async fn after_a_break_it_connects_again_and_listeners_stay() {
 #[tokio::test]
 async fn the_reason_of_a_close_is_told() {
     let (server, client, mut peer) = pair().await;
-    let mut states = client.states();
+    let mut changes = client.changes();
     for code in [1001, 1008, 1009, 1012, 1013] {
         peer.close(code, "because").await;
-        let Some(Change::Close(why)) = soon("close", states.next()).await else { panic!() };
+        let Some(Change::Close(why)) = soon("close", changes.next()).await else { panic!() };
         assert_eq!(why, Lost::ClosedByServer { code, reason: "because".into() });
         assert!(why.to_string().contains("because"));
         peer = server.accept().await;
-        assert!(matches!(soon("open", states.next()).await, Some(Change::Open { .. })));
+        assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
     }
 }
 
@@ -340,9 +393,9 @@ async fn a_client_that_connects_lazily_keeps_trying_and_says_so() {
     let port = free.port();
     drop(free);
     let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
-    let mut states = client.states();
+    let mut changes = client.changes();
     for _ in 0..3 {
-        let change = soon("a failure", states.next()).await;
+        let change = soon("a failure", changes.next()).await;
         assert!(
             matches!(&change, Some(Change::Error(Trouble::Connect(ConnectError::Unreachable { .. })))),
             "{change:?}"
@@ -354,21 +407,21 @@ async fn a_client_that_connects_lazily_keeps_trying_and_says_so() {
     let mut peer = Peer::shake_hands(stream, "aaw.v1").await;
     peer.read().await;
     peer.send(r#"["aaw/welcome",{"connection":"c1"}]"#).await;
-    while !matches!(soon("open", states.next()).await, Some(Change::Open { .. })) {}
+    while !matches!(soon("open", changes.next()).await, Some(Change::Open { .. })) {}
 }
 
 #[tokio::test]
 async fn a_silent_server_is_pinged_and_then_left() {
     let config = Config { heartbeat: Some(Duration::from_millis(30)), ..eager() };
     let (server, client, peer) = pair_with(config).await;
-    let mut states = client.states();
+    let mut changes = client.changes();
     // It reads nothing, so it answers no ping.
-    assert!(matches!(soon("close", states.next()).await, Some(Change::Close(Lost::Silent))));
+    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Silent))));
     let mut peer = {
         drop(peer);
         server.accept().await
     };
-    assert!(matches!(soon("open", states.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
     // This one reads, and tungstenite answers pings.
     for _ in 0..4 {
         assert!(matches!(peer.message().await, Some(tokio_tungstenite::tungstenite::Message::Ping(_))));
@@ -379,7 +432,7 @@ async fn a_silent_server_is_pinged_and_then_left() {
 #[tokio::test]
 async fn nonsense_from_the_server_hurts_nothing() {
     let (_server, client, mut peer) = pair().await;
-    let mut states = client.states();
+    let mut changes = client.changes();
     let nonsense = ["", "hello", "{}", "[]", "[7]", r#"["e",1,77]"#, r#"["e",1,-1,"item"]"#, r#"["e",1,"x"]"#];
     for text in nonsense {
         peer.send(text).await;
@@ -394,7 +447,7 @@ async fn nonsense_from_the_server_hurts_nothing() {
     assert_eq!(called, Ok(()));
     let mut troubles = Vec::new();
     while troubles.len() < nonsense.len() + 1 {
-        match soon("an error", states.next()).await {
+        match soon("an error", changes.next()).await {
             Some(Change::Error(trouble)) => troubles.push(trouble),
             other => panic!("{other:?}"),
         }
@@ -405,20 +458,20 @@ async fn nonsense_from_the_server_hurts_nothing() {
 #[tokio::test]
 async fn too_large_a_message_ends_the_connection_with_1009() {
     let (server, client, mut peer) = pair_with(Config { max_message: 10_000, ..eager() }).await;
-    let mut states = client.states();
+    let mut changes = client.changes();
     peer.send(&format!(r#"["e","{}"]"#, "x".repeat(20_000))).await;
     assert_eq!(peer.closed().await, 1009);
-    let change = soon("close", states.next()).await;
+    let change = soon("close", changes.next()).await;
     assert!(matches!(&change, Some(Change::Close(Lost::Broken(why))) if why.contains("max_message")), "{change:?}");
     server.accept().await;
 }
 
-// --- The end ----------------------------------------------------------------------------------------------------------
+// --- The end ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn closing_writes_what_was_sent_and_ends_what_is_open() {
     let (_server, client, mut peer) = pair().await;
-    let mut states = client.states();
+    let mut changes = client.changes();
     let mut pushes = client.on("e");
     let caller = client.clone();
     let call = tokio::spawn(async move { caller.send_async::<()>("call", (), LONG).await });
@@ -430,8 +483,8 @@ async fn closing_writes_what_was_sent_and_ends_what_is_open() {
     };
     tokio::join!(soon("the end", client.close()), script);
     assert_eq!(call.await.unwrap(), Err(CallError::OutcomeUnknown(Lost::ClosedByUs)));
-    assert!(matches!(soon("close", states.next()).await, Some(Change::Close(Lost::ClosedByUs))));
-    assert!(states.next().await.is_none() && pushes.next().await.is_none());
+    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::ClosedByUs))));
+    assert!(changes.next().await.is_none() && pushes.next().await.is_none());
     assert_eq!(client.state(), State::Closed);
     assert_eq!(client.send_event("e", ()).await, Err(SendError::Closed));
     assert_eq!(client.send_async::<()>("e", (), LONG).await, Err(CallError::NotSent(SendError::Closed)));
@@ -453,6 +506,18 @@ async fn dropping_the_last_clone_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn dropping_the_last_clone_of_a_client_whose_server_reads_nothing_ends_it_too() {
+    let (_server, client, _peer) = pair().await;
+    let mut changes = client.changes();
+    let body = "x".repeat(60_000);
+    // Until the server's socket, our own and the session's line are full.
+    while tokio::time::timeout(Duration::from_millis(200), client.send_event("e", &body)).await.is_ok() {}
+    drop(client);
+    let end = async { while changes.next().await.is_some() {} };
+    soon("the end", end).await;
+}
+
+#[tokio::test]
 async fn closing_while_there_is_no_connection_ends_what_waits_as_not_sent() {
     let server = Server::start().await;
     let client = aaw_client::connect_lazy_with(&server.url(), eager()).unwrap();
@@ -461,7 +526,7 @@ async fn closing_while_there_is_no_connection_ends_what_waits_as_not_sent() {
     assert_eq!(called, Err(CallError::NotSent(SendError::Closed)));
 }
 
-// --- When there is no connection to be had ----------------------------------------------------------------------------
+// --- When there is no connection to be had ---------------------------------------------------------------------------
 
 #[tokio::test]
 async fn connecting_fails_where_nothing_listens() {
@@ -520,7 +585,7 @@ async fn a_server_that_hangs_up_at_once_fails_the_first_attempt() {
     assert!(matches!(&error, ConnectError::Lost { why: Lost::ClosedByServer { code: 1013, .. }, .. }), "{error}");
 }
 
-// --- The original server ----------------------------------------------------------------------------------------------
+// --- The original server ---------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn to_a_classic_server_go_only_classic_frames() {

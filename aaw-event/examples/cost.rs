@@ -46,15 +46,15 @@ mod events {
 type Entry = aaw_event::export::Entry<aaw_event::export::NoServices>;
 
 aaw_event::__package!(
-    aaw_module_v1_cost,
+    "cost",
     "cost",
     aaw_event::export::NoServices,
     aaw_event::export::sync_services(aaw_event::export::no_services),
     [
-        crate::Entry::reply0("ping", crate::events::ping),
-        crate::Entry::fire0("plain", crate::events::plain),
-        crate::Entry::reply1("typed", crate::events::typed),
-        crate::Entry::reply2("with_services", crate::events::with_services),
+        crate::Entry::answer0("ping", crate::events::ping),
+        crate::Entry::plain0("plain", crate::events::plain),
+        crate::Entry::answer1("typed", crate::events::typed),
+        crate::Entry::answer2("with_services", crate::events::with_services),
     ]
 );
 
@@ -102,7 +102,7 @@ async fn main() {
                     for _ in 0..CALLS {
                         out.clear();
                         let mut call = instance.call(index, black_box(r#"{"id":17}"#), &caller);
-                        let _ = black_box(call.poll(&mut Context::from_waker(Waker::noop()), &mut out));
+                        let _ = black_box(call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX));
                     }
                     best = best.min(start.elapsed().as_nanos() as f64 / f64::from(CALLS));
                 }

@@ -10,25 +10,27 @@
 //!   read. What means something else gets a new [`ABI`] number, which is part of the symbol's name.
 //! * `Bytes` are borrowed for the one function call that they are handed to; only those in a [`ModuleHeader`] live
 //!   as long as the library, which is for ever.
+//! * A `Sink` may refuse what is written to it, so that its owner decides how much it copies.
 //! * No function here unwinds. Each side contains the panics of its own code.
 //! * What a package makes for a call (`RawCall`) is dropped before its `RawInstance` is stopped.
 //!
 //! # Room for what is to come
 //!
 //! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`; nothing else
-//! changes. A caller's upload enters through `CallArgs::incoming`, which is null until then. A host's future that
+//! changes. A host that serves no streams refuses a package with that kind, since it would take the first item for
+//! the answer. A caller's upload enters through `CallArgs::incoming`, which is null until then. A host's future that
 //! a handler awaits (asking the client, say) will be a `RawCall` in the other direction, given by a function
 //! appended to `CallerVtable`; its host enters its own runtime around each poll.
 
 use std::ffi::c_void;
 
 /// The number of this ABI. A package of another number is refused.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = crate::__abi_number!();
 
 /// How the names of the exported symbols begin; the package's name follows, with `_` for `-`.
 ///
 /// The name of the package is part of the symbol so that two packages can be linked into one program.
-pub const SYMBOL_PREFIX: &str = "aaw_module_v1_";
+pub const SYMBOL_PREFIX: &str = crate::__symbol!("");
 
 /// The first bytes of every [`ModuleHeader`].
 pub const MAGIC: [u8; 8] = *b"aaw-mod\0";
@@ -58,6 +60,16 @@ pub(crate) mod step {
     pub(crate) const ERROR: u32 = 3;
     /// Panicked: what is known of it was written to the sink as text.
     pub(crate) const PANIC: u32 = 4;
+    /// The handler was not run: its body does not fit. The JSON of an `aaw_protocol::Failure` was written to the sink.
+    pub(crate) const REFUSED: u32 = 5;
+}
+
+/// What a [`Sink`] answers to a write.
+pub(crate) mod written {
+    /// It has the bytes.
+    pub(crate) const TAKEN: u32 = 0;
+    /// It has none of them: they are more than its owner wants. Every value but `TAKEN` means that they were not taken.
+    pub(crate) const TOO_LARGE: u32 = 1;
 }
 
 /// How a package was brought in; the host says so in [`ModuleHeader::start`].
@@ -172,28 +184,25 @@ impl Bytes {
     }
 }
 
-/// Where output goes: once a poll, all of it.
+/// Where output goes: all of it in one write. A second write, of a panic after an item, say, replaces the first.
+///
+/// It belongs to whoever made it, for the one function call that it is handed to. A refusal (see [`written`]) needs
+/// nothing of the writer: it gives its step as if the bytes had been taken, and the sink's owner knows that it has
+/// refused them. A stream may use it to stop.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Sink {
     pub(crate) ctx: *mut c_void,
-    pub(crate) write: unsafe extern "C" fn(ctx: *mut c_void, bytes: Bytes),
+    /// Gives a value of [`written`].
+    pub(crate) write: unsafe extern "C" fn(ctx: *mut c_void, bytes: Bytes) -> u32,
 }
 
 impl Sink {
-    /// A sink that appends to `out`.
-    pub(crate) fn of(out: &mut Vec<u8>) -> Self {
-        unsafe extern "C" fn append(ctx: *mut c_void, bytes: Bytes) {
-            // SAFETY: `ctx` is the vector below, borrowed for as long as the sink is used; `bytes` live for this call.
-            let (out, bytes) = unsafe { (&mut *ctx.cast::<Vec<u8>>(), bytes.as_slice()) };
-            out.extend_from_slice(bytes.unwrap_or_default());
-        }
-        Self { ctx: std::ptr::from_mut(out).cast(), write: append }
-    }
-
+    /// Gives a value of [`written`].
+    ///
     /// # Safety
     /// Within the function call that the sink was handed to.
-    pub(crate) unsafe fn write(self, bytes: &[u8]) {
+    pub(crate) unsafe fn write(self, bytes: &[u8]) -> u32 {
         // SAFETY: the caller vouches that the sink still lives; the bytes outlive the call.
         unsafe { (self.write)(self.ctx, Bytes::of_slice(bytes)) }
     }
@@ -210,8 +219,8 @@ pub(crate) struct RawCall {
 #[repr(C)]
 pub(crate) struct CallVtable {
     pub(crate) size: usize,
-    /// Gives a [`step`]. After `END`, `ERROR` or `PANIC`, and after an answer's `ITEM`, it gives `END`. Never called by two threads
-    /// at once, by any thread in turn.
+    /// Gives a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after an answer's `ITEM`, it gives
+    /// `END`. Never called by two threads at once, by any thread in turn.
     pub(crate) poll: unsafe extern "C" fn(data: *mut c_void, waker: *const Waker, sink: Sink) -> u32,
     /// Frees the call; one that has not ended is cancelled by this.
     pub(crate) drop: unsafe extern "C" fn(data: *mut c_void),
@@ -262,7 +271,7 @@ pub(crate) struct CallerVtable {
     pub(crate) retain: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) id: unsafe extern "C" fn(ctx: *const c_void, sink: Sink),
-    /// Gives a [`status`].
+    /// Gives a value of [`status`].
     pub(crate) send_event: unsafe extern "C" fn(ctx: *const c_void, event: Bytes, data: Bytes, sink: Sink) -> u32,
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
 }

@@ -19,11 +19,14 @@ pub(crate) fn contained<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     let result = catch_unwind(AssertUnwindSafe(f));
     DEPTH.set(DEPTH.get() - 1);
     result.map_err(|payload| {
-        let text = SEEN.take().unwrap_or_else(|| text_of(&*payload).to_owned());
+        let text = text_of(&*payload);
+        // What was seen may be of an earlier panic: one that the author's code caught, where this one came by
+        // `resume_unwind`, which calls no hook.
+        let text = take_seen().filter(|seen| seen.starts_with(text)).unwrap_or_else(|| text.to_owned());
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             // Its drop may panic as well, and so on: it is leaked instead.
             std::mem::forget(second);
-            SEEN.take();
+            take_seen();
         }
         text
     })
@@ -39,8 +42,13 @@ pub(crate) fn seen(info: &PanicHookInfo<'_>) -> Result<(), String> {
     if DEPTH.get() == 0 {
         return Err(text);
     }
-    SEEN.set(Some(text));
+    // Fails when the thread is ending: then the payload has to do.
+    let _ = SEEN.try_with(|seen| seen.set(Some(text)));
     Ok(())
+}
+
+fn take_seen() -> Option<String> {
+    SEEN.try_with(Cell::take).ok().flatten()
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> &str {
@@ -74,5 +82,19 @@ mod tests {
         let text = contained(|| std::panic::resume_unwind(Box::new(Bomb))).map(|()| 0);
         assert_eq!(text, Err("a panic whose payload is no text".to_owned()));
         assert_eq!(DEPTH.get(), 0);
+    }
+
+    #[test]
+    fn an_earlier_panic_that_was_caught_does_not_speak_for_a_later_one() {
+        let text = contained(|| {
+            SEEN.set(Some("caught (at somewhere)".to_owned()));
+            std::panic::resume_unwind(Box::new("later"));
+        });
+        assert_eq!(text, Err::<(), _>("later".to_owned()));
+        let text = contained(|| {
+            SEEN.set(Some("later (at a place)".to_owned()));
+            std::panic::resume_unwind(Box::new("later"));
+        });
+        assert_eq!(text, Err::<(), _>("later (at a place)".to_owned()));
     }
 }

@@ -14,21 +14,38 @@ macro_rules! events {
     };
 }
 
+/// The ABI's number, as a literal: a symbol's name can be made of nothing else.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __abi_number {
+    () => {
+        1
+    };
+}
+
+/// The name of the symbol of a package whose name is the identifier `$name`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __symbol {
+    ($name:literal) => {
+        concat!("aaw_module_v", $crate::__abi_number!(), "_", $name)
+    };
+}
+
 /// For generated code: the exported table. Here, so that a package can say `#![forbid(unsafe_code)]`.
+///
+/// `$symbol` is the package's name as an identifier, with `_` for `-`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __package {
-    ($symbol:ident, $package:expr, $app:ty, $start:expr, [$($entry:expr,)*]) => {
+    ($symbol:literal, $package:literal, $app:ty, $start:expr, [$($entry:expr,)*]) => {
         #[doc(hidden)]
         pub mod __aaw {
             static EVENTS: &[$crate::export::Entry<$app>] = &[$($entry,)*];
 
-            #[allow(non_upper_case_globals)]
-            #[unsafe(no_mangle)]
-            pub static $symbol: $crate::export::Package<$app> =
+            #[unsafe(export_name = $crate::__symbol!($symbol))]
+            pub static PACKAGE: $crate::export::Package<$app> =
                 $crate::export::Package::new($package, cfg!(panic = "unwind"), $start, EVENTS);
-
-            pub(super) use $symbol as PACKAGE;
         }
 
         /// The events of this package, to be served by the program that it is linked into.

@@ -69,9 +69,9 @@
 //! * A handler whose caller has gone, or has waited too long, is dropped at its next `.await`.
 //! * A panic in a handler ends its call and nothing else. A panic while another one unwinds, a stack overflow and
 //!   `abort` end the server: a package is trusted code.
-//! * A package that was opened as a library has `static`s of its own, and a tokio runtime of its own, with one worker for what it
-//!   spawns. Statics are new after a reload. tokio's `signal` and `process` leak file descriptors at each reload:
-//!   leave them out.
+//! * A package that was opened as a library has `static`s of its own, and a tokio runtime of its own, with one worker
+//!   for what it spawns. Statics are new after a reload. tokio's `signal` and `process` leak file descriptors at each
+//!   reload: leave them out.
 //!
 //! # The rooms
 //!
@@ -90,6 +90,8 @@ pub mod host;
 mod module;
 pub mod prelude;
 mod sdk;
+#[allow(unsafe_code, reason = "is called through a function pointer of the module ABI")]
+mod sink;
 
 pub use host::Module;
 #[doc(hidden)]

@@ -3,20 +3,21 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use aaw_event::Module;
 use aaw_event::export::{Entry, async_services};
-use aaw_event::host::{Call, Instance, Kind, Step};
+use aaw_event::host::{Call, Caller, Instance, Kind, Step};
 use aaw_protocol::{Code, Failure};
-use common::{Connection, Logs, Woken, call, call_from, failed, index, item, start, started};
+use common::{Connection, Logs, Woken, call, call_from, failed, index, item, refused, start, started};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// What `_services.rs` would be.
 mod services {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
 
     use aaw_event::prelude::*;
     use tokio::sync::{Notify, mpsc};
@@ -29,13 +30,15 @@ mod services {
         pub dropped: mpsc::UnboundedSender<&'static str>,
         /// Something to read.
         pub greeting: &'static str,
+        /// Wakers that handlers have kept.
+        pub wakers: Arc<Mutex<Vec<Waker>>>,
     }
 
     impl App {
         /// With its ear.
         pub fn new() -> (Self, mpsc::UnboundedReceiver<&'static str>) {
             let (dropped, ear) = mpsc::unbounded_channel();
-            (Self { gate: Arc::default(), dropped, greeting: "Hello" }, ear)
+            (Self { gate: Arc::default(), dropped, greeting: "Hello", wakers: Arc::default() }, ear)
         }
     }
 
@@ -57,6 +60,34 @@ mod events {
     use aaw_event::prelude::*;
 
     use crate::services::App;
+
+    /// An error that panics once it was logged.
+    #[derive(Debug)]
+    pub struct FragileError;
+
+    impl std::fmt::Display for FragileError {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("fragile")
+        }
+    }
+
+    impl std::error::Error for FragileError {}
+
+    impl Drop for FragileError {
+        fn drop(&mut self) {
+            panic!("error dropped");
+        }
+    }
+
+    /// An answer that panics once it is written.
+    #[derive(Serialize)]
+    pub struct Fragile(&'static str);
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
 
     #[derive(Deserialize)]
     pub struct Body {
@@ -100,6 +131,24 @@ mod events {
     pub async fn refuse() -> Result<()> {
         Err(Error::new("Sold out").with_code("sold_out").with_data([1, 2]))
     }
+    pub async fn refuse_as_aaw_does() -> Result<()> {
+        Err(Error::new("Mine").with_code("bad_body"))
+    }
+    pub async fn fail_at_length(body: usize) -> Result<()> {
+        Err(Error::new("x".repeat(body)))
+    }
+    pub async fn keep_waker(_: Empty, services: Services<App>) {
+        let mut polled = false;
+        std::future::poll_fn(|cx| {
+            if polled {
+                return std::task::Poll::Ready(());
+            }
+            polled = true;
+            services.wakers.lock().unwrap().push(cx.waker().clone());
+            std::task::Poll::Pending
+        })
+        .await;
+    }
     pub async fn io() -> Result<String> {
         Ok(std::fs::read_to_string("/there/is/no/such/file")?)
     }
@@ -126,6 +175,9 @@ mod events {
     pub async fn panic_with_bomb() {
         std::panic::panic_any(Bomb)
     }
+    pub async fn panic_after_answer() -> Fragile {
+        Fragile("answered")
+    }
     pub async fn keep(_: Empty, services: Services<App>) {
         tokio::spawn(async move {
             services.gate.notified().await;
@@ -141,6 +193,9 @@ mod events {
     pub fn plain_panic() {
         panic!("plain")
     }
+    pub fn plain_fragile_error() -> Result<()> {
+        Err(FragileError)?
+    }
     pub fn plain_error(_: Empty) -> Result<()> {
         Err(Error::new("No"))
     }
@@ -152,30 +207,35 @@ mod events {
 type Event = Entry<services::App>;
 
 aaw_event::__package!(
-    aaw_module_v1_linked_tests,
+    "linked_tests",
     "linked-tests",
     crate::services::App,
     super::async_services(crate::services::services),
     [
-        crate::Event::fire2("announce", crate::events::announce),
-        crate::Event::reply1("echo", crate::events::echo),
-        crate::Event::reply2("greet", crate::events::greet),
-        crate::Event::reply0("io", crate::events::io),
-        crate::Event::reply2("keep", crate::events::keep),
-        crate::Event::reply1("maybe", crate::events::maybe),
-        crate::Event::reply0("no_json", crate::events::no_json),
-        crate::Event::fire0("nothing", crate::events::nothing),
-        crate::Event::reply0("panic/at_once", crate::events::panic_at_once),
-        crate::Event::reply2("panic/in_drop", crate::events::panic_in_drop),
-        crate::Event::reply2("panic/late", crate::events::panic_late),
-        crate::Event::reply0("panic/with_bomb", crate::events::panic_with_bomb),
-        crate::Event::reply0("ping", crate::events::ping),
-        crate::Event::fire1("plain/error", crate::events::plain_error),
-        crate::Event::fire0("plain/panic", crate::events::plain_panic),
-        crate::Event::reply2("push", crate::events::push),
-        crate::Event::reply0("refuse", crate::events::refuse),
-        crate::Event::reply2("wait", crate::events::wait),
-        crate::Event::reply2("whoami", crate::events::whoami),
+        crate::Event::plain2("announce", crate::events::announce),
+        crate::Event::answer1("echo", crate::events::echo),
+        crate::Event::answer1("fail_at_length", crate::events::fail_at_length),
+        crate::Event::answer2("greet", crate::events::greet),
+        crate::Event::answer0("io", crate::events::io),
+        crate::Event::answer2("keep", crate::events::keep),
+        crate::Event::answer2("keep_waker", crate::events::keep_waker),
+        crate::Event::answer1("maybe", crate::events::maybe),
+        crate::Event::answer0("no_json", crate::events::no_json),
+        crate::Event::plain0("nothing", crate::events::nothing),
+        crate::Event::answer0("panic/after_answer", crate::events::panic_after_answer),
+        crate::Event::answer0("panic/at_once", crate::events::panic_at_once),
+        crate::Event::answer2("panic/in_drop", crate::events::panic_in_drop),
+        crate::Event::answer2("panic/late", crate::events::panic_late),
+        crate::Event::answer0("panic/with_bomb", crate::events::panic_with_bomb),
+        crate::Event::answer0("ping", crate::events::ping),
+        crate::Event::plain1("plain/error", crate::events::plain_error),
+        crate::Event::plain0("plain/panic", crate::events::plain_panic),
+        crate::Event::plain0("plain/fragile_error", crate::events::plain_fragile_error),
+        crate::Event::answer2("push", crate::events::push),
+        crate::Event::answer0("refuse", crate::events::refuse),
+        crate::Event::answer0("refuse_as_aaw_does", crate::events::refuse_as_aaw_does),
+        crate::Event::answer2("wait", crate::events::wait),
+        crate::Event::answer2("whoami", crate::events::whoami),
     ]
 );
 
@@ -193,7 +253,7 @@ fn module_with(app: services::App) -> Module {
 /// Polls a call until it waits.
 fn waiting(module: &Module, instance: &Instance, event: &str, waker: &Waker) -> Call {
     let mut call = instance.call(index(module, event), "", &Arc::new(Connection::default()));
-    assert_eq!(call.poll(&mut Context::from_waker(waker), &mut Vec::new()), Poll::Pending);
+    assert_eq!(call.poll(&mut Context::from_waker(waker), &mut Vec::new(), usize::MAX), Poll::Pending);
     call
 }
 
@@ -202,7 +262,7 @@ fn a_module_says_what_it_offers() {
     let module = module();
     assert_eq!(module.package(), "linked-tests");
     assert_eq!(module.sdk_version(), env!("CARGO_PKG_VERSION"));
-    assert_eq!(module.events().len(), 19);
+    assert_eq!(module.events().len(), 24);
     assert_eq!(module.events()[index(&module, "greet")].kind, Kind::Answer);
     assert_eq!(module.events()[index(&module, "announce")].kind, Kind::Plain);
 }
@@ -224,7 +284,7 @@ fn a_missing_body_is_an_empty_object() {
     for missing in ["", "null"] {
         assert_eq!(call(&module, &instance, "echo", missing), item("{}"));
         assert_eq!(call(&module, &instance, "maybe", missing), item("null"));
-        let expected = failed(Code::BAD_BODY, "The body does not fit: missing field `name`");
+        let expected = refused("The body does not fit: missing field `name`");
         assert_eq!(call(&module, &instance, "greet", missing), expected);
     }
 }
@@ -233,9 +293,56 @@ fn a_missing_body_is_an_empty_object() {
 fn a_body_that_does_not_fit_names_the_field() {
     let module = module();
     let instance = start(&module);
-    let expected =
-        failed(Code::BAD_BODY, "The body does not fit at name: invalid type: integer `1`, expected a string");
+    let expected = refused("The body does not fit at name: invalid type: integer `1`, expected a string");
     assert_eq!(call(&module, &instance, "greet", r#"{"name":1}"#), expected);
+}
+
+#[test]
+fn only_a_handler_that_was_not_run_is_refused() {
+    let module = module();
+    let instance = start(&module);
+    assert_eq!(call(&module, &instance, "refuse_as_aaw_does", ""), failed(Code::BAD_BODY, "Mine"));
+}
+
+#[test]
+fn a_body_that_is_not_json_is_refused_though_nobody_looks_at_it() {
+    let module = module();
+    let instance = start(&module);
+    let caller = Arc::new(Connection::default());
+    // No argument, an `Empty`, a `RawValue`, a `Value`; events that answer, and plain ones.
+    for event in ["ping", "whoami", "echo", "push", "nothing", "plain/error", "announce"] {
+        for body in [r#"{"a":"#, "{} {}", "{a:1}", "nul", "[1,]", "\"\u{1}\"", "x"] {
+            let (step, out) = call_from(&caller, &module, &instance, event, body);
+            assert!(matches!(step, Step::Refused(_)) && out.is_empty(), "{event} {body}: {step:?}");
+        }
+    }
+    assert!(caller.sent.lock().unwrap().is_empty(), "none of them was run");
+}
+
+#[test]
+fn what_is_longer_than_the_host_takes_is_not_copied() {
+    let module = module();
+    let instance = start(&module);
+    let caller = Arc::new(Connection::default());
+    let within = |event: &str, body: &str, max_len: usize| {
+        let mut out = b"before ".to_vec();
+        let mut call = instance.call(index(&module, event), body, &caller);
+        let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut out, max_len);
+        assert_eq!(call.poll(&mut Context::from_waker(Waker::noop()), &mut out, max_len), Poll::Ready(Step::End));
+        (step, String::from_utf8(out).unwrap())
+    };
+    let before = || "before ".to_owned();
+    assert_eq!(within("echo", "12345", 5), (Poll::Ready(Step::Item), "before 12345".to_owned()));
+    assert_eq!(within("echo", "12345", 4), (Poll::Ready(Step::TooLarge(5)), before()));
+    let (step, out) = within("fail_at_length", "1000", 999);
+    assert!(matches!(step, Poll::Ready(Step::TooLarge(1000..))) && out == before(), "{step:?}");
+    let (step, out) = within("greet", "{}", 10);
+    assert!(matches!(step, Poll::Ready(Step::TooLarge(_))) && out == before(), "{step:?}");
+    let (step, out) = within("plain/panic", "", 2);
+    assert_eq!(
+        (step, out),
+        (Poll::Ready(Step::Panicked("in 5 bytes, which is more than the host takes".into())), before())
+    );
 }
 
 #[test]
@@ -280,11 +387,11 @@ fn a_call_wakes_whoever_polled_it_last() {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     let mut out = Vec::new();
-    assert_eq!(call.poll(&mut Context::from_waker(&waker), &mut out), Poll::Pending);
+    assert_eq!(call.poll(&mut Context::from_waker(&waker), &mut out, usize::MAX), Poll::Pending);
     assert_eq!((woken.times(), out.len()), (0, 0));
     gate.notify_one();
     assert_eq!(woken.times(), 1);
-    assert_eq!(call.poll(&mut Context::from_waker(&waker), &mut out), Poll::Ready(Step::Item));
+    assert_eq!(call.poll(&mut Context::from_waker(&waker), &mut out, usize::MAX), Poll::Ready(Step::Item));
     assert_eq!(out, br#""waited""#);
     drop((call, waker));
     assert_eq!(Arc::strong_count(&woken), 1, "the package has let the waker go");
@@ -320,11 +427,13 @@ fn panics_are_contained_wherever_they_happen() {
     assert_eq!(call(&module, &instance, "panic/at_once", ""), panicked("at once"));
     assert_eq!(call(&module, &instance, "plain/panic", ""), panicked("plain"));
     assert_eq!(call(&module, &instance, "panic/with_bomb", ""), panicked("a panic whose payload is no text"));
+    assert_eq!(call(&module, &instance, "panic/after_answer", ""), panicked("dropped"));
+    assert_eq!(call(&module, &instance, "plain/fragile_error", ""), panicked("error dropped"));
 
     for (event, text) in [("panic/late", "late"), ("panic/in_drop", "dropped")] {
         let mut call = waiting(&module, &instance, event, Waker::noop());
         gate.notify_one();
-        let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new());
+        let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX);
         assert_eq!(step, Poll::Ready(Step::Panicked(text.to_owned())));
     }
     // Cancelled, and then it panics: nobody is told but the log.
@@ -358,6 +467,79 @@ fn a_call_keeps_its_instance_and_the_last_user_ends_it() {
     assert_eq!((ear.try_recv(), ear.try_recv()), (Ok("handler"), Ok("services")));
 }
 
+#[test]
+fn a_waker_may_outlive_its_call_and_its_package() {
+    let (app, _ear) = services::App::new();
+    let wakers = app.wakers.clone();
+    let module = module_with(app);
+    let instance = start(&module);
+    let woken = Arc::new(Woken::default());
+    let call = waiting(&module, &instance, "keep_waker", &Waker::from(woken.clone()));
+    drop((call, instance, module));
+    let waker = wakers.lock().unwrap().pop().unwrap();
+    waker.wake_by_ref();
+    // From another thread, too, as a timer's would be.
+    std::thread::spawn(move || waker.clone().wake()).join().unwrap();
+    assert_eq!((woken.times(), Arc::strong_count(&woken)), (2, 1));
+}
+
+/// A connection that does with the package what it likes while one of its handlers runs.
+struct Meddler(Mutex<Box<dyn FnMut() + Send>>);
+
+impl Caller for Meddler {
+    fn id(&self) -> String {
+        String::new()
+    }
+
+    fn send_event(&self, _: &str, _: &str) -> Result<(), Failure> {
+        self.0.lock().unwrap()();
+        Ok(())
+    }
+
+    fn broadcast(&self, _: &str, _: bool) {
+        self.0.lock().unwrap()();
+    }
+}
+
+#[test]
+fn a_host_may_call_the_package_while_its_handler_runs() {
+    let module = module();
+    let instance = start(&module);
+    let (answers, inner) = (Arc::new(Mutex::new(Vec::new())), (module.clone(), instance.clone()));
+    let kept = answers.clone();
+    let meddler = Arc::new(Meddler(Mutex::new(Box::new(move || {
+        let (module, instance) = &inner;
+        for event in ["echo", "announce", "panic/at_once"] {
+            kept.lock().unwrap().push(call(module, instance, event, "[1]"));
+        }
+    }))));
+    let mut call = instance.call(index(&module, "push"), r#""outer""#, &meddler);
+    let mut out = Vec::new();
+    let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX);
+    assert_eq!((step, &out[..]), (Poll::Ready(Step::Item), &b"null"[..]));
+    let end = (Step::End, String::new());
+    assert_eq!(*answers.lock().unwrap(), [item("[1]"), end, (Step::Panicked("at once".into()), String::new())]);
+}
+
+#[test]
+fn a_host_may_let_the_package_go_while_its_handler_runs() {
+    // A handler that is polled, and a plain one, which runs while the call begins.
+    for event in ["push", "announce"] {
+        let (module, _gate, mut ear) = with_own_services();
+        let instance = start(&module);
+        let at = index(&module, event);
+        let other = Mutex::new(Some(instance.clone()));
+        let meddler = Arc::new(Meddler(Mutex::new(Box::new(move || drop(other.lock().unwrap().take())))));
+        let mut call = instance.call(at, "1", &meddler);
+        drop((instance, module));
+        let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX);
+        assert!(matches!(step, Poll::Ready(Step::Item | Step::End)), "{step:?}");
+        assert!(ear.try_recv().is_err(), "the call keeps the services");
+        drop(call);
+        assert_eq!(ear.try_recv(), Ok("services"));
+    }
+}
+
 mod bad_services {
     use aaw_event::prelude::*;
 
@@ -373,21 +555,21 @@ mod bad_services {
 
     pub mod failing {
         aaw_event::__package!(
-            aaw_module_v1_failing,
+            "failing",
             "failing",
             String,
             aaw_event::export::async_services(crate::bad_services::fails),
-            [aaw_event::export::Entry::<String>::reply0("x", crate::bad_services::handler),]
+            [aaw_event::export::Entry::<String>::answer0("x", crate::bad_services::handler),]
         );
     }
 
     pub mod panicking {
         aaw_event::__package!(
-            aaw_module_v1_panicking,
+            "panicking",
             "panicking",
             String,
             aaw_event::export::sync_services(crate::bad_services::panics),
-            [aaw_event::export::Entry::<String>::reply0("x", crate::bad_services::handler),]
+            [aaw_event::export::Entry::<String>::answer0("x", crate::bad_services::handler),]
         );
     }
 }

@@ -1,18 +1,21 @@
 //! A package as if it had been opened as a library: with a runtime of its own, and its logs and panics forwarded.
 //!
-//! One test: what is forwarded belongs to the whole process. That a real library works so is tested with the server.
+//! One test with a package that runs: what is forwarded belongs to the whole process. That a real library works so is tested with the server.
 #![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
 
 mod common;
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use aaw_event::Module;
-use aaw_event::host::{Call, Step};
-use common::{Connection, Logs, call, index, item, started};
+use aaw_event::abi::{ModuleHeader, SYMBOL_PREFIX};
+use aaw_event::host::{Call, Instance, Step};
+use aaw_protocol::Code;
+use common::{Connection, Logs, call, failed, index, item, started};
 
 static STOPPED: Mutex<Option<mpsc::Sender<&'static str>>> = Mutex::new(None);
 
@@ -61,6 +64,30 @@ mod events {
         log::warn!("by log");
     }
 
+    /// Leaves tokio in a state that it complains about, after the handler.
+    pub async fn forget() -> u8 {
+        std::mem::forget(tokio::runtime::Handle::current().enter());
+        1
+    }
+
+    pub fn plain() {}
+
+    /// An error that panics when it is logged.
+    #[derive(Debug)]
+    pub struct Unspeakable;
+
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("displayed")
+        }
+    }
+
+    impl std::error::Error for Unspeakable {}
+
+    pub fn unspeakable() -> Result<()> {
+        Err(Unspeakable)?
+    }
+
     pub async fn explode() {
         panic!("boom")
     }
@@ -69,15 +96,18 @@ mod events {
 type Entry = aaw_event::export::Entry<services::App>;
 
 aaw_event::__package!(
-    aaw_module_v1_loaded_tests,
+    "loaded_tests",
     "loaded-tests",
     crate::services::App,
     aaw_event::export::sync_services(crate::services::services),
     [
-        crate::Entry::reply1("busy", crate::events::busy),
-        crate::Entry::reply0("explode", crate::events::explode),
-        crate::Entry::reply2("sleep", crate::events::sleep),
-        crate::Entry::reply1("talk", crate::events::talk),
+        crate::Entry::answer1("busy", crate::events::busy),
+        crate::Entry::answer0("explode", crate::events::explode),
+        crate::Entry::answer0("forget", crate::events::forget),
+        crate::Entry::plain0("plain", crate::events::plain),
+        crate::Entry::answer2("sleep", crate::events::sleep),
+        crate::Entry::answer1("talk", crate::events::talk),
+        crate::Entry::plain0("unspeakable", crate::events::unspeakable),
     ]
 );
 
@@ -93,11 +123,51 @@ fn block_on(call: &mut Call) -> (Step, Vec<u8>) {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut out = Vec::new();
     loop {
-        match call.poll(&mut Context::from_waker(&waker), &mut out) {
+        match call.poll(&mut Context::from_waker(&waker), &mut out, usize::MAX) {
             Poll::Ready(step) => return (step, out),
             Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// What tokio then panics with ends the call, not the host.
+fn guard_is_forgotten(module: &Module, instance: &Instance) {
+    assert_eq!(call(module, instance, "forget", ""), failed(Code::HANDLER, "Internal error"));
+    assert_eq!(call(module, instance, "talk", "1"), item("null"));
+}
+
+/// A call that is dropped by a thread's end, when there is no tokio on it any more.
+fn thread_is_ending(module: &Module, instance: &Instance) {
+    struct AtTheEnd(Module, Instance, Call);
+
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            let Self(module, instance, _) = self;
+            for event in ["plain", "explode", "talk"] {
+                let mut call = instance.call(index(module, event), "1", &Arc::new(Connection::default()));
+                let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX);
+                assert!(step.is_ready(), "{event}");
+            }
+        }
+    }
+
+    thread_local!(static KEPT: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
+    // First, so that it is dropped last.
+    KEPT.with(|_| ());
+    let mut sleep = instance.call(index(module, "sleep"), "", &Arc::new(Connection::default()));
+    assert!(sleep.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX).is_pending());
+    KEPT.set(Some(AtTheEnd(module.clone(), instance.clone(), sleep)));
+}
+
+unsafe extern "C" {
+    #[link_name = "aaw_module_v1_loaded_tests"]
+    static SYMBOL: ModuleHeader;
+}
+
+#[test]
+fn the_symbol_is_called_as_the_abi_says() {
+    assert_eq!(format!("{SYMBOL_PREFIX}loaded_tests"), "aaw_module_v1_loaded_tests");
+    assert_eq!(&raw const SYMBOL, __aaw::PACKAGE.header());
 }
 
 #[test]
@@ -116,16 +186,25 @@ fn a_loaded_package_lives_on_its_own() {
 
     // A handler that never waits gives way all the same.
     let mut busy = instance.call(index(&module, "busy"), "", &caller);
-    assert_eq!(busy.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new()), Poll::Pending);
+    assert_eq!(busy.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX), Poll::Pending);
     drop(busy);
 
     assert_eq!(call(&module, &instance, "talk", "6"), item("null"));
     let expected = ["loaded-tests INFO talk{body=6}: counted half=3".to_owned(), "loaded-tests WARN by log".to_owned()];
     assert_eq!(*logs.0.lock().unwrap(), expected);
 
-    let (step, _) = call(&module, &instance, "explode", "");
-    let Step::Panicked(text) = step else { panic!("{step:?}") };
-    assert!(text.starts_with("boom (at ") && text.contains("loaded.rs:"), "{text}");
+    for (event, said) in [("explode", "boom"), ("unspeakable", "displayed")] {
+        let (step, _) = call(&module, &instance, event, "");
+        let Step::Panicked(text) = step else { panic!("{step:?}") };
+        assert!(text.starts_with(&format!("{said} (at ")) && text.contains("loaded.rs:"), "{text}");
+    }
+
+    // On threads that are not needed afterwards.
+    for wrecks in [guard_is_forgotten, thread_is_ending] {
+        let (module, instance) = (module.clone(), instance.clone());
+        std::thread::spawn(move || wrecks(&module, &instance)).join().unwrap();
+    }
+    assert_eq!(call(&module, &instance, "talk", "6"), item("null"), "and it goes on");
 
     drop((instance, sleep));
     assert_eq!(ear.recv(), Ok("services"));

@@ -5,8 +5,8 @@
 //! The frame of a call is split without reading its body: the event from the front, an id of digits from the back. For
 //! text that is JSON the result is the same as a parser's; if the body is not JSON, whoever parses it finds out. So a
 //! body that was split off like this ([`Frame::checked`] is false) must be parsed before it goes anywhere, and what
-//! does not parse it asks [`is_json`]; then [`decode_strictly`] has the words for what is wrong. That saves reading every
-//! byte twice, which costs more than the socket does.
+//! does not parse it asks [`is_json`]; then [`decode_strictly`] has the words for what is wrong. That saves reading
+//! every byte twice, which costs more than the socket does.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::failure::{Failure, Shortened};
+use crate::failure::Failure;
+use crate::text::Shortened;
 
 /// A frame as it was received, borrowed from its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,7 +307,7 @@ fn shortened(json: &str) -> String {
     Shortened(json).to_string()
 }
 
-// --- Text from frames -------------------------------------------------------------------------------------------------
+// --- Text from frames ------------------------------------------------------------------------------------------------
 
 /// Begins a frame: `["event",`. What comes next is one JSON value, then one of the `end_*` functions.
 ///

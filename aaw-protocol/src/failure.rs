@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::text::Shortened;
+
 /// Why a call failed, in words for a person, in a word for a program, and with whatever the handler added.
 ///
 /// This is the object that crosses the wire: `{"error": …, "code": …, "data"?: …}`. A classic peer gets `error` alone.
@@ -30,6 +32,19 @@ impl Failure {
     /// The answer to a call of an event that is not there.
     pub fn unknown_event(name: &str) -> Self {
         Self::new(Code::UNKNOWN_EVENT, format!("Unknown event: {}", Shortened(name)))
+    }
+
+    /// What a caller reads where the reason is for the log only: a handler panicked, or `?` converted an error.
+    pub const INTERNAL: &'static str = "Internal error";
+
+    /// A failure that says [`INTERNAL`](Self::INTERNAL) and nothing else.
+    ///
+    /// ```
+    /// # use aaw_protocol::{Code, Failure};
+    /// assert_eq!(Failure::internal(Code::PANIC).error, "Internal error");
+    /// ```
+    pub fn internal(code: Code) -> Self {
+        Self::new(code, Self::INTERNAL)
     }
 }
 
@@ -88,7 +103,7 @@ impl Code {
         Self(Cow::Borrowed(word))
     }
 
-    /// A word of one's own.
+    /// Another word, for a handler's own failures.
     pub fn new(word: impl Into<Cow<'static, str>>) -> Self {
         Self(word.into())
     }
@@ -120,19 +135,6 @@ impl fmt::Display for Code {
 impl PartialEq<&str> for Code {
     fn eq(&self, other: &&str) -> bool {
         self.0 == *other
-    }
-}
-
-/// Text from a peer, cut to what an error message or a log line can bear.
-pub struct Shortened<'a>(pub &'a str);
-
-impl fmt::Display for Shortened<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 200;
-        match self.0.char_indices().nth(MOST) {
-            None => f.write_str(self.0),
-            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
-        }
     }
 }
 

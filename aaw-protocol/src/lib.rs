@@ -9,24 +9,36 @@
 //! - [`codec`]: frames from text and text from frames, in both [`Dialect`]s.
 //! - [`dialect`]: which dialect a connection speaks, decided by WebSocket sub-protocols.
 //! - [`hello`]: what both ends tell each other first, and the limits they hold to.
-//! - [`EventName`], [`Failure`], [`Code`]: the words of the protocol, as types.
+//! - [`EventName`], [`Failure`], [`Code`]: the words of the protocol, as types. [`text`]: how much of a peer's words is
+//!   repeated.
 //! - [`server`]: the server's [`ServerSession`](server::ServerSession). Which calls run, wait, time out or are refused.
 //! - [`client`]: the client's [`ClientSession`](client::ClientSession). Which answer belongs to which call, when to
 //!   connect again.
+//! - [`clock`]: what a wait that no clock can hold means. `heartbeat`: whether the other side is still there. Both
+//!   sessions use them.
 //!
 //! Both sessions are state machines in the manner of quinn-proto: `handle_*` takes input, `poll_*` gives output, and
-//! nothing happens between the two.
+//! nothing happens between the two. The time comes first among the arguments.
+//!
+//! What a session gives out (its `Output`, `Input`, `Outcome`), [`Dialect`] and [`Kind`](codec::Kind) are enums without
+//! `#[non_exhaustive]`, on purpose: whoever owns the socket has to do every one of these things, and the compiler is to
+//! name the place where one is missing. They grow, with streams for example, only with the crate's version. Enums that
+//! only say what was wrong are open.
 
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod clock;
 pub mod codec;
 pub mod dialect;
 mod failure;
+mod heartbeat;
 pub mod hello;
 mod name;
 pub mod server;
+pub mod text;
 
 pub use dialect::Dialect;
-pub use failure::{Code, Failure, Shortened};
-pub use name::{EventName, InvalidName, MAX_NAME_LEN, is_protected, is_reserved};
+pub use failure::{Code, Failure};
+pub use name::{BROADCAST, EventName, InvalidName, MAX_NAME_LEN, is_protected, is_reserved};
+pub use text::Shortened;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The longest name an event can have, in bytes. Long enough for any folder, short enough to log.
 pub const MAX_NAME_LEN: usize = 200;
 
+/// The event that a broadcast arrives as.
+pub const BROADCAST: &str = "broadcast";
+
 /// The name of an event as a server offers it: the path of its file below the events folder, without the ending, with
 /// `/` between folders (`users/get`).
 ///

@@ -64,7 +64,7 @@ impl Pair {
     fn call(&mut self) -> u64 {
         self.calls += 1;
         let draft = Draft::new("echo", &self.calls).expect("a number is JSON");
-        self.client.call(client::CallKey(self.calls), draft, self.now, Some(self.now + 3 * SECOND), self.calls);
+        self.client.call(self.now, client::CallKey(self.calls), draft, Some(self.now + 3 * SECOND), self.calls);
         self.settle();
         self.calls
     }
@@ -89,7 +89,7 @@ impl Pair {
         self.handlers.clear();
         self.to_server.clear();
         self.to_client.clear();
-        self.client.handle_disconnected(Lost::Broken("cut".into()), self.now);
+        self.client.handle_disconnected(self.now, Lost::Broken("cut".into()));
         self.settle();
     }
 
@@ -124,13 +124,11 @@ impl Pair {
             moved |= self.server_turn();
             while let Some(message) = arrived(&mut self.to_client, self.now) {
                 moved = true;
+                self.client.handle_sign_of_life(self.now);
                 match message {
-                    Message::Text(text) => self.client.handle_text(&text, self.now),
-                    Message::Ping => {
-                        self.to_server.push_back((self.now + self.delay, Message::Pong));
-                        self.client.handle_sign_of_life(self.now);
-                    }
-                    Message::Pong => self.client.handle_sign_of_life(self.now),
+                    Message::Text(text) => self.client.handle_text(self.now, &text),
+                    Message::Ping => self.to_server.push_back((self.now + self.delay, Message::Pong)),
+                    Message::Pong => {}
                 }
             }
             if !moved {
@@ -144,9 +142,9 @@ impl Pair {
         match output {
             Output::Connect => {
                 self.server = Some(ServerSession::new(self.dialect, "c".into(), self.config.clone(), self.now));
-                self.client.handle_connected(self.dialect, self.now);
+                self.client.handle_connected(self.now, self.dialect);
             }
-            Output::Send(text) => self.to_server.push_back((self.now + self.delay, Message::Text(text))),
+            Output::Send(frame) => self.to_server.push_back((self.now + self.delay, text(&frame))),
             Output::Ping => self.to_server.push_back((self.now + self.delay, Message::Ping)),
             Output::Done { waiter, outcome } => {
                 let again = self.ended.insert(waiter, outcome);
@@ -186,8 +184,7 @@ impl Pair {
             match output {
                 server::Output::Send(frame) => {
                     server.handle_sent(frame.len());
-                    let text = String::from_utf8(frame.to_vec()).expect("frames are text");
-                    self.to_client.push_back((self.now + self.delay, Message::Text(text)));
+                    self.to_client.push_back((self.now + self.delay, text(&frame)));
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
                 server::Output::Drop(key) => self.handlers.retain(|(running, ..)| *running != key),
@@ -200,6 +197,10 @@ impl Pair {
     fn outcome(&self, call: u64) -> &Ended {
         self.ended.get(&call).unwrap_or_else(|| panic!("call {call} has not ended"))
     }
+}
+
+fn text(frame: &[u8]) -> Message {
+    Message::Text(std::str::from_utf8(frame).expect("frames are text").to_owned())
 }
 
 /// The next message, if it has arrived by now.
@@ -278,7 +279,7 @@ fn a_cancel_that_crosses_its_answer_hurts_nobody() {
     let crossed = pair.call();
     // The call has arrived and its answer is on its way when the caller goes.
     pair.pass(Duration::from_millis(15));
-    pair.client.cancel(client::CallKey(crossed), pair.now);
+    pair.client.cancel(pair.now, client::CallKey(crossed));
     pair.settle();
     let next = pair.call();
     pair.pass(SECOND);
@@ -368,7 +369,7 @@ proptest! {
                 Step::Call => drop(pair.call()),
                 Step::Cancel(call) => {
                     cancelled.push(call);
-                    pair.client.cancel(client::CallKey(call), pair.now);
+                    pair.client.cancel(pair.now, client::CallKey(call));
                     pair.settle();
                 }
                 Step::Finish { newest } => pair.finish(newest),

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use aaw_protocol::Shortened;
+
 /// An origin that may connect, as `--allow-origin` names it: `https://app.example.com`, with a port if it is not the
 /// scheme's own, or `*` for every origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +82,18 @@ impl Admission {
     pub(crate) fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Refusal> {
         let host = host.and_then(Authority::parse).ok_or(Refusal::NoHost)?;
         if self.on_loopback && !host.is_loopback() && !self.allows_host(&host) {
-            return Err(Refusal::ForeignHost(host.to_string()));
+            return Err(Refusal::ForeignHost(Shortened(&host.to_string()).to_string()));
         }
         let Some(origin) = origin else { return Ok(()) };
         if origin.eq_ignore_ascii_case("null") {
             // Never by `*`: a sandboxed page of anybody's is `null`.
             return Err(Refusal::NullOrigin);
         }
-        let foreign = || Refusal::ForeignOrigin(aaw_protocol::Shortened(origin).to_string());
+        let foreign = || Refusal::ForeignOrigin(Shortened(origin).to_string());
         let origin = Origin::parse(origin).ok_or_else(foreign)?;
         let same = origin.authority.host == host.host && origin.port() == host.port.or(origin.default_port());
-        let both_loopback = origin.authority.is_loopback() && host.is_loopback();
+        let is_page = matches!(origin.scheme.as_str(), "http" | "https");
+        let both_loopback = is_page && origin.authority.is_loopback() && host.is_loopback();
         if same || both_loopback || self.allows(&origin) { Ok(()) } else { Err(foreign()) }
     }
 
@@ -178,7 +181,7 @@ impl Authority {
     fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare.parse::<IpAddr>()
-            .map_or_else(|_| bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback())
+            .map_or_else(|_| bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.to_canonical().is_loopback())
     }
 }
 
@@ -243,6 +246,7 @@ mod tests {
             ("http://localhost:5173", "localhost:1337"),
             ("http://127.0.0.1:5173", "localhost:1337"),
             ("http://app.localhost", "[::1]:1337"),
+            ("http://localhost:5173", "[::ffff:127.0.0.1]:1337"),
         ] {
             assert_eq!(local.judge(Some(origin), Some(host)), Ok(()), "{origin} at {host}");
         }
@@ -256,6 +260,7 @@ mod tests {
         assert_eq!(local.judge(None, Some("evil.example:1337")), refused);
         assert_eq!(local.judge(None, None), Err(Refusal::NoHost));
         assert_eq!(local.judge(None, Some("a b")), Err(Refusal::NoHost));
+        assert!(local.judge(Some("chrome-extension://localhost"), Some("localhost:1337")).is_err());
         assert!(local.judge(None, Some("127.0.0.1.evil.example")).is_err());
         assert!(local.judge(None, Some("localhost.evil.example")).is_err());
     }

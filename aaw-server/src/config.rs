@@ -7,7 +7,7 @@ use aaw_protocol::server::Config as SessionConfig;
 
 pub use crate::admission::{AllowedOrigin, InvalidOrigin};
 
-/// What a server holds to. Every field has a default that is safe on an open network.
+/// What a server holds to. Every field has a default that is safe on an open network. A `Duration::MAX` means never.
 ///
 /// ```
 /// use aaw_server::Config;
@@ -33,21 +33,43 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Pings that may go unanswered. Default 2.
     pub missed_heartbeats: u32,
-    /// Bytes of one message, in either direction. Default 1 MiB. A larger one from a client closes its connection
-    /// (1009); an answer that is larger becomes the error `too_large`.
-    pub max_message: u32,
-    /// Calls of one connection that run at the same time; further ones wait in a line. Default 256.
+    /// Bytes of one message, in either direction. Default 1 MiB: what most peers in this field take, and far above what
+    /// a question or an answer needs. A larger one from a client closes its connection (1009); an answer that is larger
+    /// becomes the error `too_large`.
+    pub max_message: usize,
+    /// Calls of one connection that run at the same time; further ones wait in a line. Default 256: enough to keep a
+    /// database busy from one connection, too few for one connection to fill the server.
     pub max_calls: u32,
-    /// Bytes of calls that wait in a connection's line; past that a call is refused as `busy`. Default 1 MiB.
-    pub max_line: u32,
-    /// Bytes of pushes that wait to go out to one connection; past that it is closed (1013), since it would slow
-    /// everybody else's broadcast down or take ever more memory. Default 1 MiB.
+    /// Bytes of calls that wait in a connection's line; past that a call is refused as `busy`. Default 1 MiB: some
+    /// thousand small calls, which is more than a client that waits for answers makes.
+    pub max_line: usize,
+    /// Bytes of pushes that may wait to go out to one connection for longer than
+    /// [`push_patience`](Self::push_patience); then it is closed (1013), since it would slow everybody else's broadcast
+    /// down or take ever more memory. Default 1 MiB. What a push takes besides its text counts too.
     pub max_pushes: usize,
-    /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB.
+    /// How long more may wait than [`max_pushes`](Self::max_pushes). Default 5 s: a burst that a client takes in that
+    /// time is none of its faults.
+    pub push_patience: Duration,
+    /// Bytes of pushes that may wait to go out to one connection at all, however shortly; past that it is closed at once.
+    /// Default 16 MiB. A broadcast is one buffer for all, and counts for each.
+    pub max_push_burst: usize,
+    /// Bytes of the frames of one connection's calls that run and are not done; past that further calls wait in line.
+    /// Default 4 MiB: handlers may hold many times the size of their bodies.
+    pub max_running: usize,
+    /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
+    /// who does not read answers needs no more of them.
     pub max_unsent: usize,
-    /// A connection to which nothing could be written for this long is closed. Default 30 s.
+    /// A connection to which nothing could be written for this long, though something was to be, is closed. Default
+    /// 30 s: a phone that changes its network is back by then.
     pub write_timeout: Duration,
-    /// When the server stops, how long running calls may take to finish. Default 10 s.
+    /// How long the end of a connection may take: the close frame, and the client's answer to it. Default 2 s.
+    pub close_timeout: Duration,
+    /// When a connection ends, handlers whose answer was waited for are dropped. Those of sends, for which nobody
+    /// waited, may go on this long, so that "send and leave" works. Default 30 s. Until then the connection keeps its
+    /// place among [`max_connections`](Self::max_connections).
+    pub linger: Duration,
+    /// When the server stops, how long running calls may take to finish. Default 10 s: what process managers commonly
+    /// wait before they kill.
     pub stop_timeout: Duration,
     /// Bytes of each connection's read buffer. Default 4 KiB. It is filled with zeros at each read, so a larger one
     /// costs time at every small message, and memory for every connection; it pays only for messages of many KiB.
@@ -68,8 +90,13 @@ impl Default for Config {
             max_calls: 256,
             max_line: 1 << 20,
             max_pushes: 1 << 20,
+            push_patience: Duration::from_secs(5),
+            max_push_burst: 16 << 20,
+            max_running: 4 << 20,
             max_unsent: 1 << 20,
             write_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(2),
+            linger: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             read_buffer: 4 << 10,
         }
@@ -78,9 +105,11 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn session(&self) -> SessionConfig {
+        let wire = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
         SessionConfig {
-            limits: Limits { calls: self.max_calls, line: self.max_line, message: self.max_message },
+            limits: Limits { calls: self.max_calls, line: wire(self.max_line), message: wire(self.max_message) },
             unsent: self.max_unsent,
+            running: self.max_running,
             hello_timeout: self.handshake_timeout,
             heartbeat: self.heartbeat,
             missed_heartbeats: self.missed_heartbeats,

@@ -12,15 +12,15 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aaw_protocol::Dialect;
 use aaw_protocol::codec::BadFrame;
-use aaw_protocol::server::{Call, CallKey, Close, Input, Outcome, Output, ServerSession};
+use aaw_protocol::server::{Call, CallKey, Close, Input, Output, ServerSession};
+use aaw_protocol::{Dialect, clock};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -40,8 +40,11 @@ const TURN: u32 = 256;
 /// Bytes of frames that are gathered before the socket is written to in the middle of a turn.
 const WRITE_BUFFER: usize = 16 << 10;
 
-/// How long handlers of sends, for which nobody waits, may go on after their connection has ended.
-const LINGER: Duration = Duration::from_secs(30);
+/// Bytes of pongs that may wait for the socket.
+const PONGS: usize = 64 << 10;
+
+/// Bytes that a client must take within the write time-out, or it counts as stopped.
+const LEAST_PROGRESS: u64 = 16 << 10;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -67,8 +70,10 @@ pub(crate) struct Connection<S> {
     /// Calls whose handlers run as tasks of their own.
     tasks: HashMap<CallKey, Task>,
     timer: Pin<Box<Sleep>>,
-    /// Since when nothing could be written, and how much had been written then.
+    /// Since when next to nothing could be written, and how much had been written then.
     stalled: Option<(Instant, u64)>,
+    /// Since when more pushes wait than may for long.
+    crowded: Option<Instant>,
     /// What had been written at the last turn.
     written_before: u64,
     draining: bool,
@@ -77,7 +82,7 @@ pub(crate) struct Connection<S> {
 }
 
 struct Task {
-    abort: AbortHandle,
+    handle: JoinHandle<()>,
     answers: bool,
 }
 
@@ -97,12 +102,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         dispatch: Arc<Dispatch>,
         config: Arc<Config>,
     ) {
-        let max_message = config.max_message as usize;
+        let max_message = config.max_message;
         let limits = WebSocketConfig::default()
             .read_buffer_size(config.read_buffer)
             .write_buffer_size(WRITE_BUFFER)
-            // Beyond the write buffer it holds one message; frames that wait for the socket wait here, counted.
-            .max_write_buffer_size(usize::MAX)
+            // Frames that wait for the socket wait here, counted; there it holds one message beyond the write buffer. The
+            // rest is for pongs, which tungstenite adds by itself: past it, it keeps the newest alone.
+            .max_write_buffer_size(WRITE_BUFFER + max_message + PONGS)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         // A copy of the few bytes, mostly none: the buffer they lie in is hyper's, twice as large as ours, and would live
@@ -125,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tasks: HashMap::new(),
             timer,
             stalled: None,
+            crowded: None,
             written_before: 0,
             draining: false,
             ending: None,
@@ -141,12 +148,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Box::pin(connection.end(ending)).await;
     }
 
-    async fn end(mut self, ending: Ending) {
-        self.end_tasks();
-        let Self { socket, seat, frames, .. } = self;
-        // Out of the table first: nothing more is sent to it while it closes.
+    async fn end(self, ending: Ending) {
+        let Self { socket, seat, frames, config, tasks, .. } = self;
+        // Out of the table first: nothing more is sent to it while it closes. Its place it keeps to its very end, so that
+        // connections that come and go leave no more behind than may be.
         let _place = seat.leave();
-        closing::close(socket, ending, frames).await;
+        let lingering = end_tasks(tasks);
+        closing::close(socket, ending, frames, config.close_timeout).await;
+        linger(lingering, config.linger).await;
     }
 
     /// One turn: mail, frames in, frames out, time.
@@ -158,6 +167,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.session.handle_timeout(now);
             if self.is_stalled(now) {
                 self.session.close(Close::Stalled);
+            }
+            if self.crowded.is_some_and(|since| now.duration_since(since) >= self.config.push_patience) {
+                self.session.close(Close::TooSlow);
             }
         }
         let mut left = TURN;
@@ -176,13 +188,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => {
                     let written = self.socket.get_ref().written();
                     match self.stalled {
-                        Some((_, then)) if then == written => {}
+                        Some((_, then)) if written < then + LEAST_PROGRESS => {}
                         _ => self.stalled = Some((now, written)),
                     }
                     break;
                 }
             }
         }
+        // Looked at after writing: only a client that takes less than it is sent has more waiting then.
+        self.crowded = match self.crowded {
+            _ if self.seat.peer.outbox.pushed() <= self.config.max_pushes => None,
+            None => Some(now),
+            since => since,
+        };
         self.set_timer(cx);
         if left == 0 {
             cx.waker().wake_by_ref();
@@ -196,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.seat.peer.outbox.has_mail() {
                 self.take_mail();
             }
-            if let Err(error) = self.settle(cx, now) {
+            if let Err(error) = self.settle(cx, now, left) {
                 return Poll::Ready(Ending::Broken(error));
             }
             if let Some(close) = self.ending {
@@ -229,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Does what the session wants done, starts what waited in line, and gives frames to the socket while it takes them.
-    fn settle(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), WsError> {
+    fn settle(&mut self, cx: &mut Context<'_>, now: Instant, left: &mut u32) -> Result<(), WsError> {
         loop {
             self.collect();
             // The welcome is out: what waited for it may follow.
@@ -239,8 +257,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(Err(error)) = self.write(cx) {
                 return Err(error);
             }
+            // What waited takes its share of the turn as what is read does.
+            if *left == 0 {
+                break;
+            }
             match self.session.poll_waiting() {
                 Some(waiting) => {
+                    *left -= 1;
                     let input = self.session.call_in_line(now, &waiting);
                     self.take_up(input);
                 }
@@ -266,17 +289,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn run(&mut self, call: Call<'_>) {
         let peer = &self.seat.peer;
-        match self.dispatch.begin(&call, peer) {
+        match self.dispatch.begin(&call.event, call.body, call.begin_answer(), peer) {
             Begun::Done(frame, outcome) => {
-                // Whoever refused it may not have read its body, so nobody knows yet that it is JSON.
-                if matches!(outcome, Outcome::Refused(_))
-                    && let Err(bad) = call.check()
-                {
-                    if let Input::Bad(bad) = self.session.reject(call, bad) {
-                        self.log_bad(&bad);
-                    }
-                    return;
-                }
                 // What the handler sent goes out before its answer.
                 if peer.outbox.has_mail() {
                     self.take_mail();
@@ -284,11 +298,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.session.finish_now(call, frame, outcome);
             }
             Begun::Pending(pending) => {
-                let event = call.event.clone().into_owned();
                 let answers = call.answers;
                 let key = self.session.suspend(call);
-                let task = tokio::spawn(pending.finish(key, event, Arc::clone(peer)));
-                self.tasks.insert(key, Task { abort: task.abort_handle(), answers });
+                let peer = Arc::clone(peer);
+                let task = tokio::spawn(async move {
+                    let (frame, outcome) = pending.await;
+                    peer.outbox.post(Mail::Outcome(key, frame, outcome));
+                });
+                self.tasks.insert(key, Task { handle: task, answers });
+            }
+            Begun::NotJson => {
+                if let Err(bad) = call.check()
+                    && let Input::Bad(bad) = self.session.reject(call, bad)
+                {
+                    self.log_bad(&bad);
+                }
             }
         }
     }
@@ -323,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         // A burst leaves no memory behind.
-        self.mail.shrink_to(16);
+        self.mail.shrink_to(64);
     }
 
     /// Takes over what the session put out.
@@ -334,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Output::Ping => self.frames.push_back(Outgoing::Ping),
                 Output::Drop(key) => {
                     if let Some(task) = self.tasks.remove(&key) {
-                        task.abort.abort();
+                        task.handle.abort();
                     }
                 }
                 Output::Close(close) => self.ending = Some(close),
@@ -360,6 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             self.socket.start_send_unpin(message)?;
         }
+        self.frames.shrink_to(64);
         Poll::Ready(Ok(()))
     }
 
@@ -375,7 +400,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn is_stalled(&self, now: Instant) -> bool {
         self.stalled.is_some_and(|(since, then)| {
-            self.socket.get_ref().written() == then && now.duration_since(since) >= self.config.write_timeout
+            self.socket.get_ref().written() < then + LEAST_PROGRESS
+                && now.duration_since(since) >= self.config.write_timeout
         })
     }
 
@@ -384,7 +410,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn set_timer(&mut self, cx: &mut Context<'_>) {
         let mut due = self.session.poll_timeout();
         if let Some((since, _)) = self.stalled {
-            due = due.min(since + self.config.write_timeout);
+            due = due.min(clock::after(since, self.config.write_timeout));
+        }
+        if let Some(since) = self.crowded {
+            due = due.min(clock::after(since, self.config.push_patience));
         }
         let due = due.into();
         if due < self.timer.deadline() || self.timer.is_elapsed() {
@@ -393,19 +422,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.timer.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
-        }
-    }
-
-    /// The caller has gone, so its handlers are dropped; those for which nobody waited may finish, within bounds.
-    fn end_tasks(&mut self) {
-        let (answering, sends): (Vec<_>, Vec<_>) =
-            self.tasks.drain().map(|(_, task)| task).partition(|task| task.answers);
-        answering.iter().for_each(|task| task.abort.abort());
-        if !sends.is_empty() {
-            tokio::spawn(async move {
-                tokio::time::sleep(LINGER).await;
-                sends.iter().for_each(|task| task.abort.abort());
-            });
         }
     }
 
@@ -418,6 +434,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             tracing::debug!(%connection, "bad frame: {bad}");
         }
+    }
+}
+
+/// The caller has gone, so its handlers are dropped; what is left are those for which nobody waited.
+fn end_tasks(tasks: HashMap<CallKey, Task>) -> Vec<JoinHandle<()>> {
+    let (answering, sends): (Vec<_>, Vec<_>) = tasks.into_values().partition(|task| task.answers);
+    answering.iter().for_each(|task| task.handle.abort());
+    sends.into_iter().map(|task| task.handle).collect()
+}
+
+/// Waits for handlers to end, and drops those that do not in time.
+async fn linger(mut handlers: Vec<JoinHandle<()>>, time: std::time::Duration) {
+    let all = async {
+        for handler in &mut handlers {
+            // A panic of its task is logged where it happened.
+            let _ = handler.await;
+        }
+    };
+    if tokio::time::timeout(time, all).await.is_err() {
+        handlers.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -1,25 +1,25 @@
-//! From a call to its handler's outcome.
+//! From a call to its handler's outcome, whatever way the call came.
 //!
 //! A handler is polled once where its call arrived. Most are done then, and cost no task, no channel and no wake-up.
-//! What is pending goes on as a task of its own, so that it can use another core, and its outcome comes back through the
-//! connection's outbox.
+//! What is pending is a future: whoever began the call lets it go on as a task, so that it can use another core.
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use aaw_event::host::{Call as HandlerCall, Step};
-use aaw_protocol::server::{Call, CallKey, Outcome};
-use aaw_protocol::{Code, Failure, Shortened};
+use aaw_protocol::server::Outcome;
+use aaw_protocol::{Code, EventName, Failure, Shortened, codec};
 use arc_swap::ArcSwap;
+use uuid::Uuid;
 
 use crate::hub::Peer;
-use crate::outbox::Mail;
 use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
-use crate::registry::Registry;
+use crate::registry::{Event, Registry};
 
 /// Sees every call when it is over.
 pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
@@ -28,54 +28,72 @@ pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
 pub(crate) struct Dispatch {
     pub(crate) registry: ArcSwap<Registry>,
     pub(crate) hook: Option<CallHook>,
+    /// Bytes that an answer may have: what is larger is not even copied from its module.
+    pub(crate) max_answer: usize,
 }
 
 /// What a call has come to after its first poll.
 pub(crate) enum Begun {
-    /// It is over.
+    /// It is over. Behind what was in the frame stands its answer, if it has one.
     Done(Vec<u8>, Outcome),
     /// Its handler waits for something.
     Pending(Pending),
+    /// Its body is not JSON, so it was no call. Nobody has looked at it before.
+    NotJson,
 }
 
 impl Dispatch {
-    /// Finds the event and polls its handler once.
-    pub(crate) fn begin(&self, call: &Call<'_>, peer: &Arc<Peer>) -> Begun {
+    /// Finds the event and polls its handler once. The answer, as JSON, is appended to `frame`.
+    pub(crate) fn begin(&self, name: &str, body: &str, frame: Vec<u8>, peer: &Arc<Peer>) -> Begun {
         let registry = self.registry.load();
-        let event = registry.get(&call.event);
-        let kind = event.map_or(CallKind::Unknown, |event| event.kind.into());
-        let record = self.hook.as_ref().map(|hook| Record::new(hook, &call.event, call.body, kind, peer));
-        let frame = call.begin_answer();
+        let event = registry.get(name);
+        let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, peer));
+        let head = frame.len();
         let event = match event {
             Some(event) if event.protected => {
-                let error = format!("Authentication is not enabled — {} is unreachable", call.event);
-                return refused(record, frame, Failure::new(Code::UNREACHABLE, error));
+                let error = format!("Authentication is not enabled — {name} is unreachable");
+                return refuse(Failure::new(Code::UNREACHABLE, error), body, frame, record);
             }
             Some(event) => event,
-            None => return refused(record, frame, Failure::unknown_event(&call.event)),
+            None => return refuse(Failure::unknown_event(name), body, frame, record),
         };
-        let begun = frame.len();
-        let handler = event.instance.call(event.index, call.body, peer);
-        let mut pending = Pending { handler, frame, begun, record };
-        // Nothing is lost by a waker that wakes nobody: a handler that is pending is polled again, by its own task.
-        match pending.poll(&mut Context::from_waker(Waker::noop()), &call.event) {
-            Poll::Ready(outcome) => Begun::Done(pending.frame, outcome),
-            Poll::Pending => Begun::Pending(pending),
+        let mut frame = frame;
+        let mut handler = event.instance.call(event.index, body, peer);
+        // Nothing is lost by a waker that wakes nobody: what is pending is polled again, by its own task.
+        match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, self.max_answer) {
+            Poll::Pending => {
+                let (most, event, connection) = (self.max_answer, event.name.clone(), peer.id);
+                Begun::Pending(Pending { handler, frame, head, most, record, event, connection })
+            }
+            Poll::Ready(step) => match outcome(step, self.max_answer, &event.name, peer.id) {
+                Outcome::Refused(failure) => refuse(failure, body, frame, record),
+                outcome => {
+                    if let Some(record) = record {
+                        record.finish(&frame[head..], &outcome);
+                    }
+                    Begun::Done(frame, outcome)
+                }
+            },
         }
     }
-}
 
-impl Dispatch {
-    /// A call was refused before it came here, by its session: the hook sees it too.
-    pub(crate) fn refused(&self, event: &str, body: &str, failure: &Failure, peer: &Arc<Peer>) {
+    /// A call was refused before it came here: the hook sees it too.
+    pub(crate) fn refused(&self, name: &str, body: &str, failure: &Failure, peer: &Arc<Peer>) {
         if let Some(hook) = &self.hook {
-            let kind = self.registry.load().get(event).map_or(CallKind::Unknown, |event| event.kind.into());
-            Record::new(hook, event, body, kind, peer).finish(&[], &Outcome::Refused(failure.clone()));
+            let registry = self.registry.load();
+            Record::new(hook, name, body, registry.get(name), peer).finish(&[], &Outcome::Refused(failure.clone()));
         }
     }
 }
 
-fn refused(record: Option<Record>, frame: Vec<u8>, failure: Failure) -> Begun {
+/// Ends a call that was not run. Its body may not have been parsed, and what is not JSON is no call.
+fn refuse(failure: Failure, body: &str, frame: Vec<u8>, record: Option<Record>) -> Begun {
+    if !codec::is_json(body) {
+        if let Some(record) = record {
+            record.discard();
+        }
+        return Begun::NotJson;
+    }
     let outcome = Outcome::Refused(failure);
     if let Some(record) = record {
         record.finish(&[], &outcome);
@@ -83,57 +101,48 @@ fn refused(record: Option<Record>, frame: Vec<u8>, failure: Failure) -> Begun {
     Begun::Done(frame, outcome)
 }
 
-/// A handler that is not done, with the frame its answer goes into.
+fn outcome(step: Step, most: usize, event: &EventName, connection: Uuid) -> Outcome {
+    match step {
+        Step::Item => Outcome::Answered,
+        Step::End => Outcome::Ran,
+        Step::Refused(failure) => Outcome::Refused(failure),
+        Step::Failed(failure) => Outcome::Failed(failure),
+        Step::TooLarge(len) => {
+            let error = format!("The answer has {len} bytes, and a message may have {most}");
+            Outcome::Failed(Failure::new(Code::TOO_LARGE, error))
+        }
+        Step::Panicked(what) => {
+            tracing::error!(%connection, %event, "the handler panicked: {what}");
+            Outcome::Failed(Failure::internal(Code::PANIC))
+        }
+    }
+}
+
+/// The rest of a call, to be run as a task: the frame with the answer, and the outcome. Dropped before its end, it drops
+/// the handler.
 pub(crate) struct Pending {
     handler: HandlerCall,
     frame: Vec<u8>,
-    /// How much of the frame was there before the answer.
-    begun: usize,
+    /// How long the frame was before the answer.
+    head: usize,
+    /// Bytes that the answer may have.
+    most: usize,
     record: Option<Record>,
+    /// For the log.
+    event: EventName,
+    connection: Uuid,
 }
 
-impl Pending {
-    fn poll(&mut self, cx: &mut Context<'_>, event: &str) -> Poll<Outcome> {
-        let step = std::task::ready!(self.handler.poll(cx, &mut self.frame));
-        let outcome = match step {
-            Step::Item => Outcome::Answered,
-            Step::End => Outcome::Ran,
-            // Its body never became one: it was not run.
-            Step::Failed(failure) if failure.code == Code::BAD_BODY => Outcome::Refused(failure),
-            Step::Failed(failure) => Outcome::Failed(failure),
-            Step::Panicked(what) => {
-                tracing::error!(event, "the handler panicked: {what}");
-                Outcome::Failed(Failure::new(Code::PANIC, "Internal error"))
-            }
-        };
-        if let Some(record) = self.record.take() {
-            record.finish(&self.frame[self.begun..], &outcome);
+impl Future for Pending {
+    type Output = (Vec<u8>, Outcome);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handler, frame, head, most, record, event, connection } = &mut *self;
+        let outcome = outcome(ready!(handler.poll(cx, frame, *most)), *most, event, *connection);
+        if let Some(record) = record.take() {
+            record.finish(&frame[*head..], &outcome);
         }
-        Poll::Ready(outcome)
-    }
-
-    /// The rest of the call, as a task of its own: its outcome is posted to the peer's outbox.
-    pub(crate) fn finish(self, key: CallKey, event: String, peer: Arc<Peer>) -> Finish {
-        Finish { pending: self, key, event, peer }
-    }
-}
-
-/// A call that runs as a task. Dropped before its end, it drops the handler.
-pub(crate) struct Finish {
-    pending: Pending,
-    key: CallKey,
-    event: String,
-    peer: Arc<Peer>,
-}
-
-impl Future for Finish {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let outcome = std::task::ready!(this.pending.poll(cx, &this.event));
-        this.peer.outbox.post(Mail::Outcome(this.key, std::mem::take(&mut this.pending.frame), outcome));
-        Poll::Ready(())
+        Poll::Ready((std::mem::take(frame), outcome))
     }
 }
 
@@ -144,19 +153,19 @@ struct Record {
     body: String,
     kind: CallKind,
     peer: Arc<Peer>,
-    begun: Instant,
+    started: Instant,
     told: bool,
 }
 
 impl Record {
-    fn new(hook: &CallHook, event: &str, body: &str, kind: CallKind, peer: &Arc<Peer>) -> Self {
+    fn new(hook: &CallHook, name: &str, body: &str, event: Option<&Event>, peer: &Arc<Peer>) -> Self {
         Self {
             hook: Arc::clone(hook),
-            event: Shortened(event).to_string(),
-            body: redact(event, body).unwrap_or_else(|| body.to_owned()),
-            kind,
+            event: Shortened(name).to_string(),
+            body: redact(name, body).unwrap_or_else(|| body.to_owned()),
+            kind: event.map_or(CallKind::Unknown, |event| event.kind.into()),
             peer: Arc::clone(peer),
-            begun: Instant::now(),
+            started: Instant::now(),
             told: false,
         }
     }
@@ -176,17 +185,26 @@ impl Record {
         }
     }
 
+    /// It was no call after all.
+    fn discard(mut self) {
+        self.told = true;
+    }
+
     fn tell(&mut self, result: Result<Option<&str>, &Failure>) {
         self.told = true;
-        (self.hook)(&CallRecord {
+        let record = CallRecord {
             event: &self.event,
             connection: self.peer.id,
             client_key: self.peer.client_key.as_deref(),
             kind: self.kind,
             body: &self.body,
             result,
-            elapsed: self.begun.elapsed(),
-        });
+            elapsed: self.started.elapsed(),
+        };
+        // The hook is the program's own, and runs on a connection's task, or within a drop: its panic must end neither.
+        if catch_unwind(AssertUnwindSafe(|| (self.hook)(&record))).is_err() {
+            tracing::error!(event = self.event, "the hook that sees every call panicked");
+        }
     }
 }
 

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aaw_protocol::Shortened;
 use aaw_protocol::dialect::{self, Negotiated};
+use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -17,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::connection::Connection;
 use crate::hub::Place;
 use crate::outbox::Outbox;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// What a TCP connection is until its request has been read.
 pub(crate) struct Visitor {
@@ -41,7 +43,9 @@ pub(crate) fn respond(visitor: &Visitor, request: Request<Incoming>) -> Response
     match judge(visitor, &request) {
         Ok(key) => accept(visitor, request, &key),
         Err((status, error)) => {
-            tracing::warn!(peer = %visitor.address, "refused a connection: {error}");
+            if let Some(unlogged) = visitor.shared.refusals.pass() {
+                tracing::warn!(peer = %visitor.address, unlogged, "refused a connection: {error}");
+            }
             let mut response = plain(status, format!("{error}\n"));
             if status == StatusCode::UPGRADE_REQUIRED {
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -64,8 +68,11 @@ fn judge(visitor: &Visitor, request: &Request<Incoming>) -> Result<HeaderValue, 
     admission
         .judge(text(ORIGIN).as_deref(), text(HOST).as_deref())
         .map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))?;
-    if request.method() != Method::GET {
-        return Err(bad("A WebSocket handshake must be a GET"));
+    if request.method() != Method::GET || request.version() < Version::HTTP_11 {
+        return Err(bad("A WebSocket handshake must be a GET of HTTP/1.1"));
+    }
+    if !request.body().is_end_stream() {
+        return Err(bad("A WebSocket handshake must have no body"));
     }
     if !has_token(headers, &CONNECTION, "upgrade") {
         return Err(bad("A WebSocket handshake must say Connection: Upgrade"));
@@ -90,8 +97,9 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) 
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // In the table before the client can know that it is connected: a broadcast of this moment reaches it.
-    let outbox = Outbox::new(shared.config.max_pushes);
-    let seat = shared.hub.enter(place, client_key.map(str::to_owned), outbox, shared.config.max_message as usize);
+    let outbox = Outbox::new(shared.config.max_push_burst);
+    let seat =
+        shared.hub.enter(place, client_key.map(|key| Shortened(key).to_string()), outbox, shared.config.max_message);
     tracing::debug!(
         connection = %seat.peer.id, client_key, ?dialect, peer = %visitor.address, "connected"
     );

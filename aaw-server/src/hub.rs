@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aaw_event::host::Caller;
-use aaw_protocol::{Code, Failure, Shortened, codec, is_reserved};
+use aaw_protocol::{BROADCAST, Code, Failure, Shortened, codec, is_reserved};
 use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::outbox::{Mail, NotTaken, Outbox};
-
-/// The event by which a broadcast arrives.
-const BROADCAST: &str = "broadcast";
 
 /// The table of connections.
 #[derive(Debug, Default)]
@@ -190,7 +187,7 @@ mod tests {
     use std::collections::VecDeque;
 
     fn enter(hub: &Arc<Hub>) -> Seat {
-        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(100), 100)
+        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(1000), 100)
     }
 
     fn mail(seat: &Seat) -> Vec<Bytes> {

@@ -17,7 +17,8 @@
 //! | room | |
 //! |---|---|
 //! | `config` | what a server holds to |
-//! | `server` | start, accept, stop |
+//! | `server` | start, serve, stop |
+//! | `accept` | TCP connections until they are WebSockets |
 //! | `admission` | who may connect: origins and hosts |
 //! | `handshake` | from an HTTP request to a WebSocket |
 //! | `connection` | the task that owns one socket |
@@ -26,25 +27,29 @@
 //! | `registry` | which events there are; swapped while running |
 //! | `hub` | who is connected; broadcast |
 //! | `record` | what the log says of a call |
+//! | `module_log`, `throttle` | what modules log; a log that strangers cannot flood |
+//! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
 
+mod accept;
 mod admission;
 pub mod config;
 mod connection;
 mod dispatch;
 mod handshake;
 mod hub;
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod init;
+mod module_log;
 #[cfg(feature = "modules")]
 pub mod modules;
 mod outbox;
 pub mod record;
 mod registry;
 mod server;
+mod shared;
+mod throttle;
 
 pub use aaw_event::Module;
+pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};

@@ -43,6 +43,8 @@ pub(crate) struct Outbox {
     waker: AtomicWaker,
     /// Bytes of pushes that were put in and have not left for the socket.
     pushed: AtomicUsize,
+    /// What they may be at all. What they may be for long, the connection's task watches: it knows whether they wait for
+    /// the client or for the task's own turn.
     most_pushed: usize,
 }
 
@@ -71,9 +73,10 @@ impl Outbox {
         if queue.closed {
             return Err(if queue.overflown { NotTaken::Full } else { NotTaken::Gone });
         }
-        let waiting = self.pushed.fetch_add(frame.len(), Ordering::Relaxed);
+        let cost = cost(frame.len());
+        let waiting = self.pushed.fetch_add(cost, Ordering::Relaxed);
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
-        if waiting > 0 && waiting + frame.len() > self.most_pushed {
+        if waiting > 0 && waiting + cost > self.most_pushed {
             queue.closed = true;
             queue.overflown = true;
         } else {
@@ -118,15 +121,21 @@ impl Outbox {
         queue.overflown
     }
 
+    /// Bytes of pushes that wait, with what each takes besides its text.
+    pub(crate) fn pushed(&self) -> usize {
+        self.pushed.load(Ordering::Relaxed)
+    }
+
     /// A push of so many bytes has left for the socket.
     pub(crate) fn pushed_out(&self, len: usize) {
-        self.pushed.fetch_sub(len, Ordering::Relaxed);
+        self.pushed.fetch_sub(cost(len), Ordering::Relaxed);
     }
 
     /// Takes nothing from now on, and forgets what is in.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
+        queue.overflown = false;
         queue.mail = VecDeque::new();
     }
 
@@ -143,6 +152,11 @@ impl Outbox {
     }
 }
 
+/// What a push takes while it waits: its text, and its places in queues, so that many small ones are bounded too.
+fn cost(len: usize) -> usize {
+    len + size_of::<Mail>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +169,7 @@ mod tests {
 
     #[test]
     fn mail_is_taken_in_order() {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1000);
         assert!(!outbox.has_mail());
         outbox.push("a".into()).unwrap();
         outbox.push("b".into()).unwrap();
@@ -166,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_has_been_taken_counts_until_it_has_left() {
-        let outbox = Outbox::new(10);
+        let outbox = Outbox::new(cost(10));
         outbox.push("123456".into()).unwrap();
         assert_eq!(frames(&outbox).len(), 1);
         outbox.pushed_out(6);

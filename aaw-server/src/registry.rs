@@ -9,6 +9,7 @@ use aaw_protocol::{EventName, InvalidName};
 
 /// A module, and where its events come from: what a [`Server`](crate::Server) is made of.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Events {
     /// The table of events.
     pub module: Module,
@@ -18,10 +19,24 @@ pub struct Events {
     pub origin: String,
 }
 
-impl From<Module> for Events {
-    fn from(module: Module) -> Self {
+impl Events {
+    /// The events of a module, under their own names.
+    pub fn new(module: Module) -> Self {
         let origin = format!("the package {}", module.package());
         Self { module, prefix: String::new(), origin }
+    }
+
+    /// Puts a folder before each name: `under("shop")` makes `get` the event `shop/get`.
+    #[must_use]
+    pub fn under(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+}
+
+impl From<Module> for Events {
+    fn from(module: Module) -> Self {
+        Self::new(module)
     }
 }
 
@@ -66,6 +81,7 @@ pub(crate) struct Registry {
 /// An event that can be called.
 #[derive(Debug)]
 pub(crate) struct Event {
+    pub(crate) name: EventName,
     pub(crate) kind: Kind,
     pub(crate) instance: Instance,
     /// Its place in the module's table.
@@ -108,6 +124,7 @@ impl Plan {
     pub(crate) fn registry(&self, sources: &[Events], instances: &[Instance]) -> Registry {
         let events = self.places.iter().map(|(name, &(source, index))| {
             let event = Event {
+                name: name.clone(),
                 kind: sources[source].module.events()[index].kind,
                 instance: instances[source].clone(),
                 index,

@@ -1,34 +1,28 @@
-//! Start, accept, stop.
+//! Start, serve, stop.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_event::host::{Host, Instance, LogRecord};
+use aaw_event::host::Instance;
 use aaw_protocol::Failure;
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing::level_filters::LevelFilter;
 
+use crate::accept::accept;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
-use crate::handshake::{Visitor, respond};
-use crate::hub::{Hub, Place};
+use crate::hub::Hub;
+use crate::module_log::ModuleLog;
 use crate::record::CallRecord;
-use crate::registry::{Events, Registry, RegistryError};
-
-/// How long the accept loop waits when the system has no more file descriptors.
-const OUT_OF_FILES: Duration = Duration::from_millis(100);
+use crate::registry::{Events, Plan, Registry, RegistryError};
+use crate::shared::Shared;
+use crate::throttle::Throttle;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -67,7 +61,9 @@ pub enum StartError {
 
 fn describe(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is in use; stop what uses it, or choose another with --port".into(),
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; stop what uses it, or choose another (--port, Config::port)".into()
+        }
         io::ErrorKind::PermissionDenied => {
             "permission denied; ports below 1024 need rights that this user lacks".into()
         }
@@ -109,17 +105,32 @@ impl Server {
         let bind_error = |source| StartError::Bind { address: format!("{}:{}", config.host, config.port), source };
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
-        for listed in plan.listing(&events) {
-            tracing::info!("event {listed}");
-        }
         let registry = plan.registry(&events, &start(&events).await?);
+        list(&plan, &events, false);
         let shared = Shared {
-            admission: Admission { on_loopback: address.ip().is_loopback(), allowed: config.allow_origins.clone() },
-            dispatch: Arc::new(Dispatch { registry: ArcSwap::from_pointee(registry), hook }),
+            admission: Admission {
+                on_loopback: address.ip().to_canonical().is_loopback(),
+                allowed: config.allow_origins.clone(),
+            },
+            dispatch: Arc::new(Dispatch {
+                registry: ArcSwap::from_pointee(registry),
+                hook,
+                max_answer: config.max_message,
+            }),
             hub: Arc::new(Hub::default()),
+            refusals: Throttle::default(),
             config: Arc::new(config),
         };
         Ok(Bound { listener, address, shared: Arc::new(shared) })
+    }
+}
+
+/// Logs which events there are; after a swap, only what somebody should know of.
+fn list(plan: &Plan, sources: &[Events], unreachable_only: bool) {
+    for listed in plan.listing(sources) {
+        if !unreachable_only || !listed.reachable {
+            tracing::info!("event {listed}");
+        }
     }
 }
 
@@ -132,14 +143,6 @@ async fn start(sources: &[Events]) -> Result<Vec<Instance>, StartError> {
         instances.push(instance.map_err(failed)?);
     }
     Ok(instances)
-}
-
-/// What every connection of a server shares.
-pub(crate) struct Shared {
-    pub(crate) admission: Admission,
-    pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) config: Arc<Config>,
 }
 
 /// A server that has its address and its services, and does not serve yet.
@@ -204,109 +207,8 @@ impl Handle {
         let plan = Registry::plan(&events)?;
         let registry = plan.registry(&events, &start(&events).await?);
         self.shared.dispatch.registry.store(Arc::new(registry));
+        list(&plan, &events, true);
         Ok(())
-    }
-}
-
-async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &watch::Receiver<()>) {
-    loop {
-        let (socket, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // A connection that was gone before it was accepted is no trouble; no more files is, for a while.
-                tracing::warn!("accepting a connection failed: {error}");
-                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tokio::time::sleep(OUT_OF_FILES).await;
-                }
-                continue;
-            }
-        };
-        match shared.hub.admit(shared.config.max_connections) {
-            Some(place) => {
-                tokio::spawn(visit(socket, address, Arc::clone(shared), place, stop.clone()));
-            }
-            None => {
-                tracing::warn!(peer = %address, "refused a connection: there are {} already", shared.config.max_connections);
-                tokio::spawn(refuse(socket));
-            }
-        }
-    }
-}
-
-/// Serves one TCP connection until it is upgraded, or ends.
-async fn visit(
-    socket: TcpStream,
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    place: Place,
-    mut stop: watch::Receiver<()>,
-) {
-    // Answers are gathered before they are written, so waiting for more to gather costs time and gains nothing.
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(peer = %address, "no TCP_NODELAY: {error}");
-    }
-    let handshake_timeout = shared.config.handshake_timeout;
-    let visitor = Arc::new(Visitor { shared, address, place: Mutex::new(Some(place)) });
-    let service = service_fn(move |request| {
-        let visitor = Arc::clone(&visitor);
-        async move { Ok::<_, std::convert::Infallible>(respond(&visitor, request)) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout).max_buf_size(16 << 10);
-    let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        // The sender is dropped when the server stops.
-        _ = stop.changed() => {
-            connection.as_mut().graceful_shutdown();
-            // A request that is here is answered at once. For one that is still on its way nobody waits: it may never
-            // come.
-            match poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
-                Poll::Ready(served) => served,
-                Poll::Pending => return,
-            }
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(peer = %address, "before a WebSocket was: {error}");
-    }
-}
-
-/// Tells a client that there is no room.
-async fn refuse(mut socket: TcpStream) {
-    const FULL: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n";
-    let _ = tokio::time::timeout(GOODBYE, async {
-        socket.write_all(FULL).await?;
-        socket.shutdown().await
-    })
-    .await;
-}
-
-/// Takes the log records of modules over into our own log.
-struct ModuleLog;
-
-impl Host for ModuleLog {
-    fn log(&self, record: LogRecord<'_>) {
-        let LogRecord { level, target, message, package, .. } = record;
-        // The level of an event is part of its static description, so there is one description a level.
-        macro_rules! log {
-            ($level:ident) => {
-                tracing::event!(target: "aaw::module", tracing::Level::$level, package, "{target}: {message}")
-            };
-        }
-        match level {
-            tracing::Level::ERROR => log!(ERROR),
-            tracing::Level::WARN => log!(WARN),
-            tracing::Level::INFO => log!(INFO),
-            tracing::Level::DEBUG => log!(DEBUG),
-            tracing::Level::TRACE => log!(TRACE),
-        }
-    }
-
-    fn max_level(&self) -> LevelFilter {
-        LevelFilter::current()
     }
 }
 

@@ -1,7 +1,11 @@
-//! Any sequence of operations on a client's session: its property test, with the bytes from libFuzzer.
+//! Any sequence of operations on a client's session: the property test of `aaw-protocol/tests/client_session.rs`, with
+//! the bytes from libFuzzer.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| aaw_protocol::client::exercise::run(bytes));
+#[path = "../../aaw-protocol/tests/exercise/client.rs"]
+mod exercise;
+
+fuzz_target!(|bytes: &[u8]| exercise::exercise(bytes));

@@ -17,9 +17,9 @@ pub(crate) struct Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `async fn`.
-    Reply,
+    Answer,
     /// `fn` that returns nothing.
-    Fire,
+    Plain,
 }
 
 const STREAMS: &str = "streams, events that answer many times, come with the next version of aaw";
@@ -90,12 +90,12 @@ pub(crate) fn read(file: &syn::File, stem: &str) -> Result<Shape, Fault> {
             _ => {}
         }
     }
-    let kind = if signature.asyncness.is_some() { reply(&signature.output)? } else { fire(&signature.output)? };
+    let kind = if signature.asyncness.is_some() { answer(&signature.output)? } else { plain(&signature.output)? };
     Ok(Shape { kind, arguments: signature.inputs.len() })
 }
 
-fn reply(output: &ReturnType) -> Result<Kind, Fault> {
-    let ReturnType::Type(_, output) = output else { return Ok(Kind::Reply) };
+fn answer(output: &ReturnType) -> Result<Kind, Fault> {
+    let ReturnType::Type(_, output) = output else { return Ok(Kind::Answer) };
     let line = output.span().start().line;
     if is_impl_of(output, "Stream") {
         return Err(Fault { line, text: STREAMS.to_owned() });
@@ -109,7 +109,7 @@ fn reply(output: &ReturnType) -> Result<Kind, Fault> {
         );
         return Err(Fault { line, text });
     }
-    Ok(Kind::Reply)
+    Ok(Kind::Answer)
 }
 
 /// A `Result` that is visibly not aaw_event's: it names another crate (`io::Result<T>`), or another error.
@@ -124,11 +124,11 @@ fn is_foreign_result(ty: &Type) -> bool {
     }
 }
 
-fn fire(output: &ReturnType) -> Result<Kind, Fault> {
-    let ReturnType::Type(_, output) = output else { return Ok(Kind::Fire) };
+fn plain(output: &ReturnType) -> Result<Kind, Fault> {
+    let ReturnType::Type(_, output) = output else { return Ok(Kind::Plain) };
     let is_unit = |ty: &Type| matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty());
     if is_unit(output) || result_of(output).is_some_and(|arguments| arguments.first().is_some_and(|ok| is_unit(ok))) {
-        return Ok(Kind::Fire);
+        return Ok(Kind::Plain);
     }
     let line = output.span().start().line;
     if is_impl_of(output, "Stream") {

@@ -74,13 +74,13 @@ pub mod users {
     #[path = "/src/users/get.rs"]
     pub mod get;
 }
-::aaw_event::__package!(aaw_module_v1_my_events, "my-events", crate::_services::App, ::aaw_event::export::async_services(crate::_services::services), [
+::aaw_event::__package!("my_events", "my-events", crate::_services::App, ::aaw_event::export::async_services(crate::_services::services), [
     // src/announce.rs
-    ::aaw_event::export::Entry::<crate::_services::App>::fire1("announce", crate::announce::handler),
+    ::aaw_event::export::Entry::<crate::_services::App>::plain1("announce", crate::announce::handler),
     // src/ping.rs
-    ::aaw_event::export::Entry::<crate::_services::App>::reply0("ping", crate::ping::handler),
+    ::aaw_event::export::Entry::<crate::_services::App>::answer0("ping", crate::ping::handler),
     // src/users/get.rs
-    ::aaw_event::export::Entry::<crate::_services::App>::reply2("users/get", crate::users::get::handler),
+    ::aaw_event::export::Entry::<crate::_services::App>::answer2("users/get", crate::users::get::handler),
 ]);
 /// As [`module`], with services that the program has built: `services()` does not run.
 pub fn module_with(services: crate::_services::App) -> ::aaw_event::Module {
@@ -92,8 +92,8 @@ pub fn module_with(services: crate::_services::App) -> ::aaw_event::Module {
 #[test]
 fn a_file_beside_its_folder_is_an_event_too() {
     let code = generated(&[("users.rs", ANSWER), ("users/get.rs", ANSWER)]);
-    assert!(code.contains(r#"reply0("users", crate::users_event::handler)"#), "{code}");
-    assert!(code.contains(r#"reply0("users/get", crate::users::get::handler)"#), "{code}");
+    assert!(code.contains(r#"answer0("users", crate::users_event::handler)"#), "{code}");
+    assert!(code.contains(r#"answer0("users/get", crate::users::get::handler)"#), "{code}");
     assert!(code.contains("pub use super::users_event::*;"), "{code}");
 }
 
@@ -112,7 +112,7 @@ fn names_that_are_no_identifiers_become_some() {
         ("2fa", "_2fa"),
     ];
     for (name, module) in expected {
-        assert!(code.contains(&format!("reply0({name:?}, crate::{module}::handler)")), "{name} in {code}");
+        assert!(code.contains(&format!("answer0({name:?}, crate::{module}::handler)")), "{name} in {code}");
     }
 }
 

@@ -61,17 +61,17 @@ fn modules(code: &mut String, all: &[Module], depth: usize) {
 }
 
 fn table(code: &mut String, name: &str, package: &Package) {
-    let symbol = format!("aaw_module_v1_{}", name.replace('-', "_"));
+    let symbol = name.replace('-', "_");
     let (app, start) = match &package.services {
         None => ("::aaw_event::export::NoServices", "sync_services(::aaw_event::export::no_services)"),
         Some(services) if services.is_async => (services.ty.as_str(), "async_services(crate::_services::services)"),
         Some(services) => (services.ty.as_str(), "sync_services(crate::_services::services)"),
     };
-    let _ = writeln!(code, "\n::aaw_event::__package!({symbol}, {name:?}, {app}, ::aaw_event::export::{start}, [");
+    let _ = writeln!(code, "\n::aaw_event::__package!({symbol:?}, {name:?}, {app}, ::aaw_event::export::{start}, [");
     for event in &package.events {
         let function = match event.shape.kind {
-            Kind::Reply => "reply",
-            Kind::Fire => "fire",
+            Kind::Answer => "answer",
+            Kind::Plain => "plain",
         };
         let arguments = event.shape.arguments;
         let _ = writeln!(code, "    // src/{}", event.file);

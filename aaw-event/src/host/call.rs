@@ -8,7 +8,8 @@ use aaw_protocol::{Code, Failure};
 
 use super::instance::Running;
 use super::waker::HostWaker;
-use crate::abi::{RawCall, Sink, step};
+use crate::abi::{RawCall, step};
+use crate::sink::Buffer;
 
 /// A call that runs, polled in place on the host's thread.
 ///
@@ -22,14 +23,24 @@ pub struct Call {
 }
 
 /// What a poll of a [`Call`] gave.
+///
+/// Exhaustive on purpose: a host that does not know a step would answer its caller wrongly, so a new one is a new
+/// version of this crate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// An item: its JSON was appended. It is the only one of an answer, after which the call may be dropped.
     Item,
     /// Nothing more comes. A plain event ends so at once.
     End,
+    /// The handler was not run: its body does not fit. The words are for the caller.
+    ///
+    /// Only the package's own check of a body gives this: a handler that fails with the same code has
+    /// [`Failed`](Self::Failed).
+    Refused(Failure),
     /// It failed, in the words that the caller is told. An error that is not for callers was logged by the package.
     Failed(Failure),
+    /// Its item, or its failure, is longer than the host takes: so many bytes. None of them were copied.
+    TooLarge(usize),
     /// It panicked. The text (with its place, when known) is for the log only: the caller is told
     /// [`Code::PANIC`] in words of the host's.
     Panicked(String),
@@ -48,27 +59,42 @@ impl Call {
     /// Runs the handler until it waits or is done. What it answers is appended to `out` as JSON; in every other case
     /// `out` is left as it was.
     ///
-    /// After an end it gives [`Step::End`].
-    pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Step> {
-        let before = out.len();
+    /// What is longer than `max_len` bytes is not copied: then it gives [`Step::TooLarge`]. That bounds `out`, not what
+    /// the package needs to make the answer. After an end it gives [`Step::End`].
+    pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<Step> {
+        let head_len = out.len();
+        let mut buffer = Buffer::limited(out, max_len);
         let found = HostWaker::lend(cx.waker(), |waker| {
             // SAFETY: `&mut self` makes this the only thread in the call; waker and sink outlive the poll.
-            unsafe { ((*self.raw.vtable).poll)(self.raw.data, waker, Sink::of(out)) }
+            unsafe { ((*self.raw.vtable).poll)(self.raw.data, waker, buffer.sink()) }
         });
-        let step = match found {
-            step::ITEM => return Poll::Ready(Step::Item),
-            step::PENDING => return Poll::Pending,
-            step::END => Step::End,
-            step::ERROR => Step::Failed(serde_json::from_slice(&out[before..]).unwrap_or_else(|error| {
-                tracing::error!(%error, "a package failed in words that are no failure");
-                Failure::new(Code::HANDLER, "Internal error")
-            })),
-            step::PANIC => Step::Panicked(String::from_utf8_lossy(&out[before..]).into_owned()),
-            other => Step::Panicked(format!("the package answered a poll with {other}, which this host does not know")),
+        let refused_len = buffer.refused_len();
+        let step = match (found, refused_len) {
+            (step::ITEM | step::ERROR | step::REFUSED, Some(len)) => Step::TooLarge(len),
+            (step::ITEM, None) => return Poll::Ready(Step::Item),
+            (step::ERROR, None) => Step::Failed(failure(&out[head_len..])),
+            (step::REFUSED, None) => Step::Refused(failure(&out[head_len..])),
+            (step::END, _) => Step::End,
+            (step::PANIC, None) => Step::Panicked(String::from_utf8_lossy(&out[head_len..]).into_owned()),
+            (step::PANIC, Some(len)) => Step::Panicked(format!("in {len} bytes, which is more than the host takes")),
+            (step::PENDING, _) => {
+                out.truncate(head_len);
+                return Poll::Pending;
+            }
+            (other, _) => {
+                Step::Panicked(format!("the package answered a poll with {other}, which this host does not know"))
+            }
         };
-        out.truncate(before);
+        out.truncate(head_len);
         Poll::Ready(step)
     }
+}
+
+fn failure(json: &[u8]) -> Failure {
+    serde_json::from_slice(json).unwrap_or_else(|error| {
+        tracing::error!(%error, "a package failed in words that are no failure");
+        Failure::internal(Code::HANDLER)
+    })
 }
 
 impl Drop for Call {

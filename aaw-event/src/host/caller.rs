@@ -13,6 +13,9 @@ use crate::contain::contained;
 ///
 /// Handlers keep it (as `services.ws`) beyond their call and use it from tasks and other threads, also when the
 /// connection has long gone. A panic in here is contained and logged.
+///
+/// Methods will be added for what else a handler may ask of a connection: its rooms, its identity, a call to the client.
+/// Each will have a default, that says that this host does not offer it.
 pub trait Caller: Send + Sync + 'static {
     /// The connection's id, as text.
     fn id(&self) -> String;
@@ -62,8 +65,10 @@ unsafe extern "C" fn id<C: Caller>(ctx: *const c_void, sink: Sink) {
     // SAFETY: as in `retain`.
     let caller = unsafe { &*ctx.cast::<C>() };
     match contained(|| caller.id()) {
-        // SAFETY: the sink was handed to this very call.
-        Ok(id) => unsafe { sink.write(id.as_bytes()) },
+        Ok(id) => {
+            // SAFETY: the sink was handed to this very call.
+            let _ = unsafe { sink.write(id.as_bytes()) };
+        }
         Err(panic) => tracing::error!(panic, "a connection panicked when asked for its id"),
     }
 }
@@ -76,12 +81,12 @@ unsafe extern "C" fn send_event<C: Caller>(ctx: *const c_void, event: Bytes, dat
         Ok(Err(failure)) => failure,
         Err(panic) => {
             tracing::error!(panic, event, "a connection panicked when given an event to send");
-            Failure::new(Code::PANIC, "Internal error")
+            Failure::internal(Code::PANIC)
         }
     };
     let failure = serde_json::to_vec(&failure).unwrap_or_default();
     // SAFETY: the sink was handed to this very call.
-    unsafe { sink.write(&failure) };
+    let _ = unsafe { sink.write(&failure) };
     status::FAILED
 }
 

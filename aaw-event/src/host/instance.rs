@@ -46,11 +46,30 @@ impl Drop for Running {
 impl Instance {
     /// Begins a call of the event at `event` in [`Module::events`](super::Module::events).
     ///
-    /// `body` is JSON, or empty when the caller sent none. It is parsed before this returns; a plain event has run to its end by
-    /// then. An answer's handler runs when the [`Call`] is polled: poll it at once.
+    /// `body` is JSON, or empty when the caller sent none. It is parsed before this returns; a plain event has run to its
+    /// end by then. An answer's handler runs when the [`Call`] is polled: poll it at once.
     ///
     /// # Panics
     /// When there is no such event: the index comes from the same table.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::sync::Arc;
+    ///
+    /// use aaw_event::host::{Caller, Instance, Step};
+    ///
+    /// async fn ping<C: Caller>(instance: &Instance, ping: usize, caller: &Arc<C>) -> Result<String, String> {
+    ///     let mut call = instance.call(ping, "{}", caller);
+    ///     let mut json = Vec::new();
+    ///     match poll_fn(|cx| call.poll(cx, &mut json, 1024 * 1024)).await {
+    ///         Step::Item => Ok(String::from_utf8_lossy(&json).into_owned()),
+    ///         Step::Refused(failure) | Step::Failed(failure) => Err(failure.error),
+    ///         Step::TooLarge(len) => Err(format!("{len} bytes are too many")),
+    ///         Step::Panicked(_) => Err("Internal error".to_owned()),
+    ///         Step::End => Err("it is a plain event".to_owned()),
+    ///     }
+    /// }
+    /// ```
     pub fn call<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>) -> Call {
         let entry = &self.running.module.entries[event];
         let args = CallArgs {
@@ -123,7 +142,7 @@ impl Future for Starting {
             // As every future may, when polled after its end.
             State::Done => return Poll::Pending,
         };
-        match services.poll(cx, &mut Vec::new()) {
+        match services.poll(cx, &mut Vec::new(), usize::MAX) {
             Poll::Pending => {
                 self.state = State::Building { services, running };
                 Poll::Pending
@@ -134,7 +153,9 @@ impl Future for Starting {
             }
             Poll::Ready(Step::Failed(failure)) => self.failed(failure.code, &failure.error),
             Poll::Ready(Step::Panicked(text)) => self.failed(Code::PANIC, &format!("its services panicked: {text}")),
-            Poll::Ready(Step::Item) => self.failed(Code::HANDLER, "its services answered out of turn"),
+            Poll::Ready(step @ (Step::Item | Step::Refused(_) | Step::TooLarge(_))) => {
+                self.failed(Code::HANDLER, &format!("its services ended in a way that they cannot: {step:?}"))
+            }
         }
     }
 }

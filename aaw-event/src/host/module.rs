@@ -48,13 +48,12 @@ pub struct EventInfo {
 
 /// How an event answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// Once: an `async fn`.
     Answer,
     /// Not at all: a `fn` that returns nothing.
     Plain,
-    /// Any number of times. No package can offer this yet.
-    Stream,
 }
 
 impl fmt::Display for Kind {
@@ -62,7 +61,6 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Answer => "answer",
             Self::Plain => "plain",
-            Self::Stream => "stream",
         })
     }
 }
@@ -101,7 +99,8 @@ pub enum AbiError {
     },
     /// A panic in the package would end the host.
     #[error(
-        "the package was built with panic = \"abort\", so a panic in a handler would end the server: build it with panic = \"unwind\""
+        "the package was built with panic = \"abort\", so a panic in a handler would end the server: build it with \
+         panic = \"unwind\""
     )]
     Aborts,
     /// A text is missing or not UTF-8, a table or a function is missing.
@@ -126,6 +125,14 @@ pub enum AbiError {
     /// Two events have one name.
     #[error("the package {package} has two events {name}")]
     Duplicate {
+        /// The package.
+        package: String,
+        /// The event.
+        name: EventName,
+    },
+    /// An event answers any number of times, of which this host would only take the first.
+    #[error("the package {package} has an event {name} that is a stream: this server does not serve streams yet")]
+    Stream {
         /// The package.
         package: String,
         /// The event.
@@ -191,6 +198,36 @@ impl Module {
     /// Starts the package: builds its services.
     ///
     /// Nothing runs until the future is polled. Dropping it gives the start up.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use aaw_event::Module;
+    /// use aaw_event::host::{Host, Instance, LogRecord};
+    /// use tracing::level_filters::LevelFilter;
+    ///
+    /// struct Printer;
+    ///
+    /// impl Host for Printer {
+    ///     fn log(&self, record: LogRecord<'_>) {
+    ///         eprintln!("{} {}: {}", record.package, record.level, record.message);
+    ///     }
+    ///
+    ///     fn max_level(&self) -> LevelFilter {
+    ///         LevelFilter::INFO
+    ///     }
+    /// }
+    ///
+    /// async fn start(module: &Module) -> Option<Instance> {
+    ///     match module.start(Arc::new(Printer)).await {
+    ///         Ok(instance) => Some(instance),
+    ///         Err(why) => {
+    ///             eprintln!("{why}");
+    ///             None
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn start(&self, host: Arc<dyn Host>) -> Starting {
         Starting::new(self.inner.clone(), self.inner.package, host)
     }
@@ -231,8 +268,11 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
 
     let stride = header.event_stride as usize;
     at_least::<EventEntry>("table of events", stride)?;
-    let damaged =
-        !stride.is_multiple_of(align_of::<EventEntry>()) || header.events.is_null() || !header.events.is_aligned();
+    let len = header.event_count.checked_mul(stride).filter(|len| isize::try_from(*len).is_ok());
+    let damaged = !stride.is_multiple_of(align_of::<EventEntry>())
+        || header.events.is_null()
+        || !header.events.is_aligned()
+        || len.is_none();
     if damaged && header.event_count > 0 {
         return Err(AbiError::Damaged("table of events"));
     }
@@ -250,7 +290,7 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
         let kind = match entry.kind {
             kind::ANSWER => Kind::Answer,
             kind::PLAIN => Kind::Plain,
-            kind::STREAM => Kind::Stream,
+            kind::STREAM => return Err(AbiError::Stream { package: package.to_owned(), name }),
             found => return Err(AbiError::UnknownKind { package: package.to_owned(), name, found }),
         };
         let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
@@ -278,6 +318,8 @@ fn text(bytes: Bytes, what: &'static str) -> Result<&'static str, AbiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::SYMBOL_PREFIX;
+    use crate::contain::contained;
     use crate::export::{Entry, NoServices, Package, no_services, sync_services};
 
     async fn handler() {}
@@ -288,7 +330,7 @@ mod tests {
         "good",
         true,
         sync_services(no_services),
-        const { &[Entry::reply0("users/get", handler), Entry::fire0("announce", plain)] },
+        const { &[Entry::answer0("users/get", handler), Entry::plain0("announce", plain)] },
     );
 
     /// Checks a copy of a good header in which one thing was changed.
@@ -334,6 +376,27 @@ mod tests {
         assert_eq!(changed(|header| header.package = Bytes::of_slice(b"\xff")), AbiError::Damaged("name"));
         assert_eq!(changed(|header| header.start = None), AbiError::Damaged("start function"));
         assert_eq!(changed(|header| header.events = std::ptr::null()), AbiError::Damaged("table of events"));
+        assert_eq!(changed(|header| header.event_count = usize::MAX), AbiError::Damaged("table of events"));
+    }
+
+    #[test]
+    fn a_stream_is_refused_by_name() {
+        let entries = vec![entry("a", kind::ANSWER), entry("users/all", kind::STREAM)].leak();
+        let expected =
+            "the package good has an event users/all that is a stream: this server does not serve streams yet";
+        assert_eq!(with_entries(entries).to_string(), expected);
+
+        // SAFETY: a header is plain data; what it points to is static.
+        let mut header = unsafe { GOOD.header().read() };
+        (header.events, header.event_count) = (entries.as_ptr(), entries.len());
+        let header: &'static ModuleHeader = Box::leak(Box::new(header));
+        let panic = contained(|| Module::linked(header, None)).expect_err("accepted");
+        assert!(panic.ends_with(expected), "{panic}");
+    }
+
+    #[test]
+    fn the_symbol_carries_the_abis_number() {
+        assert_eq!(SYMBOL_PREFIX, format!("aaw_module_v{ABI}_"));
     }
 
     #[test]
@@ -344,11 +407,11 @@ mod tests {
         assert!(matches!(entries(vec![entry("../x", kind::ANSWER)]), AbiError::BadName { .. }));
         let reserved = AbiError::ReservedName { package: package(), name: name("aaw/x") };
         assert_eq!(entries(vec![entry("aaw/x", kind::ANSWER)]), reserved);
-        let twice = vec![entry("b", kind::ANSWER), entry("a", kind::PLAIN), entry("b", kind::STREAM)];
+        let twice = vec![entry("b", kind::ANSWER), entry("a", kind::PLAIN), entry("b", kind::ANSWER)];
         assert_eq!(entries(twice), AbiError::Duplicate { package: package(), name: name("b") });
         let unknown = AbiError::UnknownKind { package: package(), name: name("a"), found: 9 };
         assert_eq!(entries(vec![entry("a", 9)]), unknown);
-        let hollow = EventEntry { call: None, ..entry("a", kind::ANSWER) };
-        assert_eq!(entries(vec![hollow]), AbiError::Damaged("function of an event"));
+        let without_function = EventEntry { call: None, ..entry("a", kind::ANSWER) };
+        assert_eq!(entries(vec![without_function]), AbiError::Damaged("function of an event"));
     }
 }

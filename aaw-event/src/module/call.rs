@@ -14,7 +14,7 @@ use crate::contain::contained;
 
 /// What becomes of a future's output.
 pub(super) trait Ending<O>: Send + 'static {
-    /// Writes to the sink what there is to say, and gives a [`step`].
+    /// Writes to the sink what there is to say, and gives a value of [`step`].
     fn end(&self, output: O, out: Out) -> u32;
 }
 
@@ -24,8 +24,9 @@ pub(super) struct Out(Sink);
 
 impl Out {
     pub(super) fn write(self, bytes: &[u8]) {
+        // Whether the host has taken it is for the host: the step is the same.
         // SAFETY: an `Out` is made in `poll` only, and nobody keeps it beyond: it is handed to `Ending::end` alone.
-        unsafe { self.0.write(bytes) }
+        let _ = unsafe { self.0.write(bytes) };
     }
 
     pub(super) fn fail(self, failure: &Failure) -> u32 {
@@ -97,7 +98,11 @@ where
             out.write(panic.as_bytes());
             step::PANIC
         }
-        Err(error) => out.fail(&no_runtime(&error)),
+        Err(error) => {
+            // A call has one end: it is not tried again.
+            drop_contained(|| future.set(None));
+            out.fail(&no_runtime(&error))
+        }
     }
 }
 
@@ -121,32 +126,34 @@ pub(super) fn drop_contained(f: impl FnOnce()) {
 }
 
 pub(super) fn no_runtime(error: &std::io::Error) -> Failure {
-    tracing::error!(%error, "the runtime of the events package cannot be started");
-    Failure::new(Code::HANDLER, "Internal error")
+    tracing::error!(%error, "the runtime of the events package cannot be used");
+    Failure::internal(Code::HANDLER)
 }
 
 /// How a call ended that never ran, or ran at once.
 pub(super) enum Ended {
-    /// A plain event, as it should.
-    Well,
+    /// A plain event has run, or there was nothing to do.
+    Done,
+    /// The handler was not run.
+    Refused(Failure),
     Failed(Failure),
     Panicked(String),
 }
 
 /// Costs an allocation only when there is something to say.
 pub(super) fn ended(how: Ended) -> RawCall {
+    let json = |failure| serde_json::to_vec(&failure).unwrap_or_default();
     let last = match how {
-        Ended::Well => return RawCall { data: std::ptr::null_mut(), vtable: &ENDED },
-        Ended::Failed(failure) => {
-            LastWord { step: step::ERROR, text: serde_json::to_vec(&failure).unwrap_or_default() }
-        }
-        Ended::Panicked(text) => LastWord { step: step::PANIC, text: text.into_bytes() },
+        Ended::Done => return RawCall { data: std::ptr::null_mut(), vtable: &ENDED },
+        Ended::Refused(failure) => LastStep { step: step::REFUSED, text: json(failure) },
+        Ended::Failed(failure) => LastStep { step: step::ERROR, text: json(failure) },
+        Ended::Panicked(text) => LastStep { step: step::PANIC, text: text.into_bytes() },
     };
     RawCall { data: Box::into_raw(Box::new(last)).cast(), vtable: &ENDED }
 }
 
-/// Said at the first poll; afterwards the step is `END`.
-struct LastWord {
+/// Given at the first poll; afterwards the step is `END`.
+struct LastStep {
     step: u32,
     text: Vec<u8>,
 }
@@ -155,7 +162,7 @@ static ENDED: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: pol
 
 unsafe extern "C" fn poll_ended(data: *mut c_void, _: *const abi::Waker, sink: Sink) -> u32 {
     // SAFETY: null, or the box of `ended`; polled from one thread at a time.
-    let Some(last) = (unsafe { data.cast::<LastWord>().as_mut() }) else { return step::END };
+    let Some(last) = (unsafe { data.cast::<LastStep>().as_mut() }) else { return step::END };
     if last.step != step::END {
         Out(sink).write(&last.text);
     }
@@ -165,6 +172,6 @@ unsafe extern "C" fn poll_ended(data: *mut c_void, _: *const abi::Waker, sink: S
 unsafe extern "C" fn drop_ended(data: *mut c_void) {
     if !data.is_null() {
         // SAFETY: the box of `ended`; the host drops a call once.
-        drop(unsafe { Box::from_raw(data.cast::<LastWord>()) });
+        drop(unsafe { Box::from_raw(data.cast::<LastStep>()) });
     }
 }

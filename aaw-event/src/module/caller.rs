@@ -4,7 +4,8 @@ use std::fmt;
 
 use aaw_protocol::{Code, Failure};
 
-use crate::abi::{Bytes, RawCaller, Sink, status};
+use crate::abi::{Bytes, RawCaller, status};
+use crate::sink::Buffer;
 
 /// Retained for as long as this lives; usable from any thread.
 pub(crate) struct OwnedCaller(RawCaller);
@@ -25,21 +26,22 @@ impl OwnedCaller {
 
     pub(crate) fn id(&self) -> String {
         let mut id = Vec::new();
-        // SAFETY: retained; the sink outlives the call.
-        unsafe { ((*self.0.vtable).id)(self.0.ctx, Sink::of(&mut id)) };
+        // SAFETY: retained; the buffer outlives the call.
+        unsafe { ((*self.0.vtable).id)(self.0.ctx, Buffer::unlimited(&mut id).sink()) };
         String::from_utf8_lossy(&id).into_owned()
     }
 
     /// `data` is JSON that serde_json wrote.
     pub(crate) fn send_event(&self, event: &str, data: &[u8]) -> Result<(), Failure> {
         let mut said = Vec::new();
-        let (event, data, sink) = (Bytes::of(event), Bytes::of_slice(data), Sink::of(&mut said));
+        let mut buffer = Buffer::unlimited(&mut said);
+        let (event, data) = (Bytes::of(event), Bytes::of_slice(data));
         // SAFETY: retained; serde_json writes UTF-8; everything outlives the call.
-        let found = unsafe { ((*self.0.vtable).send_event)(self.0.ctx, event, data, sink) };
+        let found = unsafe { ((*self.0.vtable).send_event)(self.0.ctx, event, data, buffer.sink()) };
         if found == status::OK {
             return Ok(());
         }
-        Err(serde_json::from_slice(&said).unwrap_or_else(|_| Failure::new(Code::HANDLER, "Internal error")))
+        Err(serde_json::from_slice(&said).unwrap_or_else(|_| Failure::internal(Code::HANDLER)))
     }
 
     /// `data` is JSON that serde_json wrote.

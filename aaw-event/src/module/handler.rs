@@ -1,9 +1,9 @@
 //! From an author's function to an entry of the table.
 //!
-//! Generated code calls one of the `const fn`s of [`Entry`] here for each file, by how the function is written: `reply…` for an
-//! `async fn`, `fire…` for a `fn`; the number is that of its arguments. That the bounds stand on these functions, one
-//! by one, makes the compiler say what is wrong with a handler in its own words: "future cannot be sent", "`Body` is not
-//! `Deserialize`".
+//! Generated code calls one of the `const fn`s of [`Entry`] here for each file, by how the function is written:
+//! `answer…` for an `async fn`, `plain…` for a `fn`; the number is that of its arguments. That the bounds stand on these
+//! functions, one by one, makes the compiler say what is wrong with a handler in its own words: "future cannot be sent",
+//! "`Body` is not `Deserialize`".
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,21 +14,12 @@ use serde::de::DeserializeOwned;
 
 use super::call::{self, Ended, Ending, Out};
 use super::caller::OwnedCaller;
-use super::instance::{self, Instance};
-use super::package::{Entry, Start, conjure};
+use super::instance::Instance;
+use super::package::{Entry, function_of};
 use super::{body, output};
 use crate::abi::{CallArgs, RawCall, RawCaller, kind, step};
 use crate::contain::contained;
 use crate::sdk::{Empty, Error, Services, Ws};
-
-/// The services of a package that has no `_services.rs`.
-#[derive(Debug)]
-pub struct NoServices;
-
-/// Builds [`NoServices`].
-pub fn no_services() -> NoServices {
-    NoServices
-}
 
 /// What a handler can take as its first argument.
 #[diagnostic::on_unimplemented(
@@ -76,7 +67,8 @@ impl<A> Takes<A, Nothing> for Services<()> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler's answer",
     label = "a handler answers a `Serialize`, or a `Result` of aaw_event's with one",
-    note = "write `#[derive(Serialize)]` above the type; for errors, return `Result<T>` from `aaw_event::prelude`, into which `?` converts every other error"
+    note = "write `#[derive(Serialize)]` above the type; for errors, return `Result<T>` from `aaw_event::prelude`, \
+            into which `?` converts every other error"
 )]
 pub trait Answers<M> {
     /// Shows the JSON.
@@ -88,20 +80,20 @@ pub trait Answers<M> {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Surely;
+pub struct Infallible;
 
 /// An answer or an error.
 #[derive(Debug)]
-pub struct Perhaps;
+pub struct Fallible;
 
-impl<T: Serialize> Answers<Surely> for T {
+impl<T: Serialize> Answers<Infallible> for T {
     fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
         Ok(output::json(&self, then)?)
     }
 }
 
 // `Error` is not `Serialize`, so only one of the two ever fits.
-impl<T: Serialize> Answers<Perhaps> for Result<T, Error> {
+impl<T: Serialize> Answers<Fallible> for Result<T, Error> {
     fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
         Ok(output::json(&self?, then)?)
     }
@@ -133,87 +125,6 @@ impl Outcome for Result<(), Error> {
     }
 }
 
-/// What `services()` can return in a package whose services are an `A`.
-#[diagnostic::on_unimplemented(
-    message = "`services()` cannot return `{Self}`",
-    label = "expected `{A}` or a `Result` with it",
-    note = "the error of the `Result` is `aaw_event::Error` or a standard error"
-)]
-pub trait Built<A> {
-    /// Whichever, as a `Result`.
-    ///
-    /// # Errors
-    /// `services()`'s own.
-    fn built(self) -> Result<A, Error>;
-}
-
-impl<A> Built<A> for A {
-    fn built(self) -> Result<A, Error> {
-        Ok(self)
-    }
-}
-
-impl<A, E: Into<Error>> Built<A> for Result<A, E> {
-    fn built(self) -> Result<A, Error> {
-        self.map_err(Into::into)
-    }
-}
-
-/// A `services()` of either kind; `M` tells which.
-pub(super) trait Build<A, M>: 'static {
-    fn build(self) -> impl Future<Output = Result<A, Error>> + Send + 'static;
-}
-
-/// Marks a `services()` that is an `async fn`.
-pub(super) struct Later<O>(PhantomData<O>);
-
-/// Marks a `services()` that is a `fn`.
-pub(super) struct AtOnce<O>(PhantomData<O>);
-
-impl<A: 'static, F, O> Build<A, Later<O>> for F
-where
-    F: Fn() -> O + Send + 'static,
-    O: Future + Send + 'static,
-    O::Output: Built<A>,
-{
-    async fn build(self) -> Result<A, Error> {
-        self().await.built()
-    }
-}
-
-impl<A: 'static, F, O> Build<A, AtOnce<O>> for F
-where
-    F: Fn() -> O + Send + 'static,
-    O: Built<A> + 'static,
-{
-    async fn build(self) -> Result<A, Error> {
-        self().built()
-    }
-}
-
-/// `pub async fn services()`.
-pub const fn async_services<A, F, O>(_: F) -> Start<A>
-where
-    A: Send + Sync + 'static,
-    F: Fn() -> O + Copy + Send + 'static,
-    O: Future + Send + 'static,
-    O::Output: Built<A>,
-{
-    const { assert!(size_of::<F>() == 0, "services() is a plain function") };
-    Start::new(instance::start::<A, F, Later<O>>)
-}
-
-/// `pub fn services()`.
-pub const fn sync_services<A, F, O>(_: F) -> Start<A>
-where
-    A: Send + Sync + 'static,
-    F: Fn() -> O + Copy + Send + 'static,
-    O: Built<A> + 'static,
-{
-    const { assert!(size_of::<F>() == 0, "services() is a plain function") };
-    Start::new(instance::start::<A, F, AtOnce<O>>)
-}
-
 /// Lends a call's parts to [`Invoke`].
 struct Input<'a, A> {
     body: &'a str,
@@ -235,7 +146,7 @@ where
     type Output = O;
 
     fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
-        // Nobody has parsed the body yet, so it need not be JSON: a call whose frame is none shall not run.
+        // Nobody has parsed the body yet, so it may not be JSON, and whoever does not parse it must check it.
         let Empty = body::parse(input.body)?;
         Ok(self())
     }
@@ -272,7 +183,7 @@ where
 /// One function for each way to write a handler.
 impl<A: Send + Sync + 'static> Entry<A> {
     /// An `async fn handler()`.
-    pub const fn reply0<H, F, R>(name: &'static str, _: H) -> Self
+    pub const fn answer0<H, F, R>(name: &'static str, _: H) -> Self
     where
         H: Fn() -> F + Copy + Send + Sync + 'static,
         F: Future + Send + 'static,
@@ -283,7 +194,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
     }
 
     /// An `async fn handler(body)`.
-    pub const fn reply1<H, B, F, R>(name: &'static str, _: H) -> Self
+    pub const fn answer1<H, B, F, R>(name: &'static str, _: H) -> Self
     where
         H: Fn(B) -> F + Copy + Send + Sync + 'static,
         B: FitsBody + 'static,
@@ -295,7 +206,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
     }
 
     /// An `async fn handler(body, services)`.
-    pub const fn reply2<H, B, S, M, F, R>(name: &'static str, _: H) -> Self
+    pub const fn answer2<H, B, S, M, F, R>(name: &'static str, _: H) -> Self
     where
         H: Fn(B, S) -> F + Copy + Send + Sync + 'static,
         B: FitsBody + 'static,
@@ -309,7 +220,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
     }
 
     /// A `fn handler()`.
-    pub const fn fire0<H, O>(name: &'static str, _: H) -> Self
+    pub const fn plain0<H, O>(name: &'static str, _: H) -> Self
     where
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: Outcome,
@@ -318,7 +229,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
     }
 
     /// A `fn handler(body)`.
-    pub const fn fire1<H, B, O>(name: &'static str, _: H) -> Self
+    pub const fn plain1<H, B, O>(name: &'static str, _: H) -> Self
     where
         H: Fn(B) -> O + Copy + Send + Sync + 'static,
         B: FitsBody + 'static,
@@ -328,7 +239,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
     }
 
     /// A `fn handler(body, services)`.
-    pub const fn fire2<H, B, S, M, O>(name: &'static str, _: H) -> Self
+    pub const fn plain2<H, B, S, M, O>(name: &'static str, _: H) -> Self
     where
         H: Fn(B, S) -> O + Copy + Send + Sync + 'static,
         B: FitsBody + 'static,
@@ -354,7 +265,7 @@ where
     let event: &'static str = unsafe { args.event.as_str() };
     match contained(|| invoke::<A, H, Args>(instance, args)) {
         Ok(Ok(future)) => call::running(future, AnswerTo::<R> { event, kind: PhantomData }, &instance.runtime),
-        Ok(Err(failure)) => call::ended(Ended::Failed(failure)),
+        Ok(Err(failure)) => call::ended(Ended::Refused(failure)),
         Err(panic) => call::ended(Ended::Panicked(panic)),
     }
 }
@@ -369,22 +280,28 @@ where
     let (instance, args) = unsafe { (&*instance.cast::<Instance<A>>(), &*args) };
     // SAFETY: as in `answer`.
     let event: &'static str = unsafe { args.event.as_str() };
-    let run = || contained(|| invoke::<A, H, Args>(instance, args).map(Outcome::outcome));
+    let run = || {
+        contained(|| match invoke::<A, H, Args>(instance, args).map(Outcome::outcome) {
+            Ok(Ok(())) => Ended::Done,
+            // In here, since this runs the author's code too: an error's `Display`, and its drop.
+            Ok(Err(error)) => Ended::Failed(log_and_convert(event, error)),
+            Err(failure) => Ended::Refused(failure),
+        })
+    };
     call::ended(match instance.runtime.enter(run) {
-        Ok(Ok(Ok(Ok(())))) => Ended::Well,
-        Ok(Ok(Ok(Err(error)))) => Ended::Failed(told(event, error)),
-        Ok(Ok(Err(failure))) => Ended::Failed(failure),
+        Ok(Ok(ended)) => ended,
         Ok(Err(panic)) => Ended::Panicked(panic),
         Err(error) => Ended::Failed(call::no_runtime(&error)),
     })
 }
 
+/// What is an error here has not run the handler.
 fn invoke<A, H, Args>(instance: &Instance<A>, args: &CallArgs) -> Result<H::Output, Failure>
 where
     H: Invoke<A, Args>,
 {
     // SAFETY: the entry was made with a handler of this type.
-    let handler = unsafe { conjure::<H>() };
+    let handler = unsafe { function_of::<H>() };
     // SAFETY: the host has checked that a body is text; it outlives this call.
     let body = unsafe { args.body.as_str() };
     let app = instance.app.get().ok_or_else(|| Failure::new(Code::BUSY, "The events are still starting"))?;
@@ -400,13 +317,13 @@ impl<O: Answers<R>, R: 'static> Ending<O> for AnswerTo<R> {
     fn end(&self, output: O, out: Out) -> u32 {
         match output.show(|json| out.write(json)) {
             Ok(()) => step::ITEM,
-            Err(error) => out.fail(&told(self.event, error)),
+            Err(error) => out.fail(&log_and_convert(self.event, error)),
         }
     }
 }
 
 /// What the caller is told; what it is not told goes into the log.
-fn told(event: &str, error: Error) -> Failure {
+fn log_and_convert(event: &str, error: Error) -> Failure {
     if error.cause().is_some() {
         tracing::error!(event, "a handler failed: {error:#}");
     }

@@ -8,12 +8,16 @@ use aaw_protocol::{Code, Failure};
 
 use super::call::{self, Ending, Out};
 use super::forward::Forwarding;
-use super::handler::Build;
-use super::package::conjure;
+use super::package::function_of;
 use super::runtime::Runtime;
 use crate::abi::{InstanceVtable, RawCall, RawHost, RawInstance, mode, step};
 use crate::contain::contained;
 use crate::sdk::Error;
+
+/// How a package's services are built; `M` tells the implementations in `services.rs` apart.
+pub(super) trait Build<A, M>: Copy + Send + 'static {
+    fn build(self) -> impl Future<Output = Result<A, Error>> + Send + 'static;
+}
 
 pub(super) struct Instance<A> {
     /// Set once `services()` has answered.
@@ -32,6 +36,8 @@ where
     F: Build<A, M>,
     M: 'static,
 {
+    // The host uses what `data` points to from all its threads.
+    const { assert_shared::<Instance<A>>() };
     let started = contained(|| {
         let app = OnceLock::new();
         if !given.is_null() {
@@ -54,6 +60,8 @@ where
     RawInstance { data, vtable: &Table::<A, F, M>::VTABLE }
 }
 
+const fn assert_shared<T: Send + Sync>() {}
+
 struct Table<A, F, M>(PhantomData<(A, F, M)>);
 
 impl<A, F, M> Table<A, F, M>
@@ -75,12 +83,12 @@ where
     // SAFETY: `data` is the box of `start`, which the host keeps for as long as its calls.
     let instance = unsafe { &*data.cast::<Instance<A>>() };
     if instance.app.get().is_some() {
-        return call::ended(call::Ended::Well);
+        return call::ended(call::Ended::Done);
     }
     // Nothing of the author's runs here: that begins with the first poll.
     let build = async {
         // SAFETY: the package was made with a function of this type.
-        let build = unsafe { conjure::<F>() };
+        let build = unsafe { function_of::<F>() };
         build.build().await
     };
     call::running(build, Keep { instance }, &instance.runtime)

@@ -98,11 +98,11 @@ impl<A: Send + Sync + 'static> Given for Handed<A> {
     }
 }
 
-/// The function of the type `F`: the table has no room for values, and functions have none.
+/// The function of the type `F`, whose values have no bytes: the table keeps none.
 ///
 /// # Safety
-/// `F` is `Copy`, and a value of it existed: that is what lets `F` be called at all.
-pub(super) unsafe fn conjure<F>() -> F {
+/// `F` is `Copy` and `Send`, and a value of it existed: so this is one more copy of that.
+pub(super) unsafe fn function_of<F>() -> F {
     const { assert!(size_of::<F>() == 0) };
     // SAFETY: no bytes to read, and a copy of a value that existed.
     unsafe { std::ptr::NonNull::<F>::dangling().read() }

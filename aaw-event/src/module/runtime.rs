@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 
+use crate::contain::contained;
+
 /// How long a stopping package's blocking work is waited for, by a thread that does nothing else.
 const LAST_WAIT: Duration = Duration::from_secs(30);
 
@@ -31,31 +33,36 @@ impl Runtime {
     /// and a handler that is always ready then starves the host's timers. About 50 ns.
     ///
     /// # Errors
-    /// When the runtime cannot be started.
+    /// When the runtime cannot be started or entered, or, after `f` has run, not be left.
     pub(super) fn poll<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
-        let runtime = started(runtime)?;
-        // `block_on` may not be nested, as it would be when a handler's work makes the host poll another call of this
-        // library: then the outer one's budget serves both. tokio's context belongs to the library, as all statics do.
-        if Handle::try_current().is_ok() {
-            let _guard = runtime.enter();
-            return Ok(f());
-        }
-        let mut f = Some(f);
-        Ok(runtime.handle().block_on(poll_fn(|_| match f.take() {
-            Some(f) => Poll::Ready(f()),
-            None => Poll::Pending,
-        })))
+        no_panic(|| {
+            let runtime = started(runtime)?;
+            // `block_on` may not be nested, as it would be when a handler's work makes the host poll another call of
+            // this library: then the outer one's budget serves both. tokio's context belongs to the library, as all
+            // statics do.
+            if Handle::try_current().is_ok() {
+                let _guard = runtime.enter();
+                return Ok(f());
+            }
+            let mut f = Some(f);
+            Ok(runtime.handle().block_on(poll_fn(|_| match f.take() {
+                Some(f) => Poll::Ready(f()),
+                None => Poll::Pending,
+            })))
+        })
     }
 
-    /// Runs what does not wait: a plain handler, a destructor. It can spawn.
+    /// Runs what does not wait: a plain handler, a destructor. It can spawn. `f` must not panic.
     ///
     /// # Errors
     /// As for [`Runtime::poll`].
     pub(super) fn enter<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
-        let _guard = started(runtime)?.enter();
-        Ok(f())
+        no_panic(|| {
+            let _guard = started(runtime)?.enter();
+            Ok(f())
+        })
     }
 
     /// Whether there is a runtime that [`Runtime::shut_down`] would have to wait for.
@@ -73,6 +80,12 @@ impl Runtime {
     }
 }
 
+/// tokio panics where it gets no thread for its worker, on a thread that is ending, and where a handler has leaked the
+/// guard of a `Handle::enter`. None of these may end the host.
+fn no_panic<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    contained(f).unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
 fn started(cell: &OnceLock<runtime::Runtime>) -> io::Result<&runtime::Runtime> {
     if let Some(runtime) = cell.get() {
         return Ok(runtime);
@@ -82,5 +95,5 @@ fn started(cell: &OnceLock<runtime::Runtime>) -> io::Result<&runtime::Runtime> {
         // Another thread was first.
         late.shutdown_background();
     }
-    cell.get().ok_or_else(|| io::Error::other("the runtime vanished"))
+    cell.get().ok_or_else(|| io::Error::other("there is no runtime"))
 }

@@ -44,11 +44,25 @@ struct Inner {
 
 impl Error {
     /// A failure in words for the caller. Its code is `handler`.
+    ///
+    /// ```
+    /// # use aaw_event::prelude::*;
+    /// let error = Error::new("The basket is empty");
+    /// assert_eq!((error.message(), error.code()), ("The basket is empty", "handler"));
+    /// ```
     pub fn new(text: impl Into<String>) -> Self {
         Self { inner: Box::new(Inner { text: Cow::Owned(text.into()), code: Code::HANDLER, data: None, cause: None }) }
     }
 
     /// The word by which the caller's program tells this failure from others.
+    ///
+    /// Any word will do. One of aaw's own (`timeout`, `busy`, `bad_body`, …) says to programs what it says elsewhere.
+    ///
+    /// ```
+    /// # use aaw_event::prelude::*;
+    /// let error = Error::new("The basket is empty").with_code("empty_basket");
+    /// assert_eq!(error.code(), "empty_basket");
+    /// ```
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.inner.code = Code::new(code);
@@ -100,7 +114,7 @@ impl Error {
 /// Logged when the handler returns it; the caller is told `Internal error`.
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(cause: E) -> Self {
-        let text = Cow::Borrowed("Internal error");
+        let text = Cow::Borrowed(Failure::INTERNAL);
         Self { inner: Box::new(Inner { text, code: Code::HANDLER, data: None, cause: Some(Box::new(cause)) }) }
     }
 }
@@ -149,6 +163,6 @@ mod tests {
         let error = fails().unwrap_err();
         assert_eq!(format!("{error}"), "cannot read the order");
         assert_eq!(format!("{error:#}"), "cannot read the order: disk on fire");
-        assert_eq!(error.into_failure(), Failure::new(Code::HANDLER, "Internal error"));
+        assert_eq!(error.into_failure(), Failure::internal(Code::HANDLER));
     }
 }

@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aaw_protocol::BROADCAST;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{Error, Result};
 use crate::module::{OwnedCaller, json};
-
-/// The event by which a broadcast arrives.
-const BROADCAST: &str = "broadcast";
 
 /// This connection, as `services.ws`.
 ///
@@ -49,9 +47,18 @@ impl Ws {
     /// When the connection has gone or takes no more, in words for the caller; or when `data` cannot be JSON.
     ///
     /// ```
-    /// # use aaw_event::prelude::*;
-    /// fn handler(_: Empty, services: Services) -> Result<()> {
-    ///     services.ws.send_event("users/seen", json!({ "id": 1 }))
+    /// use aaw_event::prelude::*;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Progress {
+    ///     percent: u8,
+    /// }
+    ///
+    /// async fn handler(_: Empty, services: Services) -> Result<&'static str> {
+    ///     for percent in [0, 50, 100] {
+    ///         services.ws.send_event("import/progress", Progress { percent })?;
+    ///     }
+    ///     Ok("imported")
     /// }
     /// ```
     pub fn send_event(&self, event: &str, data: impl Serialize) -> Result<()> {
@@ -97,6 +104,7 @@ fn keep(all: &Mutex<Vec<Sent>>, one: Sent) {
 
 /// What a handler sent in a test.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Sent {
     /// Who would have got it.
     pub to: To,
@@ -115,6 +123,7 @@ impl Sent {
 
 /// Who would have got what a handler sent in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum To {
     /// The connection that called.
     Caller,

@@ -98,17 +98,25 @@ pub fn call_from(
 ) -> (Step, String) {
     let mut out = Vec::from(*b"before ");
     let mut call = instance.call(index(module, event), body, caller);
-    let Poll::Ready(step) = call.poll(&mut Context::from_waker(Waker::noop()), &mut out) else {
+    let Poll::Ready(step) = call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX) else {
         panic!("{event} waits")
     };
     let mut after = Vec::new();
-    assert_eq!(call.poll(&mut Context::from_waker(Waker::noop()), &mut after), Poll::Ready(Step::End), "after the end");
+    assert_eq!(
+        call.poll(&mut Context::from_waker(Waker::noop()), &mut after, usize::MAX),
+        Poll::Ready(Step::End),
+        "after the end"
+    );
     assert!(after.is_empty());
     (step, String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned())
 }
 
 pub fn item(json: &str) -> (Step, String) {
     (Step::Item, json.to_owned())
+}
+
+pub fn refused(error: &str) -> (Step, String) {
+    (Step::Refused(Failure::new(Code::BAD_BODY, error)), String::new())
 }
 
 pub fn failed(code: Code, error: &str) -> (Step, String) {

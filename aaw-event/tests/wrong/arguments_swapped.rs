@@ -7,6 +7,6 @@ mod get {
 }
 
 static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::reply2("get", crate::get::handler);
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer2("get", crate::get::handler);
 
 fn main() {}

@@ -10,6 +10,6 @@ mod get {
 
 pub struct App;
 
-static _EVENT: aaw_event::export::Entry<App> = aaw_event::export::Entry::<App>::reply2("get", crate::get::handler);
+static _EVENT: aaw_event::export::Entry<App> = aaw_event::export::Entry::<App>::answer2("get", crate::get::handler);
 
 fn main() {}

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// the clients of a server that restarted do not come back all at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backoff {
-    /// The ceiling of the first wait. Default 100 ms.
+    /// The ceiling of the first wait. Default 100 ms. Zero waits for nothing.
     pub min: Duration,
     /// No ceiling is higher. A connection that stayed this long begins the next series at `min` again; one that broke
     /// earlier goes on with the old series, or a server that accepts and hangs up would be called without pause.
-    /// Default 10 s.
+    /// Default 10 s. With `Duration::MAX` the waits of a server that is never there have no bound.
     pub max: Duration,
     /// What each failure multiplies the ceiling by. Default 2.
     pub factor: f64,
@@ -36,7 +36,7 @@ impl Waits {
     }
 
     /// A connection that was made at `since` has ended.
-    pub(super) fn connection_ended(&mut self, since: Instant, now: Instant) {
+    pub(super) fn connection_ended(&mut self, now: Instant, since: Instant) {
         if now.saturating_duration_since(since) >= self.config.max {
             self.failures = 0;
         }
@@ -101,9 +101,9 @@ mod tests {
         for _ in 0..5000 {
             assert!(waits.next_wait() <= Duration::from_secs(10));
         }
-        waits.connection_ended(now, now + Duration::from_secs(9));
+        waits.connection_ended(now + Duration::from_secs(9), now);
         assert_eq!(waits.failures, 5000);
-        waits.connection_ended(now, now + Duration::from_secs(10));
+        waits.connection_ended(now + Duration::from_secs(10), now);
         assert!(waits.next_wait() <= Duration::from_millis(100));
     }
 }

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use super::Backoff;
 
-/// What a [`ClientSession`](super::ClientSession) holds itself to. Sizes are bytes of JSON text.
+/// What a [`ClientSession`](super::ClientSession) holds itself to. Sizes are bytes of JSON text. A time of
+/// `Duration::MAX` never ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// How long the other side may be silent before it is pinged; after two pings without a sign of life the connection
     /// counts as lost, so that is three times as long. Default 20 s: below the 30 to 60 s after which proxies forget
-    /// idle connections. `None` never pings, and a peer that vanished without a word is noticed by the next write that
-    /// fails, if there is one.
+    /// idle connections. `None` or `Duration::MAX` never pings, and a peer that vanished without a word is noticed by
+    /// the next write that fails, if there is one.
     pub heartbeat: Option<Duration>,
     /// How long to wait before connecting again.
     pub backoff: Backoff,
     /// How long a v1 server may take from the end of the WebSocket handshake to its welcome. Default 10 s.
     pub welcome_timeout: Duration,
-    /// How long to wait for the other side's part of a close. Default 2 s: nothing is lost by leaving earlier than that.
+    /// How long to wait for the other side's part of a close. Default 2 s: nothing is lost by leaving earlier than
+    /// that.
     pub close_timeout: Duration,
     /// Calls that are written and unanswered at the same time. Further calls wait in line, within their own time-out.
     /// The server's limit holds too, the lower of both counts. Default 1024, far above the 256 of a server that is told
@@ -25,8 +27,8 @@ pub struct Config {
     /// One message to the server. The server's limit holds too, the lower of both counts. Default 16 MiB, as for
     /// [`max_waiting_calls`](Self::max_waiting_calls): what is larger could not wait for a connection.
     pub max_message: usize,
-    /// Sends (frames that nobody answers) that wait to be written, because there is no connection or the server does not
-    /// read. A further one is refused. Default 1 MiB: sends are news, and old news is worth little.
+    /// Sends (frames that nobody answers) that wait to be written, because there is no connection or the server does
+    /// not read. A further one is refused. Default 1 MiB: sends are news, and old news is worth little.
     pub max_waiting_sends: usize,
     /// Calls that wait to be written. A further one is refused. Default 16 MiB: each has someone waiting for it, and
     /// leaves at its time-out.

@@ -1,5 +1,6 @@
 //! A frame without its end.
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::codec::{self, Kind};
@@ -36,21 +37,16 @@ impl Draft {
     }
 
     /// The frame of a send.
-    pub(super) fn into_send(mut self) -> String {
+    pub(super) fn into_send(mut self) -> Bytes {
         codec::end(&mut self.frame);
-        text(self.frame)
+        self.frame.into()
     }
 
     /// The frame of a call, and the event as JSON.
-    pub(super) fn into_call(mut self, id: i64) -> (String, Box<str>) {
+    pub(super) fn into_call(mut self, id: i64) -> (Bytes, Box<str>) {
         codec::end_v1(&mut self.frame, id, Kind::Plain);
-        (text(self.frame), self.event_json)
+        (self.frame.into(), self.event_json)
     }
-}
-
-/// Frames are made of `str`s and of what serde_json writes.
-pub(super) fn text(frame: Vec<u8>) -> String {
-    String::from_utf8(frame).expect("JSON is UTF-8")
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! - [`Output`], [`Outcome`]: what the session wants done, and how a call ended.
 //! - [`Config`]: the bounds, each with its reason.
 //!
-//! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like this:
+//! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like
+//! this:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -16,17 +17,18 @@
 //! let now = Instant::now();
 //! let mut session = ClientSession::new(Config::default(), 42);
 //! assert!(matches!(session.poll_output(), Some(Output::Connect)));
-//! session.handle_connected(Dialect::V1, now);
+//! session.handle_connected(now, Dialect::V1);
 //! let deadline = now + Duration::from_secs(3);
-//! session.call(CallKey(1), Draft::new("ping", &()).unwrap(), now, Some(deadline), "who waits");
+//! session.call(now, CallKey(1), Draft::new("ping", &()).unwrap(), Some(deadline), "who waits");
 //!
 //! let mut sent = Vec::new();
-//! while let Some(Output::Send(text)) = session.poll_output() {
-//!     sent.push(text);
+//! while let Some(Output::Send(frame)) = session.poll_output() {
+//!     sent.push(frame);
 //! }
 //! assert_eq!(sent, [r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#]);
 //!
-//! session.handle_text(r#"["ping",{"pong":true},1]"#, now);
+//! session.handle_sign_of_life(now);
+//! session.handle_text(now, r#"["ping",{"pong":true},1]"#);
 //! let Some(Output::Done { waiter: "who waits", outcome: Outcome::Answered(json) }) = session.poll_output() else {
 //!     panic!()
 //! };
@@ -36,9 +38,6 @@
 mod backoff;
 mod config;
 mod draft;
-#[doc(hidden)]
-pub mod exercise;
-mod heartbeat;
 mod line;
 mod oldest;
 mod output;

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::clock::after;
+
 /// Written calls by event, oldest first, of one connection to a classic server.
 ///
 /// A call that its caller has given up keeps its place for as long again as it was given: its answer is probably still
@@ -21,7 +23,8 @@ struct Slot {
 }
 
 impl Oldest {
-    /// Calls of one event that are remembered. Beyond that the oldest is forgotten: its answer has been due for longest.
+    /// Calls of one event that are remembered. Beyond that the oldest is forgotten: its answer has been due for
+    /// longest.
     const MOST: usize = 4096;
 
     pub(super) fn written(&mut self, event_json: &str, id: i64) {
@@ -33,15 +36,15 @@ impl Oldest {
     }
 
     /// The caller of `id` waits no more.
-    pub(super) fn given_up(&mut self, event_json: &str, id: i64, now: Instant, keep: Duration) {
+    pub(super) fn given_up(&mut self, now: Instant, event_json: &str, id: i64, keep: Duration) {
         let slot = self.events.get_mut(event_json).and_then(|slots| slots.iter_mut().find(|slot| slot.id == id));
         if let Some(slot) = slot {
-            slot.given_up = now.checked_add(keep);
+            slot.given_up = Some(after(now, keep));
         }
     }
 
     /// Takes the call that an answer of `event_json` without an id belongs to. Its caller may have given up.
-    pub(super) fn take(&mut self, event_json: &str, now: Instant) -> Option<i64> {
+    pub(super) fn take(&mut self, now: Instant, event_json: &str) -> Option<i64> {
         let slots = self.events.get_mut(event_json)?;
         slots.retain(|slot| slot.given_up.is_none_or(|until| now < until));
         let first = slots.pop_front().map(|slot| slot.id);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened};
 
@@ -10,8 +12,8 @@ use crate::{Failure, Shortened};
 pub enum Output<W> {
     /// Try to connect, once, then say `handle_connected` or `handle_connect_failed`.
     Connect,
-    /// Write this text message.
-    Send(String),
+    /// Write this as a text message. It is JSON, and needs no check for UTF-8.
+    Send(Bytes),
     /// Send a WebSocket ping.
     Ping,
     /// Send a close frame with the code 1000 behind what was sent before, and say `handle_disconnected` once the other

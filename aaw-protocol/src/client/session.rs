@@ -6,14 +6,18 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::backoff::Waits;
-use super::draft::{self, Draft};
-use super::heartbeat::{Beat, Heartbeat};
+use super::draft::Draft;
 use super::line::{Item, Line, Place};
 use super::oldest::Oldest;
 use super::{Config, Lost, NotSent, Outcome, Output, Problem};
+use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::heartbeat::{Beat, Heartbeat};
 use crate::hello::{self, Hello, Limits, Welcome};
-use crate::{Code, Dialect, Failure, is_reserved};
+use crate::{Code, Dialect, Failure, Shortened, is_reserved};
+
+/// Pings that may stay without any sign of life.
+const PATIENCE: u32 = 2;
 
 /// What the maker of a call knows it by. Any number, but one that no other open call of this session has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,11 +106,11 @@ impl<W> ClientSession<W> {
         }
     }
 
-    // --- What the application wants -----------------------------------------------------------------------------------
+    // --- What the application wants ----------------------------------------------------------------------------------
 
     /// Makes a call. It ends with exactly one [`Output::Done`], unless it is [cancelled](Self::cancel); without a
     /// `deadline` it may wait forever.
-    pub fn call(&mut self, key: CallKey, draft: Draft, now: Instant, deadline: Option<Instant>, waiter: W) {
+    pub fn call(&mut self, now: Instant, key: CallKey, draft: Draft, deadline: Option<Instant>, waiter: W) {
         debug_assert!(!self.calls.contains_key(&key), "two open calls have one key");
         let joined = self.admit(&draft).and_then(|()| self.line.join(Item { call: Some(key), draft }, &self.config));
         match joined {
@@ -122,8 +126,8 @@ impl<W> ClientSession<W> {
 
     /// Nobody waits for this call any more: it ends without an output, and a v1 server is told. Nothing happens if it
     /// is over already.
-    pub fn cancel(&mut self, key: CallKey, now: Instant) {
-        self.give_up(key, now);
+    pub fn cancel(&mut self, now: Instant, key: CallKey) {
+        self.give_up(now, key);
     }
 
     /// Sends something that nobody answers.
@@ -155,7 +159,7 @@ impl<W> ClientSession<W> {
                     }
                 }
                 self.outputs.push_back(Output::Close);
-                self.phase = Phase::Closing { dialect, until: now + self.config.close_timeout };
+                self.phase = Phase::Closing { dialect, until: after(now, self.config.close_timeout) };
             }
             Phase::Connecting | Phase::Waiting { .. } => {
                 while let Some(item) = self.line.pop() {
@@ -168,7 +172,7 @@ impl<W> ClientSession<W> {
         }
     }
 
-    /// Whether there is a connection that is slower than those who use it. Then they had better wait where they are
+    /// Whether there is a connection that is slower than those who use it. Then they should wait where they are
     /// than in the session's line, which refuses what is too much.
     pub fn is_congested(&self) -> bool {
         /// Enough to keep a socket busy until more is fetched.
@@ -181,22 +185,22 @@ impl<W> ClientSession<W> {
         self.written.len()
     }
 
-    // --- What happens -------------------------------------------------------------------------------------------------
+    // --- What happens ------------------------------------------------------------------------------------------------
 
     /// The WebSocket handshake succeeded. Ignored unless a connection was asked for.
-    pub fn handle_connected(&mut self, dialect: Dialect, now: Instant) {
+    pub fn handle_connected(&mut self, now: Instant, dialect: Dialect) {
         if !matches!(self.phase, Phase::Connecting) {
             return;
         }
         self.blocked = false;
         self.next_id = 1;
         self.echoes_ids = false;
-        self.heartbeat = self.config.heartbeat.map(|interval| Heartbeat::new(interval, now));
+        self.heartbeat = self.config.heartbeat.map(|interval| Heartbeat::new(interval, PATIENCE, now));
         match dialect {
             Dialect::V1 => {
                 self.phase = Phase::Greeting { since: now };
                 let hello = codec::message(hello::HELLO, &Hello::default());
-                self.outputs.push_back(Output::Send(draft::text(hello)));
+                self.outputs.push_back(Output::Send(hello.into()));
             }
             Dialect::Classic => {
                 self.phase = Phase::Open { dialect, since: now };
@@ -208,16 +212,16 @@ impl<W> ClientSession<W> {
     /// The attempt failed. Ignored unless a connection was asked for.
     pub fn handle_connect_failed(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Connecting) {
-            self.phase = Phase::Waiting { until: now + self.waits.next_wait() };
+            self.phase = Phase::Waiting { until: after(now, self.waits.next_wait()) };
         }
     }
 
     /// The connection is gone.
-    pub fn handle_disconnected(&mut self, why: Lost, now: Instant) {
+    pub fn handle_disconnected(&mut self, now: Instant, why: Lost) {
         match self.phase {
             Phase::Greeting { since } | Phase::Open { since, .. } => {
-                self.waits.connection_ended(since, now);
-                self.phase = Phase::Waiting { until: now + self.waits.next_wait() };
+                self.waits.connection_ended(now, since);
+                self.phase = Phase::Waiting { until: after(now, self.waits.next_wait()) };
                 // What was meant for this connection alone.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
                 self.end_written(&why);
@@ -243,13 +247,19 @@ impl<W> ClientSession<W> {
         self.blocked = false;
     }
 
+    /// Something has arrived from the server, be it a pong: said besides what it is.
+    pub fn handle_sign_of_life(&mut self, now: Instant) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.handle_sign_of_life(now);
+        }
+    }
+
     /// A text message has arrived.
-    pub fn handle_text(&mut self, text: &str, now: Instant) {
-        self.hear(now);
+    pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
         let handled = codec::decode(text).and_then(|frame| match dialect {
             Dialect::V1 => self.handle_v1(&frame),
-            Dialect::Classic => self.handle_classic(&frame, now),
+            Dialect::Classic => self.handle_classic(now, &frame),
         });
         if let Err(bad) = handled {
             self.outputs.push_back(Output::Problem(Problem::BadFrame(bad)));
@@ -257,16 +267,10 @@ impl<W> ClientSession<W> {
     }
 
     /// A binary message has arrived. There are none in aaw.
-    pub fn handle_binary(&mut self, now: Instant) {
-        self.hear(now);
+    pub fn handle_binary(&mut self) {
         if self.dialect().is_some() {
             self.outputs.push_back(Output::Problem(Problem::BadFrame(BadFrame::Binary)));
         }
-    }
-
-    /// Something else has arrived that shows the server alive: a WebSocket ping or pong.
-    pub fn handle_sign_of_life(&mut self, now: Instant) {
-        self.hear(now);
     }
 
     /// Time has passed. Does what was due at [`poll_timeout`](Self::poll_timeout); nothing if it is earlier.
@@ -274,7 +278,7 @@ impl<W> ClientSession<W> {
         while let Some(&(deadline, key)) = self.deadlines.first()
             && deadline <= now
         {
-            if let Some((waiter, sent)) = self.give_up(key, now) {
+            if let Some((waiter, sent)) = self.give_up(now, key) {
                 self.outputs.push_back(Output::Done { waiter, outcome: Outcome::TimedOut { sent } });
             }
         }
@@ -283,29 +287,30 @@ impl<W> ClientSession<W> {
                 self.phase = Phase::Connecting;
                 self.outputs.push_back(Output::Connect);
             }
-            Phase::Greeting { since } if since + self.config.welcome_timeout <= now => {
-                self.abandon(Lost::NoWelcome, now);
+            Phase::Greeting { since } if after(since, self.config.welcome_timeout) <= now => {
+                self.abandon(now, Lost::NoWelcome);
             }
             Phase::Greeting { .. } | Phase::Open { .. } => {
-                match self.heartbeat.as_mut().and_then(|heartbeat| heartbeat.handle_timeout(now)) {
-                    None => {}
-                    Some(Beat::Ping) => self.outputs.push_back(Output::Ping),
-                    Some(Beat::Gone) => self.abandon(Lost::Silent, now),
+                let Some(heartbeat) = &mut self.heartbeat else { return };
+                match heartbeat.handle_timeout(now) {
+                    Beat::Quiet => {}
+                    Beat::Ping => self.outputs.push_back(Output::Ping),
+                    Beat::Gone => self.abandon(now, Lost::Silent),
                 }
             }
-            Phase::Closing { until, .. } if until <= now => self.abandon(Lost::ClosedByUs, now),
+            Phase::Closing { until, .. } if until <= now => self.abandon(now, Lost::ClosedByUs),
             _ => {}
         }
     }
 
-    // --- What to do ---------------------------------------------------------------------------------------------------
+    // --- What to do --------------------------------------------------------------------------------------------------
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let look = self.heartbeat.as_ref().map(Heartbeat::poll_timeout);
         let phase = match self.phase {
             Phase::Greeting { since } => {
-                let welcome = since + self.config.welcome_timeout;
+                let welcome = after(since, self.config.welcome_timeout);
                 look.into_iter().chain([welcome]).min()
             }
             Phase::Open { .. } => look,
@@ -329,7 +334,7 @@ impl<W> ClientSession<W> {
         }
     }
 
-    // --- Writing ------------------------------------------------------------------------------------------------------
+    // --- Writing -----------------------------------------------------------------------------------------------------
 
     /// What can be said before it stands in line.
     fn admit(&self, draft: &Draft) -> Result<(), NotSent> {
@@ -384,7 +389,7 @@ impl<W> ClientSession<W> {
             Some(key) => {
                 let id = self.next_id;
                 self.next_id += 1;
-                let (text, event_json) = draft.into_call(id);
+                let (frame, event_json) = draft.into_call(id);
                 if dialect == Dialect::Classic && !self.echoes_ids {
                     self.oldest.written(&event_json, id);
                 }
@@ -392,7 +397,7 @@ impl<W> ClientSession<W> {
                     open.stage = Stage::Written { id, event_json };
                 }
                 self.written.insert(id, key);
-                self.outputs.push_back(Output::Send(text));
+                self.outputs.push_back(Output::Send(frame));
             }
         }
         true
@@ -403,7 +408,7 @@ impl<W> ClientSession<W> {
         self.outputs.push_back(Output::Problem(Problem::SendLost(why)));
     }
 
-    // --- Reading ------------------------------------------------------------------------------------------------------
+    // --- Reading -----------------------------------------------------------------------------------------------------
 
     fn handle_v1(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match (frame.v1_id()?, frame.kind) {
@@ -422,10 +427,11 @@ impl<W> ClientSession<W> {
             // The server calls. Nothing can be asked of this client yet, and it says so; nothing follows a close frame.
             (Some(id), Kind::Plain | Kind::Call) if id < 0 && !matches!(self.phase, Phase::Closing { .. }) => {
                 let mut out = Vec::with_capacity(128);
-                codec::begin(&mut out, frame.event_json);
+                // The id says which call is meant; a long name need not come back, and many could wait to.
+                codec::begin(&mut out, &codec::event_json(&Shortened(&frame.event).to_string()));
                 codec::failure(&mut out, &Failure::unknown_event(&frame.event));
                 codec::end_v1(&mut out, id, Kind::Error);
-                self.outputs.push_back(Output::Send(draft::text(out)));
+                self.outputs.push_back(Output::Send(out.into()));
                 Ok(())
             }
             // More about a call that was answered as it came.
@@ -459,21 +465,21 @@ impl<W> ClientSession<W> {
         Ok(())
     }
 
-    fn handle_classic(&mut self, frame: &Frame<'_>, now: Instant) -> Result<(), BadFrame> {
+    fn handle_classic(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         if let Some(word) = frame.kind.word() {
             return Err(BadFrame::OutOfPlace(format!("{word:?} on a connection that has no kinds")));
         }
         match frame.id {
             Some(id) => {
                 let id = id.parse().ok().filter(|id| (1..self.next_id).contains(id)).ok_or_else(|| {
-                    BadFrame::BadId { expected: "one that was sent", found: crate::Shortened(id).to_string() }
+                    BadFrame::BadId { expected: "one that was sent", found: Shortened(id).to_string() }
                 })?;
                 // From here on, what has no id is a push.
                 self.echoes_ids = true;
                 self.oldest.clear();
                 self.settle(id, classic_outcome(frame.data))
             }
-            None => match self.oldest.take(&codec::event_json(&frame.event), now) {
+            None => match self.oldest.take(now, &codec::event_json(&frame.event)) {
                 Some(id) => self.settle(id, classic_outcome(frame.data)),
                 None => {
                     self.push(frame);
@@ -492,19 +498,13 @@ impl<W> ClientSession<W> {
         }
     }
 
-    fn hear(&mut self, now: Instant) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.heard(now);
-        }
-    }
-
     fn push(&mut self, frame: &Frame<'_>) {
         self.outputs.push_back(Output::Push { event: frame.event.as_ref().into(), data: frame.data.into() });
     }
 
-    // --- How calls end ------------------------------------------------------------------------------------------------
+    // --- How calls end -----------------------------------------------------------------------------------------------
 
-    /// The answer to a written call. One that nobody waits for any more is none of anybody's business.
+    /// The answer to a written call. One that nobody waits for any more is ignored.
     fn settle(&mut self, id: i64, outcome: Outcome) -> Result<(), BadFrame> {
         match self.written.get(&id) {
             Some(&key) => self.end(key, outcome),
@@ -522,7 +522,7 @@ impl<W> ClientSession<W> {
     }
 
     /// Ends a call from this side. Gives back who waited, and whether it had been written.
-    fn give_up(&mut self, key: CallKey, now: Instant) -> Option<(W, bool)> {
+    fn give_up(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
         let Open { waiter, made, deadline, stage } = self.remove(key)?;
         let sent = match stage {
             Stage::Waiting(place) => {
@@ -534,13 +534,13 @@ impl<W> ClientSession<W> {
                     /// As much as the default time-out of a call, for those that have none.
                     const KEEP: Duration = Duration::from_secs(3);
                     let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(made));
-                    self.oldest.given_up(&event_json, id, now, keep);
+                    self.oldest.given_up(now, &event_json, id, keep);
                 } else {
                     let mut out = Vec::with_capacity(64);
                     codec::begin(&mut out, &event_json);
                     out.extend_from_slice(b"null");
                     codec::end_v1(&mut out, id, Kind::Cancel);
-                    self.outputs.push_back(Output::Send(draft::text(out)));
+                    self.outputs.push_back(Output::Send(out.into()));
                 }
                 true
             }
@@ -570,9 +570,9 @@ impl<W> ClientSession<W> {
         self.oldest.clear();
     }
 
-    fn abandon(&mut self, why: Lost, now: Instant) {
+    fn abandon(&mut self, now: Instant, why: Lost) {
         self.outputs.push_back(Output::Abandon);
-        self.handle_disconnected(why, now);
+        self.handle_disconnected(now, why);
     }
 
     fn finish(&mut self) {

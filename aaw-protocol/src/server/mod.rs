@@ -26,13 +26,18 @@
 //! assert_eq!(answer, r#"["ping",{"pong":true}]"#);
 //! ```
 
-mod heartbeat;
+mod call;
+mod config;
 mod line;
+mod output;
 mod reply;
 mod session;
 #[cfg(test)]
 mod tests;
 
+pub use call::{Call, CallKey};
+pub use config::Config;
 pub use line::Waiting;
+pub use output::{Close, Input, Output};
 pub use reply::Outcome;
-pub use session::{Call, CallKey, Close, Config, Input, Output, ServerSession};
+pub use session::ServerSession;

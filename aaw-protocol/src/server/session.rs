@@ -4,173 +4,33 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::heartbeat::{self, Beat, Heartbeat};
+use super::call::{Call, CallKey};
+use super::config::Config;
 use super::line::{Line, Waiting};
+use super::output::{Close, Input, Output};
 use super::reply::{Outcome, Reply};
+use crate::clock;
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::dialect::Dialect;
-use crate::failure::{Code, Failure, Shortened};
-use crate::hello::{self, Hello, Limits, Welcome};
+use crate::failure::{Code, Failure};
+use crate::heartbeat::{Beat, Heartbeat};
+use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
+use crate::text::Shortened;
 
 /// The longest id of a classic call, in bytes of JSON: room for a UUID several times over. It is kept while the call
 /// runs, so without a bound the calls of one connection could hold a message's size each.
 const MAX_CLASSIC_ID: usize = 200;
 
-/// What a session holds to.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// What the client may send; the welcome tells it.
-    pub limits: Limits,
-    /// Bytes of answers waiting to go out, past which no further call is started, and past twice of which nothing more
-    /// is read. Default 1 MiB. A client that does not read its answers can hold that much, and besides what the calls
-    /// that already ran will answer: at most `limits.calls` times `limits.message`.
-    pub unsent: usize,
-    /// How long a v1 client may take to say hello. Default 10 s.
-    pub hello_timeout: Duration,
-    /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
-    /// common proxies give an idle connection up.
-    pub heartbeat: Duration,
-    /// So many pings may go unanswered. Default 2.
-    pub missed_heartbeats: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            unsent: 1 << 20,
-            hello_timeout: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(20),
-            missed_heartbeats: 2,
-        }
-    }
-}
-
-/// Names a call that runs, within its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallKey(u64);
-
-impl CallKey {
-    /// Marks the keys of what has no v1 id, so that they never meet those that have one.
-    const UNNUMBERED: u64 = 1 << 63;
-}
-
-/// A call to run, borrowed from its frame.
-#[derive(Debug)]
-pub struct Call<'a> {
-    /// The event's name, as the client wrote it.
-    pub event: Cow<'a, str>,
-    /// The body, as JSON. Not yet checked: see [`codec`].
-    pub body: &'a str,
-    /// Whether somebody waits for an answer: an id, or a classic frame.
-    pub answers: bool,
-    key: CallKey,
-    text: &'a str,
-    event_json: &'a str,
-    checked: bool,
-    reply: Reply<'a>,
-    deadline: Option<Instant>,
-}
-
-impl Call<'_> {
-    /// The beginning of the answer's frame; the handler's answer, as JSON, is to be appended.
-    pub fn begin_answer(&self) -> Vec<u8> {
-        // Room for a small answer and the id, so that most answers cost one allocation. It lives until the frame is
-        // written.
-        let mut frame = Vec::with_capacity(self.event_json.len() + 256);
-        codec::begin(&mut frame, self.event_json);
-        frame
-    }
-
-    fn begun(&self) -> usize {
-        self.event_json.len() + 2
-    }
-
-    /// Why the call's frame is none after all, if its body is not JSON. To be asked by whoever did not parse the body,
-    /// or failed to.
-    pub fn check(&self) -> Result<(), BadFrame> {
-        if self.checked || codec::is_json(self.body) {
-            return Ok(());
-        }
-        match codec::decode_strictly(self.text) {
-            Err(bad) => Err(bad),
-            // Cannot be: strictly read, the body is JSON. But no peer shall find out that it can.
-            Ok(_) => Err(BadFrame::NotJson("the body is not one JSON value".into())),
-        }
-    }
-}
-
-/// What a text turned out to be.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A call to run now.
-    Call(Call<'a>),
-    /// Dealt with; the answer, if any, is in the output.
-    Done,
-    /// A call or send was refused. The client has been told; this is for the log.
-    Refused {
-        /// The event it named.
-        event: Cow<'a, str>,
-        /// Its body, as JSON.
-        body: &'a str,
-        /// What the client was told.
-        failure: Failure,
-    },
-    /// No frame, or one that makes no sense here. A v1 client has been told; this is for the log.
-    Bad(BadFrame),
-}
-
-/// What the owner of the socket is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send this as a text message, then say [`handle_sent`](ServerSession::handle_sent).
-    Send(Bytes),
-    /// Send a WebSocket ping.
-    Ping,
-    /// Drop this call's handler; nothing of its outcome is wanted.
-    Drop(CallKey),
-    /// End the connection.
-    Close(Close),
-}
-
-/// Why a connection is ended from here, and what the close frame says (RFC 6455, 7.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Close {
-    /// The client did not say hello in time.
-    #[error("no {} in time", hello::HELLO)]
-    NoHello,
-    /// Nothing was heard from the client for too long.
-    #[error("no sign of life")]
-    Silent,
-    /// More pushes wait for the client than may.
-    #[error("too many messages waiting: the client reads too slowly")]
-    TooSlow,
-    /// Nothing could be written for too long.
-    #[error("nothing could be written")]
-    Stalled,
-    /// The server stops.
-    #[error("the server is stopping")]
-    Stopping,
-}
-
-impl Close {
-    /// The status code of the close frame.
-    pub fn code(self) -> u16 {
-        match self {
-            Self::NoHello => 1002,
-            Self::Silent | Self::Stalled | Self::Stopping => 1001,
-            Self::TooSlow => 1013,
-        }
-    }
-}
+/// What a frame that waits costs besides its text, in bytes, so that many small ones are bounded too: its buffer's spare
+/// room, its header, its places in queues.
+const FRAME_COST: usize = 384;
 
 /// A call whose handler is not done.
 #[derive(Debug)]
 struct Running {
+    /// Of the call's frame.
+    bytes: usize,
     reply: Reply<'static>,
     begun: usize,
     deadline: Option<Instant>,
@@ -190,6 +50,7 @@ pub struct ServerSession {
     /// How many keys were given to what has no id.
     unnumbered: u64,
     running: HashMap<CallKey, Running>,
+    running_bytes: usize,
     deadlines: BTreeSet<(Instant, CallKey)>,
     line: Line,
     heartbeat: Heartbeat,
@@ -203,7 +64,7 @@ impl ServerSession {
     /// A session of a connection that has just opened. `connection` is its id, as the welcome tells it.
     pub fn new(dialect: Dialect, connection: String, config: Config, now: Instant) -> Self {
         Self {
-            hello_due: (dialect == Dialect::V1).then(|| heartbeat::after(now, config.hello_timeout)),
+            hello_due: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
             heartbeat: Heartbeat::new(config.heartbeat, config.missed_heartbeats, now),
             line: Line::new(config.limits.line as usize),
             dialect,
@@ -211,6 +72,7 @@ impl ServerSession {
             last_id: 0,
             unnumbered: 0,
             running: HashMap::new(),
+            running_bytes: 0,
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
             unsent: 0,
@@ -387,7 +249,7 @@ impl ServerSession {
             return Ok(self.refuse(&reply, frame, failure));
         }
         if self.draining {
-            return Ok(self.refuse(&reply, frame, Failure::new(Code::BUSY, "The server is stopping")));
+            return Ok(self.refuse(&reply, frame, stopping()));
         }
         let numbered = matches!(reply, Reply::Once { .. } | Reply::Items { .. });
         match self.line.push(text, now, self.last_id, numbered) {
@@ -451,6 +313,7 @@ impl ServerSession {
     /// [`Output::Drop`] says that nobody waits for it.
     pub fn suspend(&mut self, call: Call<'_>) -> CallKey {
         let running = Running {
+            bytes: call.text.len(),
             begun: call.begun(),
             reply: call.reply.into_owned(),
             deadline: call.deadline,
@@ -459,6 +322,7 @@ impl ServerSession {
         if let Some(deadline) = running.deadline {
             self.deadlines.insert((deadline, call.key));
         }
+        self.running_bytes += running.bytes;
         self.running.insert(call.key, running);
         call.key
     }
@@ -473,12 +337,14 @@ impl ServerSession {
     /// The next call from the line, if another may run; [`call_in_line`](Self::call_in_line) makes it a call. To be
     /// asked, until there is none, after everything that can make room: [`finish`](Self::finish),
     /// [`handle_sent`](Self::handle_sent), and also [`handle_text`](Self::handle_text) (a cancel) and
-    /// [`handle_timeout`](Self::handle_timeout). Whoever does not leaves calls waiting that nothing may ever wake.
+    /// [`handle_timeout`](Self::handle_timeout) and [`drain`](Self::drain). Whoever does not leaves calls waiting that
+    /// nothing may ever wake.
     pub fn poll_waiting(&mut self) -> Option<Waiting> {
-        if self.may_start() { self.line.pop() } else { None }
+        // Refused, as all are while draining, takes no room.
+        if self.draining || self.may_start() { self.line.pop() } else { None }
     }
 
-    /// The call that waited, unless its time has run out, which its caller is then told.
+    /// The call that waited; or its refusal, if its time has run out or the session drains, which its caller is told.
     pub fn call_in_line<'a>(&mut self, now: Instant, waiting: &'a Waiting) -> Input<'a> {
         let text: &str = &waiting.text;
         let frame = match codec::decode(text) {
@@ -496,6 +362,9 @@ impl ServerSession {
             (Dialect::V1, _) => (self.unnumbered_key(), Reply::Nothing, None),
             (Dialect::Classic, _) => (self.unnumbered_key(), Reply::Classic { id: frame.id.map(Cow::Borrowed) }, None),
         };
+        if self.draining {
+            return self.refuse(&reply, frame, stopping());
+        }
         if deadline.is_some_and(|deadline| deadline <= now) {
             return self.refuse(&reply, frame, timed_out());
         }
@@ -548,12 +417,17 @@ impl ServerSession {
 
     /// What to do next; `None` once there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() && self.outputs.capacity() > 64 {
+            // A burst leaves no memory behind.
+            self.outputs = VecDeque::new();
+        }
+        next
     }
 
     /// A frame of `len` bytes, got from [`Output::Send`], has left for the socket.
     pub fn handle_sent(&mut self, len: usize) {
-        self.unsent = self.unsent.saturating_sub(len);
+        self.unsent = self.unsent.saturating_sub(len + FRAME_COST);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -594,15 +468,10 @@ impl ServerSession {
         }
     }
 
-    /// No new calls from here on: they are refused, and so is what waits in line; what runs may finish.
+    /// No new calls from here on: they are refused, and so is what waits in line, as it is taken from there; what runs
+    /// may finish.
     pub fn drain(&mut self) {
         self.draining = true;
-        while let Some(waiting) = self.line.pop() {
-            if let Input::Call(call) = self.call_in_line(waiting.received, &waiting) {
-                let begun = call.begin_answer();
-                self.finish_now(call, begun, Outcome::Refused(Failure::new(Code::BUSY, "The server is stopping")));
-            }
-        }
     }
 
     /// Ends the connection, once.
@@ -637,7 +506,10 @@ impl ServerSession {
     // --- Within -------------------------------------------------------------------------------------------------------
 
     fn may_start(&self) -> bool {
-        !self.closed && self.running.len() < self.config.limits.calls as usize && self.unsent < self.config.unsent
+        !self.closed
+            && self.running.len() < self.config.limits.calls as usize
+            && self.running_bytes < self.config.running
+            && self.unsent < self.config.unsent
     }
 
     fn was_taken(&self, id: i64) -> bool {
@@ -658,6 +530,7 @@ impl ServerSession {
 
     fn forget(&mut self, key: CallKey) -> Option<Running> {
         let running = self.running.remove(&key)?;
+        self.running_bytes -= running.bytes;
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, key));
         }
@@ -665,7 +538,7 @@ impl ServerSession {
     }
 
     fn send(&mut self, frame: Vec<u8>) {
-        self.unsent += frame.len();
+        self.unsent += frame.len() + FRAME_COST;
         self.outputs.push_back(Output::Send(frame.into()));
     }
 }
@@ -675,6 +548,10 @@ fn worst_size(failure: &Failure) -> usize {
     6 * (failure.error.len() + failure.code.as_str().len())
         + failure.data.as_ref().map_or(0, |data| data.get().len())
         + 100
+}
+
+fn stopping() -> Failure {
+    Failure::new(Code::BUSY, "The server is stopping")
 }
 
 fn timed_out() -> Failure {

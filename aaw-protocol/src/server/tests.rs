@@ -898,7 +898,8 @@ fn what_finds_no_room_in_the_line_is_refused() {
 
 #[test]
 fn a_client_that_does_not_read_its_answers_starts_no_more_calls() {
-    let mut server = Server::v1_with(Config { unsent: 100, ..limited(9, 300) });
+    // One frame fills it, two are twice as much.
+    let mut server = Server::v1_with(Config { unsent: 450, ..limited(9, 300) });
     server.reads = false;
     server.check([r#"["large",100,1]"#], &format!(r#"["large","{}",1]"#, "x".repeat(100)));
     server.check([r#"["ping",null,2]"#], "");

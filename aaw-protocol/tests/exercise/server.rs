@@ -1,11 +1,12 @@
 //! Does to a [`ServerSession`] whatever a string of bytes says, and checks after each step that it kept its promises.
-//! The property test draws the bytes, the fuzz target `server_session` gets them from libFuzzer; both include this file.
+//! The property test draws the bytes, the fuzz target `server_session` gets them from libFuzzer; both include this
+//! file.
 //!
 //! Promises, whatever comes in and in whatever order handlers end:
 //!
 //! - nothing panics, and every frame that goes out is a frame;
-//! - each v1 call with an id is answered exactly once, or not at all if it was cancelled while it was open; each classic
-//!   call as often as its outcome says;
+//! - each v1 call with an id is answered exactly once, or not at all if it was cancelled while it was open; each
+//!   classic call as often as its outcome says;
 //! - calls leave the line in the order in which they came;
 //! - what runs, what waits and what is unsent stay within their limits.
 
@@ -148,9 +149,6 @@ impl World {
                 0 => {
                     self.drained = true;
                     self.session.drain();
-                    // Those in line are refused, each by a frame of its own.
-                    self.classic_due += self.in_line.len() * usize::from(self.dialect == Dialect::Classic);
-                    self.in_line.clear();
                     return self.settle(bytes);
                 }
                 1 => {
@@ -291,7 +289,11 @@ impl World {
                     let reply = self.reply_to(strict.id);
                     self.run(call, first.id, reply, bytes);
                 }
-                Input::Refused { failure, .. } => assert_eq!(failure.code, Code::TIMEOUT),
+                // Those in line are refused one by one, each by a frame of its own.
+                Input::Refused { failure, .. } => {
+                    assert_eq!(failure.code, if self.drained { Code::BUSY } else { Code::TIMEOUT });
+                    self.classic_due += usize::from(self.dialect == Dialect::Classic);
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -342,7 +344,7 @@ impl World {
         }
     }
 
-    /// Everything is finished and taken: now each call must have met its fate.
+    /// Everything is finished and taken: now each call must have ended.
     fn end(mut self) {
         let mut nothing = Bytes([].iter());
         while !self.suspended.is_empty() || !self.unsent.is_empty() {

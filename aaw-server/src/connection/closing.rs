@@ -14,17 +14,14 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::{Ending, Outgoing, text};
 
-/// How long the peer has to take the close frame and to answer it.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// Says goodbye as the ending demands, and lets go of the socket. What was on its way out goes first where the peer is
-/// thought to read.
-pub(super) async fn close<S>(socket: WebSocketStream<S>, ending: Ending, frames: VecDeque<Outgoing>)
+/// thought to read. Takes no longer than `timeout`.
+pub(super) async fn close<S>(socket: WebSocketStream<S>, ending: Ending, frames: VecDeque<Outgoing>, timeout: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // Whatever does not end in time ends with the socket.
-    let _ = tokio::time::timeout(GRACE, say_goodbye(socket, ending, frames)).await;
+    let _ = tokio::time::timeout(timeout, say_goodbye(socket, ending, frames)).await;
 }
 
 async fn say_goodbye<S>(

@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://localhost:1337".into());
     let client = aaw_client::connect(&url).await?;
     println!("open, as connection {}", client.connection_id().as_deref().unwrap_or("unknown"));
-    let mut states = client.states();
+    let mut changes = client.changes();
 
     // A call, and its answer as a type of one's own.
     let pong: Pong = client.send_async("ping", (), DEFAULT_TIMEOUT).await?;
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     other.close().await;
     client.close().await;
-    while let Some(change) = states.next().await {
+    while let Some(change) = changes.next().await {
         if let Change::Close(why) = change {
             println!("close: {why}");
         }

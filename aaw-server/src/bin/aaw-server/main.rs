@@ -1,12 +1,17 @@
 //! The program: flags to a config, a log, and a server that stops in order.
 
-use std::io::{self, Write as _};
+#![forbid(unsafe_code)]
+
+mod init;
+mod json_log;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aaw_server::config::AllowedOrigin;
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{CallRecord, Config, Handle, Server, init};
+use aaw_server::{CallRecord, Config, Handle, Server};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -126,8 +131,13 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
         () = &mut stop => return Ok(()),
     };
     let mut server = events.into_iter().fold(Server::new(config), Server::events);
+    let mut json_log = None;
     server = match flags.log {
-        Log::Json => server.on_call(log_as_json),
+        Log::Json => {
+            let (log, writer) = json_log::start()?;
+            json_log = Some(writer);
+            server.on_call(move |call| log.write(call))
+        }
         // A line a call costs more than the call, so people get it when they ask for it.
         Log::Pretty if tracing::enabled!(Level::DEBUG) => server.on_call(log_for_people),
         Log::Pretty | Log::Off => server,
@@ -140,6 +150,9 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
     server.serve(stop).await;
     if let Some(watching) = watching {
         watching.abort();
+    }
+    if let Some(writer) = json_log {
+        writer.finish();
     }
     Ok(())
 }
@@ -189,15 +202,6 @@ fn start_log(log: Log) {
         Log::Json => diagnostics.json().flatten_event(true).init(),
         Log::Off => {}
     }
-}
-
-/// One line a call, written at once: whoever reads the pipe sees the call when it is over.
-fn log_as_json(call: &CallRecord<'_>) {
-    let Ok(mut line) = serde_json::to_vec(call) else { return };
-    line.push(b'\n');
-    let mut out = io::stdout().lock();
-    // A closed pipe is no reason to fail a call.
-    let _ = out.write_all(&line).and_then(|()| out.flush());
 }
 
 fn log_for_people(call: &CallRecord<'_>) {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// What is written: where, and from which file in `template/`.
 const FILES: [(&str, &str); 7] = [
-    ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
-    ("build.rs", include_str!("../template/build.rs")),
-    ("src/lib.rs", include_str!("../template/src/lib.rs")),
-    ("src/ping.rs", include_str!("../template/src/ping.rs")),
-    ("src/hello.rs", include_str!("../template/src/hello.rs")),
-    (".gitignore", include_str!("../template/gitignore")),
-    ("README.md", include_str!("../template/README.md.in")),
+    ("Cargo.toml", include_str!("../../../template/Cargo.toml.in")),
+    ("build.rs", include_str!("../../../template/build.rs")),
+    ("src/lib.rs", include_str!("../../../template/src/lib.rs")),
+    ("src/ping.rs", include_str!("../../../template/src/ping.rs")),
+    ("src/hello.rs", include_str!("../../../template/src/hello.rs")),
+    (".gitignore", include_str!("../../../template/gitignore")),
+    ("README.md", include_str!("../../../template/README.md.in")),
 ];
 
 /// What a package is called when its folder's name says nothing.
@@ -20,8 +20,7 @@ const DEFAULT_NAME: &str = "events";
 
 /// Why no package was written. Each text names the file.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InitError {
+pub(crate) enum InitError {
     /// A file would be overwritten. Nothing was written.
     #[error("{} is there already: nothing was written; expected a new or an empty folder", .0.display())]
     Exists(PathBuf),
@@ -40,12 +39,11 @@ pub enum InitError {
 
 /// A package that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Written {
+pub(crate) struct Written {
     /// The package's name, made from the folder's.
-    pub name: String,
+    pub(crate) name: String,
     /// The files, in the order of writing.
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Writes a small events package into `folder`, which is made if need be.
@@ -55,7 +53,7 @@ pub struct Written {
 ///
 /// # Errors
 /// [`InitError`]: a file is there already, or the system does not let us. A file is never overwritten.
-pub fn init(folder: &Path) -> Result<Written, InitError> {
+pub(crate) fn init(folder: &Path) -> Result<Written, InitError> {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     if folder.exists() && !folder.is_dir() {
         return Err(InitError::NoFolder(folder));

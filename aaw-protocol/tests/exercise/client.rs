@@ -1,22 +1,23 @@
-//! Any sequence of operations on a session, and what must hold after each: for the property tests and the fuzz target.
+//! Does to a [`ClientSession`] whatever a string of bytes says, and checks after each step that it kept its promises.
+//! The property test draws the bytes, the fuzz target `client_session` gets them from libFuzzer; both include this
+//! file.
+//!
+//! Promises, whatever comes in and in whatever order:
+//!
+//! - each call ends exactly once, none that was not made or was cancelled;
+//! - nothing is written without a connection, the first thing on a v1 connection is the hello, ids are 1, 2, 3 … on
+//!   each connection, and no more calls are open than the limits allow;
+//! - time that was reached is not asked for again, so the timer of an owner cannot spin;
+//! - a closed session ends, with every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::{Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output};
-use crate::{Dialect, codec};
+use aaw_protocol::client::{Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output};
+use aaw_protocol::{Dialect, codec};
 
-/// Reads `bytes` as operations, does them, and checks after each that
-///
-/// - each call ends exactly once, none that was not made or was cancelled;
-/// - nothing is written without a connection, the first thing on a v1 connection is the hello, ids are 1, 2, 3 … on
-///   each connection, and no more calls are open than the limits allow;
-/// - time that was reached is not asked for again, so the timer of an owner cannot spin;
-/// - a closed session ends, with every call.
-///
-/// # Panics
-/// If one of these does not hold.
-pub fn run(bytes: &[u8]) {
+/// One session from its first attempt to its end. Each operation is two bytes: what, and a detail.
+pub(crate) fn exercise(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let mut exercise = Exercise::new();
     while let Some(operation) = bytes.next() {
@@ -83,7 +84,7 @@ impl Exercise {
                 self.next_key += 1;
                 self.open.insert(key);
                 let draft = Draft::new(event, &body).expect("a string");
-                self.session.call(CallKey(key), draft, now, timeout.map(|timeout| now + timeout), key);
+                self.session.call(now, CallKey(key), draft, timeout.map(|timeout| now + timeout), key);
             }
             3 => {
                 let _ = self.session.send(Draft::new(event, &detail).expect("a number"));
@@ -91,12 +92,12 @@ impl Exercise {
             4 => {
                 if let Some(&key) = self.open.iter().nth(detail as usize % 8) {
                     self.open.remove(&key);
-                    self.session.cancel(CallKey(key), now);
+                    self.session.cancel(now, CallKey(key));
                 }
             }
             5 | 6 => {
                 let dialect = if detail.is_multiple_of(2) { Dialect::V1 } else { Dialect::Classic };
-                self.session.handle_connected(dialect, now);
+                self.session.handle_connected(now, dialect);
                 if self.link == Link::Wanted {
                     self.link = Link::Up { dialect, greeted: dialect == Dialect::Classic };
                     self.last_id = 0;
@@ -109,16 +110,16 @@ impl Exercise {
                 }
             }
             8 => {
-                self.session.handle_disconnected(Lost::Broken("cut".into()), now);
+                self.session.handle_disconnected(now, Lost::Broken("cut".into()));
                 if let Link::Up { .. } = self.link {
                     self.link = Link::None;
                     self.unanswered.clear();
                 }
             }
-            9 => self.session.handle_text(
-                &format!(r#"["aaw/welcome",{{"connection":"c","limits":{{"calls":{},"message":120}}}}]"#, detail % 6),
-                now,
-            ),
+            9 => self.hear(&format!(
+                r#"["aaw/welcome",{{"connection":"c","limits":{{"calls":{},"message":120}}}}]"#,
+                detail % 6
+            )),
             // An answer: to a call that is open, or to any other; with its id or without.
             10 | 11 => {
                 let known = self.unanswered.iter().nth(detail as usize % 4).map(|(id, event)| (*id, event.clone()));
@@ -131,7 +132,7 @@ impl Exercise {
                     3 => format!("[{event},not json,{id}]"),
                     _ => format!("[{event},{{}},{id}]"),
                 };
-                self.session.handle_text(&text, now);
+                self.hear(&text);
             }
             12 => {
                 self.now += Duration::from_millis(u64::from(detail) * u64::from(detail));
@@ -164,13 +165,21 @@ impl Exercise {
                     r#"["a",1,null,"error"]"#,
                     r#"["a",7,1,"error"]"#,
                 ][detail as usize % 20];
-                self.session.handle_text(text, now);
+                self.hear(text);
             }
             // Rarely, or nothing would happen after it.
             _ if detail > 240 => self.session.close(now),
-            _ => self.session.handle_binary(now),
+            _ => {
+                self.session.handle_sign_of_life(now);
+                self.session.handle_binary();
+            }
         }
         self.drain();
+    }
+
+    fn hear(&mut self, text: &str) {
+        self.session.handle_sign_of_life(self.now);
+        self.session.handle_text(self.now, text);
     }
 
     fn finish(mut self) {
@@ -206,7 +215,7 @@ impl Exercise {
                 assert_eq!(self.link, Link::None);
                 self.link = Link::Wanted;
             }
-            Output::Send(text) => self.check_sent(&text),
+            Output::Send(frame) => self.check_sent(std::str::from_utf8(&frame).expect("a frame is text")),
             Output::Ping | Output::Close => assert!(matches!(self.link, Link::Up { .. })),
             Output::Abandon => {
                 assert!(matches!(self.link, Link::Up { .. }));

@@ -1,0 +1,38 @@
+//! The bounds of a session.
+
+use std::time::Duration;
+
+use crate::hello::Limits;
+
+/// What a session holds to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the client may send; the welcome tells it.
+    pub limits: Limits,
+    /// Bytes of answers waiting to go out, past which no further call is started, and past twice of which nothing more
+    /// is read. Default 1 MiB. A client that does not read its answers can hold that much, and besides what the calls
+    /// that already ran will answer: at most `limits.calls` times `limits.message`.
+    pub unsent: usize,
+    /// Bytes of the frames of calls that run elsewhere, past which no further call is started. Default 4 MiB.
+    pub running: usize,
+    /// How long a v1 client may take to say hello. Default 10 s; `Duration::MAX` means as long as it likes.
+    pub hello_timeout: Duration,
+    /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
+    /// common proxies give an idle connection up. `Duration::MAX` means never.
+    pub heartbeat: Duration,
+    /// So many pings may go unanswered. Default 2.
+    pub missed_heartbeats: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            unsent: 1 << 20,
+            running: 4 << 20,
+            hello_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(20),
+            missed_heartbeats: 2,
+        }
+    }
+}

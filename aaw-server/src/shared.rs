@@ -1,0 +1,19 @@
+//! What every connection of a server shares.
+
+use std::sync::Arc;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::hub::Hub;
+use crate::throttle::Throttle;
+
+/// See the module's documentation.
+pub(crate) struct Shared {
+    pub(crate) admission: Admission,
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) hub: Arc<Hub>,
+    /// Lets the log say that clients are refused without being flooded by them.
+    pub(crate) refusals: Throttle,
+    pub(crate) config: Arc<Config>,
+}

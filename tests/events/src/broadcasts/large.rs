@@ -1,0 +1,16 @@
+//! Tells everybody else so many `bytes`, so many `times`.
+
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    bytes: usize,
+    times: u32,
+}
+
+pub async fn handler(body: Body, services: Services) {
+    let data = "x".repeat(body.bytes);
+    for _ in 0..body.times {
+        services.ws.broadcast(&data, false);
+    }
+}

@@ -1,0 +1,7 @@
+//! Tells everybody else. Plain.
+
+use aaw_event::prelude::*;
+
+pub fn handler(body: Value, services: Services) {
+    services.ws.broadcast(body, false);
+}

@@ -1,0 +1,7 @@
+//! Answers what it is sent, byte for byte.
+
+use aaw_event::RawValue;
+
+pub async fn handler(body: Box<RawValue>) -> Box<RawValue> {
+    body
+}

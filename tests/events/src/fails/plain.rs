@@ -1,0 +1,7 @@
+//! Fails, and is plain.
+
+use aaw_event::prelude::*;
+
+pub fn handler() -> Result<()> {
+    Err(Error::new("a plain event failed"))
+}

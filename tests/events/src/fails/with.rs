@@ -1,0 +1,21 @@
+//! Fails as its body says.
+
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    error: String,
+    code: Option<String>,
+    data: Option<Value>,
+}
+
+pub async fn handler(body: Body) -> Result<()> {
+    let mut error = Error::new(body.error);
+    if let Some(code) = body.code {
+        error = error.with_code(code);
+    }
+    if let Some(data) = body.data {
+        error = error.with_data(data);
+    }
+    Err(error)
+}

@@ -1,0 +1,15 @@
+//! Waits at a gate, then answers whatever it was told to, or `{"held": gate}`.
+
+use crate::_services::App;
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    gate: String,
+    answer: Option<Value>,
+}
+
+pub async fn handler(body: Body, services: Services<App>) -> Value {
+    services.gate(&body.gate).pass().await;
+    body.answer.unwrap_or_else(|| json!({ "held": body.gate }))
+}

@@ -1,0 +1,5 @@
+//! Does not look at its body.
+
+pub async fn handler() -> bool {
+    true
+}

@@ -1,0 +1,3 @@
+//! Answers nothing, which is `null`.
+
+pub async fn handler() {}

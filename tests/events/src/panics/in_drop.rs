@@ -1,0 +1,14 @@
+//! Is done, and panics when its last value is dropped.
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in drop, with a secret")
+    }
+}
+
+pub async fn handler() -> bool {
+    let _bomb = Bomb;
+    true
+}

@@ -1,0 +1,5 @@
+//! Panics, and is plain.
+
+pub fn handler() {
+    panic!("plain, with a secret")
+}

@@ -1,0 +1,7 @@
+//! Whether anybody is there.
+
+use aaw_event::prelude::*;
+
+pub async fn handler() -> Value {
+    json!({ "pong": true })
+}

@@ -1,0 +1,5 @@
+//! Beside a folder of its name.
+
+pub async fn handler() -> &'static str {
+    "users"
+}

@@ -1,0 +1,5 @@
+//! In a folder.
+
+pub async fn handler() -> &'static str {
+    "users/get"
+}

@@ -1,0 +1,7 @@
+//! Answers the connection's id.
+
+use aaw_event::prelude::*;
+
+pub async fn handler(_: Empty, services: Services) -> String {
+    services.ws.id()
+}

@@ -1,0 +1,3 @@
+export default (body, { ws }) => {
+  ws.sendEvent("notified", body);
+};

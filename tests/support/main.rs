@@ -1,0 +1,21 @@
+//! The test events in a process of its own, whose memory can be looked at. Prints `{"port":N}`, and how many connections
+//! there are for each line on standard input; the end of that stops it.
+
+use aaw_server::{Config, Server};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).bind().await?;
+    let handle = server.handle();
+    println!("{{\"port\":{}}}", server.local_addr().port());
+    server
+        .serve(async move {
+            let mut lines = BufReader::new(tokio::io::stdin()).lines();
+            while let Ok(Some(_)) = lines.next_line().await {
+                println!("{}", handle.connections());
+            }
+        })
+        .await;
+    Ok(())
+}

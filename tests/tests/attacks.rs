@@ -1,0 +1,258 @@
+//! Many clients, and clients that mean no good, against a server in a process of its own whose memory is looked at.
+
+use std::net::SocketAddr;
+
+use aaw_tests::raw::{self, Raw};
+use aaw_tests::{Client, Handshake, Process};
+use futures_util::future::join_all;
+use tokio::process::Command;
+
+/// The server's process, and where it listens.
+async fn start() -> (Process, SocketAddr) {
+    let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_aaw-test-server")));
+    let port = process.json().await["port"].as_u64().expect("it prints its port");
+    let addr = SocketAddr::from(([127, 0, 0, 1], port as u16));
+    // What it allocates once is allocated.
+    Client::v1(addr).await.asks("sleepy", "1").await.is("1");
+    (process, addr)
+}
+
+/// How many connections there are.
+async fn connections(process: &mut Process) -> u64 {
+    process.write_line("how many?").await;
+    process.line().await.parse().expect("a number")
+}
+
+/// It goes on, and stops in order.
+async fn goes_on(mut process: Process, addr: SocketAddr) {
+    Client::v1(addr).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    process.close_stdin();
+    assert!(process.ended().await.success());
+    assert_eq!(process.errors(), "", "a panic, say");
+}
+
+#[tokio::test]
+async fn two_thousand_connections() {
+    const MANY: usize = 2000;
+    let (mut process, addr) = start().await;
+    let before = process.memory();
+    let mut clients = Vec::new();
+    for n in 0..MANY {
+        clients.push(Client::offering(addr, Some(&format!("_{n}"))).await);
+    }
+    // Each at the same time: an answer that is done at once, a late one, a failure.
+    join_all(clients.iter_mut().enumerate().map(async |(n, client)| {
+        client.asks("echo", &n.to_string()).await.is(&n.to_string());
+        client.asks("sleepy", &n.to_string()).await.is(&n.to_string());
+        client.asks("nope", "1").await.is(r#"{"error":"Unknown event: nope"}"#);
+    }))
+    .await;
+    clients[0].send(r#"["broadcasts/all","to all"]"#).await;
+    join_all(clients.iter_mut().map(async |client| client.expect(r#"["broadcast","to all"]"#).await)).await;
+    assert_eq!(connections(&mut process).await, MANY as u64);
+    let each = (process.memory() - before) / MANY as u64;
+    assert!(each < 40, "{each} KiB a connection");
+    // All go at once, without a word.
+    drop(clients);
+    while connections(&mut process).await > 0 {}
+    goes_on(process, addr).await;
+}
+
+/// How much memory a server takes at most while so many clients send these bytes for ever and read nothing.
+async fn check_memory(clients: usize, bytes: &[u8], most_kib: u64) {
+    let (process, addr) = start().await;
+    let before = process.memory();
+    let mut deaf = Vec::new();
+    for _ in 0..clients {
+        let mut client = Raw::websocket(addr, Some("_deaf")).await;
+        // One that has not begun a frame it cannot end.
+        client.send(bytes).await;
+        deaf.push((client, 0));
+    }
+    let mut other = Client::v1(addr).await;
+    let (mut total, mut full) = (0, 0);
+    while full < 30 && total < 256 << 20 {
+        let mut went = 0;
+        for (client, at) in &mut deaf {
+            let more = client.send_now(&bytes[*at..]);
+            *at = (*at + more) % bytes.len();
+            went += more;
+        }
+        total += went;
+        full = if went == 0 { full + 1 } else { 0 };
+        // Another one is served all the while.
+        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        let grown = process.memory().saturating_sub(before);
+        assert!(grown < most_kib, "{grown} KiB more after {total} bytes");
+    }
+    drop(deaf);
+    goes_on(process, addr).await;
+}
+
+#[tokio::test]
+async fn calls_whose_answers_are_not_read_take_no_more_memory_than_a_client_may() {
+    // A line of 1 MiB, answers of 1 MiB and those that were running, each for ten clients; and what malloc keeps.
+    let calls = raw::frame(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
+    check_memory(10, &calls, 100 << 10).await;
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_ever_take_no_more_memory_than_a_client_may() {
+    let calls = raw::frame(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
+    check_memory(10, &calls, 100 << 10).await;
+}
+
+#[tokio::test]
+async fn pings_without_end_take_no_memory() {
+    check_memory(10, &raw::frame(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
+}
+
+#[tokio::test]
+async fn fragments_without_end_take_no_memory() {
+    // A message that never ends, in pieces of nothing, with pings between them.
+    let (process, addr) = start().await;
+    let before = process.memory();
+    let mut client = Raw::websocket(addr, Some("_deaf")).await;
+    client.send_frame(0x01, b"[").await;
+    let pieces = raw::frame(0x00, b"").repeat(100_000);
+    for _ in 0..10 {
+        client.send(&pieces).await;
+    }
+    client.send_frame(raw::PING, b"there?").await;
+    assert_eq!(client.read_frame().await.first, raw::PONG);
+    let grown = process.memory().saturating_sub(before);
+    assert!(grown < 20 << 10, "{grown} KiB for a million pieces of nothing");
+    client.send_frame(0x80, br#""ping"]"#).await;
+    client.expect_text(r#"["ping",{"pong":true}]"#).await;
+    goes_on(process, addr).await;
+}
+
+#[tokio::test]
+async fn broadcasts_to_clients_that_do_not_read_take_no_more_memory_than_their_bound() {
+    let (mut process, addr) = start().await;
+    let before = process.memory();
+    let mut deaf = Vec::new();
+    for _ in 0..20 {
+        deaf.push(Raw::websocket(addr, Some("_deaf")).await);
+    }
+    let mut sender = Client::v1(addr).await;
+    for _ in 0..200 {
+        sender.asks("broadcasts/large", r#"{"bytes":500000,"times":2}"#).await.is("null");
+        let grown = process.memory().saturating_sub(before);
+        assert!(grown < 60 << 10, "{grown} KiB more");
+    }
+    // All were closed for it, and nobody else.
+    assert_eq!(connections(&mut process).await, 1);
+    drop(deaf);
+    goes_on(process, addr).await;
+}
+
+#[tokio::test]
+async fn five_hundred_half_requests_hold_up_nobody() {
+    let (process, addr) = start().await;
+    let request = Handshake::new(addr).bytes();
+    let mut half = Vec::new();
+    for n in 0..500 {
+        let mut raw = Raw::connect(addr).await;
+        raw.send(&request[..n % request.len()]).await;
+        half.push(raw);
+    }
+    let mut client = Client::v1(addr).await;
+    for _ in 0..100 {
+        client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    }
+    client.close().await;
+    goes_on(process, addr).await;
+}
+
+#[tokio::test]
+async fn garbage_of_all_kinds() {
+    let (mut process, addr) = start().await;
+    // A fixed sequence, so that a failure can be seen again.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let pieces = [
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "\"",
+        "\\",
+        "\\u0000",
+        "\\ud800",
+        "null",
+        "1",
+        "-1",
+        "1e999",
+        "\"aaw/hello\"",
+        "\"ping\"",
+        "\"echo\"",
+        "\"gate/hold\"",
+        "{\"gate\":\"x\"}",
+        "\"cancel\"",
+        "\"credit\"",
+        "\"call\"",
+        "\"item\"",
+        "ü",
+        "\u{0}",
+        " ",
+        "{\"timeout\":1}",
+        "{\"credit\":1}",
+        "\"aaw/ack\"",
+        "2",
+        "3",
+    ];
+    for round in 0..400 {
+        let mut client = Raw::websocket(addr, [None, Some("x"), Some("aaw.v1")][round % 3]).await;
+        client.send_text(r#"["aaw/hello",{}]"#).await;
+        let mut bytes = Vec::new();
+        for _ in 0..random() % 40 {
+            let text: String = (0..random() % 9).map(|_| pieces[random() as usize % pieces.len()]).collect();
+            let text = if random() % 2 == 0 { format!("[\"echo\",{text},{}]", random() % 5) } else { text };
+            // Mostly texts; now and then any frame, or no frame at all.
+            match random() % 20 {
+                0 => bytes.extend(raw::frame(random() as u8, text.as_bytes())),
+                1 => bytes.extend(random().to_le_bytes()),
+                2 => bytes.extend(raw::frame(raw::BINARY, text.as_bytes())),
+                _ => bytes.extend(raw::frame(raw::TEXT, text.as_bytes())),
+            }
+        }
+        client.try_send(&bytes).await;
+        client.finish().await;
+        while client.take(1).await.is_some() {}
+    }
+    while connections(&mut process).await > 0 {}
+    goes_on(process, addr).await;
+}
+
+#[tokio::test]
+async fn connections_that_come_and_go_leave_nothing_behind() {
+    let (mut process, addr) = start().await;
+    let come_and_go = async |many: usize| {
+        for n in 0..many {
+            let mut client = Client::offering(addr, None).await;
+            client.send(r#"["gate/hold",{"gate":"never"}]"#).await;
+            if n % 2 == 0 {
+                client.close().await;
+            }
+        }
+    };
+    come_and_go(300).await;
+    let before = process.memory();
+    come_and_go(2000).await;
+    while connections(&mut process).await > 0 {}
+    let grown = process.memory().saturating_sub(before);
+    assert!(grown < 10 << 10, "{grown} KiB more after 2000 connections");
+    let mut client = Client::v1(addr).await;
+    client
+        .asks("gate/wait", r#"{"gate":"never","dropped":2300}"#)
+        .await
+        .is(r#"{"came":2300,"through":0,"dropped":2300}"#);
+    goes_on(process, addr).await;
+}

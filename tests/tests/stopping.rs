@@ -1,0 +1,147 @@
+//! Stop accepting, let calls finish, give up at a deadline.
+
+use std::time::Duration;
+
+use aaw_tests::{Client, Handshake, Raw, TestServer, until};
+use tokio::net::TcpStream;
+
+const STOPPING: &str = r#"{"error":"The server is stopping","code":"busy"}"#;
+
+#[tokio::test]
+async fn idle_connections_are_told_1001_and_serve_returns() {
+    let mut server = TestServer::start().await;
+    let (mut v1, mut classic) = (server.v1().await, server.classic().await);
+    let mut silent = Client::offering(server.addr, Some("aaw.v1")).await;
+    server.stop();
+    assert_eq!(v1.expect_close(1001).await, "the server is stopping");
+    classic.expect_close(1001).await;
+    // One that has not said hello needs no waiting for.
+    silent.expect_close(1001).await;
+    server.stopped().await;
+    assert_eq!(server.handle.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_running_call_finishes_and_is_answered_a_new_one_is_refused() {
+    let mut server = TestServer::start().await;
+    let mut client = server.v1().await;
+    client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
+    let mut other = server.classic().await;
+    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    other.send(r#"["gate/hold",{"gate":"y"},"y"]"#).await;
+    until("it to run", || server.app.gate("y").counts().came == 1).await;
+    server.stop();
+    // Refused from when the server stops; before, it is answered.
+    let mut id = 2;
+    loop {
+        client.send(&format!(r#"["ping",null,{id}]"#)).await;
+        let answer = client.next().await;
+        if answer == format!(r#"["ping",{STOPPING},{id},"error"]"#) {
+            break;
+        }
+        assert_eq!(answer, format!(r#"["ping",{{"pong":true}},{id}]"#));
+        id += 1;
+    }
+    other.says(r#"["ping",null,7]"#, r#"["ping",{"error":"The server is stopping"},7]"#).await;
+    client.send(r#"["note",1]"#).await;
+    assert!(client.next().await.starts_with(r#"["aaw/error",{"error":"The server is stopping""#));
+    // No new connection.
+    until("the listener to go", || std::net::TcpStream::connect(server.addr).is_err()).await;
+    assert!(TcpStream::connect(server.addr).await.is_err());
+    // What ran is answered, and then each connection is done.
+    server.app.gate("x").release(1);
+    client.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
+    client.expect_close(1001).await;
+    server.app.gate("y").release(1);
+    other.expect(r#"["gate/hold",{"held":"y"},"y"]"#).await;
+    other.expect_close(1001).await;
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_while_the_server_stops_arrives_before_the_goodbye() {
+    let mut server = TestServer::start().await;
+    let mut client = server.v1().await;
+    client.send_all((1..=50).map(|id| format!(r#"["sleepy",{id},{id}]"#))).await;
+    server.calls.of("sleepy").await;
+    server.stop();
+    let answers = client.drain_until_close(1001).await;
+    let mut answered: Vec<u32> = answers
+        .iter()
+        .map(|answer| serde_json::from_str::<serde_json::Value>(answer).unwrap()[2].as_u64().unwrap() as u32)
+        .collect();
+    answered.sort_unstable();
+    assert_eq!(answered, (1..=50).collect::<Vec<_>>());
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn calls_in_line_are_refused() {
+    let mut server = TestServer::with(|config| config.max_calls = 1).await;
+    let mut client = server.v1().await;
+    client.send_all([r#"["gate/hold",{"gate":"x"},1]"#, r#"["note","in line",2]"#, r#"["note","in line"]"#]).await;
+    let mut other = server.classic().await;
+    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    server.stop();
+    client.expect(&format!(r#"["note",{STOPPING},2,"error"]"#)).await;
+    assert!(client.next().await.starts_with(r#"["aaw/error",{"error":"The server is stopping""#));
+    client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
+    client.expect_close(1001).await;
+    other.expect_close(1001).await;
+    server.stopped().await;
+    let calls = server.calls.all();
+    let refused: Vec<_> =
+        calls.iter().filter(|call| call["event"] == "note").map(|call| &call["error"]["code"]).collect();
+    assert_eq!(refused, ["busy", "busy"], "they did not run, and the hook was told of both");
+}
+
+#[tokio::test]
+async fn a_handler_that_is_stuck_is_dropped_at_the_deadline() {
+    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut client = server.v1().await;
+    client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
+    let mut other = server.v1().await;
+    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    server.stop();
+    other.expect_close(1001).await;
+    client.expect_close(1001).await;
+    server.stopped().await;
+    let told = server.calls.of("gate/hold").await;
+    assert_eq!(told["error"]["code"], "cancelled");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_the_goodbye_is_not_waited_for_long() {
+    let mut server = TestServer::with(|config| config.close_timeout = Duration::from_millis(50)).await;
+    let mut deaf = Raw::websocket(server.addr, None).await;
+    server.stop();
+    let close = deaf.read_frame().await;
+    assert_eq!(close.payload[..2], 1001u16.to_be_bytes());
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_connection_in_the_middle_of_its_request_does_not_hold_up_the_stop() {
+    let mut server = TestServer::with(|config| config.handshake_timeout = Duration::from_secs(3600)).await;
+    let mut half = Raw::connect(server.addr).await;
+    half.send(&Handshake::new(server.addr).bytes()[..30]).await;
+    let mut silent = Raw::connect(server.addr).await;
+    // Both are accepted: this one came after them.
+    server.classic().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    server.stop();
+    half.expect_end().await;
+    silent.expect_end().await;
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn the_port_is_free_again() {
+    let mut server = TestServer::start().await;
+    let addr = server.addr;
+    let mut client = server.v1().await;
+    server.stop();
+    client.expect_close(1001).await;
+    server.stopped().await;
+    let again = TestServer::with(|config| config.port = addr.port()).await;
+    again.v1().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+}
