@@ -1,6 +1,7 @@
 //! What a call costs between host and handler: `cargo run --release -p aaw-event --example cost`.
 //!
-//! Expect 60 to 200 nanoseconds a call when linked, and about a hundred more with a runtime of its own; the machine decides.
+//! Expect 60 to 200 nanoseconds a call when linked, and about a hundred more with a runtime of its own; it depends on
+//! the machine.
 #![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
 #![allow(missing_docs, unreachable_pub, reason = "its events are as an author writes them")]
 
@@ -91,7 +92,8 @@ async fn main() {
         for (index, event) in module.events().iter().enumerate() {
             let instance = instance.clone();
             let name = event.name.clone();
-            // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is the same tokio's.
+            // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is of the same
+            // tokio.
             let measure = move || {
                 let caller = Arc::new(Nobody);
                 let mut out = Vec::with_capacity(1024);

@@ -2,8 +2,8 @@
 
 /// Makes a package of the files beside this one: each file with a `handler` is an event.
 ///
-/// Stands alone in `lib.rs`; `aaw_event_build::events()` in `build.rs` has found the files. It declares a module for each
-/// file, `pub fn module()` (and `pub fn module_with(services)` when there is a `_services.rs`) for programs that link
+/// Stands alone in `lib.rs`; `aaw_event_build::events()` in `build.rs` has found the files. It declares a module for
+/// each file, `pub fn module()` (and `pub fn module_with(services)` when there is a `_services.rs`) for programs that link
 /// the package, and the symbol by which a server that opens it as a library finds it.
 ///
 /// What is wrong with a file is a compile error that names it.

@@ -1,5 +1,5 @@
 //! A package that is linked in, through the host's side.
-#![allow(missing_docs, unreachable_pub, reason = "its events are as an author writes them")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
 
 mod common;
 
@@ -477,9 +477,11 @@ fn a_waker_may_outlive_its_call_and_its_package() {
     let call = waiting(&module, &instance, "keep_waker", &Waker::from(woken.clone()));
     drop((call, instance, module));
     let waker = wakers.lock().unwrap().pop().unwrap();
+    let other = waker.clone();
     waker.wake_by_ref();
+    drop(waker);
     // From another thread, too, as a timer's would be.
-    std::thread::spawn(move || waker.clone().wake()).join().unwrap();
+    std::thread::spawn(move || other.wake()).join().unwrap();
     assert_eq!((woken.times(), Arc::strong_count(&woken)), (2, 1));
 }
 

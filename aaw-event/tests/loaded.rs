@@ -1,6 +1,7 @@
 //! A package as if it had been opened as a library: with a runtime of its own, and its logs and panics forwarded.
 //!
-//! One test with a package that runs: what is forwarded belongs to the whole process. That a real library works so is tested with the server.
+//! One test with a package that runs: what is forwarded belongs to the whole process. That a real library works so is
+//! tested with the server.
 #![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
 
@@ -138,11 +139,15 @@ fn guard_is_forgotten(module: &Module, instance: &Instance) {
 
 /// A call that is dropped by a thread's end, when there is no tokio on it any more.
 fn thread_is_ending(module: &Module, instance: &Instance) {
-    struct AtTheEnd(Module, Instance, Call);
+    struct AtTheEnd {
+        module: Module,
+        instance: Instance,
+        _sleep: Call,
+    }
 
     impl Drop for AtTheEnd {
         fn drop(&mut self) {
-            let Self(module, instance, _) = self;
+            let Self { module, instance, _sleep } = self;
             for event in ["plain", "explode", "talk"] {
                 let mut call = instance.call(index(module, event), "1", &Arc::new(Connection::default()));
                 let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX);
@@ -156,7 +161,7 @@ fn thread_is_ending(module: &Module, instance: &Instance) {
     KEPT.with(|_| ());
     let mut sleep = instance.call(index(module, "sleep"), "", &Arc::new(Connection::default()));
     assert!(sleep.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX).is_pending());
-    KEPT.set(Some(AtTheEnd(module.clone(), instance.clone(), sleep)));
+    KEPT.set(Some(AtTheEnd { module: module.clone(), instance: instance.clone(), _sleep: sleep }));
 }
 
 unsafe extern "C" {
@@ -165,6 +170,7 @@ unsafe extern "C" {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it has no symbols to link to")]
 fn the_symbol_is_called_as_the_abi_says() {
     assert_eq!(format!("{SYMBOL_PREFIX}loaded_tests"), "aaw_module_v1_loaded_tests");
     assert_eq!(&raw const SYMBOL, __aaw::PACKAGE.header());

@@ -1,5 +1,5 @@
-//! What the compiler says of a handler that is wrong in a way that `aaw_event_build` cannot see: one file a mistake, the
-//! message beside it is the assertion. The rest is tested in `aaw_event_build`.
+//! What the compiler says of a handler that is wrong in a way that `aaw_event_build` cannot see: one file a mistake,
+//! the message beside it is the assertion. The rest is tested in `aaw_event_build`.
 //!
 //! The compiler's own words around ours change from one version to the next, so they are compared with one of them.
 

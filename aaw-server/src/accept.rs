@@ -77,8 +77,9 @@ async fn visit(
         async move { Ok::<_, std::convert::Infallible>(respond(&visitor, request)) }
     });
     let mut http = http1::Builder::new();
-    // One request a connection, until more is served than upgrades.
-    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout).max_buf_size(16 << 10).keep_alive(false);
+    // One request a connection, until more is served than upgrades; the responses say so. hyper's `keep_alive(false)`
+    // would put its `Connection: close` in the place of an upgrade's own header.
+    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout).max_buf_size(16 << 10);
     let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {

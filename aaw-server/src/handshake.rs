@@ -37,7 +37,7 @@ pub(crate) fn respond(visitor: &Visitor, request: Request<Incoming>) -> Response
             "This is an aaw server. Connect to it with a WebSocket: `aaw call ws://HOST:PORT ping`.\n".into(),
         );
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
         return response;
     }
     match judge(visitor, &request) {
@@ -151,5 +151,7 @@ fn plain(status: StatusCode, body: String) -> Response<String> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // One request a connection, until more is served than upgrades.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

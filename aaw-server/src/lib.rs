@@ -27,7 +27,8 @@
 //! | `registry` | which events there are; swapped while running |
 //! | `hub` | who is connected; broadcast |
 //! | `record` | what the log says of a call |
-//! | `module_log`, `throttle` | what modules log; a log that strangers cannot flood |
+//! | `module_host` | what modules need of their server: a log, somebody who waits for their end |
+//! | `throttle` | a log that strangers cannot flood |
 //! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
 
@@ -38,7 +39,7 @@ mod connection;
 mod dispatch;
 mod handshake;
 mod hub;
-mod module_log;
+mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;
 mod outbox;

@@ -18,7 +18,7 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::hub::Hub;
-use crate::module_log::ModuleLog;
+use crate::module_host::Modules;
 use crate::record::CallRecord;
 use crate::registry::{Events, Plan, Registry, RegistryError};
 use crate::shared::Shared;
@@ -26,6 +26,9 @@ use crate::throttle::Throttle;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How long the services of modules have to end. A task of an author's that holds on to them may never let go.
+const SERVICES_END: Duration = Duration::from_secs(5);
 
 /// A server that is being put together: events, config, a hook.
 pub struct Server {
@@ -105,7 +108,8 @@ impl Server {
         let bind_error = |source| StartError::Bind { address: format!("{}:{}", config.host, config.port), source };
         let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
-        let registry = plan.registry(&events, &start(&events).await?);
+        let modules = Arc::<Modules>::default();
+        let registry = plan.registry(&events, &start(&events, &modules).await?);
         list(&plan, &events, false);
         let shared = Shared {
             admission: Admission {
@@ -118,6 +122,7 @@ impl Server {
                 max_answer: config.max_message,
             }),
             hub: Arc::new(Hub::default()),
+            modules,
             refusals: Throttle::default(),
             config: Arc::new(config),
         };
@@ -135,10 +140,10 @@ fn list(plan: &Plan, sources: &[Events], unreachable_only: bool) {
 }
 
 /// Builds the services of all modules.
-async fn start(sources: &[Events]) -> Result<Vec<Instance>, StartError> {
+async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
     let mut instances = Vec::with_capacity(sources.len());
     for source in sources {
-        let instance = source.module.start(Arc::new(ModuleLog)).await;
+        let instance = source.module.start(modules.host()).await;
         let failed = |failure| StartError::Services { origin: source.origin.clone(), failure };
         instances.push(instance.map_err(failed)?);
     }
@@ -164,7 +169,8 @@ impl Bound {
     }
 
     /// Serves until `shutdown` is ready, then stops in order: no new connections, no new calls; running calls finish, for
-    /// up to [`Config::stop_timeout`]; connections close with 1001. Ready when all of it is done. Dropped, it stops
+    /// up to [`Config::stop_timeout`]; connections close with 1001; the services of modules are dropped. Ready when all
+    /// of it is done. Dropped, it stops
     /// accepting, and leaves the connections that there are.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, shared, .. } = self;
@@ -182,6 +188,11 @@ impl Bound {
             tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
             hub.stop();
             let _ = tokio::time::timeout(GOODBYE, hub.wait_until_empty()).await;
+        }
+        // Lets the modules go, and with them the services they built.
+        shared.dispatch.registry.store(Arc::default());
+        if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
+            tracing::warn!("services still end past their time; the program does not wait for them");
         }
     }
 }
@@ -205,7 +216,7 @@ impl Handle {
     /// As [`Server::bind`]; the old events go on then.
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
-        let registry = plan.registry(&events, &start(&events).await?);
+        let registry = plan.registry(&events, &start(&events, &self.shared.modules).await?);
         self.shared.dispatch.registry.store(Arc::new(registry));
         list(&plan, &events, true);
         Ok(())

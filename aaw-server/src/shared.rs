@@ -6,6 +6,7 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::Hub;
+use crate::module_host::Modules;
 use crate::throttle::Throttle;
 
 /// See the module's documentation.
@@ -13,6 +14,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) modules: Arc<Modules>,
     /// Lets the log say that clients are refused without being flooded by them.
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,

@@ -13,6 +13,10 @@ pub struct Built {
     pub server: PathBuf,
     /// The program `aaw`.
     pub cli: PathBuf,
+    /// The example that links events.
+    pub linked: PathBuf,
+    /// The example that calls.
+    pub caller: PathBuf,
     /// The library of the test events.
     pub events: PathBuf,
 }
@@ -50,7 +54,9 @@ pub async fn built() -> &'static Built {
 async fn build() -> Built {
     let mut command = cargo();
     command.current_dir(workspace()).args(["build", "--message-format=json-render-diagnostics"]);
-    command.args(["-p", "aaw-server", "-p", "aaw-cli", "-p", "aaw-test-events"]);
+    for package in ["aaw-server", "aaw-cli", "aaw-example-linked", "aaw-example-caller", "aaw-test-events"] {
+        command.args(["-p", package]);
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -69,5 +75,11 @@ async fn build() -> Built {
         let file = PathBuf::from(file.as_str()?);
         (file.extension()? == std::env::consts::DLL_EXTENSION).then_some(file)
     });
-    Built { server: program("aaw-server"), cli: program("aaw"), events: library.expect("cargo names the library") }
+    Built {
+        server: program("aaw-server"),
+        cli: program("aaw"),
+        linked: program("aaw-example-linked"),
+        caller: program("aaw-example-caller"),
+        events: library.expect("cargo names the library"),
+    }
 }

@@ -58,7 +58,9 @@ async fn foreign_pages_are_told_the_flag_and_so_is_the_log() {
     // The first of them: the log lets one such line a second through.
     log.says(&["WARN", "--allow-origin https://evil.example"]);
     let server = TestServer::start().await;
-    for origin in ["", "nonsense", "http://", "file:///etc/passwd", "http://u@localhost", "chrome-extension://localhost"] {
+    for origin in
+        ["", "nonsense", "http://", "file:///etc/passwd", "http://u@localhost", "chrome-extension://localhost"]
+    {
         check(&server, Some(origin), None, 403).await;
     }
 }
@@ -228,14 +230,15 @@ async fn a_plain_request_is_told_what_this_is() {
     let get = Handshake::new(server.addr).without("Upgrade").without("Connection").send().await;
     assert_eq!((get.status, get.header("Upgrade")), (426, Some("websocket")));
     assert!(get.body.contains("This is an aaw server"), "{}", get.body);
-    // And again over the same connection, which then becomes a WebSocket.
+    // One request a connection.
     let plain = Handshake::new(server.addr).without("Upgrade").replace("Connection", "keep-alive");
     let (first, mut raw) = plain.open().await;
-    assert_eq!(first.status, 426);
-    raw.send(&Handshake::new(server.addr).bytes()).await;
-    assert_eq!(raw.read_response().await.status, 101);
-    raw.send_text(r#"["ping"]"#).await;
-    raw.expect_text(r#"["ping",{"pong":true}]"#).await;
+    assert_eq!((first.status, first.header("Connection")), (426, Some("upgrade, close")));
+    raw.expect_end().await;
+    // So it is after a refusal.
+    let (refused, mut raw) = Handshake::new(server.addr).header("Origin", "https://evil.example").open().await;
+    assert_eq!((refused.status, refused.header("Connection")), (403, Some("close")));
+    raw.expect_end().await;
 }
 
 #[tokio::test]

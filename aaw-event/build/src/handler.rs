@@ -34,8 +34,8 @@ pub(crate) fn read(file: &syn::File, stem: &str) -> Result<Shape, Fault> {
         return Err(Fault {
             line: 1,
             text: format!(
-                "there is no handler: an event's file has a `pub async fn handler(…)` or a `pub fn handler(…)`. A file that is \
-                 no event begins with an underscore: _{stem}.rs"
+                "there is no handler: an event's file has a `pub async fn handler(…)` or a `pub fn handler(…)`. A file \
+                 that is no event begins with an underscore: _{stem}.rs"
             ),
         });
     };
@@ -103,8 +103,8 @@ fn answer(output: &ReturnType) -> Result<Kind, Fault> {
     // `Result<T, String>` is `Serialize`: left to the compiler, it would be answered as {"Ok": …}.
     if is_foreign_result(output) {
         let text = format!(
-            "the handler returns `{}`; expected the `Result<T>` of aaw_event::prelude. `?` converts every standard error \
-             into its error, `Error::new(\"…\")` says something to the caller",
+            "the handler returns `{}`; expected the `Result<T>` of aaw_event::prelude. `?` converts every standard \
+             error into its error, `Error::new(\"…\")` says something to the caller",
             written(output)
         );
         return Err(Fault { line, text });
@@ -135,8 +135,8 @@ fn plain(output: &ReturnType) -> Result<Kind, Fault> {
         return Err(Fault { line, text: STREAMS.to_owned() });
     }
     let text = format!(
-        "the handler is no `async fn` and returns `{}`. An `async fn` answers; a `fn` that returns nothing or `Result<()>` is \
-         a plain event, which answers nobody",
+        "the handler is no `async fn` and returns `{}`. An `async fn` answers; a `fn` that returns nothing or \
+         `Result<()>` is a plain event, which answers nobody",
         written(output)
     );
     Err(Fault { line, text })
@@ -157,7 +157,8 @@ pub(crate) fn result_of(ty: &Type) -> Option<Vec<&Type>> {
 fn is_impl_of(ty: &Type, name: &str) -> bool {
     let Type::ImplTrait(ty) = ty else { return false };
     ty.bounds.iter().any(|bound| {
-        matches!(bound, TypeParamBound::Trait(bound) if bound.path.segments.last().is_some_and(|last| last.ident == name))
+        let TypeParamBound::Trait(bound) = bound else { return false };
+        bound.path.segments.last().is_some_and(|last| last.ident == name)
     })
 }
 

@@ -15,7 +15,8 @@
 //! | `users/get.rs` | the event `users/get`, and the module `crate::users::get` |
 //! | `users.rs` beside `users/` | the event `users`; its public items are in `crate::users` too |
 //! | `_queries.rs`, `users/_rows.rs` | the author's shared code: the modules `crate::_queries`, `crate::users::_rows` |
-//! | `_shared/…` | the same for a whole folder: `_shared/money.rs` is `crate::_shared::money`. With a `mod.rs` in it, that file says what the folder's modules are |
+//! | `_shared/…` | the same for a whole folder: `_shared/money.rs` is `crate::_shared::money` |
+//! | `_shared/mod.rs` | says what the modules of its folder are |
 //! | `_services.rs` | builds the services, once, when the package starts |
 //! | `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs` | an error: names that are kept for later |
 //! | `aaw.rs`, `aaw/…` | an error: these names belong to aaw |
@@ -28,8 +29,8 @@
 //!
 //! # `_services.rs`
 //!
-//! `pub async fn services() -> Result<App>`; it may as well not be `async`, or return an `App`. The type must be written
-//! with a name that is public in that file (`pub struct App`, `pub use`), or with one that the file imports by `use`,
+//! `pub async fn services() -> Result<App>`; it may as well not be `async`, or return an `App`. The type must be
+//! written with a name that is public in that file (`pub struct App`, `pub use`), or with one that the file imports by `use`,
 //! one by one: the table needs to name it too.
 //!
 //! # Good to know
@@ -49,8 +50,8 @@ use std::{env, fs, process};
 
 /// Writes the table of events of the package whose build script this is.
 ///
-/// Writes only what has changed, and asks cargo to come again when something below `src/` does. What is wrong with a file
-/// becomes a compile error of the package that names the file and the line, all of them at once. When files cannot be
+/// Writes only what has changed, and asks cargo to come again when something below `src/` does. What is wrong with a
+/// file becomes a compile error of the package that names the file and the line, all of them at once. When files cannot be
 /// read or written, it ends the build script with a message.
 pub fn events() {
     println!("cargo::rerun-if-changed=src");

@@ -32,8 +32,8 @@ pub(crate) fn read(file: &syn::File) -> Result<Services, Fault> {
     if !signature.inputs.is_empty() || !signature.generics.params.is_empty() {
         return at(line, "`services` takes nothing: expected `pub async fn services() -> Result<App>`".to_owned());
     }
-    let nothing = "`services` builds nothing: expected `pub async fn services() -> Result<App>`; a package that needs no \
-                   services has no _services.rs";
+    let nothing = "`services` builds nothing: expected `pub async fn services() -> Result<App>`; a package that needs \
+                   no services has no _services.rs";
     let ReturnType::Type(_, output) = &signature.output else { return at(line, nothing.to_owned()) };
     let ty: &Type = match result_of(output) {
         Some(arguments) => match arguments.first() {

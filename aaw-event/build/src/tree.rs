@@ -100,7 +100,7 @@ fn folder(package: &mut Package, here: &Here<'_>) -> Result<Vec<Module>, String>
             files.push((stem.to_owned(), path));
         }
     }
-    // The order of a directory is the file system's whim.
+    // A directory is listed in any order.
     files.sort();
     folders.sort();
 
@@ -167,8 +167,8 @@ fn file(
     if stem == "mod" {
         package.complaints.push(complain(
             1,
-            "there is no place for a mod.rs: aaw_event::events!() declares the modules of this folder. Put shared code into a file \
-             whose name begins with an underscore",
+            "there is no place for a mod.rs: aaw_event::events!() declares the modules of this folder. Put shared code \
+             into a file whose name begins with an underscore",
         ));
         return Ok(false);
     }

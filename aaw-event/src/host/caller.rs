@@ -14,8 +14,8 @@ use crate::contain::contained;
 /// Handlers keep it (as `services.ws`) beyond their call and use it from tasks and other threads, also when the
 /// connection has long gone. A panic in here is contained and logged.
 ///
-/// Methods will be added for what else a handler may ask of a connection: its rooms, its identity, a call to the client.
-/// Each will have a default, that says that this host does not offer it.
+/// Methods will be added for what else a handler may ask of a connection: its rooms, its identity, a call to the
+/// client. Each will have a default, which says that this host does not offer it.
 pub trait Caller: Send + Sync + 'static {
     /// The connection's id, as text.
     fn id(&self) -> String;

@@ -46,8 +46,8 @@ impl Drop for Running {
 impl Instance {
     /// Begins a call of the event at `event` in [`Module::events`](super::Module::events).
     ///
-    /// `body` is JSON, or empty when the caller sent none. It is parsed before this returns; a plain event has run to its
-    /// end by then. An answer's handler runs when the [`Call`] is polled: poll it at once.
+    /// `body` is JSON, or empty when the caller sent none. It is parsed before this returns; a plain event has run to
+    /// its end by then. An answer's handler runs when the [`Call`] is polled: poll it at once.
     ///
     /// # Panics
     /// When there is no such event: the index comes from the same table.

@@ -1,9 +1,9 @@
 //! From an author's function to an entry of the table.
 //!
 //! Generated code calls one of the `const fn`s of [`Entry`] here for each file, by how the function is written:
-//! `answer…` for an `async fn`, `plain…` for a `fn`; the number is that of its arguments. That the bounds stand on these
-//! functions, one by one, makes the compiler say what is wrong with a handler in its own words: "future cannot be sent",
-//! "`Body` is not `Deserialize`".
+//! `answer…` for an `async fn`, `plain…` for a `fn`; the number is that of its arguments. That the bounds stand on
+//! these functions, one by one, makes the compiler say what is wrong with a handler in its own words: "future cannot be
+//! sent", "`Body` is not `Deserialize`".
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl<A> Takes<A, Nothing> for Services<()> {
     }
 }
 
-/// What an `async fn handler` can answer: a `Result` of aaw_event's, or just the answer. `M` only tells the impls apart.
+/// What an `async fn handler` can answer: a `Result` of aaw_event's, or just the answer. `M` only tells the impls
+/// apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler's answer",
     label = "a handler answers a `Serialize`, or a `Result` of aaw_event's with one",

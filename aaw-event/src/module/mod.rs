@@ -1,7 +1,7 @@
 //! The package's side: from an author's functions to a C-shaped table, and what the functions in that table do.
 //!
-//! `package`, `handler` and `services` are what generated code names; `instance` and `call` answer the host; the rest is
-//! what they stand on.
+//! `package`, `handler` and `services` are what generated code names; `instance` and `call` answer the host; the rest
+//! is what they stand on.
 
 mod body;
 mod call;

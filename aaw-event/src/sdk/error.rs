@@ -100,7 +100,9 @@ impl Error {
     }
 
     pub(crate) fn into_failure(self) -> Failure {
-        let Inner { text, code, data, .. } = *self.inner;
+        let Inner { text, code, data, cause } = *self.inner;
+        // First: if it panics, nothing has been made yet that would leak.
+        drop(cause);
         Failure { error: text.into_owned(), code, data }
     }
 

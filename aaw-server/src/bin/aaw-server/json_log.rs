@@ -5,15 +5,18 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aaw_server::CallRecord;
 
-/// Lines that wait for the reader of the pipe.
-const MOST_WAITING: usize = 8192;
+/// Lines that wait for the reader of the pipe, at most,
+const MOST_LINES: usize = 8192;
+
+/// and their bytes: a line holds a body and a result.
+const MOST_BYTES: usize = 16 << 20;
 
 /// How long the end of the program waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,7 +30,13 @@ enum Entry {
 /// Where calls are handed in.
 pub(crate) struct JsonLog {
     lines: SyncSender<Entry>,
-    lost: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    waiting_bytes: AtomicUsize,
+    lost: AtomicU64,
 }
 
 /// The thread that writes.
@@ -39,12 +48,12 @@ pub(crate) struct Writer {
 
 /// Starts the thread.
 pub(crate) fn start() -> io::Result<(JsonLog, Writer)> {
-    let (sender, lines) = sync_channel(MOST_WAITING);
+    let (sender, lines) = sync_channel(MOST_LINES);
     let (done_sender, done) = sync_channel(1);
-    let lost = Arc::new(AtomicU64::new(0));
-    let log = JsonLog { lines: sender.clone(), lost: Arc::clone(&lost) };
+    let counts = Arc::<Counts>::default();
+    let log = JsonLog { lines: sender.clone(), counts: Arc::clone(&counts) };
     let thread = std::thread::Builder::new().name("json-log".into()).spawn(move || {
-        write_lines(&lines, &lost);
+        write_lines(&lines, &counts);
         // Nobody may wait for it.
         let _ = done_sender.send(());
     })?;
@@ -56,8 +65,11 @@ impl JsonLog {
     pub(crate) fn write(&self, call: &CallRecord<'_>) {
         let Ok(mut line) = serde_json::to_vec(call) else { return };
         line.push(b'\n');
-        if self.lines.try_send(Entry::Line(line)).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let len = line.len();
+        let waiting = self.counts.waiting_bytes.fetch_add(len, Ordering::Relaxed);
+        if waiting + len > MOST_BYTES || self.lines.try_send(Entry::Line(line)).is_err() {
+            self.counts.waiting_bytes.fetch_sub(len, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -74,12 +86,13 @@ impl Writer {
     }
 }
 
-fn write_lines(lines: &Receiver<Entry>, lost: &AtomicU64) {
+fn write_lines(lines: &Receiver<Entry>, counts: &Counts) {
     let mut out = io::stdout().lock();
     while let Ok(Entry::Line(line)) = lines.recv() {
         // A closed pipe is no reason to fail a call, and there may be another reader later.
         let _ = out.write_all(&line).and_then(|()| out.flush());
-        let lost = lost.swap(0, Ordering::Relaxed);
+        counts.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+        let lost = counts.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "calls are missing in the log: its reader is too slow");
         }

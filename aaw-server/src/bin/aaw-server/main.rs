@@ -111,6 +111,7 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
     start_log(flags.log);
     // From here on a signal stops what goes on, be it the first build.
     let mut stop = std::pin::pin!(stop_signal()?);
+    raise_file_limit();
     let at = EventsAt::find(&flags.events.unwrap_or_else(default_events))?;
     let config = Config {
         host: flags.host.clone(),
@@ -189,6 +190,16 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             }
         });
     })
+}
+
+/// Each connection is a file. The soft limit is often 1024, for programs that cannot bear more; this one can.
+fn raise_file_limit() {
+    let wanted = Config::default().max_connections as u64;
+    match rlimit::increase_nofile_limit(wanted + 1024) {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => tracing::warn!(limit, "fewer files can be open than connections are allowed (ulimit -n)"),
+        Err(error) => tracing::warn!("the number of open files cannot be raised: {error}"),
+    }
 }
 
 fn start_log(log: Log) {

@@ -1,0 +1,71 @@
+//! What modules need of their server: a log, and somebody who waits until they have ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aaw_event::host::{Host, LogRecord};
+use tokio::sync::Notify;
+use tracing::level_filters::LevelFilter;
+
+/// Counts the modules that run. A module that was opened ends on a thread of its own: its services are dropped there, and
+/// a program that does not wait for that cuts their destructors off.
+#[derive(Debug, Default)]
+pub(crate) struct Modules {
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+impl Modules {
+    /// A host for one more module.
+    pub(crate) fn host(self: &Arc<Self>) -> Arc<ModuleHost> {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Arc::new(ModuleHost { modules: Arc::clone(self) })
+    }
+
+    /// Ready when no module runs any more.
+    pub(crate) async fn wait_until_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// The host of one module. The module lets go of it when its services have been dropped.
+pub(crate) struct ModuleHost {
+    modules: Arc<Modules>,
+}
+
+impl Drop for ModuleHost {
+    fn drop(&mut self) {
+        if self.modules.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.modules.ended.notify_waiters();
+        }
+    }
+}
+
+impl Host for ModuleHost {
+    fn log(&self, record: LogRecord<'_>) {
+        let LogRecord { level, target, message, package, .. } = record;
+        // The level of an event is part of its static description, so there is one description a level.
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::event!(target: "aaw::module", tracing::Level::$level, package, "{target}: {message}")
+            };
+        }
+        match level {
+            tracing::Level::ERROR => log!(ERROR),
+            tracing::Level::WARN => log!(WARN),
+            tracing::Level::INFO => log!(INFO),
+            tracing::Level::DEBUG => log!(DEBUG),
+            tracing::Level::TRACE => log!(TRACE),
+        }
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::current()
+    }
+}

@@ -1,0 +1,37 @@
+//! The examples do what they say at their top.
+
+use aaw_tests::Process;
+use aaw_tests::cargo::built;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn the_caller_calls_the_linked_program() {
+    let built = built().await;
+    let mut linked = Command::new(&built.linked);
+    linked.env("PORT", "0");
+    let mut linked = Process::start(linked);
+    let line = linked.line().await;
+    let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+
+    let mut caller = Command::new(&built.caller);
+    caller.arg(url);
+    let mut caller = Process::start(caller);
+    assert!(caller.ended().await.success(), "{}", caller.errors());
+    let said = caller.output();
+    for expected in [
+        "open, as connection ",
+        "ping answered Pong { pong: true }",
+        "ten at once: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]",
+        "explode failed: Something went wrong (code handler)",
+        "nowhere failed: Unknown event: nowhere (code unknown_event)",
+        r#"notified: {"hello":"me"}"#,
+        r#"broadcast: "happy birthday""#,
+        "close: the client was closed",
+    ] {
+        assert!(said.contains(expected), "{expected:?} in\n{said}");
+    }
+
+    linked.signal("INT").await;
+    assert!(linked.ended().await.success(), "{}", linked.errors());
+    assert!(linked.output().contains(r#"explode null failed: Something went wrong"#), "{}", linked.output());
+}
