@@ -157,8 +157,9 @@ fn thread_is_ending(module: &Module, instance: &Instance) {
     }
 
     thread_local!(static KEPT: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
-    // First, so that it is dropped last.
+    // First, so that it is dropped last: after what tokio keeps for this thread, and what a contained panic does.
     KEPT.with(|_| ());
+    assert!(matches!(call(module, instance, "explode", "").0, Step::Panicked(_)));
     let mut sleep = instance.call(index(module, "sleep"), "", &Arc::new(Connection::default()));
     assert!(sleep.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX).is_pending());
     KEPT.set(Some(AtTheEnd { module: module.clone(), instance: instance.clone(), _sleep: sleep }));

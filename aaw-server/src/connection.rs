@@ -35,7 +35,7 @@ use crate::outbox::Mail;
 use progress::Progress;
 
 /// Messages taken up in one turn, so that a client that never stops sending leaves room for the others.
-const TURN: u32 = 256;
+const TURN: u32 = 128;
 
 /// Bytes of frames that are gathered before the socket is written to in the middle of a turn.
 const WRITE_BUFFER: usize = 16 << 10;

@@ -41,8 +41,6 @@ pub enum CallKind {
     Answer,
     /// It runs and answers nothing.
     Plain,
-    /// It answers many times.
-    Stream,
     /// There is no such event.
     Unknown,
 }
@@ -53,7 +51,6 @@ impl CallKind {
         match self {
             Self::Answer => "answer",
             Self::Plain => "plain",
-            Self::Stream => "stream",
             Self::Unknown => "unknown",
         }
     }
