@@ -12,6 +12,14 @@ use aaw_protocol::Shortened;
 
 /// An origin that may connect, as `--allow-origin` names it: `https://app.example.com`, with a port if it is not the
 /// scheme's own, or `*` for every origin.
+///
+/// ```
+/// use aaw_server::config::AllowedOrigin;
+///
+/// let origin: AllowedOrigin = "https://app.example.com".parse()?;
+/// assert!("app.example.com".parse::<AllowedOrigin>().is_err());
+/// # Ok::<(), aaw_server::config::InvalidOrigin>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedOrigin(Allowed);
 

@@ -6,6 +6,8 @@
 
 mod closing;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -108,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .write_buffer_size(WRITE_BUFFER)
             // Frames that wait for the socket wait here, counted; there it holds one message beyond the write buffer. The
             // rest is for pongs, which tungstenite adds by itself: past it, it keeps the newest alone.
-            .max_write_buffer_size(WRITE_BUFFER + max_message + PONGS)
+            .max_write_buffer_size(max_message.saturating_add(WRITE_BUFFER + PONGS))
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         // A copy of the few bytes, mostly none: the buffer they lie in is hyper's, twice as large as ours, and would live

@@ -83,14 +83,35 @@ impl Server {
 
     /// Adds the events of a module: one that is linked (`my_events::module()`), or one that was opened
     /// (`modules::open`, feature `modules`). Can be called several times; names must not meet.
+    ///
+    /// ```
+    /// use aaw_server::{Config, Events, Server};
+    ///
+    /// let server = Server::new(Config::default())
+    ///     .events(aaw_events::module())
+    ///     .events(Events::new(aaw_events::module()).under("stock"));
+    /// # drop(server);
+    /// ```
     #[must_use]
     pub fn events(mut self, events: impl Into<Events>) -> Self {
         self.events.push(events.into());
         self
     }
 
-    /// Lets `hook` see every call when it is over, whatever its outcome. It runs where the call ended, often on the task
-    /// of its connection, so it should be quick.
+    /// Lets `hook` see every call when it is over, whatever its outcome; also one that was refused, or whose caller went
+    /// while it ran. It runs where the call ended, often on the task of its connection, so it should be quick. A panic
+    /// of its own is logged and ends nothing. (A call that is cancelled, or whose connection ends, while it waits in
+    /// line was never taken up, and is not told.)
+    ///
+    /// ```
+    /// use aaw_server::{Config, Server};
+    ///
+    /// let server = Server::new(Config::default()).on_call(|call| match call.result {
+    ///     Ok(_) => println!("{} took {:?}", call.event, call.elapsed),
+    ///     Err(failure) => println!("{} failed: {failure}", call.event),
+    /// });
+    /// # drop(server);
+    /// ```
     #[must_use]
     pub fn on_call(mut self, hook: impl Fn(&CallRecord<'_>) + Send + Sync + 'static) -> Self {
         self.hook = Some(Arc::new(hook));
@@ -211,6 +232,18 @@ impl Handle {
 
     /// Puts these events in the place of all that there are. Calls that run go on with the old ones; whatever comes
     /// later meets the new ones. No call is lost, and none waits.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), aaw_server::StartError> {
+    /// # use aaw_server::{Config, Events, Server};
+    /// let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
+    /// let handle = bound.handle();
+    /// let serving = tokio::spawn(bound.serve(std::future::pending()));
+    /// handle.replace_events(vec![Events::new(aaw_events::module())]).await?;
+    /// # serving.abort();
+    /// # Ok(()) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Server::bind`]; the old events go on then.

@@ -9,7 +9,7 @@ use crate::hub::Hub;
 use crate::module_host::Modules;
 use crate::throttle::Throttle;
 
-/// See the module's documentation.
+/// One for each server.
 pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) dispatch: Arc<Dispatch>,

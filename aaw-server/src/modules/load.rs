@@ -40,6 +40,17 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`] names what is wrong with which file.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use aaw_server::modules::{self, EventsAt};
+/// use aaw_server::{Config, Server};
+///
+/// let events = modules::load(&EventsAt::find("events".as_ref())?).await?;
+/// let server = events.into_iter().fold(Server::new(Config::default()), Server::events);
+/// # drop(server);
+/// # Ok(()) }
+/// ```
 pub async fn load(at: &EventsAt) -> Result<Vec<Events>, LoadError> {
     let place = look(at).await?;
     Ok(open_all(place.libraries, Known::default()).await?.0)

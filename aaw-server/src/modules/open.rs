@@ -82,6 +82,15 @@ pub enum OpenError {
 ///
 /// # Errors
 /// [`OpenError`] names the file and says what is wrong with it.
+///
+/// ```no_run
+/// use aaw_server::{Config, Server, modules};
+///
+/// let shop = modules::open("libshop.so".as_ref())?;
+/// let server = Server::new(Config::default()).events(shop);
+/// # drop(server);
+/// # Ok::<(), modules::OpenError>(())
+/// ```
 pub fn open(path: &Path) -> Result<Module, OpenError> {
     open_bytes(path, &read(path)?)
 }

@@ -1,0 +1,95 @@
+//! The real loop over a pipe in memory, with a clock that jumps to what is due next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aaw_protocol::Dialect;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Connection;
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::hub::Hub;
+use crate::outbox::Outbox;
+
+/// A connection without events, over a pipe that holds so many bytes; the client's end of it.
+fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
+    let (ours, theirs) = duplex(pipe);
+    let config = Config::default();
+    let hub = Arc::new(Hub::default());
+    let place = hub.admit(1).expect("it is the first");
+    let seat = hub.enter(place, None, Outbox::new(config.max_push_burst), config.max_message);
+    let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, max_answer: config.max_message };
+    let served = Connection::serve(ours, Bytes::new(), dialect, seat, Arc::new(dispatch), Arc::new(config));
+    (tokio::spawn(served), theirs)
+}
+
+/// The next frame that the server sends, without a look at what is in it: opcode and payload.
+async fn frame(client: &mut DuplexStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    client.read_exact(&mut head).await.expect("a frame");
+    let mut payload = vec![0; usize::from(head[1])];
+    client.read_exact(&mut payload).await.expect("its payload");
+    (head[0] & 0x0f, payload)
+}
+
+/// A masked text frame; the mask is zeros (RFC 6455, 5.3).
+fn text(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+const PING: u8 = 9;
+const CLOSE: u8 = 8;
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_twice_and_then_left() {
+    let start = Instant::now();
+    let (served, mut client) = connect(Dialect::Classic, 1 << 10);
+    for seconds in [20, 40] {
+        assert_eq!(frame(&mut client).await, (PING, vec![]));
+        assert_eq!(start.elapsed().as_secs(), seconds);
+    }
+    let (opcode, payload) = frame(&mut client).await;
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1001u16.to_be_bytes()[..]));
+    assert_eq!(start.elapsed().as_secs(), 60);
+    served.await.expect("it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_says_hello_is_left_after_ten_seconds() {
+    let start = Instant::now();
+    let (served, mut client) = connect(Dialect::V1, 1 << 10);
+    let (opcode, payload) = frame(&mut client).await;
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
+    assert_eq!(start.elapsed().as_secs(), 10);
+    served.await.expect("it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_for_thirty_seconds_is_left() {
+    let start = Instant::now();
+    let (served, mut client) = connect(Dialect::Classic, 1 << 10);
+    for _ in 0..100 {
+        client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");
+    }
+    served.await.expect("it ends");
+    // Thirty seconds, and two in which it tried to say so.
+    assert_eq!(start.elapsed(), Duration::from_secs(32));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_its_answers_late_gets_all_of_them() {
+    let (_served, mut client) = connect(Dialect::Classic, 1 << 10);
+    for _ in 0..100 {
+        client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");
+    }
+    tokio::time::advance(Duration::from_secs(15)).await;
+    for _ in 0..100 {
+        assert_eq!(frame(&mut client).await, (1, br#"["x",{"error":"Unknown event: x"}]"#.to_vec()));
+    }
+}
