@@ -32,7 +32,7 @@ pub enum Input<'a> {
 /// What the owner of the socket is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this as a text message, then say [`handle_sent`](ServerSession::handle_sent).
+    /// Send this as a text message, then say [`handle_sent`](super::ServerSession::handle_sent).
     Send(Bytes),
     /// Send a WebSocket ping.
     Ping,
