@@ -175,7 +175,8 @@ async fn flags_that_make_no_sense_are_clap_s_matter() {
 async fn each_flag_is_an_environment_variable_too() {
     let mut command = Command::new(&built().await.server);
     command.env("AAW_EVENTS", events()).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
-    command.env("AAW_ALLOW_ORIGIN", "https://a.example,https://b.example").env("CARGO_TARGET_DIR", target());
+    command.env("AAW_ALLOW_ORIGIN", "https://a.example,https://b.example").env("AAW_WATCH", "1");
+    command.env("CARGO_TARGET_DIR", target());
     let mut server = Process::start(command);
     let line = server.says_slowly(&["listening on ws://localhost:"]).await;
     let line: Value = serde_json::from_str(&line).expect("the log is JSON too");

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use aaw_server::config::AllowedOrigin;
 use aaw_server::modules::{self, EventsAt, Watch};
 use aaw_server::{CallRecord, Config, Handle, Server};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -63,7 +64,7 @@ struct Serve {
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = Log::Pretty)]
     log: Log,
     /// Build and serve the events again whenever a file is saved
-    #[arg(long, env = "AAW_WATCH")]
+    #[arg(long, env = "AAW_WATCH", value_parser = BoolishValueParser::new())]
     watch: bool,
 }
 
@@ -196,7 +197,8 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 fn raise_file_limit() {
     let wanted = Config::default().max_connections as u64;
     match rlimit::increase_nofile_limit(wanted + 1024) {
-        Ok(limit) if limit >= wanted => {}
+        // Who needs more than some thousand connections knows of this limit; who has less should.
+        Ok(limit) if limit >= wanted.min(4096) => {}
         Ok(limit) => tracing::warn!(limit, "fewer files can be open than connections are allowed (ulimit -n)"),
         Err(error) => tracing::warn!("the number of open files cannot be raised: {error}"),
     }
@@ -220,5 +222,25 @@ fn log_for_people(call: &CallRecord<'_>) {
     match call.result {
         Ok(_) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms", call.event),
         Err(failure) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms: {failure}", call.event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_without_a_value_is_set_and_a_command_is_no_folder() {
+        assert!(Cli::try_parse_from(["aaw-server", "--watch", "my-events"]).unwrap().serve.watch);
+        assert!(Cli::try_parse_from(["aaw-server", "init"]).unwrap().command.is_some());
+        assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
+        assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
     }
 }
