@@ -5,10 +5,11 @@
 
 mod fixture;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 use std::time::Duration;
 
 use aaw_server::Events;
@@ -279,13 +280,20 @@ async fn next(watch: &mut Watch) -> Vec<Events> {
     tokio::time::timeout(PATIENCE, watch.next()).await.expect("no change")
 }
 
-/// Sends what is logged on this thread.
-#[derive(Clone)]
-struct Lines(Arc<Mutex<mpsc::UnboundedSender<String>>>);
+thread_local! {
+    static LINES: RefCell<Option<mpsc::UnboundedSender<String>>> = const { RefCell::new(None) };
+}
 
-impl std::io::Write for Lines {
+/// Sends what is logged to whoever listens on its thread.
+struct Here;
+
+impl std::io::Write for Here {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _ = self.0.lock().unwrap().send(String::from_utf8_lossy(bytes).into_owned());
+        LINES.with_borrow(|lines| {
+            if let Some(lines) = lines {
+                let _ = lines.send(String::from_utf8_lossy(bytes).into_owned());
+            }
+        });
         Ok(bytes.len())
     }
 
@@ -294,19 +302,22 @@ impl std::io::Write for Lines {
     }
 }
 
-impl MakeWriter<'_> for Lines {
+impl MakeWriter<'_> for Here {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        self.clone()
+        Self
     }
 }
 
-fn logged() -> (tracing::subscriber::DefaultGuard, mpsc::UnboundedReceiver<String>) {
+/// What is logged on this thread from now on. One subscriber serves all tests: while subscribers come and go in parallel,
+/// tracing loses lines.
+fn logged() -> mpsc::UnboundedReceiver<String> {
+    static SUBSCRIBE: Once = Once::new();
+    SUBSCRIBE.call_once(|| tracing_subscriber::fmt().with_writer(Here).with_ansi(false).init());
     let (sender, lines) = mpsc::unbounded_channel();
-    let lines_of = Lines(Arc::new(Mutex::new(sender)));
-    let subscriber = tracing_subscriber::fmt().with_writer(lines_of).with_ansi(false).finish();
-    (tracing::subscriber::set_default(subscriber), lines)
+    LINES.set(Some(sender));
+    lines
 }
 
 /// Watches until something is logged that contains `expected`; nothing must come meanwhile.
@@ -320,7 +331,7 @@ async fn next_line(watch: &mut Watch, lines: &mut mpsc::UnboundedReceiver<String
 
 #[tokio::test]
 async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
-    let (_guard, mut lines) = logged();
+    let mut lines = logged();
     let top = workshop("watched");
     let package = package(&top, "watched");
     let save = |file: &str, text: &str| std::fs::write(package.join("src").join(file), text).unwrap();
@@ -364,7 +375,7 @@ async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
 
 #[tokio::test]
 async fn libraries_that_come_and_go_are_served_and_a_half_written_one_is_not() {
-    let (_guard, mut lines) = logged();
+    let mut lines = logged();
     let top = tempfile::tempdir().unwrap();
     let made = tempfile::tempdir().unwrap();
     let make = |package| {
