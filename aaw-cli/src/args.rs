@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 /// Call the events of an aaw server.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = concat!("Examples:
+#[command(name = "aaw", version, max_term_width = 100, after_help = concat!("Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}'
   echo '{\"id\": 1}' | aaw call ws://localhost:1337 echo -

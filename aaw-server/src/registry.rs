@@ -1,6 +1,6 @@
 //! Which events there are: a table made once from all sources, and swapped whole while calls run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use aaw_event::Module;
@@ -107,6 +107,10 @@ impl Registry {
             }
         }
         Ok(Plan { places })
+    }
+
+    pub(crate) fn names(&self) -> BTreeSet<EventName> {
+        self.events.keys().cloned().collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Event> {

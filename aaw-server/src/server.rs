@@ -62,6 +62,22 @@ pub enum StartError {
     },
 }
 
+impl Config {
+    /// Whether the address can be listened on, now. [`Server::bind`] finds out for good; this is for programs that spend
+    /// minutes on a build before.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`], as it would be then.
+    pub async fn probe(&self) -> Result<(), StartError> {
+        self.listen().await.map(drop)
+    }
+
+    async fn listen(&self) -> Result<TcpListener, StartError> {
+        let listener = TcpListener::bind((self.host.as_str(), self.port)).await;
+        listener.map_err(|source| StartError::Bind { address: format!("{}:{}", self.host, self.port), source })
+    }
+}
+
 fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -126,9 +142,9 @@ impl Server {
     pub async fn bind(self) -> Result<Bound, StartError> {
         let Self { config, events, hook } = self;
         let plan = Registry::plan(&events)?;
-        let bind_error = |source| StartError::Bind { address: format!("{}:{}", config.host, config.port), source };
-        let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind_error)?;
-        let address = listener.local_addr().map_err(bind_error)?;
+        let listener = config.listen().await?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
         let modules = Arc::<Modules>::default();
         let registry = plan.registry(&events, &start(&events, &modules).await?);
         list(&plan, &events, false);
@@ -215,6 +231,7 @@ impl Bound {
         if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
             tracing::warn!("services still end past their time; the program does not wait for them");
         }
+        tracing::info!("stopped");
     }
 }
 
@@ -250,7 +267,12 @@ impl Handle {
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
         let registry = plan.registry(&events, &start(&events, &self.shared.modules).await?);
-        self.shared.dispatch.registry.store(Arc::new(registry));
+        let names = registry.names();
+        let before = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+        let added: Vec<_> = names.difference(&before).map(|name| format!("+{name}")).collect();
+        let removed = before.difference(&names).map(|name| format!("-{name}"));
+        let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
+        tracing::info!("serving {} new events {changes}", names.len());
         list(&plan, &events, true);
         Ok(())
     }

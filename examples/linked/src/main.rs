@@ -6,10 +6,22 @@
 //!
 //! `PORT=0` in the environment takes a free port.
 
+use std::process::ExitCode;
+
 use aaw_server::{Config, Server};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let server = Server::new(Config { port, ..Config::default() })
         // Any number of packages; their names must not meet.

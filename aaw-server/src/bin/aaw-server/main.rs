@@ -60,7 +60,8 @@ struct Serve {
     /// Let pages from this origin connect, such as https://app.example.com; can be given several times
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<AllowedOrigin>,
-    /// What is logged: for people, with failures; as JSON, one line a call on standard output; or only start-up errors
+    /// What is logged: for people, what the server does and what goes wrong in it; as JSON, one line a call on standard
+    /// output; or only why it did not start
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = Log::Pretty)]
     log: Log,
     /// Build and serve the events again whenever a file is saved
@@ -120,6 +121,11 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
         allow_origins: flags.allow_origin.clone(),
         ..Config::default()
     };
+    // Before minutes are spent on a build.
+    config.probe().await?;
+    if let EventsAt::Package(path) = &at {
+        tracing::info!("building the events in {}", path.display());
+    }
     // What is saved from here on is noticed, also during the first build.
     let mut watch = flags.watch.then(|| Watch::new(at.clone())).transpose()?;
     let load = async {
@@ -163,7 +169,7 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
 async fn swap(mut watch: Watch, server: Handle) {
     loop {
         match server.replace_events(watch.next().await).await {
-            Ok(()) => tracing::info!("serving the new events"),
+            Ok(()) => {}
             Err(error) => {
                 tracing::error!("the old events go on: {error}");
                 watch.forget();
