@@ -38,6 +38,10 @@ const LOADS: [Load; 3] = [
 
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
+    // Each of the thousands of idle connections is a file, here and in the server, which inherits the limit.
+    if let Err(error) = rlimit::increase_nofile_limit(16 << 10) {
+        eprintln!("bench: the number of open files cannot be raised: {error}");
+    }
     let done = match argument.as_deref() {
         None => compare(5, Duration::from_secs(1)).and_then(|()| compare_idle(5000)),
         Some("quick") => compare(1, Duration::from_millis(200)).and_then(|()| compare_idle(200)),

@@ -12,6 +12,7 @@
 
 pub mod cargo;
 pub mod client;
+mod files;
 pub mod log;
 pub mod process;
 pub mod raw;
@@ -19,6 +20,7 @@ pub mod server;
 mod wait;
 
 pub use client::Client;
+pub use files::allow_files;
 pub use log::Log;
 pub use process::Process;
 pub use raw::{Handshake, Raw, Response};

@@ -6,6 +6,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    aaw_tests::allow_files();
     let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).bind().await?;
     let handle = server.handle();
     println!("{{\"port\":{}}}", server.local_addr().port());

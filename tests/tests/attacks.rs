@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 /// The server's process, and where it listens.
 async fn start() -> (Process, SocketAddr) {
+    aaw_tests::allow_files();
     let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_aaw-test-server")));
     let port = process.json().await["port"].as_u64().expect("it prints its port");
     let addr = SocketAddr::from(([127, 0, 0, 1], port as u16));
