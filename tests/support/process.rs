@@ -135,8 +135,9 @@ impl Process {
     /// # Panics
     /// When that is not possible.
     pub async fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().await;
-        assert!(kill.expect("kill is there").success());
+        // The shell's own `kill`: the program of that name is not on every machine.
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().await;
+        assert!(kill.expect("sh is there").success());
     }
 
     /// Waits until it has ended, and all it printed is here.
