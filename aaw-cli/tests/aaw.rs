@@ -206,7 +206,8 @@ async fn listen_closes_in_order_when_it_is_interrupted() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     soon("a line", lines.next_line()).await.unwrap().unwrap();
     let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    let kill = format!("kill -INT {id}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     assert_eq!(peer.closed().await, 1000);
     assert_eq!(ended(child).await.0, Some(130));
 }
