@@ -17,6 +17,9 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::text::Shortened;
 
+/// The largest number of items that credit can be for: 2^53, up to which JavaScript counts exactly.
+pub const MOST_ITEMS: u64 = 1 << 53;
+
 /// A frame as it was received, borrowed from its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame<'a> {
@@ -77,7 +80,8 @@ impl Kind {
 pub struct Meta {
     /// Milliseconds, from the call's arrival, after which the handler is dropped and the call fails.
     pub timeout: Option<u64>,
-    /// The caller reads a stream and has room up to this item.
+    /// The caller reads a stream and has room up to this item, at most [`MOST_ITEMS`].
+    #[serde(deserialize_with = "credit")]
     pub credit: Option<u64>,
     /// The caller uploads a stream.
     #[serde(rename = "in")]
@@ -121,6 +125,9 @@ pub enum BadFrame {
     /// A `meta` that is no object, or whose known keys have the wrong type.
     #[error("bad meta (element 5): {0}")]
     BadMeta(String),
+    /// Credit that is no number of items.
+    #[error("credit must be an integer from 0 to {MOST_ITEMS}, found {0}")]
+    BadCredit(String),
     /// A whole frame that does not belong here and now.
     #[error("{0}")]
     OutOfPlace(String),
@@ -237,6 +244,17 @@ impl Frame<'_> {
             .transpose()
     }
 
+    /// The data of a frame of the kind [`Kind::Credit`].
+    ///
+    /// # Errors
+    /// [`BadFrame::BadCredit`] if it is no integer from 0 to [`MOST_ITEMS`], written without fraction and exponent.
+    pub fn credit(&self) -> Result<u64, BadFrame> {
+        match serde_json::from_str(self.data) {
+            Ok(items @ 0..=MOST_ITEMS) => Ok(items),
+            _ => Err(BadFrame::BadCredit(shortened(self.data))),
+        }
+    }
+
     /// The fifth element.
     ///
     /// # Errors
@@ -247,6 +265,15 @@ impl Frame<'_> {
             // The error quotes what it found, be it a megabyte.
             Some(meta) => serde_json::from_str(meta).map_err(|error| BadFrame::BadMeta(shortened(&error.to_string()))),
         }
+    }
+}
+
+/// [`Meta::credit`].
+fn credit<'de, D: de::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let items = Option::<u64>::deserialize(deserializer)?;
+    match items {
+        Some(items) if items > MOST_ITEMS => Err(de::Error::custom(BadFrame::BadCredit(items.to_string()))),
+        items => Ok(items),
     }
 }
 

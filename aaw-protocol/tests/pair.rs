@@ -188,6 +188,7 @@ impl Pair {
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
                 server::Output::Drop(key) => self.handlers.retain(|(running, ..)| *running != key),
+                server::Output::Credit { .. } | server::Output::Open => {}
                 server::Output::Close(why) => panic!("the server closed: {why}"),
             }
         }
@@ -217,7 +218,7 @@ fn take_up(
 ) {
     match input {
         Input::Call(call) => run(server, call, prompt, handlers),
-        Input::Done => {}
+        Input::Done | Input::Item { .. } | Input::ItemsEnd { .. } => {}
         Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
         Input::Bad(bad) => panic!("our own client sent a bad frame: {bad}"),
     }

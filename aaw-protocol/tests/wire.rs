@@ -75,7 +75,7 @@ impl Server {
                 }
             },
             Input::Bad(_) => false,
-            Input::Done | Input::Refused { .. } => true,
+            _ => true,
         };
         self.settle();
         sense

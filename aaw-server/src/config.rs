@@ -113,6 +113,7 @@ impl Config {
             hello_timeout: self.handshake_timeout,
             heartbeat: self.heartbeat,
             missed_heartbeats: self.missed_heartbeats,
+            ..SessionConfig::default()
         }
     }
 }

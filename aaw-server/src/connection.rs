@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Err(error) = self.settle(cx, now, left) {
                 return Poll::Ready(Ending::Broken(error));
             }
-            if let Some(close) = self.ending {
+            if let Some(close) = self.ending.take() {
                 return Poll::Ready(Ending::ByUs(close));
             }
             if *left == 0 || !self.session.wants_input() {
@@ -283,7 +283,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn take_up(&mut self, input: Input<'_>) {
         match input {
             Input::Call(call) => self.run(call),
-            Input::Done => {}
+            // No upload is given room yet.
+            Input::Done | Input::Item { .. } | Input::ItemsEnd { .. } => {}
             Input::Refused { event, body, failure } => self.dispatch.refused(&event, body, &failure, &self.seat.peer),
             Input::Bad(bad) => self.log_bad(&bad),
         }
@@ -363,6 +364,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         task.handle.abort();
                     }
                 }
+                // No stream waits for credit yet.
+                Output::Credit { .. } => {}
+                Output::Open => self.session.opened(),
                 Output::Close(close) => self.ending = Some(close),
             }
         }

@@ -177,7 +177,7 @@ impl Record {
                 let redacted = redact(&self.event, &answer);
                 self.tell(Ok(Some(redacted.as_deref().unwrap_or(&answer))));
             }
-            Outcome::Ran => self.tell(Ok(None)),
+            Outcome::Ran | Outcome::Ended => self.tell(Ok(None)),
             Outcome::Failed(failure) | Outcome::Refused(failure) => {
                 let redacted = redact_failure(&self.event, failure);
                 self.tell(Err(redacted.as_ref().unwrap_or(failure)));

@@ -13,8 +13,13 @@ pub struct Config {
     /// is read. Default 1 MiB. A client that does not read its answers can hold that much, and besides what the calls
     /// that already ran will answer: at most `limits.calls` times `limits.message`.
     pub unsent: usize,
-    /// Bytes of the frames of calls that run elsewhere, past which no further call is started. Default 4 MiB.
+    /// Bytes of the frames of calls that run elsewhere, and of answers that wait for credit, past which no further call
+    /// is started. Default 4 MiB.
     pub running: usize,
+    /// Bytes of items of uploads that handlers have not taken, past which the call whose item came last fails as `busy`.
+    /// Default 64 MiB: as much as one upload with a window of 64 of the largest items, since a caller cannot know this
+    /// bound and shall not meet it by being within its window.
+    pub uploads: usize,
     /// How long a v1 client may take to say hello. Default 10 s; `Duration::MAX` means as long as it likes.
     pub hello_timeout: Duration,
     /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
@@ -30,6 +35,7 @@ impl Default for Config {
             limits: Limits::default(),
             unsent: 1 << 20,
             running: 4 << 20,
+            uploads: 64 << 20,
             hello_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(20),
             missed_heartbeats: 2,

@@ -3,23 +3,42 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::call::CallKey;
+
 /// Calls in the order in which they came, bounded in bytes.
 #[derive(Debug)]
 pub(super) struct Line {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Place>,
     bytes: usize,
     most_bytes: usize,
 }
 
-/// A call that waited: its frame, and when it came.
+/// What waited, and no longer has to.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct Waiting(pub(super) Waited);
+
+#[derive(Debug)]
+pub(super) enum Waited {
+    Call(Place),
+    /// The end of an upload that came while its call waited. The call has been begun.
+    EndOfUpload(CallKey),
+}
+
+/// A call that waits: its frame, and when it came.
+#[derive(Debug)]
+pub(super) struct Place {
     /// A copy: a slice of the socket's read buffer would keep all of that buffer.
     pub(super) text: Box<str>,
     pub(super) received: Instant,
+    /// The most credit that came for it while it waited. What it asked with is in its text.
+    pub(super) credit: u64,
+    /// Whether its caller sends a stream.
+    pub(super) upload: bool,
+    /// Whether that stream is over already.
+    pub(super) upload_ended: bool,
     /// The v1 id, or for a frame without one that of the call before it: never decreasing along the line.
-    place: i64,
-    /// Whether `place` is this frame's own id.
+    id: i64,
+    /// Whether `id` is this frame's own id.
     numbered: bool,
 }
 
@@ -34,39 +53,54 @@ impl Line {
 
     /// Takes a copy of the frame, or says that there is no room for it. `last_id` is the last v1 id taken: this
     /// frame's own if it is `numbered`.
-    pub(super) fn push(&mut self, text: &str, received: Instant, last_id: i64, numbered: bool) -> Result<(), Full> {
+    pub(super) fn push(
+        &mut self,
+        text: &str,
+        received: Instant,
+        last_id: i64,
+        numbered: bool,
+        upload: bool,
+    ) -> Result<(), Full> {
         let bytes = cost(text);
         if self.bytes + bytes > self.most_bytes {
             return Err(Full);
         }
         self.bytes += bytes;
-        self.waiting.push_back(Waiting { text: text.into(), received, place: last_id, numbered });
+        let text = text.into();
+        let place = Place { text, received, credit: 0, upload, upload_ended: false, id: last_id, numbered };
+        self.waiting.push_back(place);
         Ok(())
     }
 
     /// The first that waits; none of those that were removed.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<Place> {
         let first = self.waiting.pop_front()?;
         self.bytes -= cost(&first.text);
         self.close_gaps();
         Some(first)
     }
 
-    /// Takes out the call with this v1 id, wherever it stands.
-    pub(super) fn remove(&mut self, id: i64) -> bool {
-        // Among the frames of one place the call, if it waits, is the first; sends that came after it follow. It need
-        // not wait: it may be over, and the sends may be all there is.
-        let at = self.waiting.partition_point(|waiting| waiting.place < id);
-        match self.waiting.get_mut(at) {
-            Some(waiting) if waiting.place == id && waiting.numbered && !waiting.text.is_empty() => {
-                self.bytes -= cost(&waiting.text) - cost("");
-                // An empty text stays behind: closing a gap in the middle would cost time in proportion to the line.
-                waiting.text = Box::default();
-                self.close_gaps();
-                true
-            }
-            _ => false,
-        }
+    /// The call with this v1 id, wherever it stands.
+    pub(super) fn find(&mut self, id: i64) -> Option<&mut Place> {
+        // Among the frames of one id the call, if it waits, is the first; sends that came after it follow. It need not
+        // wait: it may be over, and the sends may be all there is.
+        let at = self.waiting.partition_point(|waiting| waiting.id < id);
+        let found = self.waiting.get_mut(at)?;
+        (found.id == id && found.numbered && !found.text.is_empty()).then_some(found)
+    }
+
+    /// Takes out the call with this v1 id, and gives back its text.
+    pub(super) fn remove(&mut self, id: i64) -> Option<Box<str>> {
+        // An empty text stays behind: closing a gap in the middle would cost time in proportion to the line.
+        let text = std::mem::take(&mut self.find(id)?.text);
+        self.bytes -= cost(&text) - cost("");
+        self.close_gaps();
+        Some(text)
+    }
+
+    /// Takes out everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.most_bytes);
     }
 
     /// Lets go of what was removed at either end, so that the first and the last frame are always ones that wait, and
@@ -96,7 +130,7 @@ pub(super) struct Full;
 
 /// What a waiting frame takes: its text and its place, so that many small frames are bounded too.
 fn cost(text: &str) -> usize {
-    text.len() + size_of::<Waiting>()
+    text.len() + size_of::<Place>()
 }
 
 #[cfg(test)]
@@ -107,11 +141,11 @@ mod tests {
     fn first_in_first_out_and_bounded() {
         let now = Instant::now();
         let mut line = Line::new(2 * cost("12345"));
-        line.push("12345", now, 1, true).unwrap();
-        line.push("abcde", now, 2, true).unwrap();
-        assert!(line.push("x", now, 3, true).is_err());
+        line.push("12345", now, 1, true, false).unwrap();
+        line.push("abcde", now, 2, true, false).unwrap();
+        assert!(line.push("x", now, 3, true, false).is_err());
         assert_eq!(&*line.pop().unwrap().text, "12345");
-        line.push("fghij", now, 3, true).unwrap();
+        line.push("fghij", now, 3, true, false).unwrap();
         assert_eq!(&*line.pop().unwrap().text, "abcde");
         assert_eq!(&*line.pop().unwrap().text, "fghij");
         assert!(line.is_empty() && line.bytes == 0);
@@ -124,9 +158,9 @@ mod tests {
         for (text, id, numbered) in
             [("send 0", 0, false), ("call 1", 1, true), ("send 1", 1, false), ("call 2", 2, true)]
         {
-            line.push(text, now, id, numbered).unwrap();
+            line.push(text, now, id, numbered, false).unwrap();
         }
-        assert!(line.remove(1) && !line.remove(1) && !line.remove(7));
+        assert!(line.remove(1).is_some() && line.remove(1).is_none() && line.remove(7).is_none());
         let texts: Vec<_> = std::iter::from_fn(|| line.pop()).map(|waiting| waiting.text).collect();
         assert_eq!(texts, ["send 0", "send 1", "call 2"].map(Box::<str>::from));
         assert_eq!(line.bytes, 0);
@@ -136,8 +170,8 @@ mod tests {
     fn a_call_that_does_not_wait_takes_no_send_with_it() {
         let now = Instant::now();
         let mut line = Line::new(1 << 20);
-        line.push("a send after call 5, which is over", now, 5, false).unwrap();
-        assert!(!line.remove(5));
+        line.push("a send after call 5, which is over", now, 5, false, false).unwrap();
+        assert!(line.remove(5).is_none());
         assert!(line.pop().is_some());
     }
 
@@ -146,11 +180,11 @@ mod tests {
         let now = Instant::now();
         let mut line = Line::new(1 << 20);
         for id in 1..=1000 {
-            line.push("call", now, id, true).unwrap();
+            line.push("call", now, id, true, false).unwrap();
         }
         // The middle first: these gaps close when what stands before or behind them goes.
         for id in (2..=999).chain([1, 1000]) {
-            assert!(line.remove(id));
+            assert!(line.remove(id).is_some());
         }
         assert!(line.is_empty() && line.bytes == 0 && line.waiting.capacity() < 100);
     }

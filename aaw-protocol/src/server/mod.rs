@@ -29,15 +29,18 @@
 mod call;
 mod config;
 mod line;
+mod opening;
 mod output;
 mod reply;
+mod running;
 mod session;
+mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Call, CallKey};
+pub use call::{Call, CallKey, ItemFrame};
 pub use config::Config;
 pub use line::Waiting;
 pub use output::{Close, Input, Output};
-pub use reply::Outcome;
+pub use reply::{Outcome, Wants};
 pub use session::ServerSession;

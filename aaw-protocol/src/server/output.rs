@@ -14,6 +14,18 @@ use crate::hello;
 pub enum Input<'a> {
     /// A call to run now.
     Call(Call<'a>),
+    /// The next item of a call's upload, for its handler.
+    Item {
+        /// The call. It was suspended, and is neither finished nor dropped.
+        key: CallKey,
+        /// The item, one JSON value.
+        data: &'a str,
+    },
+    /// The call's upload is over: no item follows. Said once a call.
+    ItemsEnd {
+        /// The call, as in [`Item`](Self::Item).
+        key: CallKey,
+    },
     /// Dealt with; the answer, if any, is in the output.
     Done,
     /// A call or send was refused. The client has been told; this is for the log.
@@ -34,6 +46,17 @@ pub enum Input<'a> {
 pub enum Output {
     /// Send this as a text message, then say [`handle_sent`](super::ServerSession::handle_sent).
     Send(Bytes),
+    /// A call's stream may go on: its caller now has room for so many items in all.
+    Credit {
+        /// The call. It was suspended, and is neither finished nor dropped.
+        key: CallKey,
+        /// What [`credit`](super::ServerSession::credit) says from now on; more than before.
+        items: u64,
+    },
+    /// Decide whether the connection may be, then say [`opened`](super::ServerSession::opened) or
+    /// [`turn_away`](super::ServerSession::turn_away). Comes once, and only after
+    /// [`hold`](super::ServerSession::hold).
+    Open,
     /// Send a WebSocket ping.
     Ping,
     /// Drop this call's handler; nothing of its outcome is wanted.
@@ -43,7 +66,7 @@ pub enum Output {
 }
 
 /// Why a connection is ended from here, and what the close frame says (RFC 6455, 7.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Close {
     /// The client did not say hello in time.
@@ -61,14 +84,31 @@ pub enum Close {
     /// The server stops.
     #[error("the server is stopping")]
     Stopping,
+    /// The server does not want this client, in these words. See [`Close::refused`].
+    #[error("{0}")]
+    Refused(Box<str>),
 }
 
 impl Close {
+    /// [`Refused`](Self::Refused), with as much of the words as a close frame has room for: 123 bytes.
+    ///
+    /// ```
+    /// # use aaw_protocol::server::Close;
+    /// assert_eq!(Close::refused("not you").to_string(), "not you");
+    /// assert_eq!(Close::refused(&"ü".repeat(100)).to_string(), "ü".repeat(61));
+    /// ```
+    pub fn refused(why: &str) -> Self {
+        const MOST: usize = 123;
+        let end = (0..=MOST.min(why.len())).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
+        Self::Refused(why[..end].into())
+    }
+
     /// The status code of the close frame.
-    pub fn code(self) -> u16 {
+    pub fn code(&self) -> u16 {
         match self {
             Self::NoHello => 1002,
             Self::Silent | Self::Stalled | Self::Stopping => 1001,
+            Self::Refused(_) => 1008,
             Self::TooSlow => 1013,
         }
     }

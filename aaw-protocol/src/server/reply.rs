@@ -13,10 +13,25 @@ pub enum Outcome {
     Answered,
     /// A plain event has run; it answers nothing.
     Ran,
+    /// A stream is over; its items went out before, one by one. To who reads no stream, as [`Ran`](Self::Ran).
+    Ended,
     /// The handler ran and failed.
     Failed(Failure),
     /// The handler was not run, and this is why.
     Refused(Failure),
+}
+
+/// What a caller reads of what its call yields. The caller chooses it, whatever the event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// One answer. What a stream yields is gathered to one array.
+    Answer,
+    /// Items, as many as it has credit for, and an end.
+    Items,
+    /// Items, each as a push of its own, without an end: a classic caller whose call has no id.
+    Pushes,
+    /// Nothing. What is yielded is dropped.
+    Nothing,
 }
 
 /// How a caller asked, and so how it is answered.
@@ -24,8 +39,8 @@ pub enum Outcome {
 pub(super) enum Reply<'a> {
     /// v1, with an id: one answer.
     Once { id: i64 },
-    /// v1, with an id and credit: items and an end.
-    Items { id: i64 },
+    /// v1, with an id and credit: items, as many in all as there is credit for, and an end.
+    Items { id: i64, credit: u64 },
     /// v1, without an id: nothing, but for what was refused.
     Nothing,
     /// Classic, with whatever the client took for an id.
@@ -33,10 +48,18 @@ pub(super) enum Reply<'a> {
 }
 
 impl Reply<'_> {
+    /// To a v1 call: one that says how much credit it has reads items.
+    pub(super) fn v1(id: i64, credit: Option<u64>) -> Self {
+        match credit {
+            Some(credit) => Self::Items { id, credit },
+            None => Self::Once { id },
+        }
+    }
+
     pub(super) fn into_owned(self) -> Reply<'static> {
         match self {
             Self::Once { id } => Reply::Once { id },
-            Self::Items { id } => Reply::Items { id },
+            Self::Items { id, credit } => Reply::Items { id, credit },
             Self::Nothing => Reply::Nothing,
             Self::Classic { id } => Reply::Classic { id: id.map(|id| Cow::Owned(id.into_owned())) },
         }
@@ -52,9 +75,9 @@ impl Reply<'_> {
     pub(super) fn frame(&self, mut frame: Vec<u8>, begun: usize, outcome: &Outcome) -> Option<Vec<u8>> {
         match (outcome, self) {
             (Outcome::Refused(failure), Self::Nothing) => return Some(refused_send(&frame[..begun], failure)),
-            (_, Self::Nothing) | (Outcome::Ran, Self::Classic { id: None }) => return None,
-            (Outcome::Ran, Self::Items { .. }) => frame.truncate(begun),
-            (Outcome::Ran, _) => {
+            (_, Self::Nothing) | (Outcome::Ran | Outcome::Ended, Self::Classic { id: None }) => return None,
+            (Outcome::Ran | Outcome::Ended, Self::Items { .. }) => frame.truncate(begun),
+            (Outcome::Ran | Outcome::Ended, _) => {
                 frame.truncate(begun);
                 frame.extend_from_slice(b"null");
             }
@@ -70,12 +93,12 @@ impl Reply<'_> {
         let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
         match self {
             Self::Once { id } => codec::end_v1(&mut frame, *id, if failed { Kind::Error } else { Kind::Plain }),
-            Self::Items { id } if failed => codec::end_v1(&mut frame, *id, Kind::Error),
-            Self::Items { id } if matches!(outcome, Outcome::Ran) => {
+            Self::Items { id, .. } if failed => codec::end_v1(&mut frame, *id, Kind::Error),
+            Self::Items { id, .. } if matches!(outcome, Outcome::Ran | Outcome::Ended) => {
                 frame.extend_from_slice(b"null");
                 codec::end_v1(&mut frame, *id, Kind::End);
             }
-            Self::Items { id } => codec::end_v1(&mut frame, *id, Kind::Item),
+            Self::Items { id, .. } => codec::end_v1(&mut frame, *id, Kind::Item),
             Self::Classic { id: Some(id) } => codec::end_with_id(&mut frame, id),
             Self::Classic { id: None } => codec::end(&mut frame),
             Self::Nothing => unreachable!("returned above"),
@@ -85,11 +108,21 @@ impl Reply<'_> {
 
     /// The frame after that of [`frame`](Self::frame): the end of a stream of one item.
     pub(super) fn end(&self, begun: &[u8], outcome: &Outcome) -> Option<Vec<u8>> {
-        let (Self::Items { id }, Outcome::Answered) = (self, outcome) else { return None };
+        let (Self::Items { id, .. }, Outcome::Answered) = (self, outcome) else { return None };
         let mut frame = begun.to_vec();
         frame.extend_from_slice(b"null");
         codec::end_v1(&mut frame, *id, Kind::End);
         Some(frame)
+    }
+
+    /// What the caller reads.
+    pub(super) fn wants(&self) -> Wants {
+        match self {
+            Self::Once { .. } | Self::Classic { id: Some(_) } => Wants::Answer,
+            Self::Items { .. } => Wants::Items,
+            Self::Classic { id: None } => Wants::Pushes,
+            Self::Nothing => Wants::Nothing,
+        }
     }
 }
 

@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::call::{Call, CallKey};
 use super::config::Config;
-use super::line::{Line, Waiting};
+use super::line::{Line, Waited, Waiting};
 use super::output::{Close, Input, Output};
 use super::reply::{Outcome, Reply};
+use super::running::{Running, Upload};
 use crate::clock;
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::dialect::Dialect;
@@ -26,38 +29,33 @@ const MAX_CLASSIC_ID: usize = 200;
 /// room, its header, its places in queues.
 const FRAME_COST: usize = 384;
 
-/// A call whose handler is not done.
-#[derive(Debug)]
-struct Running {
-    /// Of the call's frame.
-    bytes: usize,
-    reply: Reply<'static>,
-    begun: usize,
-    deadline: Option<Instant>,
-    event_json: Box<str>,
-}
-
 /// One connection's calls, from the server's side. See the [module's documentation](super).
 #[derive(Debug)]
 pub struct ServerSession {
-    config: Config,
-    dialect: Dialect,
+    pub(super) config: Config,
+    pub(super) dialect: Dialect,
     connection: String,
     /// Until when a v1 client may take to say hello; `None` once it has, and for classic clients.
-    hello_due: Option<Instant>,
+    pub(super) hello_due: Option<Instant>,
+    /// Whether somebody has yet to agree to the connection.
+    pub(super) held: bool,
     /// The last v1 id taken.
     last_id: i64,
     /// How many keys were given to what has no id.
     unnumbered: u64,
-    running: HashMap<CallKey, Running>,
-    running_bytes: usize,
+    pub(super) running: HashMap<CallKey, Running>,
+    pub(super) running_bytes: usize,
     deadlines: BTreeSet<(Instant, CallKey)>,
-    line: Line,
+    pub(super) line: Line,
+    /// Calls whose uploads ended while they waited in line, which their handlers have yet to hear.
+    early_ends: VecDeque<CallKey>,
+    /// What the items of uploads take that handlers have not taken.
+    pub(super) uploaded: usize,
     heartbeat: Heartbeat,
-    outputs: VecDeque<Output>,
-    unsent: usize,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) unsent: usize,
     draining: bool,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl ServerSession {
@@ -69,11 +67,14 @@ impl ServerSession {
             line: Line::new(config.limits.line as usize),
             dialect,
             connection,
+            held: false,
             last_id: 0,
             unnumbered: 0,
             running: HashMap::new(),
             running_bytes: 0,
             deadlines: BTreeSet::new(),
+            early_ends: VecDeque::new(),
+            uploaded: 0,
             outputs: VecDeque::new(),
             unsent: 0,
             draining: false,
@@ -124,7 +125,8 @@ impl ServerSession {
         }
         let id = frame.id.map(Cow::Borrowed);
         let key = self.unnumbered_key();
-        self.admit(now, text, frame, key, Reply::Classic { id }, None)
+        let asked = Asked { key, reply: Reply::Classic { id }, deadline: None, upload: false };
+        self.admit(now, text, frame, asked)
     }
 
     fn take_v1<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
@@ -135,7 +137,7 @@ impl ServerSession {
         match (id, frame.kind) {
             (None, Kind::Plain) => match frame.event.as_ref() {
                 hello::PING => {
-                    self.send(codec::message(hello::PONG, &serde_json::Value::Null));
+                    self.send(codec::message(hello::PONG, &serde_json::Value::Null).into());
                     Ok(Input::Done)
                 }
                 // Says what the client needs no more. Nothing is kept for it yet.
@@ -143,7 +145,7 @@ impl ServerSession {
                 hello::HELLO => Err(BadFrame::OutOfPlace("a second aaw/hello".into())),
                 _ => {
                     let key = self.unnumbered_key();
-                    self.admit(now, text, frame, key, Reply::Nothing, None)
+                    self.admit(now, text, frame, Asked { key, reply: Reply::Nothing, deadline: None, upload: false })
                 }
             },
             (None, kind) => Err(BadFrame::OutOfPlace(format!(
@@ -164,8 +166,8 @@ impl ServerSession {
                 match frame.parse_meta() {
                     Ok(meta) => {
                         let deadline = meta.timeout.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-                        let reply = if meta.credit.is_some() { Reply::Items { id } } else { Reply::Once { id } };
-                        self.admit(now, text, frame, key, reply, deadline)
+                        let reply = Reply::v1(id, meta.credit);
+                        self.admit(now, text, frame, Asked { key, reply, deadline, upload: meta.upload })
                     }
                     // The call is known and has taken its id, so it is the call that gets the error.
                     Err(bad) => {
@@ -178,11 +180,8 @@ impl ServerSession {
                 self.cancel(id);
                 Ok(Input::Done)
             }
-            // Room for items of a call that answers once, or that is over: nothing to do.
-            (Some(id), Kind::Credit) if self.was_taken(id) => Ok(Input::Done),
-            (Some(id), Kind::Item | Kind::End) if self.was_taken(id) => {
-                Err(BadFrame::OutOfPlace(format!("an item of an upload for call {id}, which takes none")))
-            }
+            (Some(id), Kind::Credit) if self.was_taken(id) => self.take_credit(id, &frame),
+            (Some(id), Kind::Item | Kind::End) if self.was_taken(id) => self.take_upload(id, &frame),
             (Some(id), Kind::Cancel | Kind::Credit | Kind::Item | Kind::End) => {
                 Err(BadFrame::OutOfPlace(format!("id {id} names no call; the last was {}", self.last_id)))
             }
@@ -206,10 +205,18 @@ impl ServerSession {
             BadFrame::OutOfPlace(format!("the body of aaw/hello: {}", Shortened(&error.to_string())))
         })?;
         self.hello_due = None;
+        if self.held {
+            self.outputs.push_back(Output::Open);
+        } else {
+            self.welcome();
+        }
+        Ok(Input::Done)
+    }
+
+    pub(super) fn welcome(&mut self) {
         let connection = std::mem::take(&mut self.connection);
         let welcome = Welcome { connection, resumed: false, limits: self.config.limits };
-        self.send(codec::message(hello::WELCOME, &welcome));
-        Ok(Input::Done)
+        self.send(codec::message(hello::WELCOME, &welcome).into());
     }
 
     /// Lets a call run, wait in line, or be refused.
@@ -218,10 +225,9 @@ impl ServerSession {
         now: Instant,
         text: &'a str,
         frame: Frame<'a>,
-        key: CallKey,
-        reply: Reply<'a>,
-        deadline: Option<Instant>,
+        asked: Asked<'a>,
     ) -> Result<Input<'a>, BadFrame> {
+        let Asked { key, reply, deadline, upload } = asked;
         // No event has so long a name, and what runs or waits shall not hold one.
         let nameable = frame.event.len() <= MAX_NAME_LEN;
         if nameable && !self.draining && self.line.is_empty() && self.may_start() {
@@ -229,6 +235,8 @@ impl ServerSession {
                 answers: reply.wants_answer(),
                 body: frame.data,
                 event: frame.event,
+                upload,
+                upload_ended: false,
                 key,
                 text,
                 event_json: frame.event_json,
@@ -252,7 +260,7 @@ impl ServerSession {
             return Ok(self.refuse(&reply, frame, stopping()));
         }
         let numbered = matches!(reply, Reply::Once { .. } | Reply::Items { .. });
-        match self.line.push(text, now, self.last_id, numbered) {
+        match self.line.push(text, now, self.last_id, numbered, upload) {
             Ok(()) => Ok(Input::Done),
             Err(_) => {
                 let error = format!("Too many calls: {} run and the line is full", self.running.len());
@@ -261,7 +269,7 @@ impl ServerSession {
         }
     }
 
-    fn refuse<'a>(&mut self, reply: &Reply<'_>, frame: Frame<'a>, failure: Failure) -> Input<'a> {
+    pub(super) fn refuse<'a>(&mut self, reply: &Reply<'_>, frame: Frame<'a>, failure: Failure) -> Input<'a> {
         let mut begun = Vec::with_capacity(128);
         let mut event = frame.event;
         if event.len() > MAX_NAME_LEN {
@@ -278,10 +286,11 @@ impl ServerSession {
 
     fn cancel(&mut self, id: i64) {
         let key = CallKey(id.unsigned_abs());
-        if self.forget(key).is_some() {
-            self.outputs.push_back(Output::Drop(key));
-        } else {
-            self.line.remove(id);
+        match self.forget(key) {
+            Some(running) if running.parked.is_none() => self.outputs.push_back(Output::Drop(key)),
+            // Its handler is done.
+            Some(_) => {}
+            None => _ = self.line.remove(id),
         }
     }
 
@@ -292,15 +301,22 @@ impl ServerSession {
 
     fn tell_bad(&mut self, bad: &BadFrame) {
         if self.dialect == Dialect::V1 {
-            self.send(codec::message(hello::ERROR, &Failure::new(Code::BAD_FRAME, bad.to_string())));
+            self.send(codec::message(hello::ERROR, &Failure::new(Code::BAD_FRAME, bad.to_string())).into());
         }
     }
 
     // --- What became of calls -----------------------------------------------------------------------------------------
 
     /// A call was done as soon as it was begun. `frame` is what [`Call::begin_answer`] began.
+    ///
+    /// An answer that is one item of a stream waits here until its caller has credit for it.
     pub fn finish_now(&mut self, call: Call<'_>, frame: Vec<u8>, outcome: Outcome) {
-        self.answer(&call.reply, frame, call.begun(), &outcome);
+        if self.waits_for_credit(&call.reply, &frame, &outcome) {
+            let key = self.suspend(call);
+            self.park(key, frame);
+        } else {
+            self.answer(&call.reply, frame, call.begun(), &outcome);
+        }
     }
 
     /// A call that was just handed out has a body that is no JSON ([`Call::check`]), so it was none.
@@ -318,7 +334,13 @@ impl ServerSession {
             reply: call.reply.into_owned(),
             deadline: call.deadline,
             event_json: call.event_json.into(),
+            items: 0,
+            parked: None,
+            upload: call.upload.then(|| Box::new(Upload::new(call.upload_ended))),
         };
+        if call.upload_ended {
+            self.early_ends.push_back(call.key);
+        }
         if let Some(deadline) = running.deadline {
             self.deadlines.insert((deadline, call.key));
         }
@@ -327,9 +349,21 @@ impl ServerSession {
         call.key
     }
 
-    /// A suspended call is done. False if nobody waited for it any more.
-    pub fn finish(&mut self, key: CallKey, frame: Vec<u8>, outcome: Outcome) -> bool {
+    /// A suspended call is done. False if nobody waited for it any more. `frame` is what [`Call::begin_answer`] began; it
+    /// may be empty unless the call was [answered](Outcome::Answered).
+    ///
+    /// An answer that is one item of a stream waits here until its caller has credit for it.
+    pub fn finish(&mut self, key: CallKey, mut frame: Vec<u8>, outcome: Outcome) -> bool {
+        let Some(running) = self.running.get(&key).filter(|running| running.parked.is_none()) else { return false };
+        if self.waits_for_credit(&running.reply, &frame, &outcome) {
+            self.park(key, frame);
+            return true;
+        }
         let Some(running) = self.forget(key) else { return false };
+        if frame.len() < running.begun {
+            frame.clear();
+            codec::begin(&mut frame, &running.event_json);
+        }
         self.answer(&running.reply, frame, running.begun, &outcome);
         true
     }
@@ -339,13 +373,24 @@ impl ServerSession {
     /// [`handle_sent`](Self::handle_sent), and also [`handle_text`](Self::handle_text) (a cancel) and
     /// [`handle_timeout`](Self::handle_timeout) and [`drain`](Self::drain). Whoever does not leaves calls waiting that
     /// nothing may ever wake.
+    ///
+    /// What is taken from the line can also be the end of an upload, of a call that was taken from it just before.
     pub fn poll_waiting(&mut self) -> Option<Waiting> {
+        while let Some(key) = self.early_ends.pop_front() {
+            if self.running.get(&key).is_some_and(|running| running.upload.is_some()) {
+                return Some(Waiting(Waited::EndOfUpload(key)));
+            }
+        }
         // Refused, as all are while draining, takes no room.
-        if self.draining || self.may_start() { self.line.pop() } else { None }
+        if self.draining || self.may_start() { self.line.pop().map(|place| Waiting(Waited::Call(place))) } else { None }
     }
 
     /// The call that waited; or its refusal, if its time has run out or the session drains, which its caller is told.
     pub fn call_in_line<'a>(&mut self, now: Instant, waiting: &'a Waiting) -> Input<'a> {
+        let waiting = match &waiting.0 {
+            Waited::Call(place) => place,
+            Waited::EndOfUpload(key) => return Input::ItemsEnd { key: *key },
+        };
         let text: &str = &waiting.text;
         let frame = match codec::decode(text) {
             Ok(frame) => frame,
@@ -356,7 +401,8 @@ impl ServerSession {
             (Dialect::V1, Ok(Some(id))) => {
                 let meta = frame.parse_meta().unwrap_or_default();
                 let timeout = meta.timeout.map(Duration::from_millis);
-                let reply = if meta.credit.is_some() { Reply::Items { id } } else { Reply::Once { id } };
+                // It may have been raised meanwhile.
+                let reply = Reply::v1(id, meta.credit.map(|credit| credit.max(waiting.credit)));
                 (CallKey(id.unsigned_abs()), reply, timeout.and_then(|timeout| waiting.received.checked_add(timeout)))
             }
             (Dialect::V1, _) => (self.unnumbered_key(), Reply::Nothing, None),
@@ -372,6 +418,8 @@ impl ServerSession {
             answers: reply.wants_answer(),
             body: frame.data,
             event: frame.event,
+            upload: waiting.upload,
+            upload_ended: waiting.upload_ended,
             key,
             text,
             event_json: frame.event_json,
@@ -381,14 +429,12 @@ impl ServerSession {
         })
     }
 
-    fn answer(&mut self, reply: &Reply<'_>, frame: Vec<u8>, begun: usize, outcome: &Outcome) {
+    pub(super) fn answer(&mut self, reply: &Reply<'_>, frame: Vec<u8>, begun: usize, outcome: &Outcome) {
         let most = self.config.limits.message as usize;
         let shorter;
         let outcome = match outcome {
             Outcome::Refused(failure) if worst_size(failure) + 2 * begun > most => {
-                // It keeps its code: the call did not run, and its caller should know that.
-                let error = Shortened(&failure.error).to_string();
-                shorter = Outcome::Refused(Failure::new(failure.code.clone(), error));
+                shorter = Outcome::Refused(shortened(failure));
                 &shorter
             }
             outcome => outcome,
@@ -407,9 +453,9 @@ impl ServerSession {
                 None => return,
             }
         }
-        self.send(frame);
+        self.send(frame.into());
         if let Some(end) = end {
-            self.send(end);
+            self.send(end.into());
         }
     }
 
@@ -451,8 +497,10 @@ impl ServerSession {
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now)
             && let Some((_, key)) = self.deadlines.pop_first()
         {
-            self.outputs.push_back(Output::Drop(key));
             if let Some(running) = self.forget(key) {
+                if running.parked.is_none() {
+                    self.outputs.push_back(Output::Drop(key));
+                }
                 let mut begun = Vec::with_capacity(128);
                 codec::begin(&mut begun, &running.event_json);
                 self.answer(&running.reply, begun, running.begun, &Outcome::Failed(timed_out()));
@@ -482,9 +530,10 @@ impl ServerSession {
         }
     }
 
-    /// Whether pushes may go out. A v1 client hears the welcome first.
+    /// Whether pushes may go out. A v1 client hears the welcome first, and nobody hears any while the connection is
+    /// [held](Self::hold).
     pub fn is_open(&self) -> bool {
-        self.hello_due.is_none()
+        self.hello_due.is_none() && !self.held
     }
 
     /// Whether no call runs or waits.
@@ -498,7 +547,7 @@ impl ServerSession {
         self.unsent < 2 * self.config.unsent
     }
 
-    /// How many handlers run elsewhere.
+    /// How many calls are open: their handlers run elsewhere, or their answers wait for credit.
     pub fn running(&self) -> usize {
         self.running.len()
     }
@@ -507,6 +556,7 @@ impl ServerSession {
 
     fn may_start(&self) -> bool {
         !self.closed
+            && !self.held
             && self.running.len() < self.config.limits.calls as usize
             && self.running_bytes < self.config.running
             && self.unsent < self.config.unsent
@@ -528,23 +578,39 @@ impl ServerSession {
         }
     }
 
-    fn forget(&mut self, key: CallKey) -> Option<Running> {
+    pub(super) fn forget(&mut self, key: CallKey) -> Option<Running> {
         let running = self.running.remove(&key)?;
         self.running_bytes -= running.bytes;
+        if let Some(upload) = &running.upload {
+            self.uploaded -= upload.cost();
+        }
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, key));
         }
         Some(running)
     }
 
-    fn send(&mut self, frame: Vec<u8>) {
+    pub(super) fn send(&mut self, frame: Bytes) {
         self.unsent += frame.len() + FRAME_COST;
-        self.outputs.push_back(Output::Send(frame.into()));
+        self.outputs.push_back(Output::Send(frame));
     }
 }
 
+/// What a frame asks for.
+struct Asked<'a> {
+    key: CallKey,
+    reply: Reply<'a>,
+    deadline: Option<Instant>,
+    upload: bool,
+}
+
+/// As much of a failure as fits anywhere. It keeps its code, which says whether the call has run.
+pub(super) fn shortened(failure: &Failure) -> Failure {
+    Failure::new(failure.code.clone(), Shortened(&failure.error).to_string())
+}
+
 /// What a failure takes in a frame if every byte of its text must be escaped.
-fn worst_size(failure: &Failure) -> usize {
+pub(super) fn worst_size(failure: &Failure) -> usize {
     6 * (failure.error.len() + failure.code.as_str().len())
         + failure.data.as_ref().map_or(0, |data| data.get().len())
         + 100

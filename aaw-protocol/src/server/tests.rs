@@ -70,7 +70,7 @@ impl Server {
         self.session.handle_sign_of_life(self.now);
         match self.session.handle_text(self.now, text) {
             Input::Call(call) => self.run(call),
-            Input::Done | Input::Refused { .. } | Input::Bad(_) => {}
+            _ => {}
         }
         self.settle();
     }
@@ -155,6 +155,11 @@ impl Server {
                             _ => writeln!(self.log, "{text}").unwrap(),
                         }
                     }
+                    Output::Credit { key, items } => {
+                        let (body, ..) = self.running.iter().find(|(_, running, _)| *running == key).unwrap();
+                        writeln!(self.log, "credit {items} for {body}").unwrap();
+                    }
+                    Output::Open => self.log.push_str("open?\n"),
                     Output::Ping => self.log.push_str("ping\n"),
                     Output::Close(close) => writeln!(self.log, "close {}", close.code()).unwrap(),
                     Output::Drop(key) => {
@@ -166,7 +171,7 @@ impl Server {
             let Some(waiting) = self.session.poll_waiting() else { return };
             match self.session.call_in_line(self.now, &waiting) {
                 Input::Call(call) => self.run(call),
-                Input::Done | Input::Refused { .. } | Input::Bad(_) => {}
+                _ => {}
             }
         }
     }
@@ -662,7 +667,7 @@ fn with_credit_an_answer_is_one_item_and_the_end() {
             r#"["echo",[1],1,"call",{"credit":4}]"#,
             r#"["explode",{},2,"call",{"credit":4}]"#,
             r#"["nope",{},3,"call",{"credit":4}]"#,
-            r#"["slow",0,4,"call",{"credit":0}]"#,
+            r#"["slow",0,4,"call",{"credit":1}]"#,
         ],
         r#"
         ["echo",[1],1,"item"]
@@ -875,7 +880,7 @@ fn classic_calls_wait_in_line_with_their_ids() {
 #[test]
 fn what_finds_no_room_in_the_line_is_refused() {
     // A waiting frame costs its text and the place it takes.
-    let mut server = Server::v1_with(limited(1, 2 * (15 + size_of::<super::Waiting>() as u32)));
+    let mut server = Server::v1_with(limited(1, 2 * (15 + size_of::<super::line::Place>() as u32)));
     server.check(
         [r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["ping",null,3]"#, r#"["ping",null,4]"#, r#"["plain",{}]"#],
         r#"

@@ -204,6 +204,7 @@ impl World {
                 assert!(event.len() <= 4 * (MAX_NAME_LEN + 1), "a long name is not repeated");
                 self.classic_due += usize::from(self.dialect == Dialect::Classic);
             }
+            Input::Item { .. } | Input::ItemsEnd { .. } => {}
             Input::Bad(bad) => assert!(!takes_id, "{text} is a call, and not {bad}"),
         }
         self.settle(bytes);
@@ -326,7 +327,7 @@ impl World {
                 // An outcome that crosses with the drop is taken, and goes nowhere.
                 assert!(!self.session.finish(key, b"[\"e\",1".to_vec(), Outcome::Answered));
             }
-            Output::Ping => {}
+            Output::Ping | Output::Credit { .. } | Output::Open => {}
             Output::Close(_) => {
                 assert!(!std::mem::replace(&mut self.closed, true), "a connection ends once");
             }

@@ -36,7 +36,7 @@ where
         // tungstenite has answered the close frame; the answer may wait in its buffer.
         Ending::ByPeer => socket.flush().await?,
         Ending::ByUs(close) => {
-            if close == Close::Stopping {
+            if matches!(close, Close::Stopping | Close::Refused(_)) {
                 for frame in frames {
                     if let Outgoing::Answer(frame) | Outgoing::Push(frame) = frame {
                         socket.feed(text(frame)).await?;
