@@ -14,13 +14,23 @@
 //! * No function here unwinds. Each side contains the panics of its own code.
 //! * What a package makes for a call (`RawCall`) is dropped before its `RawInstance` is stopped.
 //!
+//! # Streams, and what a caller sends
+//!
+//! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`. What a caller sends
+//! after its body is a [`RawIncoming`], which goes the other way: the host lends it with the call, in
+//! `CallArgs::incoming`, the package retains it and polls it. Its wakers are the package's then, in the same table.
+//! An event says by `entry_flags::TAKES_INCOMING` that it looks at it.
+//!
+//! # Hooks
+//!
+//! What runs when a connection opens and when it has closed are entries of the kinds `OPEN` and `CLOSE`, with a body as
+//! an event has: the JSON of what there is to know of the connection. They give `END`, or `ERROR`.
+//!
 //! # Room for what is to come
 //!
-//! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`; nothing else
-//! changes. A host that serves no streams refuses a package with that kind, since it would take the first item for
-//! the answer. A caller's upload enters through `CallArgs::incoming`, which is null until then. A host's future that
-//! a handler awaits (asking the client, say) will be a `RawCall` in the other direction, given by a function
-//! appended to `CallerVtable`; its host enters its own runtime around each poll.
+//! A host that does not know a kind refuses the package by that event's name; so a new kind needs no new number of the
+//! ABI. A host's future that a handler awaits (asking the client, say) will be a `RawCall` in the other direction, given
+//! by a function appended to `CallerVtable`; its host enters its own runtime around each poll.
 
 use std::ffi::c_void;
 
@@ -46,9 +56,19 @@ pub(crate) mod kind {
     pub(crate) const ANSWER: u32 = 1;
     pub(crate) const PLAIN: u32 = 2;
     pub(crate) const STREAM: u32 = 3;
+    /// No event: runs when a connection has opened. Its name is `_open`.
+    pub(crate) const OPEN: u32 = 4;
+    /// No event: runs when a connection has ended. Its name is `_close`.
+    pub(crate) const CLOSE: u32 = 5;
 }
 
-/// What a poll of a [`RawCall`] gives.
+/// Values of [`EventEntry::flags`]. A host leaves alone those that it does not know.
+pub(crate) mod entry_flags {
+    /// The event looks at `CallArgs::incoming`.
+    pub(crate) const TAKES_INCOMING: u32 = 1;
+}
+
+/// What a poll of a [`RawCall`] or of a [`RawIncoming`] gives; the latter has the first four.
 pub(crate) mod step {
     /// Not yet; the waker will be woken.
     pub(crate) const PENDING: u32 = 0;
@@ -118,8 +138,8 @@ unsafe impl Send for ModuleHeader {}
 pub struct EventEntry {
     pub(crate) name: Bytes,
     pub(crate) kind: u32,
-    /// Zero, until somebody needs it.
-    pub(crate) reserved: u32,
+    /// Values of [`entry_flags`]; zero in a package of before there were any.
+    pub(crate) flags: u32,
     pub(crate) call: Option<CallFn>,
 }
 
@@ -188,7 +208,7 @@ impl Bytes {
 ///
 /// It belongs to whoever made it, for the one function call that it is handed to. A refusal (see [`written`]) needs
 /// nothing of the writer: it gives its step as if the bytes had been taken, and the sink's owner knows that it has
-/// refused them. A stream may use it to stop.
+/// refused them, and drops the call if it wants no more.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Sink {
@@ -219,8 +239,8 @@ pub(crate) struct RawCall {
 #[repr(C)]
 pub(crate) struct CallVtable {
     pub(crate) size: usize,
-    /// Gives a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after an answer's `ITEM`, it gives
-    /// `END`. Never called by two threads at once, by any thread in turn.
+    /// Gives a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after an answer's `ITEM`, what the
+    /// handler held has been dropped, and it gives `END`. Never called by two threads at once, by any thread in turn.
     pub(crate) poll: unsafe extern "C" fn(data: *mut c_void, waker: *const Waker, sink: Sink) -> u32,
     /// Frees the call; one that has not ended is cancelled by this.
     pub(crate) drop: unsafe extern "C" fn(data: *mut c_void),
@@ -252,8 +272,9 @@ pub(crate) struct CallArgs {
     /// JSON; empty when the caller sent none.
     pub(crate) body: Bytes,
     pub(crate) caller: RawCaller,
-    /// For uploads; null until there are any.
-    pub(crate) incoming: *const c_void,
+    /// What the caller sends after its body; null where it sends nothing. Borrowed: the package retains what it points
+    /// to, for a handler that takes it.
+    pub(crate) incoming: *const RawIncoming,
 }
 
 /// Who calls: the connection, as the host provides it.
@@ -276,6 +297,25 @@ pub(crate) struct CallerVtable {
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
 }
 
+/// What a caller sends after its body, as the host provides it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct RawIncoming {
+    pub(crate) ctx: *const c_void,
+    pub(crate) vtable: *const IncomingVtable,
+}
+
+/// May be used from any thread, for as long as it is retained: longer than the call.
+#[repr(C)]
+pub(crate) struct IncomingVtable {
+    pub(crate) size: usize,
+    pub(crate) retain: unsafe extern "C" fn(ctx: *const c_void),
+    pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),
+    /// Gives `PENDING`, `ITEM`, `END` or `ERROR` of [`step`]. After `END` or `ERROR` it is not called again. The waker
+    /// is the package's, for the length of the poll.
+    pub(crate) poll: unsafe extern "C" fn(ctx: *const c_void, waker: *const Waker, sink: Sink) -> u32,
+}
+
 /// What the host does for a package as a whole.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -296,11 +336,11 @@ pub(crate) struct HostVtable {
     pub(crate) max_level: unsafe extern "C" fn(ctx: *const c_void) -> u32,
 }
 
-/// A waker of the host's, for the length of one poll. What must outlive the poll is cloned.
+/// A waker of whoever polls, for the length of one poll. What must outlive the poll is cloned.
 #[repr(C)]
 pub(crate) struct Waker {
     pub(crate) vtable: *const WakerVtable,
-    // The host's own fields follow.
+    // The owner's own fields follow.
 }
 
 #[repr(C)]

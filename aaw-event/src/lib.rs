@@ -54,14 +54,44 @@
 //! | written | the event |
 //! |---|---|
 //! | `pub async fn handler(…) -> Result<T>`, or `-> T` | answers once |
+//! | `pub fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | answers many times: each item as it is yielded |
 //! | `pub fn handler(…)`, or `-> Result<()>` | is plain: it runs, and answers nobody |
 //!
-//! Its arguments are `(body, services)`; each may be left out from the end. The body is anything `Deserialize`; a
-//! missing body and `null` arrive as `{}`, or as `null` where the type takes no object. A body that does not fit is
+//! Its arguments are `(body, services, incoming)`; each may be left out from the end. The body is anything `Deserialize`;
+//! a missing body and `null` arrive as `{}`, or as `null` where the type takes no object. A body that does not fit is
 //! answered with the code `bad_body` and the field's name, and the handler does not run.
 //!
-//! Files that begin with an underscore are no events: `_services.rs` builds what [`Services`] deref to, others
-//! are for code that is shared. `aaw_event_build` says which names mean what.
+//! Files that begin with an underscore are no events: `_services.rs` builds what [`Services`] deref to, `_open.rs` and
+//! `_close.rs` run when a connection opens and when it has ended (see [`Opened`]), others are for code that is shared.
+//! `aaw_event_build` says which names mean what.
+//!
+//! # Streams
+//!
+//! `stream!` and `try_stream!` of the prelude, which come from the crate async-stream, make a stream of a block that
+//! yields; any other [`Stream`](prelude::Stream) will do as well.
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//!
+//! // src/lines.rs
+//! pub fn handler(path: String) -> impl Stream<Item = Result<String>> {
+//!     try_stream! {
+//!         if path.contains("..") {
+//!             Err(Error::new("No such page"))?;
+//!         }
+//!         for line in std::fs::read_to_string(path)?.lines() {
+//!             yield line.to_owned();
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The stream is polled for an item only when its reader has room for one; it stands still while the reader does. When
+//! the reader has had enough, or has gone, it is dropped, at its next `yield` or `.await`. An item that is an error ends
+//! it: what was yielded before is the reader's all the same. Where something has to be awaited before the first item can
+//! be named, the handler may be an `async fn` that returns a stream, or a `Result` with one.
+//!
+//! A handler that takes [`Incoming<T>`](Incoming) as its third argument reads what its caller sends after the body.
 //!
 //! # Good to know
 //!
@@ -89,14 +119,20 @@ pub mod host;
 #[allow(unsafe_code, reason = "is called through the function pointers of the module ABI")]
 mod module;
 pub mod prelude;
+mod scratch;
 mod sdk;
 #[allow(unsafe_code, reason = "is called through a function pointer of the module ABI")]
 mod sink;
+#[allow(unsafe_code, reason = "hands wakers through the function pointers of the module ABI")]
+mod waker;
 
+/// A stream whose type need not be named: `-> BoxStream<'static, Result<T>>`, made by `.boxed()`.
+#[doc(inline)]
+pub use futures_util::stream::BoxStream;
 pub use host::Module;
 #[doc(hidden)]
 pub use module::export;
-pub use sdk::{Empty, Error, Result, Sent, Services, To, Ws};
+pub use sdk::{Closed, ClosedBy, Empty, Error, Incoming, Opened, Result, Sent, Services, To, Ws};
 /// JSON that is passed on as it is: as a body or an answer, in a `Box`.
 #[doc(inline)]
 pub use serde_json::value::RawValue;

@@ -1,6 +1,8 @@
 //! All that a file with a handler usually needs: `use aaw_event::prelude::*;`.
 
+pub use async_stream::{stream, try_stream};
+pub use futures_util::{Stream, StreamExt};
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 
-pub use crate::sdk::{Empty, Error, Result, Services};
+pub use crate::sdk::{Closed, Empty, Error, Incoming, Opened, Result, Services};

@@ -41,6 +41,8 @@ pub enum CallKind {
     Answer,
     /// It runs and answers nothing.
     Plain,
+    /// It yields items.
+    Stream,
     /// There is no such event.
     Unknown,
 }
@@ -51,6 +53,7 @@ impl CallKind {
         match self {
             Self::Answer => "answer",
             Self::Plain => "plain",
+            Self::Stream => "stream",
             Self::Unknown => "unknown",
         }
     }
@@ -62,6 +65,7 @@ impl From<aaw_event::host::Kind> for CallKind {
         match kind {
             Kind::Answer => Self::Answer,
             Kind::Plain => Self::Plain,
+            Kind::Stream => Self::Stream,
             // Of an aaw-event that is newer than this: a module with such an event is not loaded.
             _ => Self::Unknown,
         }

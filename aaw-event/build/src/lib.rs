@@ -18,7 +18,8 @@
 //! | `_shared/…` | the same for a whole folder: `_shared/money.rs` is `crate::_shared::money` |
 //! | `_shared/mod.rs` | says what the modules of its folder are |
 //! | `_services.rs` | builds the services, once, when the package starts |
-//! | `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs` | an error: names that are kept for later |
+//! | `_open.rs`, `_close.rs` | hooks: their handlers run when a connection opens, and when it has ended |
+//! | `_guard.rs`, `_password_reset.rs` | an error: names that are kept for later |
 //! | `aaw.rs`, `aaw/…` | an error: these names belong to aaw |
 //! | `lib.rs`, `main.rs` | the crate's roots; no events |
 //! | `mod.rs` | an error, but in a folder with a leading underscore: the modules of events are declared already |
@@ -26,6 +27,25 @@
 //!
 //! The file's path is the event's name as it stands. Its module cannot always be: `-` and `.` become `_`, what begins
 //! with a digit gets a `_` in front, a keyword is `r#type`, `self.rs` is `self_`. If that name is taken, `_2` follows.
+//!
+//! # How a handler is written
+//!
+//! | `pub …` | the event |
+//! |---|---|
+//! | `async fn handler(…) -> Result<T>`, or `-> T` | answers once |
+//! | `fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | answers many times |
+//! | `async fn handler(…) -> Result<impl Stream<Item = …>>`, or without the `Result` | the same, when something has to be awaited first |
+//! | `fn handler(…)`, or `-> Result<()>` | is plain: answers nobody |
+//!
+//! What a handler returns is a stream when it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or
+//! another type whose name ends with `Stream`. Its arguments are `(body, services, incoming)`, or the first of these; the
+//! third is not for plain events.
+//!
+//! # `_open.rs` and `_close.rs`
+//!
+//! `pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`, and the same with `closed: Closed`.
+//! Both arguments may be left out from the end, it may as well not be `async`, or return nothing. When the one of
+//! `_open.rs` fails, the connection is refused.
 //!
 //! # `_services.rs`
 //!
@@ -40,6 +60,7 @@
 #![forbid(unsafe_code)]
 
 mod handler;
+mod hook;
 mod paths;
 mod services;
 mod tree;

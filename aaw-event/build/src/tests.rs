@@ -151,10 +151,18 @@ fn a_handler_that_is_none_is_explained() {
     wrong_handler("async fn handler() {}", "the handler is not public");
     wrong_handler("pub fn handler() -> u32 { 1 }", "is no `async fn` and returns `u32`");
     wrong_handler("pub fn handler() -> Result<u32> { 1 }", "is no `async fn` and returns `Result<u32>`");
-    wrong_handler("pub fn handler() -> impl Stream<Item = u32> {}", "come with the next version");
+    wrong_handler("pub fn handler() -> u32 { 1 }", "written as `impl Stream<Item = …>`, answers many times");
+    wrong_handler("pub fn handler() -> Result<impl Stream<Item = u32>> {}", "write `pub async fn`");
+    wrong_handler("pub fn handler() -> impl Stream<Item = Result<u8, String>> {}", "yields `Result<u8, String>`");
+    wrong_handler("pub fn handler() -> BoxStream<'static, io::Result<u8>> {}", "yields `io::Result<u8>`");
     wrong_handler("pub async fn handler() -> Result<u32, String> {}", "expected the `Result<T>` of aaw_event");
     wrong_handler("pub async fn handler() -> std::io::Result<u32> {}", "expected the `Result<T>` of aaw_event");
-    wrong_handler("pub async fn handler(a: A, b: B, c: C) {}", "has 3 arguments; expected (body, services)");
+    wrong_handler("pub async fn handler(b: B, i: Incoming<u8>) {}", "`Incoming` is a handler's third argument");
+    wrong_handler("pub async fn handler(i: aaw_event::Incoming<u8>) {}", "takes `_: Empty`");
+    wrong_handler(
+        "pub fn handler(\n    b: B,\n    s: S,\n    i: Incoming<u8>,\n) {}",
+        "src/users/get.rs:4: a plain handler takes no third argument",
+    );
     wrong_handler("pub async fn handler(a: A, b: B, c: C, d: D) {}", "has 4 arguments");
     wrong_handler("pub async fn handler<T>(body: T) {}", "is generic");
     wrong_handler("pub async fn handler<'a>(body: B<'a>) {}", "borrows");
@@ -172,9 +180,74 @@ fn handlers_that_are_right_are_taken() {
         "pub fn handler(_: Empty) -> () {}",
         "pub fn handler(_: Empty) -> Result<()> {}",
         "pub fn handler(_: Empty) -> Result<(), Error> {}",
+        "pub async fn handler(_: Empty, _: Services, _: Incoming<u8>) -> u8 {}",
+        "pub fn handler() -> impl Stream<Item = Result<u8>> + Send {}",
+        "pub struct Incoming<T>(T);\npub async fn handler(body: Incoming<u8>) {}",
     ] {
         assert_eq!(complaints(&[("x.rs", right)]), [""; 0], "{right}");
     }
+}
+
+#[test]
+fn what_returns_a_stream_is_one() {
+    let shape = |signature: &str| {
+        let code = generated(&[("x.rs", &format!("pub {signature} {{}}"))]);
+        let (_, shape) = code.split_once("::Entry::<::aaw_event::export::NoServices>::").expect(&code);
+        shape.split_once('(').unwrap().0.to_owned()
+    };
+    for stream in [
+        "impl Stream<Item = u8>",
+        "impl Stream<Item = Result<u8>> + use<>",
+        "impl aaw_event::prelude::Stream<Item = aaw_event::Result<u8>>",
+        "impl Send + FusedStream<Item = u8>",
+        "Pin<Box<dyn Stream<Item = u8> + Send>>",
+        "std::pin::Pin<std::boxed::Box<dyn Stream<Item = Result<u8, Error>>>>",
+        "Pin<Box<impl Stream<Item = u8>>>",
+        "BoxStream<'static, Result<u8>>",
+        "tokio_stream::wrappers::ReceiverStream<u8>",
+    ] {
+        assert_eq!(shape(&format!("fn handler() -> {stream}")), "stream0", "{stream}");
+        assert_eq!(shape(&format!("async fn handler(a: A) -> {stream}")), "async_stream1", "{stream}");
+        assert_eq!(shape(&format!("async fn handler(a: A, b: B) -> Result<{stream}>")), "async_stream2", "{stream}");
+    }
+    assert_eq!(shape("fn handler(a: A, b: B, c: Incoming<u8>) -> impl Stream<Item = u8>"), "stream3");
+    assert_eq!(shape("async fn handler(a: A, b: B, c: Incoming<u8>) -> Vec<u8>"), "answer3");
+    assert_eq!(shape("async fn handler() -> Option<Box<u8>>"), "answer0");
+}
+
+#[test]
+fn hooks_are_in_the_table_too() {
+    let code = generated(&[
+        ("ping.rs", ANSWER),
+        ("_open.rs", "pub async fn handler(opened: Opened, services: Services) -> Result<()> {}"),
+        ("_close.rs", "pub fn handler(_: Closed) {}"),
+    ]);
+    let expected = r#"    // src/ping.rs
+    ::aaw_event::export::Entry::<::aaw_event::export::NoServices>::answer0("ping", crate::ping::handler),
+    // src/_close.rs
+    ::aaw_event::export::Entry::<::aaw_event::export::NoServices>::hook1(::aaw_event::export::CLOSE, crate::_close::handler),
+    // src/_open.rs
+    ::aaw_event::export::Entry::<::aaw_event::export::NoServices>::async_hook2(::aaw_event::export::OPEN, crate::_open::handler),
+]);"#;
+    assert!(code.ends_with(expected), "{code}");
+    assert!(code.contains("pub mod _open;"), "{code}");
+    // Without an event there is something to be run, too.
+    assert!(generated(&[("_open.rs", "pub fn handler() -> Result<()> {}")]).contains("hook0"));
+}
+
+#[test]
+fn a_hook_that_is_none_is_explained() {
+    let wrong = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), ("_open.rs", file)], expected);
+    wrong("pub fn opened() {}", "src/_open.rs:1: there is no handler: expected `pub async fn handler(opened: Opened, ");
+    wrong("async fn handler() {}", "the handler is not public");
+    wrong("pub async fn handler() -> bool {}", "returns `bool`, which nobody gets");
+    wrong("pub fn handler() -> impl Stream<Item = u8> {}", "which nobody gets");
+    wrong("pub fn handler(o: Opened, s: Services, i: Incoming<u8>) {}", "has 3 arguments");
+    wrong("pub fn handler(o: &Opened) {}", "takes `&Opened`");
+    wrong("pub fn handler( {}", "src/_open.rs:1: this is not Rust");
+    let text = "src/users/_close.rs:1: what runs for every connection stands in one place: src/_close.rs";
+    complaint(&[("x.rs", ANSWER), ("users/_close.rs", "pub fn handler() {}")], text);
+    complaint(&[("x.rs", ANSWER), ("_shared/_open.rs", "")], "one place: src/_open.rs");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use aaw_protocol::EventName;
 
 use crate::handler::{self, Shape};
+use crate::hook::{self, Hook, When};
 use crate::services::{self, Services};
 
 /// What is wrong, as the author reads it: `src/users/get.rs:12: …`.
@@ -23,6 +24,8 @@ pub(crate) struct Fault {
 pub(crate) struct Package {
     pub(crate) modules: Vec<Module>,
     pub(crate) events: Vec<Event>,
+    /// In the order of their files.
+    pub(crate) hooks: Vec<Hook>,
     pub(crate) services: Option<Services>,
     pub(crate) complaints: Vec<Complaint>,
 }
@@ -56,7 +59,7 @@ pub(crate) struct Event {
 }
 
 /// Names that will mean something, so that no package has them as shared code by then.
-const FOR_LATER: [&str; 4] = ["_open", "_close", "_guard", "_password_reset"];
+const FOR_LATER: [&str; 2] = ["_guard", "_password_reset"];
 
 /// Deeper than any name can be: folders that contain themselves end here.
 const DEEPEST: usize = 100;
@@ -184,11 +187,19 @@ fn file(
         package.complaints.push(complain(1, "services are built in one place: src/_services.rs"));
         return Ok(false);
     }
-    if (is_shared || stem.starts_with('_')) && !is_services {
+    let hook = When::of(stem);
+    if hook.is_some() && below != format!("{stem}.rs") {
+        package
+            .complaints
+            .push(complain(1, &format!("what runs for every connection stands in one place: src/{stem}.rs")));
+        return Ok(false);
+    }
+    let is_event = !is_shared && !stem.starts_with('_');
+    if !is_event && !is_services && hook.is_none() {
         return Ok(true);
     }
     let name = below.strip_suffix(".rs").unwrap_or(below);
-    if !is_services {
+    if is_event {
         match EventName::parse(name) {
             Err(reason) => {
                 package.complaints.push(complain(
@@ -220,6 +231,13 @@ fn file(
     if is_services {
         match services::read(&parsed) {
             Ok(found) => package.services = Some(found),
+            Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
+        }
+        return Ok(true);
+    }
+    if let Some(when) = hook {
+        match hook::read(&parsed, when) {
+            Ok(found) => package.hooks.push(found),
             Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
         }
         return Ok(true);

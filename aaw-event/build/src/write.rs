@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::handler::Kind;
+use crate::hook::When;
 use crate::tree::{Content, Module, Package};
 
 const HEAD: &str = "\
@@ -12,7 +13,8 @@ const HEAD: &str = "\
 /// Writes everything.
 pub(crate) fn package(name: &str, package: &Package) -> String {
     let mut code = String::from(HEAD);
-    if package.events.is_empty() && package.complaints.is_empty() {
+    let is_empty = package.events.is_empty() && package.hooks.is_empty();
+    if is_empty && package.complaints.is_empty() {
         complain(
             &mut code,
             "this package has no events: src/ping.rs with a `pub async fn handler()` would be the event `ping`",
@@ -23,7 +25,7 @@ pub(crate) fn package(name: &str, package: &Package) -> String {
     }
     modules(&mut code, &package.modules, 0);
     // A table of what is left would only add errors that follow from these.
-    if package.complaints.is_empty() && !package.events.is_empty() {
+    if package.complaints.is_empty() && !is_empty {
         table(&mut code, name, package);
     }
     code
@@ -72,6 +74,8 @@ fn table(code: &mut String, name: &str, package: &Package) {
         let function = match event.shape.kind {
             Kind::Answer => "answer",
             Kind::Plain => "plain",
+            Kind::Stream => "stream",
+            Kind::AsyncStream => "async_stream",
         };
         let arguments = event.shape.arguments;
         let _ = writeln!(code, "    // src/{}", event.file);
@@ -79,6 +83,19 @@ fn table(code: &mut String, name: &str, package: &Package) {
             code,
             "    ::aaw_event::export::Entry::<{app}>::{function}{arguments}({:?}, {}::handler),",
             event.name, event.module
+        );
+    }
+    for hook in &package.hooks {
+        let (file, which) = match hook.when {
+            When::Open => ("_open", "OPEN"),
+            When::Close => ("_close", "CLOSE"),
+        };
+        let (function, arguments) = (if hook.is_async { "async_hook" } else { "hook" }, hook.arguments);
+        let _ = writeln!(code, "    // src/{file}.rs");
+        let _ = writeln!(
+            code,
+            "    ::aaw_event::export::Entry::<{app}>::{function}{arguments}(::aaw_event::export::{which}, \
+             crate::{file}::handler),"
         );
     }
     let _ = writeln!(code, "]);");

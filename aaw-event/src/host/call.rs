@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use aaw_protocol::{Code, Failure};
 
 use super::instance::Running;
-use super::waker::HostWaker;
 use crate::abi::{RawCall, step};
 use crate::sink::Buffer;
+use crate::waker::Lent;
 
 /// A call that runs, polled in place on the host's thread.
 ///
@@ -28,18 +28,20 @@ pub struct Call {
 /// version of this crate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// An item: its JSON was appended. It is the only one of an answer, after which the call may be dropped.
+    /// An item: its JSON was appended. It is the only one of an answer, after which the call may be dropped; a stream
+    /// goes on at the next poll.
     Item,
-    /// Nothing more comes. A plain event ends so at once.
+    /// Nothing more comes. A plain event ends so at once, and so does a hook that went well.
     End,
     /// The handler was not run: its body does not fit. The words are for the caller.
     ///
     /// Only the package's own check of a body gives this: a handler that fails with the same code has
     /// [`Failed`](Self::Failed).
     Refused(Failure),
-    /// It failed, in the words that the caller is told. An error that is not for callers was logged by the package.
+    /// It failed, perhaps after items, in the words that the caller is told. An error that is not for callers was logged by the package.
     Failed(Failure),
-    /// Its item, or its failure, is longer than the host takes: so many bytes. None of them were copied.
+    /// Its item, or its failure, is longer than the host takes: so many bytes. None of them were copied. A stream
+    /// does not end by that: the next poll gives its next item.
     TooLarge(usize),
     /// It panicked. The text (with its place, when known) is for the log only: the caller is told
     /// [`Code::PANIC`] in words of the host's.
@@ -56,15 +58,19 @@ impl Call {
         Self { raw, _running: running }
     }
 
-    /// Runs the handler until it waits or is done. What it answers is appended to `out` as JSON; in every other case
+    /// Runs the handler until it waits, has an item, or is done: one item a poll. What it answers is appended to `out` as JSON; in every other case
     /// `out` is left as it was.
     ///
     /// What is longer than `max_len` bytes is not copied: then it gives [`Step::TooLarge`]. That bounds `out`, not what
-    /// the package needs to make the answer. After an end it gives [`Step::End`].
+    /// the package needs to make the answer. After an end it gives [`Step::End`]; what the handler held has been dropped by
+    /// then, within the poll that ended it.
+    ///
+    /// A stream that is always ready gives an item at each poll: whoever polls it in a loop bounds how many it takes in
+    /// one turn.
     pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<Step> {
         let head_len = out.len();
         let mut buffer = Buffer::limited(out, max_len);
-        let found = HostWaker::lend(cx.waker(), |waker| {
+        let found = Lent::lend(cx.waker(), |waker| {
             // SAFETY: `&mut self` makes this the only thread in the call; waker and sink outlive the poll.
             unsafe { ((*self.raw.vtable).poll)(self.raw.data, waker, buffer.sink()) }
         });

@@ -9,9 +9,10 @@ use aaw_protocol::{Code, Failure};
 
 use super::call::{Call, Step};
 use super::caller::{self, Caller};
+use super::incoming::{self, Incoming};
 use super::logs::{self, Host, HostOf};
 use super::module::Checked;
-use crate::abi::{Bytes, CallArgs, RawInstance};
+use crate::abi::{Bytes, CallArgs, RawIncoming, RawInstance};
 
 /// A package whose services are built: its events can be called. Cloning is cheap.
 ///
@@ -44,10 +45,11 @@ impl Drop for Running {
 }
 
 impl Instance {
-    /// Begins a call of the event at `event` in [`Module::events`](super::Module::events).
+    /// Begins a call of the event at `event` in [`Module::events`](super::Module::events), or of a hook.
     ///
     /// `body` is JSON, or empty when the caller sent none. It is parsed before this returns; a plain event has run to
-    /// its end by then. An answer's handler runs when the [`Call`] is polled: poll it at once.
+    /// its end by then. An answer's handler, and that of a stream, runs when the [`Call`] is polled. What a handler takes
+    /// from its caller after the body is empty.
     ///
     /// # Panics
     /// When there is no such event: the index comes from the same table.
@@ -71,13 +73,35 @@ impl Instance {
     /// }
     /// ```
     pub fn call<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>) -> Call {
+        self.begin(event, body, caller, std::ptr::null())
+    }
+
+    /// As [`Instance::call`], by a caller that sends items after its body.
+    ///
+    /// A handler that does not take them (see [`EventInfo::takes_incoming`](super::EventInfo::takes_incoming)) leaves
+    /// `incoming` alone. One that does keeps it for as long as it likes; when it has dropped it, so has the package.
+    ///
+    /// # Panics
+    /// As [`Instance::call`].
+    pub fn call_with_incoming<C: Caller, I: Incoming>(
+        &self,
+        event: usize,
+        body: &str,
+        caller: &Arc<C>,
+        incoming: &Arc<I>,
+    ) -> Call {
+        let incoming = incoming::raw(incoming);
+        self.begin(event, body, caller, &raw const incoming)
+    }
+
+    fn begin<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>, incoming: *const RawIncoming) -> Call {
         let entry = &self.running.module.entries[event];
         let args = CallArgs {
             size: size_of::<CallArgs>(),
             event: Bytes::of(entry.name),
             body: Bytes::of(body),
             caller: caller::raw(caller),
-            incoming: std::ptr::null(),
+            incoming,
         };
         // SAFETY: a running instance of the same package; everything in `args` outlives this call.
         let raw = unsafe { (entry.call)(self.running.raw.data, &raw const args) };

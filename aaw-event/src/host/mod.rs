@@ -9,17 +9,19 @@
 //!
 //! A package that is linked in gives its [`Module`] by a function that `aaw_event::events!()` generates
 //! (`aaw_events::module()`); one that was opened as a library gives the address of its symbol to [`Module::loaded`].
-//! From there on the two are the same.
+//! From there on the two are the same. What a caller sends after its body goes the other way: the host's [`Incoming`] is
+//! polled by the handler.
 
 mod call;
 mod caller;
+mod incoming;
 mod instance;
 mod logs;
 mod module;
-mod waker;
 
 pub use call::{Call, Step};
 pub use caller::Caller;
+pub use incoming::{Incoming, IncomingStep};
 pub use instance::{Instance, Starting};
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};

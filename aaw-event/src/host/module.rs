@@ -7,7 +7,8 @@ use aaw_protocol::{EventName, InvalidName};
 
 use super::instance::Starting;
 use super::logs::Host;
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, flags, kind, mode};
+use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags, kind, mode};
+use crate::export::{CLOSE, OPEN};
 use crate::module::Given;
 
 /// An events package that was checked and can be started, any number of times. Cloning is cheap.
@@ -20,8 +21,11 @@ pub(super) struct Checked {
     package: &'static str,
     sdk_version: &'static str,
     events: Vec<EventInfo>,
-    /// In the order of `events`.
+    /// In the order of `events`; behind them the hooks.
     pub(super) entries: Vec<Entry>,
+    /// Their places in `entries`.
+    open_hook: Option<usize>,
+    close_hook: Option<usize>,
     pub(super) start: StartFn,
     /// A value of [`mode`].
     pub(super) mode: u32,
@@ -44,6 +48,8 @@ pub struct EventInfo {
     pub name: EventName,
     /// How it answers.
     pub kind: Kind,
+    /// Whether its handler looks at what its caller sends after the body.
+    pub takes_incoming: bool,
 }
 
 /// How an event answers.
@@ -54,6 +60,8 @@ pub enum Kind {
     Answer,
     /// Not at all: a `fn` that returns nothing.
     Plain,
+    /// Any number of times: a `fn` that returns a stream.
+    Stream,
 }
 
 impl fmt::Display for Kind {
@@ -61,6 +69,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Answer => "answer",
             Self::Plain => "plain",
+            Self::Stream => "stream",
         })
     }
 }
@@ -130,14 +139,6 @@ pub enum AbiError {
         /// The event.
         name: EventName,
     },
-    /// An event answers any number of times, of which this host would only take the first.
-    #[error("the package {package} has an event {name} that is a stream: this server does not serve streams yet")]
-    Stream {
-        /// The package.
-        package: String,
-        /// The event.
-        name: EventName,
-    },
     /// An event is of a kind that this host does not know.
     #[error(
         "the package {package} has an event {name} of kind {found}, which this host does not know: update the server"
@@ -193,6 +194,20 @@ impl Module {
     /// [`Instance::call`](super::Instance::call) takes.
     pub fn events(&self) -> &[EventInfo] {
         &self.inner.events
+    }
+
+    /// What is to run when a connection has opened, if anything: what [`Instance::call`](super::Instance::call) takes.
+    /// Its body is the JSON of an [`Opened`](crate::Opened).
+    ///
+    /// It gives [`Step::End`](super::Step::End) when the connection may stay; every other end refuses it.
+    pub fn open_hook(&self) -> Option<usize> {
+        self.inner.open_hook
+    }
+
+    /// What is to run when a connection has ended, if anything: what [`Instance::call`](super::Instance::call) takes.
+    /// Its body is the JSON of a [`Closed`](crate::Closed).
+    pub fn close_hook(&self) -> Option<usize> {
+        self.inner.close_hook
     }
 
     /// Starts the package: builds its services.
@@ -278,6 +293,7 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
     }
     let mut events = Vec::new();
     let mut entries = Vec::new();
+    let mut hooks = [None, None];
     for index in 0..header.event_count {
         // SAFETY: the table has `event_count` entries, `stride` bytes apart, of at least this ABI's size.
         let entry = unsafe { header.events.byte_add(index * stride).read() };
@@ -287,22 +303,43 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
         if name.is_reserved() {
             return Err(AbiError::ReservedName { package: package.to_owned(), name });
         }
+        let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
+        let hook = match entry.kind {
+            kind::OPEN => Some((OPEN.name, 0)),
+            kind::CLOSE => Some((CLOSE.name, 1)),
+            _ => None,
+        };
+        if let Some((expected, place)) = hook {
+            if own_name != expected {
+                return Err(AbiError::Damaged("name of a hook"));
+            }
+            if hooks[place].replace(Entry { call, name: own_name }).is_some() {
+                return Err(AbiError::Duplicate { package: package.to_owned(), name });
+            }
+            continue;
+        }
         let kind = match entry.kind {
             kind::ANSWER => Kind::Answer,
             kind::PLAIN => Kind::Plain,
-            kind::STREAM => return Err(AbiError::Stream { package: package.to_owned(), name }),
+            kind::STREAM => Kind::Stream,
             found => return Err(AbiError::UnknownKind { package: package.to_owned(), name, found }),
         };
-        let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
         entries.push(Entry { call, name: own_name });
-        events.push(EventInfo { name, kind });
+        events.push(EventInfo { name, kind, takes_incoming: entry.flags & entry_flags::TAKES_INCOMING != 0 });
     }
+    let [open_hook, close_hook] = hooks.map(|hook| {
+        hook.map(|hook| {
+            entries.push(hook);
+            entries.len() - 1
+        })
+    });
     let mut names: Vec<_> = events.iter().map(|event| &event.name).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(AbiError::Duplicate { package: package.to_owned(), name: pair[0].clone() });
     }
-    Ok(Module { inner: Arc::new(Checked { package, sdk_version, events, entries, start, mode, given }) })
+    let checked = Checked { package, sdk_version, events, entries, open_hook, close_hook, start, mode, given };
+    Ok(Module { inner: Arc::new(checked) })
 }
 
 fn at_least<T>(table: &'static str, found: usize) -> Result<(), AbiError> {
@@ -319,7 +356,6 @@ fn text(bytes: Bytes, what: &'static str) -> Result<&'static str, AbiError> {
 mod tests {
     use super::*;
     use crate::abi::SYMBOL_PREFIX;
-    use crate::contain::contained;
     use crate::export::{Entry, NoServices, Package, no_services, sync_services};
 
     async fn handler() {}
@@ -377,21 +413,6 @@ mod tests {
         assert_eq!(changed(|header| header.start = None), AbiError::Damaged("start function"));
         assert_eq!(changed(|header| header.events = std::ptr::null()), AbiError::Damaged("table of events"));
         assert_eq!(changed(|header| header.event_count = usize::MAX), AbiError::Damaged("table of events"));
-    }
-
-    #[test]
-    fn a_stream_is_refused_by_name() {
-        let entries = vec![entry("a", kind::ANSWER), entry("users/all", kind::STREAM)].leak();
-        let expected =
-            "the package good has an event users/all that is a stream: this server does not serve streams yet";
-        assert_eq!(with_entries(entries).to_string(), expected);
-
-        // SAFETY: a header is plain data; what it points to is static.
-        let mut header = unsafe { GOOD.header().read() };
-        (header.events, header.event_count) = (entries.as_ptr(), entries.len());
-        let header: &'static ModuleHeader = Box::leak(Box::new(header));
-        let panic = contained(|| Module::linked(header, None)).expect_err("accepted");
-        assert!(panic.ends_with(expected), "{panic}");
     }
 
     #[test]

@@ -10,21 +10,27 @@ const LONGEST_PATH: usize = 60;
 /// Parses a body. One that is missing, or `null`, is an empty object; where that does not fit, it is `null`, so that
 /// `Option<T>` and `()` can be bodies.
 pub(super) fn parse<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
+    let explain = |json| explain::<B>("The body", json);
     if body.is_empty() || body == "null" {
-        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(|_| explain::<B>("{}"));
+        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(|_| explain("{}"));
     }
-    serde_json::from_str(body).map_err(|_| explain::<B>(body))
+    serde_json::from_str(body).map_err(|_| explain(body))
+}
+
+/// Parses an item of what a caller sends after its body. Nothing stands in for one that is `null`.
+pub(crate) fn parse_item<T: DeserializeOwned>(json: &str, number: u64) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|_| explain::<T>(&format!("Item {number}"), json))
 }
 
 /// Parses again, now remembering the path: that costs too much to be done each time.
 #[cold]
-fn explain<B: DeserializeOwned>(body: &str) -> Failure {
-    let mut json = serde_json::Deserializer::from_str(body);
+fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
+    let mut json = serde_json::Deserializer::from_str(json);
     let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut json) {
         Err(error) => (error.path().to_string(), error.into_inner()),
         Ok(_) => match json.end() {
             Err(error) => (".".to_owned(), error),
-            Ok(()) => return Failure::new(Code::BAD_BODY, "The body does not fit"),
+            Ok(()) => return Failure::new(Code::BAD_BODY, format!("{what} does not fit")),
         },
     };
     // A position in a text that the caller's library wrote says nothing to a person.
@@ -32,8 +38,8 @@ fn explain<B: DeserializeOwned>(body: &str) -> Failure {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let reason = middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), LONGEST_REASON);
     let text = match path.as_str() {
-        "." | "?" => format!("The body does not fit: {reason}"),
-        path => format!("The body does not fit at {}: {reason}", middle_cut(path, LONGEST_PATH)),
+        "." | "?" => format!("{what} does not fit: {reason}"),
+        path => format!("{what} does not fit at {}: {reason}", middle_cut(path, LONGEST_PATH)),
     };
     Failure::new(Code::BAD_BODY, Shortened(&text).to_string().replace(|c: char| c.is_control(), " "))
 }

@@ -1,4 +1,4 @@
-//! What the host polls: an author's future, or what is left of a call that ended as it began.
+//! What the host polls: an author's future or stream, or what is left of a call that ended as it began.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -6,16 +6,56 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use aaw_protocol::{Code, Failure};
+use pin_project_lite::pin_project;
 
 use super::runtime::Runtime;
-use super::waker;
 use crate::abi::{self, CallVtable, RawCall, Sink, step};
 use crate::contain::contained;
+use crate::waker;
+
+/// What a call does when it is polled.
+pub(super) trait Work: Send + 'static {
+    /// Writes to the sink what there is to say.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: Out) -> Progress;
+}
+
+/// How far a poll of some [`Work`] has come.
+#[derive(PartialEq)]
+pub(super) enum Progress {
+    Waits,
+    /// An item was written, and others may follow.
+    Item,
+    /// That was all: a value of [`step`].
+    Over(u32),
+}
 
 /// What becomes of a future's output.
 pub(super) trait Ending<O>: Send + 'static {
     /// Writes to the sink what there is to say, and gives a value of [`step`].
     fn end(&self, output: O, out: Out) -> u32;
+}
+
+pin_project! {
+    /// A future, and what becomes of its output.
+    struct Once<F, E> {
+        #[pin]
+        future: F,
+        ending: E,
+    }
+}
+
+impl<F, E> Work for Once<F, E>
+where
+    F: Future + Send + 'static,
+    E: Ending<F::Output>,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: Out) -> Progress {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Pending => Progress::Waits,
+            Poll::Ready(output) => Progress::Over(this.ending.end(output, out)),
+        }
+    }
 }
 
 /// The sink of the poll that runs.
@@ -25,7 +65,7 @@ pub(super) struct Out(Sink);
 impl Out {
     pub(super) fn write(self, bytes: &[u8]) {
         // Whether the host has taken it is for the host: the step is the same.
-        // SAFETY: an `Out` is made in `poll` only, and nobody keeps it beyond: it is handed to `Ending::end` alone.
+        // SAFETY: an `Out` is made in `poll` only, and nobody keeps it beyond: it is handed to `Work::poll` alone.
         let _ = unsafe { self.0.write(bytes) };
     }
 
@@ -35,11 +75,10 @@ impl Out {
     }
 }
 
-/// A handler's future in its box: the one allocation of a call.
-struct Running<F, E> {
+/// A handler's future or stream in its box: the one allocation of a call.
+struct Running<W> {
     /// `None` when it has ended.
-    future: Option<F>,
-    ending: E,
+    work: Option<W>,
     /// Part of the instance, which the host keeps for as long as its calls.
     runtime: *const Runtime,
 }
@@ -50,70 +89,66 @@ where
     F: Future + Send + 'static,
     E: Ending<F::Output>,
 {
-    let running = Box::new(Running { future: Some(future), ending, runtime });
-    RawCall { data: Box::into_raw(running).cast(), vtable: &Table::<F, E>::VTABLE }
+    working(Once { future, ending }, runtime)
 }
 
-struct Table<F, E>(PhantomData<(F, E)>);
-
-impl<F, E> Table<F, E>
-where
-    F: Future + Send + 'static,
-    E: Ending<F::Output>,
-{
-    const VTABLE: CallVtable =
-        CallVtable { size: size_of::<CallVtable>(), poll: poll::<F, E>, drop: drop_running::<F, E> };
+/// Boxes `work`, to be polled in `runtime`.
+pub(super) fn working<W: Work>(work: W, runtime: &Runtime) -> RawCall {
+    let running = Box::new(Running { work: Some(work), runtime });
+    RawCall { data: Box::into_raw(running).cast(), vtable: &Table::<W>::VTABLE }
 }
 
-unsafe extern "C" fn poll<F, E>(data: *mut c_void, waker: *const abi::Waker, sink: Sink) -> u32
-where
-    F: Future,
-    E: Ending<F::Output>,
-{
-    // SAFETY: `data` is the box of `running`, and the host polls from one thread at a time.
-    let running = unsafe { &mut *data.cast::<Running<F, E>>() };
-    // SAFETY: the box never moves, and the future leaves it only by being dropped.
-    let mut future = unsafe { Pin::new_unchecked(&mut running.future) };
+struct Table<W>(PhantomData<W>);
+
+impl<W: Work> Table<W> {
+    const VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: poll::<W>, drop: drop_running::<W> };
+}
+
+unsafe extern "C" fn poll<W: Work>(data: *mut c_void, waker: *const abi::Waker, sink: Sink) -> u32 {
+    // SAFETY: `data` is the box of `working`, and the host polls from one thread at a time.
+    let running = unsafe { &mut *data.cast::<Running<W>>() };
+    // SAFETY: the box never moves, and the work leaves it only by being dropped.
+    let mut work = unsafe { Pin::new_unchecked(&mut running.work) };
     // SAFETY: the instance outlives its calls.
     let runtime = unsafe { &*running.runtime };
     let out = Out(sink);
     let polled = runtime.poll(|| {
         let polled = contained(|| {
-            let Some(inner) = future.as_mut().as_pin_mut() else { return step::END };
+            let Some(inner) = work.as_mut().as_pin_mut() else { return Progress::Over(step::END) };
             // SAFETY: the host's waker lives as long as this poll.
             let waker = unsafe { waker::borrowed(waker) };
-            match inner.poll(&mut Context::from_waker(&waker)) {
-                Poll::Pending => step::PENDING,
-                Poll::Ready(output) => running.ending.end(output, out),
-            }
+            inner.poll(&mut Context::from_waker(&waker), out)
         });
-        if polled != Ok(step::PENDING) {
-            drop_contained(|| future.set(None));
+        // At once, while the runtime is there: what a stream holds is not for its reader to keep.
+        if !matches!(polled, Ok(Progress::Waits | Progress::Item)) {
+            drop_contained(|| work.set(None));
         }
         polled
     });
     match polled {
-        Ok(Ok(step)) => step,
+        Ok(Ok(Progress::Waits)) => step::PENDING,
+        Ok(Ok(Progress::Item)) => step::ITEM,
+        Ok(Ok(Progress::Over(step))) => step,
         Ok(Err(panic)) => {
             out.write(panic.as_bytes());
             step::PANIC
         }
         Err(error) => {
             // A call has one end: it is not tried again.
-            drop_contained(|| future.set(None));
+            drop_contained(|| work.set(None));
             out.fail(&no_runtime(&error))
         }
     }
 }
 
-unsafe extern "C" fn drop_running<F, E>(data: *mut c_void) {
+unsafe extern "C" fn drop_running<W>(data: *mut c_void) {
     // SAFETY: the host drops a call once, and uses it no more.
-    let mut running = unsafe { Box::from_raw(data.cast::<Running<F, E>>()) };
-    if running.future.is_some() {
+    let mut running = unsafe { Box::from_raw(data.cast::<Running<W>>()) };
+    if running.work.is_some() {
         // SAFETY: the instance outlives its calls.
         let runtime = unsafe { &*running.runtime };
         // What a handler leaves behind may spawn or use its timers. Where no runtime can be had, it is dropped without.
-        let _ = runtime.enter(|| drop_contained(|| running.future = None));
+        let _ = runtime.enter(|| drop_contained(|| running.work = None));
     }
     drop_contained(|| drop(running));
 }

@@ -1,27 +1,35 @@
 //! The package's side: from an author's functions to a C-shaped table, and what the functions in that table do.
 //!
-//! `package`, `handler` and `services` are what generated code names; `instance` and `call` answer the host; the rest
-//! is what they stand on.
+//! `package`, `handler`, `stream`, `hook` and `services` are what generated code names; `arguments` and `answers` are what
+//! a handler can take and give; `instance` and `call` answer the host; the rest is what they stand on.
 
+mod answers;
+mod arguments;
 mod body;
 mod call;
 mod caller;
 mod forward;
 mod handler;
+mod hook;
+mod incoming;
 mod instance;
 mod output;
 mod package;
 mod runtime;
 mod services;
-mod waker;
+mod stream;
 
+pub(crate) use body::parse_item;
 pub(crate) use caller::OwnedCaller;
+pub(crate) use incoming::OwnedIncoming;
 pub(crate) use output::json;
 pub(crate) use package::Given;
 
 /// For generated code: not for people, and not stable.
 pub mod export {
-    pub use super::handler::{Answers, FitsBody, Outcome, Takes};
+    pub use super::answers::{Answers, Item, Opens, Outcome, Yields};
+    pub use super::arguments::{FitsBody, FitsItem, Takes, TakesIncoming};
+    pub use super::hook::{CLOSE, Hook, OPEN};
     pub use super::package::{Entry, Package, Start};
     pub use super::services::{Built, NoServices, async_services, no_services, sync_services};
 }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, flags};
+use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags};
 use crate::host::Module;
 
 /// An event of a package whose services are an `A`.
@@ -20,8 +20,13 @@ impl<A> Entry<A> {
     pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn) -> Self {
         // What is called later is a function without a value; a closure that captures has one, which would be lost.
         const { assert!(size_of::<H>() == 0, "a handler is a plain function") };
-        let entry = EventEntry { name: Bytes::of(name), kind, reserved: 0, call: Some(call) };
+        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call) };
         Self { entry, services: PhantomData }
+    }
+
+    pub(super) const fn taking_incoming(mut self) -> Self {
+        self.entry.flags |= entry_flags::TAKES_INCOMING;
+        self
     }
 }
 

@@ -1,0 +1,62 @@
+//! `_open.rs` and `_close.rs`: handlers that are no events.
+
+use syn::ReturnType;
+use syn::spanned::Spanned;
+
+use crate::handler::{check, find, is_nothing, written};
+use crate::tree::Fault;
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Open,
+    Close,
+}
+
+/// A hook of a package.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hook {
+    pub(crate) when: When,
+    pub(crate) is_async: bool,
+    pub(crate) arguments: usize,
+}
+
+impl When {
+    /// By the file's name.
+    pub(crate) fn of(stem: &str) -> Option<Self> {
+        match stem {
+            "_open" => Some(Self::Open),
+            "_close" => Some(Self::Close),
+            _ => None,
+        }
+    }
+
+    /// How its handler begins, for the words.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Open => "`pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`",
+            Self::Close => "`pub async fn handler(closed: Closed, services: Services<App>) -> Result<()>`",
+        }
+    }
+}
+
+pub(crate) fn read(file: &syn::File, when: When) -> Result<Hook, Fault> {
+    let expected = when.expected();
+    let Some(handler) = find(file) else {
+        return Err(Fault { line: 1, text: format!("there is no handler: expected {expected}") });
+    };
+    check(handler)?;
+    let signature = &handler.sig;
+    let arguments = signature.inputs.len();
+    if arguments > 2 {
+        let text = format!("the handler has {arguments} arguments: expected {expected}, or fewer arguments");
+        return Err(Fault { line: signature.ident.span().start().line, text });
+    }
+    if let ReturnType::Type(_, output) = &signature.output
+        && !is_nothing(output)
+    {
+        let text = format!("the handler returns `{}`, which nobody gets: expected {expected}", written(output));
+        return Err(Fault { line: output.span().start().line, text });
+    }
+    Ok(Hook { when, is_async: signature.asyncness.is_some(), arguments })
+}
