@@ -153,6 +153,7 @@ impl Pair {
             Output::Lost(why) => self.lost.push(why),
             Output::Abandon | Output::Close => self.server = None,
             Output::Problem(problem) => panic!("{problem}"),
+            Output::Item { .. } | Output::Room { .. } => panic!("nobody asked for a stream"),
             Output::Opened { .. } | Output::Push { .. } | Output::Ended => {}
         }
     }
@@ -385,6 +386,7 @@ proptest! {
                 None => prop_assert!(cancelled.contains(&call), "call {} never ended", call),
                 Some(Ended::Answered(answer)) => prop_assert_eq!(&**answer, call.to_string()),
                 Some(Ended::Failed(failure)) => prop_assert_eq!(&failure.code, &Code::TIMEOUT),
+                Some(Ended::Ended) => prop_assert!(false, "call {} was no stream", call),
                 Some(Ended::TimedOut { .. } | Ended::Unknown(_) | Ended::NotSent(_)) => {}
             }
         }

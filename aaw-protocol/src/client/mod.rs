@@ -4,6 +4,7 @@
 //!   the server still lives, when to connect again.
 //! - [`Draft`]: a frame as its author leaves it, without the id that it gets when it is written.
 //! - [`Output`], [`Outcome`]: what the session wants done, and how a call ended.
+//! - [`StreamOptions`]: a call whose answer is read item by item, and that may send items itself.
 //! - [`Config`]: the bounds, each with its reason.
 //!
 //! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like
@@ -42,6 +43,7 @@ mod line;
 mod oldest;
 mod output;
 mod session;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -50,3 +52,4 @@ pub use config::Config;
 pub use draft::Draft;
 pub use output::{Lost, NotSent, Outcome, Output, Problem};
 pub use session::{CallKey, ClientSession};
+pub use streaming::StreamOptions;

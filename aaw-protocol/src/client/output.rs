@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::CallKey;
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened};
 
@@ -21,6 +22,21 @@ pub enum Output<W> {
     Close,
     /// Drop the connection as it stands. The session knows that it is gone; nothing needs to be said.
     Abandon,
+    /// The next item of a stream that was asked for. None comes after its [`Done`](Self::Done).
+    Item {
+        /// Which stream.
+        key: CallKey,
+        /// One JSON value.
+        data: Box<str>,
+    },
+    /// The server has room for items of this call's upload, up to the `items`-th in all: so many may be given to
+    /// [`upload_item`](super::ClientSession::upload_item).
+    Room {
+        /// Which call.
+        key: CallKey,
+        /// How many in all. More than was said before.
+        items: u64,
+    },
     /// A call is over. It ends exactly once.
     Done {
         /// Who made the call.
@@ -54,6 +70,8 @@ pub enum Output<W> {
 pub enum Outcome {
     /// With an answer. It was split from its frame without being read: what parses it finds out if it is no JSON.
     Answered(Box<str>),
+    /// A stream, with its last item.
+    Ended,
     /// With a failure that the server told.
     Failed(Failure),
     /// Its time was up.
@@ -74,6 +92,12 @@ pub enum NotSent {
     /// The client was closed.
     #[error("the client is closed")]
     Closed,
+    /// The server is a classic one, and the call sends items.
+    #[error("the server speaks the classic dialect, and takes no stream from its caller")]
+    NoUploads,
+    /// The call of this item is over, its upload has ended, or the server has no room for more.
+    #[error("the call takes no more items")]
+    Over,
     /// Too much waits to be written already.
     #[error("too much is waiting for the connection already ({limit} bytes at most)")]
     QueueFull {

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::backoff::Waits;
 use super::draft::Draft;
 use super::line::{Item, Line, Place};
 use super::oldest::Oldest;
+use super::streaming::{StreamOptions, Streaming, parse_credit};
 use super::{Config, Lost, NotSent, Outcome, Output, Problem};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
@@ -30,8 +32,11 @@ pub struct CallKey(pub u64);
 ///
 /// Calls and sends wait in one line while they cannot be written, and leave it in order. When a connection is gone,
 /// the calls that were written end as [`Outcome::Unknown`]; the line stays, for the next connection. This is where
-/// sessions that survive their connection will keep the written ones instead. `item` and `end` of streams will be told
-/// from answers where answers are read.
+/// sessions that survive their connection will keep the written ones instead.
+///
+/// A stream is a call like others, with two counts besides: the items that its reader has room for, and those that the
+/// server has room for. Nothing of a stream is stored here: an item that has come is given out, one of an upload is
+/// written when it is handed in.
 #[derive(Debug)]
 pub struct ClientSession<W> {
     config: Config,
@@ -77,6 +82,8 @@ struct Open<W> {
     made: Instant,
     deadline: Option<Instant>,
     stage: Stage,
+    /// What there is besides if its answer is read item by item.
+    stream: Option<Streaming>,
 }
 
 #[derive(Debug)]
@@ -111,6 +118,35 @@ impl<W> ClientSession<W> {
     /// Makes a call. It ends with exactly one [`Output::Done`], unless it is [cancelled](Self::cancel); without a
     /// `deadline` it may wait forever.
     pub fn call(&mut self, now: Instant, key: CallKey, draft: Draft, deadline: Option<Instant>, waiter: W) {
+        self.open(now, key, draft, deadline, waiter, None);
+    }
+
+    /// Makes a call whose answer is read item by item: [`Output::Item`]s, then exactly one [`Output::Done`], with
+    /// [`Outcome::Ended`] if all went well; unless it is [cancelled](Self::cancel). A classic server's one answer is
+    /// one item. A server that sends more items than there is room for fails the stream with `bad_frame`.
+    ///
+    /// It counts as one call in flight until it is over.
+    pub fn stream(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        draft: Draft,
+        options: StreamOptions,
+        deadline: Option<Instant>,
+        waiter: W,
+    ) {
+        self.open(now, key, draft.for_stream(), deadline, waiter, Some(Streaming::new(options)));
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        draft: Draft,
+        deadline: Option<Instant>,
+        waiter: W,
+        stream: Option<Streaming>,
+    ) {
         debug_assert!(!self.calls.contains_key(&key), "two open calls have one key");
         let joined = self.admit(&draft).and_then(|()| self.line.join(Item { call: Some(key), draft }, &self.config));
         match joined {
@@ -118,7 +154,7 @@ impl<W> ClientSession<W> {
                 if let Some(deadline) = deadline {
                     self.deadlines.insert((deadline, key));
                 }
-                self.calls.insert(key, Open { waiter, made: now, deadline, stage: Stage::Waiting(place) });
+                self.calls.insert(key, Open { waiter, made: now, deadline, stage: Stage::Waiting(place), stream });
             }
             Err(why) => self.outputs.push_back(Output::Done { waiter, outcome: Outcome::NotSent(why) }),
         }
@@ -128,6 +164,59 @@ impl<W> ClientSession<W> {
     /// is over already.
     pub fn cancel(&mut self, now: Instant, key: CallKey) {
         self.give_up(now, key);
+    }
+
+    /// The reader of a stream has room up to the `items`-th item in all, and the server is told. Nothing happens if
+    /// that is no more than was said before, or if the stream is over.
+    pub fn room(&mut self, key: CallKey, items: u64) {
+        let Some(Open { stage, stream: Some(stream), .. }) = self.calls.get_mut(&key) else { return };
+        let Some(room) = stream.raise(items) else { return };
+        // A call that waits says it when it is written; a classic server knows no room.
+        if let Stage::Written { id, event_json } = stage
+            && !matches!(self.phase, Phase::Open { dialect: Dialect::Classic, .. })
+        {
+            let credit = about(event_json, &room.to_string(), *id, Kind::Credit);
+            self.outputs.push_back(Output::Send(credit));
+        }
+    }
+
+    /// Writes an item of a call's upload, at once: whoever hands it in should do so only while the session
+    /// [takes them](Self::may_upload). The item's draft has the event of its call.
+    ///
+    /// # Errors
+    /// [`NotSent::TooLarge`] for that item alone. [`NotSent::Over`] if there is no such call any more, or no
+    /// [`Output::Room`] for it.
+    pub fn upload_item(&mut self, key: CallKey, item: Draft) -> Result<(), NotSent> {
+        let (size, limit) = (item.item_size(), self.message_limit());
+        let open = self.calls.get_mut(&key).ok_or(NotSent::Over)?;
+        let upload = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()).ok_or(NotSent::Over)?;
+        let Stage::Written { id, .. } = open.stage else { return Err(NotSent::Over) };
+        if size > limit {
+            return Err(NotSent::TooLarge { size, limit });
+        }
+        if !upload.take() {
+            return Err(NotSent::Over);
+        }
+        self.outputs.push_back(Output::Send(item.into_item(id)));
+        Ok(())
+    }
+
+    /// There are no more items: the server is told, once the call is written. Nothing happens if it knows already, or
+    /// if the call is over.
+    pub fn upload_end(&mut self, key: CallKey) {
+        let Some(open) = self.calls.get_mut(&key) else { return };
+        let Some(upload) = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()) else { return };
+        if !std::mem::replace(&mut upload.ended, true)
+            && let Stage::Written { id, event_json } = &open.stage
+        {
+            self.outputs.push_back(Output::Send(about(event_json, "null", *id, Kind::End)));
+        }
+    }
+
+    /// Whether an item of an upload would be the next thing written. Items do not wait in line, where calls that wait
+    /// for others to end would hold up the very items that those wait for.
+    pub fn may_upload(&self) -> bool {
+        !self.blocked && self.outputs.is_empty()
     }
 
     /// Sends something that nobody answers.
@@ -258,7 +347,7 @@ impl<W> ClientSession<W> {
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
         let handled = codec::decode(text).and_then(|frame| match dialect {
-            Dialect::V1 => self.handle_v1(&frame),
+            Dialect::V1 => self.handle_v1(now, &frame),
             Dialect::Classic => self.handle_classic(now, &frame),
         });
         if let Err(bad) = handled {
@@ -348,8 +437,8 @@ impl<W> ClientSession<W> {
         if size > limit { Err(NotSent::TooLarge { size, limit }) } else { Ok(()) }
     }
 
-    /// The largest message for this connection. A classic server does not say what it takes.
-    fn message_limit(&self) -> usize {
+    /// Bytes of the largest message for this connection. A classic server does not say what it takes.
+    pub fn message_limit(&self) -> usize {
         match self.phase {
             Phase::Open { dialect: Dialect::Classic, .. } => self.config.max_message,
             _ => self.config.max_message.min(self.limits.message as usize),
@@ -386,21 +475,34 @@ impl<W> ClientSession<W> {
             None if size > limit => self.lose_send(size, limit),
             None => self.outputs.push_back(Output::Send(draft.into_send())),
             Some(key) if size > limit => self.end(key, Outcome::NotSent(NotSent::TooLarge { size, limit })),
-            Some(key) => {
-                let id = self.next_id;
-                self.next_id += 1;
-                let (frame, event_json) = draft.into_call(id);
-                if dialect == Dialect::Classic && !self.echoes_ids {
-                    self.oldest.written(&event_json, id);
-                }
-                if let Some(open) = self.calls.get_mut(&key) {
-                    open.stage = Stage::Written { id, event_json };
-                }
-                self.written.insert(id, key);
-                self.outputs.push_back(Output::Send(frame));
-            }
+            Some(key) => self.write_call(key, draft, dialect),
         }
         true
+    }
+
+    fn write_call(&mut self, key: CallKey, draft: Draft, dialect: Dialect) {
+        // What leaves the session leaves the line too.
+        let Some(open) = self.calls.get_mut(&key) else { return };
+        let upload = open.stream.as_ref().and_then(|stream| stream.upload.as_ref());
+        if dialect == Dialect::Classic && upload.is_some() {
+            return self.end(key, Outcome::NotSent(NotSent::NoUploads));
+        }
+        let upload_ended = upload.is_some_and(|upload| upload.ended);
+        let id = self.next_id;
+        self.next_id += 1;
+        let (frame, event_json) = match &open.stream {
+            Some(stream) if dialect == Dialect::V1 => draft.into_stream(id, stream.room(), upload.is_some()),
+            _ => draft.into_call(id),
+        };
+        if dialect == Dialect::Classic && !self.echoes_ids {
+            self.oldest.written(&event_json, id);
+        }
+        self.outputs.push_back(Output::Send(frame));
+        if upload_ended {
+            self.outputs.push_back(Output::Send(about(&event_json, "null", id, Kind::End)));
+        }
+        open.stage = Stage::Written { id, event_json };
+        self.written.insert(id, key);
     }
 
     fn lose_send(&mut self, size: usize, limit: usize) {
@@ -410,7 +512,7 @@ impl<W> ClientSession<W> {
 
     // --- Reading -----------------------------------------------------------------------------------------------------
 
-    fn handle_v1(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    fn handle_v1(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match (frame.v1_id()?, frame.kind) {
             (None, Kind::Plain) if is_reserved(&frame.event) => self.handle_reserved(frame),
             (None, Kind::Plain) => {
@@ -424,6 +526,15 @@ impl<W> ClientSession<W> {
                 });
                 self.settle(id, Outcome::Failed(failure))
             }
+            (Some(id), Kind::Item) if id > 0 => self.item(now, id, frame.data),
+            (Some(id), Kind::End) if id > 0 => match self.streaming(id, Kind::End)? {
+                Some((key, _)) => {
+                    self.end(key, Outcome::Ended);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+            (Some(id), Kind::Credit) if id > 0 => self.credit(id, frame.data),
             // The server calls. Nothing can be asked of this client yet, and it says so; nothing follows a close frame.
             (Some(id), Kind::Plain | Kind::Call) if id < 0 && !matches!(self.phase, Phase::Closing { .. }) => {
                 let mut out = Vec::with_capacity(128);
@@ -436,10 +547,49 @@ impl<W> ClientSession<W> {
             }
             // More about a call that was answered as it came.
             (Some(id), _) if id < 0 => Ok(()),
-            (_, kind) => Err(BadFrame::OutOfPlace(match kind.word() {
-                Some(word) => format!("{word:?} for something that was not asked for"),
-                None => "an answer to nothing".into(),
-            })),
+            (_, kind) => Err(not_asked_for(kind)),
+        }
+    }
+
+    /// The next item of an open stream.
+    fn item(&mut self, now: Instant, id: i64, data: &str) -> Result<(), BadFrame> {
+        let Some((key, stream)) = self.streaming(id, Kind::Item)? else { return Ok(()) };
+        if stream.take() {
+            self.outputs.push_back(Output::Item { key, data: data.into() });
+            return Ok(());
+        }
+        let room = stream.room();
+        if let Some((waiter, _)) = self.give_up(now, key) {
+            let text = format!("the server sent more items than the {room} that there was room for");
+            let outcome = Outcome::Failed(Failure::new(Code::BAD_FRAME, text));
+            self.outputs.push_back(Output::Done { waiter, outcome });
+        }
+        Ok(())
+    }
+
+    /// The server has room for items of a call's upload.
+    fn credit(&mut self, id: i64, data: &str) -> Result<(), BadFrame> {
+        let room = parse_credit(data)?;
+        let Some((key, stream)) = self.streaming(id, Kind::Credit)? else { return Ok(()) };
+        let upload = stream.upload.as_mut().ok_or_else(|| not_asked_for(Kind::Credit))?;
+        // After the end of the upload it has crossed with that.
+        if let Some(items) = upload.raise(room)
+            && !upload.ended
+        {
+            self.outputs.push_back(Output::Room { key, items });
+        }
+        Ok(())
+    }
+
+    /// The open stream that a frame is about. None if it is over.
+    fn streaming(&mut self, id: i64, kind: Kind) -> Result<Option<(CallKey, &mut Streaming)>, BadFrame> {
+        match self.written.get(&id) {
+            Some(key) => {
+                let stream = self.calls.get_mut(key).and_then(|open| open.stream.as_mut());
+                stream.map(|stream| Some((*key, stream))).ok_or_else(|| not_asked_for(kind))
+            }
+            None if id < self.next_id => Ok(None),
+            None => Err(never_made(id)),
         }
     }
 
@@ -507,9 +657,16 @@ impl<W> ClientSession<W> {
     /// The answer to a written call. One that nobody waits for any more is ignored.
     fn settle(&mut self, id: i64, outcome: Outcome) -> Result<(), BadFrame> {
         match self.written.get(&id) {
-            Some(&key) => self.end(key, outcome),
+            Some(&key) => match outcome {
+                // A classic server knows no streams.
+                Outcome::Answered(data) if self.calls.get(&key).is_some_and(|open| open.stream.is_some()) => {
+                    self.outputs.push_back(Output::Item { key, data });
+                    self.end(key, Outcome::Ended);
+                }
+                outcome => self.end(key, outcome),
+            },
             None if id < self.next_id => {}
-            None => return Err(BadFrame::OutOfPlace(format!("an answer to call {id}, which was never made"))),
+            None => return Err(never_made(id)),
         }
         Ok(())
     }
@@ -523,7 +680,7 @@ impl<W> ClientSession<W> {
 
     /// Ends a call from this side. Gives back who waited, and whether it had been written.
     fn give_up(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
-        let Open { waiter, made, deadline, stage } = self.remove(key)?;
+        let Open { waiter, made, deadline, stage, .. } = self.remove(key)?;
         let sent = match stage {
             Stage::Waiting(place) => {
                 self.line.leave(place);
@@ -536,11 +693,7 @@ impl<W> ClientSession<W> {
                     let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(made));
                     self.oldest.given_up(now, &event_json, id, keep);
                 } else {
-                    let mut out = Vec::with_capacity(64);
-                    codec::begin(&mut out, &event_json);
-                    out.extend_from_slice(b"null");
-                    codec::end_v1(&mut out, id, Kind::Cancel);
-                    self.outputs.push_back(Output::Send(out.into()));
+                    self.outputs.push_back(Output::Send(about(&event_json, "null", id, Kind::Cancel)));
                 }
                 true
             }
@@ -579,6 +732,26 @@ impl<W> ClientSession<W> {
         self.phase = Phase::Ended;
         self.outputs.push_back(Output::Ended);
     }
+}
+
+/// A whole frame that says something about a call that was written.
+fn about(event_json: &str, data: &str, id: i64, kind: Kind) -> Bytes {
+    let mut out = Vec::with_capacity(64);
+    codec::begin(&mut out, event_json);
+    out.extend_from_slice(data.as_bytes());
+    codec::end_v1(&mut out, id, kind);
+    out.into()
+}
+
+fn not_asked_for(kind: Kind) -> BadFrame {
+    BadFrame::OutOfPlace(match kind.word() {
+        Some(word) => format!("{word:?} for something that was not asked for"),
+        None => "an answer to nothing".into(),
+    })
+}
+
+fn never_made(id: i64) -> BadFrame {
+    BadFrame::OutOfPlace(format!("an answer to call {id}, which was never made"))
 }
 
 /// What a classic server answered: an object whose only key is `error`, with a string, is its way to fail a call. A

@@ -225,6 +225,7 @@ impl Exercise {
             Output::Done { waiter, outcome } => {
                 assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
             }
+            Output::Item { .. } | Output::Room { .. } => panic!("nobody asked for a stream"),
             Output::Ended => self.ended = true,
             Output::Push { .. } | Output::Opened { .. } | Output::Lost(_) | Output::Problem(_) => {}
         }
