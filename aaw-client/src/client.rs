@@ -8,6 +8,7 @@ use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, Outcome};
 use aaw_protocol::{clock, hello};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,8 +16,10 @@ use uuid::Uuid;
 use crate::dial::Target;
 use crate::driver::{Command, Driver, Urgent};
 use crate::error::parse;
+use crate::outlet::Outlet;
 use crate::push::{Interest, Listeners};
 use crate::state::Watched;
+use crate::stream::{ItemStream, Uploads};
 use crate::{CallError, Changes, Config, ConnectError, Push, Pushes, SendError, State, Subscription};
 
 /// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
@@ -121,10 +124,12 @@ pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
     let client = Client {
         commands,
         urgent,
+        runtime: Handle::current(),
         keys: Arc::new(AtomicU64::new(0)),
         listeners: Arc::default(),
         watched: Arc::new(Watched::new()),
         push_buffer: config.push_buffer,
+        stream_window: u64::from(config.stream_window.max(1)),
     };
     let seed = Uuid::new_v4().as_u64_pair().0;
     let session = ClientSession::new(config.session(), seed);
@@ -187,17 +192,20 @@ impl Prepared {
 
 /// A connection to a server, and the connections after it. Cloning is cheap, and all clones share it.
 ///
-/// When the last clone is dropped the connection is closed, in order, by a task that outlives it for a moment;
+/// When the last clone is dropped, and the last stream that is open, the connection is closed, in order, by a task that outlives it for a moment;
 /// [`close`](Self::close) waits for that.
 #[derive(Debug, Clone)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     /// For what must not wait in line, and is bounded by what did.
-    urgent: mpsc::UnboundedSender<Urgent>,
+    pub(crate) urgent: mpsc::UnboundedSender<Urgent>,
+    /// Where the driver runs.
+    pub(crate) runtime: Handle,
     keys: Arc<AtomicU64>,
     listeners: Arc<Listeners>,
     watched: Arc<Watched>,
     push_buffer: usize,
+    stream_window: u64,
 }
 
 impl Client {
@@ -244,7 +252,7 @@ impl Client {
         let late = |sent| CallError::TimedOut { after: timeout, sent };
         let place = tokio::time::timeout_at(deadline.into(), self.commands.reserve()).await;
         let place = place.map_err(|_| late(false))?.map_err(|_| SendError::Closed)?;
-        let key = CallKey(self.keys.fetch_add(1, Ordering::Relaxed));
+        let key = self.next_key();
         let (reply, outcome) = oneshot::channel();
         // Before it is sent, so that there is no moment at which dropping this future would leave the call behind.
         let mut waiting = Waiting { urgent: &self.urgent, key, outcome, over: false };
@@ -253,6 +261,8 @@ impl Client {
         waiting.over = true;
         match outcome {
             Ok(Outcome::Answered(json)) => Ok(json),
+            // Of streams alone.
+            Ok(Outcome::Ended) => Ok("null".into()),
             Ok(Outcome::Failed(failure)) => Err(CallError::Failed(failure)),
             Ok(Outcome::TimedOut { sent }) => Err(late(sent)),
             Ok(Outcome::Unknown(why)) => Err(CallError::OutcomeUnknown(why)),
@@ -260,6 +270,80 @@ impl Client {
             // The driver answers before it ends, unless its runtime is shut down under it.
             Err(_) => Err(CallError::OutcomeUnknown(Lost::ClosedByUs)),
         }
+    }
+
+    fn next_key(&self) -> CallKey {
+        CallKey(self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Calls an event and reads its answer item by item, as the handler yields them. Of an event that answers once
+    /// that is one item, of a plain event none.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::CallError> {
+    /// #[derive(Debug, serde::Deserialize)]
+    /// struct User { name: String }
+    ///
+    /// let mut users = client.stream::<User>("users/all", ());
+    /// while let Some(user) = users.next().await {
+    ///     println!("{}", user?.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It is a [`Stream`](futures_util::Stream), so what `StreamExt` and `TryStreamExt` have works with it.
+    ///
+    /// The call is made at once, in order with the calls and sends before it; it waits for a connection if there is
+    /// none. There is no time-out, neither for that nor for an item. An open stream is a call in flight: with
+    /// as many of them as the server allows one connection (256 unless it is told otherwise), further calls wait until
+    /// one is over. Who keeps hundreds of streams open takes a connection of their own for them.
+    ///
+    /// When the connection is lost, the items that came can still be read, then comes
+    /// [`CallError::OutcomeUnknown`]; the stream is not made again. Against the original server the stream has one
+    /// item, its answer.
+    ///
+    /// Dropping the stream cancels the call.
+    ///
+    /// # Errors
+    /// Nothing fails here: whatever does is the last item of the stream.
+    pub fn stream<T: DeserializeOwned>(&self, event: &str, payload: impl Serialize) -> ItemStream<T> {
+        ItemStream::open(self, draft(event, &payload), self.stream_window, None, self.next_key())
+    }
+
+    /// Calls an event that takes a stream from its caller, and reads its answer item by item: what to send goes into
+    /// the first of the two, what comes back comes out of the second.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The orders of a category, which can be changed on the way.
+    /// let (mut categories, mut orders) = client.duplex::<&str, serde_json::Value>("orders/watch", "books");
+    /// println!("{:?}", orders.next().await);
+    /// categories.send("music").await?;
+    /// println!("{:?}", orders.next().await);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The stream is one as of [`stream`](Self::stream). Items are sent as the handler takes them:
+    /// [`Uploads::send`] waits until the server has room. Dropping the stream cancels the call, and sending fails
+    /// from then on; dropping the other half tells the handler that there are no more items. Both can be used by
+    /// different tasks; to use them in turns in one task can lead to a standstill, when each side waits for the other
+    /// to take something.
+    ///
+    /// An event that takes no stream fails with `bad_body`. Against the original server the call fails as
+    /// [`SendError::NoUploads`].
+    ///
+    /// # Errors
+    /// Nothing fails here: whatever does is the last item of the stream.
+    pub fn duplex<Up: Serialize, Down: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: impl Serialize,
+    ) -> (Uploads<Up>, ItemStream<Down>) {
+        let (key, outlet) = (self.next_key(), Arc::new(Outlet::default()));
+        let uploads = Uploads::new(self, key, event, outlet.clone());
+        (uploads, ItemStream::open(self, draft(event, &payload), self.stream_window, Some(outlet), key))
     }
 
     /// Sends something that nobody answers.

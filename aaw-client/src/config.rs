@@ -42,6 +42,10 @@ pub struct Config {
     pub max_waiting_sends: usize,
     /// Bytes of calls that wait while there is no connection; past that a call fails as not sent. Default 16 MiB.
     pub max_waiting_calls: usize,
+    /// Items of one stream that may wait to be taken by its reader: so much room the server is told of, and told again
+    /// when half of it is free. Default 64. More bridges a longer way to the server; fewer hold less when the reader
+    /// pauses, at worst that many times a message's size. At least 1.
+    pub stream_window: u32,
     /// Pushes that wait in one listener, and changes in one [`Changes`](crate::Changes) stream: when another comes, the
     /// oldest is lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that
     /// many times a message's size. At least 1.
@@ -63,6 +67,7 @@ impl Default for Config {
             max_in_flight: session.max_in_flight,
             max_waiting_sends: session.max_waiting_sends,
             max_waiting_calls: session.max_waiting_calls,
+            stream_window: 64,
             push_buffer: 256,
             #[cfg(feature = "tls")]
             tls: None,

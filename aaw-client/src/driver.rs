@@ -1,14 +1,14 @@
 //! The one task of a client: it owns the socket, feeds the session, and does what the session says.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use aaw_protocol::Dialect;
-use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output};
+use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output, StreamOptions};
+use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tokio::sync::{mpsc, oneshot};
@@ -18,15 +18,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
-use crate::ConnectError;
 use crate::dial::{Socket, Target};
+use crate::error::ended;
+use crate::inlet::DriverEnd;
+use crate::outlet::Found;
 use crate::push::Listeners;
 use crate::state::{Change, State, Trouble, Watched};
+use crate::{CallError, ConnectError};
 
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
     Call { key: CallKey, draft: Draft, deadline: Instant, reply: oneshot::Sender<Outcome> },
+    Stream { key: CallKey, draft: Draft, options: StreamOptions, end: DriverEnd },
     Send { draft: Draft, reply: oneshot::Sender<Result<(), NotSent>> },
 }
 
@@ -35,7 +39,22 @@ pub(crate) enum Command {
 pub(crate) enum Urgent {
     /// Nobody waits for this call any more.
     Cancel(CallKey),
+    /// The reader of this stream has room. Sent again only when items have come that the last one asked for.
+    Room {
+        key: CallKey,
+        items: u64,
+    },
+    /// There is something to take out of this call's outlet. Not sent again before the driver has found it empty.
+    Upload(CallKey),
     Close,
+}
+
+/// Who waits for a call.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    Answer(oneshot::Sender<Outcome>),
+    /// The one in [`Driver::streams`].
+    Stream(CallKey),
 }
 
 /// Ends when the client was closed, or all its handles are gone.
@@ -45,10 +64,15 @@ pub(crate) enum Urgent {
 /// WebSocket.
 pub(crate) struct Driver {
     target: Target,
-    session: ClientSession<oneshot::Sender<Outcome>>,
+    session: ClientSession<Waiter>,
     commands: mpsc::Receiver<Command>,
     handles_gone: bool,
     urgent: mpsc::UnboundedReceiver<Urgent>,
+    streams: HashMap<CallKey, DriverEnd>,
+    /// Streams whose upload has something to be written, in turn.
+    uploads: VecDeque<CallKey>,
+    /// Whether an upload had its turn last: then it is the others'.
+    uploaded: bool,
     listeners: Arc<Listeners>,
     watched: Arc<Watched>,
     /// Whoever waits for the first attempt, and gets the client only if it succeeds.
@@ -86,7 +110,7 @@ enum Progress {
 impl Driver {
     pub(crate) fn new(
         target: Target,
-        session: ClientSession<oneshot::Sender<Outcome>>,
+        session: ClientSession<Waiter>,
         commands: mpsc::Receiver<Command>,
         urgent: mpsc::UnboundedReceiver<Urgent>,
         listeners: Arc<Listeners>,
@@ -98,6 +122,9 @@ impl Driver {
             commands,
             handles_gone: false,
             urgent,
+            streams: HashMap::new(),
+            uploads: VecDeque::new(),
+            uploaded: false,
             listeners,
             watched,
             first: None,
@@ -192,7 +219,14 @@ impl Driver {
         {
             progress = Progress::Made;
             match urgent {
-                Some(Urgent::Cancel(key)) => self.session.cancel(now, key),
+                Some(Urgent::Cancel(key)) => {
+                    self.session.cancel(now, key);
+                    self.streams.remove(&key);
+                }
+                Some(Urgent::Room { key, items }) => self.session.room(key, items),
+                // One whose call the driver has not seen yet has its turn with that.
+                Some(Urgent::Upload(key)) if self.streams.contains_key(&key) => self.uploads.push_back(key),
+                Some(Urgent::Upload(_)) => {}
                 Some(Urgent::Close) => self.session.close(now),
                 // The commands end now too. But those are not looked at while the server reads too slowly, and it may
                 // never read again.
@@ -210,7 +244,16 @@ impl Driver {
             match command {
                 Some(Command::Call { key, draft, deadline, reply }) => {
                     if !reply.is_closed() {
-                        self.session.call(now, key, draft, Some(deadline), reply);
+                        self.session.call(now, key, draft, Some(deadline), Waiter::Answer(reply));
+                    }
+                }
+                Some(Command::Stream { key, draft, options, end }) => {
+                    if !end.inlet.reader_gone() {
+                        if end.outlet.is_some() {
+                            self.uploads.push_back(key);
+                        }
+                        self.streams.insert(key, end);
+                        self.session.stream(now, key, draft, options, None, Waiter::Stream(key));
                     }
                 }
                 Some(Command::Send { draft, reply }) => {
@@ -249,13 +292,51 @@ impl Driver {
                 Poll::Ready(Err(error)) => self.lose(now, broken(&error)),
                 Poll::Pending => self.session.handle_blocked(),
             }
-            let Some(output) = self.session.poll_output() else { return progress };
+            // In turn with what waits in the session's line.
+            self.uploaded = !self.uploaded && self.session.may_upload() && self.write_upload(now);
+            let Some(output) = self.session.poll_output() else {
+                if self.uploaded {
+                    continue;
+                }
+                return progress;
+            };
             progress = Progress::Made;
             self.act(now, output);
         }
     }
 
-    fn act(&mut self, now: Instant, output: Output<oneshot::Sender<Outcome>>) {
+    /// Hands the session the next item of an upload, or an upload's end. Whether there was one.
+    fn write_upload(&mut self, now: Instant) -> bool {
+        while let Some(key) = self.uploads.pop_front() {
+            let Some(outlet) = self.streams.get(&key).and_then(|end| end.outlet.clone()) else { continue };
+            match outlet.take() {
+                Found::Nothing => {}
+                Found::End => {
+                    self.session.upload_end(key);
+                    return true;
+                }
+                Found::Item(item) => {
+                    self.uploads.push_back(key);
+                    match self.session.upload_item(key, item) {
+                        // Its end is among the outputs.
+                        Ok(()) | Err(NotSent::Over) => {}
+                        // Its sender was told a limit that the server has lowered since.
+                        Err(why) => {
+                            self.session.cancel(now, key);
+                            if let Some(end) = self.streams.remove(&key) {
+                                let failure = Failure::new(Code::TOO_LARGE, format!("an item of the upload: {why}"));
+                                end.end(Err(CallError::Failed(failure)));
+                            }
+                        }
+                    }
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn act(&mut self, now: Instant, output: Output<Waiter>) {
         match output {
             Output::Connect => {
                 self.watched.set(State::Connecting);
@@ -267,8 +348,23 @@ impl Driver {
                 self.unsent.push_back(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })));
             }
             Output::Abandon => self.drop_link(),
+            Output::Item { key, data } => {
+                if let Some(end) = self.streams.get(&key) {
+                    end.inlet.put(data);
+                }
+            }
+            Output::Room { key, items } => {
+                if let Some(outlet) = self.streams.get(&key).and_then(|end| end.outlet.as_ref()) {
+                    outlet.grant(items, self.session.message_limit());
+                }
+            }
             // Whoever waited may have gone just now.
-            Output::Done { waiter, outcome } => drop(waiter.send(outcome)),
+            Output::Done { waiter: Waiter::Answer(reply), outcome } => drop(reply.send(outcome)),
+            Output::Done { waiter: Waiter::Stream(key), outcome } => {
+                if let Some(end) = self.streams.remove(&key) {
+                    end.end(ended(outcome));
+                }
+            }
             Output::Push { event, data } => self.listeners.deliver(&event, &data),
             Output::Opened { connection } => {
                 let connection: Option<Arc<str>> = connection.map(Into::into);
@@ -389,6 +485,7 @@ impl Drop for Driver {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Call { reply, .. } => drop(reply.send(Outcome::NotSent(NotSent::Closed))),
+                Command::Stream { end, .. } => end.end(ended(Outcome::NotSent(NotSent::Closed))),
                 Command::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
             }
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_protocol::client::{Lost, NotSent};
+use aaw_protocol::client::{Lost, NotSent, Outcome};
 use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
@@ -110,6 +110,39 @@ pub enum CallError {
     BadAnswer(Mismatch),
 }
 
+/// How a stream ended. It has no time-out of its own, and no answer but its items.
+pub(crate) fn ended(outcome: Outcome) -> Result<(), CallError> {
+    match outcome {
+        Outcome::Answered(_) | Outcome::Ended => Ok(()),
+        Outcome::Failed(failure) => Err(CallError::Failed(failure)),
+        Outcome::TimedOut { sent } => Err(CallError::TimedOut { after: Duration::MAX, sent }),
+        Outcome::Unknown(why) => Err(CallError::OutcomeUnknown(why)),
+        Outcome::NotSent(why) => Err(CallError::NotSent(why.into())),
+    }
+}
+
+/// Why an item of an upload was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadError {
+    /// The item cannot be JSON: its `Serialize` fails, or it has keys that are no strings. Others can be sent.
+    #[error("the item cannot be serialised: {0}")]
+    Payload(String),
+    /// The item's message would be larger than the server, or [`max_message`](crate::Config::max_message), allows.
+    /// Others can be sent.
+    #[error("the item's message would have {size} bytes, and {limit} are allowed")]
+    TooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes that one may have.
+        limit: usize,
+    },
+    /// The call is over: its handler has ended or failed, its stream was dropped, or the connection was lost. The
+    /// stream says which.
+    #[error("the call is over")]
+    Over,
+}
+
 /// Why something was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -136,6 +169,9 @@ pub enum SendError {
         /// Bytes that may wait.
         limit: usize,
     },
+    /// The call sends items, and the server is the original one, or speaks as that does: it takes none.
+    #[error("the server speaks the classic dialect, and takes no stream from its caller")]
+    NoUploads,
     /// The client is closed.
     #[error("the client is closed")]
     Closed,
@@ -146,6 +182,7 @@ impl From<NotSent> for SendError {
         match why {
             NotSent::QueueFull { limit } => Self::QueueFull { limit },
             NotSent::TooLarge { size, limit } => Self::TooLarge { size, limit },
+            NotSent::NoUploads => Self::NoUploads,
             _ => Self::Closed,
         }
     }

@@ -18,14 +18,16 @@
 //! The parts, from the outside inwards:
 //!
 //! - [`connect`] and its variants, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a
-//!   handle that is cheap to clone, to call ([`Client::send_async`]), to send ([`Client::send_event`]), to listen
+//!   handle that is cheap to clone, to call ([`Client::send_async`]), to read many answers ([`Client::stream`]) and to
+//!   send many questions ([`Client::duplex`]), to send ([`Client::send_event`]), to listen
 //!   ([`Client::on`]) and to watch the connection ([`Client::state`], [`Client::changes`]).
 //! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
-//! - [`CallError`], [`SendError`], [`ConnectError`]: one for each thing that can fail.
+//! - [`CallError`], [`SendError`], [`UploadError`], [`ConnectError`]: one for each thing that can fail.
 //! - `driver`: the one task of a client. It owns the socket and does what the
 //!   [`ClientSession`](aaw_protocol::client::ClientSession) decides; every handle talks to it over a bounded queue.
 //! - `dial`: one attempt to connect. `inbox`: the queue of a listener, which forgets the oldest rather than make the
-//!   driver wait.
+//!   driver wait. `inlet`, `outlet`: those of a stream and of an upload, which lose nothing; the reader's room bounds
+//!   the one, the server's the other.
 //!
 //! The server may be the original, the JavaScript package `async-await-websockets`, too; its answers carry no ids, so
 //! two calls of one event at once get theirs in the order in which they come.
@@ -38,13 +40,17 @@ mod dial;
 mod driver;
 mod error;
 mod inbox;
+mod inlet;
+mod outlet;
 mod push;
 mod state;
+mod stream;
 
 pub use aaw_protocol::client::{Backoff, Lost};
 pub use aaw_protocol::{Code, Failure};
 pub use client::{Client, DEFAULT_TIMEOUT, Prepared, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
 pub use config::Config;
-pub use error::{CallError, ConnectError, Mismatch, SendError};
+pub use error::{CallError, ConnectError, Mismatch, SendError, UploadError};
 pub use push::{Push, Pushes, Subscription};
 pub use state::{Change, Changes, State, Trouble};
+pub use stream::{ItemStream, Uploads};
