@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}'
   echo '{\"id\": 1}' | aaw call ws://localhost:1337 echo -
+  aaw stream ws://localhost:1337 count '{\"to\": 5}'
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
   aaw listen ws://localhost:1337 broadcast | head -n 1
 
@@ -45,6 +46,21 @@ pub(crate) enum Command {
 
 ", exit_codes!()))]
     Call {
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Call an event and print what it answers item by item, one JSON a line, as they come
+    #[command(after_help = concat!("Examples:
+  aaw stream ws://localhost:1337 count '{\"to\": 5}'
+  aaw stream ws://localhost:1337 count '{\"to\": 100, \"every_ms\": 1000}' | head -n 3
+
+It runs until the stream ends, until it is interrupted, or until nobody reads its output; the last two cancel the call.
+The event yields no faster than its items are printed. They may be as late as they like: --timeout is for the connection.
+
+", exit_codes!()))]
+    Stream {
         #[command(flatten)]
         what: What,
         #[command(flatten)]

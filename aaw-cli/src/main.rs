@@ -21,10 +21,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&exit::Failure::system(error)),
     };
-    match runtime.block_on(run::run(args)) {
+    let code = match runtime.block_on(run::run(args)) {
         Ok(code) => code,
         Err(failure) => report(&failure),
-    }
+    };
+    // A thread may still be writing to an output that nobody reads. It is not waited for.
+    runtime.shutdown_background();
+    code
 }
 
 fn report(failure: &exit::Failure) -> ExitCode {

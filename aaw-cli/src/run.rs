@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, Client, Config, Lost, Push, Trouble};
+use aaw_client::{CallError, Change, Client, Config, ItemStream, Lost, Push, Trouble};
+use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
 use crate::args::{Args, Command, Connection, What};
@@ -14,6 +15,7 @@ use crate::exit::{Code, Failure};
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Call { what, connection } => call(what, connection).await,
+        Command::Stream { what, connection } => stream(what, connection).await,
         Command::Send { what, connection } => send(what, connection).await,
         Command::Listen { url, event, connection } => listen(&url, event, connection).await,
     }
@@ -27,12 +29,74 @@ async fn call(what: What, connection: Connection) -> Result<ExitCode, Failure> {
     let called: Result<Box<RawValue>, CallError> = client.send_async(&what.event, &body, timeout).await;
     client.close().await;
     let answer = called.map_err(|error| Failure::of_call(&error, &what.url, &what.event))?;
-    match print(&one_line(answer.get())) {
+    match print(&(one_line(answer.get()) + "\n")) {
         // Nobody reads the answer. The call was made all the same.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::system(format!("cannot write the answer: {error}"))),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }
+}
+
+async fn stream(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+    let body = body(what.json.as_deref())?;
+    let client = connect(&what.url, connection).await?;
+    let mut items = client.stream::<Box<RawValue>>(&what.event, &body);
+    // Printing happens beside this, so that an interruption is heard while nobody reads the output.
+    let printed = tokio::select! {
+        printed = print_items(&mut items) => Some(printed),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.map_err(Failure::system)?;
+            None
+        }
+    };
+    // Cancels the call, if it is not over.
+    drop(items);
+    client.close().await;
+    match printed {
+        None => Ok(Code::Interrupted.into()),
+        Some(Ok(())) => Ok(ExitCode::SUCCESS),
+        Some(Err(Unprinted::Call(error))) => Err(Failure::of_call(&error, &what.url, &what.event)),
+        // `| head` has had enough.
+        Some(Err(Unprinted::Output(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Some(Err(Unprinted::Output(error))) => Err(Failure::system(format!("cannot write: {error}"))),
+    }
+}
+
+/// Why not all items were printed.
+enum Unprinted {
+    Call(CallError),
+    Output(io::Error),
+}
+
+/// Prints items as they come: those that are there already at once, so that many cost no system call each.
+async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), Unprinted> {
+    /// Bytes, after which what is there is printed though there is more.
+    const MUCH: usize = 64 << 10;
+    while let Some(item) = items.next().await {
+        let mut lines = String::new();
+        let mut last = Some(item);
+        let failed = loop {
+            match last.take() {
+                Some(Ok(item)) => {
+                    lines.push_str(&one_line(item.get()));
+                    lines.push('\n');
+                }
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+            if lines.len() < MUCH {
+                last = items.next().now_or_never().flatten();
+            }
+        };
+        match tokio::task::spawn_blocking(move || print(&lines)).await {
+            Ok(printed) => printed.map_err(Unprinted::Output)?,
+            Err(error) => return Err(Unprinted::Output(io::Error::other(error))),
+        }
+        if let Some(error) = failed {
+            return Err(Unprinted::Call(error));
+        }
+    }
+    Ok(())
 }
 
 async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
@@ -136,7 +200,7 @@ fn body(json: Option<&str>) -> Result<Box<RawValue>, Failure> {
 
 fn line(push: &Push) -> String {
     let event = serde_json::to_string(push.event()).unwrap_or_default();
-    format!(r#"{{"event":{event},"data":{}}}"#, one_line(push.json()))
+    format!("{{\"event\":{event},\"data\":{}}}\n", one_line(push.json()))
 }
 
 /// JSON without line breaks. They can only stand between its tokens, where a space says the same.
@@ -144,9 +208,10 @@ fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }
 
-fn print(line: &str) -> io::Result<()> {
+/// Prints whole lines.
+fn print(lines: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
+    out.write_all(lines.as_bytes())?;
     out.flush()
 }
 
