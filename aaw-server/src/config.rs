@@ -56,6 +56,12 @@ pub struct Config {
     /// Bytes of the frames of one connection's calls that run and are not done; past that further calls wait in line.
     /// Default 4 MiB: handlers may hold many times the size of their bodies.
     pub max_running: usize,
+    /// Items that a handler has room for of a stream that its caller sends it, granted anew at half. Default 64.
+    pub stream_window: u32,
+    /// Bytes of such items that may wait for the handlers of one connection; past that the call whose item came last
+    /// fails as `busy`. Default 16 MiB: of one call's items more than 1 MiB wait only if they were sent before that was
+    /// known.
+    pub max_uploads: usize,
     /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
     /// who does not read answers needs no more of them.
     pub max_unsent: usize,
@@ -93,6 +99,8 @@ impl Default for Config {
             push_patience: Duration::from_secs(5),
             max_push_burst: 16 << 20,
             max_running: 4 << 20,
+            stream_window: 64,
+            max_uploads: 16 << 20,
             max_unsent: 1 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
@@ -113,7 +121,7 @@ impl Config {
             hello_timeout: self.handshake_timeout,
             heartbeat: self.heartbeat,
             missed_heartbeats: self.missed_heartbeats,
-            ..SessionConfig::default()
+            uploads: self.max_uploads,
         }
     }
 }

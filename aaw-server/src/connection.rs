@@ -5,20 +5,23 @@
 //! writes the answers into tungstenite's buffer and flushes once: a system call costs more than a call does.
 
 mod closing;
+mod feed;
 mod progress;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use aaw_event::{Closed, ClosedBy, Opened};
 use aaw_protocol::codec::BadFrame;
-use aaw_protocol::server::{Call, CallKey, Close, Input, Output, ServerSession};
-use aaw_protocol::{Dialect, clock};
+use aaw_protocol::server::{Call, CallKey, Close, Input, Output, ServerSession, Wants};
+use aaw_protocol::{Code, Dialect, Failure, clock};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,10 +34,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::config::Config;
-use crate::dispatch::{Begun, Dispatch};
+use crate::dispatch::{Ask, Begun, Dispatch, HandlerStream, Shape};
 use crate::hub::Seat;
 use crate::outbox::Mail;
+pub(crate) use feed::Batch;
+use feed::{Feed, Gate};
 use progress::Progress;
+use upload::Upload;
 
 /// Messages taken up in one turn, so that a client that never stops sending leaves room for the others.
 const TURN: u32 = 128;
@@ -51,8 +57,8 @@ const LEAST_PROGRESS: u64 = 16 << 10;
 /// Why a connection ends.
 #[derive(Debug)]
 enum Ending {
-    /// The client closed it.
-    ByPeer,
+    /// The client closed it, or hung up: what its close frame said, if there was one.
+    ByPeer(Option<(u16, String)>),
     /// We close it.
     ByUs(Close),
     /// The socket broke, or the client broke the rules of RFC 6455.
@@ -71,6 +77,14 @@ pub(crate) struct Connection<S> {
     mail: VecDeque<Mail>,
     /// Calls whose handlers run as tasks of their own.
     tasks: HashMap<CallKey, Task>,
+    /// Whether streams are held back, since too much waits for the socket.
+    paused: bool,
+    /// What `_open` is told, until it runs.
+    arrival: Option<Box<Opened>>,
+    /// `_open`, from when it began: whether it let the connection in.
+    opening: Option<JoinHandle<bool>>,
+    /// What the client's close frame said.
+    farewell: Option<(u16, String)>,
     timer: Pin<Box<Sleep>>,
     /// Since when next to nothing could be written, and how much had been written then.
     stalled: Option<(Instant, u64)>,
@@ -86,6 +100,10 @@ pub(crate) struct Connection<S> {
 struct Task {
     handle: JoinHandle<()>,
     answers: bool,
+    /// Of a handler that yields.
+    gate: Option<Arc<Gate>>,
+    /// What its caller streams to it.
+    upload: Option<Arc<Upload>>,
 }
 
 enum Outgoing {
@@ -101,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         read_ahead: Bytes,
         dialect: Dialect,
         seat: Seat,
+        arrival: Opened,
         dispatch: Arc<Dispatch>,
         config: Arc<Config>,
     ) {
@@ -120,7 +139,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let socket = Progress::new(socket);
         let socket = WebSocketStream::from_partially_read(socket, ahead, Role::Server, Some(limits)).await;
         let now = now();
-        let session = ServerSession::new(dialect, seat.peer.id.to_string(), config.session(), now);
+        let mut session = ServerSession::new(dialect, seat.peer.id.to_string(), config.session(), now);
+        let arrival = dispatch.has_hooks().then(|| {
+            session.hold();
+            Box::new(arrival)
+        });
         let timer = Box::pin(tokio::time::sleep_until(session.poll_timeout().into()));
         let mut connection = Self {
             socket,
@@ -131,6 +154,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             frames: VecDeque::new(),
             mail: VecDeque::new(),
             tasks: HashMap::new(),
+            paused: false,
+            arrival,
+            opening: None,
+            farewell: None,
             timer,
             stalled: None,
             crowded: None,
@@ -142,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let id = connection.seat.peer.id;
         let ending = poll_fn(|cx| connection.poll(cx)).await;
         match &ending {
-            Ending::ByPeer => tracing::debug!(connection = %id, "closed by the client"),
+            Ending::ByPeer(_) => tracing::debug!(connection = %id, "closed by the client"),
             Ending::ByUs(why) => tracing::debug!(connection = %id, "closed: {why}"),
             Ending::Broken(error) => tracing::debug!(connection = %id, "broken: {error}"),
         }
@@ -151,12 +178,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn end(self, ending: Ending) {
-        let Self { socket, seat, frames, config, tasks, .. } = self;
+        let Self { socket, seat, frames, config, tasks, opening, dispatch, .. } = self;
         // Out of the table first: nothing more is sent to it while it closes. Its place it keeps to its very end, so that
         // connections that come and go leave no more behind than may be.
+        let peer = Arc::clone(&seat.peer);
         let _place = seat.leave();
         let lingering = end_tasks(tasks);
+        let why = closed(&ending);
         closing::close(socket, ending, frames, config.close_timeout).await;
+        if was_let_in(opening).await {
+            let closed = dispatch.closed(&peer, &why);
+            if tokio::time::timeout(config.linger, closed).await.is_err() {
+                tracing::warn!(connection = %peer.id, "_close did not end in time and was dropped");
+            }
+        }
         linger(lingering, config.linger).await;
     }
 
@@ -226,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Pending;
             }
             match ready!(self.socket.poll_next_unpin(cx)) {
-                None => return Poll::Ready(Ending::ByPeer),
+                None => return Poll::Ready(Ending::ByPeer(self.farewell.take())),
                 Some(Err(error)) => return Poll::Ready(Ending::Broken(error)),
                 Some(Ok(message)) => {
                     *left -= 1;
@@ -241,7 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                             self.log_bad(&bad);
                         }
                         // tungstenite answers pings and closes.
-                        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+                        Message::Close(frame) => {
+                            self.farewell = frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
+                        }
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                     }
                 }
             }
@@ -259,6 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(Err(error)) = self.write(cx) {
                 return Err(error);
             }
+            self.hold_streams_back();
             // What waited takes its share of the turn as what is read does.
             if *left == 0 {
                 break;
@@ -283,16 +322,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn take_up(&mut self, input: Input<'_>) {
         match input {
             Input::Call(call) => self.run(call),
-            // No upload is given room yet.
-            Input::Done | Input::Item { .. } | Input::ItemsEnd { .. } => {}
+            Input::Done => {}
             Input::Refused { event, body, failure } => self.dispatch.refused(&event, body, &failure, &self.seat.peer),
             Input::Bad(bad) => self.log_bad(&bad),
+            Input::Item { key, data } => {
+                if let Some(upload) = self.upload_of(key) {
+                    upload.push(data);
+                }
+            }
+            Input::ItemsEnd { key } => {
+                if let Some(upload) = self.upload_of(key) {
+                    upload.end();
+                }
+            }
         }
+    }
+
+    fn upload_of(&self, key: CallKey) -> Option<&Upload> {
+        self.tasks.get(&key)?.upload.as_deref()
     }
 
     fn run(&mut self, call: Call<'_>) {
         let peer = &self.seat.peer;
-        match self.dispatch.begin(&call.event, call.body, call.begin_answer(), peer) {
+        let shape = match call.wants() {
+            Wants::Answer => Shape::Array,
+            Wants::Items | Wants::Pushes => Shape::Items,
+            Wants::Nothing => Shape::Nothing,
+        };
+        let window = self.config.stream_window.into();
+        let upload = call.upload.then(|| Upload::new(Arc::clone(peer), window));
+        let ask = Ask { name: &call.event, body: call.body, shape };
+        match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref()) {
             Begun::Done(frame, outcome) => {
                 // What the handler sent goes out before its answer.
                 if peer.outbox.has_mail() {
@@ -304,12 +364,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let answers = call.answers;
                 let key = self.session.suspend(call);
                 let peer = Arc::clone(peer);
-                let task = tokio::spawn(async move {
+                let handle = tokio::spawn(async move {
                     let (frame, outcome) = pending.await;
                     peer.outbox.post(Mail::Outcome(key, frame, outcome));
                 });
-                self.tasks.insert(key, Task { handle: task, answers });
+                self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone() });
+                self.begin_upload(key, upload);
             }
+            Begun::Stream(stream) => self.feed(call, stream, upload),
             Begun::NotJson => {
                 if let Err(bad) = call.check()
                     && let Input::Bad(bad) = self.session.reject(call, bad)
@@ -320,11 +382,99 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Runs a handler that yields: here for as long as its first items come at once, then as a task.
+    fn feed(&mut self, call: Call<'_>, stream: HandlerStream, upload: Option<Arc<Upload>>) {
+        let (answers, frame) = (call.answers, call.item_frame());
+        let key = self.session.suspend(call);
+        let gate = Gate::new(self.session.credit(key));
+        gate.pause(self.paused);
+        let mut feed = Feed::new(stream, frame, Arc::clone(&gate), self.config.max_message);
+        // Nothing is lost by a waker that wakes nobody: its task polls it again.
+        if let Poll::Ready(batch) = feed.poll(&mut Context::from_waker(Waker::noop())) {
+            // What the handler sent goes out before its items.
+            if self.seat.peer.outbox.has_mail() {
+                self.take_mail();
+            }
+            let is_over = batch.over.is_some();
+            self.deliver(key, batch);
+            if is_over {
+                return;
+            }
+        }
+        let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
+        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone() });
+        self.begin_upload(key, upload);
+    }
+
+    /// From here on the caller may send.
+    fn begin_upload(&mut self, key: CallKey, upload: Option<Arc<Upload>>) {
+        if let Some(upload) = upload {
+            upload.begin(key);
+            self.session.grant(key, self.config.stream_window.into());
+            self.collect();
+        }
+    }
+
+    /// What a stream has yielded.
+    fn deliver(&mut self, key: CallKey, batch: Batch) {
+        for frame in batch.frames {
+            if !self.session.handle_item(key, frame) {
+                break;
+            }
+        }
+        if let Some((frame, outcome)) = batch.over {
+            self.tasks.remove(&key);
+            self.session.finish(key, frame, outcome);
+        }
+        self.collect();
+        self.hold_streams_back();
+        if let Some(Task { gate: Some(gate), .. }) = self.tasks.get(&key) {
+            gate.taken();
+        }
+    }
+
+    /// While too much waits for the socket, no stream is asked for more.
+    fn hold_streams_back(&mut self) {
+        let pause = !self.session.may_stream();
+        if pause != self.paused {
+            self.paused = pause;
+            self.tasks.values().filter_map(|task| task.gate.as_ref()).for_each(|gate| gate.pause(pause));
+        }
+    }
+
+    /// Runs `_open`, which the connection waits for.
+    fn open(&mut self) {
+        let Some(arrival) = self.arrival.take() else { return self.session.opened() };
+        let (dispatch, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.seat.peer));
+        let limit = self.config.handshake_timeout;
+        self.opening = Some(tokio::spawn(async move {
+            let opened = tokio::time::timeout(limit, dispatch.opened(&peer, &arrival)).await;
+            let opened =
+                opened.unwrap_or_else(|_| Err(Failure::new(Code::TIMEOUT, "The server took too long to open")));
+            let is_in = opened.is_ok();
+            peer.outbox.post(Mail::Opened(opened));
+            is_in
+        }));
+    }
+
     fn take_mail(&mut self) {
         // What the session has to say came before.
         self.collect();
         if self.seat.peer.outbox.take(&mut self.mail) {
             self.session.close(Close::TooSlow);
+        }
+        // What the connection waits for may stand behind what waits for the connection.
+        if let Some(at) = self.mail.iter().position(|mail| matches!(mail, Mail::Opened(_)))
+            && let Some(Mail::Opened(opened)) = self.mail.remove(at)
+        {
+            match opened {
+                Ok(()) => self.session.opened(),
+                Err(failure) => {
+                    tracing::info!(connection = %self.seat.peer.id, "_open refused the connection: {failure}");
+                    self.session.turn_away(failure);
+                }
+            }
+            self.collect();
         }
         if !self.session.is_open() {
             // A client that has not said hello hears nothing but the welcome first; it need not be waited for.
@@ -341,6 +491,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.finish(key, frame, outcome);
                     self.collect();
                 }
+                Mail::Items(key, batch) => self.deliver(key, batch),
+                Mail::Room(key, items) => {
+                    self.session.grant(key, items);
+                    self.collect();
+                }
+                // Taken out above.
+                Mail::Opened(_) => {}
                 Mail::Drain => {
                     self.draining = true;
                     self.session.drain();
@@ -364,9 +521,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         task.handle.abort();
                     }
                 }
-                // No stream waits for credit yet.
-                Output::Credit { .. } => {}
-                Output::Open => self.session.opened(),
+                Output::Credit { key, items } => {
+                    if let Some(Task { gate: Some(gate), .. }) = self.tasks.get(&key) {
+                        gate.raise(items);
+                    }
+                }
+                Output::Open => self.open(),
                 Output::Close(close) => self.ending = Some(close),
             }
         }
@@ -440,6 +600,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             tracing::debug!(%connection, "bad frame: {bad}");
         }
+    }
+}
+
+/// What `_close` is told.
+fn closed(ending: &Ending) -> Closed {
+    match ending {
+        Ending::ByPeer(None) => Closed::new(ClosedBy::Client, None, ""),
+        Ending::ByPeer(Some((code, reason))) => Closed::new(ClosedBy::Client, Some(*code), reason),
+        Ending::ByUs(close) => Closed::new(ClosedBy::Server, Some(close.code()), close.to_string()),
+        Ending::Broken(error) => Closed::new(ClosedBy::Broken, None, error.to_string()),
+    }
+}
+
+/// Whether `_open` has run, and let the connection in. What is still undecided is dropped.
+async fn was_let_in(opening: Option<JoinHandle<bool>>) -> bool {
+    match opening {
+        Some(opening) => {
+            opening.abort();
+            opening.await.unwrap_or(false)
+        }
+        None => false,
     }
 }
 

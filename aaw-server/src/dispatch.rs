@@ -1,25 +1,31 @@
 //! From a call to its handler's outcome, whatever way the call came.
 //!
 //! A handler is polled once where its call arrived. Most are done then, and cost no task, no channel and no wake-up.
-//! What is pending is a future: whoever began the call lets it go on as a task, so that it can use another core.
+//! What is pending is a future, and what yields is a stream: whoever began the call lets it go on, as a task, say, so
+//! that it can use another core.
+
+mod gather;
+mod hooks;
+mod record;
+mod stream;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
 
-use aaw_event::host::{Call as HandlerCall, Step};
+use aaw_event::host::{Call as HandlerCall, Caller, Incoming, Kind, Step};
 use aaw_protocol::server::Outcome;
-use aaw_protocol::{Code, EventName, Failure, Shortened, codec};
+use aaw_protocol::{Code, EventName, Failure, codec};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
-use crate::hub::Peer;
-use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
-use crate::registry::{Event, Registry};
+use crate::record::CallRecord;
+use crate::registry::Registry;
+use gather::Gather;
+use record::Record;
+pub(crate) use stream::{HandlerStream, Next};
 
 /// Sees every call when it is over.
 pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
@@ -32,23 +38,72 @@ pub(crate) struct Dispatch {
     pub(crate) max_answer: usize,
 }
 
+/// Who calls: what handlers find as `services.ws`, and what the log says of them.
+pub(crate) trait Asker: Caller {
+    /// Our id of the connection, or of the one request.
+    fn uuid(&self) -> Uuid;
+
+    /// By what the client tells itself apart, if it does.
+    fn client_key(&self) -> Option<&str>;
+}
+
+/// A call, as whoever took it in hands it over.
+pub(crate) struct Ask<'a> {
+    /// The event's name, as the caller wrote it.
+    pub(crate) name: &'a str,
+    /// The body. Perhaps no JSON: see [`Begun::NotJson`].
+    pub(crate) body: &'a str,
+    pub(crate) shape: Shape,
+}
+
+/// What the caller makes of a handler that yields. One that answers once is not concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// All items in one array, as the one answer.
+    Array,
+    /// Item by item.
+    Items,
+    /// Nothing: it runs to its end for its own sake.
+    Nothing,
+}
+
 /// What a call has come to after its first poll.
 pub(crate) enum Begun {
     /// It is over. Behind what was in the frame stands its answer, if it has one.
     Done(Vec<u8>, Outcome),
     /// Its handler waits for something.
     Pending(Pending),
+    /// Its handler yields, and the caller takes items. It was not polled yet.
+    Stream(HandlerStream),
     /// Its body is not JSON, so it was no call. Nobody has looked at it before.
     NotJson,
 }
 
+/// No caller's stream.
+#[expect(dead_code, reason = "for callers without a connection")]
+pub(crate) enum NoUpload {}
+
+impl Incoming for NoUpload {
+    fn poll_next(&self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<aaw_event::host::IncomingStep> {
+        match *self {}
+    }
+}
+
 impl Dispatch {
     /// Finds the event and polls its handler once. The answer, as JSON, is appended to `frame`.
-    pub(crate) fn begin(&self, name: &str, body: &str, frame: Vec<u8>, peer: &Arc<Peer>) -> Begun {
+    ///
+    /// With an `upload` the event must be one that takes its caller's stream.
+    pub(crate) fn begin<C: Asker, I: Incoming>(
+        &self,
+        ask: Ask<'_>,
+        mut frame: Vec<u8>,
+        who: &Arc<C>,
+        upload: Option<&Arc<I>>,
+    ) -> Begun {
+        let Ask { name, body, shape } = ask;
         let registry = self.registry.load();
         let event = registry.get(name);
-        let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, peer));
-        let head = frame.len();
+        let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, &**who));
         let event = match event {
             Some(event) if event.protected => {
                 let error = format!("Authentication is not enabled — {name} is unreachable");
@@ -57,15 +112,40 @@ impl Dispatch {
             Some(event) => event,
             None => return refuse(Failure::unknown_event(name), body, frame, record),
         };
-        let mut frame = frame;
-        let mut handler = event.instance.call(event.index, body, peer);
+        let mut handler = match upload {
+            Some(_) if !event.takes_incoming => {
+                let error = format!("{name} takes no stream from its caller");
+                return refuse(Failure::new(Code::BAD_BODY, error), body, frame, record);
+            }
+            Some(upload) => event.instance.call_with_incoming(event.index, body, who, upload),
+            None => event.instance.call(event.index, body, who),
+        };
+        let place = || Place { event: event.name.clone(), connection: who.uuid() };
+        if event.kind == Kind::Stream {
+            // A stream without credit is not polled, so nobody may have looked at the body for long.
+            if !codec::is_json(body) {
+                return refuse_no_json(record);
+            }
+            let stream = HandlerStream::new(handler, record, place());
+            return match shape {
+                Shape::Items => Begun::Stream(stream),
+                Shape::Array | Shape::Nothing => {
+                    let mut gather = Gather::new(stream, frame, shape == Shape::Array, self.max_answer);
+                    match Pin::new(&mut gather).poll(&mut Context::from_waker(Waker::noop())) {
+                        Poll::Ready((frame, outcome)) => Begun::Done(frame, outcome),
+                        Poll::Pending => Begun::Pending(Pending::Gather(gather)),
+                    }
+                }
+            };
+        }
+        let head = frame.len();
         // Nothing is lost by a waker that wakes nobody: what is pending is polled again, by its own task.
         match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, self.max_answer) {
             Poll::Pending => {
-                let (most, event, connection) = (self.max_answer, event.name.clone(), peer.id);
-                Begun::Pending(Pending { handler, frame, head, most, record, event, connection })
+                let most = self.max_answer;
+                Begun::Pending(Pending::Answer(Answering { handler, frame, head, most, record, place: place() }))
             }
-            Poll::Ready(step) => match outcome(step, self.max_answer, &event.name, peer.id) {
+            Poll::Ready(step) => match outcome(step, self.max_answer, &event.name, who.uuid()) {
                 Outcome::Refused(failure) => refuse(failure, body, frame, record),
                 outcome => {
                     if let Some(record) = record {
@@ -78,27 +158,38 @@ impl Dispatch {
     }
 
     /// A call was refused before it came here: the hook sees it too.
-    pub(crate) fn refused(&self, name: &str, body: &str, failure: &Failure, peer: &Arc<Peer>) {
+    pub(crate) fn refused<C: Asker>(&self, name: &str, body: &str, failure: &Failure, who: &Arc<C>) {
         if let Some(hook) = &self.hook {
             let registry = self.registry.load();
-            Record::new(hook, name, body, registry.get(name), peer).finish(&[], &Outcome::Refused(failure.clone()));
+            Record::new(hook, name, body, registry.get(name), &**who).finish(&[], &Outcome::Refused(failure.clone()));
         }
     }
+}
+
+/// Where something happens, for the log.
+#[derive(Debug, Clone)]
+struct Place {
+    event: EventName,
+    connection: Uuid,
 }
 
 /// Ends a call that was not run. Its body may not have been parsed, and what is not JSON is no call.
 fn refuse(failure: Failure, body: &str, frame: Vec<u8>, record: Option<Record>) -> Begun {
     if !codec::is_json(body) {
-        if let Some(record) = record {
-            record.discard();
-        }
-        return Begun::NotJson;
+        return refuse_no_json(record);
     }
     let outcome = Outcome::Refused(failure);
     if let Some(record) = record {
         record.finish(&[], &outcome);
     }
     Begun::Done(frame, outcome)
+}
+
+fn refuse_no_json(record: Option<Record>) -> Begun {
+    if let Some(record) = record {
+        record.discard();
+    }
+    Begun::NotJson
 }
 
 fn outcome(step: Step, most: usize, event: &EventName, connection: Uuid) -> Outcome {
@@ -120,7 +211,26 @@ fn outcome(step: Step, most: usize, event: &EventName, connection: Uuid) -> Outc
 
 /// The rest of a call, to be run as a task: the frame with the answer, and the outcome. Dropped before its end, it drops
 /// the handler.
-pub(crate) struct Pending {
+pub(crate) enum Pending {
+    /// Of a handler that answers once.
+    Answer(Answering),
+    /// Of one that yields, to a caller who wants one answer.
+    Gather(Gather),
+}
+
+impl Future for Pending {
+    type Output = (Vec<u8>, Outcome);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Answer(answering) => Pin::new(answering).poll(cx),
+            Self::Gather(gather) => Pin::new(gather).poll(cx),
+        }
+    }
+}
+
+/// A handler that answers once, and has not yet.
+pub(crate) struct Answering {
     handler: HandlerCall,
     frame: Vec<u8>,
     /// How long the frame was before the answer.
@@ -128,92 +238,19 @@ pub(crate) struct Pending {
     /// Bytes that the answer may have.
     most: usize,
     record: Option<Record>,
-    /// For the log.
-    event: EventName,
-    connection: Uuid,
+    place: Place,
 }
 
-impl Future for Pending {
+impl Future for Answering {
     type Output = (Vec<u8>, Outcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handler, frame, head, most, record, event, connection } = &mut *self;
-        let outcome = outcome(ready!(handler.poll(cx, frame, *most)), *most, event, *connection);
+        let Self { handler, frame, head, most, record, place } = &mut *self;
+        let outcome = outcome(ready!(handler.poll(cx, frame, *most)), *most, &place.event, place.connection);
         if let Some(record) = record.take() {
             record.finish(&frame[*head..], &outcome);
         }
         Poll::Ready((std::mem::take(frame), outcome))
-    }
-}
-
-/// What the hook will be told, collected only if there is one.
-struct Record {
-    hook: CallHook,
-    event: String,
-    body: String,
-    kind: CallKind,
-    peer: Arc<Peer>,
-    started: Instant,
-    told: bool,
-}
-
-impl Record {
-    fn new(hook: &CallHook, name: &str, body: &str, event: Option<&Event>, peer: &Arc<Peer>) -> Self {
-        Self {
-            hook: Arc::clone(hook),
-            event: Shortened(name).to_string(),
-            body: redact(name, body).unwrap_or_else(|| body.to_owned()),
-            kind: event.map_or(CallKind::Unknown, |event| event.kind.into()),
-            peer: Arc::clone(peer),
-            started: Instant::now(),
-            told: false,
-        }
-    }
-
-    fn finish(mut self, answer: &[u8], outcome: &Outcome) {
-        match outcome {
-            Outcome::Answered => {
-                let answer = String::from_utf8_lossy(answer);
-                let redacted = redact(&self.event, &answer);
-                self.tell(Ok(Some(redacted.as_deref().unwrap_or(&answer))));
-            }
-            Outcome::Ran | Outcome::Ended => self.tell(Ok(None)),
-            Outcome::Failed(failure) | Outcome::Refused(failure) => {
-                let redacted = redact_failure(&self.event, failure);
-                self.tell(Err(redacted.as_ref().unwrap_or(failure)));
-            }
-        }
-    }
-
-    /// It was no call after all.
-    fn discard(mut self) {
-        self.told = true;
-    }
-
-    fn tell(&mut self, result: Result<Option<&str>, &Failure>) {
-        self.told = true;
-        let record = CallRecord {
-            event: &self.event,
-            connection: self.peer.id,
-            client_key: self.peer.client_key.as_deref(),
-            kind: self.kind,
-            body: &self.body,
-            result,
-            elapsed: self.started.elapsed(),
-        };
-        // The hook is the program's own, and runs on a connection's task, or within a drop: its panic must end neither.
-        if catch_unwind(AssertUnwindSafe(|| (self.hook)(&record))).is_err() {
-            tracing::error!(event = self.event, "the hook that sees every call panicked");
-        }
-    }
-}
-
-/// A call that is dropped before its outcome is told too: the hook sees every call.
-impl Drop for Record {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(Err(&cancelled()));
-        }
     }
 }
 

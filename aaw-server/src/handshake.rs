@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aaw_event::Opened;
 use aaw_protocol::Shortened;
 use aaw_protocol::dialect::{self, Negotiated};
 use hyper::body::Body as _;
@@ -115,6 +116,13 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) 
     if let Some(Ok(chosen)) = chosen.map(HeaderValue::from_str) {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, chosen);
     }
+    let mut arrival = Opened::default();
+    if shared.dispatch.has_hooks() {
+        let origin = request.headers().get(ORIGIN);
+        arrival.origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
+        arrival.address = Some(visitor.address.to_string());
+        arrival.client_key.clone_from(&seat.peer.client_key);
+    }
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let upgraded = match upgrade.await {
@@ -127,7 +135,7 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) 
                 let socket = parts.io.into_inner();
                 let Shared { dispatch, config, .. } = &*shared;
                 let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
-                Connection::serve(socket, parts.read_buf, dialect, seat, dispatch, config).await;
+                Connection::serve(socket, parts.read_buf, dialect, seat, arrival, dispatch, config).await;
             }
             Err(_) => tracing::error!("an upgraded connection is no TCP stream"),
         }

@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::dispatch::Asker;
 use crate::outbox::{Mail, NotTaken, Outbox};
 
 /// The table of connections.
@@ -123,33 +124,73 @@ impl Hub {
         }
     }
 
-    /// Sends one buffer to all. Who cannot take it is not waited for.
-    fn broadcast(&self, frame: &Bytes, except: Option<Uuid>) {
+    /// Sends the event `broadcast` to all but one. `data` is JSON; what is larger than `most` bytes is logged, and nobody
+    /// gets it.
+    pub(crate) fn broadcast(&self, data: &str, most: usize, except: Option<Uuid>) {
+        match frame(BROADCAST, data, most) {
+            Ok(frame) => drop(self.send(&frame, except)),
+            Err(failure) => tracing::error!("a broadcast was not sent: {failure}"),
+        }
+    }
+
+    /// Sends an event to all, and says to how many. `data` is JSON.
+    pub(crate) fn emit(&self, event: &str, data: &str, most: usize) -> Result<usize, Failure> {
+        Ok(self.send(&frame(event, data, most)?, None))
+    }
+
+    /// Sends an event to one. `data` is JSON.
+    pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, most: usize) -> Result<(), Failure> {
+        let frame = frame(event, data, most)?;
+        let peer = self.peers.get(&connection).map(|peer| Arc::clone(&peer)).ok_or(NotTaken::Gone);
+        peer.and_then(|peer| peer.outbox.push(frame)).map_err(no_connection)
+    }
+
+    /// Sends one buffer to all, and says to how many. Who cannot take it is not waited for.
+    fn send(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
+        let mut reached = 0;
         for peer in &self.peers {
-            if Some(peer.id) != except {
-                // Full: that connection is being closed for it. Gone: it needs nothing any more.
-                let _ = peer.outbox.push(frame.clone());
+            // Full: that connection is being closed for it. Gone: it needs nothing any more.
+            if Some(peer.id) != except && peer.outbox.push(frame.clone()).is_ok() {
+                reached += 1;
             }
         }
+        reached
     }
 }
 
-impl Peer {
-    /// A push's frame.
-    fn frame(&self, event: &str, data: &str) -> Result<Bytes, Failure> {
-        let mut frame = Vec::with_capacity(event.len() + data.len() + 8);
-        codec::begin(&mut frame, &codec::event_json(event));
-        frame.extend_from_slice(data.as_bytes());
-        codec::end(&mut frame);
-        if frame.len() > self.max_message {
-            let error = format!(
-                "The data of {} is larger than a message may be ({} bytes)",
-                Shortened(event),
-                self.max_message
-            );
-            return Err(Failure::new(Code::TOO_LARGE, error));
-        }
-        Ok(frame.into())
+/// The frame of a push of somebody's; `data` is JSON.
+fn frame(event: &str, data: &str, most: usize) -> Result<Bytes, Failure> {
+    if is_reserved(event) {
+        return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event))));
+    }
+    let mut frame = Vec::with_capacity(event.len() + data.len() + 8);
+    codec::begin(&mut frame, &codec::event_json(event));
+    frame.extend_from_slice(data.as_bytes());
+    codec::end(&mut frame);
+    if frame.len() > most {
+        let error = format!("The data of {} is larger than a message may be ({most} bytes)", Shortened(event));
+        return Err(Failure::new(Code::TOO_LARGE, error));
+    }
+    Ok(frame.into())
+}
+
+fn no_connection(not_taken: NotTaken) -> Failure {
+    Failure::new(
+        Code::NO_CONNECTION,
+        match not_taken {
+            NotTaken::Gone => "The connection has ended",
+            NotTaken::Full => "The connection is being closed: its client reads too slowly",
+        },
+    )
+}
+
+impl Asker for Peer {
+    fn uuid(&self) -> Uuid {
+        self.id
+    }
+
+    fn client_key(&self) -> Option<&str> {
+        self.client_key.as_deref()
     }
 }
 
@@ -159,25 +200,11 @@ impl Caller for Peer {
     }
 
     fn send_event(&self, event: &str, data: &str) -> Result<(), Failure> {
-        if is_reserved(event) {
-            return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event))));
-        }
-        self.outbox.push(self.frame(event, data)?).map_err(|not_taken| {
-            Failure::new(
-                Code::NO_CONNECTION,
-                match not_taken {
-                    NotTaken::Gone => "The connection has ended",
-                    NotTaken::Full => "The connection is being closed: its client reads too slowly",
-                },
-            )
-        })
+        self.outbox.push(frame(event, data, self.max_message)?).map_err(no_connection)
     }
 
     fn broadcast(&self, data: &str, include_self: bool) {
-        match self.frame(BROADCAST, data) {
-            Ok(frame) => self.hub.broadcast(&frame, (!include_self).then_some(self.id)),
-            Err(failure) => tracing::error!(connection = %self.id, "a broadcast was not sent: {failure}"),
-        }
+        self.hub.broadcast(data, self.max_message, (!include_self).then_some(self.id));
     }
 }
 

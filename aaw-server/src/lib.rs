@@ -54,4 +54,4 @@ pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
-pub use server::{Bound, Handle, Server, StartError};
+pub use server::{Bound, EmitError, Handle, Server, StartError};

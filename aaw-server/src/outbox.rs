@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use aaw_protocol::Failure;
 use aaw_protocol::server::{CallKey, Outcome};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+
+use crate::connection::Batch;
 
 /// Something for the connection's task.
 #[derive(Debug)]
@@ -19,6 +22,12 @@ pub(crate) enum Mail {
     Push(Bytes),
     /// A call that ran elsewhere is done.
     Outcome(CallKey, Vec<u8>, Outcome),
+    /// A stream that runs elsewhere has yielded.
+    Items(CallKey, Batch),
+    /// A handler has room for its caller's items up to this one.
+    Room(CallKey, u64),
+    /// `_open` has run.
+    Opened(Result<(), Failure>),
     /// No new calls; end when those that run are done.
     Drain,
     /// End now.

@@ -26,7 +26,8 @@ pub struct CallRecord<'a> {
     pub kind: CallKind,
     /// The body, as JSON.
     pub body: &'a str,
-    /// The result, as JSON (`None` for a plain event, which has none), or the failure. A call that nobody waited for any
+    /// The result, as JSON (`None` for a plain event, which has none; `{"items":3}`, how many there were, for a handler
+    /// that yields), or the failure. A call that nobody waited for any
     /// more fails as [`Code::CANCELLED`].
     pub result: Result<Option<&'a str>, &'a Failure>,
     /// From the call's arrival at its handler to its outcome.
@@ -41,7 +42,7 @@ pub enum CallKind {
     Answer,
     /// It runs and answers nothing.
     Plain,
-    /// It yields items.
+    /// It yields.
     Stream,
     /// There is no such event.
     Unknown,

@@ -76,6 +76,17 @@ pub enum RegistryError {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     events: HashMap<EventName, Event>,
+    /// Of the modules that have some, in the order of the modules.
+    pub(crate) hooks: Vec<Hooks>,
+}
+
+/// What a module runs at the beginning and the end of each connection.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    pub(crate) instance: Instance,
+    /// Their places in the module's table.
+    pub(crate) open: Option<usize>,
+    pub(crate) close: Option<usize>,
 }
 
 /// An event that can be called.
@@ -86,6 +97,8 @@ pub(crate) struct Event {
     pub(crate) instance: Instance,
     /// Its place in the module's table.
     pub(crate) index: usize,
+    /// Whether its handler takes a stream of its caller's.
+    pub(crate) takes_incoming: bool,
     /// Whether it needs a session.
     pub(crate) protected: bool,
 }
@@ -127,16 +140,22 @@ impl Plan {
     /// The registry, with the started instance of each source, in the order of the sources.
     pub(crate) fn registry(&self, sources: &[Events], instances: &[Instance]) -> Registry {
         let events = self.places.iter().map(|(name, &(source, index))| {
+            let listed = &sources[source].module.events()[index];
             let event = Event {
                 name: name.clone(),
-                kind: sources[source].module.events()[index].kind,
+                kind: listed.kind,
                 instance: instances[source].clone(),
                 index,
+                takes_incoming: listed.takes_incoming,
                 protected: name.is_protected(),
             };
             (name.clone(), event)
         });
-        Registry { events: events.collect() }
+        let hooks = sources.iter().zip(instances).filter_map(|(source, instance)| {
+            let (open, close) = (source.module.open_hook(), source.module.close_hook());
+            (open.is_some() || close.is_some()).then(|| Hooks { instance: instance.clone(), open, close })
+        });
+        Registry { events: events.collect(), hooks: hooks.collect() }
     }
 
     /// What the start-up log lists.

@@ -10,8 +10,10 @@ use std::time::Duration;
 use aaw_event::host::Instance;
 use aaw_protocol::Failure;
 use arc_swap::ArcSwap;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::accept::accept;
 use crate::admission::Admission;
@@ -60,6 +62,18 @@ pub enum StartError {
         /// What went wrong.
         failure: Failure,
     },
+}
+
+/// Why an event was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The data cannot be JSON.
+    #[error("the data cannot be JSON: {0}")]
+    NoJson(#[from] serde_json::Error),
+    /// It is too large, its name belongs to aaw, or there is nobody to send it to: the code says which.
+    #[error(transparent)]
+    Refused(#[from] Failure),
 }
 
 impl Config {
@@ -245,6 +259,37 @@ impl Handle {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.shared.hub.len()
+    }
+
+    /// Sends an event to every connection, and says how many there were. It goes out after what was sent before, and
+    /// nobody waits for it: who cannot take it is not reached.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use aaw_server::{Config, Server};
+    /// let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
+    /// let handle = bound.handle();
+    /// let serving = tokio::spawn(bound.serve(std::future::pending()));
+    /// assert_eq!(handle.emit("message", "happy birthday")?, 0);
+    /// # serving.abort();
+    /// # Ok(()) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`EmitError`]: the data cannot be JSON or is larger than a message may be, or the name belongs to aaw itself.
+    pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
+        let data = serde_json::to_string(&data)?;
+        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message)?)
+    }
+
+    /// Sends an event to one connection: its id is what handlers see as `services.ws.id()`.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit); and with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is no such connection, or not any more.
+    pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
+        let data = serde_json::to_string(&data)?;
+        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message)?)
     }
 
     /// Puts these events in the place of all that there are. Calls that run go on with the old ones; whatever comes

@@ -34,8 +34,9 @@ where
 {
     match ending {
         // tungstenite has answered the close frame; the answer may wait in its buffer.
-        Ending::ByPeer => socket.flush().await?,
+        Ending::ByPeer(_) => socket.flush().await?,
         Ending::ByUs(close) => {
+            // Who stops, or is not let in, is told before why.
             if matches!(close, Close::Stopping | Close::Refused(_)) {
                 for frame in frames {
                     if let Outgoing::Answer(frame) | Outgoing::Push(frame) = frame {

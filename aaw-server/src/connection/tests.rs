@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aaw_event::Opened;
 use aaw_protocol::Dialect;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -24,7 +25,8 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let place = hub.admit(1).expect("it is the first");
     let seat = hub.enter(place, None, Outbox::new(config.max_push_burst), config.max_message);
     let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, max_answer: config.max_message };
-    let served = Connection::serve(ours, Bytes::new(), dialect, seat, Arc::new(dispatch), Arc::new(config));
+    let served =
+        Connection::serve(ours, Bytes::new(), dialect, seat, Opened::default(), Arc::new(dispatch), Arc::new(config));
     (tokio::spawn(served), theirs)
 }
 

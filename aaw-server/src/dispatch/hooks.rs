@@ -1,0 +1,75 @@
+//! The application's own code at the beginning and the end of a connection: `_open.rs` and `_close.rs`.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use aaw_event::host::{Instance, Step};
+use aaw_event::{Closed, ClosedBy, Opened};
+use aaw_protocol::{Code, Failure};
+
+use super::{Asker, Dispatch};
+use crate::registry::Hooks;
+
+/// What a hook answers is not used; what is longer is not even copied.
+const MOST: usize = 64 << 10;
+
+impl Dispatch {
+    /// Whether there are any.
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.registry.load().hooks.is_empty()
+    }
+
+    /// Runs the `_open` of each module, in their order, until one refuses.
+    ///
+    /// Each that has run and not refused has its `_close` run once: by [`closed`](Self::closed), or here if another
+    /// one refuses.
+    pub(crate) async fn opened<C: Asker>(&self, who: &Arc<C>, opened: &Opened) -> Result<(), Failure> {
+        let registry = self.registry.load_full();
+        let body = serde_json::to_string(opened).unwrap_or_default();
+        for (index, hooks) in registry.hooks.iter().enumerate() {
+            let Some(open) = hooks.open else { continue };
+            if let Err(failure) = run(&hooks.instance, open, &body, who, "_open").await {
+                let why = Closed::new(ClosedBy::Server, Some(1008), &failure.error);
+                close(&registry.hooks[..index], who, &why).await;
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the `_close` of each module.
+    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &Closed) {
+        let registry = self.registry.load_full();
+        close(&registry.hooks, who, why).await;
+    }
+}
+
+async fn close<C: Asker>(hooks: &[Hooks], who: &Arc<C>, why: &Closed) {
+    let body = serde_json::to_string(why).unwrap_or_default();
+    for hooks in hooks {
+        if let Some(index) = hooks.close
+            && let Err(failure) = run(&hooks.instance, index, &body, who, "_close").await
+        {
+            tracing::error!(connection = %who.uuid(), "_close failed: {failure}");
+        }
+    }
+}
+
+async fn run<C: Asker>(
+    instance: &Instance,
+    index: usize,
+    body: &str,
+    who: &Arc<C>,
+    hook: &'static str,
+) -> Result<(), Failure> {
+    let mut call = instance.call(index, body, who);
+    let mut answer = Vec::new();
+    match poll_fn(|cx| call.poll(cx, &mut answer, MOST)).await {
+        Step::Item | Step::End | Step::TooLarge(_) => Ok(()),
+        Step::Refused(failure) | Step::Failed(failure) => Err(failure),
+        Step::Panicked(what) => {
+            tracing::error!(connection = %who.uuid(), "{hook} panicked: {what}");
+            Err(Failure::internal(Code::PANIC))
+        }
+    }
+}
