@@ -14,9 +14,10 @@ pub struct Config {
     /// that already ran will answer: at most `limits.calls` times `limits.message`.
     pub unsent: usize,
     /// Bytes of the frames of calls that run elsewhere, and of answers that wait for credit, past which no further call
-    /// is started. Default 4 MiB.
+    /// is started. Past as many bytes of answers alone, a further one that has to wait fails as `too_large`, since a
+    /// client may leave them there for as long as it likes. Default 4 MiB; at least one message should fit.
     pub running: usize,
-    /// Bytes of items of uploads that handlers have not taken, past which the call whose item came last fails as `busy`.
+    /// Bytes of items of uploads that handlers have not taken, past which the call whose item came last fails as `too_large`.
     /// Default 64 MiB: as much as one upload with a window of 64 of the largest items, since a caller cannot know this
     /// bound and shall not meet it by being within its window.
     pub uploads: usize,

@@ -22,7 +22,11 @@ impl ServerSession {
 
     /// The connection may be: the welcome goes out, and calls may run. Nothing if it was not held, or has ended.
     pub fn opened(&mut self) {
-        if std::mem::take(&mut self.held) && !self.closed && self.dialect == Dialect::V1 && self.hello_due.is_none() {
+        if !self.held || self.closed {
+            return;
+        }
+        self.held = false;
+        if self.dialect == Dialect::V1 && self.hello_due.is_none() {
             self.welcome();
         }
     }

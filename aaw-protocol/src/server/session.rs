@@ -45,6 +45,8 @@ pub struct ServerSession {
     unnumbered: u64,
     pub(super) running: HashMap<CallKey, Running>,
     pub(super) running_bytes: usize,
+    /// Of these, what answers take that wait for credit.
+    pub(super) parked: usize,
     deadlines: BTreeSet<(Instant, CallKey)>,
     pub(super) line: Line,
     /// Calls whose uploads ended while they waited in line, which their handlers have yet to hear.
@@ -72,6 +74,7 @@ impl ServerSession {
             unnumbered: 0,
             running: HashMap::new(),
             running_bytes: 0,
+            parked: 0,
             deadlines: BTreeSet::new(),
             early_ends: VecDeque::new(),
             uploaded: 0,
@@ -307,16 +310,20 @@ impl ServerSession {
 
     // --- What became of calls -----------------------------------------------------------------------------------------
 
-    /// A call was done as soon as it was begun. `frame` is what [`Call::begin_answer`] began.
+    /// A call was done as soon as it was begun. `frame` is what [`Call::begin_answer`] began; it may be empty unless the
+    /// call was [answered](Outcome::Answered).
     ///
     /// An answer that is one item of a stream waits here until its caller has credit for it.
-    pub fn finish_now(&mut self, call: Call<'_>, frame: Vec<u8>, outcome: Outcome) {
-        if self.waits_for_credit(&call.reply, &frame, &outcome) {
+    pub fn finish_now(&mut self, call: Call<'_>, mut frame: Vec<u8>, mut outcome: Outcome) {
+        if self.waits_for_credit(&call.reply, &mut frame, &mut outcome) {
             let key = self.suspend(call);
             self.park(key, frame);
-        } else {
-            self.answer(&call.reply, frame, call.begun(), &outcome);
+            return;
         }
+        if frame.len() < call.begun() {
+            frame = call.begin_answer();
+        }
+        self.answer(&call.reply, frame, call.begun(), &outcome);
     }
 
     /// A call that was just handed out has a body that is no JSON ([`Call::check`]), so it was none.
@@ -353,9 +360,9 @@ impl ServerSession {
     /// may be empty unless the call was [answered](Outcome::Answered).
     ///
     /// An answer that is one item of a stream waits here until its caller has credit for it.
-    pub fn finish(&mut self, key: CallKey, mut frame: Vec<u8>, outcome: Outcome) -> bool {
+    pub fn finish(&mut self, key: CallKey, mut frame: Vec<u8>, mut outcome: Outcome) -> bool {
         let Some(running) = self.running.get(&key).filter(|running| running.parked.is_none()) else { return false };
-        if self.waits_for_credit(&running.reply, &frame, &outcome) {
+        if self.waits_for_credit(&running.reply, &mut frame, &mut outcome) {
             self.park(key, frame);
             return true;
         }
@@ -581,6 +588,9 @@ impl ServerSession {
     pub(super) fn forget(&mut self, key: CallKey) -> Option<Running> {
         let running = self.running.remove(&key)?;
         self.running_bytes -= running.bytes;
+        if running.parked.is_some() {
+            self.parked -= running.bytes;
+        }
         if let Some(upload) = &running.upload {
             self.uploaded -= upload.cost();
         }

@@ -66,24 +66,34 @@ impl ServerSession {
         let Reply::Items { credit, .. } = &mut running.reply else { return Ok(Input::Done) };
         if room > *credit {
             *credit = room;
-            match running.parked.take() {
-                None => self.outputs.push_back(Output::Credit { key, items: room }),
-                Some(answer) => {
-                    if let Some(running) = self.forget(key) {
-                        self.answer(&running.reply, answer, running.begun, &Outcome::Answered);
-                    }
-                }
+            if running.parked.is_none() {
+                self.outputs.push_back(Output::Credit { key, items: room });
+            } else if let Some(mut running) = self.forget(key)
+                && let Some(answer) = running.parked.take()
+            {
+                self.answer(&running.reply, answer, running.begun, &Outcome::Answered);
             }
         }
         Ok(Input::Done)
     }
 
-    /// Whether this answer is an item for which there is no credit yet. One that is too large is none: it fails.
-    pub(super) fn waits_for_credit(&self, reply: &Reply<'_>, frame: &[u8], outcome: &Outcome) -> bool {
-        let (Reply::Items { id, credit: 0 }, Outcome::Answered) = (reply, outcome) else { return false };
+    /// Whether this answer is an item for which there is no credit yet. One that is too large is none: it fails. And so
+    /// does one for which there is no room among those that wait already, which it costs nothing to leave there.
+    pub(super) fn waits_for_credit(&self, reply: &Reply<'_>, frame: &mut Vec<u8>, outcome: &mut Outcome) -> bool {
+        let (Reply::Items { id, credit: 0 }, Outcome::Answered) = (reply, &*outcome) else { return false };
         let mut end = Vec::new();
         codec::end_v1(&mut end, *id, Kind::Item);
-        frame.len() + end.len() <= self.config.limits.message as usize
+        if frame.len() + end.len() > self.config.limits.message as usize {
+            return false;
+        }
+        if self.parked + frame.len() > self.config.running {
+            let error = format!("Answers of {} bytes wait for credit, and no more may", self.parked);
+            *outcome = Outcome::Failed(Failure::new(Code::TOO_LARGE, error));
+            // Its memory goes now, not when the client has read that.
+            *frame = Vec::new();
+            return false;
+        }
+        true
     }
 
     /// Keeps the answer of a call until there is credit for it. The call stays open, and the answer counts with what
@@ -94,6 +104,7 @@ impl ServerSession {
         self.running_bytes -= running.bytes;
         running.bytes = answer.len() + running.event_json.len();
         self.running_bytes += running.bytes;
+        self.parked += running.bytes;
         running.parked = Some(answer);
         if let Some(upload) = running.upload.take() {
             self.uploaded -= upload.cost();
@@ -148,8 +159,8 @@ impl ServerSession {
         }
         self.uploaded += upload.take(frame.data);
         if self.uploaded > self.config.uploads {
-            let error = format!("Too much is uploaded at a time: {} bytes wait for their handlers", self.uploaded);
-            self.break_off(key, Failure::new(Code::BUSY, error));
+            let error = format!("Items of {} bytes wait for their handlers, and no more may", self.uploaded);
+            self.break_off(key, Failure::new(Code::TOO_LARGE, error));
             return Ok(Input::Done);
         }
         Ok(Input::Item { key, data: frame.data })

@@ -1,0 +1,673 @@
+//! Streams: items as there is credit for them, and what callers upload.
+
+use super::*;
+use crate::codec::MOST_ITEMS;
+
+/// A server on which a call of `slow` with id 1 and body 1 runs, with this meta.
+fn running(meta: &str) -> Server {
+    let mut server = Server::v1();
+    server.check([&*format!(r#"["slow",1,1,"call",{meta}]"#)], "run 1");
+    server
+}
+
+/// The same, waiting behind call 1 in the line as call 2.
+fn waiting(meta: &str) -> Server {
+    let mut server = Server::v1_with(limited(1, 1 << 20));
+    server.check([r#"["slow",1,1]"#, &*format!(r#"["slow",2,2,"call",{meta}]"#)], "run 1");
+    server
+}
+
+// --- Items ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_stream_is_items_and_an_end() {
+    let mut server = running(r#"{"credit":3}"#);
+    assert_eq!(server.credit("1"), 3);
+    assert!(server.item("1", "\"a\"") && server.item("1", "{}"));
+    assert!(server.end("1"));
+    server.expect(
+        r#"
+        ["slow","a",1,"item"]
+        ["slow",{},1,"item"]
+        ["slow",null,1,"end"]
+        "#,
+    );
+    assert!(server.session.is_idle());
+}
+
+#[test]
+fn a_stream_fails_with_or_without_credit() {
+    let mut server = running(r#"{"credit":1}"#);
+    server.item("1", "0");
+    let failure = Failure::new(Code::HANDLER, "Something went wrong");
+    assert!(server.finish_with("1", b"", Outcome::Failed(failure)));
+    server.expect(
+        r#"
+        ["slow",0,1,"item"]
+        ["slow",{"error":"Something went wrong","code":"handler"},1,"error"]
+        "#,
+    );
+}
+
+#[test]
+fn an_empty_stream_needs_no_credit() {
+    let mut server = running(r#"{"credit":0}"#);
+    assert_eq!(server.credit("1"), 0);
+    server.end("1");
+    server.expect(r#"["slow",null,1,"end"]"#);
+}
+
+#[test]
+fn a_call_that_is_over_yields_nothing() {
+    let mut server = running(r#"{"credit":9}"#);
+    server.check([r#"["slow",null,1,"cancel"]"#], "drop 1");
+    assert_eq!(server.credit("1"), 0);
+    assert!(!server.item("1", "0") && !server.end("1"));
+    server.expect("");
+}
+
+#[test]
+fn who_reads_no_items_gets_none_and_an_end_as_of_a_plain_event() {
+    let mut server = Server::v1();
+    server.check([r#"["slow",1,1]"#, r#"["slow",2]"#], "run 1\nrun 2");
+    for body in ["1", "2"] {
+        assert_eq!(server.credit(body), u64::MAX);
+        assert!(server.item(body, "0") && server.end(body));
+    }
+    server.expect(r#"["slow",null,1]"#);
+}
+
+#[test]
+fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
+    let mut server = Server::classic();
+    server.check([r#"["slow",1]"#, r#"["slow",2]"#, r#"["slow",3,"x"]"#], "run 1\nrun 2\nrun 3");
+    assert_eq!(server.credit("1"), u64::MAX);
+    server.item("1", "\"a\"");
+    server.item("2", "\"b\"");
+    server.item("1", "\"c\"");
+    server.end("1");
+    server.finish_with("2", b"", Outcome::Failed(Failure::new(Code::HANDLER, "no")));
+    server.finish_with("3", b"[1,2]", Outcome::Answered);
+    server.expect(
+        r#"
+        ["slow","a"]
+        ["slow","b"]
+        ["slow","c"]
+        ["slow",{"error":"no"}]
+        ["slow",[1,2],"x"]
+        "#,
+    );
+}
+
+#[test]
+fn what_a_call_wants_is_its_callers_choice() {
+    let wants = |dialect, text: &str| {
+        let mut server = Server::new(dialect, Config::default());
+        if dialect == Dialect::V1 {
+            server.hear(r#"["aaw/hello",{}]"#);
+        }
+        let Input::Call(call) = server.session.handle_text(server.now, text) else { panic!("{text} is a call") };
+        (call.wants(), call.upload)
+    };
+    use super::super::Wants;
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1]"#), (Wants::Answer, false));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":0}]"#), (Wants::Items, false));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":null,"in":true}]"#), (Wants::Answer, true));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":5,"in":true}]"#), (Wants::Items, true));
+    assert_eq!(wants(Dialect::V1, r#"["e",1]"#), (Wants::Nothing, false));
+    assert_eq!(wants(Dialect::Classic, r#"["e",1]"#), (Wants::Pushes, false));
+    assert_eq!(wants(Dialect::Classic, r#"["e",1,"x"]"#), (Wants::Answer, false));
+}
+
+#[test]
+fn an_item_larger_than_a_message_ends_its_stream() {
+    let limits = Limits { message: 200, ..Limits::default() };
+    let mut server = Server::v1_with(Config { limits, ..Config::default() });
+    server.check([r#"["slow",1,1,"call",{"credit":9}]"#], "run 1");
+    // `["slow",…,1,"item"]` is 18 bytes besides.
+    let fits = "7".repeat(200 - 18);
+    assert!(server.item("1", &fits));
+    server.expect(&format!(r#"["slow",{fits},1,"item"]"#));
+    assert!(!server.item("1", &format!("{fits}7")));
+    server.expect(
+        r#"
+        drop 1
+        ["slow",{"error":"An item is larger than a message may be (200 bytes)","code":"too_large"},1,"error"]
+        "#,
+    );
+    assert!(!server.item("1", "0") && !server.end("1"));
+    server.expect("");
+}
+
+#[test]
+fn time_ends_a_running_stream() {
+    let mut server = running(r#"{"credit":9,"timeout":50}"#);
+    server.item("1", "0");
+    server.pass(50 * MS);
+    server.expect(
+        r#"
+        ["slow",0,1,"item"]
+        drop 1
+        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},1,"error"]
+        "#,
+    );
+    assert!(!server.item("1", "1"));
+    server.check([r#"["slow",99,1,"credit"]"#], "");
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_its_streams_up() {
+    let mut server = Server::v1_with(Config { unsent: 1000, ..Config::default() });
+    server.check([r#"["slow",1,1,"call",{"credit":99}]"#], "run 1");
+    server.reads = false;
+    assert!(server.session.may_stream());
+    let mut sent = 0;
+    while server.session.may_stream() {
+        server.item("1", "0");
+        sent += 1;
+    }
+    assert!((1..10).contains(&sent), "items count as much as answers");
+    // Nothing else is held up by that: it is read, and told what it asks.
+    assert!(server.session.wants_input());
+    server.take_everything();
+    assert!(server.session.may_stream());
+    server.session.close(Close::Stopping);
+    assert!(!server.session.may_stream());
+}
+
+// --- Credit -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn credit_is_raised_and_never_lowered() {
+    let mut server = running(r#"{"credit":2}"#);
+    server.check(
+        [
+            r#"["slow",5,1,"credit"]"#,
+            r#"["other",5,1,"credit"]"#,
+            r#"["slow",4,1,"credit"]"#,
+            r#"["slow",0,1,"credit"]"#,
+            r#"["slow",9007199254740992,1,"credit"]"#,
+        ],
+        "
+        credit 5 for 1
+        credit 9007199254740992 for 1
+        ",
+    );
+    assert_eq!(server.credit("1"), MOST_ITEMS);
+}
+
+#[test]
+fn credit_that_is_no_number_of_items_is_bad_and_the_stream_goes_on() {
+    let mut server = running(r#"{"credit":1}"#);
+    for bad in ["-1", "1.0", "1.5", "2e1", "-0", "null", "\"7\"", "[7]", "{}", "true", "9007199254740993", "1e400"] {
+        let expected = format!("bad: credit must be an integer from 0 to 9007199254740992, found {bad}");
+        server.check([&*format!(r#"["slow",{bad},1,"credit"]"#)], &expected);
+    }
+    assert!(server.item("1", "0") && server.end("1"));
+    server.expect("[\"slow\",0,1,\"item\"]\n[\"slow\",null,1,\"end\"]");
+    // Whatever the call is.
+    server.check([r#"["slow",-1,1,"credit"]"#], "bad: credit must be an integer from 0 to 9007199254740992, found -1");
+}
+
+#[test]
+fn credit_in_the_meta_is_a_number_of_items_too() {
+    Server::v1().check(
+        [
+            r#"["slow",1,1,"call",{"credit":9007199254740993}]"#,
+            r#"["slow",2,2,"call",{"credit":-1}]"#,
+            r#"["slow",3,3,"call",{"credit":9007199254740992}]"#,
+        ],
+        r#"
+        ["slow",{"error":"bad meta (element 5): credit must be an integer from 0 to 9007199254740992, found 9007199254740993 at line 1 column 27","code":"bad_frame"},1,"error"]
+        ["slow",{"error":"bad meta (element 5): invalid value: integer `-1`, expected u64 at line 1 column 12","code":"bad_frame"},2,"error"]
+        run 3
+        "#,
+    );
+}
+
+#[test]
+fn credit_for_what_needs_none_is_ignored_and_for_no_call_it_is_bad() {
+    let mut server = running("{}");
+    server.check([r#"["slow",9,1,"credit"]"#], "");
+    assert_eq!(server.credit("1"), u64::MAX);
+    server.finish("1");
+    server.log.clear();
+    server.check(
+        [
+            r#"["slow",9,1,"credit"]"#,
+            r#"["slow",9,2,"credit"]"#,
+            r#"["slow",9,-1,"credit"]"#,
+            r#"["slow",9,null,"credit"]"#,
+        ],
+        r#"
+        bad: id 2 names no call; the last was 1
+        bad: id -1 names no call; the last was 1
+        bad: kind "credit" without an id (element 3)
+        "#,
+    );
+}
+
+#[test]
+fn credit_that_comes_while_the_call_waits_is_remembered() {
+    let mut server = waiting(r#"{"credit":2}"#);
+    server.check(
+        [
+            r#"["slow",7,2,"credit"]"#,
+            r#"["slow",5,2,"credit"]"#,
+            r#"["slow",-5,2,"credit"]"#,
+            // A send after the call shares its place in the line.
+            r#"["slow","sent"]"#,
+        ],
+        "bad: credit must be an integer from 0 to 9007199254740992, found -5",
+    );
+    server.finish("1");
+    server.expect("[\"slow\",\"done\",1]\nrun 2");
+    assert_eq!(server.credit("2"), 7);
+}
+
+#[test]
+fn a_waiting_call_keeps_its_own_credit_if_that_is_more() {
+    for (meta, credit) in [(r#"{"credit":9}"#, 9), ("{}", u64::MAX)] {
+        let mut server = waiting(meta);
+        server.check([r#"["slow",7,2,"credit"]"#], "");
+        server.finish("1");
+        assert_eq!(server.credit("2"), credit, "{meta}");
+    }
+}
+
+#[test]
+fn credit_after_a_cancel_in_the_line_is_ignored() {
+    let mut server = waiting(r#"{"credit":2}"#);
+    server.check([r#"["slow",null,2,"cancel"]"#, r#"["slow",7,2,"credit"]"#], "");
+    server.finish("1");
+    server.expect(r#"["slow","done",1]"#);
+}
+
+// --- An answer that waits for credit ----------------------------------------------------------------------------------
+
+#[test]
+fn an_answer_waits_for_credit() {
+    let mut server = running(r#"{"credit":0}"#);
+    assert!(server.finish("1"));
+    server.check([r#"["echo",[2],2,"call",{"credit":0}]"#], "");
+    // They are open calls, and nothing of theirs runs.
+    assert_eq!(server.session.running(), 2);
+    assert!(!server.session.is_idle() && server.session.wants_input());
+    server.check(
+        [r#"["echo",0,2,"credit"]"#, r#"["echo",1,2,"credit"]"#, r#"["slow",64,1,"credit"]"#],
+        r#"
+        ["echo",[2],2,"item"]
+        ["echo",null,2,"end"]
+        ["slow","done",1,"item"]
+        ["slow",null,1,"end"]
+        "#,
+    );
+    assert!(server.session.is_idle());
+    server.check([r#"["slow",65,1,"credit"]"#], "");
+}
+
+#[test]
+fn an_answer_that_waits_is_given_out_once() {
+    let mut server = running(r#"{"credit":0}"#);
+    let key = server.key("1");
+    server.finish("1");
+    assert!(!server.session.finish(key, b"[\"slow\",1".to_vec(), Outcome::Answered));
+    assert!(!server.session.handle_item(key, "[\"slow\",1,1,\"item\"]".into()));
+    server.session.grant(key, 64);
+    server.check([r#"["slow",1,1,"credit"]"#], "[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]");
+}
+
+#[test]
+fn what_is_no_answer_needs_no_credit() {
+    Server::v1().check(
+        [
+            r#"["explode",{},1,"call",{"credit":0}]"#,
+            r#"["nope",{},2,"call",{"credit":0}]"#,
+            r#"["plain",{},3,"call",{"credit":0}]"#,
+            r#"["large",2000000,4,"call",{"credit":0}]"#,
+        ],
+        r#"
+        ["explode",{"error":"Something went wrong","code":"handler"},1,"error"]
+        ["nope",{"error":"Unknown event: nope","code":"unknown_event"},2,"error"]
+        ["plain",null,3,"end"]
+        ["large",{"error":"The answer is larger than a message may be (1048576 bytes)","code":"too_large"},4,"error"]
+        "#,
+    );
+}
+
+#[test]
+fn an_answer_that_waits_can_be_cancelled_and_runs_out_of_time() {
+    let mut server = Server::v1();
+    server.check(
+        [
+            r#"["echo",1,1,"call",{"credit":0}]"#,
+            r#"["echo",2,2,"call",{"credit":0,"timeout":50}]"#,
+            r#"["echo",null,1,"cancel"]"#,
+            r#"["echo",1,1,"credit"]"#,
+        ],
+        "",
+    );
+    // There is no handler left to drop.
+    server.pass(50 * MS);
+    server.expect(
+        r#"["echo",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},2,"error"]"#,
+    );
+    assert!(server.session.is_idle());
+}
+
+#[test]
+fn answers_that_wait_for_credit_are_bounded() {
+    let mut server = Server::v1_with(Config { running: 860, ..limited(9, 1 << 20) });
+    let call = |id| format!(r#"["large",400,{id},"call",{{"credit":0}}]"#);
+    // Two fit, and with a third that runs there is no room for a fourth, which therefore waits.
+    server.check([&*call(1), &call(2), r#"["slow",3,3,"call",{"credit":0}]"#, &call(4)], "run 3");
+    assert_eq!(server.session.running(), 3);
+    let large = format!("\"{}\"", "x".repeat(400));
+    server.finish_with("3", large.as_bytes(), Outcome::Answered);
+    server.expect(
+        r#"
+        ["slow",{"error":"Answers of 836 bytes wait for credit, and no more may","code":"too_large"},3,"error"]
+        ["large",{"error":"Answers of 836 bytes wait for credit, and no more may","code":"too_large"},4,"error"]
+        "#,
+    );
+    // What is taken or cancelled makes room.
+    server.check([r#"["large",null,1,"cancel"]"#, &*call(5)], "");
+    server.check(
+        [r#"["large",1,2,"credit"]"#, &*call(6)],
+        &format!("[\"large\",{large},2,\"item\"]\n[\"large\",null,2,\"end\"]"),
+    );
+    assert_eq!(server.session.running(), 2);
+}
+
+#[test]
+fn answers_that_wait_for_credit_hold_back_calls_and_not_credit() {
+    let mut server = Server::v1_with(limited(1, 1 << 20));
+    server.check(
+        [r#"["echo",1,1,"call",{"credit":0}]"#, r#"["ping",null,2]"#, r#"["aaw/ping"]"#, r#"["echo",1,1,"credit"]"#],
+        r#"
+        ["aaw/pong",null]
+        ["echo",1,1,"item"]
+        ["echo",null,1,"end"]
+        ["ping",{"pong":true},2]
+        "#,
+    );
+}
+
+#[test]
+fn a_call_given_credit_in_the_line_answers_at_once() {
+    let mut server = Server::v1_with(limited(1, 1 << 20));
+    server.check([r#"["slow",1,1]"#, r#"["echo",2,2,"call",{"credit":0}]"#, r#"["echo",1,2,"credit"]"#], "run 1");
+    server.finish("1");
+    server.expect(
+        r#"
+        ["slow","done",1]
+        ["echo",2,2,"item"]
+        ["echo",null,2,"end"]
+        "#,
+    );
+}
+
+// --- Uploads ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_upload_is_given_room_and_sends_its_items() {
+    let mut server = running(r#"{"in":true,"credit":4}"#);
+    server.grant("1", 2);
+    server.check(
+        [r#"["slow",{"a":1},1,"item"]"#, r#"["slow", [2] ,1,"item"]"#],
+        r#"
+        ["slow",2,1,"credit"]
+        item {"a":1} for 1
+        item [2] for 1
+        "#,
+    );
+    server.grant("1", 3);
+    server.check(
+        [r#"["slow",null,1,"item"]"#, r#"["slow",null,1,"end"]"#],
+        r#"
+        ["slow",3,1,"credit"]
+        item null for 1
+        end for 1
+        "#,
+    );
+    server.finish("1");
+    server.expect("[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]");
+}
+
+#[test]
+fn room_is_given_once_and_never_taken_back() {
+    let mut server = running(r#"{"in":true}"#);
+    for room in [64, 64, 3, 0, 65, u64::MAX] {
+        server.grant("1", room);
+    }
+    server.expect(
+        r#"
+        ["slow",64,1,"credit"]
+        ["slow",65,1,"credit"]
+        ["slow",9007199254740992,1,"credit"]
+        "#,
+    );
+}
+
+#[test]
+fn no_room_is_given_where_nothing_is_uploaded_or_no_longer() {
+    let mut server = running("{}");
+    server.grant("1", 64);
+    server.check([r#"["slow",2,2,"call",{"in":true}]"#, r#"["slow",null,2,"end"]"#], "run 2\nend for 2");
+    server.grant("2", 64);
+    server.check([r#"["slow",3,3,"call",{"in":true}]"#, r#"["slow",null,3,"cancel"]"#], "run 3\ndrop 3");
+    server.grant("3", 64);
+    server.expect("");
+}
+
+#[test]
+fn an_item_beyond_its_credit_ends_the_call() {
+    let mut server = running(r#"{"in":true}"#);
+    server.grant("1", 1);
+    server.check(
+        [r#"["slow",1,1,"item"]"#, r#"["slow",2,1,"item"]"#, r#"["slow",3,1,"item"]"#, r#"["slow",null,1,"end"]"#],
+        r#"
+        ["slow",1,1,"credit"]
+        item 1 for 1
+        drop 1
+        ["slow",{"error":"item 2 of the upload of call 1, which has credit for 1","code":"bad_frame"},1,"error"]
+        "#,
+    );
+    assert!(!server.finish("1"));
+}
+
+#[test]
+fn an_item_before_any_room_ends_the_call() {
+    running(r#"{"in":true}"#).check(
+        [r#"["slow",1,1,"item"]"#],
+        r#"
+        drop 1
+        ["slow",{"error":"item 1 of the upload of call 1, which has credit for 0","code":"bad_frame"},1,"error"]
+        "#,
+    );
+}
+
+#[test]
+fn after_its_end_an_upload_is_over() {
+    let mut server = running(r#"{"in":true}"#);
+    server.grant("1", 9);
+    server.check(
+        [r#"["slow",null,1,"end"]"#, r#"["slow",1,1,"item"]"#, r#"["slow",null,1,"end"]"#],
+        r#"
+        ["slow",9,1,"credit"]
+        end for 1
+        bad: an item of an upload for call 1 after its end
+        bad: an item of an upload for call 1 after its end
+        "#,
+    );
+    server.finish("1");
+    server.expect(r#"["slow","done",1]"#);
+}
+
+#[test]
+fn items_for_a_call_that_uploads_nothing_are_bad_and_for_one_that_is_over_they_may_have_crossed() {
+    let mut server = waiting("{}");
+    let items = |id| [format!(r#"["slow",1,{id},"item"]"#), format!(r#"["slow",null,{id},"end"]"#)];
+    for id in [1, 2] {
+        let bad = format!("bad: an item of an upload for call {id}, which takes none\n").repeat(2);
+        server.check(items(id).iter().map(String::as_str), &bad);
+    }
+    server.finish("1");
+    server.finish("2");
+    server.log.clear();
+    server.check(items(1).iter().map(String::as_str), "");
+    server.check(items(2).iter().map(String::as_str), "");
+    server.check(items(3).iter().map(String::as_str), &"bad: id 3 names no call; the last was 2\n".repeat(2));
+    server.check(items(-1).iter().map(String::as_str), &"bad: id -1 names no call; the last was 2\n".repeat(2));
+}
+
+#[test]
+fn items_for_a_refused_upload_may_have_crossed() {
+    Server::v1().check(
+        [r#"["nope",1,1,"call",{"in":true}]"#, r#"["nope",1,1,"item"]"#, r#"["nope",null,1,"end"]"#],
+        r#"["nope",{"error":"Unknown event: nope","code":"unknown_event"},1,"error"]"#,
+    );
+}
+
+#[test]
+fn items_for_an_answer_that_waits_for_credit_may_have_crossed() {
+    let mut server = running(r#"{"in":true,"credit":0}"#);
+    server.grant("1", 2);
+    server.check([r#"["slow",1,1,"item"]"#], "[\"slow\",2,1,\"credit\"]\nitem 1 for 1");
+    server.finish("1");
+    server.check(
+        [r#"["slow",2,1,"item"]"#, r#"["slow",null,1,"end"]"#, r#"["slow",1,1,"credit"]"#],
+        "[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]",
+    );
+}
+
+#[test]
+fn an_upload_that_waits_in_line_has_no_room_yet() {
+    let mut server = waiting(r#"{"in":true}"#);
+    server.check(
+        [r#"["slow",1,2,"item"]"#, r#"["slow",2,2,"item"]"#, r#"["slow",null,2,"end"]"#],
+        r#"["slow",{"error":"item 1 of the upload of call 2, which has credit for 0","code":"bad_frame"},2,"error"]"#,
+    );
+    server.finish("1");
+    server.expect(r#"["slow","done",1]"#);
+}
+
+#[test]
+fn an_upload_that_ended_in_the_line_is_over_once_it_runs() {
+    let mut server = waiting(r#"{"in":true}"#);
+    server.check(
+        [r#"["slow",null,2,"end"]"#, r#"["slow",null,2,"end"]"#, r#"["slow",1,2,"item"]"#, r#"["slow",3,3]"#],
+        "
+        bad: an item of an upload for call 2 after its end
+        bad: an item of an upload for call 2 after its end
+        ",
+    );
+    server.finish("1");
+    // No other call is let go first: the handler need not wait for it.
+    server.expect("[\"slow\",\"done\",1]\nrun 2\nend for 2");
+    server.grant("2", 64);
+    server.expect("");
+}
+
+#[test]
+fn nobody_hears_of_the_end_of_an_upload_whose_call_is_over() {
+    let mut server = waiting(r#"{"in":true}"#);
+    server.check([r#"["echo",3,3,"call",{"in":true}]"#, r#"["slow",null,2,"end"]"#, r#"["echo",null,3,"end"]"#], "");
+    server.finish_with("1", b"1", Outcome::Answered);
+    server.expect("[\"slow\",1,1]\nrun 2\nend for 2");
+    server.finish("2");
+    // It was done at once.
+    server.expect("[\"slow\",\"done\",2]\n[\"echo\",3,3]");
+    // The owner had not asked for the end when the cancel came.
+    let mut server = waiting(r#"{"in":true}"#);
+    server.check([r#"["slow",null,2,"end"]"#], "");
+    server.session.finish(server.key("1"), Vec::new(), Outcome::Ran);
+    let call = server.session.poll_waiting().unwrap();
+    let input = server.session.call_in_line(server.now, &call);
+    server.take_up(input);
+    server.check([r#"["slow",null,2,"cancel"]"#], "run 2\n[\"slow\",null,1]\ndrop 2");
+    assert!(server.session.poll_waiting().is_none());
+}
+
+#[test]
+fn uploads_that_are_not_taken_are_bounded() {
+    // An item costs 64 bytes besides its text.
+    let mut server = Server::v1_with(Config { uploads: 1000, ..Config::default() });
+    server.check([r#"["slow",1,1,"call",{"in":true}]"#, r#"["slow",2,2,"call",{"in":true}]"#], "run 1\nrun 2");
+    server.grant("1", 4);
+    server.grant("2", 4);
+    server.log.clear();
+    let item = |id, len| format!(r#"["slow",{},{id},"item"]"#, "7".repeat(len));
+    for len in [436, 236] {
+        server.hear(&item(1, len));
+    }
+    // Three more than at first: the first three were taken, were there so many.
+    server.grant("1", 7);
+    server.log.clear();
+    server.hear(&item(1, 336));
+    server.hear(&item(2, 336));
+    server.log.clear();
+    server.check(
+        [&*item(2, 200)],
+        r#"
+        drop 2
+        ["slow",{"error":"Items of 1064 bytes wait for their handlers, and no more may","code":"too_large"},2,"error"]
+        "#,
+    );
+    // What ended takes no room.
+    server.check([&*item(1, 100)], &format!("item {} for 1", "7".repeat(100)));
+    server.check([r#"["slow",null,1,"cancel"]"#], "drop 1");
+    assert_eq!(server.session.uploaded, 0);
+}
+
+#[test]
+fn an_upload_within_its_window_is_never_too_much_at_a_time() {
+    let config = Config { uploads: 64 * 100, ..Config::default() };
+    let mut server = Server::v1_with(config);
+    server.check([r#"["slow",1,1,"call",{"in":true}]"#], "run 1");
+    // 36 and 64 bytes; a window of 64, given anew at half of it.
+    for sent in 0..10_000 {
+        if sent % 32 == 0 {
+            server.grant("1", sent + 64);
+        }
+        server.hear(&format!(r#"["slow","{}",1,"item"]"#, "x".repeat(34)));
+    }
+    assert!(!server.log.contains("too_large"));
+}
+
+// --- Cancel and drain -------------------------------------------------------------------------------------------------
+
+#[test]
+fn cancel_ends_streams_both_ways_and_twice_is_once() {
+    let mut server = running(r#"{"in":true,"credit":2}"#);
+    server.grant("1", 2);
+    server.item("1", "0");
+    server.log.clear();
+    server.check(
+        [
+            r#"["slow",1,1,"item"]"#,
+            r#"["slow",null,1,"cancel"]"#,
+            r#"["slow",null,1,"cancel"]"#,
+            r#"["slow",2,1,"item"]"#,
+            r#"["slow",null,1,"end"]"#,
+            r#"["slow",9,1,"credit"]"#,
+        ],
+        "item 1 for 1\ndrop 1",
+    );
+    assert!(server.session.is_idle());
+}
+
+#[test]
+fn a_draining_session_lets_streams_go_on() {
+    let mut server = running(r#"{"in":true,"credit":1}"#);
+    server.session.drain();
+    server.grant("1", 1);
+    server.check(
+        [r#"["slow",1,1,"item"]"#, r#"["slow",2,1,"credit"]"#, r#"["slow",null,1,"end"]"#],
+        "[\"slow\",1,1,\"credit\"]\nitem 1 for 1\ncredit 2 for 1\nend for 1",
+    );
+    server.item("1", "0");
+    server.end("1");
+    server.expect("[\"slow\",0,1,\"item\"]\n[\"slow\",null,1,\"end\"]");
+    assert!(server.session.is_idle());
+}
