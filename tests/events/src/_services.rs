@@ -1,7 +1,7 @@
-//! What the handlers share: gates, and notes.
+//! What the handlers share: gates, notes, and what the hooks do.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
@@ -12,6 +12,33 @@ pub struct App {
     gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
     /// What `note` was told, in order.
     pub notes: Arc<Mutex<Vec<Value>>>,
+    hooks: Arc<Mutex<Hooks>>,
+}
+
+/// What the hooks do, and what they have seen.
+#[derive(Default)]
+pub struct Hooks {
+    /// What `_open.rs` does: nothing, unless a test says so.
+    pub opening: Opening,
+    /// The connections that have opened, by id, in order; also those that were refused then.
+    pub opened: Vec<(String, Opened)>,
+    /// The connections that have ended, by id, in order.
+    pub closed: Vec<(String, Closed)>,
+}
+
+/// What `_open.rs` does, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// Waits at this gate.
+    pub gate: Option<String>,
+    /// Pushes this as `message`.
+    pub greeting: Option<Value>,
+    /// Panics.
+    pub panics: bool,
+    /// Refuses the connection in these words.
+    pub refusal: Option<String>,
+    /// With this code.
+    pub code: Option<String>,
 }
 
 pub fn services() -> App {
@@ -23,6 +50,16 @@ impl App {
     pub fn gate(&self, name: &str) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Gate::new())).clone()
+    }
+
+    /// Counts at this gate what a stream does; nowhere without one.
+    pub fn watched(&self, gate: Option<&str>) -> Watched {
+        Watched { gate: gate.map(|name| self.gate(name)) }
+    }
+
+    /// What the hooks do and have seen. Not to be held while something is awaited.
+    pub fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,6 +79,17 @@ pub struct Counts {
     pub through: u64,
     /// Handlers that were dropped while they waited.
     pub dropped: u64,
+    /// Items that streams were about to yield, or that handlers have taken from their callers.
+    #[serde(skip_serializing_if = "is_none")]
+    pub items: u64,
+    /// Streams that are over: they have ended, or were dropped, wherever they stood.
+    #[serde(skip_serializing_if = "is_none")]
+    pub over: u64,
+}
+
+/// What streams alone count is left out where there was none.
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Gate {
@@ -71,11 +119,38 @@ impl Gate {
 
     /// Waits until each count is at least this high.
     pub async fn wait(&self, least: Counts) -> Counts {
-        let reached =
-            |now: &Counts| now.came >= least.came && now.through >= least.through && now.dropped >= least.dropped;
+        let reached = |now: &Counts| {
+            now.came >= least.came
+                && now.through >= least.through
+                && now.dropped >= least.dropped
+                && now.items >= least.items
+                && now.over >= least.over
+        };
         let mut counts = self.counts.subscribe();
         let now = counts.wait_for(reached).await;
         now.map_or(least, |now| *now)
+    }
+}
+
+/// Held by a stream for as long as it lives.
+pub struct Watched {
+    gate: Option<Arc<Gate>>,
+}
+
+impl Watched {
+    /// One item more.
+    pub fn item(&self) {
+        if let Some(gate) = &self.gate {
+            gate.counts.send_modify(|counts| counts.items += 1);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.counts.send_modify(|counts| counts.over += 1);
+        }
     }
 }
 

@@ -1,0 +1,19 @@
+//! Yields 1, 2, 3 and so on, without waiting. Counted at `gate`, if there is one.
+
+use crate::_services::App;
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    gate: Option<String>,
+}
+
+pub fn handler(body: Body, services: Services<App>) -> impl Stream<Item = u64> {
+    stream! {
+        let watched = services.watched(body.gate.as_deref());
+        for number in 1.. {
+            watched.item();
+            yield number;
+        }
+    }
+}

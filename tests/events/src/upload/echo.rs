@@ -1,0 +1,16 @@
+//! Yields what comes in.
+
+use aaw_event::RawValue;
+use aaw_event::prelude::*;
+
+pub fn handler(
+    _: Empty,
+    _: Services,
+    mut incoming: Incoming<Box<RawValue>>,
+) -> impl Stream<Item = Result<Box<RawValue>>> {
+    try_stream! {
+        while let Some(item) = incoming.next().await {
+            yield item?;
+        }
+    }
+}
