@@ -1,0 +1,196 @@
+// The handle that applications have.
+
+import { onAbort } from "./abort.js";
+import { Driver } from "./driver.js";
+import { Duplex } from "./duplex.js";
+import { Emitter } from "./emitter.js";
+import { cancelled } from "./failure.js";
+import { draft } from "./frame.js";
+import { sessionConfig } from "./options.js";
+import { ItemStream } from "./stream.js";
+
+/** @typedef {import("./failure.js").CallError} CallError */
+/** @typedef {import("./options.js").Options} Options */
+/** @typedef {import("./session.js").Outcome} Outcome */
+/** @typedef {import("./stream.js").StreamOptions} StreamOptions */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {number} [timeout] In ms, the wait for a connection included. `Infinity`: as long as it takes.
+ * @property {AbortSignal} [signal] Gives the call up. It rejects with the code `cancelled`, and the server drops its
+ *   handler.
+ */
+
+/** @typedef {"connecting" | "open" | "waiting" | "closed"} State `waiting`: for the next attempt to connect. */
+
+/**
+ * A connection to a server, and the connections after it.
+ *
+ * Its methods need no `this`: pages take them apart, `const { sendAsync } = aaw()`.
+ */
+export class Client {
+  #driver;
+  #emitter = new Emitter();
+  #timeout;
+  #window;
+
+  /**
+   * @param {import("./driver.js").Where | undefined} where
+   * @param {Options} options
+   * @param {import("./world.js").World} world
+   */
+  constructor(where, options, world) {
+    const SocketClass = options.WebSocket ?? globalThis.WebSocket;
+    if (!SocketClass) throw new TypeError("aaw: there is no WebSocket here; hand one in as `options.WebSocket`");
+    this.#timeout = options.timeout ?? 3000;
+    this.#window = Math.max(1, Math.floor(options.window ?? 64));
+    this.#driver = new Driver(where, sessionConfig(options), SocketClass, world, {
+      handleOpen: (event) => this.#emitter.emit("open", event),
+      handleClose: (event) => this.#emitter.emit("close", event),
+      handleError: (error) => this.#emitter.emit("error", error),
+      handlePush: (event, data) => this.#emitter.emit(event, data),
+      handleState: () => this.#emitter.emit("aaw/state", this.state),
+    });
+  }
+
+  /**
+   * Calls an event and resolves with its answer. Any number can be open at once, each gets its own answer; they reach
+   * the server in the order in which they were made. While there is no connection they wait for one.
+   *
+   * A plain event, one that answers nothing, resolves with `null` once it has run. (On a server of the original it does
+   * not, and times out.)
+   *
+   * @template [T=any]
+   * @param {string} event
+   * @param {unknown} [payload] Anything that JSON can say.
+   * @param {number | CallOptions} [options] A time-out in ms, or more. Default 3000.
+   * @returns {Promise<T>} Rejects with a `CallError`: its `error` is a text, its `code` a word, and `sent` says whether
+   *   the server may have seen the call.
+   */
+  sendAsync = (event, payload, options = {}) =>
+    new Promise((resolve, reject) => {
+      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+      // Throws into the promise.
+      const call = draft(event, payload);
+      const waiter = {
+        handleDone: (/** @type {Outcome} */ outcome) => {
+          stopListening();
+          this.#emitAnswer(event, outcome);
+          if (outcome.as === "failed") reject(outcome.failure);
+          else resolve(/** @type {T} */ (outcome.as === "answered" ? outcome.data : null));
+        },
+      };
+      if (signal?.aborted) {
+        reject(cancelled(signal.reason, false));
+        return;
+      }
+      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(waiter))));
+      this.#driver.call(waiter, call, { timeout });
+    });
+
+  /**
+   * Sends an event and waits for nothing. It goes out now, or with the next connection; it is lost if the connection
+   * breaks just then. What must arrive is a `sendAsync`.
+   *
+   * If the event answers, and somebody listens to its name, listeners get the answer, as with the original.
+   *
+   * @param {string} event
+   * @param {unknown} [payload]
+   * @returns {void}
+   * @throws {CallError} It will not be sent: `bad_body`, `too_large`, `busy` (too much waits already), `no_connection`
+   *   (the client is closed).
+   */
+  sendSync = (event, payload) => {
+    const message = draft(event, payload);
+    if (!this.#emitter.isHeard(event)) {
+      this.#driver.send(message);
+      return;
+    }
+    // A v1 server answers calls alone. Read as a stream, an event that answers has items, one that does not has none,
+    // which is exactly what listeners heard from the original.
+    const listeners = {
+      handleItem: (/** @type {unknown} */ data) => this.#emitter.emit(event, data),
+      handleDone: (/** @type {Outcome} */ outcome) => this.#emitAnswer(event, outcome),
+    };
+    this.#driver.call(listeners, message, { credit: Number.MAX_SAFE_INTEGER });
+  };
+
+  /**
+   * Calls an event that answers many times: `for await (const item of ws.stream("users/all")) …`. The call is made at
+   * once, and ends with the loop. An event that answers once is a stream of one item, a plain one of none.
+   *
+   * @template [T=any]
+   * @param {string} event
+   * @param {unknown} [payload]
+   * @param {StreamOptions} [options]
+   * @returns {ItemStream<T>}
+   * @throws {CallError} `bad_body`: the payload cannot be JSON.
+   */
+  stream = (event, payload, options = {}) =>
+    new ItemStream(this.#driver, draft(event, payload), options, this.#window);
+
+  /**
+   * Calls an event that takes a stream from its caller, and may answer with one: read it as any stream, and `send` items
+   * meanwhile.
+   *
+   * @template [U=any]
+   * @template [T=any]
+   * @param {string} event
+   * @param {unknown} [payload]
+   * @param {StreamOptions} [options]
+   * @returns {Duplex<U, T>}
+   * @throws {CallError} `bad_body`: the payload cannot be JSON.
+   */
+  duplex = (event, payload, options = {}) => new Duplex(this.#driver, draft(event, payload), options, this.#window);
+
+  /**
+   * Listens to an event that the server sends, whatever the connection; answers to calls of that name are heard, too.
+   * Of the client itself: `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after an attempt that
+   * failed), `error` (an `Event` of the socket, or a `CallError`), `aaw/state` (the new `state`).
+   *
+   * @param {string} event
+   * @param {(detail: any) => unknown} callback
+   * @returns {void}
+   */
+  on = (event, callback) => this.#emitter.on(event, callback);
+
+  /**
+   * Stops listening: the callback, or, without one, the one that was added last.
+   *
+   * @param {string} event
+   * @param {(detail: any) => unknown} [callback]
+   * @returns {void}
+   */
+  off = (event, callback) => this.#emitter.off(event, callback);
+
+  /**
+   * Ends the client: what waits is sent if there is a connection, calls that are open reject, and it stays closed.
+   *
+   * @returns {Promise<void>} When the connection is gone.
+   */
+  close = () => {
+    this.#driver.close();
+    return this.#driver.ended;
+  };
+
+  /** How the connection is doing. When it changes, listeners to `aaw/state` are told. @returns {State} */
+  get state() {
+    return this.#driver.state;
+  }
+
+  /** This side's random name of the connection, which the server logs as its client's key. Each has its own. */
+  get sid() {
+    return this.#driver.sid;
+  }
+
+  /** The server's id of the connection, as its handlers and its log have it; `null` while there is none. */
+  get connection() {
+    return this.state === "open" ? this.#driver.connection : null;
+  }
+
+  /** Listeners hear all that came under a name. @param {string} event @param {Outcome} outcome */
+  #emitAnswer(event, outcome) {
+    if (outcome.as === "answered") this.#emitter.emit(event, outcome.data);
+    else if (outcome.as === "failed" && outcome.told) this.#emitter.emit(event, { ...outcome.failure });
+  }
+}
