@@ -293,30 +293,28 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
     }
     let mut events = Vec::new();
     let mut entries = Vec::new();
-    let mut hooks = [None, None];
+    let (mut open_hook, mut close_hook) = (None, None);
     for index in 0..header.event_count {
         // SAFETY: the table has `event_count` entries, `stride` bytes apart, of at least this ABI's size.
         let entry = unsafe { header.events.byte_add(index * stride).read() };
         let own_name = text(entry.name, "name of an event")?;
+        let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
+        let hook = match entry.kind {
+            kind::OPEN => Some((OPEN.name, &mut open_hook)),
+            kind::CLOSE => Some((CLOSE.name, &mut close_hook)),
+            _ => None,
+        };
+        if let Some((expected, hook)) = hook {
+            let is_second = hook.replace(Entry { call, name: own_name }).is_some();
+            if is_second || own_name != expected {
+                return Err(AbiError::Damaged("table of hooks"));
+            }
+            continue;
+        }
         let name =
             EventName::parse(own_name).map_err(|reason| AbiError::BadName { package: package.to_owned(), reason })?;
         if name.is_reserved() {
             return Err(AbiError::ReservedName { package: package.to_owned(), name });
-        }
-        let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
-        let hook = match entry.kind {
-            kind::OPEN => Some((OPEN.name, 0)),
-            kind::CLOSE => Some((CLOSE.name, 1)),
-            _ => None,
-        };
-        if let Some((expected, place)) = hook {
-            if own_name != expected {
-                return Err(AbiError::Damaged("name of a hook"));
-            }
-            if hooks[place].replace(Entry { call, name: own_name }).is_some() {
-                return Err(AbiError::Duplicate { package: package.to_owned(), name });
-            }
-            continue;
         }
         let kind = match entry.kind {
             kind::ANSWER => Kind::Answer,
@@ -327,7 +325,7 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
         entries.push(Entry { call, name: own_name });
         events.push(EventInfo { name, kind, takes_incoming: entry.flags & entry_flags::TAKES_INCOMING != 0 });
     }
-    let [open_hook, close_hook] = hooks.map(|hook| {
+    let [open_hook, close_hook] = [open_hook, close_hook].map(|hook| {
         hook.map(|hook| {
             entries.push(hook);
             entries.len() - 1
@@ -357,16 +355,32 @@ mod tests {
     use super::*;
     use crate::abi::SYMBOL_PREFIX;
     use crate::export::{Entry, NoServices, Package, no_services, sync_services};
+    use crate::prelude::{Empty, Incoming, Services, Stream, stream};
 
     async fn handler() {}
 
+    async fn incoming(_: Empty, _: Services, _: Incoming<u8>) {}
+
     fn plain() {}
+
+    fn yields() -> impl Stream<Item = u8> {
+        stream! { yield 1; }
+    }
 
     static GOOD: Package<NoServices> = Package::new(
         "good",
         true,
         sync_services(no_services),
-        const { &[Entry::answer0("users/get", handler), Entry::plain0("announce", plain)] },
+        const {
+            &[
+                Entry::answer0("users/get", handler),
+                Entry::hook0(CLOSE, plain),
+                Entry::plain0("announce", plain),
+                Entry::answer3("users/put", incoming),
+                Entry::async_hook0(OPEN, handler),
+                Entry::stream0("users/all", yields),
+            ]
+        },
     );
 
     /// Checks a copy of a good header in which one thing was changed.
@@ -393,8 +407,31 @@ mod tests {
     fn a_good_table_is_accepted() {
         // SAFETY: a header of this very build.
         let module = unsafe { Module::loaded(GOOD.header()) }.unwrap();
-        let events: Vec<_> = module.events().iter().map(|event| (event.name.as_str(), event.kind)).collect();
-        assert_eq!(events, [("users/get", Kind::Answer), ("announce", Kind::Plain)]);
+        let events: Vec<_> =
+            module.events().iter().map(|event| (event.name.as_str(), event.kind, event.takes_incoming)).collect();
+        let expected = [
+            ("users/get", Kind::Answer, false),
+            ("announce", Kind::Plain, false),
+            ("users/put", Kind::Answer, true),
+            ("users/all", Kind::Stream, false),
+        ];
+        assert_eq!(events, expected);
+        let hooks = (module.open_hook(), module.close_hook());
+        assert_eq!(hooks, (Some(4), Some(5)));
+        let names: Vec<_> = module.inner.entries.iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["users/get", "announce", "users/put", "users/all", "_open", "_close"]);
+    }
+
+    #[test]
+    fn a_package_may_have_no_hooks_and_flags_that_are_not_known() {
+        // SAFETY: a header is plain data; what it points to is static.
+        let mut header = unsafe { GOOD.header().read() };
+        let entries = vec![EventEntry { flags: 6, ..entry("a", kind::STREAM) }].leak();
+        (header.events, header.event_count) = (entries.as_ptr(), entries.len());
+        // SAFETY: a header that lives for ever.
+        let module = unsafe { Module::loaded(Box::leak(Box::new(header))) }.unwrap();
+        assert_eq!((module.open_hook(), module.close_hook()), (None, None));
+        assert!(!module.events()[0].takes_incoming);
     }
 
     #[test]
@@ -432,6 +469,11 @@ mod tests {
         assert_eq!(entries(twice), AbiError::Duplicate { package: package(), name: name("b") });
         let unknown = AbiError::UnknownKind { package: package(), name: name("a"), found: 9 };
         assert_eq!(entries(vec![entry("a", 9)]), unknown);
+        let hook = || AbiError::Damaged("table of hooks");
+        assert_eq!(entries(vec![entry("_open", kind::CLOSE)]), hook());
+        assert_eq!(entries(vec![entry("opens", kind::OPEN)]), hook());
+        assert_eq!(entries(vec![entry("_open", kind::OPEN), entry("_open", kind::OPEN)]), hook());
+        assert!(matches!(entries(vec![entry("_open", kind::ANSWER)]), AbiError::BadName { .. }));
         let without_function = EventEntry { call: None, ..entry("a", kind::ANSWER) };
         assert_eq!(entries(vec![without_function]), AbiError::Damaged("function of an event"));
     }
