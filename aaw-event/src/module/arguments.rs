@@ -59,9 +59,12 @@ impl<A> Takes<A, Nothing> for Services<()> {
 /// What a handler can take as its third argument.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its third argument",
-    label = "expected `Incoming<…>` of what the caller sends after its body, which must be `Deserialize`"
+    label = "expected `Incoming<…>` of what the caller sends after its body"
 )]
 pub trait TakesIncoming: Sized {
+    /// What its items are.
+    type Item;
+
     /// Makes it for one call.
     fn take(incoming: Arriving) -> Self;
 }
@@ -69,7 +72,9 @@ pub trait TakesIncoming: Sized {
 /// Where a handler's third argument comes from.
 pub struct Arriving(Option<OwnedIncoming>);
 
-impl<T: FitsItem> TakesIncoming for Incoming<T> {
+impl<T> TakesIncoming for Incoming<T> {
+    type Item = T;
+
     fn take(incoming: Arriving) -> Self {
         Self::of(incoming.0)
     }

@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 
 use super::answers::{Answers, Outcome, log_and_convert};
-use super::arguments::{FitsBody, Invoke, Takes, TakesIncoming, invoke};
+use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesIncoming, invoke};
 use super::call::{self, Ended, Ending, Out};
 use super::instance::Instance;
 use super::package::Entry;
@@ -63,6 +63,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         S: Takes<A, M> + 'static,
         M: 'static,
         I: TakesIncoming + 'static,
+        I::Item: FitsItem,
         F: Future + Send + 'static,
         F::Output: Answers<R>,
         R: 'static,

@@ -9,7 +9,7 @@ use futures_util::Stream;
 use pin_project_lite::pin_project;
 
 use super::answers::{Item, Opens, Yields, log_and_convert};
-use super::arguments::{FitsBody, Invoke, Takes, TakesIncoming, invoke};
+use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesIncoming, invoke};
 use super::call::{self, Ended, Out, Progress, Work};
 use super::instance::Instance;
 use super::package::Entry;
@@ -63,6 +63,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         S: Takes<A, M> + 'static,
         M: 'static,
         I: TakesIncoming + 'static,
+        I::Item: FitsItem,
         Y: Yields + Send + 'static,
         Y::Item: Item<R>,
         R: 'static,
@@ -124,6 +125,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         S: Takes<A, M> + 'static,
         M: 'static,
         I: TakesIncoming + 'static,
+        I::Item: FitsItem,
         F: Future + Send + 'static,
         F::Output: Opens<P>,
         <F::Output as Opens<P>>::Stream: Send + 'static,

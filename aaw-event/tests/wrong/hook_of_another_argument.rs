@@ -1,0 +1,12 @@
+//! An `_open.rs` that takes what a `_close.rs` takes.
+
+mod get {
+    use aaw_event::prelude::*;
+
+    pub async fn handler(_: Closed) {}
+}
+
+static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::async_hook1(aaw_event::export::OPEN, crate::get::handler);
+
+fn main() {}

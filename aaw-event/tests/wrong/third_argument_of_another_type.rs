@@ -1,0 +1,14 @@
+//! A third argument that is no `Incoming`.
+
+mod get {
+    use aaw_event::prelude::*;
+
+    pub fn handler(_: Empty, _: Services, _: Value) -> impl Stream<Item = u8> {
+        stream! { yield 1; }
+    }
+}
+
+static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::stream3("get", crate::get::handler);
+
+fn main() {}
