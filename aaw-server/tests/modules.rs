@@ -254,7 +254,7 @@ async fn what_init_writes_builds_is_tested_and_serves() {
     );
 
     let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
-    assert_eq!(names(&events), ["hello", "ping"]);
+    assert_eq!(names(&events), ["count", "hello", "ping"]);
     assert_eq!(events[0].module.package(), "my-first-events");
     assert_eq!(ask(&events[0].module, "hello", r#"{"name":"Ada"}"#).await, r#"{"greeting":"Hello, Ada!"}"#);
 }
@@ -339,7 +339,7 @@ async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
 
     let mut watch = Watch::new(EventsAt::find(&package).unwrap()).unwrap();
     let first = watch.load().await.unwrap();
-    assert_eq!(names(&first), ["hello", "ping"]);
+    assert_eq!(names(&first), ["count", "hello", "ping"]);
 
     save("ping.rs", &handler(1));
     let second = next(&mut watch).await;
@@ -361,7 +361,7 @@ async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
     save("ping.rs", &handler(3));
     let mut third = next(&mut watch).await;
     // The two files may have been seen one by one.
-    while names(&third) != ["hello", "ping", "users/get"] || ask(&third[0].module, "ping", "").await != "3" {
+    while names(&third) != ["count", "hello", "ping", "users/get"] || ask(&third[0].module, "ping", "").await != "3" {
         third = next(&mut watch).await;
     }
 
@@ -370,7 +370,7 @@ async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
     let fourth = next(&mut watch).await;
     assert_eq!(ask(&fourth[0].module, "users/get", "").await, "4");
     std::fs::remove_dir_all(package.join("src/users")).unwrap();
-    assert_eq!(names(&next(&mut watch).await), ["hello", "ping"]);
+    assert_eq!(names(&next(&mut watch).await), ["count", "hello", "ping"]);
 }
 
 #[tokio::test]

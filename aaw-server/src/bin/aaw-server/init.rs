@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What is written: where, and from which file in `template/`.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("Cargo.toml", include_str!("../../../template/Cargo.toml.in")),
     ("build.rs", include_str!("../../../template/build.rs")),
     ("src/lib.rs", include_str!("../../../template/src/lib.rs")),
     ("src/ping.rs", include_str!("../../../template/src/ping.rs")),
+    ("src/count.rs", include_str!("../../../template/src/count.rs")),
     ("src/hello.rs", include_str!("../../../template/src/hello.rs")),
     (".gitignore", include_str!("../../../template/gitignore")),
     ("README.md", include_str!("../../../template/README.md.in")),
