@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use aaw_protocol::server::{Call, CallKey, Config, Input, Outcome, Output, ServerSession};
+use aaw_protocol::server::{Call, CallKey, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants};
 use aaw_protocol::{Code, Dialect, Failure, codec, dialect};
 use serde::Deserialize;
 
@@ -11,6 +11,8 @@ use serde::Deserialize;
 struct Exchange {
     name: String,
     dialect: String,
+    #[serde(default)]
+    held: bool,
     steps: Vec<Step>,
 }
 
@@ -22,6 +24,9 @@ enum Step {
     Server(String),
     Done(String),
     Pass(u64),
+    Opened(#[allow(dead_code, reason = "it is always true")] bool),
+    Refused(String),
+    Close(u16, String),
 }
 
 #[derive(Deserialize)]
@@ -50,15 +55,48 @@ fn dialect_called(name: &str) -> Dialect {
 struct Server {
     session: ServerSession,
     now: Instant,
-    slow: Vec<(String, CallKey, Vec<u8>)>,
+    handlers: Vec<Handler>,
     sent: VecDeque<String>,
+    closed: Option<(u16, String)>,
+}
+
+/// Items of an upload for which there is room.
+const WINDOW: u64 = 4;
+
+/// A handler that runs.
+struct Handler {
+    key: CallKey,
+    does: Does,
+    frame: Vec<u8>,
+    items: ItemFrame,
+    wants: Wants,
+    yielded: u64,
+    /// The caller's items that wait, how many were taken, how many there is room for, and whether there are no more.
+    waiting: VecDeque<String>,
+    taken: u64,
+    room: u64,
+    ended: bool,
+}
+
+enum Does {
+    /// Answers this when a step says so.
+    Slow(String),
+    /// Counts to here, and then fails if that is so.
+    Count { to: u64, fails: bool },
+    /// Adds up what its caller sends.
+    Sum(i64),
+    /// Yields twice of what its caller sends.
+    Double,
 }
 
 impl Server {
-    fn new(dialect: Dialect) -> Self {
+    fn new(dialect: Dialect, held: bool) -> Self {
         let now = Instant::now();
-        let session = ServerSession::new(dialect, "7f".into(), Config::default(), now);
-        Self { session, now, slow: Vec::new(), sent: VecDeque::new() }
+        let mut session = ServerSession::new(dialect, "7f".into(), Config::default(), now);
+        if held {
+            session.hold();
+        }
+        Self { session, now, handlers: Vec::new(), sent: VecDeque::new(), closed: None }
     }
 
     /// Whether the text made sense.
@@ -75,7 +113,16 @@ impl Server {
                 }
             },
             Input::Bad(_) => false,
-            _ => true,
+            Input::Item { key, data } => {
+                let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs");
+                handler.waiting.push_back(data.to_owned());
+                true
+            }
+            Input::ItemsEnd { key } => {
+                self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs").ended = true;
+                true
+            }
+            Input::Done | Input::Refused { .. } => true,
         };
         self.settle();
         sense
@@ -84,6 +131,13 @@ impl Server {
     fn run(&mut self, call: Call<'_>) {
         let mut frame = call.begin_answer();
         let outcome = match call.event.as_ref() {
+            "sum" => return self.begin(call, frame, Does::Sum(0)),
+            "double" => return self.begin(call, frame, Does::Double),
+            known @ ("ping" | "echo" | "slow" | "count" | "stumble" | "explode" | "announce" | "notify")
+                if call.upload =>
+            {
+                Outcome::Refused(Failure::new(Code::BAD_BODY, format!("{known} takes no stream from its caller")))
+            }
             "ping" => {
                 frame.extend_from_slice(br#"{"pong":true}"#);
                 Outcome::Answered
@@ -94,10 +148,15 @@ impl Server {
             }
             "slow" => {
                 let body = call.body.to_owned();
-                self.slow.push((body, self.session.suspend(call), frame));
-                return;
+                return self.begin(call, frame, Does::Slow(body));
             }
-            "explode" => Outcome::Failed(Failure::new(Code::HANDLER, "Something went wrong")),
+            "count" => {
+                let body: serde_json::Value = serde_json::from_str(call.body).expect("it is JSON");
+                let to = body["to"].as_u64().expect("it says to where");
+                return self.begin(call, frame, Does::Count { to, fails: false });
+            }
+            "stumble" => return self.begin(call, frame, Does::Count { to: 1, fails: true }),
+            "explode" => wrong(),
             "announce" => Outcome::Ran,
             "notify" => {
                 self.sent.push_back(format!(r#"["notified",{}]"#, call.body));
@@ -108,32 +167,135 @@ impl Server {
         self.session.finish_now(call, frame, outcome);
     }
 
+    fn begin(&mut self, call: Call<'_>, frame: Vec<u8>, does: Does) {
+        let (items, wants, upload) = (call.item_frame(), call.wants(), call.upload);
+        let key = self.session.suspend(call);
+        let room = if upload { WINDOW } else { 0 };
+        self.session.grant(key, room);
+        let (waiting, yielded, taken) = (VecDeque::new(), 0, 0);
+        // Without an upload its stream is empty.
+        let handler = Handler { key, does, frame, items, wants, yielded, waiting, taken, room, ended: !upload };
+        self.handlers.push(handler);
+    }
+
     fn finish(&mut self, body: &str) {
-        let at = self.slow.iter().position(|(slow, ..)| slow == body).expect("it runs");
-        let (_, key, mut frame) = self.slow.remove(at);
+        let is_it = |handler: &Handler| matches!(&handler.does, Does::Slow(slow) if slow == body);
+        let at = self.handlers.iter().position(is_it).expect("it runs");
+        let Handler { key, mut frame, .. } = self.handlers.remove(at);
         frame.extend_from_slice(body.as_bytes());
         assert!(self.session.finish(key, frame, Outcome::Answered));
         self.settle();
     }
 
     fn settle(&mut self) {
-        while let Some(output) = self.session.poll_output() {
-            match output {
-                Output::Send(frame) => {
-                    self.session.handle_sent(frame.len());
-                    self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
+        loop {
+            let mut handlers = std::mem::take(&mut self.handlers);
+            handlers.retain_mut(|handler| !handler.go_on(&mut self.session));
+            self.handlers = handlers;
+            while let Some(output) = self.session.poll_output() {
+                match output {
+                    Output::Send(frame) => {
+                        self.session.handle_sent(frame.len());
+                        self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
+                    }
+                    Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
+                    Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
+                    Output::Credit { .. } | Output::Open => {}
+                    Output::Ping => panic!("a ping in a sample"),
                 }
-                Output::Drop(key) => self.slow.retain(|(_, slow, _)| *slow != key),
-                other => panic!("{other:?} in a sample"),
             }
+            let Some(waiting) = self.session.poll_waiting() else { return };
+            let Input::Call(call) = self.session.call_in_line(self.now, &waiting) else { panic!("a call waits") };
+            self.run(call);
         }
     }
 }
 
+impl Handler {
+    /// Goes as far as it can. True once it is over.
+    fn go_on(&mut self, session: &mut ServerSession) -> bool {
+        match &mut self.does {
+            Does::Slow(_) => false,
+            Does::Count { to, fails } => {
+                let (to, fails) = (*to, *fails);
+                if matches!(self.wants, Wants::Answer | Wants::Nothing) {
+                    let items: Vec<_> = (1..=to).map(|item| item.to_string()).collect();
+                    self.frame.extend_from_slice(format!("[{}]", items.join(",")).as_bytes());
+                    let outcome = if fails { wrong() } else { Outcome::Answered };
+                    return session.finish(self.key, std::mem::take(&mut self.frame), outcome);
+                }
+                while self.yielded < to && self.yields(session) {
+                    self.item(session, &(self.yielded + 1).to_string());
+                }
+                let outcome = if fails { wrong() } else { Outcome::Ended };
+                self.yielded == to && session.finish(self.key, Vec::new(), outcome)
+            }
+            Does::Sum(sum) => {
+                let mut sum = *sum;
+                while let Some(item) = self.take(session) {
+                    match serde_json::from_str::<i64>(&item) {
+                        Ok(item) => sum += item,
+                        Err(error) => {
+                            // Where in the item it stands says nothing where the item is all there is.
+                            let reason = error.to_string();
+                            let reason = reason.split(" at line").next().unwrap_or_default();
+                            let error = format!("Item {} does not fit: {reason}", self.taken);
+                            let failed = Outcome::Failed(Failure::new(Code::BAD_BODY, error));
+                            return session.finish(self.key, Vec::new(), failed);
+                        }
+                    }
+                }
+                self.does = Does::Sum(sum);
+                if !self.ended {
+                    return false;
+                }
+                self.frame.extend_from_slice(sum.to_string().as_bytes());
+                session.finish(self.key, std::mem::take(&mut self.frame), Outcome::Answered)
+            }
+            Does::Double => {
+                while self.yields(session)
+                    && let Some(item) = self.take(session)
+                {
+                    let item: i64 = item.parse().expect("it is a number");
+                    self.item(session, &(2 * item).to_string());
+                }
+                self.ended && self.waiting.is_empty() && session.finish(self.key, Vec::new(), Outcome::Ended)
+            }
+        }
+    }
+
+    fn yields(&self, session: &ServerSession) -> bool {
+        self.yielded < session.credit(self.key) && session.may_stream()
+    }
+
+    fn item(&mut self, session: &mut ServerSession, item: &str) {
+        let mut frame = self.items.begin();
+        frame.extend_from_slice(item.as_bytes());
+        self.items.end(&mut frame);
+        self.yielded += 1;
+        assert!(session.handle_item(self.key, frame.into()));
+    }
+
+    /// The caller's next item. There is room anew for half a window.
+    fn take(&mut self, session: &mut ServerSession) -> Option<String> {
+        let item = self.waiting.pop_front()?;
+        self.taken += 1;
+        if self.room - self.taken <= WINDOW / 2 {
+            self.room = self.taken + WINDOW;
+            session.grant(self.key, self.room);
+        }
+        Some(item)
+    }
+}
+
+fn wrong() -> Outcome {
+    Outcome::Failed(Failure::new(Code::HANDLER, "Something went wrong"))
+}
+
 #[test]
 fn the_server_says_what_the_samples_say() {
-    for Exchange { name, dialect, steps } in exchanges() {
-        let mut server = Server::new(dialect_called(&dialect));
+    for Exchange { name, dialect, held, steps } in exchanges() {
+        let mut server = Server::new(dialect_called(&dialect), held);
         for step in steps {
             if !matches!(step, Step::Server(_)) {
                 assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent and in no step");
@@ -148,9 +310,19 @@ fn the_server_says_what_the_samples_say() {
                     server.session.handle_timeout(server.now);
                     server.settle();
                 }
+                Step::Opened(_) => {
+                    server.session.opened();
+                    server.settle();
+                }
+                Step::Refused(why) => {
+                    server.session.turn_away(Failure::new(Code::HANDLER, why));
+                    server.settle();
+                }
+                Step::Close(code, why) => assert_eq!(server.closed.take(), Some((code, why)), "{dialect}, {name}"),
             }
         }
         assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent and in no step");
+        assert_eq!(server.closed, None, "{dialect}, {name}: closed and in no step");
     }
 }
 
@@ -188,7 +360,7 @@ fn the_examples_of_the_specification_are_samples() {
         match step {
             Step::Client(text) | Step::Bad(text) => _ = client.insert(text),
             Step::Server(text) => _ = server.insert(text),
-            Step::Done(_) | Step::Pass(_) => {}
+            Step::Done(_) | Step::Pass(_) | Step::Opened(_) | Step::Refused(_) | Step::Close(..) => {}
         }
     }
     let mut examples = 0;
