@@ -519,7 +519,15 @@ impl<W> ClientSession<W> {
                 self.push(frame);
                 Ok(())
             }
-            (Some(id), Kind::Plain) if id > 0 => self.settle(id, Outcome::Answered(frame.data.into())),
+            (Some(id), Kind::Plain) if id > 0 => match self.written.get(&id) {
+                // Not what the protocol says, and clear enough: one item, if there is room for it.
+                Some(&key) if self.is_stream(key) => {
+                    self.item(now, id, frame.data)?;
+                    self.end(key, Outcome::Ended);
+                    Ok(())
+                }
+                _ => self.settle(id, Outcome::Answered(frame.data.into())),
+            },
             (Some(id), Kind::Error) if id > 0 => {
                 let failure = serde_json::from_str(frame.data).unwrap_or_else(|error| {
                     Failure::new(Code::BAD_FRAME, format!("the call failed, and its error cannot be read: {error}"))
@@ -579,6 +587,10 @@ impl<W> ClientSession<W> {
             self.outputs.push_back(Output::Room { key, items });
         }
         Ok(())
+    }
+
+    fn is_stream(&self, key: CallKey) -> bool {
+        self.calls.get(&key).is_some_and(|open| open.stream.is_some())
     }
 
     /// The open stream that a frame is about. None if it is over.
@@ -659,7 +671,7 @@ impl<W> ClientSession<W> {
         match self.written.get(&id) {
             Some(&key) => match outcome {
                 // A classic server knows no streams.
-                Outcome::Answered(data) if self.calls.get(&key).is_some_and(|open| open.stream.is_some()) => {
+                Outcome::Answered(data) if self.is_stream(key) => {
                     self.outputs.push_back(Output::Item { key, data });
                     self.end(key, Outcome::Ended);
                 }

@@ -5,6 +5,8 @@
 //! Promises, whatever comes in and in whatever order:
 //!
 //! - each call ends exactly once, none that was not made or was cancelled;
+//! - a stream gives no more items than it was given room for, and none after its end;
+//! - an upload's items are sent only as the server makes room for them, and none after its end, which is said once;
 //! - nothing is written without a connection, the first thing on a v1 connection is the hello, ids are 1, 2, 3 … on
 //!   each connection, and no more calls are open than the limits allow;
 //! - time that was reached is not asked for again, so the timer of an owner cannot spin;
@@ -13,7 +15,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use aaw_protocol::client::{Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output};
+use aaw_protocol::client::{
+    Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output, StreamOptions,
+};
 use aaw_protocol::{Dialect, codec};
 
 /// One session from its first attempt to its end. Each operation is two bytes: what, and a detail.
@@ -32,8 +36,10 @@ struct Exercise {
     next_key: u64,
     open: BTreeSet<u64>,
     link: Link,
-    /// Calls written on this connection that nobody has ended, with their events.
-    unanswered: BTreeMap<i64, String>,
+    /// The streams among them.
+    streams: BTreeMap<u64, Items>,
+    /// Calls written on this connection that the client has not cancelled.
+    uncancelled: BTreeMap<i64, Written>,
     last_id: i64,
     ended: bool,
 }
@@ -43,6 +49,30 @@ enum Link {
     None,
     Wanted,
     Up { dialect: Dialect, greeted: bool },
+}
+
+/// What the server knows of a call.
+struct Written {
+    event: String,
+    /// Those of the caller. None if there are none, or no more.
+    upload: Option<Items>,
+}
+
+#[derive(Default)]
+struct Items {
+    room: u64,
+    came: u64,
+}
+
+impl Items {
+    fn raise(&mut self, room: u64) {
+        self.room = self.room.max(room);
+    }
+
+    fn one_more(&mut self, of: &str) {
+        self.came += 1;
+        assert!(self.came <= self.room, "{of}: {} items, and room for {}", self.came, self.room);
+    }
 }
 
 /// So small that they are reached.
@@ -65,7 +95,8 @@ impl Exercise {
             next_key: 1,
             open: BTreeSet::new(),
             link: Link::None,
-            unanswered: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            uncancelled: BTreeMap::new(),
             last_id: 0,
             ended: false,
         };
@@ -76,7 +107,7 @@ impl Exercise {
     fn step(&mut self, operation: u8, detail: u8) {
         let event = EVENTS[detail as usize % EVENTS.len()];
         let now = self.now;
-        match operation % 16 {
+        match operation % 20 {
             0..3 => {
                 let body = "x".repeat(detail as usize);
                 let timeout = (!detail.is_multiple_of(5)).then_some(Duration::from_millis(u64::from(detail) * 40));
@@ -85,6 +116,48 @@ impl Exercise {
                 self.open.insert(key);
                 let draft = Draft::new(event, &body).expect("a string");
                 self.session.call(now, CallKey(key), draft, timeout.map(|timeout| now + timeout), key);
+            }
+            16 => {
+                let options = StreamOptions { window: u64::from(detail % 4) + 1, upload: !detail.is_multiple_of(3) };
+                let timeout = detail.is_multiple_of(5).then_some(Duration::from_millis(u64::from(detail) * 40));
+                let key = self.next_key;
+                self.next_key += 1;
+                self.open.insert(key);
+                self.streams.insert(key, Items { room: options.window, came: 0 });
+                let draft = Draft::new(event, &detail).expect("a number");
+                self.session.stream(now, CallKey(key), draft, options, timeout.map(|timeout| now + timeout), key);
+            }
+            // What the reader and the sender of a stream do, or of a call that is none, or over.
+            17 => {
+                let place = detail as usize % (self.open.len() + 1);
+                let key = self.open.iter().nth(place).copied().unwrap_or(u64::from(detail));
+                match detail / 32 {
+                    0 => self.session.upload_end(CallKey(key)),
+                    1 => {
+                        let room = u64::from(detail % 16);
+                        self.session.room(CallKey(key), room);
+                        self.streams.entry(key).and_modify(|items| items.raise(room));
+                    }
+                    _ => {
+                        let draft = Draft::new(event, &"x".repeat(detail as usize)).expect("a string");
+                        for _ in 0..detail % 8 {
+                            let _ = self.session.upload_item(CallKey(key), draft.clone());
+                        }
+                    }
+                }
+            }
+            // What a server says of a stream: one that is open, or of anything else.
+            18 | 19 => {
+                let room = u64::from(detail % 4);
+                let known = self.uncancelled.iter().rev().nth(detail as usize % 6);
+                let (id, event) = known.map_or((i64::from(detail) - 3, event), |(id, call)| (*id, call.event.as_str()));
+                let event = codec::event_json(event);
+                let text = match detail % 5 {
+                    0 => format!(r#"[{event},null,{id},"end"]"#),
+                    1 => format!(r#"[{event},{room},{id},"credit"]"#),
+                    _ => format!(r#"[{event},{detail},{id},"item"]"#),
+                };
+                self.hear(&text);
             }
             3 => {
                 let _ = self.session.send(Draft::new(event, &detail).expect("a number"));
@@ -113,7 +186,7 @@ impl Exercise {
                 self.session.handle_disconnected(now, Lost::Broken("cut".into()));
                 if let Link::Up { .. } = self.link {
                     self.link = Link::None;
-                    self.unanswered.clear();
+                    self.uncancelled.clear();
                 }
             }
             9 => self.hear(&format!(
@@ -122,9 +195,9 @@ impl Exercise {
             )),
             // An answer: to a call that is open, or to any other; with its id or without.
             10 | 11 => {
-                let known = self.unanswered.iter().nth(detail as usize % 4).map(|(id, event)| (*id, event.clone()));
-                let (id, event) = known.unwrap_or((i64::from(detail) - 3, event.into()));
-                let event = codec::event_json(&event);
+                let known = self.uncancelled.iter().rev().nth(detail as usize % 6);
+                let (id, event) = known.map_or((i64::from(detail) - 3, event), |(id, call)| (*id, call.event.as_str()));
+                let event = codec::event_json(event);
                 let text = match detail % 7 {
                     0 => format!(r#"[{event},{{"error":"no"}},{id},"error"]"#),
                     1 => format!("[{event},{{}}]"),
@@ -178,6 +251,13 @@ impl Exercise {
     }
 
     fn hear(&mut self, text: &str) {
+        if let Ok(frame) = codec::decode_strictly(text)
+            && frame.kind == codec::Kind::Credit
+            && let Ok(Some(id)) = frame.v1_id()
+            && let Some(Written { upload: Some(items), .. }) = self.uncancelled.get_mut(&id)
+        {
+            items.raise(frame.data.parse().unwrap_or_default());
+        }
         self.session.handle_sign_of_life(self.now);
         self.session.handle_text(self.now, text);
     }
@@ -220,12 +300,20 @@ impl Exercise {
             Output::Abandon => {
                 assert!(matches!(self.link, Link::Up { .. }));
                 self.link = Link::None;
-                self.unanswered.clear();
+                self.uncancelled.clear();
             }
             Output::Done { waiter, outcome } => {
                 assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
+                let stream = self.streams.remove(&waiter).is_some();
+                assert!(!stream || !matches!(outcome, Outcome::Answered(_)), "a stream has items");
+                assert!(stream || outcome != Outcome::Ended, "a call has an answer");
             }
-            Output::Item { .. } | Output::Room { .. } => panic!("nobody asked for a stream"),
+            Output::Item { key: CallKey(key), .. } => {
+                assert!(self.open.contains(&key), "an item after the end of {key}");
+                self.streams.get_mut(&key).expect("a stream").one_more("a stream");
+            }
+            // Who was told may have gone just now.
+            Output::Room { .. } => {}
             Output::Ended => self.ended = true,
             Output::Push { .. } | Output::Opened { .. } | Output::Lost(_) | Output::Problem(_) => {}
         }
@@ -241,15 +329,37 @@ impl Exercise {
         }
         assert!(*dialect == Dialect::V1 || frame.kind == codec::Kind::Plain, "a kind to a classic server: {text}");
         let id = frame.v1_id().expect("an integer");
+        let mut called = |event: String, upload| {
+            let id = id.expect("a call has an id");
+            assert_eq!(id, self.last_id + 1, "an id was skipped");
+            assert!(text.len() <= 150);
+            self.last_id = id;
+            self.uncancelled.insert(id, Written { event, upload });
+        };
         match (id, frame.kind) {
-            (Some(id), codec::Kind::Plain) => {
-                assert_eq!(id, self.last_id + 1, "an id was skipped");
-                assert!(text.len() <= 150);
-                self.last_id = id;
-                self.unanswered.insert(id, frame.event.into_owned());
+            (Some(_), codec::Kind::Plain) => called(frame.event.into_owned(), None),
+            (Some(_), codec::Kind::Call) => {
+                let meta = frame.parse_meta().expect("a meta");
+                assert!(meta.credit.is_some());
+                called(frame.event.into_owned(), meta.upload.then(Items::default));
             }
-            (Some(id), codec::Kind::Cancel) => assert!(self.unanswered.remove(&id).is_some()),
-            _ => {}
+            (Some(id), codec::Kind::Cancel) => assert!(self.uncancelled.remove(&id).is_some()),
+            (Some(id), codec::Kind::Credit) => assert!(self.uncancelled.contains_key(&id)),
+            (Some(id), kind @ (codec::Kind::Item | codec::Kind::End)) => {
+                let call = self.uncancelled.get_mut(&id).expect("an upload of a call that was made");
+                let upload = &mut call.upload;
+                match upload {
+                    None => panic!("an upload that has ended goes on: {text}"),
+                    Some(_) if kind == codec::Kind::End => *upload = None,
+                    Some(items) => {
+                        items.one_more("an upload");
+                        assert!(text.len() <= 150);
+                    }
+                }
+            }
+            // Only to a call of the server's.
+            (Some(id), codec::Kind::Error) => assert!(id < 0),
+            (None, _) => {}
         }
         assert!(self.session.in_flight() <= MOST as usize, "more calls than the limit");
     }
