@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::client::{self, ClientSession, Draft, Lost, Outcome as Ended};
 use aaw_protocol::hello::Limits;
-use aaw_protocol::server::{self, Call, Input, Outcome, ServerSession};
+use aaw_protocol::server::{self, Call, Input, ItemFrame, Outcome, ServerSession};
 use aaw_protocol::{Code, Dialect};
 use proptest::prelude::*;
+
+#[path = "pair/streams.rs"]
+mod streams;
+
+use streams::{Reader, Sender};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -20,7 +25,7 @@ enum Message {
     Pong,
 }
 
-/// Both sessions, what lies between them, and a server whose one event answers its body when it is told to.
+/// Both sessions, what lies between them, and a server of a few [events](Handler).
 struct Pair {
     now: Instant,
     delay: Duration,
@@ -30,13 +35,25 @@ struct Pair {
     server: Option<ServerSession>,
     to_server: Wire,
     to_client: Wire,
-    /// Handlers that run: their key and the beginning of their frame, and the answer.
-    handlers: Vec<(server::CallKey, Vec<u8>, String)>,
-    /// Whether handlers answer at once.
+    /// Handlers that run.
+    handlers: Vec<(server::CallKey, Handler)>,
+    /// Whether handlers of `echo` answer at once.
     prompt: bool,
     ended: BTreeMap<u64, Ended>,
+    readers: BTreeMap<u64, Reader>,
+    senders: BTreeMap<u64, Sender>,
     lost: Vec<Lost>,
     calls: u64,
+}
+
+/// What an event does.
+enum Handler {
+    /// `echo` answers its body when it is told to.
+    Echo { frame: Vec<u8>, answer: String },
+    /// `count` yields the numbers from 0 up to its body, as there is credit for them.
+    Count { frame: ItemFrame, next: u64, to: u64 },
+    /// `mirror` yields each item that its caller sends.
+    Mirror { frame: ItemFrame, came: VecDeque<String>, yielded: u64, all_came: bool },
 }
 
 impl Pair {
@@ -53,6 +70,8 @@ impl Pair {
             handlers: Vec::new(),
             prompt: true,
             ended: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            senders: BTreeMap::new(),
             lost: Vec::new(),
             calls: 0,
         };
@@ -69,13 +88,12 @@ impl Pair {
         self.calls
     }
 
-    /// Lets the oldest or the newest handler answer.
+    /// Lets the oldest or the newest handler of `echo` answer.
     fn finish(&mut self, newest: bool) {
-        if self.handlers.is_empty() {
-            return;
-        }
-        let at = if newest { self.handlers.len() - 1 } else { 0 };
-        let (key, mut frame, answer) = self.handlers.remove(at);
+        let echoes = |(_, handler): &(_, Handler)| matches!(handler, Handler::Echo { .. });
+        let at = if newest { self.handlers.iter().rposition(echoes) } else { self.handlers.iter().position(echoes) };
+        let Some(at) = at else { return };
+        let (key, Handler::Echo { mut frame, answer }) = self.handlers.remove(at) else { return };
         frame.extend_from_slice(answer.as_bytes());
         if let Some(server) = &mut self.server {
             server.finish(key, frame, Outcome::Answered);
@@ -121,6 +139,7 @@ impl Pair {
                 moved = true;
                 self.client_wants(output);
             }
+            moved |= self.senders_turn() | self.readers_turn();
             moved |= self.server_turn();
             while let Some(message) = arrived(&mut self.to_client, self.now) {
                 moved = true;
@@ -147,13 +166,15 @@ impl Pair {
             Output::Send(frame) => self.to_server.push_back((self.now + self.delay, text(&frame))),
             Output::Ping => self.to_server.push_back((self.now + self.delay, Message::Ping)),
             Output::Done { waiter, outcome } => {
+                self.senders.remove(&waiter);
                 let again = self.ended.insert(waiter, outcome);
                 assert!(again.is_none(), "call {waiter} ended twice");
             }
             Output::Lost(why) => self.lost.push(why),
             Output::Abandon | Output::Close => self.server = None,
             Output::Problem(problem) => panic!("{problem}"),
-            Output::Item { .. } | Output::Room { .. } => panic!("nobody asked for a stream"),
+            Output::Item { key, data } => self.came(key.0, &data),
+            Output::Room { key, items } => self.senders.get_mut(&key.0).expect("an upload").room = items,
             Output::Opened { .. } | Output::Push { .. } | Output::Ended => {}
         }
     }
@@ -169,7 +190,7 @@ impl Pair {
             match message {
                 Message::Text(text) => {
                     let input = server.handle_text(self.now, &text);
-                    take_up(server, input, self.prompt, &mut self.handlers);
+                    moved |= take_up(server, input, self.prompt, &mut self.handlers);
                 }
                 Message::Ping => self.to_client.push_back((self.now + self.delay, Message::Pong)),
                 Message::Pong => {}
@@ -178,8 +199,9 @@ impl Pair {
         let Some(server) = &mut self.server else { return moved };
         while let Some(waiting) = server.poll_waiting() {
             let input = server.call_in_line(self.now, &waiting);
-            take_up(server, input, self.prompt, &mut self.handlers);
+            moved |= take_up(server, input, self.prompt, &mut self.handlers);
         }
+        self.handlers.retain_mut(|(key, handler)| !streams::go_on(server, *key, handler));
         while let Some(output) = server.poll_output() {
             moved = true;
             match output {
@@ -188,8 +210,10 @@ impl Pair {
                     self.to_client.push_back((self.now + self.delay, text(&frame)));
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
-                server::Output::Drop(key) => self.handlers.retain(|(running, ..)| *running != key),
-                server::Output::Credit { .. } | server::Output::Open => {}
+                server::Output::Drop(key) => self.handlers.retain(|(running, _)| *running != key),
+                // It goes on when the handlers are asked again.
+                server::Output::Credit { .. } => {}
+                server::Output::Open => panic!("nobody holds it"),
                 server::Output::Close(why) => panic!("the server closed: {why}"),
             }
         }
@@ -211,33 +235,51 @@ fn arrived(wire: &mut Wire, now: Instant) -> Option<Message> {
     if *at <= now { wire.pop_front().map(|(_, message)| message) } else { None }
 }
 
+/// Whether a handler has something to do.
 fn take_up(
     server: &mut ServerSession,
     input: Input<'_>,
     prompt: bool,
-    handlers: &mut Vec<(server::CallKey, Vec<u8>, String)>,
-) {
+    handlers: &mut Vec<(server::CallKey, Handler)>,
+) -> bool {
+    let mut came = |item: Option<&str>, of: server::CallKey| {
+        let handler = handlers.iter_mut().find(|(key, _)| *key == of);
+        let Some((_, Handler::Mirror { came, all_came, .. })) = handler else { panic!("an item for nobody") };
+        assert!(!*all_came, "more after the end");
+        came.extend(item.map(str::to_owned));
+        *all_came = item.is_none();
+    };
     match input {
         Input::Call(call) => run(server, call, prompt, handlers),
-        Input::Done | Input::Item { .. } | Input::ItemsEnd { .. } => {}
+        Input::Item { key, data } => came(Some(data), key),
+        Input::ItemsEnd { key } => came(None, key),
+        Input::Done => return false,
         Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
         Input::Bad(bad) => panic!("our own client sent a bad frame: {bad}"),
     }
+    true
 }
 
-fn run(
-    server: &mut ServerSession,
-    call: Call<'_>,
-    prompt: bool,
-    handlers: &mut Vec<(server::CallKey, Vec<u8>, String)>,
-) {
+fn run(server: &mut ServerSession, call: Call<'_>, prompt: bool, handlers: &mut Vec<(server::CallKey, Handler)>) {
     let mut frame = call.begin_answer();
     let answer = call.body.to_owned();
-    if prompt {
-        frame.extend_from_slice(answer.as_bytes());
-        server.finish_now(call, frame, Outcome::Answered);
-    } else {
-        handlers.push((server.suspend(call), frame, answer));
+    match &*call.event {
+        "count" => {
+            let handler = Handler::Count { frame: call.item_frame(), next: 0, to: answer.parse().expect("a number") };
+            handlers.push((server.suspend(call), handler));
+        }
+        "mirror" => {
+            let frame = call.item_frame();
+            let handler = Handler::Mirror { frame, came: VecDeque::new(), yielded: 0, all_came: false };
+            let key = server.suspend(call);
+            server.grant(key, streams::WINDOW);
+            handlers.push((key, handler));
+        }
+        _ if prompt => {
+            frame.extend_from_slice(answer.as_bytes());
+            server.finish_now(call, frame, Outcome::Answered);
+        }
+        _ => handlers.push((server.suspend(call), Handler::Echo { frame, answer })),
     }
 }
 

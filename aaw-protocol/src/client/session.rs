@@ -10,7 +10,7 @@ use super::backoff::Waits;
 use super::draft::Draft;
 use super::line::{Item, Line, Place};
 use super::oldest::Oldest;
-use super::streaming::{StreamOptions, Streaming, parse_credit};
+use super::streaming::{StreamOptions, Streaming};
 use super::{Config, Lost, NotSent, Outcome, Output, Problem};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
@@ -542,7 +542,7 @@ impl<W> ClientSession<W> {
                 }
                 None => Ok(()),
             },
-            (Some(id), Kind::Credit) if id > 0 => self.credit(id, frame.data),
+            (Some(id), Kind::Credit) if id > 0 => self.credit(id, frame.credit()?),
             // The server calls. Nothing can be asked of this client yet, and it says so; nothing follows a close frame.
             (Some(id), Kind::Plain | Kind::Call) if id < 0 && !matches!(self.phase, Phase::Closing { .. }) => {
                 let mut out = Vec::with_capacity(128);
@@ -576,8 +576,7 @@ impl<W> ClientSession<W> {
     }
 
     /// The server has room for items of a call's upload.
-    fn credit(&mut self, id: i64, data: &str) -> Result<(), BadFrame> {
-        let room = parse_credit(data)?;
+    fn credit(&mut self, id: i64, room: u64) -> Result<(), BadFrame> {
         let Some((key, stream)) = self.streaming(id, Kind::Credit)? else { return Ok(()) };
         let upload = stream.upload.as_mut().ok_or_else(|| not_asked_for(Kind::Credit))?;
         // After the end of the upload it has crossed with that.

@@ -1,6 +1,6 @@
 //! What a call that is read item by item remembers.
 
-use crate::codec::BadFrame;
+use crate::codec::MOST_ITEMS;
 
 /// How a call is made whose answer is read item by item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +11,6 @@ pub struct StreamOptions {
     /// Whether the caller sends items too, as the server makes room for them.
     pub upload: bool,
 }
-
-/// The largest room that can be told: beyond 2^53 not every reader of JSON has all integers.
-const MOST: u64 = 1 << 53;
 
 /// What a call has besides if it is a stream.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ pub(super) struct Upload {
 
 impl Streaming {
     pub(super) fn new(options: StreamOptions) -> Self {
-        Self { room: options.window.min(MOST), had: 0, upload: options.upload.then(Upload::default) }
+        Self { room: options.window.min(MOST_ITEMS), had: 0, upload: options.upload.then(Upload::default) }
     }
 
     pub(super) fn room(&self) -> u64 {
@@ -45,7 +42,7 @@ impl Streaming {
 
     /// Raises the room. `None` if that is no news to the server.
     pub(super) fn raise(&mut self, room: u64) -> Option<u64> {
-        raise(&mut self.room, room.min(MOST))
+        raise(&mut self.room, room.min(MOST_ITEMS))
     }
 
     /// Takes an item in, if there is room for it.
@@ -74,12 +71,5 @@ fn raise(room: &mut u64, to: u64) -> Option<u64> {
     (to > *room).then(|| {
         *room = to;
         to
-    })
-}
-
-/// The data of a frame of the kind `credit`.
-pub(super) fn parse_credit(data: &str) -> Result<u64, BadFrame> {
-    data.parse().ok().filter(|room| *room <= MOST).ok_or_else(|| {
-        BadFrame::OutOfPlace(format!("credit is an integer from 0 to 2^53, found {}", crate::Shortened(data)))
     })
 }
