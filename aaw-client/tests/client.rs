@@ -7,36 +7,12 @@ mod scripted;
 
 use std::time::Duration;
 
-use aaw_client::{Backoff, CallError, Change, Client, Config, ConnectError, Lost, SendError, State, Trouble};
-use scripted::{Peer, Server, soon};
+use aaw_client::{Backoff, CallError, Change, Config, ConnectError, Lost, SendError, State, Trouble};
+use scripted::{Peer, Server, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 const LONG: Duration = Duration::from_secs(10);
-
-/// Attempts follow each other at once.
-fn eager() -> Config {
-    Config { backoff: Backoff { min: Duration::from_millis(1), ..Backoff::default() }, ..Config::default() }
-}
-
-async fn pair() -> (Server, Client, Peer<TcpStream>) {
-    pair_with(eager()).await
-}
-
-async fn pair_with(config: Config) -> (Server, Client, Peer<TcpStream>) {
-    let server = Server::start().await;
-    let url = server.url();
-    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, config), server.accept());
-    (server, client.unwrap(), peer)
-}
-
-async fn classic_pair() -> (Server, Client, Peer<TcpStream>) {
-    let server = Server::start().await;
-    let url = server.url();
-    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, eager()), server.accept_classic());
-    (server, client.unwrap(), peer)
-}
 
 // --- Calls -----------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use aaw_client::{Backoff, Client, Config};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,29 @@ pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
         Ok(done) => done,
         Err(_) => panic!("this never happened: {what}"),
     }
+}
+
+/// Attempts follow each other at once.
+pub fn eager() -> Config {
+    Config { backoff: Backoff { min: Duration::from_millis(1), ..Backoff::default() }, ..Config::default() }
+}
+
+pub async fn pair() -> (Server, Client, Peer<TcpStream>) {
+    pair_with(eager()).await
+}
+
+pub async fn pair_with(config: Config) -> (Server, Client, Peer<TcpStream>) {
+    let server = Server::start().await;
+    let url = server.url();
+    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, config), server.accept());
+    (server, client.unwrap(), peer)
+}
+
+pub async fn classic_pair() -> (Server, Client, Peer<TcpStream>) {
+    let server = Server::start().await;
+    let url = server.url();
+    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, eager()), server.accept_classic());
+    (server, client.unwrap(), peer)
 }
 
 pub struct Server(TcpListener);
