@@ -1,0 +1,175 @@
+// The same events over HTTP, against a server of this file's own that says what a server of ours would.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, before, test } from "node:test";
+
+import { http } from "../aaw/http.js";
+
+/** @typedef {import("node:http").IncomingMessage & { body?: string }} Request */
+/** @typedef {import("node:http").ServerResponse} Answer */
+
+/** What the next request is answered with. @type {(request: Request, answer: Answer) => void} */
+let answer = () => {};
+
+const server = createServer(async (request, response) => {
+  let body = "";
+  for await (const chunk of request) body += chunk;
+  await answer(Object.assign(request, { body }), response);
+});
+let url = "";
+
+before(async () => {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const address = server.address();
+  assert.ok(address && typeof address === "object");
+  url = `http://127.0.0.1:${address.port}`;
+});
+
+after(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+/** @param {number} status @param {unknown} json */
+const says = (status, json) => {
+  answer = (_, response) => {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify(json));
+  };
+};
+
+/** @param {string} text */
+const streams = (text) => {
+  answer = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(text);
+  };
+};
+
+/** @param {AsyncIterable<unknown>} stream */
+const read = async (stream) => {
+  const items = [];
+  for await (const item of stream) items.push(item);
+  return items;
+};
+
+test("a call is a POST of its payload, below the URL, whatever scheme names it", async () => {
+  /** @type {Request[]} */
+  const requests = [];
+  answer = (request, response) => {
+    requests.push(request);
+    response.end('{"id":1}');
+  };
+  const base = `${url.replace("http", "ws")}/app/`;
+  assert.deepEqual(await http(base, { headers: { "x-key": "7" } }).sendAsync("users/get", { id: 1 }), { id: 1 });
+  const { sendAsync } = http(url);
+  await sendAsync("ping");
+  assert.deepEqual(
+    requests.map(({ method, url, body, headers }) => [method, url, body, headers.accept, headers["content-type"]]),
+    [
+      ["POST", "/app/events/users/get", '{"id":1}', "application/json", "application/json"],
+      ["POST", "/events/ping", "null", "application/json", "application/json"],
+    ],
+  );
+  assert.equal(requests[0].headers["x-key"], "7");
+});
+
+test("a plain event answers null, and is a stream of no items", async () => {
+  answer = (_, response) => response.writeHead(204).end();
+  assert.equal(await http(url).sendAsync("announce"), null);
+  assert.deepEqual(await read(http(url).stream("announce")), []);
+});
+
+test("a failure rejects with what the server said", async () => {
+  says(404, { error: "Unknown event: nope", code: "unknown_event" });
+  await assert.rejects(http(url).sendAsync("nope"), { error: "Unknown event: nope", code: "unknown_event" });
+  await assert.rejects(http(url).stream("nope").next(), { error: "Unknown event: nope", code: "unknown_event" });
+  answer = (_, response) => response.writeHead(502, "Bad Gateway").end("<html>");
+  await assert.rejects(http(url).sendAsync("nope"), { error: "The server answered 502 Bad Gateway", code: "http_502" });
+});
+
+test("names that no event has, and payloads that are no JSON, make no request", async () => {
+  answer = () => assert.fail("a request");
+  for (const name of ["../healthz", "a//b", "", ".", "a/..", "_open"]) {
+    await assert.rejects(http(url).sendAsync(name), { code: "unknown_event", sent: false });
+  }
+  await assert.rejects(http(url).sendAsync("ping", 1n), { code: "bad_body" });
+  assert.throws(() => http(url).stream("ping", 1n), { code: "bad_body" });
+});
+
+test("a call that takes too long is given up, and so is one whose signal is aborted", async () => {
+  answer = () => {};
+  await assert.rejects(http(url).sendAsync("slow", null, 20), { code: "timeout" });
+  await assert.rejects(http(url, { timeout: 20 }).sendAsync("slow"), { code: "timeout" });
+  const controller = new AbortController();
+  const gone = new Promise((resolve) => {
+    answer = (_, response) => {
+      response.on("close", resolve);
+      controller.abort();
+    };
+  });
+  const call = http(url).sendAsync("slow", null, { signal: controller.signal, timeout: Infinity });
+  await assert.rejects(call, { code: "cancelled", name: "AbortError" });
+  await gone;
+});
+
+test("a server that is not there leaves the outcome unknown", async () => {
+  await assert.rejects(http("http://127.0.0.1:1").sendAsync("ping"), { code: "outcome_unknown" });
+  answer = (_, response) => response.destroy();
+  await assert.rejects(http(url).sendAsync("ping"), { code: "outcome_unknown" });
+});
+
+test("a stream gives the items, then ends", async () => {
+  streams('id: 1\ndata: {"n":1}\n\n: comment\n\nid: 2\ndata: null\n\nevent: end\nid: end\ndata: null\n\n');
+  assert.deepEqual(await read(http(url).stream("count", { to: 2 })), [{ n: 1 }, null]);
+});
+
+test("a failure comes after the items before it", async () => {
+  streams('id: 1\ndata: 1\n\nevent: failed\nid: end\ndata: {"error":"No more","code":"handler"}\n\n');
+  const stream = http(url).stream("count");
+  assert.equal((await stream.next()).value, 1);
+  await assert.rejects(stream.next(), { error: "No more", code: "handler" });
+  assert.equal((await stream.next()).done, true);
+});
+
+test("a stream that breaks off is an unknown outcome", async () => {
+  streams("id: 1\ndata: 1\n\n");
+  const stream = http(url).stream("count");
+  assert.equal((await stream.next()).value, 1);
+  await assert.rejects(stream.next(), { code: "outcome_unknown" });
+});
+
+test("leaving the loop ends the request", async () => {
+  const gone = new Promise((resolve) => {
+    answer = (_, response) => {
+      response.on("close", resolve);
+      response.write("data: 1\n\n");
+    };
+  });
+  for await (const item of http(url).stream("count")) {
+    assert.equal(item, 1);
+    break;
+  }
+  await gone;
+});
+
+test("return ends a next that waits, be it for the response", async () => {
+  const asked = new Promise((resolve) => (answer = resolve));
+  const stream = http(url).stream("count");
+  const next = stream.next();
+  await asked;
+  await stream.return();
+  assert.deepEqual(await next, { value: undefined, done: true });
+});
+
+test("a signal ends a stream", async () => {
+  const controller = new AbortController();
+  answer = (_, response) => response.write("data: 1\n\n");
+  const stream = http(url).stream("count", null, { signal: controller.signal });
+  assert.equal((await stream.next()).value, 1);
+  const next = stream.next();
+  controller.abort();
+  await assert.rejects(next, { code: "cancelled", name: "AbortError" });
+});
