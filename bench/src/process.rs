@@ -53,10 +53,20 @@ impl Server {
 
     /// Memory that is not shared with other processes, in bytes.
     pub(crate) fn memory(&self) -> io::Result<u64> {
+        self.status("RssAnon:")
+    }
+
+    /// The most memory that it had resident so far, its program included, in bytes.
+    pub(crate) fn peak_memory(&self) -> io::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// A line of proc(5)'s status, in bytes.
+    fn status(&self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kilobytes = anonymous.and_then(|field| field.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kilobytes.map(|kilobytes| kilobytes << 10).ok_or_else(|| io::Error::other("no RssAnon in /proc/PID/status"))
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line.and_then(|field| field.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kilobytes.map(|kilobytes| kilobytes << 10).ok_or_else(|| io::Error::other(format!("no {name} in the status")))
     }
 }
 

@@ -1,7 +1,7 @@
-//! What the handlers share: gates, notes, and what the hooks do.
+//! What the handlers share: gates, and notes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
@@ -12,33 +12,6 @@ pub struct App {
     gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
     /// What `note` was told, in order.
     pub notes: Arc<Mutex<Vec<Value>>>,
-    hooks: Arc<Mutex<Hooks>>,
-}
-
-/// What the hooks do, and what they have seen.
-#[derive(Default)]
-pub struct Hooks {
-    /// What `_open.rs` does: nothing, unless a test says so.
-    pub opening: Opening,
-    /// The connections that have opened, by id, in order; also those that were refused then.
-    pub opened: Vec<(String, Opened)>,
-    /// The connections that have ended, by id, in order.
-    pub closed: Vec<(String, Closed)>,
-}
-
-/// What `_open.rs` does, in this order.
-#[derive(Debug, Clone, Default)]
-pub struct Opening {
-    /// Waits at this gate.
-    pub gate: Option<String>,
-    /// Pushes this as `message`.
-    pub greeting: Option<Value>,
-    /// Panics.
-    pub panics: bool,
-    /// Refuses the connection in these words.
-    pub refusal: Option<String>,
-    /// With this code.
-    pub code: Option<String>,
 }
 
 pub fn services() -> App {
@@ -55,11 +28,6 @@ impl App {
     /// Counts at this gate what a stream does; nowhere without one.
     pub fn watched(&self, gate: Option<&str>) -> Watched {
         Watched { gate: gate.map(|name| self.gate(name)) }
-    }
-
-    /// What the hooks do and have seen. Not to be held while something is awaited.
-    pub fn hooks(&self) -> MutexGuard<'_, Hooks> {
-        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,6 +83,16 @@ impl Gate {
     /// The counts now.
     pub fn counts(&self) -> Counts {
         *self.counts.borrow()
+    }
+
+    /// Waits until so many handlers have begun to wait.
+    pub async fn came(&self, came: u64) -> Counts {
+        self.wait(Counts { came, ..Counts::default() }).await
+    }
+
+    /// Waits until so many streams are over.
+    pub async fn over(&self, over: u64) -> Counts {
+        self.wait(Counts { over, ..Counts::default() }).await
     }
 
     /// Waits until each count is at least this high.

@@ -1,0 +1,132 @@
+//! What an item of a stream costs, what a stream holds, and what a stalled one costs its neighbours.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use aaw_client::Client;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::process::Server;
+use crate::{Failure, median};
+
+/// How long one measurement may take: far more than it does.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A long stream over both transports, and a stalled one beside others.
+pub(crate) async fn measure(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), Failure> {
+    println!("\na stream of {items} numbers");
+    for kind in ["linked", "library"] {
+        for (transport, over) in [("WebSocket", Over::WebSocket), ("NDJSON", Over::Ndjson)] {
+            let server = Server::start(kind)?;
+            let (cpu, begun) = (server.cpu()?, Instant::now());
+            match over {
+                Over::WebSocket => read(&server, items).await?,
+                Over::Ndjson => read_lines(&server, items).await?,
+            }
+            let (cpu, elapsed) = ((server.cpu()? - cpu).as_secs_f64(), begun.elapsed().as_secs_f64());
+            let (rate, cost) = (items as f64 / elapsed, cpu / items as f64 * 1e6);
+            let peak = server.peak_memory()? >> 10;
+            println!("  {kind:8} {transport:10} {rate:>9.0} items/s {cost:>6.2} µs CPU/item, peak {peak} KiB resident");
+        }
+    }
+    println!("\n{calls} calls, one after the other, and a stream of {items} numbers, on one connection");
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let server = Server::start("linked")?;
+        alone.push(neighbours(&server, calls, items, None).await?);
+        beside.push(neighbours(&server, calls, items, Some(stall)).await?);
+    }
+    for (name, measured) in [("alone", &alone), ("beside a stalled stream", &beside)] {
+        let p50 = median(measured.iter().map(|neighbours| neighbours.call_p50)) * 1e6;
+        let rate = median(measured.iter().map(|neighbours| neighbours.items_per_second));
+        println!("  {name:24} p50 of a call {p50:>6.1} µs, {rate:>9.0} items/s");
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Over {
+    WebSocket,
+    Ndjson,
+}
+
+async fn connect(server: &Server) -> Result<Client, Failure> {
+    Ok(aaw_client::connect(&format!("ws://{}", server.address)).await?)
+}
+
+async fn read(server: &Server, items: u64) -> Result<(), Failure> {
+    let client = connect(server).await?;
+    expect(count(&client, items).await?, items)
+}
+
+async fn count(client: &Client, to: u64) -> Result<u64, Failure> {
+    let mut stream = client.stream::<u64>("count", json!({ "to": to }));
+    let mut seen = 0;
+    while let Some(item) = stream.next().await {
+        item?;
+        seen += 1;
+    }
+    Ok(seen)
+}
+
+async fn read_lines(server: &Server, items: u64) -> Result<(), Failure> {
+    let mut socket = TcpStream::connect(server.address).await?;
+    let body = json!({ "to": items }).to_string();
+    let request = format!(
+        "POST /events/count HTTP/1.1\r\nhost: {}\r\naccept: application/x-ndjson\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        server.address,
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await?;
+    let mut lines = BufReader::with_capacity(64 << 10, socket).lines();
+    let mut seen = 0;
+    // Sizes of chunks stand on lines of their own, which end in a carriage return; items do not. A line that a chunk
+    // ends within would be counted twice: the server ends chunks at lines.
+    while let Some(line) = lines.next_line().await? {
+        if !line.is_empty() && !line.ends_with('\r') && line.bytes().all(|byte| byte.is_ascii_digit()) {
+            seen += 1;
+        }
+    }
+    expect(seen, items)
+}
+
+fn expect(seen: u64, items: u64) -> Result<(), Failure> {
+    if seen == items { Ok(()) } else { Err(io::Error::other(format!("{seen} items instead of {items}")).into()) }
+}
+
+/// What a call and a stream do beside others.
+struct Neighbours {
+    call_p50: f64,
+    items_per_second: f64,
+}
+
+async fn neighbours(server: &Server, calls: u32, items: u64, stall: Option<Duration>) -> Result<Neighbours, Failure> {
+    let client = connect(server).await?;
+    let begun = Instant::now();
+    // It has items for ever, and nobody takes them.
+    let stalled = stall.map(|_| client.stream::<u64>("count", json!({ "to": 1_000_000_000 })));
+    let mut latencies = Vec::with_capacity(calls as usize);
+    for _ in 0..calls {
+        let call = Instant::now();
+        let _: Value = client.send_async("ping", (), DEADLINE).await?;
+        latencies.push(call.elapsed());
+    }
+    latencies.sort();
+    let streaming = Instant::now();
+    expect(count(&client, items).await?, items)?;
+    let items_per_second = items as f64 / streaming.elapsed().as_secs_f64();
+    if let Some(left) = stall.and_then(|stall| stall.checked_sub(begun.elapsed())) {
+        tokio::time::sleep(left).await;
+    }
+    // It stalled for all of that time, and goes on.
+    if let Some(mut stalled) = stalled {
+        for _ in 0..1000 {
+            stalled.next().await.ok_or_else(|| io::Error::other("the stalled stream ended"))??;
+        }
+    }
+    let call_p50 = latencies.get(latencies.len() / 2).copied().unwrap_or_default().as_secs_f64();
+    Ok(Neighbours { call_p50, items_per_second })
+}

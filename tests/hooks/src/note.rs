@@ -1,0 +1,7 @@
+use aaw_event::prelude::*;
+
+use crate::_services::App;
+
+pub fn handler(body: Value, services: Services<App>) {
+    services.note(body);
+}

@@ -1,0 +1,39 @@
+//! Events from anywhere in a program: `handle.emit`.
+
+use aaw_server::EmitError;
+use aaw_tests::TestServer;
+use serde_json::json;
+
+#[tokio::test]
+async fn to_all_and_to_one() {
+    let server = TestServer::start().await;
+    assert_eq!(server.handle.emit("news", 0).unwrap(), 0);
+    let (mut one, mut other) = (server.v1().await, server.classic().await);
+    other.expect_nothing().await;
+    assert_eq!(server.handle.emit("news", json!({ "a": 1 })).unwrap(), 2);
+    one.expect(r#"["news",{"a":1}]"#).await;
+    other.expect(r#"["news",{"a":1}]"#).await;
+    let id = one.connection.parse().unwrap();
+    server.handle.emit_to(id, "news", "for you").unwrap();
+    one.expect(r#"["news","for you"]"#).await;
+    other.expect_nothing().await;
+    one.close().await;
+    aaw_tests::until("one connection", || server.handle.connections() == 1).await;
+    match server.handle.emit_to(id, "news", 1) {
+        Err(EmitError::Refused(failure)) => assert_eq!(failure.code.as_str(), "no_connection"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_said() {
+    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let code = |sent: Result<usize, EmitError>| match sent {
+        Err(EmitError::Refused(failure)) => failure.code.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(server.handle.emit("aaw/welcome", 1)), "not_allowed");
+    assert_eq!(code(server.handle.emit("news", "x".repeat(1000))), "too_large");
+    let no_json = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(matches!(server.handle.emit("news", &no_json), Err(EmitError::NoJson(_))));
+}
