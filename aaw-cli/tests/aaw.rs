@@ -8,9 +8,10 @@ mod scripted;
 
 use std::process::{Output, Stdio};
 
-use scripted::{Server, soon};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use scripted::{Peer, Server, soon};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout, Command};
 
 fn aaw(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aaw"));
@@ -92,7 +93,7 @@ async fn a_command_line_that_makes_no_sense_is_2() {
 #[tokio::test]
 async fn no_connection_is_3_for_every_command() {
     let url = Server::start().await.url();
-    for args in [&["call", &url, "e"][..], &["send", &url, "e"], &["listen", &url]] {
+    for args in [&["call", &url, "e"][..], &["stream", &url, "e"], &["send", &url, "e"], &["listen", &url]] {
         let (code, out, err) = run(args).await;
         assert_eq!((code, out), (Some(3), none()));
         assert!(err.contains(&url) && err.contains("Is the server running"), "{err}");
@@ -166,6 +167,107 @@ async fn what_the_server_says_about_a_send_is_told() {
     assert!(err.contains("Unknown event: e"), "{err}");
 }
 
+/// `aaw stream URL e`, its lines, and a server that was asked.
+async fn stream() -> (Child, Lines<BufReader<ChildStdout>>, Peer<TcpStream>) {
+    let server = Server::start().await;
+    let mut child = aaw(&["stream", &server.url(), "e", "[5]"]).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut peer = server.accept().await;
+    assert_eq!(peer.read().await, r#"["e",[5],1,"call",{"credit":64}]"#);
+    (child, lines, peer)
+}
+
+async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
+    soon("a line", lines.next_line()).await.unwrap()
+}
+
+#[cfg(unix)]
+async fn interrupt(child: &Child) {
+    let kill = format!("kill -INT {}", child.id().unwrap());
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn stream_prints_a_line_an_item_as_it_comes() {
+    let (child, mut lines, mut peer) = stream().await;
+    for (text, printed) in [
+        (r#"["e",{"b":1.50,"a":"\u00e9"},1,"item"]"#, r#"{"b":1.50,"a":"\u00e9"}"#),
+        ("[\"e\",[\n1],1,\"item\"]", "[ 1]"),
+        (r#"["e",12345678901234567890123,1,"item"]"#, "12345678901234567890123"),
+    ] {
+        peer.send(text).await;
+        assert_eq!(line(&mut lines).await.unwrap(), printed);
+    }
+    peer.send(r#"["e",null,1,"end"]"#).await;
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(line(&mut lines).await, None);
+    assert_eq!(ended(child).await, (Some(0), none(), none()));
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_is_told_by_its_code_behind_what_came() {
+    for (ending, expected, said) in [
+        (Some(r#"["e",{"error":"no","code":"mine"},1,"error"]"#), 1, r#"{"error":"no","code":"mine"}"#),
+        (None, 5, "the outcome is unknown"),
+    ] {
+        let (child, mut lines, mut peer) = stream().await;
+        peer.send(r#"["e",1,1,"item"]"#).await;
+        peer.send(r#"["e",2,1,"item"]"#).await;
+        match ending {
+            Some(text) => peer.send(text).await,
+            None => peer.close(1012, "").await,
+        }
+        drop(peer);
+        assert_eq!(line(&mut lines).await.unwrap(), "1");
+        assert_eq!(line(&mut lines).await.unwrap(), "2");
+        assert_eq!(line(&mut lines).await, None);
+        let (code, _, err) = ended(child).await;
+        assert!(code == Some(expected) && err.contains(said), "{code:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_cancelled_and_ends_quietly() {
+    let (child, mut lines, mut peer) = stream().await;
+    peer.send(r#"["e",1,1,"item"]"#).await;
+    line(&mut lines).await.unwrap();
+    drop(lines);
+    peer.send(r#"["e",2,1,"item"]"#).await;
+    assert_eq!(peer.read().await, r#"["e",null,1,"cancel"]"#);
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(ended(child).await, (Some(0), none(), none()));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stream_that_is_interrupted_is_cancelled() {
+    let (child, mut lines, mut peer) = stream().await;
+    peer.send(r#"["e",1,1,"item"]"#).await;
+    line(&mut lines).await.unwrap();
+    interrupt(&child).await;
+    assert_eq!(peer.read().await, r#"["e",null,1,"cancel"]"#);
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(ended(child).await, (Some(130), none(), none()));
+}
+
+/// As with a pager: the output is there, is full, and is not read.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stream_can_be_interrupted_while_its_output_is_full() {
+    let (mut child, mut lines, mut peer) = stream().await;
+    peer.send(r#"["e",1,1,"item"]"#).await;
+    line(&mut lines).await.unwrap();
+    // Each more than a pipe holds, so that the first is never printed and no room is made.
+    let item = format!(r#"["e","{}",1,"item"]"#, "x".repeat(200_000));
+    for _ in 0..60 {
+        peer.send(&item).await;
+    }
+    interrupt(&child).await;
+    assert_eq!(peer.read().await, r#"["e",null,1,"cancel"]"#, "without having asked for more");
+    assert_eq!(peer.closed().await, 1000);
+    assert_eq!(soon("the end of aaw", child.wait()).await.unwrap().code(), Some(130));
+}
+
 #[tokio::test]
 async fn listen_prints_a_line_a_push_at_once_and_stays_over_a_reconnect() {
     let server = Server::start().await;
@@ -205,9 +307,7 @@ async fn listen_closes_in_order_when_it_is_interrupted() {
     peer.send(r#"["a",1]"#).await;
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     soon("a line", lines.next_line()).await.unwrap().unwrap();
-    let id = child.id().unwrap().to_string();
-    let kill = format!("kill -INT {id}");
-    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    interrupt(&child).await;
     assert_eq!(peer.closed().await, 1000);
     assert_eq!(ended(child).await.0, Some(130));
 }
