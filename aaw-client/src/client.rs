@@ -227,6 +227,9 @@ impl Client {
     /// # }
     /// ```
     ///
+    /// An event that yields many answers gives them all at once, as one array (a `Vec`); if that is larger than a
+    /// message may be, the call fails with `too_large`, and [`stream`](Self::stream) is the way to read it.
+    ///
     /// A plain event (one that answers nothing) answers `null` once it has run: call it for a `()`. On the original
     /// server it does not, and the call times out. There, too, an answer that is an object whose only key is `error`,
     /// with a string, is a failure: that is how it fails a call.

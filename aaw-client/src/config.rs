@@ -34,7 +34,7 @@ pub struct Config {
     /// unless it is told otherwise; the lower one holds. A larger call fails alone; a larger answer ends the
     /// connection.
     pub max_message: usize,
-    /// Calls that are written and unanswered at the same time. Default 1024. Further ones wait within their own
+    /// Calls that are written and unanswered at the same time, open streams included. Default 1024. Further ones wait within their own
     /// time-out, and so they do at the server's limit (256 unless it is told otherwise).
     pub max_in_flight: u32,
     /// Bytes of sends that wait while there is no connection; past that [`send_event`](crate::Client::send_event)

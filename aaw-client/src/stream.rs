@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use aaw_protocol::client::{CallKey, Draft, StreamOptions};
+use aaw_protocol::client::{CallKey, Draft, Lost, StreamOptions};
 use futures_util::{Sink, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,7 +69,7 @@ impl<T> ItemStream<T> {
         let stage = match draft {
             Err(why) => Stage::Failed(why.into()),
             Ok(draft) => {
-                order(client, Command::Stream { key, draft, options, end });
+                order(client, inlet.clone(), Command::Stream { key, draft, options, end });
                 Stage::Reading(Reading { client: client.clone(), key, inlet, window, taken: 0, told: window })
             }
         };
@@ -77,20 +77,29 @@ impl<T> ItemStream<T> {
     }
 }
 
-/// Puts a command in line, in order with those before it. With the line full, that is left to a task, so that nobody
-/// must poll for it.
-fn order(client: &Client, command: Command) {
-    let command = match client.commands.try_send(command) {
-        Ok(()) => return,
-        Err(TrySendError::Closed(command)) => return never_sent(command),
-        Err(TrySendError::Full(command)) => command,
-    };
-    let commands = client.commands.clone();
-    client.runtime.spawn(async move {
-        if let Err(SendError(command)) = commands.send(command).await {
-            never_sent(command);
+/// Puts the call in line, in order with those before it. With the line full, that is left to a task, so that nobody must
+/// poll for it.
+fn order(client: &Client, inlet: Arc<Inlet>, command: Command) {
+    match client.commands.try_send(command) {
+        Ok(()) => ordered(client.commands.is_closed(), &inlet),
+        Err(TrySendError::Closed(command)) => never_sent(command),
+        Err(TrySendError::Full(command)) => {
+            let commands = client.commands.clone();
+            client.runtime.spawn(async move {
+                match commands.send(command).await {
+                    Ok(()) => ordered(commands.is_closed(), &inlet),
+                    Err(SendError(command)) => never_sent(command),
+                }
+            });
         }
-    });
+    }
+}
+
+/// If the driver has ended just now, the command may lie where nobody looks any more.
+fn ordered(driver_gone: bool, inlet: &Inlet) {
+    if driver_gone {
+        inlet.end(Err(CallError::OutcomeUnknown(Lost::ClosedByUs)));
+    }
 }
 
 fn never_sent(command: Command) {

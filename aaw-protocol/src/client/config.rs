@@ -20,7 +20,7 @@ pub struct Config {
     /// How long to wait for the other side's part of a close. Default 2 s: nothing is lost by leaving earlier than
     /// that.
     pub close_timeout: Duration,
-    /// Calls that are written and unanswered at the same time. Further calls wait in line, within their own time-out.
+    /// Calls that are written and unanswered at the same time, open streams included. Further calls wait in line, within their own time-out.
     /// The server's limit holds too, the lower of both counts. Default 1024, far above the 256 of a server that is told
     /// nothing else: it bounds what a classic server, which states no limit, is given to do.
     pub max_in_flight: u32,

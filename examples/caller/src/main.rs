@@ -7,12 +7,14 @@
 //! cargo run -p aaw-example-caller
 //! ```
 //!
-//! It calls, calls several at once, sends, listens, and ends; expect
+//! It calls, calls several at once, reads many answers to one call, sends, listens, and ends; expect
 //!
 //! ```text
 //! open, as connection 6f1f…
 //! ping answered Pong { pong: true }
 //! ten at once: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+//! counted: [1, 2, 3, 4, 5]
+//! enough of [1, 2, 3]
 //! explode failed: Something went wrong (code handler)
 //! nowhere failed: Unknown event: nowhere (code unknown_event)
 //! notified: {"hello":"me"}
@@ -25,6 +27,7 @@
 use std::time::Duration;
 
 use aaw_client::{CallError, Change, DEFAULT_TIMEOUT};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -55,6 +58,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         answers.push(call.await??);
     }
     println!("ten at once: {answers:?}");
+
+    // A call with many answers: each item comes as its handler yields it.
+    let mut numbers = client.stream::<u32>("count", json!({ "to": 5 }));
+    let mut counted = Vec::new();
+    while let Some(number) = numbers.next().await {
+        counted.push(number?);
+    }
+    println!("counted: {counted:?}");
+
+    // It is a stream as others are. Dropping it, as `take` does after the third, drops the handler too.
+    let endless = client.stream::<u32>("count", json!({ "to": u64::MAX }));
+    println!("enough of {:?}", endless.take(3).try_collect::<Vec<_>>().await?);
 
     // A call that fails says what the server said.
     for event in ["explode", "nowhere"] {
