@@ -1,9 +1,9 @@
-//! TCP connections, from being accepted until they are WebSockets, or are answered and gone.
+//! TCP connections, from being accepted until they are WebSockets, or have had their answers.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,11 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
-use crate::handshake::{Visitor, respond};
+use crate::config::Config;
+use crate::handshake::{Serving, Visitor};
+use crate::http::Front;
 use crate::hub::Place;
 use crate::shared::Shared;
+use crate::shutdown::Phase;
+use crate::write_timeout::WriteTimeout;
 
 /// How long the accept loop waits when the system has no more file descriptors.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
@@ -25,10 +28,10 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 const REFUSAL: Duration = Duration::from_secs(3);
 
 /// hyper adds time-outs to the present time, which overflows; a century is as good as never.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Accepts connections until it is dropped.
-pub(crate) async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &watch::Receiver<()>) {
+pub(crate) async fn accept(listener: &TcpListener, front: &Front, shared: &Arc<Shared>) {
     loop {
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -45,7 +48,7 @@ pub(crate) async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &
         };
         match shared.hub.admit(shared.config.max_connections) {
             Some(place) => {
-                tokio::spawn(visit(socket, address, Arc::clone(shared), place, stop.clone()));
+                tokio::spawn(visit(socket, address, front.clone(), Arc::clone(shared), place));
             }
             None => {
                 if let Some(unlogged) = shared.refusals.pass() {
@@ -59,46 +62,43 @@ pub(crate) async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &
 }
 
 /// Serves one TCP connection until it is upgraded, or ends.
-async fn visit(
-    socket: TcpStream,
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    place: Place,
-    mut stop: watch::Receiver<()>,
-) {
+async fn visit(socket: TcpStream, address: SocketAddr, front: Front, shared: Arc<Shared>, place: Place) {
     // Answers are gathered before they are written, so waiting for more to gather costs time and gains nothing.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(peer = %address, "no TCP_NODELAY: {error}");
     }
-    let handshake_timeout = shared.config.handshake_timeout.min(FOREVER);
-    let visitor = Arc::new(Visitor { shared, address, place: Mutex::new(Some(place)) });
-    let service = service_fn(move |request| {
-        let visitor = Arc::clone(&visitor);
-        async move { Ok::<_, std::convert::Infallible>(respond(&visitor, request)) }
+    let Config { handshake_timeout, write_timeout, close_timeout, .. } = *shared.config;
+    let (draining, over) = (shared.shutdown.reached(Phase::Draining), shared.shutdown.reached(Phase::Over));
+    let socket = WriteTimeout::new(socket, write_timeout);
+    let unwritten = socket.unwritten();
+    let visitor = Arc::new(Visitor::new(shared, Some(address), place));
+    let service = service_fn(|request| {
+        let answer = front.respond(Serving::begin(&visitor), request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let mut http = http1::Builder::new();
-    // One request a connection, until more is served than upgrades; the responses say so. hyper's `keep_alive(false)`
-    // would put its `Connection: close` in the place of an upgrade's own header.
-    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout).max_buf_size(16 << 10);
+    // It bounds the time between two requests, too.
+    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout.min(FOREVER)).max_buf_size(16 << 10);
     let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        // Reading the request has its own time-out; this one is for a client that does not read the answer.
-        () = tokio::time::sleep(2 * handshake_timeout) => return,
-        // The sender is dropped when the server stops.
-        _ = stop.changed() => {
+        () = draining => {
             connection.as_mut().graceful_shutdown();
-            // A request that is here is answered at once. For one that is still on its way nobody waits: it may never
-            // come.
-            match poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
-                Poll::Ready(served) => served,
-                Poll::Pending => return,
+            // A request that is here is answered. For one that is still on its way nobody waits: it may never come.
+            let rest = poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Pending if !visitor.is_served() && !unwritten.get() => Poll::Ready(Ok(())),
+                served => served,
+            });
+            tokio::select! {
+                served = rest => served,
+                // What runs has been dropped by then; what there is of its answer may still go out.
+                () = async { over.await; tokio::time::sleep(close_timeout).await } => return,
             }
         }
     };
     if let Err(error) = served {
-        tracing::debug!(peer = %address, "before a WebSocket was: {error}");
+        tracing::debug!(peer = %address, "an HTTP connection broke: {error}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a server holds to: a plain struct with defaults that are safe as they come.
 
+#[cfg(feature = "http")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_protocol::hello::Limits;
@@ -80,6 +82,55 @@ pub struct Config {
     /// Bytes of each connection's read buffer. Default 4 KiB. It is filled with zeros at each read, so a larger one
     /// costs time at every small message, and memory for every connection; it pays only for messages of many KiB.
     pub read_buffer: usize,
+    /// What HTTP holds to.
+    #[cfg(feature = "http")]
+    pub http: HttpConfig,
+}
+
+/// What the same events hold to over plain HTTP (feature `http`). [`Config::max_message`], the time-outs and the
+/// bounds on connections are those of [`Config`].
+///
+/// ```
+/// use aaw_server::Config;
+/// use aaw_server::config::HttpConfig;
+///
+/// let http = HttpConfig { static_dir: Some("public".into()), ..HttpConfig::default() };
+/// let config = Config { http, ..Config::default() };
+/// # drop(config);
+/// ```
+#[cfg(feature = "http")]
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// A folder that is served at `/`, read when it is asked for. Hidden files (`.git`, `.env`) and links that lead out
+    /// of it are not served. Default: none; then `/` is a page that lists the events.
+    pub static_dir: Option<PathBuf>,
+    /// How long the body of a request may take to arrive. Default 30 s: 1 MiB over a poor line.
+    pub body_timeout: Duration,
+    /// Server-sent events in which nothing was said for this long get a comment. Default 15 s: below what proxies
+    /// commonly bear, and soon enough to notice a reader that has gone without a word.
+    pub sse_comment: Duration,
+    /// How long a polling request (`?take=`) waits for items, at most. Default 25 s: below the 30 s after which common
+    /// clients and proxies give up.
+    pub poll_wait: Duration,
+    /// How long a cursor that nobody uses is kept, and its handler with it. Default 60 s.
+    pub cursor_idle: Duration,
+    /// Streams that are read by polling at the same time; a further one is refused (429). Default 1024. Each is a handler
+    /// with all that it holds, for up to [`cursor_idle`](Self::cursor_idle) after its reader has gone.
+    pub max_cursors: usize,
+}
+
+#[cfg(feature = "http")]
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            static_dir: None,
+            body_timeout: Duration::from_secs(30),
+            sse_comment: Duration::from_secs(15),
+            poll_wait: Duration::from_secs(25),
+            cursor_idle: Duration::from_secs(60),
+            max_cursors: 1024,
+        }
+    }
 }
 
 impl Default for Config {
@@ -107,6 +158,8 @@ impl Default for Config {
             linger: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             read_buffer: 4 << 10,
+            #[cfg(feature = "http")]
+            http: HttpConfig::default(),
         }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) enum Begun {
 }
 
 /// No caller's stream.
-#[expect(dead_code, reason = "for callers without a connection")]
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for callers without a connection"))]
 pub(crate) enum NoUpload {}
 
 impl Incoming for NoUpload {

@@ -1,18 +1,20 @@
 //! From an HTTP request to a WebSocket (RFC 6455, 4.2), or to an answer that says why not.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aaw_event::Opened;
 use aaw_protocol::Shortened;
 use aaw_protocol::dialect::{self, Negotiated};
-use hyper::body::Body as _;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::Body;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -21,32 +23,94 @@ use crate::connection::Connection;
 use crate::hub::Place;
 use crate::outbox::Outbox;
 use crate::shared::Shared;
+use crate::write_timeout::WriteTimeout;
 
-/// What a TCP connection is until its request has been read.
+/// Who sends requests: a TCP connection until it is a WebSocket. (Where the program's own axum serves, each request is
+/// one.)
 pub(crate) struct Visitor {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) address: SocketAddr,
+    /// Where it comes from, if that is known; for the log.
+    pub(crate) address: Option<SocketAddr>,
     /// Its place among the connections; goes over to the WebSocket.
-    pub(crate) place: Mutex<Option<Place>>,
+    place: Mutex<Option<Place>>,
+    /// Requests that are being answered.
+    serving: AtomicUsize,
 }
 
-/// Answers a request: upgrades recognised before anything else, and nothing else yet.
-pub(crate) fn respond(visitor: &Visitor, request: Request<Incoming>) -> Response<String> {
-    if !has_token(request.headers(), &UPGRADE, "websocket") {
-        let mut response = plain(
-            StatusCode::UPGRADE_REQUIRED,
-            "This is an aaw server. Connect to it with a WebSocket: `aaw call ws://HOST:PORT ping`.\n".into(),
-        );
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
-        return response;
+impl Visitor {
+    pub(crate) fn new(shared: Arc<Shared>, address: Option<SocketAddr>, place: Place) -> Self {
+        Self { shared, address, place: Mutex::new(Some(place)), serving: AtomicUsize::new(0) }
     }
-    match judge(visitor, &request) {
+
+    /// Whether one of its requests is being answered.
+    pub(crate) fn is_served(&self) -> bool {
+        self.serving.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether its page, if it is one, and the name that it called us by, are welcome.
+    pub(crate) fn judge(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+        // Judged by one, meant for the other: a proxy in front of us may have looked at the other one.
+        if [HOST, ORIGIN].into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+            return Err((StatusCode::BAD_REQUEST, "A request has one Host and at most one Origin".into()));
+        }
+        let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let judged = self.shared.admission.judge(origin.as_deref(), host(headers, uri).as_deref());
+        judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
+    }
+
+    /// The name alone.
+    #[cfg(feature = "http")]
+    pub(crate) fn judge_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+        let judged = self.shared.admission.judge(None, host(headers, uri).as_deref());
+        judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
+    }
+
+    /// Says in the log that it was refused.
+    pub(crate) fn log_refusal(&self, what: &str, error: &str) {
+        if let Some(unlogged) = self.shared.refusals.pass() {
+            let peer = self.address.map(tracing::field::display);
+            tracing::warn!(peer, unlogged, "refused a {what}: {error}");
+        }
+    }
+}
+
+/// The name that we were called by. HTTP/2, which a program's own axum may speak, has it in the URI's place.
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+    let named = headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    named.or_else(|| uri.authority().map(|host| host.as_str().into()))
+}
+
+/// A request that is being answered, from its arrival until its answer has been taken over.
+pub(crate) struct Serving(Arc<Visitor>);
+
+impl Serving {
+    pub(crate) fn begin(visitor: &Arc<Visitor>) -> Self {
+        visitor.serving.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(visitor))
+    }
+
+    pub(crate) fn visitor(&self) -> &Arc<Visitor> {
+        &self.0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &UPGRADE, "websocket")
+}
+
+/// Answers a request for a WebSocket.
+pub(crate) fn respond<B: Body>(visitor: &Visitor, request: &mut Request<B>) -> Response<String> {
+    match judge(visitor, request) {
         Ok(key) => accept(visitor, request, &key),
         Err((status, error)) => {
-            if let Some(unlogged) = visitor.shared.refusals.pass() {
-                tracing::warn!(peer = %visitor.address, unlogged, "refused a connection: {error}");
-            }
+            visitor.log_refusal("connection", &error);
             let mut response = plain(status, format!("{error}\n"));
             if status == StatusCode::UPGRADE_REQUIRED {
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -57,18 +121,10 @@ pub(crate) fn respond(visitor: &Visitor, request: Request<Incoming>) -> Response
 }
 
 /// Whether this request may become a WebSocket; its key, if so.
-fn judge(visitor: &Visitor, request: &Request<Incoming>) -> Result<HeaderValue, (StatusCode, String)> {
+fn judge<B: Body>(visitor: &Visitor, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
     let headers = request.headers();
     let bad = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
-    let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    // Judged by one, meant for the other: a proxy in front of us may have looked at the other one.
-    if [HOST, ORIGIN].into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
-        return Err(bad("A request has one Host and at most one Origin"));
-    }
-    let admission = &visitor.shared.admission;
-    admission
-        .judge(text(ORIGIN).as_deref(), text(HOST).as_deref())
-        .map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))?;
+    visitor.judge(headers, request.uri())?;
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         return Err(bad("A WebSocket handshake must be a GET of HTTP/1.1"));
     }
@@ -89,7 +145,7 @@ fn judge(visitor: &Visitor, request: &Request<Incoming>) -> Result<HeaderValue, 
         .ok_or_else(|| bad("Expected Sec-WebSocket-Key: 16 bytes in base64"))
 }
 
-fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) -> Response<String> {
+fn accept<B>(visitor: &Visitor, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
     let shared = Arc::clone(&visitor.shared);
     let Some(place) = visitor.place.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         // hyper serves one request at a time and upgrades once.
@@ -102,7 +158,8 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) 
     let seat =
         shared.hub.enter(place, client_key.map(|key| Shortened(key).to_string()), outbox, shared.config.max_message);
     tracing::debug!(
-        connection = %seat.peer.id, client_key, ?dialect, peer = %visitor.address, "connected"
+        connection = %seat.peer.id, client_key, ?dialect, peer = visitor.address.map(tracing::field::display),
+        "connected"
     );
     let mut response = Response::new(String::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -120,24 +177,27 @@ fn accept(visitor: &Visitor, mut request: Request<Incoming>, key: &HeaderValue) 
     if shared.dispatch.has_hooks() {
         let origin = request.headers().get(ORIGIN);
         arrival.origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
-        arrival.address = Some(visitor.address.to_string());
+        arrival.address = visitor.address.map(|address| address.to_string());
         arrival.client_key.clone_from(&seat.peer.client_key);
     }
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!(connection = %seat.peer.id, "the handshake broke: {error}"),
         };
-        // Back out of hyper, so that the hot path runs on the bare socket.
-        match upgraded.downcast::<TokioIo<TcpStream>>() {
+        let Shared { dispatch, config, .. } = &*shared;
+        let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
+        match upgraded.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
+            // Back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
-                let socket = parts.io.into_inner();
-                let Shared { dispatch, config, .. } = &*shared;
-                let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
+                let socket = parts.io.into_inner().into_inner();
                 Connection::serve(socket, parts.read_buf, dialect, seat, arrival, dispatch, config).await;
             }
-            Err(_) => tracing::error!("an upgraded connection is no TCP stream"),
+            // Somebody else's: the program's own axum listens.
+            Err(upgraded) => {
+                Connection::serve(TokioIo::new(upgraded), Bytes::new(), dialect, seat, arrival, dispatch, config).await;
+            }
         }
     });
     response
@@ -155,11 +215,11 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
 }
 
-fn plain(status: StatusCode, body: String) -> Response<String> {
+pub(crate) fn plain(status: StatusCode, body: String) -> Response<String> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    // One request a connection, until more is served than upgrades.
+    // Who asked for a WebSocket has nothing else to ask.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

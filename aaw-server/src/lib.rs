@@ -21,6 +21,7 @@
 //! | `accept` | TCP connections until they are WebSockets |
 //! | `admission` | who may connect: origins and hosts |
 //! | `handshake` | from an HTTP request to a WebSocket |
+//! | `http` | the same events for curl and browsers, pages, routes of one's own (feature `http`) |
 //! | `connection` | the task that owns one socket |
 //! | `outbox` | what others have for that task |
 //! | `dispatch` | from a call to its handler's outcome |
@@ -29,6 +30,8 @@
 //! | `record` | what the log says of a call |
 //! | `module_host` | what modules need of their server: a log, somebody who waits for their end |
 //! | `throttle` | a log that strangers cannot flood |
+//! | `write_timeout` | a socket that gives up on a peer that takes nothing |
+//! | `shutdown` | how far the end is |
 //! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
 
@@ -38,6 +41,11 @@ pub mod config;
 mod connection;
 mod dispatch;
 mod handshake;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
+mod http;
 mod hub;
 mod module_host;
 #[cfg(feature = "modules")]
@@ -47,11 +55,15 @@ pub mod record;
 mod registry;
 mod server;
 mod shared;
+mod shutdown;
 mod throttle;
+mod write_timeout;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
+#[cfg(feature = "http")]
+pub use http::Mounted;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
 pub use server::{Bound, EmitError, Handle, Server, StartError};

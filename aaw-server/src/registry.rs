@@ -126,6 +126,12 @@ impl Registry {
         self.events.keys().cloned().collect()
     }
 
+    /// All events, in no order.
+    #[cfg(feature = "http")]
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.values()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Event> {
         self.events.get(name)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use aaw_protocol::Failure;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::accept::accept;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
+use crate::http::{Front, Routes};
 use crate::hub::Hub;
 use crate::module_host::Modules;
 use crate::record::CallRecord;
 use crate::registry::{Events, Plan, Registry, RegistryError};
 use crate::shared::Shared;
+use crate::shutdown::{Phase, Shutdown};
 use crate::throttle::Throttle;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
@@ -37,6 +38,7 @@ pub struct Server {
     config: Config,
     events: Vec<Events>,
     hook: Option<CallHook>,
+    pub(crate) routes: Routes,
 }
 
 /// Why a server did not start.
@@ -62,6 +64,19 @@ pub enum StartError {
         /// What went wrong.
         failure: Failure,
     },
+    /// The folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) cannot be served.
+    #[cfg(feature = "http")]
+    #[error("cannot serve the folder {}: {source}", path.display())]
+    Static {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Routes of the program's own cannot be put beside aaw's, see [`Server::merge`]: axum's words say which.
+    #[cfg(feature = "http")]
+    #[error("the routes do not go together: {0}")]
+    Routes(String),
 }
 
 /// Why an event was not sent.
@@ -108,7 +123,7 @@ fn describe(error: &io::Error) -> String {
 impl Server {
     /// A server without events.
     pub fn new(config: Config) -> Self {
-        Self { config, events: Vec::new(), hook: None }
+        Self { config, events: Vec::new(), hook: None, routes: Routes::default() }
     }
 
     /// Adds the events of a module: one that is linked (`my_events::module()`), or one that was opened
@@ -154,31 +169,54 @@ impl Server {
     /// # Errors
     /// [`StartError`]: the address cannot be had, two events have one name, services could not be built.
     pub async fn bind(self) -> Result<Bound, StartError> {
-        let Self { config, events, hook } = self;
+        let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
         let listener = config.listen().await?;
         let address =
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
-        let modules = Arc::<Modules>::default();
-        let registry = plan.registry(&events, &start(&events, &modules).await?);
-        list(&plan, &events, false);
-        let shared = Shared {
-            admission: Admission {
-                on_loopback: address.ip().to_canonical().is_loopback(),
-                allowed: config.allow_origins.clone(),
-            },
-            dispatch: Arc::new(Dispatch {
-                registry: ArcSwap::from_pointee(registry),
-                hook,
-                max_answer: config.max_message,
-            }),
-            hub: Arc::new(Hub::default()),
-            modules,
-            refusals: Throttle::default(),
-            config: Arc::new(config),
-        };
-        Ok(Bound { listener, address, shared: Arc::new(shared) })
+        let shared = share(config, &plan, &events, hook, address.ip()).await?;
+        let front = Front::new(&shared, routes)?;
+        Ok(Bound { listener, address, front, shared })
     }
+
+    /// What a server is apart from a listener, for somebody else's.
+    #[cfg(feature = "http")]
+    pub(crate) async fn without_listener(self) -> Result<(Arc<Shared>, Routes), StartError> {
+        let Self { config, events, hook, routes } = self;
+        let plan = Registry::plan(&events)?;
+        let ip = match config.host.as_str() {
+            "localhost" => std::net::Ipv4Addr::LOCALHOST.into(),
+            // A name: it may be reached from anywhere.
+            host => host.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        };
+        Ok((share(config, &plan, &events, hook, ip).await?, routes))
+    }
+}
+
+/// Starts the modules, and makes what all connections share.
+async fn share(
+    config: Config,
+    plan: &Plan,
+    events: &[Events],
+    hook: Option<CallHook>,
+    ip: IpAddr,
+) -> Result<Arc<Shared>, StartError> {
+    let modules = Arc::<Modules>::default();
+    let registry = plan.registry(events, &start(events, &modules).await?);
+    list(plan, events, false);
+    Ok(Arc::new(Shared {
+        admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
+        dispatch: Arc::new(Dispatch {
+            registry: ArcSwap::from_pointee(registry),
+            hook,
+            max_answer: config.max_message,
+        }),
+        hub: Arc::new(Hub::default()),
+        modules,
+        refusals: Throttle::default(),
+        shutdown: Shutdown::default(),
+        config: Arc::new(config),
+    }))
 }
 
 /// Logs which events there are; after a swap, only what somebody should know of.
@@ -205,6 +243,7 @@ async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instanc
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    front: Front,
     shared: Arc<Shared>,
 }
 
@@ -223,36 +262,42 @@ impl Bound {
     /// up to [`Config::stop_timeout`]; connections close with 1001; the services of modules are dropped. Ready when all
     /// of it is done. Dropped, it stops accepting, and leaves the connections that there are.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, shared, .. } = self;
-        let (stopping, stop) = watch::channel(());
+        let Self { listener, front, shared, .. } = self;
         tokio::select! {
-            () = accept(&listener, &shared, &stop) => {}
+            () = accept(&listener, &front, &shared) => {}
             () = shutdown => {}
         }
-        drop(listener);
-        drop(stopping);
-        let hub = &shared.hub;
-        hub.drain();
-        // Said when it is so: who reads it meets a server that takes no more calls.
-        tracing::info!(connections = hub.len(), "stopping");
-        if tokio::time::timeout(shared.config.stop_timeout, hub.wait_until_empty()).await.is_err() {
-            tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
-            hub.stop();
-            let _ = tokio::time::timeout(GOODBYE, hub.wait_until_empty()).await;
-        }
-        // Lets the modules go, and with them the services they built.
-        shared.dispatch.registry.store(Arc::default());
-        if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
-            tracing::warn!("services still end past their time; the program does not wait for them");
-        }
-        tracing::info!("stopped");
+        drop((listener, front));
+        stop(&shared).await;
     }
+}
+
+/// Ends what there is, in order.
+pub(crate) async fn stop(shared: &Shared) {
+    let hub = &shared.hub;
+    shared.shutdown.advance(Phase::Draining);
+    hub.drain();
+    // Said when it is so: who reads it meets a server that takes no more calls.
+    tracing::info!(connections = hub.len(), "stopping");
+    if tokio::time::timeout(shared.config.stop_timeout, hub.wait_until_empty()).await.is_err() {
+        tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
+        shared.shutdown.advance(Phase::Over);
+        hub.stop();
+        let _ = tokio::time::timeout(GOODBYE, hub.wait_until_empty()).await;
+    }
+    shared.shutdown.advance(Phase::Over);
+    // Lets the modules go, and with them the services they built.
+    shared.dispatch.registry.store(Arc::default());
+    if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
+        tracing::warn!("services still end past their time; the program does not wait for them");
+    }
+    tracing::info!("stopped");
 }
 
 /// A handle to a server that serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {

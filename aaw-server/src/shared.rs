@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::Hub;
 use crate::module_host::Modules;
+use crate::shutdown::Shutdown;
 use crate::throttle::Throttle;
 
 /// One for each server.
@@ -18,4 +19,5 @@ pub(crate) struct Shared {
     /// Lets the log say that clients are refused without being flooded by them.
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,
+    pub(crate) shutdown: Shutdown,
 }

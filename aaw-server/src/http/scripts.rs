@@ -1,0 +1,92 @@
+//! The client for browsers, as files of this program: a page needs nothing else.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use axum::body::Body;
+use axum::extract::{Path, Request};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+
+/// `/aaw.js`.
+const ENTRY: &str = include_str!("../../../aaw-js/aaw.js");
+
+macro_rules! parts {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../../aaw-js/aaw/", $name)))),*]
+    };
+}
+
+/// What it imports: `/aaw/NAME`. All files of that folder.
+const PARTS: &[(&str, &str)] = &parts![
+    "abort.js",
+    "backoff.js",
+    "client.js",
+    "driver.js",
+    "duplex.js",
+    "emitter.js",
+    "failure.js",
+    "frame.js",
+    "heartbeat.js",
+    "http.js",
+    "items.js",
+    "line.js",
+    "oldest.js",
+    "options.js",
+    "session.js",
+    "socket_events.js",
+    "sse.js",
+    "sse_parser.js",
+    "stream.js",
+    "upload.js",
+    "url.js",
+    "world.js",
+];
+
+pub(super) async fn entry(request: Request) -> Response {
+    script(ENTRY, request.headers())
+}
+
+pub(super) async fn part(Path(file): Path<String>, request: Request) -> Response {
+    match PARTS.iter().find(|(name, _)| *name == file) {
+        Some((_, text)) => script(text, request.headers()),
+        None => super::site::not_found(),
+    }
+}
+
+fn script(text: &'static str, asked: &HeaderMap) -> Response {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    let is_known = asked.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok()).is_some_and(|known| {
+        known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == "*" || known == tag)
+    });
+    let mut response = Response::new(if is_known { Body::empty() } else { Body::from(text) });
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+    // Any page may read it: it is the same for all, and says nothing of this server.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../aaw-js/aaw");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.filter(|name| name.ends_with(".js")).collect();
+        files.sort();
+        assert_eq!(PARTS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), files);
+    }
+}
