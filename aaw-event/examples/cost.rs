@@ -1,7 +1,7 @@
-//! What a call costs between host and handler: `cargo run --release -p aaw-event --example cost`.
+//! What a call costs between host and handler, and an item of a stream: `cargo run --release -p aaw-event --example cost`.
 //!
 //! Expect 60 to 200 nanoseconds a call when linked, and about a hundred more with a runtime of its own; it depends on
-//! the machine.
+//! the machine. An item should cost less than a call: nothing is allocated for it, and nothing parsed.
 #![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
 #![allow(missing_docs, unreachable_pub, reason = "its events are as an author writes them")]
 
@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use aaw_event::Module;
-use aaw_event::host::{Caller, Host, LogRecord};
+use aaw_event::host::{Call, Caller, Host, Kind, LogRecord};
 use aaw_protocol::Failure;
 use tracing::level_filters::LevelFilter;
 
@@ -42,6 +42,14 @@ mod events {
     }
 
     pub fn plain() {}
+
+    pub fn count(to: u64) -> impl Stream<Item = u64> {
+        stream! {
+            for number in 0..to {
+                yield number;
+            }
+        }
+    }
 }
 
 type Entry = aaw_event::export::Entry<aaw_event::export::NoServices>;
@@ -52,6 +60,7 @@ aaw_event::__package!(
     aaw_event::export::NoServices,
     aaw_event::export::sync_services(aaw_event::export::no_services),
     [
+        crate::Entry::stream1("count", crate::events::count),
         crate::Entry::answer0("ping", crate::events::ping),
         crate::Entry::plain0("plain", crate::events::plain),
         crate::Entry::answer1("typed", crate::events::typed),
@@ -91,7 +100,7 @@ async fn main() {
         let instance = module.start(Arc::new(Nobody)).await.expect("no services");
         for (index, event) in module.events().iter().enumerate() {
             let instance = instance.clone();
-            let name = event.name.clone();
+            let (name, is_stream) = (event.name.clone(), event.kind == Kind::Stream);
             // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is of the same
             // tokio.
             let measure = move || {
@@ -100,15 +109,22 @@ async fn main() {
                 let mut best = f64::MAX;
                 for _ in 0..20 {
                     const CALLS: u32 = 100_000;
-                    let start = Instant::now();
-                    for _ in 0..CALLS {
+                    let mut poll = |call: &mut Call| {
                         out.clear();
-                        let mut call = instance.call(index, black_box(r#"{"id":17}"#), &caller);
                         let _ = black_box(call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX));
+                    };
+                    let start = Instant::now();
+                    if is_stream {
+                        let mut call = instance.call(index, &CALLS.to_string(), &caller);
+                        (0..CALLS).for_each(|_| poll(&mut call));
+                    } else {
+                        for _ in 0..CALLS {
+                            poll(&mut instance.call(index, black_box(r#"{"id":17}"#), &caller));
+                        }
                     }
                     best = best.min(start.elapsed().as_nanos() as f64 / f64::from(CALLS));
                 }
-                println!("{how} {name}: {best:.0} ns");
+                println!("{how} {name}: {best:.0} ns{}", if is_stream { " an item" } else { "" });
             };
             std::thread::spawn(measure).join().expect("measured");
         }

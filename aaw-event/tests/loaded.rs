@@ -92,6 +92,24 @@ mod events {
     pub async fn explode() {
         panic!("boom")
     }
+
+    pub struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    /// Fails after an item with what is for the log alone; when it is dropped before that, it panics.
+    pub fn lines() -> impl Stream<Item = Result<u8>> {
+        try_stream! {
+            let bomb = Bomb;
+            yield 1;
+            std::mem::forget(bomb);
+            Err(std::io::Error::other("disk on fire"))?;
+        }
+    }
 }
 
 type Entry = aaw_event::export::Entry<services::App>;
@@ -105,6 +123,7 @@ aaw_event::__package!(
         crate::Entry::answer1("busy", crate::events::busy),
         crate::Entry::answer0("explode", crate::events::explode),
         crate::Entry::answer0("forget", crate::events::forget),
+        crate::Entry::stream0("lines", crate::events::lines),
         crate::Entry::plain0("plain", crate::events::plain),
         crate::Entry::answer2("sleep", crate::events::sleep),
         crate::Entry::answer1("talk", crate::events::talk),
@@ -199,6 +218,20 @@ fn a_loaded_package_lives_on_its_own() {
     assert_eq!(call(&module, &instance, "talk", "6"), item("null"));
     let expected = ["loaded-tests INFO talk{body=6}: counted half=3".to_owned(), "loaded-tests WARN by log".to_owned()];
     assert_eq!(*logs.0.lock().unwrap(), expected);
+
+    logs.0.lock().unwrap().clear();
+    for polls in [2, 1] {
+        let mut lines = instance.call(index(&module, "lines"), "", &caller);
+        let steps: Vec<_> = (0..polls).map(|_| block_on(&mut lines).0).collect();
+        assert_eq!(steps, [item("1").0, failed(Code::HANDLER, "Internal error").0][..polls]);
+    }
+    let said = std::mem::take(&mut *logs.0.lock().unwrap());
+    assert_eq!(said[0], "loaded-tests ERROR a handler failed: disk on fire event=\"lines\"");
+    assert!(
+        said[1].contains("a handler panicked while it was dropped") && said[1].contains("dropped (at "),
+        "{said:?}"
+    );
+    assert_eq!(said.len(), 2);
 
     for (event, said) in [("explode", "boom"), ("unspeakable", "displayed")] {
         let (step, _) = call(&module, &instance, event, "");
