@@ -67,7 +67,8 @@ mod tests {
         let waker = unsafe { borrowed((&raw const lent).cast()) };
         waker.wake_by_ref();
         let (kept, other) = (Waker::clone(&waker), Waker::clone(&waker));
-        kept.clone().wake();
+        let third = kept.clone();
+        third.wake();
         std::thread::spawn(move || other.wake()).join().unwrap();
         assert_eq!((woken.load(Ordering::SeqCst), Arc::strong_count(&woken)), (3, 3));
         std::mem::drop((lent, kept));
