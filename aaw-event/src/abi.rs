@@ -17,7 +17,7 @@
 //! # Streams, and what a caller sends
 //!
 //! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`. What a caller sends
-//! after its body is a [`RawIncoming`], which goes the other way: the host lends it with the call, in
+//! after its body is a `RawIncoming`, which goes the other way: the host lends it with the call, in
 //! `CallArgs::incoming`, the package retains it and polls it. Its wakers are the package's then, in the same table.
 //! An event says by `entry_flags::TAKES_INCOMING` that it looks at it.
 //!

@@ -248,7 +248,8 @@ async fn what_init_writes_builds_is_tested_and_serves() {
     let tests = Command::new(env!("CARGO")).arg("test").current_dir(&package).output().unwrap();
     let said = String::from_utf8_lossy(&tests.stdout);
     assert!(
-        tests.status.success() && said.contains("greets_by_name ... ok"),
+        tests.status.success()
+            && ["greets_by_name", "counts_to_three"].iter().all(|test| said.contains(&format!("{test} ... ok"))),
         "{said}{}",
         String::from_utf8_lossy(&tests.stderr)
     );
