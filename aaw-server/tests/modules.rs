@@ -9,12 +9,15 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aaw_event::host::{Incoming, IncomingStep, Step};
+use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
 use aaw_server::modules::{EventsAt, OpenError, Unfit, Watch, load, open};
-use fixture::{Header, ask, library, package, rustc, stock_library, workshop};
+use fixture::{Header, Nobody, ask, index, items, library, package, rustc, start, stock_library, workshop};
 use object::{Object, ObjectSection, ObjectSegment};
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
@@ -41,6 +44,87 @@ async fn the_stock_events_are_built_opened_and_called() {
     assert_eq!(module.package(), "aaw-events");
     assert_eq!(ask(&module, "ping", "").await, r#"{"pong":true}"#);
     assert_eq!(ask(&module, "echo", "[1]").await, "[1]");
+
+    // Its timer is the library's own.
+    let instance = start(&module).await;
+    let count = instance.call(index(&module, "count"), r#"{"to":3,"every_ms":1}"#, &Arc::new(Nobody));
+    assert_eq!(items(count).await, (vec!["1".to_owned(), "2".to_owned(), "3".to_owned()], Step::End));
+}
+
+/// What a caller sends, out of a channel: the words of a failure, or an item.
+struct Upload(Mutex<mpsc::UnboundedReceiver<Result<&'static str, Failure>>>);
+
+impl Incoming for Upload {
+    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<IncomingStep> {
+        let item = self.0.lock().unwrap().poll_recv(cx);
+        item.map(|item| match item {
+            Some(Ok(json)) => {
+                out.extend_from_slice(json.as_bytes());
+                IncomingStep::Item
+            }
+            Some(Err(failure)) => IncomingStep::Failed(failure),
+            None => IncomingStep::End,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
+    let package = package(&workshop("uploads"), "uploads");
+    let save = |file: &str, text: &str| std::fs::write(package.join("src").join(file), text).unwrap();
+    save(
+        "sums.rs",
+        "use aaw_event::prelude::*;
+        pub fn handler(start: i64, _: Services, mut incoming: Incoming<i64>) -> impl Stream<Item = Result<i64>> {
+            try_stream! {
+                let mut sum = start;
+                while let Some(number) = incoming.next().await {
+                    sum += number?;
+                    yield sum;
+                }
+            }
+        }",
+    );
+    save(
+        "_open.rs",
+        "use aaw_event::prelude::*;
+        pub async fn handler(opened: Opened) -> Result<()> {
+            opened.client_key.map(drop).ok_or_else(|| Error::new(\"Who is there?\"))
+        }",
+    );
+    let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
+    let module = &events[0].module;
+    let instance = start(module).await;
+
+    for (last, expected) in [
+        (None, Step::End),
+        (
+            Some(Ok("\"x\"")),
+            Step::Failed(Failure::new(Code::BAD_BODY, "Item 3 does not fit: invalid type: string \"x\", expected i64")),
+        ),
+        (Some(Err(Failure::new(Code::TIMEOUT, "Too late"))), Step::Failed(Failure::new(Code::TIMEOUT, "Too late"))),
+    ] {
+        let (feed, upload) = mpsc::unbounded_channel();
+        let upload = Arc::new(Upload(Mutex::new(upload)));
+        let call = instance.call_with_incoming(index(module, "sums"), "10", &Arc::new(Nobody), &upload);
+        let call = tokio::spawn(items(call));
+        for item in [Ok("1"), Ok("2")].into_iter().chain(last) {
+            // Whoever waits by then is woken by this thread.
+            tokio::task::yield_now().await;
+            feed.send(item).unwrap();
+        }
+        drop(feed);
+        assert_eq!(call.await.unwrap(), (vec!["11".to_owned(), "13".to_owned()], expected));
+        assert_eq!(Arc::strong_count(&upload), 1, "the library has let it go");
+    }
+
+    assert_eq!(module.close_hook(), None);
+    for (body, expected) in
+        [(r#"{"client_key":"Ada"}"#, Step::End), ("{}", Step::Failed(Failure::new(Code::HANDLER, "Who is there?")))]
+    {
+        let call = instance.call(module.open_hook().unwrap(), body, &Arc::new(Nobody));
+        assert_eq!(items(call).await, (vec![], expected));
+    }
 }
 
 #[tokio::test]
