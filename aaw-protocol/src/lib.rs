@@ -11,7 +11,8 @@
 //! - [`hello`]: what both ends tell each other first, and the limits they hold to.
 //! - [`EventName`], [`Failure`], [`Code`]: the words of the protocol, as types. [`text`]: how much of a peer's words is
 //!   repeated.
-//! - [`server`]: the server's [`ServerSession`](server::ServerSession). Which calls run, wait, time out or are refused.
+//! - [`server`]: the server's [`ServerSession`](server::ServerSession). Which calls run, wait, time out or are refused,
+//!   and how far their streams may go.
 //! - [`client`]: the client's [`ClientSession`](client::ClientSession). Which answer belongs to which call, when to
 //!   connect again.
 //! - [`clock`]: what a wait that no clock can hold means. `heartbeat`: whether the other side is still there. Both
@@ -22,7 +23,7 @@
 //!
 //! What a session gives out (its `Output`, `Input`, `Outcome`), [`Dialect`] and [`Kind`](codec::Kind) are enums without
 //! `#[non_exhaustive]`, on purpose: whoever owns the socket has to do every one of these things, and the compiler is to
-//! name the place where one is missing. They grow, with streams for example, only with the crate's version. Enums that
+//! name the place where one is missing. They grow only with the crate's version. Enums that
 //! only say what was wrong are open.
 
 #![forbid(unsafe_code)]

@@ -17,9 +17,10 @@ pub struct Config {
     /// is started. Past as many bytes of answers alone, a further one that has to wait fails as `too_large`, since a
     /// client may leave them there for as long as it likes. Default 4 MiB; at least one message should fit.
     pub running: usize,
-    /// Bytes of items of uploads that handlers have not taken, past which the call whose item came last fails as
-    /// `too_large`. Default 65 MiB: more than one upload with a window of 64 of the largest items, of 1 MiB, since a
-    /// caller cannot know this bound and shall not meet it by being within its window. It should grow with both.
+    /// Bytes of items of uploads that handlers may not have taken, past which the call whose item came last fails as
+    /// `too_large`: a caller cannot know this bound, so it is there against abuse only. Those taken since
+    /// [`grant`](super::ServerSession::grant) was said last count too. Default 256 MiB: about four uploads with windows
+    /// of 64 of the largest items, of 1 MiB. It should grow with both.
     pub uploads: usize,
     /// How long a v1 client may take to say hello. Default 10 s; `Duration::MAX` means as long as it likes.
     pub hello_timeout: Duration,
@@ -36,7 +37,7 @@ impl Default for Config {
             limits: Limits::default(),
             unsent: 1 << 20,
             running: 4 << 20,
-            uploads: 65 << 20,
+            uploads: 256 << 20,
             hello_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(20),
             missed_heartbeats: 2,

@@ -12,6 +12,14 @@
 //! 3. runs what [`poll_waiting`](ServerSession::poll_waiting) gives, after each input too, until it gives nothing;
 //! 4. calls [`handle_timeout`](ServerSession::handle_timeout) at [`poll_timeout`](ServerSession::poll_timeout).
 //!
+//! A handler that yields items is suspended too. Each item is a frame of its own, made with the call's [`ItemFrame`] and
+//! given to [`handle_item`](ServerSession::handle_item), while there is [`credit`](ServerSession::credit) and
+//! [`may_stream`](ServerSession::may_stream) says so; [`Outcome::Ended`] finishes it. What the call
+//! [`wants`](Call::wants) says whether items are what its caller reads. Items of an upload come as [`Input::Item`] into
+//! the room that was [granted](ServerSession::grant).
+//!
+//! Whoever has something to decide before a connection is open [holds](ServerSession::hold) its session.
+//!
 //! ```
 //! use std::time::Instant;
 //! use aaw_protocol::Dialect;
