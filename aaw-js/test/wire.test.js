@@ -58,7 +58,8 @@ class Player {
         this.open.add(this.#calls);
         this.session.call(this.now, this.#calls, draft(event, data), { credit: meta?.credit, upload: meta?.in === true });
         // What this client never says of a call is left out of it.
-        return [meta?.credit === undefined ? `${text.slice(0, text.indexOf(`,${id}`))},${id}]` : text];
+        if (meta?.credit === undefined) return [`${text.slice(0, text.indexOf(`,${id}`))},${id}]`];
+        return [text.replace(/,"timeout":\d+/, "")];
       case "cancel":
         this.session.cancel(this.now, id);
         return this.open.delete(id) ? [text] : [];
