@@ -407,7 +407,10 @@ test("what a server cannot take of a send is an error event", () => {
 });
 
 test("a listener that throws is reported and breaks nothing", async (t) => {
-  const reported = t.mock.method(console, "error", () => {});
+  const reported = t.mock.fn();
+  const { reportError } = globalThis;
+  globalThis.reportError = reported;
+  t.after(() => (globalThis.reportError = reportError));
   const world = new FakeWorld();
   const ws = world.open();
   ws.on("news", () => {

@@ -1,0 +1,215 @@
+// The client against the real server, over real sockets. On Node 20 with --experimental-websocket, on later ones without;
+// on Bun with `bun test`.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import aaw from "../../aaw-js/aaw.js";
+import { start, startOriginal } from "./server.mjs";
+
+/** Longer than anything here takes. */
+const LONG = 30_000;
+
+/** @type {Awaited<ReturnType<typeof start>>} */
+let server;
+/** @type {ReturnType<typeof aaw>} */
+let ws;
+
+before(async () => {
+  server = await start();
+  ws = aaw(server.url, { timeout: LONG });
+}, { timeout: 600_000 });
+
+after(async () => {
+  await ws?.close();
+  await server?.stop();
+});
+
+/** A gate of this test's own: events wait there, and are counted. */
+let gates = 0;
+const gate = () => `js-${(gates += 1)}`;
+
+/** @param {AsyncIterable<unknown>} stream @param {number} [most] */
+const take = async (stream, most = Infinity) => {
+  const items = [];
+  for await (const item of stream) if (items.push(item) >= most) break;
+  return items;
+};
+
+test("calls of one event at the same time get their own answers", async () => {
+  const numbers = Array.from({ length: 1000 }, (_, n) => n);
+  assert.deepEqual(await Promise.all(numbers.map((n) => ws.sendAsync("echo", { n }))), numbers.map((n) => ({ n })));
+});
+
+test("what is sent before the connection is there arrives, in order", async () => {
+  const early = aaw(server.url, { timeout: LONG });
+  const [echo, id] = await Promise.all([early.sendAsync("echo", "ü"), early.sendAsync("whoami")]);
+  assert.equal(echo, "ü");
+  assert.equal(id, early.connection);
+  assert.equal(early.state, "open");
+  await early.close();
+  assert.equal(early.connection, null);
+});
+
+test("failures carry the server's words", async () => {
+  await assert.rejects(ws.sendAsync("nope"), { error: "Unknown event: nope", code: "unknown_event" });
+  await assert.rejects(ws.sendAsync("panics/at_once"), { code: "panic" });
+  await assert.rejects(ws.sendAsync("typed", { id: "x" }), { code: "bad_body" });
+  await assert.rejects(ws.sendAsync("echo", "x".repeat(1 << 20)), { code: "too_large", sent: false });
+});
+
+test("a time-out and a signal drop the handler", async () => {
+  const name = gate();
+  await assert.rejects(ws.sendAsync("gate/hold", { gate: name }, 50), { code: "timeout" });
+  await ws.sendAsync("gate/wait", { gate: name, dropped: 1 });
+  const controller = new AbortController();
+  const call = ws.sendAsync("gate/hold", { gate: name }, { signal: controller.signal });
+  await ws.sendAsync("gate/wait", { gate: name, came: 2 });
+  controller.abort();
+  await assert.rejects(call, { code: "cancelled" });
+  await ws.sendAsync("gate/wait", { gate: name, dropped: 2 });
+});
+
+test("pushes reach listeners, whoever caused them", async () => {
+  const other = aaw(server.url);
+  await other.sendAsync("ping");
+  const heard = Promise.all([ws, other].map((who) => new Promise((resolve) => who.on("broadcast", resolve))));
+  ws.sendSync("broadcasts/all", { happy: "birthday" });
+  assert.deepEqual(await heard, [{ happy: "birthday" }, { happy: "birthday" }]);
+  ws.off("broadcast");
+  await other.close();
+});
+
+test("a long stream arrives whole and in order", async () => {
+  let expected = 0;
+  for await (const n of ws.stream("streams/count", { to: 20_000 })) assert.equal(n, (expected += 1));
+  assert.equal(expected, 20_000);
+});
+
+test("who does not read stops the handler at the window, and nothing else", async () => {
+  const name = gate();
+  const stalled = ws.stream("streams/endless", { gate: name });
+  await ws.sendAsync("gate/wait", { gate: name, items: 64 });
+  assert.deepEqual(await take(ws.stream("streams/count", { to: 1000 })).then(({ length }) => length), 1000);
+  const { items, over } = await ws.sendAsync("gate/wait", { gate: name });
+  // One may be made and wait for credit.
+  assert.ok(items <= 65, `${items} items were made`);
+  assert.equal(over, undefined);
+  assert.deepEqual(await take(stalled, 200), Array.from({ length: 200 }, (_, n) => n + 1));
+  await ws.sendAsync("gate/wait", { gate: name, over: 1 });
+});
+
+test("a signal stops the handler of a stream", async () => {
+  const name = gate();
+  const controller = new AbortController();
+  const stream = ws.stream("streams/gated", { gate: name }, { signal: controller.signal });
+  await ws.sendAsync("gate/wait", { gate: name, came: 1 });
+  controller.abort();
+  await assert.rejects(stream.next(), { code: "cancelled" });
+  await ws.sendAsync("gate/wait", { gate: name, over: 1 });
+});
+
+test("an error comes after the items before it", async () => {
+  const stream = ws.stream("streams/fails_after", { items: 100, text: "No more" });
+  for (let n = 1; n <= 100; n += 1) assert.deepEqual(await stream.next(), { value: n, done: false });
+  await assert.rejects(stream.next(), { error: "No more", code: "handler" });
+});
+
+test("a stream as a call is an array, a call as a stream one item, a plain event none", async () => {
+  assert.deepEqual(await ws.sendAsync("streams/count", { to: 3 }), [1, 2, 3]);
+  assert.deepEqual(await take(ws.stream("echo", { a: 1 })), [{ a: 1 }]);
+  assert.deepEqual(await take(ws.stream("note", 7)), []);
+  assert.equal(await ws.sendAsync("note", 7), null);
+});
+
+test("listeners hear what sendSync is answered, item by item", async () => {
+  /** @type {unknown[]} */
+  const heard = [];
+  const all = new Promise((resolve) => {
+    ws.on("streams/count", (item) => heard.push(item) === 3 && resolve(undefined));
+  });
+  ws.sendSync("streams/count", { to: 3 });
+  await all;
+  ws.off("streams/count");
+  assert.deepEqual(heard, [1, 2, 3]);
+});
+
+test("items go both ways", async () => {
+  const duplex = ws.duplex("upload/echo");
+  for (const item of ["a", { b: 1 }, null]) {
+    assert.equal(await duplex.send(item), true);
+    assert.deepEqual(await duplex.next(), { value: item, done: false });
+  }
+  duplex.end();
+  assert.deepEqual(await duplex.next(), { value: undefined, done: true });
+});
+
+test("an upload is as long as it likes, and is answered at its end", async () => {
+  const duplex = ws.duplex("upload/sum");
+  for (let n = 1; n <= 1000; n += 1) await duplex.send(n);
+  duplex.end();
+  assert.deepEqual(await take(duplex), [500_500]);
+});
+
+test("a handler that takes nothing stops the sender at the window", async () => {
+  const name = gate();
+  const duplex = ws.duplex("upload/slow", { gate: name, take: 2 });
+  await ws.sendAsync("gate/wait", { gate: name, came: 1 });
+  let written = 0;
+  const all = Array.from({ length: 200 }, async (_, n) => {
+    if (await duplex.send(n)) written += 1;
+  });
+  await ws.sendAsync("echo");
+  assert.ok(written < 200, `${written} were written`);
+  await ws.sendAsync("gate/release", { gate: name, many: 2 });
+  assert.deepEqual(await take(duplex), [[0, 1]]);
+  await Promise.all(all);
+});
+
+test("an item that does not fit fails the call, in words", async () => {
+  const duplex = ws.duplex("upload/points");
+  await duplex.send({ x: 1 });
+  await duplex.send({ x: "one" });
+  duplex.end();
+  await assert.rejects(duplex.next(), { code: "bad_body" });
+});
+
+test("an event that takes no stream says so", async () => {
+  await assert.rejects(ws.duplex("echo").next(), { code: "bad_body" });
+});
+
+test("it comes back after the server was gone", async () => {
+  const first = await start();
+  const client = aaw(first.url, { timeout: LONG, backoff: { max: 100 } });
+  /** @type {string[]} */
+  const states = [];
+  client.on("aaw/state", (state) => states.push(state));
+  const stream = client.stream("streams/gated", { gate: gate() });
+  await client.sendAsync("ping");
+  const closed = new Promise((resolve) => client.on("close", resolve));
+  // Without a word.
+  await first.stop("SIGKILL");
+  await assert.rejects(stream.next(), { code: "outcome_unknown", sent: true });
+  await closed;
+  const later = client.sendAsync("echo", "again");
+  const second = await start({ port: first.port });
+  assert.equal(await later, "again");
+  assert.deepEqual([states[0], states[1], states.at(-1)], ["open", "waiting", "open"]);
+  await client.close();
+  await second.stop();
+});
+
+test("the original's server is called, too", async () => {
+  const original = await startOriginal();
+  const client = aaw(original.url, { timeout: LONG });
+  assert.deepEqual(await client.sendAsync("ping"), { pong: true });
+  const overtaken = [50, 10, 0].map((ms) => client.sendAsync("echo", { ms }));
+  assert.deepEqual(await Promise.all(overtaken), [{ ms: 50 }, { ms: 10 }, { ms: 0 }]);
+  await assert.rejects(client.sendAsync("explode"), { error: "Error: Something went wrong", code: "handler" });
+  assert.deepEqual(await take(client.stream("echo", { a: 1 })), [{ a: 1 }]);
+  const notified = new Promise((resolve) => client.on("notified", resolve));
+  client.sendSync("notify", { hi: 1 });
+  assert.deepEqual(await notified, { hi: 1 });
+  await client.close();
+  await original.stop();
+});
