@@ -19,6 +19,8 @@ struct Inner {
     end: Option<Result<(), CallError>>,
     reader: Option<Waker>,
     reader_gone: bool,
+    /// Whoever is about to open the stream.
+    opener: Option<Waker>,
 }
 
 /// What the reader of an [`Inlet`] gets.
@@ -68,11 +70,26 @@ impl Inlet {
         let mut inner = self.lock();
         inner.reader_gone = true;
         inner.items = VecDeque::new();
-        inner.end.is_some()
+        let (opener, over) = (inner.opener.take(), inner.end.is_some());
+        drop(inner);
+        if let Some(opener) = opener {
+            opener.wake();
+        }
+        over
     }
 
     pub(crate) fn reader_gone(&self) -> bool {
         self.lock().reader_gone
+    }
+
+    /// Waits until the reader goes. For one that waits, no more.
+    pub(crate) fn poll_reader_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.reader_gone {
+            return Poll::Ready(());
+        }
+        inner.opener = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,23 +3,24 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aaw_protocol::client::{CallKey, Draft, Lost, StreamOptions};
+use futures_util::future::{Either, select};
 use futures_util::{Sink, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::coop;
 
 use crate::driver::{Command, Urgent};
 use crate::error::parse;
 use crate::inlet::{DriverEnd, Inlet, Next};
 use crate::outlet::{Outlet, Tell};
-use crate::{CallError, Client, UploadError};
+use crate::{CallError, Client, SendError, UploadError};
 
 /// The items of a call, one after the other: a stream of `Result<T, CallError>`, from
 /// [`Client::stream`](crate::Client::stream).
@@ -58,7 +59,7 @@ struct Reading {
 impl<T> ItemStream<T> {
     pub(crate) fn open(
         client: &Client,
-        draft: Result<Draft, crate::SendError>,
+        draft: Result<Draft, SendError>,
         window: u64,
         outlet: Option<Arc<Outlet>>,
         key: CallKey,
@@ -78,7 +79,7 @@ impl<T> ItemStream<T> {
 }
 
 /// Puts the call in line, in order with those before it. With the line full, that is left to a task, so that nobody must
-/// poll for it.
+/// poll for it; the task goes with the stream, so that there are never more of them than of those.
 fn order(client: &Client, inlet: Arc<Inlet>, command: Command) {
     match client.commands.try_send(command) {
         Ok(()) => ordered(client.commands.is_closed(), &inlet),
@@ -86,9 +87,14 @@ fn order(client: &Client, inlet: Arc<Inlet>, command: Command) {
         Err(TrySendError::Full(command)) => {
             let commands = client.commands.clone();
             client.runtime.spawn(async move {
-                match commands.send(command).await {
-                    Ok(()) => ordered(commands.is_closed(), &inlet),
-                    Err(SendError(command)) => never_sent(command),
+                let reader_gone = pin!(poll_fn(|cx| inlet.poll_reader_gone(cx)));
+                match select(pin!(commands.reserve()), reader_gone).await {
+                    Either::Left((Ok(place), _)) => {
+                        place.send(command);
+                        ordered(commands.is_closed(), &inlet);
+                    }
+                    Either::Left((Err(_), _)) => never_sent(command),
+                    Either::Right(_) => {}
                 }
             });
         }
@@ -104,7 +110,7 @@ fn ordered(driver_gone: bool, inlet: &Inlet) {
 
 fn never_sent(command: Command) {
     if let Command::Stream { end, .. } = command {
-        end.end(Err(crate::SendError::Closed.into()));
+        end.end(Err(SendError::Closed.into()));
     }
 }
 

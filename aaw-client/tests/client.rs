@@ -561,6 +561,27 @@ async fn a_server_that_hangs_up_at_once_fails_the_first_attempt() {
     assert!(matches!(&error, ConnectError::Lost { why: Lost::ClosedByServer { code: 1013, .. }, .. }), "{error}");
 }
 
+#[tokio::test]
+async fn a_server_that_refuses_the_connection_says_why() {
+    let server = Server::start().await;
+    let url = server.url();
+    let script = async {
+        let mut peer = server.accept_silently().await;
+        peer.send(r#"["aaw/error",{"error":"members only","code":"not_allowed"}]"#).await;
+        peer.close(1008, "members only").await;
+    };
+    let prepared = aaw_client::prepare(&url, eager()).unwrap();
+    let mut changes = prepared.changes();
+    let (connected, ()) = tokio::join!(prepared.connect(), script);
+    let error = connected.unwrap_err().to_string();
+    assert!(error.ends_with("the server closed the connection (1008, not allowed): members only"), "{error}");
+    let change = soon("an error", changes.next()).await;
+    assert!(
+        matches!(&change, Some(Change::Error(Trouble::Reported(failure))) if failure.code == "not_allowed"),
+        "{change:?}"
+    );
+}
+
 // --- The original server ---------------------------------------------------------------------------------------------
 
 #[tokio::test]

@@ -327,6 +327,26 @@ async fn more_streams_than_fit_the_line_to_the_driver_are_made_in_their_order() 
 }
 
 #[tokio::test]
+async fn streams_that_are_dropped_while_the_line_is_full_leave_nothing_behind() {
+    let (_server, client, _peer) = pair().await;
+    let body = "x".repeat(60_000);
+    // Until the server's socket, our own and the session's line are full, and the driver takes nothing more.
+    while tokio::time::timeout(Duration::from_millis(200), client.send_event("e", &body)).await.is_ok() {}
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let streams: Vec<_> = (0..1000).map(|n| client.stream::<u32>("count", n)).collect();
+    let while_held = tasks();
+    assert!(while_held > before + 500, "the line is not full");
+    drop(streams);
+    let end = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("their end", end).await;
+}
+
+#[tokio::test]
 async fn an_open_stream_keeps_the_connection() {
     let (_server, client, mut peer) = pair().await;
     let (uploads, mut stream) = client.duplex::<u32, u32>("count", ());
