@@ -1,4 +1,4 @@
-//! Calls the events of an aaw server over a WebSocket, and awaits their answers.
+//! Calls the events of an aaw server over a WebSocket, and awaits their answers: one, or one after the other.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -8,6 +8,11 @@
 //! let client = aaw_client::connect("ws://localhost:1337").await?;
 //! let answer: Value = client.send_async("echo", json!({ "id": 1 }), Duration::from_secs(3)).await?;
 //! assert_eq!(answer, json!({ "id": 1 }));
+//!
+//! let mut numbers = client.stream::<u32>("count", json!({ "to": 5 }));
+//! while let Some(number) = numbers.next().await {
+//!     println!("{}", number?);
+//! }
 //! # Ok(())
 //! # }
 //! ```
