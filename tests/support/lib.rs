@@ -6,6 +6,7 @@
 //! * [`server`]: a server on a free port, its hook, its end.
 //! * [`client`]: a WebSocket client that sends and expects exact text frames, in either dialect.
 //! * [`raw`]: bytes over TCP, for handshakes and frames that no client would send.
+//! * [`http`]: requests, and responses as they come.
 //! * [`log`]: what is logged.
 //! * [`process`]: programs, and what they print.
 //! * [`cargo`]: the programs and the library that the tests need, built.
@@ -13,6 +14,7 @@
 pub mod cargo;
 pub mod client;
 mod files;
+pub mod http;
 pub mod log;
 pub mod process;
 pub mod raw;
@@ -21,6 +23,7 @@ mod wait;
 
 pub use client::Client;
 pub use files::allow_files;
+pub use http::Request;
 pub use log::Log;
 pub use process::Process;
 pub use raw::{Handshake, Raw, Response};

@@ -163,6 +163,17 @@ impl Raw {
     /// # Panics
     /// When there is none.
     pub async fn read_response(&mut self) -> Response {
+        let mut response = self.read_head().await;
+        let len = response.header("content-length").map_or(0, |len| len.parse().expect("a number"));
+        response.body = String::from_utf8_lossy(&self.take(len).await.expect("the body")).into_owned();
+        response
+    }
+
+    /// A response up to its body.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn read_head(&mut self) -> Response {
         let end = loop {
             if let Some(at) = self.ahead.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -172,10 +183,21 @@ impl Raw {
         let head: Vec<u8> = self.ahead.drain(..end).collect();
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-        let mut response = Response { status, head, body: String::new() };
-        let len = response.header("content-length").map_or(0, |len| len.parse().expect("a number"));
-        response.body = String::from_utf8_lossy(&self.take(len).await.expect("the body")).into_owned();
-        response
+        Response { status, head, body: String::new() }
+    }
+
+    /// Up to and with the next line feed; what is left if the connection ends before, if there is any.
+    pub async fn take_line(&mut self) -> Option<Vec<u8>> {
+        let mut seen = 0;
+        loop {
+            if let Some(at) = self.ahead[seen..].iter().position(|&byte| byte == b'\n') {
+                return self.take(seen + at + 1).await;
+            }
+            seen = self.ahead.len();
+            if !self.read_more().await {
+                return (seen > 0).then(|| std::mem::take(&mut self.ahead));
+            }
+        }
     }
 
     /// Closes our direction: the server reads the end.

@@ -225,17 +225,8 @@ async fn a_handshake_that_lacks_something_is_told_what() {
 }
 
 #[tokio::test]
-async fn a_plain_request_is_told_what_this_is() {
+async fn a_handshake_that_is_refused_ends_its_connection() {
     let server = TestServer::start().await;
-    let get = Handshake::new(server.addr).without("Upgrade").without("Connection").send().await;
-    assert_eq!((get.status, get.header("Upgrade")), (426, Some("websocket")));
-    assert!(get.body.contains("This is an aaw server"), "{}", get.body);
-    // One request a connection.
-    let plain = Handshake::new(server.addr).without("Upgrade").replace("Connection", "keep-alive");
-    let (first, mut raw) = plain.open().await;
-    assert_eq!((first.status, first.header("Connection")), (426, Some("upgrade, close")));
-    raw.expect_end().await;
-    // So it is after a refusal.
     let (refused, mut raw) = Handshake::new(server.addr).header("Origin", "https://evil.example").open().await;
     assert_eq!((refused.status, refused.header("Connection")), (403, Some("close")));
     raw.expect_end().await;

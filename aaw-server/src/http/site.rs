@@ -37,9 +37,11 @@ impl Site {
     /// All routes. `alone`: whatever has no route is ours too; otherwise `/` is, and the rest is somebody else's.
     pub(super) fn router(self: &Arc<Self>, alone: bool) -> Router {
         let state = || Arc::clone(self);
-        let guarded = Router::new()
-            .route("/events", get(page::list))
-            .route(&format!("{}{{*name}}", events::PATH), any(events::call));
+        let guarded = Router::new().route("/events", get(page::list)).route(
+            &format!("{}{{*name}}", events::PATH),
+            // Named, so that a route of somebody else's for the same is noticed.
+            get(events::call).post(events::call).fallback(events::call),
+        );
         let guarded = if alone || self.files.is_some() {
             // So `/` is left to a route of the program's own.
             guarded.fallback(anything)

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aaw_server::config::AllowedOrigin;
+use aaw_server::config::{AllowedOrigin, HttpConfig};
 use aaw_server::modules::{self, EventsAt, Watch};
 use aaw_server::{CallRecord, Config, Handle, Server};
 use clap::builder::BoolishValueParser;
@@ -21,12 +21,14 @@ use tracing_subscriber::EnvFilter;
 /// Where events are when nothing is said.
 const DEFAULT_EVENTS: &str = "events";
 
-/// Serves a folder of events over WebSockets: each file is an event, and a program calls it and awaits the answer.
+/// Serves a folder of events over WebSockets and HTTP: each file is an event, and a program calls it and awaits the
+/// answer.
 #[derive(Debug, Parser)]
 #[command(name = "aaw-server", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "EXAMPLES:
   aaw-server                     serve the events package in ./events
   aaw-server my-events --watch   serve another one, and again whenever a file is saved
+  aaw-server --static public     serve the pages in ./public, too
   aaw-server init                write a small events package to begin with, to ./events")]
 struct Cli {
     #[command(subcommand)]
@@ -60,6 +62,9 @@ struct Serve {
     /// Let pages from this origin connect, such as https://app.example.com; can be given several times
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<AllowedOrigin>,
+    /// Serve the files of this folder at /; the page that lists the events is at /events then
+    #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
+    static_dir: Option<PathBuf>,
     /// What is logged: for people, what the server does and what goes wrong in it; as JSON, one line a call on standard
     /// output; or only why it did not start
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = Log::Pretty)]
@@ -119,6 +124,7 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
         host: flags.host.clone(),
         port: flags.port,
         allow_origins: flags.allow_origin.clone(),
+        http: HttpConfig { static_dir: flags.static_dir, ..HttpConfig::default() },
         ..Config::default()
     };
     // Before minutes are spent on a build.

@@ -1,0 +1,276 @@
+//! What a browser is served besides events, and from where it may ask.
+
+use std::path::Path;
+
+use aaw_server::config::HttpConfig;
+use aaw_server::{Config, Server, StartError};
+use aaw_tests::http::Request;
+use aaw_tests::raw::Response;
+use aaw_tests::{Handshake, Log, Raw, TestServer};
+use serde_json::json;
+
+async fn get(server: &TestServer, target: &str) -> Response {
+    Request::get(server.addr, target).send().await
+}
+
+fn allow(origins: &'static [&'static str]) -> impl FnOnce(&mut Config) {
+    move |config| config.allow_origins = origins.iter().map(|origin| origin.parse().expect("an origin")).collect()
+}
+
+fn serve(dir: &Path) -> impl FnOnce(&mut Config) {
+    let http = HttpConfig { static_dir: Some(dir.to_owned()), ..HttpConfig::default() };
+    move |config| config.http = http
+}
+
+// --- Pages ------------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
+    let server = TestServer::start().await;
+    let page = get(&server, "/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    for elsewhere in ["http://", "https://", "src=", "@import", " url("] {
+        assert!(!page.body.contains(elsewhere), "{elsewhere}");
+    }
+    let head = Request::new(server.addr, "HEAD", "/").send().await;
+    assert_eq!((head.status, head.header("content-length")), (200, page.header("content-length")));
+    let post = Request::post(server.addr, "/", "{}").send().await;
+    assert_eq!((post.status, post.header("allow")), (405, Some("get, head")));
+}
+
+#[tokio::test]
+async fn the_events_are_listed_with_their_kinds() {
+    let server = TestServer::start().await;
+    for accept in ["application/json", "*/*"] {
+        let list = Request::get(server.addr, "/events").accept(accept).send().await;
+        assert_eq!(list.header("content-type"), Some("application/json"), "{accept}");
+        let list = list.json();
+        let list = list.as_array().unwrap();
+        for event in [
+            json!({"name":"ping","kind":"answer"}),
+            json!({"name":"note","kind":"plain"}),
+            json!({"name":"streams/count","kind":"stream"}),
+        ] {
+            assert!(list.contains(&event), "{event}");
+        }
+        let names: Vec<_> = list.iter().map(|event| event["name"].as_str().unwrap()).collect();
+        assert!(names.is_sorted() && !names.contains(&"auth/secret") && !names.contains(&"_open"), "{names:?}");
+    }
+    let page = Request::get(server.addr, "/events").accept("text/html,*/*;q=0.8").send().await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn the_script_is_there_for_every_page() {
+    let server = TestServer::start().await;
+    // Of whatever origin, by whatever name: it says nothing of this server.
+    let ask =
+        Request::get(server.addr, "/aaw.js").replace("Host", "evil.example").header("Origin", "https://any.example");
+    let script = ask.send().await;
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    assert_eq!(
+        (script.header("access-control-allow-origin"), script.header("x-content-type-options")),
+        (Some("*"), Some("nosniff"))
+    );
+    let tag = script.header("etag").unwrap();
+    let known = Request::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
+    assert_eq!((known.status, &*known.body, known.header("etag")), (304, "", Some(tag)));
+    assert_eq!(Request::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
+    // All that it imports, and what that imports.
+    let mut wanted: Vec<_> = imports(&script.body, "/").collect();
+    let mut seen = Vec::new();
+    while let Some(path) = wanted.pop() {
+        if !seen.contains(&path) {
+            let part = get(&server, &path).await;
+            assert_eq!(
+                (part.status, part.header("content-type")),
+                (200, Some("text/javascript; charset=utf-8")),
+                "{path}"
+            );
+            wanted.extend(imports(&part.body, "/aaw/"));
+            seen.push(path);
+        }
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+    for none in ["/aaw/nothing.js", "/aaw/../aaw.js", "/aaw/", "/aaw/tests/x.js"] {
+        assert_eq!(get(&server, none).await.status, 404, "{none}");
+    }
+}
+
+/// The paths of the modules that a module in `folder` imports.
+fn imports(script: &str, folder: &'static str) -> impl Iterator<Item = String> {
+    let from = script.lines().filter_map(|line| line.split_once("from \"./").or(line.split_once("import(\"./")));
+    from.filter_map(move |(_, rest)| Some(format!("{folder}{}", rest.split_once('"')?.0)))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[tokio::test]
+async fn a_balancer_is_told_that_calls_are_taken() {
+    let server = TestServer::start().await;
+    let health = Request::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;
+    assert_eq!((health.status, &*health.body), (200, r#"{"status":"ok"}"#));
+    assert_eq!(
+        (health.header("content-type"), health.header("cache-control")),
+        (Some("application/json"), Some("no-store"))
+    );
+    assert_eq!(Request::post(server.addr, "/healthz", "").send().await.status, 405);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_in_json() {
+    let server = TestServer::start().await;
+    for target in ["/nothing", "/events/", "/event/ping", "/index.html", "/../etc/passwd", "//"] {
+        assert_eq!(get(&server, target).await.failure().0, 404, "{target}");
+    }
+}
+
+// --- Files ------------------------------------------------------------------------------------------------------------
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_is_served_and_nothing_outside_of_it() {
+    use std::os::unix::fs::symlink;
+
+    let outside = tempfile::tempdir().unwrap();
+    let dir = outside.path().join("public");
+    std::fs::create_dir_all(dir.join("sub/.git")).unwrap();
+    std::fs::create_dir_all(dir.join("linked")).unwrap();
+    for (file, text) in [
+        ("../secret.txt", "secret"),
+        ("index.html", "<h1>mine</h1>"),
+        ("a b.txt", "a"),
+        ("sub/index.html", "sub"),
+        ("sub/app.js", "1"),
+        (".env", "secret"),
+        ("sub/.git/config", "secret"),
+    ] {
+        std::fs::write(dir.join(file), text).unwrap();
+    }
+    symlink(outside.path().join("secret.txt"), dir.join("link.txt")).unwrap();
+    symlink(outside.path(), dir.join("out")).unwrap();
+    symlink(outside.path().join("secret.txt"), dir.join("linked/index.html")).unwrap();
+    symlink(dir.join(".env"), dir.join("env.txt")).unwrap();
+    symlink(dir.join("sub/app.js"), dir.join("inside.js")).unwrap();
+    let server = TestServer::with(serve(&dir)).await;
+
+    for (target, body, kind) in [
+        ("/", "<h1>mine</h1>", "text/html"),
+        ("/index.html", "<h1>mine</h1>", "text/html"),
+        ("/a%20b.txt", "a", "text/plain"),
+        ("/sub/", "sub", "text/html"),
+        ("/sub/app.js?v=1", "1", "text/javascript"),
+        ("/inside.js", "1", "text/javascript"),
+    ] {
+        let file = get(&server, target).await;
+        assert_eq!((file.status, &*file.body), (200, body), "{target}");
+        assert!(file.header("content-type").unwrap().starts_with(kind), "{target}: {file:?}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"), "{target}");
+    }
+    assert_eq!(get(&server, "/sub").await.header("location"), Some("/sub/"));
+    for target in [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/sub/../../secret.txt",
+        "/..%2fsecret.txt",
+        "/sub%2f..%2f..%2fsecret.txt",
+        "/link.txt",
+        "/out/secret.txt",
+        "/linked/",
+        "/.env",
+        "/env.txt",
+        "/sub/.git/config",
+        "//secret.txt",
+        "/nothing.txt",
+        "/a%00b",
+    ] {
+        let refused = get(&server, target).await;
+        assert_eq!(refused.failure().0, 404, "{target}: {refused:?}");
+    }
+    // Ours are still there, and our page is where there is none of theirs.
+    assert_eq!(get(&server, "/healthz").await.status, 200);
+    assert!(Request::get(server.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
+    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
+    assert_eq!(Handshake::new(server.addr).send().await.status, 101);
+    std::fs::remove_file(dir.join("index.html")).unwrap();
+    assert!(get(&server, "/").await.body.contains("<title>aaw"));
+    let post = Request::post(server.addr, "/sub/app.js", "").send().await;
+    assert_eq!(post.status, 405);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_stops_the_start() {
+    let mut config = Config { port: 0, ..Config::default() };
+    for path in ["/nothing/there", file!()] {
+        config.http.static_dir = Some(path.into());
+        let error = Server::new(config.clone()).bind().await.unwrap_err();
+        assert!(matches!(error, StartError::Static { .. }), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+}
+
+// --- Who may ask ------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_foreign_page_is_refused_everywhere_and_told_the_flag() {
+    let log = Log::keep();
+    let server = TestServer::start().await;
+    for (method, target) in
+        [("POST", "/events/ping"), ("GET", "/events"), ("GET", "/"), ("GET", "/x"), ("OPTIONS", "/events/ping")]
+    {
+        let ask = || Request::new(server.addr, method, target);
+        let refused = ask().header("Origin", "https://evil.example").send().await;
+        assert_eq!(refused.failure(), (403, "not_allowed".into()), "{target}");
+        assert!(refused.body.contains("--allow-origin https://evil.example"), "{}", refused.body);
+        assert_eq!(refused.header("access-control-allow-origin"), None, "{target}");
+        let renamed = ask().replace("Host", "evil.example").send().await;
+        assert_eq!(renamed.failure(), (403, "not_allowed".into()), "{target}");
+        assert_eq!(ask().header("Origin", "null").send().await.status, 403, "{target}");
+        assert_eq!(ask().header("Host", "evil.example").send().await.status, 400, "{target}");
+    }
+    log.says(&["WARN", "--allow-origin https://evil.example"]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
+    let server = TestServer::with(allow(&["https://app.example"])).await;
+    for (event, status) in [("ping", 200), ("nothing/here", 404), ("note", 204)] {
+        let ask = Request::post(server.addr, &format!("/events/{event}"), "").header("Origin", "https://app.example");
+        let answer = ask.send().await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"), "{event}");
+        assert_eq!(answer.header("vary"), Some("origin"), "{event}");
+    }
+    let preflight = Request::new(server.addr, "OPTIONS", "/events/ping")
+        .header("Origin", "https://app.example")
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "content-type");
+    let answer = preflight.send().await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("get, post"));
+    assert_eq!(answer.header("access-control-allow-headers"), Some("content-type"));
+    assert!(answer.header("access-control-max-age").is_some());
+    assert!(server.calls.all().iter().all(|call| call["event"] != "OPTIONS"));
+    // Programs name no origin, and are told nothing of it.
+    let program = Request::post(server.addr, "/events/ping", "").send().await;
+    assert_eq!((program.header("access-control-allow-origin"), program.header("vary")), (None, Some("origin")));
+}
+
+#[tokio::test]
+async fn an_upgrade_is_recognised_on_every_path() {
+    let server = TestServer::start().await;
+    for target in ["/", "/events", "/events/ping", "/healthz", "/aaw.js", "/nothing"] {
+        let mut raw = Raw::connect(server.addr).await;
+        let request = String::from_utf8(Handshake::new(server.addr).bytes()).unwrap();
+        raw.send(request.replacen(" / ", &format!(" {target} "), 1).as_bytes()).await;
+        assert_eq!(raw.read_response().await.status, 101, "{target}");
+        raw.send_text(r#"["echo",1,1]"#).await;
+        raw.expect_text(r#"["echo",1,1]"#).await;
+    }
+    let refused = Handshake::new(server.addr).header("Origin", "https://evil.example").send().await;
+    assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain; charset=utf-8")));
+}

@@ -1,0 +1,247 @@
+//! Streams over plain HTTP, as they come: NDJSON and server-sent events.
+
+use std::time::Duration;
+
+use aaw_test_events::_services::Counts;
+use aaw_tests::http::{self, Request};
+use aaw_tests::{TestServer, until, within};
+use serde_json::{Value, json};
+
+const LINES: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+
+fn read(server: &TestServer, event: &str, accept: &str, body: Value) -> Request {
+    Request::post(server.addr, &format!("/events/{event}"), body.to_string()).accept(accept)
+}
+
+/// Waits until what was counted at the gate is at least this.
+async fn reaches(server: &TestServer, gate: &str, least: Counts) -> Counts {
+    let gate = server.app.gate(gate);
+    within("the counts", || format!("{:?}", gate.counts()), gate.wait(least)).await
+}
+
+// --- Items as they come -----------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn an_item_a_line_as_it_comes() {
+    let server = TestServer::start().await;
+    let gate = server.app.gate("x");
+    gate.release(1);
+    let (head, mut body) = read(&server, "streams/gated", LINES, json!({"gate":"x","to":3})).open().await;
+    assert_eq!((head.status, head.header("content-type")), (200, Some(LINES)));
+    assert_eq!((head.header("cache-control"), head.header("x-accel-buffering")), (Some("no-store"), Some("no")));
+    assert_eq!(body.line().await.as_deref(), Some("1"));
+    gate.release(1);
+    assert_eq!(body.line().await.as_deref(), Some("2"));
+    gate.release(1);
+    assert_eq!((body.line().await.as_deref(), body.line().await), (Some("3"), None));
+    reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await;
+    // And the connection goes on.
+    let mut raw = body.into_raw();
+    assert_eq!(Request::post(server.addr, "/events/ping", "").send_over(&mut raw).await.status, 200);
+}
+
+#[tokio::test]
+async fn events_with_their_ids_and_an_end() {
+    let server = TestServer::start().await;
+    let gate = server.app.gate("x");
+    // Whoever reads events is connected before there is one.
+    let (head, mut body) = read(&server, "streams/gated", EVENTS, json!({"gate":"x","to":2})).open().await;
+    assert_eq!((head.status, head.header("content-type")), (200, Some(EVENTS)));
+    assert_eq!((head.header("cache-control"), head.header("x-accel-buffering")), (Some("no-store"), Some("no")));
+    assert_eq!(gate.counts().items, 0);
+    gate.release(1);
+    assert_eq!(body.block().await.as_deref(), Some("id: 1\ndata: 1"));
+    gate.release(1);
+    assert_eq!(body.block().await.as_deref(), Some("id: 2\ndata: 2"));
+    assert_eq!(body.block().await.as_deref(), Some("event: end\nid: end\ndata: null"));
+    assert_eq!(body.block().await, None);
+}
+
+#[tokio::test]
+async fn an_event_source_that_comes_back_after_the_end_is_told_204_and_runs_nothing() {
+    let server = TestServer::start().await;
+    let source = Request::get(server.addr, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}").accept(EVENTS);
+    assert_eq!(source.send().await.body, "id: 1\ndata: 1\n\nevent: end\nid: end\ndata: null\n\n");
+    assert_eq!(source.clone().header("Last-Event-ID", "end").send().await.status, 204);
+    assert_eq!(server.app.gate("x").counts().items, 1);
+    // One that was cut off begins anew.
+    assert_eq!(source.header("Last-Event-ID", "1").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn many_items_are_all_there_in_their_order() {
+    let server = TestServer::start().await;
+    let lines = read(&server, "streams/count", LINES, json!({"to":20_000})).send().await.body;
+    let expected: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    assert!(lines == expected, "{} bytes, {} expected", lines.len(), expected.len());
+    let events = read(&server, "streams/count", EVENTS, json!({"to":5000})).send().await.body;
+    let expected: String = (1..=5000).map(|n| format!("id: {n}\ndata: {n}\n\n")).collect();
+    assert!(events.starts_with(&expected) && events.ends_with("event: end\nid: end\ndata: null\n\n"));
+}
+
+#[tokio::test]
+async fn a_stream_may_be_far_larger_than_a_message() {
+    let server = TestServer::with(|config| config.max_message = 10_000).await;
+    let (_, mut body) = read(&server, "streams/large", LINES, json!({"items":500,"bytes":9000})).open().await;
+    for n in 0..500 {
+        assert_eq!(body.line().await.map(|line| line.len()), Some(9002), "{n}");
+    }
+    assert_eq!(body.line().await, None);
+}
+
+#[tokio::test]
+async fn an_empty_stream_is_an_answer_too() {
+    let server = TestServer::start().await;
+    let empty = |accept| read(&server, "streams/count", accept, json!({"to":0}));
+    assert_eq!(empty("application/json").send().await.body, "[]");
+    let lines = empty(LINES).send().await;
+    assert_eq!((lines.status, &*lines.body), (200, ""));
+    assert_eq!(empty(EVENTS).send().await.body, "event: end\nid: end\ndata: null\n\n");
+}
+
+// --- What fails -------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_failure_after_items_comes_after_them() {
+    let server = TestServer::start().await;
+    let failing = json!({"items":2,"text":"no more","code":"out_of_stock"});
+    let failure = r#"{"error":"no more","code":"out_of_stock"}"#;
+    let lines = read(&server, "streams/fails_after", LINES, failing.clone()).send().await;
+    assert_eq!((lines.status, lines.body), (200, format!("1\n2\n{failure}\n")));
+    let events = read(&server, "streams/fails_after", EVENTS, failing.clone()).send().await.body;
+    assert_eq!(events, format!("id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nevent: failed\nid: end\ndata: {failure}\n\n"));
+    let array = read(&server, "streams/fails_after", "application/json", failing).send().await;
+    assert_eq!((array.status, &*array.body), (500, failure));
+    let panics = read(&server, "streams/panics_after", LINES, json!({"items":1})).send().await.body;
+    assert_eq!(panics, "1\n{\"error\":\"Internal error\",\"code\":\"panic\"}\n");
+}
+
+#[tokio::test]
+async fn a_failure_before_any_item_has_its_status() {
+    let server = TestServer::start().await;
+    for accept in ["application/json", LINES, EVENTS] {
+        let failed = read(&server, "streams/fails_after", accept, json!({"items":0,"text":"no","code":"busy"}));
+        assert_eq!(failed.send().await.failure(), (429, "busy".into()), "{accept}");
+        let unfit = read(&server, "streams/count", accept, json!({"to":"x"})).send().await;
+        assert_eq!(unfit.failure(), (400, "bad_body".into()), "{accept}");
+    }
+    // The first step is waited for.
+    server.app.gate("late").release(1);
+    let late = read(&server, "streams/late", LINES, json!({"gate":"late","refusal":"not today"})).send().await;
+    assert_eq!((late.status, &*late.body), (500, r#"{"error":"not today","code":"handler"}"#));
+    // Events have begun by then.
+    let (head, mut body) = read(&server, "streams/late", EVENTS, json!({"gate":"slow","refusal":"no"})).open().await;
+    assert_eq!(head.status, 200);
+    server.app.gate("slow").release(1);
+    let block = body.block().await.unwrap();
+    assert_eq!(block, "event: failed\nid: end\ndata: {\"error\":\"no\",\"code\":\"handler\"}");
+}
+
+#[tokio::test]
+async fn an_item_above_the_bound_ends_the_stream() {
+    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let lines = read(&server, "streams/large", LINES, json!({"items":1,"bytes":2000})).send().await;
+    assert_eq!(lines.failure(), (413, "too_large".into()));
+}
+
+// --- Who reads --------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_reader_that_hangs_up_takes_the_handler_along() {
+    let server = TestServer::start().await;
+    for (n, accept) in [LINES, EVENTS, "application/json"].into_iter().enumerate() {
+        // Before the first item, and after some.
+        for items in [0, 2] {
+            let gate = format!("{n} {items}");
+            server.app.gate(&gate).release(items);
+            let raw = read(&server, "streams/gated", accept, json!({ "gate": gate })).start().await;
+            reaches(&server, &gate, Counts { came: items as u64 + 1, items: items as u64, ..Counts::default() }).await;
+            drop(raw);
+            reaches(&server, &gate, Counts { over: 1, dropped: 1, ..Counts::default() }).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_hangs_up_on_a_handler_that_never_waits_is_noticed() {
+    let server = TestServer::start().await;
+    for accept in [LINES, EVENTS] {
+        let (_, mut body) = read(&server, "streams/endless", accept, json!({ "gate": accept })).open().await;
+        for _ in 0..1000 {
+            body.line().await.expect("more");
+        }
+        drop(body);
+        reaches(&server, accept, Counts { over: 1, ..Counts::default() }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_stops_the_handler_and_after_a_while_the_connection() {
+    let server = TestServer::with(|config| config.write_timeout = Duration::from_millis(300)).await;
+    let mut other = server.v1().await;
+    let begun = std::time::Instant::now();
+    let raw = read(&server, "streams/endless", EVENTS, json!({"gate":"x"})).start().await;
+    let items = reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await.items;
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    // What sockets hold, and no more: a handler that ran on would have made many millions.
+    assert!(items < 2_000_000, "{items} items");
+    other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    drop(raw);
+    until("only the other to be there", || server.handle.connections() == 1).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_waited_for_by_its_own_handler_alone() {
+    let server = TestServer::start().await;
+    let stalled = read(&server, "streams/endless", LINES, json!({"gate":"x"})).start().await;
+    reaches(&server, "x", Counts { items: 1000, ..Counts::default() }).await;
+    let beside = read(&server, "streams/count", LINES, json!({"to":10_000})).send().await.body;
+    assert_eq!(beside.lines().count(), 10_000);
+    // It stands still once what lies between is full.
+    let mut items = server.app.gate("x").counts().items;
+    loop {
+        for _ in 0..20 {
+            Request::post(server.addr, "/events/ping", "").send().await;
+        }
+        let now = server.app.gate("x").counts().items;
+        if now == items {
+            break;
+        }
+        items = now;
+    }
+    drop(stalled);
+    reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await;
+}
+
+#[tokio::test]
+async fn events_in_which_nothing_is_said_get_a_comment_now_and_then() {
+    let server = TestServer::with(|config| config.http.sse_comment = Duration::from_millis(20)).await;
+    let (_, mut body) = read(&server, "streams/gated", EVENTS, json!({"gate":"x","to":1})).open().await;
+    for _ in 0..3 {
+        assert_eq!(body.block().await.as_deref(), Some(": "));
+    }
+    server.app.gate("x").release(1);
+    loop {
+        match body.block().await.as_deref() {
+            Some(": ") => {}
+            item => break assert_eq!(item, Some("id: 1\ndata: 1")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_comment_stands_among_lines() {
+    let server = TestServer::with(|config| config.http.sse_comment = Duration::from_millis(1)).await;
+    let raw = read(&server, "streams/gated", LINES, json!({"gate":"x","to":2})).start().await;
+    reaches(&server, "x", Counts { came: 1, ..Counts::default() }).await;
+    let events = read(&server, "streams/gated", EVENTS, json!({"gate":"y","to":1}));
+    let (_, mut comments) = events.open().await;
+    for _ in 0..5 {
+        assert_eq!(comments.block().await.as_deref(), Some(": "));
+    }
+    server.app.gate("x").release(2);
+    let (_, mut lines) = http::read_from(raw).await;
+    assert_eq!((lines.line().await.as_deref(), lines.line().await.as_deref()), (Some("1"), Some("2")));
+    assert_eq!(lines.line().await, None);
+}
