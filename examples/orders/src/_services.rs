@@ -1,0 +1,180 @@
+//! The shop: what it sells, and how often each product has been ordered. One for all clients.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aaw_event::prelude::*;
+use tokio::sync::{broadcast, watch};
+use tokio::task::AbortHandle;
+
+/// Changes that a slow reader may be behind; past that it is given the totals anew.
+const CHANGES: usize = 64;
+
+/// Products there can be: anybody may add one.
+const MOST_PRODUCTS: usize = 500;
+
+/// What is sold at the start: its category, and its name.
+const PRODUCTS: [(&str, &str); 9] = [
+    ("electronics", "Vacuum cleaner"),
+    ("electronics", "Leaf blower"),
+    ("electronics", "Radio alarm clock"),
+    ("confectionery", "Chocolate bar"),
+    ("confectionery", "Liquorice"),
+    ("confectionery", "Salted caramels"),
+    ("stationery", "Fountain pen"),
+    ("stationery", "Squared paper"),
+    ("stationery", "Bookmark"),
+];
+
+/// A product, and how often it has been ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub id: String,
+    pub category: String,
+    pub name: String,
+    pub total: u64,
+}
+
+/// What the handlers see as `services`.
+pub struct Shop {
+    orders: Arc<Orders>,
+    watching: watch::Sender<usize>,
+    /// The task by which orders come in. Absent in tests, which order by themselves.
+    customers: Option<AbortHandle>,
+}
+
+struct Orders {
+    all: Mutex<Vec<Order>>,
+    changes: broadcast::Sender<Order>,
+}
+
+/// Opens the shop. An order comes in every 1.5 s, or every `ORDERS_EVERY_MS` milliseconds.
+pub async fn services() -> Result<Shop> {
+    let every = match std::env::var("ORDERS_EVERY_MS") {
+        Ok(every) => Duration::from_millis(every.parse::<u64>()?.max(1)),
+        Err(_) => Duration::from_millis(1500),
+    };
+    let mut shop = Shop::default();
+    let orders = Arc::clone(&shop.orders);
+    let customers = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(every).await;
+            orders.order_at_random();
+        }
+    });
+    shop.customers = Some(customers.abort_handle());
+    Ok(shop)
+}
+
+/// A shop without customers.
+impl Default for Shop {
+    fn default() -> Self {
+        let all = PRODUCTS.iter().enumerate().map(|(number, (category, name))| product(number, category, name));
+        let orders = Orders { all: Mutex::new(all.collect()), changes: broadcast::Sender::new(CHANGES) };
+        Self { orders: Arc::new(orders), watching: watch::Sender::new(0), customers: None }
+    }
+}
+
+impl Shop {
+    /// The totals of a category now, and whatever changes from now on, in any category: nothing is missed between the
+    /// two. A category that is not there has no totals.
+    pub fn follow(&self, category: &str) -> (Vec<Order>, broadcast::Receiver<Order>) {
+        // Under the lock, as changes are told under it.
+        let all = self.orders.lock();
+        let changes = self.orders.changes.subscribe();
+        (of(&all, category), changes)
+    }
+
+    /// The categories, in the order in which they came.
+    pub fn categories(&self) -> Vec<String> {
+        let mut categories: Vec<String> = Vec::new();
+        for order in self.orders.lock().iter() {
+            if !categories.contains(&order.category) {
+                categories.push(order.category.clone());
+            }
+        }
+        categories
+    }
+
+    /// A new product, which nobody has ordered yet. Everybody who looks at its category sees it.
+    pub fn add(&self, category: &str, name: &str) -> Result<Order> {
+        let mut all = self.orders.lock();
+        if !all.iter().any(|order| order.category == category) {
+            return Err(Error::new("There is no such category"));
+        }
+        if all.len() == MOST_PRODUCTS {
+            return Err(Error::new("The shop is full"));
+        }
+        let order = product(all.len(), category, name);
+        all.push(order.clone());
+        self.orders.tell(&order);
+        Ok(order)
+    }
+
+    /// Somebody orders.
+    pub fn order(&self, id: &str, pieces: u64) {
+        self.orders.change(|all| all.iter_mut().find(|order| order.id == id), pieces);
+    }
+
+    /// Counts one more who watches, for as long as the answer lives.
+    pub fn watch(&self) -> Watching {
+        self.watching.send_modify(|watching| *watching += 1);
+        Watching(self.watching.clone())
+    }
+
+    /// How many watch.
+    pub fn watching(&self) -> watch::Receiver<usize> {
+        self.watching.subscribe()
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        if let Some(customers) = &self.customers {
+            customers.abort();
+        }
+    }
+}
+
+impl Orders {
+    fn lock(&self) -> MutexGuard<'_, Vec<Order>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, which: impl FnOnce(&mut Vec<Order>) -> Option<&mut Order>, pieces: u64) {
+        let mut all = self.lock();
+        let Some(order) = which(&mut all) else { return };
+        order.total = order.total.saturating_add(pieces);
+        let order = order.clone();
+        self.tell(&order);
+    }
+
+    fn order_at_random(&self) {
+        let pieces = fastrand::u64(1..=5);
+        self.change(|all| fastrand::choice(all.iter_mut()), pieces);
+    }
+
+    fn tell(&self, order: &Order) {
+        // Nobody may be watching.
+        let _ = self.changes.send(order.clone());
+    }
+}
+
+/// Somebody who watches.
+pub struct Watching(watch::Sender<usize>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.send_modify(|watching| *watching -= 1);
+    }
+}
+
+fn of(all: &[Order], category: &str) -> Vec<Order> {
+    all.iter().filter(|order| order.category == category).cloned().collect()
+}
+
+/// Ids are as in a catalogue: the category's letter, and a number.
+fn product(number: usize, category: &str, name: &str) -> Order {
+    let letter = category.chars().next().unwrap_or('x').to_ascii_uppercase();
+    Order { id: format!("{letter}{}", number + 1), category: category.to_owned(), name: name.to_owned(), total: 0 }
+}

@@ -1,0 +1,49 @@
+//! How do I show numbers that change while somebody looks, and let them choose which?
+//!
+//! Run:      cargo run -p aaw-example-orders
+//! Then:     open http://localhost:1337 and choose a category, in two windows
+//! Expect:   its products with their totals at once, and about every 1.5 s a total that grows, the same in both windows.
+//!           Another category comes over the same stream. Stop the program and start it again: the page goes on.
+//!
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 1337 | 0 takes a free one |
+//! | `ORDERS_EVERY_MS` | 1500 | how long it takes until somebody orders again |
+//! | `RUST_LOG` | info | what is logged |
+
+use std::process::ExitCode;
+
+use aaw_server::Server;
+use aaw_server::config::{Config, HttpConfig};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+    let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
+    let server =
+        Server::new(Config { port, http, ..Config::default() }).events(aaw_example_orders::module()).bind().await?;
+
+    println!("open http://localhost:{}", server.local_addr().port());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}

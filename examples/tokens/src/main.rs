@@ -1,0 +1,63 @@
+//! How do I pass on what a language model says, token by token, from its API to a browser?
+//!
+//! Run:      cargo run -p aaw-example-tokens
+//! Then:     open http://localhost:1337 and say something
+//! Expect:   an answer that grows word by word. Stop, or closing the page, ends the request to the model too.
+//!
+//! As it stands a stand-in answers, in this program. Any API that speaks OpenAI's chat completions can take its place:
+//!
+//! ```text
+//! OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=… cargo run -p aaw-example-tokens
+//! OPENAI_BASE_URL=http://localhost:11434/v1 OPENAI_MODEL=llama3.2 cargo run -p aaw-example-tokens
+//! ```
+//!
+//! In a terminal, as server-sent events:
+//!
+//! ```text
+//! curl -N -H 'accept: text/event-stream' http://localhost:1337/events/chat -d '{"messages":[{"role":"user","content":"Hi"}]}'
+//! ```
+//!
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 1337 | 0 takes a free one |
+//! | `OPENAI_BASE_URL` | the stand-in | the API's address, up to `/chat/completions` |
+//! | `OPENAI_API_KEY` | none | goes there in a header, and nowhere else |
+//! | `OPENAI_MODEL` | gpt-4o-mini | the model, if there is an address |
+//! | `RUST_LOG` | info | what is logged |
+
+use std::process::ExitCode;
+
+use aaw_server::Server;
+use aaw_server::config::{Config, HttpConfig};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+    let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
+    let server =
+        Server::new(Config { port, http, ..Config::default() }).events(aaw_example_tokens::module()).bind().await?;
+
+    println!("open http://localhost:{}", server.local_addr().port());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! How do I answer with more than fits into memory, and let each caller choose how to read it?
+//!
+//! Run:      cargo run -p aaw-example-users
+//! Then:     open http://localhost:1337, press a button, press Stop
+//! Expect:   rows as they come from the database, and a counter. "One array" fails, as it is larger than a message may
+//!           be, and says so; "With a damaged row" shows the rows before it, and then the error.
+//!
+//! The first start writes a million rows to a file beside the program, which takes some seconds. In a terminal:
+//!
+//! ```text
+//! curl -N -H 'accept: application/x-ndjson' -X POST http://localhost:1337/events/users/all | head -3
+//! curl 'http://localhost:1337/events/users/all?take=3'
+//! ```
+//!
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 1337 | 0 takes a free one |
+//! | `USERS_ROWS` | 1000000 | rows of the table |
+//! | `USERS_DB` | beside the program | the file of the table |
+//! | `RUST_LOG` | info | what is logged |
+
+use std::process::ExitCode;
+
+use aaw_server::Server;
+use aaw_server::config::{Config, HttpConfig};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+    let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
+    let server =
+        Server::new(Config { port, http, ..Config::default() }).events(aaw_example_users::module()).bind().await?;
+
+    println!("open http://localhost:{}", server.local_addr().port());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}
