@@ -1,0 +1,184 @@
+// examples/orders, SCENARIOS C1 to C6.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { PATIENCE, launch, open, shows } from "./chromium.mjs";
+import { call, start, until } from "./program.mjs";
+
+const EXAMPLE = "aaw-example-orders";
+
+let browser;
+let shop;
+
+before(async () => {
+  browser = await launch();
+  shop = await start(EXAMPLE, { ORDERS_EVERY_MS: "20" });
+});
+
+after(async () => {
+  await browser?.close();
+  await shop?.stop();
+});
+
+const choose = async (page, category) => {
+  await page.getByText(category, { exact: true }).click();
+  await page.getByRole("heading", { name: { electronics: "Leaf blower", confectionery: "Liquorice", stationery: "Bookmark" }[category] }).waitFor();
+};
+
+const products = (page) => page.locator("#products h2").allTextContents();
+
+/** Product → total. */
+const totals = (page) =>
+  page.$$eval("#products li", (items) =>
+    Object.fromEntries(items.map((item) => [item.querySelector("h2").textContent, Number(item.querySelector(".big").textContent)])),
+  );
+
+test("a category shows its totals at once, over one socket, and then what changes", async (t) => {
+  const page = await open(t, browser, shop.url);
+  const sockets = [];
+  page.on("websocket", (socket) => sockets.push(socket.url()));
+  await choose(page, "electronics");
+  assert.deepEqual(await products(page), ["Vacuum cleaner", "Leaf blower", "Radio alarm clock"]);
+  await shows(page, "#state", /^live$/);
+
+  for (const [product, before] of Object.entries(await totals(page))) {
+    const total = page.locator("li", { hasText: product }).locator(".big");
+    await page.waitForFunction(([element, before]) => Number(element.textContent) > before, [await total.elementHandle(), before]);
+  }
+  assert.equal(sockets.length, 1, sockets.join());
+});
+
+test("another category is a command over the same socket and stream", async (t) => {
+  const page = await open(t, browser, shop.url);
+  const sent = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push([socket, payload])));
+  await choose(page, "electronics");
+  await choose(page, "stationery");
+  assert.deepEqual(await products(page), ["Fountain pen", "Squared paper", "Bookmark"]);
+  await choose(page, "confectionery");
+
+  const about = sent.filter(([, frame]) => frame.startsWith('["orders/watch"')).map(([, frame]) => JSON.parse(frame));
+  const calls = about.filter(([, , , kind]) => kind === "call");
+  const commands = about.filter(([, , , kind]) => kind === "item");
+  assert.deepEqual(calls.map(([, body]) => body), [{ category: "electronics" }]);
+  assert.deepEqual(commands.map(([, command]) => command.payload.category), ["stationery", "confectionery"]);
+  assert.ok(about.every(([, , id]) => id === calls[0][2]), "all of one call");
+  assert.equal(new Set(sent.map(([socket]) => socket)).size, 1);
+});
+
+test("an unknown category yields nothing and is no error", async (t) => {
+  const page = await open(t, browser, shop.url);
+  const seen = await page.evaluate(async () => {
+    const { default: aaw } = await import("/aaw.js");
+    const ws = aaw();
+    const totals = ws.duplex("orders/watch", { category: "weapons" });
+    await totals.send({ cmd: "update-category", payload: { category: "nowhere" } });
+    await totals.send({ cmd: "update-category", payload: { category: "stationery" } });
+    const seen = [];
+    for await (const { category } of totals) {
+      seen.push(category);
+      if (seen.length === 5) break;
+    }
+    await ws.close();
+    return seen;
+  });
+  assert.deepEqual(seen, Array(5).fill("stationery"));
+});
+
+test("everybody sees the same totals, and a product that is added later", async (t) => {
+  const [one, other] = [await open(t, browser, shop.url), await open(t, browser, shop.url)];
+  await choose(one, "confectionery");
+  await choose(other, "confectionery");
+
+  await one.getByLabel("Its name").fill("Turkish delight");
+  await one.getByRole("button", { name: "Add it to confectionery" }).click();
+  for (const page of [one, other]) {
+    const total = page.locator("li", { hasText: "Turkish delight" }).locator(".big");
+    await total.waitFor();
+    await page.waitForFunction((element) => Number(element.textContent) > 0, await total.elementHandle());
+  }
+  // They are asked one after the other, and orders come in meanwhile: at some moment none has.
+  const patience = AbortSignal.timeout(PATIENCE);
+  for (;;) {
+    patience.throwIfAborted();
+    const [seen, there] = [await totals(one), await totals(other)];
+    if (JSON.stringify(seen) === JSON.stringify(there)) break;
+  }
+
+  await one.getByLabel("Its name").fill("   ");
+  await one.getByRole("button", { name: "Add it to confectionery" }).click();
+  await shows(one, "#wrong", /1 to 60 characters/);
+});
+
+test("a product starts at 0", async () => {
+  const { name, total } = await call(shop.url, "orders/add", { category: "stationery", name: "Ruler" });
+  assert.deepEqual({ name, total }, { name: "Ruler", total: 0 });
+});
+
+test("corrupt JSON is logged and hurts nobody", async (t) => {
+  const page = await open(t, browser, shop.url);
+  await choose(page, "electronics");
+  // By hand, as no client of ours sends this.
+  const answers = await page.evaluate(async () => {
+    const socket = new WebSocket(`ws://${location.host}`, "aaw.v1");
+    const frames = [];
+    const next = () => new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data), { once: true }));
+    await new Promise((resolve) => (socket.onopen = resolve));
+    socket.addEventListener("message", ({ data }) => frames.push(data));
+    const welcome = next();
+    socket.send(JSON.stringify(["aaw/hello", { versions: [1] }]));
+    await welcome;
+    const refused = next();
+    socket.send('["orders/watch",{"category":');
+    await refused;
+    const answered = next();
+    socket.send('["orders/categories",null,1,"call"]');
+    await answered;
+    socket.close();
+    return frames;
+  });
+  assert.match(answers[1], /bad_frame/);
+  assert.match(answers[2], /"stationery"/);
+
+  const went = await page.evaluate(async () => {
+    const { default: aaw } = await import("/aaw.js");
+    const ws = aaw();
+    const totals = ws.duplex("orders/watch", { category: "nowhere" });
+    await totals.send("no command");
+    await totals.send({ cmd: "update-category", payload: { category: "stationery" } });
+    const { value } = await totals.next();
+    await ws.close();
+    return value.category;
+  });
+  assert.equal(went, "stationery");
+  await shop.logged(/WARN.*bad frame: not JSON/);
+  await shop.logged(/WARN.*no command/);
+
+  const [before] = Object.values(await totals(page));
+  await page.waitForFunction((before) => Number(document.querySelector("#products .big").textContent) > before, before);
+});
+
+test("the stream stops when its page is closed", async (t) => {
+  await until(shop.url, "orders/watching", (many) => many === 0);
+  const page = await open(t, browser, shop.url);
+  await choose(page, "electronics");
+  await until(shop.url, "orders/watching", (many) => many === 1);
+  await page.close();
+  await until(shop.url, "orders/watching", (many) => many === 0);
+});
+
+test("the page connects again by itself, and goes on with its category", async (t) => {
+  const first = await start(EXAMPLE, { ORDERS_EVERY_MS: "20" });
+  const page = await open(t, browser, first.url);
+  await choose(page, "electronics");
+  await choose(page, "stationery");
+  await first.stop();
+  await shows(page, "#state", /^connection lost$/);
+
+  const second = await start(EXAMPLE, { ORDERS_EVERY_MS: "20", PORT: new URL(first.url).port });
+  t.after(() => second.stop());
+  await call(second.url, "orders/add", { category: "stationery", name: "Paper clip" });
+  await page.getByRole("heading", { name: "Paper clip" }).waitFor();
+  await shows(page, "#state", /^live$/);
+});
