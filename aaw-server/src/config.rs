@@ -61,8 +61,10 @@ pub struct Config {
     /// Items that a handler has room for of a stream that its caller sends it, granted anew at half. Default 64.
     pub stream_window: u32,
     /// Bytes of such items that may wait for the handlers of one connection; past that the call whose item came last
-    /// fails as `too_large`. Default 64 MiB, a window of the largest items: a caller cannot know this bound, so it is
-    /// there against abuse. While more than 1 MiB of one call's items wait, its caller is given no more room.
+    /// fails as `too_large`. Items taken since room was last given count too, so it should be no less than a
+    /// [`stream_window`](Self::stream_window) times [`max_message`](Self::max_message), or a caller within its window
+    /// could meet it. Default 256 MiB: about four uploads of the largest items at a time. While more than 1 MiB of one
+    /// call's items wait, its caller is given no more room.
     pub max_uploads: usize,
     /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
     /// who does not read answers needs no more of them.
@@ -151,7 +153,7 @@ impl Default for Config {
             max_push_burst: 16 << 20,
             max_running: 4 << 20,
             stream_window: 64,
-            max_uploads: 64 << 20,
+            max_uploads: 256 << 20,
             max_unsent: 1 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
