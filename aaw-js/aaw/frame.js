@@ -67,9 +67,7 @@ export const draft = (event, payload) => {
 };
 
 /** What the two sides say to each other. Other names under `aaw/` are events like any other: `aaw/login`, say. */
-const OWN_NAMES = new Set(
-  ["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`),
-);
+const OWN_NAMES = new Set(["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`));
 
 /**
  * @param {unknown} value
@@ -96,10 +94,12 @@ export const sendFrame = ({ head }) => `${head}]`;
 /**
  * @param {Draft} draft
  * @param {number} id
- * @param {{ credit: number, in?: true } | null} meta
+ * @param {{ upload: boolean, credit: number | null }} streams What is read of the answer, and whether there is an upload.
  */
-export const callFrame = ({ head }, id, meta) =>
-  meta ? `${head},${id},"call",${JSON.stringify(meta)}]` : `${head},${id}]`;
+export const callFrame = ({ head }, id, { upload, credit }) => {
+  const meta = { in: upload || undefined, credit: credit ?? undefined };
+  return upload || credit !== null ? `${head},${id},"call",${JSON.stringify(meta)}]` : `${head},${id}]`;
+};
 
 /**
  * A frame about a call that was made before.

@@ -148,7 +148,16 @@ export class Session {
   call(now, waiter, draft, { deadline = Infinity, credit, upload = false } = {}) {
     /** @type {Omit<Call<W>, "place">} */
     const made = {
-      waiter, event: draft.event, made: now, deadline, credit: credit ?? null, had: 0, upload, room: 0, uploaded: 0, id: null,
+      waiter,
+      event: draft.event,
+      made: now,
+      deadline,
+      credit: credit ?? null,
+      had: 0,
+      upload,
+      room: 0,
+      uploaded: 0,
+      id: null,
     };
     const call = /** @type {Call<W>} */ (made);
     call.place = { draft, call };
@@ -309,7 +318,10 @@ export class Session {
   handleDisconnected(now, code, reason) {
     if (this.#phase.at === "greeting" && code === 1008) {
       // An `_open` hook said no. The server takes up no call before that, so none has run.
-      const refusal = this.#phase.refusal ?? { error: reason || "The server refused the connection", code: "not_allowed" };
+      const refusal = this.#phase.refusal ?? {
+        error: reason || "The server refused the connection",
+        code: "not_allowed",
+      };
       if (!this.#phase.refusal) this.#problem(refusal);
       this.#lost(now, new CallError(refusal, { sent: false }));
     } else {
@@ -439,11 +451,9 @@ export class Session {
     this.#written.set(id, call);
     if (this.#dialect === "classic") {
       if (!this.#echoesIds) this.#oldest.written(call.event, id);
-      this.#say(callFrame(call.place.draft, id, null));
+      this.#say(callFrame(call.place.draft, id, { upload: false, credit: null }));
     } else {
-      const { credit, upload } = call;
-      const meta = credit === null ? null : upload ? { credit, in: /** @type {const} */ (true) } : { credit };
-      this.#say(callFrame(call.place.draft, id, meta));
+      this.#say(callFrame(call.place.draft, id, call));
     }
   }
 
@@ -544,7 +554,13 @@ export class Session {
     }
   }
 
-  /** Nothing can be asked of this client yet, and it says so. @param {string} event @param {number} id @param {string | null} kind */
+  /**
+   * Nothing can be asked of this client yet, and it says so.
+   *
+   * @param {string} event
+   * @param {number} id
+   * @param {string | null} kind
+   */
   #handleServersCall(event, id, kind) {
     if ((kind !== null && kind !== "call") || this.#phase.at === "closing") return;
     const name = event.length > 200 ? `${event.slice(0, 200)}…` : event;
@@ -615,7 +631,13 @@ export class Session {
     else this.#written.delete(call.id);
   }
 
-  /** Ends a call from this side. @param {number} now @param {Call<W>} call @returns {boolean} Whether it was written. */
+  /**
+   * Ends a call from this side.
+   *
+   * @param {number} now
+   * @param {Call<W>} call
+   * @returns {boolean} Whether it was written.
+   */
   #giveUp(now, call) {
     this.#remove(call);
     if (call.id === null) return false;

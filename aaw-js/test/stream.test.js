@@ -5,7 +5,12 @@ import { test } from "node:test";
 
 import { FakeWorld, settle } from "./support/world.js";
 
-/** @param {import("./support/world.js").FakeSocket} socket @param {number} from @param {number} to @param {number} [id] */
+/**
+ * @param {import("./support/world.js").FakeSocket} socket
+ * @param {number} from
+ * @param {number} to
+ * @param {number} [id]
+ */
 const say = (socket, from, to, id = 1) => {
   for (let n = from; n <= to; n += 1) socket.say(["count", n, id, "item"]);
 };
@@ -38,7 +43,10 @@ test("credit is renewed at half a window, as the consumer takes items and not as
   // Somebody waits: what comes is taken at once.
   const waiting = [stream.next(), stream.next()];
   say(world.socket, 9, 10);
-  assert.deepEqual((await Promise.all(waiting)).map(({ value }) => value), [9, 10]);
+  assert.deepEqual(
+    (await Promise.all(waiting)).map(({ value }) => value),
+    [9, 10],
+  );
 });
 
 test("a window of 1 works", async () => {
@@ -121,20 +129,25 @@ test("more items than there was room for end the stream, and it is cancelled", a
   await assert.rejects(stream.next(), { code: "bad_frame" });
 });
 
-
 test("an upload waits for room, keeps its order, and ends behind its items", async () => {
   const world = new FakeWorld();
   const { send, end, ...duplex } = world.open().duplex("sum", { from: 0 });
   void duplex;
-  assert.deepEqual(world.socket.take(), [["sum", { from: 0 }, 1, "call", { credit: 64, in: true }]]);
+  assert.deepEqual(world.socket.take(), [["sum", { from: 0 }, 1, "call", { in: true, credit: 64 }]]);
   const sent = [send(1), send(2), send(3)];
   end();
   assert.deepEqual(world.socket.take(), []);
   world.socket.say(["sum", 2, 1, "credit"]);
-  assert.deepEqual(world.socket.take(), [["sum", 1, 1, "item"], ["sum", 2, 1, "item"]]);
+  assert.deepEqual(world.socket.take(), [
+    ["sum", 1, 1, "item"],
+    ["sum", 2, 1, "item"],
+  ]);
   world.socket.say(["sum", 1, 1, "credit"]);
   world.socket.say(["sum", 64, 1, "credit"]);
-  assert.deepEqual(world.socket.take(), [["sum", 3, 1, "item"], ["sum", null, 1, "end"]]);
+  assert.deepEqual(world.socket.take(), [
+    ["sum", 3, 1, "item"],
+    ["sum", null, 1, "end"],
+  ]);
   assert.deepEqual(await Promise.all(sent), [true, true, true]);
   assert.equal(await send(4), false);
   end();

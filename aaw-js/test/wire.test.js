@@ -1,5 +1,5 @@
-// The wire samples in aaw-protocol/wire, which the tests of the server read too, from the client's side: what it says is
-// what the samples say, byte for byte, and what it hears it takes as PROTOCOL.md tells it to.
+// The wire samples in aaw-protocol/wire, which the tests of the server read too, from the client's side: what it says
+// is what the samples say, byte for byte, and what it hears it takes as PROTOCOL.md tells it to.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -13,7 +13,8 @@ import { FakeWorld } from "./support/world.js";
 /** @typedef {{ name: string, dialect: import("../aaw/session.js").Dialect, steps: Record<string, any>[] }} Exchange */
 
 /** @param {string} name */
-const read = (name) => JSON.parse(readFileSync(new URL(`../../aaw-protocol/wire/${name}.json`, import.meta.url), "utf8"));
+const read = (name) =>
+  JSON.parse(readFileSync(new URL(`../../aaw-protocol/wire/${name}.json`, import.meta.url), "utf8"));
 
 /** One end of an exchange. Calls are known by the id they get. */
 class Player {
@@ -21,8 +22,12 @@ class Player {
   session = new Session(sessionConfig({}), () => 0, 0);
   now = 0;
   #calls = 0;
-  /** Calls that are not over. @type {Set<number>} */
-  open = new Set();
+  /**
+   * The events of calls that are not over, and the credit they have.
+   *
+   * @type {Map<number, { event: string, credit?: number }>}
+   */
+  open = new Map();
   /** What the session wants, and no step has accounted for yet. */
   #outputs = [...this.#drain()];
 
@@ -55,20 +60,25 @@ class Player {
           return [data === undefined ? text.replace("]", ",null]") : text];
         }
         this.#calls += 1;
-        this.open.add(this.#calls);
-        this.session.call(this.now, this.#calls, draft(event, data), { credit: meta?.credit, upload: meta?.in === true });
-        // What this client never says of a call is left out of it.
-        if (meta?.credit === undefined) return [`${text.slice(0, text.indexOf(`,${id}`))},${id}]`];
-        return [text.replace(/,"timeout":\d+/, "")];
+        this.open.set(this.#calls, { event, credit: meta?.credit });
+        this.session.call(this.now, this.#calls, draft(event, data), {
+          credit: meta?.credit,
+          upload: meta?.in === true,
+        });
+        return [withKnownMeta(text, id, meta)];
       case "cancel":
         this.session.cancel(this.now, id);
         return this.open.delete(id) ? [text] : [];
-      case "credit":
+      case "credit": {
         this.session.credit(id, data);
-        return this.open.has(id) ? [text] : [];
-      case "item":
-        assert.ok(this.session.uploadItem(id, JSON.stringify(data)), `room for ${text}`);
+        const call = this.open.get(id);
+        if (call?.credit === undefined || call.credit >= data) return [];
+        call.credit = data;
         return [text];
+      }
+      case "item":
+        assert.equal(this.session.uploadItem(id, JSON.stringify(data)), this.open.has(id));
+        return this.open.has(id) ? [text] : [];
       case "end":
         this.session.uploadEnd(id);
         return this.open.has(id) ? [text] : [];
@@ -78,9 +88,18 @@ class Player {
   }
 }
 
-/** What a client makes of a frame. @param {string} text @param {boolean} isClassic @param {Set<unknown>} open */
+/** A call without what this client never says of one. @param {string} text @param {number} id @param {any} meta */
+const withKnownMeta = (text, id, meta) => {
+  const known = JSON.stringify({ in: meta?.in, credit: meta?.credit });
+  const call = `${text.slice(0, text.indexOf(`,${id}`))},${id}`;
+  return known === "{}" ? `${call}]` : `${call},"call",${known}]`;
+};
+
+/** What a client makes of a frame. @param {string} text @param {boolean} isClassic @param {Player["open"]} open */
 const meaning = (text, isClassic, open) => {
-  const { event, data, id, kind } = decode(text);
+  const { event, data, id: told, kind } = decode(text);
+  const oldest = isClassic ? [...open].find(([, call]) => call.event === event)?.[0] : undefined;
+  const id = /** @type {number | null} */ (told ?? oldest ?? null);
   if (id === null) {
     switch (event) {
       case "aaw/welcome":
@@ -132,14 +151,28 @@ for (const exchange of /** @type {Exchange[]} */ ([...read("v1"), ...read("class
     const isClassic = dialect === "classic";
     // The client greets before all else, whatever the sample wants to show.
     if (!isClassic) assert.deepEqual(player.take(), ['["aaw/hello",{}]']);
-    for (const { client, server, pass = 0 } of steps) {
+    for (const { client, server, close, pass = 0 } of steps) {
       player.now += pass;
       if (client !== undefined) {
         const said = player.say(client);
-        assert.deepEqual(player.take(), said.filter((text) => !text.startsWith('["aaw/hello"')), client);
+        assert.deepEqual(
+          player.take(),
+          said.filter((text) => !text.startsWith('["aaw/hello"')),
+          client,
+        );
       } else if (server !== undefined) {
         player.session.handleText(player.now, server);
         assert.deepEqual(player.take().map(plain), meaning(server, isClassic, player.open), server);
+      } else if (close) {
+        player.session.handleDisconnected(player.now, close[0], close[1]);
+        const ended = player
+          .take()
+          .flatMap((output) => (typeof output === "object" && output.do === "done" ? [output] : []));
+        assert.deepEqual(
+          ended.map(({ waiter }) => waiter),
+          [...player.open.keys()],
+        );
+        assert.equal(player.session.state, "waiting");
       }
     }
   });
