@@ -6,9 +6,9 @@
  *
  * @typedef {object} Backoff
  * @property {number} min The ceiling of the first wait, in ms.
- * @property {number} max No ceiling is higher, in ms. A connection that stayed this long begins the next series at `min`
- *   again; one that broke earlier goes on with the old series, or a server that accepts and hangs up would be called
- *   without pause.
+ * @property {number} max No ceiling is higher, in ms. A connection that stayed this long begins the next series at
+ *   `min` again; one that broke earlier goes on with the old series, or a server that accepts and hangs up would be
+ *   called without pause.
  * @property {number} factor What each failure multiplies the ceiling by.
  */
 

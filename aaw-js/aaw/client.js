@@ -1,15 +1,17 @@
 // The handle that applications have.
 
 import { onAbort } from "./abort.js";
+import { bind } from "./bind.js";
 import { Driver } from "./driver.js";
 import { Duplex } from "./duplex.js";
 import { Emitter } from "./emitter.js";
-import { cancelled } from "./failure.js";
+import { CallError, cancelled } from "./failure.js";
 import { draft } from "./frame.js";
 import { sessionConfig } from "./options.js";
+import { closeEvent } from "./socket_events.js";
+import { SocketFace, show } from "./socket_face.js";
 import { ItemStream } from "./stream.js";
 
-/** @typedef {import("./failure.js").CallError} CallError */
 /** @typedef {import("./options.js").Options} Options */
 /** @typedef {import("./session.js").Outcome} Outcome */
 /** @typedef {import("./stream.js").StreamOptions} StreamOptions */
@@ -26,9 +28,9 @@ import { ItemStream } from "./stream.js";
 /**
  * A connection to a server, and the connections after it.
  *
- * Its methods need no `this`: pages take them apart, `const { sendAsync } = aaw()`.
+ * Its methods need no `this`. It also has the face of a WebSocket, as the original's client has.
  */
-export class Client {
+export class Client extends SocketFace {
   #driver;
   #emitter = new Emitter();
   #timeout;
@@ -40,14 +42,28 @@ export class Client {
    * @param {import("./world.js").World} world
    */
   constructor(where, options, world) {
+    super();
+    bind(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "close", "send");
     const SocketClass = options.WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no WebSocket here; hand one in as `options.WebSocket`");
     this.#timeout = options.timeout ?? 3000;
     this.#window = Math.max(1, Math.floor(options.window ?? 64));
     this.#driver = new Driver(where, sessionConfig(options), SocketClass, world, {
-      handleOpen: (event) => this.#emitter.emit("open", event),
-      handleClose: (event) => this.#emitter.emit("close", event),
-      handleError: (error) => this.#emitter.emit("error", error),
+      handleOpen: (event) => {
+        this.#emitter.emit("open", event);
+        show(this, new Event("open"));
+      },
+      handleClose: (event) => {
+        this.#emitter.emit("close", event);
+        show(this, closeEvent(event.code, event.reason, event.wasClean));
+      },
+      handleError: (error) => {
+        this.#emitter.emit("error", error);
+        if (!(error instanceof CallError)) show(this, new Event("error"));
+      },
+      handleMessage: (data) => {
+        if (this.wantsMessages) show(this, new MessageEvent("message", { data }));
+      },
       handlePush: (event, data) => this.#emitter.emit(event, data),
       handleState: () => this.#emitter.emit("aaw/state", this.state),
     });
@@ -67,9 +83,9 @@ export class Client {
    * @returns {Promise<T>} Rejects with a `CallError`: its `error` is a text, its `code` a word, and `sent` says whether
    *   the server may have seen the call.
    */
-  sendAsync = (event, payload, options = {}) =>
-    new Promise((resolve, reject) => {
-      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+  sendAsync(event, payload, options = {}) {
+    return new Promise((resolve, reject) => {
+      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : (options ?? {});
       // Throws into the promise.
       const call = draft(event, payload);
       const waiter = {
@@ -87,6 +103,7 @@ export class Client {
       const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(waiter))));
       this.#driver.call(waiter, call, { timeout });
     });
+  }
 
   /**
    * Sends an event and waits for nothing. It goes out now, or with the next connection; it is lost if the connection
@@ -100,7 +117,7 @@ export class Client {
    * @throws {CallError} It will not be sent: `bad_body`, `too_large`, `busy` (too much waits already), `no_connection`
    *   (the client is closed).
    */
-  sendSync = (event, payload) => {
+  sendSync(event, payload) {
     const message = draft(event, payload);
     if (!this.#emitter.isHeard(event)) {
       this.#driver.send(message);
@@ -113,7 +130,7 @@ export class Client {
       handleDone: (/** @type {Outcome} */ outcome) => this.#emitAnswer(event, outcome),
     };
     this.#driver.call(listeners, message, { credit: Number.MAX_SAFE_INTEGER });
-  };
+  }
 
   /**
    * Calls an event that answers many times: `for await (const item of ws.stream("users/all")) …`. The call is made at
@@ -126,12 +143,13 @@ export class Client {
    * @returns {ItemStream<T>}
    * @throws {CallError} `bad_body`: the payload cannot be JSON.
    */
-  stream = (event, payload, options = {}) =>
-    new ItemStream(this.#driver, draft(event, payload), options, this.#window);
+  stream(event, payload, options = {}) {
+    return new ItemStream(this.#driver, draft(event, payload), options, this.#window);
+  }
 
   /**
-   * Calls an event that takes a stream from its caller, and may answer with one: read it as any stream, and `send` items
-   * meanwhile.
+   * Calls an event that takes a stream from its caller, and may answer with one: read it as any stream, and `send`
+   * items meanwhile.
    *
    * @template [U=any]
    * @template [T=any]
@@ -141,7 +159,9 @@ export class Client {
    * @returns {Duplex<U, T>}
    * @throws {CallError} `bad_body`: the payload cannot be JSON.
    */
-  duplex = (event, payload, options = {}) => new Duplex(this.#driver, draft(event, payload), options, this.#window);
+  duplex(event, payload, options = {}) {
+    return new Duplex(this.#driver, draft(event, payload), options, this.#window);
+  }
 
   /**
    * Listens to an event that the server sends, whatever the connection; answers to calls of that name are heard, too.
@@ -152,7 +172,9 @@ export class Client {
    * @param {(detail: any) => unknown} callback
    * @returns {void}
    */
-  on = (event, callback) => this.#emitter.on(event, callback);
+  on(event, callback) {
+    this.#emitter.on(event, callback);
+  }
 
   /**
    * Stops listening: the callback, or, without one, the one that was added last.
@@ -161,17 +183,31 @@ export class Client {
    * @param {(detail: any) => unknown} [callback]
    * @returns {void}
    */
-  off = (event, callback) => this.#emitter.off(event, callback);
+  off(event, callback) {
+    this.#emitter.off(event, callback);
+  }
 
   /**
    * Ends the client: what waits is sent if there is a connection, calls that are open reject, and it stays closed.
    *
    * @returns {Promise<void>} When the connection is gone.
    */
-  close = () => {
+  close() {
     this.#driver.close();
     return this.#driver.ended;
-  };
+  }
+
+  /**
+   * Sends a message as one would over a WebSocket: the text of `[event, data]`. Anything else is `sendSync`'s.
+   *
+   * @param {string} text
+   * @returns {void}
+   * @throws {Error} It is none, or will not be sent.
+   */
+  send(text) {
+    const [event, data] = JSON.parse(text);
+    this.sendSync(event, data);
+  }
 
   /** How the connection is doing. When it changes, listeners to `aaw/state` are told. @returns {State} */
   get state() {
@@ -186,6 +222,26 @@ export class Client {
   /** The server's id of the connection, as its handlers and its log have it; `null` while there is none. */
   get connection() {
     return this.state === "open" ? this.#driver.connection : null;
+  }
+
+  /** As that of a WebSocket: 0 while there is no connection and one will be, 1 (`WebSocket.OPEN`), 3 once it is closed. */
+  get readyState() {
+    return { connecting: 0, waiting: 0, open: 1, closed: 3 }[this.state];
+  }
+
+  /** As that of a WebSocket. */
+  get url() {
+    return this.#driver.url;
+  }
+
+  /** As that of a WebSocket: `aaw.v1` on a server of ours, `sid` on one of the original. */
+  get protocol() {
+    return this.#driver.protocol;
+  }
+
+  /** As that of a WebSocket. */
+  get bufferedAmount() {
+    return this.#driver.bufferedAmount;
   }
 
   /** Listeners hear all that came under a name. @param {string} event @param {Outcome} outcome */

@@ -28,11 +28,16 @@ import { socketUrl } from "./url.js";
  * @property {(event: Event) => void} handleOpen
  * @property {(event: CloseEvent) => void} handleClose
  * @property {(error: Event | CallError) => void} handleError
+ * @property {(text: string) => void} handleMessage
  * @property {(event: string, data: unknown) => void} handlePush
  * @property {() => void} handleState
  */
 
-/** Where the server is: known, or asked for at each attempt. @typedef {string | URL | (() => string | URL | Promise<string | URL>)} Where */
+/**
+ * Where the server is: known, or asked for at each attempt.
+ *
+ * @typedef {string | URL | (() => string | URL | Promise<string | URL>)} Where
+ */
 
 /** Bytes in the socket above which nothing more is given to it. */
 const FULL = 1 << 20;
@@ -61,6 +66,8 @@ export class Driver {
   /** @type {Promise<void>} */
   ended;
   #resolveEnded = () => {};
+  /** Of this connection, or attempt. */
+  url = "";
   /** This connection's key, which stands in the server's log; the original keeps its clients apart by it. */
   sid = "";
   /** The server's id of this connection. @type {string | null} */
@@ -88,8 +95,14 @@ export class Driver {
     return this.#session.state;
   }
 
-  get socket() {
-    return this.#socket;
+  /** The sub-protocol of the connection; empty while there is none. */
+  get protocol() {
+    return this.#socket?.protocol ?? "";
+  }
+
+  /** Bytes that the socket has not sent yet. */
+  get bufferedAmount() {
+    return this.#socket?.bufferedAmount ?? 0;
   }
 
   get maxMessage() {
@@ -108,7 +121,12 @@ export class Driver {
     this.#tell(() => this.#session.call(now, waiter, draft, { ...options, deadline: now + timeout }));
   }
 
-  /** Nobody waits for the call any more. @param {Waiter} waiter @returns {boolean} Whether the server may have seen it. */
+  /**
+   * Nobody waits for the call any more.
+   *
+   * @param {Waiter} waiter
+   * @returns {boolean} Whether the server may have seen it.
+   */
   cancel(waiter) {
     return this.#tell(() => this.#session.cancel(this.#world.now(), waiter));
   }
@@ -235,10 +253,13 @@ export class Driver {
     if (this.#timer) this.#world.clearTimeout(this.#timer.timer);
     this.#timer = null;
     if (due === Infinity) return;
-    const timer = this.#world.setTimeout(() => {
-      this.#timer = null;
-      this.#tell(() => this.#session.handleTimeout(this.#world.now()));
-    }, Math.min(Math.max(due - now, 0), LONGEST));
+    const timer = this.#world.setTimeout(
+      () => {
+        this.#timer = null;
+        this.#tell(() => this.#session.handleTimeout(this.#world.now()));
+      },
+      Math.min(Math.max(due - now, 0), LONGEST),
+    );
     if (!ref) /** @type {{ unref?: () => void }} */ (timer).unref?.();
     this.#timer = { due, timer, ref };
   }
@@ -252,6 +273,7 @@ export class Driver {
       // Not awaited if it is known: a page that looks for its socket right away finds it.
       const url = typeof this.#where === "function" ? socketUrl(await this.#where()) : this.#where;
       if (attempt !== this.#attempt) return;
+      this.url = url;
       this.sid = `_${uuid()}`;
       socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
     } catch (error) {
@@ -296,6 +318,7 @@ export class Driver {
         if (typeof data === "string") this.#session.handleText(now(), data);
         else this.#session.handleBinary(now());
       });
+      if (typeof data === "string") this.#hearer.handleMessage(data);
     });
     on("error", (event) => {
       this.#hearer.handleError(event);

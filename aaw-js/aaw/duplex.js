@@ -1,5 +1,6 @@
 // A call with items both ways.
 
+import { bind } from "./bind.js";
 import { CallError } from "./failure.js";
 import { byteLength, toJson } from "./frame.js";
 import { ItemStream } from "./stream.js";
@@ -31,6 +32,7 @@ export class Duplex extends ItemStream {
   constructor(driver, draft, options, window) {
     const upload = new Upload();
     super(driver, draft, options, window, upload);
+    bind(this, "send", "end");
     this.#upload = upload;
     this.#driver = driver;
     this.#event = draft.event;
@@ -39,11 +41,12 @@ export class Duplex extends ItemStream {
   /**
    * Sends an item. What is sent without waiting is kept in order, up to 1 MiB.
    *
-   * @type {(item: U) => Promise<boolean>} Once the server's handler had room for it: `true`. If the call is over, or
-   *   `end` was called: `false`; how a call ended, its iteration says. It rejects, and the call goes on, if the item
-   *   cannot be JSON (`bad_body`), is larger than a message may be (`too_large`), or too much waits already (`busy`).
+   * @param {U} item
+   * @returns {Promise<boolean>} `true` once the server's handler had room for it; `false` if the call is over, which its
+   *   iteration explains, or `end` was called. It rejects, and the call goes on, if the item cannot be JSON (`bad_body`),
+   *   is larger than a message may be (`too_large`), or too much waits already (`busy`).
    */
-  send = async (item) => {
+  async send(item) {
     const json = toJson(item);
     const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + AROUND;
     if (size > this.#driver.maxMessage) {
@@ -51,10 +54,10 @@ export class Duplex extends ItemStream {
       throw new CallError({ error, code: "too_large" }, { sent: false });
     }
     return this.#upload.send(json);
-  };
+  }
 
   /** No more items follow those that were sent: the handler's incoming stream ends after them. */
-  end = () => {
+  end() {
     this.#upload.end();
-  };
+  }
 }

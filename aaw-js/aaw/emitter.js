@@ -1,7 +1,7 @@
 // Who listens to what.
 
 /** Reports what a listener threw as the platform reports what nobody caught; others go on. @param {unknown} error */
-const report = (error) => {
+export const report = (error) => {
   if (typeof reportError === "function") reportError(error);
   else console.error(error);
 };

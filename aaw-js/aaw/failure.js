@@ -30,7 +30,7 @@ export class CallError extends Error {
    * @param {{ sent: boolean, cause?: unknown }} known
    */
   constructor({ error, code = "handler", data }, { sent, cause }) {
-    const text = typeof error === "string" ? error : JSON.stringify(error) ?? String(error);
+    const text = typeof error === "string" ? error : (JSON.stringify(error) ?? String(error));
     super(text, cause === undefined ? undefined : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
     // The original rejects with a plain `{ error }`: pages take it apart, spread it, show it as JSON.

@@ -1,6 +1,7 @@
 // The same events over HTTP: for scripts that call once, and where WebSockets do not get through.
 
 import { onAbort } from "./abort.js";
+import { bind } from "./bind.js";
 import { CallError, cancelled, readFailure } from "./failure.js";
 import { toJson } from "./frame.js";
 import { SseStream } from "./sse.js";
@@ -22,7 +23,7 @@ const MAX_ITEM = 16 << 20;
 /**
  * A client that makes one request a call, and has no connection: nothing is pushed to it.
  *
- * @param {string | URL} [url] The server's, `http`, `https`, `ws` or `wss`. Default in a page: the host that it is from.
+ * @param {string | URL} [url] The server's: `http`, `https`, `ws` or `wss`. Default in a page: the host it is from.
  * @param {HttpOptions} [options]
  * @throws {TypeError} The URL is none.
  */
@@ -35,6 +36,7 @@ export class HttpClient {
 
   /** @param {string} url @param {HttpOptions} options */
   constructor(url, options) {
+    bind(this, "sendAsync", "stream");
     this.#url = url;
     this.#options = options;
   }
@@ -49,9 +51,9 @@ export class HttpClient {
    * @param {number | CallOptions} [options] A time-out in ms, or more. Default 3000.
    * @returns {Promise<T>} Rejects with a `CallError`, as over a WebSocket.
    */
-  sendAsync = async (event, payload, options = {}) => {
+  async sendAsync(event, payload, options = {}) {
     const { timeout = this.#options.timeout ?? 3000, signal } =
-      typeof options === "number" ? { timeout: options } : options ?? {};
+      typeof options === "number" ? { timeout: options } : (options ?? {});
     const request = this.#post(event, payload, "application/json", signal, timeout);
     try {
       const response = await request.response;
@@ -61,11 +63,11 @@ export class HttpClient {
     } finally {
       request.forget();
     }
-  };
+  }
 
   /**
-   * Calls an event that answers many times: `for await (const item of http.stream("users/all")) …`. The request is made
-   * at once, and ends with the loop. Who reads slowly slows the handler, by way of TCP.
+   * Calls an event that answers many times: `for await (const item of http.stream("users/all")) …`. The request is
+   * made at once, and ends with the loop. Who reads slowly slows the handler, by way of TCP.
    *
    * @template [T=any]
    * @param {string} event
@@ -74,10 +76,10 @@ export class HttpClient {
    * @returns {HttpStream<T>}
    * @throws {CallError} `bad_body`: the payload cannot be JSON.
    */
-  stream = (event, payload, options = {}) => {
+  stream(event, payload, options = {}) {
     const request = this.#post(event, payload, "text/event-stream", options?.signal, Infinity);
     return new HttpStream(request, this.#options.maxItem ?? MAX_ITEM);
-  };
+  }
 
   /**
    * @param {string} event
@@ -91,7 +93,13 @@ export class HttpClient {
     headers.set("accept", accept);
     headers.set("content-type", "application/json");
     const init = { method: "POST", headers, body: toJson(payload) };
-    return new Post(this.#options.fetch ?? globalThis.fetch, `${this.#url}/events/${path(event)}`, init, signal, timeout);
+    return new Post(
+      this.#options.fetch ?? globalThis.fetch,
+      `${this.#url}/events/${path(event)}`,
+      init,
+      signal,
+      timeout,
+    );
   }
 }
 
@@ -109,7 +117,8 @@ class Post {
    * @param {number} timeout
    */
   constructor(fetch, url, init, signal, timeout) {
-    const late = () => this.#ended.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
+    const late = () =>
+      this.#ended.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
     const timer = timeout <= LONGEST ? setTimeout(late, timeout) : undefined;
     const stopListening = onAbort(signal, (reason) => this.#ended.abort(cancelled(reason, true)));
     this.forget = () => {

@@ -6,9 +6,9 @@ const MOST = 4096;
 /**
  * Written calls by event, oldest first, of one connection to a classic server.
  *
- * A call that its caller has given up keeps its place for as long again as it was given: its answer is probably still to
- * come, and would otherwise be taken for that of the next call. Not for longer, since an event that never answered once
- * would turn the answers of all its later calls over to their predecessors.
+ * A call that its caller has given up keeps its place for as long again as it was given: its answer is probably still
+ * to come, and would otherwise be taken for that of the next call. Not for longer, since an event that never answered
+ * once would turn the answers of all its later calls over to their predecessors.
  */
 export class Oldest {
   /** @type {Map<string, { id: number, until: number }[]>} */

@@ -57,7 +57,11 @@ export class SseStream {
     return next;
   }
 
-  /** Leaves the stream, as `break` does: the body is cancelled. @returns {Promise<IteratorResult<ServerSentEvent, undefined>>} */
+  /**
+   * Leaves the stream, as `break` does: the body is cancelled.
+   *
+   * @returns {Promise<IteratorResult<ServerSentEvent, undefined>>}
+   */
   async return() {
     // Not in turn: a read that waits ends by it.
     this.#isOver = true;

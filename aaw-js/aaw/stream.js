@@ -87,7 +87,10 @@ export class ItemStream {
       items.drop();
       items.fail(cancelled(reason, sent));
     });
-    upload?.begin((json) => driver.uploadItem(waiter, json), () => driver.uploadEnd(waiter));
+    upload?.begin(
+      (json) => driver.uploadItem(waiter, json),
+      () => driver.uploadEnd(waiter),
+    );
     driver.call(waiter, draft, { credit: window, upload: upload !== undefined });
   }
 

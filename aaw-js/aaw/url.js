@@ -1,8 +1,8 @@
 // Where the server is.
 
 /**
- * The URL to open a WebSocket at. Without one, in a page: the host that the page is from. `http` and paths of the page's
- * host will do, too.
+ * The URL to open a WebSocket at. Without one, in a page: the host that the page is from. `http` and paths of the
+ * page's host will do, too.
  *
  * @param {string | URL | undefined} url
  * @returns {string}

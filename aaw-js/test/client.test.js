@@ -8,12 +8,20 @@ import { FakeWorld, settle } from "./support/world.js";
 
 /** @param {Promise<unknown>} promise @returns {Promise<CallError>} */
 const failure = async (promise) => {
-  const error = await promise.then(() => assert.fail("it did not fail"), (error) => error);
+  const error = await promise.then(
+    () => assert.fail("it did not fail"),
+    (error) => error,
+  );
   assert.ok(error instanceof CallError, error);
   return error;
 };
 
-/** What listeners to these events heard, as it comes. @param {import("../aaw/client.js").Client} ws @param {string[]} events */
+/**
+ * What listeners to these events heard, as it comes.
+ *
+ * @param {import("../aaw/client.js").Client} ws
+ * @param {string[]} events
+ */
 const heard = (ws, ...events) => {
   /** @type {unknown[]} */
   const log = [];
@@ -21,13 +29,16 @@ const heard = (ws, ...events) => {
   return log;
 };
 
-// --- Calls ------------------------------------------------------------------------------------------------------------
+// --- Calls -----------------------------------------------------------------------------------------------------------
 
 test("a call is answered under its id, whatever the order", async () => {
   const world = new FakeWorld();
   const ws = world.open();
   const [a, b] = [ws.sendAsync("slow", "a"), ws.sendAsync("slow", "b")];
-  assert.deepEqual(world.socket.take(), [["slow", "a", 1], ["slow", "b", 2]]);
+  assert.deepEqual(world.socket.take(), [
+    ["slow", "a", 1],
+    ["slow", "b", 2],
+  ]);
   world.socket.say(["slow", "b", 2]);
   world.socket.say(["slow", "a", 1]);
   assert.deepEqual(await Promise.all([a, b]), ["a", "b"]);
@@ -62,7 +73,11 @@ test("a failed call rejects with an error that carries error, code and data", as
 test("a call times out after 3 s unless it says otherwise, and a server of ours is told", async () => {
   const world = new FakeWorld();
   const ws = world.open();
-  const [usual, short, long] = [ws.sendAsync("a"), ws.sendAsync("b", null, 500), ws.sendAsync("c", 1, { timeout: 9000 })];
+  const [usual, short, long] = [
+    ws.sendAsync("a"),
+    ws.sendAsync("b", null, 500),
+    ws.sendAsync("c", 1, { timeout: 9000 }),
+  ];
   const endless = ws.sendAsync("d", 1, Infinity);
   world.socket.take();
   world.pass(500);
@@ -122,9 +137,15 @@ test("no more calls are in flight than the welcome allows, and order is kept", a
   world.socket.take();
   const calls = ["a", "b", "c"].map((event) => ws.sendAsync(event));
   ws.sendSync("behind");
-  assert.deepEqual(world.socket.take(), [["a", null, 1], ["b", null, 2]]);
+  assert.deepEqual(world.socket.take(), [
+    ["a", null, 1],
+    ["b", null, 2],
+  ]);
   world.socket.say(["b", 0, 2]);
-  assert.deepEqual(world.socket.take(), [["c", null, 3], ["behind", null]]);
+  assert.deepEqual(world.socket.take(), [
+    ["c", null, 3],
+    ["behind", null],
+  ]);
   world.socket.say(["a", 1, 1]);
   world.socket.say(["c", 2, 3]);
   assert.deepEqual(await Promise.all(calls), [1, 0, 2]);
@@ -142,7 +163,7 @@ test("a full socket holds back what is to be sent", () => {
   assert.deepEqual(world.socket.take(), [["a", null]]);
 });
 
-// --- Connections ------------------------------------------------------------------------------------------------------
+// --- Connections -----------------------------------------------------------------------------------------------------
 
 test("while there is no connection calls and sends wait, within bounds", async () => {
   const world = new FakeWorld();
@@ -158,7 +179,10 @@ test("while there is no connection calls and sends wait, within bounds", async (
   world.socket.fail();
   world.pass(10_000);
   world.socket.greet();
-  assert.deepEqual(world.socket.take().map((/** @type {any} */ [event]) => event), ["a", "c"]);
+  assert.deepEqual(
+    world.socket.take().map((/** @type {any} */ [event]) => event),
+    ["a", "c"],
+  );
   world.socket.say(["a", "there", 1]);
   assert.equal(await call, "there");
 });
@@ -182,7 +206,10 @@ test("a lost connection: written calls are unknown, it connects again, listeners
   world.socket.say(["news", 1]);
   assert.equal(await later, 7);
   assert.deepEqual(log, [
-    ["aaw/state", "waiting"], ["aaw/state", "connecting"], ["aaw/state", "open"], ["news", 1],
+    ["aaw/state", "waiting"],
+    ["aaw/state", "connecting"],
+    ["aaw/state", "open"],
+    ["news", 1],
   ]);
 });
 
@@ -193,7 +220,9 @@ test("open, close and error pass what the original's passed; attempts that fail 
   const log = [];
   ws.on("open", (/** @type {Event} */ event) => log.push(event.type));
   ws.on("error", (/** @type {Event} */ event) => log.push(event.type));
-  ws.on("close", (/** @type {CloseEvent} */ { type, code, reason, wasClean }) => log.push([type, code, reason, wasClean]));
+  ws.on("close", (/** @type {CloseEvent} */ { type, code, reason, wasClean }) =>
+    log.push([type, code, reason, wasClean]),
+  );
   world.socket.fail();
   world.pass(50);
   world.socket.greet();
@@ -316,7 +345,10 @@ test("a refused connection is an error with the reason; its calls were not run; 
   const error = await failure(call);
   assert.deepEqual({ ...error }, { error: "Not today", code: "not_allowed" });
   assert.equal(error.sent, false);
-  assert.deepEqual(/** @type {any[]} */ (log).map(([event, { code }]) => [event, code]), [["error", "not_allowed"]]);
+  assert.deepEqual(
+    /** @type {any[]} */ (log).map(([event, { code }]) => [event, code]),
+    [["error", "not_allowed"]],
+  );
   assert.equal(ws.state, "waiting");
   world.pass(50);
   world.socket.accept("_classic");
@@ -331,7 +363,10 @@ test("close sends what waits, ends what is open, and stays", async () => {
   const call = ws.sendAsync("slow");
   ws.sendSync("last");
   const closed = ws.close();
-  assert.deepEqual(world.socket.take(), [["slow", null, 1], ["last", null]]);
+  assert.deepEqual(world.socket.take(), [
+    ["slow", null, 1],
+    ["last", null],
+  ]);
   assert.equal(world.socket.closed?.code, 1000);
   assert.equal((await failure(call)).code, "outcome_unknown");
   assert.equal((await failure(ws.sendAsync("ping"))).code, "no_connection");
@@ -372,16 +407,30 @@ test("a quiet connection does not keep Node alive, an open call does", () => {
   assert.equal(isKept(), false);
 });
 
-// --- Listeners --------------------------------------------------------------------------------------------------------
+// --- Listeners -------------------------------------------------------------------------------------------------------
 
 test("bad frames are reported, and the connection goes on", async () => {
   const world = new FakeWorld();
   const ws = world.open();
   const log = heard(ws, "error");
   const bad = [
-    "nonsense", "{}", "[]", "[7]", '["a",1,2,3]', '["a",1,"x"]', '["a",1,0]', '["a",1,1.5]', '["a",1,9]', '["a",1,1,"maybe"]',
-    '["a",1,null,"item"]', '["a",1,1,"item"]', '["a",1,1,"end"]', '["a",-1,1,"credit"]', '["a",1,1,"credit"]',
-    '["a",1,1,"error",{},7]', '["aaw/welcome",7]',
+    "nonsense",
+    "{}",
+    "[]",
+    "[7]",
+    '["a",1,2,3]',
+    '["a",1,"x"]',
+    '["a",1,0]',
+    '["a",1,1.5]',
+    '["a",1,9]',
+    '["a",1,1,"maybe"]',
+    '["a",1,null,"item"]',
+    '["a",1,1,"item"]',
+    '["a",1,1,"end"]',
+    '["a",-1,1,"credit"]',
+    '["a",1,1,"credit"]',
+    '["a",1,1,"error",{},7]',
+    '["aaw/welcome",7]',
   ];
   const call = ws.sendAsync("a");
   for (const text of bad) world.socket.hear(text);
@@ -401,9 +450,10 @@ test("what a server cannot take of a send is an error event", () => {
   const world = new FakeWorld();
   const log = heard(world.open(), "error");
   world.socket.say(["aaw/error", { error: "Unknown event: nope", code: "unknown_event", event: "nope" }]);
-  assert.deepEqual(/** @type {any[]} */ (log).map(([, { error, code }]) => [error, code]), [
-    ["Unknown event: nope", "unknown_event"],
-  ]);
+  assert.deepEqual(
+    /** @type {any[]} */ (log).map(([, { error, code }]) => [error, code]),
+    [["Unknown event: nope", "unknown_event"]],
+  );
 });
 
 test("a listener that throws is reported and breaks nothing", async (t) => {
@@ -423,7 +473,10 @@ test("a listener that throws is reported and breaks nothing", async (t) => {
   world.socket.say(["news", 1]);
   world.socket.say(["news", 2]);
   await settle();
-  assert.deepEqual(log, [["news", 1], ["news", 2]]);
+  assert.deepEqual(log, [
+    ["news", 1],
+    ["news", 2],
+  ]);
   assert.equal(reported.mock.callCount(), 4);
 });
 
@@ -445,7 +498,7 @@ test("a listener may call, listen and stop listening", () => {
   assert.deepEqual(world.socket.take(), [["heard", null]]);
 });
 
-// --- As the original does ---------------------------------------------------------------------------------------------
+// --- As the original does --------------------------------------------------------------------------------------------
 
 test("methods need no this", async () => {
   const world = new FakeWorld();
@@ -484,12 +537,15 @@ test("listeners hear answers of their event, and those of sendSync, item by item
   ws.sendSync("users/get", 2);
   ws.sendSync("unheard");
   assert.deepEqual(world.socket.take(), [
-    ["users/get", 2, 3, "call", { credit: Number.MAX_SAFE_INTEGER }], ["unheard", null],
+    ["users/get", 2, 3, "call", { credit: Number.MAX_SAFE_INTEGER }],
+    ["unheard", null],
   ]);
   world.socket.say(["users/get", { id: 2 }, 3, "item"]);
   world.socket.say(["users/get", null, 3, "end"]);
   assert.deepEqual(log, [
-    ["users/get", { id: 1 }], ["users/get", { error: "No", code: "handler" }], ["users/get", { id: 2 }],
+    ["users/get", { id: 1 }],
+    ["users/get", { error: "No", code: "handler" }],
+    ["users/get", { id: 2 }],
   ]);
 });
 
@@ -511,7 +567,11 @@ test("classic: an answer without an id belongs to the oldest call of its event",
   world.socket.accept(world.socket.protocols[0]);
   const log = heard(ws, "other", "error");
   const [a, b, late] = [ws.sendAsync("get", "a"), ws.sendAsync("get", "b"), failure(ws.sendAsync("late", 1, 100))];
-  assert.deepEqual(world.socket.take(), [["get", "a", 1], ["get", "b", 2], ["late", 1, 3]]);
+  assert.deepEqual(world.socket.take(), [
+    ["get", "a", 1],
+    ["get", "b", 2],
+    ["late", 1, 3],
+  ]);
   world.socket.say(["get", "A"]);
   world.socket.say(["other", 1]);
   world.socket.say(["get", { error: { code: 7 }, more: 1 }]);
@@ -548,7 +608,11 @@ test("classic with ids: what has none is a push", async () => {
   world.socket.say(["get", "push"]);
   world.socket.say(["get", "B", 2]);
   assert.deepEqual(await Promise.all([a, b]), ["A", "B"]);
-  assert.deepEqual(log, [["get", "A"], ["get", "push"], ["get", "B"]]);
+  assert.deepEqual(log, [
+    ["get", "A"],
+    ["get", "push"],
+    ["get", "B"],
+  ]);
 });
 
 test("classic: a stream is one item, and an upload is not possible", async () => {
@@ -563,4 +627,32 @@ test("classic: a stream is one item, and an upload is not possible", async () =>
   assert.deepEqual(await stream.next(), { value: undefined, done: true });
   assert.equal((await failure(duplex.next())).code, "unreachable");
   assert.equal(await duplex.send(1), false);
+});
+
+test("it has the face of a WebSocket, whatever socket is behind it", () => {
+  const world = new FakeWorld();
+  const ws = world.client();
+  /** @type {unknown[]} */
+  const log = [];
+  ws.onopen = ({ type }) => log.push(type);
+  ws.onclose = ({ type, code }) => log.push([type, code]);
+  ws.addEventListener("open", () => log.push("listener"));
+  ws.addEventListener("message", (event) => log.push(/** @type {MessageEvent} */ (event).data));
+  ws.addEventListener("error", ({ type }) => log.push(type));
+  assert.equal(ws.readyState, 0);
+  world.socket.fail();
+  world.pass(50);
+  world.socket.greet();
+  assert.deepEqual([ws.readyState, ws.url, ws.protocol], [1, "ws://server.test/", "aaw.v1"]);
+  log.splice(0, 2);
+  const welcome = log.pop();
+  assert.match(String(welcome), /^\["aaw\/welcome"/);
+  assert.deepEqual(log, ["open", "listener"]);
+  world.socket.take();
+  ws.send('["news",1]');
+  assert.deepEqual(world.socket.take(), [["news", 1]]);
+  world.socket.say(["news", 2]);
+  assert.equal(log.at(-1), '["news",2]');
+  void ws.close();
+  assert.equal(ws.readyState, 3);
 });

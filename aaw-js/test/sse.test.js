@@ -57,7 +57,7 @@ const SAMPLE = [
   "\r\n",
   "id: \u20ac1\n",
   "event: \u{1F600}\n",
-  "data: {\"a\":\"\u{1F600}\uFEFF\"}\n",
+  'data: {"a":"\u{1F600}\uFEFF"}\n',
   "unknown: field\n",
   "\n",
   ":\r\r",
@@ -98,7 +98,9 @@ test("the examples of the standard", async () => {
   await check("data: YHOO\ndata: +2\ndata: 10\n\n", message("YHOO\n+2\n10"));
   await check(
     ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
-    message("first event", "1"), message("second event"), message(" third event"),
+    message("first event", "1"),
+    message("second event"),
+    message(" third event"),
   );
   await check("data\n\ndata\ndata\n\ndata:", message(""), message("\n"));
   await check("data:test\n\ndata: test\n\n", message("test"), message("test"));
@@ -108,7 +110,12 @@ test("fields", async () => {
   await check("data: a\nid: 1\n\ndata: b\n\n", message("a", "1"), message("b", "1"));
   await check("id: 1\n\ndata: b\n\n", message("b", "1"));
   await check("id: 1\ndata: a\nid: 2\0\n\n", message("a", "1"));
-  await check("retry: 1x\ndata: a\n\nretry: -1\ndata: b\n\nretry:\ndata: c\n\n", message("a"), message("b"), message("c"));
+  await check(
+    "retry: 1x\ndata: a\n\nretry: -1\ndata: b\n\nretry:\ndata: c\n\n",
+    message("a"),
+    message("b"),
+    message("c"),
+  );
   await check("retry: 5\n\ndata: a\n\ndata: b\n\n", { ...message("a"), retry: 5 }, message("b"));
   await check("event: a\nevent: b\ndata: 1\n\ndata: 2\n\n", { event: "b", data: "1", id: "" }, message("2"));
   await check("Data: no\n data: no\ndata : no\nDATA: no\n\n");
@@ -148,7 +155,10 @@ test("return ends a next that waits", async () => {
 test("several may be asked for at once", async () => {
   const events = sse(body(["data: a\n\nda", "ta: b\n\n"]).stream);
   const results = await Promise.all([events.next(), events.next(), events.next(), events.next()]);
-  assert.deepEqual(results.map(({ value }) => value?.data), ["a", "b", undefined, undefined]);
+  assert.deepEqual(
+    results.map(({ value }) => value?.data),
+    ["a", "b", undefined, undefined],
+  );
 });
 
 test("what the body fails with is thrown, once", async () => {
@@ -187,7 +197,9 @@ test("an event that is too large is an error, however it is cut, and the body is
 
 test("the bound is for one event, and can be another", async () => {
   const megabyte = "x".repeat(1 << 20);
-  const events = await read(body([...Array(10).fill(`data: ${megabyte}\n\n`), ...Array(10).fill(`:${megabyte}\n`)]).stream);
+  const events = await read(
+    body([...Array(10).fill(`data: ${megabyte}\n\n`), ...Array(10).fill(`:${megabyte}\n`)]).stream,
+  );
   assert.equal(events.length, 10);
   const large = body([`data: ${megabyte.repeat(10)}\n\n`]).stream;
   assert.equal((await read(large, { maxEvent: 11 << 20 }))[0].data.length, 10 << 20);

@@ -1,5 +1,5 @@
-// The client against the real server, over real sockets. On Node 20 with --experimental-websocket, on later ones without;
-// on Bun with `bun test`.
+// The client against the real server, over real sockets. On Node 20 with --experimental-websocket, on later ones
+// without; on Bun with `bun test`.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -15,10 +15,13 @@ let server;
 /** @type {ReturnType<typeof aaw>} */
 let ws;
 
-before(async () => {
-  server = await start();
-  ws = aaw(server.url, { timeout: LONG });
-}, { timeout: 600_000 });
+before(
+  async () => {
+    server = await start();
+    ws = aaw(server.url, { timeout: LONG });
+  },
+  { timeout: 600_000 },
+);
 
 after(async () => {
   await ws?.close();
@@ -38,7 +41,10 @@ const take = async (stream, most = Infinity) => {
 
 test("calls of one event at the same time get their own answers", async () => {
   const numbers = Array.from({ length: 1000 }, (_, n) => n);
-  assert.deepEqual(await Promise.all(numbers.map((n) => ws.sendAsync("echo", { n }))), numbers.map((n) => ({ n })));
+  assert.deepEqual(
+    await Promise.all(numbers.map((n) => ws.sendAsync("echo", { n }))),
+    numbers.map((n) => ({ n })),
+  );
 });
 
 test("what is sent before the connection is there arrives, in order", async () => {
@@ -95,7 +101,10 @@ test("who does not read stops the handler at the window, and nothing else", asyn
   // One may be made and wait for credit.
   assert.ok(items <= 65, `${items} items were made`);
   assert.equal(over, undefined);
-  assert.deepEqual(await take(stalled, 200), Array.from({ length: 200 }, (_, n) => n + 1));
+  assert.deepEqual(
+    await take(stalled, 200),
+    Array.from({ length: 200 }, (_, n) => n + 1),
+  );
   await ws.sendAsync("gate/wait", { gate: name, over: 1 });
 });
 

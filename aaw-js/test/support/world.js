@@ -66,7 +66,10 @@ export class FakeSocket extends EventTarget {
 
   /** What was sent since it was last asked, without the greeting. @returns {unknown[]} */
   take() {
-    return this.sent.splice(0).map((text) => JSON.parse(text)).filter(([event]) => event !== "aaw/hello");
+    return this.sent
+      .splice(0)
+      .map((text) => JSON.parse(text))
+      .filter(([event]) => event !== "aaw/hello");
   }
 }
 

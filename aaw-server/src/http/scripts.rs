@@ -21,6 +21,7 @@ macro_rules! parts {
 const PARTS: &[(&str, &str)] = &parts![
     "abort.js",
     "backoff.js",
+    "bind.js",
     "client.js",
     "driver.js",
     "duplex.js",
@@ -35,6 +36,7 @@ const PARTS: &[(&str, &str)] = &parts![
     "options.js",
     "session.js",
     "socket_events.js",
+    "socket_face.js",
     "sse.js",
     "sse_parser.js",
     "stream.js",

@@ -1,0 +1,53 @@
+// What the types say to somebody who writes TypeScript. It is compiled, by `npm run check`, and never run.
+
+import aaw, { CallError } from "aaw-js";
+
+interface User {
+  id: number;
+  name: string;
+}
+
+const ws = aaw("ws://localhost:1337", { timeout: 1000, backoff: { max: 5000 } });
+aaw();
+aaw(async () => new URL(`wss://example.org/?token=${await Promise.resolve(1)}`));
+
+const user: User = await ws.sendAsync<User>("users/get", { id: 1 });
+const untyped: User = await ws.sendAsync("users/get", { id: user.id }, 500);
+await ws.sendAsync("users/get", untyped, { timeout: 500, signal: AbortSignal.timeout(100) });
+
+for await (const { name } of ws.stream<User>("users/all", null, { signal: new AbortController().signal })) {
+  name.toUpperCase();
+}
+
+const orders = ws.duplex<{ category: string }, { total: number }>("orders");
+const taken: boolean = await orders.send({ category: "tea" });
+orders.end();
+for await (const { total } of orders) total.toFixed(taken ? 2 : 0);
+
+ws.on("broadcast", (message: string) => message.length);
+ws.on("aaw/state", (state) => state === ws.state);
+ws.off("broadcast");
+await ws.close();
+
+for await (const { event, data, id, retry } of aaw.sse(await fetch("/events"), { maxEvent: 1000 })) {
+  [event, data, id].join(`${retry?.toFixed()}`);
+}
+
+const http = aaw.http("http://localhost:1337");
+const one: User = await http.sendAsync<User>("users/get", { id: 1 }, { timeout: 10 });
+for await (const { id } of http.stream<User>("users/all")) id.toFixed(one.id);
+
+try {
+  await ws.sendAsync("explode");
+} catch (error) {
+  if (error instanceof CallError) [error.error, error.code, error.sent ? "sent" : "not sent"].join();
+}
+
+// @ts-expect-error An event has a name.
+ws.sendAsync(1);
+// @ts-expect-error A time-out is a number.
+ws.sendAsync("ping", null, "3000");
+// @ts-expect-error There is no such option.
+aaw("ws://localhost:1337", { timeuot: 1000 });
+// @ts-expect-error What is sent has a type.
+orders.send({ kategory: "tea" });
