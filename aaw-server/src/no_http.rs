@@ -13,7 +13,7 @@ use crate::shared::Shared;
 
 /// Routes of the program's own: there are none.
 #[derive(Debug, Default)]
-pub(crate) struct Routes;
+pub(crate) struct Routes {}
 
 /// Where requests come in.
 #[derive(Debug, Clone)]

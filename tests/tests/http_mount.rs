@@ -47,8 +47,8 @@ impl Program {
         let server = Server::new(config).events(aaw_test_events::module_with(app.clone()));
         let mounted = server.mount().await.expect("it starts");
         let handle = mounted.handle();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = axum::serve(listener, build(mounted.router())).with_graceful_shutdown(async move {
             drop(stopped.await);

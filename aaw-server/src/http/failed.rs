@@ -3,7 +3,7 @@
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 /// Why a request is answered with a failure.
@@ -11,12 +11,22 @@ use axum::response::{IntoResponse, Response};
 pub(super) struct Failed {
     status: StatusCode,
     failure: Failure,
-    header: Option<(HeaderName, HeaderValue)>,
+    hint: Hint,
+}
+
+/// What else the client is told, in a header.
+#[derive(Debug)]
+enum Hint {
+    Nothing,
+    /// The methods that there are.
+    Allow(&'static str),
+    /// It may come again soon.
+    RetryAfter,
 }
 
 impl Failed {
     pub(super) fn new(status: StatusCode, code: Code, error: impl Into<String>) -> Self {
-        Self { status, failure: Failure::new(code, error), header: None }
+        Self { status, failure: Failure::new(code, error), hint: Hint::Nothing }
     }
 
     /// The request makes no sense.
@@ -25,8 +35,8 @@ impl Failed {
     }
 
     pub(super) fn method(allowed: &'static str, error: impl Into<String>) -> Self {
-        let header = Some((ALLOW, HeaderValue::from_static(allowed)));
-        Self { header, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
+        let hint = Hint::Allow(allowed);
+        Self { hint, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
     }
 
     pub(super) fn stopping() -> Self {
@@ -35,14 +45,14 @@ impl Failed {
 
     /// Not now; perhaps soon.
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
-        let header = Some((RETRY_AFTER, HeaderValue::from_static("5")));
-        Self { header, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::BUSY, error) }
+        let hint = Hint::RetryAfter;
+        Self { hint, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::BUSY, error) }
     }
 }
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { status: status(&failure.code), failure, header: None }
+        Self { status: status(&failure.code), failure, hint: Hint::Nothing }
     }
 }
 
@@ -53,7 +63,11 @@ impl IntoResponse for Failed {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.header);
+        match self.hint {
+            Hint::Nothing => None,
+            Hint::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
+            Hint::RetryAfter => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
+        };
         response
     }
 }

@@ -80,7 +80,7 @@ async fn no_sniffing(mut response: Response) -> Response {
 async fn anything(State(site): State<Arc<Site>>, request: Request) -> Response {
     let is_root = request.uri().path() == "/";
     if let Some(files) = &site.files
-        && !(is_root && !files.has_index())
+        && (!is_root || files.has_index())
     {
         return files.respond(request).await.unwrap_or_else(not_found);
     }

@@ -124,7 +124,7 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
         host: flags.host.clone(),
         port: flags.port,
         allow_origins: flags.allow_origin.clone(),
-        http: HttpConfig { static_dir: flags.static_dir, ..HttpConfig::default() },
+        http: HttpConfig { static_dir: flags.static_dir.clone(), ..HttpConfig::default() },
         ..Config::default()
     };
     // Before minutes are spent on a build.
@@ -159,7 +159,9 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
     let server = server.bind().await?;
     let address = server.local_addr();
     let name = if address.ip().is_loopback() { "localhost".to_owned() } else { flags.host };
-    tracing::info!("listening on ws://{name}:{} ({address})", address.port());
+    let (port, path) = (address.port(), if flags.static_dir.is_some() { "/events" } else { "/" });
+    tracing::info!("listening on ws://{name}:{port} ({address})");
+    tracing::info!("the events can be tried at http://{name}:{port}{path}");
     let watching = watch.map(|watch| tokio::spawn(swap(watch, server.handle())));
     server.serve(stop).await;
     if let Some(watching) = watching {
