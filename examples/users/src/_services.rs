@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aaw_event::prelude::*;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -28,6 +29,8 @@ pub struct User {
 pub struct Users {
     file: PathBuf,
     cursors: Arc<Semaphore>,
+    /// Rows that were read from the database, by all cursors.
+    read: Arc<AtomicU64>,
 }
 
 /// Opens the table, and makes it when it is not there: in `USERS_DB`, or else beside the program, below cargo's target
@@ -49,7 +52,7 @@ impl Users {
             tracing::info!("writing {rows} users to {}", file.display());
             make(&file, rows)?;
         }
-        Ok(Self { file, cursors: Arc::new(Semaphore::new(MOST_CURSORS)) })
+        Ok(Self { file, cursors: Arc::new(Semaphore::new(MOST_CURSORS)), read: Arc::default() })
     }
 
     /// The rows from `from` on, as they come from the database. The cursor waits for its reader, and ends when the
@@ -58,11 +61,17 @@ impl Users {
         let place = Arc::clone(&self.cursors).try_acquire_owned();
         let place = place.map_err(|_| Error::new("Too many read the table just now").with_code("busy"))?;
         let (rows, reader) = mpsc::channel(AHEAD);
-        let file = self.file.clone();
+        let (file, read) = (self.file.clone(), Arc::clone(&self.read));
         // A thread of its own, as SQLite's cursor is no future.
         tokio::task::spawn_blocking(move || {
             let _place = place;
-            if let Err(error) = read(&file, from, is_damaged, &rows) {
+            let ended = walk(&file, from, is_damaged, |user| {
+                read.fetch_add(1, Ordering::Relaxed);
+                // Waits while the channel is full: a slow reader slows the cursor, not the memory.
+                rows.blocking_send(Ok(user)).is_ok()
+            });
+            if let Err(error) = ended {
+                // Whoever has gone needs no error.
                 let _ = rows.blocking_send(Err(error));
             }
         });
@@ -74,6 +83,11 @@ impl Users {
         MOST_CURSORS - self.cursors.available_permits()
     }
 
+    /// How many rows cursors have read so far.
+    pub fn rows_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// Waits until no cursor is open.
     pub async fn wait_until_idle(&self) {
         let all = u32::try_from(MOST_CURSORS).unwrap_or(u32::MAX);
@@ -81,7 +95,8 @@ impl Users {
     }
 }
 
-fn read(file: &Path, from: i64, is_damaged: bool, rows: &mpsc::Sender<Result<User>>) -> Result<()> {
+/// Gives row after row to `take`, until that has enough.
+fn walk(file: &Path, from: i64, is_damaged: bool, mut take: impl FnMut(User) -> bool) -> Result<()> {
     let table = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // A damaged disk is hard to come by: this column is no text in every thousandth row.
     let name = if is_damaged { "iif(id % 1000 = 0, x'00ff', name)" } else { "name" };
@@ -93,8 +108,7 @@ fn read(file: &Path, from: i64, is_damaged: bool, rows: &mpsc::Sender<Result<Use
             tracing::error!(id, %error, "a row cannot be read");
             Error::new(format!("Row {id} cannot be read"))
         })?;
-        // Waits while the channel is full: a slow reader slows the cursor, not the memory.
-        if rows.blocking_send(Ok(user)).is_err() {
+        if !take(user) {
             break;
         }
     }
