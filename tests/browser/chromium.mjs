@@ -61,6 +61,6 @@ export const open = async (t, browser, url, looks) => {
 /** Waits until the text of an element fits. */
 export const shows = (page, selector, pattern) =>
   page.waitForFunction(
-    ({ selector, source, flags }) => new RegExp(source, flags).test(document.querySelector(selector)?.textContent ?? ""),
-    { selector, source: pattern.source, flags: pattern.flags },
+    ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ""),
+    [selector, pattern.source],
   );

@@ -21,18 +21,28 @@ after(async () => {
   await shop?.stop();
 });
 
+/** The last product of each category at the start. */
+const LAST = { electronics: "Radio alarm clock", confectionery: "Salted caramels", stationery: "Bookmark" };
+
 const choose = async (page, category) => {
   await page.getByText(category, { exact: true }).click();
-  await page.getByRole("heading", { name: { electronics: "Leaf blower", confectionery: "Liquorice", stationery: "Bookmark" }[category] }).waitFor();
+  await page.getByRole("heading", { name: LAST[category] }).waitFor();
 };
 
 const products = (page) => page.locator("#products h2").allTextContents();
 
 /** Product → total. */
 const totals = (page) =>
-  page.$$eval("#products li", (items) =>
-    Object.fromEntries(items.map((item) => [item.querySelector("h2").textContent, Number(item.querySelector(".big").textContent)])),
-  );
+  page.$$eval("#products li", (items) => {
+    const text = (item, selector) => item.querySelector(selector).textContent;
+    return Object.fromEntries(items.map((item) => [text(item, "h2"), Number(text(item, ".big"))]));
+  });
+
+/** Waits until a product has more orders than that. */
+const grows = async (page, product, before) => {
+  const total = await page.locator("li", { hasText: product }).locator(".big").elementHandle();
+  await page.waitForFunction(([total, before]) => Number(total.textContent) > before, [total, before]);
+};
 
 test("a category shows its totals at once, over one socket, and then what changes", async (t) => {
   const page = await open(t, browser, shop.url);
@@ -42,10 +52,7 @@ test("a category shows its totals at once, over one socket, and then what change
   assert.deepEqual(await products(page), ["Vacuum cleaner", "Leaf blower", "Radio alarm clock"]);
   await shows(page, "#state", /^live$/);
 
-  for (const [product, before] of Object.entries(await totals(page))) {
-    const total = page.locator("li", { hasText: product }).locator(".big");
-    await page.waitForFunction(([element, before]) => Number(element.textContent) > before, [await total.elementHandle(), before]);
-  }
+  for (const [product, before] of Object.entries(await totals(page))) await grows(page, product, before);
   assert.equal(sockets.length, 1, sockets.join());
 });
 
@@ -93,11 +100,7 @@ test("everybody sees the same totals, and a product that is added later", async 
 
   await one.getByLabel("Its name").fill("Turkish delight");
   await one.getByRole("button", { name: "Add it to confectionery" }).click();
-  for (const page of [one, other]) {
-    const total = page.locator("li", { hasText: "Turkish delight" }).locator(".big");
-    await total.waitFor();
-    await page.waitForFunction((element) => Number(element.textContent) > 0, await total.elementHandle());
-  }
+  for (const page of [one, other]) await grows(page, "Turkish delight", 0);
   // They are asked one after the other, and orders come in meanwhile: at some moment none has.
   const patience = AbortSignal.timeout(PATIENCE);
   for (;;) {
@@ -123,7 +126,7 @@ test("corrupt JSON is logged and hurts nobody", async (t) => {
   const answers = await page.evaluate(async () => {
     const socket = new WebSocket(`ws://${location.host}`, "aaw.v1");
     const frames = [];
-    const next = () => new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data), { once: true }));
+    const next = () => new Promise((resolve) => socket.addEventListener("message", resolve, { once: true }));
     await new Promise((resolve) => (socket.onopen = resolve));
     socket.addEventListener("message", ({ data }) => frames.push(data));
     const welcome = next();
@@ -155,8 +158,8 @@ test("corrupt JSON is logged and hurts nobody", async (t) => {
   await shop.logged(/WARN.*bad frame: not JSON/);
   await shop.logged(/WARN.*no command/);
 
-  const [before] = Object.values(await totals(page));
-  await page.waitForFunction((before) => Number(document.querySelector("#products .big").textContent) > before, before);
+  const [[product, before]] = Object.entries(await totals(page));
+  await grows(page, product, before);
 });
 
 test("the stream stops when its page is closed", async (t) => {

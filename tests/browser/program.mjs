@@ -27,10 +27,8 @@ let programs;
 
 const build = async () => {
   const packages = PACKAGES.flatMap((name) => ["-p", name]);
-  const cargo = spawn("cargo", ["build", "--locked", "--bins", "--message-format=json-render-diagnostics", ...packages], {
-    cwd: ROOT,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const how = ["build", "--locked", "--bins", "--message-format=json-render-diagnostics", ...packages];
+  const cargo = spawn("cargo", how, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
   const programs = new Map();
   for await (const line of createInterface({ input: cargo.stdout })) {
     const { executable, target } = JSON.parse(line);

@@ -24,7 +24,9 @@ const picture = async (example, environment, prepare) => {
 };
 
 await picture("orders", { ORDERS_EVERY_MS: "20" }, async (page, { url }) => {
-  for (const name of ["Salmiak fudge", "Candied ginger"]) await call(url, "orders/add", { category: "confectionery", name });
+  for (const name of ["Salmiak fudge", "Candied ginger"]) {
+    await call(url, "orders/add", { category: "confectionery", name });
+  }
   await page.getByText("confectionery").click();
   await page.getByText("2 pages").or(page.getByText("Nobody else")).waitFor();
   await page.waitForFunction(() => {

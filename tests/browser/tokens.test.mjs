@@ -24,7 +24,8 @@ after(async () => {
 
 /** The example, asking this model of the stand-in. */
 const asking = async (t, model, more = {}) => {
-  const example = await start(EXAMPLE, { OPENAI_BASE_URL: api.url, OPENAI_MODEL: model, OPENAI_API_KEY: "sk-secret", ...more });
+  const environment = { OPENAI_BASE_URL: api.url, OPENAI_MODEL: model, OPENAI_API_KEY: "sk-secret", ...more };
+  const example = await start(EXAMPLE, environment);
   t.after(async () => {
     await example.stop();
     assert.ok(!example.log().includes("sk-secret"), "the key is in the log");

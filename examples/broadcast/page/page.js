@@ -16,9 +16,12 @@ ws.on("message", ({ message }) => {
   byId("messages").children[MOST]?.remove();
 });
 
+/** What the states of the connection are called. */
+const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
+
 const tell = () => {
   byId("state").dataset.state = ws.state;
-  byId("state").textContent = { open: "connected", waiting: "connection lost", connecting: "connecting" }[ws.state] ?? "closed";
+  byId("state").textContent = STATES[ws.state];
 };
 ws.on("aaw/state", tell);
 tell();

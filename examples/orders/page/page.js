@@ -1,5 +1,8 @@
 import aaw from "/aaw.js";
 
+/** What the states of the connection are called. */
+const STATES = { open: "live", waiting: "connection lost", connecting: "connecting", closed: "closed" };
+
 const byId = (id) => document.getElementById(id);
 
 /** The connection: made when the first category is chosen. */
@@ -41,7 +44,7 @@ function connect() {
   ws = aaw();
   const tell = () => {
     byId("state").dataset.state = ws.state;
-    byId("state").textContent = { open: "live", waiting: "connection lost", connecting: "connecting" }[ws.state] ?? "closed";
+    byId("state").textContent = STATES[ws.state];
   };
   ws.on("aaw/state", tell);
   tell();

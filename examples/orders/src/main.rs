@@ -2,8 +2,9 @@
 //!
 //! Run:      cargo run -p aaw-example-orders
 //! Then:     open http://localhost:1337 and choose a category, in two windows
-//! Expect:   its products with their totals at once, and about every 1.5 s a total that grows, the same in both windows.
-//!           Another category comes over the same stream. Stop the program and start it again: the page goes on.
+//! Expect:   its products with their totals at once, and about every 1.5 s a total that grows, the same in both
+//!           windows. Another category comes over the same stream. Stop the program and start it again: the page goes
+//!           on, with totals that begin at 0.
 //!
 //! | environment | default | |
 //! |---|---|---|

@@ -12,9 +12,12 @@ const messages = [];
 /** Ends the answer that is coming. */
 let stop = new AbortController();
 
+/** What the states of the connection are called. */
+const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
+
 const tell = () => {
   byId("state").dataset.state = ws.state;
-  byId("state").textContent = { open: "connected", waiting: "connection lost", connecting: "connecting" }[ws.state] ?? "closed";
+  byId("state").textContent = STATES[ws.state];
 };
 ws.on("aaw/state", tell);
 tell();

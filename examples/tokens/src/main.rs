@@ -14,7 +14,8 @@
 //! In a terminal, as server-sent events:
 //!
 //! ```text
-//! curl -N -H 'accept: text/event-stream' http://localhost:1337/events/chat -d '{"messages":[{"role":"user","content":"Hi"}]}'
+//! curl -N -H 'accept: text/event-stream' http://localhost:1337/events/chat \
+//!     -d '{"messages":[{"role":"user","content":"Hi"}]}'
 //! ```
 //!
 //! | environment | default | |

@@ -80,7 +80,8 @@ async function read(way, name) {
     if (mine !== stop) return;
     byId("count").textContent = count.toLocaleString("en");
     const seconds = (performance.now() - began) / 1000;
-    byId("rate").textContent = count && seconds > 0.2 ? `${Math.round(count / seconds).toLocaleString("en")} a second` : "";
+    const rate = Math.round(count / seconds).toLocaleString("en");
+    byId("rate").textContent = count && seconds > 0.2 ? `${rate} a second` : "";
     byId("rows").replaceChildren(...newest.toReversed().map(line));
   };
   byId("wrong").textContent = "";
@@ -122,9 +123,12 @@ for (const button of document.querySelectorAll("[data-way]")) {
 }
 byId("stop").addEventListener("click", () => stop.abort());
 
+/** What the states of the connection are called. */
+const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
+
 const tell = () => {
   byId("state").dataset.state = ws.state;
-  byId("state").textContent = { open: "connected", waiting: "connection lost", connecting: "connecting" }[ws.state] ?? "closed";
+  byId("state").textContent = STATES[ws.state];
 };
 ws.on("aaw/state", tell);
 tell();

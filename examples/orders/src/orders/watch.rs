@@ -1,5 +1,5 @@
-//! The totals of a category, at once and whenever they change. The reader may send commands meanwhile: another category,
-//! and the same stream goes on with that one.
+//! The totals of a category, at once and whenever they change. The reader may send commands meanwhile: another
+//! category, and the same stream goes on with that one.
 
 use aaw_event::prelude::*;
 use tokio::sync::broadcast::error::RecvError;
