@@ -2,6 +2,7 @@
 // without; on Bun with `bun test`.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import aaw from "../../aaw-js/aaw.js";
@@ -185,6 +186,59 @@ test("an item that does not fit fails the call, in words", async () => {
 
 test("an event that takes no stream says so", async () => {
   await assert.rejects(ws.duplex("echo").next(), { code: "bad_body" });
+});
+
+test("the same events are called over HTTP", async () => {
+  const http = aaw.http(server.url, { timeout: LONG });
+  assert.deepEqual(await http.sendAsync("echo", { text: "ü" }), { text: "ü" });
+  assert.equal(await http.sendAsync("note", 7), null);
+  assert.deepEqual(await http.sendAsync("streams/count", { to: 3 }), [1, 2, 3]);
+  await assert.rejects(http.sendAsync("nope"), { error: "Unknown event: nope", code: "unknown_event" });
+  await assert.rejects(http.sendAsync("typed", { id: "x" }), { code: "bad_body" });
+  assert.deepEqual(await take(http.stream("echo", { a: 1 })), [{ a: 1 }]);
+  assert.deepEqual(await take(http.stream("note", 7)), []);
+  assert.equal((await take(http.stream("streams/count", { to: 5000 }))).at(-1), 5000);
+  const failing = http.stream("streams/fails_after", { items: 2, text: "No more" });
+  assert.deepEqual([(await failing.next()).value, (await failing.next()).value], [1, 2]);
+  await assert.rejects(failing.next(), { error: "No more", code: "handler" });
+});
+
+test("over HTTP, too, who leaves stops the handler", async () => {
+  const http = aaw.http(server.url);
+  const name = gate();
+  assert.deepEqual(await take(http.stream("streams/endless", { gate: name }), 3), [1, 2, 3]);
+  await ws.sendAsync("gate/wait", { gate: name, over: 1 });
+  await assert.rejects(http.sendAsync("gate/hold", { gate: name }, 50), { code: "timeout" });
+  await ws.sendAsync("gate/wait", { gate: name, dropped: 1 });
+});
+
+test("any response of server-sent events is read", async () => {
+  const url = `${server.url.replace("ws", "http")}/events/streams/count`;
+  const headers = { accept: "text/event-stream" };
+  const response = await fetch(url, { method: "POST", headers, body: '{"to":2}' });
+  assert.deepEqual(await take(aaw.sse(response)), [
+    { event: "message", data: "1", id: "1" },
+    { event: "message", data: "2", id: "2" },
+    { event: "end", data: "null", id: "end" },
+  ]);
+});
+
+test("the server serves this client, with all that it imports", async () => {
+  const base = server.url.replace("ws", "http");
+  const seen = new Set();
+  const visit = async (/** @type {string} */ url) => {
+    if (seen.has(url)) return;
+    seen.add(url);
+    const response = await fetch(url, { headers: { origin: "http://elsewhere.test" } });
+    assert.equal(response.status, 200, url);
+    assert.match(String(response.headers.get("content-type")), /^text\/javascript/);
+    assert.equal(response.headers.get("access-control-allow-origin"), "*");
+    const text = await response.text();
+    assert.equal(text, readFileSync(new URL(`../../aaw-js${new URL(url).pathname}`, import.meta.url), "utf8"));
+    for (const [, path] of text.matchAll(/^(?:import|export) .* from "(.+)";$/gm)) await visit(new URL(path, url).href);
+  };
+  await visit(`${base}/aaw.js`);
+  assert.ok(seen.size > 20, `${seen.size} modules`);
 });
 
 test("it comes back after the server was gone", async () => {
