@@ -92,12 +92,14 @@ pub enum EmitError {
 }
 
 impl Config {
-    /// Whether the address can be listened on, now. [`Server::bind`] finds out for good; this is for programs that spend
-    /// minutes on a build before.
+    /// Whether the address can be listened on, and the folder of
+    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) served, now. [`Server::bind`] finds out for good;
+    /// this is for programs that spend minutes on a build before.
     ///
     /// # Errors
-    /// [`StartError::Bind`], as it would be then.
+    /// [`StartError::Bind`] and [`StartError::Static`], as they would be then.
     pub async fn probe(&self) -> Result<(), StartError> {
+        Front::probe(self)?;
         self.listen().await.map(drop)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aaw_client::connect;
 use aaw_tests::cargo::{self, built, workspace};
-use aaw_tests::{DEADLINE, Process, TestServer, within};
+use aaw_tests::{DEADLINE, Process, Request, TestServer, within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -91,6 +91,25 @@ async fn the_stock_events_are_built_listed_served_and_called() {
     );
     let now = call(&["time"]).await.0;
     assert!(now.starts_with(r#"{"now":"20"#) && now.ends_with("Z\"}"), "{now}");
+}
+
+#[tokio::test]
+async fn a_folder_of_pages_is_served_beside_the_events() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<h1>mine</h1>").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (server, url) = serve(&workspace().join("events"), &["--static", path]).await;
+    server.says(&["the events can be tried at http://localhost:", "/events"]).await;
+    let addr = url.strip_prefix("ws://").and_then(|addr| addr.parse().ok()).unwrap();
+    assert_eq!(Request::get(addr, "/").send().await.body, "<h1>mine</h1>");
+    assert_eq!(Request::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
+    // Before anything is built.
+    let missing = folder.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    fails_to_serve(&["nothing/there", "--port", "0", "--static", missing], &["nothing/there"]).await;
+    let events = workspace().join("events");
+    let args = [events.to_str().unwrap(), "--port", "0", "--static", missing];
+    fails_to_serve(&args, &["cannot serve the folder", missing]).await;
 }
 
 #[tokio::test]

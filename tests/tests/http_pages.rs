@@ -117,7 +117,10 @@ async fn a_balancer_is_told_that_calls_are_taken() {
         (health.header("content-type"), health.header("cache-control")),
         (Some("application/json"), Some("no-store"))
     );
-    assert_eq!(Request::post(server.addr, "/healthz", "").send().await.status, 405);
+    for target in ["/healthz", "/events", "/aaw.js"] {
+        let post = Request::post(server.addr, target, "").send().await;
+        assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get,head")), "{target}");
+    }
 }
 
 #[tokio::test]

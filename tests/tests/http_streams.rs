@@ -100,6 +100,44 @@ async fn an_empty_stream_is_an_answer_too() {
     assert_eq!(empty(EVENTS).send().await.body, "event: end\nid: end\ndata: null\n\n");
 }
 
+#[tokio::test]
+async fn one_handler_gives_the_same_items_in_all_five_ways() {
+    let server = TestServer::start().await;
+    let body = json!({"to":250});
+    let expected: Vec<Value> = (1..=250).map(Value::from).collect();
+    let ask = |accept| read(&server, "streams/count", accept, body.clone());
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+
+    let mut client = aaw_client::connect(&server.url()).await.unwrap().stream::<Value>("streams/count", body.clone());
+    let mut websocket = Vec::new();
+    while let Some(item) = client.next().await {
+        websocket.push(item.unwrap());
+    }
+    assert_eq!(websocket, expected);
+
+    assert_eq!(ask("application/json").send().await.json(), Value::from(expected.clone()));
+
+    assert_eq!(ask(LINES).send().await.body.lines().map(parse).collect::<Vec<_>>(), expected);
+
+    let events = ask(EVENTS).send().await.body;
+    let blocks = events.split_terminator("\n\n").filter(|block| !block.contains("event: end"));
+    let data = blocks.map(|block| block.lines().find_map(|line| line.strip_prefix("data: ")).unwrap());
+    assert_eq!(data.map(parse).collect::<Vec<_>>(), expected);
+
+    let mut polled = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let target = format!("/events/streams/count?take=7{cursor}");
+        let mut page = Request::post(server.addr, &target, body.to_string()).send().await.json();
+        polled.extend(page["items"].as_array_mut().unwrap().drain(..));
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(polled, expected);
+}
+
 // --- What fails -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]

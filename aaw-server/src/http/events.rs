@@ -52,7 +52,7 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
         let code = Code::new("not_acceptable");
         return Err(Failed::new(StatusCode::NOT_ACCEPTABLE, code, negotiate::OFFERED));
     };
-    if headers.get("last-event-id").is_some_and(|id| id == sse::END) {
+    if kind == Some(Kind::Stream) && headers.get("last-event-id").is_some_and(|id| id == sse::END) {
         // An EventSource that comes back after the end. This is the answer after which it does not come again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -12,7 +12,9 @@ use axum::http::{Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tower_service::Service as _;
 
+use super::files::Files;
 use super::site::Site;
+use crate::config::Config;
 use crate::handshake::Serving;
 use crate::server::StartError;
 use crate::shared::Shared;
@@ -44,6 +46,11 @@ pub(crate) struct Front {
 }
 
 impl Front {
+    /// Whether what the config names is there.
+    pub(crate) fn probe(config: &Config) -> Result<(), StartError> {
+        config.http.static_dir.as_deref().map(Files::open).transpose().map(drop)
+    }
+
     pub(crate) fn new(shared: &Arc<Shared>, routes: Routes) -> Result<Self, StartError> {
         let router = routes.beside(Site::new(shared)?.router(true))?;
         Ok(Self { router })

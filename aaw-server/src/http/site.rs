@@ -57,6 +57,7 @@ impl Site {
             .route("/aaw/{*file}", get(scripts::part));
         guarded
             .merge(open)
+            .method_not_allowed_fallback(bad_method)
             .layer(from_fn_with_state(state(), door::upgrade))
             .layer(map_response(no_sniffing))
             .with_state(state())
@@ -94,6 +95,11 @@ async fn anything(State(site): State<Arc<Site>>, request: Request) -> Response {
 pub(super) fn not_found() -> Response {
     let error = "There is nothing here. Events are called at /events/NAME";
     Failed::new(StatusCode::NOT_FOUND, Code::new("not_found"), error).into_response()
+}
+
+/// The header that says which there are is axum's.
+async fn bad_method() -> Response {
+    Failed::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), "This can only be read").into_response()
 }
 
 /// Whether calls are taken.
