@@ -173,10 +173,11 @@ test("the stream stops when its page is closed", async (t) => {
 
 test("the page connects again by itself, and goes on with its category", async (t) => {
   const first = await start(EXAMPLE, { ORDERS_EVERY_MS: "20" });
+  t.after(() => first.stop());
   const page = await open(t, browser, first.url);
   await choose(page, "electronics");
   await choose(page, "stationery");
-  await first.stop();
+  assert.equal(await first.interrupt(), 0);
   await shows(page, "#state", /^connection lost$/);
 
   const second = await start(EXAMPLE, { ORDERS_EVERY_MS: "20", PORT: new URL(first.url).port });

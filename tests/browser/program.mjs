@@ -73,10 +73,16 @@ export const start = async (name, { says = /^open (http:\S+)$/, ...environment }
         });
       }
     },
-    /** As the process is taken away by the system, without a goodbye; `INT` is Ctrl-C. */
-    stop: async (signal = "KILL") => {
-      child.kill(`SIG${signal}`);
+    /** Ends it, as when the system takes the process away, without a goodbye. */
+    stop: async () => {
+      child.kill("SIGKILL");
       await exit;
+    },
+    /** Ends it as Ctrl-C does, and gives its exit code. */
+    interrupt: async () => {
+      child.kill("SIGINT");
+      const [code] = await exit;
+      return code;
     },
   };
 };

@@ -17,6 +17,7 @@
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aaw_server::config::{Config, HttpConfig};
 use aaw_server::{Handle, Server};
@@ -45,7 +46,9 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    let aaw = Server::new(Config { http, ..Config::default() }).events(aaw_example_broadcast::module()).mount().await?;
+    // Nobody waits for the end of `online`, a stream that has none.
+    let config = Config { http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let aaw = Server::new(config).events(aaw_example_broadcast::module()).mount().await?;
 
     // An ordinary axum program: its own routes, and those of aaw, for WebSockets and all.
     let app = Router::new().route("/broadcast/{message}", get(broadcast)).with_state(aaw.handle()).merge(aaw.router());

@@ -13,6 +13,7 @@
 //! | `RUST_LOG` | info | what is logged |
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aaw_server::Server;
 use aaw_server::config::{Config, HttpConfig};
@@ -35,8 +36,9 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    let server =
-        Server::new(Config { port, http, ..Config::default() }).events(aaw_example_orders::module()).bind().await?;
+    // Nobody waits for the end of a stream that has none.
+    let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let server = Server::new(config).events(aaw_example_orders::module()).bind().await?;
 
     println!("open http://localhost:{}", server.local_addr().port());
     server

@@ -20,6 +20,7 @@
 //! | `RUST_LOG` | info | what is logged |
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use aaw_server::Server;
 use aaw_server::config::{Config, HttpConfig};
@@ -42,8 +43,9 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    let server =
-        Server::new(Config { port, http, ..Config::default() }).events(aaw_example_users::module()).bind().await?;
+    // Nothing is lost with a stream that can be read again.
+    let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let server = Server::new(config).events(aaw_example_users::module()).bind().await?;
 
     println!("open http://localhost:{}", server.local_addr().port());
     server
