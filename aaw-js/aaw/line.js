@@ -5,18 +5,29 @@ import { CallError } from "./failure.js";
 /** @typedef {import("./frame.js").Draft} Draft */
 
 /**
+ * A call, or, without one, a send.
+ *
  * @template C
- * @typedef {{ draft: Draft, call: C | null }} Waiting A call, or, without one, a send.
+ * @typedef {object} Waiting
+ * @property {Draft} draft
+ * @property {C | null} call
+ * @property {Waiting<C> | null} [before] Its neighbours in the line, which are the line's to set.
+ * @property {Waiting<C> | null} [after]
  */
 
 /**
  * Calls and sends have a bound each, in bytes. `C` is the call.
  *
+ * A list of links, so that a call that is given up while it waits leaves no trace, however long the line is. (A `Set`
+ * keeps the order, too, but to find its first it goes through those that have left.)
+ *
  * @template C
  */
 export class Line {
-  /** In the order in which they came; a call that is given up leaves no trace. @type {Set<Waiting<C>>} */
-  #waiting = new Set();
+  /** @type {Waiting<C> | null} */
+  #first = null;
+  /** @type {Waiting<C> | null} */
+  #last = null;
   #bytes = { calls: 0, sends: 0 };
   #bounds;
 
@@ -39,16 +50,24 @@ export class Line {
       throw new CallError({ error, code: "busy" }, { sent: false });
     }
     this.#bytes[which] += item.draft.size;
-    this.#waiting.add(item);
+    item.before = this.#last;
+    item.after = null;
+    if (this.#last) this.#last.after = item;
+    else this.#first = item;
+    this.#last = item;
   }
 
-  /** @returns {Waiting<C> | undefined} */
-  first() {
-    for (const item of this.#waiting) return item;
+  get first() {
+    return this.#first;
   }
 
-  /** @param {Waiting<C>} item */
+  /** @param {Waiting<C>} item One that waits. */
   leave(item) {
-    if (this.#waiting.delete(item)) this.#bytes[item.call ? "calls" : "sends"] -= item.draft.size;
+    const { before = null, after = null } = item;
+    if (before) before.after = after;
+    else this.#first = after;
+    if (after) after.before = before;
+    else this.#last = before;
+    this.#bytes[item.call ? "calls" : "sends"] -= item.draft.size;
   }
 }

@@ -368,7 +368,9 @@ export class Session {
     const phase = this.#phase;
     switch (phase.at) {
       case "connecting":
-        if (phase.until <= now) this.#abandon(now, `no connection within ${this.#config.connectTimeout} ms`);
+        if (phase.until > now) break;
+        this.#problem({ error: `No connection within ${this.#config.connectTimeout} ms`, code: "no_connection" });
+        this.#abandon(now, "no connection in time");
         break;
       case "waiting":
         if (phase.until <= now) this.#phase = this.#connect(now);
@@ -427,19 +429,24 @@ export class Session {
   /** Puts the first of the line into the outputs, if it may be written now. */
   #writeFirst() {
     if (this.#blocked || (this.#phase.at !== "greeting" && this.#phase.at !== "open")) return false;
-    const first = this.#line.first();
+    const first = this.#line.first;
     if (!first || (first.call && this.#written.size >= this.#maxInFlight())) return false;
     const { draft, call } = first;
     const fits = draft.size <= this.maxMessage;
     // Whether it will, the welcome says.
     if (!fits && this.#phase.at === "greeting") return false;
-    this.#line.leave(first);
     if (!call) {
+      this.#line.leave(first);
       if (fits) this.#say(sendFrame(draft));
       else this.#problem({ error: `Something is lost: ${tooLarge(draft, this.maxMessage).error}`, code: "too_large" });
-    } else if (!fits) this.#fail(call, tooLarge(draft, this.maxMessage));
-    else if (call.upload && this.#dialect === "classic") this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
-    else this.#write(call);
+    } else if (!fits) {
+      this.#fail(call, tooLarge(draft, this.maxMessage));
+    } else if (call.upload && this.#dialect === "classic") {
+      this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
+    } else {
+      this.#line.leave(first);
+      this.#write(call);
+    }
     return true;
   }
 
@@ -671,10 +678,13 @@ export class Session {
 
   /** Empties the line: its calls were never sent. @param {(send: Draft) => void} onSend */
   #closeLine(onSend) {
-    for (let first = this.#line.first(); first; first = this.#line.first()) {
-      this.#line.leave(first);
-      if (first.call) this.#fail(first.call, new CallError({ error: CLOSED, code: "no_connection" }, { sent: false }));
-      else if (first.draft.size <= this.maxMessage) onSend(first.draft);
+    for (let first = this.#line.first; first; first = this.#line.first) {
+      if (first.call) {
+        this.#fail(first.call, new CallError({ error: CLOSED, code: "no_connection" }, { sent: false }));
+      } else {
+        this.#line.leave(first);
+        if (first.draft.size <= this.maxMessage) onSend(first.draft);
+      }
     }
   }
 

@@ -151,6 +151,32 @@ test("no more calls are in flight than the welcome allows, and order is kept", a
   assert.deepEqual(await Promise.all(calls), [1, 0, 2]);
 });
 
+test("what waited and is larger than the welcome allows fails alone, and leaves the line as it should be", async () => {
+  const world = new FakeWorld();
+  const ws = world.client(undefined, { maxWaitingCalls: 4 << 20, maxWaitingSends: 4 << 20 });
+  const log = heard(ws, "error");
+  const small = ws.sendAsync("a");
+  const large = failure(ws.sendAsync("b", "x".repeat(3 << 19)));
+  ws.sendSync("c", "x".repeat(3 << 19));
+  ws.sendSync("d");
+  const last = ws.sendAsync("e");
+  world.socket.greet();
+  assert.deepEqual(
+    world.socket.take().map((/** @type {any} */ [event]) => event),
+    ["a", "d", "e"],
+  );
+  assert.equal((await large).code, "too_large");
+  assert.equal(/** @type {any} */ (log)[0][1].code, "too_large");
+  world.socket.say(["a", 1, 1]);
+  world.socket.say(["e", 2, 2]);
+  assert.deepEqual(await Promise.all([small, last]), [1, 2]);
+  // As much may wait as before.
+  world.socket.end(1006);
+  void failure(ws.sendAsync("f", "x".repeat(5 << 19)));
+  assert.equal((await failure(ws.sendAsync("g", "x".repeat(5 << 19)))).code, "busy");
+  void ws.close();
+});
+
 test("a full socket holds back what is to be sent", () => {
   const world = new FakeWorld();
   const ws = world.open();
@@ -254,10 +280,16 @@ test("waits grow with each failure up to a bound, with chance in them, and begin
 test("an attempt that hangs is given up", () => {
   const world = new FakeWorld();
   const ws = world.client();
-  const log = heard(ws, "close");
+  const log = heard(ws, "error", "close");
   world.pass(10_000);
   assert.ok(world.sockets[0].closed);
-  assert.equal(log.length, 1);
+  assert.deepEqual(
+    log.map((/** @type {any} */ [event, { code }]) => [event, code]),
+    [
+      ["error", "no_connection"],
+      ["close", 1006],
+    ],
+  );
   assert.equal(ws.state, "waiting");
   // What it has to say later is not heard.
   world.sockets[0].greet();
