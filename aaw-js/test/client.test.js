@@ -1,6 +1,7 @@
 // The client over sockets that go nowhere, with a clock that is moved by hand.
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
 import { CallError } from "../aaw/failure.js";
@@ -108,6 +109,12 @@ test("a signal gives a call up", async () => {
   assert.deepEqual([error.code, error.name, error.sent], ["cancelled", "AbortError", true]);
   assert.equal(error.cause, controller.signal.reason);
   assert.deepEqual(world.socket.take(), [["slow", null, 1, "cancel"]]);
+  const long = new AbortController().signal;
+  const answered = ws.sendAsync("ping", null, { signal: long });
+  world.socket.say(["ping", 1, 2]);
+  await answered;
+  assert.deepEqual(getEventListeners(long, "abort"), [], "what is over does not hang on its signal");
+  world.socket.take();
   const early = await failure(ws.sendAsync("slow", null, { signal: controller.signal }));
   assert.deepEqual([early.code, early.sent], ["cancelled", false]);
   assert.deepEqual(world.socket.take(), []);
@@ -315,6 +322,10 @@ test("waking up ends the wait, and doubts an open connection", () => {
   assert.equal(ws.state, "open");
   world.pass(1);
   assert.equal(ws.state, "waiting");
+  // The waits had begun anew.
+  const before = world.now();
+  while (world.sockets.length === length + 1) world.pass(1);
+  assert.equal(world.now() - before, 50);
 });
 
 test("a silent connection is asked, then given up", async () => {
@@ -628,6 +639,14 @@ test("classic: the late answer of a call that was given up is not taken for the 
   world.socket.say(["get", "A"]);
   world.socket.say(["get", "B"]);
   assert.equal(await next, "B");
+  // But not for ever: some events never answer.
+  const never = failure(ws.sendAsync("get", "c", 100));
+  world.pass(100);
+  await never;
+  world.pass(100);
+  const last = ws.sendAsync("get", "d");
+  world.socket.say(["get", "D"]);
+  assert.equal(await last, "D");
 });
 
 test("classic with ids: what has none is a push", async () => {
@@ -639,12 +658,14 @@ test("classic with ids: what has none is a push", async () => {
   world.socket.say(["get", "A", 1]);
   world.socket.say(["get", "push"]);
   world.socket.say(["get", "B", 2]);
-  assert.deepEqual(await Promise.all([a, b]), ["A", "B"]);
-  assert.deepEqual(log, [
-    ["get", "A"],
-    ["get", "push"],
-    ["get", "B"],
-  ]);
+  const c = ws.sendAsync("get");
+  world.socket.say(["get", "push"]);
+  world.socket.say(["get", "C", 3]);
+  assert.deepEqual(await Promise.all([a, b, c]), ["A", "B", "C"]);
+  assert.deepEqual(
+    log.map((/** @type {any} */ [, data]) => data),
+    ["A", "push", "B", "push", "C"],
+  );
 });
 
 test("classic: a stream is one item, and an upload is not possible", async () => {
