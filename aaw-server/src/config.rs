@@ -28,7 +28,8 @@ pub struct Config {
     pub allow_origins: Vec<AllowedOrigin>,
     /// Connections at the same time; further ones are answered 503. Default 65 536, about 450 MB if all are idle.
     pub max_connections: usize,
-    /// How long a client may take for its request, and again for its hello. Default 10 s.
+    /// How long a client may take for its request, without a body, and again for its hello; and how long a connection
+    /// stays open between two requests over HTTP. Default 10 s.
     pub handshake_timeout: Duration,
     /// After this long without a sign of life a client is pinged; after [`missed_heartbeats`](Self::missed_heartbeats)
     /// of them in vain it is gone. Default 20 s: below the 60 s after which common proxies give up an idle connection.
@@ -69,8 +70,8 @@ pub struct Config {
     /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
     /// who does not read answers needs no more of them.
     pub max_unsent: usize,
-    /// A connection to which nothing could be written for this long, though something was to be, is closed. Default
-    /// 30 s: a phone that changes its network is back by then.
+    /// A connection to which nothing could be written for this long, though something was to be, is closed, be it a
+    /// WebSocket or one over which HTTP is answered. Default 30 s: a phone that changes its network is back by then.
     pub write_timeout: Duration,
     /// How long the end of a connection may take: the close frame, and the client's answer to it. Default 2 s.
     pub close_timeout: Duration,

@@ -261,8 +261,9 @@ impl Bound {
     }
 
     /// Serves until `shutdown` is ready, then stops in order: no new connections, no new calls; running calls finish, for
-    /// up to [`Config::stop_timeout`]; connections close with 1001; the services of modules are dropped. Ready when all
-    /// of it is done. Dropped, it stops accepting, and leaves the connections that there are.
+    /// up to [`Config::stop_timeout`], be they made over a WebSocket or HTTP; WebSockets close with 1001; the services of
+    /// modules are dropped. Ready when all of it is done. Dropped, it stops accepting, and leaves the connections that
+    /// there are.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, front, shared, .. } = self;
         tokio::select! {
