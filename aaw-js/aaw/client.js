@@ -127,9 +127,12 @@ export class Client extends SocketFace {
     // which is exactly what listeners heard from the original.
     const listeners = {
       handleItem: (/** @type {unknown} */ data) => this.#emitter.emit(event, data),
-      handleDone: (/** @type {Outcome} */ outcome) => this.#emitAnswer(event, outcome),
+      handleDone: (/** @type {Outcome} */ outcome) => {
+        this.#emitAnswer(event, outcome);
+        if (outcome.as === "failed" && !outcome.failure.sent) this.#emitter.emit("error", outcome.failure);
+      },
     };
-    this.#driver.call(listeners, message, { credit: Number.MAX_SAFE_INTEGER });
+    this.#driver.call(listeners, message, { credit: Number.MAX_SAFE_INTEGER, isSend: true });
   }
 
   /**

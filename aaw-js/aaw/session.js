@@ -33,6 +33,8 @@ import { Oldest } from "./oldest.js";
  * @property {number} [deadline] When the call fails with `timeout`. Default: never.
  * @property {number} [credit] The answer is read as a stream, and there is room for so many items.
  * @property {boolean} [upload] The caller has a stream of its own.
+ * @property {boolean} [isSend] It is a send whose answer somebody may hear. On a classic connection it is written as any
+ *   send, and ends without an output: what comes back is a push there. On a v1 one it is a call.
  */
 
 /**
@@ -72,6 +74,7 @@ import { Oldest } from "./oldest.js";
  * @property {number | null} credit Items that the caller has room for in all; `null` if it reads no stream.
  * @property {number} had Items that came.
  * @property {boolean} upload
+ * @property {boolean} isSend
  * @property {number} room Items that the server has room for in all.
  * @property {number} uploaded
  * @property {number | null} id `null` while it waits in line.
@@ -144,8 +147,9 @@ export class Session {
    * @param {W} waiter
    * @param {Draft} draft
    * @param {CallOptions} [options]
+   * @throws {CallError} As `send` does, if it is a send.
    */
-  call(now, waiter, draft, { deadline = Infinity, credit, upload = false } = {}) {
+  call(now, waiter, draft, { deadline = Infinity, credit, upload = false, isSend = false } = {}) {
     /** @type {Omit<Call<W>, "place">} */
     const made = {
       waiter,
@@ -155,6 +159,7 @@ export class Session {
       credit: credit ?? null,
       had: 0,
       upload,
+      isSend,
       room: 0,
       uploaded: 0,
       id: null,
@@ -165,7 +170,7 @@ export class Session {
       this.#admit(draft);
       this.#line.join(call.place);
     } catch (error) {
-      if (!(error instanceof CallError)) throw error;
+      if (isSend || !(error instanceof CallError)) throw error;
       this.#outputs.push({ do: "done", waiter, outcome: { as: "failed", failure: error, told: false } });
       return;
     }
@@ -443,6 +448,9 @@ export class Session {
       this.#fail(call, tooLarge(draft, this.maxMessage));
     } else if (call.upload && this.#dialect === "classic") {
       this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
+    } else if (call.isSend && this.#dialect === "classic") {
+      this.#remove(call);
+      this.#say(sendFrame(draft));
     } else {
       this.#line.leave(first);
       this.#write(call);
@@ -679,10 +687,11 @@ export class Session {
   /** Empties the line: its calls were never sent. @param {(send: Draft) => void} onSend */
   #closeLine(onSend) {
     for (let first = this.#line.first; first; first = this.#line.first) {
-      if (first.call) {
+      if (first.call && !first.call.isSend) {
         this.#fail(first.call, new CallError({ error: CLOSED, code: "no_connection" }, { sent: false }));
       } else {
-        this.#line.leave(first);
+        if (first.call) this.#remove(first.call);
+        else this.#line.leave(first);
         if (first.draft.size <= this.maxMessage) onSend(first.draft);
       }
     }

@@ -405,10 +405,14 @@ test("close sends what waits, ends what is open, and stays", async () => {
   const log = heard(ws, "aaw/state");
   const call = ws.sendAsync("slow");
   ws.sendSync("last");
+  ws.on("heard", () => {});
+  world.socket.bufferedAmount = 1 << 20;
+  ws.sendSync("heard");
   const closed = ws.close();
   assert.deepEqual(world.socket.take(), [
     ["slow", null, 1],
     ["last", null],
+    ["heard", null],
   ]);
   assert.equal(world.socket.closed?.code, 1000);
   assert.equal((await failure(call)).code, "outcome_unknown");
@@ -590,6 +594,30 @@ test("listeners hear answers of their event, and those of sendSync, item by item
     ["users/get", { error: "No", code: "handler" }],
     ["users/get", { id: 2 }],
   ]);
+});
+
+test("a send whose event is listened to is bounded as any, and no call on a classic server", async () => {
+  const world = new FakeWorld();
+  const ws = world.client(undefined, { maxInFlight: 2, maxWaitingCalls: 1000 });
+  const log = heard(ws, "chat");
+  ws.sendSync("chat", "x".repeat(700));
+  assert.throws(() => ws.sendSync("chat", "x".repeat(700)), { code: "busy" });
+  world.socket.accept("");
+  for (const n of [1, 2, 3]) ws.sendSync("chat", n);
+  assert.deepEqual(world.socket.take().slice(1), [
+    ["chat", 1],
+    ["chat", 2],
+    ["chat", 3],
+  ]);
+  world.socket.say(["chat", "hi"]);
+  assert.deepEqual(log, [["chat", "hi"]]);
+  // They take no place that calls could have.
+  const calls = [ws.sendAsync("get"), ws.sendAsync("get")];
+  world.socket.say(["get", 1]);
+  world.socket.say(["get", 2]);
+  assert.deepEqual(await Promise.all(calls), [1, 2]);
+  await Promise.all([ws.close(), world.pass(2000)]);
+  assert.throws(() => ws.sendSync("chat"), { code: "no_connection" });
 });
 
 test("reconnectInterval is the ceiling of all waits", () => {
