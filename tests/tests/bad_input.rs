@@ -174,7 +174,8 @@ async fn kinds_without_a_call() {
     check_out_of_place(r#"["ping",null,null,"cancel"]"#, "kind \"cancel\" without an id (element 3)").await;
     check_out_of_place(r#"["ping",null,7,"cancel"]"#, "id 7 names no call; the last was 1").await;
     check_out_of_place(r#"["ping",1,7,"credit"]"#, "id 7 names no call; the last was 1").await;
-    check_out_of_place(r#"["ping",1,1,"item"]"#, "an item of an upload for call 1, which takes none").await;
+    check_out_of_place(r#"["ping",1,7,"item"]"#, "id 7 names no call; the last was 1").await;
+    check_out_of_place(r#"["ping",1,7,"end"]"#, "id 7 names no call; the last was 1").await;
     check_out_of_place(r#"["ping",1,1,"error"]"#, "an answer with id 1 to a call that was never made").await;
 }
 
@@ -183,7 +184,14 @@ async fn what_comes_too_late_is_no_fault() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.asks("ping", "null").await.is(r#"{"pong":true}"#);
-    for late in [r#"["ping",null,1,"cancel"]"#, r#"["ping",5,1,"credit"]"#, r#"["aaw/ack",{"low":2,"pushes":0}]"#] {
+    let late = [
+        r#"["ping",null,1,"cancel"]"#,
+        r#"["ping",5,1,"credit"]"#,
+        r#"["ping",5,1,"item"]"#,
+        r#"["ping",null,1,"end"]"#,
+        r#"["aaw/ack",{"low":2,"pushes":0}]"#,
+    ];
+    for late in late {
         client.send(late).await;
         client.expect_nothing().await;
     }

@@ -284,7 +284,7 @@ async fn a_package_that_init_has_written_passes_its_test_and_is_served() {
     test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", target());
     let mut test = Process::start(test);
     assert!(test.ended_slowly().await.success(), "{}", test.errors());
-    assert!(test.output().contains("test result: ok. 1 passed"), "{}", test.output());
+    assert!(test.output().contains("test result: ok. 2 passed"), "{}", test.output());
     let (_server, url) = serve(&package, &[]).await;
     let answer = aaw(&["call", &url, "hello", r#"{"name":"Ada"}"#], "").await;
     assert_eq!(answer, (r#"{"greeting":"Hello, Ada!"}"#.into(), String::new(), 0));
