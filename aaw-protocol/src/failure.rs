@@ -57,6 +57,8 @@ impl PartialEq for Failure {
     }
 }
 
+impl Eq for Failure {}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)

@@ -214,6 +214,7 @@ impl Pair {
                 // It goes on when the handlers are asked again.
                 server::Output::Credit { .. } => {}
                 server::Output::Open => panic!("nobody holds it"),
+                server::Output::Answered { .. } => panic!("nobody asked"),
                 server::Output::Close(why) => panic!("the server closed: {why}"),
             }
         }

@@ -201,7 +201,7 @@ impl Server {
                     }
                     Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
-                    Output::Credit { .. } | Output::Open => {}
+                    Output::Credit { .. } | Output::Open | Output::Answered { .. } => {}
                     Output::Ping => panic!("a ping in a sample"),
                 }
             }

@@ -67,6 +67,9 @@ pub struct Config {
     /// could meet it. Default 256 MiB: about four uploads of the largest items at a time. While more than 1 MiB of one
     /// call's items wait, its caller is given no more room.
     pub max_uploads: usize,
+    /// Questions to one client that it has not answered; a further one fails as `busy`. Default 256. Each holds whoever
+    /// asked, for as long as its time-out lets it.
+    pub max_asks: u32,
     /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
     /// who does not read answers needs no more of them.
     pub max_unsent: usize,
@@ -155,6 +158,7 @@ impl Default for Config {
             max_running: 4 << 20,
             stream_window: 64,
             max_uploads: 256 << 20,
+            max_asks: 256,
             max_unsent: 1 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
@@ -178,6 +182,7 @@ impl Config {
             heartbeat: self.heartbeat,
             missed_heartbeats: self.missed_heartbeats,
             uploads: self.max_uploads,
+            asks: self.max_asks,
         }
     }
 }

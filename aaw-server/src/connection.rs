@@ -20,11 +20,12 @@ use std::time::Instant;
 
 use aaw_event::{Closed, ClosedBy, Opened};
 use aaw_protocol::codec::BadFrame;
-use aaw_protocol::server::{Call, CallKey, Close, Input, Output, ServerSession, Wants};
+use aaw_protocol::server::{AskKey, Call, CallKey, Close, Input, Output, ServerSession, Wants};
 use aaw_protocol::{Code, Dialect, Failure, clock};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
@@ -33,6 +34,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use crate::asks::{self, Question};
 use crate::config::Config;
 use crate::dispatch::{Ask, Begun, Dispatch, HandlerStream, Shape};
 use crate::hub::Seat;
@@ -77,6 +79,8 @@ pub(crate) struct Connection<S> {
     mail: VecDeque<Mail>,
     /// Calls whose handlers run as tasks of their own.
     tasks: HashMap<CallKey, Task>,
+    /// Who waits for what the client was asked.
+    asks: HashMap<AskKey, oneshot::Sender<Result<Box<str>, Failure>>>,
     /// Whether streams are held back, since too much waits for the socket.
     paused: bool,
     /// What `_open` is told, until it runs.
@@ -154,6 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             frames: VecDeque::new(),
             mail: VecDeque::new(),
             tasks: HashMap::new(),
+            asks: HashMap::new(),
             paused: false,
             arrival,
             opening: None,
@@ -178,7 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn end(self, ending: Ending) {
-        let Self { socket, seat, frames, config, tasks, opening, dispatch, .. } = self;
+        let Self { socket, seat, frames, config, tasks, asks, mail, opening, dispatch, .. } = self;
+        // Whoever waits for the client's answers learns of the end by this.
+        drop((asks, mail));
         // Out of the table first: nothing more is sent to it while it closes. Its place it keeps to its very end, so that
         // connections that come and go leave no more behind than may be.
         let peer = Arc::clone(&seat.peer);
@@ -202,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.notice_progress(now);
         if self.timer.as_mut().poll(cx).is_ready() {
             self.session.handle_timeout(now);
+            self.fail_late_questions(now);
             if self.is_stalled(now) {
                 self.session.close(Close::Stalled);
             }
@@ -249,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn take_in(&mut self, cx: &mut Context<'_>, now: Instant, left: &mut u32) -> Poll<Ending> {
         loop {
             if self.seat.peer.outbox.has_mail() {
-                self.take_mail();
+                self.take_mail(now);
             }
             if let Err(error) = self.settle(cx, now, left) {
                 return Poll::Ready(Ending::Broken(error));
@@ -269,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     match message {
                         Message::Text(text) => {
                             let input = self.session.handle_text(now, &text);
-                            self.take_up(input);
+                            self.take_up(now, input);
                         }
                         Message::Binary(_) => {
                             let bad = self.session.handle_binary();
@@ -292,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.collect();
             // The welcome is out: what waited for it may follow.
             if !self.mail.is_empty() && self.session.is_open() {
-                self.take_mail();
+                self.take_mail(now);
             }
             if let Poll::Ready(Err(error)) = self.write(cx) {
                 return Err(error);
@@ -306,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(waiting) => {
                     *left -= 1;
                     let input = self.session.call_in_line(now, &waiting);
-                    self.take_up(input);
+                    self.take_up(now, input);
                 }
                 None => break,
             }
@@ -319,9 +327,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// What came in as a frame, or waited in line as one.
-    fn take_up(&mut self, input: Input<'_>) {
+    fn take_up(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Call(call) => self.run(call),
+            Input::Call(call) => self.run(now, call),
             Input::Done => {}
             Input::Refused { event, body, failure } => self.dispatch.refused(&event, body, &failure, &self.seat.peer),
             Input::Bad(bad) => self.log_bad(&bad),
@@ -342,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.tasks.get(&key)?.upload.as_deref()
     }
 
-    fn run(&mut self, call: Call<'_>) {
+    fn run(&mut self, now: Instant, call: Call<'_>) {
         let peer = &self.seat.peer;
         let shape = match call.wants() {
             Wants::Answer => Shape::Array,
@@ -356,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Begun::Done(frame, outcome) => {
                 // What the handler sent goes out before its answer.
                 if peer.outbox.has_mail() {
-                    self.take_mail();
+                    self.take_mail(now);
                 }
                 self.session.finish_now(call, frame, outcome);
             }
@@ -371,7 +379,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone() });
                 self.begin_upload(key, upload);
             }
-            Begun::Stream(stream) => self.feed(call, stream, upload),
+            Begun::Stream(stream) => self.feed(now, call, stream, upload),
             Begun::NotJson => {
                 if let Err(bad) = call.check()
                     && let Input::Bad(bad) = self.session.reject(call, bad)
@@ -383,7 +391,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs a handler that yields: here for as long as its first items come at once, then as a task.
-    fn feed(&mut self, call: Call<'_>, stream: HandlerStream, upload: Option<Arc<Upload>>) {
+    fn feed(&mut self, now: Instant, call: Call<'_>, stream: HandlerStream, upload: Option<Arc<Upload>>) {
         let (answers, frame) = (call.answers, call.item_frame());
         let key = self.session.suspend(call);
         let gate = Gate::new(self.session.credit(key));
@@ -393,7 +401,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(batch) = feed.poll(&mut Context::from_waker(Waker::noop())) {
             // What the handler sent goes out before its items.
             if self.seat.peer.outbox.has_mail() {
-                self.take_mail();
+                self.take_mail(now);
             }
             let is_over = batch.over.is_some();
             self.deliver(key, batch);
@@ -457,7 +465,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }));
     }
 
-    fn take_mail(&mut self) {
+    fn take_mail(&mut self, now: Instant) {
         // What the session has to say came before.
         self.collect();
         if self.seat.peer.outbox.take(&mut self.mail) {
@@ -496,6 +504,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.session.grant(key, items);
                     self.collect();
                 }
+                Mail::Ask(question) => self.ask(now, *question),
+                Mail::CancelAsk(key) => {
+                    self.asks.remove(&key);
+                    self.session.cancel_ask(key);
+                    self.collect();
+                }
                 // Taken out above.
                 Mail::Opened(_) => {}
                 Mail::Drain => {
@@ -508,6 +522,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // A burst leaves no memory behind.
         self.mail.shrink_to(64);
+    }
+
+    fn ask(&mut self, now: Instant, question: Question) {
+        self.seat.peer.outbox.pushed_out(question.len());
+        let Question { key, event, data, deadline, answer } = question;
+        if answer.is_closed() {
+            return;
+        }
+        match self.session.ask(now, key, &event, &data, deadline) {
+            Ok(()) => _ = self.asks.insert(key, answer),
+            Err(failure) => _ = answer.send(Err(failure)),
+        }
+        self.collect();
+    }
+
+    /// What nobody could be asked in time, since the connection was not open yet.
+    fn fail_late_questions(&mut self, now: Instant) {
+        let late =
+            |mail: &mut Mail| matches!(mail, Mail::Ask(question) if question.deadline.is_some_and(|at| at <= now));
+        while let Some(at) = self.mail.iter_mut().position(late)
+            && let Some(Mail::Ask(question)) = self.mail.remove(at)
+        {
+            self.seat.peer.outbox.pushed_out(question.len());
+            // Whoever asked may have gone just now.
+            let _ = question.answer.send(Err(asks::not_in_time()));
+        }
     }
 
     /// Takes over what the session put out.
@@ -526,6 +566,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         gate.raise(items);
                     }
                 }
+                // Whoever asked may have gone just now.
+                Output::Answered { key, outcome } => _ = self.asks.remove(&key).map(|asker| asker.send(outcome)),
                 Output::Open => self.open(),
                 Output::Close(close) => self.ending = Some(close),
             }
@@ -581,6 +623,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(since) = self.crowded {
             due = due.min(clock::after(since, self.config.push_patience));
         }
+        // Only while the connection is not open does mail stay.
+        let questions =
+            self.mail.iter().filter_map(|mail| if let Mail::Ask(question) = mail { question.deadline } else { None });
+        due = questions.fold(due, Instant::min);
         let due = due.into();
         if due < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(due);

@@ -141,8 +141,12 @@ impl Hub {
     /// Sends an event to one. `data` is JSON.
     pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, most: usize) -> Result<(), Failure> {
         let frame = frame(event, data, most)?;
-        let peer = self.peers.get(&connection).map(|peer| Arc::clone(&peer)).ok_or(NotTaken::Gone);
-        peer.and_then(|peer| peer.outbox.push(frame)).map_err(no_connection)
+        self.peer(connection).ok_or(NotTaken::Gone).and_then(|peer| peer.outbox.push(frame)).map_err(no_connection)
+    }
+
+    /// The connection of this id.
+    pub(crate) fn peer(&self, connection: Uuid) -> Option<Arc<Peer>> {
+        self.peers.get(&connection).map(|peer| Arc::clone(&peer))
     }
 
     /// Sends one buffer to all, and says to how many. Who cannot take it is not waited for.

@@ -37,6 +37,7 @@
 
 mod accept;
 mod admission;
+mod asks;
 pub mod config;
 mod connection;
 mod dispatch;
@@ -61,6 +62,7 @@ mod write_timeout;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
+pub use asks::AskError;
 pub use config::Config;
 #[cfg(feature = "http")]
 pub use http::Mounted;

@@ -1,18 +1,20 @@
 //! What waits for a connection's task: pushes, outcomes of calls that ran elsewhere, the order to stop.
 //!
 //! Anyone may put something in, from any thread; the one task that owns the socket takes it out. Pushes are bounded in
-//! bytes, from being put in until they have left for the socket; outcomes are bounded by the calls that run.
+//! bytes, from being put in until they have left for the socket, and so are questions, until the session has them;
+//! outcomes are bounded by the calls that run.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use aaw_protocol::Failure;
-use aaw_protocol::server::{CallKey, Outcome};
+use aaw_protocol::server::{AskKey, CallKey, Outcome};
+use aaw_protocol::{Code, Failure};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
+use crate::asks::{self, Question};
 use crate::connection::Batch;
 
 /// Something for the connection's task.
@@ -26,6 +28,10 @@ pub(crate) enum Mail {
     Items(CallKey, Batch),
     /// A handler has room for its caller's items up to this one.
     Room(CallKey, u64),
+    /// Something to ask the client. In a box: it is larger than the others, and rarer.
+    Ask(Box<Question>),
+    /// Nobody waits for the answer any more.
+    CancelAsk(AskKey),
     /// `_open` has run.
     Opened(Result<(), Failure>),
     /// No new calls; end when those that run are done.
@@ -95,6 +101,25 @@ impl Outbox {
         drop(queue);
         self.wake();
         if overflown { Err(NotTaken::Full) } else { Ok(()) }
+    }
+
+    /// Puts in something to ask the client. Never waits. Unlike a push it costs nobody the connection when there is no
+    /// room: whoever asks hears that.
+    pub(crate) fn ask(&self, question: Box<Question>) -> Result<(), Failure> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err(asks::ended());
+        }
+        let cost = cost(question.len());
+        let waiting = self.pushed.fetch_add(cost, Ordering::Relaxed);
+        if waiting > 0 && waiting + cost > self.most_pushed {
+            self.pushed.fetch_sub(cost, Ordering::Relaxed);
+            return Err(Failure::new(Code::BUSY, "The client does not read what it is sent"));
+        }
+        queue.mail.push_back(Mail::Ask(question));
+        drop(queue);
+        self.wake();
+        Ok(())
     }
 
     /// Puts in whatever is not a push. Once the connection has ended it is dropped.

@@ -11,11 +11,13 @@ use aaw_event::host::Instance;
 use aaw_protocol::Failure;
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::accept::accept;
 use crate::admission::Admission;
+use crate::asks::{self, AskError};
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::http::{Front, Routes};
@@ -338,6 +340,36 @@ impl Handle {
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
         let data = serde_json::to_string(&data)?;
         Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message)?)
+    }
+
+    /// Asks one client, and waits for its answer, at most `timeout` long (`Duration::MAX`: as long as it takes). The
+    /// connection's id is what handlers see as `services.ws.id()`; what answers is what the client registered for this
+    /// event (`client.handle(event, …)`). Dropping the future cancels: the client's handler is dropped then.
+    ///
+    /// ```no_run
+    /// # async fn example(handle: aaw_server::Handle, connection: uuid::Uuid) -> Result<(), aaw_server::AskError> {
+    /// let yes: bool = handle.ask(connection, "confirm", "Really?", std::time::Duration::from_secs(30)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AskError::Failed`] with the client's own failure, or one of ours: [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT)
+    /// if the client has no handler of that name, [`TIMEOUT`](crate::Code::TIMEOUT),
+    /// [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is none or it ends before the answer,
+    /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client speaks the classic dialect,
+    /// [`BUSY`](crate::Code::BUSY) if it has too many unanswered questions or does not read,
+    /// [`TOO_LARGE`](crate::Code::TOO_LARGE). [`AskError::BadAnswer`] if the answer is no `T`.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        connection: Uuid,
+        event: &str,
+        data: impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, AskError> {
+        let data = serde_json::to_string(&data).map_err(AskError::NoJson)?;
+        let peer = self.shared.hub.peer(connection).ok_or_else(asks::ended)?;
+        let answer = peer.ask(event, data, timeout).await?;
+        serde_json::from_str(&answer).map_err(AskError::BadAnswer)
     }
 
     /// Puts these events in the place of all that there are. Calls that run go on with the old ones; whatever comes

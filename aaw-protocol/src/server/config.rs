@@ -22,6 +22,9 @@ pub struct Config {
     /// [`grant`](super::ServerSession::grant) was said last count too. Default 256 MiB: about four uploads with windows
     /// of 64 of the largest items, of 1 MiB. It should grow with both.
     pub uploads: usize,
+    /// What the client may have been asked and not have answered; what is asked beyond that fails as `busy`. Default 256.
+    /// Each costs its event's name; a body is gone once it is written.
+    pub asks: u32,
     /// How long a v1 client may take to say hello. Default 10 s; `Duration::MAX` means as long as it likes.
     pub hello_timeout: Duration,
     /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
@@ -38,6 +41,7 @@ impl Default for Config {
             unsent: 1 << 20,
             running: 4 << 20,
             uploads: 256 << 20,
+            asks: 256,
             hello_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(20),
             missed_heartbeats: 2,

@@ -18,6 +18,9 @@
 //! [`wants`](Call::wants) says whether items are what its caller reads. Items of an upload come as [`Input::Item`] into
 //! the room that was [granted](ServerSession::grant).
 //!
+//! What the server [asks](ServerSession::ask) its client ends with [`Output::Answered`]. A call that changes what those
+//! behind it find is [suspended as a barrier](ServerSession::suspend_barrier): nothing overtakes it.
+//!
 //! Whoever has something to decide before a connection is open [holds](ServerSession::hold) its session.
 //!
 //! ```
@@ -34,6 +37,7 @@
 //! assert_eq!(answer, r#"["ping",{"pong":true}]"#);
 //! ```
 
+mod asks;
 mod call;
 mod config;
 mod line;
@@ -46,6 +50,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use asks::AskKey;
 pub use call::{Call, CallKey, ItemFrame};
 pub use config::Config;
 pub use line::Waiting;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::asks::AskKey;
 use super::call::{Call, CallKey};
 use crate::codec::BadFrame;
 use crate::failure::Failure;
@@ -52,6 +53,13 @@ pub enum Output {
         key: CallKey,
         /// What [`credit`](super::ServerSession::credit) says from now on; more than before.
         items: u64,
+    },
+    /// The client has answered what it was [asked](super::ServerSession::ask), or has not in time.
+    Answered {
+        /// Which ask. It is over.
+        key: AskKey,
+        /// The answer, one JSON value; or the client's failure, in its words; or [`TIMEOUT`](crate::Code::TIMEOUT).
+        outcome: Result<Box<str>, Failure>,
     },
     /// Decide whether the connection may be, then say [`opened`](super::ServerSession::opened) or
     /// [`turn_away`](super::ServerSession::turn_away). Comes once, and only after

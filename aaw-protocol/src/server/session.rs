@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::asks::Asks;
 use super::call::{Call, CallKey};
 use super::config::Config;
 use super::line::{Line, Waited, Waiting};
@@ -48,11 +49,15 @@ pub struct ServerSession {
     /// Of these, what answers take that wait for credit.
     pub(super) parked: usize,
     deadlines: BTreeSet<(Instant, CallKey)>,
+    /// The call before whose end no further one is started.
+    barrier: Option<CallKey>,
     pub(super) line: Line,
     /// Calls whose uploads ended while they waited in line, which their handlers have yet to hear.
     early_ends: VecDeque<CallKey>,
     /// What the items of uploads take that handlers have not taken.
     pub(super) uploaded: usize,
+    /// What the client was asked.
+    pub(super) asks: Asks,
     heartbeat: Heartbeat,
     pub(super) outputs: VecDeque<Output>,
     pub(super) unsent: usize,
@@ -76,6 +81,8 @@ impl ServerSession {
             running_bytes: 0,
             parked: 0,
             deadlines: BTreeSet::new(),
+            barrier: None,
+            asks: Asks::default(),
             early_ends: VecDeque::new(),
             uploaded: 0,
             outputs: VecDeque::new(),
@@ -191,6 +198,7 @@ impl ServerSession {
             (Some(id), Kind::Call) => {
                 Err(BadFrame::OutOfPlace(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
             }
+            (Some(id), Kind::Plain | Kind::Error) if id < 0 => self.take_answer(id, text, &frame),
             (Some(id), Kind::Plain | Kind::Error) => {
                 Err(BadFrame::OutOfPlace(format!("an answer with id {id} to a call that was never made")))
             }
@@ -356,6 +364,20 @@ impl ServerSession {
         call.key
     }
 
+    /// [`suspend`](Self::suspend) of a call that changes what those behind it find: until it is over, be it by
+    /// [`finish`](Self::finish), a cancel or a time-out, no further call is started. They wait in line. Everything else
+    /// goes on: calls that run already, and what is read of cancels, credit, items of uploads and answers to
+    /// [asks](Self::ask).
+    ///
+    /// A handler of such a call that asks its client must not be answered only after another call: that one waits for
+    /// it.
+    pub fn suspend_barrier(&mut self, call: Call<'_>) -> CallKey {
+        let key = self.suspend(call);
+        debug_assert!(self.barrier.is_none(), "nothing was started behind a barrier");
+        self.barrier = Some(key);
+        key
+    }
+
     /// A suspended call is done. False if nobody waited for it any more. `frame` is what [`Call::begin_answer`] began; it
     /// may be empty unless the call was [answered](Outcome::Answered).
     ///
@@ -491,6 +513,11 @@ impl ServerSession {
         if let Some((deadline, _)) = self.deadlines.first() {
             soonest = soonest.min(*deadline);
         }
+        if let Some(deadline) = self.asks.next_deadline()
+            && !self.closed
+        {
+            soonest = soonest.min(deadline);
+        }
         if let Some(due) = self.hello_due
             && !self.closed
         {
@@ -512,6 +539,9 @@ impl ServerSession {
                 codec::begin(&mut begun, &running.event_json);
                 self.answer(&running.reply, begun, running.begun, &Outcome::Failed(timed_out()));
             }
+        }
+        if !self.closed {
+            self.time_out_asks(now);
         }
         if self.hello_due.is_some_and(|due| due <= now) {
             self.close(Close::NoHello);
@@ -564,6 +594,7 @@ impl ServerSession {
     fn may_start(&self) -> bool {
         !self.closed
             && !self.held
+            && self.barrier.is_none()
             && self.running.len() < self.config.limits.calls as usize
             && self.running_bytes < self.config.running
             && self.unsent < self.config.unsent
@@ -587,6 +618,7 @@ impl ServerSession {
 
     pub(super) fn forget(&mut self, key: CallKey) -> Option<Running> {
         let running = self.running.remove(&key)?;
+        self.pass_barrier(key);
         self.running_bytes -= running.bytes;
         if running.parked.is_some() {
             self.parked -= running.bytes;
@@ -598,6 +630,13 @@ impl ServerSession {
             self.deadlines.remove(&(deadline, key));
         }
         Some(running)
+    }
+
+    /// What this call was to change has changed, or never will.
+    pub(super) fn pass_barrier(&mut self, key: CallKey) {
+        if self.barrier == Some(key) {
+            self.barrier = None;
+        }
     }
 
     pub(super) fn send(&mut self, frame: Bytes) {

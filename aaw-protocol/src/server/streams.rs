@@ -106,7 +106,10 @@ impl ServerSession {
         self.running_bytes += running.bytes;
         self.parked += running.bytes;
         running.parked = Some(answer);
-        if let Some(upload) = running.upload.take() {
+        let upload = running.upload.take();
+        // Its handler is done.
+        self.pass_barrier(key);
+        if let Some(upload) = upload {
             self.uploaded -= upload.cost();
         }
     }

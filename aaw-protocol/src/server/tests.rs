@@ -1,13 +1,15 @@
 //! The session as a whole: a frame comes in, frames go out. [`Server`] stands in for whoever owns the socket; its
 //! clock is moved by hand.
 
+mod asks;
+mod barrier;
 mod opening;
 mod streams;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::{Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession};
+use super::{AskKey, Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession};
 use crate::codec;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
@@ -15,7 +17,7 @@ use crate::hello::Limits;
 
 /// A session with a few events: `ping`; `echo`; `plain`, which answers nothing; `explode`, which fails; `picky`, which takes no body; `large`, whose
 /// answer is a string as long as its body says; and `slow`, which goes on, and may yield items, until it is named by its
-/// body and told how to end.
+/// body and told how to end. `change` is the same, as a barrier.
 struct Server {
     session: ServerSession,
     now: Instant,
@@ -63,6 +65,7 @@ impl Server {
     /// - a frame, as it was sent; `bad: …` for the v1 frame that says this of a bad frame,
     /// - `run BODY`: a call of `slow` began; `drop BODY`: its handler is to be dropped,
     /// - `credit N for BODY`: its stream may go on; `item JSON for BODY`, `end for BODY`: what its caller uploads,
+    /// - `KEY answered: JSON`, `KEY failed: CODE TEXT`: what became of an ask,
     /// - `ping`, `open?`, `close CODE`.
     #[track_caller]
     fn check<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>, expected: &str) {
@@ -132,11 +135,12 @@ impl Server {
             // As a parser does that quotes what it found.
             "picky" => Outcome::Refused(Failure::new(Code::BAD_BODY, format!("bad body: {}", call.body))),
             "explode" => Outcome::Failed(Failure::new(Code::HANDLER, "Something went wrong")),
-            "slow" => {
+            name @ ("slow" | "change") => {
                 let body = call.body.to_owned();
                 writeln!(self.log, "run {body}").unwrap();
                 let items = call.item_frame();
-                let key = self.session.suspend(call);
+                let is_barrier = name == "change";
+                let key = if is_barrier { self.session.suspend_barrier(call) } else { self.session.suspend(call) };
                 self.running.push(Handler { body, key, frame, items });
                 return;
             }
@@ -189,6 +193,14 @@ impl Server {
         self.session.credit(self.key(body))
     }
 
+    /// Asks the client; the code if it cannot be.
+    fn ask(&mut self, key: u64, event: &str, body: &str, timeout: Option<Duration>) -> Result<(), Code> {
+        let deadline = timeout.map(|timeout| self.now + timeout);
+        let asked = self.session.ask(self.now, AskKey(key), event, body, deadline);
+        self.settle();
+        asked.map_err(|failure| failure.code)
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.session.handle_timeout(self.now);
@@ -227,6 +239,12 @@ impl Server {
                         assert_eq!(self.session.credit(key), items);
                         let line = format!("credit {items} for {}\n", self.handler(key).body);
                         self.log.push_str(&line);
+                    }
+                    Output::Answered { key: AskKey(key), outcome: Ok(json) } => {
+                        writeln!(self.log, "{key} answered: {json}").unwrap();
+                    }
+                    Output::Answered { key: AskKey(key), outcome: Err(failure) } => {
+                        writeln!(self.log, "{key} failed: {} {failure}", failure.code).unwrap();
                     }
                     Output::Open => self.log.push_str("open?\n"),
                     Output::Ping => self.log.push_str("ping\n"),

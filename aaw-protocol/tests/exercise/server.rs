@@ -533,6 +533,7 @@ impl World {
                 assert!(self.held && !std::mem::replace(&mut self.asked, true), "it is asked for once");
             }
             Output::Ping => {}
+            Output::Answered { .. } => panic!("nobody asked"),
             Output::Close(_) => {
                 assert!(!std::mem::replace(&mut self.closed, true), "a connection ends once");
             }

@@ -1,0 +1,122 @@
+//! What clients are asked: from whoever asks to the connection's task, and the answer back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use aaw_protocol::server::AskKey;
+use aaw_protocol::{Code, Failure, clock};
+use tokio::sync::oneshot;
+
+use crate::hub::Peer;
+use crate::outbox::Mail;
+
+/// Why a client's answer is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The data cannot be JSON. Nobody was asked.
+    #[error("the data cannot be JSON: {0}")]
+    NoJson(#[source] serde_json::Error),
+    /// The client failed, or was not asked, or has not answered: the code says which.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// The client's answer is something else than was expected.
+    #[error("the answer is not what was expected: {0}")]
+    BadAnswer(#[source] serde_json::Error),
+}
+
+/// A question, on its way to the connection's task.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) key: AskKey,
+    pub(crate) event: Arc<str>,
+    /// One JSON value.
+    pub(crate) data: Arc<str>,
+    pub(crate) deadline: Option<Instant>,
+    /// Dropped, it says that the connection has ended.
+    pub(crate) answer: oneshot::Sender<Result<Box<str>, Failure>>,
+}
+
+impl Question {
+    /// Bytes that it takes while it waits, besides its place.
+    pub(crate) fn len(&self) -> usize {
+        size_of::<Self>() + self.event.len() + self.data.len()
+    }
+}
+
+impl Peer {
+    /// Asks the client: calls its handler of `event` with `data`, one JSON value, and waits for the answer, at most
+    /// `timeout` long (`Duration::MAX`: as long as it takes). The question is on its way when this returns, behind
+    /// everything that was sent to the client before; those who ask several clients the same can share the texts.
+    ///
+    /// Dropping the future cancels: the client is told, and drops its handler.
+    ///
+    /// # Errors
+    /// The client's own failure, in its words. `timeout`; `no_connection`, also when the connection ends meanwhile;
+    /// `unreachable`: a classic client; `busy`: too many open questions, or it does not read; `too_large`.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        event: impl Into<Arc<str>>,
+        data: impl Into<Arc<str>>,
+        timeout: Duration,
+    ) -> Asking {
+        /// One count for all: a key need only be no other's of its connection.
+        static KEYS: AtomicU64 = AtomicU64::new(0);
+        let key = AskKey(KEYS.fetch_add(1, Ordering::Relaxed));
+        // tokio's clock, which tests can stop.
+        let now = tokio::time::Instant::now().into_std();
+        let deadline = (timeout != Duration::MAX).then(|| clock::after(now, timeout));
+        let (answer, answered) = oneshot::channel();
+        let question = Question { key, event: event.into(), data: data.into(), deadline, answer };
+        let refused = self.outbox.ask(Box::new(question)).err();
+        Asking { peer: Arc::clone(self), key, answered, refused, over: false }
+    }
+}
+
+/// What [`Peer::ask`] gives.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the question"]
+pub(crate) struct Asking {
+    peer: Arc<Peer>,
+    key: AskKey,
+    answered: oneshot::Receiver<Result<Box<str>, Failure>>,
+    /// Why it never got on its way.
+    refused: Option<Failure>,
+    over: bool,
+}
+
+impl Future for Asking {
+    type Output = Result<Box<str>, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(failure) = self.refused.take() {
+            self.over = true;
+            return Poll::Ready(Err(failure));
+        }
+        let answer = ready!(Pin::new(&mut self.answered).poll(cx));
+        self.over = true;
+        Poll::Ready(answer.unwrap_or_else(|_| Err(ended())))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.over && self.refused.is_none() {
+            // First this: a question that the connection's task has not taken up yet will not be asked at all.
+            self.answered.close();
+            self.peer.outbox.post(Mail::CancelAsk(self.key));
+        }
+    }
+}
+
+pub(crate) fn ended() -> Failure {
+    Failure::new(Code::NO_CONNECTION, "The connection has ended")
+}
+
+pub(crate) fn not_in_time() -> Failure {
+    Failure::new(Code::TIMEOUT, "The client did not answer in time")
+}
