@@ -24,13 +24,21 @@
 //! # Hooks
 //!
 //! What runs when a connection opens and when it has closed are entries of the kinds `OPEN` and `CLOSE`, with a body as
-//! an event has: the JSON of what there is to know of the connection. They give `END`, or `ERROR`.
+//! an event has: the JSON of what there is to know of the connection. They give `END`, or `ERROR`. What runs before the
+//! events of a folder (`GUARD`), and what delivers the token of a forgotten password (`PASSWORD_RESET`), are the same.
+//!
+//! # What a handler asks of its host
+//!
+//! `CallerVtable::ask` and `CallerVtable::ask_async` take the name of an operation and its arguments as JSON, and give
+//! its result as JSON: rooms, the caller's identity, a question to a client. So an operation that is added needs no new
+//! function, and a host that does not offer one says so in words. What a handler awaits is a `RawCall` in the other
+//! direction: the package polls and drops it, from any of its threads, and the host enters its own runtime where it needs
+//! one. Both functions were appended: a package looks at the table's size before it calls them.
 //!
 //! # Room for what is to come
 //!
 //! A host that does not know a kind refuses the package by that event's name; so a new kind needs no new number of the
-//! ABI. A host's future that a handler awaits (asking the client, say) will be a `RawCall` in the other direction, given
-//! by a function appended to `CallerVtable`; its host enters its own runtime around each poll.
+//! ABI, and a guard is never left out by a host that is too old for it.
 
 use std::ffi::c_void;
 
@@ -60,6 +68,10 @@ pub(crate) mod kind {
     pub(crate) const OPEN: u32 = 4;
     /// No event: runs when a connection has ended. Its name is `_close`.
     pub(crate) const CLOSE: u32 = 5;
+    /// No event: runs before each event of a folder. Its name is the folder's, with `/_guard` behind it.
+    pub(crate) const GUARD: u32 = 6;
+    /// No event: delivers the token of a forgotten password. Its name is `_password_reset`.
+    pub(crate) const PASSWORD_RESET: u32 = 7;
 }
 
 /// Values of [`EventEntry::flags`]. A host leaves alone those that it does not know.
@@ -295,6 +307,13 @@ pub(crate) struct CallerVtable {
     /// Gives a value of [`status`].
     pub(crate) send_event: unsafe extern "C" fn(ctx: *const c_void, event: Bytes, data: Bytes, sink: Sink) -> u32,
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
+    /// Does `op` at once. Gives a value of [`status`]: with `OK` the JSON of its result was written to the sink. Not in
+    /// the table of a host of before.
+    pub(crate) ask: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32,
+    /// Begins `op`. Its call gives `PENDING`, `ITEM` (the JSON of its result) or `ERROR`, nothing after one of the latter
+    /// two, and is cancelled by being dropped; it keeps the host's side of what it needs. Its wakers are the package's.
+    /// Not in the table of a host of before.
+    pub(crate) ask_async: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall,
 }
 
 /// What a caller sends after its body, as the host provides it.

@@ -132,7 +132,10 @@ pub use futures_util::stream::BoxStream;
 pub use host::Module;
 #[doc(hidden)]
 pub use module::export;
-pub use sdk::{Closed, ClosedBy, Empty, Error, Incoming, Opened, Result, Sent, Services, To, Ws};
+pub use sdk::{
+    Asked, Closed, ClosedBy, Empty, Error, Guarded, Identity, Incoming, LoggedIn, Member, Opened, PasswordReset,
+    Presence, Result, Room, Sent, Services, To, Ws,
+};
 /// JSON that is passed on as it is: as a body or an answer, in a `Box`.
 #[doc(inline)]
 pub use serde_json::value::RawValue;

@@ -5,4 +5,6 @@ pub use futures_util::{Stream, StreamExt};
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 
-pub use crate::sdk::{Closed, Empty, Error, Incoming, Opened, Result, Services};
+pub use crate::sdk::{
+    Closed, Empty, Error, Guarded, Identity, Incoming, LoggedIn, Opened, PasswordReset, Presence, Result, Services,
+};

@@ -1,4 +1,4 @@
-//! `_open.rs` and `_close.rs`: handlers that are no events.
+//! `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs`: handlers that are no events.
 
 use syn::ReturnType;
 use syn::spanned::Spanned;
@@ -11,12 +11,20 @@ use crate::tree::Fault;
 pub(crate) enum When {
     Open,
     Close,
+    /// Before each event of its folder.
+    Guard,
+    /// When somebody has forgotten their password.
+    PasswordReset,
 }
 
 /// A hook of a package.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Hook {
     pub(crate) when: When,
+    /// Its file below `src/`, without the ending: `users/_guard`.
+    pub(crate) name: String,
+    /// `crate::users::_guard`.
+    pub(crate) module: String,
     pub(crate) is_async: bool,
     pub(crate) arguments: usize,
 }
@@ -27,6 +35,8 @@ impl When {
         match stem {
             "_open" => Some(Self::Open),
             "_close" => Some(Self::Close),
+            "_guard" => Some(Self::Guard),
+            "_password_reset" => Some(Self::PasswordReset),
             _ => None,
         }
     }
@@ -36,11 +46,16 @@ impl When {
         match self {
             Self::Open => "`pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`",
             Self::Close => "`pub async fn handler(closed: Closed, services: Services<App>) -> Result<()>`",
+            Self::Guard => "`pub async fn handler(call: Guarded, services: Services<App>) -> Result<()>`",
+            Self::PasswordReset => {
+                "`pub async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`"
+            }
         }
     }
 }
 
-pub(crate) fn read(file: &syn::File, when: When) -> Result<Hook, Fault> {
+/// Reads the hook that is the module `module`; `name` is its file below `src/`, without the ending.
+pub(crate) fn read(file: &syn::File, when: When, name: &str, module: &str) -> Result<Hook, Fault> {
     let expected = when.expected();
     let Some(handler) = find(file) else {
         return Err(Fault { line: 1, text: format!("there is no handler: expected {expected}") });
@@ -58,5 +73,6 @@ pub(crate) fn read(file: &syn::File, when: When) -> Result<Hook, Fault> {
         let text = format!("the handler returns `{}`, which nobody gets: expected {expected}", written(output));
         return Err(Fault { line: output.span().start().line, text });
     }
-    Ok(Hook { when, is_async: signature.asyncness.is_some(), arguments })
+    let (name, module) = (name.to_owned(), module.to_owned());
+    Ok(Hook { when, name, module, is_async: signature.asyncness.is_some(), arguments })
 }

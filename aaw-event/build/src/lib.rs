@@ -19,7 +19,8 @@
 //! | `_shared/mod.rs` | says what the modules of its folder are |
 //! | `_services.rs` | builds the services, once, when the package starts |
 //! | `_open.rs`, `_close.rs` | hooks: their handlers run when a connection opens, and when it has ended |
-//! | `_guard.rs`, `_password_reset.rs` | an error: names that are kept for later |
+//! | `_guard.rs`, `users/_guard.rs` | a hook: its handler runs before each event of its folder and of those inside it |
+//! | `_password_reset.rs` | a hook: its handler delivers the token of a forgotten password |
 //! | `aaw.rs`, `aaw/…` | an error: these names belong to aaw |
 //! | `lib.rs`, `main.rs` | the crate's roots; no events |
 //! | `mod.rs` | an error, but in a folder with a leading underscore: the modules of events are declared already |
@@ -46,6 +47,13 @@
 //! `pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`, and the same with `closed: Closed`.
 //! Both arguments may be left out from the end, it may as well not be `async`, or return nothing. When the one of
 //! `_open.rs` fails, the connection is refused.
+//!
+//! # `_guard.rs` and `_password_reset.rs`
+//!
+//! `pub async fn handler(call: Guarded, services: Services<App>) -> Result<()>`, in any folder with events, and `pub
+//! async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`, in `src/` alone; with the same freedom.
+//! When a guard fails, the event does not run, and the caller reads why. Guards of outer folders run before those of
+//! inner ones. `users/_guard.rs` is not for the event `users` of a file `users.rs` beside the folder.
 //!
 //! # `_services.rs`
 //!

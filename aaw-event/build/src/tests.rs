@@ -251,11 +251,47 @@ fn a_hook_that_is_none_is_explained() {
 }
 
 #[test]
+fn guards_and_the_password_reset_are_in_the_table_too() {
+    let code = generated(&[
+        ("ping.rs", ANSWER),
+        ("_guard.rs", "pub fn handler() -> Result<()> {}"),
+        ("users/get.rs", ANSWER),
+        ("users/type/_guard.rs", "pub async fn handler(call: Guarded, services: Services<App>) -> Result<()> {}"),
+        ("users/type/x.rs", ANSWER),
+        ("_password_reset.rs", "pub async fn handler(reset: PasswordReset) -> Result<()> {}"),
+    ]);
+    for line in [
+        r#"hook0(::aaw_event::export::guard("_guard"), crate::_guard::handler),"#,
+        r#"async_hook2(::aaw_event::export::guard("users/type/_guard"), crate::users::r#type::_guard::handler),"#,
+        "async_hook1(::aaw_event::export::PASSWORD_RESET, crate::_password_reset::handler),",
+    ] {
+        assert!(code.contains(&format!("::NoServices>::{line}")), "{line} in {code}");
+    }
+}
+
+#[test]
+fn a_guard_that_is_none_is_explained() {
+    let wrong = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), ("a/_guard.rs", file)], expected);
+    let expected = "src/a/_guard.rs:1: there is no handler: expected `pub async fn handler(call: Guarded, ";
+    wrong("pub fn guard() {}", expected);
+    wrong("fn handler() -> Result<()> {}", "the handler is not public");
+    wrong("pub async fn handler() -> bool {}", "returns `bool`, which nobody gets");
+    wrong("pub fn handler(c: Guarded, s: Services, i: Incoming<u8>) {}", "has 3 arguments");
+    let right = "pub fn handler() -> Result<()> {}";
+    let misplaced = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), (file, right)], expected);
+    misplaced("_shared/_guard.rs", "src/_shared/_guard.rs:1: there are no events here that it could guard");
+    misplaced("aaw/_guard.rs", "belong to aaw itself");
+    misplaced("a b/_guard.rs", "there can be no events here");
+    misplaced("a/_password_reset.rs", "what delivers tokens stands in one place: src/_password_reset.rs");
+    let reset = [("x.rs", ANSWER), ("_password_reset.rs", "pub fn handler() -> u8 {}")];
+    complaint(&reset, "expected `pub async fn handler(reset: PasswordReset, ");
+}
+
+#[test]
 fn names_that_no_event_can_have_are_explained() {
     complaint(&[("get user.rs", ANSWER)], "src/get user.rs:1: this file cannot be an event");
     complaint(&[("aaw/login.rs", ANSWER)], "src/aaw/login.rs:1: the event aaw/login cannot be");
     complaint(&[("aaw.rs", ANSWER)], "belong to aaw itself");
-    complaint(&[("x.rs", ANSWER), ("_guard.rs", "")], "src/_guard.rs:1: _guard.rs is not supported yet");
     complaint(&[("users/mod.rs", "mod get;"), ("x.rs", ANSWER)], "src/users/mod.rs:1: there is no place for a mod.rs");
     complaint(&[("x.rs", ANSWER), ("users/_services.rs", "")], "services are built in one place");
     complaint(&[("lib.rs", "")], "this package has no events");

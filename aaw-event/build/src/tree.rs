@@ -58,9 +58,6 @@ pub(crate) struct Event {
     pub(crate) shape: Shape,
 }
 
-/// Names that will mean something, so that no package has them as shared code by then.
-const FOR_LATER: [&str; 2] = ["_guard", "_password_reset"];
-
 /// Deeper than any name can be: folders that contain themselves end here.
 const DEEPEST: usize = 100;
 
@@ -175,23 +172,33 @@ fn file(
         ));
         return Ok(false);
     }
-    if FOR_LATER.contains(&stem) {
-        package.complaints.push(complain(
-            1,
-            &format!("{stem}.rs is not supported yet, and its name is kept for then. Give shared code another name"),
-        ));
-        return Ok(false);
-    }
     let is_services = stem == "_services";
     if is_services && below != "_services.rs" {
         package.complaints.push(complain(1, "services are built in one place: src/_services.rs"));
         return Ok(false);
     }
     let hook = When::of(stem);
-    if hook.is_some() && below != format!("{stem}.rs") {
-        package
-            .complaints
-            .push(complain(1, &format!("what runs for every connection stands in one place: src/{stem}.rs")));
+    let folder = below.strip_suffix(&format!("{stem}.rs")).unwrap_or_default();
+    let misplaced = match hook {
+        None => None,
+        Some(When::Guard) if is_shared => Some("there are no events here that it could guard".to_owned()),
+        Some(When::Guard) if folder.split('/').next() == Some("aaw") => {
+            Some("names under aaw/ belong to aaw itself".to_owned())
+        }
+        Some(When::Guard) => EventName::parse(folder.trim_end_matches('/'))
+            .err()
+            .filter(|_| !folder.is_empty())
+            .map(|reason| format!("there can be no events here that it could guard: {reason}")),
+        Some(When::Open | When::Close) if !folder.is_empty() => {
+            Some(format!("what runs for every connection stands in one place: src/{stem}.rs"))
+        }
+        Some(When::PasswordReset) if !folder.is_empty() => {
+            Some(format!("what delivers tokens stands in one place: src/{stem}.rs"))
+        }
+        Some(_) => None,
+    };
+    if let Some(text) = misplaced {
+        package.complaints.push(complain(1, &text));
         return Ok(false);
     }
     let is_event = !is_shared && !stem.starts_with('_');
@@ -236,7 +243,7 @@ fn file(
         return Ok(true);
     }
     if let Some(when) = hook {
-        match hook::read(&parsed, when) {
+        match hook::read(&parsed, when, name, module) {
             Ok(found) => package.hooks.push(found),
             Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::handler::Kind;
-use crate::hook::When;
+use crate::hook::{Hook, When};
 use crate::tree::{Content, Module, Package};
 
 const HEAD: &str = "\
@@ -86,16 +86,18 @@ fn table(code: &mut String, name: &str, package: &Package) {
         );
     }
     for hook in &package.hooks {
-        let (file, which) = match hook.when {
-            When::Open => ("_open", "OPEN"),
-            When::Close => ("_close", "CLOSE"),
+        let Hook { name, module, is_async, arguments, .. } = hook;
+        let which = match hook.when {
+            When::Open => "OPEN".to_owned(),
+            When::Close => "CLOSE".to_owned(),
+            When::Guard => format!("guard({name:?})"),
+            When::PasswordReset => "PASSWORD_RESET".to_owned(),
         };
-        let (function, arguments) = (if hook.is_async { "async_hook" } else { "hook" }, hook.arguments);
-        let _ = writeln!(code, "    // src/{file}.rs");
+        let function = if *is_async { "async_hook" } else { "hook" };
+        let _ = writeln!(code, "    // src/{name}.rs");
         let _ = writeln!(
             code,
-            "    ::aaw_event::export::Entry::<{app}>::{function}{arguments}(::aaw_event::export::{which}, \
-             crate::{file}::handler),"
+            "    ::aaw_event::export::Entry::<{app}>::{function}{arguments}(::aaw_event::export::{which}, {module}::handler),"
         );
     }
     let _ = writeln!(code, "]);");

@@ -1,12 +1,15 @@
 //! What a handler finds as `services.ws`, as the host provides it.
 
 use std::ffi::c_void;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, Failure, Shortened};
 
-use crate::abi::{Bytes, CallerVtable, RawCaller, Sink, status};
+use super::asked;
+use crate::abi::{Bytes, CallerVtable, RawCall, RawCaller, Sink, status};
 use crate::contain::contained;
 
 /// The connection that a call came from.
@@ -14,8 +17,21 @@ use crate::contain::contained;
 /// Handlers keep it (as `services.ws`) beyond their call and use it from tasks and other threads, also when the
 /// connection has long gone. A panic in here is contained and logged.
 ///
-/// Methods will be added for what else a handler may ask of a connection: its rooms, its identity, a call to the
-/// client. Each will have a default, which says that this host does not offer it.
+/// What else a handler may ask of its host comes as an operation with arguments and a result in JSON, so that one can be
+/// added without a change of this trait. A host answers one that it does not offer with [`not_offered`].
+///
+/// | operation | arguments | result |
+/// |---|---|---|
+/// | `room/join` | `{name, presence}` | `null` |
+/// | `room/leave` | `{name}` | `null` |
+/// | `room/emit` | `{name, event, data, except}` | how many were reached |
+/// | `room/size` | `{name}` | how many are in it |
+/// | `room/members` | `{name}` | `[{id, identity}]` |
+/// | `identity` | `{}` | `{id, email, allowed?}` or `null` |
+/// | `ws/send_async`, awaited | `{to, event, data, timeout_ms}`; `to` is a connection's id, or `null` for this one | what its client answered |
+/// | `room/send_async`, awaited | `{name, event, data, timeout_ms, except}` | `[{id, result}]`, with `{id, error}` for one that failed |
+/// | `authenticate`, awaited | `{user: {id, email, allowed?}}` | `{token, user}` |
+/// | `logout`, awaited | `{}` | `null` |
 pub trait Caller: Send + Sync + 'static {
     /// The connection's id, as text.
     fn id(&self) -> String;
@@ -28,6 +44,34 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Pushes the event `broadcast` to every connection, this one only with `include_self`. `data` is JSON.
     fn broadcast(&self, data: &str, include_self: bool);
+
+    /// Does what does not wait. `args` and the result are JSON.
+    ///
+    /// # Errors
+    /// In words for the handler, and for its caller if it passes them on. The default: [`not_offered`].
+    fn ask(&self, op: &str, args: &str) -> Result<String, Failure> {
+        let _ = args;
+        Err(not_offered(op))
+    }
+
+    /// Does what is awaited. `args` and the result are JSON.
+    ///
+    /// The future is polled on the host's threads and on those of a loaded package, where the host's runtime is not to be
+    /// found: a future that needs it enters it by itself, at each poll. It is dropped when nobody waits for it any more.
+    /// Wake wakers outside of locks: that may run code of the package. The default: [`not_offered`].
+    fn ask_async(
+        self: Arc<Self>,
+        op: String,
+        args: String,
+    ) -> Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>> {
+        let _ = args;
+        Box::pin(ready(Err(not_offered(&op))))
+    }
+}
+
+/// What a host says of an operation that it does not offer: code `unreachable`.
+pub fn not_offered(op: &str) -> Failure {
+    Failure::new(Code::UNREACHABLE, format!("This server does not offer {}", Shortened(op)))
 }
 
 /// Borrowed for the call that it is handed to; a handler that takes services retains it.
@@ -45,6 +89,8 @@ impl<C: Caller> Table<C> {
         id: id::<C>,
         send_event: send_event::<C>,
         broadcast: broadcast::<C>,
+        ask: ask::<C>,
+        ask_async: ask_async::<C>,
     };
 }
 
@@ -96,4 +142,38 @@ unsafe extern "C" fn broadcast<C: Caller>(ctx: *const c_void, data: Bytes, inclu
     if let Err(panic) = contained(|| caller.broadcast(data, include_self)) {
         tracing::error!(panic, "a connection panicked when given a broadcast");
     }
+}
+
+unsafe extern "C" fn ask<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32 {
+    // SAFETY: as in `send_event`.
+    let (caller, op, args) = unsafe { (&*ctx.cast::<C>(), op.as_str(), args.as_str()) };
+    let failure = match contained(|| caller.ask(op, args)) {
+        Ok(Ok(result)) => {
+            // SAFETY: the sink was handed to this very call.
+            let _ = unsafe { sink.write(result.as_bytes()) };
+            return status::OK;
+        }
+        Ok(Err(failure)) => failure,
+        Err(panic) => {
+            tracing::error!(panic, op, "a connection panicked when asked for something");
+            Failure::internal(Code::PANIC)
+        }
+    };
+    let failure = serde_json::to_vec(&failure).unwrap_or_default();
+    // SAFETY: as above.
+    let _ = unsafe { sink.write(&failure) };
+    status::FAILED
+}
+
+unsafe extern "C" fn ask_async<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall {
+    // SAFETY: as in `send_event`; one more count, which the `Arc` gives back.
+    let (caller, op, args) = unsafe {
+        Arc::increment_strong_count(ctx.cast::<C>());
+        (Arc::from_raw(ctx.cast::<C>()), op.as_str(), args.as_str())
+    };
+    let future = contained(|| caller.ask_async(op.to_owned(), args.to_owned())).unwrap_or_else(|panic| {
+        tracing::error!(panic, op, "a connection panicked when asked for something");
+        Box::pin(ready(Err(Failure::internal(Code::PANIC))))
+    });
+    asked::raw(future)
 }

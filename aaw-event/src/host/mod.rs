@@ -12,6 +12,7 @@
 //! From there on the two are the same. What a caller sends after its body goes the other way: the host's [`Incoming`] is
 //! polled by the handler.
 
+mod asked;
 mod call;
 mod caller;
 mod incoming;
@@ -20,9 +21,9 @@ mod logs;
 mod module;
 
 pub use call::{Call, Step};
-pub use caller::Caller;
+pub use caller::{Caller, not_offered};
 pub use incoming::{Incoming, IncomingStep};
 pub use instance::{Instance, Starting};
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};
-pub use module::{AbiError, EventInfo, Kind, Module};
+pub use module::{AbiError, EventInfo, GuardInfo, Kind, Module};

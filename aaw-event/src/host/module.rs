@@ -8,7 +8,7 @@ use aaw_protocol::{EventName, InvalidName};
 use super::instance::Starting;
 use super::logs::Host;
 use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags, kind, mode};
-use crate::export::{CLOSE, OPEN};
+use crate::export::{CLOSE, OPEN, PASSWORD_RESET};
 use crate::module::Given;
 
 /// An events package that was checked and can be started, any number of times. Cloning is cheap.
@@ -26,6 +26,8 @@ pub(super) struct Checked {
     /// Their places in `entries`.
     open_hook: Option<usize>,
     close_hook: Option<usize>,
+    password_reset_hook: Option<usize>,
+    guards: Vec<GuardInfo>,
     pub(super) start: StartFn,
     /// A value of [`mode`].
     pub(super) mode: u32,
@@ -50,6 +52,23 @@ pub struct EventInfo {
     pub kind: Kind,
     /// Whether its handler looks at what its caller sends after the body.
     pub takes_incoming: bool,
+}
+
+/// The guard of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GuardInfo {
+    /// The folder: `users`, `users/admin`; empty for the root.
+    pub folder: String,
+    /// What [`Instance::call`](super::Instance::call) takes.
+    pub index: usize,
+}
+
+impl GuardInfo {
+    /// Whether it runs before the event `name` of its package: one of its folder, or of a folder inside it.
+    pub fn guards(&self, name: &str) -> bool {
+        self.folder.is_empty() || name.strip_prefix(&*self.folder).is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 /// How an event answers.
@@ -210,6 +229,22 @@ impl Module {
         self.inner.close_hook
     }
 
+    /// What is to run before the events of a folder and those of the folders inside it, outermost first. Its body is the
+    /// JSON of a [`Guarded`](crate::Guarded).
+    ///
+    /// It gives [`Step::End`](super::Step::End) when the event may run; **every other end refuses the call**, and
+    /// nothing of it runs: neither further guards nor the handler.
+    pub fn guards(&self) -> &[GuardInfo] {
+        &self.inner.guards
+    }
+
+    /// What delivers the token by which a forgotten password is set anew, if anything: what
+    /// [`Instance::call`](super::Instance::call) takes. Its body is the JSON of a
+    /// [`PasswordReset`](crate::PasswordReset).
+    pub fn password_reset_hook(&self) -> Option<usize> {
+        self.inner.password_reset_hook
+    }
+
     /// Starts the package: builds its services.
     ///
     /// Nothing runs until the future is polled. Dropping it gives the start up.
@@ -293,7 +328,8 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
     }
     let mut events = Vec::new();
     let mut entries = Vec::new();
-    let (mut open_hook, mut close_hook) = (None, None);
+    let (mut open_hook, mut close_hook, mut password_reset_hook) = (None, None, None);
+    let mut guard_entries = Vec::new();
     for index in 0..header.event_count {
         // SAFETY: the table has `event_count` entries, `stride` bytes apart, of at least this ABI's size.
         let entry = unsafe { header.events.byte_add(index * stride).read() };
@@ -302,8 +338,14 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
         let hook = match entry.kind {
             kind::OPEN => Some((OPEN.name, &mut open_hook)),
             kind::CLOSE => Some((CLOSE.name, &mut close_hook)),
+            kind::PASSWORD_RESET => Some((PASSWORD_RESET.name, &mut password_reset_hook)),
             _ => None,
         };
+        if entry.kind == kind::GUARD {
+            let folder = folder_of(own_name).ok_or(AbiError::Damaged("table of guards"))?;
+            guard_entries.push((folder, Entry { call, name: own_name }));
+            continue;
+        }
         if let Some((expected, hook)) = hook {
             let is_second = hook.replace(Entry { call, name: own_name }).is_some();
             if is_second || own_name != expected {
@@ -325,19 +367,49 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
         entries.push(Entry { call, name: own_name });
         events.push(EventInfo { name, kind, takes_incoming: entry.flags & entry_flags::TAKES_INCOMING != 0 });
     }
-    let [open_hook, close_hook] = [open_hook, close_hook].map(|hook| {
+    let [open_hook, close_hook, password_reset_hook] = [open_hook, close_hook, password_reset_hook].map(|hook| {
         hook.map(|hook| {
             entries.push(hook);
             entries.len() - 1
         })
     });
+    // A folder's name is longer than those of the folders around it, so these stand before it.
+    guard_entries.sort_by_key(|(folder, _)| (folder.len(), *folder));
+    if guard_entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(AbiError::Damaged("table of guards"));
+    }
+    let guards = guard_entries.into_iter().map(|(folder, entry)| {
+        entries.push(entry);
+        GuardInfo { folder: folder.to_owned(), index: entries.len() - 1 }
+    });
+    let guards = guards.collect();
     let mut names: Vec<_> = events.iter().map(|event| &event.name).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(AbiError::Duplicate { package: package.to_owned(), name: pair[0].clone() });
     }
-    let checked = Checked { package, sdk_version, events, entries, open_hook, close_hook, start, mode, given };
+    let checked = Checked {
+        package,
+        sdk_version,
+        events,
+        entries,
+        open_hook,
+        close_hook,
+        password_reset_hook,
+        guards,
+        start,
+        mode,
+        given,
+    };
     Ok(Module { inner: Arc::new(checked) })
+}
+
+/// The folder whose guard has this name; it is made of parts as an event's name is.
+fn folder_of(guard: &str) -> Option<&str> {
+    if guard == "_guard" {
+        return Some("");
+    }
+    guard.strip_suffix("/_guard").filter(|folder| EventName::parse(folder).is_ok())
 }
 
 fn at_least<T>(table: &'static str, found: usize) -> Result<(), AbiError> {

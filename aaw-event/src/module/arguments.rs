@@ -11,7 +11,7 @@ use super::incoming::OwnedIncoming;
 use super::instance::Instance;
 use super::package::function_of;
 use crate::abi::{CallArgs, RawCaller, RawIncoming};
-use crate::sdk::{Empty, Incoming, Services, Ws};
+use crate::sdk::{Empty, Incoming, Services};
 
 /// What a handler can take as its first argument.
 #[diagnostic::on_unimplemented(
@@ -33,8 +33,11 @@ impl<B: DeserializeOwned> FitsBody for B {}
 )]
 pub trait Takes<A, M>: Sized {
     /// Makes it for one call.
-    fn take(ws: Ws, app: &Arc<A>, nothing: &Arc<()>) -> Self;
+    fn take(caller: Calling, app: &Arc<A>, nothing: &Arc<()>) -> Self;
 }
+
+/// Where the connection of a handler's second argument comes from.
+pub struct Calling(OwnedCaller);
 
 /// The package's own services.
 #[derive(Debug)]
@@ -45,14 +48,14 @@ pub struct Own;
 pub struct Nothing;
 
 impl<A> Takes<A, Own> for Services<A> {
-    fn take(ws: Ws, app: &Arc<A>, _: &Arc<()>) -> Self {
-        Self::new(ws, app.clone())
+    fn take(caller: Calling, app: &Arc<A>, _: &Arc<()>) -> Self {
+        Self::of(caller.0, app.clone())
     }
 }
 
 impl<A> Takes<A, Nothing> for Services<()> {
-    fn take(ws: Ws, _: &Arc<A>, nothing: &Arc<()>) -> Self {
-        Self::new(ws, nothing.clone())
+    fn take(caller: Calling, _: &Arc<A>, nothing: &Arc<()>) -> Self {
+        Self::of(caller.0, nothing.clone())
     }
 }
 
@@ -142,7 +145,7 @@ where
         let body = body::parse(input.body)?;
         // SAFETY: the host keeps the caller alive while a call begins, which is now.
         let caller = unsafe { OwnedCaller::retain(input.caller) };
-        Ok(self(body, S::take(Ws::of(caller), input.app, input.nothing)))
+        Ok(self(body, S::take(Calling(caller), input.app, input.nothing)))
     }
 }
 
@@ -159,7 +162,7 @@ where
         let body = body::parse(input.body)?;
         // SAFETY: as above; the host keeps what the caller sends alive as well.
         let (caller, incoming) = unsafe { (OwnedCaller::retain(input.caller), OwnedIncoming::retain(input.incoming)) };
-        let services = S::take(Ws::of(caller), input.app, input.nothing);
+        let services = S::take(Calling(caller), input.app, input.nothing);
         Ok(self(body, services, I::take(Arriving(incoming))))
     }
 }

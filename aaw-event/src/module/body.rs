@@ -22,6 +22,11 @@ pub(crate) fn parse_item<T: DeserializeOwned>(json: &str, number: u64) -> Result
     serde_json::from_str(json).map_err(|_| explain::<T>(&format!("Item {number}"), json))
 }
 
+/// Parses what somebody answered who was asked: a client, as a rule.
+pub(crate) fn parse_answer<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|_| explain::<T>("The answer", json))
+}
+
 /// Parses again, now remembering the path: that costs too much to be done each time.
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {

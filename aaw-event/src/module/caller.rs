@@ -1,10 +1,13 @@
 //! The host's connection, kept by a handler.
 
 use std::fmt;
+use std::mem::offset_of;
 
 use aaw_protocol::{Code, Failure};
 
-use crate::abi::{Bytes, RawCaller, status};
+use super::asking::Asking;
+use crate::abi::{Bytes, CallerVtable, RawCaller, status};
+use crate::host::not_offered;
 use crate::sink::Buffer;
 
 /// Retained for as long as this lives; usable from any thread.
@@ -49,7 +52,42 @@ impl OwnedCaller {
         // SAFETY: as above.
         unsafe { ((*self.0.vtable).broadcast)(self.0.ctx, Bytes::of_slice(data), include_self) }
     }
+
+    /// Has the host do something at once, and gives the JSON of its result. `args` is JSON that serde_json wrote.
+    pub(crate) fn ask(&self, op: &str, args: &[u8]) -> Result<Vec<u8>, Failure> {
+        if self.table_len() < ASK_END {
+            return Err(not_offered(op));
+        }
+        let mut said = Vec::new();
+        let mut buffer = Buffer::unlimited(&mut said);
+        let (name, args) = (Bytes::of(op), Bytes::of_slice(args));
+        // SAFETY: as in `send_event`; the table is long enough.
+        let found = unsafe { ((*self.0.vtable).ask)(self.0.ctx, name, args, buffer.sink()) };
+        if found == status::OK {
+            return Ok(said);
+        }
+        Err(serde_json::from_slice(&said).unwrap_or_else(|_| Failure::internal(Code::HANDLER)))
+    }
+
+    /// Has the host begin something. `args` is JSON that serde_json wrote.
+    pub(crate) fn ask_async(&self, op: &str, args: &[u8]) -> Result<Asking, Failure> {
+        if self.table_len() < ASK_ASYNC_END {
+            return Err(not_offered(op));
+        }
+        // SAFETY: as in `ask`; what is given is kept nowhere else.
+        Ok(unsafe { Asking::new(((*self.0.vtable).ask_async)(self.0.ctx, Bytes::of(op), Bytes::of_slice(args))) })
+    }
+
+    /// A host of before has a shorter table.
+    fn table_len(&self) -> usize {
+        // SAFETY: retained, and its size comes first in every table.
+        unsafe { (&raw const (*self.0.vtable).size).read() }
+    }
 }
+
+/// How long a table is that has these functions.
+const ASK_END: usize = offset_of!(CallerVtable, ask) + size_of::<usize>();
+const ASK_ASYNC_END: usize = offset_of!(CallerVtable, ask_async) + size_of::<usize>();
 
 impl Clone for OwnedCaller {
     fn clone(&self) -> Self {

@@ -1,4 +1,5 @@
-//! Handlers that are no events: `_open.rs` and `_close.rs`, which run when a connection opens and when it has ended.
+//! Handlers that are no events: `_open.rs` and `_close.rs`, which run when a connection opens and when it has ended;
+//! `_guard.rs`, which runs before the events of its folder; `_password_reset.rs`.
 
 use std::marker::PhantomData;
 
@@ -12,7 +13,7 @@ use super::instance::Instance;
 use super::package::Entry;
 use crate::abi::{CallArgs, RawCall, kind, step};
 use crate::contain::contained;
-use crate::sdk::{Closed, Opened};
+use crate::sdk::{Closed, Guarded, Opened, PasswordReset};
 
 /// Which hook it is; `E` is its handler's first argument.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ pub const OPEN: Hook<Opened> = Hook { name: "_open", kind: kind::OPEN, argument:
 
 /// `_close.rs`.
 pub const CLOSE: Hook<Closed> = Hook { name: "_close", kind: kind::CLOSE, argument: PhantomData };
+
+/// `_password_reset.rs`.
+pub const PASSWORD_RESET: Hook<PasswordReset> =
+    Hook { name: "_password_reset", kind: kind::PASSWORD_RESET, argument: PhantomData };
+
+/// The `_guard.rs` of a folder; `name` is its path, without the ending.
+pub const fn guard(name: &'static str) -> Hook<Guarded> {
+    Hook { name, kind: kind::GUARD, argument: PhantomData }
+}
 
 /// One function for each way to write a hook.
 impl<A: Send + Sync + 'static> Entry<A> {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod arguments;
+mod asking;
 mod body;
 mod call;
 mod caller;
@@ -19,7 +20,8 @@ mod runtime;
 mod services;
 mod stream;
 
-pub(crate) use body::parse_item;
+pub(crate) use asking::Asking;
+pub(crate) use body::{parse_answer, parse_item};
 pub(crate) use caller::OwnedCaller;
 pub(crate) use incoming::OwnedIncoming;
 pub(crate) use output::json;
@@ -29,7 +31,7 @@ pub(crate) use package::Given;
 pub mod export {
     pub use super::answers::{Answers, Item, Opens, Outcome, Yields};
     pub use super::arguments::{FitsBody, FitsItem, Takes, TakesIncoming};
-    pub use super::hook::{CLOSE, Hook, OPEN};
+    pub use super::hook::{CLOSE, Hook, OPEN, PASSWORD_RESET, guard};
     pub use super::package::{Entry, Package, Start};
     pub use super::services::{Built, NoServices, async_services, no_services, sync_services};
 }
