@@ -70,6 +70,9 @@ pub struct Config {
     /// Questions to one client that it has not answered; a further one fails as `busy`. Default 256. Each holds whoever
     /// asked, for as long as its time-out lets it.
     pub max_asks: u32,
+    /// Rooms that one connection may be in; joining a further one fails as `busy`. Default 1024: more than anybody follows,
+    /// and at most about half a megabyte of names and memberships.
+    pub max_rooms: usize,
     /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
     /// who does not read answers needs no more of them.
     pub max_unsent: usize,
@@ -159,6 +162,7 @@ impl Default for Config {
             stream_window: 64,
             max_uploads: 256 << 20,
             max_asks: 256,
+            max_rooms: 1024,
             max_unsent: 1 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),

@@ -45,6 +45,11 @@ pub(crate) trait Asker: Caller {
 
     /// By what the client tells itself apart, if it does.
     fn client_key(&self) -> Option<&str>;
+
+    /// Who they have shown themselves to be, as JSON.
+    fn identity_json(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A call, as whoever took it in hands it over.

@@ -1,5 +1,7 @@
 //! Who is connected.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -7,16 +9,22 @@ use aaw_event::host::Caller;
 use aaw_protocol::{BROADCAST, Code, Failure, Shortened, codec, is_reserved};
 use bytes::Bytes;
 use dashmap::DashMap;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::dispatch::Asker;
 use crate::outbox::{Mail, NotTaken, Outbox};
+use crate::rooms::{Joined, Rooms};
+use crate::services::{AtHome, Behalf};
 
 /// The table of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     peers: DashMap<Uuid, Arc<Peer>>,
+    pub(crate) rooms: Rooms,
+    /// Where the server runs: for what packages poll on their own threads.
+    runtime: Option<Handle>,
     /// Connections and those about to be: what the bound on connections counts.
     admitted: AtomicUsize,
     /// Told when the last of them has gone.
@@ -32,6 +40,8 @@ pub(crate) struct Peer {
     /// By what the client tells itself apart; for the log, it proves nothing.
     pub(crate) client_key: Option<String>,
     pub(crate) outbox: Outbox,
+    /// The rooms that it is in.
+    pub(crate) joined: Joined,
     max_message: usize,
     hub: Arc<Hub>,
 }
@@ -67,11 +77,17 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.peer.hub.peers.remove(&self.peer.id);
+        self.peer.hub.rooms.end(&self.peer);
         self.peer.outbox.close();
     }
 }
 
 impl Hub {
+    /// For a server that runs in the runtime of whoever calls this. A connection may be in so many rooms.
+    pub(crate) fn new(max_rooms: usize) -> Self {
+        Self { rooms: Rooms::new(max_rooms), runtime: Handle::try_current().ok(), ..Self::default() }
+    }
+
     /// One more connection, unless there are `most` already.
     pub(crate) fn admit(self: &Arc<Self>, most: usize) -> Option<Place> {
         let place = Place { hub: Arc::clone(self) };
@@ -88,7 +104,8 @@ impl Hub {
         max_message: usize,
     ) -> Seat {
         let id = Uuid::new_v4();
-        let peer = Arc::new(Peer { id, client_key, outbox, max_message, hub: Arc::clone(self) });
+        let (joined, hub) = (Joined::default(), Arc::clone(self));
+        let peer = Arc::new(Peer { id, client_key, outbox, joined, max_message, hub });
         self.peers.insert(id, Arc::clone(&peer));
         // In the table first, then this look: either `drain` finds it there, or it finds `drain`.
         if self.draining.load(Ordering::SeqCst) {
@@ -111,6 +128,12 @@ impl Hub {
     /// Tells every connection to end now.
     pub(crate) fn stop(&self) {
         self.peers.iter().for_each(|peer| peer.outbox.post(Mail::Stop));
+    }
+
+    /// Where the server runs.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for callers without a connection"))]
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.runtime.clone()
     }
 
     /// Ready when there are no connections, nor any about to be.
@@ -163,9 +186,9 @@ impl Hub {
 }
 
 /// The frame of a push of somebody's; `data` is JSON.
-fn frame(event: &str, data: &str, most: usize) -> Result<Bytes, Failure> {
+pub(crate) fn frame(event: &str, data: &str, most: usize) -> Result<Bytes, Failure> {
     if is_reserved(event) {
-        return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event))));
+        return Err(name_of_ours(event));
     }
     let mut frame = Vec::with_capacity(event.len() + data.len() + 8);
     codec::begin(&mut frame, &codec::event_json(event));
@@ -176,6 +199,11 @@ fn frame(event: &str, data: &str, most: usize) -> Result<Bytes, Failure> {
         return Err(Failure::new(Code::TOO_LARGE, error));
     }
     Ok(frame.into())
+}
+
+/// What a handler is told that would speak in aaw's name.
+pub(crate) fn name_of_ours(event: &str) -> Failure {
+    Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event)))
 }
 
 fn no_connection(not_taken: NotTaken) -> Failure {
@@ -210,7 +238,28 @@ impl Caller for Peer {
     fn broadcast(&self, data: &str, include_self: bool) {
         self.hub.broadcast(data, self.max_message, (!include_self).then_some(self.id));
     }
+
+    fn ask(&self, op: &str, args: &str) -> Result<String, Failure> {
+        if op == "identity" {
+            return Ok(self.identity_json().unwrap_or_else(|| "null".into()));
+        }
+        self.behalf().ask(op, args)
+    }
+
+    fn ask_async(self: Arc<Self>, op: String, args: String) -> Answering {
+        let runtime = self.hub.runtime.clone();
+        Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await }))
+    }
 }
+
+impl Peer {
+    fn behalf(&self) -> Behalf<'_> {
+        Behalf { hub: &self.hub, connection: Some(self.id), most: self.max_message }
+    }
+}
+
+/// What a handler awaits of us.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,8 @@
 //! | `dispatch` | from a call to its handler's outcome |
 //! | `registry` | which events there are; swapped while running |
 //! | `hub` | who is connected; broadcast |
+//! | `rooms` | who hears what is said to a name |
+//! | `services` | what handlers ask of the server |
 //! | `record` | what the log says of a call |
 //! | `module_host` | what modules need of their server: a log, somebody who waits for their end |
 //! | `throttle` | a log that strangers cannot flood |
@@ -54,7 +56,9 @@ pub mod modules;
 mod outbox;
 pub mod record;
 mod registry;
+mod rooms;
 mod server;
+mod services;
 mod shared;
 mod shutdown;
 mod throttle;

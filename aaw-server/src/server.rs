@@ -215,7 +215,7 @@ async fn share(
             hook,
             max_answer: config.max_message,
         }),
-        hub: Arc::new(Hub::default()),
+        hub: Arc::new(Hub::new(config.max_rooms)),
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),

@@ -9,7 +9,8 @@ use aaw_protocol::{Code, Failure};
 use uuid::Uuid;
 
 use crate::dispatch::{Ask, Asker, Begun, HandlerStream, Next, NoUpload, Pending, Shape};
-use crate::hub::Hub;
+use crate::hub::{Answering, Hub};
+use crate::services::{AtHome, Behalf};
 use crate::shared::Shared;
 
 /// What a poll gave.
@@ -129,5 +130,23 @@ impl Caller for Requester {
 
     fn broadcast(&self, data: &str, _include_self: bool) {
         self.hub.broadcast(data, self.max_message, None);
+    }
+
+    fn ask(&self, op: &str, args: &str) -> Result<String, Failure> {
+        if op == "identity" {
+            return Ok(self.identity_json().unwrap_or_else(|| "null".into()));
+        }
+        self.behalf().ask(op, args)
+    }
+
+    fn ask_async(self: Arc<Self>, op: String, args: String) -> Answering {
+        let runtime = self.hub.runtime();
+        Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await }))
+    }
+}
+
+impl Requester {
+    fn behalf(&self) -> Behalf<'_> {
+        Behalf { hub: &self.hub, connection: None, most: self.max_message }
     }
 }
