@@ -370,7 +370,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Begun::Pending(pending) => {
                 let answers = call.answers;
-                let key = self.session.suspend(call);
+                let key = match pending.is_barrier() {
+                    true => self.session.suspend_barrier(call),
+                    false => self.session.suspend(call),
+                };
                 let peer = Arc::clone(peer);
                 let handle = tokio::spawn(async move {
                     let (frame, outcome) = pending.await;

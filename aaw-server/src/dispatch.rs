@@ -5,6 +5,7 @@
 //! that it can use another core.
 
 mod gather;
+mod guards;
 mod hooks;
 mod record;
 mod stream;
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use aaw_event::host::{Call as HandlerCall, Caller, Incoming, Kind, Step};
+use aaw_event::host::{Caller, Incoming, Kind, Step};
 use aaw_protocol::server::Outcome;
 use aaw_protocol::{Code, EventName, Failure, codec};
 use arc_swap::ArcSwap;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::record::CallRecord;
 use crate::registry::Registry;
 use gather::Gather;
+use guards::Handler;
 use record::Record;
 pub(crate) use stream::{HandlerStream, Next};
 
@@ -117,13 +119,17 @@ impl Dispatch {
             Some(event) => event,
             None => return refuse(Failure::unknown_event(name), body, frame, record),
         };
-        let mut handler = match upload {
-            Some(_) if !event.takes_incoming => {
-                let error = format!("{name} takes no stream from its caller");
-                return refuse(Failure::new(Code::BAD_BODY, error), body, frame, record);
-            }
-            Some(upload) => event.instance.call_with_incoming(event.index, body, who, upload),
-            None => event.instance.call(event.index, body, who),
+        if upload.is_some() && !event.takes_incoming {
+            let error = format!("{name} takes no stream from its caller");
+            return refuse(Failure::new(Code::BAD_BODY, error), body, frame, record);
+        }
+        // What is no JSON is no call, and guards are for calls; without one the handler finds out.
+        if !event.guards.is_empty() && !codec::is_json(body) {
+            return refuse_no_json(record);
+        }
+        let mut handler = match guards::begin(event, body, who, upload) {
+            Ok(handler) => handler,
+            Err(failure) => return refuse(failure, body, frame, record),
         };
         let place = || Place { event: event.name.clone(), connection: who.uuid() };
         if event.kind == Kind::Stream {
@@ -145,10 +151,11 @@ impl Dispatch {
         }
         let head = frame.len();
         // Nothing is lost by a waker that wakes nobody: what is pending is polled again, by its own task.
-        match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, self.max_answer) {
+        match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, self.max_answer, name) {
             Poll::Pending => {
                 let most = self.max_answer;
-                Begun::Pending(Pending::Answer(Answering { handler, frame, head, most, record, place: place() }))
+                let (place, kind) = (place(), event.kind);
+                Begun::Pending(Pending::Answer(Answering { handler, kind, frame, head, most, record, place }))
             }
             Poll::Ready(step) => match outcome(step, self.max_answer, &event.name, who.uuid()) {
                 Outcome::Refused(failure) => refuse(failure, body, frame, record),
@@ -223,6 +230,14 @@ pub(crate) enum Pending {
     Gather(Gather),
 }
 
+impl Pending {
+    /// Whether the caller's further calls wait for it: a plain event has run when it has been begun, also where a guard
+    /// kept it waiting. So who joins a room and then asks for its size sees the one in the other.
+    pub(crate) fn is_barrier(&self) -> bool {
+        matches!(self, Self::Answer(Answering { kind: Kind::Plain, .. }))
+    }
+}
+
 impl Future for Pending {
     type Output = (Vec<u8>, Outcome);
 
@@ -236,7 +251,8 @@ impl Future for Pending {
 
 /// A handler that answers once, and has not yet.
 pub(crate) struct Answering {
-    handler: HandlerCall,
+    handler: Handler,
+    kind: Kind,
     frame: Vec<u8>,
     /// How long the frame was before the answer.
     head: usize,
@@ -250,8 +266,13 @@ impl Future for Answering {
     type Output = (Vec<u8>, Outcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handler, frame, head, most, record, place } = &mut *self;
-        let outcome = outcome(ready!(handler.poll(cx, frame, *most)), *most, &place.event, place.connection);
+        let Self { handler, frame, head, most, record, place, .. } = &mut *self;
+        let outcome = outcome(
+            ready!(handler.poll(cx, frame, *most, place.event.as_str())),
+            *most,
+            &place.event,
+            place.connection,
+        );
         if let Some(record) = record.take() {
             record.finish(&frame[*head..], &outcome);
         }

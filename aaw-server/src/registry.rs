@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use aaw_event::Module;
 use aaw_event::host::{Instance, Kind};
@@ -101,6 +102,8 @@ pub(crate) struct Event {
     pub(crate) takes_incoming: bool,
     /// Whether it needs a session.
     pub(crate) protected: bool,
+    /// What runs before it, in this order: their places in the module's table.
+    pub(crate) guards: Arc<[usize]>,
 }
 
 impl Registry {
@@ -154,6 +157,7 @@ impl Plan {
                 index,
                 takes_incoming: listed.takes_incoming,
                 protected: name.is_protected(),
+                guards: guards(&sources[source].module, &listed.name),
             };
             (name.clone(), event)
         });
@@ -193,6 +197,11 @@ impl fmt::Display for Listed {
         write!(f, "{} ({}", self.name, self.kind)?;
         f.write_str(if self.reachable { ")" } else { "; unreachable: authentication is not enabled)" })
     }
+}
+
+/// The guards of the folders around an event, outermost first, as the module lists them.
+fn guards(module: &Module, event: &EventName) -> Arc<[usize]> {
+    module.guards().iter().filter(|guard| guard.guards(event.as_str())).map(|guard| guard.index).collect()
 }
 
 fn full_name(source: &Events, name: &EventName) -> Result<EventName, RegistryError> {

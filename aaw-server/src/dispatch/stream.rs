@@ -2,17 +2,18 @@
 
 use std::task::{Context, Poll, ready};
 
-use aaw_event::host::{Call as HandlerCall, Step};
+use aaw_event::host::Step;
 use aaw_protocol::server::Outcome;
 use aaw_protocol::{Code, Failure};
 
+use super::guards::Handler;
 use super::record::Record;
 use super::{Place, outcome};
 
 /// The items of a handler, and how they end. It runs only while it is polled; dropped before its end, it drops the
 /// handler.
 pub(crate) struct HandlerStream {
-    handler: HandlerCall,
+    handler: Handler,
     record: Option<Record>,
     place: Place,
     items: u64,
@@ -28,14 +29,14 @@ pub(crate) enum Next {
 }
 
 impl HandlerStream {
-    pub(super) fn new(handler: HandlerCall, record: Option<Record>, place: Place) -> Self {
+    pub(super) fn new(handler: Handler, record: Option<Record>, place: Place) -> Self {
         Self { handler, record, place, items: 0 }
     }
 
     /// Runs the handler until it yields, waits or is done. An item is appended to `out` as JSON. One that is longer than
     /// `most` bytes ends the stream.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, most: usize) -> Poll<Next> {
-        let over = match ready!(self.handler.poll(cx, out, most)) {
+        let over = match ready!(self.handler.poll(cx, out, most, self.place.event.as_str())) {
             Step::Item => {
                 self.items += 1;
                 return Poll::Ready(Next::Item);

@@ -1,0 +1,12 @@
+//! Takes the connection out of a room.
+
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    name: String,
+}
+
+pub fn handler(body: Body, services: Services) {
+    services.room.leave(&body.name);
+}

@@ -1,0 +1,28 @@
+//! Says something in a room: the others who are in it get the event `said`.
+
+use aaw_event::prelude::*;
+
+#[derive(Deserialize)]
+pub struct Body {
+    name: String,
+    text: String,
+}
+
+pub fn handler(body: Body, services: Services) -> Result<()> {
+    services.room.emit(&body.name, "said", json!({ "text": body.text }), Some(&services.ws.id()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aaw_event::{Sent, To};
+
+    use super::*;
+
+    #[test]
+    fn the_room_hears_it() {
+        let services = Services::for_test(());
+        handler(Body { name: "tea".into(), text: "milk?".into() }, services.clone()).unwrap();
+        assert_eq!(services.ws.sent(), [Sent::new(To::Room("tea".into()), "said", json!({ "text": "milk?" }))]);
+    }
+}
