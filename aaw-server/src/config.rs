@@ -91,6 +91,9 @@ pub struct Config {
     /// Bytes of each connection's read buffer. Default 4 KiB. It is filled with zeros at each read, so a larger one
     /// costs time at every small message, and memory for every connection; it pays only for messages of many KiB.
     pub read_buffer: usize,
+    /// Who may call what is below a folder called `auth`. Default: none, so nobody may (feature `auth`).
+    #[cfg(feature = "auth")]
+    pub auth: Option<crate::auth::Auth>,
     /// What HTTP holds to.
     #[cfg(feature = "http")]
     pub http: HttpConfig,
@@ -169,6 +172,8 @@ impl Default for Config {
             linger: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             read_buffer: 4 << 10,
+            #[cfg(feature = "auth")]
+            auth: None,
             #[cfg(feature = "http")]
             http: HttpConfig::default(),
         }

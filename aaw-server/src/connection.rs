@@ -19,9 +19,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use aaw_event::{Closed, ClosedBy, Opened};
-use aaw_protocol::codec::BadFrame;
-use aaw_protocol::server::{AskKey, Call, CallKey, Close, Input, Output, ServerSession, Wants};
-use aaw_protocol::{Code, Dialect, Failure, clock};
+use aaw_protocol::codec::{self, BadFrame};
+use aaw_protocol::server::{AskKey, Call, CallKey, Close, Input, Outcome, Output, ServerSession, Wants};
+use aaw_protocol::{Code, Dialect, Failure, clock, is_protected};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -35,8 +35,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::asks::{self, Question};
+use crate::auth::Session;
 use crate::config::Config;
-use crate::dispatch::{Ask, Begun, Dispatch, HandlerStream, Shape};
+use crate::dispatch::{Ask, Asker as _, Begun, Dispatch, HandlerStream, Shape};
 use crate::hub::Seat;
 use crate::outbox::Mail;
 pub(crate) use feed::Batch;
@@ -56,6 +57,9 @@ const PONGS: usize = 64 << 10;
 /// Bytes that a client must take within the write time-out, or it counts as stopped.
 const LEAST_PROGRESS: u64 = 16 << 10;
 
+/// What a client that had a session is told when that is over.
+const SESSION: &str = "aaw/session";
+
 /// Why a connection ends.
 #[derive(Debug)]
 enum Ending {
@@ -71,6 +75,7 @@ enum Ending {
 pub(crate) struct Connection<S> {
     socket: WebSocketStream<Progress<S>>,
     session: ServerSession,
+    dialect: Dialect,
     seat: Seat,
     dispatch: Arc<Dispatch>,
     config: Arc<Config>,
@@ -108,6 +113,8 @@ struct Task {
     gate: Option<Arc<Gate>>,
     /// What its caller streams to it.
     upload: Option<Arc<Upload>>,
+    /// What let it be called, if it needs a session: it ends with that.
+    session: Option<Arc<Session>>,
 }
 
 enum Outgoing {
@@ -152,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut connection = Self {
             socket,
             session,
+            dialect,
             seat,
             dispatch,
             config,
@@ -359,6 +367,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let window = self.config.stream_window.into();
         let upload = call.upload.then(|| Upload::new(Arc::clone(peer), window));
+        let changes = peer.changes_so_far();
+        // Taken before the call is judged: an end from here on is noticed.
+        let session = is_protected(&call.event).then(|| peer.session()).flatten();
         let ask = Ask { name: &call.event, body: call.body, shape };
         match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref()) {
             Begun::Done(frame, outcome) => {
@@ -370,19 +381,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Begun::Pending(pending) => {
                 let answers = call.answers;
-                let key = match pending.is_barrier() {
-                    true => self.session.suspend_barrier(call),
-                    false => self.session.suspend(call),
-                };
+                // Nothing overtakes a change of who the caller is, be it that a handler has begun one.
+                let is_barrier = pending.is_barrier() || peer.changes_so_far() != changes;
+                let key = if is_barrier { self.session.suspend_barrier(call) } else { self.session.suspend(call) };
                 let peer = Arc::clone(peer);
                 let handle = tokio::spawn(async move {
                     let (frame, outcome) = pending.await;
                     peer.outbox.post(Mail::Outcome(key, frame, outcome));
                 });
-                self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone() });
+                self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone(), session });
                 self.begin_upload(key, upload);
             }
-            Begun::Stream(stream) => self.feed(now, call, stream, upload),
+            Begun::Stream(stream) => self.feed(now, call, stream, upload, session),
             Begun::NotJson => {
                 if let Err(bad) = call.check()
                     && let Input::Bad(bad) = self.session.reject(call, bad)
@@ -394,7 +404,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs a handler that yields: here for as long as its first items come at once, then as a task.
-    fn feed(&mut self, now: Instant, call: Call<'_>, stream: HandlerStream, upload: Option<Arc<Upload>>) {
+    fn feed(
+        &mut self,
+        now: Instant,
+        call: Call<'_>,
+        stream: HandlerStream,
+        upload: Option<Arc<Upload>>,
+        session: Option<Arc<Session>>,
+    ) {
         let (answers, frame) = (call.answers, call.item_frame());
         let key = self.session.suspend(call);
         let gate = Gate::new(self.session.credit(key));
@@ -413,7 +430,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
-        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone() });
+        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone(), session });
         self.begin_upload(key, upload);
     }
 
@@ -515,6 +532,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 // Taken out above.
                 Mail::Opened(_) => {}
+                Mail::SessionEnded(session) => self.end_session(&session),
                 Mail::Drain => {
                     self.draining = true;
                     self.session.drain();
@@ -550,6 +568,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.seat.peer.outbox.pushed_out(question.len());
             // Whoever asked may have gone just now.
             let _ = question.answer.send(Err(asks::not_in_time()));
+        }
+    }
+
+    /// A session is over: what it let be called ends, and a client that still has it learns of it.
+    fn end_session(&mut self, session: &Arc<Session>) {
+        let is_over = |task: &Task| task.session.as_ref().is_some_and(|session| session.is_over());
+        let over: Vec<_> = self.tasks.iter().filter(|(_, task)| is_over(task)).map(|(key, _)| *key).collect();
+        for key in over {
+            if let Some(task) = self.tasks.remove(&key) {
+                task.handle.abort();
+            }
+            let failure = Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated");
+            self.session.finish(key, Vec::new(), Outcome::Failed(failure));
+        }
+        self.collect();
+        let peer = &self.seat.peer;
+        if peer.gives_up(session)
+            && self.dialect == Dialect::V1
+            && let Some(how) = session.ended()
+        {
+            let told = codec::message(SESSION, &serde_json::json!({ "ended": how.as_str() }));
+            // Who takes no more pushes is being closed for it.
+            let _ = peer.outbox.push(told.into());
         }
     }
 

@@ -12,16 +12,22 @@ mod stream;
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "auth")]
+use std::sync::Weak;
 use std::task::{Context, Poll, Waker, ready};
 
 use aaw_event::host::{Caller, Incoming, Kind, Step};
 use aaw_protocol::server::Outcome;
-use aaw_protocol::{Code, EventName, Failure, codec};
+use aaw_protocol::{Code, EventName, Failure, codec, is_reserved};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
+use crate::auth::{Asked, Service, Session};
+#[cfg(feature = "auth")]
+use crate::auth::{Held, Holder};
 use crate::record::CallRecord;
 use crate::registry::Registry;
 use gather::Gather;
@@ -36,6 +42,8 @@ pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
 pub(crate) struct Dispatch {
     pub(crate) registry: ArcSwap<Registry>,
     pub(crate) hook: Option<CallHook>,
+    /// Who is calling, if that is known at all.
+    pub(crate) auth: Option<Arc<Service>>,
     /// Bytes that an answer may have: what is larger is not even copied from its module.
     pub(crate) max_answer: usize,
 }
@@ -50,8 +58,31 @@ pub(crate) trait Asker: Caller {
 
     /// Who they have shown themselves to be, as JSON.
     fn identity_json(&self) -> Option<String> {
-        None
+        let session = self.session()?;
+        // Texts always serialise.
+        serde_json::to_string(&*session.identity()).ok()
     }
+
+    /// Where it comes from, if that is known.
+    fn address(&self) -> Option<IpAddr>;
+
+    /// The session that it has, if that is not over.
+    fn session(&self) -> Option<Arc<Session>>;
+
+    /// A handler is about to change who the caller is: what comes after its call has to wait for it.
+    fn changes(&self) {}
+
+    /// Who is to be told of a session's end, if somebody can be.
+    #[cfg(feature = "auth")]
+    fn holder(self: &Arc<Self>) -> Option<Weak<dyn Holder>>;
+
+    /// Takes this session from now on, and gives back what it had before; or this one, if it is too late.
+    #[cfg(feature = "auth")]
+    fn hold(&self, held: Held) -> Option<Held>;
+
+    /// Gives up this session, if it has it.
+    #[cfg(feature = "auth")]
+    fn release(&self, session: &Arc<Session>) -> Option<Held>;
 }
 
 /// A call, as whoever took it in hands it over.
@@ -110,19 +141,22 @@ impl Dispatch {
         let Ask { name, body, shape } = ask;
         let registry = self.registry.load();
         let event = registry.get(name);
-        let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, &**who));
-        let event = match event {
-            Some(event) if event.protected => {
-                let error = format!("Authentication is not enabled — {name} is unreachable");
-                return refuse(Failure::new(Code::UNREACHABLE, error), body, frame, record);
+        let is_built_in = event.is_none() && self.has_built_in(name);
+        let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, is_built_in, &**who));
+        let takes_incoming = event.is_some_and(|event| event.takes_incoming);
+        let refusal = match event {
+            Some(event) if event.protected => self.judge(name, &**who).err(),
+            None if !is_built_in => Some(Failure::unknown_event(name)),
+            _ if upload.is_some() && !takes_incoming => {
+                let error = format!("{name} takes no stream from its caller");
+                Some(Failure::new(Code::BAD_BODY, error))
             }
-            Some(event) => event,
-            None => return refuse(Failure::unknown_event(name), body, frame, record),
+            _ => None,
         };
-        if upload.is_some() && !event.takes_incoming {
-            let error = format!("{name} takes no stream from its caller");
-            return refuse(Failure::new(Code::BAD_BODY, error), body, frame, record);
+        if let Some(failure) = refusal {
+            return refuse(failure, body, frame, record);
         }
+        let Some(event) = event else { return self.begin_built_in(name, body, frame, who, record) };
         // What is no JSON is no call, and guards are for calls; without one the handler finds out.
         if !event.guards.is_empty() && !codec::is_json(body) {
             return refuse_no_json(record);
@@ -169,11 +203,49 @@ impl Dispatch {
         }
     }
 
+    /// Whether the caller may call an event that needs a session.
+    fn judge(&self, name: &str, who: &impl Asker) -> Result<(), Failure> {
+        match &self.auth {
+            Some(auth) => auth.judge(who.session().as_deref(), name),
+            None => {
+                let error = format!("Authentication is not enabled — {name} is unreachable");
+                Err(Failure::new(Code::UNREACHABLE, error))
+            }
+        }
+    }
+
+    /// Whether aaw itself answers this event.
+    fn has_built_in(&self, name: &str) -> bool {
+        is_reserved(name) && self.auth.is_some() && Service::answers(name)
+    }
+
+    /// A call that aaw itself answers: a change of who the caller is.
+    fn begin_built_in<C: Asker>(
+        &self,
+        name: &str,
+        body: &str,
+        frame: Vec<u8>,
+        who: &Arc<C>,
+        record: Option<Record>,
+    ) -> Begun {
+        if !codec::is_json(body) {
+            return refuse_no_json(record);
+        }
+        let registry = self.registry.load();
+        let deliver = || registry.password_reset.as_ref().map(|hook| hooks::deliver(hook, who));
+        match self.auth.as_ref().and_then(|auth| auth.ask(name, body, who, deliver)) {
+            Some(asked) => Begun::Pending(Pending::BuiltIn(BuiltIn { asked, frame, record })),
+            None => refuse(Failure::unknown_event(name), body, frame, record),
+        }
+    }
+
     /// A call was refused before it came here: the hook sees it too.
     pub(crate) fn refused<C: Asker>(&self, name: &str, body: &str, failure: &Failure, who: &Arc<C>) {
         if let Some(hook) = &self.hook {
             let registry = self.registry.load();
-            Record::new(hook, name, body, registry.get(name), &**who).finish(&[], &Outcome::Refused(failure.clone()));
+            let is_built_in = self.has_built_in(name);
+            let record = Record::new(hook, name, body, registry.get(name), is_built_in, &**who);
+            record.finish(&[], &Outcome::Refused(failure.clone()));
         }
     }
 }
@@ -228,13 +300,16 @@ pub(crate) enum Pending {
     Answer(Answering),
     /// Of one that yields, to a caller who wants one answer.
     Gather(Gather),
+    /// Of aaw's own.
+    BuiltIn(BuiltIn),
 }
 
 impl Pending {
-    /// Whether the caller's further calls wait for it: a plain event has run when it has been begun, also where a guard
-    /// kept it waiting. So who joins a room and then asks for its size sees the one in the other.
+    /// Whether the caller's further calls wait for it: one that changes who the caller is, so that they are judged by
+    /// that; and a plain event, which has run when it has been begun, also where a guard kept it waiting. So who joins a
+    /// room and then asks for its size sees the one in the other.
     pub(crate) fn is_barrier(&self) -> bool {
-        matches!(self, Self::Answer(Answering { kind: Kind::Plain, .. }))
+        matches!(self, Self::BuiltIn(_) | Self::Answer(Answering { kind: Kind::Plain, .. }))
     }
 }
 
@@ -245,7 +320,32 @@ impl Future for Pending {
         match self.get_mut() {
             Self::Answer(answering) => Pin::new(answering).poll(cx),
             Self::Gather(gather) => Pin::new(gather).poll(cx),
+            Self::BuiltIn(built_in) => Pin::new(built_in).poll(cx),
         }
+    }
+}
+
+/// An event of aaw's own that is being answered.
+pub(crate) struct BuiltIn {
+    asked: Asked,
+    frame: Vec<u8>,
+    record: Option<Record>,
+}
+
+impl Future for BuiltIn {
+    type Output = (Vec<u8>, Outcome);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { asked, frame, record } = &mut *self;
+        let (answer, outcome) = match ready!(asked.as_mut().poll(cx)) {
+            Ok(answer) => (answer, Outcome::Answered),
+            Err(failure) => (String::new(), Outcome::Failed(failure)),
+        };
+        if let Some(record) = record.take() {
+            record.finish(answer.as_bytes(), &outcome);
+        }
+        frame.extend_from_slice(answer.as_bytes());
+        Poll::Ready((std::mem::take(frame), outcome))
     }
 }
 

@@ -1,9 +1,12 @@
 //! Who is connected.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "auth")]
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use aaw_event::host::Caller;
 use aaw_protocol::{BROADCAST, Code, Failure, Shortened, codec, is_reserved};
@@ -13,6 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+#[cfg(feature = "auth")]
+use crate::auth::{Held, Holder};
+use crate::auth::{self, Service, Session};
 use crate::dispatch::Asker;
 use crate::outbox::{Mail, NotTaken, Outbox};
 use crate::rooms::{Joined, Rooms};
@@ -31,6 +37,8 @@ pub(crate) struct Hub {
     emptied: Notify,
     /// No new calls any more.
     draining: AtomicBool,
+    /// Who is calling, if that is known at all.
+    pub(crate) auth: Option<Arc<Service>>,
 }
 
 /// A connection as everybody else sees it: what handlers call `services.ws`.
@@ -42,8 +50,24 @@ pub(crate) struct Peer {
     pub(crate) outbox: Outbox,
     /// The rooms that it is in.
     pub(crate) joined: Joined,
+    /// Where it comes from, if that is known.
+    address: Option<IpAddr>,
+    #[cfg(feature = "auth")]
+    bond: Mutex<Bond>,
+    /// How often handlers began to change whose it is.
+    changes: AtomicUsize,
     max_message: usize,
     hub: Arc<Hub>,
+}
+
+/// Whose a connection is.
+#[cfg(feature = "auth")]
+#[derive(Debug)]
+enum Bond {
+    /// A session's, be it that it is over; or nobody's.
+    To(Option<Held>),
+    /// Nobody's ever again: it has ended.
+    Ended,
 }
 
 /// One of the connections that may exist at the same time.
@@ -79,13 +103,46 @@ impl Drop for Seat {
         self.peer.hub.peers.remove(&self.peer.id);
         self.peer.hub.rooms.end(&self.peer);
         self.peer.outbox.close();
+        #[cfg(feature = "auth")]
+        let _ = std::mem::replace(&mut *self.peer.bond(), Bond::Ended);
+    }
+}
+
+impl Peer {
+    /// Changes when a handler begins to change whose the connection is.
+    pub(crate) fn changes_so_far(&self) -> usize {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Gives up a session that is over, if the connection has it.
+    #[cfg(feature = "auth")]
+    pub(crate) fn gives_up(&self, session: &Arc<Session>) -> bool {
+        self.release(session).is_some()
+    }
+
+    #[cfg(not(feature = "auth"))]
+    pub(crate) fn gives_up(&self, _: &Arc<Session>) -> bool {
+        false
+    }
+
+    #[cfg(feature = "auth")]
+    fn bond(&self) -> MutexGuard<'_, Bond> {
+        // Nothing panics while it holds the lock.
+        self.bond.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "auth")]
+impl Holder for Peer {
+    fn session_ended(&self, session: &Arc<Session>) {
+        self.outbox.post(Mail::SessionEnded(Arc::clone(session)));
     }
 }
 
 impl Hub {
     /// For a server that runs in the runtime of whoever calls this. A connection may be in so many rooms.
-    pub(crate) fn new(max_rooms: usize) -> Self {
-        Self { rooms: Rooms::new(max_rooms), runtime: Handle::try_current().ok(), ..Self::default() }
+    pub(crate) fn new(max_rooms: usize, auth: Option<Arc<Service>>) -> Self {
+        Self { rooms: Rooms::new(max_rooms), runtime: Handle::try_current().ok(), auth, ..Self::default() }
     }
 
     /// One more connection, unless there are `most` already.
@@ -100,12 +157,23 @@ impl Hub {
         self: &Arc<Self>,
         place: Place,
         client_key: Option<String>,
+        address: Option<IpAddr>,
         outbox: Outbox,
         max_message: usize,
     ) -> Seat {
         let id = Uuid::new_v4();
-        let (joined, hub) = (Joined::default(), Arc::clone(self));
-        let peer = Arc::new(Peer { id, client_key, outbox, joined, max_message, hub });
+        let peer = Arc::new(Peer {
+            id,
+            client_key,
+            outbox,
+            address,
+            joined: Joined::default(),
+            #[cfg(feature = "auth")]
+            bond: Mutex::new(Bond::To(None)),
+            changes: AtomicUsize::new(0),
+            max_message,
+            hub: Arc::clone(self),
+        });
         self.peers.insert(id, Arc::clone(&peer));
         // In the table first, then this look: either `drain` finds it there, or it finds `drain`.
         if self.draining.load(Ordering::SeqCst) {
@@ -224,6 +292,49 @@ impl Asker for Peer {
     fn client_key(&self) -> Option<&str> {
         self.client_key.as_deref()
     }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn session(&self) -> Option<Arc<Session>> {
+        None
+    }
+
+    #[cfg(feature = "auth")]
+    fn session(&self) -> Option<Arc<Session>> {
+        match &*self.bond() {
+            Bond::To(Some(held)) if !held.session.is_over() => Some(Arc::clone(&held.session)),
+            _ => None,
+        }
+    }
+
+    fn changes(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "auth")]
+    fn holder(self: &Arc<Self>) -> Option<Weak<dyn Holder>> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        Some(weak)
+    }
+
+    #[cfg(feature = "auth")]
+    fn hold(&self, held: Held) -> Option<Held> {
+        match &mut *self.bond() {
+            Bond::To(before) => before.replace(held),
+            Bond::Ended => Some(held),
+        }
+    }
+
+    #[cfg(feature = "auth")]
+    fn release(&self, session: &Arc<Session>) -> Option<Held> {
+        match &mut *self.bond() {
+            Bond::To(held) => held.take_if(|held| Arc::ptr_eq(&held.session, session)),
+            Bond::Ended => None,
+        }
+    }
 }
 
 impl Caller for Peer {
@@ -248,7 +359,10 @@ impl Caller for Peer {
 
     fn ask_async(self: Arc<Self>, op: String, args: String) -> Answering {
         let runtime = self.hub.runtime.clone();
-        Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await }))
+        match auth::ask_async(self.hub.auth.as_ref(), &self, &op, &args) {
+            Some(asked) => Box::pin(AtHome::new(runtime, asked)),
+            None => Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await })),
+        }
     }
 }
 
@@ -267,7 +381,7 @@ mod tests {
     use std::collections::VecDeque;
 
     fn enter(hub: &Arc<Hub>) -> Seat {
-        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(1000), 100)
+        hub.enter(hub.admit(10).unwrap(), None, None, Outbox::new(1000), 100)
     }
 
     fn mail(seat: &Seat) -> Vec<Bytes> {

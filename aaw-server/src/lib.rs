@@ -24,6 +24,7 @@
 //! | `http` | the same events for curl and browsers, pages, routes of one's own (feature `http`) |
 //! | `connection` | the task that owns one socket |
 //! | `outbox` | what others have for that task |
+//! | [`auth`] | who is calling: log-ins, sessions, events that need them (feature `auth`) |
 //! | `dispatch` | from a call to its handler's outcome |
 //! | `registry` | which events there are; swapped while running |
 //! | `hub` | who is connected; broadcast |
@@ -40,6 +41,7 @@
 mod accept;
 mod admission;
 mod asks;
+pub mod auth;
 pub mod config;
 mod connection;
 mod dispatch;

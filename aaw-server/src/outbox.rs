@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use aaw_protocol::server::{AskKey, CallKey, Outcome};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use crate::asks::{self, Question};
+use crate::auth::Session;
 use crate::connection::Batch;
 
 /// Something for the connection's task.
@@ -34,6 +35,8 @@ pub(crate) enum Mail {
     CancelAsk(AskKey),
     /// `_open` has run.
     Opened(Result<(), Failure>),
+    /// A session that the connection has, or had, is over.
+    SessionEnded(Arc<Session>),
     /// No new calls; end when those that run are done.
     Drain,
     /// End now.

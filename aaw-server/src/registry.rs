@@ -79,6 +79,8 @@ pub(crate) struct Registry {
     events: HashMap<EventName, Event>,
     /// Of the modules that have some, in the order of the modules.
     pub(crate) hooks: Vec<Hooks>,
+    /// Delivers the tokens of password resets: of the first module that has one.
+    pub(crate) password_reset: Option<(Instance, usize)>,
 }
 
 /// What a module runs at the beginning and the end of each connection.
@@ -165,18 +167,21 @@ impl Plan {
             let (open, close) = (source.module.open_hook(), source.module.close_hook());
             (open.is_some() || close.is_some()).then(|| Hooks { instance: instance.clone(), open, close })
         });
-        Registry { events: events.collect(), hooks: hooks.collect() }
+        let mut resets = sources.iter().zip(instances);
+        let password_reset =
+            resets.find_map(|(source, instance)| Some((instance.clone(), source.module.password_reset_hook()?)));
+        Registry { events: events.collect(), hooks: hooks.collect(), password_reset }
     }
 
     /// What the start-up log lists.
-    pub(crate) fn listing(&self, sources: &[Events]) -> Vec<Listed> {
+    pub(crate) fn listing(&self, sources: &[Events], with_auth: bool) -> Vec<Listed> {
         let mut listed: Vec<_> = self
             .places
             .iter()
             .map(|(name, &(source, index))| Listed {
                 name: name.clone(),
                 kind: sources[source].module.events()[index].kind,
-                reachable: !name.is_protected(),
+                reachable: with_auth || !name.is_protected(),
             })
             .collect();
         listed.sort_by(|a, b| a.name.cmp(&b.name));

@@ -222,7 +222,7 @@ mod tests {
     use crate::outbox::{Mail, Outbox};
 
     fn enter(hub: &Arc<Hub>) -> Seat {
-        hub.enter(hub.admit(1000).unwrap(), None, Outbox::new(1000), 100)
+        hub.enter(hub.admit(1000).unwrap(), None, None, Outbox::new(1000), 100)
     }
 
     fn mail(seat: &Seat) -> Vec<String> {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::accept::accept;
 use crate::admission::Admission;
 use crate::asks::{self, AskError};
+use crate::auth::Service;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::http::{Front, Routes};
@@ -167,6 +168,25 @@ impl Server {
         self
     }
 
+    /// Turns authentication on, with this store and otherwise the defaults of [`Auth`](crate::auth::Auth).
+    ///
+    /// ```
+    /// # #[cfg(feature = "auth-sqlite")]
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use aaw_server::auth::SqliteStore;
+    /// use aaw_server::{Config, Server};
+    ///
+    /// let server = Server::new(Config::default()).auth(SqliteStore::open("aaw-auth.sqlite").await?);
+    /// # drop(server);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "auth")]
+    #[must_use]
+    pub fn auth(mut self, store: impl crate::auth::Store) -> Self {
+        self.config.auth = Some(crate::auth::Auth::new(store));
+        self
+    }
+
     /// Takes the address and builds the services of all modules. Connections that come from now on wait until
     /// [`Bound::serve`].
     ///
@@ -207,15 +227,20 @@ async fn share(
 ) -> Result<Arc<Shared>, StartError> {
     let modules = Arc::<Modules>::default();
     let registry = plan.registry(events, &start(events, &modules).await?);
-    list(plan, events, false);
+    #[cfg(feature = "auth")]
+    let auth = config.auth.clone().map(Service::start);
+    #[cfg(not(feature = "auth"))]
+    let auth: Option<Arc<Service>> = None;
+    list(plan, events, auth.is_some(), false);
     Ok(Arc::new(Shared {
         admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
+            auth: auth.clone(),
             max_answer: config.max_message,
         }),
-        hub: Arc::new(Hub::new(config.max_rooms)),
+        hub: Arc::new(Hub::new(config.max_rooms, auth)),
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
@@ -224,8 +249,8 @@ async fn share(
 }
 
 /// Logs which events there are; after a swap, only what somebody should know of.
-fn list(plan: &Plan, sources: &[Events], unreachable_only: bool) {
-    for listed in plan.listing(sources) {
+fn list(plan: &Plan, sources: &[Events], with_auth: bool, unreachable_only: bool) {
+    for listed in plan.listing(sources, with_auth) {
         if !unreachable_only || !listed.reachable {
             tracing::info!("event {listed}");
         }
@@ -398,7 +423,7 @@ impl Handle {
         let removed = before.difference(&names).map(|name| format!("-{name}"));
         let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
         tracing::info!("serving {} new events {changes}", names.len());
-        list(&plan, &events, true);
+        list(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ use aaw_event::{Closed, ClosedBy, Opened};
 use aaw_protocol::{Code, Failure};
 
 use super::{Asker, Dispatch};
+#[cfg(feature = "auth")]
+use crate::auth::ResetHook;
 use crate::registry::Hooks;
 
 /// What a hook answers is not used; what is longer is not even copied.
@@ -43,6 +45,24 @@ impl Dispatch {
         close(&registry.hooks, who, why).await;
     }
 }
+
+/// The `_password_reset` of a module, for whoever asks for a reset.
+#[cfg(feature = "auth")]
+pub(super) fn deliver<C: Asker>(hook: &(Instance, usize), who: &Arc<C>) -> ResetHook {
+    let ((instance, index), who) = (hook.clone(), Arc::clone(who));
+    Arc::new(move |reset| {
+        let (instance, who) = (instance.clone(), Arc::clone(&who));
+        Box::pin(async move {
+            let told = aaw_event::PasswordReset::new(reset.user.email, reset.token.expose());
+            let body = serde_json::to_string(&told).unwrap_or_default();
+            run(&instance, index, &body, &who, "_password_reset").await.map_err(|failure| failure.error)
+        })
+    })
+}
+
+/// Nobody asks for one.
+#[cfg(not(feature = "auth"))]
+pub(super) fn deliver<C: Asker>(_hook: &(Instance, usize), _who: &Arc<C>) {}
 
 async fn close<C: Asker>(hooks: &[Hooks], who: &Arc<C>, why: &Closed) {
     let body = serde_json::to_string(why).unwrap_or_default();

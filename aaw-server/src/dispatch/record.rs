@@ -25,12 +25,20 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(hook: &CallHook, name: &str, body: &str, event: Option<&Event>, who: &impl Asker) -> Self {
+    pub(super) fn new(
+        hook: &CallHook,
+        name: &str,
+        body: &str,
+        event: Option<&Event>,
+        is_built_in: bool,
+        who: &impl Asker,
+    ) -> Self {
+        let unlisted = if is_built_in { CallKind::Answer } else { CallKind::Unknown };
         Self {
             hook: Arc::clone(hook),
             event: Shortened(name).to_string(),
             body: redact(name, body).unwrap_or_else(|| body.to_owned()),
-            kind: event.map_or(CallKind::Unknown, |event| event.kind.into()),
+            kind: event.map_or(unlisted, |event| event.kind.into()),
             connection: who.uuid(),
             client_key: who.client_key().map(str::to_owned),
             started: Instant::now(),

@@ -16,10 +16,11 @@ use super::failed::Failed;
 use super::items::Items;
 use super::negotiate::{self, Form};
 use super::request::{self, Query};
-use super::run::{Run, Step};
+use super::run::{Requester, Run, Step};
 use super::site::Site;
 use super::sse;
 use crate::dispatch::Shape;
+use crate::handshake::Serving;
 use crate::shared::Shared;
 use crate::shutdown::Phase;
 
@@ -64,9 +65,15 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
     let body = if is_get { query.body.unwrap_or_default() } else { sent };
     // A body that is missing is the same as `null`: an empty one to the handler.
     let body = if body.trim_ascii().is_empty() { "null" } else { &body };
-    let begin = |shape| Run::begin(shared, &name, body, shape);
+    let address = parts.extensions.get::<Arc<Serving>>().and_then(|serving| serving.visitor().address);
+    let who = Requester::identify(shared, address.map(|address| address.ip()), headers).await?;
+    let user = who.user();
+    let begin = |shape| Run::begin(shared, who, &name, body, shape);
     if let Some(poll) = query.poll {
-        return site.polling.answer(&name, poll, || begin(Shape::Items)).await;
+        // A stream goes on for whom it was begun for, and for nobody else.
+        let user = user.unwrap_or_default();
+        let whose = format!("{}:{user} {name}", user.len());
+        return site.polling.answer(&whose, poll, || begin(Shape::Items)).await;
     }
     match form {
         Form::Lines | Form::Events if kind != Some(Kind::Plain) => streamed(shared, begin(Shape::Items)?, form).await,

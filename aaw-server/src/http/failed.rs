@@ -91,6 +91,9 @@ fn status(code: &Code) -> StatusCode {
         "bad_body" | "bad_frame" => StatusCode::BAD_REQUEST,
         "not_authenticated" => StatusCode::UNAUTHORIZED,
         "not_allowed" | "unreachable" => StatusCode::FORBIDDEN,
+        "invalid_reset" => StatusCode::BAD_REQUEST,
+        "email_taken" => StatusCode::CONFLICT,
+        "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "unknown_event" => StatusCode::NOT_FOUND,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "busy" => StatusCode::TOO_MANY_REQUESTS,
@@ -119,6 +122,8 @@ mod tests {
             (Code::PANIC, 500),
             (Code::NO_CONNECTION, 500),
             (Code::new("out_of_stock"), 500),
+            (Code::new("email_taken"), 409),
+            (Code::new("unavailable"), 503),
         ] {
             assert_eq!(status(&code), expected, "{code:?}");
         }

@@ -30,8 +30,7 @@ struct Table {
     is_watched: bool,
 }
 
-/// A stream between two requests. It is not polled. (Once callers have identities, whose it is belongs here too: a cursor
-/// is then good for its own caller alone.)
+/// A stream between two requests. It is not polled.
 #[derive(Default)]
 struct Parked {
     /// Nothing once the call has ended.
@@ -56,7 +55,8 @@ impl Polling {
         Arc::new(Self { shared, table: Mutex::default() })
     }
 
-    /// Answers a polling request for this event. `begin` is called if it is the first.
+    /// Answers a polling request for this event, and this caller: a cursor is good for the two that it was made for.
+    /// `begin` is called if it is the first.
     pub(super) async fn answer(
         self: &Arc<Self>,
         event: &str,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use aaw_protocol::Code;
 use axum::body::{Body, Bytes, HttpBody as _};
+#[cfg(feature = "auth")]
+use axum::http::header::AUTHORIZATION;
 use axum::http::header::EXPECT;
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -77,6 +79,18 @@ pub(super) fn unknown_cursor() -> Failed {
     let error = "There is no such cursor: it has expired, was used before (each answer names a new one), or never was. \
                  Begin again without it";
     Failed::new(StatusCode::NOT_FOUND, Code::new("unknown_cursor"), error)
+}
+
+/// The token of `Authorization: Bearer TOKEN`. What is meant for somebody else (`Basic`, for a proxy) says nothing to us.
+#[cfg(feature = "auth")]
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Failed> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failed::bad_request("A request has at most one Authorization"));
+    }
+    let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return Ok(None) };
+    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }
 
 /// Reads a body of up to `most` bytes, within `timeout`.

@@ -1,13 +1,25 @@
 //! A call that came over HTTP, step by step: the same for an answer, a plain event and a stream.
 
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "auth")]
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::Caller;
 use aaw_protocol::server::Outcome;
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, Failure, is_protected};
+use axum::http::HeaderMap;
 use uuid::Uuid;
 
+use super::failed::Failed;
+#[cfg(feature = "auth")]
+use super::request;
+use crate::auth::{self, Session};
+#[cfg(feature = "auth")]
+use crate::auth::{Held, Holder};
 use crate::dispatch::{Ask, Asker, Begun, HandlerStream, Next, NoUpload, Pending, Shape};
 use crate::hub::{Answering, Hub};
 use crate::services::{AtHome, Behalf};
@@ -29,6 +41,10 @@ pub(super) struct Run {
     state: State,
     /// Bytes that an item may have.
     most: usize,
+    /// Ready when the session has ended that it needs.
+    until: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// A session is in use for as long as this is.
+    _who: Arc<Requester>,
 }
 
 enum State {
@@ -42,9 +58,16 @@ enum State {
 
 impl Run {
     /// Finds the event and polls its handler once, unless it is a stream that is read item by item.
-    pub(super) fn begin(shared: &Shared, name: &str, body: &str, shape: Shape) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        shared: &Shared,
+        who: Requester,
+        name: &str,
+        body: &str,
+        shape: Shape,
+    ) -> Result<Self, Failure> {
         let most = shared.config.max_message;
-        let who = Arc::new(Requester { id: Uuid::new_v4(), hub: Arc::clone(&shared.hub), max_message: most });
+        let who = Arc::new(who);
+        let until = if is_protected(name) { who.until_session_ends() } else { None };
         let ask = Ask { name, body, shape };
         let state = match shared.dispatch.begin::<_, NoUpload>(ask, Vec::new(), &who, None) {
             Begun::Done(answer, outcome) => State::Done(answer, outcome),
@@ -52,7 +75,7 @@ impl Run {
             Begun::Stream(stream) => State::Stream(Box::new(stream)),
             Begun::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is no JSON")),
         };
-        Ok(Self { state, most })
+        Ok(Self { state, most, until, _who: who })
     }
 
     /// Whether items may follow upon each other; otherwise there is one, or none.
@@ -67,13 +90,20 @@ impl Run {
 
     /// The next step. The JSON of an item is appended to `out`, which is otherwise left as it was.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Step> {
+        if let Some(until) = &mut self.until
+            && until.as_mut().poll(cx).is_ready()
+            && !self.is_over()
+        {
+            (self.state, self.until) = (State::Over, None);
+            return Poll::Ready(Step::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
+        }
         let outcome = match &mut self.state {
             State::Stream(stream) => match ready!(stream.poll_next(cx, out, self.most)) {
                 Next::Item => return Poll::Ready(Step::Item),
                 Next::Over(outcome) => outcome,
             },
             State::Pending(pending) => {
-                let (answer, outcome) = ready!(std::pin::Pin::new(&mut **pending).poll(cx));
+                let (answer, outcome) = ready!(Pin::new(&mut **pending).poll(cx));
                 append(out, answer, &outcome);
                 outcome
             }
@@ -103,10 +133,55 @@ fn append(out: &mut Vec<u8>, answer: Vec<u8>, outcome: &Outcome) {
 }
 
 /// Who calls over HTTP: nobody whom anything could be sent to.
-struct Requester {
+pub(super) struct Requester {
     id: Uuid,
     hub: Arc<Hub>,
     max_message: usize,
+    address: Option<IpAddr>,
+    /// Of the token that came with the request.
+    #[cfg(feature = "auth")]
+    held: Option<Held>,
+}
+
+impl Requester {
+    /// Whoever sends this request. A token that it shows must be one.
+    pub(super) async fn identify(
+        shared: &Shared,
+        address: Option<IpAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Failed> {
+        #[cfg(feature = "auth")]
+        let held = match (&shared.dispatch.auth, request::bearer(headers)?) {
+            (Some(auth), Some(token)) => Some(auth.bearer(token).await?),
+            _ => None,
+        };
+        #[cfg(not(feature = "auth"))]
+        let _ = headers;
+        Ok(Self {
+            id: Uuid::new_v4(),
+            hub: Arc::clone(&shared.hub),
+            max_message: shared.config.max_message,
+            address,
+            #[cfg(feature = "auth")]
+            held,
+        })
+    }
+
+    /// The user's id, if it is known.
+    pub(super) fn user(&self) -> Option<String> {
+        self.session().map(|session| session.identity().id.clone())
+    }
+
+    #[cfg(feature = "auth")]
+    fn until_session_ends(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let session = Arc::clone(&self.held.as_ref()?.session);
+        Some(Box::pin(session.wait_until_ended()))
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn until_session_ends(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
+    }
 }
 
 impl Asker for Requester {
@@ -115,6 +190,36 @@ impl Asker for Requester {
     }
 
     fn client_key(&self) -> Option<&str> {
+        None
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    #[cfg(not(feature = "auth"))]
+    fn session(&self) -> Option<Arc<Session>> {
+        None
+    }
+
+    #[cfg(feature = "auth")]
+    fn session(&self) -> Option<Arc<Session>> {
+        self.held.as_ref().map(|held| Arc::clone(&held.session)).filter(|session| !session.is_over())
+    }
+
+    #[cfg(feature = "auth")]
+    fn holder(self: &Arc<Self>) -> Option<Weak<dyn Holder>> {
+        None
+    }
+
+    /// A request is what its token says; one that logs in is answered a token, and there is nothing that could keep it.
+    #[cfg(feature = "auth")]
+    fn hold(&self, held: Held) -> Option<Held> {
+        Some(held)
+    }
+
+    #[cfg(feature = "auth")]
+    fn release(&self, _session: &Arc<Session>) -> Option<Held> {
         None
     }
 }
@@ -141,7 +246,10 @@ impl Caller for Requester {
 
     fn ask_async(self: Arc<Self>, op: String, args: String) -> Answering {
         let runtime = self.hub.runtime();
-        Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await }))
+        match auth::ask_async(self.hub.auth.as_ref(), &self, &op, &args) {
+            Some(asked) => Box::pin(AtHome::new(runtime, asked)),
+            None => Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await })),
+        }
     }
 }
 
