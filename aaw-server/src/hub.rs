@@ -16,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::auth::{self, Service, Session};
 #[cfg(feature = "auth")]
 use crate::auth::{Held, Holder};
-use crate::auth::{self, Service, Session};
 use crate::dispatch::Asker;
 use crate::outbox::{Mail, NotTaken, Outbox};
 use crate::rooms::{Joined, Rooms};

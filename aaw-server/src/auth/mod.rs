@@ -63,12 +63,12 @@ mod token;
 #[path = "off.rs"]
 mod service;
 
+pub use aaw_event::Identity;
 pub(crate) use asked::ask_async;
 #[cfg(feature = "auth")]
 pub use config::{Auth, PasswordReset, Rate, ResetHook};
 #[cfg(feature = "auth")]
 pub use email::{Email, InvalidEmail};
-pub use aaw_event::Identity;
 #[cfg(feature = "auth-sqlite")]
 pub use passwords::{Passwords, PasswordsConfig};
 pub(crate) use service::{Asked, Service, Session};

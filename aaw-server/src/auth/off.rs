@@ -44,7 +44,13 @@ impl Service {
         false
     }
 
-    pub(crate) fn ask<C: Asker>(&self, _name: &str, _body: &str, _who: &Arc<C>, _deliver: impl FnOnce() -> Option<ResetHook>) -> Option<Asked> {
+    pub(crate) fn ask<C: Asker>(
+        &self,
+        _name: &str,
+        _body: &str,
+        _who: &Arc<C>,
+        _deliver: impl FnOnce() -> Option<ResetHook>,
+    ) -> Option<Asked> {
         match *self {}
     }
 }

@@ -12,8 +12,8 @@ use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::config::{Auth, PasswordReset, ResetHook};
 use super::Identity;
+use super::config::{Auth, PasswordReset, ResetHook};
 use super::limits::{Attempt, Limit, TooMany};
 use super::live::{Claimed, Live};
 pub(crate) use super::live::{Held, Holder};

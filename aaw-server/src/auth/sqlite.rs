@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
+use super::Identity;
 use super::email::Email;
-use super::identity::Identity;
 use super::passwords::Passwords;
 use super::store::{Began, Credentials, NewSession, Password, Store, StoreError, StoreFuture, Stored};
 use super::token::TokenHash;

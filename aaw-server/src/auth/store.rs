@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
-use super::email::Email;
 use super::Identity;
+use super::email::Email;
 use super::token::TokenHash;
 
 /// What a store's operation gives, when it is done.

@@ -215,7 +215,7 @@ fn insert_user(
              ON CONFLICT (email) DO NOTHING",
         )?
         .execute(params![id, email.as_str(), hash, allowed.clone().map(json), now])?;
-    Ok((added > 0).then(|| Identity { id, email: email.as_str().into(), allowed }))
+    Ok((added > 0).then(|| somebody(id, email.as_str().into(), allowed)))
 }
 
 /// Gives back what ended for it.
@@ -255,7 +255,13 @@ fn token(row: &Row<'_>) -> rusqlite::Result<TokenHash> {
 fn identity(row: &Row<'_>) -> rusqlite::Result<Identity> {
     let allowed: Option<String> = row.get(2)?;
     let allowed = allowed.map(|globs| serde_json::from_str(&globs).unwrap_or_default());
-    Ok(Identity { id: row.get(0)?, email: row.get(1)?, allowed })
+    Ok(somebody(row.get(0)?, row.get(1)?, allowed))
+}
+
+fn somebody(id: String, email: String, allowed: Option<Vec<String>>) -> Identity {
+    let mut identity = Identity::new(id, email);
+    identity.allowed = allowed;
+    identity
 }
 
 fn json(globs: Vec<String>) -> String {
