@@ -1,5 +1,3 @@
-use aaw_event::prelude::*;
-
 pub async fn handler() -> &'static str {
     "beside the folder"
 }

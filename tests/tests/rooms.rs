@@ -1,0 +1,386 @@
+//! Rooms: who hears what, until when, and what is too much.
+
+use aaw_server::Config;
+use aaw_test_rooms::_services::App;
+use aaw_tests::raw::Raw;
+use aaw_tests::{Client, Request, TestServer};
+use serde_json::{Value, json};
+
+async fn start(change: impl FnOnce(&mut Config)) -> (TestServer, App) {
+    let app = App::default();
+    (TestServer::serving(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
+}
+
+/// Plain: it has happened when the next call is answered.
+async fn join(client: &mut Client, name: &str) {
+    client.send(&json!(["room/join", { "name": name }]).to_string()).await;
+}
+
+async fn join_with_presence(client: &mut Client, name: &str) {
+    client.send(&json!(["room/join", { "name": name, "presence": true }]).to_string()).await;
+}
+
+async fn size(client: &mut Client, name: &str) -> Value {
+    client.asks("room/size", &json!(name).to_string()).await.value()
+}
+
+async fn emit(client: &mut Client, body: Value) -> Value {
+    client.asks("room/emit", &body.to_string()).await.value()
+}
+
+/// A room has so many members, as soon as the server knows.
+async fn has_size(client: &mut Client, name: &str, expected: usize) {
+    for _ in 0..10_000 {
+        if size(client, name).await == json!(expected) {
+            return;
+        }
+    }
+    panic!("{name} has {} members, not {expected}", size(client, name).await);
+}
+
+#[tokio::test]
+async fn who_is_in_a_room_hears_what_is_said_to_it() {
+    let (server, _) = start(|_| {}).await;
+    let (mut a, mut b, mut c) = (server.v1().await, server.v1().await, server.classic().await);
+    for client in [&mut a, &mut b, &mut c] {
+        join(client, "tea").await;
+    }
+    let mut outside = server.v1().await;
+    has_size(&mut outside, "tea", 3).await;
+    let reached = emit(&mut outside, json!({ "name": "tea", "data": { "text": "milk?" } })).await;
+    assert_eq!(reached, 3);
+    for client in [&mut a, &mut b, &mut c] {
+        client.expect(r#"["said",{"text":"milk?"}]"#).await;
+    }
+    let except = a.connection.clone();
+    assert_eq!(emit(&mut outside, json!({ "name": "tea", "data": 2, "except": except })).await, 2);
+    b.expect(r#"["said",2]"#).await;
+    a.expect_nothing().await;
+    outside.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn the_stock_events_do_as_the_original_does() {
+    let server = TestServer::serving(vec![aaw_events_module()], |_| {}).await;
+    let (mut a, mut b) = (server.classic().await, server.v1().await);
+    // Not waited for in between.
+    a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"}]"#]).await;
+    a.expect(r#"["room/size",{"size":1}]"#).await;
+    b.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/say",{"name":"tea","text":"milk?"}]"#]).await;
+    a.expect(r#"["said",{"text":"milk?"}]"#).await;
+    b.send_all([r#"["room/leave",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"},1]"#]).await;
+    b.expect(r#"["room/size",{"size":1},1]"#).await;
+    b.says(r#"["room/size",{"name":"unheard of"},2]"#, r#"["room/size",{"size":0},2]"#).await;
+    b.says(
+        r#"["auth/whoami",null,3]"#,
+        r#"["auth/whoami",{"error":"Authentication is not enabled — auth/whoami is unreachable","code":"unreachable"},3,"error"]"#,
+    )
+    .await;
+}
+
+fn aaw_events_module() -> aaw_server::Events {
+    aaw_events::module().into()
+}
+
+#[tokio::test]
+async fn a_join_is_seen_by_the_next_call_without_waiting() {
+    let (server, _) = start(|_| {}).await;
+    let mut client = server.v1().await;
+    let frames = (0..100).flat_map(|number| {
+        [
+            json!(["room/join", { "name": format!("room {number}") }]).to_string(),
+            json!(["room/size", format!("room {number}"), 2 * number + 1]).to_string(),
+            json!(["room/leave", format!("room {number}")]).to_string(),
+            json!(["room/size", format!("room {number}"), 2 * number + 2]).to_string(),
+        ]
+    });
+    client.send_all(frames).await;
+    for number in 0..100 {
+        client.expect(&json!(["room/size", 1, 2 * number + 1]).to_string()).await;
+        client.expect(&json!(["room/size", 0, 2 * number + 2]).to_string()).await;
+    }
+}
+
+#[tokio::test]
+async fn membership_ends_with_the_connection() {
+    let (server, _) = start(|_| {}).await;
+    let (mut stays, mut leaves) = (server.v1().await, server.v1().await);
+    let mut cut = Raw::websocket(server.addr, Some("_key")).await;
+    join(&mut stays, "tea").await;
+    join(&mut leaves, "tea").await;
+    cut.send_text(r#"["room/join",{"name":"tea"}]"#).await;
+    has_size(&mut stays, "tea", 3).await;
+    leaves.close().await;
+    drop(cut);
+    has_size(&mut stays, "tea", 1).await;
+    let except = stays.connection.clone();
+    assert_eq!(emit(&mut stays, json!({ "name": "tea", "except": except })).await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_room_is_empty_and_no_error() {
+    let (server, _) = start(|_| {}).await;
+    let mut client = server.v1().await;
+    assert_eq!(size(&mut client, "nobody is here").await, 0);
+    assert_eq!(client.asks("room/members", "\"nobody\"").await.value(), json!([]));
+    assert_eq!(emit(&mut client, json!({ "name": "nobody", "data": 1 })).await, 0);
+    client.send(r#"["room/leave","nobody"]"#).await;
+    client.expect_nothing().await;
+    assert_eq!(size(&mut client, &"x".repeat(10_000)).await, 0);
+}
+
+#[tokio::test]
+async fn a_task_emits_after_its_call_has_ended_and_after_its_connection_has() {
+    let (server, app) = start(|_| {}).await;
+    let (mut caller, mut listener) = (server.v1().await, server.v1().await);
+    join(&mut listener, "tea").await;
+    assert_eq!(size(&mut listener, "tea").await, 1);
+    for data in [1, 2] {
+        assert_eq!(emit(&mut caller, json!({ "name": "tea", "data": data, "later": true })).await, 0);
+    }
+    app.passes.add_permits(1);
+    listener.expect(r#"["said",1]"#).await;
+    app.wait_for("joined Ok(())").await;
+    assert_eq!(size(&mut listener, "late").await, 1);
+    caller.close().await;
+    has_size(&mut listener, "late", 0).await;
+    app.passes.add_permits(1);
+    listener.expect(r#"["said",2]"#).await;
+    // Who has gone cannot join any more.
+    app.wait_for(r#"joined Err("no_connection")"#).await;
+    assert_eq!(size(&mut listener, "late").await, 0);
+}
+
+#[tokio::test]
+async fn rooms_of_one_connection_are_bounded() {
+    let (server, _) = start(|config| config.max_rooms = 3).await;
+    let mut client = server.v1().await;
+    for name in ["a", "b", "c", "d", "e", "a"] {
+        join(&mut client, name).await;
+    }
+    // Plain events tell nobody; the room does.
+    for (name, expected) in [("a", 1), ("c", 1), ("d", 0), ("e", 0)] {
+        assert_eq!(size(&mut client, name).await, expected, "{name}");
+    }
+    client.send(r#"["room/leave","a"]"#).await;
+    join(&mut client, "d").await;
+    join(&mut client, "e").await;
+    assert_eq!((size(&mut client, "d").await, size(&mut client, "e").await), (json!(1), json!(0)));
+    // Names are bounded too.
+    let (longest, longer) = ("ü".repeat(100), "ü".repeat(101));
+    client.send(r#"["room/leave","d"]"#).await;
+    join(&mut client, &longest).await;
+    client.send(&json!(["room/leave", "b"]).to_string()).await;
+    join(&mut client, &longer).await;
+    join(&mut client, "").await;
+    assert_eq!((size(&mut client, &longest).await, size(&mut client, &longer).await), (json!(1), json!(0)));
+    assert_eq!(size(&mut client, "").await, 0);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_rooms_are_refused_past_the_bound() {
+    let (server, _) = start(|_| {}).await;
+    let (mut greedy, mut other) = (server.v1().await, server.v1().await);
+    let joins = (0..100_000).map(|number| json!(["room/join", { "name": format!("room {number}") }]).to_string());
+    // Nothing is answered, so nothing piles up.
+    greedy.send_all(joins).await;
+    assert_eq!(size(&mut greedy, "room 1023").await, 1);
+    assert_eq!(size(&mut greedy, "room 1024").await, 0);
+    assert_eq!(size(&mut greedy, "room 99999").await, 0);
+    other.expect_nothing().await;
+    greedy.close().await;
+    has_size(&mut other, "room 0", 0).await;
+}
+
+#[tokio::test]
+async fn presence_is_told_to_the_others_exactly_once() {
+    let (server, _) = start(|_| {}).await;
+    let (mut a, mut b, mut c) = (server.v1().await, server.v1().await, server.v1().await);
+    let told = |event: &str, client: &Client| {
+        let id = &client.connection;
+        format!(r#"["aaw/{event}",{{"room":"tea","member":{{"id":"{id}","identity":null}}}}]"#)
+    };
+    let (b_joined, b_left) = (told("joined", &b), told("left", &b));
+    let (c_joined, c_left) = (told("joined", &c), told("left", &c));
+    join(&mut a, "tea").await;
+    assert_eq!(size(&mut a, "tea").await, 1);
+    join_with_presence(&mut b, "tea").await;
+    a.expect(&b_joined).await;
+    for _ in 0..3 {
+        join_with_presence(&mut b, "tea").await;
+        join(&mut b, "tea").await;
+    }
+    b.expect_nothing().await;
+    join_with_presence(&mut c, "tea").await;
+    a.expect(&c_joined).await;
+    b.expect(&c_joined).await;
+    let mut members = c.asks("room/members", r#""tea""#).await.value();
+    let mut expected: Vec<_> = [&a, &b, &c].map(|client| json!({ "id": client.connection, "identity": null })).into();
+    expected.sort_by_key(Value::to_string);
+    members.as_array_mut().unwrap().sort_by_key(Value::to_string);
+    assert_eq!(members, json!(expected));
+    // Once by leaving, and not again by the end; once by the end alone.
+    b.send(r#"["room/leave","tea"]"#).await;
+    a.expect(&b_left).await;
+    c.expect(&b_left).await;
+    b.close().await;
+    drop(c);
+    a.expect(&c_left).await;
+    a.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn what_is_said_to_a_room_arrives_in_one_order() {
+    let (server, _) = start(|_| {}).await;
+    let (mut a, mut b) = (server.v1().await, server.v1().await);
+    join(&mut a, "tea").await;
+    join(&mut b, "tea").await;
+    has_size(&mut a, "tea", 2).await;
+    const EACH: usize = 200;
+    let speakers = (0..4).map(|speaker| {
+        let addr = server.addr;
+        tokio::spawn(async move {
+            let mut client = Client::v1(addr).await;
+            for number in 0..EACH {
+                emit(&mut client, json!({ "name": "tea", "data": [speaker, number] })).await;
+            }
+        })
+    });
+    let speakers: Vec<_> = speakers.collect();
+    let mut heard = [Vec::new(), Vec::new()];
+    for (client, heard) in [&mut a, &mut b].into_iter().zip(&mut heard) {
+        for _ in 0..4 * EACH {
+            heard.push(client.next().await);
+        }
+    }
+    for speaker in speakers {
+        speaker.await.unwrap();
+    }
+    assert_eq!(heard[0], heard[1]);
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_read_slows_nobody() {
+    let (server, _) = start(|config| config.max_push_burst = 1 << 20).await;
+    let mut deaf = Raw::websocket(server.addr, Some("_key")).await;
+    deaf.send_text(r#"["room/join",{"name":"tea"}]"#).await;
+    let (mut speaker, mut listener) = (server.v1().await, server.v1().await);
+    join(&mut listener, "tea").await;
+    has_size(&mut listener, "tea", 2).await;
+    // Until it is closed for what it does not read; the other hears all of it meanwhile.
+    let mut said = 0;
+    loop {
+        said += 1;
+        assert!(said < 2_000, "it is never closed");
+        let reached = emit(&mut speaker, json!({ "name": "tea", "bytes": 64 << 10 })).await;
+        assert!(listener.next().await.starts_with(r#"["said","xxx"#));
+        if reached == json!(1) {
+            break;
+        }
+    }
+    has_size(&mut listener, "tea", 1).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_emitted_is_said() {
+    let (server, _) = start(|config| config.max_message = 10_000).await;
+    let mut client = server.v1().await;
+    join(&mut client, "tea").await;
+    let large = client.asks("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
+    assert_eq!(large["code"], "too_large", "{large}");
+    let reserved = client.asks("room/emit", r#"{"name":"tea","event":"aaw/joined"}"#).await.value();
+    assert_eq!(reserved["code"], "not_allowed", "{reserved}");
+    client.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn over_http_rooms_can_be_spoken_to_but_not_joined() {
+    let (server, _) = start(|_| {}).await;
+    let mut client = server.v1().await;
+    join(&mut client, "tea").await;
+    assert_eq!(size(&mut client, "tea").await, 1);
+    let post = |event: &str, body: Value| Request::post(server.addr, &format!("/events/{event}"), body.to_string());
+    let emitted = post("room/emit", json!({ "name": "tea", "data": 7 })).send().await;
+    assert_eq!((emitted.status, emitted.body.as_str()), (200, "1"));
+    client.expect(r#"["said",7]"#).await;
+    assert_eq!(post("room/size", json!("tea")).send().await.body, "1");
+    let joined = post("room/join", json!({ "name": "tea" })).send().await;
+    assert_ne!(joined.status, 200, "{joined:?}");
+    assert!(joined.body.contains("no_connection"), "{joined:?}");
+    assert_eq!(post("whoami", Value::Null).send().await.body, "null");
+    let asked = post("ask", json!({ "event": "confirm", "timeout_ms": 1000 })).send().await;
+    assert!(asked.body.contains("no_connection"), "{asked:?}");
+}
+
+// --- Questions to clients, as handlers ask them -----------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_handler_asks_its_client_and_others() {
+    let (server, _) = start(|_| {}).await;
+    let (mut a, mut b) = (server.v1().await, server.v1().await);
+    a.send(r#"["ask",{"event":"confirm","data":[1],"timeout_ms":30000},1]"#).await;
+    a.expect(r#"["confirm",[1],-1]"#).await;
+    // Its other calls go on meanwhile.
+    a.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    a.send(r#"["confirm",{"yes":true},-1]"#).await;
+    a.expect(r#"["ask",{"yes":true},1]"#).await;
+    let to = json!({ "event": "confirm", "to": b.connection, "timeout_ms": 30_000 });
+    a.send(&json!(["ask", to, 3]).to_string()).await;
+    b.expect(r#"["confirm",null,-1]"#).await;
+    b.send(r#"["confirm",{"error":"No time","code":"handler"},-1,"error"]"#).await;
+    a.expect(r#"["ask",{"error":"No time","code":"handler"},3,"error"]"#).await;
+    // Nobody of that id, nor one that can be one.
+    for (id, to) in [(4, "00000000-0000-4000-8000-000000000000"), (5, "x")] {
+        a.send(&json!(["ask", { "event": "confirm", "to": to, "timeout_ms": 30_000 }, id]).to_string()).await;
+        let answer: Value = serde_json::from_str(&a.next().await).unwrap();
+        assert_eq!(answer[1]["code"], "no_connection", "{answer}");
+    }
+    a.send(r#"["ask",{"event":"aaw/session","timeout_ms":1000},6]"#).await;
+    let answer: Value = serde_json::from_str(&a.next().await).unwrap();
+    assert_eq!(answer[1]["code"], "not_allowed", "{answer}");
+}
+
+#[tokio::test]
+async fn who_gives_up_tells_the_client() {
+    let (server, _) = start(|_| {}).await;
+    let (mut a, mut b) = (server.v1().await, server.v1().await);
+    let to = json!({ "event": "confirm", "to": b.connection, "timeout_ms": 30_000 });
+    a.send(&json!(["ask", to, 1]).to_string()).await;
+    b.expect(r#"["confirm",null,-1]"#).await;
+    a.send(r#"["ask",null,1,"cancel"]"#).await;
+    b.expect(r#"["confirm",null,-1,"cancel"]"#).await;
+}
+
+#[tokio::test]
+async fn a_room_is_asked_and_the_answers_are_collected() {
+    let (server, _) = start(|_| {}).await;
+    let (mut asks, mut yes, mut no) = (server.v1().await, server.v1().await, server.v1().await);
+    let (mut silent, mut goes, mut classic) = (server.v1().await, server.v1().await, server.classic().await);
+    let mut forges = server.v1().await;
+    for client in [&mut asks, &mut yes, &mut no, &mut silent, &mut goes, &mut classic, &mut forges] {
+        join(client, "tea").await;
+    }
+    has_size(&mut asks, "tea", 7).await;
+    let body = json!({ "name": "tea", "event": "confirm", "data": "?", "timeout_ms": 400, "except": asks.connection });
+    asks.ask("room/ask", &body.to_string()).await;
+    for client in [&mut yes, &mut no, &mut silent, &mut goes, &mut forges] {
+        client.expect(r#"["confirm","?",-1]"#).await;
+    }
+    yes.send(r#"["confirm",true,-1]"#).await;
+    no.send(r#"["confirm",{"error":"No","code":"unknown_event"},-1,"error"]"#).await;
+    forges.send(&format!(r#"["confirm",1}},{{"id":"{}","result":"forged",-1]"#, silent.connection)).await;
+    let gone = goes.connection.clone();
+    drop(goes);
+    let answers: Value = serde_json::from_str(&asks.next().await).unwrap();
+    let answers = &answers[1];
+    assert_eq!(answers[&yes.connection], true, "{answers}");
+    assert_eq!(answers[&no.connection], "failed: unknown_event", "{answers}");
+    assert_eq!(answers[&silent.connection], "failed: timeout", "{answers}");
+    assert_eq!(answers[&gone], "failed: no_connection", "{answers}");
+    assert!(!answers.to_string().contains("forged"), "{answers}");
+    assert_eq!(answers.as_object().unwrap().len(), 6, "the classic one is among them: {answers}");
+    assert_eq!(answers.as_object().unwrap().values().filter(|&answer| answer == "failed: unreachable").count(), 1);
+    // Nobody there is no error.
+    let body = json!({ "name": "nobody", "event": "confirm", "timeout_ms": 400 });
+    asks.asks("room/ask", &body.to_string()).await.is("{}");
+}
