@@ -426,7 +426,7 @@ fn text(bytes: Bytes, what: &'static str) -> Result<&'static str, AbiError> {
 mod tests {
     use super::*;
     use crate::abi::SYMBOL_PREFIX;
-    use crate::export::{Entry, NoServices, Package, no_services, sync_services};
+    use crate::export::{Entry, NoServices, Package, guard, no_services, sync_services};
     use crate::prelude::{Empty, Incoming, Services, Stream, stream};
 
     async fn handler() {}
@@ -450,6 +450,8 @@ mod tests {
                 Entry::plain0("announce", plain),
                 Entry::answer3("users/put", incoming),
                 Entry::async_hook0(OPEN, handler),
+                Entry::async_hook0(guard("users/_guard"), handler),
+                Entry::async_hook0(guard("_guard"), handler),
                 Entry::stream0("users/all", yields),
             ]
         },
@@ -491,7 +493,11 @@ mod tests {
         let hooks = (module.open_hook(), module.close_hook());
         assert_eq!(hooks, (Some(4), Some(5)));
         let names: Vec<_> = module.inner.entries.iter().map(|entry| entry.name).collect();
-        assert_eq!(names, ["users/get", "announce", "users/put", "users/all", "_open", "_close"]);
+        let expected = ["users/get", "announce", "users/put", "users/all", "_open", "_close", "_guard", "users/_guard"];
+        assert_eq!(names, expected);
+        let guards: Vec<_> = module.guards().iter().map(|guard| (guard.folder.as_str(), guard.index)).collect();
+        assert_eq!(guards, [("", 6), ("users", 7)]);
+        assert_eq!(module.password_reset_hook(), None);
     }
 
     #[test]
@@ -546,6 +552,12 @@ mod tests {
         assert_eq!(entries(vec![entry("opens", kind::OPEN)]), hook());
         assert_eq!(entries(vec![entry("_open", kind::OPEN), entry("_open", kind::OPEN)]), hook());
         assert!(matches!(entries(vec![entry("_open", kind::ANSWER)]), AbiError::BadName { .. }));
+        for bad in ["guard", "users_guard", "/_guard", "../_guard", "users//_guard", "_guard/users"] {
+            assert_eq!(entries(vec![entry(bad, kind::GUARD)]), AbiError::Damaged("table of guards"), "{bad}");
+        }
+        let twice = vec![entry("a/_guard", kind::GUARD), entry("_guard", kind::GUARD), entry("a/_guard", kind::GUARD)];
+        assert_eq!(entries(twice), AbiError::Damaged("table of guards"));
+        assert_eq!(entries(vec![entry("_reset", kind::PASSWORD_RESET)]), hook());
         let without_function = EventEntry { call: None, ..entry("a", kind::ANSWER) };
         assert_eq!(entries(vec![without_function]), AbiError::Damaged("function of an event"));
     }

@@ -108,3 +108,47 @@ impl fmt::Debug for OwnedCaller {
         f.write_str(&self.id())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_void;
+
+    use super::*;
+    use crate::abi::Sink;
+
+    unsafe extern "C" fn nothing(_: *const c_void) {}
+
+    unsafe extern "C" fn no_id(_: *const c_void, _: Sink) {}
+
+    unsafe extern "C" fn never(_: *const c_void, _: Bytes, _: Bytes, _: Sink) -> u32 {
+        panic!("it is not in the table")
+    }
+
+    unsafe extern "C" fn never_awaited(_: *const c_void, _: Bytes, _: Bytes) -> crate::abi::RawCall {
+        panic!("it is not in the table")
+    }
+
+    unsafe extern "C" fn no_broadcast(_: *const c_void, _: Bytes, _: bool) {}
+
+    #[test]
+    fn a_host_of_before_is_not_asked_for_what_its_table_lacks() {
+        for size in [offset_of!(CallerVtable, ask), offset_of!(CallerVtable, ask_async)] {
+            let vtable = CallerVtable {
+                size,
+                retain: nothing,
+                release: nothing,
+                id: no_id,
+                send_event: never,
+                broadcast: no_broadcast,
+                ask: never,
+                ask_async: never_awaited,
+            };
+            // SAFETY: the table outlives the caller.
+            let caller = unsafe { OwnedCaller::retain(RawCaller { ctx: std::ptr::null(), vtable: &raw const vtable }) };
+            if size == offset_of!(CallerVtable, ask) {
+                assert_eq!(caller.ask("room/join", b"{}"), Err(not_offered("room/join")));
+            }
+            assert_eq!(caller.ask_async("logout", b"{}").err(), Some(not_offered("logout")));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! A `_guard.rs` that takes the body of the events that it guards.
+
+mod guard {
+    use aaw_event::prelude::*;
+
+    pub async fn handler(_: Value, _: Services) -> Result<()> {
+        Ok(())
+    }
+}
+
+static _GUARD: aaw_event::export::Entry<aaw_event::export::NoServices> =
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::async_hook2(
+        aaw_event::export::guard("users/_guard"),
+        crate::guard::handler,
+    );
+
+fn main() {}
