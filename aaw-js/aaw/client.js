@@ -7,11 +7,15 @@ import { Duplex } from "./duplex.js";
 import { Emitter } from "./emitter.js";
 import { CallError, cancelled } from "./failure.js";
 import { draft } from "./frame.js";
+import { Handlers } from "./handlers.js";
 import { sessionConfig } from "./options.js";
 import { closeEvent } from "./socket_events.js";
 import { SocketFace, show } from "./socket_face.js";
+import { KeptToken } from "./storage.js";
 import { ItemStream } from "./stream.js";
 
+/** @typedef {import("./handlers.js").Handler} Handler */
+/** @typedef {import("./keeper.js").Identity} Identity */
 /** @typedef {import("./options.js").Options} Options */
 /** @typedef {import("./session.js").Outcome} Outcome */
 /** @typedef {import("./stream.js").StreamOptions} StreamOptions */
@@ -23,6 +27,8 @@ import { ItemStream } from "./stream.js";
  *   handler.
  */
 
+/** @typedef {{ token: string, user: Identity }} LoggedIn What a log-in answers. */
+
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State `waiting`: for the next attempt to connect. */
 
 /**
@@ -33,6 +39,7 @@ import { ItemStream } from "./stream.js";
 export class Client extends SocketFace {
   #driver;
   #emitter = new Emitter();
+  #handlers = new Handlers();
   #timeout;
   #window;
 
@@ -43,12 +50,14 @@ export class Client extends SocketFace {
    */
   constructor(where, options, world) {
     super();
-    bind(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "close", "send");
+    bind(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
+    bind(this, "login", "register", "resume", "logout", "requestReset", "setNew");
     const SocketClass = options.WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no WebSocket here; hand one in as `options.WebSocket`");
     this.#timeout = options.timeout ?? 3000;
     this.#window = Math.max(1, Math.floor(options.window ?? 64));
-    this.#driver = new Driver(where, sessionConfig(options), SocketClass, world, {
+    const kept = new KeptToken(options.storage, options.storageKey ?? "aaw/token");
+    this.#driver = new Driver(where, sessionConfig(options, kept.read()), SocketClass, world, {
       handleOpen: (event) => {
         this.#emitter.emit("open", event);
         show(this, new Event("open"));
@@ -65,6 +74,10 @@ export class Client extends SocketFace {
         if (this.wantsMessages) show(this, new MessageEvent("message", { data }));
       },
       handlePush: (event, data) => this.#emitter.emit(event, data),
+      handleAsked: (ask, data) => void this.#handlers.handleAsked(ask, data, this.#driver),
+      handleAskCancelled: (ask) => this.#handlers.handleCancelled(ask),
+      handleLogin: (token) => kept.write(token),
+      handleUnauthorized: (failure) => this.#emitter.emit("unauthorized", failure),
       handleState: () => this.#emitter.emit("aaw/state", this.state),
     });
   }
@@ -169,7 +182,8 @@ export class Client extends SocketFace {
   /**
    * Listens to an event that the server sends, whatever the connection; answers to calls of that name are heard, too.
    * Of the client itself: `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after an attempt that
-   * failed), `error` (an `Event` of the socket, or a `CallError`), `aaw/state` (the new `state`).
+   * failed), `error` (an `Event` of the socket, or a `CallError`), `unauthorized` (a `CallError`: the session is over),
+   * `aaw/state` (the new `state`). `aaw/joined` and `aaw/left` tell of a room that this client is in.
    *
    * @param {string} event
    * @param {(detail: any) => unknown} callback
@@ -189,6 +203,109 @@ export class Client extends SocketFace {
   off(event, callback) {
     this.#emitter.off(event, callback);
   }
+
+  /**
+   * Answers the server when it asks: `ws.handle("confirm", (body) => confirm(body.text))`. It may take its time, and
+   * return a promise; the server waits as long as it said to itself. An event that nobody handles is answered with
+   * `unknown_event`.
+   *
+   * @param {string} event
+   * @param {Handler} handler
+   * @returns {() => void} Ends that: the event is unknown again.
+   * @throws {TypeError} The event has a handler already.
+   */
+  handle(event, handler) {
+    return this.#handlers.add(event, handler);
+  }
+
+  // --- Who is calling -----------------------------------------------------------------------------------------------
+
+  /**
+   * Logs in. From here on the client keeps the session's token, and resumes it whenever it has connected again, before
+   * anything else is sent and before `open`.
+   *
+   * @param {string} email
+   * @param {string} password
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<LoggedIn>} Rejects with `Invalid credentials`, for one.
+   */
+  login(email, password, options) {
+    return this.sendAsync("aaw/login", { email, password }, options);
+  }
+
+  /**
+   * Makes an account, and logs in to it.
+   *
+   * @param {string} email
+   * @param {string} password
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<LoggedIn>} Rejects with `Email already registered`, for one.
+   */
+  register(email, password, options) {
+    return this.sendAsync("aaw/register", { email, password }, options);
+  }
+
+  /**
+   * Goes on with a session by its token, which the application has kept itself.
+   *
+   * @param {string} token
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<LoggedIn>} Rejects with `Session expired` if it is over.
+   */
+  resume(token, options) {
+    return this.sendAsync("aaw/resume", { token }, options);
+  }
+
+  /**
+   * Ends the session, wherever it is in use.
+   *
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<{ ok: true }>}
+   */
+  logout(options) {
+    return this.sendAsync("aaw/logout", null, options);
+  }
+
+  /**
+   * Has the application deliver a token by which a new password can be set, if there is such an account. The answer
+   * does not tell.
+   *
+   * @param {string} email
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<{ ok: true }>}
+   */
+  requestReset(email, options) {
+    return this.sendAsync("aaw/password/request-reset", { email }, options);
+  }
+
+  /**
+   * Sets a new password, which ends all sessions of the account, and logs in.
+   *
+   * @param {string} token What `requestReset` had delivered. It can be used once.
+   * @param {string} password
+   * @param {number | CallOptions} [options]
+   * @returns {Promise<LoggedIn>} Rejects with `Reset link is invalid or expired`, for one.
+   */
+  setNew(token, password, options) {
+    return this.sendAsync("aaw/password/set-new", { token, password }, options);
+  }
+
+  /**
+   * Whom the server knows this client as, by what the last log-in answered; `null` without one, and until a kept token
+   * is resumed. It stays while the connection is lost.
+   *
+   * @returns {Identity | null}
+   */
+  get identity() {
+    return this.#driver.identity;
+  }
+
+  /** Of the session. Whoever has it is the user: do not show it. @returns {string | null} */
+  get token() {
+    return this.#driver.token;
+  }
+
+  // --- The connection -----------------------------------------------------------------------------------------------
 
   /**
    * Ends the client: what waits is sent if there is a connection, calls that are open reject, and it stays closed.

@@ -5,6 +5,8 @@ import { Session } from "./session.js";
 import { closeEvent } from "./socket_events.js";
 import { socketUrl } from "./url.js";
 
+/** @typedef {import("./asks.js").Ask} Ask */
+/** @typedef {import("./failure.js").Failure} Failure */
 /** @typedef {import("./frame.js").Draft} Draft */
 /** @typedef {import("./session.js").CallOptions} CallOptions */
 /** @typedef {import("./session.js").Outcome} Outcome */
@@ -30,6 +32,10 @@ import { socketUrl } from "./url.js";
  * @property {(error: Event | CallError) => void} handleError
  * @property {(text: string) => void} handleMessage
  * @property {(event: string, data: unknown) => void} handlePush
+ * @property {(ask: Ask, data: unknown) => void} handleAsked Ends with `reply` or `replyFailure`.
+ * @property {(ask: Ask) => void} handleAskCancelled Nobody waits for that any more.
+ * @property {(token: string | null) => void} handleLogin The session is another, or there is none any more.
+ * @property {(failure: CallError) => void} handleUnauthorized
  * @property {() => void} handleState
  */
 
@@ -109,6 +115,14 @@ export class Driver {
     return this.#session.maxMessage;
   }
 
+  get token() {
+    return this.#session.token;
+  }
+
+  get identity() {
+    return this.#session.identity;
+  }
+
   /**
    * Makes a call, which ends with `waiter.handleDone`. The same waiter names it from here on.
    *
@@ -149,6 +163,16 @@ export class Driver {
   /** @param {Waiter} waiter */
   uploadEnd(waiter) {
     this.#tell(() => this.#session.uploadEnd(waiter));
+  }
+
+  /** @param {Ask} ask @param {string} json */
+  reply(ask, json) {
+    this.#tell(() => this.#session.reply(ask, json));
+  }
+
+  /** @param {Ask} ask @param {Failure} failure */
+  replyFailure(ask, failure) {
+    this.#tell(() => this.#session.replyFailure(ask, failure));
   }
 
   close() {
@@ -219,6 +243,18 @@ export class Driver {
         break;
       case "push":
         this.#hearer.handlePush(output.event, output.data);
+        break;
+      case "asked":
+        this.#hearer.handleAsked(output.ask, output.data);
+        break;
+      case "askCancelled":
+        this.#hearer.handleAskCancelled(output.ask);
+        break;
+      case "login":
+        this.#hearer.handleLogin(output.token);
+        break;
+      case "unauthorized":
+        this.#hearer.handleUnauthorized(output.failure);
         break;
       case "opened":
         this.connection = output.connection;

@@ -23,14 +23,19 @@
  *   16 MiB: each has someone waiting for it, and leaves at its time-out.
  * @property {number} [maxWaitingSends] The same for `sendSync`, which throws then. Default 1 MiB: old news is worth
  *   little.
+ * @property {import("./storage.js").TokenStorage} [storage] Where the session's token outlives the page:
+ *   `localStorage`, or `sessionStorage`, which ends with the tab. Every script of the page can read it there. Default: in memory alone.
+ * @property {string} [storageKey] Its name there. Clients of different servers need different ones, or each server is
+ *   shown the other's token. Default `aaw/token`.
  * @property {import("./world.js").SocketClass} [WebSocket] What to make sockets with. Default: the global `WebSocket`.
  */
 
 /**
  * @param {Options} options
+ * @param {string | null} [token] Of a session to resume.
  * @returns {SessionConfig}
  */
-export const sessionConfig = (options) => {
+export const sessionConfig = (options, token = null) => {
   const { reconnectInterval } = options;
   const steady = reconnectInterval === undefined ? {} : { min: reconnectInterval, max: reconnectInterval };
   return {
@@ -38,6 +43,9 @@ export const sessionConfig = (options) => {
     heartbeat: options.heartbeat ?? 20_000,
     connectTimeout: options.connectTimeout ?? 10_000,
     closeTimeout: 2000,
+    // The time-out of the original's calls, of which this is one.
+    resumeTimeout: 3000,
+    token,
     maxInFlight: options.maxInFlight ?? 1024,
     maxMessage: options.maxMessage ?? 16 << 20,
     maxWaitingCalls: options.maxWaitingCalls ?? 16 << 20,

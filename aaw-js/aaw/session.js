@@ -2,13 +2,16 @@
 // It owns no socket and no timer: `handle…` is told what happened, `pollOutput` says what to do, `pollTimeout` when to
 // look again.
 
+import { Asks } from "./asks.js";
 import { Waits } from "./backoff.js";
 import { CallError, readFailure } from "./failure.js";
-import { aboutCall, BadFrame, callFrame, decode, sendFrame } from "./frame.js";
+import { aboutCall, BadFrame, byteLength, callFrame, decode, draft, sendFrame } from "./frame.js";
 import { Heartbeat } from "./heartbeat.js";
+import { Keeper, saysOver } from "./keeper.js";
 import { Line } from "./line.js";
 import { Oldest } from "./oldest.js";
 
+/** @typedef {import("./asks.js").Ask} Ask */
 /** @typedef {import("./backoff.js").Backoff} Backoff */
 /** @typedef {import("./failure.js").Failure} Failure */
 /** @typedef {import("./frame.js").Draft} Draft */
@@ -22,6 +25,8 @@ import { Oldest } from "./oldest.js";
  *   connection counts as lost.
  * @property {number} connectTimeout For an attempt to connect, and again for the server's greeting.
  * @property {number} closeTimeout For the other side's part of a close.
+ * @property {number} resumeTimeout How long calls wait for the session to be resumed after a reconnect.
+ * @property {string | null} token Of a session to resume.
  * @property {number} maxInFlight Calls that are written and not answered. The server's limit holds too.
  * @property {number} maxMessage One message. The server's limit holds too.
  * @property {number} maxWaitingCalls Calls that wait to be written, in bytes.
@@ -53,6 +58,8 @@ import { Oldest } from "./oldest.js";
  * - `abandon`: drop the connection, or the attempt, as it stands; the session knows, and says why.
  * - `item`, `room`, `done`: something for a call. It ends with exactly one `done`.
  * - `push`: the server sent something that nobody had asked for.
+ * - `asked`: the server calls; `reply` answers. `askCancelled`: nobody waits for that any more.
+ * - `login`: there is another session, or none any more. `unauthorized`: the server has ended it.
  * - `opened`: the connection can be used.
  * - `problem`: something that ends no call, but that somebody should know.
  * - `ended`: the session was closed, and is over.
@@ -61,6 +68,8 @@ import { Oldest } from "./oldest.js";
  * @typedef {{ do: "connect" } | { do: "send", text: string } | { do: "close" } | { do: "abandon", why: string } |
  *   { do: "item", waiter: W, data: unknown } | { do: "room", waiter: W, items: number } |
  *   { do: "done", waiter: W, outcome: Outcome } | { do: "push", event: string, data: unknown } |
+ *   { do: "asked", ask: Ask, data: unknown } | { do: "askCancelled", ask: Ask } |
+ *   { do: "login", token: string | null } | { do: "unauthorized", failure: CallError } |
  *   { do: "opened", connection: string | null } | { do: "problem", problem: CallError } | { do: "ended" }} Output
  */
 
@@ -82,18 +91,33 @@ import { Oldest } from "./oldest.js";
  */
 
 /**
- * @typedef {{ at: "connecting", until: number } | { at: "greeting", since: number, refusal: Failure | null } |
+ * The connection is there but not open (`greeting`) until the server's welcome has come, and the session is resumed.
+ *
+ * @typedef {{ at: "connecting", until: number } |
+ *   { at: "greeting", since: number, refusal: Failure | null, welcome: { connection: string | null } | null } |
  *   { at: "open", since: number } | { at: "waiting", until: number } | { at: "closing", until: number } |
  *   { at: "ended" }} Phase
+ */
+
+/**
+ * The call that resumes the session on this connection. Nothing is written behind it before it is answered, or `isLate`.
+ *
+ * @typedef {{ id: number, token: string, until: number, isLate: boolean }} Resume
  */
 
 /** Limits of a v1 server that does not say (PROTOCOL.md, section 3). */
 const LIMITS = { calls: 256, message: 1 << 20 };
 
+/** The server's open calls beyond which a further one is told `busy`. A server of ours makes 256. */
+const MOST_ASKS = 1024;
+
 /** How long the late answer of a given-up call is waited for if the call had no time-out, in ms. */
 const LATE = 3000;
 
 const CLOSED = "The client is closed";
+
+const RESUME = "aaw/resume";
+const LOGOUT = "aaw/logout";
 
 /** @template W */
 export class Session {
@@ -120,6 +144,11 @@ export class Session {
   /** Whether this connection's classic server has shown that its answers carry ids. */
   #echoesIds = false;
   #heartbeat;
+  /** The server's calls on this connection. */
+  #asks = new Asks();
+  #keeper;
+  /** @type {Resume | null} */
+  #resume = null;
   /** @type {Output<W>[]} */
   #outputs = [];
 
@@ -135,6 +164,7 @@ export class Session {
     this.#waits = new Waits(config.backoff, random);
     this.#line = new Line({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
+    this.#keeper = new Keeper(config.token);
     this.#phase = this.#connect(now);
   }
 
@@ -235,11 +265,34 @@ export class Session {
     if (call && call.id !== null && this.#dialect === "v1") this.#say(aboutCall(call.event, "null", call.id, "end"));
   }
 
+  /**
+   * Answers one of the server's calls. Nothing happens if nobody waits for that any more.
+   *
+   * @param {Ask} ask
+   * @param {string} json
+   */
+  reply(ask, json) {
+    const size = byteLength(json) + byteLength(ask.event) + 96;
+    if (size > this.maxMessage) {
+      const error = `The answer could have ${size} bytes, and ${this.maxMessage} are allowed`;
+      this.replyFailure(ask, { error, code: "too_large" });
+    } else if (this.#asks.end(ask)) {
+      this.#say(`[${JSON.stringify(ask.event)},${json},${ask.id}]`);
+    }
+  }
+
+  /** The same, with a failure. @param {Ask} ask @param {Failure} failure */
+  replyFailure(ask, failure) {
+    if (this.#asks.end(ask)) this.#say(aboutCall(ask.event, JSON.stringify(failure), ask.id, "error"));
+  }
+
   /** Ends the session: what waits is written if there is a connection, and all calls end. @param {number} now */
   close(now) {
     switch (this.#phase.at) {
       case "greeting":
       case "open":
+        this.#resume = null;
+        this.#endAsks();
         this.#endWritten(unknown("the client was closed"));
         this.#closeLine((draft) => this.#say(sendFrame(draft)));
         this.#outputs.push({ do: "close" });
@@ -288,6 +341,16 @@ export class Session {
     }
   }
 
+  /** Of the session that is resumed after a reconnect. @returns {string | null} */
+  get token() {
+    return this.#keeper.token;
+  }
+
+  /** Whom the server knows the caller as. It stays while the connection is lost. */
+  get identity() {
+    return this.#keeper.identity;
+  }
+
   /** Whether somebody waits for the end of a call. */
   get hasCalls() {
     return this.#calls.size > 0;
@@ -302,15 +365,18 @@ export class Session {
     this.#blocked = false;
     this.#nextId = 1;
     this.#echoesIds = false;
+    this.#asks = new Asks();
     if (dialect === "v1") {
       this.#heartbeat = new Heartbeat(this.#config.heartbeat, now);
-      this.#phase = { at: "greeting", since: now, refusal: null };
+      this.#phase = { at: "greeting", since: now, refusal: null, welcome: null };
       this.#say('["aaw/hello",{}]');
+      this.#writeResume();
     } else {
       // Nothing can be asked of a classic server: it would take an `aaw/ping` for a call, and end on it.
       this.#heartbeat = new Heartbeat(Infinity, now);
-      this.#phase = { at: "open", since: now };
-      this.#outputs.push({ do: "opened", connection: null });
+      this.#phase = { at: "greeting", since: now, refusal: null, welcome: null };
+      this.#writeResume();
+      this.#handleWelcome(now, null);
     }
   }
 
@@ -381,8 +447,12 @@ export class Session {
         if (phase.until <= now) this.#phase = this.#connect(now);
         break;
       case "greeting":
-        if (phase.since + this.#config.connectTimeout <= now) this.#abandon(now, "the server never greeted");
-        else this.#handleBeat(now);
+        if (!phase.welcome && phase.since + this.#config.connectTimeout <= now) {
+          this.#abandon(now, "the server never greeted");
+        } else {
+          this.#handleSlowResume(now);
+          this.#handleBeat(now);
+        }
         break;
       case "open":
         this.#handleBeat(now);
@@ -403,7 +473,12 @@ export class Session {
       case "closing":
         return Math.min(phase.until, this.#nextDeadline);
       case "greeting":
-        return Math.min(phase.since + this.#config.connectTimeout, this.#heartbeat.pollTimeout(), this.#nextDeadline);
+        return Math.min(
+          phase.welcome ? Infinity : phase.since + this.#config.connectTimeout,
+          this.#resume?.until ?? Infinity,
+          this.#heartbeat.pollTimeout(),
+          this.#nextDeadline,
+        );
       case "open":
         return Math.min(this.#heartbeat.pollTimeout(), this.#nextDeadline);
       case "ended":
@@ -434,8 +509,10 @@ export class Session {
   /** Puts the first of the line into the outputs, if it may be written now. */
   #writeFirst() {
     if (this.#blocked || (this.#phase.at !== "greeting" && this.#phase.at !== "open")) return false;
+    // What is called is called as whoever the session belongs to.
+    if (this.#resume && !this.#resume.isLate) return false;
     const first = this.#line.first;
-    if (!first || (first.call && this.#written.size >= this.#maxInFlight())) return false;
+    if (!first || (first.call && this.#written.size + (this.#resume ? 1 : 0) >= this.#maxInFlight())) return false;
     const { draft, call } = first;
     const fits = draft.size <= this.maxMessage;
     // Whether it will, the welcome says.
@@ -499,15 +576,17 @@ export class Session {
     const { event, data, id, kind } = frame;
     if (id === null) {
       if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} without an id`);
-      if (event === "aaw" || event.startsWith("aaw/")) this.#handleReserved(frame);
+      if (event === "aaw" || event.startsWith("aaw/")) this.#handleReserved(now, frame);
       else this.#outputs.push({ do: "push", event, data });
       return;
     }
     if (typeof id !== "number" || !Number.isSafeInteger(id) || id === 0) {
       throw new BadFrame("the id (element 3) must be an integer other than 0");
     }
-    if (id < 0) return this.#handleServersCall(event, id, kind);
+    if (id < 0) return this.#handleServersCall(frame, id);
     if (id >= this.#nextId) throw new BadFrame(`call ${id} was never made`);
+    if (id === this.#resume?.id && kind === null) return this.#handleResumed({ as: "answered", data });
+    if (id === this.#resume?.id && kind === "error") return this.#handleResumed(failed(readFailure(data)));
     const call = this.#written.get(id);
     switch (kind) {
       case null:
@@ -545,6 +624,7 @@ export class Session {
     if (call.credit === null) throw new BadFrame(`an item for call ${call.id}, which reads no stream`);
     if (call.had < call.credit) {
       call.had += 1;
+      this.#learn(call.event, data);
       this.#outputs.push({ do: "item", waiter: call.waiter, data });
     } else {
       const error = `The server sent more items than there was room for (${call.credit})`;
@@ -553,35 +633,119 @@ export class Session {
     }
   }
 
-  /** What the server says about the connection itself. A newer one may say more. @param {Frame} frame */
-  #handleReserved({ event, data }) {
-    if (event === "aaw/error") {
-      const failure = readFailure(data);
-      if (this.#phase.at === "greeting") this.#phase.refusal = failure;
-      this.#problem(failure);
-    } else if (event === "aaw/welcome") {
-      const { connection, limits } = readWelcome(data);
-      this.#limits = limits;
-      if (this.#phase.at === "greeting") {
-        this.#phase = { at: "open", since: this.#phase.since };
-        this.#outputs.push({ do: "opened", connection });
+  /**
+   * What the server says about the connection itself. A newer one may say more.
+   *
+   * @param {number} now
+   * @param {Frame} frame
+   */
+  #handleReserved(now, { event, data }) {
+    switch (event) {
+      case "aaw/error": {
+        const failure = readFailure(data);
+        if (this.#phase.at === "greeting" && !this.#phase.welcome) this.#phase.refusal = failure;
+        this.#problem(failure);
+        break;
       }
+      case "aaw/welcome": {
+        const { connection, limits } = readWelcome(data);
+        this.#limits = limits;
+        this.#handleWelcome(now, connection);
+        break;
+      }
+      case "aaw/session":
+        this.#handleOver({ error: "Session expired", code: "not_authenticated", data });
+      // falls through
+      case "aaw/joined":
+      case "aaw/left":
+        this.#outputs.push({ do: "push", event, data });
     }
   }
 
-  /**
-   * Nothing can be asked of this client yet, and it says so.
-   *
-   * @param {string} event
-   * @param {number} id
-   * @param {string | null} kind
-   */
-  #handleServersCall(event, id, kind) {
-    if ((kind !== null && kind !== "call") || this.#phase.at === "closing") return;
-    const name = event.length > 200 ? `${event.slice(0, 200)}…` : event;
-    const failure = JSON.stringify({ error: `Unknown event: ${name}`, code: "unknown_event" });
-    this.#say(aboutCall(name, failure, id, "error"));
+  /** @param {number} now @param {string | null} connection */
+  #handleWelcome(now, connection) {
+    if (this.#phase.at !== "greeting" || this.#phase.welcome) return;
+    this.#phase.welcome = { connection };
+    if (this.#resume) this.#resume.until = now + this.#config.resumeTimeout;
+    this.#openIfReady();
   }
+
+  #openIfReady() {
+    if (this.#phase.at !== "greeting" || !this.#phase.welcome || (this.#resume && !this.#resume.isLate)) return;
+    this.#outputs.push({ do: "opened", connection: this.#phase.welcome.connection });
+    this.#phase = { at: "open", since: this.#phase.since };
+  }
+
+  // --- The server's calls -------------------------------------------------------------------------------------------
+
+  /** @param {Frame} frame @param {number} id */
+  #handleServersCall({ event, data, kind }, id) {
+    if (this.#phase.at === "closing") return;
+    if (kind === "cancel") {
+      const ask = this.#asks.cancel(id);
+      if (ask) this.#outputs.push({ do: "askCancelled", ask });
+    } else if (kind === null || kind === "call") {
+      const ask = this.#asks.begin(event, id);
+      if (this.#asks.size <= MOST_ASKS) this.#outputs.push({ do: "asked", ask, data });
+      else this.replyFailure(ask, { error: `More than ${MOST_ASKS} calls are open`, code: "busy" });
+    } else {
+      throw new BadFrame(`kind ${JSON.stringify(kind)} for the server's call ${id}`);
+    }
+  }
+
+  #endAsks() {
+    for (const ask of this.#asks.endAll()) this.#outputs.push({ do: "askCancelled", ask });
+  }
+
+  // --- Who the caller is --------------------------------------------------------------------------------------------
+
+  /** Goes out right behind the greeting: the server takes up nothing before it. */
+  #writeResume() {
+    const { token } = this.#keeper;
+    this.#resume = token === null ? null : { id: this.#nextId, token, until: Infinity, isLate: false };
+    if (!this.#resume) return;
+    this.#nextId += 1;
+    const { id } = this.#resume;
+    if (this.#dialect === "classic") this.#oldest.written(RESUME, id);
+    this.#say(callFrame(draft(RESUME, { token }), id, { upload: false, credit: null }));
+  }
+
+  /** @param {Outcome} outcome */
+  #handleResumed(outcome) {
+    const resumed = this.#resume?.token;
+    this.#resume = null;
+    if (outcome.as === "answered") {
+      this.#learn(RESUME, outcome.data);
+    } else if (outcome.as === "failed") {
+      const { error, code, data } = outcome.failure;
+      if (!saysOver(outcome.failure)) this.#problem({ error: `The session was not resumed: ${error}`, code, data });
+      // If it was late, another may have begun.
+      else if (this.#keeper.token === resumed) this.#handleOver({ error, code, data });
+    }
+    this.#openIfReady();
+  }
+
+  /** A server that is slow has not said no. What it says later counts. @param {number} now */
+  #handleSlowResume(now) {
+    if (!this.#resume || this.#resume.isLate || this.#resume.until > now) return;
+    this.#resume.isLate = true;
+    this.#resume.until = Infinity;
+    this.#problem({ error: "The session is not resumed yet", code: "timeout" });
+    this.#openIfReady();
+  }
+
+  /** The server has ended the session. @param {Failure} failure */
+  #handleOver(failure) {
+    if (this.#keeper.forget()) this.#outputs.push({ do: "login", token: null });
+    this.#outputs.push({ do: "unauthorized", failure: new CallError(failure, { sent: true }) });
+  }
+
+  /** Keeps what an answer says of a session. @param {string} event @param {unknown} data */
+  #learn(event, data) {
+    if (this.#keeper.handleAnswer(event, data)) this.#outputs.push({ do: "login", token: this.#keeper.token });
+  }
+
+  // --- A classic server ---------------------------------------------------------------------------------------------
 
   /** @param {number} now @param {Frame} frame */
   #handleClassic(now, { event, data, id, kind }) {
@@ -597,20 +761,31 @@ export class Session {
       return;
     }
     const oldest = this.#oldest.take(now, event);
-    if (oldest === undefined) this.#outputs.push({ do: "push", event, data });
-    else this.#settleClassic(oldest, data);
+    if (oldest !== undefined) {
+      this.#settleClassic(oldest, data);
+    } else {
+      // The answer to a send looks like this.
+      this.#learn(event, data);
+      this.#outputs.push({ do: "push", event, data });
+    }
   }
 
   /** @param {number} id @param {unknown} data */
   #settleClassic(id, data) {
+    // The original's way to fail a call, and its client's way to see it.
+    const isFailure = typeof data === "object" && data !== null && "error" in data && data.error;
+    /** @type {Outcome} */
+    const outcome = isFailure ? failed({ error: data.error, code: "handler" }) : { as: "answered", data };
+    if (id === this.#resume?.id) {
+      this.#handleResumed(outcome);
+      return;
+    }
     const call = this.#written.get(id);
     if (!call) return;
-    // The original's way to fail a call, and its client's way to see it.
-    if (typeof data === "object" && data !== null && "error" in data && data.error) {
-      this.#done(call, failed({ error: data.error, code: "handler" }));
-    } else if (call.credit === null) {
-      this.#done(call, { as: "answered", data });
+    if (isFailure || call.credit === null) {
+      this.#done(call, outcome);
     } else {
+      this.#learn(call.event, data);
       this.#outputs.push({ do: "item", waiter: call.waiter, data });
       this.#done(call, { as: "ended" });
     }
@@ -625,6 +800,9 @@ export class Session {
   /** @param {Call<W>} call @param {Outcome} outcome */
   #done(call, outcome) {
     this.#remove(call);
+    if (outcome.as === "answered") this.#learn(call.event, outcome.data);
+    // There was nothing to log out of.
+    else if (outcome.as === "failed" && call.event === LOGOUT && saysOver(outcome.failure)) this.#learn(LOGOUT, null);
     this.#outputs.push({ do: "done", waiter: call.waiter, outcome });
   }
 
@@ -726,6 +904,8 @@ export class Session {
   /** @param {number} now @param {CallError} failure What the written calls fail with. */
   #lost(now, failure) {
     const phase = this.#phase;
+    this.#resume = null;
+    this.#endAsks();
     if (phase.at === "closing") {
       this.#forgetFrames();
       this.#end();

@@ -27,6 +27,22 @@ for await (const { total } of orders) total.toFixed(taken ? 2 : 0);
 ws.on("broadcast", (message: string) => message.length);
 ws.on("aaw/state", (state) => state === ws.state);
 ws.off("broadcast");
+
+const stopHandling: () => void = ws.handle("confirm", async (body: { text: string }, { signal }) => {
+  signal.throwIfAborted();
+  return body.text.length > 3;
+});
+stopHandling();
+
+const { token, user: me } = await ws.login("ada@example.org", "secret");
+await ws.resume(token, { timeout: 500 });
+const allowed: string[] = ws.identity?.allowed ?? [me.id, me.email];
+ws.on("unauthorized", (error: CallError) => [error.code, ws.token, allowed].join());
+if ((await ws.requestReset(me.email)).ok) await ws.setNew("from the mail", "new");
+await ws.logout(500);
+aaw("/", { storage: localStorage, storageKey: "mine" });
+aaw("/", { storage: sessionStorage });
+
 await ws.close();
 
 for await (const { event, data, id, retry } of aaw.sse(await fetch("/events"), { maxEvent: 1000 })) {
@@ -49,5 +65,9 @@ ws.sendAsync(1);
 ws.sendAsync("ping", null, "3000");
 // @ts-expect-error There is no such option.
 aaw("ws://localhost:1337", { timeuot: 1000 });
+// @ts-expect-error A password is a text.
+ws.login("ada@example.org", 7);
+// @ts-expect-error A storage is more than its name.
+aaw("/", { storage: "localStorage" });
 // @ts-expect-error What is sent has a type.
 orders.send({ kategory: "tea" });

@@ -20,6 +20,7 @@ macro_rules! parts {
 /// What it imports: `/aaw/NAME`. All files of that folder.
 const PARTS: &[(&str, &str)] = &parts![
     "abort.js",
+    "asks.js",
     "backoff.js",
     "bind.js",
     "client.js",
@@ -28,9 +29,11 @@ const PARTS: &[(&str, &str)] = &parts![
     "emitter.js",
     "failure.js",
     "frame.js",
+    "handlers.js",
     "heartbeat.js",
     "http.js",
     "items.js",
+    "keeper.js",
     "line.js",
     "oldest.js",
     "options.js",
@@ -39,6 +42,7 @@ const PARTS: &[(&str, &str)] = &parts![
     "socket_face.js",
     "sse.js",
     "sse_parser.js",
+    "storage.js",
     "stream.js",
     "upload.js",
     "url.js",
