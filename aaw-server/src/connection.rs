@@ -401,6 +401,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return;
             }
         }
+        // Its own first items may have been what is too much. The others were told; it is not among them before now.
+        gate.pause(self.paused);
         let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
         self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone() });
         self.begin_upload(key, upload);
