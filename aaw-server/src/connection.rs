@@ -40,7 +40,7 @@ use crate::outbox::Mail;
 pub(crate) use feed::Batch;
 use feed::{Feed, Gate};
 use progress::Progress;
-use upload::Upload;
+use upload::{Upload, Uploading};
 
 /// Messages taken up in one turn, so that a client that never stops sending leaves room for the others.
 const TURN: u32 = 128;
@@ -103,7 +103,7 @@ struct Task {
     /// Of a handler that yields.
     gate: Option<Arc<Gate>>,
     /// What its caller streams to it.
-    upload: Option<Arc<Upload>>,
+    upload: Option<Uploading>,
 }
 
 enum Outgoing {
@@ -339,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn upload_of(&self, key: CallKey) -> Option<&Upload> {
-        self.tasks.get(&key)?.upload.as_deref()
+        self.tasks.get(&key)?.upload.as_ref().map(|upload| &**upload.incoming())
     }
 
     fn run(&mut self, call: Call<'_>) {
@@ -350,9 +350,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Wants::Nothing => Shape::Nothing,
         };
         let window = self.config.stream_window.into();
-        let upload = call.upload.then(|| Upload::new(Arc::clone(peer), window));
+        let upload = call.upload.then(|| Uploading::new(Arc::clone(peer), window));
         let ask = Ask { name: &call.event, body: call.body, shape };
-        match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref()) {
+        match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref().map(Uploading::incoming)) {
             Begun::Done(frame, outcome) => {
                 // What the handler sent goes out before its answer.
                 if peer.outbox.has_mail() {
@@ -368,8 +368,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let (frame, outcome) = pending.await;
                     peer.outbox.post(Mail::Outcome(key, frame, outcome));
                 });
-                self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone() });
-                self.begin_upload(key, upload);
+                self.tasks.insert(key, Task { handle, answers, gate: None, upload });
+                self.begin_upload(key);
             }
             Begun::Stream(stream) => self.feed(call, stream, upload),
             Begun::NotJson => {
@@ -383,7 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs a handler that yields: here for as long as its first items come at once, then as a task.
-    fn feed(&mut self, call: Call<'_>, stream: HandlerStream, upload: Option<Arc<Upload>>) {
+    fn feed(&mut self, call: Call<'_>, stream: HandlerStream, upload: Option<Uploading>) {
         let (answers, frame) = (call.answers, call.item_frame());
         let key = self.session.suspend(call);
         let gate = Gate::new(self.session.credit(key));
@@ -404,13 +404,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Its own first items may have been what is too much. The others were told; it is not among them before now.
         gate.pause(self.paused);
         let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
-        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone() });
-        self.begin_upload(key, upload);
+        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload });
+        self.begin_upload(key);
     }
 
     /// From here on the caller may send.
-    fn begin_upload(&mut self, key: CallKey, upload: Option<Arc<Upload>>) {
-        if let Some(upload) = upload {
+    fn begin_upload(&mut self, key: CallKey) {
+        if let Some(upload) = self.upload_of(key) {
             upload.begin(key);
             self.session.grant(key, self.config.stream_window.into());
             self.collect();
