@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
 use crate::handshake::{Serving, Visitor};
+use crate::hang_up::HangUp;
 use crate::http::Front;
 use crate::hub::Place;
 use crate::shared::Shared;
@@ -69,7 +70,7 @@ async fn visit(socket: TcpStream, address: SocketAddr, front: Front, shared: Arc
     }
     let Config { handshake_timeout, write_timeout, close_timeout, .. } = *shared.config;
     let (draining, over) = (shared.shutdown.reached(Phase::Draining), shared.shutdown.reached(Phase::Over));
-    let socket = WriteTimeout::new(socket, write_timeout);
+    let socket = WriteTimeout::new(HangUp::new(socket), write_timeout);
     let unwritten = socket.unwritten();
     let visitor = Arc::new(Visitor::new(shared, Some(address), place));
     let service = service_fn(|request| {

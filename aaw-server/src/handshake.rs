@@ -16,10 +16,10 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::connection::Connection;
+use crate::hang_up::HangUp;
 use crate::hub::Place;
 use crate::outbox::Outbox;
 use crate::shared::Shared;
@@ -188,10 +188,10 @@ fn accept<B>(visitor: &Visitor, request: &mut Request<B>, key: &HeaderValue) -> 
         };
         let Shared { dispatch, config, .. } = &*shared;
         let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
-        match upgraded.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
+        match upgraded.downcast::<TokioIo<WriteTimeout<HangUp>>>() {
             // Back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner();
+                let socket = parts.io.into_inner().into_inner().into_inner();
                 Connection::serve(socket, parts.read_buf, dialect, seat, arrival, dispatch, config).await;
             }
             // Somebody else's: the program's own axum listens.
