@@ -58,19 +58,23 @@ impl Visitor {
         judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
     }
 
-    /// The name alone.
-    #[cfg(feature = "http")]
-    pub(crate) fn judge_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
-        let judged = self.shared.admission.judge(None, host(headers, uri).as_deref());
-        judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
-    }
-
     /// Says in the log that it was refused.
     pub(crate) fn log_refusal(&self, what: &str, error: &str) {
-        if let Some(unlogged) = self.shared.refusals.pass() {
-            let peer = self.address.map(tracing::field::display);
-            tracing::warn!(peer, unlogged, "refused a {what}: {error}");
-        }
+        log_refusal(&self.shared, self.address, what, error);
+    }
+}
+
+/// Whether a request calls us by a name of ours, wherever its page is.
+#[cfg(feature = "http")]
+pub(crate) fn judge_host(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    let judged = shared.admission.judge(None, host(headers, uri).as_deref());
+    judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
+}
+
+pub(crate) fn log_refusal(shared: &Shared, address: Option<SocketAddr>, what: &str, error: &str) {
+    if let Some(unlogged) = shared.refusals.pass() {
+        let peer = address.map(tracing::field::display);
+        tracing::warn!(peer, unlogged, "refused a {what}: {error}");
     }
 }
 
