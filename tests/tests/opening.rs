@@ -5,6 +5,7 @@ use std::time::Duration;
 use aaw_client::{Config, ConnectError};
 use aaw_server::Config as ServerConfig;
 use aaw_test_hooks::_services::{App, Opening};
+use aaw_tests::http::Request;
 use aaw_tests::{Client, TestServer, until, within};
 use serde_json::{Value, json};
 
@@ -150,4 +151,13 @@ async fn who_never_says_hello_was_never_there() {
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.openings(1).await.len(), 1);
+}
+
+/// There is no connection that could be opened: what holds for every call is for the handlers.
+#[tokio::test]
+async fn a_call_over_http_does_not_pass_it() {
+    let (server, app) = start(|_| {}).await;
+    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
+    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
+    assert!(app.openings(0).await.is_empty());
 }
