@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
@@ -81,8 +82,8 @@ pub(crate) struct Connection<S> {
     paused: bool,
     /// What `_open` is told, until it runs.
     arrival: Option<Box<Opened>>,
-    /// `_open`, from when it began: whether it let the connection in.
-    opening: Option<JoinHandle<bool>>,
+    /// `_open`, from when it began.
+    opening: Option<Opening>,
     /// What the client's close frame said.
     farewell: Option<(u16, String)>,
     timer: Pin<Box<Sleep>>,
@@ -104,6 +105,13 @@ struct Task {
     gate: Option<Arc<Gate>>,
     /// What its caller streams to it.
     upload: Option<Uploading>,
+}
+
+/// `_open` of all modules.
+struct Opening {
+    task: JoinHandle<()>,
+    /// The modules that have let the connection in.
+    passed: Arc<AtomicUsize>,
 }
 
 enum Outgoing {
@@ -186,8 +194,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let lingering = end_tasks(tasks);
         let why = closed(&ending);
         closing::close(socket, ending, frames, config.close_timeout).await;
-        if was_let_in(opening).await {
-            let closed = dispatch.closed(&peer, &why);
+        let let_in = let_in(opening).await;
+        if let_in > 0 {
+            let closed = dispatch.closed(&peer, &why, let_in);
             if tokio::time::timeout(config.linger, closed).await.is_err() {
                 tracing::warn!(connection = %peer.id, "_close did not end in time and was dropped");
             }
@@ -449,14 +458,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(arrival) = self.arrival.take() else { return self.session.opened() };
         let (dispatch, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.seat.peer));
         let limit = self.config.handshake_timeout;
-        self.opening = Some(tokio::spawn(async move {
-            let opened = tokio::time::timeout(limit, dispatch.opened(&peer, &arrival)).await;
+        let passed = Arc::<AtomicUsize>::default();
+        let progress = Arc::clone(&passed);
+        let task = tokio::spawn(async move {
+            let opened = tokio::time::timeout(limit, dispatch.opened(&peer, &arrival, &progress)).await;
             let opened =
                 opened.unwrap_or_else(|_| Err(Failure::new(Code::TIMEOUT, "The server took too long to open")));
-            let is_in = opened.is_ok();
             peer.outbox.post(Mail::Opened(opened));
-            is_in
-        }));
+        });
+        self.opening = Some(Opening { task, passed });
     }
 
     fn take_mail(&mut self) {
@@ -615,15 +625,13 @@ fn closed(ending: &Ending) -> Closed {
     }
 }
 
-/// Whether `_open` has run, and let the connection in. What is still undecided is dropped.
-async fn was_let_in(opening: Option<JoinHandle<bool>>) -> bool {
-    match opening {
-        Some(opening) => {
-            opening.abort();
-            opening.await.unwrap_or(false)
-        }
-        None => false,
-    }
+/// How many modules have let the connection in. What is still undecided is dropped.
+async fn let_in(opening: Option<Opening>) -> usize {
+    let Some(Opening { task, passed }) = opening else { return 0 };
+    task.abort();
+    // Over or dropped, after this nothing of it runs.
+    let _ = task.await;
+    passed.load(Ordering::Acquire)
 }
 
 /// The caller has gone, so its handlers are dropped; what is left are those for which nobody waited.

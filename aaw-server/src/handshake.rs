@@ -78,10 +78,11 @@ pub(crate) fn log_refusal(shared: &Shared, address: Option<SocketAddr>, what: &s
     }
 }
 
-/// The name that we were called by. HTTP/2, which a program's own axum may speak, has it in the URI's place.
+/// The name that we were called by. Where the target itself names one, that counts (RFC 9112, 3.2.2); HTTP/2, which a
+/// program's own axum may speak, has it nowhere else.
 fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
-    let named = headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    named.or_else(|| uri.authority().map(|host| host.as_str().into()))
+    let named = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    uri.authority().map(|host| host.as_str().into()).or_else(named)
 }
 
 /// A request that is being answered, from its arrival until its answer has been taken over.
