@@ -330,8 +330,9 @@ fn type_of(json: &str) -> &'static str {
     }
 }
 
+/// On one line, since it goes to logs: between its signs JSON may have line breaks, within them it has none.
 fn shortened(json: &str) -> String {
-    Shortened(json).to_string()
+    Shortened(json).to_string().replace(['\n', '\r'], " ")
 }
 
 // --- Text from frames ------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
 use crate::handshake::{Serving, Visitor};
+use crate::hang_up::HangUp;
 use crate::http::Front;
 use crate::hub::Place;
 use crate::shared::Shared;
@@ -67,9 +69,13 @@ async fn visit(socket: TcpStream, address: SocketAddr, front: Front, shared: Arc
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(peer = %address, "no TCP_NODELAY: {error}");
     }
+    // Of a client that vanished without a word nothing is heard while it is only read to, or waited for.
+    if let Err(error) = SockRef::from(&socket).set_tcp_keepalive(&keepalive()) {
+        tracing::debug!(peer = %address, "no SO_KEEPALIVE: {error}");
+    }
     let Config { handshake_timeout, write_timeout, close_timeout, .. } = *shared.config;
     let (draining, over) = (shared.shutdown.reached(Phase::Draining), shared.shutdown.reached(Phase::Over));
-    let socket = WriteTimeout::new(socket, write_timeout);
+    let socket = WriteTimeout::new(HangUp::new(socket), write_timeout);
     let unwritten = socket.unwritten();
     let visitor = Arc::new(Visitor::new(shared, Some(address), place));
     let service = service_fn(|request| {
@@ -100,6 +106,14 @@ async fn visit(socket: TcpStream, address: SocketAddr, front: Front, shared: Arc
     if let Err(error) = served {
         tracing::debug!(peer = %address, "an HTTP connection broke: {error}");
     }
+}
+
+/// A client that says nothing is asked by its system's word after a minute, and given up after half a minute more.
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "android", target_os = "freebsd"))]
+    let keepalive = keepalive.with_interval(Duration::from_secs(10)).with_retries(3);
+    keepalive
 }
 
 /// Tells a client that there is no room.

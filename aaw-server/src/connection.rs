@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
@@ -43,7 +44,7 @@ use crate::outbox::Mail;
 pub(crate) use feed::Batch;
 use feed::{Feed, Gate};
 use progress::Progress;
-use upload::Upload;
+use upload::{Upload, Uploading};
 
 /// Messages taken up in one turn, so that a client that never stops sending leaves room for the others.
 const TURN: u32 = 128;
@@ -90,8 +91,8 @@ pub(crate) struct Connection<S> {
     paused: bool,
     /// What `_open` is told, until it runs.
     arrival: Option<Box<Opened>>,
-    /// `_open`, from when it began: whether it let the connection in.
-    opening: Option<JoinHandle<bool>>,
+    /// `_open`, from when it began.
+    opening: Option<Opening>,
     /// What the client's close frame said.
     farewell: Option<(u16, String)>,
     timer: Pin<Box<Sleep>>,
@@ -112,9 +113,16 @@ struct Task {
     /// Of a handler that yields.
     gate: Option<Arc<Gate>>,
     /// What its caller streams to it.
-    upload: Option<Arc<Upload>>,
+    upload: Option<Uploading>,
     /// What let it be called, if it needs a session: it ends with that.
     session: Option<Arc<Session>>,
+}
+
+/// `_open` of all modules.
+struct Opening {
+    task: JoinHandle<()>,
+    /// The modules that have let the connection in.
+    passed: Arc<AtomicUsize>,
 }
 
 enum Outgoing {
@@ -201,8 +209,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let lingering = end_tasks(tasks);
         let why = closed(&ending);
         closing::close(socket, ending, frames, config.close_timeout).await;
-        if was_let_in(opening).await {
-            let closed = dispatch.closed(&peer, &why);
+        let let_in = let_in(opening).await;
+        if let_in > 0 {
+            let closed = dispatch.closed(&peer, &why, let_in);
             if tokio::time::timeout(config.linger, closed).await.is_err() {
                 tracing::warn!(connection = %peer.id, "_close did not end in time and was dropped");
             }
@@ -355,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn upload_of(&self, key: CallKey) -> Option<&Upload> {
-        self.tasks.get(&key)?.upload.as_deref()
+        self.tasks.get(&key)?.upload.as_ref().map(|upload| &**upload.incoming())
     }
 
     fn run(&mut self, now: Instant, call: Call<'_>) {
@@ -366,12 +375,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Wants::Nothing => Shape::Nothing,
         };
         let window = self.config.stream_window.into();
-        let upload = call.upload.then(|| Upload::new(Arc::clone(peer), window));
+        let upload = call.upload.then(|| Uploading::new(Arc::clone(peer), window));
         let changes = peer.changes_so_far();
         // Taken before the call is judged: an end from here on is noticed.
         let session = is_protected(&call.event).then(|| peer.session()).flatten();
         let ask = Ask { name: &call.event, body: call.body, shape };
-        match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref()) {
+        match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref().map(Uploading::incoming)) {
             Begun::Done(frame, outcome) => {
                 // What the handler sent goes out before its answer.
                 if peer.outbox.has_mail() {
@@ -389,8 +398,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let (frame, outcome) = pending.await;
                     peer.outbox.post(Mail::Outcome(key, frame, outcome));
                 });
-                self.tasks.insert(key, Task { handle, answers, gate: None, upload: upload.clone(), session });
-                self.begin_upload(key, upload);
+                self.tasks.insert(key, Task { handle, answers, gate: None, upload, session });
+                self.begin_upload(key);
             }
             Begun::Stream(stream) => self.feed(now, call, stream, upload, session),
             Begun::NotJson => {
@@ -409,7 +418,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         now: Instant,
         call: Call<'_>,
         stream: HandlerStream,
-        upload: Option<Arc<Upload>>,
+        upload: Option<Uploading>,
         session: Option<Arc<Session>>,
     ) {
         let (answers, frame) = (call.answers, call.item_frame());
@@ -429,14 +438,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return;
             }
         }
+        // Its own first items may have been what is too much. The others were told; it is not among them before now.
+        gate.pause(self.paused);
         let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
-        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload: upload.clone(), session });
-        self.begin_upload(key, upload);
+        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload, session });
+        self.begin_upload(key);
     }
 
     /// From here on the caller may send.
-    fn begin_upload(&mut self, key: CallKey, upload: Option<Arc<Upload>>) {
-        if let Some(upload) = upload {
+    fn begin_upload(&mut self, key: CallKey) {
+        if let Some(upload) = self.upload_of(key) {
             upload.begin(key);
             self.session.grant(key, self.config.stream_window.into());
             self.collect();
@@ -475,14 +486,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(arrival) = self.arrival.take() else { return self.session.opened() };
         let (dispatch, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.seat.peer));
         let limit = self.config.handshake_timeout;
-        self.opening = Some(tokio::spawn(async move {
-            let opened = tokio::time::timeout(limit, dispatch.opened(&peer, &arrival)).await;
+        let passed = Arc::<AtomicUsize>::default();
+        let progress = Arc::clone(&passed);
+        let task = tokio::spawn(async move {
+            let opened = tokio::time::timeout(limit, dispatch.opened(&peer, &arrival, &progress)).await;
             let opened =
                 opened.unwrap_or_else(|_| Err(Failure::new(Code::TIMEOUT, "The server took too long to open")));
-            let is_in = opened.is_ok();
             peer.outbox.post(Mail::Opened(opened));
-            is_in
-        }));
+        });
+        self.opening = Some(Opening { task, passed });
     }
 
     fn take_mail(&mut self, now: Instant) {
@@ -703,15 +715,13 @@ fn closed(ending: &Ending) -> Closed {
     }
 }
 
-/// Whether `_open` has run, and let the connection in. What is still undecided is dropped.
-async fn was_let_in(opening: Option<JoinHandle<bool>>) -> bool {
-    match opening {
-        Some(opening) => {
-            opening.abort();
-            opening.await.unwrap_or(false)
-        }
-        None => false,
-    }
+/// How many modules have let the connection in. What is still undecided is dropped.
+async fn let_in(opening: Option<Opening>) -> usize {
+    let Some(Opening { task, passed }) = opening else { return 0 };
+    task.abort();
+    // Over or dropped, after this nothing of it runs.
+    let _ = task.await;
+    passed.load(Ordering::Acquire)
 }
 
 /// The caller has gone, so its handlers are dropped; what is left are those for which nobody waited.

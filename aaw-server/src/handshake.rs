@@ -16,10 +16,10 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::connection::Connection;
+use crate::hang_up::HangUp;
 use crate::hub::Place;
 use crate::outbox::Outbox;
 use crate::shared::Shared;
@@ -58,26 +58,31 @@ impl Visitor {
         judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
     }
 
-    /// The name alone.
-    #[cfg(feature = "http")]
-    pub(crate) fn judge_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
-        let judged = self.shared.admission.judge(None, host(headers, uri).as_deref());
-        judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
-    }
-
     /// Says in the log that it was refused.
     pub(crate) fn log_refusal(&self, what: &str, error: &str) {
-        if let Some(unlogged) = self.shared.refusals.pass() {
-            let peer = self.address.map(tracing::field::display);
-            tracing::warn!(peer, unlogged, "refused a {what}: {error}");
-        }
+        log_refusal(&self.shared, self.address, what, error);
     }
 }
 
-/// The name that we were called by. HTTP/2, which a program's own axum may speak, has it in the URI's place.
+/// Whether a request calls us by a name of ours, wherever its page is.
+#[cfg(feature = "http")]
+pub(crate) fn judge_host(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    let judged = shared.admission.judge(None, host(headers, uri).as_deref());
+    judged.map_err(|refusal| (StatusCode::FORBIDDEN, refusal.to_string()))
+}
+
+pub(crate) fn log_refusal(shared: &Shared, address: Option<SocketAddr>, what: &str, error: &str) {
+    if let Some(unlogged) = shared.refusals.pass() {
+        let peer = address.map(tracing::field::display);
+        tracing::warn!(peer, unlogged, "refused a {what}: {error}");
+    }
+}
+
+/// The name that we were called by. Where the target itself names one, that counts (RFC 9112, 3.2.2); HTTP/2, which a
+/// program's own axum may speak, has it nowhere else.
 fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
-    let named = headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    named.or_else(|| uri.authority().map(|host| host.as_str().into()))
+    let named = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    uri.authority().map(|host| host.as_str().into()).or_else(named)
 }
 
 /// A request that is being answered, from its arrival until its answer has been taken over.
@@ -189,10 +194,10 @@ fn accept<B>(visitor: &Visitor, request: &mut Request<B>, key: &HeaderValue) -> 
         };
         let Shared { dispatch, config, .. } = &*shared;
         let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
-        match upgraded.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
+        match upgraded.downcast::<TokioIo<WriteTimeout<HangUp>>>() {
             // Back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner();
+                let socket = parts.io.into_inner().into_inner().into_inner();
                 Connection::serve(socket, parts.read_buf, dialect, seat, arrival, dispatch, config).await;
             }
             // Somebody else's: the program's own axum listens.

@@ -33,7 +33,7 @@
 //! | `record` | what the log says of a call |
 //! | `module_host` | what modules need of their server: a log, somebody who waits for their end |
 //! | `throttle` | a log that strangers cannot flood |
-//! | `write_timeout` | a socket that gives up on a peer that takes nothing |
+//! | `write_timeout`, `hang_up` | a socket that gives up on a peer that takes nothing, or has gone |
 //! | `shutdown` | how far the end is |
 //! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
@@ -46,6 +46,7 @@ pub mod config;
 mod connection;
 mod dispatch;
 mod handshake;
+mod hang_up;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(not(feature = "http"))]

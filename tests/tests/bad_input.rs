@@ -574,3 +574,17 @@ async fn two_events_of_one_name_stop_the_start() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_a_client_says_begins_no_line_of_the_log() {
+    let log = Log::keep();
+    let server = TestServer::start().await;
+    for frame in ["[[0,\n\"forged\"]]", "[\"ping\",null,[\r\n\"forged\"]]", "[\"ping\",null,1,[0,\n\"forged\"]]"] {
+        let mut client = server.v1().await;
+        client.send(frame).await;
+        let told = client.next().await;
+        assert!(told.contains("bad_frame"), "{told}");
+    }
+    log.says(&["bad frame", "forged"]);
+    assert!(!log.text().lines().any(|line| line.starts_with("\"forged")), "{}", log.text());
+}

@@ -144,6 +144,20 @@ async fn a_foreign_name_reaches_routes_of_ones_own_no_more_than_ours() {
 }
 
 #[tokio::test]
+async fn nor_does_it_within_an_app_of_ones_own() {
+    let server = server(&App::default()).merge(hello());
+    let mounted = server.mount().await.expect("it starts");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(axum::serve(listener, mounted.router()).into_future());
+    for path in ["/hello/x", "/events"] {
+        let refused = Request::get(addr, path).replace("Host", "evil.example").send().await;
+        assert_eq!(refused.failure(), (403, "not_allowed".into()), "{path}");
+        assert_eq!(Request::get(addr, path).send().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn routes_that_do_not_go_together_stop_the_start() {
     for path in ["/events", "/events/{*name}", "/healthz", "/aaw.js"] {
         let mine = Router::new().route(path, get(|| async { "mine" }));

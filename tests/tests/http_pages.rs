@@ -277,3 +277,12 @@ async fn an_upgrade_is_recognised_on_every_path() {
     let refused = Handshake::new(server.addr).header("Origin", "https://evil.example").send().await;
     assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain; charset=utf-8")));
 }
+
+#[tokio::test]
+async fn a_target_that_names_its_host_itself_is_judged_by_that() {
+    let server = TestServer::start().await;
+    let foreign = Request::get(server.addr, "http://evil.example/events").send().await;
+    assert_eq!(foreign.failure(), (403, "not_allowed".into()));
+    let own = format!("http://{}/events", server.addr);
+    assert_eq!(Request::get(server.addr, &own).send().await.status, 200);
+}

@@ -201,6 +201,23 @@ async fn a_reader_that_hangs_up_takes_the_handler_along() {
     }
 }
 
+/// What it has sent already may keep the server from reading on, and from learning that there is no more.
+#[tokio::test]
+async fn one_that_hangs_up_behind_another_request_takes_the_handler_along() {
+    let server = TestServer::start().await;
+    for accept in [LINES, "application/json"] {
+        for behind in ["G".to_owned(), "GET / HTTP/1.1\r\n".to_owned() + &"x".repeat(40_000)] {
+            let gate = format!("{accept} {}", behind.len());
+            let mut raw = read(&server, "streams/gated", accept, json!({ "gate": gate })).start().await;
+            reaches(&server, &gate, Counts { came: 1, ..Counts::default() }).await;
+            raw.send_now(behind.as_bytes());
+            drop(raw);
+            reaches(&server, &gate, Counts { over: 1, dropped: 1, ..Counts::default() }).await;
+        }
+    }
+    until("nobody to be there", || server.handle.connections() == 0).await;
+}
+
 #[tokio::test]
 async fn one_that_hangs_up_on_a_handler_that_never_waits_is_noticed() {
     let server = TestServer::start().await;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use aaw_client::{Config, ConnectError};
-use aaw_server::Config as ServerConfig;
+use aaw_server::{Config as ServerConfig, Events};
 use aaw_test_hooks::_services::{App, Opening};
+use aaw_tests::http::Request;
 use aaw_tests::{Client, TestServer, until, within};
 use serde_json::{Value, json};
 
@@ -150,4 +151,37 @@ async fn who_never_says_hello_was_never_there() {
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.openings(1).await.len(), 1);
+}
+
+/// There is no connection that could be opened: what holds for every call is for the handlers.
+#[tokio::test]
+async fn a_call_over_http_does_not_pass_it() {
+    let (server, app) = start(|_| {}).await;
+    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
+    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
+    assert!(app.openings(0).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_several_packages_those_that_let_a_client_in_learn_that_it_left() {
+    let (first, second) = (App::default(), App::default());
+    let events = |app: &App| Events::new(aaw_test_hooks::module_with(app.clone()));
+    let sources = vec![events(&first), events(&second).under("second")];
+    let server = TestServer::serving(sources, |config| config.handshake_timeout = Duration::from_millis(200)).await;
+    second.on_open(Opening { refusal: Some("No".into()), ..Opening::default() });
+    server.classic().await.expect_close(1008).await;
+    let closed = closings(&first, 1).await;
+    assert_eq!((&closed[0]["by"], &closed[0]["code"]), (&json!("server"), &json!(1008)));
+    // One that takes too long, and one whose client does not wait for it.
+    second.on_open(Opening::default());
+    second.passes.forget_permits(usize::MAX);
+    server.classic().await.expect_close(1008).await;
+    closings(&first, 2).await;
+    let client = server.classic().await;
+    second.openings(3).await;
+    drop(client);
+    closings(&first, 3).await;
+    second.passes.add_permits(1);
+    server.classic().await.close().await;
+    assert_eq!((closings(&first, 4).await.len(), closings(&second, 1).await.len()), (4, 1));
 }

@@ -329,6 +329,31 @@ async fn a_reader_that_stops_reading_stops_the_handler_and_is_closed_in_the_end(
     drop(client);
 }
 
+/// A stream whose first items are what is too much is held back as those that run are.
+#[tokio::test]
+async fn of_many_streams_none_goes_on_when_their_reader_stops_reading() {
+    let server = TestServer::start().await;
+    let gate = server.app.gate("large");
+    let (mut client, mut other) = (server.v1().await, server.v1().await);
+    let stream = r#""streams/large",{"items":1000000,"bytes":10000,"gate":"large"}"#;
+    client.send_all((1..=200).map(|id| format!(r#"[{stream},{id},"call",{{"credit":9007199254740991}}]"#))).await;
+    // A little is read now and then, so that those begin which wait in line; otherwise all stands still.
+    for read in 0..20_u64 {
+        let mut before = u64::MAX;
+        while before != gate.counts().items {
+            before = gate.counts().items;
+            let unread = (before - 10 * read) * 10_000;
+            assert!(unread < 32 << 20, "{unread} bytes were made for a client that reads none");
+            for _ in 0..20 {
+                other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+            }
+        }
+        for _ in 0..10 {
+            client.next().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn items_of_many_streams_at_once_all_arrive_in_their_order() {
     let server = TestServer::start().await;

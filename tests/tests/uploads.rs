@@ -1,6 +1,7 @@
 //! What a caller streams to its handler: credit in that direction, and everything that can be wrong with it.
 
 use aaw_client::CallError;
+use aaw_test_events::_services::Counts;
 use aaw_tests::{DEADLINE, TestServer, until, within};
 use serde_json::{Value, json};
 
@@ -128,6 +129,42 @@ async fn a_caller_that_goes_takes_its_handler_along() {
     gate.came(1).await;
     drop(client);
     gate.over(1).await;
+}
+
+/// Nobody polls for it any more, so it has to be told.
+#[tokio::test]
+async fn a_task_that_outlives_its_call_learns_that_nothing_more_comes() {
+    let server = TestServer::start().await;
+    let gate = server.app.gate("g");
+    let mut client = server.v1().await;
+    // The call waits, goes away, and is answered.
+    for (id, waits) in [(1, true), (2, true), (3, false)] {
+        let body = json!({ "gate": "g", "waits": waits });
+        client.send(&format!(r#"["upload/outlives",{body},{id},"call",{{"in":true}}]"#)).await;
+        let first = client.next().await;
+        if waits {
+            assert_eq!(first, format!(r#"["upload/outlives",64,{id},"credit"]"#));
+            client.send(&format!(r#"["upload/outlives",7,{id},"item"]"#)).await;
+            within("the item", || format!("{:?}", gate.counts()), gate.wait(items(id))).await;
+        } else {
+            assert_eq!(first, r#"["upload/outlives","it goes on",3]"#);
+        }
+        match id {
+            1 => client.send(r#"["upload/outlives",null,1,"cancel"]"#).await,
+            2 => {
+                drop(client);
+                client = server.v1().await;
+                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+            }
+            _ => {}
+        }
+        within("the task's end", || format!("{:?}", gate.counts()), gate.over(id)).await;
+    }
+}
+
+fn items(items: u64) -> Counts {
+    Counts { items, ..Counts::default() }
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// That handler runs before the connection's first call. When it fails, the connection is closed, with a reason that its
 /// client sees: the words of an [`Error::new`](crate::Error::new), or `Internal error`.
 ///
+/// A call over HTTP has no connection: no such handler runs for it, and none can refuse it. What has to hold for every
+/// caller is for the events' handlers to check.
+///
 /// ```
 /// use aaw_event::prelude::*;
 ///

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use aaw_event::host::{Incoming, IncomingStep};
 use aaw_protocol::server::CallKey;
+use aaw_protocol::{Code, Failure};
 use futures_util::task::AtomicWaker;
 
 use crate::hub::Peer;
@@ -25,6 +26,10 @@ pub(super) struct Upload {
     waker: AtomicWaker,
 }
 
+/// The connection's end of an upload, held for as long as its call is open. Dropped, it tells whoever has taken the
+/// stream out of the call, into a task of its own, that nothing more comes: nobody else would ever wake that task.
+pub(super) struct Uploading(Arc<Upload>);
+
 #[derive(Default)]
 struct Queue {
     /// The call, once it goes on past its first poll.
@@ -36,14 +41,30 @@ struct Queue {
     /// Items that the caller was given room for in all.
     granted: u64,
     ended: bool,
+    /// The call is over, with or without that.
+    call_over: bool,
+}
+
+impl Uploading {
+    pub(super) fn new(peer: Arc<Peer>, window: u64) -> Self {
+        let queue = Mutex::new(Queue { granted: window, ..Queue::default() });
+        Self(Arc::new(Upload { peer, window, queue, waker: AtomicWaker::new() }))
+    }
+
+    /// The handler's end.
+    pub(super) fn incoming(&self) -> &Arc<Upload> {
+        &self.0
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.lock().call_over = true;
+        self.0.waker.wake();
+    }
 }
 
 impl Upload {
-    pub(super) fn new(peer: Arc<Peer>, window: u64) -> Arc<Self> {
-        let queue = Mutex::new(Queue { granted: window, ..Queue::default() });
-        Arc::new(Self { peer, window, queue, waker: AtomicWaker::new() })
-    }
-
     /// The caller is given room for a window of items.
     pub(super) fn begin(&self, key: CallKey) {
         self.lock().key = Some(key);
@@ -75,7 +96,14 @@ impl Incoming for Upload {
         self.waker.register(cx.waker());
         let mut queue = self.lock();
         let Some(item) = queue.items.pop_front() else {
-            return if queue.ended { Poll::Ready(IncomingStep::End) } else { Poll::Pending };
+            return match *queue {
+                Queue { ended: true, .. } => Poll::Ready(IncomingStep::End),
+                Queue { call_over: true, .. } => {
+                    let error = "The call is over, and its caller sends no more";
+                    Poll::Ready(IncomingStep::Failed(Failure::new(Code::CANCELLED, error)))
+                }
+                _ => Poll::Pending,
+            };
         };
         queue.bytes -= item.len();
         queue.taken += 1;

@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aaw_event::host::{Instance, Step};
-use aaw_event::{Closed, ClosedBy, Opened};
+use aaw_event::{Closed, Opened};
 use aaw_protocol::{Code, Failure};
 
 use super::{Asker, Dispatch};
 #[cfg(feature = "auth")]
 use crate::auth::ResetHook;
-use crate::registry::Hooks;
 
 /// What a hook answers is not used; what is longer is not even copied.
 const MOST: usize = 64 << 10;
@@ -21,28 +21,38 @@ impl Dispatch {
         !self.registry.load().hooks.is_empty()
     }
 
-    /// Runs the `_open` of each module, in their order, until one refuses.
-    ///
-    /// Each that has run and not refused has its `_close` run once: by [`closed`](Self::closed), or here if another
-    /// one refuses.
-    pub(crate) async fn opened<C: Asker>(&self, who: &Arc<C>, opened: &Opened) -> Result<(), Failure> {
+    /// Runs the `_open` of each module, in their order, until one refuses. `passed` counts the modules that have let the
+    /// connection in, also if this is dropped meanwhile: they are the ones to be told of its end.
+    pub(crate) async fn opened<C: Asker>(
+        &self,
+        who: &Arc<C>,
+        opened: &Opened,
+        passed: &AtomicUsize,
+    ) -> Result<(), Failure> {
         let registry = self.registry.load_full();
         let body = serde_json::to_string(opened).unwrap_or_default();
-        for (index, hooks) in registry.hooks.iter().enumerate() {
-            let Some(open) = hooks.open else { continue };
-            if let Err(failure) = run(&hooks.instance, open, &body, who, "_open").await {
-                let why = Closed::new(ClosedBy::Server, Some(1008), &failure.error);
-                close(&registry.hooks[..index], who, &why).await;
-                return Err(failure);
+        for hooks in &registry.hooks {
+            if let Some(open) = hooks.open {
+                run(&hooks.instance, open, &body, who, "_open").await?;
             }
+            passed.fetch_add(1, Ordering::Release);
         }
+        // Of modules that are put in their places later, too.
+        passed.store(usize::MAX, Ordering::Release);
         Ok(())
     }
 
-    /// Runs the `_close` of each module.
-    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &Closed) {
+    /// Runs the `_close` of so many modules, the first ones.
+    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &Closed, passed: usize) {
         let registry = self.registry.load_full();
-        close(&registry.hooks, who, why).await;
+        let body = serde_json::to_string(why).unwrap_or_default();
+        for hooks in registry.hooks.iter().take(passed) {
+            if let Some(index) = hooks.close
+                && let Err(failure) = run(&hooks.instance, index, &body, who, "_close").await
+            {
+                tracing::error!(connection = %who.uuid(), "_close failed: {failure}");
+            }
+        }
     }
 }
 
@@ -63,17 +73,6 @@ pub(super) fn deliver<C: Asker>(hook: &(Instance, usize), who: &Arc<C>) -> Reset
 /// Nobody asks for one.
 #[cfg(not(feature = "auth"))]
 pub(super) fn deliver<C: Asker>(_hook: &(Instance, usize), _who: &Arc<C>) {}
-
-async fn close<C: Asker>(hooks: &[Hooks], who: &Arc<C>, why: &Closed) {
-    let body = serde_json::to_string(why).unwrap_or_default();
-    for hooks in hooks {
-        if let Some(index) = hooks.close
-            && let Err(failure) = run(&hooks.instance, index, &body, who, "_close").await
-        {
-            tracing::error!(connection = %who.uuid(), "_close failed: {failure}");
-        }
-    }
-}
 
 async fn run<C: Asker>(
     instance: &Instance,

@@ -8,7 +8,7 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -50,7 +50,7 @@ pub(super) async fn upgrade(State(site): State<Arc<Site>>, mut request: Request,
 
 /// Lets in who names a welcome origin and calls us by a name of ours, and tells browsers so (CORS).
 pub(super) async fn admit(request: Request, next: Next) -> Response {
-    if let Some(refusal) = refused(&request, Visitor::judge) {
+    if let Some(refusal) = refused(&request) {
         return refusal;
     }
     let origin = request.headers().get(ORIGIN).cloned();
@@ -67,23 +67,29 @@ pub(super) async fn admit(request: Request, next: Next) -> Response {
 }
 
 /// Lets in who calls us by a name of ours, from wherever its page is.
-pub(super) async fn name(request: Request, next: Next) -> Response {
-    match refused(&request, Visitor::judge_host) {
-        Some(refusal) => refusal,
-        None => next.run(request).await,
-    }
+///
+/// For routes that `upgrade` does not stand before: by somebody else's listener, nobody has made a visitor of who asks.
+pub(super) async fn name(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let Err((status, error)) = handshake::judge_host(&site.shared, request.headers(), request.uri()) else {
+        return next.run(request).await;
+    };
+    let address = request.extensions().get::<Arc<Serving>>().and_then(|serving| serving.visitor().address);
+    handshake::log_refusal(&site.shared, address, "request", &error);
+    refusal(status, error)
 }
 
-type Judge = fn(&Visitor, &HeaderMap, &Uri) -> Result<(), (StatusCode, String)>;
-
 /// The answer to a request that may not come in.
-fn refused(request: &Request, judge: Judge) -> Option<Response> {
+fn refused(request: &Request) -> Option<Response> {
     // It was put there by `upgrade`, or by our listener.
     let visitor = request.extensions().get::<Arc<Serving>>()?.visitor();
-    let (status, error) = judge(visitor, request.headers(), request.uri()).err()?;
+    let (status, error) = visitor.judge(request.headers(), request.uri()).err()?;
     visitor.log_refusal("request", &error);
+    Some(refusal(status, error))
+}
+
+fn refusal(status: StatusCode, error: String) -> Response {
     let code = if status == StatusCode::FORBIDDEN { Code::NOT_ALLOWED } else { Code::BAD_FRAME };
-    Some(Failed::new(status, code, error).into_response())
+    Failed::new(status, code, error).into_response()
 }
 
 /// The answer to a browser that asks whether it may ask.

@@ -29,8 +29,8 @@ impl Routes {
     }
 
     /// Puts them beside ours. axum panics where two have a path in common, and says of no router which paths it has.
-    pub(super) fn beside(self, ours: Router) -> Result<Router, StartError> {
-        let merge = || self.0.into_iter().fold(ours, |all, routes| all.merge(Site::beside(routes)));
+    pub(super) fn beside(self, site: &Arc<Site>, alone: bool) -> Result<Router, StartError> {
+        let merge = || self.0.into_iter().fold(site.router(alone), |all, routes| all.merge(site.beside(routes)));
         catch_unwind(AssertUnwindSafe(merge)).map_err(|panic| {
             let what = panic.downcast_ref::<String>().cloned();
             let what = what.or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
@@ -52,7 +52,7 @@ impl Front {
     }
 
     pub(crate) fn new(shared: &Arc<Shared>, routes: Routes) -> Result<Self, StartError> {
-        let router = routes.beside(Site::new(shared)?.router(true))?;
+        let router = routes.beside(&Site::new(shared)?, true)?;
         Ok(Self { router })
     }
 

@@ -64,7 +64,7 @@ impl Server {
     /// [`StartError`], as [`bind`](Self::bind), without what concerns an address.
     pub async fn mount(self) -> Result<Mounted, StartError> {
         let (shared, routes) = self.without_listener().await?;
-        let router = routes.beside(Site::new(&shared)?.router(false))?;
+        let router = routes.beside(&Site::new(&shared)?, false)?;
         Ok(Mounted { router, shared })
     }
 }

@@ -64,8 +64,8 @@ impl Site {
     }
 
     /// Routes of the program's own. Origins are theirs to judge; the name by which the server was called is not.
-    pub(super) fn beside(routes: Router) -> Router {
-        routes.layer(from_fn(door::name))
+    pub(super) fn beside(self: &Arc<Self>, routes: Router) -> Router {
+        routes.layer(from_fn_with_state(Arc::clone(self), door::name))
     }
 }
 

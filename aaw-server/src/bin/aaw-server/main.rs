@@ -233,9 +233,15 @@ fn start_log(log: Log) {
 
 fn log_for_people(call: &CallRecord<'_>) {
     let ms = call.elapsed.as_secs_f64() * 1e3;
+    // An event that is not there has any name, line breaks and all, and its failure repeats it.
+    let on_one_line = |text: &str| text.replace(char::is_control, " ");
+    let event = on_one_line(call.event);
     match call.result {
-        Ok(_) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms", call.event),
-        Err(failure) => tracing::debug!(connection = %call.connection, "{} {ms:.1} ms: {failure}", call.event),
+        Ok(_) => tracing::debug!(connection = %call.connection, "{event} {ms:.1} ms"),
+        Err(failure) => {
+            let failure = on_one_line(&failure.to_string());
+            tracing::debug!(connection = %call.connection, "{event} {ms:.1} ms: {failure}");
+        }
     }
 }
 
