@@ -83,7 +83,7 @@ pub(crate) async fn idle(server: &Server, connections: usize) -> Result<u64, Fai
 }
 
 /// A connection that makes calls.
-struct Caller {
+pub(crate) struct Caller {
     socket: TcpStream,
     body: String,
     next_id: u64,
@@ -98,7 +98,7 @@ struct Counted {
 }
 
 impl Caller {
-    async fn connect(server: &Server) -> Result<Self, Failure> {
+    pub(crate) async fn connect(server: &Server) -> Result<Self, Failure> {
         let mut socket = TcpStream::connect(server.address).await?;
         socket.set_nodelay(true)?;
         let request = format!(
@@ -150,7 +150,14 @@ impl Caller {
         Ok(counted)
     }
 
-    async fn call_once(&mut self) -> io::Result<()> {
+    /// Sends a frame.
+    pub(crate) async fn send(&mut self, text: &str) -> io::Result<()> {
+        let mut out = Vec::new();
+        frame(&mut out, text);
+        self.socket.write_all(&out).await
+    }
+
+    pub(crate) async fn call_once(&mut self) -> io::Result<()> {
         let mut out = Vec::new();
         self.write_call(&mut out);
         self.socket.write_all(&out).await?;
@@ -164,7 +171,7 @@ impl Caller {
     }
 
     /// Reads until there is a whole frame, and says how many there were.
-    async fn answers(&mut self) -> io::Result<usize> {
+    pub(crate) async fn answers(&mut self) -> io::Result<usize> {
         loop {
             let mut at = 0;
             let mut frames = 0;

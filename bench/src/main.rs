@@ -4,6 +4,7 @@
 //! cargo run --release -p aaw-bench            about two minutes
 //! cargo run --release -p aaw-bench -- quick   a few seconds, to see that it works
 //! cargo run --release -p aaw-bench -- streams   about a minute: items instead of calls, on our server alone
+//! cargo run --release -p aaw-bench -- rooms   about a minute: a message to a room of 1 000
 //! cargo run --release -p aaw-bench -- load linked   ten seconds on one server alone, for a profiler
 //! ```
 //!
@@ -18,6 +19,7 @@
 
 mod generator;
 mod process;
+mod rooms;
 mod servers;
 mod streams;
 
@@ -48,8 +50,10 @@ fn main() -> ExitCode {
         None => compare(5, Duration::from_secs(1)).and_then(|()| compare_idle(5000)),
         Some("quick") => compare(1, Duration::from_millis(200))
             .and_then(|()| compare_idle(200))
-            .and_then(|()| measure_streams(2000, 100, Duration::from_millis(100), 1)),
+            .and_then(|()| measure_streams(2000, 100, Duration::from_millis(100), 1))
+            .and_then(|()| measure_rooms(50, Duration::from_millis(200), 1)),
         Some("streams") => measure_streams(1_000_000, 10_000, Duration::from_secs(10), 3),
+        Some("rooms") => measure_rooms(1000, Duration::from_secs(3), 3),
         Some("load") => load(std::env::args().nth(2).as_deref().unwrap_or("linked"), Duration::from_secs(10)),
         Some(kind) => servers::serve(kind),
     };
@@ -94,6 +98,10 @@ fn compare(rounds: usize, time: Duration) -> Result<(), Failure> {
 
 fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), Failure> {
     runtime()?.block_on(streams::measure(items, calls, stall, rounds))
+}
+
+fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), Failure> {
+    runtime()?.block_on(rooms::measure(members, time, rounds))
 }
 
 fn load(kind: &str, time: Duration) -> Result<(), Failure> {

@@ -27,7 +27,10 @@ pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
         }
         "echo" => echo(true).await,
         "plain-echo" => echo(false).await,
-        other => Err(format!("expected nothing, quick, linked, library, echo or plain-echo; found {other:?}").into()),
+        other => Err(format!(
+            "expected nothing, quick, streams, rooms, linked, library, echo or plain-echo; found {other:?}"
+        )
+        .into()),
     }
 }
 
