@@ -1,5 +1,6 @@
 //! The handle.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,13 +15,17 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::dial::Target;
-use crate::driver::{Command, Driver, Urgent};
+use crate::driver::{Command, Driver, Shared, Urgent};
 use crate::error::parse;
+use crate::handlers::{Handlers, erase};
+use crate::login::Login;
 use crate::outlet::Outlet;
 use crate::push::{Interest, Listeners};
 use crate::state::Watched;
 use crate::stream::{ItemStream, Uploads};
-use crate::{CallError, Changes, Config, ConnectError, Push, Pushes, SendError, State, Subscription};
+use crate::{
+    CallError, Changes, Config, ConnectError, HandlerError, Handling, Push, Pushes, SendError, State, Subscription,
+};
 
 /// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
@@ -121,21 +126,31 @@ pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
     const LINE: usize = 256;
     let (commands, inward) = mpsc::channel(LINE);
     let (urgent, urgent_inward) = mpsc::unbounded_channel();
+    let login = Arc::new(Login::new(config.token.clone(), config.on_token.clone()));
     let client = Client {
         commands,
         urgent,
         runtime: Handle::current(),
         keys: Arc::new(AtomicU64::new(0)),
         listeners: Arc::default(),
+        handlers: Arc::default(),
+        login,
+        auth_timeout: config.auth_timeout,
         watched: Arc::new(Watched::new()),
         push_buffer: config.push_buffer,
         stream_window: u64::from(config.stream_window.max(1)),
     };
     let seed = Uuid::new_v4().as_u64_pair().0;
-    let session = ClientSession::new(config.session(), seed);
+    let mut session = ClientSession::new(config.session(), seed);
+    session.set_token(config.token.clone());
     let target = Target::new(url, Arc::new(config))?;
-    let (listeners, watched) = (client.listeners.clone(), client.watched.clone());
-    Ok(Prepared { client, driver: Driver::new(target, session, inward, urgent_inward, listeners, watched) })
+    let shared = Shared {
+        listeners: client.listeners.clone(),
+        handlers: client.handlers.clone(),
+        login: client.login.clone(),
+        watched: client.watched.clone(),
+    };
+    Ok(Prepared { client, driver: Driver::new(target, session, inward, urgent_inward, shared) })
 }
 
 /// A client that has not begun to connect, from [`prepare`].
@@ -159,6 +174,17 @@ impl Prepared {
     /// [`Client::on_any`], from the first word on.
     pub fn on_any(&self) -> Pushes {
         self.client.on_any()
+    }
+
+    /// [`Client::handle`], from the first question on.
+    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> Handling
+    where
+        B: DeserializeOwned,
+        T: Serialize,
+        F: Fn(B) -> Answer + Send + Sync + 'static,
+        Answer: Future<Output = Result<T, HandlerError>> + Send + 'static,
+    {
+        self.client.handle(event, handler)
     }
 
     /// [`Client::changes`], the first included.
@@ -203,6 +229,9 @@ pub struct Client {
     pub(crate) runtime: Handle,
     keys: Arc<AtomicU64>,
     listeners: Arc<Listeners>,
+    handlers: Arc<Handlers>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) auth_timeout: Duration,
     watched: Arc<Watched>,
     push_buffer: usize,
     stream_window: u64,
@@ -434,6 +463,37 @@ impl Client {
         Subscription::new(self.on(event), callback)
     }
 
+    /// Answers what the server asks under this name, from now on: `services.ws.send_async("confirm", …)` there ends up
+    /// here. It stays so, on later connections too, until the [`Handling`] is dropped, or for good if that is
+    /// [detached](Handling::detach). An event has one handler: a later one takes its place.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// let handling = client.handle("confirm", |question: String| async move {
+    ///     println!("{question}");
+    ///     Ok(true)
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// Each question is a task of its own, so several run side by side; one that blocks its thread belongs elsewhere. It
+    /// is dropped when the server does not want the answer any more, and when the connection ends. A body that is `null`
+    /// is taken for an empty object where that fits and `null` does not. A body that fits neither fails as `bad_body`, a
+    /// handler that panics as `panic`, and what a [`HandlerError`] says reaches the server. A name that nobody handles
+    /// fails as `unknown_event`, and more questions at once than [`max_asked`](Config::max_asked) as `busy`.
+    ///
+    /// A handler that holds a clone of the client keeps it open, until one of the two is ended. The original server asks
+    /// nothing.
+    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> Handling
+    where
+        B: DeserializeOwned,
+        T: Serialize,
+        F: Fn(B) -> Answer + Send + Sync + 'static,
+        Answer: Future<Output = Result<T, HandlerError>> + Send + 'static,
+    {
+        self.handlers.add(event, erase(event, handler))
+    }
+
     /// How the connection is doing now. What happens to it later, [`changes`](Self::changes) says.
     ///
     /// ```no_run
@@ -502,7 +562,14 @@ fn draft(event: &str, payload: &impl Serialize) -> Result<Draft, SendError> {
     // Others under `aaw/` are events like any other: `aaw/login`, say.
     if matches!(
         event,
-        hello::HELLO | hello::WELCOME | hello::ERROR | hello::PING | hello::PONG | hello::ACK | "aaw/gap"
+        hello::HELLO
+            | hello::WELCOME
+            | hello::ERROR
+            | hello::SESSION
+            | hello::PING
+            | hello::PONG
+            | hello::ACK
+            | "aaw/gap"
     ) {
         return Err(SendError::ReservedName(event.into()));
     }

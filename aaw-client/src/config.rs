@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use aaw_protocol::client::{self as session, Backoff};
+use aaw_protocol::client::{self as session, Backoff, Token};
 use http::HeaderMap;
+
+use crate::login::OnToken;
 
 /// How a client connects, and its bounds. All have defaults that suit a program calling a server of its own. A time of
 /// `Duration::MAX` never ends.
@@ -50,6 +52,18 @@ pub struct Config {
     /// oldest is lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that
     /// many times a message's size. At least 1.
     pub push_buffer: usize,
+    /// What the server has asked and the client's [handlers](crate::Client::handle) have not answered. Further questions
+    /// are refused as `busy`. Default 256, as many as a server asks that is told nothing else. Each may hold a message's
+    /// size.
+    pub max_asked: u32,
+    /// The token of a session that was kept from before: the first connection shows it to the server. Default none.
+    pub token: Option<Token>,
+    /// Where the client puts the token when it gets one, or loses it. Default nowhere: it is in memory alone.
+    pub on_token: Option<OnToken>,
+    /// How long the server may take over [`login`](crate::Client::login) and its like. So long calls wait, too, on a new
+    /// connection for the server to take the token; then they go out without it. Default 10 s: servers take their time
+    /// over passwords, and may have a line of them.
+    pub auth_timeout: Duration,
     /// TLS for `wss://`. Default `None`: rustls on ring, with the certificates that the system trusts.
     #[cfg(feature = "tls")]
     pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
@@ -69,6 +83,10 @@ impl Default for Config {
             max_waiting_calls: session.max_waiting_calls,
             stream_window: 64,
             push_buffer: 256,
+            max_asked: session.max_asked,
+            token: None,
+            on_token: None,
+            auth_timeout: session.resume_timeout,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -83,6 +101,8 @@ impl Config {
             backoff: self.backoff.clone(),
             welcome_timeout: self.connect_timeout,
             max_in_flight: self.max_in_flight,
+            max_asked: self.max_asked,
+            resume_timeout: self.auth_timeout,
             max_message: self.max_message,
             max_waiting_sends: self.max_waiting_sends,
             max_waiting_calls: self.max_waiting_calls,

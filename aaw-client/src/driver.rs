@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output, StreamOptions};
+use aaw_protocol::client::{AskKey, CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output, StreamOptions};
 use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant as TokioInstant, Sleep};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -20,7 +22,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::dial::{Socket, Target};
 use crate::error::ended;
+use crate::handlers::{Handled, Handlers};
 use crate::inlet::DriverEnd;
+use crate::login::Login;
 use crate::outlet::Found;
 use crate::push::Listeners;
 use crate::state::{Change, State, Trouble, Watched};
@@ -57,6 +61,14 @@ pub(crate) enum Waiter {
     Stream(CallKey),
 }
 
+/// What the driver shares with the handles.
+pub(crate) struct Shared {
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) watched: Arc<Watched>,
+}
+
 /// Ends when the client was closed, or all its handles are gone.
 ///
 /// A hand-written future rather than `select!`: each time it is woken it reads until nothing is ready, takes commands
@@ -73,8 +85,11 @@ pub(crate) struct Driver {
     uploads: VecDeque<CallKey>,
     /// Whether an upload had its turn last: then it is the others'.
     uploaded: bool,
-    listeners: Arc<Listeners>,
-    watched: Arc<Watched>,
+    shared: Shared,
+    /// What runs for the server's questions, and which question each task is for.
+    asked: JoinSet<Handled>,
+    tasks: HashMap<tokio::task::Id, AskKey>,
+    running: HashMap<AskKey, AbortHandle>,
     /// Whoever waits for the first attempt, and gets the client only if it succeeds.
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
     link: Link,
@@ -113,8 +128,7 @@ impl Driver {
         session: ClientSession<Waiter>,
         commands: mpsc::Receiver<Command>,
         urgent: mpsc::UnboundedReceiver<Urgent>,
-        listeners: Arc<Listeners>,
-        watched: Arc<Watched>,
+        shared: Shared,
     ) -> Self {
         Self {
             target,
@@ -125,8 +139,10 @@ impl Driver {
             streams: HashMap::new(),
             uploads: VecDeque::new(),
             uploaded: false,
-            listeners,
-            watched,
+            shared,
+            asked: JoinSet::new(),
+            tasks: HashMap::new(),
+            running: HashMap::new(),
             first: None,
             link: Link::None,
             read_pending: false,
@@ -269,6 +285,38 @@ impl Driver {
         progress
     }
 
+    /// Takes what handlers have answered.
+    fn poll_asked(&mut self, cx: &mut Context<'_>) -> Progress {
+        let mut progress = Progress::None;
+        while let Poll::Ready(Some(ended)) = self.asked.poll_join_next_with_id(cx) {
+            progress = Progress::Made;
+            let (id, handled) = match ended {
+                Ok(ended) => ended,
+                // What it said is in the log: the panic hook's.
+                Err(error) => (error.id(), Err(Failure::internal(Code::PANIC))),
+            };
+            // One that was dropped is in the table no more.
+            if let Some(key) = self.tasks.remove(&id)
+                && self.running.remove(&key).is_some()
+            {
+                self.session.reply(key, handled.as_deref().map(RawValue::get).map_err(Failure::clone));
+            }
+        }
+        progress
+    }
+
+    fn ask(&mut self, key: AskKey, event: &str, data: Box<str>) {
+        match self.shared.handlers.find(event) {
+            Some(handler) => {
+                // The handler's own first words are the task's, too.
+                let task = self.asked.spawn(async move { handler(data).await });
+                self.tasks.insert(task.id(), key);
+                self.running.insert(key, task);
+            }
+            None => self.session.reply(key, Err(Failure::unknown_event(event))),
+        }
+    }
+
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Progress {
         let Some(at) = self.session.poll_timeout() else { return Progress::None };
         if self.timer_set.is_none_or(|set| at < set) {
@@ -339,7 +387,7 @@ impl Driver {
     fn act(&mut self, now: Instant, output: Output<Waiter>) {
         match output {
             Output::Connect => {
-                self.watched.set(State::Connecting);
+                self.shared.watched.set(State::Connecting);
                 self.link = Link::Dialing(Box::pin(self.target.clone().dial()));
             }
             Output::Send(frame) => self.unsent.push_back(text(frame)),
@@ -365,12 +413,25 @@ impl Driver {
                     end.end(ended(outcome));
                 }
             }
-            Output::Push { event, data } => self.listeners.deliver(&event, &data),
+            Output::Asked { key, event, data } => self.ask(key, &event, data),
+            Output::AskCancelled { key } => {
+                if let Some(task) = self.running.remove(&key) {
+                    task.abort();
+                }
+            }
+            Output::LoggedIn { token, user } => self.shared.login.enter(token, &user),
+            Output::LoggedOut => self.shared.login.leave(),
+            Output::Unauthorized(failure) => {
+                tracing::info!(url = &*self.target.url, "the session is over: {failure}");
+                self.shared.login.leave();
+                self.shared.watched.tell(&Change::Unauthorized(failure));
+            }
+            Output::Push { event, data } => self.shared.listeners.deliver(&event, &data),
             Output::Opened { connection } => {
                 let connection: Option<Arc<str>> = connection.map(Into::into);
                 tracing::debug!(url = &*self.target.url, connection = connection.as_deref(), "open");
-                self.watched.set(State::Open { connection: connection.clone() });
-                self.watched.tell(&Change::Open { connection });
+                self.shared.watched.set(State::Open { connection: connection.clone() });
+                self.shared.watched.tell(&Change::Open { connection });
                 if let Some(first) = self.first.take() {
                     // If nobody waits any more, the handle is gone too, and the end is near.
                     let _ = first.send(Ok(()));
@@ -378,8 +439,8 @@ impl Driver {
             }
             Output::Lost(why) => {
                 tracing::debug!(url = &*self.target.url, %why, "close");
-                self.watched.set(State::Waiting);
-                self.watched.tell(&Change::Close(why.clone()));
+                self.shared.watched.set(State::Waiting);
+                self.shared.watched.tell(&Change::Close(why.clone()));
                 if let Some(first) = self.first.take() {
                     let _ = first.send(Err(ConnectError::Lost { url: self.target.url.to_string(), why }));
                     self.session.close(now);
@@ -387,7 +448,7 @@ impl Driver {
             }
             Output::Problem(problem) => {
                 tracing::warn!(url = &*self.target.url, "{problem}");
-                self.watched.tell(&Change::Error(problem.into()));
+                self.shared.watched.tell(&Change::Error(problem.into()));
             }
             Output::Ended => self.ended = true,
         }
@@ -427,8 +488,8 @@ impl Driver {
 
     fn attempt_failed(&mut self, now: Instant, error: ConnectError) {
         tracing::debug!("{error}");
-        self.watched.set(State::Waiting);
-        self.watched.tell(&Change::Error(Trouble::Connect(error.clone())));
+        self.shared.watched.set(State::Waiting);
+        self.shared.watched.tell(&Change::Error(Trouble::Connect(error.clone())));
         match self.first.take() {
             None => self.session.handle_connect_failed(now),
             Some(first) => {
@@ -462,6 +523,7 @@ impl Future for Driver {
             let phases = [
                 this.poll_link(cx, now),
                 this.poll_commands(cx, now),
+                this.poll_asked(cx),
                 this.poll_timer(cx, now),
                 this.poll_outputs(cx, now),
             ];
@@ -489,8 +551,9 @@ impl Drop for Driver {
                 Command::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
             }
         }
-        self.listeners.end();
-        self.watched.end();
+        self.shared.handlers.end();
+        self.shared.listeners.end();
+        self.shared.watched.end();
     }
 }
 

@@ -25,7 +25,7 @@
 //! - [`connect`] and its variants, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a
 //!   handle that is cheap to clone, to call ([`Client::send_async`]), to read many answers ([`Client::stream`]) and to
 //!   send many questions ([`Client::duplex`]), to send ([`Client::send_event`]), to listen
-//!   ([`Client::on`]) and to watch the connection ([`Client::state`], [`Client::changes`]).
+//!   ([`Client::on`]), to answer what the server asks ([`Client::handle`]), to log in ([`Client::login`]) and to watch the connection ([`Client::state`], [`Client::changes`]).
 //! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
 //! - [`CallError`], [`SendError`], [`UploadError`], [`ConnectError`]: one for each thing that can fail.
 //! - `driver`: the one task of a client. It owns the socket and does what the
@@ -44,18 +44,22 @@ mod config;
 mod dial;
 mod driver;
 mod error;
+mod handlers;
 mod inbox;
 mod inlet;
+mod login;
 mod outlet;
 mod push;
 mod state;
 mod stream;
 
-pub use aaw_protocol::client::{Backoff, Lost};
+pub use aaw_protocol::client::{Backoff, Lost, Token};
 pub use aaw_protocol::{Code, Failure};
 pub use client::{Client, DEFAULT_TIMEOUT, Prepared, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
 pub use config::Config;
 pub use error::{CallError, ConnectError, Mismatch, SendError, UploadError};
+pub use handlers::{HandlerError, Handling};
+pub use login::{Identity, OnToken};
 pub use push::{Push, Pushes, Subscription};
 pub use state::{Change, Changes, State, Trouble};
 pub use stream::{ItemStream, Uploads};

@@ -29,7 +29,7 @@ pub enum State {
     Closed,
 }
 
-/// Something that happened to the connection: what the JavaScript client calls `open`, `close` and `error`.
+/// Something that happened to the connection: what the JavaScript client calls `open`, `close`, `unauthorized` and `error`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Change {
@@ -40,6 +40,10 @@ pub enum Change {
     },
     /// It is gone. Another attempt follows, unless the client itself was closed.
     Close(Lost),
+    /// The server does not know this client's session any more, for this reason: its token was not taken on a new
+    /// connection, or the session was ended elsewhere. The token is forgotten; protected events want a new
+    /// [`login`](crate::Client::login).
+    Unauthorized(Failure),
     /// Something went wrong that ends neither a call nor the connection.
     Error(Trouble),
 }

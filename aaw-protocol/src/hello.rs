@@ -15,6 +15,14 @@ pub const PONG: &str = "aaw/pong";
 /// Either side says what it has, so that the other can forget it.
 pub const ACK: &str = "aaw/ack";
 
+/// By this a server tells a client that its session was ended elsewhere.
+pub const SESSION: &str = "aaw/session";
+
+/// Somebody has joined a room in which this connection is.
+pub const JOINED: &str = "aaw/joined";
+/// Somebody has left such a room.
+pub const LEFT: &str = "aaw/left";
+
 /// The body of `aaw/hello`. Unknown keys are ignored, and every key may be missing: the place of what comes later.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

@@ -176,6 +176,8 @@ impl Pair {
             Output::Item { key, data } => self.came(key.0, &data),
             Output::Room { key, items } => self.senders.get_mut(&key.0).expect("an upload").room = items,
             Output::Opened { .. } | Output::Push { .. } | Output::Ended => {}
+            Output::Asked { .. } | Output::AskCancelled { .. } => panic!("nobody asked"),
+            Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => panic!("nobody logged in"),
         }
     }
 

@@ -17,6 +17,10 @@ pub struct Config {
     pub backoff: Backoff,
     /// How long a v1 server may take from the end of the WebSocket handshake to its welcome. Default 10 s.
     pub welcome_timeout: Duration,
+    /// How long calls wait on a new connection for the server to take the token of the session, if there is one. Default
+    /// 10 s. Then they go out without it. The session is not given up by that: the answer may still come, and the next
+    /// connection tries again.
+    pub resume_timeout: Duration,
     /// How long to wait for the other side's part of a close. Default 2 s: nothing is lost by leaving earlier than
     /// that.
     pub close_timeout: Duration,
@@ -24,6 +28,9 @@ pub struct Config {
     /// The server's limit holds too, the lower of both counts. Default 1024, far above the 256 of a server that is told
     /// nothing else: it bounds what a classic server, which states no limit, is given to do.
     pub max_in_flight: u32,
+    /// What the server has asked and has no reply yet. Further asks are refused as `busy`. Default 256, as many as a server
+    /// asks that is told nothing else. Each may hold a message's size.
+    pub max_asked: u32,
     /// One message to the server. The server's limit holds too, the lower of both counts. Default 16 MiB, as for
     /// [`max_waiting_calls`](Self::max_waiting_calls): what is larger could not wait for a connection.
     pub max_message: usize,
@@ -41,8 +48,10 @@ impl Default for Config {
             heartbeat: Some(Duration::from_secs(20)),
             backoff: Backoff::default(),
             welcome_timeout: Duration::from_secs(10),
+            resume_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(2),
             max_in_flight: 1024,
+            max_asked: 256,
             max_message: 16 << 20,
             max_waiting_sends: 1 << 20,
             max_waiting_calls: 16 << 20,

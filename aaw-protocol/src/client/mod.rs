@@ -5,6 +5,9 @@
 //! - [`Draft`]: a frame as its author leaves it, without the id that it gets when it is written.
 //! - [`Output`], [`Outcome`]: what the session wants done, and how a call ended.
 //! - [`StreamOptions`]: a call whose answer is read item by item, and that may send items itself.
+//! - [`AskKey`]: what the server asks, until it has its [reply](ClientSession::reply).
+//! - [`Token`]: what proves a session. The client session keeps it from the answer of `aaw/login` and its like, and shows
+//!   it to the server on each new connection before anything else is said.
 //! - [`Config`]: the bounds, each with its reason.
 //!
 //! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like
@@ -36,6 +39,7 @@
 //! assert_eq!(&*json, r#"{"pong":true}"#);
 //! ```
 
+mod asks;
 mod backoff;
 mod config;
 mod draft;
@@ -46,10 +50,13 @@ mod session;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod token;
 
+pub use asks::AskKey;
 pub use backoff::Backoff;
 pub use config::Config;
 pub use draft::Draft;
 pub use output::{Lost, NotSent, Outcome, Output, Problem};
 pub use session::{CallKey, ClientSession};
 pub use streaming::StreamOptions;
+pub use token::Token;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::CallKey;
+use super::{AskKey, CallKey, Token};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened};
 
@@ -51,6 +51,36 @@ pub enum Output<W> {
         /// One JSON value.
         data: Box<str>,
     },
+    /// The server asks. Whoever handles the event is to answer by [`reply`](super::ClientSession::reply);
+    /// [`Failure::unknown_event`] if nobody does.
+    Asked {
+        /// Which.
+        key: AskKey,
+        /// The event's name. Nobody has checked that it is an [`EventName`](crate::EventName).
+        event: Box<str>,
+        /// One JSON value.
+        data: Box<str>,
+    },
+    /// Nobody waits any more for what the server asked: it says so, or the connection is gone. Comes only for what was
+    /// not replied to.
+    AskCancelled {
+        /// Which.
+        key: AskKey,
+    },
+    /// The server knows this client as `user`, by a token that the session keeps from now on. From an answer to
+    /// `aaw/login`, `aaw/register`, `aaw/resume` or `aaw/password/set-new`: a call of the application's, or the session's
+    /// own on a new connection. In that case it may be the same as before.
+    LoggedIn {
+        /// The token.
+        token: Token,
+        /// The user, one JSON value.
+        user: Box<str>,
+    },
+    /// The application has logged out: the token is forgotten.
+    LoggedOut,
+    /// The server does not know the session any more, in these words: the token was not taken on a new connection, or
+    /// the session was ended elsewhere. The token is forgotten.
+    Unauthorized(Failure),
     /// The connection can be used.
     Opened {
         /// The server's id of this connection. A classic server tells none.

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::asks::Asks;
 use super::backoff::Waits;
 use super::draft::Draft;
 use super::line::{Item, Line, Place};
 use super::oldest::Oldest;
 use super::streaming::{StreamOptions, Streaming};
+use super::token::Login;
 use super::{Config, Lost, NotSent, Outcome, Output, Problem};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
@@ -39,7 +41,7 @@ pub struct CallKey(pub u64);
 /// written when it is handed in.
 #[derive(Debug)]
 pub struct ClientSession<W> {
-    config: Config,
+    pub(super) config: Config,
     phase: Phase,
     waits: Waits,
     /// What the last welcome said: the best guess until the next.
@@ -50,13 +52,17 @@ pub struct ClientSession<W> {
     deadlines: BTreeSet<(Instant, CallKey)>,
     line: Line,
     /// Calls that were written on this connection, by the id they got.
-    written: HashMap<i64, CallKey>,
-    next_id: i64,
-    oldest: Oldest,
+    pub(super) written: HashMap<i64, CallKey>,
+    pub(super) next_id: i64,
+    pub(super) oldest: Oldest,
     /// Whether this connection's classic server has shown that its answers carry ids.
     echoes_ids: bool,
     heartbeat: Option<Heartbeat>,
-    outputs: VecDeque<Output<W>>,
+    pub(super) asks: Asks,
+    pub(super) login: Login,
+    /// The connection could be used, but for the token that the server has not taken yet; and its id.
+    opening: Option<Option<Box<str>>>,
+    pub(super) outputs: VecDeque<Output<W>>,
 }
 
 /// Where the session stands.
@@ -108,6 +114,9 @@ impl<W> ClientSession<W> {
             oldest: Oldest::default(),
             echoes_ids: false,
             heartbeat: None,
+            asks: Asks::default(),
+            login: Login::default(),
+            opening: None,
             outputs: VecDeque::from([Output::Connect]),
             config,
         }
@@ -237,7 +246,10 @@ impl<W> ClientSession<W> {
             Phase::Greeting { .. } | Phase::Open { .. } => {
                 let dialect = self.dialect().unwrap_or(Dialect::V1);
                 let limit = self.message_limit();
+                self.login.disconnected();
+                self.opening = None;
                 self.end_written(&Lost::ClosedByUs);
+                self.end_asks();
                 while let Some(item) = self.line.pop() {
                     match item.call {
                         Some(key) => self.end(key, Outcome::NotSent(NotSent::Closed)),
@@ -290,10 +302,12 @@ impl<W> ClientSession<W> {
                 self.phase = Phase::Greeting { since: now };
                 let hello = codec::message(hello::HELLO, &Hello::default());
                 self.outputs.push_back(Output::Send(hello.into()));
+                self.begin_resume(now, dialect);
             }
             Dialect::Classic => {
                 self.phase = Phase::Open { dialect, since: now };
-                self.outputs.push_back(Output::Opened { connection: None });
+                self.begin_resume(now, dialect);
+                self.opened(None);
             }
         }
     }
@@ -313,7 +327,10 @@ impl<W> ClientSession<W> {
                 self.phase = Phase::Waiting { until: after(now, self.waits.next_wait()) };
                 // What was meant for this connection alone.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
+                self.login.disconnected();
+                self.opening = None;
                 self.end_written(&why);
+                self.end_asks();
                 self.outputs.push_back(Output::Lost(why));
             }
             Phase::Closing { .. } => {
@@ -371,6 +388,7 @@ impl<W> ClientSession<W> {
                 self.outputs.push_back(Output::Done { waiter, outcome: Outcome::TimedOut { sent } });
             }
         }
+        self.time_out_resume(now);
         match self.phase {
             Phase::Waiting { until } if until <= now => {
                 self.phase = Phase::Connecting;
@@ -407,7 +425,7 @@ impl<W> ClientSession<W> {
             Phase::Connecting | Phase::Ended => None,
         };
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        phase.into_iter().chain(deadline).min()
+        phase.into_iter().chain(deadline).chain(self.login.due()).min()
     }
 
     /// The next thing to do, `None` when there is nothing. A call counts as written, and has its id, once its
@@ -463,7 +481,8 @@ impl<W> ClientSession<W> {
         };
         let Some(first) = self.line.first() else { return false };
         let (size, limit) = (first.draft.size(), self.message_limit());
-        if self.blocked || (first.call.is_some() && self.written.len() >= self.call_limit()) {
+        if self.blocked || self.login.is_resuming() || (first.call.is_some() && self.written.len() >= self.call_limit())
+        {
             return false;
         }
         if size > limit && matches!(self.phase, Phase::Greeting { .. }) {
@@ -543,18 +562,10 @@ impl<W> ClientSession<W> {
                 None => Ok(()),
             },
             (Some(id), Kind::Credit) if id > 0 => self.credit(id, frame.credit()?),
-            // The server calls. Nothing can be asked of this client yet, and it says so; nothing follows a close frame.
-            (Some(id), Kind::Plain | Kind::Call) if id < 0 && !matches!(self.phase, Phase::Closing { .. }) => {
-                let mut out = Vec::with_capacity(128);
-                // The id says which call is meant; a long name need not come back, and many could wait to.
-                codec::begin(&mut out, &codec::event_json(&Shortened(&frame.event).to_string()));
-                codec::failure(&mut out, &Failure::unknown_event(&frame.event));
-                codec::end_v1(&mut out, id, Kind::Error);
-                self.outputs.push_back(Output::Send(out.into()));
-                Ok(())
-            }
-            // More about a call that was answered as it came.
-            (Some(id), _) if id < 0 => Ok(()),
+            // Nothing follows a close frame, so nothing can be answered.
+            (Some(id), _) if id < 0 && matches!(self.phase, Phase::Closing { .. }) => Ok(()),
+            (Some(id), Kind::Plain | Kind::Call) if id < 0 => self.take_ask(id, frame),
+            (Some(id), Kind::Cancel) if id < 0 => self.cancel_ask(id),
             (_, kind) => Err(not_asked_for(kind)),
         }
     }
@@ -613,9 +624,11 @@ impl<W> ClientSession<W> {
                 self.limits = welcome.limits;
                 if let Phase::Greeting { since } = self.phase {
                     self.phase = Phase::Open { dialect: Dialect::V1, since };
-                    self.outputs.push_back(Output::Opened { connection: Some(welcome.connection.into()) });
+                    self.opened(Some(welcome.connection.into()));
                 }
             }
+            hello::SESSION => self.session_ended(frame)?,
+            hello::JOINED | hello::LEFT => self.push(frame),
             hello::ERROR => {
                 let failure = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::OutOfPlace(format!("an error that cannot be read: {error}")))?;
@@ -651,11 +664,33 @@ impl<W> ClientSession<W> {
     }
 
     /// The dialect of the connection, if there is one.
-    fn dialect(&self) -> Option<Dialect> {
+    pub(super) fn dialect(&self) -> Option<Dialect> {
         match self.phase {
             Phase::Greeting { .. } => Some(Dialect::V1),
             Phase::Open { dialect, .. } | Phase::Closing { dialect, .. } => Some(dialect),
             Phase::Connecting | Phase::Waiting { .. } | Phase::Ended => None,
+        }
+    }
+
+    /// The connection can be used, as soon as the server has taken the token.
+    fn opened(&mut self, connection: Option<Box<str>>) {
+        self.opening = Some(connection);
+        if !self.login.is_resuming() {
+            self.tell_opened();
+        }
+    }
+
+    pub(super) fn tell_opened(&mut self) {
+        if let Some(connection) = self.opening.take() {
+            self.outputs.push_back(Output::Opened { connection });
+        }
+    }
+
+    /// The event of a call that was written, as JSON.
+    pub(super) fn written_event(&self, key: CallKey) -> Option<&str> {
+        match &self.calls.get(&key)?.stage {
+            Stage::Written { event_json, .. } => Some(event_json),
+            Stage::Waiting(_) => None,
         }
     }
 
@@ -667,6 +702,10 @@ impl<W> ClientSession<W> {
 
     /// The answer to a written call. One that nobody waits for any more is ignored.
     fn settle(&mut self, id: i64, outcome: Outcome) -> Result<(), BadFrame> {
+        if self.login.is_resume(id) {
+            self.end_resume(outcome);
+            return Ok(());
+        }
         match self.written.get(&id) {
             Some(&key) => match outcome {
                 // A classic server knows no streams.
@@ -674,7 +713,12 @@ impl<W> ClientSession<W> {
                     self.outputs.push_back(Output::Item { key, data });
                     self.end(key, Outcome::Ended);
                 }
-                outcome => self.end(key, outcome),
+                outcome => {
+                    if let Outcome::Answered(data) = &outcome {
+                        self.notice(key, data);
+                    }
+                    self.end(key, outcome);
+                }
             },
             None if id < self.next_id => {}
             None => return Err(never_made(id)),

@@ -7,6 +7,9 @@
 //! - each call ends exactly once, none that was not made or was cancelled;
 //! - a stream gives no more items than it was given room for, and none after its end;
 //! - an upload's items are sent only as the server makes room for them, and none after its end, which is said once;
+//! - what the server asks is given out in order, is replied to or cancelled once, and no more of it is open than may be;
+//! - on a new connection a token goes out before any call does, and the connection is open only after its answer or
+//!   its time;
 //! - nothing is written without a connection, the first thing on a v1 connection is the hello, ids are 1, 2, 3 … on
 //!   each connection, and no more calls are open than the limits allow;
 //! - time that was reached is not asked for again, so the timer of an owner cannot spin;
@@ -16,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aaw_protocol::client::{
-    Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output, StreamOptions,
+    AskKey, Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output, StreamOptions, Token,
 };
-use aaw_protocol::{Dialect, codec};
+use aaw_protocol::{Code, Dialect, Failure, codec};
 
 /// One session from its first attempt to its end. Each operation is two bytes: what, and a detail.
 pub(crate) fn exercise(bytes: &[u8]) {
@@ -41,6 +44,13 @@ struct Exercise {
     /// Calls written on this connection that the client has not cancelled.
     uncancelled: BTreeMap<i64, Written>,
     last_id: i64,
+    /// What the server has asked on this connection and knows no end of; how many it asked; what was given out.
+    asks: BTreeSet<i64>,
+    last_ask: i64,
+    asked: Vec<AskKey>,
+    /// The id of the token's own call on this connection, until it is answered, and until when calls wait for it.
+    resume: Option<(i64, Instant)>,
+    closing: bool,
     ended: bool,
 }
 
@@ -77,7 +87,8 @@ impl Items {
 
 /// So small that they are reached.
 const MOST: u32 = 4;
-const EVENTS: [&str; 3] = ["a", "b/c", "\u{e9}\"\\"];
+const EVENTS: [&str; 5] = ["a", "b/c", "\u{e9}\"\\", "aaw/login", "aaw/logout"];
+const RESUME: Duration = Duration::from_secs(5);
 
 impl Exercise {
     fn new() -> Self {
@@ -85,6 +96,8 @@ impl Exercise {
             max_in_flight: MOST,
             max_waiting_calls: 400,
             max_waiting_sends: 200,
+            max_asked: 3,
+            resume_timeout: RESUME,
             max_message: 150,
             backoff: Backoff { min: Duration::from_millis(10), ..Backoff::default() },
             ..Config::default()
@@ -98,6 +111,11 @@ impl Exercise {
             streams: BTreeMap::new(),
             uncancelled: BTreeMap::new(),
             last_id: 0,
+            asks: BTreeSet::new(),
+            last_ask: 0,
+            asked: Vec::new(),
+            resume: None,
+            closing: false,
             ended: false,
         };
         new.drain();
@@ -107,7 +125,7 @@ impl Exercise {
     fn step(&mut self, operation: u8, detail: u8) {
         let event = EVENTS[detail as usize % EVENTS.len()];
         let now = self.now;
-        match operation % 20 {
+        match operation % 24 {
             0..3 => {
                 let body = "x".repeat(detail as usize);
                 let timeout = (!detail.is_multiple_of(5)).then_some(Duration::from_millis(u64::from(detail) * 40));
@@ -159,6 +177,43 @@ impl Exercise {
                 };
                 self.hear(&text);
             }
+            // The server asks, in order or not, and goes back on it; seldom says that the session is over.
+            20 | 21 => {
+                let next = self.last_ask - 1;
+                let id = if detail.is_multiple_of(8) { -i64::from(detail % 16) - 1 } else { next };
+                let text = match detail % 5 {
+                    0 => format!(r#"["a",null,{},"cancel"]"#, -i64::from(detail % 8) - 1),
+                    1 => format!(r#"["{}",{detail},{id},"call",{{}}]"#, "n".repeat(detail as usize * 2)),
+                    2 if detail > 200 => r#"["aaw/session",{"ended":"expired"}]"#.to_owned(),
+                    _ => format!(r#"["a",{detail},{id}]"#),
+                };
+                self.hear(&text);
+            }
+            // Handlers answer, some of them too late.
+            22 => {
+                if !self.asked.is_empty() {
+                    let key = self.asked[detail as usize % self.asked.len()];
+                    let text = format!("{:?}", "x".repeat(detail as usize));
+                    match detail % 3 {
+                        0 => self.session.reply(key, Err(Failure::new(Code::HANDLER, text))),
+                        _ => self.session.reply(key, Ok(&text)),
+                    }
+                }
+            }
+            // What a login is answered with; the token, for which this may be an answer, too.
+            23 => {
+                let id = self.resume.map_or(i64::from(detail % 8), |(id, _)| id);
+                let text = match detail % 4 {
+                    0 => format!(r#"["aaw/resume",{{"error":"Session expired"}},{id},"error"]"#),
+                    1 => format!(r#"["aaw/resume",{{"error":"later","code":"busy"}},{id},"error"]"#),
+                    2 => format!(r#"["aaw/login",{{"token":"t{detail}","user":{{}}}},{id}]"#),
+                    _ => {
+                        self.session.set_token(detail.is_multiple_of(3).then(|| Token::new("t")));
+                        return self.drain();
+                    }
+                };
+                self.hear(&text);
+            }
             3 => {
                 let _ = self.session.send(Draft::new(event, &detail).expect("a number"));
             }
@@ -174,6 +229,7 @@ impl Exercise {
                 if self.link == Link::Wanted {
                     self.link = Link::Up { dialect, greeted: dialect == Dialect::Classic };
                     self.last_id = 0;
+                    self.last_ask = 0;
                 }
             }
             7 => {
@@ -185,8 +241,7 @@ impl Exercise {
             8 => {
                 self.session.handle_disconnected(now, Lost::Broken("cut".into()));
                 if let Link::Up { .. } = self.link {
-                    self.link = Link::None;
-                    self.uncancelled.clear();
+                    self.lose();
                 }
             }
             9 => self.hear(&format!(
@@ -241,7 +296,11 @@ impl Exercise {
                 self.hear(text);
             }
             // Rarely, or nothing would happen after it.
-            _ if detail > 240 => self.session.close(now),
+            _ if detail > 240 => {
+                // Sends that wait go out now.
+                self.closing = true;
+                self.session.close(now);
+            }
             _ => {
                 self.session.handle_sign_of_life(now);
                 self.session.handle_binary();
@@ -258,11 +317,38 @@ impl Exercise {
         {
             items.raise(frame.data.parse().unwrap_or_default());
         }
+        // As the session reads it: an answer that is no JSON is found out by whoever parses it.
+        if let Ok(frame) = codec::decode(text)
+            && let Ok(Some(id)) = frame.v1_id()
+            && matches!(self.link, Link::Up { dialect: Dialect::V1, .. })
+        {
+            let asks = matches!(frame.kind, codec::Kind::Plain | codec::Kind::Call) && id == self.last_ask - 1;
+            if asks {
+                self.last_ask = id;
+                self.asks.insert(id);
+            }
+            if frame.kind == codec::Kind::Cancel {
+                self.asks.remove(&id);
+            }
+            let is_answer = matches!(frame.kind, codec::Kind::Plain | codec::Kind::Error);
+            if is_answer && self.resume.is_some_and(|(resume, _)| resume == id) {
+                self.resume = None;
+            }
+        }
         self.session.handle_sign_of_life(self.now);
         self.session.handle_text(self.now, text);
     }
 
+    /// The connection is gone.
+    fn lose(&mut self) {
+        self.link = Link::None;
+        self.uncancelled.clear();
+        self.asks.clear();
+        self.resume = None;
+    }
+
     fn finish(mut self) {
+        self.closing = true;
         self.session.close(self.now);
         self.drain();
         self.now += Duration::from_secs(3600);
@@ -299,8 +385,7 @@ impl Exercise {
             Output::Ping | Output::Close => assert!(matches!(self.link, Link::Up { .. })),
             Output::Abandon => {
                 assert!(matches!(self.link, Link::Up { .. }));
-                self.link = Link::None;
-                self.uncancelled.clear();
+                self.lose();
             }
             Output::Done { waiter, outcome } => {
                 assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
@@ -315,7 +400,17 @@ impl Exercise {
             // Who was told may have gone just now.
             Output::Room { .. } => {}
             Output::Ended => self.ended = true,
-            Output::Push { .. } | Output::Opened { .. } | Output::Lost(_) | Output::Problem(_) => {}
+            Output::Asked { key, .. } => {
+                assert!(!self.asked.contains(&key), "a key of its own");
+                self.asked.push(key);
+                assert!(self.session.asked() <= 3, "more is asked than may be");
+            }
+            Output::AskCancelled { .. } | Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => {}
+            Output::Opened { .. } => {
+                let waits = self.resume.is_some_and(|(_, due)| self.now < due);
+                assert!(!waits, "it is open, and its token on its way");
+            }
+            Output::Push { .. } | Output::Lost(_) | Output::Problem(_) => {}
         }
     }
 
@@ -329,6 +424,15 @@ impl Exercise {
         }
         assert!(*dialect == Dialect::V1 || frame.kind == codec::Kind::Plain, "a kind to a classic server: {text}");
         let id = frame.v1_id().expect("an integer");
+        let waits = self.resume.is_some_and(|(_, due)| self.now < due);
+        if frame.event == "aaw/resume" {
+            assert!(self.last_id == 0 && id == Some(1), "the token goes out first");
+            if *dialect == Dialect::V1 {
+                self.resume = Some((1, self.now + RESUME));
+            }
+        } else if id.is_none_or(|id| id > 0) && !self.closing {
+            assert!(!waits, "{text} does not wait for the token");
+        }
         let mut called = |event: String, upload| {
             let id = id.expect("a call has an id");
             assert_eq!(id, self.last_id + 1, "an id was skipped");
@@ -337,6 +441,9 @@ impl Exercise {
             self.uncancelled.insert(id, Written { event, upload });
         };
         match (id, frame.kind) {
+            (Some(id), codec::Kind::Plain | codec::Kind::Error) if id < 0 => {
+                assert!(self.asks.remove(&id), "{text} answers what nobody asks");
+            }
             (Some(_), codec::Kind::Plain) => called(frame.event.into_owned(), None),
             (Some(_), codec::Kind::Call) => {
                 let meta = frame.parse_meta().expect("a meta");
@@ -357,8 +464,7 @@ impl Exercise {
                     }
                 }
             }
-            // Only to a call of the server's.
-            (Some(id), codec::Kind::Error) => assert!(id < 0),
+            (Some(_), codec::Kind::Error) => panic!("an error for nothing: {text}"),
             (None, _) => {}
         }
         assert!(self.session.in_flight() <= MOST as usize, "more calls than the limit");

@@ -10,21 +10,27 @@
 //! - items go out while their call is open, and never more than its caller has credit for;
 //! - room for uploads grows and never shrinks, and handlers get the items that were sent into it, in order, and one
 //!   end;
+//! - what the client is asked has the ids −1, −2 and so on, ends once, and not at all if it was cancelled; no more of it
+//!   is open than may be;
+//! - while a call runs that nothing may overtake, none is started;
 //! - calls leave the line in the order in which they came, and not while the connection is held;
 //! - what runs, what waits, for credit too, what is uploaded and what is unsent stay within their limits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use aaw_protocol::codec::{self, Frame, Kind};
 use aaw_protocol::hello::Limits;
-use aaw_protocol::server::{Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants};
+use aaw_protocol::server::{
+    AskKey, Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants,
+};
 use aaw_protocol::{Code, Dialect, Failure, MAX_NAME_LEN};
 
 const LIMITS: Limits = Limits { calls: 3, line: 600, message: 300 };
 const UNSENT: usize = 1000;
 const RUNNING: usize = 350;
 const UPLOADS: usize = 220;
+const ASKS: u32 = 2;
 /// What an item of an upload costs besides its text.
 const ITEM_COST: usize = 64;
 /// Items of an upload that a handler leaves waiting.
@@ -129,6 +135,13 @@ struct World {
     /// By id, from 1.
     calls: BTreeMap<i64, Asked>,
     in_line: VecDeque<InLine>,
+    /// The call before whose end no other may begin.
+    barrier: Option<CallKey>,
+    /// Asks that are open, with their ids; how many were made, and the last id that was seen.
+    asks: BTreeMap<u64, i64>,
+    last_ask: i64,
+    /// What was cancelled of them, or timed out.
+    unasked: BTreeSet<i64>,
     handlers: Vec<Handler>,
     /// Answers that wait for credit, by id: how long they are.
     parked: BTreeMap<i64, usize>,
@@ -142,7 +155,14 @@ struct World {
 impl World {
     fn new(dialect: Dialect) -> Self {
         let now = Instant::now();
-        let config = Config { limits: LIMITS, unsent: UNSENT, running: RUNNING, uploads: UPLOADS, ..Config::default() };
+        let config = Config {
+            limits: LIMITS,
+            unsent: UNSENT,
+            running: RUNNING,
+            uploads: UPLOADS,
+            asks: ASKS,
+            ..Config::default()
+        };
         Self {
             session: ServerSession::new(dialect, "7f".into(), config, now),
             dialect,
@@ -156,6 +176,10 @@ impl World {
             drained: false,
             calls: BTreeMap::new(),
             in_line: VecDeque::new(),
+            barrier: None,
+            asks: BTreeMap::new(),
+            last_ask: 0,
+            unasked: BTreeSet::new(),
             handlers: Vec::new(),
             parked: BTreeMap::new(),
             unsent: VecDeque::new(),
@@ -173,7 +197,7 @@ impl World {
         if self.streams {
             what = STREAMS[usize::from(what) % STREAMS.len()];
         }
-        let text = match what % 40 {
+        let text = match what % 43 {
             0..=4 => format!(r#"["e",{{"n":{some_id}}},{next}]"#),
             5 => format!(r#"["e",1,{next},"call",{{"timeout":{}}}]"#, u64::from(bytes.next()) * 100),
             6..=8 => format!(r#"["e", [] ,{next},"call",{{"credit":{}}}]"#, bytes.next() % 4),
@@ -215,6 +239,23 @@ impl World {
                 return self.settle(bytes);
             }
             38 => return self.decide(bytes),
+            // An answer to what was asked, or to anything.
+            39 | 40 => {
+                let id = -i64::from(bytes.next() % 4) - if which < 16 { 0 } else { (-self.last_ask - 2).max(0) };
+                match bytes.next() % 4 {
+                    0 => format!(r#"["e",{{"error":"no"}},{id},"error"]"#),
+                    1 => format!(r#"["e",[],{id},"error"]"#),
+                    _ => format!(r#"["e",{{}},{id}]"#),
+                }
+            }
+            41 => return self.ask(bytes),
+            42 => {
+                if let Some((&key, _)) = self.asks.iter().nth(usize::from(bytes.next() % 2)) {
+                    self.asks.remove(&key);
+                    self.session.cancel_ask(AskKey(key));
+                }
+                return self.settle(bytes);
+            }
             _ => match bytes.next() % 16 {
                 0 => {
                     self.drained = true;
@@ -229,6 +270,27 @@ impl World {
             },
         };
         self.hear(&text, bytes);
+    }
+
+    /// Somebody asks the client.
+    fn ask(&mut self, bytes: &mut Bytes<'_>) {
+        let key = self.last_ask.unsigned_abs() + 1;
+        let (time, len) = (bytes.next(), usize::from(bytes.next()) * 2);
+        let deadline = (time % 4 != 0).then(|| self.now + Duration::from_millis(u64::from(time) * 50));
+        let body = format!("{:?}", "b".repeat(len));
+        let may = self.dialect == Dialect::V1 && self.session.is_open() && !self.closed;
+        match self.session.ask(self.now, AskKey(key), "e", &body, deadline) {
+            Ok(()) => {
+                assert!(may && self.asks.len() < ASKS as usize);
+                self.last_ask -= 1;
+                self.asks.insert(key, self.last_ask);
+            }
+            Err(failure) => {
+                let full = self.asks.len() == ASKS as usize || !self.session.may_stream();
+                assert!(!may || len > 270 || (full && failure.code == Code::BUSY), "{failure}");
+            }
+        }
+        self.settle(bytes);
     }
 
     /// Somebody agrees to the connection, or seldom does not.
@@ -262,6 +324,8 @@ impl World {
         let kind = frame.as_ref().map(|frame| frame.kind);
         let id = frame.as_ref().and_then(|frame| frame.v1_id().ok().flatten());
         let is_call = frame.is_some() && !was_closed && self.greeted && matches!(kind, Some(Kind::Plain | Kind::Call));
+        let answers = self.dialect == Dialect::V1 && id.is_some_and(|id| id < 0) && kind == Some(Kind::Plain);
+        let is_call = is_call && !answers;
         let next = self.calls.len() as i64 + 1;
         let takes_id = is_call && self.dialect == Dialect::V1 && id == Some(next);
         if takes_id && let Some(frame) = &frame {
@@ -313,6 +377,10 @@ impl World {
 
     /// What a frame about a call should come to. The caller's side of it is noted.
     fn expect_about(&mut self, frame: &Frame<'_>, id: i64) -> Option<Expected> {
+        if id < 0 && matches!(frame.kind, Kind::Plain | Kind::Error) {
+            // What was asked once may be over.
+            return Some(if id >= self.last_ask { Expected::Done } else { Expected::Bad });
+        }
         let Some(asked) = self.calls.get_mut(&id) else { return Some(Expected::Bad) };
         let (open, parked) = (asked.fate == Fate::Open, self.parked.contains_key(&id));
         let waits = self.in_line.iter().any(|waiting| waiting.id == Some(id));
@@ -370,6 +438,8 @@ impl World {
             return;
         }
         assert!(!self.held && !self.closed, "{call:?} runs too early or too late");
+        let barrier = self.barrier.filter(|key| self.handlers.iter().any(|handler| handler.key == *key));
+        assert_eq!(barrier, None, "{call:?} overtakes a change");
         assert!(codec::is_json(call.body), "{call:?}");
         assert_eq!(call.answers, self.dialect == Dialect::Classic || id.is_some());
         assert_eq!(call.upload, id.is_some_and(|id| self.calls[&id].upload));
@@ -379,7 +449,10 @@ impl World {
         let how = bytes.next();
         if how % 8 < 5 {
             let upload = call.upload;
-            let key = self.session.suspend(call);
+            let key = match how / 8 % 6 {
+                0 => *self.barrier.insert(self.session.suspend_barrier(call)),
+                _ => self.session.suspend(call),
+            };
             if let Some(credit) = id.and_then(|id| self.calls[&id].credit) {
                 assert_eq!(self.session.credit(key), credit, "all the credit that came before counts");
             }
@@ -533,7 +606,10 @@ impl World {
                 assert!(self.held && !std::mem::replace(&mut self.asked, true), "it is asked for once");
             }
             Output::Ping => {}
-            Output::Answered { .. } => panic!("nobody asked"),
+            Output::Answered { key: AskKey(key), .. } => {
+                let id = self.asks.remove(&key).expect("an ask ends once");
+                assert!(id >= self.last_ask);
+            }
             Output::Close(_) => {
                 assert!(!std::mem::replace(&mut self.closed, true), "a connection ends once");
             }
@@ -555,6 +631,14 @@ impl World {
         }
         let Some(id) = sent.v1_id().expect("a v1 frame has a v1 id") else { return };
         assert!(self.welcomed || sent.kind == Kind::Error, "{text} comes before the welcome");
+        if id < 0 {
+            match sent.kind {
+                Kind::Plain => assert_eq!(id, self.last_ask, "one after the other"),
+                Kind::Cancel => assert!(self.unasked.insert(id), "{text} is said twice"),
+                kind => panic!("{text}: {kind:?} about an ask"),
+            }
+            return;
+        }
         let asked = self.calls.get_mut(&id).expect("it has the id of a call");
         // Only what was under way when the client's cancel came; here nothing is.
         assert_eq!(asked.fate, Fate::Open, "{text} comes for a call that is over");
