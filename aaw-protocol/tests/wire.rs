@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use aaw_protocol::server::{Call, CallKey, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants};
+use aaw_protocol::server::{AskKey, Call, CallKey, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants};
 use aaw_protocol::{Code, Dialect, Failure, codec, dialect};
 use serde::Deserialize;
 
@@ -27,6 +27,11 @@ enum Step {
     Pass(u64),
     Opened(#[allow(dead_code, reason = "it is always true")] bool),
     Refused(String),
+    Ask(String, String, Option<u64>),
+    Unask(#[allow(dead_code, reason = "it is always true")] bool),
+    Answered(String),
+    Failed(String),
+    Push(String),
     Close(u16, String),
 }
 
@@ -38,7 +43,7 @@ struct Handshake {
 }
 
 fn exchanges() -> Vec<Exchange> {
-    [include_str!("../wire/v1.json"), include_str!("../wire/classic.json")]
+    [include_str!("../wire/v1.json"), include_str!("../wire/classic.json"), include_str!("../wire/asks.json")]
         .into_iter()
         .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("the samples have their form"))
         .collect()
@@ -58,11 +63,19 @@ struct Server {
     now: Instant,
     handlers: Vec<Handler>,
     sent: VecDeque<String>,
+    /// How many asks were made, and what became of those that ended.
+    asks: u64,
+    outcomes: VecDeque<Result<String, Failure>>,
+    /// Whether it knows who the client is.
+    knows: bool,
     closed: Option<(u16, String)>,
 }
 
 /// Items of an upload for which there is room.
 const WINDOW: u64 = 4;
+
+/// That of the one session that there is.
+const TOKEN: &str = "5f0c2b9e-41d7-4a36-9c1e-7d2f8b6a0e53";
 
 /// A handler that runs.
 struct Handler {
@@ -97,7 +110,16 @@ impl Server {
         if held {
             session.hold();
         }
-        Self { session, now, handlers: Vec::new(), sent: VecDeque::new(), closed: None }
+        Self {
+            session,
+            now,
+            handlers: Vec::new(),
+            sent: VecDeque::new(),
+            asks: 0,
+            outcomes: VecDeque::new(),
+            knows: false,
+            closed: None,
+        }
     }
 
     /// Whether the text made sense.
@@ -134,6 +156,7 @@ impl Server {
         let outcome = match call.event.as_ref() {
             "sum" => return self.begin(call, frame, Does::Sum(0)),
             "double" => return self.begin(call, frame, Does::Double),
+            "aaw/login" | "aaw/resume" | "aaw/logout" | "auth/whoami" => self.about_session(&call, &mut frame),
             known @ ("ping" | "echo" | "slow" | "count" | "stumble" | "explode" | "announce" | "notify")
                 if call.upload =>
             {
@@ -147,7 +170,7 @@ impl Server {
                 frame.extend_from_slice(call.body.as_bytes());
                 Outcome::Answered
             }
-            "slow" => {
+            "slow" | "enter" => {
                 let body = call.body.to_owned();
                 return self.begin(call, frame, Does::Slow(body));
             }
@@ -168,9 +191,40 @@ impl Server {
         self.session.finish_now(call, frame, outcome);
     }
 
+    fn about_session(&mut self, call: &Call<'_>, frame: &mut Vec<u8>) -> Outcome {
+        let user = r#"{"id":"7","email":"ada@example.org"}"#;
+        let refused = |text: &str| Outcome::Failed(Failure::new(Code::NOT_AUTHENTICATED, text));
+        let body: serde_json::Value = serde_json::from_str(call.body).expect("it is JSON");
+        match call.event.as_ref() {
+            "aaw/logout" => {
+                self.knows = false;
+                frame.extend_from_slice(br#"{"ok":true}"#);
+            }
+            "auth/whoami" if self.knows => frame.extend_from_slice(user.as_bytes()),
+            "auth/whoami" => return refused("Not authenticated"),
+            "aaw/login" if body["password"] != "correct horse" => return refused("Invalid credentials"),
+            "aaw/resume" if body["token"] != TOKEN => return refused("Session expired"),
+            _ => {
+                self.knows = true;
+                frame.extend_from_slice(format!(r#"{{"token":"{TOKEN}","user":{user}}}"#).as_bytes());
+            }
+        }
+        Outcome::Answered
+    }
+
+    fn ask(&mut self, event: &str, body: &str, timeout: Option<u64>) {
+        self.asks += 1;
+        let deadline = timeout.map(|ms| self.now + Duration::from_millis(ms));
+        if let Err(failure) = self.session.ask(self.now, AskKey(self.asks), event, body, deadline) {
+            self.outcomes.push_back(Err(failure));
+        }
+        self.settle();
+    }
+
     fn begin(&mut self, call: Call<'_>, frame: Vec<u8>, does: Does) {
         let (items, wants, upload) = (call.item_frame(), call.wants(), call.upload);
-        let key = self.session.suspend(call);
+        let is_barrier = call.event == "enter";
+        let key = if is_barrier { self.session.suspend_barrier(call) } else { self.session.suspend(call) };
         let room = if upload { WINDOW } else { 0 };
         self.session.grant(key, room);
         let (waiting, yielded, taken) = (VecDeque::new(), 0, 0);
@@ -201,7 +255,8 @@ impl Server {
                     }
                     Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
-                    Output::Credit { .. } | Output::Open | Output::Answered { .. } => {}
+                    Output::Answered { outcome, .. } => self.outcomes.push_back(outcome.map(String::from)),
+                    Output::Credit { .. } | Output::Open => {}
                     Output::Ping => panic!("a ping in a sample"),
                 }
             }
@@ -322,10 +377,22 @@ fn the_server_says_what_the_samples_say() {
                     server.session.turn_away(Failure::new(Code::HANDLER, why));
                     server.settle();
                 }
+                Step::Ask(event, body, timeout) => server.ask(&event, &body, timeout),
+                Step::Unask(_) => {
+                    server.session.cancel_ask(AskKey(server.asks));
+                    server.settle();
+                }
+                Step::Answered(json) => assert_eq!(server.outcomes.pop_front(), Some(Ok(json)), "{dialect}, {name}"),
+                Step::Failed(code) => {
+                    let failed = server.outcomes.pop_front().map(|outcome| outcome.map_err(|failure| failure.code));
+                    assert_eq!(failed, Some(Err(Code::new(code))), "{dialect}, {name}");
+                }
+                Step::Push(text) => server.sent.push_back(text),
                 Step::Close(code, why) => assert_eq!(server.closed.take(), Some((code, why)), "{dialect}, {name}"),
             }
         }
         assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent and in no step");
+        assert_eq!(server.outcomes.pop_front(), None, "{dialect}, {name}: an ask ended in no step");
         assert_eq!(server.closed, None, "{dialect}, {name}: closed and in no step");
     }
 }
@@ -365,6 +432,7 @@ fn the_examples_of_the_specification_are_samples() {
             Step::Client(text) | Step::Ignored(text) | Step::Bad(text) => _ = client.insert(text),
             Step::Server(text) => _ = server.insert(text),
             Step::Done(_) | Step::Pass(_) | Step::Opened(_) | Step::Refused(_) | Step::Close(..) => {}
+            Step::Ask(..) | Step::Unask(_) | Step::Answered(_) | Step::Failed(_) | Step::Push(_) => {}
         }
     }
     let mut examples = 0;
