@@ -64,6 +64,7 @@ pub(crate) trait Asker: Caller {
     }
 
     /// Where it comes from, if that is known.
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "limits look at it"))]
     fn address(&self) -> Option<IpAddr>;
 
     /// The session that it has, if that is not over.

@@ -36,6 +36,7 @@ pub(crate) enum Mail {
     /// `_open` has run.
     Opened(Result<(), Failure>),
     /// A session that the connection has, or had, is over.
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "there are none"))]
     SessionEnded(Arc<Session>),
     /// No new calls; end when those that run are done.
     Drain,

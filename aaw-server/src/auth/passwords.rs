@@ -34,7 +34,6 @@ const MOST_MEMORY: u32 = 1 << 20;
 
 /// What hashing passwords holds to.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct PasswordsConfig {
     /// KiB that a hash takes. Default 19 456, and with the other two what OWASP recommends for Argon2id (2024).
     pub memory: u32,

@@ -137,6 +137,7 @@ pub(super) struct Requester {
     id: Uuid,
     hub: Arc<Hub>,
     max_message: usize,
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "limits look at it"))]
     address: Option<IpAddr>,
     /// Of the token that came with the request.
     #[cfg(feature = "auth")]

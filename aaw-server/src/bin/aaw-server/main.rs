@@ -4,11 +4,13 @@
 
 mod init;
 mod json_log;
+mod users;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use aaw_server::auth::SqliteStore;
 use aaw_server::config::{AllowedOrigin, HttpConfig};
 use aaw_server::modules::{self, EventsAt, Watch};
 use aaw_server::{CallRecord, Config, Handle, Server};
@@ -29,6 +31,7 @@ const DEFAULT_EVENTS: &str = "events";
   aaw-server                     serve the events package in ./events
   aaw-server my-events --watch   serve another one, and again whenever a file is saved
   aaw-server --static public     serve the pages in ./public, too
+  aaw-server --auth              let users register and log in, and events below auth/ be called by them
   aaw-server init                write a small events package to begin with, to ./events")]
 struct Cli {
     #[command(subcommand)]
@@ -45,6 +48,8 @@ enum Command {
         #[arg(default_value = DEFAULT_EVENTS)]
         dir: PathBuf,
     },
+    /// Add, list, change and remove the users of --auth
+    User(users::Users),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +70,10 @@ struct Serve {
     /// Serve the files of this folder at /; the page that lists the events is at /events then
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     static_dir: Option<PathBuf>,
+    /// Let users log in, and keep them and their sessions in this file [default: aaw-auth.sqlite]. Events below a folder
+    /// called auth are for them; without this nobody can call those
+    #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = users::DEFAULT_STORE)]
+    auth: Option<PathBuf>,
     /// What is logged: for people, what the server does and what goes wrong in it; as JSON, one line a call on standard
     /// output; or only why it did not start
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = Log::Pretty)]
@@ -86,6 +95,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Init { dir }) => begin(&dir),
+        Some(Command::User(users)) => users::run(users).await,
         None => serve(cli.serve).await,
     };
     match done {
@@ -129,6 +139,10 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
     };
     // Before minutes are spent on a build.
     config.probe().await?;
+    let store = match &flags.auth {
+        Some(file) => Some(SqliteStore::open(file).await?),
+        None => None,
+    };
     if let EventsAt::Package(path) = &at {
         tracing::info!("building the events in {}", path.display());
     }
@@ -145,6 +159,9 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
         () = &mut stop => return Ok(()),
     };
     let mut server = events.into_iter().fold(Server::new(config), Server::events);
+    if let Some(store) = store {
+        server = server.auth(store);
+    }
     let mut json_log = None;
     server = match flags.log {
         Log::Json => {
@@ -260,6 +277,10 @@ mod tests {
     fn a_flag_without_a_value_is_set_and_a_command_is_no_folder() {
         assert!(Cli::try_parse_from(["aaw-server", "--watch", "my-events"]).unwrap().serve.watch);
         assert!(Cli::try_parse_from(["aaw-server", "init"]).unwrap().command.is_some());
+        assert!(Cli::try_parse_from(["aaw-server", "user", "list"]).unwrap().command.is_some());
+        let auth = |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).unwrap().serve.auth;
+        assert_eq!((auth(&[]), auth(&["--auth"])), (None, Some("aaw-auth.sqlite".into())));
+        assert_eq!(auth(&["--auth", "users.sqlite"]), Some("users.sqlite".into()));
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
     }
