@@ -120,3 +120,72 @@ pub(crate) fn ended() -> Failure {
 pub(crate) fn not_in_time() -> Failure {
     Failure::new(Code::TIMEOUT, "The client did not answer in time")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::hub::{Hub, Seat};
+    use crate::outbox::Outbox;
+
+    fn enter(most: usize) -> Seat {
+        let hub = Arc::new(Hub::default());
+        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(most), 1000)
+    }
+
+    fn mail(seat: &Seat) -> VecDeque<Mail> {
+        let mut mail = VecDeque::new();
+        seat.peer.outbox.take(&mut mail);
+        mail
+    }
+
+    #[test]
+    fn a_question_is_on_its_way_at_once_and_taken_back_when_nobody_waits() {
+        let seat = enter(10_000);
+        let asking = seat.peer.ask("confirm", "1", Duration::MAX);
+        let first = mail(&seat).pop_front();
+        let Some(Mail::Ask(question)) = first else { panic!("{first:?}") };
+        assert_eq!((&*question.event, &*question.data, question.deadline), ("confirm", "1", None));
+        drop(asking);
+        assert!(question.answer.is_closed());
+        assert!(matches!(mail(&seat).pop_front(), Some(Mail::CancelAsk(key)) if key == question.key));
+    }
+
+    #[test]
+    fn an_answered_question_is_not_taken_back() {
+        let seat = enter(10_000);
+        let mut asking = seat.peer.ask("confirm", "1", Duration::from_secs(1));
+        let Some(Mail::Ask(question)) = mail(&seat).pop_front() else { panic!("it was asked") };
+        question.answer.send(Ok("true".into())).unwrap();
+        assert_eq!((&mut asking).now_or_never(), Some(Ok("true".into())));
+        drop(asking);
+        assert!(mail(&seat).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_the_connection_is_the_end_of_its_questions() {
+        let seat = enter(10_000);
+        let peer = Arc::clone(&seat.peer);
+        let before = peer.ask("confirm", "1", Duration::MAX);
+        drop(seat);
+        let after = peer.ask("confirm", "1", Duration::MAX);
+        for asking in [before, after] {
+            let failure = asking.now_or_never().expect("it is over").unwrap_err();
+            assert_eq!(failure.code, Code::NO_CONNECTION);
+        }
+    }
+
+    #[test]
+    fn questions_that_nobody_takes_are_bounded_in_bytes_and_close_nothing() {
+        let seat = enter(10_000);
+        let text: Arc<str> = "x".repeat(3000).into();
+        let asked: Vec<_> = (0..5).map(|_| seat.peer.ask("confirm", Arc::clone(&text), Duration::MAX)).collect();
+        let refused = asked.into_iter().filter_map(FutureExt::now_or_never);
+        let codes: Vec<_> = refused.map(|outcome| outcome.unwrap_err().code).collect();
+        assert_eq!(codes, [Code::BUSY, Code::BUSY]);
+        assert!(seat.peer.outbox.push("news".into()).is_ok(), "a push still fits, and the connection lives");
+    }
+}
