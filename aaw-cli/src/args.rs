@@ -1,5 +1,6 @@
 //! What can be asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -14,6 +15,7 @@ use http::{HeaderName, HeaderValue};
   aaw stream ws://localhost:1337 count '{\"to\": 5}'
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
   aaw listen ws://localhost:1337 broadcast | head -n 1
+  aaw login ws://localhost:1337 --email ada@example.org --token-file ~/.aaw-token
 
 ", exit_codes!()))]
 pub(crate) struct Args {
@@ -49,6 +51,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         what: What,
         #[command(flatten)]
+        session: Session,
+        #[command(flatten)]
         connection: Connection,
     },
     /// Call an event and print what it answers item by item, one JSON a line, as they come
@@ -64,6 +68,8 @@ The event yields no faster than its items are printed. They may be as late as th
         #[command(flatten)]
         what: What,
         #[command(flatten)]
+        session: Session,
+        #[command(flatten)]
         connection: Connection,
     },
     /// Send something that nobody answers
@@ -76,6 +82,8 @@ It ends when the server has agreed to close the connection, so what was sent bef
     Send {
         #[command(flatten)]
         what: What,
+        #[command(flatten)]
+        session: Session,
         #[command(flatten)]
         connection: Connection,
     },
@@ -94,8 +102,45 @@ It runs until it is interrupted, or until nobody reads its output, and connects 
         /// Only these events. Without any, all of them
         event: Vec<String>,
         #[command(flatten)]
+        session: Session,
+        #[command(flatten)]
         connection: Connection,
     },
+    /// Log in, and keep the token of the session, or print it
+    #[command(after_help = concat!("Examples:
+  aaw login ws://localhost:1337 --email ada@example.org --token-file ~/.aaw-token
+  aaw call ws://localhost:1337 auth/whoami --token-file ~/.aaw-token
+  export AAW_TOKEN=$(aaw login ws://localhost:1337 --email ada@example.org)
+  aaw call ws://localhost:1337 aaw/logout
+
+The password is asked for in the terminal. A script gives it as a line of standard input, or in AAW_PASSWORD. Neither it
+nor the token is ever an argument or a part of the URL: others could read them there.
+
+", exit_codes!()))]
+    Login {
+        /// Where the server is: ws://HOST:PORT or wss://…
+        url: String,
+        /// The address by which the user is known
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+        /// Make an account of it first
+        #[arg(long)]
+        register: bool,
+        /// Put the token into this file, which only its owner can read, and print who it is for. Without it, the token is
+        /// printed
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Session {
+    /// Log in by the token in this file, which `aaw login` writes. Without it, by that of the environment's AAW_TOKEN, if
+    /// there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

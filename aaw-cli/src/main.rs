@@ -1,12 +1,14 @@
 //! `aaw`: calls the events of a server from the command line.
 //!
-//! [`args`] says what can be asked, [`run`](mod@run) does it, [`exit`] says how it ended.
+//! [`args`] says what can be asked, [`run`](mod@run) does it, [`session`] finds the token for it, [`exit`] says how it
+//! ended.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod exit;
 mod run;
+mod session;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,30 +1,35 @@
 //! Doing it.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, Client, Config, ItemStream, Lost, Push, Trouble};
+use aaw_client::{CallError, Change, Changes, Client, Config, ItemStream, Lost, Prepared, Push, Trouble};
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
-use crate::args::{Args, Command, Connection, What};
+use crate::args::{Args, Command, Connection, Session, What};
 use crate::exit::{Code, Failure};
+use crate::session;
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
-        Command::Call { what, connection } => call(what, connection).await,
-        Command::Stream { what, connection } => stream(what, connection).await,
-        Command::Send { what, connection } => send(what, connection).await,
-        Command::Listen { url, event, connection } => listen(&url, event, connection).await,
+        Command::Call { what, session, connection } => call(what, session, connection).await,
+        Command::Stream { what, session, connection } => stream(what, session, connection).await,
+        Command::Send { what, session, connection } => send(what, session, connection).await,
+        Command::Listen { url, event, session, connection } => listen(&url, event, session, connection).await,
+        Command::Login { url, email, register, token_file, connection } => {
+            login(&url, &email, register, token_file.as_deref(), connection).await
+        }
     }
 }
 
-async fn call(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+async fn call(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
     let body = body(what.json.as_deref())?;
     let timeout = connection.timeout;
-    let client = connect(&what.url, connection).await?;
+    let client = connect(&what.url, config(session, connection)?).await?;
     // As it came: numbers of any size, keys in their order.
     let called: Result<Box<RawValue>, CallError> = client.send_async(&what.event, &body, timeout).await;
     client.close().await;
@@ -37,9 +42,9 @@ async fn call(what: What, connection: Connection) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn stream(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+async fn stream(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
     let body = body(what.json.as_deref())?;
-    let client = connect(&what.url, connection).await?;
+    let client = connect(&what.url, config(session, connection)?).await?;
     let mut items = client.stream::<Box<RawValue>>(&what.event, &body);
     // Printing happens beside this, so that an interruption is heard while nobody reads the output.
     let printed = tokio::select! {
@@ -99,9 +104,9 @@ async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), Unprin
     Ok(())
 }
 
-async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
+async fn send(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
     let body = body(what.json.as_deref())?;
-    let client = connect(&what.url, connection).await?;
+    let client = connect(&what.url, config(session, connection)?).await?;
     let mut changes = client.changes();
     client.send_event(&what.event, &body).await.map_err(|error| Failure::of_send(&error, &what.url, &what.event))?;
     // The server answers the close behind what it has to say about what was sent: that there is no such event, say.
@@ -123,16 +128,16 @@ async fn send(what: What, connection: Connection) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Result<ExitCode, Failure> {
+async fn listen(url: &str, events: Vec<String>, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
     // Listening comes first, so that a greeting is not missed.
-    let prepared = aaw_client::prepare(url, config(connection)).map_err(|error| Failure::of_connect(&error))?;
+    let prepared =
+        aaw_client::prepare(url, config(session, connection)?).map_err(|error| Failure::of_connect(&error))?;
     let mut pushes = match &events[..] {
         [] => prepared.on_any(),
         // Nothing else takes a place among what waits to be printed.
         events => prepared.on_any_of(events.iter().map(String::as_str)),
     };
-    let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
-    let mut changes = client.changes();
+    let (client, mut changes) = first_connection(prepared).await?;
     let mut lost = 0;
     // One for all turns of the loop: each hears only what comes after it was asked first.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -154,6 +159,7 @@ async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Resul
             change = changes.next() => match change {
                 Some(Change::Open { .. }) => note(&format!("connected to {url} again")),
                 Some(Change::Close(why)) => note(&format!("{why}; connecting again")),
+                Some(Change::Unauthorized(why)) => expired(&why),
                 Some(Change::Error(trouble)) => note(&trouble.to_string()),
                 _ => {}
             },
@@ -166,12 +172,62 @@ async fn listen(url: &str, events: Vec<String>, connection: Connection) -> Resul
     }
 }
 
-async fn connect(url: &str, connection: Connection) -> Result<Client, Failure> {
-    aaw_client::connect_with(url, config(connection)).await.map_err(|error| Failure::of_connect(&error))
+async fn login(
+    url: &str,
+    email: &str,
+    register: bool,
+    token_file: Option<&Path>,
+    connection: Connection,
+) -> Result<ExitCode, Failure> {
+    let event = if register { "aaw/register" } else { "aaw/login" };
+    let password = session::password(email)?;
+    let client = connect(url, config_without_session(connection)).await?;
+    let entered = if register { client.register(email, &password).await } else { client.login(email, &password).await };
+    client.close().await;
+    let identity = entered.map_err(|error| Failure::of_call(&error, url, event))?;
+    let no_token = || Failure::system(format!("{event} on {url}: the server gave no token"));
+    let token = client.token().ok_or_else(no_token)?;
+    let line = match token_file {
+        Some(file) => {
+            session::write(file, &token)
+                .map_err(|error| Failure::system(format!("cannot keep the token in {}: {error}", file.display())))?;
+            serde_json::to_string(&identity).map_err(Failure::system)?
+        }
+        None => token.as_str().to_owned(),
+    };
+    print(&(line + "\n")).map_err(|error| Failure::system(format!("cannot write: {error}")))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn config(connection: Connection) -> Config {
-    let mut config = Config { connect_timeout: connection.timeout.max(Duration::from_millis(1)), ..Config::default() };
+async fn connect(url: &str, config: Config) -> Result<Client, Failure> {
+    let prepared = aaw_client::prepare(url, config).map_err(|error| Failure::of_connect(&error))?;
+    Ok(first_connection(prepared).await?.0)
+}
+
+/// Connects, and says if the server does not know the token any more. Then what needs none still works.
+async fn first_connection(prepared: Prepared) -> Result<(Client, Changes), Failure> {
+    let mut changes = prepared.changes();
+    let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
+    while let Some(Some(change)) = changes.next().now_or_never() {
+        if let Change::Unauthorized(why) = change {
+            expired(&why);
+        }
+    }
+    Ok((client, changes))
+}
+
+fn expired(why: &aaw_client::Failure) {
+    note(&format!("{why}; `aaw login` makes a new token"));
+}
+
+fn config(session: Session, connection: Connection) -> Result<Config, Failure> {
+    let (token, on_token) = session::token(session)?;
+    Ok(Config { token, on_token, ..config_without_session(connection) })
+}
+
+fn config_without_session(connection: Connection) -> Config {
+    let timeout = connection.timeout.max(Duration::from_millis(1));
+    let mut config = Config { connect_timeout: timeout, auth_timeout: timeout, ..Config::default() };
     for (name, value) in connection.header {
         config.headers.append(name, value);
     }
@@ -215,7 +271,7 @@ fn print(lines: &str) -> io::Result<()> {
     out.flush()
 }
 
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     // With standard error gone there is nobody to tell.
     let _ = writeln!(io::stderr(), "aaw: {text}");
 }

@@ -183,7 +183,7 @@ mod tests {
         let seat = enter(10_000);
         let text: Arc<str> = "x".repeat(3000).into();
         let asked: Vec<_> = (0..5).map(|_| seat.peer.ask("confirm", Arc::clone(&text), Duration::MAX)).collect();
-        let refused = asked.into_iter().filter_map(FutureExt::now_or_never);
+        let refused = asked.into_iter().filter_map(|asking| asking.now_or_never());
         let codes: Vec<_> = refused.map(|outcome| outcome.unwrap_err().code).collect();
         assert_eq!(codes, [Code::BUSY, Code::BUSY]);
         assert!(seat.peer.outbox.push("news".into()).is_ok(), "a push still fits, and the connection lives");
