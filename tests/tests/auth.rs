@@ -66,6 +66,11 @@ impl Site {
     }
 }
 
+/// A failure, as it is written.
+fn failure(text: &str, code: &str) -> String {
+    format!(r#"{{"error":{},"code":"{code}"}}"#, Value::from(text))
+}
+
 /// The token and the user's id, of an answer that is as the original's.
 #[track_caller]
 fn logged_in(answer: &Value) -> (String, String) {
@@ -282,7 +287,7 @@ async fn a_session_expires_for_who_has_it_and_for_who_comes_back() {
 async fn what_a_session_let_be_called_ends_with_it() {
     let site = start().await;
     let (mut ada, token, _) = site.ada().await;
-    ada.send(r#"["auth/secret",null,2]"#).await;
+    ada.send(r#"["auth/held",null,2]"#).await;
     ada.send(r#"["auth/endless",null,3,"call",{"credit":10}]"#).await;
     ada.send(r#"["gate/wait",{"gate":"later"},4]"#).await;
     ada.expect(r#"["auth/endless",1,3,"item"]"#).await;
@@ -299,7 +304,7 @@ async fn what_a_session_let_be_called_ends_with_it() {
         [
             format!(r#"["aaw/session",{}]"#, r#"{"ended":"logout"}"#),
             format!(r#"["auth/endless",{UNKNOWN},3,"error"]"#),
-            format!(r#"["auth/secret",{UNKNOWN},2,"error"]"#),
+            format!(r#"["auth/held",{UNKNOWN},2,"error"]"#),
         ]
     );
 }
@@ -464,12 +469,12 @@ async fn a_body_of_the_wrong_shape_is_told_by_its_field_and_never_by_its_value()
         ),
         ("aaw/logout", "7", "The body does not fit: expected an object, found a number"),
     ] {
-        client.asks(event, body).await.is(&json!({ "error": text, "code": "bad_body" }).to_string());
+        client.asks(event, body).await.is(&failure(text, "bad_body"));
     }
     let long = json!({ "email": format!("{}@example.com", "a".repeat(300)), "password": "x" }).to_string();
     let text = "The body does not fit at email: an e-mail address has at most 254 bytes";
     for event in ["aaw/login", "aaw/register"] {
-        client.asks(event, &long).await.is(&json!({ "error": text, "code": "bad_body" }).to_string());
+        client.asks(event, &long).await.is(&failure(text, "bad_body"));
     }
     // What is no JSON is no call.
     client.send(r#"["aaw/login",{"email":"a@b.c",1]"#).await;
@@ -503,11 +508,11 @@ async fn a_password_of_500_kb_costs_nothing() {
     let text = "The body does not fit at password: it has 500000 bytes, and may have 1024";
     for _ in 0..20 {
         for event in ["aaw/login", "aaw/register"] {
-            client.asks(event, &body).await.is(&json!({ "error": text, "code": "bad_body" }).to_string());
+            client.asks(event, &body).await.is(&failure(text, "bad_body"));
         }
     }
     let set = json!({ "token": "0".repeat(36), "password": "x".repeat(500_000) }).to_string();
-    client.asks("aaw/password/set-new", &set).await.is(&json!({ "error": text, "code": "bad_body" }).to_string());
+    client.asks("aaw/password/set-new", &set).await.is(&failure(text, "bad_body"));
     // The longest that may be is taken.
     let body = json!({ "email": "ada@example.com", "password": "x".repeat(1024) }).to_string();
     logged_in(&client.asks("aaw/register", &body).await.value());

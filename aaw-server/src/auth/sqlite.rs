@@ -75,13 +75,14 @@ impl SqliteStore {
     /// Adds a user, without a session.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if there is one of this address.
+    /// [`StoreError::EmailTaken`] if there is one of this address; [`StoreError::Failed`], also for a glob that is none.
     pub async fn add_user(
         &self,
         email: Email,
         password: Password,
         allowed: Option<Vec<String>>,
     ) -> Result<Identity, StoreError> {
+        check(allowed.as_deref())?;
         let hash = self.passwords.hash(password).await?;
         let now = now();
         self.write(move |db| statements::add_user(db, &email, &hash, allowed, now)).await?.ok_or(StoreError::EmailTaken)
@@ -102,9 +103,7 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Failed`], also for a glob that is none.
     pub async fn allow(&self, email: Email, allowed: Option<Vec<String>>) -> Result<bool, StoreError> {
-        for glob in allowed.iter().flatten() {
-            super::session::parse(glob).map_err(StoreError::Failed)?;
-        }
+        check(allowed.as_deref())?;
         self.write(move |db| statements::allow(db, &email, allowed)).await
     }
 
@@ -198,6 +197,11 @@ impl Store for SqliteStore {
     fn has_changed(&self) -> StoreFuture<'_, bool> {
         Box::pin(self.writer.has_changed())
     }
+}
+
+fn check(allowed: Option<&[String]>) -> Result<(), StoreError> {
+    let mut globs = allowed.into_iter().flatten();
+    globs.try_for_each(|glob| super::session::parse(glob).map(drop)).map_err(StoreError::Failed)
 }
 
 /// Milliseconds since 1970, as times are kept.

@@ -89,7 +89,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Failed> {
     if values.next().is_some() {
         return Err(Failed::bad_request("A request has at most one Authorization"));
     }
-    let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return Ok(None) };
+    let Ok(value) = value.to_str() else { return Ok(None) };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }
 

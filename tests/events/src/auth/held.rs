@@ -1,0 +1,7 @@
+//! Waits for ever.
+
+use aaw_event::prelude::*;
+
+pub async fn handler(_: Empty) {
+    std::future::pending::<()>().await;
+}
