@@ -5,6 +5,7 @@
 //! cargo run --release -p aaw-bench -- quick   a few seconds, to see that it works
 //! cargo run --release -p aaw-bench -- streams   about a minute: items instead of calls, on our server alone
 //! cargo run --release -p aaw-bench -- rooms   about a minute: a message to a room of 1 000
+//! cargo run --release -p aaw-bench -- logins   half a minute: log-ins a second, and what calls bear beside them
 //! cargo run --release -p aaw-bench -- load linked   ten seconds on one server alone, for a profiler
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! * *as it comes*: the same with its defaults, and a flush for each message.
 
 mod generator;
+mod logins;
 mod process;
 mod rooms;
 mod servers;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             .and_then(|()| measure_rooms(50, Duration::from_millis(200), 1)),
         Some("streams") => measure_streams(1_000_000, 10_000, Duration::from_secs(10), 3),
         Some("rooms") => measure_rooms(1000, Duration::from_secs(3), 3),
+        Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("load") => load(std::env::args().nth(2).as_deref().unwrap_or("linked"), Duration::from_secs(10)),
         Some(kind) => servers::serve(kind),
     };
@@ -102,6 +105,10 @@ fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Re
 
 fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), Failure> {
     runtime()?.block_on(rooms::measure(members, time, rounds))
+}
+
+fn measure_logins(connections: usize, time: Duration) -> Result<(), Failure> {
+    runtime()?.block_on(logins::measure(connections, time))
 }
 
 fn load(kind: &str, time: Duration) -> Result<(), Failure> {

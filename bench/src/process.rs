@@ -21,10 +21,18 @@ impl Server {
         let program = std::env::current_exe()?;
         let mut command = Command::new("taskset");
         command.args(["-c", "0"]).arg(&program);
-        let mut child = match Self::spawn(command, kind) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::spawn(Command::new(&program), kind)?,
-            other => other?,
-        };
+        match Self::spawn(command, kind) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::start_anywhere(kind),
+            child => Self::started(child?, kind),
+        }
+    }
+
+    /// The same on all processors.
+    pub(crate) fn start_anywhere(kind: &str) -> io::Result<Self> {
+        Self::started(Self::spawn(Command::new(std::env::current_exe()?), kind)?, kind)
+    }
+
+    fn started(mut child: Child, kind: &str) -> io::Result<Self> {
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;

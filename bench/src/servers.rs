@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aaw_server::auth::SqliteStore;
 use aaw_server::modules::{self, EventsAt};
 use aaw_server::{Config, Server};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -17,6 +18,11 @@ pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
     let config = Config { port: 0, ..Config::default() };
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
+        "auth" => {
+            let folder = tempfile::tempdir()?;
+            let store = SqliteStore::open(folder.path().join("auth.sqlite")).await?;
+            run(Server::new(config).events(aaw_events::module()).auth(store)).await
+        }
         "library" => {
             let package = EventsAt::find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../events"))?;
             let mut server = Server::new(config);
@@ -28,7 +34,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
         "echo" => echo(true).await,
         "plain-echo" => echo(false).await,
         other => Err(format!(
-            "expected nothing, quick, streams, rooms, linked, library, echo or plain-echo; found {other:?}"
+            "expected nothing, quick, streams, rooms, logins, linked, auth, library, echo or plain-echo; found {other:?}"
         )
         .into()),
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use aaw_client::{CallError, Change, connect};
+use aaw_server::auth::{Auth, SqliteStore};
 use aaw_tests::{DEADLINE, Process, TestServer, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -158,6 +159,47 @@ async fn its_client_on_bun_calls_our_server() {
 #[tokio::test]
 async fn its_client_on_node_calls_our_server() {
     check_client(Runtime::Node).await;
+}
+
+/// A14 to A16, with a client that knows nothing of log-ins: they are calls as any other.
+async fn check_log_in(runtime: Runtime) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path().join("auth.sqlite")).await.expect("a store");
+    let server = TestServer::with(|config| config.auth = Some(Auth::new(store))).await;
+    let mut npm = Npm::connect(runtime, &server.url()).await;
+    let failed = |error: &str| json!({ "error": { "error": error } });
+    npm.calls("auth/whoami", json!(null), failed("Not authenticated")).await;
+    let ada = json!({ "email": "ada@example.com", "password": "correct horse" });
+    npm.calls("aaw/login", ada.clone(), failed("Invalid credentials")).await;
+    let logged_in = async |npm: &mut Npm, event: &str, payload: Value| {
+        npm.tell(json!({ "tag": event, "do": "sendAsync", "event": event, "payload": payload, "timeout": 20_000 }))
+            .await;
+        let answer = npm.0.json().await["result"].clone();
+        let token = answer["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned();
+        (token, answer["user"].clone())
+    };
+    let (_, user) = logged_in(&mut npm, "aaw/register", ada.clone()).await;
+    npm.calls("aaw/register", ada.clone(), failed("Email already registered")).await;
+    let (token, same) = logged_in(&mut npm, "aaw/login", ada).await;
+    assert_eq!(same, user);
+    npm.calls("auth/whoami", json!(null), json!({ "result": user })).await;
+    let mut again = Npm::connect(runtime, &server.url()).await;
+    again.calls("auth/whoami", json!({}), failed("Not authenticated")).await;
+    assert_eq!(logged_in(&mut again, "aaw/resume", json!({ "token": token })).await, (token.clone(), user.clone()));
+    again.calls("auth/whoami", json!({}), json!({ "result": user })).await;
+    npm.calls("aaw/logout", json!(null), json!({ "result": { "ok": true } })).await;
+    again.calls("auth/whoami", json!({}), failed("Not authenticated")).await;
+    again.calls("aaw/resume", json!({ "token": token }), failed("Session expired")).await;
+}
+
+#[tokio::test]
+async fn its_client_on_bun_logs_in_and_resumes() {
+    check_log_in(Runtime::Bun).await;
+}
+
+#[tokio::test]
+async fn its_client_on_node_logs_in_and_resumes() {
+    check_log_in(Runtime::Node).await;
 }
 
 #[tokio::test]
