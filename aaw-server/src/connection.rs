@@ -585,7 +585,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// A session is over: what it let be called ends, and a client that still has it learns of it.
     fn end_session(&mut self, session: &Arc<Session>) {
-        let is_over = |task: &Task| task.session.as_ref().is_some_and(|session| session.is_over());
+        // Who has given it up already has ended it, perhaps by a call that needs it, and is owed that call's answer.
+        let had_it = self.seat.peer.gives_up(session);
+        let is_over = |task: &Task| {
+            task.session.as_ref().is_some_and(|session| session.is_over()) && (had_it || task.gate.is_some())
+        };
         let over: Vec<_> = self.tasks.iter().filter(|(_, task)| is_over(task)).map(|(key, _)| *key).collect();
         for key in over {
             if let Some(task) = self.tasks.remove(&key) {
@@ -596,7 +600,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.collect();
         let peer = &self.seat.peer;
-        if peer.gives_up(session)
+        if had_it
             && self.dialect == Dialect::V1
             && let Some(how) = session.ended()
         {

@@ -95,7 +95,10 @@ async fn who_registers_is_known_on_that_connection_and_no_other() {
     let (mut ada, _, id) = site.ada().await;
     ada.asks("auth/whoami", "null").await.is(&format!(r#"{{"id":"{id}","email":"ada@example.com"}}"#));
     other.asks("auth/whoami", "null").await.is(UNKNOWN);
-    // Nobody is somebody by being told so.
+    // Nobody is somebody by saying so.
+    let more = r#"{"email":"eve@example.com","password":"x","allowed":["*"],"id":"1","user":{"id":"1"}}"#;
+    let eve = site.server.v1().await.asks("aaw/register", more).await.value();
+    assert!(eve["user"]["id"] != "1" && eve["user"]["allowed"].is_null(), "{eve}");
     other.asks("auth/whoami", &format!(r#"{{"identity":{{"id":"{id}"}}}}"#)).await.is(UNKNOWN);
 }
 
@@ -289,7 +292,7 @@ async fn what_a_session_let_be_called_ends_with_it() {
     let (mut ada, token, _) = site.ada().await;
     ada.send(r#"["auth/held",null,2]"#).await;
     ada.send(r#"["auth/endless",null,3,"call",{"credit":10}]"#).await;
-    ada.send(r#"["gate/wait",{"gate":"later"},4]"#).await;
+    ada.send(r#"["gate/hold",{"gate":"later"},4]"#).await;
     ada.expect(r#"["auth/endless",1,3,"item"]"#).await;
     let mut elsewhere = site.server.v1().await;
     elsewhere.asks("aaw/resume", &resume(&token)).await.value();
@@ -390,6 +393,28 @@ async fn a_handler_begins_and_ends_sessions_of_whoever_the_application_knows() {
     client.asks("leave", "null").await.is("null");
     again.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     client.asks("auth/whoami", "null").await.is(UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_handler_that_needs_a_session_and_ends_it_still_answers() {
+    let site = start().await;
+    let (mut ada, token, _) = site.ada().await;
+    ada.send(r#"["auth/endless",null,2,"call",{"credit":10}]"#).await;
+    ada.expect(r#"["auth/endless",1,2,"item"]"#).await;
+    ada.send(r#"["auth/leave",null,3]"#).await;
+    let mut got = [ada.next().await, ada.next().await];
+    got.sort();
+    assert_eq!(got, [format!(r#"["auth/endless",{UNKNOWN},2,"error"]"#), r#"["auth/leave",null,3]"#.to_owned()]);
+    let mut again = site.server.v1().await;
+    again.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+    let (token, _) = logged_in(&again.asks("aaw/login", ADA).await.value());
+    let leave = Request::post(site.server.addr, "/events/auth/leave", "null");
+    let leave = leave.header("Authorization", &format!("Bearer {token}"));
+    let answer = leave.send().await;
+    assert_eq!((answer.status, answer.json()), (200, json!(null)));
+    again.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
+    let refused = leave.send().await;
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("bearer")));
 }
 
 #[tokio::test]
@@ -584,6 +609,7 @@ async fn one_peer_may_fail_so_often_and_who_succeeds_is_not_counted() {
     assert_eq!(ada.asks("aaw/login", ADA).await.value()["code"], "busy");
     let over_http = Request::post(site.server.addr, "/events/aaw/login", ADA).send().await;
     assert_eq!(over_http.failure(), (429, "busy".into()));
+    assert!(over_http.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{over_http:?}");
 }
 
 #[tokio::test]

@@ -68,6 +68,57 @@ fn events() -> PathBuf {
     workspace().join("tests/events")
 }
 
+/// `aaw-server user`: what it printed, and its exit code.
+async fn user(store: &Path, args: &[&str], stdin: &str) -> (String, String, i32) {
+    let mut command = Command::new(&built().await.server);
+    command.arg("user").args(args).arg("--auth").arg(store);
+    let mut user = Process::start(command);
+    if !stdin.is_empty() {
+        user.write_line(stdin).await;
+    }
+    user.close_stdin();
+    let code = user.ended().await.code().expect("no signal");
+    (user.output(), user.errors(), code)
+}
+
+#[tokio::test]
+async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("users.sqlite");
+    let (_, errors, code) = user(&store, &["list"], "").await;
+    assert!(code == 1 && errors.contains("there is no"), "{errors}");
+    let (output, errors, code) = user(&store, &["add", "Ada@Example.com"], "correct horse").await;
+    assert!(code == 0 && output.starts_with("added ada@example.com ("), "{output}{errors}");
+    let (_, errors, code) = user(&store, &["add", "ada@example.com"], "x").await;
+    assert!(code == 1 && errors.contains("Email already registered"), "{errors}");
+    let (_, errors, code) = user(&store, &["add", "eve@example.com", "--allow", "auth/{"], "x").await;
+    assert!(code == 1 && errors.contains("auth/{"), "{errors}");
+
+    let (_server, url) = serve(&workspace().join("events"), &["--auth", store.to_str().expect("UTF-8")]).await;
+    let client = connect(&url).await.expect("it lets us in");
+    let call = async |event: &str, body: Value| client.send_async::<Value>(event, body, DEADLINE).await;
+    assert!(call("auth/whoami", json!({})).await.is_err());
+    let ada = json!({ "email": "ada@example.com", "password": "correct horse" });
+    call("aaw/login", ada.clone()).await.expect("she logs in");
+    assert_eq!(call("auth/whoami", json!({})).await.expect("she may")["email"], "ada@example.com");
+    let (output, ..) = user(&store, &["list"], "").await;
+    assert!(
+        output.starts_with("ada@example.com\t") && output.contains("1 sessions") && output.ends_with("everything"),
+        "{output}"
+    );
+    let (_, errors, code) = user(&store, &["allow", "ada@example.com", "auth/orders/*"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    let refused = async { while call("auth/whoami", json!({})).await.is_ok() {} };
+    within("the change to arrive", || "nothing".into(), refused).await;
+    let (output, ..) = user(&store, &["list"], "").await;
+    assert!(output.ends_with("auth/orders/*"), "{output}");
+    let (_, errors, code) = user(&store, &["remove", "ADA@example.com"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(call("aaw/login", ada).await.is_err());
+    let (_, errors, code) = user(&store, &["remove", "ada@example.com"], "").await;
+    assert!(code == 1 && errors.contains("there is no user ada@example.com"), "{errors}");
+}
+
 // --- aaw-server -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]

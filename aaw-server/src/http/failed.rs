@@ -2,7 +2,7 @@
 
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -63,13 +63,29 @@ impl IntoResponse for Failed {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         match self.hint {
-            Hint::Nothing => None,
+            Hint::Nothing => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
             Hint::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
             Hint::RetryAfter => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
         };
         response
     }
+}
+
+/// When to come again, where the failure says so.
+fn retry_after(failure: &Failure) -> Option<HeaderValue> {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        retry_after: u64,
+    }
+    if failure.code != Code::BUSY {
+        return None;
+    }
+    let data: Data = serde_json::from_str(failure.data.as_ref()?.get()).ok()?;
+    Some(data.retry_after.into())
 }
 
 /// What is said of a call that the server's end cut off, or that came too late.

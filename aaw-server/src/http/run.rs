@@ -91,8 +91,9 @@ impl Run {
     /// The next step. The JSON of an item is appended to `out`, which is otherwise left as it was.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Step> {
         if let Some(until) = &mut self.until
+            // A call that answers once may have ended it itself, and is owed its answer.
+            && matches!(self.state, State::Stream(_))
             && until.as_mut().poll(cx).is_ready()
-            && !self.is_over()
         {
             (self.state, self.until) = (State::Over, None);
             return Poll::Ready(Step::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
