@@ -133,7 +133,7 @@ mod tests {
 
     fn enter(most: usize) -> Seat {
         let hub = Arc::new(Hub::default());
-        hub.enter(hub.admit(10).unwrap(), None, Outbox::new(most), 1000)
+        hub.enter(hub.admit(10).unwrap(), None, None, Outbox::new(most), 1000)
     }
 
     fn mail(seat: &Seat) -> VecDeque<Mail> {

@@ -215,7 +215,9 @@ impl Attempts {
             Ok(attempt) => Ok((peer, attempt)),
             Err(TooMany(wait)) => {
                 // It was not tried.
-                peer.map(Attempt::forgive);
+                if let Some(peer) = peer {
+                    peer.forgive();
+                }
                 Err(too_many(TooMany(wait)))
             }
         }
