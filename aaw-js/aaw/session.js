@@ -119,6 +119,9 @@ const CLOSED = "The client is closed";
 const RESUME = "aaw/resume";
 const LOGOUT = "aaw/logout";
 
+/** What ends sessions; their answers say so. */
+const ENDING = new Set([LOGOUT, "aaw/password/set-new"]);
+
 /** @template W */
 export class Session {
   #config;
@@ -654,7 +657,7 @@ export class Session {
         break;
       }
       case "aaw/session":
-        this.#handleOver({ error: "Session expired", code: "not_authenticated", data });
+        this.#handleEnded(data);
       // falls through
       case "aaw/joined":
       case "aaw/left":
@@ -732,6 +735,13 @@ export class Session {
     this.#resume.until = Infinity;
     this.#problem({ error: "The session is not resumed yet", code: "timeout" });
     this.#openIfReady();
+  }
+
+  /** The session was ended elsewhere, or by this client, which a server may tell it besides. @param {unknown} data */
+  #handleEnded(data) {
+    const isOwn = [...this.#written.values()].some((call) => ENDING.has(call.event));
+    if (!isOwn) this.#handleOver({ error: "Session expired", code: "not_authenticated", data });
+    else if (this.#keeper.forget()) this.#outputs.push({ do: "login", token: null });
   }
 
   /** The server has ended the session. @param {Failure} failure */

@@ -325,6 +325,23 @@ test("a session that ends elsewhere is told at once", async () => {
   assert.deepEqual(world.socket.take(), []);
 });
 
+test("what one has ended oneself is no event, though the server tells it besides", async () => {
+  const world = new FakeWorld();
+  const ws = world.open();
+  await logIn(world, ws);
+  const log = heard(ws);
+  const change = ws.setNew("from the mail", "new");
+  world.socket.say(["aaw/session", { ended: "password" }]);
+  world.socket.say(["aaw/password/set-new", { token: OTHER, user: ADA }, 2]);
+  await change;
+  assert.deepEqual([ws.token, ws.identity], [OTHER, ADA]);
+  const logout = ws.logout();
+  world.socket.say(["aaw/session", { ended: "logout" }]);
+  world.socket.say(["aaw/logout", { ok: true }, 3]);
+  await logout;
+  assert.deepEqual([ws.token, log], [null, []]);
+});
+
 test("who comes to a room and who leaves it is heard", () => {
   const world = new FakeWorld();
   const ws = world.open();

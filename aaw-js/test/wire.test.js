@@ -28,6 +28,8 @@ class Player {
    * @type {Map<number, { event: string, credit?: number }>}
    */
   open = new Map();
+  /** The server's calls that are not over. @type {Map<number, import("../aaw/asks.js").Ask>} */
+  asks = new Map();
   /** What the session wants, and no step has accounted for yet. */
   #outputs = [...this.#drain()];
 
@@ -44,13 +46,24 @@ class Player {
 
   /** What happened since, texts for what is to be sent. */
   take() {
-    return [...this.#drain()].map((output) => (output.do === "send" ? output.text : output));
+    return [...this.#drain()].map((output) => {
+      if (output.do === "asked") this.asks.set(output.ask.id, output.ask);
+      return output.do === "send" ? output.text : output;
+    });
   }
 
   /** Has the client say this. @param {string} text @returns {string[]} What it should have said for it. */
   say(text) {
     const [event, data, id, kind, meta] = JSON.parse(text);
     if (event === "aaw/hello") return [text];
+    if (id < 0) {
+      const ask = this.asks.get(id);
+      if (!ask) return [];
+      this.asks.delete(id);
+      if (kind === "error") this.session.replyFailure(ask, data);
+      else this.session.reply(ask, JSON.stringify(data));
+      return [text];
+    }
     switch (kind) {
       case undefined:
       case "call":
@@ -95,8 +108,8 @@ const withKnownMeta = (text, id, meta) => {
   return known === "{}" ? `${call}]` : `${call},"call",${known}]`;
 };
 
-/** What a client makes of a frame. @param {string} text @param {boolean} isClassic @param {Player["open"]} open */
-const meaning = (text, isClassic, open) => {
+/** What a client makes of a frame. @param {string} text @param {boolean} isClassic @param {Player} player */
+const meaning = (text, isClassic, { open, asks }) => {
   const { event, data, id: told, kind } = decode(text);
   const oldest = isClassic ? [...open].find(([, call]) => call.event === event)?.[0] : undefined;
   const id = /** @type {number | null} */ (told ?? oldest ?? null);
@@ -107,8 +120,16 @@ const meaning = (text, isClassic, open) => {
       case "aaw/error":
         return [{ do: "problem", code: /** @type {any} */ (data).code }];
       default:
-        return event.startsWith("aaw/") ? [] : [{ do: "push", event, data }];
+        if (event === "aaw/session") {
+          return [{ do: "unauthorized", code: "not_authenticated" }, { do: "push", event, data }];
+        }
+        return event.startsWith("aaw/") && !/^aaw\/(joined|left)$/.test(event) ? [] : [{ do: "push", event, data }];
     }
+  }
+  if (id < 0) {
+    const ask = { id, event };
+    if (kind !== "cancel") return [{ do: "asked", ask, data }];
+    return asks.delete(id) ? [{ do: "askCancelled", ask }] : [];
   }
   if (!open.has(id)) return [];
   if (kind === null || kind === "error" || kind === "end") open.delete(id);
@@ -129,7 +150,8 @@ const meaning = (text, isClassic, open) => {
 };
 
 /** @param {any} output */
-const plain = ({ problem, outcome, ...output }) => {
+const plain = ({ problem, failure, outcome, ...output }) => {
+  if (failure) return { ...output, code: failure.code };
   if (problem) return { ...output, code: problem.code };
   if (outcome?.as === "failed") return { ...output, code: outcome.failure.code };
   return { ...output, ...outcome };
@@ -143,7 +165,7 @@ const isOurs = ({ dialect, steps }) =>
     .filter((id) => id !== undefined)
     .every((id, at) => id === at + 1);
 
-for (const exchange of /** @type {Exchange[]} */ ([...read("v1"), ...read("classic")])) {
+for (const exchange of /** @type {Exchange[]} */ ([...read("v1"), ...read("asks"), ...read("classic")])) {
   const { name, dialect, steps } = exchange;
   if (!isOurs(exchange)) continue;
   test(`${dialect}: ${name}`, () => {
@@ -162,7 +184,7 @@ for (const exchange of /** @type {Exchange[]} */ ([...read("v1"), ...read("class
         );
       } else if (server !== undefined) {
         player.session.handleText(player.now, server);
-        assert.deepEqual(player.take().map(plain), meaning(server, isClassic, player.open), server);
+        assert.deepEqual(player.take().map(plain), meaning(server, isClassic, player), server);
       } else if (close) {
         player.session.handleDisconnected(player.now, close[0], close[1]);
         const ended = player

@@ -11,7 +11,7 @@ import { PATIENCE } from "./chromium.mjs";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What is built together: each of them alone would have cargo build what they share with other features again. */
-const PACKAGES = ["broadcast", "linked", "orders", "tokens", "users"].map((name) => `aaw-example-${name}`);
+const PACKAGES = ["broadcast", "chat", "confirm", "linked", "orders", "tokens", "users"].map((name) => `aaw-example-${name}`);
 
 /** Where the programs are: in AAW_EXAMPLES_BIN_DIR if somebody has built them already, or wherever cargo puts them. */
 const built = async (name) => {

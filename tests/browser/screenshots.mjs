@@ -1,6 +1,9 @@
 // The pictures of the README: examples/*/screenshot.png. Not part of the tests: `npm run screenshots`, when a page has
 // changed.
 
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { launch, open, shows } from "./chromium.mjs";
@@ -55,6 +58,56 @@ await picture("broadcast", {}, async (page, { url }) => {
   }
   for (const other of others) await other.context().close();
   await page.getByText("Nobody else").waitFor();
+});
+
+const data = await mkdtemp(join(tmpdir(), "aaw-chat-"));
+await picture("chat", { CHAT_DATA: data }, async (page, { url }) => {
+  const other = await open(null, browser, url);
+  for (const [one, name] of [
+    [page, "ada"],
+    [other, "bob"],
+  ]) {
+    await one.getByLabel("E-mail address").fill(`${name}@example.org`);
+    await one.getByLabel("Password").fill("secret");
+    await one.getByRole("button", { name: "Make an account" }).click();
+    await shows(one, "#members", new RegExp(name));
+  }
+  for (const [one, text] of [
+    [other, "Is there any tea left?"],
+    [page, "A whole pot. Somebody has just made it."],
+    [other, "I am on my way!"],
+    [page, "Bring the biscuits"],
+  ]) {
+    await one.getByLabel("Say something").fill(text);
+    await one.getByRole("button", { name: "Say it" }).click();
+    await shows(page, "#lines li:last-child", new RegExp(text));
+  }
+  await other.getByLabel("Say something").pressSequentially("W");
+  await shows(page, "#typing", /bob/);
+});
+await rm(data, { recursive: true });
+
+await picture("confirm", { CONFIRM_MS: "5000" }, async (page, { url }) => {
+  const others = [];
+  while (others.length < 4) {
+    const other = await open(null, browser, url);
+    await shows(other, "#state", /^connected$/);
+    others.push(other);
+  }
+  await shows(page, "#state", /^connected$/);
+  const answers = async (question, all) => {
+    const count = call(url, "ask", { question });
+    const pages = [page, ...others];
+    for (const [at, answer] of all.entries()) {
+      await pages[at].locator("#asked").getByRole("button", { name: answer }).click();
+    }
+    await count;
+  };
+  await answers("Do we begin at nine?", ["No", "No", "Yes"]);
+  await answers("Shall we have tea?", ["Yes", "Yes", "No", "Yes", "Yes"]);
+  // Nobody is there to answer it when the program ends.
+  call(url, "ask", { question: "And cake?" }).catch(() => {});
+  await shows(page, "#asked p", /cake/);
 });
 
 await browser.close();

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 const style = (example) => readFile(new URL(`../../examples/${example}/page/style.css`, import.meta.url), "utf8");
 
-for (const example of ["broadcast", "tokens", "users"]) {
+for (const example of ["broadcast", "chat", "confirm", "tokens", "users"]) {
   test(`${example} looks like orders`, async () => {
     assert.equal(await style(example), await style("orders"));
   });

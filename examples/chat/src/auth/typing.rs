@@ -1,0 +1,32 @@
+//! Tells the others in a room that somebody is typing. Plain: nobody waits for it, and nothing is lost with it.
+
+use aaw_event::prelude::*;
+
+use crate::_services::{Chat, Room, caller};
+
+#[derive(Deserialize)]
+pub struct Body {
+    room: Room,
+}
+
+pub fn handler(body: Body, services: Services<Chat>) -> Result<()> {
+    let room = body.room.name();
+    let typing = json!({ "room": room, "by": caller(&services)? });
+    services.room.emit(room, "typing", typing, Some(&services.ws.id()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aaw_event::{Sent, To};
+
+    use super::*;
+
+    #[test]
+    fn the_room_is_told() {
+        let services = Chat::for_test();
+        handler(Body { room: Room::Tea }, services.clone()).unwrap();
+        let expected = Sent::new(To::Room("tea".into()), "typing", json!({ "room": "tea", "by": "ada@example.org" }));
+        assert_eq!(services.ws.sent(), [expected]);
+    }
+}

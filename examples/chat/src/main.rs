@@ -1,0 +1,54 @@
+//! How do I let people log in, and talk in rooms?
+//!
+//! Run:      cargo run -p aaw-example-chat
+//! Then:     open http://localhost:1337 in two windows, make an account in each (any address, any password), and talk
+//! Expect:   what one says in both windows, who is in the room, and who is typing. Load a page again, or stop the
+//!           program and start it again: you are still logged in, and the last 50 lines are there.
+//!
+//! Each window has an account of its own: the page keeps its session until the window is closed.
+//!
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 1337 | 0 takes a free one |
+//! | `CHAT_DATA` | where the program is | the folder for two files: who may log in, and what was said |
+//! | `RUST_LOG` | info | what is logged |
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aaw_server::Server;
+use aaw_server::auth::SqliteStore;
+use aaw_server::config::{Config, HttpConfig};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+    let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
+    let config = Config { port, http, stop_timeout: Duration::from_secs(2), ..Config::default() };
+    let users = SqliteStore::open(aaw_example_chat::data()?.join("aaw-example-chat-users.sqlite")).await?;
+    let server = Server::new(config).events(aaw_example_chat::module()).auth(users).bind().await?;
+
+    println!("open http://localhost:{}", server.local_addr().port());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}

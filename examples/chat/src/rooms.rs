@@ -1,0 +1,9 @@
+//! The rooms that there are.
+
+use aaw_event::prelude::*;
+
+use crate::_services::Room;
+
+pub async fn handler(_: Empty) -> [Room; 3] {
+    Room::ALL
+}

@@ -1,0 +1,56 @@
+//! How does the server ask its clients something, and wait for what they answer?
+//!
+//! Run:      cargo run -p aaw-example-confirm
+//! Then:     open http://localhost:1337 in two windows, and ask something in one of them
+//! Expect:   the question in both; once both have answered, or after 20 s, how many said yes and how many no, in both.
+//!           Who withdraws the question, or closes the window it was asked in, takes it away everywhere. Or ask from a
+//!           terminal, which is not asked itself:
+//!
+//! ```text
+//! curl http://localhost:1337/events/ask -d '{"question": "Tea?"}'
+//! ```
+//!
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 1337 | 0 takes a free one |
+//! | `CONFIRM_MS` | 20000 | how long everybody has to answer |
+//! | `RUST_LOG` | info | what is logged |
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aaw_server::Server;
+use aaw_server::config::{Config, HttpConfig};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+
+    let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
+    let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
+    // Nobody waits for the answers to a question that may have been forgotten.
+    let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let server = Server::new(config).events(aaw_example_confirm::module()).bind().await?;
+
+    println!("open http://localhost:{}", server.local_addr().port());
+    server
+        .serve(async {
+            if let Err(error) = tokio::signal::ctrl_c().await {
+                eprintln!("cannot wait for Ctrl-C: {error}");
+            }
+        })
+        .await;
+    Ok(())
+}
