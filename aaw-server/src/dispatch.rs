@@ -148,12 +148,12 @@ impl Dispatch {
         let refusal = match event {
             Some(event) if event.protected => self.judge(name, &**who).err(),
             None if !is_built_in => Some(Failure::unknown_event(name)),
-            _ if upload.is_some() && !takes_incoming => {
-                let error = format!("{name} takes no stream from its caller");
-                Some(Failure::new(Code::BAD_BODY, error))
-            }
             _ => None,
         };
+        let refusal = refusal.or_else(|| {
+            let error = || format!("{name} takes no stream from its caller");
+            (upload.is_some() && !takes_incoming).then(|| Failure::new(Code::BAD_BODY, error()))
+        });
         if let Some(failure) = refusal {
             return refuse(failure, body, frame, record);
         }

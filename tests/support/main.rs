@@ -1,13 +1,15 @@
 //! The test events in a process of its own, whose memory can be looked at. Prints `{"port":N}`, and how many connections
 //! there are for each line on standard input; the end of that stops it.
 
-use aaw_server::{Config, Server};
+use aaw_server::{Config, Events, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     aaw_tests::allow_files();
-    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).bind().await?;
+    let rooms = Events::new(aaw_test_rooms::module()).under("rooms");
+    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).events(rooms);
+    let server = server.bind().await?;
     let handle = server.handle();
     println!("{{\"port\":{}}}", server.local_addr().port());
     server

@@ -48,7 +48,8 @@ impl App {
 
     pub(crate) async fn guarded(&self, folder: &'static str, call: &Guarded) -> Result<()> {
         let verdict = lock(&self.guards).get(folder).copied().unwrap_or_default();
-        self.has_run(&format!("guard of {folder} before {}", call.event));
+        let caller = call.identity.as_ref().map(|caller| format!(" for {}", caller.email)).unwrap_or_default();
+        self.has_run(&format!("guard of {folder} before {}{caller}", call.event));
         if verdict.waits {
             let _leaving = Leaving { app: self, folder };
             self.pass().await;

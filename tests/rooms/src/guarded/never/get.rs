@@ -1,0 +1,6 @@
+use crate::_services::App;
+use aaw_event::prelude::*;
+
+pub async fn handler(_: Empty, services: Services<App>) {
+    services.has_run("guarded/never/get");
+}

@@ -1,0 +1,9 @@
+//! Lets one of those go on who wait.
+
+use aaw_event::prelude::*;
+
+use crate::_services::App;
+
+pub fn handler(_: Empty, services: Services<App>) {
+    services.passes.add_permits(1);
+}
