@@ -414,7 +414,8 @@ async fn presence_says_who_it_is() {
     told(&mut other, "aaw/joined").await;
     let members = other.asks("room/members", r#""tea""#).await.value();
     assert!(members.as_array().unwrap().contains(&member), "{members}");
-    ada.says(r#"["whoami",null,3]"#, &json!(["whoami", user, 3]).to_string()).await;
+    ada.send(r#"["whoami",null,3]"#).await;
+    assert_eq!(serde_json::from_str::<Value>(&ada.next().await).unwrap(), json!(["whoami", user, 3]));
     // Whoever she is by then: it is said of whom it was said that she came.
     ada.says(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
     ada.close().await;
