@@ -136,7 +136,8 @@ const meaning = (text, isClassic, { open, asks }) => {
   switch (kind) {
     case null: {
       const error = isClassic && /** @type {any} */ (data)?.error;
-      return [error ? { do: "done", waiter: id, code: "handler" } : { do: "done", waiter: id, as: "answered", data }];
+      if (error) return [{ do: "done", waiter: id, code: "handler" }];
+      return [...keeps(event, data), { do: "done", waiter: id, as: "answered", data }];
     }
     case "error":
       return [{ do: "done", waiter: id, code: /** @type {any} */ (data).code ?? "handler" }];
@@ -147,6 +148,12 @@ const meaning = (text, isClassic, { open, asks }) => {
     case "credit":
       return [{ do: "room", waiter: id, items: data }];
   }
+};
+
+/** What answers have a client keep. @param {string} event @param {any} data */
+const keeps = (event, data) => {
+  if (event === "aaw/logout") return [{ do: "login", token: null }];
+  return event.startsWith("aaw/") && data.token ? [{ do: "login", token: data.token }] : [];
 };
 
 /** @param {any} output */

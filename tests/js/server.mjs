@@ -15,12 +15,13 @@ export const BUN = fileURLToPath(new URL("../family/node_modules/.bin/bun", impo
 /**
  * Starts the binary that `AAW_SERVER_BIN` names, and waits until it listens. It builds its events first if need be.
  *
- * @param {{ port?: number, events?: string }} [options]
+ * @param {{ port?: number, events?: string, auth?: string }} [options] `auth`: the file of its users.
  */
-export const start = async ({ port = 0, events = ODD } = {}) => {
+export const start = async ({ port = 0, events = ODD, auth } = {}) => {
   const binary = process.env.AAW_SERVER_BIN;
   if (!binary) throw new Error("AAW_SERVER_BIN has to name the aaw-server to test, such as target/debug/aaw-server");
-  const server = spawn(binary, ["--port", `${port}`, events], { stdio: ["ignore", "pipe", "pipe"] });
+  const how = ["--port", `${port}`, ...(auth ? [`--auth=${auth}`] : []), events];
+  const server = spawn(binary, how, { stdio: ["ignore", "pipe", "pipe"] });
   const [, listens] = await said(server, /listening on ws:\/\/\S+ \(127\.0\.0\.1:(\d+)\)/);
   return new Server(server, Number(listens));
 };
