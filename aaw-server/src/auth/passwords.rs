@@ -350,7 +350,11 @@ mod tests {
         // The one thread is held up by a job of ours.
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (began, begun) = oneshot::channel();
-        passwords.line.push(Box::new(move |_| drop((began.send(()), wait.recv())))).unwrap();
+        let hold = move |_: &mut Vec<Block>| {
+            let _ = began.send(());
+            let _ = wait.recv();
+        };
+        passwords.line.push(Box::new(hold)).unwrap();
         begun.await.unwrap();
         let first = tokio::spawn({
             let passwords = passwords.clone();
