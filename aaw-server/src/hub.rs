@@ -51,7 +51,6 @@ pub(crate) struct Peer {
     /// The rooms that it is in.
     pub(crate) joined: Joined,
     /// Where it comes from, if that is known.
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "limits look at it"))]
     address: Option<IpAddr>,
     #[cfg(feature = "auth")]
     bond: Mutex<Bond>,
