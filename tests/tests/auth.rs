@@ -60,7 +60,7 @@ impl Site {
 
     /// The token of the last reset, once it has been delivered.
     async fn reset(&self) -> String {
-        let last = || self.resets.lock().unwrap().last().map(|reset| reset.token.expose().to_owned());
+        let last = || self.resets.lock().expect("no panic").last().map(|reset| reset.token.expose().to_owned());
         until("a reset to be delivered", || last().is_some()).await;
         last().expect("there is one")
     }
@@ -427,19 +427,19 @@ async fn nothing_overtakes_a_change_of_who_is_calling() {
         let resume = resume(&token);
         client
             .send_all([
-                format!(r#"["auth/whoami",null,1]"#),
+                r#"["auth/whoami",null,1]"#.to_owned(),
                 format!(r#"["aaw/resume",{resume},2]"#),
-                format!(r#"["auth/whoami",null,3]"#),
+                r#"["auth/whoami",null,3]"#.to_owned(),
                 format!(r#"["aaw/login",{ADA},4]"#),
-                format!(r#"["auth/whoami",null,5]"#),
-                format!(r#"["aaw/logout",null,6]"#),
-                format!(r#"["auth/whoami",null,7]"#),
-                format!(r#"["enter",{{"id":"7","email":"b@c.d"}},8]"#),
-                format!(r#"["auth/whoami",null,9]"#),
-                format!(r#"["leave",null,10]"#),
-                format!(r#"["auth/whoami",null,11]"#),
+                r#"["auth/whoami",null,5]"#.to_owned(),
+                r#"["aaw/logout",null,6]"#.to_owned(),
+                r#"["auth/whoami",null,7]"#.to_owned(),
+                r#"["enter",{"id":"7","email":"b@c.d"},8]"#.to_owned(),
+                r#"["auth/whoami",null,9]"#.to_owned(),
+                r#"["leave",null,10]"#.to_owned(),
+                r#"["auth/whoami",null,11]"#.to_owned(),
                 format!(r#"["aaw/resume",{resume},12]"#),
-                format!(r#"["auth/numbers",null,13,"call",{{"credit":1}}]"#),
+                r#"["auth/numbers",null,13,"call",{"credit":1}]"#.to_owned(),
             ])
             .await;
         let frames = client.collect_until(|text| text.contains(r#",13,"#)).await;
@@ -638,7 +638,7 @@ struct Moody {
 impl Moody {
     async fn wait(&self) -> Result<(), StoreError> {
         self.passes.acquire().await.expect("it is not closed").forget();
-        match *self.fails.lock().unwrap() {
+        match *self.fails.lock().expect("no panic") {
             true => Err(StoreError::Failed("the disk is full of secrets".into())),
             false => Ok(()),
         }
@@ -677,8 +677,8 @@ impl Store for Moody {
 }
 
 async fn moody() -> (TestServer, Arc<Semaphore>, Arc<Mutex<bool>>, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let inner = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.expect("a store");
     let (passes, fails) = (Arc::new(Semaphore::new(0)), Arc::<Mutex<bool>>::default());
     let store = Moody { inner, passes: Arc::clone(&passes), fails: Arc::clone(&fails) };
     (TestServer::with(|config| config.auth = Some(Auth::new(store))).await, passes, fails, folder)
