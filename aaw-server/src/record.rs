@@ -123,7 +123,7 @@ fn redact_in(value: &mut Value) {
         Value::Object(map) => {
             for (key, value) in map {
                 match value {
-                    Value::Object(_) if key == "user" => redact_in(value),
+                    Value::Object(_) => redact_in(value),
                     Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_open(key) => {}
                     Value::Array(globs) if key == "allowed" && globs.iter().all(Value::is_string) => {}
                     _ => *value = redacted(),
