@@ -36,9 +36,9 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use crate::asks::{self, Question};
-use crate::auth::Session;
+use crate::auth::{Held, Session};
 use crate::config::Config;
-use crate::dispatch::{Ask, Asker as _, Begun, Dispatch, HandlerStream, Shape};
+use crate::dispatch::{Ask, Begun, Dispatch, HandlerStream, Shape};
 use crate::hub::Seat;
 use crate::outbox::Mail;
 pub(crate) use feed::Batch;
@@ -114,8 +114,8 @@ struct Task {
     gate: Option<Arc<Gate>>,
     /// What its caller streams to it.
     upload: Option<Uploading>,
-    /// What let it be called, if it needs a session: it ends with that.
-    session: Option<Arc<Session>>,
+    /// What let it be called, if it needs a session: it ends with that, whatever session the connection has by then.
+    held: Option<Arc<Held>>,
 }
 
 /// `_open` of all modules.
@@ -378,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let upload = call.upload.then(|| Uploading::new(Arc::clone(peer), window));
         let changes = peer.changes_so_far();
         // Taken before the call is judged: an end from here on is noticed.
-        let session = is_protected(&call.event).then(|| peer.session()).flatten();
+        let held = is_protected(&call.event).then(|| peer.held()).flatten();
         let ask = Ask { name: &call.event, body: call.body, shape };
         match self.dispatch.begin(ask, call.begin_answer(), peer, upload.as_ref().map(Uploading::incoming)) {
             Begun::Done(frame, outcome) => {
@@ -398,10 +398,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let (frame, outcome) = pending.await;
                     peer.outbox.post(Mail::Outcome(key, frame, outcome));
                 });
-                self.tasks.insert(key, Task { handle, answers, gate: None, upload, session });
+                self.tasks.insert(key, Task { handle, answers, gate: None, upload, held });
                 self.begin_upload(key);
             }
-            Begun::Stream(stream) => self.feed(now, call, stream, upload, session),
+            Begun::Stream(stream) => self.feed(now, call, stream, upload, held),
             Begun::NotJson => {
                 if let Err(bad) = call.check()
                     && let Input::Bad(bad) = self.session.reject(call, bad)
@@ -419,7 +419,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         call: Call<'_>,
         stream: HandlerStream,
         upload: Option<Uploading>,
-        session: Option<Arc<Session>>,
+        held: Option<Arc<Held>>,
     ) {
         let (answers, frame) = (call.answers, call.item_frame());
         let key = self.session.suspend(call);
@@ -441,7 +441,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Its own first items may have been what is too much. The others were told; it is not among them before now.
         gate.pause(self.paused);
         let handle = tokio::spawn(feed.run(key, Arc::clone(&self.seat.peer)));
-        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload, session });
+        self.tasks.insert(key, Task { handle, answers, gate: Some(gate), upload, held });
         self.begin_upload(key);
     }
 
@@ -585,11 +585,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// A session is over: what it let be called ends, and a client that still has it learns of it.
     fn end_session(&mut self, session: &Arc<Session>) {
-        // Who has given it up already has ended it, perhaps by a call that needs it, and is owed that call's answer.
         let had_it = self.seat.peer.gives_up(session);
-        let is_over = |task: &Task| {
-            task.session.as_ref().is_some_and(|session| session.is_over()) && (had_it || task.gate.is_some())
-        };
+        // Who has given it up for nothing else has ended it, perhaps by a call that needs it, and is owed that call's answer.
+        let ended_it = !had_it && self.seat.peer.held().is_none();
+        let is_over =
+            |task: &Task| task.held.as_ref().is_some_and(|held| held.is_over()) && (!ended_it || task.gate.is_some());
         let over: Vec<_> = self.tasks.iter().filter(|(_, task)| is_over(task)).map(|(key, _)| *key).collect();
         for key in over {
             if let Some(task) = self.tasks.remove(&key) {

@@ -79,11 +79,11 @@ pub(crate) trait Asker: Caller {
 
     /// Takes this session from now on, and gives back what it had before; or this one, if it is too late.
     #[cfg(feature = "auth")]
-    fn hold(&self, held: Held) -> Option<Held>;
+    fn hold(&self, held: Held) -> Option<Arc<Held>>;
 
     /// Gives up this session, if it has it.
     #[cfg(feature = "auth")]
-    fn release(&self, session: &Arc<Session>) -> Option<Held>;
+    fn release(&self, session: &Arc<Session>) -> Option<Arc<Held>>;
 }
 
 /// A call, as whoever took it in hands it over.
@@ -145,10 +145,14 @@ impl Dispatch {
         let is_built_in = event.is_none() && self.has_built_in(name);
         let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, is_built_in, &**who));
         let takes_incoming = event.is_some_and(|event| event.takes_incoming);
+        let takes_none = || {
+            let error = || format!("{name} takes no stream from its caller");
+            (upload.is_some() && !takes_incoming).then(|| Failure::new(Code::BAD_BODY, error()))
+        };
         let refusal = match event {
-            Some(event) if event.protected => self.judge(name, &**who).err(),
+            Some(event) if event.protected => self.judge(name, &**who).err().or_else(takes_none),
             None if !is_built_in => Some(Failure::unknown_event(name)),
-            _ => None,
+            _ => takes_none(),
         };
         let refusal = refusal.or_else(|| {
             let error = || format!("{name} takes no stream from its caller");

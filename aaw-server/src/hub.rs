@@ -16,9 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::auth::{self, Service, Session};
 #[cfg(feature = "auth")]
-use crate::auth::{Held, Holder};
+use crate::auth::Holder;
+use crate::auth::{self, Held, Service, Session};
 use crate::dispatch::Asker;
 use crate::outbox::{Mail, NotTaken, Outbox};
 use crate::rooms::{Joined, Rooms};
@@ -65,7 +65,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 enum Bond {
     /// A session's, be it that it is over; or nobody's.
-    To(Option<Held>),
+    To(Option<Arc<Held>>),
     /// Nobody's ever again: it has ended.
     Ended,
 }
@@ -112,6 +112,21 @@ impl Peer {
     /// Changes when a handler begins to change whose the connection is.
     pub(crate) fn changes_so_far(&self) -> usize {
         self.changes.load(Ordering::Relaxed)
+    }
+
+    /// What it has, if that is not over. Whoever keeps it sees to it that the connection learns of the end, also when it
+    /// has another session by then.
+    #[cfg(feature = "auth")]
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        match &*self.bond() {
+            Bond::To(held) => held.clone().filter(|held| !held.is_over()),
+            Bond::Ended => None,
+        }
+    }
+
+    #[cfg(not(feature = "auth"))]
+    pub(crate) fn held(&self) -> Option<Arc<Held>> {
+        None
     }
 
     /// Gives up a session that is over, if the connection has it.
@@ -304,10 +319,7 @@ impl Asker for Peer {
 
     #[cfg(feature = "auth")]
     fn session(&self) -> Option<Arc<Session>> {
-        match &*self.bond() {
-            Bond::To(Some(held)) if !held.session.is_over() => Some(Arc::clone(&held.session)),
-            _ => None,
-        }
+        self.held().map(|held| Arc::clone(&held.session))
     }
 
     fn changes(&self) {
@@ -321,7 +333,8 @@ impl Asker for Peer {
     }
 
     #[cfg(feature = "auth")]
-    fn hold(&self, held: Held) -> Option<Held> {
+    fn hold(&self, held: Held) -> Option<Arc<Held>> {
+        let held = Arc::new(held);
         match &mut *self.bond() {
             Bond::To(before) => before.replace(held),
             Bond::Ended => Some(held),
@@ -329,7 +342,7 @@ impl Asker for Peer {
     }
 
     #[cfg(feature = "auth")]
-    fn release(&self, session: &Arc<Session>) -> Option<Held> {
+    fn release(&self, session: &Arc<Session>) -> Option<Arc<Held>> {
         match &mut *self.bond() {
             Bond::To(held) => held.take_if(|held| Arc::ptr_eq(&held.session, session)),
             Bond::Ended => None,

@@ -313,6 +313,39 @@ async fn what_a_session_let_be_called_ends_with_it() {
 }
 
 #[tokio::test]
+async fn what_a_session_let_be_called_ends_with_it_also_when_the_connection_has_another_by_then() {
+    let site = start().await;
+    let (mut ada, token, _) = site.ada().await;
+    ada.send(r#"["auth/held",null,2]"#).await;
+    ada.send(r#"["auth/endless",null,3,"call",{"credit":10}]"#).await;
+    ada.expect(r#"["auth/endless",1,3,"item"]"#).await;
+    ada.send(r#"["aaw/register",{"email":"bob@example.com","password":"x"},4]"#).await;
+    assert!(ada.next().await.starts_with(r#"["aaw/register",{"token":""#));
+    let mut elsewhere = site.server.v1().await;
+    elsewhere.asks("aaw/resume", &resume(&token)).await.value();
+    elsewhere.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    let mut ended = [ada.next().await, ada.next().await];
+    ended.sort();
+    assert_eq!(
+        ended,
+        [format!(r#"["auth/endless",{UNKNOWN},3,"error"]"#), format!(r#"["auth/held",{UNKNOWN},2,"error"]"#)]
+    );
+    ada.send(r#"["auth/whoami",null,5]"#).await;
+    assert!(ada.next().await.contains("bob@example.com"), "its own session is another");
+}
+
+#[tokio::test]
+async fn a_protected_event_that_takes_no_stream_says_so_too() {
+    let site = start().await;
+    let (mut ada, ..) = site.ada().await;
+    ada.says(
+        r#"["auth/whoami",null,2,"call",{"in":true}]"#,
+        r#"["auth/whoami",{"error":"auth/whoami takes no stream from its caller","code":"bad_body"},2,"error"]"#,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_reset_sets_the_password_once_and_ends_all_other_sessions() {
     let site = start().await;
     let (mut ada, token, id) = site.ada().await;
@@ -374,6 +407,19 @@ async fn what_an_administrator_changes_reaches_connections_that_there_are() {
     ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     ada.asks("auth/numbers", "null").await.is(UNKNOWN);
     assert!(!admin.remove_user(email).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_the_program_changes_in_the_store_that_it_serves_from_reaches_connections_too() {
+    let site = start().await;
+    let (mut ada, ..) = site.ada().await;
+    let email = Email::parse("ada@example.com").unwrap();
+    assert!(site.store.allow(email.clone(), Some(vec![])).await.unwrap());
+    let refused = r#"{"error":"Not allowed: auth/whoami","code":"not_allowed"}"#;
+    let wait = async { while ada.asks("auth/whoami", "null").await.0 != refused {} };
+    within("the change to arrive", || "nothing".into(), wait).await;
+    assert!(site.store.remove_user(email).await.unwrap());
+    ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
 }
 
 // --- What handlers do -------------------------------------------------------------------------------------------------
@@ -744,6 +790,23 @@ async fn a_session_that_ends_while_somebody_resumes_it_is_not_resumed() {
         assert_eq!(answer, format!(r#"["aaw/resume",{EXPIRED},1,"error"]"#));
     }
     second.asks("auth/whoami", "null").await.is(UNKNOWN);
+}
+
+#[tokio::test]
+async fn who_logs_out_and_waits_no_longer_has_logged_out_everywhere() {
+    let (server, passes, _, _folder) = moody().await;
+    passes.add_permits(2);
+    let (mut first, mut second) = (server.v1().await, server.v1().await);
+    let (token, _) = logged_in(&first.asks("aaw/register", ADA).await.value());
+    second.asks("aaw/resume", &resume(&token)).await.value();
+    first.send(r#"["aaw/logout",null,2]"#).await;
+    first.send(r#"["aaw/logout",null,2,"cancel"]"#).await;
+    // What comes behind it has run, so it was given up.
+    first.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    drop(first);
+    passes.add_permits(2);
+    second.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
+    second.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
 }
 
 // --- HTTP -------------------------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ pub struct Auth {
     /// How often log-ins may fail that come from one peer (an IPv4 address, the first 64 bits of an IPv6 address).
     /// Default: 100 times, and once more each second. Behind a proxy all clients are one peer.
     pub attempts_per_peer: Rate,
-    /// How often one peer may register, or ask for a reset. Default: 1000 times, and once more each second.
+    /// How often one peer may register, ask for a reset, or set a password with one. Default: 1000 times, and once more
+    /// each second.
     pub requests_per_peer: Rate,
     /// How often a reset may be asked for the same address. Default: 3 times, and once more every 5 minutes.
     pub resets_per_address: Rate,

@@ -7,7 +7,7 @@ use aaw_protocol::{Code, Failure};
 use super::body::{Fields, bad};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
-use super::service::{Asked, Ended, Service, after, logged_in};
+use super::service::{Asked, Ended, Service, Superseded, after, logged_in};
 use super::store::{Credentials, Password, StoreError};
 use super::token::{Token, TokenHash};
 use crate::dispatch::Asker;
@@ -55,13 +55,17 @@ impl Service {
         let event = BuiltIn::find(name)?;
         let deliver = if event == BuiltIn::RequestReset { deliver() } else { None };
         let (service, who, fields) = (Arc::clone(self), Arc::clone(who), Fields::parse(body));
+        let ending = if event == BuiltIn::Logout && fields.is_ok() { self.begin_log_out(&who) } else { None };
         Some(Box::pin(async move {
             let fields = fields?;
             match event {
                 BuiltIn::Register => service.register(&fields, &who).await,
                 BuiltIn::Login => service.log_in(&fields, &who).await,
                 BuiltIn::Resume => service.answer_resume(&fields, &who).await,
-                BuiltIn::Logout => service.log_out(&who).await.map(|()| OK.to_owned()),
+                BuiltIn::Logout => match ending {
+                    Some(ending) => service.done(ending).await.map(|()| OK.to_owned()),
+                    None => Ok(OK.to_owned()),
+                },
                 BuiltIn::RequestReset => service.request_reset(&fields, &who, deliver).await,
                 BuiltIn::SetNew => service.set_new(&fields, &who).await,
             }
@@ -78,7 +82,7 @@ impl Service {
         let (token, session, claimed) = self.new_session(who);
         let added = self.config.store.register(Credentials::new(email, password), session).await;
         let began = added.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began, Ended::Logout)
+        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
     }
 
     async fn log_in<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
@@ -91,7 +95,7 @@ impl Service {
             peer.into_iter().chain([address]).for_each(|attempt| attempt.forgive());
         }
         let began = logged_in.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began, Ended::Logout)
+        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
     }
 
     async fn answer_resume<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
@@ -128,10 +132,16 @@ impl Service {
         let Some(password) = fields.text("password")? else { return Err(bad("A new password is required".into())) };
         let password = self.password(password)?;
         let reset = TokenHash::of(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
+        self.attempts.request(who.address()).await?;
         let (token, session, claimed) = self.new_session(who);
-        let set = self.config.store.set_password(reset, password, session).await;
-        let began = set.map_err(|error| self.failure(&error))?.ok_or_else(invalid)?;
-        self.bind(who, &token, &session, claimed, began, Ended::Password)
+        let (store, live) = (Arc::clone(&self.config.store), Arc::clone(&self.live));
+        // To its end, also when the caller goes meanwhile: what the store has ended must end for all who have it.
+        let set = tokio::spawn(async move {
+            let set = store.set_password(reset, password, session).await?;
+            Ok(set.map(|began| (began.identity, Superseded::new(live, began.ended, Ended::Password))))
+        });
+        let (identity, before) = self.done(set).await?.ok_or_else(invalid)?;
+        self.bind(who, &token, &session, claimed, identity, before)
     }
 
     fn email_and_password<'a>(&self, fields: &'a Fields) -> Result<(&'a str, Password), Failure> {

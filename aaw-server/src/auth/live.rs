@@ -155,6 +155,13 @@ impl Claimed {
     }
 }
 
+impl Held {
+    /// As [`Session::is_over`].
+    pub(crate) fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut table = self.live.lock();

@@ -71,9 +71,9 @@ pub use config::{Auth, PasswordReset, Rate, ResetHook};
 pub use email::{Email, InvalidEmail};
 #[cfg(feature = "auth-sqlite")]
 pub use passwords::{Passwords, PasswordsConfig};
-pub(crate) use service::{Asked, Service, Session};
 #[cfg(feature = "auth")]
-pub(crate) use service::{Held, Holder};
+pub(crate) use service::Holder;
+pub(crate) use service::{Asked, Held, Service, Session};
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{OpenError, SqliteStore, User};
 #[cfg(feature = "auth")]

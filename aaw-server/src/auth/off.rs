@@ -17,6 +17,9 @@ pub(crate) enum Service {}
 #[derive(Debug)]
 pub(crate) enum Session {}
 
+/// There is none that anybody could have.
+pub(crate) type Held = Session;
+
 /// How one would have ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ended {}

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::Identity;
 use super::config::{Auth, PasswordReset, ResetHook};
@@ -18,7 +19,7 @@ use super::limits::{Attempt, Limit, TooMany};
 use super::live::{Claimed, Live};
 pub(crate) use super::live::{Held, Holder};
 pub(crate) use super::session::{Ended, Session};
-use super::store::{Began, NewSession, StoreError};
+use super::store::{NewSession, StoreError};
 use super::token::{Token, TokenHash};
 use crate::dispatch::Asker;
 use crate::throttle::Throttle;
@@ -56,6 +57,13 @@ pub(super) struct Attempts {
     peer: Limit,
     requests: Limit,
     resets: Limit,
+}
+
+/// Sessions that the store has ended for the sake of another. Dropped, wherever that is, they end for all who have them.
+pub(super) struct Superseded {
+    live: Arc<Live>,
+    sessions: Vec<TokenHash>,
+    how: Ended,
 }
 
 /// What a session begins with, as its user gets it.
@@ -111,17 +119,39 @@ impl Service {
     pub(crate) async fn authenticate<C: Asker>(&self, who: &Arc<C>, user: Identity) -> Result<String, Failure> {
         let (token, session, claimed) = self.new_session(who);
         let began = self.config.store.authenticate(user, session).await.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began, Ended::Logout)
+        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
     }
 
     /// Ends the caller's session, wherever it is used. Without one there is nothing to do.
     pub(crate) async fn log_out<C: Asker>(&self, who: &Arc<C>) -> Result<(), Failure> {
-        let Some(session) = who.session() else { return Ok(()) };
-        self.config.store.end(session.token()).await.map_err(|error| self.failure(&error))?;
-        // Who ends it needs not be told.
-        let _held = who.release(&session);
-        self.live.end(session.token(), Ended::Logout);
-        Ok(())
+        match self.begin_log_out(who) {
+            Some(ending) => self.done(ending).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same as a task of its own, begun at once: who logs out and hangs up has logged out, in the store as well as for
+    /// all who have the session. Nothing without one.
+    pub(super) fn begin_log_out<C: Asker>(&self, who: &Arc<C>) -> Option<JoinHandle<Result<(), StoreError>>> {
+        let session = who.session()?;
+        let (store, live, who) = (Arc::clone(&self.config.store), Arc::clone(&self.live), Arc::clone(who));
+        Some(tokio::spawn(async move {
+            store.end(session.token()).await?;
+            // Who ends it needs not be told.
+            let _held = who.release(&session);
+            live.end(session.token(), Ended::Logout);
+            Ok(())
+        }))
+    }
+
+    /// What a task has come to that goes on without its caller.
+    pub(super) async fn done<T>(&self, task: JoinHandle<Result<T, StoreError>>) -> Result<T, Failure> {
+        let done = task.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())));
+        done.map_err(|error| self.failure(&error))
+    }
+
+    pub(super) fn superseded(&self, sessions: Vec<TokenHash>, how: Ended) -> Superseded {
+        Superseded::new(Arc::clone(&self.live), sessions, how)
     }
 
     /// A token, what is kept of it, and a claim to the session that it will stand for.
@@ -139,17 +169,14 @@ impl Service {
         token: &Token,
         session: &NewSession,
         claimed: Claimed,
-        began: Began,
-        others: Ended,
+        identity: Identity,
+        before: Superseded,
     ) -> Result<String, Failure> {
-        let Began { identity, ended } = began;
         let answer = logged_in(token.expose(), &identity)?;
         let held = claimed.begin(identity, session.expires).ok_or_else(session_expired)?;
         // Before the old ones end, so that its own connection is not told of the end of what it has no more.
-        let _before = who.hold(held);
-        for session in ended {
-            self.live.end(session, others);
-        }
+        let _held = who.hold(held);
+        drop(before);
         Ok(answer)
     }
 
@@ -196,6 +223,20 @@ impl Service {
                 // Sessions are not ended by a store that has a bad moment.
                 Err(_) => {}
             }
+        }
+    }
+}
+
+impl Superseded {
+    pub(super) fn new(live: Arc<Live>, sessions: Vec<TokenHash>, how: Ended) -> Self {
+        Self { live, sessions, how }
+    }
+}
+
+impl Drop for Superseded {
+    fn drop(&mut self) {
+        for session in self.sessions.drain(..) {
+            self.live.end(session, self.how);
         }
     }
 }

@@ -11,6 +11,8 @@ mod thread;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
@@ -33,6 +35,8 @@ pub struct SqliteStore {
     reader: Thread,
     writer: Thread,
     passwords: Passwords,
+    /// Whether a user was changed through this: no other connection to the file has written then.
+    changed: Arc<AtomicBool>,
 }
 
 /// A user, as an administrator sees them.
@@ -69,7 +73,7 @@ impl SqliteStore {
         });
         let (reader, writer) = opened.await.map_err(|error| OpenError::Io(std::io::Error::other(error)))??;
         let (reader, writer) = (Thread::start("aaw-auth-read", reader)?, Thread::start("aaw-auth-write", writer)?);
-        Ok(Self { reader, writer, passwords })
+        Ok(Self { reader, writer, passwords, changed: Arc::default() })
     }
 
     /// Adds a user, without a session.
@@ -104,15 +108,31 @@ impl SqliteStore {
     /// [`StoreError::Failed`], also for a glob that is none.
     pub async fn allow(&self, email: Email, allowed: Option<Vec<String>>) -> Result<bool, StoreError> {
         check(allowed.as_deref())?;
-        self.write(move |db| statements::allow(db, &email, allowed)).await
+        self.change(move |db| statements::allow(db, &email, allowed)).await
     }
 
-    /// Removes a user, and with them their sessions. False if there is no such user.
+    /// Removes a user, and with them their sessions. False if there is no such user. Connections that they have learn of
+    /// it.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
     pub async fn remove_user(&self, email: Email) -> Result<bool, StoreError> {
-        self.write(move |db| statements::remove_user(db, &email)).await
+        self.change(move |db| statements::remove_user(db, &email)).await
+    }
+
+    /// Writes what sessions in use have to be looked at again for.
+    async fn change(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<bool> + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let changed = Arc::clone(&self.changed);
+        // Where it is done, and not where it is waited for: nobody may by then.
+        self.write(move |db| {
+            let done = work(db)?;
+            changed.fetch_or(done, Ordering::AcqRel);
+            Ok(done)
+        })
+        .await
     }
 
     async fn read<T: Send + 'static>(
@@ -195,7 +215,10 @@ impl Store for SqliteStore {
     }
 
     fn has_changed(&self) -> StoreFuture<'_, bool> {
-        Box::pin(self.writer.has_changed())
+        Box::pin(async move {
+            let by_others = self.writer.has_changed().await?;
+            Ok(self.changed.swap(false, Ordering::AcqRel) || by_others)
+        })
     }
 }
 

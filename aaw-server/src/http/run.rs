@@ -138,7 +138,6 @@ pub(super) struct Requester {
     id: Uuid,
     hub: Arc<Hub>,
     max_message: usize,
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "limits look at it"))]
     address: Option<IpAddr>,
     /// Of the token that came with the request.
     #[cfg(feature = "auth")]
@@ -216,12 +215,12 @@ impl Asker for Requester {
 
     /// A request is what its token says; one that logs in is answered a token, and there is nothing that could keep it.
     #[cfg(feature = "auth")]
-    fn hold(&self, held: Held) -> Option<Held> {
-        Some(held)
+    fn hold(&self, held: Held) -> Option<Arc<Held>> {
+        Some(Arc::new(held))
     }
 
     #[cfg(feature = "auth")]
-    fn release(&self, _session: &Arc<Session>) -> Option<Held> {
+    fn release(&self, _session: &Arc<Session>) -> Option<Arc<Held>> {
         None
     }
 }

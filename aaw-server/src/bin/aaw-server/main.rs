@@ -140,7 +140,11 @@ async fn serve(flags: Serve) -> Result<(), Box<dyn std::error::Error>> {
     // Before minutes are spent on a build.
     config.probe().await?;
     let store = match &flags.auth {
-        Some(file) => Some(SqliteStore::open(file).await?),
+        Some(file) => {
+            let store = SqliteStore::open(file).await?;
+            flags.static_dir.as_deref().map_or(Ok(()), |dir| users::not_served(file, dir))?;
+            Some(store)
+        }
         None => None,
     };
     if let EventsAt::Package(path) = &at {

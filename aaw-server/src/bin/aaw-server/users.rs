@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aaw_server::auth::{Email, Password, SqliteStore};
@@ -92,6 +92,19 @@ pub(crate) async fn run(users: Users) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Sees that the store's file, which is there, is none of those that everybody can fetch.
+pub(crate) fn not_served(file: &Path, static_dir: &Path) -> Result<(), String> {
+    match (file.canonicalize(), static_dir.canonicalize()) {
+        (Ok(found), Ok(served)) if found.starts_with(&served) => Err(format!(
+            "{} holds hashes of passwords, and lies in {}, whose files everybody can fetch: put it elsewhere with --auth",
+            file.display(),
+            static_dir.display()
+        )),
+        // What is wrong with the folder is told when it is opened.
+        _ => Ok(()),
+    }
+}
+
 fn known(email: &Email, is_known: bool) -> Result<(), String> {
     if is_known { Ok(()) } else { Err(format!("there is no user {email}")) }
 }
@@ -115,5 +128,22 @@ fn checked(password: &str) -> Result<Password, Box<dyn Error>> {
         0 => Err("a password is required, on standard input or as AAW_PASSWORD".into()),
         1..=1024 => Ok(Password::new(password)),
         _ => Err("a password may have 1024 bytes".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_among_the_pages_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pages, inside, beside) =
+            (folder.path().join("pages"), folder.path().join("pages/deep/a.sqlite"), folder.path().join("a.sqlite"));
+        std::fs::create_dir_all(pages.join("deep")).unwrap();
+        [&inside, &beside].map(|file| std::fs::write(file, "").unwrap());
+        assert!(not_served(&inside, &pages).unwrap_err().contains("put it elsewhere"));
+        assert!(not_served(&pages.join("deep/../../pages/deep/a.sqlite"), &pages).is_err());
+        assert_eq!(not_served(&beside, &pages), Ok(()));
     }
 }
