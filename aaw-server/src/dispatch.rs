@@ -145,14 +145,10 @@ impl Dispatch {
         let is_built_in = event.is_none() && self.has_built_in(name);
         let record = self.hook.as_ref().map(|hook| Record::new(hook, name, body, event, is_built_in, &**who));
         let takes_incoming = event.is_some_and(|event| event.takes_incoming);
-        let takes_none = || {
-            let error = || format!("{name} takes no stream from its caller");
-            (upload.is_some() && !takes_incoming).then(|| Failure::new(Code::BAD_BODY, error()))
-        };
         let refusal = match event {
-            Some(event) if event.protected => self.judge(name, &**who).err().or_else(takes_none),
+            Some(event) if event.protected => self.judge(name, &**who).err(),
             None if !is_built_in => Some(Failure::unknown_event(name)),
-            _ => takes_none(),
+            _ => None,
         };
         let refusal = refusal.or_else(|| {
             let error = || format!("{name} takes no stream from its caller");
