@@ -141,7 +141,9 @@ mod tests {
         let (pages, inside, beside) =
             (folder.path().join("pages"), folder.path().join("pages/deep/a.sqlite"), folder.path().join("a.sqlite"));
         std::fs::create_dir_all(pages.join("deep")).unwrap();
-        [&inside, &beside].map(|file| std::fs::write(file, "").unwrap());
+        for file in [&inside, &beside] {
+            std::fs::write(file, "").unwrap();
+        }
         assert!(not_served(&inside, &pages).unwrap_err().contains("put it elsewhere"));
         assert!(not_served(&pages.join("deep/../../pages/deep/a.sqlite"), &pages).is_err());
         assert_eq!(not_served(&beside, &pages), Ok(()));
