@@ -7,6 +7,7 @@ use aaw_server::auth::{
     Auth, Began, Credentials, Email, NewSession, Password, PasswordReset, Passwords, PasswordsConfig, Rate,
     SqliteStore, Store, StoreError, StoreFuture, Stored, TokenHash,
 };
+use aaw_test_hooks::_services::App;
 use aaw_tests::{Client, Log, Request, TestServer, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -961,4 +962,23 @@ async fn a_thousand_who_log_in_at_once_do_not_hold_up_calls() {
     let p99 = times[times.len() * 99 / 100];
     assert!(times.len() > 100, "the log-ins took long enough to see: {}", times.len());
     assert!(p99 < Duration::from_millis(250), "p99 of ping {p99:?} of {}", times.len());
+}
+
+#[tokio::test]
+async fn a_package_delivers_the_tokens_of_resets_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.unwrap();
+    let app = App::default();
+    let events = vec![aaw_test_hooks::module_with(app.clone()).into()];
+    let server = TestServer::serving(events, |config| config.auth = Some(Auth::new(store))).await;
+    let mut client = server.v1().await;
+    let (_, id) = logged_in(&client.asks("aaw/register", ADA).await.value());
+    let ask = r#"{"email":"ada@example.com"}"#;
+    client.asks("aaw/password/request-reset", ask).await.is(r#"{"ok":true}"#);
+    let resets = within("a reset", || "none".into(), app.resets(1)).await;
+    assert_eq!(resets[0].email, "ada@example.com");
+    let set = json!({ "token": resets[0].token, "password": "another horse" }).to_string();
+    let (_, again) = logged_in(&client.asks("aaw/password/set-new", &set).await.value());
+    assert_eq!(again, id);
+    client.asks("aaw/login", ADA).await.is(INVALID);
 }

@@ -16,6 +16,8 @@ pub struct App {
     closed: watch::Sender<Vec<Value>>,
     /// What `note` was told.
     notes: Arc<Mutex<Vec<Value>>>,
+    /// What `_password_reset` was to deliver.
+    resets: watch::Sender<Vec<PasswordReset>>,
     /// Each opening takes one.
     pub passes: Arc<Semaphore>,
 }
@@ -42,6 +44,7 @@ impl Default for App {
             opened: watch::Sender::default(),
             closed: watch::Sender::default(),
             notes: Arc::default(),
+            resets: watch::Sender::default(),
             passes: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         }
     }
@@ -66,6 +69,15 @@ impl App {
         lock(&self.notes).clone()
     }
 
+    pub(crate) fn deliver(&self, reset: PasswordReset) {
+        self.resets.send_modify(|all| all.push(reset));
+    }
+
+    /// What `_password_reset` was to deliver, once those were so many.
+    pub async fn resets(&self, least: usize) -> Vec<PasswordReset> {
+        wait(&self.resets, least).await
+    }
+
     pub(crate) fn has_opened(&self, opened: &Opened) {
         self.opened.send_modify(|all| all.push(json!(opened)));
     }
@@ -85,7 +97,7 @@ impl App {
     }
 }
 
-async fn wait(all: &watch::Sender<Vec<Value>>, least: usize) -> Vec<Value> {
+async fn wait<T: Clone>(all: &watch::Sender<Vec<T>>, least: usize) -> Vec<T> {
     let mut all = all.subscribe();
     let reached = all.wait_for(|all| all.len() >= least).await;
     reached.map(|all| all.clone()).unwrap_or_default()

@@ -1,0 +1,8 @@
+use aaw_event::prelude::*;
+
+use crate::_services::App;
+
+pub async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()> {
+    services.deliver(reset);
+    Ok(())
+}
