@@ -429,7 +429,7 @@ async fn exit_codes_tell_a_refusal_from_a_failed_connection_from_a_time_out() {
     assert_eq!(serde_json::from_str::<Value>(&error).unwrap(), refusal);
     assert_eq!(aaw(&["call", &url, "echo", "{no json"], "").await.2, 2);
     assert_eq!(aaw(&["call", "http://localhost", "echo"], "").await.2, 2);
-    let (_, error, code) = aaw(&["call", &url, "gate/hold", r#"{"gate":"x"}"#, "--timeout", "50ms"], "").await;
+    let (_, error, code) = aaw(&["call", &url, "gate/hold", r#"{"gate":"x"}"#, "--timeout", "2s"], "").await;
     assert!(code == 4 || (code == 1 && error.contains("timeout")), "{code}: {error}");
     let (_, error, code) = aaw(&["call", &url, "echo", "--header", "Origin: https://evil.example"], "").await;
     assert_eq!(code, 3);
