@@ -6,7 +6,10 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, Changes, Client, Config, ItemStream, Lost, Prepared, Push, Trouble};
+use aaw_client::{
+    CallError, Client, ClientWarning, Config, ConnectionEvent, ConnectionEvents, DisconnectReason, ItemStream,
+    PreparedClient, Push,
+};
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
@@ -107,19 +110,19 @@ async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), Unprin
 async fn send(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
     let body = body(what.json.as_deref())?;
     let client = connect(&what.url, config(session, connection)?).await?;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     client.send_event(&what.event, &body).await.map_err(|error| Failure::of_send(&error, &what.url, &what.event))?;
     // The server answers the close behind what it has to say about what was sent: that there is no such event, say.
     client.close().await;
     while let Some(change) = changes.next().await {
         match change {
-            Change::Error(Trouble::Reported(failure)) => {
+            ConnectionEvent::Error(ClientWarning::Reported(failure)) => {
                 return Err(Failure::of_call(&CallError::Failed(failure), &what.url, &what.event));
             }
-            Change::Close(why) if why != Lost::ClosedByUs => {
+            ConnectionEvent::Close(why) if why != DisconnectReason::ClosedByUs => {
                 return Err(Failure::of_call(&CallError::OutcomeUnknown(why), &what.url, &what.event));
             }
-            Change::Error(trouble) => {
+            ConnectionEvent::Error(trouble) => {
                 return Err(Failure::system(format!("{} on {}: {trouble}", what.event, what.url)));
             }
             _ => {}
@@ -157,10 +160,10 @@ async fn listen(url: &str, events: Vec<String>, session: Session, connection: Co
                 }
             }
             change = changes.next() => match change {
-                Some(Change::Open { .. }) => note(&format!("connected to {url} again")),
-                Some(Change::Close(why)) => note(&format!("{why}; connecting again")),
-                Some(Change::Unauthorized(why)) => expired(&why),
-                Some(Change::Error(trouble)) => note(&trouble.to_string()),
+                Some(ConnectionEvent::Open { .. }) => note(&format!("connected to {url} again")),
+                Some(ConnectionEvent::Close(why)) => note(&format!("{why}; connecting again")),
+                Some(ConnectionEvent::Unauthorized(why)) => expired(&why),
+                Some(ConnectionEvent::Error(trouble)) => note(&trouble.to_string()),
                 _ => {}
             },
             interrupted = &mut interrupted => {
@@ -205,11 +208,11 @@ async fn connect(url: &str, config: Config) -> Result<Client, Failure> {
 }
 
 /// Connects, and says if the server does not know the token any more. Then what needs none still works.
-async fn first_connection(prepared: Prepared) -> Result<(Client, Changes), Failure> {
-    let mut changes = prepared.changes();
+async fn first_connection(prepared: PreparedClient) -> Result<(Client, ConnectionEvents), Failure> {
+    let mut changes = prepared.connection_events();
     let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
     while let Some(Some(change)) = changes.next().now_or_never() {
-        if let Change::Unauthorized(why) = change {
+        if let ConnectionEvent::Unauthorized(why) = change {
             expired(&why);
         }
     }

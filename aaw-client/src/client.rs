@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aaw_protocol::client::{CallKey, ClientSession, Draft, Lost, Outcome};
+use aaw_protocol::client::{CallKey, CallResult, ClientConnection, DisconnectReason, EncodedMessage};
 use aaw_protocol::{clock, hello};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,12 +19,13 @@ use crate::driver::{Command, Driver, Shared, Urgent};
 use crate::error::parse;
 use crate::handlers::{Handlers, erase};
 use crate::login::Login;
-use crate::outlet::Outlet;
 use crate::push::{Interest, Listeners};
 use crate::state::Watched;
-use crate::stream::{ItemStream, Uploads};
+use crate::stream::{ItemStream, UploadSender};
+use crate::upload_queue::UploadQueue;
 use crate::{
-    CallError, Changes, Config, ConnectError, HandlerError, Handling, Push, Pushes, SendError, State, Subscription,
+    CallError, Config, ConnectError, ConnectionEvents, HandlerError, HandlerRegistration, Push, Pushes, SendError,
+    State, Subscription,
 };
 
 /// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
@@ -121,7 +122,7 @@ pub fn connect_lazy_with(url: &str, config: Config) -> Result<Client, ConnectErr
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
+pub fn prepare(url: &str, config: Config) -> Result<PreparedClient, ConnectError> {
     /// Enough that callers seldom wait for the driver, few enough that a full queue is little memory.
     const LINE: usize = 256;
     let (commands, inward) = mpsc::channel(LINE);
@@ -141,7 +142,7 @@ pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
         stream_window: u64::from(config.stream_window.max(1)),
     };
     let seed = Uuid::new_v4().as_u64_pair().0;
-    let mut session = ClientSession::new(config.session(), seed);
+    let mut session = ClientConnection::new(config.session(), seed);
     session.set_token(config.token.clone());
     let target = Target::new(url, Arc::new(config))?;
     let shared = Shared {
@@ -150,17 +151,17 @@ pub fn prepare(url: &str, config: Config) -> Result<Prepared, ConnectError> {
         login: client.login.clone(),
         watched: client.watched.clone(),
     };
-    Ok(Prepared { client, driver: Driver::new(target, session, inward, urgent_inward, shared) })
+    Ok(PreparedClient { client, driver: Driver::new(target, session, inward, urgent_inward, shared) })
 }
 
 /// A client that has not begun to connect, from [`prepare`].
 #[must_use = "it connects only when it is told to"]
-pub struct Prepared {
+pub struct PreparedClient {
     client: Client,
     driver: Driver,
 }
 
-impl Prepared {
+impl PreparedClient {
     /// [`Client::on`], from the first word on.
     pub fn on(&self, event: &str) -> Pushes {
         self.client.on(event)
@@ -177,7 +178,7 @@ impl Prepared {
     }
 
     /// [`Client::handle`], from the first question on.
-    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> Handling
+    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> HandlerRegistration
     where
         B: DeserializeOwned,
         T: Serialize,
@@ -187,9 +188,9 @@ impl Prepared {
         self.client.handle(event, handler)
     }
 
-    /// [`Client::changes`], the first included.
-    pub fn changes(&self) -> Changes {
-        self.client.changes()
+    /// [`Client::connection_events`], the first included.
+    pub fn connection_events(&self) -> ConnectionEvents {
+        self.client.connection_events()
     }
 
     /// Connects, as [`connect`](fn@connect) does.
@@ -205,7 +206,7 @@ impl Prepared {
             Ok(Ok(())) => Ok(client),
             Ok(Err(error)) => Err(error),
             // The driver answers before it ends, unless its runtime is shut down under it.
-            Err(_) => Err(ConnectError::Lost { url: url.to_string(), why: Lost::ClosedByUs }),
+            Err(_) => Err(ConnectError::DisconnectReason { url: url.to_string(), why: DisconnectReason::ClosedByUs }),
         }
     }
 
@@ -278,7 +279,7 @@ impl Client {
     }
 
     /// [`send_async`](Self::send_async) but for the types, so that this is compiled once.
-    async fn call(&self, draft: Draft, timeout: Duration) -> Result<Box<str>, CallError> {
+    async fn call(&self, draft: EncodedMessage, timeout: Duration) -> Result<Box<str>, CallError> {
         // tokio's clock, which tests can stop.
         let deadline = clock::after(Instant::now().into_std(), timeout);
         let late = |sent| CallError::TimedOut { after: timeout, sent };
@@ -292,15 +293,15 @@ impl Client {
         let outcome = (&mut waiting.outcome).await;
         waiting.over = true;
         match outcome {
-            Ok(Outcome::Answered(json)) => Ok(json),
+            Ok(CallResult::Response(json)) => Ok(json),
             // Of streams alone.
-            Ok(Outcome::Ended) => Ok("null".into()),
-            Ok(Outcome::Failed(failure)) => Err(CallError::Failed(failure)),
-            Ok(Outcome::TimedOut { sent }) => Err(late(sent)),
-            Ok(Outcome::Unknown(why)) => Err(CallError::OutcomeUnknown(why)),
-            Ok(Outcome::NotSent(why)) => Err(CallError::NotSent(why.into())),
+            Ok(CallResult::StreamEnded) => Ok("null".into()),
+            Ok(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
+            Ok(CallResult::TimedOut { sent }) => Err(late(sent)),
+            Ok(CallResult::Unknown(why)) => Err(CallError::OutcomeUnknown(why)),
+            Ok(CallResult::NotSent(why)) => Err(CallError::NotSent(why.into())),
             // The driver answers before it ends, unless its runtime is shut down under it.
-            Err(_) => Err(CallError::OutcomeUnknown(Lost::ClosedByUs)),
+            Err(_) => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
         }
     }
 
@@ -358,7 +359,7 @@ impl Client {
     /// ```
     ///
     /// The stream is one as of [`stream`](Self::stream). Items are sent as the handler takes them:
-    /// [`Uploads::send`] waits until the server has room. Dropping the stream cancels the call, and sending fails
+    /// [`UploadSender::send`] waits until the server has room. Dropping the stream cancels the call, and sending fails
     /// from then on; dropping the other half tells the handler that there are no more items. Both can be used by
     /// different tasks; to use them in turns in one task can lead to a standstill, when each side waits for the other
     /// to take something.
@@ -372,9 +373,9 @@ impl Client {
         &self,
         event: &str,
         payload: impl Serialize,
-    ) -> (Uploads<Up>, ItemStream<Down>) {
-        let (key, outlet) = (self.next_key(), Arc::new(Outlet::default()));
-        let uploads = Uploads::new(self, key, event, outlet.clone());
+    ) -> (UploadSender<Up>, ItemStream<Down>) {
+        let (key, outlet) = (self.next_key(), Arc::new(UploadQueue::default()));
+        let uploads = UploadSender::new(self, key, event, outlet.clone());
         (uploads, ItemStream::open(self, draft(event, &payload), self.stream_window, Some(outlet), key))
     }
 
@@ -464,8 +465,8 @@ impl Client {
     }
 
     /// Answers what the server asks under this name, from now on: `services.ws.send_async("confirm", …)` there ends up
-    /// here. It stays so, on later connections too, until the [`Handling`] is dropped, or for good if that is
-    /// [detached](Handling::detach). An event has one handler: a later one takes its place.
+    /// here. It stays so, on later connections too, until the [`HandlerRegistration`] is dropped, or for good if that is
+    /// [detached](HandlerRegistration::detach). An event has one handler: a later one takes its place.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
@@ -484,7 +485,7 @@ impl Client {
     ///
     /// A handler that holds a clone of the client keeps it open, until one of the two is ended. The original server asks
     /// nothing.
-    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> Handling
+    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> HandlerRegistration
     where
         B: DeserializeOwned,
         T: Serialize,
@@ -511,20 +512,20 @@ impl Client {
     /// What happens to the connection from now on.
     ///
     /// ```no_run
-    /// # use aaw_client::Change;
+    /// # use aaw_client::ConnectionEvent;
     /// # async fn run(client: aaw_client::Client) {
-    /// let mut changes = client.changes();
+    /// let mut changes = client.connection_events();
     /// while let Some(change) = changes.next().await {
     ///     match change {
-    ///         Change::Open { .. } => println!("open"),
-    ///         Change::Close(why) => println!("close: {why}"),
-    ///         Change::Error(trouble) => println!("error: {trouble}"),
+    ///         ConnectionEvent::Open { .. } => println!("open"),
+    ///         ConnectionEvent::Close(why) => println!("close: {why}"),
+    ///         ConnectionEvent::Error(trouble) => println!("error: {trouble}"),
     ///         _ => {}
     ///     }
     /// }
     /// # }
     /// ```
-    pub fn changes(&self) -> Changes {
+    pub fn connection_events(&self) -> ConnectionEvents {
         self.watched.watch(self.push_buffer)
     }
 
@@ -558,7 +559,7 @@ impl Client {
     }
 }
 
-fn draft(event: &str, payload: &impl Serialize) -> Result<Draft, SendError> {
+fn draft(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendError> {
     // Others under `aaw/` are events like any other: `aaw/login`, say.
     if matches!(
         event,
@@ -573,14 +574,14 @@ fn draft(event: &str, payload: &impl Serialize) -> Result<Draft, SendError> {
     ) {
         return Err(SendError::ReservedName(event.into()));
     }
-    Draft::new(event, payload).map_err(|error| SendError::Payload(error.to_string()))
+    EncodedMessage::new(event, payload).map_err(|error| SendError::Payload(error.to_string()))
 }
 
 /// A call that somebody waits for. Dropped before it is over, it cancels the call.
 struct Waiting<'a> {
     urgent: &'a mpsc::UnboundedSender<Urgent>,
     key: CallKey,
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: oneshot::Receiver<CallResult>,
     over: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aaw_protocol::client::{self as session, Backoff, Token};
+use aaw_protocol::client::{Backoff, ClientConfig, Token};
 use http::HeaderMap;
 
 use crate::login::OnToken;
@@ -48,7 +48,7 @@ pub struct Config {
     /// when half of it is free. Default 64. More bridges a longer way to the server; fewer hold less when the reader
     /// pauses, at worst that many times a message's size. At least 1.
     pub stream_window: u32,
-    /// Pushes that wait in one listener, and changes in one [`Changes`](crate::Changes) stream: when another comes, the
+    /// Pushes that wait in one listener, and changes in one [`ConnectionEvents`](crate::ConnectionEvents) stream: when another comes, the
     /// oldest is lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that
     /// many times a message's size. At least 1.
     pub push_buffer: usize,
@@ -71,7 +71,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let session = session::Config::default();
+        let session = ClientConfig::default();
         Self {
             headers: HeaderMap::new(),
             connect_timeout: Duration::from_secs(10),
@@ -95,8 +95,8 @@ impl Default for Config {
 
 impl Config {
     /// The part that the session decides by.
-    pub(crate) fn session(&self) -> session::Config {
-        session::Config {
+    pub(crate) fn session(&self) -> ClientConfig {
+        ClientConfig {
             heartbeat: self.heartbeat,
             backoff: self.backoff.clone(),
             welcome_timeout: self.connect_timeout,
@@ -106,7 +106,7 @@ impl Config {
             max_message: self.max_message,
             max_waiting_sends: self.max_waiting_sends,
             max_waiting_calls: self.max_waiting_calls,
-            ..session::Config::default()
+            ..ClientConfig::default()
         }
     }
 }

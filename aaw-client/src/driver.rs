@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use aaw_protocol::client::{AskKey, CallKey, ClientSession, Draft, Lost, NotSent, Outcome, Output, StreamOptions};
+use aaw_protocol::client::{
+    CallKey, CallResult, ClientCallKey, ClientConnection, DisconnectReason, EncodedMessage, NotSent, Output,
+    StreamOptions,
+};
 use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
@@ -21,21 +24,21 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::dial::{Socket, Target};
+use crate::download_queue::DriverEnd;
 use crate::error::ended;
 use crate::handlers::{Handled, Handlers};
-use crate::inlet::DriverEnd;
 use crate::login::Login;
-use crate::outlet::Found;
 use crate::push::Listeners;
-use crate::state::{Change, State, Trouble, Watched};
+use crate::state::{ClientWarning, ConnectionEvent, State, Watched};
+use crate::upload_queue::Found;
 use crate::{CallError, ConnectError};
 
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Call { key: CallKey, draft: Draft, deadline: Instant, reply: oneshot::Sender<Outcome> },
-    Stream { key: CallKey, draft: Draft, options: StreamOptions, end: DriverEnd },
-    Send { draft: Draft, reply: oneshot::Sender<Result<(), NotSent>> },
+    Call { key: CallKey, draft: EncodedMessage, deadline: Instant, reply: oneshot::Sender<CallResult> },
+    Stream { key: CallKey, draft: EncodedMessage, options: StreamOptions, end: DriverEnd },
+    Send { draft: EncodedMessage, reply: oneshot::Sender<Result<(), NotSent>> },
 }
 
 /// What a handle says without waiting in line.
@@ -56,7 +59,7 @@ pub(crate) enum Urgent {
 /// Who waits for a call.
 #[derive(Debug)]
 pub(crate) enum Waiter {
-    Answer(oneshot::Sender<Outcome>),
+    Answer(oneshot::Sender<CallResult>),
     /// The one in [`Driver::streams`].
     Stream(CallKey),
 }
@@ -76,7 +79,7 @@ pub(crate) struct Shared {
 /// WebSocket.
 pub(crate) struct Driver {
     target: Target,
-    session: ClientSession<Waiter>,
+    session: ClientConnection<Waiter>,
     commands: mpsc::Receiver<Command>,
     handles_gone: bool,
     urgent: mpsc::UnboundedReceiver<Urgent>,
@@ -88,8 +91,8 @@ pub(crate) struct Driver {
     shared: Shared,
     /// What runs for the server's questions, and which question each task is for.
     asked: JoinSet<Handled>,
-    tasks: HashMap<tokio::task::Id, AskKey>,
-    running: HashMap<AskKey, AbortHandle>,
+    tasks: HashMap<tokio::task::Id, ClientCallKey>,
+    running: HashMap<ClientCallKey, AbortHandle>,
     /// Whoever waits for the first attempt, and gets the client only if it succeeds.
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
     link: Link,
@@ -125,7 +128,7 @@ enum Progress {
 impl Driver {
     pub(crate) fn new(
         target: Target,
-        session: ClientSession<Waiter>,
+        session: ClientConnection<Waiter>,
         commands: mpsc::Receiver<Command>,
         urgent: mpsc::UnboundedReceiver<Urgent>,
         shared: Shared,
@@ -239,7 +242,7 @@ impl Driver {
                     self.session.cancel(now, key);
                     self.streams.remove(&key);
                 }
-                Some(Urgent::Room { key, items }) => self.session.room(key, items),
+                Some(Urgent::Room { key, items }) => self.session.grant_credit(key, items),
                 // One whose call the driver has not seen yet has its turn with that.
                 Some(Urgent::Upload(key)) if self.streams.contains_key(&key) => self.uploads.push_back(key),
                 Some(Urgent::Upload(_)) => {}
@@ -299,13 +302,13 @@ impl Driver {
             if let Some(key) = self.tasks.remove(&id)
                 && self.running.remove(&key).is_some()
             {
-                self.session.reply(key, handled.as_deref().map(RawValue::get).map_err(Failure::clone));
+                self.session.respond(key, handled.as_deref().map(RawValue::get).map_err(Failure::clone));
             }
         }
         progress
     }
 
-    fn ask(&mut self, key: AskKey, event: &str, data: Box<str>) {
+    fn ask(&mut self, key: ClientCallKey, event: &str, data: Box<str>) {
         match self.shared.handlers.find(event) {
             Some(handler) => {
                 // The handler's own first words are the task's, too.
@@ -313,7 +316,7 @@ impl Driver {
                 self.tasks.insert(task.id(), key);
                 self.running.insert(key, task);
             }
-            None => self.session.reply(key, Err(Failure::unknown_event(event))),
+            None => self.session.respond(key, Err(Failure::unknown_event(event))),
         }
     }
 
@@ -341,7 +344,7 @@ impl Driver {
                 Poll::Pending => self.session.handle_blocked(),
             }
             // In turn with what waits in the session's line.
-            self.uploaded = !self.uploaded && self.session.may_upload() && self.write_upload(now);
+            self.uploaded = !self.uploaded && self.session.can_upload() && self.write_upload(now);
             let Some(output) = self.session.poll_output() else {
                 if self.uploaded {
                     continue;
@@ -395,26 +398,26 @@ impl Driver {
             Output::Close => {
                 self.unsent.push_back(Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })));
             }
-            Output::Abandon => self.drop_link(),
+            Output::Abort => self.drop_link(),
             Output::Item { key, data } => {
                 if let Some(end) = self.streams.get(&key) {
                     end.inlet.put(data);
                 }
             }
-            Output::Room { key, items } => {
+            Output::UploadCredit { key, items } => {
                 if let Some(outlet) = self.streams.get(&key).and_then(|end| end.outlet.as_ref()) {
                     outlet.grant(items, self.session.message_limit());
                 }
             }
             // Whoever waited may have gone just now.
-            Output::Done { waiter: Waiter::Answer(reply), outcome } => drop(reply.send(outcome)),
-            Output::Done { waiter: Waiter::Stream(key), outcome } => {
+            Output::CallDone { waiter: Waiter::Answer(reply), outcome } => drop(reply.send(outcome)),
+            Output::CallDone { waiter: Waiter::Stream(key), outcome } => {
                 if let Some(end) = self.streams.remove(&key) {
                     end.end(ended(outcome));
                 }
             }
-            Output::Asked { key, event, data } => self.ask(key, &event, data),
-            Output::AskCancelled { key } => {
+            Output::ClientCall { key, event, data } => self.ask(key, &event, data),
+            Output::ClientCallCancelled { key } => {
                 if let Some(task) = self.running.remove(&key) {
                     task.abort();
                 }
@@ -424,33 +427,33 @@ impl Driver {
             Output::Unauthorized(failure) => {
                 tracing::info!(url = &*self.target.url, "the session is over: {failure}");
                 self.shared.login.leave();
-                self.shared.watched.tell(&Change::Unauthorized(failure));
+                self.shared.watched.tell(&ConnectionEvent::Unauthorized(failure));
             }
             Output::Push { event, data } => self.shared.listeners.deliver(&event, &data),
             Output::Opened { connection } => {
                 let connection: Option<Arc<str>> = connection.map(Into::into);
                 tracing::debug!(url = &*self.target.url, connection = connection.as_deref(), "open");
                 self.shared.watched.set(State::Open { connection: connection.clone() });
-                self.shared.watched.tell(&Change::Open { connection });
+                self.shared.watched.tell(&ConnectionEvent::Open { connection });
                 if let Some(first) = self.first.take() {
                     // If nobody waits any more, the handle is gone too, and the end is near.
                     let _ = first.send(Ok(()));
                 }
             }
-            Output::Lost(why) => {
+            Output::Disconnected(why) => {
                 tracing::debug!(url = &*self.target.url, %why, "close");
                 self.shared.watched.set(State::Waiting);
-                self.shared.watched.tell(&Change::Close(why.clone()));
+                self.shared.watched.tell(&ConnectionEvent::Close(why.clone()));
                 if let Some(first) = self.first.take() {
-                    let _ = first.send(Err(ConnectError::Lost { url: self.target.url.to_string(), why }));
+                    let _ = first.send(Err(ConnectError::DisconnectReason { url: self.target.url.to_string(), why }));
                     self.session.close(now);
                 }
             }
-            Output::Problem(problem) => {
+            Output::Warning(problem) => {
                 tracing::warn!(url = &*self.target.url, "{problem}");
-                self.shared.watched.tell(&Change::Error(problem.into()));
+                self.shared.watched.tell(&ConnectionEvent::Error(problem.into()));
             }
-            Output::Ended => self.ended = true,
+            Output::Closed => self.ended = true,
         }
     }
 
@@ -489,7 +492,7 @@ impl Driver {
     fn attempt_failed(&mut self, now: Instant, error: ConnectError) {
         tracing::debug!("{error}");
         self.shared.watched.set(State::Waiting);
-        self.shared.watched.tell(&Change::Error(Trouble::Connect(error.clone())));
+        self.shared.watched.tell(&ConnectionEvent::Error(ClientWarning::Connect(error.clone())));
         match self.first.take() {
             None => self.session.handle_connect_failed(now),
             Some(first) => {
@@ -499,7 +502,7 @@ impl Driver {
         }
     }
 
-    fn lose(&mut self, now: Instant, why: Lost) {
+    fn lose(&mut self, now: Instant, why: DisconnectReason) {
         self.drop_link();
         self.session.handle_disconnected(now, why);
     }
@@ -546,8 +549,8 @@ impl Drop for Driver {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Call { reply, .. } => drop(reply.send(Outcome::NotSent(NotSent::Closed))),
-                Command::Stream { end, .. } => end.end(ended(Outcome::NotSent(NotSent::Closed))),
+                Command::Call { reply, .. } => drop(reply.send(CallResult::NotSent(NotSent::Closed))),
+                Command::Stream { end, .. } => end.end(ended(CallResult::NotSent(NotSent::Closed))),
                 Command::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
             }
         }
@@ -562,16 +565,16 @@ fn text(frame: Bytes) -> Message {
     Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))
 }
 
-fn closed_by_server(frame: Option<CloseFrame>) -> Lost {
+fn closed_by_server(frame: Option<CloseFrame>) -> DisconnectReason {
     match frame {
-        Some(frame) => Lost::ClosedByServer { code: frame.code.into(), reason: frame.reason.to_string() },
+        Some(frame) => DisconnectReason::ClosedByServer { code: frame.code.into(), reason: frame.reason.to_string() },
         // RFC 6455, 7.1.5.
-        None => Lost::ClosedByServer { code: 1005, reason: String::new() },
+        None => DisconnectReason::ClosedByServer { code: 1005, reason: String::new() },
     }
 }
 
-fn broken(error: &WsError) -> Lost {
-    Lost::Broken(match error {
+fn broken(error: &WsError) -> DisconnectReason {
+    DisconnectReason::Broken(match error {
         WsError::ConnectionClosed
         | WsError::AlreadyClosed
         | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_protocol::client::{Lost, NotSent, Outcome};
+use aaw_protocol::client::{CallResult, DisconnectReason, NotSent};
 use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
@@ -68,11 +68,11 @@ pub enum ConnectError {
     },
     /// The server took the connection and ended it before it could be used.
     #[error("{url} took the connection, then: {why}")]
-    Lost {
+    DisconnectReason {
         /// Where to.
         url: String,
         /// How it ended.
-        why: Lost,
+        why: DisconnectReason,
     },
 }
 
@@ -104,20 +104,20 @@ pub enum CallError {
     },
     /// The call was sent, and then the connection was lost. It may have run or not.
     #[error("the outcome is unknown: {0}")]
-    OutcomeUnknown(Lost),
+    OutcomeUnknown(DisconnectReason),
     /// The server answered, and the answer does not fit the type that was asked for.
     #[error("the answer is not what was expected: {0}")]
-    BadAnswer(Mismatch),
+    BadAnswer(DecodeError),
 }
 
 /// How a stream ended. It has no time-out of its own, and no answer but its items.
-pub(crate) fn ended(outcome: Outcome) -> Result<(), CallError> {
+pub(crate) fn ended(outcome: CallResult) -> Result<(), CallError> {
     match outcome {
-        Outcome::Answered(_) | Outcome::Ended => Ok(()),
-        Outcome::Failed(failure) => Err(CallError::Failed(failure)),
-        Outcome::TimedOut { sent } => Err(CallError::TimedOut { after: Duration::MAX, sent }),
-        Outcome::Unknown(why) => Err(CallError::OutcomeUnknown(why)),
-        Outcome::NotSent(why) => Err(CallError::NotSent(why.into())),
+        CallResult::Response(_) | CallResult::StreamEnded => Ok(()),
+        CallResult::Failed(failure) => Err(CallError::Failed(failure)),
+        CallResult::TimedOut { sent } => Err(CallError::TimedOut { after: Duration::MAX, sent }),
+        CallResult::Unknown(why) => Err(CallError::OutcomeUnknown(why)),
+        CallResult::NotSent(why) => Err(CallError::NotSent(why.into())),
     }
 }
 
@@ -191,7 +191,7 @@ impl From<NotSent> for SendError {
 /// JSON that does not fit a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{problem}", if .field.is_empty() || .field == "." { String::new() } else { format!("{field}: ") })]
-pub struct Mismatch {
+pub struct DecodeError {
     /// Where it does not fit: `users[2].id`. Empty or `.` if the whole does not.
     pub field: String,
     /// What was expected there, and what was found.
@@ -202,10 +202,10 @@ pub struct Mismatch {
 const LONGEST_PROBLEM: usize = 200;
 
 /// Makes a `T` of JSON that a server sent.
-pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Mismatch> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
     // Keeping track of the field costs something, so only what does not fit is read that way.
     serde_json::from_str(json).or_else(|_| {
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| Mismatch {
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| DecodeError {
             field: error.path().to_string(),
             problem: middle_cut(&error.inner().to_string(), LONGEST_PROBLEM),
         })

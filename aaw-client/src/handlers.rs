@@ -132,7 +132,7 @@ struct Table {
 }
 
 impl Handlers {
-    pub(crate) fn add(self: &Arc<Self>, event: &str, run: Arc<Run>) -> Handling {
+    pub(crate) fn add(self: &Arc<Self>, event: &str, run: Arc<Run>) -> HandlerRegistration {
         let mut table = self.lock();
         table.last += 1;
         let number = table.last;
@@ -140,7 +140,7 @@ impl Handlers {
         drop(table);
         // The application's, so not with the lock held: it may hold a handling, which wants the lock.
         drop(displaced);
-        Handling { event: event.into(), number, handlers: Some(self.clone()) }
+        HandlerRegistration { event: event.into(), number, handlers: Some(self.clone()) }
     }
 
     pub(crate) fn find(&self, event: &str) -> Option<Arc<Run>> {
@@ -180,20 +180,20 @@ impl fmt::Debug for Handlers {
 /// that there is no such event from then on. What is under way is finished.
 #[derive(Debug)]
 #[must_use = "dropping it ends the handling at once; `detach` keeps it"]
-pub struct Handling {
+pub struct HandlerRegistration {
     event: Box<str>,
     number: u64,
     handlers: Option<Arc<Handlers>>,
 }
 
-impl Handling {
+impl HandlerRegistration {
     /// Handles the event for as long as there is a client.
     pub fn detach(mut self) {
         self.handlers = None;
     }
 }
 
-impl Drop for Handling {
+impl Drop for HandlerRegistration {
     fn drop(&mut self) {
         if let Some(handlers) = &self.handlers {
             handlers.remove(&self.event, self.number);

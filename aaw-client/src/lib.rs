@@ -25,11 +25,11 @@
 //! - [`connect`] and its variants, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a
 //!   handle that is cheap to clone, to call ([`Client::send_async`]), to read many answers ([`Client::stream`]) and to
 //!   send many questions ([`Client::duplex`]), to send ([`Client::send_event`]), to listen
-//!   ([`Client::on`]), to answer what the server asks ([`Client::handle`]), to log in ([`Client::login`]) and to watch the connection ([`Client::state`], [`Client::changes`]).
+//!   ([`Client::on`]), to answer what the server asks ([`Client::handle`]), to log in ([`Client::login`]) and to watch the connection ([`Client::state`], [`Client::connection_events`]).
 //! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
 //! - [`CallError`], [`SendError`], [`UploadError`], [`ConnectError`]: one for each thing that can fail.
 //! - `driver`: the one task of a client. It owns the socket and does what the
-//!   [`ClientSession`](aaw_protocol::client::ClientSession) decides; every handle talks to it over a bounded queue.
+//!   [`ClientConnection`](aaw_protocol::client::ClientConnection) decides; every handle talks to it over a bounded queue.
 //! - `dial`: one attempt to connect. `inbox`: the queue of a listener, which forgets the oldest rather than make the
 //!   driver wait. `inlet`, `outlet`: those of a stream and of an upload, which lose nothing; the reader's room bounds
 //!   the one, the server's the other.
@@ -42,24 +42,26 @@
 mod client;
 mod config;
 mod dial;
+mod download_queue;
 mod driver;
 mod error;
 mod handlers;
 mod inbox;
-mod inlet;
 mod login;
-mod outlet;
 mod push;
 mod state;
 mod stream;
+mod upload_queue;
 
-pub use aaw_protocol::client::{Backoff, Lost, Token};
+pub use aaw_protocol::client::{Backoff, DisconnectReason, Token};
 pub use aaw_protocol::{Code, Failure};
-pub use client::{Client, DEFAULT_TIMEOUT, Prepared, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
+pub use client::{
+    Client, DEFAULT_TIMEOUT, PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare,
+};
 pub use config::Config;
-pub use error::{CallError, ConnectError, Mismatch, SendError, UploadError};
-pub use handlers::{HandlerError, Handling};
+pub use error::{CallError, ConnectError, DecodeError, SendError, UploadError};
+pub use handlers::{HandlerError, HandlerRegistration};
 pub use login::{Identity, OnToken};
 pub use push::{Push, Pushes, Subscription};
-pub use state::{Change, Changes, State, Trouble};
-pub use stream::{ItemStream, Uploads};
+pub use state::{ClientWarning, ConnectionEvent, ConnectionEvents, State};
+pub use stream::{ItemStream, UploadSender};

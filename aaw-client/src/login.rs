@@ -176,7 +176,7 @@ impl Client {
     }
 
     /// Whom the server takes this client for, as of its last word on it. `None` before the first, after
-    /// [`logout`](Self::logout), and after [`Change::Unauthorized`](crate::Change::Unauthorized). It stays while there is
+    /// [`logout`](Self::logout), and after [`ConnectionEvent::Unauthorized`](crate::ConnectionEvent::Unauthorized). It stays while there is
     /// no connection.
     pub fn identity(&self) -> Option<Identity> {
         self.login.lock().identity.clone()

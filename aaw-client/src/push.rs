@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
 
-use crate::Mismatch;
+use crate::DecodeError;
 use crate::error::parse;
 use crate::inbox::Inbox;
 
@@ -35,8 +35,8 @@ impl Push {
     /// The data as a `T`; as a [`serde_json::Value`] it always fits.
     ///
     /// # Errors
-    /// [`Mismatch`] names the field that does not fit.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Mismatch> {
+    /// [`DecodeError`] names the field that does not fit.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         parse(&self.data)
     }
 }
@@ -75,7 +75,7 @@ impl Pushes {
     ///
     /// ```no_run
     /// # use futures_util::StreamExt as _;
-    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::Mismatch> {
+    /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::DecodeError> {
     /// #[derive(serde::Deserialize)]
     /// struct Price { cents: u64 }
     ///
@@ -86,7 +86,7 @@ impl Pushes {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn parsed<T: DeserializeOwned>(self) -> impl Stream<Item = Result<T, Mismatch>> + Send + Unpin {
+    pub fn parsed<T: DeserializeOwned>(self) -> impl Stream<Item = Result<T, DecodeError>> + Send + Unpin {
         self.map(|push| push.parse())
     }
 }

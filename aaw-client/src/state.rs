@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use aaw_protocol::Failure;
-use aaw_protocol::client::{Lost, Problem};
+use aaw_protocol::client::{DisconnectReason, ProtocolWarning};
 use futures_util::Stream;
 use tokio::sync::watch;
 
@@ -32,26 +32,26 @@ pub enum State {
 /// Something that happened to the connection: what the JavaScript client calls `open`, `close`, `unauthorized` and `error`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Change {
+pub enum ConnectionEvent {
     /// It can be used, for the first time or again.
     Open {
         /// The server's id of this connection. The original server tells none.
         connection: Option<Arc<str>>,
     },
     /// It is gone. Another attempt follows, unless the client itself was closed.
-    Close(Lost),
+    Close(DisconnectReason),
     /// The server does not know this client's session any more, for this reason: its token was not taken on a new
     /// connection, or the session was ended elsewhere. The token is forgotten; protected events want a new
     /// [`login`](crate::Client::login).
     Unauthorized(Failure),
     /// Something went wrong that ends neither a call nor the connection.
-    Error(Trouble),
+    Error(ClientWarning),
 }
 
-/// What a [`Change::Error`] is about.
+/// What a [`ConnectionEvent::Error`] is about.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum ClientWarning {
     /// An attempt to connect failed. Another follows.
     #[error(transparent)]
     Connect(ConnectError),
@@ -66,40 +66,40 @@ pub enum Trouble {
     SendLost(SendError),
 }
 
-impl From<Problem> for Trouble {
-    fn from(problem: Problem) -> Self {
+impl From<ProtocolWarning> for ClientWarning {
+    fn from(problem: ProtocolWarning) -> Self {
         match problem {
-            Problem::Reported(failure) => Self::Reported(failure),
-            Problem::SendLost(why) => Self::SendLost(why.into()),
+            ProtocolWarning::Reported(failure) => Self::Reported(failure),
+            ProtocolWarning::SendLost(why) => Self::SendLost(why.into()),
             other => Self::Nonsense(other.to_string()),
         }
     }
 }
 
-/// What happens to the connection from now on: a stream of [`Change`]s, from
-/// [`Client::changes`](crate::Client::changes).
+/// What happens to the connection from now on: a stream of [`ConnectionEvent`]s, from
+/// [`Client::connection_events`](crate::Client::connection_events).
 ///
 /// It ends with the client, and holds at most [`push_buffer`](crate::Config::push_buffer) changes that were not read
 /// yet; of more, the oldest are [lost](Self::lost).
 #[derive(Debug)]
-pub struct Changes(Arc<Inbox<Change>>);
+pub struct ConnectionEvents(Arc<Inbox<ConnectionEvent>>);
 
-impl Changes {
+impl ConnectionEvents {
     /// How many changes were lost so far, because they came faster than they were read.
     pub fn lost(&self) -> u64 {
         self.0.lost()
     }
 
     /// The next change, `None` when the client has ended. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Change> {
+    pub async fn next(&mut self) -> Option<ConnectionEvent> {
         std::future::poll_fn(|cx| self.0.poll_next(cx)).await
     }
 }
 
-impl Stream for Changes {
-    type Item = Change;
+impl Stream for ConnectionEvents {
+    type Item = ConnectionEvent;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConnectionEvent>> {
         self.0.poll_next(cx)
     }
 }
@@ -109,7 +109,7 @@ impl Stream for Changes {
 pub(crate) struct Watched {
     state: watch::Sender<State>,
     /// `None` once the client has ended.
-    watchers: Mutex<Option<Vec<Arc<Inbox<Change>>>>>,
+    watchers: Mutex<Option<Vec<Arc<Inbox<ConnectionEvent>>>>>,
 }
 
 impl Watched {
@@ -130,16 +130,16 @@ impl Watched {
         let _ = self.state.subscribe().wait_for(|state| *state == State::Closed).await;
     }
 
-    pub(crate) fn watch(&self, capacity: usize) -> Changes {
+    pub(crate) fn watch(&self, capacity: usize) -> ConnectionEvents {
         let inbox = Inbox::new(capacity);
         match &mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(watchers) => watchers.push(inbox.clone()),
             None => inbox.end(),
         }
-        Changes(inbox)
+        ConnectionEvents(inbox)
     }
 
-    pub(crate) fn tell(&self, change: &Change) {
+    pub(crate) fn tell(&self, change: &ConnectionEvent) {
         if let Some(watchers) = &mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner) {
             // One that was dropped is seen here at the latest: changes are rare, and so are watchers.
             watchers.retain(|watcher| Arc::strong_count(watcher) > 1);

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use aaw_protocol::client::{CallKey, Draft, Lost, StreamOptions};
+use aaw_protocol::client::{CallKey, DisconnectReason, EncodedMessage, StreamOptions};
 use futures_util::future::{Either, select};
 use futures_util::{Sink, Stream};
 use serde::Serialize;
@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::coop;
 
+use crate::download_queue::{DownloadQueue, DriverEnd, Next};
 use crate::driver::{Command, Urgent};
 use crate::error::parse;
-use crate::inlet::{DriverEnd, Inlet, Next};
-use crate::outlet::{Outlet, Tell};
+use crate::upload_queue::{Tell, UploadQueue};
 use crate::{CallError, Client, SendError, UploadError};
 
 /// The items of a call, one after the other: a stream of `Result<T, CallError>`, from
@@ -49,7 +49,7 @@ enum Stage {
 struct Reading {
     client: Client,
     key: CallKey,
-    inlet: Arc<Inlet>,
+    inlet: Arc<DownloadQueue>,
     window: u64,
     /// Items that were taken, and the room in all that the server knows of.
     taken: u64,
@@ -59,12 +59,12 @@ struct Reading {
 impl<T> ItemStream<T> {
     pub(crate) fn open(
         client: &Client,
-        draft: Result<Draft, SendError>,
+        draft: Result<EncodedMessage, SendError>,
         window: u64,
-        outlet: Option<Arc<Outlet>>,
+        outlet: Option<Arc<UploadQueue>>,
         key: CallKey,
     ) -> Self {
-        let inlet = Arc::new(Inlet::default());
+        let inlet = Arc::new(DownloadQueue::default());
         let options = StreamOptions { window, upload: outlet.is_some() };
         let end = DriverEnd { inlet: inlet.clone(), outlet };
         let stage = match draft {
@@ -80,7 +80,7 @@ impl<T> ItemStream<T> {
 
 /// Puts the call in line, in order with those before it. With the line full, that is left to a task, so that nobody must
 /// poll for it; the task goes with the stream, so that there are never more of them than of those.
-fn order(client: &Client, inlet: Arc<Inlet>, command: Command) {
+fn order(client: &Client, inlet: Arc<DownloadQueue>, command: Command) {
     match client.commands.try_send(command) {
         Ok(()) => ordered(client.commands.is_closed(), &inlet),
         Err(TrySendError::Closed(command)) => never_sent(command),
@@ -102,9 +102,9 @@ fn order(client: &Client, inlet: Arc<Inlet>, command: Command) {
 }
 
 /// If the driver has ended just now, the command may lie where nobody looks any more.
-fn ordered(driver_gone: bool, inlet: &Inlet) {
+fn ordered(driver_gone: bool, inlet: &DownloadQueue) {
     if driver_gone {
-        inlet.end(Err(CallError::OutcomeUnknown(Lost::ClosedByUs)));
+        inlet.end(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
     }
 }
 
@@ -210,17 +210,17 @@ impl<T> fmt::Debug for ItemStream<T> {
 /// Dropping it tells the server that there are no more, as [`close`](Self::close) does. The call goes on until its
 /// stream ends, or is dropped.
 #[must_use = "dropping it ends the upload"]
-pub struct Uploads<T> {
+pub struct UploadSender<T> {
     key: CallKey,
     event: Box<str>,
-    outlet: Arc<Outlet>,
+    outlet: Arc<UploadQueue>,
     /// Weak: it is the stream that keeps the connection.
     urgent: mpsc::WeakUnboundedSender<Urgent>,
     items: PhantomData<fn(T)>,
 }
 
-impl<T> Uploads<T> {
-    pub(crate) fn new(client: &Client, key: CallKey, event: &str, outlet: Arc<Outlet>) -> Self {
+impl<T> UploadSender<T> {
+    pub(crate) fn new(client: &Client, key: CallKey, event: &str, outlet: Arc<UploadQueue>) -> Self {
         Self { key, event: event.into(), outlet, urgent: client.urgent.downgrade(), items: PhantomData }
     }
 
@@ -237,7 +237,7 @@ impl<T> Uploads<T> {
     }
 }
 
-impl<T: Serialize> Uploads<T> {
+impl<T: Serialize> UploadSender<T> {
     /// Sends an item, once the server has room for it and the connection can take it.
     ///
     /// `Ok` means that it will be written, in order with the items before it; not that the handler has seen it. What
@@ -254,18 +254,18 @@ impl<T: Serialize> Uploads<T> {
         self.put(item)
     }
 
-    fn draft(&self, item: &T) -> Result<Draft, UploadError> {
-        Draft::new(&self.event, item).map_err(|error| UploadError::Payload(error.to_string()))
+    fn draft(&self, item: &T) -> Result<EncodedMessage, UploadError> {
+        EncodedMessage::new(&self.event, item).map_err(|error| UploadError::Payload(error.to_string()))
     }
 
-    fn put(&self, item: Draft) -> Result<(), UploadError> {
+    fn put(&self, item: EncodedMessage) -> Result<(), UploadError> {
         let tell = self.outlet.put(item)?;
         self.tell(tell);
         Ok(())
     }
 }
 
-impl<T: Serialize> Sink<T> for Uploads<T> {
+impl<T: Serialize> Sink<T> for UploadSender<T> {
     type Error = UploadError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
@@ -287,15 +287,15 @@ impl<T: Serialize> Sink<T> for Uploads<T> {
     }
 }
 
-impl<T> Drop for Uploads<T> {
+impl<T> Drop for UploadSender<T> {
     fn drop(&mut self) {
         let tell = self.outlet.end();
         self.tell(tell);
     }
 }
 
-impl<T> fmt::Debug for Uploads<T> {
+impl<T> fmt::Debug for UploadSender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Uploads({:?})", self.event)
+        write!(f, "UploadSender({:?})", self.event)
     }
 }

@@ -7,7 +7,9 @@ mod scripted;
 
 use std::time::Duration;
 
-use aaw_client::{Backoff, CallError, Change, Config, ConnectError, Lost, SendError, State, Trouble};
+use aaw_client::{
+    Backoff, CallError, ClientWarning, Config, ConnectError, ConnectionEvent, DisconnectReason, SendError, State,
+};
 use scripted::{Peer, Server, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -180,9 +182,9 @@ async fn a_time_of_the_largest_duration_never_ends_and_panics_nowhere() {
         let (called, ()) = tokio::join!(client.send_async::<u32>("e", (), timeout), script);
         assert_eq!(called, Ok(id));
     }
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     drop(peer);
-    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Broken(_)))));
+    assert!(matches!(soon("close", changes.next()).await, Some(ConnectionEvent::Close(DisconnectReason::Broken(_)))));
     soon("the end", client.close()).await;
 }
 
@@ -283,7 +285,7 @@ async fn it_offers_a_key_of_its_own_first_and_sends_the_headers_it_was_given() {
 async fn who_listens_before_connecting_hears_the_first_word() {
     let server = Server::start().await;
     let prepared = aaw_client::prepare(&server.url(), eager()).unwrap();
-    let (mut pushes, mut changes) = (prepared.on("message"), prepared.changes());
+    let (mut pushes, mut changes) = (prepared.on("message"), prepared.connection_events());
     let script = async {
         let mut peer = server.accept().await;
         peer.send(r#"["message","welcome"]"#).await;
@@ -291,7 +293,7 @@ async fn who_listens_before_connecting_hears_the_first_word() {
     };
     let (client, _peer) = tokio::join!(prepared.connect(), script);
     let _client = client.unwrap();
-    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(soon("open", changes.next()).await, Some(ConnectionEvent::Open { .. })));
     assert_eq!(soon("a push", pushes.next()).await.unwrap().json(), r#""welcome""#);
 }
 
@@ -299,16 +301,16 @@ async fn who_listens_before_connecting_hears_the_first_word() {
 async fn after_a_break_it_connects_again_and_listeners_stay() {
     let (server, client, mut peer) = pair().await;
     let mut pushes = client.on("e");
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let script = async {
         peer.read().await;
         drop(peer);
         server.accept().await
     };
     let (called, mut peer) = tokio::join!(client.send_async::<()>("e", (), LONG), script);
-    assert!(matches!(called, Err(CallError::OutcomeUnknown(Lost::Broken(_)))), "{called:?}");
-    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Broken(_)))));
-    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(called, Err(CallError::OutcomeUnknown(DisconnectReason::Broken(_)))), "{called:?}");
+    assert!(matches!(soon("close", changes.next()).await, Some(ConnectionEvent::Close(DisconnectReason::Broken(_)))));
+    assert!(matches!(soon("open", changes.next()).await, Some(ConnectionEvent::Open { .. })));
     assert_eq!(client.state(), State::Open { connection: Some("c1".into()) });
     peer.send(r#"["e",1]"#).await;
     assert_eq!(soon("a push", pushes.next()).await.unwrap().json(), "1");
@@ -317,14 +319,14 @@ async fn after_a_break_it_connects_again_and_listeners_stay() {
 #[tokio::test]
 async fn the_reason_of_a_close_is_told() {
     let (server, client, mut peer) = pair().await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     for code in [1001, 1008, 1009, 1012, 1013] {
         peer.close(code, "because").await;
-        let Some(Change::Close(why)) = soon("close", changes.next()).await else { panic!() };
-        assert_eq!(why, Lost::ClosedByServer { code, reason: "because".into() });
+        let Some(ConnectionEvent::Close(why)) = soon("close", changes.next()).await else { panic!() };
+        assert_eq!(why, DisconnectReason::ClosedByServer { code, reason: "because".into() });
         assert!(why.to_string().contains("because"));
         peer = server.accept().await;
-        assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
+        assert!(matches!(soon("open", changes.next()).await, Some(ConnectionEvent::Open { .. })));
     }
 }
 
@@ -369,11 +371,11 @@ async fn a_client_that_connects_lazily_keeps_trying_and_says_so() {
     let port = free.port();
     drop(free);
     let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     for _ in 0..3 {
         let change = soon("a failure", changes.next()).await;
         assert!(
-            matches!(&change, Some(Change::Error(Trouble::Connect(ConnectError::Unreachable { .. })))),
+            matches!(&change, Some(ConnectionEvent::Error(ClientWarning::Connect(ConnectError::Unreachable { .. })))),
             "{change:?}"
         );
     }
@@ -383,21 +385,21 @@ async fn a_client_that_connects_lazily_keeps_trying_and_says_so() {
     let mut peer = Peer::shake_hands(stream, "aaw.v1").await;
     peer.read().await;
     peer.send(r#"["aaw/welcome",{"connection":"c1"}]"#).await;
-    while !matches!(soon("open", changes.next()).await, Some(Change::Open { .. })) {}
+    while !matches!(soon("open", changes.next()).await, Some(ConnectionEvent::Open { .. })) {}
 }
 
 #[tokio::test]
 async fn a_silent_server_is_pinged_and_then_left() {
     let config = Config { heartbeat: Some(Duration::from_millis(30)), ..eager() };
     let (server, client, peer) = pair_with(config).await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     // It reads nothing, so it answers no ping.
-    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::Silent))));
+    assert!(matches!(soon("close", changes.next()).await, Some(ConnectionEvent::Close(DisconnectReason::Silent))));
     let mut peer = {
         drop(peer);
         server.accept().await
     };
-    assert!(matches!(soon("open", changes.next()).await, Some(Change::Open { .. })));
+    assert!(matches!(soon("open", changes.next()).await, Some(ConnectionEvent::Open { .. })));
     // This one reads, and tungstenite answers pings.
     for _ in 0..4 {
         assert!(matches!(peer.message().await, Some(tokio_tungstenite::tungstenite::Message::Ping(_))));
@@ -408,7 +410,7 @@ async fn a_silent_server_is_pinged_and_then_left() {
 #[tokio::test]
 async fn nonsense_from_the_server_hurts_nothing() {
     let (_server, client, mut peer) = pair().await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let nonsense = ["", "hello", "{}", "[]", "[7]", r#"["e",1,77]"#, r#"["e",1,-1,"item"]"#, r#"["e",1,"x"]"#];
     for text in nonsense {
         peer.send(text).await;
@@ -425,21 +427,24 @@ async fn nonsense_from_the_server_hurts_nothing() {
     // Each, the nested one, and what the server says.
     while troubles.len() < nonsense.len() + 2 {
         match soon("an error", changes.next()).await {
-            Some(Change::Error(trouble)) => troubles.push(trouble),
+            Some(ConnectionEvent::Error(trouble)) => troubles.push(trouble),
             other => panic!("{other:?}"),
         }
     }
-    assert!(matches!(troubles.last(), Some(Trouble::Reported(failure)) if failure.error == "Unknown event: x"));
+    assert!(matches!(troubles.last(), Some(ClientWarning::Reported(failure)) if failure.error == "Unknown event: x"));
 }
 
 #[tokio::test]
 async fn too_large_a_message_ends_the_connection_with_1009() {
     let (server, client, mut peer) = pair_with(Config { max_message: 10_000, ..eager() }).await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     peer.send(&format!(r#"["e","{}"]"#, "x".repeat(20_000))).await;
     assert_eq!(peer.closed().await, 1009);
     let change = soon("close", changes.next()).await;
-    assert!(matches!(&change, Some(Change::Close(Lost::Broken(why))) if why.contains("max_message")), "{change:?}");
+    assert!(
+        matches!(&change, Some(ConnectionEvent::Close(DisconnectReason::Broken(why))) if why.contains("max_message")),
+        "{change:?}"
+    );
     server.accept().await;
 }
 
@@ -448,7 +453,7 @@ async fn too_large_a_message_ends_the_connection_with_1009() {
 #[tokio::test]
 async fn closing_writes_what_was_sent_and_ends_what_is_open() {
     let (_server, client, mut peer) = pair().await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let mut pushes = client.on("e");
     let caller = client.clone();
     let call = tokio::spawn(async move { caller.send_async::<()>("call", (), LONG).await });
@@ -459,8 +464,8 @@ async fn closing_writes_what_was_sent_and_ends_what_is_open() {
         assert_eq!(peer.closed().await, 1000);
     };
     tokio::join!(soon("the end", client.close()), script);
-    assert_eq!(call.await.unwrap(), Err(CallError::OutcomeUnknown(Lost::ClosedByUs)));
-    assert!(matches!(soon("close", changes.next()).await, Some(Change::Close(Lost::ClosedByUs))));
+    assert_eq!(call.await.unwrap(), Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
+    assert!(matches!(soon("close", changes.next()).await, Some(ConnectionEvent::Close(DisconnectReason::ClosedByUs))));
     assert!(changes.next().await.is_none() && pushes.next().await.is_none());
     assert_eq!(client.state(), State::Closed);
     assert_eq!(client.send_event("e", ()).await, Err(SendError::Closed));
@@ -485,7 +490,7 @@ async fn dropping_the_last_clone_closes_the_connection() {
 #[tokio::test]
 async fn dropping_the_last_clone_of_a_client_whose_server_reads_nothing_ends_it_too() {
     let (_server, client, _peer) = pair().await;
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let body = "x".repeat(60_000);
     // Until the server's socket, our own and the session's line are full.
     while tokio::time::timeout(Duration::from_millis(200), client.send_event("e", &body)).await.is_ok() {}
@@ -559,7 +564,13 @@ async fn a_server_that_hangs_up_at_once_fails_the_first_attempt() {
     let script = async { server.accept_silently().await.close(1013, "full").await };
     let (connected, ()) = tokio::join!(aaw_client::connect(&url), script);
     let error = connected.unwrap_err();
-    assert!(matches!(&error, ConnectError::Lost { why: Lost::ClosedByServer { code: 1013, .. }, .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            ConnectError::DisconnectReason { why: DisconnectReason::ClosedByServer { code: 1013, .. }, .. }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -572,13 +583,13 @@ async fn a_server_that_refuses_the_connection_says_why() {
         peer.close(1008, "members only").await;
     };
     let prepared = aaw_client::prepare(&url, eager()).unwrap();
-    let mut changes = prepared.changes();
+    let mut changes = prepared.connection_events();
     let (connected, ()) = tokio::join!(prepared.connect(), script);
     let error = connected.unwrap_err().to_string();
     assert!(error.ends_with("the server closed the connection (1008, not allowed): members only"), "{error}");
     let change = soon("an error", changes.next()).await;
     assert!(
-        matches!(&change, Some(Change::Error(Trouble::Reported(failure))) if failure.code == "not_allowed"),
+        matches!(&change, Some(ConnectionEvent::Error(ClientWarning::Reported(failure))) if failure.code == "not_allowed"),
         "{change:?}"
     );
 }

@@ -8,7 +8,7 @@ mod scripted;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, Changes, Config, OnToken, State, Token};
+use aaw_client::{CallError, Config, ConnectionEvent, ConnectionEvents, OnToken, State, Token};
 use scripted::{Server, eager, pair, pair_with, soon};
 
 const USER: &str = r#"{"id":7,"email":"ada@example.org"}"#;
@@ -26,7 +26,7 @@ fn config() -> (Config, Arc<Mutex<Vec<Option<String>>>>) {
     (Config { token: Some(Token::new("t1")), on_token: Some(hook), ..eager() }, told)
 }
 
-async fn change(changes: &mut Changes) -> Change {
+async fn change(changes: &mut ConnectionEvents) -> ConnectionEvent {
     soon("a change", changes.next()).await.unwrap()
 }
 
@@ -43,9 +43,9 @@ async fn a_login_is_kept_across_connections() {
     assert_eq!(client.identity().unwrap().email, "ada@example.org");
     assert_eq!(client.token().unwrap().as_str(), "t1");
 
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     drop(peer);
-    assert!(matches!(change(&mut changes).await, Change::Close(_)));
+    assert!(matches!(change(&mut changes).await, ConnectionEvent::Close(_)));
     // Made while there is no connection, the call still waits for the token to be taken.
     let call = tokio::spawn({
         let client = client.clone();
@@ -55,7 +55,7 @@ async fn a_login_is_kept_across_connections() {
     assert_eq!(peer.read().await, RESUME);
     assert!(!matches!(client.state(), State::Open { .. }), "not before the token is taken");
     peer.send(&answer("aaw/resume", "t1", 1)).await;
-    assert!(matches!(change(&mut changes).await, Change::Open { .. }));
+    assert!(matches!(change(&mut changes).await, ConnectionEvent::Open { .. }));
     assert_eq!(peer.read().await, r#"["auth/me",null,2]"#);
     peer.send(r#"["auth/me",1,2]"#).await;
     assert_eq!(call.await.unwrap(), Ok(1));
@@ -112,16 +112,16 @@ async fn an_expired_session_is_told_before_the_connection_opens() {
     let (config, told) = config();
     let server = Server::start().await;
     let prepared = aaw_client::prepare(&server.url(), config).unwrap();
-    let mut changes = prepared.changes();
+    let mut changes = prepared.connection_events();
     let client = prepared.connect_lazily();
     let mut peer = server.accept().await;
     assert_eq!(peer.read().await, RESUME);
     peer.send(r#"["aaw/resume",{"error":"Session expired","code":"not_authenticated"},1,"error"]"#).await;
     match change(&mut changes).await {
-        Change::Unauthorized(failure) => assert_eq!(failure.error, "Session expired"),
+        ConnectionEvent::Unauthorized(failure) => assert_eq!(failure.error, "Session expired"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(change(&mut changes).await, Change::Open { .. }));
+    assert!(matches!(change(&mut changes).await, ConnectionEvent::Open { .. }));
     assert!(client.token().is_none() && client.identity().is_none());
     assert_eq!(*told.lock().unwrap(), [None]);
 }
@@ -155,10 +155,10 @@ async fn a_session_that_ends_elsewhere_is_told() {
     };
     let (identity, ()) = tokio::join!(client.resume("t1"), script);
     identity.unwrap();
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     peer.send(r#"["aaw/session",{"ended":"logout"}]"#).await;
     match change(&mut changes).await {
-        Change::Unauthorized(failure) => assert_eq!(failure.error, "Logged out elsewhere"),
+        ConnectionEvent::Unauthorized(failure) => assert_eq!(failure.error, "Logged out elsewhere"),
         other => panic!("{other:?}"),
     }
     assert!(client.token().is_none() && client.identity().is_none());

@@ -7,7 +7,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use aaw_client::{CallError, Client, Config, ItemStream, Lost, SendError, UploadError};
+use aaw_client::{CallError, Client, Config, DisconnectReason, ItemStream, SendError, UploadError};
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, poll};
 use scripted::{Peer, Server, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
@@ -194,13 +194,13 @@ async fn dropping_a_stream_tells_the_server() {
     drop(stream);
     assert_eq!(peer.read().await, r#"["count",null,1,"cancel"]"#);
     // What has crossed with that is nobody's, and no trouble.
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     peer.send(r#"["count",2,1,"item"]"#).await;
     peer.send(r#"["count",null,1,"end"]"#).await;
     client.close().await;
     let mut troubles = Vec::new();
     while let Some(change) = changes.next().await {
-        if let aaw_client::Change::Error(trouble) = change {
+        if let aaw_client::ConnectionEvent::Error(trouble) = change {
             troubles.push(trouble.to_string());
         }
     }
@@ -255,7 +255,7 @@ async fn a_break_ends_a_stream_behind_the_items_that_came() {
     peer.send(r#"["count",1,1,"item"]"#).await;
     peer.close(1012, "").await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
-    let lost = Lost::ClosedByServer { code: 1012, reason: String::new() };
+    let lost = DisconnectReason::ClosedByServer { code: 1012, reason: String::new() };
     assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(lost))));
     assert_eq!(next(&mut stream).await, None);
     // It is not made again.
@@ -269,7 +269,7 @@ async fn closing_the_client_ends_its_streams() {
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", ());
     peer.read().await;
     tokio::join!(soon("the end", client.close()), peer.closed());
-    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(Lost::ClosedByUs))));
+    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
     assert_eq!(next(&mut stream).await, None);
     assert_eq!(uploads.send(1).await, Err(UploadError::Over));
     let mut late = client.stream::<u32>("count", ());
@@ -289,7 +289,7 @@ fn a_runtime_that_is_shut_down_ends_its_streams() {
     runtime.shutdown_timeout(LONG);
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     other.block_on(async {
-        assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(Lost::ClosedByUs))));
+        assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
         assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::Over));
         let mut late = client.stream::<u32>("count", ());
         assert_eq!(next(&mut late).await, Some(Err(CallError::NotSent(SendError::Closed))));
@@ -375,7 +375,7 @@ async fn the_original_server_gives_one_item_and_takes_none() {
     nothing_was_sent(&client, &mut peer).await;
 }
 
-// --- Uploads ---------------------------------------------------------------------------------------------------------
+// --- UploadSender ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn items_are_sent_as_the_server_makes_room_and_the_end_behind_them() {

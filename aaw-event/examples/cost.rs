@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use aaw_event::Module;
-use aaw_event::host::{Call, Caller, Host, Kind, LogRecord};
+use aaw_event::host::{Call, Caller, HandlerKind, Host, LogRecord};
 use aaw_protocol::Failure;
 use tracing::level_filters::LevelFilter;
 
@@ -100,7 +100,7 @@ async fn main() {
         let instance = module.start(Arc::new(Nobody)).await.expect("no services");
         for (index, event) in module.events().iter().enumerate() {
             let instance = instance.clone();
-            let (name, is_stream) = (event.name.clone(), event.kind == Kind::Stream);
+            let (name, is_stream) = (event.name.clone(), event.kind == HandlerKind::Streaming);
             // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is of the same
             // tokio.
             let measure = move || {

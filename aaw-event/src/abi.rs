@@ -17,9 +17,9 @@
 //! # Streams, and what a caller sends
 //!
 //! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`. What a caller sends
-//! after its body is a `RawIncoming`, which goes the other way: the host lends it with the call, in
+//! after its body is a `RawUpload`, which goes the other way: the host lends it with the call, in
 //! `CallArgs::incoming`, the package retains it and polls it. Its wakers are the package's then, in the same table.
-//! An event says by `entry_flags::TAKES_INCOMING` that it looks at it.
+//! An event says by `entry_flags::TAKES_UPLOAD` that it looks at it.
 //!
 //! # Hooks
 //!
@@ -29,7 +29,7 @@
 //!
 //! # What a handler asks of its host
 //!
-//! `CallerVtable::ask` and `CallerVtable::ask_async` take the name of an operation and its arguments as JSON, and give
+//! `CallerVtable::host_op` and `CallerVtable::host_op_async` take the name of an operation and its arguments as JSON, and give
 //! its result as JSON: rooms, the caller's identity, a question to a client. So an operation that is added needs no new
 //! function, and a host that does not offer one says so in words. What a handler awaits is a `RawCall` in the other
 //! direction: the package polls and drops it, from any of its threads, and the host enters its own runtime where it needs
@@ -77,10 +77,10 @@ pub(crate) mod kind {
 /// Values of [`EventEntry::flags`]. A host leaves alone those that it does not know.
 pub(crate) mod entry_flags {
     /// The event looks at `CallArgs::incoming`.
-    pub(crate) const TAKES_INCOMING: u32 = 1;
+    pub(crate) const TAKES_UPLOAD: u32 = 1;
 }
 
-/// What a poll of a [`RawCall`] or of a [`RawIncoming`] gives; the latter has the first four.
+/// What a poll of a [`RawCall`] or of a [`RawUpload`] gives; the latter has the first four.
 pub(crate) mod step {
     /// Not yet; the waker will be woken.
     pub(crate) const PENDING: u32 = 0;
@@ -286,7 +286,7 @@ pub(crate) struct CallArgs {
     pub(crate) caller: RawCaller,
     /// What the caller sends after its body; null where it sends nothing. Borrowed: the package retains what it points
     /// to, for a handler that takes it.
-    pub(crate) incoming: *const RawIncoming,
+    pub(crate) incoming: *const RawUpload,
 }
 
 /// Who calls: the connection, as the host provides it.
@@ -309,24 +309,24 @@ pub(crate) struct CallerVtable {
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
     /// Does `op` at once. Gives a value of [`status`]: with `OK` the JSON of its result was written to the sink. Not in
     /// the table of a host of before.
-    pub(crate) ask: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32,
+    pub(crate) host_op: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32,
     /// Begins `op`. Its call gives `PENDING`, `ITEM` (the JSON of its result) or `ERROR`, nothing after one of the latter
     /// two, and is cancelled by being dropped; it keeps the host's side of what it needs. Its wakers are the package's.
     /// Not in the table of a host of before.
-    pub(crate) ask_async: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall,
+    pub(crate) host_op_async: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall,
 }
 
 /// What a caller sends after its body, as the host provides it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct RawIncoming {
+pub(crate) struct RawUpload {
     pub(crate) ctx: *const c_void,
-    pub(crate) vtable: *const IncomingVtable,
+    pub(crate) vtable: *const UploadVtable,
 }
 
 /// May be used from any thread, for as long as it is retained: longer than the call.
 #[repr(C)]
-pub(crate) struct IncomingVtable {
+pub(crate) struct UploadVtable {
     pub(crate) size: usize,
     pub(crate) retain: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),

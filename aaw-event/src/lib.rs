@@ -62,7 +62,7 @@
 //! answered with the code `bad_body` and the field's name, and the handler does not run.
 //!
 //! Files that begin with an underscore are no events: `_services.rs` builds what [`Services`] deref to, `_open.rs` and
-//! `_close.rs` run when a connection opens and when it has ended (see [`Opened`]), others are for code that is shared.
+//! `_close.rs` run when a connection opens and when it has ended (see [`OpenInfo`]), others are for code that is shared.
 //! `aaw_event_build` says which names mean what.
 //!
 //! # Streams
@@ -91,7 +91,7 @@
 //! it: what was yielded before is the reader's all the same. Where something has to be awaited before the first item can
 //! be named, the handler may be an `async fn` that returns a stream, or a `Result` with one.
 //!
-//! A handler that takes [`Incoming<T>`](Incoming) as its third argument reads what its caller sends after the body.
+//! A handler that takes [`Upload<T>`](Upload) as its third argument reads what its caller sends after the body.
 //!
 //! # Good to know
 //!
@@ -133,8 +133,8 @@ pub use host::Module;
 #[doc(hidden)]
 pub use module::export;
 pub use sdk::{
-    Asked, Closed, ClosedBy, Empty, Error, Guarded, Identity, Incoming, LoggedIn, Member, Opened, PasswordReset,
-    Presence, Result, Room, Sent, Services, To, Ws,
+    CloseInfo, ClosedBy, Empty, Error, GuardedCall, Identity, LoggedIn, Member, OpenInfo, PasswordReset, Presence,
+    ResponseFuture, Result, Room, Sent, Services, To, Upload, Ws,
 };
 /// JSON that is passed on as it is: as a body or an answer, in a `Box`.
 #[doc(inline)]

@@ -6,5 +6,6 @@ pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 
 pub use crate::sdk::{
-    Closed, Empty, Error, Guarded, Identity, Incoming, LoggedIn, Opened, PasswordReset, Presence, Result, Services,
+    CloseInfo, Empty, Error, GuardedCall, Identity, LoggedIn, OpenInfo, PasswordReset, Presence, Result, Services,
+    Upload,
 };

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use aaw_event::Module;
 use aaw_event::export::{Entry, async_services};
-use aaw_event::host::{Call, Caller, Instance, Kind, Step};
+use aaw_event::host::{Call, Caller, HandlerKind, Instance, Step};
 use aaw_protocol::{Code, Failure};
 use common::{Connection, Logs, Woken, call, call_from, failed, index, item, refused, start, started};
 use tokio::sync::Notify;
@@ -263,8 +263,8 @@ fn a_module_says_what_it_offers() {
     assert_eq!(module.package(), "linked-tests");
     assert_eq!(module.sdk_version(), env!("CARGO_PKG_VERSION"));
     assert_eq!(module.events().len(), 24);
-    assert_eq!(module.events()[index(&module, "greet")].kind, Kind::Answer);
-    assert_eq!(module.events()[index(&module, "announce")].kind, Kind::Plain);
+    assert_eq!(module.events()[index(&module, "greet")].kind, HandlerKind::Unary);
+    assert_eq!(module.events()[index(&module, "announce")].kind, HandlerKind::OneWay);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
-use aaw_event::host::{Call, Incoming, IncomingStep, Instance, Kind, Step};
-use aaw_event::{Closed, ClosedBy, Module, Opened};
+use aaw_event::host::{Call, HandlerKind, Instance, Step, UploadSource, UploadStep};
+use aaw_event::{CloseInfo, ClosedBy, Module, OpenInfo};
 use aaw_protocol::{Code, Failure};
 use common::{Connection, Woken, failed, index, item, refused, start};
 use services::App;
@@ -214,19 +214,19 @@ mod events {
         x: u8,
     }
 
-    pub async fn sum(start: u64, _: Services, mut incoming: Incoming<u64>) -> Result<u64> {
+    pub async fn sum(start: u64, _: Services, mut incoming: Upload<u64>) -> Result<u64> {
         let mut sum = start;
         while let Some(number) = incoming.next().await {
             sum += number?;
         }
         Ok(sum)
     }
-    pub async fn points(_: Empty, _: Services, incoming: Incoming<Point>) -> Result<Vec<u8>> {
+    pub async fn points(_: Empty, _: Services, incoming: Upload<Point>) -> Result<Vec<u8>> {
         let points: Vec<Result<Point>> = incoming.collect().await;
         points.into_iter().map(|point| point.map(|point| point.x)).collect()
     }
     /// Does not mind what does not fit.
-    pub fn mild(_: Empty, _: Services, incoming: Incoming<u8>) -> impl Stream<Item = String> {
+    pub fn mild(_: Empty, _: Services, incoming: Upload<u8>) -> impl Stream<Item = String> {
         incoming.map(|item| match item {
             Ok(number) => number.to_string(),
             Err(error) => format!("{}: {}", error.code(), error.message()),
@@ -235,7 +235,7 @@ mod events {
     pub fn echo(
         _: Empty,
         _: Services,
-        mut incoming: Incoming<Box<RawValue>>,
+        mut incoming: Upload<Box<RawValue>>,
     ) -> impl Stream<Item = Result<Box<RawValue>>> {
         try_stream! {
             while let Some(item) = incoming.next().await {
@@ -246,19 +246,19 @@ mod events {
     pub async fn echo_awaited(
         _: Empty,
         services: Services<App>,
-        incoming: Incoming<Value>,
+        incoming: Upload<Value>,
     ) -> Result<impl Stream<Item = Result<Value>>> {
         services.gate.notified().await;
         Ok(incoming)
     }
-    pub async fn takes_one(_: Empty, services: Services<App>, mut incoming: Incoming<Value>) -> Option<Value> {
+    pub async fn takes_one(_: Empty, services: Services<App>, mut incoming: Upload<Value>) -> Option<Value> {
         let first = incoming.next().await.and_then(Result::ok);
         drop(incoming);
         services.gate.notified().await;
         first
     }
     /// Answers at once; a task goes on.
-    pub async fn keeps_incoming(_: Empty, services: Services<App>, mut incoming: Incoming<u64>) {
+    pub async fn keeps_incoming(_: Empty, services: Services<App>, mut incoming: Upload<u64>) {
         let task = async move {
             let mut sum = 0;
             while let Some(number) = incoming.next().await {
@@ -278,7 +278,7 @@ mod events {
         true
     }
 
-    pub async fn open(opened: Opened, services: Services<App>) -> Result<()> {
+    pub async fn open(opened: OpenInfo, services: Services<App>) -> Result<()> {
         if opened.client_key.as_deref() == Some("slow") {
             services.gate.notified().await;
         }
@@ -288,7 +288,7 @@ mod events {
             None => Ok(()),
         }
     }
-    pub fn close(closed: Closed, services: Services<App>) {
+    pub fn close(closed: CloseInfo, services: Services<App>) {
         let _ = services.told.send(format!("{:?} {:?} {}", closed.by, closed.code, closed.reason));
     }
 }
@@ -362,7 +362,7 @@ impl Run {
 
     fn call_with(&self, event: &str, body: &str, incoming: &Arc<Upload>) -> Call {
         let caller = Arc::new(Connection::default());
-        self.instance.call_with_incoming(index(&self.module, event), body, &caller, incoming)
+        self.instance.call_with_upload(index(&self.module, event), body, &caller, incoming)
     }
 
     /// All that a stream has to say that never waits.
@@ -453,7 +453,7 @@ struct Upload(Mutex<Feed>, Condvar);
 
 #[derive(Default)]
 struct Feed {
-    steps: VecDeque<(IncomingStep, &'static str)>,
+    steps: VecDeque<(UploadStep, &'static str)>,
     waker: Option<Waker>,
     polls: usize,
     is_over: bool,
@@ -468,15 +468,15 @@ impl Upload {
 
     fn ended(items: &[&'static str]) -> Arc<Self> {
         let upload = Self::of(items);
-        upload.push(IncomingStep::End, "");
+        upload.push(UploadStep::End, "");
         upload
     }
 
     fn item(&self, json: &'static str) {
-        self.push(IncomingStep::Item, json);
+        self.push(UploadStep::Item, json);
     }
 
-    fn push(&self, step: IncomingStep, json: &'static str) {
+    fn push(&self, step: UploadStep, json: &'static str) {
         let mut feed = self.0.lock().unwrap();
         feed.steps.push_back((step, json));
         let waker = feed.waker.take();
@@ -494,8 +494,8 @@ impl Upload {
     }
 }
 
-impl Incoming for Upload {
-    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<IncomingStep> {
+impl UploadSource for Upload {
+    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
         let mut feed = self.0.lock().unwrap();
         assert!(!feed.is_over, "polled after its end");
         assert!(out.is_empty());
@@ -505,7 +505,7 @@ impl Incoming for Upload {
             self.1.notify_all();
             return Poll::Pending;
         };
-        feed.is_over = step != IncomingStep::Item;
+        feed.is_over = step != UploadStep::Item;
         out.extend_from_slice(json.as_bytes());
         Poll::Ready(step)
     }
@@ -518,15 +518,15 @@ fn the_table_says_what_is_a_stream_and_what_takes_one() {
     for run in both() {
         let info = |event| {
             let info = &run.module.events()[index(&run.module, event)];
-            (info.kind, info.takes_incoming)
+            (info.kind, info.takes_upload)
         };
-        assert_eq!(info("count"), (Kind::Stream, false));
-        assert_eq!(info("doubtful"), (Kind::Stream, false));
-        assert_eq!(info("echo"), (Kind::Stream, true));
-        assert_eq!(info("echo_awaited"), (Kind::Stream, true));
-        assert_eq!(info("sum"), (Kind::Answer, true));
-        assert_eq!(info("ping"), (Kind::Answer, false));
-        assert_eq!(Kind::Stream.to_string(), "stream");
+        assert_eq!(info("count"), (HandlerKind::Streaming, false));
+        assert_eq!(info("doubtful"), (HandlerKind::Streaming, false));
+        assert_eq!(info("echo"), (HandlerKind::Streaming, true));
+        assert_eq!(info("echo_awaited"), (HandlerKind::Streaming, true));
+        assert_eq!(info("sum"), (HandlerKind::Unary, true));
+        assert_eq!(info("ping"), (HandlerKind::Unary, false));
+        assert_eq!(HandlerKind::Streaming.to_string(), "stream");
     }
 }
 
@@ -743,7 +743,7 @@ fn a_handler_that_waits_for_its_caller_is_woken_by_it() {
 fn an_item_that_does_not_fit_is_told_to_the_caller() {
     for run in both() {
         let upload = Upload::of(&[r#"{"x":1}"#, r#"{"x":2}"#, r#"{"x":true}"#]);
-        upload.push(IncomingStep::End, "");
+        upload.push(UploadStep::End, "");
         let expected = "Item 3 does not fit at x: invalid type: boolean `true`, expected u8";
         assert_eq!(all(&mut run.call_with("points", "", &upload)), [failed(Code::BAD_BODY, expected)]);
         // The stream goes on, if the handler does.
@@ -759,7 +759,7 @@ fn an_item_that_does_not_fit_is_told_to_the_caller() {
 #[test]
 fn what_breaks_off_fails_in_the_hosts_words_and_ends() {
     for run in both() {
-        let failure = || IncomingStep::Failed(Failure::new(Code::NO_CONNECTION, "The connection has gone"));
+        let failure = || UploadStep::Failed(Failure::new(Code::NO_CONNECTION, "The connection has gone"));
         let upload = Upload::of(&["1"]);
         upload.push(failure(), "");
         let expected = failed(Code::NO_CONNECTION, "The connection has gone");
@@ -777,8 +777,8 @@ fn what_breaks_off_fails_in_the_hosts_words_and_ends() {
 /// A host that panics.
 struct Broken;
 
-impl Incoming for Broken {
-    fn poll_next(&self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<IncomingStep> {
+impl UploadSource for Broken {
+    fn poll_next(&self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<UploadStep> {
         panic!("when polled")
     }
 }
@@ -794,7 +794,7 @@ fn a_panic_of_the_hosts_ends_the_stream_and_nothing_else() {
     for run in both() {
         let broken = Arc::new(Broken);
         let caller = Arc::new(Connection::default());
-        let mut call = run.instance.call_with_incoming(index(&run.module, "sum"), "1", &caller, &broken);
+        let mut call = run.instance.call_with_upload(index(&run.module, "sum"), "1", &caller, &broken);
         // The handler's is the last one.
         // SAFETY: gives up the test's own count, which it uses no more.
         unsafe { Arc::decrement_strong_count(Arc::into_raw(broken)) };
@@ -840,7 +840,7 @@ fn what_a_caller_sends_may_outlive_its_call() {
             upload.is_waited_for();
             upload.item(json);
         }
-        upload.push(IncomingStep::End, "");
+        upload.push(UploadStep::End, "");
         let said = run.told.recv().unwrap();
         assert!(said.starts_with("Item 3 does not fit: invalid type: string"), "{said}");
         assert_eq!(run.told.recv().unwrap(), "6");
@@ -856,9 +856,9 @@ fn hooks_are_no_events_and_are_called_like_some() {
         let (open, close) = (run.module.open_hook().unwrap(), run.module.close_hook().unwrap());
         let caller = Arc::new(Connection::default());
         let call = |hook, body: String| run.instance.call(hook, &body, &caller);
-        let json = |opened: &Opened| serde_json::to_string(opened).unwrap();
+        let json = |opened: &OpenInfo| serde_json::to_string(opened).unwrap();
 
-        let mut opened = Opened::default();
+        let mut opened = OpenInfo::default();
         opened.address = Some("127.0.0.1:7".to_owned());
         assert_eq!(all(&mut call(open, json(&opened))), [end()]);
         assert_eq!(*caller.sent.lock().unwrap(), [r#"welcome "127.0.0.1:7""#]);
@@ -871,7 +871,7 @@ fn hooks_are_no_events_and_are_called_like_some() {
         assert_eq!(all(&mut slow), [failed(Code::new("not_allowed"), "Not from http://elsewhere")]);
         assert!(matches!(all(&mut call(open, "7".to_owned()))[0].0, Step::Refused(_)));
 
-        let closed = Closed::new(ClosedBy::Client, Some(1000), "bye");
+        let closed = CloseInfo::new(ClosedBy::Client, Some(1000), "bye");
         assert_eq!(all(&mut call(close, serde_json::to_string(&closed).unwrap())), [end()]);
         assert_eq!(run.told.try_recv().unwrap(), "Client Some(1000) bye");
     }

@@ -11,9 +11,9 @@
 //! - [`hello`]: what both ends tell each other first, and the limits they hold to.
 //! - [`EventName`], [`Failure`], [`Code`]: the words of the protocol, as types. [`text`]: how much of a peer's words is
 //!   repeated.
-//! - [`server`]: the server's [`ServerSession`](server::ServerSession). Which calls run, wait, time out or are refused,
+//! - [`server`]: the server's [`ServerConnection`](server::ServerConnection). Which calls run, wait, time out or are refused,
 //!   and how far their streams may go.
-//! - [`client`]: the client's [`ClientSession`](client::ClientSession). Which answer belongs to which call, when to
+//! - [`client`]: the client's [`ClientConnection`](client::ClientConnection). Which answer belongs to which call, when to
 //!   connect again.
 //! - [`clock`]: what a wait that no clock can hold means. `heartbeat`: whether the other side is still there. Both
 //!   sessions use them.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use aaw_protocol::client::{self, ClientSession, Draft, Lost, Outcome as Ended};
+use aaw_protocol::client::{self, CallResult, ClientConnection, DisconnectReason, EncodedMessage};
 use aaw_protocol::hello::Limits;
-use aaw_protocol::server::{self, Call, Input, ItemFrame, Outcome, ServerSession};
+use aaw_protocol::server::{self, Call, Completion, Input, ItemFrame, ServerConnection};
 use aaw_protocol::{Code, Dialect};
 use proptest::prelude::*;
 
@@ -30,19 +30,19 @@ struct Pair {
     now: Instant,
     delay: Duration,
     dialect: Dialect,
-    config: server::Config,
-    client: ClientSession<u64>,
-    server: Option<ServerSession>,
+    config: server::ServerConfig,
+    client: ClientConnection<u64>,
+    server: Option<ServerConnection>,
     to_server: Wire,
     to_client: Wire,
     /// Handlers that run.
     handlers: Vec<(server::CallKey, Handler)>,
     /// Whether handlers of `echo` answer at once.
     prompt: bool,
-    ended: BTreeMap<u64, Ended>,
+    ended: BTreeMap<u64, CallResult>,
     readers: BTreeMap<u64, Reader>,
     senders: BTreeMap<u64, Sender>,
-    lost: Vec<Lost>,
+    lost: Vec<DisconnectReason>,
     calls: u64,
 }
 
@@ -62,8 +62,8 @@ impl Pair {
             now: Instant::now(),
             delay: Duration::from_millis(10),
             dialect,
-            config: server::Config { limits, ..server::Config::default() },
-            client: ClientSession::new(client::Config::default(), 7),
+            config: server::ServerConfig { limits, ..server::ServerConfig::default() },
+            client: ClientConnection::new(client::ClientConfig::default(), 7),
             server: None,
             to_server: Wire::new(),
             to_client: Wire::new(),
@@ -82,21 +82,21 @@ impl Pair {
     /// Makes a call whose body is its own number, with a time-out of 3 s.
     fn call(&mut self) -> u64 {
         self.calls += 1;
-        let draft = Draft::new("echo", &self.calls).expect("a number is JSON");
+        let draft = EncodedMessage::new("echo", &self.calls).expect("a number is JSON");
         self.client.call(self.now, client::CallKey(self.calls), draft, Some(self.now + 3 * SECOND), self.calls);
         self.settle();
         self.calls
     }
 
     /// Lets the oldest or the newest handler of `echo` answer.
-    fn finish(&mut self, newest: bool) {
+    fn complete(&mut self, newest: bool) {
         let echoes = |(_, handler): &(_, Handler)| matches!(handler, Handler::Echo { .. });
         let at = if newest { self.handlers.iter().rposition(echoes) } else { self.handlers.iter().position(echoes) };
         let Some(at) = at else { return };
         let (key, Handler::Echo { mut frame, answer }) = self.handlers.remove(at) else { return };
         frame.extend_from_slice(answer.as_bytes());
         if let Some(server) = &mut self.server {
-            server.finish(key, frame, Outcome::Answered);
+            server.complete(key, frame, Completion::Responded);
         }
         self.settle();
     }
@@ -107,7 +107,7 @@ impl Pair {
         self.handlers.clear();
         self.to_server.clear();
         self.to_client.clear();
-        self.client.handle_disconnected(self.now, Lost::Broken("cut".into()));
+        self.client.handle_disconnected(self.now, DisconnectReason::Broken("cut".into()));
         self.settle();
     }
 
@@ -117,7 +117,7 @@ impl Pair {
         while self.now < end {
             let due = [
                 self.client.poll_timeout(),
-                self.server.as_ref().map(ServerSession::poll_timeout),
+                self.server.as_ref().map(ServerConnection::poll_timeout),
                 self.to_server.front().map(|(at, _)| *at),
                 self.to_client.front().map(|(at, _)| *at),
             ];
@@ -160,23 +160,23 @@ impl Pair {
         use client::Output;
         match output {
             Output::Connect => {
-                self.server = Some(ServerSession::new(self.dialect, "c".into(), self.config.clone(), self.now));
+                self.server = Some(ServerConnection::new(self.dialect, "c".into(), self.config.clone(), self.now));
                 self.client.handle_connected(self.now, self.dialect);
             }
             Output::Send(frame) => self.to_server.push_back((self.now + self.delay, text(&frame))),
             Output::Ping => self.to_server.push_back((self.now + self.delay, Message::Ping)),
-            Output::Done { waiter, outcome } => {
+            Output::CallDone { waiter, outcome } => {
                 self.senders.remove(&waiter);
                 let again = self.ended.insert(waiter, outcome);
                 assert!(again.is_none(), "call {waiter} ended twice");
             }
-            Output::Lost(why) => self.lost.push(why),
-            Output::Abandon | Output::Close => self.server = None,
-            Output::Problem(problem) => panic!("{problem}"),
+            Output::Disconnected(why) => self.lost.push(why),
+            Output::Abort | Output::Close => self.server = None,
+            Output::Warning(problem) => panic!("{problem}"),
             Output::Item { key, data } => self.came(key.0, &data),
-            Output::Room { key, items } => self.senders.get_mut(&key.0).expect("an upload").room = items,
-            Output::Opened { .. } | Output::Push { .. } | Output::Ended => {}
-            Output::Asked { .. } | Output::AskCancelled { .. } => panic!("nobody asked"),
+            Output::UploadCredit { key, items } => self.senders.get_mut(&key.0).expect("an upload").room = items,
+            Output::Opened { .. } | Output::Push { .. } | Output::Closed => {}
+            Output::ClientCall { .. } | Output::ClientCallCancelled { .. } => panic!("nobody asked"),
             Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => panic!("nobody logged in"),
         }
     }
@@ -199,8 +199,8 @@ impl Pair {
             }
         }
         let Some(server) = &mut self.server else { return moved };
-        while let Some(waiting) = server.poll_waiting() {
-            let input = server.call_in_line(self.now, &waiting);
+        while let Some(waiting) = server.poll_queued() {
+            let input = server.handle_queued(self.now, &waiting);
             moved |= take_up(server, input, self.prompt, &mut self.handlers);
         }
         self.handlers.retain_mut(|(key, handler)| !streams::go_on(server, *key, handler));
@@ -215,15 +215,15 @@ impl Pair {
                 server::Output::Drop(key) => self.handlers.retain(|(running, _)| *running != key),
                 // It goes on when the handlers are asked again.
                 server::Output::Credit { .. } => {}
-                server::Output::Open => panic!("nobody holds it"),
-                server::Output::Answered { .. } => panic!("nobody asked"),
+                server::Output::RunOpenHook => panic!("nobody holds it"),
+                server::Output::ClientCallDone { .. } => panic!("nobody asked"),
                 server::Output::Close(why) => panic!("the server closed: {why}"),
             }
         }
         moved
     }
 
-    fn outcome(&self, call: u64) -> &Ended {
+    fn outcome(&self, call: u64) -> &CallResult {
         self.ended.get(&call).unwrap_or_else(|| panic!("call {call} has not ended"))
     }
 }
@@ -240,7 +240,7 @@ fn arrived(wire: &mut Wire, now: Instant) -> Option<Message> {
 
 /// Whether a handler has something to do.
 fn take_up(
-    server: &mut ServerSession,
+    server: &mut ServerConnection,
     input: Input<'_>,
     prompt: bool,
     handlers: &mut Vec<(server::CallKey, Handler)>,
@@ -254,40 +254,40 @@ fn take_up(
     };
     match input {
         Input::Call(call) => run(server, call, prompt, handlers),
-        Input::Item { key, data } => came(Some(data), key),
-        Input::ItemsEnd { key } => came(None, key),
-        Input::Done => return false,
+        Input::UploadItem { key, data } => came(Some(data), key),
+        Input::UploadEnd { key } => came(None, key),
+        Input::Handled => return false,
         Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
-        Input::Bad(bad) => panic!("our own client sent a bad frame: {bad}"),
+        Input::BadFrame(bad) => panic!("our own client sent a bad frame: {bad}"),
     }
     true
 }
 
-fn run(server: &mut ServerSession, call: Call<'_>, prompt: bool, handlers: &mut Vec<(server::CallKey, Handler)>) {
-    let mut frame = call.begin_answer();
+fn run(server: &mut ServerConnection, call: Call<'_>, prompt: bool, handlers: &mut Vec<(server::CallKey, Handler)>) {
+    let mut frame = call.begin_response();
     let answer = call.body.to_owned();
     match &*call.event {
         "count" => {
             let handler = Handler::Count { frame: call.item_frame(), next: 0, to: answer.parse().expect("a number") };
-            handlers.push((server.suspend(call), handler));
+            handlers.push((server.add_pending(call), handler));
         }
         "mirror" => {
             let frame = call.item_frame();
             let handler = Handler::Mirror { frame, came: VecDeque::new(), yielded: 0, all_came: false };
-            let key = server.suspend(call);
-            server.grant(key, streams::WINDOW);
+            let key = server.add_pending(call);
+            server.grant_upload_credit(key, streams::WINDOW);
             handlers.push((key, handler));
         }
         _ if prompt => {
             frame.extend_from_slice(answer.as_bytes());
-            server.finish_now(call, frame, Outcome::Answered);
+            server.complete_now(call, frame, Completion::Responded);
         }
-        _ => handlers.push((server.suspend(call), Handler::Echo { frame, answer })),
+        _ => handlers.push((server.add_pending(call), Handler::Echo { frame, answer })),
     }
 }
 
-fn answered(call: u64) -> Ended {
-    Ended::Answered(call.to_string().into())
+fn answered(call: u64) -> CallResult {
+    CallResult::Response(call.to_string().into())
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
     pair.pass(Duration::from_millis(50));
     assert_eq!(pair.handlers.len(), 2);
     for _ in &calls {
-        pair.finish(true);
+        pair.complete(true);
         pair.pass(Duration::from_millis(50));
     }
     for call in calls {
@@ -342,7 +342,7 @@ fn a_time_out_drops_the_handler_on_the_other_side() {
     pair.pass(SECOND);
     assert_eq!(pair.handlers.len(), 1);
     pair.pass(3 * SECOND);
-    assert_eq!(*pair.outcome(call), Ended::TimedOut { sent: true });
+    assert_eq!(*pair.outcome(call), CallResult::TimedOut { sent: true });
     assert_eq!(pair.handlers.len(), 0);
 }
 
@@ -353,7 +353,7 @@ fn a_cut_tells_what_was_written_from_what_was_not() {
     pair.prompt = false;
     let (written, unwritten) = (pair.call(), pair.call());
     pair.cut();
-    assert_eq!(*pair.outcome(written), Ended::Unknown(Lost::Broken("cut".into())));
+    assert_eq!(*pair.outcome(written), CallResult::Unknown(DisconnectReason::Broken("cut".into())));
     pair.prompt = true;
     pair.pass(SECOND);
     assert_eq!(*pair.outcome(unwritten), answered(unwritten), "it went out on the next connection");
@@ -381,8 +381,8 @@ fn a_side_that_hears_nothing_gives_up() {
         pair.server = None;
         pair.pass(SECOND);
     }
-    assert_eq!(pair.lost, [Lost::Silent]);
-    assert_eq!(*pair.outcome(call), Ended::TimedOut { sent: true });
+    assert_eq!(pair.lost, [DisconnectReason::Silent]);
+    assert_eq!(*pair.outcome(call), CallResult::TimedOut { sent: true });
 }
 
 #[derive(Debug, Clone)]
@@ -419,7 +419,7 @@ proptest! {
                     pair.client.cancel(pair.now, client::CallKey(call));
                     pair.settle();
                 }
-                Step::Finish { newest } => pair.finish(newest),
+                Step::Finish { newest } => pair.complete(newest),
                 Step::Cut => pair.cut(),
                 Step::Pass(ms) => pair.pass(Duration::from_millis(ms)),
             }
@@ -429,10 +429,10 @@ proptest! {
         for call in 1..=pair.calls {
             match pair.ended.get(&call) {
                 None => prop_assert!(cancelled.contains(&call), "call {} never ended", call),
-                Some(Ended::Answered(answer)) => prop_assert_eq!(&**answer, call.to_string()),
-                Some(Ended::Failed(failure)) => prop_assert_eq!(&failure.code, &Code::TIMEOUT),
-                Some(Ended::Ended) => prop_assert!(false, "call {} was no stream", call),
-                Some(Ended::TimedOut { .. } | Ended::Unknown(_) | Ended::NotSent(_)) => {}
+                Some(CallResult::Response(answer)) => prop_assert_eq!(&**answer, call.to_string()),
+                Some(CallResult::Failed(failure)) => prop_assert_eq!(&failure.code, &Code::TIMEOUT),
+                Some(CallResult::StreamEnded) => prop_assert!(false, "call {} was no stream", call),
+                Some(CallResult::TimedOut { .. } | CallResult::Unknown(_) | CallResult::NotSent(_)) => {}
             }
         }
         prop_assert_eq!(pair.client.in_flight(), 0);

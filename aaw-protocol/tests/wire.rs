@@ -3,7 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use aaw_protocol::server::{AskKey, Call, CallKey, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants};
+use aaw_protocol::server::{
+    Call, CallKey, ClientCallKey, Completion, Input, ItemFrame, Output, ResponseMode, ServerConfig, ServerConnection,
+};
 use aaw_protocol::{Code, Dialect, Failure, codec, dialect};
 use serde::Deserialize;
 
@@ -59,7 +61,7 @@ fn dialect_called(name: &str) -> Dialect {
 
 /// The server that the samples speak of.
 struct Server {
-    session: ServerSession,
+    session: ServerConnection,
     now: Instant,
     handlers: Vec<Handler>,
     sent: VecDeque<String>,
@@ -83,7 +85,7 @@ struct Handler {
     does: Does,
     frame: Vec<u8>,
     items: ItemFrame,
-    wants: Wants,
+    wants: ResponseMode,
     yielded: u64,
     /// The caller's items that wait, how many were taken, how many there is room for, and whether there are no more.
     waiting: VecDeque<String>,
@@ -106,9 +108,9 @@ enum Does {
 impl Server {
     fn new(dialect: Dialect, held: bool) -> Self {
         let now = Instant::now();
-        let mut session = ServerSession::new(dialect, "7f".into(), Config::default(), now);
+        let mut session = ServerConnection::new(dialect, "7f".into(), ServerConfig::default(), now);
         if held {
-            session.hold();
+            session.wait_for_open_hook();
         }
         Self {
             session,
@@ -135,24 +137,24 @@ impl Server {
                     false
                 }
             },
-            Input::Bad(_) => false,
-            Input::Item { key, data } => {
+            Input::BadFrame(_) => false,
+            Input::UploadItem { key, data } => {
                 let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs");
                 handler.waiting.push_back(data.to_owned());
                 true
             }
-            Input::ItemsEnd { key } => {
+            Input::UploadEnd { key } => {
                 self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs").ended = true;
                 true
             }
-            Input::Done | Input::Refused { .. } => true,
+            Input::Handled | Input::Refused { .. } => true,
         };
         self.settle();
         sense
     }
 
     fn run(&mut self, call: Call<'_>) {
-        let mut frame = call.begin_answer();
+        let mut frame = call.begin_response();
         let outcome = match call.event.as_ref() {
             "sum" => return self.begin(call, frame, Does::Sum(0)),
             "double" => return self.begin(call, frame, Does::Double),
@@ -160,15 +162,15 @@ impl Server {
             known @ ("ping" | "echo" | "slow" | "count" | "stumble" | "explode" | "announce" | "notify")
                 if call.upload =>
             {
-                Outcome::Refused(Failure::new(Code::BAD_BODY, format!("{known} takes no stream from its caller")))
+                Completion::Refused(Failure::new(Code::BAD_BODY, format!("{known} takes no stream from its caller")))
             }
             "ping" => {
                 frame.extend_from_slice(br#"{"pong":true}"#);
-                Outcome::Answered
+                Completion::Responded
             }
             "echo" => {
                 frame.extend_from_slice(call.body.as_bytes());
-                Outcome::Answered
+                Completion::Responded
             }
             "slow" | "enter" => {
                 let body = call.body.to_owned();
@@ -181,19 +183,19 @@ impl Server {
             }
             "stumble" => return self.begin(call, frame, Does::Count { to: 1, fails: true }),
             "explode" => wrong(),
-            "announce" => Outcome::Ran,
+            "announce" => Completion::OneWayDone,
             "notify" => {
                 self.sent.push_back(format!(r#"["notified",{}]"#, call.body));
-                Outcome::Ran
+                Completion::OneWayDone
             }
-            unknown => Outcome::Refused(Failure::unknown_event(unknown)),
+            unknown => Completion::Refused(Failure::unknown_event(unknown)),
         };
-        self.session.finish_now(call, frame, outcome);
+        self.session.complete_now(call, frame, outcome);
     }
 
-    fn about_session(&mut self, call: &Call<'_>, frame: &mut Vec<u8>) -> Outcome {
+    fn about_session(&mut self, call: &Call<'_>, frame: &mut Vec<u8>) -> Completion {
         let user = r#"{"id":"7","email":"ada@example.org"}"#;
-        let refused = |text: &str| Outcome::Failed(Failure::new(Code::NOT_AUTHENTICATED, text));
+        let refused = |text: &str| Completion::Failed(Failure::new(Code::NOT_AUTHENTICATED, text));
         let body: serde_json::Value = serde_json::from_str(call.body).expect("it is JSON");
         match call.event.as_ref() {
             "aaw/logout" => {
@@ -209,36 +211,36 @@ impl Server {
                 frame.extend_from_slice(format!(r#"{{"token":"{TOKEN}","user":{user}}}"#).as_bytes());
             }
         }
-        Outcome::Answered
+        Completion::Responded
     }
 
     fn ask(&mut self, event: &str, body: &str, timeout: Option<u64>) {
         self.asks += 1;
         let deadline = timeout.map(|ms| self.now + Duration::from_millis(ms));
-        if let Err(failure) = self.session.ask(self.now, AskKey(self.asks), event, body, deadline) {
+        if let Err(failure) = self.session.client_call(self.now, ClientCallKey(self.asks), event, body, deadline) {
             self.outcomes.push_back(Err(failure));
         }
         self.settle();
     }
 
     fn begin(&mut self, call: Call<'_>, frame: Vec<u8>, does: Does) {
-        let (items, wants, upload) = (call.item_frame(), call.wants(), call.upload);
+        let (items, wants, upload) = (call.item_frame(), call.response_mode(), call.upload);
         let is_barrier = call.event == "enter";
-        let key = if is_barrier { self.session.suspend_barrier(call) } else { self.session.suspend(call) };
+        let key = if is_barrier { self.session.add_pending_barrier(call) } else { self.session.add_pending(call) };
         let room = if upload { WINDOW } else { 0 };
-        self.session.grant(key, room);
+        self.session.grant_upload_credit(key, room);
         let (waiting, yielded, taken) = (VecDeque::new(), 0, 0);
         // Without an upload its stream is empty.
         let handler = Handler { key, does, frame, items, wants, yielded, waiting, taken, room, ended: !upload };
         self.handlers.push(handler);
     }
 
-    fn finish(&mut self, body: &str) {
+    fn complete(&mut self, body: &str) {
         let is_it = |handler: &Handler| matches!(&handler.does, Does::Slow(slow) if slow == body);
         let at = self.handlers.iter().position(is_it).expect("it runs");
         let Handler { key, mut frame, .. } = self.handlers.remove(at);
         frame.extend_from_slice(body.as_bytes());
-        assert!(self.session.finish(key, frame, Outcome::Answered));
+        assert!(self.session.complete(key, frame, Completion::Responded));
         self.settle();
     }
 
@@ -255,13 +257,13 @@ impl Server {
                     }
                     Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
-                    Output::Answered { outcome, .. } => self.outcomes.push_back(outcome.map(String::from)),
-                    Output::Credit { .. } | Output::Open => {}
+                    Output::ClientCallDone { outcome, .. } => self.outcomes.push_back(outcome.map(String::from)),
+                    Output::Credit { .. } | Output::RunOpenHook => {}
                     Output::Ping => panic!("a ping in a sample"),
                 }
             }
-            let Some(waiting) = self.session.poll_waiting() else { return };
-            let Input::Call(call) = self.session.call_in_line(self.now, &waiting) else { panic!("a call waits") };
+            let Some(waiting) = self.session.poll_queued() else { return };
+            let Input::Call(call) = self.session.handle_queued(self.now, &waiting) else { panic!("a call waits") };
             self.run(call);
         }
     }
@@ -269,22 +271,22 @@ impl Server {
 
 impl Handler {
     /// Goes as far as it can. True once it is over.
-    fn go_on(&mut self, session: &mut ServerSession) -> bool {
+    fn go_on(&mut self, session: &mut ServerConnection) -> bool {
         match &mut self.does {
             Does::Slow(_) => false,
             Does::Count { to, fails } => {
                 let (to, fails) = (*to, *fails);
-                if matches!(self.wants, Wants::Answer | Wants::Nothing) {
+                if matches!(self.wants, ResponseMode::Single | ResponseMode::Nothing) {
                     let items: Vec<_> = (1..=to).map(|item| item.to_string()).collect();
                     self.frame.extend_from_slice(format!("[{}]", items.join(",")).as_bytes());
-                    let outcome = if fails { wrong() } else { Outcome::Answered };
-                    return session.finish(self.key, std::mem::take(&mut self.frame), outcome);
+                    let outcome = if fails { wrong() } else { Completion::Responded };
+                    return session.complete(self.key, std::mem::take(&mut self.frame), outcome);
                 }
                 while self.yielded < to && self.yields(session) {
                     self.item(session, &(self.yielded + 1).to_string());
                 }
-                let outcome = if fails { wrong() } else { Outcome::Ended };
-                self.yielded == to && session.finish(self.key, Vec::new(), outcome)
+                let outcome = if fails { wrong() } else { Completion::StreamEnded };
+                self.yielded == to && session.complete(self.key, Vec::new(), outcome)
             }
             Does::Sum(sum) => {
                 let mut sum = *sum;
@@ -296,8 +298,8 @@ impl Handler {
                             let reason = error.to_string();
                             let reason = reason.split(" at line").next().unwrap_or_default();
                             let error = format!("Item {} does not fit: {reason}", self.taken);
-                            let failed = Outcome::Failed(Failure::new(Code::BAD_BODY, error));
-                            return session.finish(self.key, Vec::new(), failed);
+                            let failed = Completion::Failed(Failure::new(Code::BAD_BODY, error));
+                            return session.complete(self.key, Vec::new(), failed);
                         }
                     }
                 }
@@ -306,7 +308,7 @@ impl Handler {
                     return false;
                 }
                 self.frame.extend_from_slice(sum.to_string().as_bytes());
-                session.finish(self.key, std::mem::take(&mut self.frame), Outcome::Answered)
+                session.complete(self.key, std::mem::take(&mut self.frame), Completion::Responded)
             }
             Does::Double => {
                 while self.yields(session)
@@ -315,16 +317,16 @@ impl Handler {
                     let item: i64 = item.parse().expect("it is a number");
                     self.item(session, &(2 * item).to_string());
                 }
-                self.ended && self.waiting.is_empty() && session.finish(self.key, Vec::new(), Outcome::Ended)
+                self.ended && self.waiting.is_empty() && session.complete(self.key, Vec::new(), Completion::StreamEnded)
             }
         }
     }
 
-    fn yields(&self, session: &ServerSession) -> bool {
+    fn yields(&self, session: &ServerConnection) -> bool {
         self.yielded < session.credit(self.key) && session.may_stream()
     }
 
-    fn item(&mut self, session: &mut ServerSession, item: &str) {
+    fn item(&mut self, session: &mut ServerConnection, item: &str) {
         let mut frame = self.items.begin();
         frame.extend_from_slice(item.as_bytes());
         self.items.end(&mut frame);
@@ -333,19 +335,19 @@ impl Handler {
     }
 
     /// The caller's next item. There is room anew for half a window.
-    fn take(&mut self, session: &mut ServerSession) -> Option<String> {
+    fn take(&mut self, session: &mut ServerConnection) -> Option<String> {
         let item = self.waiting.pop_front()?;
         self.taken += 1;
         if self.room - self.taken <= WINDOW / 2 {
             self.room = self.taken + WINDOW;
-            session.grant(self.key, self.room);
+            session.grant_upload_credit(self.key, self.room);
         }
         Some(item)
     }
 }
 
-fn wrong() -> Outcome {
-    Outcome::Failed(Failure::new(Code::HANDLER, "Something went wrong"))
+fn wrong() -> Completion {
+    Completion::Failed(Failure::new(Code::HANDLER, "Something went wrong"))
 }
 
 #[test]
@@ -363,23 +365,23 @@ fn the_server_says_what_the_samples_say() {
                 }
                 Step::Bad(text) => assert!(!server.hear(&text), "{dialect}, {name}: {text} makes no sense"),
                 Step::Server(text) => assert_eq!(server.sent.pop_front(), Some(text), "{dialect}, {name}"),
-                Step::Done(body) => server.finish(&body),
+                Step::Done(body) => server.complete(&body),
                 Step::Pass(ms) => {
                     server.now += Duration::from_millis(ms);
                     server.session.handle_timeout(server.now);
                     server.settle();
                 }
                 Step::Opened(_) => {
-                    server.session.opened();
+                    server.session.handle_open_hook_passed();
                     server.settle();
                 }
                 Step::Refused(why) => {
-                    server.session.turn_away(Failure::new(Code::HANDLER, why));
+                    server.session.handle_open_hook_refused(Failure::new(Code::HANDLER, why));
                     server.settle();
                 }
                 Step::Ask(event, body, timeout) => server.ask(&event, &body, timeout),
                 Step::Unask(_) => {
-                    server.session.cancel_ask(AskKey(server.asks));
+                    server.session.cancel_client_call(ClientCallKey(server.asks));
                     server.settle();
                 }
                 Step::Answered(json) => assert_eq!(server.outcomes.pop_front(), Some(Ok(json)), "{dialect}, {name}"),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_protocol::hello::Limits;
-use aaw_protocol::server::Config as SessionConfig;
+use aaw_protocol::server::ServerConfig;
 
-pub use crate::admission::{AllowedOrigin, InvalidOrigin};
+pub use crate::net::admission::{AllowedOrigin, InvalidOrigin};
 
 /// What a server holds to. Every field has a default that is safe on an open network. A `Duration::MAX` means never.
 ///
@@ -21,7 +21,7 @@ pub struct Config {
     /// The address, or the name of one, to listen on. Default `127.0.0.1`: this machine only. `0.0.0.0` and `::` are
     /// every interface.
     pub host: String,
-    /// The port. Default 1337; 0 takes a free one, see [`Bound::local_addr`](crate::Bound::local_addr).
+    /// The port. Default 1337; 0 takes a free one, see [`BoundServer::local_addr`](crate::BoundServer::local_addr).
     pub port: u16,
     /// Pages from these origins may connect, besides those of the server's own host and, if the server is reached
     /// through a loopback name, those of this machine. Default: none.
@@ -181,9 +181,9 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn session(&self) -> SessionConfig {
+    pub(crate) fn session(&self) -> ServerConfig {
         let wire = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
-        SessionConfig {
+        ServerConfig {
             limits: Limits { calls: self.max_calls, line: wire(self.max_line), message: wire(self.max_message) },
             unsent: self.max_unsent,
             running: self.max_running,

@@ -38,41 +38,30 @@
 //! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
 
-mod accept;
-mod admission;
-mod asks;
 pub mod auth;
 pub mod config;
 mod connection;
 mod dispatch;
-mod handshake;
-mod hang_up;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(not(feature = "http"))]
-#[path = "no_http.rs"]
+#[path = "http/off.rs"]
 mod http;
 mod hub;
 mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;
-mod outbox;
+mod net;
 pub mod record;
 mod registry;
-mod rooms;
 mod server;
-mod services;
-mod shared;
-mod shutdown;
-mod throttle;
-mod write_timeout;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
-pub use asks::AskError;
 pub use config::Config;
 #[cfg(feature = "http")]
-pub use http::Mounted;
+pub use http::MountedServer;
+pub use hub::client_calls::ClientCallError;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
-pub use server::{Bound, EmitError, Handle, Server, StartError};
+pub use server::{BoundServer, EmitError, Handle, Server, StartError};

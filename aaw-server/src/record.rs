@@ -39,11 +39,11 @@ pub struct CallRecord<'a> {
 #[non_exhaustive]
 pub enum CallKind {
     /// It answers.
-    Answer,
+    Unary,
     /// It runs and answers nothing.
-    Plain,
+    OneWay,
     /// It yields.
-    Stream,
+    Streaming,
     /// There is no such event.
     Unknown,
 }
@@ -52,21 +52,21 @@ impl CallKind {
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Answer => "answer",
-            Self::Plain => "plain",
-            Self::Stream => "stream",
+            Self::Unary => "unary",
+            Self::OneWay => "one_way",
+            Self::Streaming => "streaming",
             Self::Unknown => "unknown",
         }
     }
 }
 
-impl From<aaw_event::host::Kind> for CallKind {
-    fn from(kind: aaw_event::host::Kind) -> Self {
-        use aaw_event::host::Kind;
+impl From<aaw_event::host::HandlerKind> for CallKind {
+    fn from(kind: aaw_event::host::HandlerKind) -> Self {
+        use aaw_event::host::HandlerKind;
         match kind {
-            Kind::Answer => Self::Answer,
-            Kind::Plain => Self::Plain,
-            Kind::Stream => Self::Stream,
+            HandlerKind::Unary => Self::Unary,
+            HandlerKind::OneWay => Self::OneWay,
+            HandlerKind::Streaming => Self::Streaming,
             // Of an aaw-event that is newer than this: a module with such an event is not loaded.
             _ => Self::Unknown,
         }
@@ -157,14 +157,14 @@ mod tests {
             event: "ping",
             connection: Uuid::nil(),
             client_key: Some("_1"),
-            kind: CallKind::Answer,
+            kind: CallKind::Unary,
             body: "{ \"a\":\n1 }",
             result: Ok(Some("true")),
             elapsed: Duration::from_micros(1500),
         };
         assert_eq!(
             serde_json::to_string(&record).unwrap(),
-            r#"{"event":"ping","connection":"00000000-0000-0000-0000-000000000000","client_key":"_1","kind":"answer","body":{"a":1},"result":true,"ms":1.5}"#
+            r#"{"event":"ping","connection":"00000000-0000-0000-0000-000000000000","client_key":"_1","kind":"unary","body":{"a":1},"result":true,"ms":1.5}"#
         );
         let failure = Failure::new(Code::HANDLER, "no");
         let failed = CallRecord { result: Err(&failure), body: "not json", ..record };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aaw_event::Module;
-use aaw_event::host::{Instance, Kind};
+use aaw_event::host::{HandlerKind, Instance};
 use aaw_protocol::{EventName, InvalidName};
 
 /// A module, and where its events come from: what a [`Server`](crate::Server) is made of.
@@ -96,12 +96,12 @@ pub(crate) struct Hooks {
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) name: EventName,
-    pub(crate) kind: Kind,
+    pub(crate) kind: HandlerKind,
     pub(crate) instance: Instance,
     /// Its place in the module's table.
     pub(crate) index: usize,
     /// Whether its handler takes a stream of its caller's.
-    pub(crate) takes_incoming: bool,
+    pub(crate) takes_upload: bool,
     /// Whether it needs a session.
     pub(crate) protected: bool,
     /// What runs before it, in this order: their places in the module's table.
@@ -157,7 +157,7 @@ impl Plan {
                 kind: listed.kind,
                 instance: instances[source].clone(),
                 index,
-                takes_incoming: listed.takes_incoming,
+                takes_upload: listed.takes_upload,
                 protected: name.is_protected(),
                 guards: guards(&sources[source].module, &listed.name),
             };
@@ -193,7 +193,7 @@ impl Plan {
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) name: EventName,
-    pub(crate) kind: Kind,
+    pub(crate) kind: HandlerKind,
     pub(crate) reachable: bool,
 }
 

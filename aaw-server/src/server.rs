@@ -15,20 +15,20 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::accept::accept;
-use crate::admission::Admission;
-use crate::asks::{self, AskError};
 use crate::auth::Service;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::http::{Front, Routes};
-use crate::hub::Hub;
+use crate::hub::client_calls::{self, ClientCallError};
+use crate::hub::table::Hub;
 use crate::module_host::Modules;
+use crate::net::accept::accept;
+use crate::net::admission::Admission;
+use crate::net::context::ServerContext;
+use crate::net::shutdown::{Phase, Shutdown};
+use crate::net::throttle::Throttle;
 use crate::record::CallRecord;
 use crate::registry::{Events, Plan, Registry, RegistryError};
-use crate::shared::Shared;
-use crate::shutdown::{Phase, Shutdown};
-use crate::throttle::Throttle;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -188,11 +188,11 @@ impl Server {
     }
 
     /// Takes the address and builds the services of all modules. Connections that come from now on wait until
-    /// [`Bound::serve`].
+    /// [`BoundServer::serve`].
     ///
     /// # Errors
     /// [`StartError`]: the address cannot be had, two events have one name, services could not be built.
-    pub async fn bind(self) -> Result<Bound, StartError> {
+    pub async fn bind(self) -> Result<BoundServer, StartError> {
         let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
         let listener = config.listen().await?;
@@ -200,12 +200,12 @@ impl Server {
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
         let shared = share(config, &plan, &events, hook, address.ip()).await?;
         let front = Front::new(&shared, routes)?;
-        Ok(Bound { listener, address, front, shared })
+        Ok(BoundServer { listener, address, front, shared })
     }
 
     /// What a server is apart from a listener, for somebody else's.
     #[cfg(feature = "http")]
-    pub(crate) async fn without_listener(self) -> Result<(Arc<Shared>, Routes), StartError> {
+    pub(crate) async fn without_listener(self) -> Result<(Arc<ServerContext>, Routes), StartError> {
         let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
         let ip = match config.host.as_str() {
@@ -224,7 +224,7 @@ async fn share(
     events: &[Events],
     hook: Option<CallHook>,
     ip: IpAddr,
-) -> Result<Arc<Shared>, StartError> {
+) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
     let registry = plan.registry(events, &start(events, &modules).await?);
     #[cfg(feature = "auth")]
@@ -232,7 +232,7 @@ async fn share(
     #[cfg(not(feature = "auth"))]
     let auth: Option<Arc<Service>> = None;
     list(plan, events, auth.is_some(), false);
-    Ok(Arc::new(Shared {
+    Ok(Arc::new(ServerContext {
         admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
@@ -269,14 +269,14 @@ async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instanc
 }
 
 /// A server that has its address and its services, and does not serve yet.
-pub struct Bound {
+pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
     front: Front,
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
 }
 
-impl Bound {
+impl BoundServer {
     /// The address it listens on: with port 0 in the config, the port it was given.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -303,7 +303,7 @@ impl Bound {
 }
 
 /// Ends what there is, in order.
-pub(crate) async fn stop(shared: &Shared) {
+pub(crate) async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
     shared.shutdown.advance(Phase::Draining);
     hub.drain();
@@ -327,7 +327,7 @@ pub(crate) async fn stop(shared: &Shared) {
 /// A handle to a server that serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ServerContext>,
 }
 
 impl Handle {
@@ -372,29 +372,29 @@ impl Handle {
     /// event (`client.handle(event, …)`). Dropping the future cancels: the client's handler is dropped then.
     ///
     /// ```no_run
-    /// # async fn example(handle: aaw_server::Handle, connection: uuid::Uuid) -> Result<(), aaw_server::AskError> {
-    /// let yes: bool = handle.ask(connection, "confirm", "Really?", std::time::Duration::from_secs(30)).await?;
+    /// # async fn example(handle: aaw_server::Handle, connection: uuid::Uuid) -> Result<(), aaw_server::ClientCallError> {
+    /// let yes: bool = handle.call_client(connection, "confirm", "Really?", std::time::Duration::from_secs(30)).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// [`AskError::Failed`] with the client's own failure, or one of ours: [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT)
+    /// [`ClientCallError::Failed`] with the client's own failure, or one of ours: [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT)
     /// if the client has no handler of that name, [`TIMEOUT`](crate::Code::TIMEOUT),
     /// [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is none or it ends before the answer,
     /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client speaks the classic dialect,
     /// [`BUSY`](crate::Code::BUSY) if it has too many unanswered questions or does not read,
-    /// [`TOO_LARGE`](crate::Code::TOO_LARGE). [`AskError::BadAnswer`] if the answer is no `T`.
-    pub async fn ask<T: DeserializeOwned>(
+    /// [`TOO_LARGE`](crate::Code::TOO_LARGE). [`ClientCallError::BadAnswer`] if the answer is no `T`.
+    pub async fn call_client<T: DeserializeOwned>(
         &self,
         connection: Uuid,
         event: &str,
         data: impl Serialize,
         timeout: Duration,
-    ) -> Result<T, AskError> {
-        let data = serde_json::to_string(&data).map_err(AskError::NoJson)?;
-        let peer = self.shared.hub.peer(connection).ok_or_else(asks::ended)?;
+    ) -> Result<T, ClientCallError> {
+        let data = serde_json::to_string(&data).map_err(ClientCallError::NoJson)?;
+        let peer = self.shared.hub.peer(connection).ok_or_else(client_calls::ended)?;
         let answer = peer.ask(event, data, timeout).await?;
-        serde_json::from_str(&answer).map_err(AskError::BadAnswer)
+        serde_json::from_str(&answer).map_err(ClientCallError::BadAnswer)
     }
 
     /// Puts these events in the place of all that there are. Calls that run go on with the old ones; whatever comes
@@ -434,9 +434,9 @@ impl fmt::Debug for Server {
     }
 }
 
-impl fmt::Debug for Bound {
+impl fmt::Debug for BoundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bound").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("BoundServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aaw_event::host::{Incoming, IncomingStep, Step};
+use aaw_event::host::{Step, UploadSource, UploadStep};
 use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
-use aaw_server::modules::{EventsAt, OpenError, Unfit, Watch, load, open};
+use aaw_server::modules::{EventsAt, LibraryCheckError, OpenError, Watch, load, open};
 use fixture::{Header, Nobody, ask, index, items, library, package, rustc, start, stock_library, workshop};
 use object::{Object, ObjectSection, ObjectSegment};
 use tokio::sync::mpsc;
@@ -54,16 +54,16 @@ async fn the_stock_events_are_built_opened_and_called() {
 /// What a caller sends, out of a channel: the words of a failure, or an item.
 struct Upload(Mutex<mpsc::UnboundedReceiver<Result<&'static str, Failure>>>);
 
-impl Incoming for Upload {
-    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<IncomingStep> {
+impl UploadSource for Upload {
+    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
         let item = self.0.lock().unwrap().poll_recv(cx);
         item.map(|item| match item {
             Some(Ok(json)) => {
                 out.extend_from_slice(json.as_bytes());
-                IncomingStep::Item
+                UploadStep::Item
             }
-            Some(Err(failure)) => IncomingStep::Failed(failure),
-            None => IncomingStep::End,
+            Some(Err(failure)) => UploadStep::Failed(failure),
+            None => UploadStep::End,
         })
     }
 }
@@ -75,7 +75,7 @@ async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
     save(
         "sums.rs",
         "use aaw_event::prelude::*;
-        pub fn handler(start: i64, _: Services, mut incoming: Incoming<i64>) -> impl Stream<Item = Result<i64>> {
+        pub fn handler(start: i64, _: Services, mut incoming: Upload<i64>) -> impl Stream<Item = Result<i64>> {
             try_stream! {
                 let mut sum = start;
                 while let Some(number) = incoming.next().await {
@@ -88,7 +88,7 @@ async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
     save(
         "_open.rs",
         "use aaw_event::prelude::*;
-        pub async fn handler(opened: Opened) -> Result<()> {
+        pub async fn handler(opened: OpenInfo) -> Result<()> {
             opened.client_key.map(drop).ok_or_else(|| Error::new(\"Who is there?\"))
         }",
     );
@@ -106,7 +106,7 @@ async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
     ] {
         let (feed, upload) = mpsc::unbounded_channel();
         let upload = Arc::new(Upload(Mutex::new(upload)));
-        let call = instance.call_with_incoming(index(module, "sums"), "10", &Arc::new(Nobody), &upload);
+        let call = instance.call_with_upload(index(module, "sums"), "10", &Arc::new(Nobody), &upload);
         let call = tokio::spawn(items(call));
         for item in [Ok("1"), Ok("2")].into_iter().chain(last) {
             // Whoever waits by then is woken by this thread.
@@ -170,9 +170,11 @@ async fn a_library_that_is_cut_anywhere_is_refused() {
         file.set_len(length).unwrap();
         let error = open(&path).unwrap_err();
         let fits = match &error {
-            OpenError::Unfit { reason: Unfit::Empty, .. } => length == 0,
-            OpenError::Unfit { reason: Unfit::NoLibrary { .. }, .. } => length < 64,
-            OpenError::Unfit { reason, .. } => matches!(reason, Unfit::CutShort { .. } | Unfit::Damaged(_)),
+            OpenError::LibraryCheckError { reason: LibraryCheckError::Empty, .. } => length == 0,
+            OpenError::LibraryCheckError { reason: LibraryCheckError::NoLibrary { .. }, .. } => length < 64,
+            OpenError::LibraryCheckError { reason, .. } => {
+                matches!(reason, LibraryCheckError::CutShort { .. } | LibraryCheckError::Damaged(_))
+            }
             _ => false,
         };
         assert!(fits && error.to_string().starts_with(&*path.to_string_lossy()), "{length}: {error}");

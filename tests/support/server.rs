@@ -88,7 +88,7 @@ impl TestServer {
         let _ = self.stop.take().map(|stop| stop.send(()));
     }
 
-    /// Waits until [`serve`](aaw_server::Bound::serve) has returned.
+    /// Waits until [`serve`](aaw_server::BoundServer::serve) has returned.
     ///
     /// # Panics
     /// When it panicked, or does not return.

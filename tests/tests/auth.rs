@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aaw_server::auth::{
-    Auth, Began, Credentials, Email, NewSession, Password, PasswordReset, Passwords, PasswordsConfig, Rate,
-    SqliteStore, Store, StoreError, StoreFuture, Stored, TokenHash,
+    Auth, Credentials, Email, NewSession, Password, PasswordReset, Passwords, PasswordsConfig, Rate, SqliteStore,
+    StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
 };
 use aaw_test_hooks::_services::App;
 use aaw_tests::{Client, Log, Request, TestServer, until, within};
@@ -693,21 +693,21 @@ impl Moody {
 }
 
 impl Store for Moody {
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
+    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             self.wait().await?;
             self.inner.register(who, session).await
         })
     }
 
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
+    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             self.wait().await?;
             self.inner.log_in(who, session).await
         })
     }
 
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<Stored>> {
+    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
         Box::pin(async move {
             let stored = self.inner.resume(session).await;
             self.wait().await?;

@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use aaw_client::{
-    CallError, Change, Changes, Code, ConnectError, Lost, SendError, State, connect, connect_lazy, connect_with,
+    CallError, Code, ConnectError, ConnectionEvent, ConnectionEvents, DisconnectReason, SendError, State, connect,
+    connect_lazy, connect_with,
 };
 use aaw_tests::{DEADLINE, Raw, TestServer, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 /// The next change of a connection's state.
-async fn change(changes: &mut Changes) -> Change {
+async fn change(changes: &mut ConnectionEvents) -> ConnectionEvent {
     within("a change of the connection", || "nothing".into(), changes.next()).await.expect("the client goes on")
 }
 
 /// The next connection, whatever was tried before.
-async fn open(changes: &mut Changes) {
-    while !matches!(change(changes).await, Change::Open { .. }) {}
+async fn open(changes: &mut ConnectionEvents) {
+    while !matches!(change(changes).await, ConnectionEvent::Open { .. }) {}
 }
 
 #[tokio::test]
@@ -171,11 +172,11 @@ async fn what_a_handler_pushes_is_there_when_its_answer_is() {
 async fn a_client_comes_back_after_the_server_was_restarted_and_listeners_survive() {
     let mut server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    let (mut changes, mut pushes) = (client.changes(), client.on("notified"));
+    let (mut changes, mut pushes) = (client.connection_events(), client.on("notified"));
     let first = client.connection_id().unwrap();
     server.stop();
     let closed = change(&mut changes).await;
-    assert!(matches!(closed, Change::Close(Lost::ClosedByServer { .. })), "{closed:?}");
+    assert!(matches!(closed, ConnectionEvent::Close(DisconnectReason::ClosedByServer { .. })), "{closed:?}");
     server.stopped().await;
     // Made while there is no connection, it waits for one.
     let waiting = client.send_async::<i64>("echo", 7, DEADLINE);
@@ -210,7 +211,7 @@ async fn the_outcome_of_a_call_is_unknown_when_its_connection_breaks() {
 async fn a_call_that_was_never_sent_says_so() {
     let mut server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     server.stop();
     change(&mut changes).await;
     server.stopped().await;
@@ -226,9 +227,9 @@ async fn a_lazy_client_waits_for_a_server_that_is_not_there_yet() {
     server.stopped().await;
     assert!(matches!(connect(&server.url()).await, Err(ConnectError::Unreachable { .. })));
     let client = connect_lazy(&server.url()).unwrap();
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let failed = change(&mut changes).await;
-    assert!(matches!(failed, Change::Error(_)), "{failed:?}");
+    assert!(matches!(failed, ConnectionEvent::Error(_)), "{failed:?}");
     let port = server.addr.port();
     let (answer, _server) =
         tokio::join!(client.send_async::<i64>("echo", 7, DEADLINE), TestServer::with(|config| config.port = port));

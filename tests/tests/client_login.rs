@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, Changes, Client, Config, Token, connect, connect_with};
+use aaw_client::{CallError, Client, Config, ConnectionEvent, ConnectionEvents, Token, connect, connect_with};
 use aaw_server::auth::{Auth, Passwords, PasswordsConfig, SqliteStore};
 use aaw_tests::{DEADLINE, TestServer, within};
 use serde_json::{Value, json};
@@ -31,16 +31,16 @@ async fn who(client: &Client) -> Result<Value, CallError> {
     client.send_async("auth/whoami", (), DEADLINE).await
 }
 
-async fn change(changes: &mut Changes) -> Change {
+async fn change(changes: &mut ConnectionEvents) -> ConnectionEvent {
     within("a change of the connection", || "nothing".into(), changes.next()).await.expect("the client goes on")
 }
 
 /// Everything up to the next connection.
-async fn until_open(changes: &mut Changes) -> Vec<Change> {
+async fn until_open(changes: &mut ConnectionEvents) -> Vec<ConnectionEvent> {
     let mut seen = Vec::new();
     loop {
         match change(changes).await {
-            Change::Open { .. } => return seen,
+            ConnectionEvent::Open { .. } => return seen,
             other => seen.push(other),
         }
     }
@@ -58,10 +58,10 @@ async fn a_login_outlives_the_server() {
     let known = json!({ "id": identity.id, "email": EMAIL });
     assert_eq!(who(&client).await.unwrap(), known);
 
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     server.stop();
     server.stopped().await;
-    assert!(matches!(change(&mut changes).await, Change::Close(_)));
+    assert!(matches!(change(&mut changes).await, ConnectionEvent::Close(_)));
     // Made now, it waits for the connection, and for the session on it.
     let asked = tokio::spawn({
         let client = client.clone();
@@ -69,7 +69,7 @@ async fn a_login_outlives_the_server() {
     });
     let _again = start(&store, server.addr.port()).await;
     let seen = until_open(&mut changes).await;
-    assert!(!seen.iter().any(|change| matches!(change, Change::Unauthorized(_))), "{seen:?}");
+    assert!(!seen.iter().any(|change| matches!(change, ConnectionEvent::Unauthorized(_))), "{seen:?}");
     assert_eq!(asked.await.expect("no panic").unwrap(), known);
     assert_eq!(client.identity(), Some(identity));
 }
@@ -86,10 +86,10 @@ async fn a_session_that_is_gone_is_told_on_the_next_connection() {
 
     let config = Config { token: Some(token), ..Config::default() };
     let prepared = aaw_client::prepare(&server.url(), config).unwrap();
-    let mut changes = prepared.changes();
+    let mut changes = prepared.connection_events();
     let client = prepared.connect().await.unwrap();
     let seen = until_open(&mut changes).await;
-    assert!(matches!(&seen[..], [Change::Unauthorized(why)] if why.error == "Session expired"), "{seen:?}");
+    assert!(matches!(&seen[..], [ConnectionEvent::Unauthorized(why)] if why.error == "Session expired"), "{seen:?}");
     assert!(client.token().is_none());
     // It is a client like others.
     assert_eq!(client.send_async::<u8>("echo", 7, DEADLINE).await.unwrap(), 7);
@@ -105,10 +105,10 @@ async fn who_logs_out_is_out_everywhere_and_only_the_others_are_told() {
     let config = Config { token: Some(Token::new(token.as_str())), ..Config::default() };
     let other = connect_with(&server.url(), config).await.unwrap();
     assert_eq!(other.identity(), one.identity());
-    let (mut ones, mut others) = (one.changes(), other.changes());
+    let (mut ones, mut others) = (one.connection_events(), other.connection_events());
     one.logout().await.unwrap();
     match change(&mut others).await {
-        Change::Unauthorized(why) => assert_eq!(why.error, "Logged out elsewhere"),
+        ConnectionEvent::Unauthorized(why) => assert_eq!(why.error, "Logged out elsewhere"),
         other => panic!("{other:?}"),
     }
     assert!(other.identity().is_none());

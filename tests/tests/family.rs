@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, connect};
+use aaw_client::{CallError, ConnectionEvent, connect};
 use aaw_server::auth::{Auth, SqliteStore};
 use aaw_tests::{DEADLINE, Process, TestServer, until, within};
 use futures_util::future::join_all;
@@ -322,12 +322,12 @@ async fn our_client_comes_back_to_its_server() {
     let (mut first, port) = npm_server().await;
     let (addr, to) = relay(port).await;
     let client = connect(&format!("ws://{addr}")).await.unwrap();
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
     let mut pushes = client.on("notified");
     first.close_stdin();
     first.ended().await;
     let closed = within("the end", || "nothing".into(), changes.next()).await;
-    assert!(matches!(closed, Some(Change::Close(_))), "{closed:?}");
+    assert!(matches!(closed, Some(ConnectionEvent::Close(_))), "{closed:?}");
     let (_second, port) = npm_server().await;
     to.store(port as u16, Ordering::SeqCst);
     let answer = client.send_async::<Value>("echo", json!({"a": 1}), DEADLINE).await;

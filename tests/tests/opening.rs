@@ -65,7 +65,7 @@ async fn it_may_refuse_and_the_client_is_told_why() {
     assert_eq!(client.expect_close(1008).await, "Members only");
     assert_eq!(server.classic().await.expect_close(1008).await, "Members only");
     match aaw_client::connect_with(&server.url(), Config::default()).await {
-        Err(ConnectError::Lost { why, .. }) => assert!(why.to_string().contains("Members only"), "{why}"),
+        Err(ConnectError::DisconnectReason { why, .. }) => assert!(why.to_string().contains("Members only"), "{why}"),
         other => panic!("{other:?}"),
     }
     // Who is not let in does not leave, and runs nothing.

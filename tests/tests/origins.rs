@@ -89,7 +89,7 @@ async fn origins_that_were_allowed_may_connect() {
 
 #[tokio::test]
 async fn a_page_of_the_servers_own_host_may_connect() {
-    // Bound to every interface, it has whatever name it is called by.
+    // BoundServer to every interface, it has whatever name it is called by.
     let server = TestServer::with(|config| config.host = "0.0.0.0".into()).await;
     check(&server, Some("https://shop.example"), Some("shop.example"), 101).await;
     check(&server, Some("http://shop.example:8080"), Some("shop.example:8080"), 101).await;

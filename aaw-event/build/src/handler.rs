@@ -49,7 +49,7 @@ pub(crate) fn read(file: &syn::File, stem: &str) -> Result<Shape, Fault> {
     }
     for (place, argument) in signature.inputs.iter().enumerate() {
         if place != 2 && is_incoming(argument, file) {
-            let text = "`Incoming` is a handler's third argument: (body, services, incoming). One that needs no body \
+            let text = "`Upload` is a handler's third argument: (body, services, incoming). One that needs no body \
                         takes `_: Empty`, one that needs no services takes `_: Services`";
             return fault(argument.span(), text);
         }
@@ -117,18 +117,18 @@ pub(crate) fn check(handler: &ItemFn) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether it is aaw_event's `Incoming<T>`, as far as one can see: a file may well call a type of its own that.
+/// Whether it is aaw_event's `Upload<T>`, as far as one can see: a file may well call a type of its own that.
 fn is_incoming(argument: &FnArg, file: &syn::File) -> bool {
     let FnArg::Typed(argument) = argument else { return false };
     let Type::Path(path) = &*argument.ty else { return false };
     let is_own = file.items.iter().any(|item| match item {
-        Item::Struct(item) => item.ident == "Incoming",
-        Item::Enum(item) => item.ident == "Incoming",
-        Item::Type(item) => item.ident == "Incoming",
+        Item::Struct(item) => item.ident == "Upload",
+        Item::Enum(item) => item.ident == "Upload",
+        Item::Type(item) => item.ident == "Upload",
         _ => false,
     });
     let last = path.path.segments.last();
-    !is_own && last.is_some_and(|last| last.ident == "Incoming" && types_of(&last.arguments).next().is_some())
+    !is_own && last.is_some_and(|last| last.ident == "Upload" && types_of(&last.arguments).next().is_some())
 }
 
 fn answer(output: &ReturnType) -> Result<Kind, Fault> {

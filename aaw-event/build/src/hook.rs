@@ -44,9 +44,9 @@ impl When {
     /// How its handler begins, for the words.
     fn expected(self) -> &'static str {
         match self {
-            Self::Open => "`pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`",
-            Self::Close => "`pub async fn handler(closed: Closed, services: Services<App>) -> Result<()>`",
-            Self::Guard => "`pub async fn handler(call: Guarded, services: Services<App>) -> Result<()>`",
+            Self::Open => "`pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`",
+            Self::Close => "`pub async fn handler(closed: CloseInfo, services: Services<App>) -> Result<()>`",
+            Self::Guard => "`pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>`",
             Self::PasswordReset => {
                 "`pub async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`"
             }

@@ -44,13 +44,13 @@
 //!
 //! # `_open.rs` and `_close.rs`
 //!
-//! `pub async fn handler(opened: Opened, services: Services<App>) -> Result<()>`, and the same with `closed: Closed`.
+//! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `closed: CloseInfo`.
 //! Both arguments may be left out from the end, it may as well not be `async`, or return nothing. When the one of
 //! `_open.rs` fails, the connection is refused.
 //!
 //! # `_guard.rs` and `_password_reset.rs`
 //!
-//! `pub async fn handler(call: Guarded, services: Services<App>) -> Result<()>`, in any folder with events, and `pub
+//! `pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>`, in any folder with events, and `pub
 //! async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`, in `src/` alone; with the same freedom.
 //! When a guard fails, the event does not run, and the caller reads why. Guards of outer folders run before those of
 //! inner ones. `users/_guard.rs` is not for the event `users` of a file `users.rs` beside the folder.

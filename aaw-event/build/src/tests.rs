@@ -157,10 +157,10 @@ fn a_handler_that_is_none_is_explained() {
     wrong_handler("pub fn handler() -> BoxStream<'static, io::Result<u8>> {}", "yields `io::Result<u8>`");
     wrong_handler("pub async fn handler() -> Result<u32, String> {}", "expected the `Result<T>` of aaw_event");
     wrong_handler("pub async fn handler() -> std::io::Result<u32> {}", "expected the `Result<T>` of aaw_event");
-    wrong_handler("pub async fn handler(b: B, i: Incoming<u8>) {}", "`Incoming` is a handler's third argument");
-    wrong_handler("pub async fn handler(i: aaw_event::Incoming<u8>) {}", "takes `_: Empty`");
+    wrong_handler("pub async fn handler(b: B, i: Upload<u8>) {}", "`Upload` is a handler's third argument");
+    wrong_handler("pub async fn handler(i: aaw_event::Upload<u8>) {}", "takes `_: Empty`");
     wrong_handler(
-        "pub fn handler(\n    b: B,\n    s: S,\n    i: Incoming<u8>,\n) {}",
+        "pub fn handler(\n    b: B,\n    s: S,\n    i: Upload<u8>,\n) {}",
         "src/users/get.rs:4: a plain handler takes no third argument",
     );
     wrong_handler("pub async fn handler(a: A, b: B, c: C, d: D) {}", "has 4 arguments");
@@ -180,9 +180,9 @@ fn handlers_that_are_right_are_taken() {
         "pub fn handler(_: Empty) -> () {}",
         "pub fn handler(_: Empty) -> Result<()> {}",
         "pub fn handler(_: Empty) -> Result<(), Error> {}",
-        "pub async fn handler(_: Empty, _: Services, _: Incoming<u8>) -> u8 {}",
+        "pub async fn handler(_: Empty, _: Services, _: Upload<u8>) -> u8 {}",
         "pub fn handler() -> impl Stream<Item = Result<u8>> + Send {}",
-        "pub struct Incoming<T>(T);\npub async fn handler(body: Incoming<u8>) {}",
+        "pub struct Upload<T>(T);\npub async fn handler(body: Upload<u8>) {}",
     ] {
         assert_eq!(complaints(&[("x.rs", right)]), [""; 0], "{right}");
     }
@@ -210,8 +210,8 @@ fn what_returns_a_stream_is_one() {
         assert_eq!(shape(&format!("async fn handler(a: A) -> {stream}")), "async_stream1", "{stream}");
         assert_eq!(shape(&format!("async fn handler(a: A, b: B) -> Result<{stream}>")), "async_stream2", "{stream}");
     }
-    assert_eq!(shape("fn handler(a: A, b: B, c: Incoming<u8>) -> impl Stream<Item = u8>"), "stream3");
-    assert_eq!(shape("async fn handler(a: A, b: B, c: Incoming<u8>) -> Vec<u8>"), "answer3");
+    assert_eq!(shape("fn handler(a: A, b: B, c: Upload<u8>) -> impl Stream<Item = u8>"), "stream3");
+    assert_eq!(shape("async fn handler(a: A, b: B, c: Upload<u8>) -> Vec<u8>"), "answer3");
     assert_eq!(shape("async fn handler() -> Option<Box<u8>>"), "answer0");
 }
 
@@ -219,8 +219,8 @@ fn what_returns_a_stream_is_one() {
 fn hooks_are_in_the_table_too() {
     let code = generated(&[
         ("ping.rs", ANSWER),
-        ("_open.rs", "pub async fn handler(opened: Opened, services: Services) -> Result<()> {}"),
-        ("_close.rs", "pub fn handler(_: Closed) {}"),
+        ("_open.rs", "pub async fn handler(opened: OpenInfo, services: Services) -> Result<()> {}"),
+        ("_close.rs", "pub fn handler(_: CloseInfo) {}"),
     ]);
     let expected = r#"    // src/ping.rs
     ::aaw_event::export::Entry::<::aaw_event::export::NoServices>::answer0("ping", crate::ping::handler),
@@ -238,12 +238,15 @@ fn hooks_are_in_the_table_too() {
 #[test]
 fn a_hook_that_is_none_is_explained() {
     let wrong = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), ("_open.rs", file)], expected);
-    wrong("pub fn opened() {}", "src/_open.rs:1: there is no handler: expected `pub async fn handler(opened: Opened, ");
+    wrong(
+        "pub fn opened() {}",
+        "src/_open.rs:1: there is no handler: expected `pub async fn handler(opened: OpenInfo, ",
+    );
     wrong("async fn handler() {}", "the handler is not public");
     wrong("pub async fn handler() -> bool {}", "returns `bool`, which nobody gets");
     wrong("pub fn handler() -> impl Stream<Item = u8> {}", "which nobody gets");
-    wrong("pub fn handler(o: Opened, s: Services, i: Incoming<u8>) {}", "has 3 arguments");
-    wrong("pub fn handler(o: &Opened) {}", "takes `&Opened`");
+    wrong("pub fn handler(o: OpenInfo, s: Services, i: Upload<u8>) {}", "has 3 arguments");
+    wrong("pub fn handler(o: &OpenInfo) {}", "takes `&OpenInfo`");
     wrong("pub fn handler( {}", "src/_open.rs:1: this is not Rust");
     let text = "src/users/_close.rs:1: what runs for every connection stands in one place: src/_close.rs";
     complaint(&[("x.rs", ANSWER), ("users/_close.rs", "pub fn handler() {}")], text);
@@ -256,7 +259,7 @@ fn guards_and_the_password_reset_are_in_the_table_too() {
         ("ping.rs", ANSWER),
         ("_guard.rs", "pub fn handler() -> Result<()> {}"),
         ("users/get.rs", ANSWER),
-        ("users/type/_guard.rs", "pub async fn handler(call: Guarded, services: Services<App>) -> Result<()> {}"),
+        ("users/type/_guard.rs", "pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()> {}"),
         ("users/type/x.rs", ANSWER),
         ("_password_reset.rs", "pub async fn handler(reset: PasswordReset) -> Result<()> {}"),
     ]);
@@ -272,11 +275,11 @@ fn guards_and_the_password_reset_are_in_the_table_too() {
 #[test]
 fn a_guard_that_is_none_is_explained() {
     let wrong = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), ("a/_guard.rs", file)], expected);
-    let expected = "src/a/_guard.rs:1: there is no handler: expected `pub async fn handler(call: Guarded, ";
+    let expected = "src/a/_guard.rs:1: there is no handler: expected `pub async fn handler(call: GuardedCall, ";
     wrong("pub fn guard() {}", expected);
     wrong("fn handler() -> Result<()> {}", "the handler is not public");
     wrong("pub async fn handler() -> bool {}", "returns `bool`, which nobody gets");
-    wrong("pub fn handler(c: Guarded, s: Services, i: Incoming<u8>) {}", "has 3 arguments");
+    wrong("pub fn handler(c: GuardedCall, s: Services, i: Upload<u8>) {}", "has 3 arguments");
     let right = "pub fn handler() -> Result<()> {}";
     let misplaced = |file: &str, expected: &str| complaint(&[("x.rs", ANSWER), (file, right)], expected);
     misplaced("_shared/_guard.rs", "src/_shared/_guard.rs:1: there are no events here that it could guard");

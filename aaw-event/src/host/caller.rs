@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure, Shortened};
 
-use super::asked;
+use super::host_op;
 use crate::abi::{Bytes, CallerVtable, RawCall, RawCaller, Sink, status};
 use crate::contain::contained;
 
@@ -18,7 +18,7 @@ use crate::contain::contained;
 /// connection has long gone. A panic in here is contained and logged.
 ///
 /// What else a handler may ask of its host comes as an operation with arguments and a result in JSON, so that one can be
-/// added without a change of this trait. A host answers one that it does not offer with [`not_offered`].
+/// added without a change of this trait. A host answers one that it does not offer with [`unsupported_op`].
 ///
 /// | operation | arguments | result |
 /// |---|---|---|
@@ -48,29 +48,29 @@ pub trait Caller: Send + Sync + 'static {
     /// Does what does not wait. `args` and the result are JSON.
     ///
     /// # Errors
-    /// In words for the handler, and for its caller if it passes them on. The default: [`not_offered`].
-    fn ask(&self, op: &str, args: &str) -> Result<String, Failure> {
+    /// In words for the handler, and for its caller if it passes them on. The default: [`unsupported_op`].
+    fn host_op(&self, op: &str, args: &str) -> Result<String, Failure> {
         let _ = args;
-        Err(not_offered(op))
+        Err(unsupported_op(op))
     }
 
     /// Does what is awaited. `args` and the result are JSON.
     ///
     /// The future is polled on the host's threads and on those of a loaded package, where the host's runtime is not to be
     /// found: a future that needs it enters it by itself, at each poll. It is dropped when nobody waits for it any more.
-    /// Wake wakers outside of locks: that may run code of the package. The default: [`not_offered`].
-    fn ask_async(
+    /// Wake wakers outside of locks: that may run code of the package. The default: [`unsupported_op`].
+    fn host_op_async(
         self: Arc<Self>,
         op: String,
         args: String,
     ) -> Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>> {
         let _ = args;
-        Box::pin(ready(Err(not_offered(&op))))
+        Box::pin(ready(Err(unsupported_op(&op))))
     }
 }
 
 /// What a host says of an operation that it does not offer: code `unreachable`.
-pub fn not_offered(op: &str) -> Failure {
+pub fn unsupported_op(op: &str) -> Failure {
     Failure::new(Code::UNREACHABLE, format!("This server does not offer {}", Shortened(op)))
 }
 
@@ -89,8 +89,8 @@ impl<C: Caller> Table<C> {
         id: id::<C>,
         send_event: send_event::<C>,
         broadcast: broadcast::<C>,
-        ask: ask::<C>,
-        ask_async: ask_async::<C>,
+        host_op: host_op::<C>,
+        host_op_async: host_op_async::<C>,
     };
 }
 
@@ -144,10 +144,10 @@ unsafe extern "C" fn broadcast<C: Caller>(ctx: *const c_void, data: Bytes, inclu
     }
 }
 
-unsafe extern "C" fn ask<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32 {
+unsafe extern "C" fn host_op<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32 {
     // SAFETY: as in `send_event`.
     let (caller, op, args) = unsafe { (&*ctx.cast::<C>(), op.as_str(), args.as_str()) };
-    let failure = match contained(|| caller.ask(op, args)) {
+    let failure = match contained(|| caller.host_op(op, args)) {
         Ok(Ok(result)) => {
             // SAFETY: the sink was handed to this very call.
             let _ = unsafe { sink.write(result.as_bytes()) };
@@ -165,15 +165,15 @@ unsafe extern "C" fn ask<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes, 
     status::FAILED
 }
 
-unsafe extern "C" fn ask_async<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall {
+unsafe extern "C" fn host_op_async<C: Caller>(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall {
     // SAFETY: as in `send_event`; one more count, which the `Arc` gives back.
     let (caller, op, args) = unsafe {
         Arc::increment_strong_count(ctx.cast::<C>());
         (Arc::from_raw(ctx.cast::<C>()), op.as_str(), args.as_str())
     };
-    let future = contained(|| caller.ask_async(op.to_owned(), args.to_owned())).unwrap_or_else(|panic| {
+    let future = contained(|| caller.host_op_async(op.to_owned(), args.to_owned())).unwrap_or_else(|panic| {
         tracing::error!(panic, op, "a connection panicked when asked for something");
         Box::pin(ready(Err(Failure::internal(Code::PANIC))))
     });
-    asked::raw(future)
+    host_op::raw(future)
 }

@@ -9,10 +9,10 @@ use aaw_protocol::{Code, Failure};
 
 use super::call::{Call, Step};
 use super::caller::{self, Caller};
-use super::incoming::{self, Incoming};
 use super::logs::{self, Host, HostOf};
 use super::module::Checked;
-use crate::abi::{Bytes, CallArgs, RawIncoming, RawInstance};
+use super::upload::{self, UploadSource};
+use crate::abi::{Bytes, CallArgs, RawInstance, RawUpload};
 
 /// A package whose services are built: its events can be called. Cloning is cheap.
 ///
@@ -78,23 +78,23 @@ impl Instance {
 
     /// As [`Instance::call`], by a caller that sends items after its body.
     ///
-    /// A handler that does not take them (see [`EventInfo::takes_incoming`](super::EventInfo::takes_incoming)) leaves
+    /// A handler that does not take them (see [`EventInfo::takes_upload`](super::EventInfo::takes_upload)) leaves
     /// `incoming` alone. One that does keeps it for as long as it likes; when it has dropped it, so has the package.
     ///
     /// # Panics
     /// As [`Instance::call`].
-    pub fn call_with_incoming<C: Caller, I: Incoming>(
+    pub fn call_with_upload<C: Caller, I: UploadSource>(
         &self,
         event: usize,
         body: &str,
         caller: &Arc<C>,
         incoming: &Arc<I>,
     ) -> Call {
-        let incoming = incoming::raw(incoming);
+        let incoming = upload::raw(incoming);
         self.begin(event, body, caller, &raw const incoming)
     }
 
-    fn begin<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>, incoming: *const RawIncoming) -> Call {
+    fn begin<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>, incoming: *const RawUpload) -> Call {
         let entry = &self.running.module.entries[event];
         let args = CallArgs {
             size: size_of::<CallArgs>(),

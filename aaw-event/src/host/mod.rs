@@ -9,21 +9,21 @@
 //!
 //! A package that is linked in gives its [`Module`] by a function that `aaw_event::events!()` generates
 //! (`aaw_events::module()`); one that was opened as a library gives the address of its symbol to [`Module::loaded`].
-//! From there on the two are the same. What a caller sends after its body goes the other way: the host's [`Incoming`] is
+//! From there on the two are the same. What a caller sends after its body goes the other way: the host's [`UploadSource`] is
 //! polled by the handler.
 
-mod asked;
 mod call;
 mod caller;
-mod incoming;
+mod host_op;
 mod instance;
 mod logs;
 mod module;
+mod upload;
 
 pub use call::{Call, Step};
-pub use caller::{Caller, not_offered};
-pub use incoming::{Incoming, IncomingStep};
+pub use caller::{Caller, unsupported_op};
 pub use instance::{Instance, Starting};
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};
-pub use module::{AbiError, EventInfo, GuardInfo, Kind, Module};
+pub use module::{AbiError, EventInfo, GuardInfo, HandlerKind, Module};
+pub use upload::{UploadSource, UploadStep};

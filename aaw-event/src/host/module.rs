@@ -49,9 +49,9 @@ pub struct EventInfo {
     /// Its name: the path of its file.
     pub name: EventName,
     /// How it answers.
-    pub kind: Kind,
+    pub kind: HandlerKind,
     /// Whether its handler looks at what its caller sends after the body.
-    pub takes_incoming: bool,
+    pub takes_upload: bool,
 }
 
 /// The guard of a folder.
@@ -74,21 +74,21 @@ impl GuardInfo {
 /// How an event answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum HandlerKind {
     /// Once: an `async fn`.
-    Answer,
+    Unary,
     /// Not at all: a `fn` that returns nothing.
-    Plain,
+    OneWay,
     /// Any number of times: a `fn` that returns a stream.
-    Stream,
+    Streaming,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for HandlerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Answer => "answer",
-            Self::Plain => "plain",
-            Self::Stream => "stream",
+            Self::Unary => "unary",
+            Self::OneWay => "one_way",
+            Self::Streaming => "streaming",
         })
     }
 }
@@ -216,7 +216,7 @@ impl Module {
     }
 
     /// What is to run when a connection has opened, if anything: what [`Instance::call`](super::Instance::call) takes.
-    /// Its body is the JSON of an [`Opened`](crate::Opened).
+    /// Its body is the JSON of an [`OpenInfo`](crate::OpenInfo).
     ///
     /// It gives [`Step::End`](super::Step::End) when the connection may stay; every other end refuses it.
     pub fn open_hook(&self) -> Option<usize> {
@@ -224,13 +224,13 @@ impl Module {
     }
 
     /// What is to run when a connection has ended, if anything: what [`Instance::call`](super::Instance::call) takes.
-    /// Its body is the JSON of a [`Closed`](crate::Closed).
+    /// Its body is the JSON of a [`CloseInfo`](crate::CloseInfo).
     pub fn close_hook(&self) -> Option<usize> {
         self.inner.close_hook
     }
 
     /// What is to run before the events of a folder and those of the folders inside it, outermost first. Its body is the
-    /// JSON of a [`Guarded`](crate::Guarded).
+    /// JSON of a [`GuardedCall`](crate::GuardedCall).
     ///
     /// It gives [`Step::End`](super::Step::End) when the event may run; **every other end refuses the call**, and
     /// nothing of it runs: neither further guards nor the handler.
@@ -359,13 +359,13 @@ unsafe fn check(header: *const ModuleHeader, mode: u32, given: Option<Arc<dyn Gi
             return Err(AbiError::ReservedName { package: package.to_owned(), name });
         }
         let kind = match entry.kind {
-            kind::ANSWER => Kind::Answer,
-            kind::PLAIN => Kind::Plain,
-            kind::STREAM => Kind::Stream,
+            kind::ANSWER => HandlerKind::Unary,
+            kind::PLAIN => HandlerKind::OneWay,
+            kind::STREAM => HandlerKind::Streaming,
             found => return Err(AbiError::UnknownKind { package: package.to_owned(), name, found }),
         };
         entries.push(Entry { call, name: own_name });
-        events.push(EventInfo { name, kind, takes_incoming: entry.flags & entry_flags::TAKES_INCOMING != 0 });
+        events.push(EventInfo { name, kind, takes_upload: entry.flags & entry_flags::TAKES_UPLOAD != 0 });
     }
     let [open_hook, close_hook, password_reset_hook] = [open_hook, close_hook, password_reset_hook].map(|hook| {
         hook.map(|hook| {
@@ -427,11 +427,11 @@ mod tests {
     use super::*;
     use crate::abi::SYMBOL_PREFIX;
     use crate::export::{Entry, NoServices, Package, guard, no_services, sync_services};
-    use crate::prelude::{Empty, Incoming, Services, Stream, stream};
+    use crate::prelude::{Empty, Services, Stream, Upload, stream};
 
     async fn handler() {}
 
-    async fn incoming(_: Empty, _: Services, _: Incoming<u8>) {}
+    async fn incoming(_: Empty, _: Services, _: Upload<u8>) {}
 
     fn plain() {}
 
@@ -482,12 +482,12 @@ mod tests {
         // SAFETY: a header of this very build.
         let module = unsafe { Module::loaded(GOOD.header()) }.unwrap();
         let events: Vec<_> =
-            module.events().iter().map(|event| (event.name.as_str(), event.kind, event.takes_incoming)).collect();
+            module.events().iter().map(|event| (event.name.as_str(), event.kind, event.takes_upload)).collect();
         let expected = [
-            ("users/get", Kind::Answer, false),
-            ("announce", Kind::Plain, false),
-            ("users/put", Kind::Answer, true),
-            ("users/all", Kind::Stream, false),
+            ("users/get", HandlerKind::Unary, false),
+            ("announce", HandlerKind::OneWay, false),
+            ("users/put", HandlerKind::Unary, true),
+            ("users/all", HandlerKind::Streaming, false),
         ];
         assert_eq!(events, expected);
         let hooks = (module.open_hook(), module.close_hook());
@@ -509,7 +509,7 @@ mod tests {
         // SAFETY: a header that lives for ever.
         let module = unsafe { Module::loaded(Box::leak(Box::new(header))) }.unwrap();
         assert_eq!((module.open_hook(), module.close_hook()), (None, None));
-        assert!(!module.events()[0].takes_incoming);
+        assert!(!module.events()[0].takes_upload);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 use super::body;
 use super::caller::OwnedCaller;
-use super::incoming::OwnedIncoming;
 use super::instance::Instance;
 use super::package::function_of;
-use crate::abi::{CallArgs, RawCaller, RawIncoming};
-use crate::sdk::{Empty, Incoming, Services};
+use super::upload::OwnedUpload;
+use crate::abi::{CallArgs, RawCaller, RawUpload};
+use crate::sdk::{Empty, Services, Upload};
 
 /// What a handler can take as its first argument.
 #[diagnostic::on_unimplemented(
@@ -62,9 +62,9 @@ impl<A> Takes<A, Nothing> for Services<()> {
 /// What a handler can take as its third argument.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its third argument",
-    label = "expected `Incoming<…>` of what the caller sends after its body"
+    label = "expected `Upload<…>` of what the caller sends after its body"
 )]
-pub trait TakesIncoming: Sized {
+pub trait TakesUpload: Sized {
     /// What its items are.
     type Item;
 
@@ -73,9 +73,9 @@ pub trait TakesIncoming: Sized {
 }
 
 /// Where a handler's third argument comes from.
-pub struct Arriving(Option<OwnedIncoming>);
+pub struct Arriving(Option<OwnedUpload>);
 
-impl<T> TakesIncoming for Incoming<T> {
+impl<T> TakesUpload for Upload<T> {
     type Item = T;
 
     fn take(incoming: Arriving) -> Self {
@@ -86,8 +86,8 @@ impl<T> TakesIncoming for Incoming<T> {
 /// What an item of a handler's third argument can be.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of what a caller sends",
-    label = "the `T` of a handler's `Incoming<T>` must be `Deserialize`",
-    note = "write `#[derive(Deserialize)]` above `{Self}`, or take `Incoming<Value>` (any JSON)"
+    label = "the `T` of a handler's `Upload<T>` must be `Deserialize`",
+    note = "write `#[derive(Deserialize)]` above `{Self}`, or take `Upload<Value>` (any JSON)"
 )]
 pub trait FitsItem: DeserializeOwned {}
 
@@ -99,7 +99,7 @@ pub(super) struct Input<'a, A> {
     caller: RawCaller,
     app: &'a Arc<A>,
     nothing: &'a Arc<()>,
-    incoming: *const RawIncoming,
+    incoming: *const RawUpload,
 }
 
 /// A handler of any number of arguments; `Args` tells how many.
@@ -154,14 +154,14 @@ where
     H: Fn(B, S, I) -> O + Copy + 'static,
     B: DeserializeOwned,
     S: Takes<A, M>,
-    I: TakesIncoming,
+    I: TakesUpload,
 {
     type Output = O;
 
     fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
         let body = body::parse(input.body)?;
         // SAFETY: as above; the host keeps what the caller sends alive as well.
-        let (caller, incoming) = unsafe { (OwnedCaller::retain(input.caller), OwnedIncoming::retain(input.incoming)) };
+        let (caller, incoming) = unsafe { (OwnedCaller::retain(input.caller), OwnedUpload::retain(input.incoming)) };
         let services = S::take(Calling(caller), input.app, input.nothing);
         Ok(self(body, services, I::take(Arriving(incoming))))
     }

@@ -5,9 +5,9 @@ use std::mem::offset_of;
 
 use aaw_protocol::{Code, Failure};
 
-use super::asking::Asking;
+use super::host_op::Asking;
 use crate::abi::{Bytes, CallerVtable, RawCaller, status};
-use crate::host::not_offered;
+use crate::host::unsupported_op;
 use crate::sink::Buffer;
 
 /// Retained for as long as this lives; usable from any thread.
@@ -54,15 +54,15 @@ impl OwnedCaller {
     }
 
     /// Has the host do something at once, and gives the JSON of its result. `args` is JSON that serde_json wrote.
-    pub(crate) fn ask(&self, op: &str, args: &[u8]) -> Result<Vec<u8>, Failure> {
-        if self.table_len() < ASK_END {
-            return Err(not_offered(op));
+    pub(crate) fn host_op(&self, op: &str, args: &[u8]) -> Result<Vec<u8>, Failure> {
+        if self.table_len() < HOST_OP_END {
+            return Err(unsupported_op(op));
         }
         let mut said = Vec::new();
         let mut buffer = Buffer::unlimited(&mut said);
         let (name, args) = (Bytes::of(op), Bytes::of_slice(args));
         // SAFETY: as in `send_event`; the table is long enough.
-        let found = unsafe { ((*self.0.vtable).ask)(self.0.ctx, name, args, buffer.sink()) };
+        let found = unsafe { ((*self.0.vtable).host_op)(self.0.ctx, name, args, buffer.sink()) };
         if found == status::OK {
             return Ok(said);
         }
@@ -70,12 +70,12 @@ impl OwnedCaller {
     }
 
     /// Has the host begin something. `args` is JSON that serde_json wrote.
-    pub(crate) fn ask_async(&self, op: &str, args: &[u8]) -> Result<Asking, Failure> {
-        if self.table_len() < ASK_ASYNC_END {
-            return Err(not_offered(op));
+    pub(crate) fn host_op_async(&self, op: &str, args: &[u8]) -> Result<Asking, Failure> {
+        if self.table_len() < HOST_OP_ASYNC_END {
+            return Err(unsupported_op(op));
         }
-        // SAFETY: as in `ask`; what is given is kept nowhere else.
-        Ok(unsafe { Asking::new(((*self.0.vtable).ask_async)(self.0.ctx, Bytes::of(op), Bytes::of_slice(args))) })
+        // SAFETY: as in `host_op`; what is given is kept nowhere else.
+        Ok(unsafe { Asking::new(((*self.0.vtable).host_op_async)(self.0.ctx, Bytes::of(op), Bytes::of_slice(args))) })
     }
 
     /// A host of before has a shorter table.
@@ -86,8 +86,8 @@ impl OwnedCaller {
 }
 
 /// How long a table is that has these functions.
-const ASK_END: usize = offset_of!(CallerVtable, ask) + size_of::<usize>();
-const ASK_ASYNC_END: usize = offset_of!(CallerVtable, ask_async) + size_of::<usize>();
+const HOST_OP_END: usize = offset_of!(CallerVtable, host_op) + size_of::<usize>();
+const HOST_OP_ASYNC_END: usize = offset_of!(CallerVtable, host_op_async) + size_of::<usize>();
 
 impl Clone for OwnedCaller {
     fn clone(&self) -> Self {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_host_of_before_is_not_asked_for_what_its_table_lacks() {
-        for size in [offset_of!(CallerVtable, ask), offset_of!(CallerVtable, ask_async)] {
+        for size in [offset_of!(CallerVtable, host_op), offset_of!(CallerVtable, host_op_async)] {
             let vtable = CallerVtable {
                 size,
                 retain: nothing,
@@ -140,15 +140,15 @@ mod tests {
                 id: no_id,
                 send_event: never,
                 broadcast: no_broadcast,
-                ask: never,
-                ask_async: never_awaited,
+                host_op: never,
+                host_op_async: never_awaited,
             };
             // SAFETY: the table outlives the caller.
             let caller = unsafe { OwnedCaller::retain(RawCaller { ctx: std::ptr::null(), vtable: &raw const vtable }) };
-            if size == offset_of!(CallerVtable, ask) {
-                assert_eq!(caller.ask("room/join", b"{}"), Err(not_offered("room/join")));
+            if size == offset_of!(CallerVtable, host_op) {
+                assert_eq!(caller.host_op("room/join", b"{}"), Err(unsupported_op("room/join")));
             }
-            assert_eq!(caller.ask_async("logout", b"{}").err(), Some(not_offered("logout")));
+            assert_eq!(caller.host_op_async("logout", b"{}").err(), Some(unsupported_op("logout")));
         }
     }
 }

@@ -8,11 +8,11 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use super::answers::{Answers, Outcome, log_and_convert};
-use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesIncoming, invoke};
+use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesUpload, invoke};
 use super::call::{self, Ended, Ending, Out};
 use super::instance::Instance;
 use super::package::Entry;
+use super::unary::{Answers, Outcome, log_and_convert};
 use crate::abi::{CallArgs, RawCall, kind, step};
 use crate::contain::contained;
 
@@ -62,7 +62,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         B: FitsBody + 'static,
         S: Takes<A, M> + 'static,
         M: 'static,
-        I: TakesIncoming + 'static,
+        I: TakesUpload + 'static,
         I::Item: FitsItem,
         F: Future + Send + 'static,
         F::Output: Answers<R>,

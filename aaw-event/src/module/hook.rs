@@ -5,15 +5,15 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use super::answers::{Outcome, log_and_convert};
 use super::arguments::{Invoke, Takes, invoke};
 use super::call::{self, Ended, Ending, Out};
 use super::handler::plain;
 use super::instance::Instance;
 use super::package::Entry;
+use super::unary::{Outcome, log_and_convert};
 use crate::abi::{CallArgs, RawCall, kind, step};
 use crate::contain::contained;
-use crate::sdk::{Closed, Guarded, Opened, PasswordReset};
+use crate::sdk::{CloseInfo, GuardedCall, OpenInfo, PasswordReset};
 
 /// Which hook it is; `E` is its handler's first argument.
 #[derive(Debug)]
@@ -32,17 +32,17 @@ impl<E> Clone for Hook<E> {
 impl<E> Copy for Hook<E> {}
 
 /// `_open.rs`.
-pub const OPEN: Hook<Opened> = Hook { name: "_open", kind: kind::OPEN, argument: PhantomData };
+pub const OPEN: Hook<OpenInfo> = Hook { name: "_open", kind: kind::OPEN, argument: PhantomData };
 
 /// `_close.rs`.
-pub const CLOSE: Hook<Closed> = Hook { name: "_close", kind: kind::CLOSE, argument: PhantomData };
+pub const CLOSE: Hook<CloseInfo> = Hook { name: "_close", kind: kind::CLOSE, argument: PhantomData };
 
 /// `_password_reset.rs`.
 pub const PASSWORD_RESET: Hook<PasswordReset> =
     Hook { name: "_password_reset", kind: kind::PASSWORD_RESET, argument: PhantomData };
 
 /// The `_guard.rs` of a folder; `name` is its path, without the ending.
-pub const fn guard(name: &'static str) -> Hook<Guarded> {
+pub const fn guard(name: &'static str) -> Hook<GuardedCall> {
     Hook { name, kind: kind::GUARD, argument: PhantomData }
 }
 

@@ -25,7 +25,7 @@ impl<A> Entry<A> {
     }
 
     pub(super) const fn taking_incoming(mut self) -> Self {
-        self.entry.flags |= entry_flags::TAKES_INCOMING;
+        self.entry.flags |= entry_flags::TAKES_UPLOAD;
         self
     }
 }

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use pin_project_lite::pin_project;
 
-use super::answers::{Item, Opens, Yields, log_and_convert};
-use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesIncoming, invoke};
+use super::arguments::{FitsBody, FitsItem, Invoke, Takes, TakesUpload, invoke};
 use super::call::{self, Ended, Out, Progress, Work};
 use super::instance::Instance;
 use super::package::Entry;
+use super::unary::{Item, Opens, Yields, log_and_convert};
 use crate::abi::{CallArgs, RawCall, kind, step};
 use crate::contain::contained;
 
@@ -62,7 +62,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         B: FitsBody + 'static,
         S: Takes<A, M> + 'static,
         M: 'static,
-        I: TakesIncoming + 'static,
+        I: TakesUpload + 'static,
         I::Item: FitsItem,
         Y: Yields + Send + 'static,
         Y::Item: Item<R>,
@@ -124,7 +124,7 @@ impl<A: Send + Sync + 'static> Entry<A> {
         B: FitsBody + 'static,
         S: Takes<A, M> + 'static,
         M: 'static,
-        I: TakesIncoming + 'static,
+        I: TakesUpload + 'static,
         I::Item: FitsItem,
         F: Future + Send + 'static,
         F::Output: Opens<P>,

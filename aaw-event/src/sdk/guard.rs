@@ -14,7 +14,7 @@ use super::identity::Identity;
 /// use aaw_event::prelude::*;
 ///
 /// // src/admin/_guard.rs
-/// pub async fn handler(call: Guarded, _: Services) -> Result<()> {
+/// pub async fn handler(call: GuardedCall, _: Services) -> Result<()> {
 ///     match call.identity {
 ///         Some(identity) if identity.email.ends_with("@example.org") => Ok(()),
 ///         _ => Err(Error::new("Staff only")),
@@ -23,7 +23,7 @@ use super::identity::Identity;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Guarded {
+pub struct GuardedCall {
     /// The event's name, as the server offers it.
     pub event: String,
     /// Who calls; `None` without a session, and where authentication is off.
@@ -31,7 +31,7 @@ pub struct Guarded {
     pub identity: Option<Identity>,
 }
 
-impl Guarded {
+impl GuardedCall {
     /// For a host, and for tests of a `_guard.rs`.
     pub fn new(event: impl Into<String>, identity: Option<Identity>) -> Self {
         Self { event: event.into(), identity }
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_host_of_another_version_is_understood() {
-        let guarded: Guarded = serde_json::from_str(r#"{"event":"a/b","weather":"fine"}"#).unwrap();
-        assert_eq!(guarded, Guarded::new("a/b", None));
+        let guarded: GuardedCall = serde_json::from_str(r#"{"event":"a/b","weather":"fine"}"#).unwrap();
+        assert_eq!(guarded, GuardedCall::new("a/b", None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// use aaw_event::prelude::*;
 ///
 /// // src/_open.rs
-/// pub async fn handler(opened: Opened, services: Services) -> Result<()> {
+/// pub async fn handler(opened: OpenInfo, services: Services) -> Result<()> {
 ///     if opened.client_key.is_none() {
 ///         return Err(Error::new("Say who you are"));
 ///     }
@@ -22,14 +22,14 @@ use serde::{Deserialize, Serialize};
 /// }
 ///
 /// // src/_close.rs
-/// pub fn handler_of_close(closed: Closed, services: Services) {
+/// pub fn handler_of_close(closed: CloseInfo, services: Services) {
 ///     tracing::info!(id = services.ws.id(), by = ?closed.by, "gone: {}", closed.reason);
 /// }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Opened {
+pub struct OpenInfo {
     /// Where the page comes from that has opened it, as its browser says; a program says nothing, as a rule.
     pub origin: Option<String>,
     /// The peer's address and port: the client's, or that of a proxy before it.
@@ -43,7 +43,7 @@ pub struct Opened {
 /// `services.ws` still says which connection it was; there is nobody to send to any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Closed {
+pub struct CloseInfo {
     /// Who has ended it.
     pub by: ClosedBy,
     /// The code of the close frame, of RFC 6455; `None` where there was none.
@@ -54,7 +54,7 @@ pub struct Closed {
     pub reason: String,
 }
 
-impl Closed {
+impl CloseInfo {
     /// For a host, and for tests of a `_close.rs`.
     pub fn new(by: ClosedBy, code: Option<u16>, reason: impl Into<String>) -> Self {
         Self { by, code, reason: reason.into() }
@@ -82,16 +82,19 @@ mod tests {
     #[test]
     fn a_host_of_another_version_is_understood() {
         let json = r#"{"origin":"http://x","weather":"fine"}"#;
-        let opened = Opened { origin: Some("http://x".to_owned()), ..Opened::default() };
-        assert_eq!(serde_json::from_str::<Opened>(json).unwrap(), opened);
-        let closed = Closed::new(ClosedBy::Broken, None, "");
-        assert_eq!(serde_json::from_str::<Closed>(r#"{"by":"moon"}"#).unwrap(), closed);
+        let opened = OpenInfo { origin: Some("http://x".to_owned()), ..OpenInfo::default() };
+        assert_eq!(serde_json::from_str::<OpenInfo>(json).unwrap(), opened);
+        let closed = CloseInfo::new(ClosedBy::Broken, None, "");
+        assert_eq!(serde_json::from_str::<CloseInfo>(r#"{"by":"moon"}"#).unwrap(), closed);
     }
 
     #[test]
     fn who_it_was_is_a_word() {
-        let json = serde_json::to_string(&Closed::new(ClosedBy::Client, Some(1000), "bye")).unwrap();
+        let json = serde_json::to_string(&CloseInfo::new(ClosedBy::Client, Some(1000), "bye")).unwrap();
         assert_eq!(json, r#"{"by":"client","code":1000,"reason":"bye"}"#);
-        assert_eq!(serde_json::from_str::<Closed>(&json).unwrap(), Closed::new(ClosedBy::Client, Some(1000), "bye"));
+        assert_eq!(
+            serde_json::from_str::<CloseInfo>(&json).unwrap(),
+            CloseInfo::new(ClosedBy::Client, Some(1000), "bye")
+        );
     }
 }

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::asked::Asked;
 use super::error::{Error, Result};
 use super::identity::Identity;
+use super::response_future::ResponseFuture;
 use super::side::{Side, TEST_ID, read};
 use super::ws::{Sent, To, millis};
 use crate::module::parse_answer;
@@ -107,7 +107,7 @@ impl Room {
 
     fn enter(&self, name: &str, presence: bool) -> Result<()> {
         match &self.to {
-            Side::Host(caller) => Side::ask(caller, "room/join", &Join { name, presence }),
+            Side::Host(caller) => Side::host_op(caller, "room/join", &Join { name, presence }),
             Side::Test(stage) => {
                 stage.acts().rooms.insert(name.to_owned());
                 Ok(())
@@ -118,7 +118,7 @@ impl Room {
     /// Takes this connection out of a room. Not being in it is no error.
     pub fn leave(&self, name: &str) {
         match &self.to {
-            Side::Host(caller) => or_log(Side::ask(caller, "room/leave", &Name { name }), "room/leave"),
+            Side::Host(caller) => or_log(Side::host_op(caller, "room/leave", &Name { name }), "room/leave"),
             Side::Test(stage) => {
                 stage.acts().rooms.remove(name);
             }
@@ -135,7 +135,7 @@ impl Room {
     /// When `data` cannot be JSON or is larger than a message may be, or when the event's name begins with `aaw/`.
     pub fn emit(&self, name: &str, event: &str, data: impl Serialize, except: Option<&str>) -> Result<usize> {
         match &self.to {
-            Side::Host(caller) => Side::ask(caller, "room/emit", &Emit { name, event, data: &data, except }),
+            Side::Host(caller) => Side::host_op(caller, "room/emit", &Emit { name, event, data: &data, except }),
             Side::Test(stage) => {
                 let data = serde_json::to_value(&data)?;
                 let mut acts = stage.acts();
@@ -148,7 +148,7 @@ impl Room {
     /// How many are in a room.
     pub fn size(&self, name: &str) -> usize {
         match &self.to {
-            Side::Host(caller) => or_log(Side::ask(caller, "room/size", &Name { name }), "room/size"),
+            Side::Host(caller) => or_log(Side::host_op(caller, "room/size", &Name { name }), "room/size"),
             Side::Test(stage) => usize::from(stage.acts().rooms.contains(name)),
         }
     }
@@ -156,7 +156,7 @@ impl Room {
     /// Who is in a room, in no order; with or without presence.
     pub fn members(&self, name: &str) -> Vec<Member> {
         match &self.to {
-            Side::Host(caller) => or_log(Side::ask(caller, "room/members", &Name { name }), "room/members"),
+            Side::Host(caller) => or_log(Side::host_op(caller, "room/members", &Name { name }), "room/members"),
             Side::Test(stage) => {
                 let acts = stage.acts();
                 let is_in = acts.rooms.contains(name);
@@ -170,7 +170,7 @@ impl Room {
     /// each its connection's id, and its answer or why there is none, in no order. See
     /// [`Ws::send_async`](crate::Ws::send_async) for the reasons; the room's own is `timeout`.
     ///
-    /// In a test the answer is what [`Services::with_answer`](crate::Services::with_answer) says, of the one connection,
+    /// In a test the answer is what [`Services::with_response`](crate::Services::with_response) says, of the one connection,
     /// if it is in the room.
     ///
     /// # Errors
@@ -182,11 +182,11 @@ impl Room {
         payload: impl Serialize,
         timeout: Duration,
         except: Option<&str>,
-    ) -> Asked<Vec<(String, Result<T>)>> {
+    ) -> ResponseFuture<Vec<(String, Result<T>)>> {
         match &self.to {
             Side::Host(caller) => {
                 let args = Send { name, event, data: &payload, timeout_ms: millis(timeout), except };
-                Side::ask_async(caller, "room/send_async", &args, answers)
+                Side::host_op_async(caller, "room/send_async", &args, answers)
             }
             Side::Test(stage) => {
                 let mut acts = stage.acts();
@@ -199,7 +199,7 @@ impl Room {
                     });
                     Ok(serde_json::to_vec(&answer.into_iter().collect::<Vec<_>>())?)
                 });
-                Asked::done(asked, answers)
+                ResponseFuture::done(asked, answers)
             }
         }
     }
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_test_answers_for_the_room() {
-        let services = Services::for_test(()).with_answer("confirm", json!({ "yes": true }));
+        let services = Services::for_test(()).with_response("confirm", json!({ "yes": true }));
         let ask = |event: &str| now(services.room.send_async::<Value>("a", event, (), Duration::from_secs(1), None));
         assert!(ask("confirm").unwrap().is_empty());
         services.room.join("a").unwrap();

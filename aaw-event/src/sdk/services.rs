@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::asked::Asked;
 use super::error::Error;
 use super::identity::{Identity, LoggedIn};
+use super::response_future::ResponseFuture;
 use super::room::Room;
 use super::side::{Side, Stage, read};
 use super::ws::Ws;
@@ -101,7 +101,7 @@ impl<S> Services<S> {
     /// What the client answers in a test when it is asked `event`; whatever else it is asked, it knows no such event. On a
     /// server it changes nothing.
     #[must_use]
-    pub fn with_answer(self, event: impl Into<String>, answer: impl Into<Value>) -> Self {
+    pub fn with_response(self, event: impl Into<String>, answer: impl Into<Value>) -> Self {
         if let Side::Test(stage) = self.ws.side() {
             stage.acts().answers.insert(event.into(), answer.into());
         }
@@ -112,7 +112,7 @@ impl<S> Services<S> {
     /// authentication is off.
     pub fn identity(&self) -> Option<Identity> {
         match self.ws.side() {
-            Side::Host(caller) => Side::ask(caller, "identity", &Nothing {}).unwrap_or_else(|error| {
+            Side::Host(caller) => Side::host_op(caller, "identity", &Nothing {}).unwrap_or_else(|error| {
                 tracing::debug!("no identity: {error:#}");
                 None
             }),
@@ -140,13 +140,13 @@ impl<S> Services<S> {
     ///     services.authenticate(Identity::new("17", "ada@example.org")).await
     /// }
     /// ```
-    pub fn authenticate(&self, user: Identity) -> Asked<LoggedIn> {
+    pub fn authenticate(&self, user: Identity) -> ResponseFuture<LoggedIn> {
         match self.ws.side() {
-            Side::Host(caller) => Side::ask_async(caller, "authenticate", &ByUser { user: &user }, read),
+            Side::Host(caller) => Side::host_op_async(caller, "authenticate", &ByUser { user: &user }, read),
             Side::Test(stage) => {
                 stage.acts().identity = Some(user.clone());
                 let logged_in = serde_json::json!({ "token": "test", "user": user });
-                Asked::done(serde_json::to_vec(&logged_in).map_err(Error::from), read)
+                ResponseFuture::done(serde_json::to_vec(&logged_in).map_err(Error::from), read)
             }
         }
     }
@@ -155,12 +155,12 @@ impl<S> Services<S> {
     ///
     /// # Errors
     /// When authentication is off (`unreachable`), or the store fails.
-    pub fn logout(&self) -> Asked<()> {
+    pub fn logout(&self) -> ResponseFuture<()> {
         match self.ws.side() {
-            Side::Host(caller) => Side::ask_async(caller, "logout", &Nothing {}, |_| Ok(())),
+            Side::Host(caller) => Side::host_op_async(caller, "logout", &Nothing {}, |_| Ok(())),
             Side::Test(stage) => {
                 stage.acts().identity = None;
-                Asked::done(Ok(Vec::new()), |_| Ok(()))
+                ResponseFuture::done(Ok(Vec::new()), |_| Ok(()))
             }
         }
     }

@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::asked::Asked;
 use super::error::{Error, Result};
 use super::identity::Identity;
+use super::response_future::ResponseFuture;
 use super::ws::Sent;
 use crate::module::{OwnedCaller, json, parse_answer};
 
@@ -22,22 +22,22 @@ pub(super) enum Side {
 
 impl Side {
     /// Has the host do something at once.
-    pub(super) fn ask<T: DeserializeOwned>(caller: &OwnedCaller, op: &str, args: &impl Serialize) -> Result<T> {
-        let said = json(args, |args| caller.ask(op, args))?.map_err(Error::told)?;
+    pub(super) fn host_op<T: DeserializeOwned>(caller: &OwnedCaller, op: &str, args: &impl Serialize) -> Result<T> {
+        let said = json(args, |args| caller.host_op(op, args))?.map_err(Error::told)?;
         read(&said)
     }
 
     /// Has the host begin something; `read` makes of its JSON what is awaited.
-    pub(super) fn ask_async<T>(
+    pub(super) fn host_op_async<T>(
         caller: &OwnedCaller,
         op: &str,
         args: &impl Serialize,
         read: fn(&[u8]) -> Result<T>,
-    ) -> Asked<T> {
-        match json(args, |args| caller.ask_async(op, args)) {
-            Ok(Ok(asking)) => Asked::by_host(asking, read),
-            Ok(Err(failure)) => Asked::done(Err(Error::told(failure)), read),
-            Err(error) => Asked::done(Err(error.into()), read),
+    ) -> ResponseFuture<T> {
+        match json(args, |args| caller.host_op_async(op, args)) {
+            Ok(Ok(asking)) => ResponseFuture::by_host(asking, read),
+            Ok(Err(failure)) => ResponseFuture::done(Err(Error::told(failure)), read),
+            Err(error) => ResponseFuture::done(Err(error.into()), read),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::asked::Asked;
 use super::error::{Error, Result};
+use super::response_future::ResponseFuture;
 use super::side::{Side, TEST_ID, read};
 use crate::module::json;
 
@@ -88,7 +88,7 @@ impl Ws {
     /// Asks the client of this connection, and awaits what it answers: what `client.handle(event, …)` there gives.
     ///
     /// Dropping it gives up, and the client is told. The connection's other calls go on meanwhile. In a test the answer
-    /// is what [`Services::with_answer`](super::Services::with_answer) says, and the question is in [`sent`](Self::sent).
+    /// is what [`Services::with_response`](super::Services::with_response) says, and the question is in [`sent`](Self::sent).
     ///
     /// # Errors
     /// With the client's own words, or one of these codes: `timeout`; `unknown_event`, when it handles no such event;
@@ -108,7 +108,12 @@ impl Ws {
     ///     Ok(sure)
     /// }
     /// ```
-    pub fn send_async<T: DeserializeOwned>(&self, event: &str, payload: impl Serialize, timeout: Duration) -> Asked<T> {
+    pub fn send_async<T: DeserializeOwned>(
+        &self,
+        event: &str,
+        payload: impl Serialize,
+        timeout: Duration,
+    ) -> ResponseFuture<T> {
         self.send_async_by(None, event, payload, timeout)
     }
 
@@ -123,7 +128,7 @@ impl Ws {
         event: &str,
         payload: impl Serialize,
         timeout: Duration,
-    ) -> Asked<T> {
+    ) -> ResponseFuture<T> {
         self.send_async_by(Some(id), event, payload, timeout)
     }
 
@@ -133,11 +138,11 @@ impl Ws {
         event: &str,
         payload: impl Serialize,
         timeout: Duration,
-    ) -> Asked<T> {
+    ) -> ResponseFuture<T> {
         match &self.to {
             Side::Host(caller) => {
                 let question = Question { to, event, data: &payload, timeout_ms: millis(timeout) };
-                Side::ask_async(caller, "ws/send_async", &question, read)
+                Side::host_op_async(caller, "ws/send_async", &question, read)
             }
             Side::Test(stage) => {
                 let mut acts = stage.acts();
@@ -147,7 +152,7 @@ impl Ws {
                     let answer = acts.answers.get(event).ok_or_else(|| Error::told(no_answer(event)))?;
                     Ok(serde_json::to_vec(answer)?)
                 });
-                Asked::done(answer, read)
+                ResponseFuture::done(answer, read)
             }
         }
     }
@@ -225,7 +230,7 @@ mod tests {
     use super::*;
     use crate::sdk::Services;
 
-    fn now<T>(mut asked: Asked<T>) -> Result<T> {
+    fn now<T>(mut asked: ResponseFuture<T>) -> Result<T> {
         match Pin::new(&mut asked).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => answer,
             Poll::Pending => panic!("it waits"),
@@ -257,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_test_answers_what_it_says() {
-        let ws = Services::for_test(()).with_answer("confirm", true).ws;
+        let ws = Services::for_test(()).with_response("confirm", true).ws;
         let second = Duration::from_secs(1);
         assert!(now(ws.send_async::<bool>("confirm", "sure?", second)).unwrap());
         let error = now(ws.send_async::<u8>("confirm", (), second)).unwrap_err();

@@ -5,7 +5,7 @@ mod guard {
 
     pub type Verdict = bool;
 
-    pub async fn handler(_: Guarded) -> Verdict {
+    pub async fn handler(_: GuardedCall) -> Verdict {
         true
     }
 }

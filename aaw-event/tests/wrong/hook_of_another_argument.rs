@@ -3,7 +3,7 @@
 mod get {
     use aaw_event::prelude::*;
 
-    pub async fn handler(_: Closed) {}
+    pub async fn handler(_: CloseInfo) {}
 }
 
 static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =

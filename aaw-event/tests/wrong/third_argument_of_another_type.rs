@@ -1,4 +1,4 @@
-//! A third argument that is no `Incoming`.
+//! A third argument that is no `Upload`.
 
 mod get {
     use aaw_event::prelude::*;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::Backoff;
 
-/// What a [`ClientSession`](super::ClientSession) holds itself to. Sizes are bytes of JSON text. A time of
+/// What a [`ClientConnection`](super::ClientConnection) holds itself to. Sizes are bytes of JSON text. A time of
 /// `Duration::MAX` never ends.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub struct ClientConfig {
     /// How long the other side may be silent before it is pinged; after two pings without a sign of life the connection
     /// counts as lost, so that is three times as long. Default 20 s: below the 30 to 60 s after which proxies forget
     /// idle connections. `None` or `Duration::MAX` never pings, and a peer that vanished without a word is noticed by
@@ -42,7 +42,7 @@ pub struct Config {
     pub max_waiting_calls: usize,
 }
 
-impl Default for Config {
+impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             heartbeat: Some(Duration::from_secs(20)),

@@ -1,14 +1,14 @@
 //! The client's side of a connection, and of the connections after it, as a state machine.
 //!
-//! - [`ClientSession`]: which answer belongs to which call, until when a call waits, what may be written now, whether
+//! - [`ClientConnection`]: which answer belongs to which call, until when a call waits, what may be written now, whether
 //!   the server still lives, when to connect again.
-//! - [`Draft`]: a frame as its author leaves it, without the id that it gets when it is written.
-//! - [`Output`], [`Outcome`]: what the session wants done, and how a call ended.
+//! - [`EncodedMessage`]: a frame as its author leaves it, without the id that it gets when it is written.
+//! - [`Output`], [`CallResult`]: what the session wants done, and how a call ended.
 //! - [`StreamOptions`]: a call whose answer is read item by item, and that may send items itself.
-//! - [`AskKey`]: what the server asks, until it has its [reply](ClientSession::reply).
+//! - [`ClientCallKey`]: what the server asks, until it has its [reply](ClientConnection::respond).
 //! - [`Token`]: what proves a session. The client session keeps it from the answer of `aaw/login` and its like, and shows
 //!   it to the server on each new connection before anything else is said.
-//! - [`Config`]: the bounds, each with its reason.
+//! - [`ClientConfig`]: the bounds, each with its reason.
 //!
 //! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like
 //! this:
@@ -16,14 +16,14 @@
 //! ```
 //! use std::time::{Duration, Instant};
 //! use aaw_protocol::Dialect;
-//! use aaw_protocol::client::{CallKey, ClientSession, Config, Draft, Outcome, Output};
+//! use aaw_protocol::client::{CallKey, ClientConnection, ClientConfig, EncodedMessage, CallResult, Output};
 //!
 //! let now = Instant::now();
-//! let mut session = ClientSession::new(Config::default(), 42);
+//! let mut session = ClientConnection::new(ClientConfig::default(), 42);
 //! assert!(matches!(session.poll_output(), Some(Output::Connect)));
 //! session.handle_connected(now, Dialect::V1);
 //! let deadline = now + Duration::from_secs(3);
-//! session.call(now, CallKey(1), Draft::new("ping", &()).unwrap(), Some(deadline), "who waits");
+//! session.call(now, CallKey(1), EncodedMessage::new("ping", &()).unwrap(), Some(deadline), "who waits");
 //!
 //! let mut sent = Vec::new();
 //! while let Some(Output::Send(frame)) = session.poll_output() {
@@ -33,30 +33,30 @@
 //!
 //! session.handle_sign_of_life(now);
 //! session.handle_text(now, r#"["ping",{"pong":true},1]"#);
-//! let Some(Output::Done { waiter: "who waits", outcome: Outcome::Answered(json) }) = session.poll_output() else {
+//! let Some(Output::CallDone { waiter: "who waits", outcome: CallResult::Response(json) }) = session.poll_output() else {
 //!     panic!()
 //! };
 //! assert_eq!(&*json, r#"{"pong":true}"#);
 //! ```
 
-mod asks;
 mod backoff;
+mod client_calls;
 mod config;
-mod draft;
-mod line;
-mod oldest;
+mod connection;
+mod encoded_message;
+mod fifo_matcher;
 mod output;
-mod session;
 mod streaming;
 #[cfg(test)]
 mod tests;
 mod token;
+mod wait_queue;
 
-pub use asks::AskKey;
 pub use backoff::Backoff;
-pub use config::Config;
-pub use draft::Draft;
-pub use output::{Lost, NotSent, Outcome, Output, Problem};
-pub use session::{CallKey, ClientSession};
+pub use client_calls::ClientCallKey;
+pub use config::ClientConfig;
+pub use connection::{CallKey, ClientConnection};
+pub use encoded_message::EncodedMessage;
+pub use output::{CallResult, DisconnectReason, NotSent, Output, ProtocolWarning};
 pub use streaming::StreamOptions;
 pub use token::Token;

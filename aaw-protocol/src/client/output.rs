@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{AskKey, CallKey, Token};
+use super::{CallKey, ClientCallKey, Token};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened};
 
@@ -21,8 +21,8 @@ pub enum Output<W> {
     /// side has answered it, or hung up.
     Close,
     /// Drop the connection as it stands. The session knows that it is gone; nothing needs to be said.
-    Abandon,
-    /// The next item of a stream that was asked for. None comes after its [`Done`](Self::Done).
+    Abort,
+    /// The next item of a stream that was asked for. None comes after its [`CallDone`](Self::CallDone).
     Item {
         /// Which stream.
         key: CallKey,
@@ -30,19 +30,19 @@ pub enum Output<W> {
         data: Box<str>,
     },
     /// The server has room for items of this call's upload, up to the `items`-th in all: so many may be given to
-    /// [`upload_item`](super::ClientSession::upload_item).
-    Room {
+    /// [`upload_item`](super::ClientConnection::upload_item).
+    UploadCredit {
         /// Which call.
         key: CallKey,
         /// How many in all. More than was said before.
         items: u64,
     },
     /// A call is over. It ends exactly once.
-    Done {
+    CallDone {
         /// Who made the call.
         waiter: W,
         /// How it ended.
-        outcome: Outcome,
+        outcome: CallResult,
     },
     /// The server sent something that nobody had asked for.
     Push {
@@ -51,11 +51,11 @@ pub enum Output<W> {
         /// One JSON value.
         data: Box<str>,
     },
-    /// The server asks. Whoever handles the event is to answer by [`reply`](super::ClientSession::reply);
+    /// The server asks. Whoever handles the event is to answer by [`reply`](super::ClientConnection::respond);
     /// [`Failure::unknown_event`] if nobody does.
-    Asked {
+    ClientCall {
         /// Which.
-        key: AskKey,
+        key: ClientCallKey,
         /// The event's name. Nobody has checked that it is an [`EventName`](crate::EventName).
         event: Box<str>,
         /// One JSON value.
@@ -63,9 +63,9 @@ pub enum Output<W> {
     },
     /// Nobody waits any more for what the server asked: it says so, or the connection is gone. Comes only for what was
     /// not replied to.
-    AskCancelled {
+    ClientCallCancelled {
         /// Which.
-        key: AskKey,
+        key: ClientCallKey,
     },
     /// The server knows this client as `user`, by a token that the session keeps from now on. From an answer to
     /// `aaw/login`, `aaw/register`, `aaw/resume` or `aaw/password/set-new`: a call of the application's, or the session's
@@ -87,21 +87,21 @@ pub enum Output<W> {
         connection: Option<Box<str>>,
     },
     /// The connection is gone. Another attempt follows, unless the session was closed.
-    Lost(Lost),
+    Disconnected(DisconnectReason),
     /// Something that ends neither a call nor the connection, but that somebody should know.
-    Problem(Problem),
+    Warning(ProtocolWarning),
     /// The session was closed, and is over. Nothing comes after it, except that calls made later end as
     /// [`NotSent::Closed`].
-    Ended,
+    Closed,
 }
 
 /// How a call ended: everything that is known about it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum CallResult {
     /// With an answer. It was split from its frame without being read: what parses it finds out if it is no JSON.
-    Answered(Box<str>),
+    Response(Box<str>),
     /// A stream, with its last item.
-    Ended,
+    StreamEnded,
     /// With a failure that the server told.
     Failed(Failure),
     /// Its time was up.
@@ -110,7 +110,7 @@ pub enum Outcome {
         sent: bool,
     },
     /// It was written, and the connection is gone. It may have run or not.
-    Unknown(Lost),
+    Unknown(DisconnectReason),
     /// The server never saw it.
     NotSent(NotSent),
 }
@@ -147,7 +147,7 @@ pub enum NotSent {
 /// Why a connection is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lost {
+pub enum DisconnectReason {
     /// The server closed it.
     ClosedByServer {
         /// The code of its close frame (RFC 6455, 7.4); 1005 if it gave none.
@@ -165,7 +165,7 @@ pub enum Lost {
     NoWelcome,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClosedByServer { code, reason } => {
@@ -195,7 +195,7 @@ impl fmt::Display for Lost {
 /// What went wrong without ending anything.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum ProtocolWarning {
     /// The server sent something that makes no sense. It was ignored.
     #[error("the server sent something that makes no sense: {0}")]
     BadFrame(BadFrame),

@@ -6,7 +6,7 @@ use crate::codec::MOST_ITEMS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Items that the reader has room for at first: so many the server may send before more room is
-    /// [told](super::ClientSession::room).
+    /// [told](super::ClientConnection::grant_credit).
     pub window: u64,
     /// Whether the caller sends items too, as the server makes room for them.
     pub upload: bool,

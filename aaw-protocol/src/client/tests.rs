@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::{Code, Dialect, Failure, clock};
 
-mod asks;
+mod client_calls;
 mod streams;
 mod token;
 
 /// A session whose calls are known by words, and its clock.
 struct Rig {
-    session: ClientSession<&'static str>,
+    session: ClientConnection<&'static str>,
     now: Instant,
     calls: u64,
 }
@@ -19,15 +19,15 @@ struct Rig {
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Rig {
-    fn new(config: Config) -> Self {
-        let mut rig = Self { session: ClientSession::new(config, 1), now: Instant::now(), calls: 0 };
+    fn new(config: ClientConfig) -> Self {
+        let mut rig = Self { session: ClientConnection::new(config, 1), now: Instant::now(), calls: 0 };
         assert!(matches!(&rig.outputs()[..], [Output::Connect]));
         rig
     }
 
     /// Connected, greeted, and with nothing left to say.
     fn open(dialect: Dialect) -> Self {
-        let mut rig = Self::new(Config::default());
+        let mut rig = Self::new(ClientConfig::default());
         rig.connect(dialect);
         rig
     }
@@ -49,12 +49,12 @@ impl Rig {
     fn call_key(&mut self, event: &str, waiter: &'static str) -> CallKey {
         self.calls += 1;
         let deadline = Some(self.now + 3 * SECOND);
-        self.session.call(self.now, CallKey(self.calls), Draft::new(event, &0).unwrap(), deadline, waiter);
+        self.session.call(self.now, CallKey(self.calls), EncodedMessage::new(event, &0).unwrap(), deadline, waiter);
         CallKey(self.calls)
     }
 
     /// Takes in a text, and gives back how calls ended.
-    fn text(&mut self, text: &str) -> Vec<(&'static str, Outcome)> {
+    fn text(&mut self, text: &str) -> Vec<(&'static str, CallResult)> {
         self.session.handle_text(self.now, text);
         self.done()
     }
@@ -75,14 +75,15 @@ impl Rig {
             .collect()
     }
 
-    fn done(&mut self) -> Vec<(&'static str, Outcome)> {
-        let done = |output| if let Output::Done { waiter, outcome } = output { Some((waiter, outcome)) } else { None };
+    fn done(&mut self) -> Vec<(&'static str, CallResult)> {
+        let done =
+            |output| if let Output::CallDone { waiter, outcome } = output { Some((waiter, outcome)) } else { None };
         self.outputs().into_iter().filter_map(done).collect()
     }
 
     fn problems(&mut self, text: &str) -> Vec<String> {
         self.session.handle_text(self.now, text);
-        let problem = |output| if let Output::Problem(problem) = output { Some(problem.to_string()) } else { None };
+        let problem = |output| if let Output::Warning(problem) = output { Some(problem.to_string()) } else { None };
         self.outputs().into_iter().filter_map(problem).collect()
     }
 
@@ -98,8 +99,8 @@ fn text_of(frame: &[u8]) -> String {
     std::str::from_utf8(frame).unwrap().to_owned()
 }
 
-fn answered(json: &str) -> Outcome {
-    Outcome::Answered(json.into())
+fn answered(json: &str) -> CallResult {
+    CallResult::Response(json.into())
 }
 
 #[test]
@@ -132,12 +133,12 @@ fn failures_carry_all_that_the_server_said() {
     rig.call("e", "a");
     rig.call("e", "b");
     let done = rig.text(r#"["e",{"error":"no","code":"mine","data":[1]},1,"error"]"#);
-    let [("a", Outcome::Failed(failure))] = &done[..] else { panic!("{done:?}") };
+    let [("a", CallResult::Failed(failure))] = &done[..] else { panic!("{done:?}") };
     assert_eq!((failure.error.as_str(), failure.code.as_str()), ("no", "mine"));
     assert_eq!(failure.data.as_ref().unwrap().get(), "[1]");
     // One that cannot be read is one all the same.
     let done = rig.text(r#"["e",7,2,"error"]"#);
-    assert!(matches!(&done[..], [("b", Outcome::Failed(failure))] if failure.code == Code::BAD_FRAME), "{done:?}");
+    assert!(matches!(&done[..], [("b", CallResult::Failed(failure))] if failure.code == Code::BAD_FRAME), "{done:?}");
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn after_a_time_out_the_server_is_told_and_a_late_answer_goes_nowhere() {
     rig.pass(Duration::from_millis(1));
     let outputs = rig.outputs();
     assert!(
-        matches!(&outputs[..], [Output::Send(cancel), Output::Done { waiter: "caller", outcome: Outcome::TimedOut { sent: true } }]
+        matches!(&outputs[..], [Output::Send(cancel), Output::CallDone { waiter: "caller", outcome: CallResult::TimedOut { sent: true } }]
             if cancel == r#"["e",null,1,"cancel"]"#),
         "{outputs:?}"
     );
@@ -159,7 +160,7 @@ fn after_a_time_out_the_server_is_told_and_a_late_answer_goes_nowhere() {
 
 #[test]
 fn a_cancelled_call_is_told_to_the_server_if_it_was_written() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     let unwritten = rig.call_key("e", "unwritten");
     rig.session.cancel(rig.now, unwritten);
     rig.connect(Dialect::V1);
@@ -177,9 +178,9 @@ fn when_it_breaks_what_was_written_is_unknown_and_the_rest_waits_for_the_next() 
     rig.call("e", "written");
     rig.session.handle_blocked();
     rig.call("e", "unwritten");
-    let why = Lost::Broken("cut".into());
+    let why = DisconnectReason::Broken("cut".into());
     rig.session.handle_disconnected(rig.now, why.clone());
-    assert_eq!(rig.done(), [("written", Outcome::Unknown(why))]);
+    assert_eq!(rig.done(), [("written", CallResult::Unknown(why))]);
 
     rig.pass(SECOND);
     assert!(matches!(&rig.outputs()[..], [Output::Connect]));
@@ -190,31 +191,31 @@ fn when_it_breaks_what_was_written_is_unknown_and_the_rest_waits_for_the_next() 
 
 #[test]
 fn a_call_that_waits_for_a_connection_times_out_by_its_own_time() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     rig.call("e", "caller");
     assert_eq!(rig.session.poll_timeout(), Some(rig.now + 3 * SECOND));
     rig.pass(3 * SECOND);
-    assert_eq!(rig.done(), [("caller", Outcome::TimedOut { sent: false })]);
+    assert_eq!(rig.done(), [("caller", CallResult::TimedOut { sent: false })]);
 }
 
 #[test]
 fn what_waits_is_bounded_and_keeps_its_order() {
-    let mut rig = Rig::new(Config { max_waiting_sends: 70, max_waiting_calls: 70, ..Config::default() });
-    let send = |body: &str| Draft::new("s", body).unwrap();
+    let mut rig = Rig::new(ClientConfig { max_waiting_sends: 70, max_waiting_calls: 70, ..ClientConfig::default() });
+    let send = |body: &str| EncodedMessage::new("s", body).unwrap();
     assert_eq!(rig.session.send(send("1")), Ok(()));
     rig.call("c", "fits");
     assert_eq!(rig.session.send(send("2")), Ok(()));
     assert_eq!(rig.session.send(send("3")), Err(NotSent::QueueFull { limit: 70 }));
     rig.call("c", "fits too");
     rig.call_key("c", "too much");
-    assert_eq!(rig.done(), [("too much", Outcome::NotSent(NotSent::QueueFull { limit: 70 }))]);
+    assert_eq!(rig.done(), [("too much", CallResult::NotSent(NotSent::QueueFull { limit: 70 }))]);
     rig.session.handle_connected(rig.now, Dialect::Classic);
     assert_eq!(rig.sent(), [r#"["s","1"]"#, r#"["c",0,1]"#, r#"["s","2"]"#, r#"["c",0,2]"#]);
 }
 
 #[test]
 fn the_limits_of_the_welcome_hold() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     rig.session.handle_connected(rig.now, Dialect::V1);
     rig.text(r#"["aaw/welcome",{"connection":"c","limits":{"calls":2,"message":60}}]"#);
     assert_eq!(rig.call("e", "a").len() + rig.call("e", "b").len(), 2);
@@ -222,16 +223,16 @@ fn the_limits_of_the_welcome_hold() {
     rig.session.handle_text(rig.now, r#"["e",1,1]"#);
     assert_eq!(rig.sent(), [r#"["e",0,3]"#]);
     assert_eq!(
-        rig.session.send(Draft::new("s", &"x".repeat(60)).unwrap()),
+        rig.session.send(EncodedMessage::new("s", &"x".repeat(60)).unwrap()),
         Err(NotSent::TooLarge { size: 88, limit: 60 })
     );
 }
 
 #[test]
 fn what_may_be_too_large_waits_for_the_welcome() {
-    let big = || Draft::new("big", &"x".repeat(2 << 20)).unwrap();
+    let big = || EncodedMessage::new("big", &"x".repeat(2 << 20)).unwrap();
     for (allowed, written) in [(4 << 20, true), (1 << 20, false)] {
-        let mut rig = Rig::new(Config::default());
+        let mut rig = Rig::new(ClientConfig::default());
         rig.session.handle_connected(rig.now, Dialect::V1);
         rig.session.call(rig.now, CallKey(1), big(), None, "big");
         assert_eq!(rig.sent().len(), 1, "the hello");
@@ -240,7 +241,7 @@ fn what_may_be_too_large_waits_for_the_welcome() {
         let outputs = rig.outputs();
         assert_eq!(outputs.iter().any(|output| matches!(output, Output::Send(_))), written);
         let refused = |output: &Output<_>| {
-            matches!(output, Output::Done { outcome: Outcome::NotSent(NotSent::TooLarge { .. }), .. })
+            matches!(output, Output::CallDone { outcome: CallResult::NotSent(NotSent::TooLarge { .. }), .. })
         };
         assert_eq!(outputs.iter().any(refused), !written);
     }
@@ -255,7 +256,7 @@ fn a_classic_answer_without_an_id_goes_to_the_oldest_call_of_its_event() {
     assert_eq!(rig.text(r#"["e",1]"#), [("first", answered("1"))]);
     assert_eq!(
         rig.text(r#"["e",{"error":"Error: no"}]"#),
-        [("second", Outcome::Failed(Failure::new(Code::HANDLER, "Error: no")))]
+        [("second", CallResult::Failed(Failure::new(Code::HANDLER, "Error: no")))]
     );
     assert_eq!(rig.pushes(r#"["e",3]"#), ["e 3"]);
     assert_eq!(rig.text(r#"["other",{"error":"x","more":1}]"#), [("other", answered(r#"{"error":"x","more":1}"#))]);
@@ -268,7 +269,10 @@ fn a_classic_server_that_echoes_ids_is_taken_at_its_word() {
     rig.call("e", "second");
     assert_eq!(rig.text(r#"["e",2,2]"#), [("second", answered("2"))]);
     assert_eq!(rig.pushes(r#"["e","a push"]"#), [r#"e "a push""#]);
-    assert_eq!(rig.text(r#"["e",{"error":"no"},1]"#), [("first", Outcome::Failed(Failure::new(Code::HANDLER, "no")))]);
+    assert_eq!(
+        rig.text(r#"["e",{"error":"no"},1]"#),
+        [("first", CallResult::Failed(Failure::new(Code::HANDLER, "no")))]
+    );
 }
 
 #[test]
@@ -276,7 +280,7 @@ fn a_classic_call_given_up_still_takes_its_late_answer_for_a_while() {
     let mut rig = Rig::open(Dialect::Classic);
     rig.call("e", "slow");
     rig.pass(3 * SECOND);
-    assert_eq!(rig.done(), [("slow", Outcome::TimedOut { sent: true })]);
+    assert_eq!(rig.done(), [("slow", CallResult::TimedOut { sent: true })]);
     assert!(rig.sent().is_empty(), "a classic server knows no cancel");
     rig.call("e", "next");
     assert_eq!(rig.text(r#"["e","of slow"]"#), []);
@@ -310,7 +314,7 @@ fn what_makes_no_sense_is_reported_and_the_connection_goes_on() {
         assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
     }
     rig.session.handle_binary();
-    assert!(matches!(&rig.outputs()[..], [Output::Problem(_)]));
+    assert!(matches!(&rig.outputs()[..], [Output::Warning(_)]));
     assert!(rig.pushes(r#"["aaw/something/new",1]"#).is_empty());
     assert_eq!(rig.text(r#"["e",1,1]"#), [("caller", answered("1"))]);
 }
@@ -323,21 +327,21 @@ fn a_silent_server_is_pinged_twice_and_then_left() {
         assert!(matches!(&rig.outputs()[..], [Output::Ping]));
     }
     rig.pass(20 * SECOND);
-    assert!(matches!(&rig.outputs()[..], [Output::Abandon, Output::Lost(Lost::Silent)]));
+    assert!(matches!(&rig.outputs()[..], [Output::Abort, Output::Disconnected(DisconnectReason::Silent)]));
 }
 
 #[test]
 fn a_server_that_never_greets_is_left() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     rig.session.handle_connected(rig.now, Dialect::V1);
     rig.outputs();
     rig.pass(10 * SECOND);
-    assert!(matches!(&rig.outputs()[..], [Output::Abandon, Output::Lost(Lost::NoWelcome)]));
+    assert!(matches!(&rig.outputs()[..], [Output::Abort, Output::Disconnected(DisconnectReason::NoWelcome)]));
 }
 
 #[test]
 fn attempts_go_on_and_wait_longer_each_time() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     for failures in 0..20 {
         rig.session.handle_connect_failed(rig.now);
         let wait = rig.session.poll_timeout().unwrap() - rig.now;
@@ -352,26 +356,26 @@ fn closing_says_what_was_sent_before_and_ends_everything() {
     let mut rig = Rig::open(Dialect::V1);
     rig.call("e", "written");
     rig.session.handle_blocked();
-    rig.session.send(Draft::new("s", &1).unwrap()).unwrap();
+    rig.session.send(EncodedMessage::new("s", &1).unwrap()).unwrap();
     rig.call("e", "unwritten");
     rig.session.close(rig.now);
     let outputs = rig.outputs();
     assert!(
         matches!(&outputs[..], [
-            Output::Done { waiter: "written", outcome: Outcome::Unknown(Lost::ClosedByUs) },
+            Output::CallDone { waiter: "written", outcome: CallResult::Unknown(DisconnectReason::ClosedByUs) },
             Output::Send(send),
-            Output::Done { waiter: "unwritten", outcome: Outcome::NotSent(NotSent::Closed) },
+            Output::CallDone { waiter: "unwritten", outcome: CallResult::NotSent(NotSent::Closed) },
             Output::Close,
         ] if send == r#"["s",1]"#),
         "{outputs:?}"
     );
-    assert_eq!(rig.session.send(Draft::new("s", &1).unwrap()), Err(NotSent::Closed));
+    assert_eq!(rig.session.send(EncodedMessage::new("s", &1).unwrap()), Err(NotSent::Closed));
     // What the server has to say about what was sent is still heard; nothing can be said any more.
     assert_eq!(rig.problems(r#"["aaw/error",{"error":"Unknown event: s"}]"#), ["the server says: Unknown event: s"]);
     rig.session.handle_text(rig.now, r#"["ask",{},-1]"#);
     assert!(rig.outputs().is_empty());
-    rig.session.handle_disconnected(rig.now, Lost::Broken("reset".into()));
-    assert!(matches!(&rig.outputs()[..], [Output::Lost(Lost::ClosedByUs), Output::Ended]));
+    rig.session.handle_disconnected(rig.now, DisconnectReason::Broken("reset".into()));
+    assert!(matches!(&rig.outputs()[..], [Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]));
 }
 
 #[test]
@@ -380,34 +384,37 @@ fn closing_does_not_wait_for_a_server_that_does_not_answer_it() {
     rig.session.close(rig.now);
     rig.outputs();
     rig.pass(2 * SECOND);
-    assert!(matches!(&rig.outputs()[..], [Output::Abandon, Output::Lost(Lost::ClosedByUs), Output::Ended]));
+    assert!(matches!(
+        &rig.outputs()[..],
+        [Output::Abort, Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]
+    ));
 }
 
 #[test]
 fn a_time_of_the_largest_duration_never_ends_and_panics_nowhere() {
     for dialect in [Dialect::V1, Dialect::Classic] {
         let endless = Duration::MAX;
-        let config = Config {
+        let config = ClientConfig {
             heartbeat: Some(endless),
             backoff: Backoff { min: endless, max: endless, factor: f64::MAX },
             welcome_timeout: endless,
             close_timeout: endless,
-            ..Config::default()
+            ..ClientConfig::default()
         };
         let mut rig = Rig::new(config);
         rig.session.handle_connected(rig.now, dialect);
         rig.outputs();
         let deadline = clock::after(rig.now, endless);
-        rig.session.call(rig.now, CallKey(1), Draft::new("e", &0).unwrap(), Some(deadline), "caller");
+        rig.session.call(rig.now, CallKey(1), EncodedMessage::new("e", &0).unwrap(), Some(deadline), "caller");
         rig.outputs();
         rig.pass(365 * 24 * 3600 * SECOND);
         assert!(rig.outputs().is_empty(), "{dialect:?}");
         rig.session.cancel(rig.now, CallKey(1));
         rig.outputs();
-        rig.session.handle_disconnected(rig.now, Lost::Broken("cut".into()));
+        rig.session.handle_disconnected(rig.now, DisconnectReason::Broken("cut".into()));
         assert!(rig.session.poll_timeout().is_some());
 
-        let mut rig = Rig::new(Config { close_timeout: endless, ..Config::default() });
+        let mut rig = Rig::new(ClientConfig { close_timeout: endless, ..ClientConfig::default() });
         rig.connect(dialect);
         rig.session.close(rig.now);
         rig.outputs();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallKey, ClientSession, Draft, Outcome, Output, Problem};
+use super::{CallKey, CallResult, ClientConnection, EncodedMessage, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{BadFrame, Frame};
 use crate::{Code, Dialect, Failure};
@@ -86,7 +86,7 @@ impl Login {
     }
 }
 
-impl<W> ClientSession<W> {
+impl<W> ClientConnection<W> {
     /// Keeps a token from before, or forgets the one that is kept. It is shown to the server on the next connection.
     pub fn set_token(&mut self, token: Option<Token>) {
         self.login.kept = token.map(|token| Kept { token, from: None });
@@ -107,7 +107,7 @@ impl<W> ClientSession<W> {
         if dialect == Dialect::Classic && *from == Some(Dialect::V1) {
             return;
         }
-        let Ok(draft) = Draft::new(RESUME, &Body { token }) else { return };
+        let Ok(draft) = EncodedMessage::new(RESUME, &Body { token }) else { return };
         let id = self.next_id;
         self.next_id += 1;
         let (frame, event_json) = draft.into_call(id);
@@ -120,21 +120,21 @@ impl<W> ClientSession<W> {
     }
 
     /// The answer to that.
-    pub(super) fn end_resume(&mut self, outcome: Outcome) {
+    pub(super) fn end_resume(&mut self, outcome: CallResult) {
         let Some(Resume { token, .. }) = self.login.resume.take() else { return };
         match outcome {
-            Outcome::Answered(data) if !self.learn(&data) => {
+            CallResult::Response(data) if !self.learn(&data) => {
                 let bad = BadFrame::OutOfPlace(format!("an answer to {RESUME} that cannot be read"));
-                self.outputs.push_back(Output::Problem(Problem::BadFrame(bad)));
+                self.outputs.push_back(Output::Warning(ProtocolWarning::BadFrame(bad)));
             }
             // Not what has been got since.
-            Outcome::Failed(failure) if has_expired(&failure) && self.token() == Some(&token) => {
+            CallResult::Failed(failure) if has_expired(&failure) && self.token() == Some(&token) => {
                 self.login.kept = None;
                 self.outputs.push_back(Output::Unauthorized(failure));
             }
-            Outcome::Failed(failure) if has_expired(&failure) => {}
+            CallResult::Failed(failure) if has_expired(&failure) => {}
             // The server is busy, its store is away: that says nothing about the token. The next connection tries again.
-            Outcome::Failed(failure) => self.outputs.push_back(Output::Problem(Problem::Reported(failure))),
+            CallResult::Failed(failure) => self.outputs.push_back(Output::Warning(ProtocolWarning::Reported(failure))),
             _ => {}
         }
         self.tell_opened();

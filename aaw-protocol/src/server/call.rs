@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::reply::{Reply, Wants};
+use super::response::{Reply, ResponseMode};
 use crate::codec::{self, BadFrame, Kind};
 
 /// Names a call that runs, within its session.
@@ -29,8 +29,8 @@ pub struct Call<'a> {
     pub body: &'a str,
     /// Whether somebody waits for an answer: an id, or a classic frame.
     pub answers: bool,
-    /// Whether its caller sends a stream. Its items come as [`Input::Item`](super::Input::Item) once the call was
-    /// suspended and [given room](super::ServerSession::grant).
+    /// Whether its caller sends a stream. Its items come as [`Input::UploadItem`](super::Input::UploadItem) once the call was
+    /// suspended and [given room](super::ServerConnection::grant_upload_credit).
     pub upload: bool,
     pub(super) key: CallKey,
     pub(super) text: &'a str,
@@ -44,12 +44,12 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// What the caller reads of what the call yields.
-    pub fn wants(&self) -> Wants {
-        self.reply.wants()
+    pub fn response_mode(&self) -> ResponseMode {
+        self.reply.response_mode()
     }
 
     /// The beginning of the answer's frame; the handler's answer, as JSON, is to be appended.
-    pub fn begin_answer(&self) -> Vec<u8> {
+    pub fn begin_response(&self) -> Vec<u8> {
         // Room for a small answer and the id, so that most answers cost one allocation. It lives until the frame is
         // written.
         let mut frame = Vec::with_capacity(self.event_json.len() + 256);
@@ -57,7 +57,7 @@ impl Call<'_> {
         frame
     }
 
-    /// What makes a frame of each item, where the caller reads [items](Wants::Items) or [pushes](Wants::Pushes); of no
+    /// What makes a frame of each item, where the caller reads [items](ResponseMode::Items) or [pushes](ResponseMode::Pushes); of no
     /// use elsewhere.
     pub fn item_frame(&self) -> ItemFrame {
         let mut begin = Vec::with_capacity(self.begun());
@@ -89,7 +89,7 @@ impl Call<'_> {
 }
 
 /// What stands before and after an item's JSON in its frame, so that whoever runs a stream can write whole frames on
-/// any thread. They go to [`handle_item`](super::ServerSession::handle_item).
+/// any thread. They go to [`handle_item`](super::ServerConnection::handle_item).
 #[derive(Debug, Clone)]
 pub struct ItemFrame {
     begin: Box<[u8]>,

@@ -6,7 +6,7 @@ use crate::hello::Limits;
 
 /// What a session holds to.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ServerConfig {
     /// What the client may send; the welcome tells it.
     pub limits: Limits,
     /// Bytes of answers waiting to go out, past which no further call is started, and past twice of which nothing more
@@ -19,7 +19,7 @@ pub struct Config {
     pub running: usize,
     /// Bytes of items of uploads that handlers may not have taken, past which the call whose item came last fails as
     /// `too_large`: a caller cannot know this bound, so it is there against abuse only. Those taken since
-    /// [`grant`](super::ServerSession::grant) was said last count too. Default 256 MiB: about four uploads with windows
+    /// [`grant`](super::ServerConnection::grant_upload_credit) was said last count too. Default 256 MiB: about four uploads with windows
     /// of 64 of the largest items, of 1 MiB. It should grow with both.
     pub uploads: usize,
     /// What the client may have been asked and not have answered; what is asked beyond that fails as `busy`. Default 256.
@@ -34,7 +34,7 @@ pub struct Config {
     pub missed_heartbeats: u32,
 }
 
-impl Default for Config {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::asks::AskKey;
 use super::call::{Call, CallKey};
+use super::client_calls::ClientCallKey;
 use crate::codec::BadFrame;
 use crate::failure::Failure;
 use crate::hello;
@@ -16,19 +16,19 @@ pub enum Input<'a> {
     /// A call to run now.
     Call(Call<'a>),
     /// The next item of a call's upload, for its handler.
-    Item {
+    UploadItem {
         /// The call. It was suspended, and is neither finished nor dropped.
         key: CallKey,
         /// The item, one JSON value.
         data: &'a str,
     },
     /// The call's upload is over: no item follows. Said once a call.
-    ItemsEnd {
-        /// The call, as in [`Item`](Self::Item).
+    UploadEnd {
+        /// The call, as in [`UploadItem`](Self::UploadItem).
         key: CallKey,
     },
     /// Dealt with; the answer, if any, is in the output.
-    Done,
+    Handled,
     /// A call or send was refused. The client has been told; this is for the log.
     Refused {
         /// The event it named.
@@ -39,32 +39,32 @@ pub enum Input<'a> {
         failure: Failure,
     },
     /// No frame, or one that makes no sense here. A v1 client has been told; this is for the log.
-    Bad(BadFrame),
+    BadFrame(BadFrame),
 }
 
 /// What the owner of the socket is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this as a text message, then say [`handle_sent`](super::ServerSession::handle_sent).
+    /// Send this as a text message, then say [`handle_sent`](super::ServerConnection::handle_sent).
     Send(Bytes),
     /// A call's stream may go on: its caller now has room for so many items in all.
     Credit {
         /// The call. It was suspended, and is neither finished nor dropped.
         key: CallKey,
-        /// What [`credit`](super::ServerSession::credit) says from now on; more than before.
+        /// What [`credit`](super::ServerConnection::credit) says from now on; more than before.
         items: u64,
     },
-    /// The client has answered what it was [asked](super::ServerSession::ask), or has not in time.
-    Answered {
+    /// The client has answered what it was [asked](super::ServerConnection::client_call), or has not in time.
+    ClientCallDone {
         /// Which ask. It is over.
-        key: AskKey,
+        key: ClientCallKey,
         /// The answer, one JSON value; or the client's failure, in its words; or [`TIMEOUT`](crate::Code::TIMEOUT).
         outcome: Result<Box<str>, Failure>,
     },
-    /// Decide whether the connection may be, then say [`opened`](super::ServerSession::opened) or
-    /// [`turn_away`](super::ServerSession::turn_away). Comes once, and only after
-    /// [`hold`](super::ServerSession::hold).
-    Open,
+    /// Decide whether the connection may be, then say [`opened`](super::ServerConnection::handle_open_hook_passed) or
+    /// [`handle_open_hook_refused`](super::ServerConnection::handle_open_hook_refused). Comes once, and only after
+    /// [`hold`](super::ServerConnection::wait_for_open_hook).
+    RunOpenHook,
     /// Send a WebSocket ping.
     Ping,
     /// Drop this call's handler; nothing of its outcome is wanted.

@@ -3,17 +3,17 @@
 use bytes::Bytes;
 
 use super::call::CallKey;
+use super::connection::ServerConnection;
 use super::output::{Input, Output};
-use super::reply::{Outcome, Reply};
-use super::session::ServerSession;
+use super::response::{Completion, Reply};
 use crate::codec::{self, BadFrame, Frame, Kind, MOST_ITEMS};
 use crate::failure::{Code, Failure};
 
-impl ServerSession {
+impl ServerConnection {
     // --- From the handler to the caller -------------------------------------------------------------------------------
 
     /// How many items, in all, the call may yield by now: what its caller has room for; `u64::MAX` where nothing is
-    /// counted, as for [pushes](super::Wants::Pushes). 0 for a call that is over. Grows with [`Output::Credit`].
+    /// counted, as for [pushes](super::ResponseMode::Pushes). 0 for a call that is over. Grows with [`Output::Credit`].
     pub fn credit(&self, key: CallKey) -> u64 {
         match self.running.get(&key).map(|running| &running.reply) {
             None => 0,
@@ -24,7 +24,7 @@ impl ServerSession {
 
     /// The next item of a suspended call's stream: a whole frame, made with [`Call::item_frame`](super::Call). There
     /// must be [`credit`](Self::credit) for it, and there should be [room](Self::may_stream) for it. It ends nothing:
-    /// [`Outcome::Ended`] or a failure follows.
+    /// [`Completion::StreamEnded`] or a failure follows.
     ///
     /// False if nobody waits for it any more. An item larger than a message may be ends the call as `too_large`;
     /// [`Output::Drop`] follows.
@@ -47,7 +47,7 @@ impl ServerSession {
         true
     }
 
-    /// Whether streams may go on: less waits to go out than [may](super::Config::unsent), and the connection lives. To
+    /// Whether streams may go on: less waits to go out than [may](super::ServerConfig::unsent), and the connection lives. To
     /// be asked before each item; after [`handle_sent`](Self::handle_sent) it may be true again.
     pub fn may_stream(&self) -> bool {
         !self.closed && self.unsent < self.config.unsent
@@ -61,9 +61,9 @@ impl ServerSession {
             if let Some(waiting) = self.line.find(id) {
                 waiting.credit = waiting.credit.max(room);
             }
-            return Ok(Input::Done);
+            return Ok(Input::Handled);
         };
-        let Reply::Items { credit, .. } = &mut running.reply else { return Ok(Input::Done) };
+        let Reply::Items { credit, .. } = &mut running.reply else { return Ok(Input::Handled) };
         if room > *credit {
             *credit = room;
             if running.parked.is_none() {
@@ -71,16 +71,16 @@ impl ServerSession {
             } else if let Some(mut running) = self.forget(key)
                 && let Some(answer) = running.parked.take()
             {
-                self.answer(&running.reply, answer, running.begun, &Outcome::Answered);
+                self.answer(&running.reply, answer, running.begun, &Completion::Responded);
             }
         }
-        Ok(Input::Done)
+        Ok(Input::Handled)
     }
 
     /// Whether this answer is an item for which there is no credit yet. One that is too large is none: it fails. And so
     /// does one for which there is no room among those that wait already, which it costs nothing to leave there.
-    pub(super) fn waits_for_credit(&self, reply: &Reply<'_>, frame: &mut Vec<u8>, outcome: &mut Outcome) -> bool {
-        let (Reply::Items { id, credit: 0 }, Outcome::Answered) = (reply, &*outcome) else { return false };
+    pub(super) fn waits_for_credit(&self, reply: &Reply<'_>, frame: &mut Vec<u8>, outcome: &mut Completion) -> bool {
+        let (Reply::Items { id, credit: 0 }, Completion::Responded) = (reply, &*outcome) else { return false };
         let mut end = Vec::new();
         codec::end_v1(&mut end, *id, Kind::Item);
         if frame.len() + end.len() > self.config.limits.message as usize {
@@ -88,7 +88,7 @@ impl ServerSession {
         }
         if self.parked + frame.len() > self.config.running {
             let error = format!("Answers of {} bytes wait for credit, and no more may", self.parked);
-            *outcome = Outcome::Failed(Failure::new(Code::TOO_LARGE, error));
+            *outcome = Completion::Failed(Failure::new(Code::TOO_LARGE, error));
             // Its memory goes now, not when the client has read that.
             *frame = Vec::new();
             return false;
@@ -120,7 +120,7 @@ impl ServerSession {
     /// taken, and a window beyond. The window is what the first grant gives. The caller is told; it sends nothing
     /// before. A room that is not larger than the last is ignored, and so is one for a call that is over or whose caller
     /// has ended its stream.
-    pub fn grant(&mut self, key: CallKey, room: u64) {
+    pub fn grant_upload_credit(&mut self, key: CallKey, room: u64) {
         let room = room.min(MOST_ITEMS);
         let Some(running) = self.running.get_mut(&key) else { return };
         let Some(upload) = &mut running.upload else { return };
@@ -145,7 +145,7 @@ impl ServerSession {
         let Some(running) = self.running.get_mut(&key) else { return self.take_early_upload(id, frame) };
         if running.parked.is_some() {
             // Its handler is done and takes no more, which the caller cannot know.
-            return Ok(Input::Done);
+            return Ok(Input::Handled);
         }
         let Some(upload) = &mut running.upload else { return Err(no_upload(id)) };
         if upload.ended {
@@ -153,26 +153,26 @@ impl ServerSession {
         }
         if frame.kind == Kind::End {
             upload.ended = true;
-            return Ok(Input::ItemsEnd { key });
+            return Ok(Input::UploadEnd { key });
         }
         if upload.received >= upload.granted {
             let bad = beyond_credit(id, upload.received + 1, upload.granted);
             self.break_off(key, Failure::new(Code::BAD_FRAME, bad.to_string()));
-            return Ok(Input::Bad(bad));
+            return Ok(Input::BadFrame(bad));
         }
         self.uploaded += upload.take(frame.data);
         if self.uploaded > self.config.uploads {
             let error = format!("Items of {} bytes wait for their handlers, and no more may", self.uploaded);
             self.break_off(key, Failure::new(Code::TOO_LARGE, error));
-            return Ok(Input::Done);
+            return Ok(Input::Handled);
         }
-        Ok(Input::Item { key, data: frame.data })
+        Ok(Input::UploadItem { key, data: frame.data })
     }
 
     /// The same for a call that waits in line, or is over.
     fn take_early_upload<'a>(&mut self, id: i64, frame: &Frame<'a>) -> Result<Input<'a>, BadFrame> {
         // What is over may have ended while this was on its way.
-        let Some(waiting) = self.line.find(id) else { return Ok(Input::Done) };
+        let Some(waiting) = self.line.find(id) else { return Ok(Input::Handled) };
         if !waiting.upload {
             return Err(no_upload(id));
         }
@@ -181,7 +181,7 @@ impl ServerSession {
         }
         if frame.kind == Kind::End {
             waiting.upload_ended = true;
-            return Ok(Input::Done);
+            return Ok(Input::Handled);
         }
         let bad = beyond_credit(id, 1, 0);
         if let Some(text) = self.line.remove(id)
@@ -190,7 +190,7 @@ impl ServerSession {
             // Like any refusal, but for the log there is the frame that was bad.
             let _ = self.refuse(&Reply::Once { id }, call, Failure::new(Code::BAD_FRAME, bad.to_string()));
         }
-        Ok(Input::Bad(bad))
+        Ok(Input::BadFrame(bad))
     }
 
     /// Ends a call whose handler runs, by a fault of its caller's or its own.
@@ -199,7 +199,7 @@ impl ServerSession {
         self.outputs.push_back(Output::Drop(key));
         let mut begun = Vec::with_capacity(128);
         codec::begin(&mut begun, &running.event_json);
-        self.answer(&running.reply, begun, running.begun, &Outcome::Failed(failure));
+        self.answer(&running.reply, begun, running.begun, &Completion::Failed(failure));
     }
 }
 

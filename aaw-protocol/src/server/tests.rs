@@ -1,15 +1,17 @@
 //! The session as a whole: a frame comes in, frames go out. [`Server`] stands in for whoever owns the socket; its
 //! clock is moved by hand.
 
-mod asks;
 mod barrier;
+mod client_calls;
 mod opening;
 mod streams;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::{AskKey, Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession};
+use super::{
+    Call, CallKey, ClientCallKey, Close, Completion, Input, ItemFrame, Output, ServerConfig, ServerConnection,
+};
 use crate::codec;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
@@ -19,7 +21,7 @@ use crate::hello::Limits;
 /// answer is a string as long as its body says; and `slow`, which goes on, and may yield items, until it is named by its
 /// body and told how to end. `change` is the same, as a barrier.
 struct Server {
-    session: ServerSession,
+    session: ServerConnection,
     now: Instant,
     /// Whether the client takes what it is sent. What it does not take stays in `unsent`.
     reads: bool,
@@ -38,18 +40,18 @@ struct Handler {
 }
 
 impl Server {
-    fn new(dialect: Dialect, config: Config) -> Self {
+    fn new(dialect: Dialect, config: ServerConfig) -> Self {
         let now = Instant::now();
-        let session = ServerSession::new(dialect, "7f".into(), config, now);
+        let session = ServerConnection::new(dialect, "7f".into(), config, now);
         Self { session, now, reads: true, unsent: Vec::new(), running: Vec::new(), log: String::new() }
     }
 
     /// After the greeting.
     fn v1() -> Self {
-        Self::v1_with(Config::default())
+        Self::v1_with(ServerConfig::default())
     }
 
-    fn v1_with(config: Config) -> Self {
+    fn v1_with(config: ServerConfig) -> Self {
         let mut server = Self::new(Dialect::V1, config);
         server.hear(r#"["aaw/hello",{}]"#);
         server.log.clear();
@@ -57,7 +59,7 @@ impl Server {
     }
 
     fn classic() -> Self {
-        Self::new(Dialect::Classic, Config::default())
+        Self::new(Dialect::Classic, ServerConfig::default())
     }
 
     /// One text after the other comes in; then this, line by line, is what happened:
@@ -91,15 +93,15 @@ impl Server {
     fn take_up(&mut self, input: Input<'_>) {
         match input {
             Input::Call(call) => self.run(call),
-            Input::Item { key, data } => {
+            Input::UploadItem { key, data } => {
                 let line = format!("item {data} for {}\n", self.handler(key).body);
                 self.log.push_str(&line);
             }
-            Input::ItemsEnd { key } => {
+            Input::UploadEnd { key } => {
                 let line = format!("end for {}\n", self.handler(key).body);
                 self.log.push_str(&line);
             }
-            Input::Done | Input::Refused { .. } | Input::Bad(_) => {}
+            Input::Handled | Input::Refused { .. } | Input::BadFrame(_) => {}
         }
     }
 
@@ -116,49 +118,50 @@ impl Server {
             self.session.reject(call, bad);
             return;
         }
-        let mut frame = call.begin_answer();
+        let mut frame = call.begin_response();
         let outcome = match call.event.as_ref() {
             "ping" => {
                 frame.extend_from_slice(br#"{"pong":true}"#);
-                Outcome::Answered
+                Completion::Responded
             }
             "echo" => {
                 frame.extend_from_slice(call.body.as_bytes());
-                Outcome::Answered
+                Completion::Responded
             }
             "large" => {
                 let text = "x".repeat(call.body.parse().unwrap());
                 frame.extend_from_slice(codec::event_json(&text).as_bytes());
-                Outcome::Answered
+                Completion::Responded
             }
-            "plain" => Outcome::Ran,
+            "plain" => Completion::OneWayDone,
             // As a parser does that quotes what it found.
-            "picky" => Outcome::Refused(Failure::new(Code::BAD_BODY, format!("bad body: {}", call.body))),
-            "explode" => Outcome::Failed(Failure::new(Code::HANDLER, "Something went wrong")),
+            "picky" => Completion::Refused(Failure::new(Code::BAD_BODY, format!("bad body: {}", call.body))),
+            "explode" => Completion::Failed(Failure::new(Code::HANDLER, "Something went wrong")),
             name @ ("slow" | "change") => {
                 let body = call.body.to_owned();
                 writeln!(self.log, "run {body}").unwrap();
                 let items = call.item_frame();
                 let is_barrier = name == "change";
-                let key = if is_barrier { self.session.suspend_barrier(call) } else { self.session.suspend(call) };
+                let key =
+                    if is_barrier { self.session.add_pending_barrier(call) } else { self.session.add_pending(call) };
                 self.running.push(Handler { body, key, frame, items });
                 return;
             }
-            unknown => Outcome::Refused(Failure::unknown_event(unknown)),
+            unknown => Completion::Refused(Failure::unknown_event(unknown)),
         };
-        self.session.finish_now(call, frame, outcome);
+        self.session.complete_now(call, frame, outcome);
     }
 
     /// The `slow` call with this body answers `"done"`. False if nobody waits for it.
     fn finish(&mut self, body: &str) -> bool {
-        self.finish_with(body, b"\"done\"", Outcome::Answered)
+        self.finish_with(body, b"\"done\"", Completion::Responded)
     }
 
-    fn finish_with(&mut self, body: &str, answer: &[u8], outcome: Outcome) -> bool {
+    fn finish_with(&mut self, body: &str, answer: &[u8], outcome: Completion) -> bool {
         let at = self.running.iter().position(|handler| handler.body == body).expect("it was begun");
         let Handler { key, mut frame, .. } = self.running.remove(at);
         frame.extend_from_slice(answer);
-        let waited_for = self.session.finish(key, frame, outcome);
+        let waited_for = self.session.complete(key, frame, outcome);
         self.settle();
         waited_for
     }
@@ -178,14 +181,14 @@ impl Server {
     fn end(&mut self, body: &str) -> bool {
         let at = self.running.iter().position(|handler| handler.body == body).expect("it was begun");
         let Handler { key, .. } = self.running.remove(at);
-        let waited_for = self.session.finish(key, Vec::new(), Outcome::Ended);
+        let waited_for = self.session.complete(key, Vec::new(), Completion::StreamEnded);
         self.settle();
         waited_for
     }
 
     /// The `slow` call with this body takes what its caller uploads, up to this item.
     fn grant(&mut self, body: &str, room: u64) {
-        self.session.grant(self.key(body), room);
+        self.session.grant_upload_credit(self.key(body), room);
         self.settle();
     }
 
@@ -196,7 +199,7 @@ impl Server {
     /// Asks the client; the code if it cannot be.
     fn ask(&mut self, key: u64, event: &str, body: &str, timeout: Option<Duration>) -> Result<(), Code> {
         let deadline = timeout.map(|timeout| self.now + timeout);
-        let asked = self.session.ask(self.now, AskKey(key), event, body, deadline);
+        let asked = self.session.client_call(self.now, ClientCallKey(key), event, body, deadline);
         self.settle();
         asked.map_err(|failure| failure.code)
     }
@@ -240,13 +243,13 @@ impl Server {
                         let line = format!("credit {items} for {}\n", self.handler(key).body);
                         self.log.push_str(&line);
                     }
-                    Output::Answered { key: AskKey(key), outcome: Ok(json) } => {
+                    Output::ClientCallDone { key: ClientCallKey(key), outcome: Ok(json) } => {
                         writeln!(self.log, "{key} answered: {json}").unwrap();
                     }
-                    Output::Answered { key: AskKey(key), outcome: Err(failure) } => {
+                    Output::ClientCallDone { key: ClientCallKey(key), outcome: Err(failure) } => {
                         writeln!(self.log, "{key} failed: {} {failure}", failure.code).unwrap();
                     }
-                    Output::Open => self.log.push_str("open?\n"),
+                    Output::RunOpenHook => self.log.push_str("open?\n"),
                     Output::Ping => self.log.push_str("ping\n"),
                     Output::Close(close) => writeln!(self.log, "close {}", close.code()).unwrap(),
                     Output::Drop(key) => {
@@ -255,16 +258,16 @@ impl Server {
                     }
                 }
             }
-            let Some(waiting) = self.session.poll_waiting() else { return };
-            let input = self.session.call_in_line(self.now, &waiting);
+            let Some(waiting) = self.session.poll_queued() else { return };
+            let input = self.session.handle_queued(self.now, &waiting);
             self.take_up(input);
         }
     }
 }
 
 /// So many calls run, and the line holds so many bytes.
-fn limited(calls: u32, line: u32) -> Config {
-    Config { limits: Limits { calls, line, ..Limits::default() }, ..Config::default() }
+fn limited(calls: u32, line: u32) -> ServerConfig {
+    ServerConfig { limits: Limits { calls, line, ..Limits::default() }, ..ServerConfig::default() }
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -274,7 +277,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn hello_is_welcomed() {
-    let mut server = Server::new(Dialect::V1, Config::default());
+    let mut server = Server::new(Dialect::V1, ServerConfig::default());
     assert!(!server.session.is_open());
     server.check(
         [r#"["aaw/hello",{"session":"later","new":1}]"#],
@@ -286,7 +289,7 @@ fn hello_is_welcomed() {
 
 #[test]
 fn calls_may_follow_the_hello_at_once_but_not_precede_it() {
-    let mut server = Server::new(Dialect::V1, Config::default());
+    let mut server = Server::new(Dialect::V1, ServerConfig::default());
     server.check(
         [r#"["ping",null,1]"#, r#"["plain",{}]"#, "nonsense"],
         r#"
@@ -302,7 +305,7 @@ fn calls_may_follow_the_hello_at_once_but_not_precede_it() {
 
 #[test]
 fn a_hello_of_the_wrong_shape_can_be_said_again() {
-    let mut server = Server::new(Dialect::V1, Config::default());
+    let mut server = Server::new(Dialect::V1, ServerConfig::default());
     server.check(
         [
             r#"["aaw/hello"]"#,
@@ -325,7 +328,7 @@ fn a_hello_of_the_wrong_shape_can_be_said_again() {
 
 #[test]
 fn a_hello_that_never_comes_ends_the_connection() {
-    let mut server = Server::new(Dialect::V1, Config::default());
+    let mut server = Server::new(Dialect::V1, ServerConfig::default());
     assert_eq!(server.session.poll_timeout(), server.now + 10 * SECOND);
     server.pass(10 * SECOND - MS);
     server.expect("");
@@ -492,7 +495,7 @@ fn bad_frames_are_answered_and_the_connection_goes_on() {
 #[test]
 fn a_bad_frame_is_told_by_aaw_error() {
     let mut server = Server::v1();
-    let Input::Bad(bad) = server.session.handle_text(server.now, "[]") else { panic!("it is bad") };
+    let Input::BadFrame(bad) = server.session.handle_text(server.now, "[]") else { panic!("it is bad") };
     assert_eq!(bad.to_string(), "an empty array; expected [event, data, …]");
     assert_eq!(
         server.session.poll_output(),
@@ -751,8 +754,8 @@ fn with_credit_an_answer_is_one_item_and_the_end() {
 #[test]
 fn an_answer_larger_than_a_message_fails_that_call_alone() {
     let limits = Limits { message: 200, ..Limits::default() };
-    let mut server = Server::v1_with(Config { limits, ..Config::default() });
-    let mut classic = Server::new(Dialect::Classic, Config { limits, ..Config::default() });
+    let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
+    let mut classic = Server::new(Dialect::Classic, ServerConfig { limits, ..ServerConfig::default() });
     // `["large","…",1]` is the text and 14 bytes besides.
     server.hear(r#"["large",186,1]"#);
     assert_eq!(server.log.trim_end().len(), 200);
@@ -774,7 +777,7 @@ fn a_refusal_larger_than_a_message_is_cut_and_keeps_its_code() {
     let limits = Limits { message: 5000, ..Limits::default() };
     let body = format!("\"{}\"", "x".repeat(4000));
     let cut = "x".repeat(200 - r#"bad body: ""#.len());
-    Server::v1_with(Config { limits, ..Config::default() }).check(
+    Server::v1_with(ServerConfig { limits, ..ServerConfig::default() }).check(
         [r#"["picky",5,1]"#, &*format!(r#"["picky",{body},2]"#), &*format!(r#"["picky",{body}]"#)],
         &format!(
             r#"
@@ -870,7 +873,7 @@ fn bad_classic_frames_are_answered_by_nothing() {
         r#"["ping",{"a":},7]"#,
         &long_id,
     ] {
-        let Input::Bad(_) = (match server.session.handle_text(server.now, text) {
+        let Input::BadFrame(_) = (match server.session.handle_text(server.now, text) {
             Input::Call(call) => match call.check() {
                 Ok(()) => panic!("{text} is a call"),
                 Err(bad) => server.session.reject(call, bad),
@@ -918,9 +921,9 @@ fn nothing_overtakes_what_could_run_and_was_not_asked_for_yet() {
     let mut server = Server::v1_with(limited(1, 1 << 20));
     server.check([r#"["slow",1,1]"#, r#"["slow",2,2]"#], "run 1");
     let Handler { key, frame, .. } = server.running.remove(0);
-    server.session.finish(key, frame, Outcome::Ran);
+    server.session.complete(key, frame, Completion::OneWayDone);
     // There is room, and the owner has more input at hand before it asks for the second call.
-    let Input::Done = server.session.handle_text(server.now, r#"["slow",3,3]"#) else { panic!("it waits") };
+    let Input::Handled = server.session.handle_text(server.now, r#"["slow",3,3]"#) else { panic!("it waits") };
     server.settle();
     server.expect("[\"slow\",null,1]\nrun 2");
 }
@@ -942,7 +945,7 @@ fn classic_calls_wait_in_line_with_their_ids() {
 #[test]
 fn what_finds_no_room_in_the_line_is_refused() {
     // A waiting frame costs its text and the place it takes.
-    let mut server = Server::v1_with(limited(1, 2 * (15 + size_of::<super::line::Place>() as u32)));
+    let mut server = Server::v1_with(limited(1, 2 * (15 + size_of::<super::wait_queue::Place>() as u32)));
     server.check(
         [r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["ping",null,3]"#, r#"["ping",null,4]"#, r#"["plain",{}]"#],
         r#"
@@ -966,7 +969,7 @@ fn what_finds_no_room_in_the_line_is_refused() {
 #[test]
 fn a_client_that_does_not_read_its_answers_starts_no_more_calls() {
     // One frame fills it, two are twice as much.
-    let mut server = Server::v1_with(Config { unsent: 450, ..limited(9, 300) });
+    let mut server = Server::v1_with(ServerConfig { unsent: 450, ..limited(9, 300) });
     server.reads = false;
     server.check([r#"["large",100,1]"#], &format!(r#"["large","{}",1]"#, "x".repeat(100)));
     server.check([r#"["ping",null,2]"#], "");
@@ -1036,7 +1039,7 @@ fn anything_heard_begins_the_silence_anew() {
 
 #[test]
 fn limits_without_end_do_not_overflow_the_clock() {
-    let config = Config { heartbeat: Duration::MAX, hello_timeout: Duration::MAX, ..Config::default() };
+    let config = ServerConfig { heartbeat: Duration::MAX, hello_timeout: Duration::MAX, ..ServerConfig::default() };
     let mut server = Server::new(Dialect::V1, config);
     server.pass(100_000 * SECOND);
     server.expect("");

@@ -1,5 +1,5 @@
-//! Does to a [`ClientSession`] whatever a string of bytes says, and checks after each step that it kept its promises.
-//! The property test draws the bytes, the fuzz target `client_session` gets them from libFuzzer; both include this
+//! Does to a [`ClientConnection`] whatever a string of bytes says, and checks after each step that it kept its promises.
+//! The property test draws the bytes, the fuzz target `client_connection` gets them from libFuzzer; both include this
 //! file.
 //!
 //! Promises, whatever comes in and in whatever order:
@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aaw_protocol::client::{
-    AskKey, Backoff, CallKey, ClientSession, Config, Draft, Lost, NotSent, Outcome, Output, StreamOptions, Token,
+    Backoff, CallKey, CallResult, ClientCallKey, ClientConfig, ClientConnection, DisconnectReason, EncodedMessage,
+    NotSent, Output, StreamOptions, Token,
 };
 use aaw_protocol::{Code, Dialect, Failure, codec};
 
@@ -34,7 +35,7 @@ pub(crate) fn exercise(bytes: &[u8]) {
 }
 
 struct Exercise {
-    session: ClientSession<u64>,
+    session: ClientConnection<u64>,
     now: Instant,
     next_key: u64,
     open: BTreeSet<u64>,
@@ -47,7 +48,7 @@ struct Exercise {
     /// What the server has asked on this connection and knows no end of; how many it asked; what was given out.
     asks: BTreeSet<i64>,
     last_ask: i64,
-    asked: Vec<AskKey>,
+    asked: Vec<ClientCallKey>,
     /// The id of the token's own call on this connection, until it is answered, and until when calls wait for it.
     resume: Option<(i64, Instant)>,
     closing: bool,
@@ -92,7 +93,7 @@ const RESUME: Duration = Duration::from_secs(5);
 
 impl Exercise {
     fn new() -> Self {
-        let config = Config {
+        let config = ClientConfig {
             max_in_flight: MOST,
             max_waiting_calls: 400,
             max_waiting_sends: 200,
@@ -100,10 +101,10 @@ impl Exercise {
             resume_timeout: RESUME,
             max_message: 150,
             backoff: Backoff { min: Duration::from_millis(10), ..Backoff::default() },
-            ..Config::default()
+            ..ClientConfig::default()
         };
         let mut new = Self {
-            session: ClientSession::new(config, 7),
+            session: ClientConnection::new(config, 7),
             now: Instant::now(),
             next_key: 1,
             open: BTreeSet::new(),
@@ -132,7 +133,7 @@ impl Exercise {
                 let key = self.next_key;
                 self.next_key += 1;
                 self.open.insert(key);
-                let draft = Draft::new(event, &body).expect("a string");
+                let draft = EncodedMessage::new(event, &body).expect("a string");
                 self.session.call(now, CallKey(key), draft, timeout.map(|timeout| now + timeout), key);
             }
             16 => {
@@ -142,7 +143,7 @@ impl Exercise {
                 self.next_key += 1;
                 self.open.insert(key);
                 self.streams.insert(key, Items { room: options.window, came: 0 });
-                let draft = Draft::new(event, &detail).expect("a number");
+                let draft = EncodedMessage::new(event, &detail).expect("a number");
                 self.session.stream(now, CallKey(key), draft, options, timeout.map(|timeout| now + timeout), key);
             }
             // What the reader and the sender of a stream do, or of a call that is none, or over.
@@ -153,11 +154,11 @@ impl Exercise {
                     0 => self.session.upload_end(CallKey(key)),
                     1 => {
                         let room = u64::from(detail % 16);
-                        self.session.room(CallKey(key), room);
+                        self.session.grant_credit(CallKey(key), room);
                         self.streams.entry(key).and_modify(|items| items.raise(room));
                     }
                     _ => {
-                        let draft = Draft::new(event, &"x".repeat(detail as usize)).expect("a string");
+                        let draft = EncodedMessage::new(event, &"x".repeat(detail as usize)).expect("a string");
                         for _ in 0..detail % 8 {
                             let _ = self.session.upload_item(CallKey(key), draft.clone());
                         }
@@ -195,8 +196,8 @@ impl Exercise {
                     let key = self.asked[detail as usize % self.asked.len()];
                     let text = format!("{:?}", "x".repeat(detail as usize));
                     match detail % 3 {
-                        0 => self.session.reply(key, Err(Failure::new(Code::HANDLER, text))),
-                        _ => self.session.reply(key, Ok(&text)),
+                        0 => self.session.respond(key, Err(Failure::new(Code::HANDLER, text))),
+                        _ => self.session.respond(key, Ok(&text)),
                     }
                 }
             }
@@ -215,7 +216,7 @@ impl Exercise {
                 self.hear(&text);
             }
             3 => {
-                let _ = self.session.send(Draft::new(event, &detail).expect("a number"));
+                let _ = self.session.send(EncodedMessage::new(event, &detail).expect("a number"));
             }
             4 => {
                 if let Some(&key) = self.open.iter().nth(detail as usize % 8) {
@@ -239,7 +240,7 @@ impl Exercise {
                 }
             }
             8 => {
-                self.session.handle_disconnected(now, Lost::Broken("cut".into()));
+                self.session.handle_disconnected(now, DisconnectReason::Broken("cut".into()));
                 if let Link::Up { .. } = self.link {
                     self.lose();
                 }
@@ -368,8 +369,8 @@ impl Exercise {
 
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
-            let too_late = Outcome::NotSent(NotSent::Closed);
-            let refused = matches!(&output, Output::Done { outcome, .. } if *outcome == too_late);
+            let too_late = CallResult::NotSent(NotSent::Closed);
+            let refused = matches!(&output, Output::CallDone { outcome, .. } if *outcome == too_late);
             assert!(!self.ended || refused, "after the end came {output:?}");
             self.check(output);
         }
@@ -383,34 +384,37 @@ impl Exercise {
             }
             Output::Send(frame) => self.check_sent(std::str::from_utf8(&frame).expect("a frame is text")),
             Output::Ping | Output::Close => assert!(matches!(self.link, Link::Up { .. })),
-            Output::Abandon => {
+            Output::Abort => {
                 assert!(matches!(self.link, Link::Up { .. }));
                 self.lose();
             }
-            Output::Done { waiter, outcome } => {
+            Output::CallDone { waiter, outcome } => {
                 assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
                 let stream = self.streams.remove(&waiter).is_some();
-                assert!(!stream || !matches!(outcome, Outcome::Answered(_)), "a stream has items");
-                assert!(stream || outcome != Outcome::Ended, "a call has an answer");
+                assert!(!stream || !matches!(outcome, CallResult::Response(_)), "a stream has items");
+                assert!(stream || outcome != CallResult::StreamEnded, "a call has an answer");
             }
             Output::Item { key: CallKey(key), .. } => {
                 assert!(self.open.contains(&key), "an item after the end of {key}");
                 self.streams.get_mut(&key).expect("a stream").one_more("a stream");
             }
             // Who was told may have gone just now.
-            Output::Room { .. } => {}
-            Output::Ended => self.ended = true,
-            Output::Asked { key, .. } => {
+            Output::UploadCredit { .. } => {}
+            Output::Closed => self.ended = true,
+            Output::ClientCall { key, .. } => {
                 assert!(!self.asked.contains(&key), "a key of its own");
                 self.asked.push(key);
-                assert!(self.session.asked() <= 3, "more is asked than may be");
+                assert!(self.session.running_client_calls() <= 3, "more is asked than may be");
             }
-            Output::AskCancelled { .. } | Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => {}
+            Output::ClientCallCancelled { .. }
+            | Output::LoggedIn { .. }
+            | Output::LoggedOut
+            | Output::Unauthorized(_) => {}
             Output::Opened { .. } => {
                 let waits = self.resume.is_some_and(|(_, due)| self.now < due);
                 assert!(!waits, "it is open, and its token on its way");
             }
-            Output::Push { .. } | Output::Lost(_) | Output::Problem(_) => {}
+            Output::Push { .. } | Output::Disconnected(_) | Output::Warning(_) => {}
         }
     }
 

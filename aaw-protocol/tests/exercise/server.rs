@@ -1,5 +1,5 @@
-//! Does to a [`ServerSession`] whatever a string of bytes says, and checks after each step that it kept its promises.
-//! The property test draws the bytes, the fuzz target `server_session` gets them from libFuzzer; both include this
+//! Does to a [`ServerConnection`] whatever a string of bytes says, and checks after each step that it kept its promises.
+//! The property test draws the bytes, the fuzz target `server_connection` gets them from libFuzzer; both include this
 //! file.
 //!
 //! Promises, whatever comes in and in whatever order handlers end:
@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 use aaw_protocol::codec::{self, Frame, Kind};
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::{
-    AskKey, Call, CallKey, Close, Config, Input, ItemFrame, Outcome, Output, ServerSession, Wants,
+    Call, CallKey, ClientCallKey, Close, Completion, Input, ItemFrame, Output, ResponseMode, ServerConfig,
+    ServerConnection,
 };
 use aaw_protocol::{Code, Dialect, Failure, MAX_NAME_LEN};
 
@@ -47,7 +48,7 @@ pub(crate) fn exercise(bytes: &[u8]) {
     let mut world = World::new(dialect);
     world.streams = how & 64 != 0;
     if how & 128 != 0 {
-        world.session.hold();
+        world.session.wait_for_open_hook();
         world.held = true;
         world.settle(&mut bytes);
     }
@@ -108,7 +109,7 @@ struct InLine {
 struct Handler {
     key: CallKey,
     id: Option<i64>,
-    wants: Wants,
+    wants: ResponseMode,
     frame: Vec<u8>,
     items: ItemFrame,
     /// Items that it yielded.
@@ -120,7 +121,7 @@ struct Handler {
 }
 
 struct World {
-    session: ServerSession,
+    session: ServerConnection,
     dialect: Dialect,
     streams: bool,
     now: Instant,
@@ -155,16 +156,16 @@ struct World {
 impl World {
     fn new(dialect: Dialect) -> Self {
         let now = Instant::now();
-        let config = Config {
+        let config = ServerConfig {
             limits: LIMITS,
             unsent: UNSENT,
             running: RUNNING,
             uploads: UPLOADS,
             asks: ASKS,
-            ..Config::default()
+            ..ServerConfig::default()
         };
         Self {
-            session: ServerSession::new(dialect, "7f".into(), config, now),
+            session: ServerConnection::new(dialect, "7f".into(), config, now),
             dialect,
             streams: false,
             now,
@@ -252,7 +253,7 @@ impl World {
             42 => {
                 if let Some((&key, _)) = self.asks.iter().nth(usize::from(bytes.next() % 2)) {
                     self.asks.remove(&key);
-                    self.session.cancel_ask(AskKey(key));
+                    self.session.cancel_client_call(ClientCallKey(key));
                 }
                 return self.settle(bytes);
             }
@@ -279,7 +280,7 @@ impl World {
         let deadline = (time % 4 != 0).then(|| self.now + Duration::from_millis(u64::from(time) * 50));
         let body = format!("{:?}", "b".repeat(len));
         let may = self.dialect == Dialect::V1 && self.session.is_open() && !self.closed;
-        match self.session.ask(self.now, AskKey(key), "e", &body, deadline) {
+        match self.session.client_call(self.now, ClientCallKey(key), "e", &body, deadline) {
             Ok(()) => {
                 assert!(may && self.asks.len() < ASKS as usize);
                 self.last_ask -= 1;
@@ -297,17 +298,17 @@ impl World {
     fn decide(&mut self, bytes: &mut Bytes<'_>) {
         if self.asked && self.held {
             if bytes.next().is_multiple_of(8) {
-                self.session.turn_away(Failure::new(Code::HANDLER, "no"));
+                self.session.handle_open_hook_refused(Failure::new(Code::HANDLER, "no"));
                 if !self.closed {
                     self.in_line.clear();
                 }
             } else {
-                self.session.opened();
+                self.session.handle_open_hook_passed();
                 // Nothing is agreed to once it has ended.
                 self.held = self.closed;
             }
         } else if !self.held {
-            self.session.opened();
+            self.session.handle_open_hook_passed();
         }
         self.settle(bytes);
     }
@@ -339,26 +340,26 @@ impl World {
         let input = self.session.handle_text(self.now, text);
         match &expected {
             None => {}
-            Some(Expected::Done) => assert!(matches!(input, Input::Done), "{text} is dealt with, not {input:?}"),
-            Some(Expected::Bad) => assert!(matches!(input, Input::Bad(_)), "{text} is bad, not {input:?}"),
-            Some(Expected::Item) => assert!(matches!(input, Input::Item { .. }), "{text}: {input:?}"),
-            Some(Expected::End) => assert!(matches!(input, Input::ItemsEnd { .. }), "{text}: {input:?}"),
+            Some(Expected::Done) => assert!(matches!(input, Input::Handled), "{text} is dealt with, not {input:?}"),
+            Some(Expected::Bad) => assert!(matches!(input, Input::BadFrame(_)), "{text} is bad, not {input:?}"),
+            Some(Expected::Item) => assert!(matches!(input, Input::UploadItem { .. }), "{text}: {input:?}"),
+            Some(Expected::End) => assert!(matches!(input, Input::UploadEnd { .. }), "{text}: {input:?}"),
         }
         match input {
             Input::Call(call) => {
                 assert!(self.in_line.is_empty() && !self.drained, "{text} overtakes what waits");
                 self.run(call, takes_id.then_some(next), bytes);
             }
-            Input::Item { key, data } => {
+            Input::UploadItem { key, data } => {
                 assert_eq!(Some(data), frame.as_ref().map(|frame| frame.data));
                 let handler = self.handler(key);
                 assert!(handler.id == id && !handler.upload_ended);
                 handler.waiting.push_back(data.len() + ITEM_COST);
                 assert!(handler.waiting.len() as u64 <= WINDOW, "no more wait than there was room for");
             }
-            Input::ItemsEnd { key } => self.end_upload(key),
-            Input::Done if takes_id => self.in_line.push_back(InLine { text: text.to_owned(), id }),
-            Input::Done => {
+            Input::UploadEnd { key } => self.end_upload(key),
+            Input::Handled if takes_id => self.in_line.push_back(InLine { text: text.to_owned(), id }),
+            Input::Handled => {
                 if !self.greeted && !was_closed {
                     self.greeted = true;
                 } else if is_call && frame.as_ref().is_some_and(|frame| !is_aside(&frame.event, self.dialect)) {
@@ -370,7 +371,7 @@ impl World {
                 assert!(event.len() <= 4 * (MAX_NAME_LEN + 1), "a long name is not repeated");
                 self.classic_due += usize::from(self.dialect == Dialect::Classic);
             }
-            Input::Bad(bad) => assert!(!takes_id, "{text} is a call, and not {bad}"),
+            Input::BadFrame(bad) => assert!(!takes_id, "{text} is a call, and not {bad}"),
         }
         self.settle(bytes);
     }
@@ -434,7 +435,7 @@ impl World {
     fn run(&mut self, call: Call<'_>, id: Option<i64>, bytes: &mut Bytes<'_>) {
         if let Err(bad) = call.check() {
             assert!(id.is_none(), "{call:?} is a call, and not {bad}");
-            let Input::Bad(_) = self.session.reject(call, bad) else { panic!("it was rejected") };
+            let Input::BadFrame(_) = self.session.reject(call, bad) else { panic!("it was rejected") };
             return;
         }
         assert!(!self.held && !self.closed, "{call:?} runs too early or too late");
@@ -443,21 +444,21 @@ impl World {
         assert!(codec::is_json(call.body), "{call:?}");
         assert_eq!(call.answers, self.dialect == Dialect::Classic || id.is_some());
         assert_eq!(call.upload, id.is_some_and(|id| self.calls[&id].upload));
-        let wants = call.wants();
-        assert_eq!(wants == Wants::Items, id.is_some_and(|id| self.calls[&id].credit.is_some()));
-        let (frame, items) = (call.begin_answer(), call.item_frame());
+        let wants = call.response_mode();
+        assert_eq!(wants == ResponseMode::Items, id.is_some_and(|id| self.calls[&id].credit.is_some()));
+        let (frame, items) = (call.begin_response(), call.item_frame());
         let how = bytes.next();
         if how % 8 < 5 {
             let upload = call.upload;
             let key = match how / 8 % 6 {
-                0 => *self.barrier.insert(self.session.suspend_barrier(call)),
-                _ => self.session.suspend(call),
+                0 => *self.barrier.insert(self.session.add_pending_barrier(call)),
+                _ => self.session.add_pending(call),
             };
             if let Some(credit) = id.and_then(|id| self.calls[&id].credit) {
                 assert_eq!(self.session.credit(key), credit, "all the credit that came before counts");
             }
             if upload {
-                self.session.grant(key, WINDOW);
+                self.session.grant_upload_credit(key, WINDOW);
             }
             let (waiting, taken) = (VecDeque::new(), 0);
             let handler = Handler { key, id, wants, frame, items, yielded: 0, waiting, taken, upload_ended: false };
@@ -465,7 +466,7 @@ impl World {
         } else {
             let (frame, outcome) = outcome(frame, how, false);
             self.expect_frames(wants, id, frame.len(), &outcome);
-            self.session.finish_now(call, frame, outcome);
+            self.session.complete_now(call, frame, outcome);
         }
     }
 
@@ -482,8 +483,8 @@ impl World {
             handler.waiting.pop_front();
             handler.taken += 1;
             let room = handler.taken + WINDOW;
-            self.session.grant(key, room);
-            self.session.grant(key, room - 1);
+            self.session.grant_upload_credit(key, room);
+            self.session.grant_upload_credit(key, room - 1);
         } else if handler.yielded < self.session.credit(key) && self.session.may_stream() {
             handler.yielded += 1;
             let mut frame = handler.items.begin();
@@ -495,9 +496,9 @@ impl World {
             handler.items.end(&mut frame);
             let (wants, fits) = (handler.wants, frame.len() <= LIMITS.message as usize);
             // An item or the failure in its place.
-            self.classic_due += usize::from(wants == Wants::Pushes);
+            self.classic_due += usize::from(wants == ResponseMode::Pushes);
             let waited_for = self.session.handle_item(key, frame.into());
-            let counts = matches!(wants, Wants::Items | Wants::Pushes);
+            let counts = matches!(wants, ResponseMode::Items | ResponseMode::Pushes);
             assert_eq!(waited_for, fits || !counts, "the call was not dropped");
         }
         self.settle(bytes);
@@ -512,17 +513,18 @@ impl World {
         let Handler { key, id, wants, frame, yielded, .. } = self.handlers.swap_remove(at);
         let (frame, outcome) = outcome(frame, bytes.next(), yielded > 0);
         self.expect_frames(wants, id, frame.len(), &outcome);
-        assert!(self.session.finish(key, frame, outcome), "a call that was not dropped is waited for");
+        assert!(self.session.complete(key, frame, outcome), "a call that was not dropped is waited for");
         self.settle(bytes);
     }
 
     /// A call is about to be finished. What of that waits for credit is sorted out when its frames have gone out.
-    fn expect_frames(&mut self, wants: Wants, id: Option<i64>, len: usize, outcome: &Outcome) {
-        let quiet = wants == Wants::Pushes && matches!(outcome, Outcome::Ran | Outcome::Ended);
+    fn expect_frames(&mut self, wants: ResponseMode, id: Option<i64>, len: usize, outcome: &Completion) {
+        let quiet =
+            wants == ResponseMode::Pushes && matches!(outcome, Completion::OneWayDone | Completion::StreamEnded);
         self.classic_due += usize::from(self.dialect == Dialect::Classic && !quiet);
         if let Some(id) = id
             && self.calls[&id].credit == Some(0)
-            && matches!(outcome, Outcome::Answered)
+            && matches!(outcome, Completion::Responded)
         {
             self.parked.insert(id, len);
         }
@@ -552,9 +554,9 @@ impl World {
             while let Some(output) = self.session.poll_output() {
                 self.take_output(output);
             }
-            let Some(waiting) = self.session.poll_waiting() else { break };
-            let input = self.session.call_in_line(self.now, &waiting);
-            if let Input::ItemsEnd { key } = input {
+            let Some(waiting) = self.session.poll_queued() else { break };
+            let input = self.session.handle_queued(self.now, &waiting);
+            if let Input::UploadEnd { key } = input {
                 self.end_upload(key);
                 continue;
             }
@@ -595,18 +597,18 @@ impl World {
                 // What crosses with the drop is taken, and goes nowhere.
                 assert_eq!(self.session.credit(key), 0);
                 assert!(!self.session.handle_item(key, "[\"e\",1,1,\"item\"]".into()));
-                self.session.grant(key, u64::MAX);
-                assert!(!self.session.finish(key, b"[\"e\",1".to_vec(), Outcome::Answered));
+                self.session.grant_upload_credit(key, u64::MAX);
+                assert!(!self.session.complete(key, b"[\"e\",1".to_vec(), Completion::Responded));
             }
             Output::Credit { key, items } => {
                 assert!(self.session.credit(key) >= items);
                 assert!(self.handlers.iter().any(|handler| handler.key == key), "it runs");
             }
-            Output::Open => {
+            Output::RunOpenHook => {
                 assert!(self.held && !std::mem::replace(&mut self.asked, true), "it is asked for once");
             }
             Output::Ping => {}
-            Output::Answered { key: AskKey(key), .. } => {
+            Output::ClientCallDone { key: ClientCallKey(key), .. } => {
                 let id = self.asks.remove(&key).expect("an ask ends once");
                 assert!(id >= self.last_ask);
             }
@@ -690,7 +692,7 @@ impl World {
         let mut nothing = Bytes([].iter());
         if self.asked && self.held && !self.closed {
             self.held = false;
-            self.session.opened();
+            self.session.handle_open_hook_passed();
             self.settle(&mut nothing);
         }
         while !self.handlers.is_empty() || !self.unsent.is_empty() || (!self.parked.is_empty() && !self.closed) {
@@ -739,26 +741,26 @@ fn is_aside(event: &str, dialect: Dialect) -> bool {
 }
 
 /// How a handler ends: a stream that yielded something has no answer besides.
-fn outcome(mut frame: Vec<u8>, how: u8, streamed: bool) -> (Vec<u8>, Outcome) {
+fn outcome(mut frame: Vec<u8>, how: u8, streamed: bool) -> (Vec<u8>, Completion) {
     let outcome = match how % 8 {
-        3 => Outcome::Ran,
-        4 => Outcome::Failed(Failure::new(Code::HANDLER, "x".repeat(usize::from(how) * 2))),
-        5 => Outcome::Refused(Failure::unknown_event("e")),
+        3 => Completion::OneWayDone,
+        4 => Completion::Failed(Failure::new(Code::HANDLER, "x".repeat(usize::from(how) * 2))),
+        5 => Completion::Refused(Failure::unknown_event("e")),
         6 => {
             frame.clear();
-            Outcome::Ended
+            Completion::StreamEnded
         }
-        _ if streamed => Outcome::Ended,
+        _ if streamed => Completion::StreamEnded,
         1 | 2 => {
             frame.push(b'"');
             frame.resize(frame.len() + usize::from(how), b'x');
             frame.resize(frame.len() + if how > 240 { 100 } else { 0 }, b'x');
             frame.push(b'"');
-            Outcome::Answered
+            Completion::Responded
         }
         _ => {
             frame.extend_from_slice(b"{\"done\":true}");
-            Outcome::Answered
+            Completion::Responded
         }
     };
     (frame, outcome)

@@ -40,7 +40,7 @@ impl Pair {
 
     fn open(&mut self, event: &str, body: u64, upload: bool) -> u64 {
         self.calls += 1;
-        let draft = Draft::new(event, &body).expect("a number is JSON");
+        let draft = EncodedMessage::new(event, &body).expect("a number is JSON");
         let options = StreamOptions { window: WINDOW, upload };
         let reader = Reader { reads: true, waiting: VecDeque::new(), had: Vec::new(), told: WINDOW };
         self.readers.insert(self.calls, reader);
@@ -117,7 +117,7 @@ impl Pair {
             while sender.sent < sender.room
                 && let Some(item) = sender.items.pop_front()
             {
-                let draft = Draft::new("mirror", &item).expect("text is JSON");
+                let draft = EncodedMessage::new("mirror", &item).expect("text is JSON");
                 self.client.upload_item(key, draft).expect("there is room");
                 sender.sent += 1;
                 moved = true;
@@ -133,21 +133,21 @@ impl Pair {
 }
 
 impl Reader {
-    fn take(&mut self, client: &mut ClientSession<u64>, call: u64) -> bool {
+    fn take(&mut self, client: &mut ClientConnection<u64>, call: u64) -> bool {
         let Some(item) = self.waiting.pop_front() else { return false };
         self.had.push(item);
         let room = self.had.len() as u64 + WINDOW;
         if room - self.told >= WINDOW / 2 {
             self.told = room;
-            client.room(client::CallKey(call), room);
+            client.grant_credit(client::CallKey(call), room);
         }
         true
     }
 }
 
 /// Lets a handler yield what it may. Whether it is done.
-pub(super) fn go_on(server: &mut ServerSession, key: server::CallKey, handler: &mut Handler) -> bool {
-    let yields = |frame: &ItemFrame, at: u64, item: &str, server: &mut ServerSession| {
+pub(super) fn go_on(server: &mut ServerConnection, key: server::CallKey, handler: &mut Handler) -> bool {
+    let yields = |frame: &ItemFrame, at: u64, item: &str, server: &mut ServerConnection| {
         assert!(at < server.credit(key));
         let mut out = frame.begin();
         out.extend_from_slice(item.as_bytes());
@@ -161,7 +161,7 @@ pub(super) fn go_on(server: &mut ServerSession, key: server::CallKey, handler: &
                 yields(frame, *next, &next.to_string(), server);
                 *next += 1;
             }
-            next == to && server.finish(key, Vec::new(), Outcome::Ended)
+            next == to && server.complete(key, Vec::new(), Completion::StreamEnded)
         }
         Handler::Mirror { frame, came, yielded, all_came } => {
             while *yielded < server.credit(key)
@@ -170,9 +170,9 @@ pub(super) fn go_on(server: &mut ServerSession, key: server::CallKey, handler: &
             {
                 yields(frame, *yielded, &item, server);
                 *yielded += 1;
-                server.grant(key, *yielded + WINDOW);
+                server.grant_upload_credit(key, *yielded + WINDOW);
             }
-            *all_came && came.is_empty() && server.finish(key, Vec::new(), Outcome::Ended)
+            *all_came && came.is_empty() && server.complete(key, Vec::new(), Completion::StreamEnded)
         }
     }
 }
@@ -192,7 +192,7 @@ fn a_stream_arrives_whole_and_in_order() {
     let calls = [0, 1, 4, 5, 100].map(|to| (pair.count(to), to));
     pair.pass(60 * SECOND);
     for (call, to) in calls {
-        assert_eq!(*pair.outcome(call), Ended::Ended, "{to}");
+        assert_eq!(*pair.outcome(call), CallResult::StreamEnded, "{to}");
         assert_eq!(pair.had(call), numbers(to));
     }
 }
@@ -207,7 +207,7 @@ fn a_reader_that_stops_stops_its_handler_and_nothing_else() {
     pair.pass(60 * SECOND);
     let [(_, Handler::Count { next, .. })] = &pair.handlers[..] else { panic!("one runs") };
     assert_eq!(*next, WINDOW);
-    assert_eq!(*pair.outcome(other), Ended::Ended);
+    assert_eq!(*pair.outcome(other), CallResult::StreamEnded);
     assert_eq!(*pair.outcome(call), answered(call));
     // Half of the room is free, and it goes on by that.
     for _ in 0..WINDOW / 2 {
@@ -218,7 +218,7 @@ fn a_reader_that_stops_stops_its_handler_and_nothing_else() {
     assert_eq!(*next, WINDOW + WINDOW / 2);
     pair.reads(stalled, true);
     pair.pass(60 * SECOND);
-    assert_eq!((pair.outcome(stalled), pair.had(stalled)), (&Ended::Ended, &numbers(100)[..]));
+    assert_eq!((pair.outcome(stalled), pair.had(stalled)), (&CallResult::StreamEnded, &numbers(100)[..]));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn an_upload_arrives_whole_and_in_order_and_no_faster_than_it_is_taken() {
     pair.reads(call, true);
     pair.no_more(call);
     pair.pass(60 * SECOND);
-    assert_eq!((pair.outcome(call), pair.had(call)), (&Ended::Ended, &texts(&items)[..]));
+    assert_eq!((pair.outcome(call), pair.had(call)), (&CallResult::StreamEnded, &texts(&items)[..]));
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn an_upload_that_ends_while_its_call_waits_has_ended_when_it_runs() {
         assert!(!pair.ended.contains_key(&call));
         pair.reads(first, true);
         pair.pass(60 * SECOND);
-        assert_eq!((pair.outcome(call), pair.had(call).len()), (&Ended::Ended, 0));
+        assert_eq!((pair.outcome(call), pair.had(call).len()), (&CallResult::StreamEnded, 0));
     }
 }
 
@@ -281,12 +281,12 @@ fn a_cut_ends_streams_after_the_items_that_came() {
     pair.pass(Duration::from_millis(20));
     pair.cut();
     for call in [count, mirror] {
-        assert_eq!(*pair.outcome(call), Ended::Unknown(Lost::Broken("cut".into())));
+        assert_eq!(*pair.outcome(call), CallResult::Unknown(DisconnectReason::Broken("cut".into())));
     }
     assert_eq!(pair.had(count), numbers(WINDOW));
     let again = pair.count(10);
     pair.pass(60 * SECOND);
-    assert_eq!((pair.outcome(again), pair.had(again)), (&Ended::Ended, &numbers(10)[..]));
+    assert_eq!((pair.outcome(again), pair.had(again)), (&CallResult::StreamEnded, &numbers(10)[..]));
 }
 
 #[derive(Debug, Clone)]
@@ -350,7 +350,7 @@ proptest! {
                     cancelled.push(call);
                     pair.cancel(call);
                 }
-                Step::Finish => pair.finish(true),
+                Step::Finish => pair.complete(true),
                 Step::Cut => pair.cut(),
                 Step::Pass(ms) => pair.pass(Duration::from_millis(ms)),
             }
@@ -365,8 +365,8 @@ proptest! {
             prop_assert!(wanted.starts_with(had), "{:?} of {:?}", had, wanted);
             match pair.ended.get(&call) {
                 None => prop_assert!(cancelled.contains(&call), "stream {} never ended", call),
-                Some(Ended::Ended) => prop_assert_eq!(had, wanted),
-                Some(Ended::Unknown(_)) => {}
+                Some(CallResult::StreamEnded) => prop_assert_eq!(had, wanted),
+                Some(CallResult::Unknown(_)) => {}
                 Some(other) => prop_assert!(false, "stream {} ended as {:?}", call, other),
             }
         }

@@ -16,7 +16,12 @@ struct Authenticate {
 }
 
 /// The operations `authenticate` and `logout`; nothing for any other. The arguments are JSON.
-pub(crate) fn ask_async<C: Asker>(auth: Option<&Arc<Service>>, who: &Arc<C>, op: &str, args: &str) -> Option<Asked> {
+pub(crate) fn host_op_async<C: Asker>(
+    auth: Option<&Arc<Service>>,
+    who: &Arc<C>,
+    op: &str,
+    args: &str,
+) -> Option<Asked> {
     let (service, who) = match (op, auth) {
         ("authenticate" | "logout", Some(service)) => (Arc::clone(service), Arc::clone(who)),
         ("authenticate", None) => {

@@ -64,7 +64,7 @@ mod token;
 mod service;
 
 pub use aaw_event::Identity;
-pub(crate) use asked::ask_async;
+pub(crate) use asked::host_op_async;
 #[cfg(feature = "auth")]
 pub use config::{Auth, PasswordReset, Rate, ResetHook};
 #[cfg(feature = "auth")]
@@ -77,6 +77,6 @@ pub(crate) use service::{Asked, Held, Service, Session};
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{OpenError, SqliteStore, User};
 #[cfg(feature = "auth")]
-pub use store::{Began, Credentials, NewSession, Password, Store, StoreError, StoreFuture, Stored};
+pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 #[cfg(feature = "auth")]
 pub use token::{Token, TokenHash};

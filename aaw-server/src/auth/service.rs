@@ -22,7 +22,7 @@ pub(crate) use super::session::{Ended, Session};
 use super::store::{NewSession, StoreError};
 use super::token::{Token, TokenHash};
 use crate::dispatch::Asker;
-use crate::throttle::Throttle;
+use crate::net::throttle::Throttle;
 
 /// What a built-in event comes to: its answer as JSON.
 pub(crate) type Asked = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;

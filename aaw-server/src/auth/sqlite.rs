@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use super::Identity;
 use super::email::Email;
 use super::passwords::Passwords;
-use super::store::{Began, Credentials, NewSession, Password, Store, StoreError, StoreFuture, Stored};
+use super::store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
 pub use open::OpenError;
 use statements::Reset;
@@ -151,7 +151,7 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
+    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let Credentials { email, password } = who;
             // Before the work: it is answered anyway. Whether it is still so is seen when it is written.
@@ -162,11 +162,11 @@ impl Store for SqliteStore {
             let hash = self.passwords.hash(password).await?;
             let now = now();
             let added = self.write(move |db| statements::register(db, &email, &hash, &session, now)).await?;
-            added.map(Began::new).ok_or(StoreError::EmailTaken)
+            added.map(StartedSession::new).ok_or(StoreError::EmailTaken)
         })
     }
 
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
+    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let Credentials { email, password } = who;
             let account = self.read(move |db| statements::account(db, &email)).await?;
@@ -180,14 +180,14 @@ impl Store for SqliteStore {
         })
     }
 
-    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, Began> {
+    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let now = now();
             self.write(move |db| statements::authenticate(db, who, &session, now)).await
         })
     }
 
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<Stored>> {
+    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
         let now = now();
         Box::pin(self.read(move |db| statements::session(db, &session, now)))
     }
@@ -201,7 +201,12 @@ impl Store for SqliteStore {
         Box::pin(self.write(move |db| statements::request_reset(db, &email, &reset, now)))
     }
 
-    fn set_password(&self, reset: TokenHash, new: Password, session: NewSession) -> StoreFuture<'_, Option<Began>> {
+    fn set_password(
+        &self,
+        reset: TokenHash,
+        new: Password,
+        session: NewSession,
+    ) -> StoreFuture<'_, Option<StartedSession>> {
         Box::pin(async move {
             let asked = now();
             // Before the work, which somebody without a token is not worth.

@@ -21,16 +21,16 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// A future of these is dropped when its caller has gone; the operation may be done then all the same.
 ///
 /// ```
-/// use aaw_server::auth::{Began, Credentials, Identity, NewSession, Store, StoreError, StoreFuture};
+/// use aaw_server::auth::{StartedSession, Credentials, Identity, NewSession, Store, StoreError, StoreFuture};
 ///
 /// /// One user, who is known by heart; sessions last as long as their connections.
 /// struct One;
 ///
 /// impl Store for One {
-///     fn log_in(&self, who: Credentials, _session: NewSession) -> StoreFuture<'_, Began> {
+///     fn log_in(&self, who: Credentials, _session: NewSession) -> StoreFuture<'_, StartedSession> {
 ///         Box::pin(async move {
 ///             if who.email.as_str() == "ada@example.com" && who.password.expose() == "correct horse" {
-///                 Ok(Began::new(Identity::new("1", "ada@example.com")))
+///                 Ok(StartedSession::new(Identity::new("1", "ada@example.com")))
 ///             } else {
 ///                 Err(StoreError::InvalidCredentials)
 ///             }
@@ -47,8 +47,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::EmailTaken`] if there is a user of that address, also one that is being added right now.
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
-        not_offered((who, session))
+    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((who, session))
     }
 
     /// Begins a session of the user with this address and password. The work must be the same whether the address is
@@ -56,36 +56,41 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::InvalidCredentials`] if there is none.
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, Began> {
-        not_offered((who, session))
+    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((who, session))
     }
 
     /// Begins a session of somebody whom the application itself has recognised (`authenticate` in a handler). That need
     /// not be a user of this store.
-    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, Began> {
-        not_offered((who, session))
+    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((who, session))
     }
 
     /// The session of this token; `None` if there is none, or not any more.
-    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<Stored>> {
-        not_offered(session)
+    fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
+        unsupported_op(session)
     }
 
     /// Ends a session. It is no error if there is none.
     fn end(&self, session: TokenHash) -> StoreFuture<'_, ()> {
-        not_offered(session)
+        unsupported_op(session)
     }
 
     /// Keeps the token of a reset for the user with this address, in the place of any before it; `None` if there is no
     /// such user. The work must be the same either way.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
-        not_offered((email, token, expires))
+        unsupported_op((email, token, expires))
     }
 
     /// Sets the password of the user whose reset this is, ends all sessions of theirs and begins a new one; with that the
     /// reset is used up. `None` if there is no such reset, or not any more.
-    fn set_password(&self, reset: TokenHash, new: Password, session: NewSession) -> StoreFuture<'_, Option<Began>> {
-        not_offered((reset, new, session))
+    fn set_password(
+        &self,
+        reset: TokenHash,
+        new: Password,
+        session: NewSession,
+    ) -> StoreFuture<'_, Option<StartedSession>> {
+        unsupported_op((reset, new, session))
     }
 
     /// Whether somebody else than this store has changed what it holds since this was asked last, such as another
@@ -95,7 +100,7 @@ pub trait Store: Send + Sync + 'static {
     }
 }
 
-fn not_offered<'a, T: Send + 'a>(_: impl Sized) -> StoreFuture<'a, T> {
+fn unsupported_op<'a, T: Send + 'a>(_: impl Sized) -> StoreFuture<'a, T> {
     Box::pin(std::future::ready(Err(StoreError::NotOffered)))
 }
 
@@ -158,14 +163,14 @@ impl NewSession {
 /// A session that has begun.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Began {
+pub struct StartedSession {
     /// Whose it is.
     pub identity: Identity,
     /// Sessions that ended for it; connections that have them learn of it.
     pub ended: Vec<TokenHash>,
 }
 
-impl Began {
+impl StartedSession {
     /// One for which no other ended.
     pub fn new(identity: Identity) -> Self {
         Self { identity, ended: Vec::new() }
@@ -175,14 +180,14 @@ impl Began {
 /// A session that was kept.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct StoredSession {
     /// Whose it is, as they are now.
     pub identity: Identity,
     /// When it ends by itself.
     pub expires: SystemTime,
 }
 
-impl Stored {
+impl StoredSession {
     /// For a store.
     pub fn new(identity: Identity, expires: SystemTime) -> Self {
         Self { identity, expires }

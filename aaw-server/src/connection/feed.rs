@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use aaw_protocol::server::{CallKey, ItemFrame, Outcome};
+use aaw_protocol::server::{CallKey, Completion, ItemFrame};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use crate::dispatch::{HandlerStream, Next};
-use crate::hub::Peer;
-use crate::outbox::Mail;
+use crate::hub::mailbox::Mail;
+use crate::hub::table::Peer;
 
 /// Items of one batch, so that a handler which is always ready leaves room for its neighbours.
 const BATCH: usize = 64;
@@ -79,7 +79,7 @@ const END: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) frames: Vec<Bytes>,
-    pub(crate) over: Option<(Vec<u8>, Outcome)>,
+    pub(crate) over: Option<(Vec<u8>, Completion)>,
 }
 
 /// A stream that runs.

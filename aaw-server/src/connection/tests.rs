@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_event::Opened;
+use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::Connection;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::Hub;
-use crate::outbox::Outbox;
+use crate::hub::mailbox::Outbox;
+use crate::hub::table::Hub;
 
 /// A connection without events, over a pipe that holds so many bytes; the client's end of it.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
@@ -26,7 +26,7 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let seat = hub.enter(place, None, None, Outbox::new(config.max_push_burst), config.max_message);
     let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_answer: config.max_message };
     let served =
-        Connection::serve(ours, Bytes::new(), dialect, seat, Opened::default(), Arc::new(dispatch), Arc::new(config));
+        Connection::serve(ours, Bytes::new(), dialect, seat, OpenInfo::default(), Arc::new(dispatch), Arc::new(config));
     (tokio::spawn(served), theirs)
 }
 

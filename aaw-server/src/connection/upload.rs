@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use aaw_event::host::{Incoming, IncomingStep};
+use aaw_event::host::{UploadSource, UploadStep};
 use aaw_protocol::server::CallKey;
 use aaw_protocol::{Code, Failure};
 use futures_util::task::AtomicWaker;
 
-use crate::hub::Peer;
-use crate::outbox::Mail;
+use crate::hub::mailbox::Mail;
+use crate::hub::table::Peer;
 
 /// While more bytes of one upload wait than this, its caller is given no more room.
 const PATIENT: usize = 1 << 20;
@@ -91,16 +91,16 @@ impl Upload {
     }
 }
 
-impl Incoming for Upload {
-    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<IncomingStep> {
+impl UploadSource for Upload {
+    fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
         self.waker.register(cx.waker());
         let mut queue = self.lock();
         let Some(item) = queue.items.pop_front() else {
             return match *queue {
-                Queue { ended: true, .. } => Poll::Ready(IncomingStep::End),
+                Queue { ended: true, .. } => Poll::Ready(UploadStep::End),
                 Queue { call_over: true, .. } => {
                     let error = "The call is over, and its caller sends no more";
-                    Poll::Ready(IncomingStep::Failed(Failure::new(Code::CANCELLED, error)))
+                    Poll::Ready(UploadStep::Failed(Failure::new(Code::CANCELLED, error)))
                 }
                 _ => Poll::Pending,
             };
@@ -122,7 +122,7 @@ impl Incoming for Upload {
             self.peer.outbox.post(Mail::Room(key, granted));
         }
         out.extend_from_slice(item.as_bytes());
-        Poll::Ready(IncomingStep::Item)
+        Poll::Ready(UploadStep::Item)
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use aaw_protocol::server::Outcome;
+use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
 use super::stream::{HandlerStream, Next};
@@ -31,14 +31,14 @@ impl Gather {
         Self { stream, frame, head, keeps, most }
     }
 
-    fn over(&mut self, outcome: Outcome) -> (Vec<u8>, Outcome) {
+    fn over(&mut self, outcome: Completion) -> (Vec<u8>, Completion) {
         let mut frame = std::mem::take(&mut self.frame);
         match outcome {
-            Outcome::Ended if self.keeps => {
+            Completion::StreamEnded if self.keeps => {
                 frame.push(b']');
-                (frame, Outcome::Answered)
+                (frame, Completion::Responded)
             }
-            Outcome::Ended => (frame, Outcome::Ran),
+            Completion::StreamEnded => (frame, Completion::OneWayDone),
             other => {
                 frame.truncate(self.head);
                 (frame, other)
@@ -46,14 +46,14 @@ impl Gather {
         }
     }
 
-    fn too_large(&mut self) -> (Vec<u8>, Outcome) {
+    fn too_large(&mut self) -> (Vec<u8>, Completion) {
         let error = format!("The items are larger than a message may be ({} bytes); read them as a stream", self.most);
-        self.over(Outcome::Failed(Failure::new(Code::TOO_LARGE, error)))
+        self.over(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
     }
 }
 
 impl Future for Gather {
-    type Output = (Vec<u8>, Outcome);
+    type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use aaw_event::host::{Call as HandlerCall, Incoming, Step};
+use aaw_event::host::{Call as HandlerCall, Step, UploadSource};
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ enum Stage {
     Handler(HandlerCall),
 }
 
-/// What guards are told: an `aaw_event::Guarded`.
+/// What guards are told: an `aaw_event::GuardedCall`.
 #[derive(Serialize)]
 struct Told<'a> {
     event: &'a str,
@@ -51,14 +51,14 @@ struct Told<'a> {
 ///
 /// # Errors
 /// What a guard refuses the call with.
-pub(super) fn begin<C: Asker, I: Incoming>(
+pub(super) fn begin<C: Asker, I: UploadSource>(
     event: &Event,
     body: &str,
     who: &Arc<C>,
     upload: Option<&Arc<I>>,
 ) -> Result<Handler, Failure> {
     let handler = |body: &str, who: &Arc<C>, upload: Option<&Arc<I>>| match upload {
-        Some(upload) => event.instance.call_with_incoming(event.index, body, who, upload),
+        Some(upload) => event.instance.call_with_upload(event.index, body, who, upload),
         None => event.instance.call(event.index, body, who),
     };
     if event.guards.is_empty() {
@@ -77,7 +77,7 @@ pub(super) fn begin<C: Asker, I: Incoming>(
                 let begin = move |at: usize| match guards.get(at) {
                     Some(&guard) => Stage::Guard(instance.call(guard, &told, &who)),
                     None => Stage::Handler(match &upload {
-                        Some(upload) => instance.call_with_incoming(index, &body, &who, upload),
+                        Some(upload) => instance.call_with_upload(index, &body, &who, upload),
                         None => instance.call(index, &body, &who),
                     }),
                 };

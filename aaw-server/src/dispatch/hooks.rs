@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aaw_event::host::{Instance, Step};
-use aaw_event::{Closed, Opened};
+use aaw_event::{CloseInfo, OpenInfo};
 use aaw_protocol::{Code, Failure};
 
 use super::{Asker, Dispatch};
@@ -26,7 +26,7 @@ impl Dispatch {
     pub(crate) async fn opened<C: Asker>(
         &self,
         who: &Arc<C>,
-        opened: &Opened,
+        opened: &OpenInfo,
         passed: &AtomicUsize,
     ) -> Result<(), Failure> {
         let registry = self.registry.load_full();
@@ -43,7 +43,7 @@ impl Dispatch {
     }
 
     /// Runs the `_close` of so many modules, the first ones.
-    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &Closed, passed: usize) {
+    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &CloseInfo, passed: usize) {
         let registry = self.registry.load_full();
         let body = serde_json::to_string(why).unwrap_or_default();
         for hooks in registry.hooks.iter().take(passed) {

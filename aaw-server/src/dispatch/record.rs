@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use aaw_protocol::server::Outcome;
+use aaw_protocol::server::Completion;
 use aaw_protocol::{Failure, Shortened};
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ impl Record {
         is_built_in: bool,
         who: &impl Asker,
     ) -> Self {
-        let unlisted = if is_built_in { CallKind::Answer } else { CallKind::Unknown };
+        let unlisted = if is_built_in { CallKind::Unary } else { CallKind::Unknown };
         Self {
             hook: Arc::clone(hook),
             event: Shortened(name).to_string(),
@@ -46,15 +46,15 @@ impl Record {
         }
     }
 
-    pub(super) fn finish(mut self, answer: &[u8], outcome: &Outcome) {
+    pub(super) fn finish(mut self, answer: &[u8], outcome: &Completion) {
         match outcome {
-            Outcome::Answered | Outcome::Ended => {
+            Completion::Responded | Completion::StreamEnded => {
                 let answer = String::from_utf8_lossy(answer);
                 let redacted = redact(&self.event, &answer);
                 self.tell(Ok(Some(redacted.as_deref().unwrap_or(&answer))));
             }
-            Outcome::Ran => self.tell(Ok(None)),
-            Outcome::Failed(failure) | Outcome::Refused(failure) => {
+            Completion::OneWayDone => self.tell(Ok(None)),
+            Completion::Failed(failure) | Completion::Refused(failure) => {
                 let redacted = redact_failure(&self.event, failure);
                 self.tell(Err(redacted.as_ref().unwrap_or(failure)));
             }

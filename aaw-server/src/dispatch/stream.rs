@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::Step;
-use aaw_protocol::server::Outcome;
+use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
 use super::guards::Handler;
@@ -24,8 +24,8 @@ pub(crate) struct HandlerStream {
 pub(crate) enum Next {
     /// An item: its JSON was appended.
     Item,
-    /// There is nothing more: [`Outcome::Ended`], or what went wrong. Then it is not polled again.
-    Over(Outcome),
+    /// There is nothing more: [`Completion::StreamEnded`], or what went wrong. Then it is not polled again.
+    Over(Completion),
 }
 
 impl HandlerStream {
@@ -41,10 +41,10 @@ impl HandlerStream {
                 self.items += 1;
                 return Poll::Ready(Next::Item);
             }
-            Step::End => Outcome::Ended,
+            Step::End => Completion::StreamEnded,
             Step::TooLarge(len) => {
                 let error = format!("An item has {len} bytes, and a message may have {most}");
-                Outcome::Failed(Failure::new(Code::TOO_LARGE, error))
+                Completion::Failed(Failure::new(Code::TOO_LARGE, error))
             }
             step => outcome(step, most, &self.place.event, self.place.connection),
         };

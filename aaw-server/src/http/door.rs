@@ -17,7 +17,7 @@ use aaw_protocol::Code;
 use super::failed::Failed;
 use super::front::Held;
 use super::site::Site;
-use crate::handshake::{self, Serving, Visitor};
+use crate::net::handshake::{self, Serving, Visitor};
 
 /// How long a browser need not ask again, in seconds.
 const PREFLIGHT: HeaderValue = HeaderValue::from_static("600");

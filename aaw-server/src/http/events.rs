@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use aaw_event::host::Kind;
+use aaw_event::host::HandlerKind;
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -20,9 +20,9 @@ use super::run::{Requester, Run, Step};
 use super::site::Site;
 use super::sse;
 use crate::dispatch::Shape;
-use crate::handshake::Serving;
-use crate::shared::Shared;
-use crate::shutdown::Phase;
+use crate::net::context::ServerContext;
+use crate::net::handshake::Serving;
+use crate::net::shutdown::Phase;
 
 /// Where events are.
 pub(super) const PATH: &str = "/events/";
@@ -44,7 +44,7 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
     if is_get {
         may_get(headers, kind, &name)?;
     } else if parts.method != Method::POST {
-        let allowed = if kind == Some(Kind::Stream) { "GET, POST" } else { "POST" };
+        let allowed = if kind == Some(HandlerKind::Streaming) { "GET, POST" } else { "POST" };
         return Err(Failed::method(allowed, "Events are called with POST, and streams read with GET, too"));
     }
     let query = Query::parse(parts.uri.query())?;
@@ -53,7 +53,7 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
         let code = Code::new("not_acceptable");
         return Err(Failed::new(StatusCode::NOT_ACCEPTABLE, code, negotiate::OFFERED));
     };
-    if kind == Some(Kind::Stream) && headers.get("last-event-id").is_some_and(|id| id == sse::END) {
+    if kind == Some(HandlerKind::Streaming) && headers.get("last-event-id").is_some_and(|id| id == sse::END) {
         // An EventSource that comes back after the end. This is the answer after which it does not come again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -76,7 +76,9 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
         return site.polling.answer(&whose, poll, || begin(Shape::Items)).await;
     }
     match form {
-        Form::Lines | Form::Events if kind != Some(Kind::Plain) => streamed(shared, begin(Shape::Items)?, form).await,
+        Form::Lines | Form::Events if kind != Some(HandlerKind::OneWay) => {
+            streamed(shared, begin(Shape::Items)?, form).await
+        }
         // Of a plain event it is only said that it has run, whatever form was asked for.
         _ => whole(shared, begin(Shape::Array)?).await,
     }
@@ -84,10 +86,10 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
 
 /// A GET is for streams alone, since a browser sends one for any page that says so: an image's address would run a
 /// handler.
-fn may_get(headers: &HeaderMap, kind: Option<Kind>, name: &str) -> Result<(), Failed> {
+fn may_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), Failed> {
     match kind {
         None => return Err(Failure::unknown_event(name).into()),
-        Some(kind) if kind != Kind::Stream => {
+        Some(kind) if kind != HandlerKind::Streaming => {
             let error = "Only a stream can be read with GET; call this event with POST";
             return Err(Failed::method("POST", error));
         }
@@ -105,7 +107,7 @@ fn may_get(headers: &HeaderMap, kind: Option<Kind>, name: &str) -> Result<(), Fa
 }
 
 /// All there is, at the end.
-async fn whole(shared: &Shared, mut run: Run) -> Result<Response, Failed> {
+async fn whole(shared: &ServerContext, mut run: Run) -> Result<Response, Failed> {
     let mut body = Vec::new();
     let step = tokio::select! {
         biased;
@@ -121,7 +123,7 @@ async fn whole(shared: &Shared, mut run: Run) -> Result<Response, Failed> {
 
 /// Items as they come. The status waits for the first of them; server-sent events do not wait, so that whoever reads
 /// them knows that it is connected.
-async fn streamed(shared: &Shared, run: Run, form: Form) -> Result<Response, Failed> {
+async fn streamed(shared: &ServerContext, run: Run, form: Form) -> Result<Response, Failed> {
     let over = shared.shutdown.reached(Phase::Over);
     let mut items = Items::new(run, form, shared.config.http.sse_comment, over);
     let first = poll_fn(|cx| match items.poll_first(cx) {

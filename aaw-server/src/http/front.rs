@@ -15,9 +15,9 @@ use tower_service::Service as _;
 use super::files::Files;
 use super::site::Site;
 use crate::config::Config;
-use crate::handshake::Serving;
+use crate::net::context::ServerContext;
+use crate::net::handshake::Serving;
 use crate::server::StartError;
-use crate::shared::Shared;
 
 /// Routes of the program's own.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Front {
         config.http.static_dir.as_deref().map(Files::open).transpose().map(drop)
     }
 
-    pub(crate) fn new(shared: &Arc<Shared>, routes: Routes) -> Result<Self, StartError> {
+    pub(crate) fn new(shared: &Arc<ServerContext>, routes: Routes) -> Result<Self, StartError> {
         let router = routes.beside(&Site::new(shared)?, true)?;
         Ok(Self { router })
     }

@@ -44,7 +44,7 @@ impl Items {
         comment: Duration,
         over: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let comment = comment.min(crate::accept::FOREVER);
+        let comment = comment.min(crate::net::accept::FOREVER);
         let comment = (form == Form::Events).then(|| (Box::pin(tokio::time::sleep(comment)), comment));
         Self { run: Some(run), form, count: 0, out: Vec::new(), comment, over: Box::pin(over) }
     }

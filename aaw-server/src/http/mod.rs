@@ -33,4 +33,4 @@ mod site;
 mod sse;
 
 pub(crate) use front::{Front, Routes};
-pub use mount::Mounted;
+pub use mount::MountedServer;

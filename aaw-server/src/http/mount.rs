@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::site::Site;
+use crate::net::context::ServerContext;
 use crate::server::{Handle, Server, StartError, stop};
-use crate::shared::Shared;
 
 impl Server {
     /// Serves these routes beside aaw's. May be called several times.
@@ -34,7 +34,7 @@ impl Server {
     }
 
     /// Builds the services of all modules, for a program that listens itself: its own axum app takes
-    /// [`Mounted::router`] in. WebSockets are taken up there as well.
+    /// [`MountedServer::router`] in. WebSockets are taken up there as well.
     ///
     /// Nothing is listened on, but [`Config::host`](crate::Config::host) still says from where the server can be
     /// reached: with a loopback address, which is the default, foreign names are refused. The size of request heads and
@@ -62,20 +62,20 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`], as [`bind`](Self::bind), without what concerns an address.
-    pub async fn mount(self) -> Result<Mounted, StartError> {
+    pub async fn mount(self) -> Result<MountedServer, StartError> {
         let (shared, routes) = self.without_listener().await?;
         let router = routes.beside(&Site::new(&shared)?, false)?;
-        Ok(Mounted { router, shared })
+        Ok(MountedServer { router, shared })
     }
 }
 
 /// A server within an axum app of the program's own. Made by [`Server::mount`].
-pub struct Mounted {
+pub struct MountedServer {
     router: Router,
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
 }
 
-impl Mounted {
+impl MountedServer {
     /// aaw's routes: `/` (WebSockets, and the page), `/events`, `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`, and those of
     /// [`Server::merge`]. To be merged, or nested below a path. With
     /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) it has a fallback, too.
@@ -88,7 +88,7 @@ impl Mounted {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Stops as [`Bound::serve`](crate::Bound::serve) does, apart from the listener: new calls and connections are
+    /// Stops as [`BoundServer::serve`](crate::BoundServer::serve) does, apart from the listener: new calls and connections are
     /// refused (503), running ones finish for up to [`Config::stop_timeout`](crate::Config::stop_timeout), WebSockets
     /// close with 1001, services are dropped.
     pub async fn stop(self) {
@@ -96,8 +96,8 @@ impl Mounted {
     }
 }
 
-impl fmt::Debug for Mounted {
+impl fmt::Debug for MountedServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mounted").finish_non_exhaustive()
+        f.debug_struct("MountedServer").finish_non_exhaustive()
     }
 }

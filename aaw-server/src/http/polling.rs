@@ -14,12 +14,12 @@ use super::events::json_response;
 use super::failed::Failed;
 use super::request::{self, unknown_cursor};
 use super::run::{Run, Step};
-use crate::shared::Shared;
-use crate::shutdown::Phase;
+use crate::net::context::ServerContext;
+use crate::net::shutdown::Phase;
 
 /// Streams that wait between two requests.
 pub(super) struct Polling {
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     table: Mutex<Table>,
 }
 
@@ -51,7 +51,7 @@ struct InRequest<'a> {
 }
 
 impl Polling {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+    pub(super) fn new(shared: Arc<ServerContext>) -> Arc<Self> {
         Arc::new(Self { shared, table: Mutex::default() })
     }
 

@@ -101,7 +101,7 @@ pub(super) async fn read_body(
     most: usize,
     timeout: Duration,
 ) -> Result<String, Failed> {
-    let timeout = timeout.min(crate::accept::FOREVER);
+    let timeout = timeout.min(crate::net::accept::FOREVER);
     // A client that asks before it sends (`Expect: 100-continue`) is answered before it does: hyper lets it go on only
     // once its body is polled.
     if headers.contains_key(EXPECT) && body.size_hint().lower() > most as u64 {

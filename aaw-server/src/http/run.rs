@@ -9,7 +9,7 @@ use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 use aaw_event::host::Caller;
-use aaw_protocol::server::Outcome;
+use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure, is_protected};
 use axum::http::HeaderMap;
 use uuid::Uuid;
@@ -21,9 +21,9 @@ use crate::auth::{self, Session};
 #[cfg(feature = "auth")]
 use crate::auth::{Held, Holder};
 use crate::dispatch::{Ask, Asker, Begun, HandlerStream, Next, NoUpload, Pending, Shape};
-use crate::hub::{Answering, Hub};
-use crate::services::{AtHome, Behalf};
-use crate::shared::Shared;
+use crate::hub::host_ops::{AtHome, Behalf};
+use crate::hub::table::{Answering, Hub};
+use crate::net::context::ServerContext;
 
 /// What a poll gave.
 #[derive(Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub(super) struct Run {
 
 enum State {
     /// It was done when it was begun.
-    Done(Vec<u8>, Outcome),
+    Done(Vec<u8>, Completion),
     Pending(Box<Pending>),
     Stream(Box<HandlerStream>),
     /// Nothing more comes.
@@ -59,7 +59,7 @@ enum State {
 impl Run {
     /// Finds the event and polls its handler once, unless it is a stream that is read item by item.
     pub(super) fn begin(
-        shared: &Shared,
+        shared: &ServerContext,
         who: Requester,
         name: &str,
         body: &str,
@@ -110,22 +110,22 @@ impl Run {
             }
             State::Done(answer, outcome) => {
                 append(out, std::mem::take(answer), outcome);
-                std::mem::replace(outcome, Outcome::Ended)
+                std::mem::replace(outcome, Completion::StreamEnded)
             }
-            State::Over => Outcome::Ended,
+            State::Over => Completion::StreamEnded,
         };
         // The handler is dropped, at the latest, here.
         self.state = State::Over;
         Poll::Ready(match outcome {
-            Outcome::Answered => Step::Item,
-            Outcome::Ran | Outcome::Ended => Step::End,
-            Outcome::Failed(failure) | Outcome::Refused(failure) => Step::Failed(failure),
+            Completion::Responded => Step::Item,
+            Completion::OneWayDone | Completion::StreamEnded => Step::End,
+            Completion::Failed(failure) | Completion::Refused(failure) => Step::Failed(failure),
         })
     }
 }
 
-fn append(out: &mut Vec<u8>, answer: Vec<u8>, outcome: &Outcome) {
-    if !matches!(outcome, Outcome::Answered) {
+fn append(out: &mut Vec<u8>, answer: Vec<u8>, outcome: &Completion) {
+    if !matches!(outcome, Completion::Responded) {
     } else if out.is_empty() {
         *out = answer;
     } else {
@@ -147,7 +147,7 @@ pub(super) struct Requester {
 impl Requester {
     /// Whoever sends this request. A token that it shows must be one.
     pub(super) async fn identify(
-        shared: &Shared,
+        shared: &ServerContext,
         address: Option<IpAddr>,
         headers: &HeaderMap,
     ) -> Result<Self, Failed> {
@@ -238,18 +238,18 @@ impl Caller for Requester {
         self.hub.broadcast(data, self.max_message, None);
     }
 
-    fn ask(&self, op: &str, args: &str) -> Result<String, Failure> {
+    fn host_op(&self, op: &str, args: &str) -> Result<String, Failure> {
         if op == "identity" {
             return Ok(self.identity_json().unwrap_or_else(|| "null".into()));
         }
-        self.behalf().ask(op, args)
+        self.behalf().host_op(op, args)
     }
 
-    fn ask_async(self: Arc<Self>, op: String, args: String) -> Answering {
+    fn host_op_async(self: Arc<Self>, op: String, args: String) -> Answering {
         let runtime = self.hub.runtime();
-        match auth::ask_async(self.hub.auth.as_ref(), &self, &op, &args) {
+        match auth::host_op_async(self.hub.auth.as_ref(), &self, &op, &args) {
             Some(asked) => Box::pin(AtHome::new(runtime, asked)),
-            None => Box::pin(AtHome::new(runtime, async move { self.behalf().ask_async(&op, &args).await })),
+            None => Box::pin(AtHome::new(runtime, async move { self.behalf().host_op_async(&op, &args).await })),
         }
     }
 }

@@ -16,19 +16,19 @@ use super::failed::Failed;
 use super::files::Files;
 use super::polling::Polling;
 use super::{door, events, page, scripts};
+use crate::net::context::ServerContext;
+use crate::net::shutdown::Phase;
 use crate::server::StartError;
-use crate::shared::Shared;
-use crate::shutdown::Phase;
 
 /// What all requests share.
 pub(super) struct Site {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerContext>,
     pub(super) polling: Arc<Polling>,
     files: Option<Files>,
 }
 
 impl Site {
-    pub(super) fn new(shared: &Arc<Shared>) -> Result<Arc<Self>, StartError> {
+    pub(super) fn new(shared: &Arc<ServerContext>) -> Result<Arc<Self>, StartError> {
         let files = shared.config.http.static_dir.as_deref().map(Files::open).transpose()?;
         let shared = Arc::clone(shared);
         Ok(Arc::new(Self { polling: Polling::new(Arc::clone(&shared)), shared, files }))

@@ -20,7 +20,7 @@ const SMALLEST_TABLE: u64 = 16;
 /// Each text goes on after the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unfit {
+pub enum LibraryCheckError {
     /// There is nothing in it.
     #[error("the file is empty; expected a library of events")]
     Empty,
@@ -86,42 +86,45 @@ pub enum Unfit {
 const FORMAT: &str = if cfg!(target_vendor = "apple") { "Mach-O" } else { "ELF" };
 
 /// Checks a library that was read whole, and gives the name of its package's symbol.
-pub(super) fn check(library: &[u8]) -> Result<String, Unfit> {
+pub(super) fn check(library: &[u8]) -> Result<String, LibraryCheckError> {
     let file = parse(library)?;
     all_there(&file, library.len() as u64)?;
     symbol(&file)
 }
 
-fn parse(library: &[u8]) -> Result<File<'_>, Unfit> {
+fn parse(library: &[u8]) -> Result<File<'_>, LibraryCheckError> {
     if library.is_empty() {
-        return Err(Unfit::Empty);
+        return Err(LibraryCheckError::Empty);
     }
-    let kind = FileKind::parse(library).map_err(|_| Unfit::NoLibrary { expected: FORMAT })?;
+    let kind = FileKind::parse(library).map_err(|_| LibraryCheckError::NoLibrary { expected: FORMAT })?;
     let found = match kind {
         FileKind::Elf32 | FileKind::Elf64 => "ELF",
         FileKind::MachO32 | FileKind::MachO64 => "Mach-O",
         FileKind::MachOFat32 | FileKind::MachOFat64 => {
-            return Err(Unfit::OtherKind { found: "for several machines at once", expected: "a library for one" });
+            return Err(LibraryCheckError::OtherKind {
+                found: "for several machines at once",
+                expected: "a library for one",
+            });
         }
-        _ => return Err(Unfit::NoLibrary { expected: FORMAT }),
+        _ => return Err(LibraryCheckError::NoLibrary { expected: FORMAT }),
     };
     if found != FORMAT {
-        return Err(Unfit::OtherKind { found, expected: FORMAT });
+        return Err(LibraryCheckError::OtherKind { found, expected: FORMAT });
     }
-    let file = File::parse(library).map_err(|error| Unfit::Damaged(error.to_string()))?;
+    let file = File::parse(library).map_err(|error| LibraryCheckError::Damaged(error.to_string()))?;
     let (found, expected) = ((file.architecture(), file.endianness()), ours());
     if found != expected && expected.0 != Architecture::Unknown {
         let named = |(machine, endian)| match machine {
             Architecture::Unknown => "an unknown processor".to_owned(),
             _ => format!("{machine:?} ({endian:?}-endian)"),
         };
-        return Err(Unfit::OtherMachine { found: named(found), expected: named(expected) });
+        return Err(LibraryCheckError::OtherMachine { found: named(found), expected: named(expected) });
     }
     match file.kind() {
         ObjectKind::Dynamic => Ok(file),
-        ObjectKind::Executable => Err(Unfit::OtherKind { found: "a program", expected: "a library" }),
-        ObjectKind::Relocatable => Err(Unfit::OtherKind { found: "an object file", expected: "a library" }),
-        _ => Err(Unfit::OtherKind { found: "no library", expected: "one" }),
+        ObjectKind::Executable => Err(LibraryCheckError::OtherKind { found: "a program", expected: "a library" }),
+        ObjectKind::Relocatable => Err(LibraryCheckError::OtherKind { found: "an object file", expected: "a library" }),
+        _ => Err(LibraryCheckError::OtherKind { found: "no library", expected: "one" }),
     }
 }
 
@@ -142,10 +145,10 @@ fn ours() -> (Architecture, Endianness) {
     (machine, if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little })
 }
 
-fn all_there(file: &File<'_>, length: u64) -> Result<(), Unfit> {
+fn all_there(file: &File<'_>, length: u64) -> Result<(), LibraryCheckError> {
     let within = |part: &dyn Fn() -> String, (start, size): (u64, u64)| match start.checked_add(size) {
         Some(end) if end <= length => Ok(()),
-        end => Err(Unfit::CutShort { part: part(), end: end.unwrap_or(u64::MAX), length }),
+        end => Err(LibraryCheckError::CutShort { part: part(), end: end.unwrap_or(u64::MAX), length }),
     };
     for (index, segment) in file.segments().enumerate() {
         within(&|| format!("segment {index}"), segment.file_range())?;
@@ -158,7 +161,7 @@ fn all_there(file: &File<'_>, length: u64) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn symbol(file: &File<'_>) -> Result<String, Unfit> {
+fn symbol(file: &File<'_>) -> Result<String, LibraryCheckError> {
     // Mach-O has no table of its own for what is exported, writes an underscore before each name, and no sizes.
     let (symbols, is_elf) = if FORMAT == "ELF" { (file.dynamic_symbols(), true) } else { (file.symbols(), false) };
     let mut found = Vec::new();
@@ -171,15 +174,15 @@ fn symbol(file: &File<'_>) -> Result<String, Unfit> {
         }
     }
     match &mut *found {
-        [] => Err(Unfit::NoPackage),
+        [] => Err(LibraryCheckError::NoPackage),
         [(name, is_table)] => match abi_of(name) {
             Some(ABI) if *is_table => Ok(std::mem::take(name)),
-            Some(ABI) | None => Err(Unfit::BadSymbol(std::mem::take(name))),
-            Some(found) => Err(Unfit::OtherAbi { found }),
+            Some(ABI) | None => Err(LibraryCheckError::BadSymbol(std::mem::take(name))),
+            Some(found) => Err(LibraryCheckError::OtherAbi { found }),
         },
         _ => {
             found.sort();
-            Err(Unfit::Several(found.into_iter().map(|(name, _)| name).collect()))
+            Err(LibraryCheckError::Several(found.into_iter().map(|(name, _)| name).collect()))
         }
     }
 }
@@ -202,9 +205,9 @@ mod tests {
 
     #[test]
     fn what_is_no_library_is_told_apart() {
-        assert_eq!(check(b""), Err(Unfit::Empty));
-        assert_eq!(check(b"not a library, just some words\n"), Err(Unfit::NoLibrary { expected: FORMAT }));
-        assert_eq!(check(&[0; 4096]), Err(Unfit::NoLibrary { expected: FORMAT }));
+        assert_eq!(check(b""), Err(LibraryCheckError::Empty));
+        assert_eq!(check(b"not a library, just some words\n"), Err(LibraryCheckError::NoLibrary { expected: FORMAT }));
+        assert_eq!(check(&[0; 4096]), Err(LibraryCheckError::NoLibrary { expected: FORMAT }));
     }
 
     /// This very test is a program, with sections and segments like a library's.
@@ -212,10 +215,13 @@ mod tests {
     fn a_program_that_is_cut_anywhere_is_refused_and_never_a_panic() {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let whole = check(&program).unwrap_err();
-        assert!(matches!(whole, Unfit::NoPackage | Unfit::OtherKind { .. }), "{whole}");
+        assert!(matches!(whole, LibraryCheckError::NoPackage | LibraryCheckError::OtherKind { .. }), "{whole}");
         for part in 0..64 {
             let cut = check(&program[..program.len() / 64 * part]).unwrap_err();
-            assert!(!matches!(cut, Unfit::NoPackage | Unfit::OtherKind { .. }), "{part}/64: {cut}");
+            assert!(
+                !matches!(cut, LibraryCheckError::NoPackage | LibraryCheckError::OtherKind { .. }),
+                "{part}/64: {cut}"
+            );
         }
     }
 
@@ -227,9 +233,9 @@ mod tests {
         // e_shoff; e_shnum and e_shstrndx.
         program[40..48].fill(0);
         program[60..64].fill(0);
-        assert!(!matches!(check(&program), Err(Unfit::CutShort { .. } | Unfit::Damaged(_))));
+        assert!(!matches!(check(&program), Err(LibraryCheckError::CutShort { .. } | LibraryCheckError::Damaged(_))));
         let length = program.len() / 8;
         let cut = check(&program[..length]).unwrap_err();
-        assert!(matches!(&cut, Unfit::CutShort { part, .. } if part.starts_with("segment")), "{cut}");
+        assert!(matches!(&cut, LibraryCheckError::CutShort { part, .. } if part.starts_with("segment")), "{cut}");
     }
 }

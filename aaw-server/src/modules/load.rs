@@ -87,18 +87,18 @@ pub(super) async fn look(at: &EventsAt) -> Result<Place, LoadError> {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Known {
     /// By path, and with the prefix, which a moved folder changes.
-    libraries: HashMap<(PathBuf, String), Opened>,
+    libraries: HashMap<(PathBuf, String), OpenInfo>,
 }
 
 #[derive(Debug, Clone)]
-struct Opened {
+struct OpenInfo {
     /// Of the library's bytes.
     hash: u64,
     module: Module,
 }
 
 /// The module follows from the bytes.
-impl PartialEq for Opened {
+impl PartialEq for OpenInfo {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash
     }
@@ -117,7 +117,7 @@ pub(super) async fn open_all(libraries: Vec<Found>, known: Known) -> Result<(Vec
             let key = (path, prefix);
             let opened = match known.libraries.get(&key) {
                 Some(opened) if opened.hash == hash => opened.clone(),
-                _ => Opened { hash, module: open::open_bytes(&key.0, &bytes)? },
+                _ => OpenInfo { hash, module: open::open_bytes(&key.0, &bytes)? },
             };
             let origin = key.0.display().to_string();
             events.push(Events { module: opened.module.clone(), prefix: key.1.clone(), origin });

@@ -27,7 +27,7 @@ mod open;
 mod watch;
 
 pub use build::BuildError;
-pub use check::Unfit;
+pub use check::LibraryCheckError;
 pub use find::{EventsAt, FindError};
 pub use folder::FolderError;
 pub use load::{LoadError, load};

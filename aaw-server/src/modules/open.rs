@@ -11,7 +11,7 @@ use aaw_event::abi::ModuleHeader;
 use aaw_event::host::AbiError;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use super::check::{Unfit, check};
+use super::check::{LibraryCheckError, check};
 
 /// Libraries stay for ever, so every so many of them the log says so.
 const WARN_EVERY: usize = 200;
@@ -33,11 +33,11 @@ pub enum OpenError {
     },
     /// It is no library of events.
     #[error("{}: {reason}", path.display())]
-    Unfit {
+    LibraryCheckError {
         /// The library.
         path: PathBuf,
         /// What is wrong with it.
-        reason: Unfit,
+        reason: LibraryCheckError,
     },
     /// No copy of it could be made.
     #[error("{}: the library cannot be copied to {}: {reason}; set TMPDIR to a folder that can be written", path.display(), folder.display())]
@@ -109,7 +109,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
 
 /// Opens what was read from `path`.
 pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenError> {
-    let symbol = check(library).map_err(|reason| OpenError::Unfit { path: path.to_owned(), reason })?;
+    let symbol = check(library).map_err(|reason| OpenError::LibraryCheckError { path: path.to_owned(), reason })?;
 
     // The linker takes a path that it has seen for the library that it has; hence a name that is used once.
     let folder = std::env::temp_dir();

@@ -4,7 +4,7 @@ use aaw_event::prelude::*;
 
 use crate::_services::Visitors;
 
-pub fn handler(closed: Closed, services: Services<Visitors>) {
+pub fn handler(closed: CloseInfo, services: Services<Visitors>) {
     tracing::info!(id = services.ws.id(), by = ?closed.by, code = closed.code, reason = closed.reason, "gone");
     services.go();
 }

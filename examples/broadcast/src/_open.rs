@@ -4,7 +4,7 @@ use aaw_event::prelude::*;
 
 use crate::_services::Visitors;
 
-pub fn handler(opened: Opened, services: Services<Visitors>) -> Result<()> {
+pub fn handler(opened: OpenInfo, services: Services<Visitors>) -> Result<()> {
     tracing::info!(id = services.ws.id(), origin = opened.origin, "new connection");
     services.come();
     services.ws.send_event("message", json!({ "message": "Welcome to my server" }))
@@ -19,7 +19,7 @@ mod tests {
     #[test]
     fn who_comes_is_greeted_and_counted() {
         let services = Services::for_test(crate::_services::services());
-        handler(Opened::default(), services.clone()).unwrap();
+        handler(OpenInfo::default(), services.clone()).unwrap();
         let welcome = json!({ "message": "Welcome to my server" });
         assert_eq!(services.ws.sent(), [Sent::new(To::Caller, "message", welcome)]);
         assert_eq!(*services.here().borrow(), 1);

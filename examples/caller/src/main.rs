@@ -26,7 +26,7 @@
 
 use std::time::Duration;
 
-use aaw_client::{CallError, Change, DEFAULT_TIMEOUT};
+use aaw_client::{CallError, ConnectionEvent, DEFAULT_TIMEOUT};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://localhost:1337".into());
     let client = aaw_client::connect(&url).await?;
     println!("open, as connection {}", client.connection_id().as_deref().unwrap_or("unknown"));
-    let mut changes = client.changes();
+    let mut changes = client.connection_events();
 
     // A call, and its answer as a type of one's own.
     let pong: Pong = client.send_async("ping", (), DEFAULT_TIMEOUT).await?;
@@ -96,7 +96,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     other.close().await;
     client.close().await;
     while let Some(change) = changes.next().await {
-        if let Change::Close(why) = change {
+        if let ConnectionEvent::Close(why) = change {
             println!("close: {why}");
         }
     }

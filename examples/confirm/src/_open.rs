@@ -4,6 +4,6 @@ use aaw_event::prelude::*;
 
 use crate::_services::{Confirm, EVERYBODY};
 
-pub fn handler(_: Opened, services: Services<Confirm>) -> Result<()> {
+pub fn handler(_: OpenInfo, services: Services<Confirm>) -> Result<()> {
     services.room.join(EVERYBODY)
 }

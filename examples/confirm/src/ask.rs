@@ -52,7 +52,7 @@ mod tests {
 
     /// Services whose one client is in the room, and answers this.
     fn answering(answer: Value) -> Services<Confirm> {
-        let services = Services::for_test(Confirm { patience: Duration::from_secs(1) }).with_answer("confirm", answer);
+        let services = Services::for_test(Confirm { patience: Duration::from_secs(1) }).with_response("confirm", answer);
         services.room.join(EVERYBODY).unwrap();
         services
     }

@@ -7,7 +7,7 @@ use aaw_event::prelude::*;
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
-/// Changes that a slow reader may be behind; past that it is given the totals anew.
+/// ConnectionEvents that a slow reader may be behind; past that it is given the totals anew.
 const CHANGES: usize = 64;
 
 /// Products there can be: anybody may add one.

@@ -2,7 +2,7 @@ use aaw_event::prelude::*;
 
 use crate::_services::App;
 
-pub async fn handler(opened: Opened, services: Services<App>) -> Result<()> {
+pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()> {
     services.has_opened(&opened);
     if let Ok(pass) = services.passes.acquire().await {
         pass.forget();

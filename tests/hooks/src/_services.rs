@@ -78,11 +78,11 @@ impl App {
         wait(&self.resets, least).await
     }
 
-    pub(crate) fn has_opened(&self, opened: &Opened) {
+    pub(crate) fn has_opened(&self, opened: &OpenInfo) {
         self.opened.send_modify(|all| all.push(json!(opened)));
     }
 
-    pub(crate) fn has_closed(&self, closed: &Closed) {
+    pub(crate) fn has_closed(&self, closed: &CloseInfo) {
         self.closed.send_modify(|all| all.push(json!(closed)));
     }
 

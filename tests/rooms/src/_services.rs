@@ -46,7 +46,7 @@ impl App {
         lock(&self.guards).insert(folder, verdict);
     }
 
-    pub(crate) async fn guarded(&self, folder: &'static str, call: &Guarded) -> Result<()> {
+    pub(crate) async fn guarded(&self, folder: &'static str, call: &GuardedCall) -> Result<()> {
         let verdict = lock(&self.guards).get(folder).copied().unwrap_or_default();
         let caller = call.identity.as_ref().map(|caller| format!(" for {}", caller.email)).unwrap_or_default();
         self.has_run(&format!("guard of {folder} before {}{caller}", call.event));

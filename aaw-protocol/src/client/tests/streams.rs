@@ -9,7 +9,7 @@ impl Rig {
     fn stream(&mut self, options: StreamOptions, waiter: &'static str) -> CallKey {
         self.calls += 1;
         let key = CallKey(self.calls);
-        self.session.stream(self.now, key, Draft::new("s", &0).unwrap(), options, None, waiter);
+        self.session.stream(self.now, key, EncodedMessage::new("s", &0).unwrap(), options, None, waiter);
         key
     }
 
@@ -20,7 +20,7 @@ impl Rig {
     }
 
     fn upload(&mut self, key: CallKey, item: &str) -> Result<Vec<String>, NotSent> {
-        self.session.upload_item(key, Draft::new("s", item).unwrap())?;
+        self.session.upload_item(key, EncodedMessage::new("s", item).unwrap())?;
         Ok(self.sent())
     }
 }
@@ -28,12 +28,12 @@ impl Rig {
 fn words(output: Output<&'static str>) -> String {
     match output {
         Output::Item { key, data } => format!("{} item {data}", key.0),
-        Output::Room { key, items } => format!("{} room {items}", key.0),
-        Output::Done { waiter, outcome: Outcome::Ended } => format!("{waiter} ended"),
-        Output::Done { waiter, outcome: Outcome::Failed(failure) } => format!("{waiter} failed: {failure}"),
-        Output::Done { waiter, outcome } => format!("{waiter} {outcome:?}"),
+        Output::UploadCredit { key, items } => format!("{} room {items}", key.0),
+        Output::CallDone { waiter, outcome: CallResult::StreamEnded } => format!("{waiter} ended"),
+        Output::CallDone { waiter, outcome: CallResult::Failed(failure) } => format!("{waiter} failed: {failure}"),
+        Output::CallDone { waiter, outcome } => format!("{waiter} {outcome:?}"),
         Output::Send(frame) => text_of(&frame),
-        Output::Problem(problem) => problem.to_string(),
+        Output::Warning(problem) => problem.to_string(),
         other => format!("{other:?}"),
     }
 }
@@ -73,19 +73,19 @@ fn room_is_told_once_and_only_if_there_is_more() {
         (6, &[]),
         (u64::MAX, &[r#"["s",9007199254740992,1,"credit"]"#]),
     ] {
-        rig.session.room(key, room);
+        rig.session.grant_credit(key, room);
         assert_eq!(rig.sent(), frames, "{room}");
     }
     rig.heard(r#"["s",null,1,"end"]"#);
-    rig.session.room(key, u64::MAX);
+    rig.session.grant_credit(key, u64::MAX);
     assert!(rig.outputs().is_empty());
 }
 
 #[test]
 fn room_that_is_made_while_the_call_waits_is_told_with_the_call() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     let key = rig.stream(WINDOW, "reader");
-    rig.session.room(key, 8);
+    rig.session.grant_credit(key, 8);
     assert!(rig.outputs().is_empty());
     rig.session.handle_connected(rig.now, Dialect::V1);
     assert_eq!(rig.sent(), [r#"["aaw/hello",{}]"#, r#"["s",0,1,"call",{"credit":8}]"#]);
@@ -110,14 +110,14 @@ fn when_it_breaks_the_items_that_came_are_given_before_the_end() {
     rig.stream(WINDOW, "reader");
     rig.sent();
     rig.session.handle_text(rig.now, r#"["s",1,1,"item"]"#);
-    rig.session.handle_disconnected(rig.now, Lost::Silent);
+    rig.session.handle_disconnected(rig.now, DisconnectReason::Silent);
     let outputs: Vec<_> = rig.outputs().into_iter().map(words).collect();
     assert_eq!(outputs, ["1 item 1", "reader Unknown(Silent)", "Lost(Silent)"]);
 }
 
 #[test]
 fn a_stream_that_nobody_reads_any_more_is_cancelled_where_it_stands() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     let unwritten = rig.stream(DUPLEX, "unwritten");
     rig.session.cancel(rig.now, unwritten);
     rig.connect(Dialect::V1);
@@ -125,7 +125,7 @@ fn a_stream_that_nobody_reads_any_more_is_cancelled_where_it_stands() {
     assert_eq!(rig.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
     rig.session.cancel(rig.now, written);
     rig.session.upload_end(written);
-    rig.session.room(written, 9);
+    rig.session.grant_credit(written, 9);
     assert_eq!(rig.upload(written, "late"), Err(NotSent::Over));
     assert_eq!(rig.sent(), [r#"["s",null,1,"cancel"]"#]);
     assert!(rig.heard(r#"["s",1,1,"item"]"#).is_empty());
@@ -135,7 +135,7 @@ fn a_stream_that_nobody_reads_any_more_is_cancelled_where_it_stands() {
 fn a_stream_with_a_time_ends_at_it() {
     let mut rig = Rig::open(Dialect::V1);
     let deadline = Some(rig.now + SECOND);
-    rig.session.stream(rig.now, CallKey(1), Draft::new("s", &0).unwrap(), WINDOW, deadline, "reader");
+    rig.session.stream(rig.now, CallKey(1), EncodedMessage::new("s", &0).unwrap(), WINDOW, deadline, "reader");
     rig.sent();
     rig.heard(r#"["s",1,1,"item"]"#);
     rig.pass(SECOND);
@@ -145,7 +145,7 @@ fn a_stream_with_a_time_ends_at_it() {
 
 #[test]
 fn an_open_stream_is_a_call_in_flight() {
-    let mut rig = Rig::new(Config { max_in_flight: 1, ..Config::default() });
+    let mut rig = Rig::new(ClientConfig { max_in_flight: 1, ..ClientConfig::default() });
     rig.connect(Dialect::V1);
     rig.stream(WINDOW, "reader");
     assert_eq!(rig.sent().len(), 1);
@@ -190,7 +190,7 @@ fn a_classic_server_gives_one_item() {
     let key = rig.stream(WINDOW, "first");
     rig.stream(WINDOW, "second");
     assert_eq!(rig.sent(), [r#"["s",0,1]"#, r#"["s",0,2]"#]);
-    rig.session.room(key, 100);
+    rig.session.grant_credit(key, 100);
     assert!(rig.outputs().is_empty(), "it knows no credit");
     assert_eq!(rig.heard(r#"["s",[1,2]]"#), ["1 item [1,2]", "first ended"]);
     assert_eq!(rig.heard(r#"["s",{"error":"no"},2]"#), ["second failed: no"]);
@@ -198,7 +198,7 @@ fn a_classic_server_gives_one_item() {
 
 #[test]
 fn a_classic_server_takes_no_upload_and_is_not_asked_to() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     let key = rig.stream(DUPLEX, "sender");
     rig.session.upload_end(key);
     rig.session.handle_connected(rig.now, Dialect::Classic);
@@ -230,7 +230,7 @@ fn items_are_sent_as_the_server_makes_room_for_them() {
 
 #[test]
 fn an_upload_that_ended_before_its_call_was_written_ends_behind_it() {
-    let mut rig = Rig::new(Config::default());
+    let mut rig = Rig::new(ClientConfig::default());
     let key = rig.stream(DUPLEX, "sender");
     rig.session.upload_end(key);
     rig.session.handle_connected(rig.now, Dialect::V1);
@@ -239,7 +239,7 @@ fn an_upload_that_ended_before_its_call_was_written_ends_behind_it() {
 
 #[test]
 fn an_item_above_the_limit_is_refused_alone() {
-    let mut rig = Rig::new(Config { max_message: 100, ..Config::default() });
+    let mut rig = Rig::new(ClientConfig { max_message: 100, ..ClientConfig::default() });
     rig.connect(Dialect::V1);
     let key = rig.stream(DUPLEX, "sender");
     rig.sent();
@@ -269,12 +269,12 @@ fn credit_that_is_no_number_of_items_makes_no_sense() {
 fn uploads_wait_for_the_socket() {
     let mut rig = Rig::open(Dialect::V1);
     let key = rig.stream(DUPLEX, "sender");
-    assert!(rig.session.may_upload());
+    assert!(rig.session.can_upload());
     rig.sent();
     rig.heard(r#"["s",2,1,"credit"]"#);
     rig.session.handle_blocked();
-    assert!(!rig.session.may_upload());
+    assert!(!rig.session.can_upload());
     rig.session.handle_writable();
-    rig.session.upload_item(key, Draft::new("s", "a").unwrap()).unwrap();
-    assert!(!rig.session.may_upload(), "one waits to be given out");
+    rig.session.upload_item(key, EncodedMessage::new("s", "a").unwrap()).unwrap();
+    assert!(!rig.session.can_upload(), "one waits to be given out");
 }

@@ -8,7 +8,7 @@ const RESUME: &str = r#"["aaw/resume",{"token":"t1"},1]"#;
 
 impl Rig {
     fn with_token() -> Self {
-        let mut rig = Self::new(Config::default());
+        let mut rig = Self::new(ClientConfig::default());
         rig.session.set_token(Some(Token::new("t1")));
         rig
     }
@@ -28,7 +28,7 @@ impl Rig {
 
     /// Loses the connection and has another attempt.
     fn reconnect(&mut self, dialect: Dialect) -> Vec<String> {
-        self.session.handle_disconnected(self.now, Lost::Broken("cut".into()));
+        self.session.handle_disconnected(self.now, DisconnectReason::Broken("cut".into()));
         self.pass(60 * SECOND);
         self.outputs();
         self.session.handle_connected(self.now, dialect);
@@ -43,9 +43,9 @@ fn words(output: Output<&'static str>) -> String {
         Output::LoggedOut => "out".into(),
         Output::Unauthorized(failure) => format!("unauthorized: {failure}"),
         Output::Opened { connection } => format!("open {}", connection.as_deref().unwrap_or("classic")),
-        Output::Done { waiter, outcome: Outcome::Answered(_) } => format!("{waiter} answered"),
-        Output::Done { waiter, outcome } => format!("{waiter} {outcome:?}"),
-        Output::Problem(problem) => problem.to_string(),
+        Output::CallDone { waiter, outcome: CallResult::Response(_) } => format!("{waiter} answered"),
+        Output::CallDone { waiter, outcome } => format!("{waiter} {outcome:?}"),
+        Output::Warning(problem) => problem.to_string(),
         other => format!("{other:?}"),
     }
 }
@@ -54,7 +54,7 @@ fn words(output: Output<&'static str>) -> String {
 fn a_token_goes_out_before_everything_and_open_waits_for_its_answer() {
     let mut rig = Rig::with_token();
     rig.call_key("e", "a");
-    rig.session.send(Draft::new("s", &1).unwrap()).unwrap();
+    rig.session.send(EncodedMessage::new("s", &1).unwrap()).unwrap();
     rig.session.handle_connected(rig.now, Dialect::V1);
     assert_eq!(rig.words(), [HELLO, RESUME]);
     assert!(rig.takes(WELCOME).is_empty());
@@ -96,7 +96,7 @@ fn a_slow_server_logs_nobody_out() {
     let mut rig = Rig::with_token();
     rig.session.handle_connected(rig.now, Dialect::V1);
     rig.takes(WELCOME);
-    rig.session.call(rig.now, CallKey(9), Draft::new("e", &0).unwrap(), None, "a");
+    rig.session.call(rig.now, CallKey(9), EncodedMessage::new("e", &0).unwrap(), None, "a");
     assert!(rig.words().is_empty());
     assert_eq!(rig.session.poll_timeout(), Some(rig.now + 10 * SECOND));
     rig.session.handle_sign_of_life(rig.now);
@@ -116,7 +116,7 @@ fn a_server_that_never_greets_is_left_as_ever() {
     rig.outputs();
     rig.pass(10 * SECOND);
     let outputs = rig.outputs();
-    assert!(matches!(&outputs[..], [Output::Abandon, Output::Lost(Lost::NoWelcome)]), "{outputs:?}");
+    assert!(matches!(&outputs[..], [Output::Abort, Output::Disconnected(DisconnectReason::NoWelcome)]), "{outputs:?}");
     assert_eq!(rig.token(), Some("t1"));
 }
 

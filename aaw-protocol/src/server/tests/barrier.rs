@@ -60,7 +60,7 @@ fn a_send_that_changes_something_is_waited_for() {
 fn a_change_that_fails_lets_the_line_go() {
     let mut server = Server::v1();
     server.check([r#"["change","c",1]"#, r#"["ping",null,2]"#], "run \"c\"");
-    server.finish_with(r#""c""#, b"", Outcome::Failed(Failure::new(Code::HANDLER, "no")));
+    server.finish_with(r#""c""#, b"", Completion::Failed(Failure::new(Code::HANDLER, "no")));
     server.expect("[\"change\",{\"error\":\"no\",\"code\":\"handler\"},1,\"error\"]\n[\"ping\",{\"pong\":true},2]");
 }
 
@@ -130,7 +130,7 @@ fn everything_but_calls_is_read_meanwhile() {
 #[test]
 fn the_line_behind_a_change_is_bounded() {
     let limits = Limits { line: 300, ..Limits::default() };
-    let mut server = Server::v1_with(Config { limits, ..Config::default() });
+    let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
     server.hear(r#"["change","c",1]"#);
     for id in 2..10 {
         server.hear(&format!(r#"["ping",null,{id}]"#));

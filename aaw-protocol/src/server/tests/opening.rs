@@ -6,12 +6,12 @@ const WELCOME: &str =
     r#"["aaw/welcome",{"connection":"7f","resumed":false,"limits":{"calls":256,"line":1048576,"message":1048576}}]"#;
 
 fn held(dialect: Dialect) -> Server {
-    held_with(dialect, Config::default())
+    held_with(dialect, ServerConfig::default())
 }
 
-fn held_with(dialect: Dialect, config: Config) -> Server {
+fn held_with(dialect: Dialect, config: ServerConfig) -> Server {
     let mut server = Server::new(dialect, config);
-    server.session.hold();
+    server.session.wait_for_open_hook();
     server.settle();
     server
 }
@@ -25,12 +25,12 @@ fn asked() -> Server {
 
 impl Server {
     fn opened(&mut self) {
-        self.session.opened();
+        self.session.handle_open_hook_passed();
         self.settle();
     }
 
-    fn turn_away(&mut self, failure: Failure) {
-        self.session.turn_away(failure);
+    fn handle_open_hook_refused(&mut self, failure: Failure) {
+        self.session.handle_open_hook_refused(failure);
         self.settle();
     }
 }
@@ -67,7 +67,7 @@ fn a_classic_client_is_asked_for_at_once() {
 
 #[test]
 fn who_is_not_held_is_not_asked_for() {
-    let mut server = Server::new(Dialect::V1, Config::default());
+    let mut server = Server::new(Dialect::V1, ServerConfig::default());
     server.opened();
     server.expect("");
     server.check([r#"["aaw/hello",{}]"#], WELCOME);
@@ -86,8 +86,8 @@ fn what_was_agreed_to_before_the_hello_is_welcomed_by_it() {
 fn a_v1_client_is_turned_away_in_words() {
     let mut server = asked();
     server.check([r#"["slow",1,1]"#, r#"["slow",2]"#], "");
-    let Input::Done = server.session.handle_text(server.now, r#"["slow",3,2]"#) else { panic!("it waits") };
-    server.turn_away(Failure::new(Code::HANDLER, "Members only"));
+    let Input::Handled = server.session.handle_text(server.now, r#"["slow",3,2]"#) else { panic!("it waits") };
+    server.handle_open_hook_refused(Failure::new(Code::HANDLER, "Members only"));
     server.expect(
         r#"["aaw/error",{"error":"Members only","code":"not_allowed"}]
         close 1008"#,
@@ -96,7 +96,7 @@ fn a_v1_client_is_turned_away_in_words() {
     assert!(server.session.is_idle());
     server.session.drain();
     server.opened();
-    server.turn_away(Failure::new(Code::HANDLER, "again"));
+    server.handle_open_hook_refused(Failure::new(Code::HANDLER, "again"));
     server.check([r#"["ping",null,3]"#, r#"["aaw/ping"]"#], "");
     assert!(!server.session.is_open());
 }
@@ -105,7 +105,7 @@ fn a_v1_client_is_turned_away_in_words() {
 fn a_classic_client_is_turned_away_by_the_close_alone() {
     let mut server = held(Dialect::Classic);
     server.check([r#"["ping",null]"#], "open?");
-    server.turn_away(Failure::new(Code::HANDLER, "Members only"));
+    server.handle_open_hook_refused(Failure::new(Code::HANDLER, "Members only"));
     server.expect("close 1008");
 }
 
@@ -113,7 +113,7 @@ fn a_classic_client_is_turned_away_by_the_close_alone() {
 fn a_refusal_keeps_the_code_that_was_chosen_and_its_data() {
     let mut server = asked();
     let failure: Failure = serde_json::from_str(r#"{"error":"no","code":"full","data":{"at":7}}"#).unwrap();
-    server.turn_away(failure);
+    server.handle_open_hook_refused(failure);
     server.expect(
         r#"["aaw/error",{"error":"no","code":"full","data":{"at":7}}]
         close 1008"#,
@@ -123,17 +123,17 @@ fn a_refusal_keeps_the_code_that_was_chosen_and_its_data() {
 #[test]
 fn the_words_of_a_refusal_are_cut_to_where_they_go() {
     let limits = Limits { message: 5000, ..Limits::default() };
-    let mut server = held_with(Dialect::V1, Config { limits, ..Config::default() });
+    let mut server = held_with(Dialect::V1, ServerConfig { limits, ..ServerConfig::default() });
     server.hear(r#"["aaw/hello",{}]"#);
-    server.session.turn_away(Failure::new(Code::HANDLER, "é".repeat(4000)));
+    server.session.handle_open_hook_refused(Failure::new(Code::HANDLER, "é".repeat(4000)));
     server.session.poll_output();
     let Some(Output::Close(close)) = server.session.poll_output() else { panic!("it closes") };
     // 123 bytes at most, in whole characters.
     assert_eq!((close.code(), close.to_string()), (1008, "é".repeat(61)));
-    let mut server = held_with(Dialect::V1, Config { limits, ..Config::default() });
+    let mut server = held_with(Dialect::V1, ServerConfig { limits, ..ServerConfig::default() });
     server.hear(r#"["aaw/hello",{}]"#);
     server.log.clear();
-    server.turn_away(Failure::new(Code::HANDLER, "é".repeat(4000)));
+    server.handle_open_hook_refused(Failure::new(Code::HANDLER, "é".repeat(4000)));
     server.expect(&format!(
         "[\"aaw/error\",{{\"error\":\"{}…\",\"code\":\"not_allowed\"}}]\nclose 1008",
         "é".repeat(200)
@@ -165,7 +165,7 @@ fn a_client_that_waits_to_be_let_in_is_pinged_and_answered() {
 
 #[test]
 fn what_waits_to_be_let_in_is_bounded_as_ever() {
-    let config = limited(1, 2 * (15 + size_of::<super::super::line::Place>() as u32));
+    let config = limited(1, 2 * (15 + size_of::<super::super::wait_queue::Place>() as u32));
     let mut server = held_with(Dialect::V1, config);
     server.check(
         [r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#, r#"["ping",null,2]"#, r#"["ping",null,3]"#],

@@ -40,7 +40,7 @@ fn a_stream_fails_with_or_without_credit() {
     let mut server = running(r#"{"credit":1}"#);
     server.item("1", "0");
     let failure = Failure::new(Code::HANDLER, "Something went wrong");
-    assert!(server.finish_with("1", b"", Outcome::Failed(failure)));
+    assert!(server.finish_with("1", b"", Completion::Failed(failure)));
     server.expect(
         r#"
         ["slow",0,1,"item"]
@@ -86,8 +86,8 @@ fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
     server.item("2", "\"b\"");
     server.item("1", "\"c\"");
     server.end("1");
-    server.finish_with("2", b"", Outcome::Failed(Failure::new(Code::HANDLER, "no")));
-    server.finish_with("3", b"[1,2]", Outcome::Answered);
+    server.finish_with("2", b"", Completion::Failed(Failure::new(Code::HANDLER, "no")));
+    server.finish_with("3", b"[1,2]", Completion::Responded);
     server.expect(
         r#"
         ["slow","a"]
@@ -102,27 +102,27 @@ fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
 #[test]
 fn what_a_call_wants_is_its_callers_choice() {
     let wants = |dialect, text: &str| {
-        let mut server = Server::new(dialect, Config::default());
+        let mut server = Server::new(dialect, ServerConfig::default());
         if dialect == Dialect::V1 {
             server.hear(r#"["aaw/hello",{}]"#);
         }
         let Input::Call(call) = server.session.handle_text(server.now, text) else { panic!("{text} is a call") };
-        (call.wants(), call.upload)
+        (call.response_mode(), call.upload)
     };
-    use super::super::Wants;
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1]"#), (Wants::Answer, false));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":0}]"#), (Wants::Items, false));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":null,"in":true}]"#), (Wants::Answer, true));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":5,"in":true}]"#), (Wants::Items, true));
-    assert_eq!(wants(Dialect::V1, r#"["e",1]"#), (Wants::Nothing, false));
-    assert_eq!(wants(Dialect::Classic, r#"["e",1]"#), (Wants::Pushes, false));
-    assert_eq!(wants(Dialect::Classic, r#"["e",1,"x"]"#), (Wants::Answer, false));
+    use super::super::ResponseMode;
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1]"#), (ResponseMode::Single, false));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":0}]"#), (ResponseMode::Items, false));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":null,"in":true}]"#), (ResponseMode::Single, true));
+    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":5,"in":true}]"#), (ResponseMode::Items, true));
+    assert_eq!(wants(Dialect::V1, r#"["e",1]"#), (ResponseMode::Nothing, false));
+    assert_eq!(wants(Dialect::Classic, r#"["e",1]"#), (ResponseMode::Pushes, false));
+    assert_eq!(wants(Dialect::Classic, r#"["e",1,"x"]"#), (ResponseMode::Single, false));
 }
 
 #[test]
 fn an_item_larger_than_a_message_ends_its_stream() {
     let limits = Limits { message: 200, ..Limits::default() };
-    let mut server = Server::v1_with(Config { limits, ..Config::default() });
+    let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"credit":9}]"#], "run 1");
     // `["slow",…,1,"item"]` is 18 bytes besides.
     let fits = "7".repeat(200 - 18);
@@ -157,7 +157,7 @@ fn time_ends_a_running_stream() {
 
 #[test]
 fn a_client_that_does_not_read_holds_its_streams_up() {
-    let mut server = Server::v1_with(Config { unsent: 1000, ..Config::default() });
+    let mut server = Server::v1_with(ServerConfig { unsent: 1000, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"credit":99}]"#], "run 1");
     server.reads = false;
     assert!(server.session.may_stream());
@@ -311,9 +311,9 @@ fn an_answer_that_waits_is_given_out_once() {
     let mut server = running(r#"{"credit":0}"#);
     let key = server.key("1");
     server.finish("1");
-    assert!(!server.session.finish(key, b"[\"slow\",1".to_vec(), Outcome::Answered));
+    assert!(!server.session.complete(key, b"[\"slow\",1".to_vec(), Completion::Responded));
     assert!(!server.session.handle_item(key, "[\"slow\",1,1,\"item\"]".into()));
-    server.session.grant(key, 64);
+    server.session.grant_upload_credit(key, 64);
     server.check([r#"["slow",1,1,"credit"]"#], "[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]");
 }
 
@@ -357,13 +357,13 @@ fn an_answer_that_waits_can_be_cancelled_and_runs_out_of_time() {
 
 #[test]
 fn answers_that_wait_for_credit_are_bounded() {
-    let mut server = Server::v1_with(Config { running: 860, ..limited(9, 1 << 20) });
+    let mut server = Server::v1_with(ServerConfig { running: 860, ..limited(9, 1 << 20) });
     let call = |id| format!(r#"["large",400,{id},"call",{{"credit":0}}]"#);
     // Two fit, and with a third that runs there is no room for a fourth, which therefore waits.
     server.check([&*call(1), &call(2), r#"["slow",3,3,"call",{"credit":0}]"#, &call(4)], "run 3");
     assert_eq!(server.session.running(), 3);
     let large = format!("\"{}\"", "x".repeat(400));
-    server.finish_with("3", large.as_bytes(), Outcome::Answered);
+    server.finish_with("3", large.as_bytes(), Completion::Responded);
     server.expect(
         r#"
         ["slow",{"error":"Answers of 836 bytes wait for credit, and no more may","code":"too_large"},3,"error"]
@@ -573,7 +573,7 @@ fn an_upload_that_ended_in_the_line_is_over_once_it_runs() {
 fn nobody_hears_of_the_end_of_an_upload_whose_call_is_over() {
     let mut server = waiting(r#"{"in":true}"#);
     server.check([r#"["echo",3,3,"call",{"in":true}]"#, r#"["slow",null,2,"end"]"#, r#"["echo",null,3,"end"]"#], "");
-    server.finish_with("1", b"1", Outcome::Answered);
+    server.finish_with("1", b"1", Completion::Responded);
     server.expect("[\"slow\",1,1]\nrun 2\nend for 2");
     server.finish("2");
     // It was done at once.
@@ -581,18 +581,18 @@ fn nobody_hears_of_the_end_of_an_upload_whose_call_is_over() {
     // The owner had not asked for the end when the cancel came.
     let mut server = waiting(r#"{"in":true}"#);
     server.check([r#"["slow",null,2,"end"]"#], "");
-    server.session.finish(server.key("1"), Vec::new(), Outcome::Ran);
-    let call = server.session.poll_waiting().unwrap();
-    let input = server.session.call_in_line(server.now, &call);
+    server.session.complete(server.key("1"), Vec::new(), Completion::OneWayDone);
+    let call = server.session.poll_queued().unwrap();
+    let input = server.session.handle_queued(server.now, &call);
     server.take_up(input);
     server.check([r#"["slow",null,2,"cancel"]"#], "run 2\n[\"slow\",null,1]\ndrop 2");
-    assert!(server.session.poll_waiting().is_none());
+    assert!(server.session.poll_queued().is_none());
 }
 
 #[test]
 fn uploads_that_are_not_taken_are_bounded() {
     // An item costs 64 bytes besides its text.
-    let mut server = Server::v1_with(Config { uploads: 1000, ..Config::default() });
+    let mut server = Server::v1_with(ServerConfig { uploads: 1000, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"in":true}]"#, r#"["slow",2,2,"call",{"in":true}]"#], "run 1\nrun 2");
     server.grant("1", 4);
     server.grant("2", 4);
@@ -620,7 +620,7 @@ fn uploads_that_are_not_taken_are_bounded() {
 
 #[test]
 fn an_upload_within_its_window_is_never_too_much_at_a_time() {
-    let config = Config { uploads: 64 * 100, ..Config::default() };
+    let config = ServerConfig { uploads: 64 * 100, ..ServerConfig::default() };
     let mut server = Server::v1_with(config);
     server.check([r#"["slow",1,1,"call",{"in":true}]"#], "run 1");
     // 36 and 64 bytes; a window of 64, given anew at half of it.

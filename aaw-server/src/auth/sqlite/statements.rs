@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::{User, millis, time};
-use crate::auth::{Began, Email, Identity, NewSession, Stored, TokenHash};
+use crate::auth::{Email, Identity, NewSession, StartedSession, StoredSession, TokenHash};
 
 /// Sessions that one user may have; the oldest end for new ones.
 const SESSIONS: i64 = 4096;
@@ -68,7 +68,7 @@ pub(super) fn begin(
     account: &Account,
     session: &NewSession,
     now: i64,
-) -> rusqlite::Result<Option<Began>> {
+) -> rusqlite::Result<Option<StartedSession>> {
     let transaction = begin_write(db)?;
     let mut found = transaction.prepare_cached("SELECT id, email, allowed FROM users WHERE id = ? AND password = ?")?;
     let still = found.query_row([&*account.identity.id, &*account.password], identity).optional()?;
@@ -76,7 +76,7 @@ pub(super) fn begin(
     let Some(identity) = still else { return Ok(None) };
     let ended = insert_session(&transaction, session, &identity.id, None, now)?;
     transaction.commit()?;
-    Ok(Some(Began { identity, ended }))
+    Ok(Some(StartedSession { identity, ended }))
 }
 
 /// Begins a session of somebody who need not be a user of ours.
@@ -85,14 +85,14 @@ pub(super) fn authenticate(
     identity: Identity,
     session: &NewSession,
     now: i64,
-) -> rusqlite::Result<Began> {
+) -> rusqlite::Result<StartedSession> {
     let transaction = begin_write(db)?;
     let ended = insert_session(&transaction, session, &identity.id, Some(&identity), now)?;
     transaction.commit()?;
-    Ok(Began { identity, ended })
+    Ok(StartedSession { identity, ended })
 }
 
-pub(super) fn session(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<Option<Stored>> {
+pub(super) fn session(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<Option<StoredSession>> {
     let mut found = db.prepare_cached(
         "SELECT users.id, users.email, users.allowed, sessions.expires, sessions.identity
          FROM sessions LEFT JOIN users ON users.id = sessions.user
@@ -108,7 +108,7 @@ pub(super) fn session(db: &Connection, token: &TokenHash, now: i64) -> rusqlite:
         Ok(identity.map(|identity| (identity, row.get(3))))
     });
     match stored.optional()?.flatten() {
-        Some((identity, expires)) => Ok(Some(Stored { identity, expires: time(expires?) })),
+        Some((identity, expires)) => Ok(Some(StoredSession { identity, expires: time(expires?) })),
         None => Ok(None),
     }
 }
@@ -156,7 +156,7 @@ pub(super) fn set_password(
     hash: &str,
     session: &NewSession,
     now: i64,
-) -> rusqlite::Result<Option<Began>> {
+) -> rusqlite::Result<Option<StartedSession>> {
     let transaction = begin_write(db)?;
     let Some(identity) = reset_of(&transaction, token, now)? else { return Ok(None) };
     transaction.prepare_cached("DELETE FROM resets WHERE email = ?")?.execute([&identity.email])?;
@@ -164,7 +164,7 @@ pub(super) fn set_password(
     let ended = end_all(&transaction, &identity.id)?;
     insert_session(&transaction, session, &identity.id, None, now)?;
     transaction.commit()?;
-    Ok(Some(Began { identity, ended }))
+    Ok(Some(StartedSession { identity, ended }))
 }
 
 pub(super) fn users(db: &Connection, now: i64) -> rusqlite::Result<Vec<User>> {

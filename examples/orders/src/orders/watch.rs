@@ -19,7 +19,7 @@ pub enum Command {
     UpdateCategory { category: String },
 }
 
-pub fn handler(first: Body, services: Services<Shop>, mut commands: Incoming<Command>) -> impl Stream<Item = Order> {
+pub fn handler(first: Body, services: Services<Shop>, mut commands: Upload<Command>) -> impl Stream<Item = Order> {
     stream! {
         // Lives as long as the stream does: it is gone when the reader is.
         let _watching = services.watch();
@@ -70,8 +70,8 @@ mod tests {
     }
 
     /// A reader that only reads.
-    fn silent() -> Incoming<Command> {
-        Incoming::for_test([(); 0])
+    fn silent() -> Upload<Command> {
+        Upload::for_test([(); 0])
     }
 
     async fn names(stream: impl Stream<Item = Order>, many: usize) -> Vec<String> {
@@ -96,7 +96,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_changes_the_category_and_the_stream_goes_on() {
         let services = Services::for_test(Shop::default());
-        let commands = Incoming::for_test([to("stationery")]);
+        let commands = Upload::for_test([to("stationery")]);
         let mut stream = pin!(handler(body("confectionery"), services.clone(), commands));
         assert_eq!(names(&mut stream, 6).await[3..], ["Fountain pen 0", "Squared paper 0", "Bookmark 0"]);
 
@@ -110,7 +110,7 @@ mod tests {
         let services = Services::for_test(Shop::default());
         let wrong =
             [json!("stationery"), json!({ "cmd": "empty-till" }), json!({ "cmd": "update-category" }), json!(null)];
-        let commands = Incoming::for_test(wrong.into_iter().chain([to("stationery")]));
+        let commands = Upload::for_test(wrong.into_iter().chain([to("stationery")]));
         let stream = pin!(handler(body("confectionery"), services, commands));
         assert_eq!(names(stream, 4).await[3], "Fountain pen 0");
     }
@@ -118,7 +118,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_category_yields_nothing_and_is_no_error() {
         let services = Services::for_test(Shop::default());
-        let commands = Incoming::for_test([to("weapons"), to("stationery")]);
+        let commands = Upload::for_test([to("weapons"), to("stationery")]);
         let mut stream = pin!(handler(body("nowhere"), services, commands));
         assert_eq!(names(&mut stream, 1).await, ["Fountain pen 0"]);
     }

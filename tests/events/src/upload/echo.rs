@@ -6,7 +6,7 @@ use aaw_event::prelude::*;
 pub fn handler(
     _: Empty,
     _: Services,
-    mut incoming: Incoming<Box<RawValue>>,
+    mut incoming: Upload<Box<RawValue>>,
 ) -> impl Stream<Item = Result<Box<RawValue>>> {
     try_stream! {
         while let Some(item) = incoming.next().await {

@@ -8,7 +8,7 @@ pub struct Body {
     gate: Option<String>,
 }
 
-pub async fn handler(body: Body, services: Services<App>, incoming: Incoming<Value>) -> &'static str {
+pub async fn handler(body: Body, services: Services<App>, incoming: Upload<Value>) -> &'static str {
     drop(incoming);
     if let Some(gate) = body.gate {
         services.gate(&gate).pass().await;

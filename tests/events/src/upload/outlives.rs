@@ -10,7 +10,7 @@ pub struct Body {
     waits: bool,
 }
 
-pub async fn handler(body: Body, services: Services<App>, mut incoming: Incoming<Value>) -> &'static str {
+pub async fn handler(body: Body, services: Services<App>, mut incoming: Upload<Value>) -> &'static str {
     let watched = services.watched(Some(&body.gate));
     tokio::spawn(async move {
         while let Some(Ok(_)) = incoming.next().await {

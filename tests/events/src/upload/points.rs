@@ -7,7 +7,7 @@ pub struct Point {
     x: u32,
 }
 
-pub async fn handler(_: Empty, _: Services, incoming: Incoming<Point>) -> Result<Vec<u32>> {
+pub async fn handler(_: Empty, _: Services, incoming: Upload<Point>) -> Result<Vec<u32>> {
     let points: Vec<Result<Point>> = incoming.collect().await;
     points.into_iter().map(|point| point.map(|point| point.x)).collect()
 }

@@ -9,7 +9,7 @@ pub struct Body {
     take: Option<usize>,
 }
 
-pub async fn handler(body: Body, services: Services<App>, mut incoming: Incoming<Value>) -> Result<Vec<Value>> {
+pub async fn handler(body: Body, services: Services<App>, mut incoming: Upload<Value>) -> Result<Vec<Value>> {
     let gate = services.gate(&body.gate);
     let watched = services.watched(Some(&body.gate));
     let mut taken = Vec::new();

@@ -2,7 +2,7 @@
 
 use aaw_event::prelude::*;
 
-pub async fn handler(_: Empty, _: Services, mut incoming: Incoming<i64>) -> Result<i64> {
+pub async fn handler(_: Empty, _: Services, mut incoming: Upload<i64>) -> Result<i64> {
     let mut sum = 0;
     while let Some(number) = incoming.next().await {
         sum += number?;

@@ -1,0 +1,14 @@
+//! An item of the caller's without `Deserialize`.
+
+mod get {
+    use aaw_event::prelude::*;
+
+    pub struct Row;
+
+    pub async fn handler(_: Empty, _: Services, _: Upload<Row>) {}
+}
+
+static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
+    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer3("get", crate::get::handler);
+
+fn main() {}
