@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use aaw_protocol::client::{Backoff, ClientConfig, Token};
+use aaw_protocol::Token;
+use aaw_protocol::client::{Backoff, ClientConfig};
 use http::HeaderMap;
 
 use crate::login::OnToken;

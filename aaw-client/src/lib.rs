@@ -53,15 +53,15 @@ mod state;
 mod stream;
 mod upload_queue;
 
-pub use aaw_protocol::client::{Backoff, DisconnectReason, Token};
-pub use aaw_protocol::{Code, Failure};
+pub use aaw_protocol::client::{Backoff, DisconnectReason};
+pub use aaw_protocol::{Code, Failure, Identity, Token};
 pub use client::{
     Client, DEFAULT_TIMEOUT, PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare,
 };
 pub use config::Config;
 pub use error::{CallError, ConnectError, DecodeError, SendError, UploadError};
 pub use handlers::{HandlerError, HandlerRegistration};
-pub use login::{Identity, OnToken};
+pub use login::OnToken;
 pub use push::{Push, Pushes, Subscription};
 pub use state::{ClientWarning, ConnectionEvent, ConnectionEvents, State};
 pub use stream::{ItemStream, UploadSender};

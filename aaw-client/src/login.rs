@@ -4,34 +4,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aaw_protocol::client::Token;
-use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
+use aaw_protocol::{Identity, Token};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{CallError, Client};
-
-/// Whom the server takes this client for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Identity {
-    /// The server's id of the user; a number becomes its digits.
-    #[serde(deserialize_with = "id")]
-    pub id: String,
-    /// The address by which the user logs in.
-    pub email: String,
-    /// What the user may call, as globs over names of events. `None`: everything that needs a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allowed: Option<Vec<String>>,
-}
-
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(id) => Ok(id),
-        Value::Number(id) => Ok(id.to_string()),
-        _ => Err(D::Error::custom("expected a string or a number")),
-    }
-}
 
 /// Is told of each token that the client keeps from now on, and with `None` that it has forgotten it: what puts it where
 /// the program finds it when it starts again. A token is as good as a password until it expires.

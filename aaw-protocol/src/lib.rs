@@ -35,11 +35,15 @@ pub mod dialect;
 mod failure;
 mod heartbeat;
 pub mod hello;
+mod identity;
 mod name;
 pub mod server;
 pub mod text;
+mod token;
 
 pub use dialect::Dialect;
 pub use failure::{Code, Failure};
+pub use identity::Identity;
 pub use name::{BROADCAST, EventName, InvalidName, MAX_NAME_LEN, is_protected, is_reserved};
 pub use text::Shortened;
+pub use token::Token;

@@ -61,7 +61,7 @@ impl Site {
 
     /// The token of the last reset, once it has been delivered.
     async fn reset(&self) -> String {
-        let last = || self.resets.lock().expect("no panic").last().map(|reset| reset.token.expose().to_owned());
+        let last = || self.resets.lock().expect("no panic").last().map(|reset| reset.token.as_str().to_owned());
         until("a reset to be delivered", || last().is_some()).await;
         last().expect("there is one")
     }

@@ -1,5 +1,6 @@
 //! From the caller's JSON to the type that a handler takes.
 
+use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::de::DeserializeOwned;
 
@@ -47,17 +48,6 @@ fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
         path => format!("{what} does not fit at {}: {reason}", middle_cut(path, LONGEST_PATH)),
     };
     Failure::new(Code::BAD_BODY, Shortened(&text).to_string().replace(|c: char| c.is_control(), " "))
-}
-
-/// Keeps the beginning and the end: serde says at the end what was expected.
-fn middle_cut(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
-        return text.to_owned();
-    }
-    let begin: String = text.chars().take(most / 2).collect();
-    let end: String = text.chars().skip(count - most / 2).collect();
-    format!("{begin}…{end}")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! - [`Output`], [`CallResult`]: what the session wants done, and how a call ended.
 //! - [`StreamOptions`]: a call whose answer is read item by item, and that may send items itself.
 //! - [`ClientCallKey`]: what the server asks, until it has its [reply](ClientConnection::respond).
-//! - [`Token`]: what proves a session. The client session keeps it from the answer of `aaw/login` and its like, and shows
+//! - [`Token`](crate::Token): what proves a session. The client session keeps it from the answer of `aaw/login` and its like, and shows
 //!   it to the server on each new connection before anything else is said.
 //! - [`ClientConfig`]: the bounds, each with its reason.
 //!
@@ -59,4 +59,3 @@ pub use connection::{CallKey, ClientConnection};
 pub use encoded_message::EncodedMessage;
 pub use output::{CallResult, DisconnectReason, NotSent, Output, ProtocolWarning};
 pub use streaming::StreamOptions;
-pub use token::Token;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{CallKey, ClientCallKey, Token};
+use super::{CallKey, ClientCallKey};
 use crate::codec::BadFrame;
-use crate::{Failure, Shortened};
+use crate::{Failure, Shortened, Token};
 
 /// What to do next. `W` is whatever waits for a call: the session keeps it, never looks at it, and gives it back.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::{Code, Dialect, Failure, clock};
+use crate::{Code, Dialect, Failure, Token, clock};
 
 mod client_calls;
 mod streams;

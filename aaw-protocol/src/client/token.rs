@@ -1,6 +1,5 @@
 //! The token of a session: kept from whatever answer gives one, and shown to the server on each new connection.
 
-use std::fmt;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -9,36 +8,13 @@ use serde_json::value::RawValue;
 use super::{CallKey, CallResult, ClientConnection, EncodedMessage, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{BadFrame, Frame};
-use crate::{Code, Dialect, Failure};
+use crate::{Code, Dialect, Failure, Token};
 
 /// Events whose answer has a token, as JSON.
 const GIVE: [&str; 4] = [r#""aaw/login""#, r#""aaw/register""#, r#""aaw/resume""#, r#""aaw/password/set-new""#];
 const SET_NEW: &str = GIVE[3];
 const LOGOUT: &str = r#""aaw/logout""#;
 const RESUME: &str = "aaw/resume";
-
-/// What proves a session to the server. It is a secret, so its `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Token(Box<str>);
-
-impl Token {
-    /// A token that was kept from before.
-    pub fn new(token: impl Into<Box<str>>) -> Self {
-        Self(token.into())
-    }
-
-    /// The token itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
 
 /// What the session knows of being logged in.
 #[derive(Debug, Default)]

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::client::{
     Backoff, CallKey, CallResult, ClientCallKey, ClientConfig, ClientConnection, DisconnectReason, EncodedMessage,
-    NotSent, Output, StreamOptions, Token,
+    NotSent, Output, StreamOptions,
 };
-use aaw_protocol::{Code, Dialect, Failure, codec};
+use aaw_protocol::{Code, Dialect, Failure, Token, codec};
 
 /// One session from its first attempt to its end. Each operation is two bytes: what, and a detail.
 pub(crate) fn exercise(bytes: &[u8]) {

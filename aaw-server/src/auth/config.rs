@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Identity;
 use super::store::Store;
-use super::token::Token;
+use aaw_protocol::Token;
 
 /// What authentication holds to: a store, and defaults that are those of the original.
 ///
@@ -110,7 +110,7 @@ impl Auth {
     /// # use aaw_server::auth::{Auth, Store};
     /// # fn auth(store: impl Store) -> Auth {
     /// Auth::new(store).on_password_reset(|reset| async move {
-    ///     println!("to {}: https://example.com/reset#{}", reset.user.email, reset.token.expose());
+    ///     println!("to {}: https://example.com/reset#{}", reset.user.email, reset.token.as_str());
     ///     Ok(())
     /// })
     /// # }

@@ -9,7 +9,7 @@ use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
 use super::service::{Asked, Ended, Service, Superseded, after, logged_in};
 use super::store::{Credentials, Password, StoreError};
-use super::token::{Token, TokenHash};
+use super::token::{TokenHash, random_token};
 use crate::dispatch::Asker;
 
 /// One of them.
@@ -119,8 +119,8 @@ impl Service {
         let email = normalised(fields.text("email")?.unwrap_or_default())?;
         self.attempts.request(who.address()).await?;
         self.attempts.reset(email.as_str()).await?;
-        let (token, expires) = (Token::random(), after(self.config.reset_lifetime));
-        let known = self.config.store.request_reset(email, token.hash(), expires).await;
+        let (token, expires) = (random_token(), after(self.config.reset_lifetime));
+        let known = self.config.store.request_reset(email, TokenHash::of(&token), expires).await;
         if let Some(user) = known.map_err(|error| self.failure(&error))? {
             self.deliver(&deliver, PasswordReset::new(user, token));
         }
@@ -131,7 +131,7 @@ impl Service {
         let invalid = || Failure::new(Code::new("invalid_reset"), "Reset link is invalid or expired");
         let Some(password) = fields.text("password")? else { return Err(bad("A new password is required".into())) };
         let password = self.password(password)?;
-        let reset = TokenHash::of(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
+        let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
         self.attempts.request(who.address()).await?;
         let (token, session, claimed) = self.new_session(who);
         let (store, live) = (Arc::clone(&self.config.store), Arc::clone(&self.live));

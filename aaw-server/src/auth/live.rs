@@ -197,7 +197,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::Token;
+    use crate::auth::token::{TokenHash, random_token};
 
     #[derive(Default)]
     struct Told(AtomicUsize);
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_end_reaches_all_who_have_it_and_nobody_else_once() {
         let live = Arc::<Live>::default();
-        let (one, other) = (Token::random().hash(), Token::random().hash());
+        let (one, other) = (TokenHash::of(&random_token()), TokenHash::of(&random_token()));
         let until = later(60);
         let (a, held_a) = hold(&live, one, until);
         let (b, held_b) = hold(&live, one, until);
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn an_end_while_the_store_is_asked_is_not_missed() {
         let live = Arc::<Live>::default();
-        let token = Token::random().hash();
+        let token = TokenHash::of(&random_token());
         let claimed = live.claim(token, None);
         live.end(token, Ended::Logout);
         assert!(claimed.begin(Identity::new("1", "a@b.c"), later(60)).is_none());
@@ -256,8 +256,8 @@ mod tests {
     fn those_whose_time_is_over_end_and_the_next_is_named() {
         let live = Arc::<Live>::default();
         let (soon, late) = (later(1), later(60));
-        let (a, _held_a) = hold(&live, Token::random().hash(), soon);
-        let (b, _held_b) = hold(&live, Token::random().hash(), late);
+        let (a, _held_a) = hold(&live, TokenHash::of(&random_token()), soon);
+        let (b, _held_b) = hold(&live, TokenHash::of(&random_token()), late);
         assert_eq!(live.expire(SystemTime::now()), Some(soon));
         assert_eq!(live.expire(soon), Some(late));
         assert_eq!((told(&a), told(&b)), (1, 0));
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_holder_that_has_gone_is_told_nothing() {
         let live = Arc::<Live>::default();
-        let token = Token::random().hash();
+        let token = TokenHash::of(&random_token());
         let (gone, held) = hold(&live, token, later(60));
         drop(gone);
         live.end(token, Ended::Logout);
@@ -277,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn who_looks_by_itself_learns_of_the_end() {
         let live = Arc::<Live>::default();
-        let token = Token::random().hash();
+        let token = TokenHash::of(&random_token());
         let held = live.claim(token, None).begin(Identity::new("1", "a@b.c"), later(60)).unwrap();
         let waits = tokio::spawn(Arc::clone(&held.session).wait_until_ended());
         live.end(token, Ended::Logout);

@@ -64,6 +64,8 @@ mod token;
 mod service;
 
 pub use aaw_event::Identity;
+#[cfg(feature = "auth")]
+pub use aaw_protocol::Token;
 pub(crate) use asked::host_op_async;
 #[cfg(feature = "auth")]
 pub use config::{Auth, PasswordReset, Rate, ResetHook};
@@ -78,5 +80,4 @@ pub(crate) use service::{Asked, Held, Service, Session};
 pub use sqlite::{OpenError, SqliteStore, User};
 #[cfg(feature = "auth")]
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
-#[cfg(feature = "auth")]
-pub use token::{Token, TokenHash};
+pub use token::TokenHash;

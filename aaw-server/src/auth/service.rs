@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use aaw_protocol::{Code, Failure, Shortened};
+use aaw_protocol::{Code, Failure, Shortened, Token};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ use super::live::{Claimed, Live};
 pub(crate) use super::live::{Held, Holder};
 pub(crate) use super::session::{Ended, Session};
 use super::store::{NewSession, StoreError};
-use super::token::{Token, TokenHash};
+use super::token::{TokenHash, random_token};
 use crate::dispatch::Asker;
 use crate::net::throttle::Throttle;
 
@@ -108,7 +108,7 @@ impl Service {
     }
 
     pub(super) async fn resume(&self, token: &str, holder: Option<Weak<dyn Holder>>) -> Result<Held, Failure> {
-        let token = TokenHash::of(token).ok_or_else(session_expired)?;
+        let token = TokenHash::parse(token).ok_or_else(session_expired)?;
         let claimed = self.live.claim(token, holder);
         let stored = self.config.store.resume(token).await.map_err(|error| self.failure(&error))?;
         let held = stored.and_then(|stored| claimed.begin(stored.identity, stored.expires));
@@ -156,8 +156,8 @@ impl Service {
 
     /// A token, what is kept of it, and a claim to the session that it will stand for.
     pub(super) fn new_session<C: Asker>(&self, who: &Arc<C>) -> (Token, NewSession, Claimed) {
-        let token = Token::random();
-        let session = NewSession::new(token.hash(), after(self.config.session_lifetime));
+        let token = random_token();
+        let session = NewSession::new(TokenHash::of(&token), after(self.config.session_lifetime));
         let claimed = self.live.claim(session.token, who.holder());
         (token, session, claimed)
     }
@@ -172,7 +172,7 @@ impl Service {
         identity: Identity,
         before: Superseded,
     ) -> Result<String, Failure> {
-        let answer = logged_in(token.expose(), &identity)?;
+        let answer = logged_in(token.as_str(), &identity)?;
         let held = claimed.begin(identity, session.expires).ok_or_else(session_expired)?;
         // Before the old ones end, so that its own connection is not told of the end of what it has no more.
         let _held = who.hold(held);

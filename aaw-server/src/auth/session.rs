@@ -150,12 +150,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::Token;
+    use crate::auth::token::{TokenHash, random_token};
 
     fn session(allowed: Option<&[&str]>) -> Session {
         let mut identity = Identity::new("1", "a@b.c");
         identity.allowed = allowed.map(|globs| globs.iter().map(|&glob| glob.into()).collect());
-        Session::new(Token::random().hash(), identity, SystemTime::now() + Duration::from_secs(60))
+        Session::new(TokenHash::of(&random_token()), identity, SystemTime::now() + Duration::from_secs(60))
     }
 
     #[test]
@@ -197,6 +197,6 @@ mod tests {
         session.end(Ended::Logout);
         assert_eq!((session.is_over(), session.ended()), (true, Some(Ended::Password)));
         let past = SystemTime::now() - Duration::from_secs(1);
-        assert!(Session::new(Token::random().hash(), Identity::new("1", "a@b.c"), past).is_over());
+        assert!(Session::new(TokenHash::of(&random_token()), Identity::new("1", "a@b.c"), past).is_over());
     }
 }

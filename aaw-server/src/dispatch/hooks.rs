@@ -63,7 +63,7 @@ pub(super) fn deliver<C: Asker>(hook: &(Instance, usize), who: &Arc<C>) -> Reset
     Arc::new(move |reset| {
         let (instance, who) = (instance.clone(), Arc::clone(&who));
         Box::pin(async move {
-            let told = aaw_event::PasswordReset::new(reset.user.email, reset.token.expose());
+            let told = aaw_event::PasswordReset::new(reset.user.email, reset.token.as_str());
             let body = serde_json::to_string(&told).unwrap_or_default();
             run(&instance, index, &body, &who, "_password_reset").await.map_err(|failure| failure.error)
         })

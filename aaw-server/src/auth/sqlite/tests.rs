@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::*;
-use crate::auth::{PasswordsConfig, Token};
+use crate::auth::PasswordsConfig;
+use crate::auth::token::{TokenHash, random_token};
 
 struct Folder(tempfile::TempDir);
 
@@ -27,7 +28,7 @@ impl Folder {
 }
 
 fn session() -> NewSession {
-    NewSession::new(Token::random().hash(), SystemTime::now() + Duration::from_secs(60))
+    NewSession::new(TokenHash::of(&random_token()), SystemTime::now() + Duration::from_secs(60))
 }
 
 fn ada(password: &str) -> Credentials {
@@ -121,7 +122,7 @@ async fn a_password_that_is_set_anew_while_the_old_one_is_checked_lets_nobody_in
     let old = session();
     store.register(ada("old"), old).await.unwrap();
     let account = store.read(|db| statements::account(db, &email())).await.unwrap().unwrap();
-    let (reset, set, late) = (Token::random().hash(), session(), session());
+    let (reset, set, late) = (TokenHash::of(&random_token()), session(), session());
     let expires = SystemTime::now() + Duration::from_secs(60);
     store.request_reset(email(), reset, expires).await.unwrap().unwrap();
     let began = store.set_password(reset, Password::new("new"), set).await.unwrap().unwrap();
@@ -137,7 +138,7 @@ async fn of_two_who_set_a_password_with_one_reset_one_does() {
     let folder = Folder::new();
     let store = folder.store().await;
     store.register(ada("old"), session()).await.unwrap();
-    let reset = Token::random().hash();
+    let reset = TokenHash::of(&random_token());
     store.request_reset(email(), reset, SystemTime::now() + Duration::from_secs(60)).await.unwrap().unwrap();
     let set = |password| store.set_password(reset, Password::new(password), session());
     let (a, b) = tokio::join!(set("a"), set("b"));
@@ -148,7 +149,7 @@ async fn of_two_who_set_a_password_with_one_reset_one_does() {
 async fn a_reset_for_an_address_that_nobody_has_is_kept_and_good_for_nothing() {
     let folder = Folder::new();
     let store = folder.store().await;
-    let reset = Token::random().hash();
+    let reset = TokenHash::of(&random_token());
     let expires = SystemTime::now() + Duration::from_secs(60);
     assert_eq!(store.request_reset(email(), reset, expires).await.unwrap(), None);
     let kept: i64 = store.read(|db| db.query_row("SELECT count(*) FROM resets", [], |row| row.get(0))).await.unwrap();
