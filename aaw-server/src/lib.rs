@@ -55,6 +55,7 @@ mod net;
 pub mod record;
 mod registry;
 mod server;
+mod throttle;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};

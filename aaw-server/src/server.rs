@@ -26,7 +26,7 @@ use crate::net::accept::accept;
 use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
 use crate::net::shutdown::{Phase, Shutdown};
-use crate::net::throttle::Throttle;
+use crate::throttle::Throttle;
 use crate::record::CallRecord;
 use crate::registry::{Events, Plan, Registry, RegistryError};
 

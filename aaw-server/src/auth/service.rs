@@ -22,7 +22,7 @@ pub(crate) use super::session::{Ended, Session};
 use super::store::{NewSession, StoreError};
 use super::token::{TokenHash, random_token};
 use crate::dispatch::Asker;
-use crate::net::throttle::Throttle;
+use crate::throttle::Throttle;
 
 /// What a built-in event comes to: its answer as JSON.
 pub(crate) type Asked = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;

@@ -8,7 +8,7 @@ use crate::hub::table::Hub;
 use crate::module_host::Modules;
 use crate::net::admission::Admission;
 use crate::net::shutdown::Shutdown;
-use crate::net::throttle::Throttle;
+use crate::throttle::Throttle;
 
 /// One for each server.
 pub(crate) struct ServerContext {

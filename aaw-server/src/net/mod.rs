@@ -6,5 +6,4 @@ pub(crate) mod context;
 pub(crate) mod handshake;
 pub(crate) mod hang_up;
 pub(crate) mod shutdown;
-pub(crate) mod throttle;
 pub(crate) mod write_timeout;
