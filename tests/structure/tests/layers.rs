@@ -1,0 +1,63 @@
+//! No package has a circle among its files, and the folders of aaw-server import in one direction.
+
+use std::path::{Path, PathBuf};
+
+use aaw_structure::Graph;
+
+/// The folders and files of `aaw-server/src`, from the program down. Each may import those after it. Everything that is not
+/// named here is a leaf: it imports leaves alone.
+const AAW_SERVER: [&str; 11] =
+    ["bin", "lib", "server", "modules", "http", "net", "connection", "hub", "dispatch", "config", "auth"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's folder")
+}
+
+/// The members of the workspace, from its manifest.
+fn packages() -> Vec<String> {
+    let manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).expect("the workspace's manifest");
+    let (_, members) = manifest.split_once("members = [").expect("a list of members");
+    let (members, _) = members.split_once(']').expect("the end of the list");
+    members.split(',').filter_map(|member| member.trim().strip_prefix('"')?.strip_suffix('"')).map(Into::into).collect()
+}
+
+/// The roots of a package: its library and its programs.
+fn roots(package: &str) -> Vec<(PathBuf, String)> {
+    let src = workspace().join(package).join("src");
+    let mut roots: Vec<_> = ["lib.rs", "main.rs"].map(|root| (src.clone(), root.to_owned())).into();
+    for program in std::fs::read_dir(src.join("bin")).into_iter().flatten() {
+        roots.push((program.expect("a program's folder").path(), "main.rs".into()));
+    }
+    roots.push((workspace().join(package).join("support"), "lib.rs".into()));
+    roots.retain(|(folder, root)| folder.join(root).is_file());
+    roots
+}
+
+#[test]
+fn no_package_has_a_circle_among_its_files() {
+    let packages = packages();
+    assert!(packages.len() > 15, "the list of members was read: {packages:?}");
+    let mut circles = Vec::new();
+    for package in &packages {
+        for (folder, root) in roots(package) {
+            let found = Graph::read(&folder, &root).circles();
+            circles.extend(found.into_iter().map(|circle| format!("{package}: {circle}")));
+        }
+    }
+    assert!(circles.is_empty(), "circles among files:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn the_javascript_client_has_no_circle_among_its_modules() {
+    let graph = Graph::javascript(&workspace().join("aaw-js/aaw"));
+    assert!(graph.files().len() > 15, "its imports were read: {:?}", graph.files());
+    assert_eq!(graph.circles(), Vec::<String>::new());
+}
+
+#[test]
+fn the_folders_of_aaw_server_import_in_one_direction() {
+    let graph = Graph::read(&workspace().join("aaw-server/src"), "lib.rs");
+    assert!(graph.files().len() > 50, "its imports were read: {:?}", graph.files());
+    let upward: Vec<_> = graph.upward(&AAW_SERVER).iter().map(ToString::to_string).collect();
+    assert!(upward.is_empty(), "imports against the order of folders:\n{}", upward.join("\n"));
+}
