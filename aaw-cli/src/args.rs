@@ -57,7 +57,8 @@ Examples:
     /// Call an event and print the items of its stream as they arrive, one line of JSON for each
     #[command(after_help = concat!("\
 Notes:
-  Runs until the stream ends, until Ctrl-C, or until its output is closed (as by `head`). The last two cancel the call.
+  Runs until the stream ends, until Ctrl-C, or until its output is closed (as by `head`).
+  The last two cancel the call.
   The handler yields items no faster than they are printed.
   --timeout applies to connecting only: there is no timeout for an item.
 
@@ -102,9 +103,9 @@ Examples:
     /// Log in, and print the token of the session or store it in a file
     #[command(after_help = concat!("\
 Notes:
-  The password is read from the environment variable AAW_PASSWORD if it is set; otherwise from the terminal, or from the
-  first line of standard input if that is not a terminal. Password and token are never arguments or a part of the URL,
-  where other users of the machine and logs could show them.
+  The password is read from the environment variable AAW_PASSWORD if it is set; otherwise from the terminal, or
+  from the first line of standard input if that is not a terminal. Neither it nor the token is ever an argument
+  or a part of the URL, which other users of the machine and logs can see.
   `aaw call URL aaw/logout` ends the session.
 
 ", exit_codes!(), "
@@ -122,7 +123,7 @@ Examples:
         /// Create the account first
         #[arg(long)]
         register: bool,
-        /// Store the token in FILE, readable by its owner only, and print the identity as JSON [default: print the token]
+        /// Store the token in FILE, private to its owner, and print the user [default: print the token]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         token_file: Option<PathBuf>,
     },
@@ -167,18 +168,17 @@ pub(crate) struct ConnectionArgs {
     /// The URL of the server: ws://HOST:PORT, or wss://HOST with TLS
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
-    /// The timeout of connecting, and again of the response: 500ms, 3s, 1m 30s; without a unit, milliseconds
+    /// How long to wait to connect, and then for the response: 500ms, 3s, 1m30s; 500 is 500ms
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// A header of the WebSocket handshake, as 'Name: value'; can be repeated [default: none]
+    /// A header of the handshake, as 'Name: value'; can be repeated [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// Resume the session whose token is in FILE, as stored by `aaw login` [default: the token in the environment
-    /// variable AAW_TOKEN, if it is set]
+    /// Resume the session of the token in FILE [default: of the token in AAW_TOKEN, if it is set]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
 }
@@ -187,8 +187,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(millis) = text.parse() {
         return Ok(Duration::from_millis(millis));
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; expected a duration such as 500ms, 3s or \"1m 30s\""))
+    humantime::parse_duration(text).map_err(|error| {
+        let problem = match error {
+            humantime::DurationError::NumberOverflow => "the number is out of range; ",
+            humantime::DurationError::UnknownUnit { .. } => "unknown unit; ",
+            _ => "",
+        };
+        format!("{problem}expected a duration such as 500ms, 3s or 1m30s")
+    })
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -226,7 +232,7 @@ mod tests {
         }
         for bad in ["", "s", "soon", "-1s", "3x", "99999999999999999999", "18446744073709551615m", "3é"] {
             let error = duration(bad).unwrap_err();
-            assert!(error.ends_with("expected a duration such as 500ms, 3s or \"1m 30s\""), "{bad}: {error}");
+            assert!(error.ends_with("expected a duration such as 500ms, 3s or 1m30s"), "{bad}: {error}");
         }
     }
 
