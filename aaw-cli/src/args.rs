@@ -168,7 +168,7 @@ pub(crate) struct ConnectionArgs {
     /// The URL of the server: ws://HOST:PORT, or wss://HOST with TLS
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
-    /// How long to wait to connect, and then for the response: 500ms, 3s, 1m30s; 500 is 500ms
+    /// Timeout to connect, and then for the response, such as 500ms, 3s or 1m30s; a bare number is milliseconds
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// A header of the handshake, as 'Name: value'; can be repeated [default: none]

@@ -70,7 +70,7 @@ impl CliError {
 
     pub(crate) fn from_call(error: &CallError, url: &str, event: &str) -> Self {
         let (reason, hint) = match error {
-            // Programs read it too, so it is nothing but JSON.
+            // Scripts parse it, so it is nothing but JSON.
             CallError::Failed(failure) => {
                 let json = serde_json::to_string(failure).unwrap_or_else(|_| failure.to_string());
                 return Self { reason: ExitReason::Failed, message: json };

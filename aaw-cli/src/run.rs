@@ -201,7 +201,7 @@ async fn login(
         }
         None => token.as_str().to_owned(),
     };
-    // A closed output is an error here: the token would be lost.
+    // A closed output is an error here, because the token may be lost.
     print(&(line + "\n")).map_err(|error| cannot_write(&error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -228,8 +228,8 @@ impl Driver {
                     }
                 }
                 Some(UrgentCommand::Close) => self.connection.close(now),
-                // All handles were dropped. `poll_commands` would see it too, but does not read its queue while the server
-                // reads too slowly, and the server may never read again.
+                // All handles were dropped. `poll_commands` would detect it too, but it does not read its queue while the
+                // connection is congested, and a server that has stopped reading may never read again.
                 None if self.connection.is_congested() => {
                     self.handles_dropped = true;
                     self.connection.close(now);

@@ -30,7 +30,7 @@ async fn a_failed_client_call_is_reported_with_its_code() {
     let (_server, client, mut connection) = pair().await;
     let _number = client.handle("number", |number: u8| async move { Ok(number) });
     let _refuse = client.handle("refuse", |_: Value| async move {
-        Err::<(), _>(HandlerError::new("No").with_code("stubborn").with_data(&[1]))
+        Err::<(), _>(HandlerError::new("No").with_code("stubborn").with_data([1]))
     });
     let _convert = client.handle("convert", |text: String| async move { Ok(text.parse::<u8>()?) });
     let _panic = client.handle("panic", |flag: bool| {
@@ -148,9 +148,9 @@ async fn a_cancelled_client_call_drops_its_handler() {
     let (_server, client, mut connection) = pair().await;
     let mut seen = endless(&client);
     connection.send(r#"["e",7,-1]"#).await;
-    assert_eq!(soon("it begins", seen.recv()).await, Some(Some(json!(7))));
+    assert_eq!(soon("the handler's start", seen.recv()).await, Some(Some(json!(7))));
     connection.send(r#"["e",null,-1,"cancel"]"#).await;
-    assert_eq!(soon("it is dropped", seen.recv()).await, Some(None));
+    assert_eq!(soon("the handler's drop", seen.recv()).await, Some(None));
     connection.send(r#"["missing",1,-2]"#).await;
     assert!(connection.read().await.contains("-2"), "the cancelled call gets no response");
 }
@@ -161,9 +161,9 @@ async fn a_client_call_ends_with_its_connection_and_handlers_stay() {
     let mut seen = endless(&client);
     let _other = client.handle("other", |_: Value| async { Ok(1) });
     connection.send(r#"["e",7,-1]"#).await;
-    assert_eq!(soon("it begins", seen.recv()).await, Some(Some(json!(7))));
+    assert_eq!(soon("the handler's start", seen.recv()).await, Some(Some(json!(7))));
     drop(connection);
-    assert_eq!(soon("it is dropped", seen.recv()).await, Some(None));
+    assert_eq!(soon("the handler's drop", seen.recv()).await, Some(None));
     let mut connection = server.accept().await;
     connection.send(r#"["other",null,-1]"#).await;
     assert_eq!(connection.read().await, r#"["other",1,-1]"#);
@@ -174,7 +174,7 @@ async fn client_calls_beyond_the_limit_fail_as_busy() {
     let (_server, client, mut connection) = pair_with(Config { max_client_calls: 1, ..eager() }).await;
     let mut seen = endless(&client);
     connection.send(r#"["e",1,-1]"#).await;
-    assert_eq!(soon("it begins", seen.recv()).await, Some(Some(json!(1))));
+    assert_eq!(soon("the handler's start", seen.recv()).await, Some(Some(json!(1))));
     connection.send(r#"["e",2,-2]"#).await;
     let response = connection.read().await;
     assert!(response.starts_with(r#"["e",{"error":"1 "#) && response.ends_with(r#","code":"busy"},-2,"error"]"#));
