@@ -53,7 +53,7 @@ Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}' --timeout 500ms
   aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json"))]
-    Call(CallArgs),
+    Call(EventArgs),
     /// Call an event and print the items of its stream as they arrive, one line of JSON for each
     #[command(after_help = concat!("\
 Notes:
@@ -66,7 +66,7 @@ Notes:
 Examples:
   aaw stream ws://localhost:1337 count '{\"to\": 5}'
   aaw stream ws://localhost:1337 count '{\"to\": 100, \"every_ms\": 1000}' | head -n 3"))]
-    Stream(CallArgs),
+    Stream(EventArgs),
     /// Send an event without waiting for a response
     #[command(after_help = concat!("\
 Notes:
@@ -78,7 +78,7 @@ Notes:
 Examples:
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
   aaw send ws://localhost:1337 announce - < body.json"))]
-    Send(CallArgs),
+    Send(EventArgs),
     /// Print the pushes of the server, one line of JSON for each: {"event":…,"data":…}
     #[command(after_help = concat!("\
 Notes:
@@ -152,7 +152,7 @@ Examples:
 
 /// The arguments of a call or a one-way event.
 #[derive(Debug, Args)]
-pub(crate) struct CallArgs {
+pub(crate) struct EventArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// The event: its path below the events folder of the server, such as users/get

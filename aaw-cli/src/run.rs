@@ -13,7 +13,7 @@ use aaw_client::{
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
-use crate::args::{CallArgs, CliCommand, ConnectionArgs, TokenArgs};
+use crate::args::{CliCommand, ConnectionArgs, EventArgs, TokenArgs};
 use crate::credentials;
 use crate::docs;
 use crate::exit::{CliError, ExitReason};
@@ -33,8 +33,8 @@ pub(crate) async fn run(command: CliCommand) -> Result<ExitCode, CliError> {
     }
 }
 
-async fn call(args: CallArgs) -> Result<ExitCode, CliError> {
-    let CallArgs { connection, event, json, token } = args;
+async fn call(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
     let (url, timeout) = (connection.url.clone(), connection.timeout);
     let client = connect(&url, config(connection, token)?).await?;
@@ -46,8 +46,8 @@ async fn call(args: CallArgs) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn stream(args: CallArgs) -> Result<ExitCode, CliError> {
-    let CallArgs { connection, event, json, token } = args;
+async fn stream(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
     let url = connection.url.clone();
     let client = connect(&url, config(connection, token)?).await?;
@@ -110,8 +110,8 @@ async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), PrintI
     Ok(())
 }
 
-async fn send(args: CallArgs) -> Result<ExitCode, CliError> {
-    let CallArgs { connection, event, json, token } = args;
+async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
     let url = connection.url.clone();
     let client = connect(&url, config(connection, token)?).await?;

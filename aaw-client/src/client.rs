@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::client_session::ClientSession;
 use crate::driver_handle::{DriverCommand, DriverHandle, UrgentCommand};
 use crate::error::parse;
 use crate::handlers::erase;
-use crate::login_state::LoginState;
 use crate::push::PushFilter;
 use crate::shared::SharedState;
 use crate::upload_queue::UploadQueue;
@@ -50,8 +50,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn login_state(&self) -> &LoginState {
-        &self.shared.login
+    pub(crate) fn session(&self) -> &ClientSession {
+        &self.shared.session
     }
 
     pub(crate) fn auth_timeout(&self) -> Duration {

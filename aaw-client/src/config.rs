@@ -6,7 +6,7 @@ use aaw_protocol::Token;
 use aaw_protocol::client::{Backoff, ClientConfig};
 use http::HeaderMap;
 
-use crate::login_state::OnToken;
+use crate::client_session::OnToken;
 
 /// How a client connects, and its limits. The defaults suit a program that calls a server of its own.
 ///

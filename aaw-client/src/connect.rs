@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::client_session::ClientSession;
 use crate::connection_status::ConnectionStatus;
 use crate::dial::Endpoint;
 use crate::driver::Driver;
 use crate::driver_handle::DriverHandle;
-use crate::login_state::LoginState;
 use crate::shared::SharedState;
 use crate::{Client, Config, ConnectError, ConnectionEvents, HandlerError, HandlerRegistration, Pushes};
 
@@ -133,7 +133,7 @@ pub fn prepare(url: &str, config: Config) -> Result<PreparedClient, ConnectError
     let shared = SharedState {
         listeners: Arc::default(),
         handlers: Arc::default(),
-        login: Arc::new(LoginState::new(config.token.clone(), config.on_token.clone())),
+        session: Arc::new(ClientSession::new(config.token.clone(), config.on_token.clone())),
         status: Arc::new(ConnectionStatus::new()),
     };
     let client = Client::new(driver, shared.clone(), &config);

@@ -395,11 +395,11 @@ impl Driver {
             }
             Output::ClientCall { key, event, data } => self.handle_client_call(key, &event, data),
             Output::ClientCallCancelled { key } => self.handler_tasks.cancel(key),
-            Output::LoggedIn { token, user } => self.shared.login.log_in(token, &user),
-            Output::LoggedOut => self.shared.login.log_out(),
+            Output::LoggedIn { token, user } => self.shared.session.log_in(token, &user),
+            Output::LoggedOut => self.shared.session.log_out(),
             Output::Unauthorized(failure) => {
                 tracing::info!(url = &*self.endpoint.url, "the session has ended: {failure}");
-                self.shared.login.log_out();
+                self.shared.session.log_out();
                 self.shared.status.emit(&ConnectionEvent::Unauthorized(failure));
             }
             Output::Push { event, data } => self.shared.listeners.deliver(&event, &data),

@@ -45,7 +45,7 @@
 //!   and carries out what the pure [`ClientConnection`](aaw_protocol::client::ClientConnection) decides).
 //! - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared` (the
 //!   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `socket_error`.
-//! - `handlers`, `push`, `login_state`, `connection_status` (what the parts of `shared` are), `config`.
+//! - `handlers`, `push`, `client_session`, `connection_status` (what the parts of `shared` are), `config`.
 //! - `upload_queue` and `download_queue` (between the driver and a streaming call; bounded by credit), `lossy_queue`
 //!   (between the driver and a listener; drops the oldest).
 //! - `error`, `sync`.
@@ -53,6 +53,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod client_session;
 mod config;
 mod connect;
 mod connection_status;
@@ -64,7 +65,6 @@ mod error;
 mod handler_tasks;
 mod handlers;
 mod login;
-mod login_state;
 mod lossy_queue;
 mod push;
 mod shared;
@@ -76,11 +76,11 @@ mod upload_queue;
 pub use aaw_protocol::client::{Backoff, DisconnectReason};
 pub use aaw_protocol::{Code, Failure, Identity, Token};
 pub use client::{Client, DEFAULT_TIMEOUT};
+pub use client_session::OnToken;
 pub use config::Config;
 pub use connect::{PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
 pub use connection_status::{ClientWarning, ConnectionEvent, ConnectionEvents, ConnectionState};
 pub use error::{CallError, ConnectError, DecodeError, SendError, UploadError};
 pub use handlers::{HandlerError, HandlerRegistration};
-pub use login_state::OnToken;
 pub use push::{Push, Pushes, Subscription};
 pub use stream::{ItemStream, UploadSender};

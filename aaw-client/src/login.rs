@@ -87,11 +87,11 @@ impl Client {
     /// `None` before the first login or resumption, after [`logout`](Self::logout), and after
     /// [`ConnectionEvent::Unauthorized`](crate::ConnectionEvent::Unauthorized). It is kept while there is no connection.
     pub fn identity(&self) -> Option<Identity> {
-        self.login_state().identity()
+        self.session().identity()
     }
 
     /// The token of the session, for programs that store it themselves. Treat it as a password until it expires.
     pub fn token(&self) -> Option<Token> {
-        self.login_state().token()
+        self.session().token()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::client_session::ClientSession;
 use crate::connection_status::ConnectionStatus;
 use crate::handlers::Handlers;
-use crate::login_state::LoginState;
 use crate::push::Listeners;
 
 /// State that both sides use. Cheap to clone.
@@ -12,6 +12,6 @@ use crate::push::Listeners;
 pub(crate) struct SharedState {
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) handlers: Arc<Handlers>,
-    pub(crate) login: Arc<LoginState>,
+    pub(crate) session: Arc<ClientSession>,
     pub(crate) status: Arc<ConnectionStatus>,
 }

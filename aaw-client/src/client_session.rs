@@ -49,28 +49,28 @@ impl fmt::Debug for OnToken {
 
 /// The session that the client has, if any. Written by the driver, read by the handles.
 #[derive(Debug)]
-pub(crate) struct LoginState {
-    credentials: Mutex<Credentials>,
+pub(crate) struct ClientSession {
+    current: Mutex<CurrentSession>,
     on_token: Option<OnToken>,
 }
 
 #[derive(Debug)]
-struct Credentials {
+struct CurrentSession {
     token: Option<Token>,
     identity: Option<Identity>,
 }
 
-impl LoginState {
+impl ClientSession {
     pub(crate) fn new(token: Option<Token>, on_token: Option<OnToken>) -> Self {
-        Self { credentials: Mutex::new(Credentials { token, identity: None }), on_token }
+        Self { current: Mutex::new(CurrentSession { token, identity: None }), on_token }
     }
 
     pub(crate) fn identity(&self) -> Option<Identity> {
-        lock(&self.credentials).identity.clone()
+        lock(&self.current).identity.clone()
     }
 
     pub(crate) fn token(&self) -> Option<Token> {
-        lock(&self.credentials).token.clone()
+        lock(&self.current).token.clone()
     }
 
     /// Stores the token of a session that the server has begun or resumed. `user` is the JSON of its identity.
@@ -78,10 +78,10 @@ impl LoginState {
         let identity = serde_json::from_str(user)
             .inspect_err(|error| tracing::warn!("the server sent an identity that cannot be read: {error}"))
             .ok();
-        let mut credentials = lock(&self.credentials);
-        let is_new = credentials.token.as_ref() != Some(&token);
-        *credentials = Credentials { token: Some(token.clone()), identity };
-        drop(credentials);
+        let mut current = lock(&self.current);
+        let is_new = current.token.as_ref() != Some(&token);
+        *current = CurrentSession { token: Some(token.clone()), identity };
+        drop(current);
         if is_new && let Some(on_token) = &self.on_token {
             on_token.call(Some(&token));
         }
@@ -89,7 +89,7 @@ impl LoginState {
 
     /// Forgets the session.
     pub(crate) fn log_out(&self) {
-        *lock(&self.credentials) = Credentials { token: None, identity: None };
+        *lock(&self.current) = CurrentSession { token: None, identity: None };
         if let Some(on_token) = &self.on_token {
             on_token.call(None);
         }
@@ -118,18 +118,18 @@ mod tests {
             record.lock().unwrap().push(token.map(|token| token.as_str().to_owned()));
             assert!(token.is_some(), "a panic for the test");
         });
-        let login = LoginState::new(Some(Token::new("t1")), Some(on_token));
+        let session = ClientSession::new(Some(Token::new("t1")), Some(on_token));
         for token in ["t1", "t2", "t2"] {
-            login.log_in(Token::new(token), r#"{"id":1,"email":"a@b.c"}"#);
+            session.log_in(Token::new(token), r#"{"id":1,"email":"a@b.c"}"#);
         }
-        login.log_out();
+        session.log_out();
         assert_eq!(*calls.lock().unwrap(), [Some("t2".to_owned()), None]);
-        assert!(login.identity().is_none() && login.token().is_none());
+        assert!(session.identity().is_none() && session.token().is_none());
     }
 
     #[test]
     fn debug_does_not_show_the_token() {
-        let login = LoginState::new(Some(Token::new("secret")), None);
-        assert!(!format!("{login:?}").contains("secret"), "{login:?}");
+        let session = ClientSession::new(Some(Token::new("secret")), None);
+        assert!(!format!("{session:?}").contains("secret"), "{session:?}");
     }
 }
