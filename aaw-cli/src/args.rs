@@ -1,184 +1,207 @@
-//! What can be asked.
+//! The command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use http::{HeaderName, HeaderValue};
+
+/// The exit codes, for the `--help` of the program and of each command that calls a server.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+    0  success
+    1  the server refused the call or the handler failed; standard error has the error, as one line of JSON
+    2  the command line is invalid: an unknown option, a body that is not JSON, an invalid URL
+    3  there is no connection; nothing was sent
+    4  the call was sent, and there was no response within --timeout; it may have run
+    5  the call was sent, and the connection ended before its response; it may have run or not.
+       Also an invalid response, and an output that cannot be written
+  130  interrupted by Ctrl-C
+"
+    };
+}
 
 /// Call the events of an aaw server.
 #[derive(Debug, Parser)]
-#[command(name = "aaw", version, max_term_width = 100, after_help = concat!("Examples:
+#[command(name = "aaw", version, max_term_width = 100, after_help = concat!(exit_codes!(), "
+Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}'
   echo '{\"id\": 1}' | aaw call ws://localhost:1337 echo -
   aaw stream ws://localhost:1337 count '{\"to\": 5}'
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
   aaw listen ws://localhost:1337 broadcast | head -n 1
-  aaw login ws://localhost:1337 --email ada@example.org --token-file ~/.aaw-token
-
-", exit_codes!()))]
-pub(crate) struct Args {
+  aaw login ws://localhost:1337 --email ada@example.org --token-file ~/.aaw-token"))]
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: CliCommand,
 }
-
-/// The end of every `--help`.
-macro_rules! exit_codes {
-    () => {
-        "Exit codes:
-  0  done
-  1  the server refused or failed the call; its error is on standard error, as one line of JSON
-  2  the command line makes no sense: an unknown option, a body that is not JSON, a URL that is none
-  3  no connection, and nothing was sent
-  4  no answer in time
-  5  the outcome is unknown: the connection broke, or the answer makes no sense
-  130  interrupted"
-    };
-}
-use exit_codes;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Call an event and print its answer, as one line of JSON
-    #[command(after_help = concat!("Examples:
+pub(crate) enum CliCommand {
+    /// Call an event and print its response as one line of JSON
+    #[command(after_help = concat!("\
+Notes:
+  An event that streams responds with all its items in one array; `aaw stream` prints them as they arrive.
+  Ctrl-C ends the program and with it the connection, which cancels the call.
+
+", exit_codes!(), "
+Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}' --timeout 500ms
-  aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json
+  aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json"))]
+    Call(EventArgs),
+    /// Call an event and print the items of its stream as they arrive, one line of JSON for each
+    #[command(after_help = concat!("\
+Notes:
+  Runs until the stream ends, until Ctrl-C, or until its output is closed (as by `head`).
+  The last two cancel the call.
+  The handler yields items no faster than they are printed.
+  --timeout applies to connecting only: there is no timeout for an item.
 
-", exit_codes!()))]
-    Call {
-        #[command(flatten)]
-        what: What,
-        #[command(flatten)]
-        session: Session,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Call an event and print what it answers item by item, one JSON a line, as they come
-    #[command(after_help = concat!("Examples:
+", exit_codes!(), "
+Examples:
   aaw stream ws://localhost:1337 count '{\"to\": 5}'
-  aaw stream ws://localhost:1337 count '{\"to\": 100, \"every_ms\": 1000}' | head -n 3
+  aaw stream ws://localhost:1337 count '{\"to\": 100, \"every_ms\": 1000}' | head -n 3"))]
+    Stream(EventArgs),
+    /// Send an event without waiting for a response
+    #[command(after_help = concat!("\
+Notes:
+  Ends when the server has confirmed the close of the connection, which it does after it has received the event.
+  An error that the server reports until then, such as an unknown event, is exit code 1.
+  --timeout applies to connecting only.
 
-It runs until the stream ends, until it is interrupted, or until nobody reads its output; the last two cancel the call.
-The event yields no faster than its items are printed. They may be as late as they like: --timeout is for the connection.
-
-", exit_codes!()))]
-    Stream {
-        #[command(flatten)]
-        what: What,
-        #[command(flatten)]
-        session: Session,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Send something that nobody answers
-    #[command(after_help = concat!("Examples:
+", exit_codes!(), "
+Examples:
   aaw send ws://localhost:1337 announce '\"happy birthday\"'
+  aaw send ws://localhost:1337 announce - < body.json"))]
+    Send(EventArgs),
+    /// Print the pushes of the server, one line of JSON for each: {"event":…,"data":…}
+    #[command(after_help = concat!("\
+Notes:
+  Runs until Ctrl-C, or until its output is closed (as by `head`), and reconnects when the connection is lost.
+  If pushes arrive faster than they are printed, the oldest are dropped, with a note on standard error.
+  --timeout applies to connecting only.
 
-It ends when the server has agreed to close the connection, so what was sent before has arrived there.
-
-", exit_codes!()))]
-    Send {
-        #[command(flatten)]
-        what: What,
-        #[command(flatten)]
-        session: Session,
-        #[command(flatten)]
-        connection: Connection,
-    },
-    /// Print what the server sends unasked, one JSON a line: {"event":…,"data":…}
-    #[command(after_help = concat!("Examples:
+", exit_codes!(), "
+Examples:
   aaw listen ws://localhost:1337
   aaw listen ws://localhost:1337 broadcast notified
-  aaw listen ws://localhost:1337 | jq .data
-
-It runs until it is interrupted, or until nobody reads its output, and connects again when the connection is lost.
-
-", exit_codes!()))]
+  aaw listen ws://localhost:1337 | jq .data"))]
     Listen {
-        /// Where the server is: ws://HOST:PORT or wss://…
-        url: String,
-        /// Only these events. Without any, all of them
-        event: Vec<String>,
         #[command(flatten)]
-        session: Session,
+        connection: ConnectionArgs,
+        /// The events to print [default: all]
+        #[arg(value_name = "EVENT")]
+        events: Vec<String>,
         #[command(flatten)]
-        connection: Connection,
+        token: TokenArgs,
     },
-    /// Log in, and keep the token of the session, or print it
-    #[command(after_help = concat!("Examples:
+    /// Log in, and print the token of the session or store it in a file
+    #[command(after_help = concat!("\
+Notes:
+  The password is read from the environment variable AAW_PASSWORD if it is set; otherwise from the terminal, or
+  from the first line of standard input if that is not a terminal. Neither it nor the token is ever an argument
+  or a part of the URL, which other users of the machine and logs can see.
+  `aaw call URL aaw/logout` ends the session.
+
+", exit_codes!(), "
+Examples:
   aaw login ws://localhost:1337 --email ada@example.org --token-file ~/.aaw-token
   aaw call ws://localhost:1337 auth/whoami --token-file ~/.aaw-token
   export AAW_TOKEN=$(aaw login ws://localhost:1337 --email ada@example.org)
-  aaw call ws://localhost:1337 aaw/logout
-
-The password is asked for in the terminal. A script gives it as a line of standard input, or in AAW_PASSWORD. Neither it
-nor the token is ever an argument or a part of the URL: others could read them there.
-
-", exit_codes!()))]
+  aaw call ws://localhost:1337 aaw/logout"))]
     Login {
-        /// Where the server is: ws://HOST:PORT or wss://…
-        url: String,
-        /// The address by which the user is known
-        #[arg(long, value_name = "ADDRESS")]
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// The e-mail address of the account
+        #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::EmailAddress)]
         email: String,
-        /// Make an account of it first
+        /// Create the account first
         #[arg(long)]
         register: bool,
-        /// Put the token into this file, which only its owner can read, and print who it is for. Without it, the token is
-        /// printed
-        #[arg(long, value_name = "FILE")]
+        /// Store the token in FILE, private to its owner, and print the user [default: print the token]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         token_file: Option<PathBuf>,
-        #[command(flatten)]
-        connection: Connection,
+    },
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = "\
+Examples:
+  source <(aaw completions bash)
+  aaw completions bash > ~/.local/share/bash-completion/completions/aaw
+  aaw completions zsh > ~/.zfunc/_aaw
+  aaw completions fish > ~/.config/fish/completions/aaw.fish")]
+    Completions {
+        /// The shell to print the script for
+        shell: Shell,
+    },
+    /// Print a man page, in roff
+    #[command(after_help = "\
+Examples:
+  aaw man | man -l -
+  aaw man call | man -l -
+  aaw man > /usr/local/share/man/man1/aaw.1")]
+    Man {
+        /// The command to print the page of, such as call [default: the page of aaw itself]
+        command: Option<String>,
     },
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Session {
-    /// Log in by the token in this file, which `aaw login` writes. Without it, by that of the environment's AAW_TOKEN, if
-    /// there is one
-    #[arg(long, value_name = "FILE")]
+/// The arguments of a call or a one-way event.
+#[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// The event: its path below the events folder of the server, such as users/get
+    pub(crate) event: String,
+    /// The body, as JSON; - reads it from standard input [default: null]
+    pub(crate) json: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArgs {
+    /// The URL of the server: ws://HOST:PORT, or wss://HOST with TLS
+    #[arg(value_hint = ValueHint::Url)]
+    pub(crate) url: String,
+    /// Timeout to connect, and then for the response, such as 500ms, 3s or 1m30s; a bare number is milliseconds
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// A header of the handshake, as 'Name: value'; can be repeated [default: none]
+    #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// Resume the session of the token in FILE [default: of the token in AAW_TOKEN, if it is set]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct What {
-    /// Where the server is: ws://HOST:PORT or wss://…
-    pub(crate) url: String,
-    /// The event: its path below the server's events folder
-    pub(crate) event: String,
-    /// The body, as JSON; - reads it from standard input. Without it, null
-    pub(crate) json: Option<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Connection {
-    /// How long to wait for the connection, and then for the answer: 500ms, 3s, 2m; a bare number is milliseconds
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
-    pub(crate) timeout: Duration,
-    /// A header of the handshake, 'Name: value'. Can be given several times
-    #[arg(long, short = 'H', value_name = "HEADER", value_parser = header)]
-    pub(crate) header: Vec<(HeaderName, HeaderValue)>,
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let number: u64 = digits.parse().map_err(|_| EXPECTED.to_owned())?;
-    const EXPECTED: &str = "expected a whole number and a unit: 500ms, 3s, 2m";
-    match &text[digits.len()..] {
-        "" | "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| EXPECTED.to_owned()),
-        _ => Err(EXPECTED.into()),
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(millis) = text.parse() {
+        return Ok(Duration::from_millis(millis));
     }
+    humantime::parse_duration(text).map_err(|error| {
+        let problem = match error {
+            humantime::DurationError::NumberOverflow => "the number is out of range; ",
+            humantime::DurationError::UnknownUnit { .. } => "unknown unit; ",
+            _ => "",
+        };
+        format!("{problem}expected a duration such as 500ms, 3s or 1m30s")
+    })
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
-    let name = name.trim().parse().map_err(|_| format!("{name:?} cannot be the name of a header"))?;
-    let value = value.trim().parse().map_err(|_| "the value holds characters that a header cannot".to_owned())?;
+    let (name, value) = text.split_once(':').ok_or("expected 'Name: value', for example 'Authorization: Bearer …'")?;
+    let name = name.trim().parse().map_err(|_| format!("{name:?} is not a valid header name"))?;
+    let value =
+        value.trim().parse().map_err(|_| "the value contains characters that a header cannot have".to_owned())?;
     Ok((name, value))
 }
 
@@ -187,23 +210,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_definition_of_the_command_line_is_valid() {
         use clap::CommandFactory as _;
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
-    fn times_have_units() {
-        for (text, millis) in [("250", 250), ("500ms", 500), ("3s", 3000), ("2m", 120_000), ("0", 0)] {
-            assert_eq!(time(text), Ok(Duration::from_millis(millis)), "{text}");
+    fn a_duration_has_a_unit_or_is_in_milliseconds() {
+        for (text, millis) in [
+            ("250", 250),
+            ("0", 0),
+            ("500ms", 500),
+            ("3s", 3000),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("1m 30s", 90_000),
+            ("1m30s", 90_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "s", "-1s", "1.5s", "3 s", "3h", "99999999999999999999", "18446744073709551615m", "3é"] {
-            assert!(time(bad).is_err(), "{bad}");
+        for bad in ["", "s", "soon", "-1s", "3x", "99999999999999999999", "18446744073709551615m", "3é"] {
+            let error = duration(bad).unwrap_err();
+            assert!(error.ends_with("expected a duration such as 500ms, 3s or 1m30s"), "{bad}: {error}");
         }
     }
 
     #[test]
-    fn headers_are_a_name_and_a_value() {
+    fn a_header_is_a_name_and_a_value() {
         let (name, value) = header("Authorization: Bearer a:b").unwrap();
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Bearer a:b"));
         assert!(header("no colon").is_err() && header("a b: c").is_err() && header("a: \n").is_ok());

@@ -1,90 +1,97 @@
-//! How it ended: a code for scripts and words for people.
+//! How the program ends: an exit code for scripts, and a message for people.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use aaw_client::{CallError, ConnectError, SendError};
 
 /// The exit codes, as `--help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// The server refused or failed the call.
+pub(crate) enum ExitReason {
+    /// The server refused the call, or its handler failed.
     Failed = 1,
-    /// The command line makes no sense; clap's own code for that.
+    /// The command line is invalid. clap exits with the same code.
     Usage = 2,
-    /// No connection, nothing was sent.
+    /// There was no connection, and nothing was sent.
     NoConnection = 3,
-    /// No answer in time.
+    /// The call was sent, and there was no response within the timeout.
     TimedOut = 4,
-    /// Nobody knows.
+    /// The call was sent, and its response is unknown.
     Unknown = 5,
-    /// By SIGINT: 128 and its number, as shells have it.
+    /// SIGINT: 128 plus its number, as in shells.
     Interrupted = 130,
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
-        Self::from(code as u8)
+impl From<ExitReason> for ExitCode {
+    fn from(reason: ExitReason) -> Self {
+        Self::from(reason as u8)
     }
 }
 
-/// Why it did not work.
+/// Why a command failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) code: Code,
-    /// For standard error.
-    pub(crate) text: String,
+pub(crate) struct CliError {
+    pub(crate) reason: ExitReason,
+    /// The line or lines for standard error.
+    pub(crate) message: String,
 }
 
-impl Failure {
-    pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { code: Code::Usage, text: format!("aaw: {}", text.into()) }
+impl CliError {
+    /// An error of the command line, or of a file or environment variable that it names.
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self { reason: ExitReason::Usage, message: format!("aaw: {message}") }
     }
 
-    pub(crate) fn system(error: impl std::fmt::Display) -> Self {
-        Self { code: Code::Unknown, text: format!("aaw: {error}") }
+    /// An error of this system, such as an output that cannot be written.
+    pub(crate) fn system(error: impl Display) -> Self {
+        Self { reason: ExitReason::Unknown, message: format!("aaw: {error}") }
     }
 
-    pub(crate) fn of_connect(error: &ConnectError) -> Self {
-        let (code, hint) = match error {
-            ConnectError::Url { .. } | ConnectError::Header(_) => (Code::Usage, ""),
+    pub(crate) fn from_connect(error: &ConnectError) -> Self {
+        let (reason, hint) = match error {
+            ConnectError::Url { .. } | ConnectError::Header(_) => (ExitReason::Usage, ""),
             ConnectError::Unreachable { .. } => {
-                (Code::NoConnection, "\nIs the server running, and is this its address and port?")
+                (ExitReason::NoConnection, "\nIs the server running, and is this its address and port?")
             }
-            ConnectError::TimedOut { .. } => (Code::NoConnection, "\nA longer --timeout waits longer."),
+            ConnectError::TimedOut { .. } => (
+                ExitReason::NoConnection,
+                "\nNothing was sent. Use --timeout to wait longer, for example --timeout 10s.",
+            ),
             ConnectError::Tls { .. } => {
-                (Code::NoConnection, "\nA server without TLS has a URL that begins with ws://.")
+                (ExitReason::NoConnection, "\nThe URL of a server without TLS begins with ws://.")
             }
             ConnectError::Refused { status: 401 | 403, .. } => {
-                (Code::NoConnection, "\nIt may want a header: --header 'Name: value'.")
+                (ExitReason::NoConnection, "\nThe server may require a header: --header 'Name: value'.")
             }
-            _ => (Code::NoConnection, ""),
+            _ => (ExitReason::NoConnection, ""),
         };
-        Self { code, text: format!("aaw: {error}{hint}") }
+        Self { reason, message: format!("aaw: {error}{hint}") }
     }
 
-    pub(crate) fn of_call(error: &CallError, url: &str, event: &str) -> Self {
-        let (code, hint) = match error {
-            // For programs as much as for people, so nothing but JSON.
+    pub(crate) fn from_call(error: &CallError, url: &str, event: &str) -> Self {
+        let (reason, hint) = match error {
+            // Scripts parse it, so it is nothing but JSON.
             CallError::Failed(failure) => {
                 let json = serde_json::to_string(failure).unwrap_or_else(|_| failure.to_string());
-                return Self { code: Code::Failed, text: json };
+                return Self { reason: ExitReason::Failed, message: json };
             }
-            CallError::NotSent(why) => return Self::of_send(why, url, event),
-            CallError::TimedOut { sent: true, .. } => {
-                (Code::TimedOut, "\nIt may have run. A longer --timeout waits longer.")
-            }
-            CallError::TimedOut { .. } => (Code::NoConnection, ""),
-            CallError::OutcomeUnknown(_) => (Code::Unknown, "\nIt may have run or not."),
-            _ => (Code::Unknown, ""),
+            CallError::NotSent(error) => return Self::from_send(error, url, event),
+            CallError::TimedOut { sent: true, .. } => (
+                ExitReason::TimedOut,
+                "\nThe call was sent and may have run. Use --timeout to wait longer, for example --timeout 10s.",
+            ),
+            CallError::TimedOut { .. } => (ExitReason::NoConnection, ""),
+            CallError::ResponseUnknown(_) => (ExitReason::Unknown, "\nThe call may have run or not."),
+            _ => (ExitReason::Unknown, ""),
         };
-        Self { code, text: format!("aaw: {event} on {url}: {error}{hint}") }
+        Self { reason, message: format!("aaw: {event} on {url}: {error}{hint}") }
     }
 
-    pub(crate) fn of_send(error: &SendError, url: &str, event: &str) -> Self {
-        let code = match error {
-            SendError::ReservedName(_) | SendError::Payload(_) | SendError::TooLarge { .. } => Code::Usage,
-            _ => Code::NoConnection,
+    pub(crate) fn from_send(error: &SendError, url: &str, event: &str) -> Self {
+        let reason = match error {
+            SendError::ReservedName(_) | SendError::Payload(_) | SendError::TooLarge { .. } => ExitReason::Usage,
+            _ => ExitReason::NoConnection,
         };
-        Self { code, text: format!("aaw: {event} on {url}: not sent: {error}") }
+        Self { reason, message: format!("aaw: {event} on {url}: not sent: {error}") }
     }
 }

@@ -1,39 +1,42 @@
-//! `aaw`: calls the events of a server from the command line.
+//! `aaw`: calls the events of an aaw server from the command line.
 //!
-//! [`args`] says what can be asked, [`run`](mod@run) does it, [`session`] finds the token for it, [`exit`] says how it
-//! ended.
+//! The modules, each of which uses only those below it:
+//!
+//! - `run`: the commands.
+//! - `credentials`: the token from a file or the environment, and the password. `docs`: shell completions and man pages.
+//! - `args`: the command line. `exit`: errors and exit codes. `output`: lines on standard output, notes on standard error.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod credentials;
+mod docs;
 mod exit;
+mod output;
 mod run;
-mod session;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    // A thread for the connection, beside this one: when whoever reads the output is slow, the oldest messages are
-    // lost, and the connection lives on.
+    let cli = args::Cli::parse();
+    // One worker for the connection, besides this thread. While printing blocks this thread on a slow reader, the
+    // connection is served, and the listener's queue drops its oldest pushes.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return report(&exit::Failure::system(error)),
+        Err(error) => return report(&exit::CliError::system(error)),
     };
-    let code = match runtime.block_on(run::run(args)) {
+    let code = match runtime.block_on(run::run(cli.command)) {
         Ok(code) => code,
-        Err(failure) => report(&failure),
+        Err(error) => report(&error),
     };
-    // A thread may still be writing to an output that nobody reads. It is not waited for.
+    // Does not wait for a thread that is blocked on writing to an output without a reader.
     runtime.shutdown_background();
     code
 }
 
-fn report(failure: &exit::Failure) -> ExitCode {
-    // With standard error gone there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", failure.text);
-    failure.code.into()
+fn report(error: &exit::CliError) -> ExitCode {
+    output::print_error(&error.message);
+    error.reason.into()
 }

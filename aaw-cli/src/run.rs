@@ -1,6 +1,6 @@
-//! Doing it.
+//! The commands.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -13,78 +13,81 @@ use aaw_client::{
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
-use crate::args::{Args, Command, Connection, Session, What};
-use crate::exit::{Code, Failure};
-use crate::session;
+use crate::args::{CliCommand, ConnectionArgs, EventArgs, TokenArgs};
+use crate::credentials;
+use crate::docs;
+use crate::exit::{CliError, ExitReason};
+use crate::output::{note, one_line, print};
 
-pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    match args.command {
-        Command::Call { what, session, connection } => call(what, session, connection).await,
-        Command::Stream { what, session, connection } => stream(what, session, connection).await,
-        Command::Send { what, session, connection } => send(what, session, connection).await,
-        Command::Listen { url, event, session, connection } => listen(&url, event, session, connection).await,
-        Command::Login { url, email, register, token_file, connection } => {
-            login(&url, &email, register, token_file.as_deref(), connection).await
+pub(crate) async fn run(command: CliCommand) -> Result<ExitCode, CliError> {
+    match command {
+        CliCommand::Call(args) => call(args).await,
+        CliCommand::Stream(args) => stream(args).await,
+        CliCommand::Send(args) => send(args).await,
+        CliCommand::Listen { connection, events, token } => listen(connection, events, token).await,
+        CliCommand::Login { connection, email, register, token_file } => {
+            login(connection, &email, register, token_file.as_deref()).await
         }
+        CliCommand::Completions { shell } => print_document(&docs::completions(shell)),
+        CliCommand::Man { command } => print_document(&docs::man_page(command.as_deref())?),
     }
 }
 
-async fn call(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
-    let body = body(what.json.as_deref())?;
-    let timeout = connection.timeout;
-    let client = connect(&what.url, config(session, connection)?).await?;
-    // As it came: numbers of any size, keys in their order.
-    let called: Result<Box<RawValue>, CallError> = client.send_async(&what.event, &body, timeout).await;
+async fn call(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
+    let body = body(json.as_deref())?;
+    let (url, timeout) = (connection.url.clone(), connection.timeout);
+    let client = connect(&url, config(connection, token)?).await?;
+    // `RawValue` keeps the text of the response: numbers of any size, and the order of keys.
+    let result: Result<Box<RawValue>, CallError> = client.send_async(&event, &body, timeout).await;
     client.close().await;
-    let answer = called.map_err(|error| Failure::of_call(&error, &what.url, &what.event))?;
-    match print(&(one_line(answer.get()) + "\n")) {
-        // Nobody reads the answer. The call was made all the same.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::system(format!("cannot write the answer: {error}"))),
-        Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    let response = result.map_err(|error| CliError::from_call(&error, &url, &event))?;
+    print_unless_closed(&(one_line(response.get()) + "\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn stream(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
-    let body = body(what.json.as_deref())?;
-    let client = connect(&what.url, config(session, connection)?).await?;
-    let mut items = client.stream::<Box<RawValue>>(&what.event, &body);
-    // Printing happens beside this, so that an interruption is heard while nobody reads the output.
+async fn stream(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
+    let body = body(json.as_deref())?;
+    let url = connection.url.clone();
+    let client = connect(&url, config(connection, token)?).await?;
+    let mut items = client.stream::<Box<RawValue>>(&event, &body);
+    // Printing blocks on a thread of its own, so that Ctrl-C works while the output is full.
     let printed = tokio::select! {
         printed = print_items(&mut items) => Some(printed),
         interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(Failure::system)?;
+            interrupted.map_err(CliError::system)?;
             None
         }
     };
-    // Cancels the call, if it is not over.
+    // Cancels the call if it has not ended.
     drop(items);
     client.close().await;
     match printed {
-        None => Ok(Code::Interrupted.into()),
+        None => Ok(ExitReason::Interrupted.into()),
         Some(Ok(())) => Ok(ExitCode::SUCCESS),
-        Some(Err(Unprinted::Call(error))) => Err(Failure::of_call(&error, &what.url, &what.event)),
-        // `| head` has had enough.
-        Some(Err(Unprinted::Output(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Some(Err(Unprinted::Output(error))) => Err(Failure::system(format!("cannot write: {error}"))),
+        Some(Err(PrintItemsError::Call(error))) => Err(CliError::from_call(&error, &url, &event)),
+        // The reader of the output has closed it, as `head` does.
+        Some(Err(PrintItemsError::Output(error))) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Some(Err(PrintItemsError::Output(error))) => Err(cannot_write(&error)),
     }
 }
 
 /// Why not all items were printed.
-enum Unprinted {
+enum PrintItemsError {
     Call(CallError),
     Output(io::Error),
 }
 
-/// Prints items as they come: those that are there already at once, so that many cost no system call each.
-async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), Unprinted> {
-    /// Bytes, after which what is there is printed though there is more.
-    const MUCH: usize = 64 << 10;
+/// Prints items as they arrive. Those that have arrived already are printed together, with one system call.
+async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), PrintItemsError> {
+    /// Bytes that are printed together at most, apart from the last item.
+    const MAX_BATCH: usize = 64 << 10;
     while let Some(item) = items.next().await {
         let mut lines = String::new();
-        let mut last = Some(item);
-        let failed = loop {
-            match last.take() {
+        let mut next = Some(item);
+        let error = loop {
+            match next.take() {
                 Some(Ok(item)) => {
                     lines.push_str(&one_line(item.get()));
                     lines.push('\n');
@@ -92,38 +95,40 @@ async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), Unprin
                 Some(Err(error)) => break Some(error),
                 None => break None,
             }
-            if lines.len() < MUCH {
-                last = items.next().now_or_never().flatten();
+            if lines.len() < MAX_BATCH {
+                next = items.next().now_or_never().flatten();
             }
         };
         match tokio::task::spawn_blocking(move || print(&lines)).await {
-            Ok(printed) => printed.map_err(Unprinted::Output)?,
-            Err(error) => return Err(Unprinted::Output(io::Error::other(error))),
+            Ok(printed) => printed.map_err(PrintItemsError::Output)?,
+            Err(error) => return Err(PrintItemsError::Output(io::Error::other(error))),
         }
-        if let Some(error) = failed {
-            return Err(Unprinted::Call(error));
+        if let Some(error) = error {
+            return Err(PrintItemsError::Call(error));
         }
     }
     Ok(())
 }
 
-async fn send(what: What, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
-    let body = body(what.json.as_deref())?;
-    let client = connect(&what.url, config(session, connection)?).await?;
-    let mut changes = client.connection_events();
-    client.send_event(&what.event, &body).await.map_err(|error| Failure::of_send(&error, &what.url, &what.event))?;
-    // The server answers the close behind what it has to say about what was sent: that there is no such event, say.
+async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
+    let EventArgs { connection, event, json, token } = args;
+    let body = body(json.as_deref())?;
+    let url = connection.url.clone();
+    let client = connect(&url, config(connection, token)?).await?;
+    let mut connection_events = client.connection_events();
+    client.send_event(&event, &body).await.map_err(|error| CliError::from_send(&error, &url, &event))?;
+    // The server confirms the close after any error that it reports for the event, such as an unknown name.
     client.close().await;
-    while let Some(change) = changes.next().await {
-        match change {
+    while let Some(connection_event) = connection_events.next().await {
+        match connection_event {
             ConnectionEvent::Error(ClientWarning::Reported(failure)) => {
-                return Err(Failure::of_call(&CallError::Failed(failure), &what.url, &what.event));
+                return Err(CliError::from_call(&CallError::Failed(failure), &url, &event));
             }
-            ConnectionEvent::Close(why) if why != DisconnectReason::ClosedByUs => {
-                return Err(Failure::of_call(&CallError::OutcomeUnknown(why), &what.url, &what.event));
+            ConnectionEvent::Close(reason) if reason != DisconnectReason::ClosedByUs => {
+                return Err(CliError::from_call(&CallError::ResponseUnknown(reason), &url, &event));
             }
-            ConnectionEvent::Error(trouble) => {
-                return Err(Failure::system(format!("{} on {}: {trouble}", what.event, what.url)));
+            ConnectionEvent::Error(warning) => {
+                return Err(CliError::system(format!("{event} on {url}: {warning}")));
             }
             _ => {}
         }
@@ -131,150 +136,148 @@ async fn send(what: What, session: Session, connection: Connection) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn listen(url: &str, events: Vec<String>, session: Session, connection: Connection) -> Result<ExitCode, Failure> {
-    // Listening comes first, so that a greeting is not missed.
+async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArgs) -> Result<ExitCode, CliError> {
+    let url = connection.url.clone();
+    // Subscribe before connecting, so that pushes that the server sends at once are printed.
     let prepared =
-        aaw_client::prepare(url, config(session, connection)?).map_err(|error| Failure::of_connect(&error))?;
+        aaw_client::prepare(&url, config(connection, token)?).map_err(|error| CliError::from_connect(&error))?;
     let mut pushes = match &events[..] {
         [] => prepared.on_any(),
-        // Nothing else takes a place among what waits to be printed.
+        // Other events then take no space in the buffer.
         events => prepared.on_any_of(events.iter().map(String::as_str)),
     };
-    let (client, mut changes) = first_connection(prepared).await?;
-    let mut lost = 0;
-    // One for all turns of the loop: each hears only what comes after it was asked first.
+    let (client, mut connection_events) = first_connection(prepared).await?;
+    let mut dropped = 0;
+    // One future for all turns of the loop: each registers for Ctrl-C at its first poll and misses earlier ones.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             push = pushes.next() => {
                 let Some(push) = push else { return Ok(ExitCode::SUCCESS) };
-                if pushes.lost() > lost {
-                    note(&format!("{} messages came faster than they were read, and are lost", pushes.lost() - lost));
-                    lost = pushes.lost();
+                if pushes.dropped() > dropped {
+                    note(&format!("{} pushes arrived faster than they were printed and were dropped", pushes.dropped() - dropped));
+                    dropped = pushes.dropped();
                 }
-                match print(&line(&push)) {
-                    // `| head` has had enough.
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-                    Err(error) => return Err(Failure::system(format!("cannot write: {error}"))),
-                    Ok(()) => {}
+                if !print_unless_closed(&push_line(&push))? {
+                    return Ok(ExitCode::SUCCESS);
                 }
             }
-            change = changes.next() => match change {
-                Some(ConnectionEvent::Open { .. }) => note(&format!("connected to {url} again")),
-                Some(ConnectionEvent::Close(why)) => note(&format!("{why}; connecting again")),
-                Some(ConnectionEvent::Unauthorized(why)) => expired(&why),
-                Some(ConnectionEvent::Error(trouble)) => note(&trouble.to_string()),
+            event = connection_events.next() => match event {
+                Some(ConnectionEvent::Open { .. }) => note(&format!("reconnected to {url}")),
+                Some(ConnectionEvent::Close(reason)) => note(&format!("{reason}; reconnecting")),
+                Some(ConnectionEvent::Unauthorized(failure)) => note_expired(&failure),
+                Some(ConnectionEvent::Error(warning)) => note(&warning.to_string()),
                 _ => {}
             },
             interrupted = &mut interrupted => {
-                interrupted.map_err(Failure::system)?;
+                interrupted.map_err(CliError::system)?;
                 client.close().await;
-                return Ok(Code::Interrupted.into());
+                return Ok(ExitReason::Interrupted.into());
             }
         }
     }
 }
 
 async fn login(
-    url: &str,
+    connection: ConnectionArgs,
     email: &str,
     register: bool,
     token_file: Option<&Path>,
-    connection: Connection,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
+    let url = connection.url.clone();
     let event = if register { "aaw/register" } else { "aaw/login" };
-    let password = session::password(email)?;
-    let client = connect(url, config_without_session(connection)).await?;
-    let entered = if register { client.register(email, &password).await } else { client.login(email, &password).await };
+    let password = credentials::password(email)?;
+    let client = connect(&url, config_without_token(connection)).await?;
+    let result = if register { client.register(email, &password).await } else { client.login(email, &password).await };
     client.close().await;
-    let identity = entered.map_err(|error| Failure::of_call(&error, url, event))?;
-    let no_token = || Failure::system(format!("{event} on {url}: the server gave no token"));
+    let identity = result.map_err(|error| CliError::from_call(&error, &url, event))?;
+    let no_token = || CliError::system(format!("{event} on {url}: the response contains no token"));
     let token = client.token().ok_or_else(no_token)?;
     let line = match token_file {
         Some(file) => {
-            session::write(file, &token)
-                .map_err(|error| Failure::system(format!("cannot keep the token in {}: {error}", file.display())))?;
-            serde_json::to_string(&identity).map_err(Failure::system)?
+            credentials::write_token(file, &token)
+                .map_err(|error| CliError::system(format!("cannot store the token in {}: {error}", file.display())))?;
+            serde_json::to_string(&identity).map_err(CliError::system)?
         }
         None => token.as_str().to_owned(),
     };
-    print(&(line + "\n")).map_err(|error| Failure::system(format!("cannot write: {error}")))?;
+    // A closed output is an error here, because the token may be lost.
+    print(&(line + "\n")).map_err(|error| cannot_write(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn connect(url: &str, config: Config) -> Result<Client, Failure> {
-    let prepared = aaw_client::prepare(url, config).map_err(|error| Failure::of_connect(&error))?;
+async fn connect(url: &str, config: Config) -> Result<Client, CliError> {
+    let prepared = aaw_client::prepare(url, config).map_err(|error| CliError::from_connect(&error))?;
     Ok(first_connection(prepared).await?.0)
 }
 
-/// Connects, and says if the server does not know the token any more. Then what needs none still works.
-async fn first_connection(prepared: PreparedClient) -> Result<(Client, ConnectionEvents), Failure> {
-    let mut changes = prepared.connection_events();
-    let client = prepared.connect().await.map_err(|error| Failure::of_connect(&error))?;
-    while let Some(Some(change)) = changes.next().now_or_never() {
-        if let ConnectionEvent::Unauthorized(why) = change {
-            expired(&why);
+/// Connects, and notes if the session has expired. The command continues: its event may need no session.
+async fn first_connection(prepared: PreparedClient) -> Result<(Client, ConnectionEvents), CliError> {
+    let mut connection_events = prepared.connection_events();
+    let client = prepared.connect().await.map_err(|error| CliError::from_connect(&error))?;
+    while let Some(Some(event)) = connection_events.next().now_or_never() {
+        if let ConnectionEvent::Unauthorized(failure) = event {
+            note_expired(&failure);
         }
     }
-    Ok((client, changes))
+    Ok((client, connection_events))
 }
 
-fn expired(why: &aaw_client::Failure) {
-    note(&format!("{why}; `aaw login` makes a new token"));
+fn note_expired(failure: &aaw_client::Failure) {
+    note(&format!("{failure}; `aaw login` creates a new token"));
 }
 
-fn config(session: Session, connection: Connection) -> Result<Config, Failure> {
-    let (token, on_token) = session::token(session)?;
-    Ok(Config { token, on_token, ..config_without_session(connection) })
+fn config(connection: ConnectionArgs, token: TokenArgs) -> Result<Config, CliError> {
+    let (token, on_token) = credentials::token(token)?;
+    Ok(Config { token, on_token, ..config_without_token(connection) })
 }
 
-fn config_without_session(connection: Connection) -> Config {
+fn config_without_token(connection: ConnectionArgs) -> Config {
     let timeout = connection.timeout.max(Duration::from_millis(1));
     let mut config = Config { connect_timeout: timeout, auth_timeout: timeout, ..Config::default() };
-    for (name, value) in connection.header {
+    for (name, value) in connection.headers {
         config.headers.append(name, value);
     }
     config
 }
 
-/// The body of the command line, or of standard input: JSON, as it stands.
-fn body(json: Option<&str>) -> Result<Box<RawValue>, Failure> {
+/// The body from the command line or from standard input: JSON, whose text is sent unchanged.
+fn body(json: Option<&str>) -> Result<Box<RawValue>, CliError> {
     let (text, source) = match json {
         None => return Ok(RawValue::NULL.to_owned()),
         Some("-") => {
             let mut text = String::new();
             io::stdin()
                 .read_to_string(&mut text)
-                .map_err(|error| Failure::usage(format!("cannot read the body from standard input: {error}")))?;
+                .map_err(|error| CliError::usage(format!("cannot read the body from standard input: {error}")))?;
             (text, "standard input")
         }
         Some(text) => (text.to_owned(), "the body"),
     };
     RawValue::from_string(text).map_err(|error| {
-        Failure::usage(format!(
-            "{source} is not JSON: {error}\nText stands in double quotes: '\"text\"'; see aaw --help."
-        ))
+        CliError::usage(format!("{source} is not JSON: {error}\nA string needs double quotes, for example '\"text\"'."))
     })
 }
 
-fn line(push: &Push) -> String {
+fn push_line(push: &Push) -> String {
     let event = serde_json::to_string(push.event()).unwrap_or_default();
     format!("{{\"event\":{event},\"data\":{}}}\n", one_line(push.json()))
 }
 
-/// JSON without line breaks. They can only stand between its tokens, where a space says the same.
-fn one_line(json: &str) -> String {
-    json.replace(['\n', '\r'], " ")
+/// Prints whole lines. Returns `false` if the reader of the output has closed it, as `head` does: that is no error.
+fn print_unless_closed(lines: &str) -> Result<bool, CliError> {
+    match print(lines) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(cannot_write(&error)),
+    }
 }
 
-/// Prints whole lines.
-fn print(lines: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(lines.as_bytes())?;
-    out.flush()
+fn print_document(text: &[u8]) -> Result<ExitCode, CliError> {
+    print_unless_closed(&String::from_utf8_lossy(text))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn note(text: &str) {
-    // With standard error gone there is nobody to tell.
-    let _ = writeln!(io::stderr(), "aaw: {text}");
+fn cannot_write(error: &io::Error) -> CliError {
+    CliError::system(format!("cannot write to standard output: {error}"))
 }

@@ -1,6 +1,6 @@
-//! `aaw login`, and tokens, against a scripted server.
+//! `aaw login` and tokens, against a scripted server.
 
-// Test code: a panic is how it says no.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../aaw-client/tests/scripted/mod.rs"]
@@ -9,12 +9,12 @@ mod scripted;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use scripted::{Server, soon};
+use scripted::{ScriptedServer, soon};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
 const LOGIN: &str = r#"["aaw/login",{"email":"ada@example.org","password":"correct horse"},1]"#;
-const IN: &str = r#"{"token":"t1","user":{"id":7,"email":"ada@example.org"}}"#;
+const LOGIN_RESPONSE: &str = r#"{"token":"t1","user":{"id":7,"email":"ada@example.org"}}"#;
 
 fn aaw(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aaw"));
@@ -23,125 +23,128 @@ fn aaw(args: &[&str]) -> Command {
     command
 }
 
-async fn ended(child: Child) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = soon("the end of aaw", child.wait_with_output()).await.unwrap();
+async fn exit(child: Child) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = soon("the exit of aaw", child.wait_with_output()).await.unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-fn text(path: &Path) -> &str {
+fn as_str(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 #[tokio::test]
-async fn a_login_prints_the_token() {
-    let server = Server::start().await;
+async fn login_prints_the_token() {
+    let server = ScriptedServer::start().await;
     let mut child = aaw(&["login", &server.url(), "--email", "ada@example.org"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"correct horse\r\nmore\n").await.unwrap();
-    let mut peer = server.accept().await;
-    assert_eq!(peer.read().await, LOGIN);
-    peer.send(&format!(r#"["aaw/login",{IN},1]"#)).await;
-    assert_eq!(peer.closed().await, 1000);
-    assert_eq!(ended(child).await, (Some(0), "t1\n".into(), String::new()));
+    let mut connection = server.accept().await;
+    assert_eq!(connection.read().await, LOGIN);
+    connection.send(&format!(r#"["aaw/login",{LOGIN_RESPONSE},1]"#)).await;
+    assert_eq!(connection.closed().await, 1000);
+    assert_eq!(exit(child).await, (Some(0), "t1\n".into(), String::new()));
 }
 
 #[tokio::test]
-async fn a_login_keeps_the_token_in_a_file_and_a_call_shows_it() {
+async fn login_stores_the_token_in_a_file_and_call_resumes_its_session() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    let server = Server::start().await;
-    let child = aaw(&["login", &server.url(), "--email", "ada@example.org", "--token-file", text(&file)])
+    let server = ScriptedServer::start().await;
+    let child = aaw(&["login", &server.url(), "--email", "ada@example.org", "--token-file", as_str(&file)])
         .env("AAW_PASSWORD", "correct horse")
         .spawn()
         .unwrap();
-    let mut peer = server.accept().await;
-    assert_eq!(peer.read().await, LOGIN);
-    peer.send(&format!(r#"["aaw/login",{IN},1]"#)).await;
-    assert_eq!(peer.closed().await, 1000);
-    let (code, out, err) = ended(child).await;
+    let mut connection = server.accept().await;
+    assert_eq!(connection.read().await, LOGIN);
+    connection.send(&format!(r#"["aaw/login",{LOGIN_RESPONSE},1]"#)).await;
+    assert_eq!(connection.closed().await, 1000);
+    let (code, out, err) = exit(child).await;
     assert_eq!((code, out.as_str(), err), (Some(0), "{\"id\":\"7\",\"email\":\"ada@example.org\"}\n", String::new()));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "t1\n");
 
-    // The file is taken before the environment, and what the server gives instead is kept.
-    let child = aaw(&["call", &server.url(), "auth/whoami", "--token-file", text(&file)])
+    // The file takes precedence over the environment, and a new token from the server replaces the one in the file.
+    let child = aaw(&["call", &server.url(), "auth/whoami", "--token-file", as_str(&file)])
         .env("AAW_TOKEN", "another")
         .spawn()
         .unwrap();
-    let mut peer = server.accept().await;
-    assert_eq!(peer.read().await, r#"["aaw/resume",{"token":"t1"},1]"#);
-    peer.send(r#"["aaw/resume",{"token":"t2","user":{"id":7,"email":"ada@example.org"}},1]"#).await;
-    assert_eq!(peer.read().await, r#"["auth/whoami",null,2]"#);
-    peer.send(r#"["auth/whoami",7,2]"#).await;
-    assert_eq!(peer.closed().await, 1000);
-    assert_eq!(ended(child).await, (Some(0), "7\n".into(), String::new()));
+    let mut connection = server.accept().await;
+    assert_eq!(connection.read().await, r#"["aaw/resume",{"token":"t1"},1]"#);
+    connection.send(r#"["aaw/resume",{"token":"t2","user":{"id":7,"email":"ada@example.org"}},1]"#).await;
+    assert_eq!(connection.read().await, r#"["auth/whoami",null,2]"#);
+    connection.send(r#"["auth/whoami",7,2]"#).await;
+    assert_eq!(connection.closed().await, 1000);
+    assert_eq!(exit(child).await, (Some(0), "7\n".into(), String::new()));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "t2\n");
 }
 
 #[tokio::test]
-async fn the_environments_token_is_shown_by_every_command() {
-    let server = Server::start().await;
+async fn every_command_resumes_the_session_of_the_token_in_the_environment() {
+    let server = ScriptedServer::start().await;
     for args in [&["call", "e"][..], &["stream", "e"], &["send", "e"], &["listen"]] {
         let url = server.url();
         let child = aaw(&[&args[..1], &[&url], &args[1..]].concat()).env("AAW_TOKEN", " t1\n").spawn().unwrap();
-        let mut peer = server.accept().await;
-        assert_eq!(peer.read().await, r#"["aaw/resume",{"token":"t1"},1]"#, "{args:?}");
+        let mut connection = server.accept().await;
+        assert_eq!(connection.read().await, r#"["aaw/resume",{"token":"t1"},1]"#, "{args:?}");
         drop(child);
     }
 }
 
 #[tokio::test]
-async fn an_expired_token_is_told_and_the_call_is_made() {
-    let server = Server::start().await;
+async fn an_expired_token_is_reported_and_the_call_is_made() {
+    let server = ScriptedServer::start().await;
     let child = aaw(&["call", &server.url(), "e"]).env("AAW_TOKEN", "t1").spawn().unwrap();
-    let mut peer = server.accept().await;
-    peer.read().await;
-    peer.send(r#"["aaw/resume",{"error":"Session expired","code":"not_authenticated"},1,"error"]"#).await;
-    assert_eq!(peer.read().await, r#"["e",null,2]"#);
-    peer.send(r#"["e",{"error":"Not authenticated","code":"not_authenticated"},2,"error"]"#).await;
-    peer.closed().await;
-    let (code, out, err) = ended(child).await;
+    let mut connection = server.accept().await;
+    connection.read().await;
+    connection.send(r#"["aaw/resume",{"error":"Session expired","code":"not_authenticated"},1,"error"]"#).await;
+    assert_eq!(connection.read().await, r#"["e",null,2]"#);
+    connection.send(r#"["e",{"error":"Not authenticated","code":"not_authenticated"},2,"error"]"#).await;
+    connection.closed().await;
+    let (code, out, err) = exit(child).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     let lines: Vec<_> = err.lines().collect();
     assert_eq!(
         lines,
         [
-            "aaw: Session expired; `aaw login` makes a new token",
+            "aaw: Session expired; `aaw login` creates a new token",
             r#"{"error":"Not authenticated","code":"not_authenticated"}"#
         ]
     );
 }
 
 #[tokio::test]
-async fn a_login_that_fails_writes_nothing() {
+async fn a_failed_login_writes_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    let server = Server::start().await;
-    let child = aaw(&["login", &server.url(), "--email", "a@b.c", "--register", "--token-file", text(&file)])
+    let server = ScriptedServer::start().await;
+    let child = aaw(&["login", &server.url(), "--email", "a@b.c", "--register", "--token-file", as_str(&file)])
         .env("AAW_PASSWORD", "x")
         .spawn()
         .unwrap();
-    let mut peer = server.accept().await;
-    assert_eq!(peer.read().await, r#"["aaw/register",{"email":"a@b.c","password":"x"},1]"#);
-    peer.send(r#"["aaw/register",{"error":"Email already registered","code":"email_taken"},1,"error"]"#).await;
-    peer.closed().await;
-    let (code, out, err) = ended(child).await;
+    let mut connection = server.accept().await;
+    assert_eq!(connection.read().await, r#"["aaw/register",{"email":"a@b.c","password":"x"},1]"#);
+    connection.send(r#"["aaw/register",{"error":"Email already registered","code":"email_taken"},1,"error"]"#).await;
+    connection.closed().await;
+    let (code, out, err) = exit(child).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("Email already registered"), "{err}");
     assert!(!file.exists());
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said() {
+async fn a_missing_credential_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
     for (args, expected) in [
         (&["login", "ws://localhost", "--email", "a@b.c"][..], "no password"),
         (&["login", "ws://localhost"], "--email"),
         (&["login", "ws://localhost", "--email", "a@b.c", "--password", "x"], "--password"),
-        (&["call", "ws://localhost", "e", "--token-file", text(&missing)], "aaw login URL --token-file"),
+        (
+            &["call", "ws://localhost", "e", "--token-file", as_str(&missing)],
+            "aaw login URL --email ADDRESS --token-file",
+        ),
         (&["call", "ws://localhost", "e", "--token", "x"], "--token"),
     ] {
-        let (code, out, err) = ended(aaw(args).spawn().unwrap()).await;
+        let (code, out, err) = exit(aaw(args).spawn().unwrap()).await;
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}: {err}");
         assert!(err.contains(expected), "{args:?}: {err}");
     }

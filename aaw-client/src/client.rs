@@ -1,249 +1,71 @@
-//! The handle.
+//! The handle of a connection.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aaw_protocol::client::{CallKey, CallResult, ClientConnection, DisconnectReason, EncodedMessage};
+use aaw_protocol::client::{CallKey, CallResult, DisconnectReason, EncodedMessage};
 use aaw_protocol::{clock, hello};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::dial::Target;
-use crate::driver::{Command, Driver, Shared, Urgent};
+use crate::client_session::ClientSession;
+use crate::driver_handle::{DriverCommand, DriverHandle, UrgentCommand};
 use crate::error::parse;
-use crate::handlers::{Handlers, erase};
-use crate::login::Login;
-use crate::push::{Interest, Listeners};
-use crate::state::Watched;
-use crate::stream::{ItemStream, UploadSender};
+use crate::handlers::erase;
+use crate::push::PushFilter;
+use crate::shared::SharedState;
 use crate::upload_queue::UploadQueue;
 use crate::{
-    CallError, Config, ConnectError, ConnectionEvents, HandlerError, HandlerRegistration, Push, Pushes, SendError,
-    State, Subscription,
+    CallError, Config, ConnectionEvents, ConnectionState, HandlerError, HandlerRegistration, ItemStream, Push, Pushes,
+    SendError, Subscription, UploadSender,
 };
 
-/// How long a call waits where nobody says otherwise: as long as with the JavaScript client.
+/// The usual timeout of a call, 3 s, which is the default of the JavaScript client.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(3000);
 
-/// Connects to a server, `ws://localhost:1337` or `wss://…`. Later, if the connection is lost, it is made again for as
-/// long as there is a client. Dropping the future gives the attempt up.
+/// A connection to a server, across reconnects. Cloning is cheap, and all clones share the connection.
 ///
-/// ```no_run
-/// # async fn run() -> Result<(), aaw_client::ConnectError> {
-/// let client = aaw_client::connect("ws://localhost:1337").await?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// [`ConnectError`] if the first attempt fails. [`connect_lazy`] would try again.
-///
-/// # Panics
-/// Outside of a tokio runtime with time and I/O enabled.
-pub async fn connect(url: &str) -> Result<Client, ConnectError> {
-    connect_with(url, Config::default()).await
-}
-
-/// [`connect`], configured.
-///
-/// ```no_run
-/// # use std::time::Duration;
-/// # use aaw_client::Config;
-/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut config = Config { connect_timeout: Duration::from_secs(2), ..Config::default() };
-/// config.headers.insert("authorization", "Bearer …".parse()?);
-/// let client = aaw_client::connect_with("wss://example.org", config).await?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// As [`connect`].
-///
-/// # Panics
-/// As [`connect`].
-pub async fn connect_with(url: &str, config: Config) -> Result<Client, ConnectError> {
-    prepare(url, config)?.connect().await
-}
-
-/// Gives a client at once, and connects meanwhile, again and again until there is a connection. Calls and sends wait
-/// for it.
-///
-/// ```no_run
-/// # #[tokio::main] async fn main() -> Result<(), aaw_client::ConnectError> {
-/// let client = aaw_client::connect_lazy("ws://localhost:1337")?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// Only what no second attempt could mend: [`ConnectError::Url`], [`ConnectError::Header`], and for `wss://`
-/// [`ConnectError::Tls`] where the system trusts no certificates at all.
-///
-/// # Panics
-/// Outside of a tokio runtime.
-pub fn connect_lazy(url: &str) -> Result<Client, ConnectError> {
-    connect_lazy_with(url, Config::default())
-}
-
-/// [`connect_lazy`], configured.
-///
-/// # Errors
-/// As [`connect_lazy`].
-///
-/// # Panics
-/// As [`connect_lazy`].
-pub fn connect_lazy_with(url: &str, config: Config) -> Result<Client, ConnectError> {
-    Ok(prepare(url, config)?.connect_lazily())
-}
-
-/// A client that has not begun to connect: for those who listen to what a server says first, a greeting, say. Who
-/// listens later may miss it.
-///
-/// ```no_run
-/// # use aaw_client::Config;
-/// # async fn run() -> Result<(), aaw_client::ConnectError> {
-/// let prepared = aaw_client::prepare("ws://localhost:1337", Config::default())?;
-/// let mut greetings = prepared.on("message");
-/// let client = prepared.connect().await?;
-/// println!("{:?}", greetings.next().await);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// As [`connect_lazy`].
-///
-/// # Panics
-/// Outside of a tokio runtime.
-pub fn prepare(url: &str, config: Config) -> Result<PreparedClient, ConnectError> {
-    /// Enough that callers seldom wait for the driver, few enough that a full queue is little memory.
-    const LINE: usize = 256;
-    let (commands, inward) = mpsc::channel(LINE);
-    let (urgent, urgent_inward) = mpsc::unbounded_channel();
-    let login = Arc::new(Login::new(config.token.clone(), config.on_token.clone()));
-    let client = Client {
-        commands,
-        urgent,
-        runtime: Handle::current(),
-        keys: Arc::new(AtomicU64::new(0)),
-        listeners: Arc::default(),
-        handlers: Arc::default(),
-        login,
-        auth_timeout: config.auth_timeout,
-        watched: Arc::new(Watched::new()),
-        push_buffer: config.push_buffer,
-        stream_window: u64::from(config.stream_window.max(1)),
-    };
-    let seed = Uuid::new_v4().as_u64_pair().0;
-    let mut session = ClientConnection::new(config.session(), seed);
-    session.set_token(config.token.clone());
-    let target = Target::new(url, Arc::new(config))?;
-    let shared = Shared {
-        listeners: client.listeners.clone(),
-        handlers: client.handlers.clone(),
-        login: client.login.clone(),
-        watched: client.watched.clone(),
-    };
-    Ok(PreparedClient { client, driver: Driver::new(target, session, inward, urgent_inward, shared) })
-}
-
-/// A client that has not begun to connect, from [`prepare`].
-#[must_use = "it connects only when it is told to"]
-pub struct PreparedClient {
-    client: Client,
-    driver: Driver,
-}
-
-impl PreparedClient {
-    /// [`Client::on`], from the first word on.
-    pub fn on(&self, event: &str) -> Pushes {
-        self.client.on(event)
-    }
-
-    /// [`Client::on_any_of`], from the first word on.
-    pub fn on_any_of<'a>(&self, events: impl IntoIterator<Item = &'a str>) -> Pushes {
-        self.client.on_any_of(events)
-    }
-
-    /// [`Client::on_any`], from the first word on.
-    pub fn on_any(&self) -> Pushes {
-        self.client.on_any()
-    }
-
-    /// [`Client::handle`], from the first question on.
-    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> HandlerRegistration
-    where
-        B: DeserializeOwned,
-        T: Serialize,
-        F: Fn(B) -> Answer + Send + Sync + 'static,
-        Answer: Future<Output = Result<T, HandlerError>> + Send + 'static,
-    {
-        self.client.handle(event, handler)
-    }
-
-    /// [`Client::connection_events`], the first included.
-    pub fn connection_events(&self) -> ConnectionEvents {
-        self.client.connection_events()
-    }
-
-    /// Connects, as [`connect`](fn@connect) does.
-    ///
-    /// # Errors
-    /// [`ConnectError`] if the first attempt fails.
-    pub async fn connect(self) -> Result<Client, ConnectError> {
-        let Self { client, mut driver } = self;
-        let url = driver.url();
-        let connected = driver.first_attempt();
-        tokio::spawn(driver);
-        match connected.await {
-            Ok(Ok(())) => Ok(client),
-            Ok(Err(error)) => Err(error),
-            // The driver answers before it ends, unless its runtime is shut down under it.
-            Err(_) => Err(ConnectError::DisconnectReason { url: url.to_string(), why: DisconnectReason::ClosedByUs }),
-        }
-    }
-
-    /// Connects in the background, as [`connect_lazy`] does.
-    pub fn connect_lazily(self) -> Client {
-        tokio::spawn(self.driver);
-        self.client
-    }
-}
-
-/// A connection to a server, and the connections after it. Cloning is cheap, and all clones share it.
-///
-/// When the last clone is dropped, and the last stream that is open, the connection is closed, in order, by a task that outlives it for a moment;
-/// [`close`](Self::close) waits for that.
+/// When the last clone and the last open [`ItemStream`] are dropped, the client closes the connection gracefully in a
+/// background task. [`close`](Self::close) does the same and waits for it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pub(crate) commands: mpsc::Sender<Command>,
-    /// For what must not wait in line, and is bounded by what did.
-    pub(crate) urgent: mpsc::UnboundedSender<Urgent>,
-    /// Where the driver runs.
-    pub(crate) runtime: Handle,
-    keys: Arc<AtomicU64>,
-    listeners: Arc<Listeners>,
-    handlers: Arc<Handlers>,
-    pub(crate) login: Arc<Login>,
-    pub(crate) auth_timeout: Duration,
-    watched: Arc<Watched>,
+    driver: DriverHandle,
+    shared: SharedState,
+    auth_timeout: Duration,
     push_buffer: usize,
     stream_window: u64,
 }
 
 impl Client {
-    /// Calls an event and waits for its answer, at most `timeout` long, the wait for a connection included;
-    /// `Duration::MAX` waits as long as it takes.
+    pub(crate) fn new(driver: DriverHandle, shared: SharedState, config: &Config) -> Self {
+        Self {
+            driver,
+            shared,
+            auth_timeout: config.auth_timeout,
+            push_buffer: config.push_buffer,
+            stream_window: u64::from(config.stream_window.max(1)),
+        }
+    }
+
+    pub(crate) fn session(&self) -> &ClientSession {
+        &self.shared.session
+    }
+
+    pub(crate) fn auth_timeout(&self) -> Duration {
+        self.auth_timeout
+    }
+
+    // --- Calls -------------------------------------------------------------------------------------------------------
+
+    /// Calls an event and returns its response, within `timeout`.
     ///
-    /// Any number of calls can be open at once, of one event too, each gets its own answer. Calls made one after the
-    /// other reach the server in that order.
+    /// The timeout includes the wait for a connection. `Duration::MAX` disables it; [`DEFAULT_TIMEOUT`] is 3 s.
+    ///
+    /// Any number of calls can be open at once, also of the same event; each gets its own response. Calls made one after
+    /// the other reach the server in that order.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -257,60 +79,66 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// An event that yields many answers gives them all at once, as one array (a `Vec`); if that is larger than a
-    /// message may be, the call fails with `too_large`, and [`stream`](Self::stream) is the way to read it.
+    /// A streaming event responds with all its items in one array (a `Vec`). If that exceeds the size of a message, the
+    /// call fails with the code `too_large`; [`stream`](Self::stream) reads it item by item.
     ///
-    /// A plain event (one that answers nothing) answers `null` once it has run: call it for a `()`. On the original
-    /// server it does not, and the call times out. There, too, an answer that is an object whose only key is `error`,
-    /// with a string, is a failure: that is how it fails a call.
+    /// A one-way event responds with `null` once it has run, which deserializes as `()`. On the original server it does
+    /// not respond, and the call times out. There, too, a response that is an object with the only key `error` and a
+    /// string as its value is a failure, because that server has no other way to report one.
     ///
-    /// Dropping the future cancels the call: the server is told, and drops the handler. The original does not know how.
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call, and the server drops the handler. A call that was not sent yet never is. The
+    /// original server does not support cancellation and runs the handler to its end.
     ///
     /// # Errors
-    /// [`CallError`] says what is known about the call: whether the server has seen it, and what it said.
+    ///
+    /// - [`CallError::NotSent`]: the server has not seen the call.
+    /// - [`CallError::Failed`]: the server refused the call, or the handler failed.
+    /// - [`CallError::TimedOut`]: there was no response within `timeout`; its field `sent` states whether the call was
+    ///   sent.
+    /// - [`CallError::ResponseUnknown`]: the call was sent, and the connection ended before its response.
+    /// - [`CallError::BadResponse`]: the response does not fit `T`.
     pub async fn send_async<T: DeserializeOwned>(
         &self,
         event: &str,
         payload: impl Serialize,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let json = self.call(draft(event, &payload)?, timeout).await?;
-        parse(&json).map_err(CallError::BadAnswer)
+        let json = self.call(encode(event, &payload)?, timeout).await?;
+        parse(&json).map_err(CallError::BadResponse)
     }
 
-    /// [`send_async`](Self::send_async) but for the types, so that this is compiled once.
-    async fn call(&self, draft: EncodedMessage, timeout: Duration) -> Result<Box<str>, CallError> {
-        // tokio's clock, which tests can stop.
+    /// The part of [`send_async`](Self::send_async) without type parameters, so that it is compiled once.
+    async fn call(&self, message: EncodedMessage, timeout: Duration) -> Result<Box<str>, CallError> {
+        // tokio's clock, because tests can pause it.
         let deadline = clock::after(Instant::now().into_std(), timeout);
-        let late = |sent| CallError::TimedOut { after: timeout, sent };
-        let place = tokio::time::timeout_at(deadline.into(), self.commands.reserve()).await;
-        let place = place.map_err(|_| late(false))?.map_err(|_| SendError::Closed)?;
-        let key = self.next_key();
-        let (reply, outcome) = oneshot::channel();
-        // Before it is sent, so that there is no moment at which dropping this future would leave the call behind.
-        let mut waiting = Waiting { urgent: &self.urgent, key, outcome, over: false };
-        place.send(Command::Call { key, draft, deadline, reply });
-        let outcome = (&mut waiting.outcome).await;
-        waiting.over = true;
-        match outcome {
+        let timed_out = |sent| CallError::TimedOut { after: timeout, sent };
+        let permit = tokio::time::timeout_at(deadline.into(), self.driver.commands().reserve()).await;
+        let permit = permit.map_err(|_| timed_out(false))?.map_err(|_| SendError::Closed)?;
+        let key = self.driver.next_key();
+        let (reply, result) = oneshot::channel();
+        // Created before the command is sent: at no point does dropping this future leave the call running.
+        let mut guard = ResponseGuard { driver: &self.driver, key, result, completed: false };
+        permit.send(DriverCommand::Call { key, message, deadline, reply });
+        let result = (&mut guard.result).await;
+        guard.completed = true;
+        match result {
             Ok(CallResult::Response(json)) => Ok(json),
-            // Of streams alone.
+            // Only streams end like this.
             Ok(CallResult::StreamEnded) => Ok("null".into()),
             Ok(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
-            Ok(CallResult::TimedOut { sent }) => Err(late(sent)),
-            Ok(CallResult::Unknown(why)) => Err(CallError::OutcomeUnknown(why)),
-            Ok(CallResult::NotSent(why)) => Err(CallError::NotSent(why.into())),
-            // The driver answers before it ends, unless its runtime is shut down under it.
-            Err(_) => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
+            Ok(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
+            Ok(CallResult::Unknown(reason)) => Err(CallError::ResponseUnknown(reason)),
+            Ok(CallResult::NotSent(reason)) => Err(CallError::NotSent(reason.into())),
+            // The driver was dropped before it had a result: its runtime was shut down.
+            Err(_) => Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)),
         }
     }
 
-    fn next_key(&self) -> CallKey {
-        CallKey(self.keys.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Calls an event and reads its answer item by item, as the handler yields them. Of an event that answers once
-    /// that is one item, of a plain event none.
+    /// Calls an event and returns a stream of its items, which arrive as the handler yields them.
+    ///
+    /// A unary event yields its response as one item, a one-way event yields none.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::CallError> {
@@ -325,31 +153,30 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// It is a [`Stream`](futures_util::Stream), so what `StreamExt` and `TryStreamExt` have works with it.
+    /// The result is a [`Stream`](futures_util::Stream), for use with `StreamExt` and `TryStreamExt`.
     ///
-    /// The call is made at once, in order with the calls and sends before it; it waits for a connection if there is
-    /// none. There is no time-out, neither for that nor for an item. An open stream is a call in flight: with
-    /// as many of them as the server allows one connection (256 unless it is told otherwise), further calls wait until
-    /// one is over. Who keeps hundreds of streams open takes a connection of their own for them.
+    /// The call is made at once, also before the stream is polled, in order with the calls and one-way events before it.
+    /// It waits for a connection if there is none. There is no timeout, neither for the call nor for an item. An open
+    /// stream counts as a call in flight: with as many of them as the server allows a connection (256 by default), further
+    /// calls wait until one ends. Use a client of its own for hundreds of open streams.
     ///
-    /// When the connection is lost, the items that came can still be read, then comes
-    /// [`CallError::OutcomeUnknown`]; the stream is not made again. Against the original server the stream has one
-    /// item, its answer.
+    /// When the connection ends, the items that have arrived can be read, followed by [`CallError::ResponseUnknown`]; the
+    /// call is not repeated. The original server has no streams and yields one item, its response.
     ///
     /// Dropping the stream cancels the call.
     ///
     /// # Errors
-    /// Nothing fails here: whatever does is the last item of the stream.
+    ///
+    /// This method does not fail. An error of the call is the last item of the stream.
     pub fn stream<T: DeserializeOwned>(&self, event: &str, payload: impl Serialize) -> ItemStream<T> {
-        ItemStream::open(self, draft(event, &payload), self.stream_window, None, self.next_key())
+        ItemStream::open(&self.driver, self.driver.next_key(), encode(event, &payload), self.stream_window, None)
     }
 
-    /// Calls an event that takes a stream from its caller, and reads its answer item by item: what to send goes into
-    /// the first of the two, what comes back comes out of the second.
+    /// Calls an event with an upload: returns a sender of the items for the handler, and a stream of the items from it.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// // The orders of a category, which can be changed on the way.
+    /// // The orders of a category, which can be changed while the call runs.
     /// let (mut categories, mut orders) = client.duplex::<&str, serde_json::Value>("orders/watch", "books");
     /// println!("{:?}", orders.next().await);
     /// categories.send("music").await?;
@@ -358,32 +185,32 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// The stream is one as of [`stream`](Self::stream). Items are sent as the handler takes them:
-    /// [`UploadSender::send`] waits until the server has room. Dropping the stream cancels the call, and sending fails
-    /// from then on; dropping the other half tells the handler that there are no more items. Both can be used by
-    /// different tasks; to use them in turns in one task can lead to a standstill, when each side waits for the other
-    /// to take something.
+    /// The stream behaves as that of [`stream`](Self::stream). [`UploadSender::send`] waits until the server has granted
+    /// credit, which it does as the handler reads. Dropping the stream cancels the call, and the sender fails from then
+    /// on; dropping the sender ends the upload. The two can be used by different tasks. Using them alternately in one task
+    /// can deadlock, when each side waits for the other to read.
     ///
-    /// An event that takes no stream fails with `bad_body`. Against the original server the call fails as
+    /// An event that takes no upload fails with the code `bad_body`; with the original server the call fails with
     /// [`SendError::NoUploads`].
     ///
     /// # Errors
-    /// Nothing fails here: whatever does is the last item of the stream.
+    ///
+    /// This method does not fail. An error of the call is the last item of the stream.
     pub fn duplex<Up: Serialize, Down: DeserializeOwned>(
         &self,
         event: &str,
         payload: impl Serialize,
     ) -> (UploadSender<Up>, ItemStream<Down>) {
-        let (key, outlet) = (self.next_key(), Arc::new(UploadQueue::default()));
-        let uploads = UploadSender::new(self, key, event, outlet.clone());
-        (uploads, ItemStream::open(self, draft(event, &payload), self.stream_window, Some(outlet), key))
+        let (key, upload) = (self.driver.next_key(), Arc::new(UploadQueue::default()));
+        let sender = UploadSender::new(&self.driver, key, event, upload.clone());
+        (sender, ItemStream::open(&self.driver, key, encode(event, &payload), self.stream_window, Some(upload)))
     }
 
-    /// Sends something that nobody answers.
+    /// Sends an event without a response.
     ///
-    /// `Ok` means that it will be written, now or on the next connection, in order with the calls and sends of this
-    /// client; not that the server got it. It is lost if the connection breaks just then, or if the client is closed
-    /// while there is none. What must arrive is a call.
+    /// `Ok` means that the event will be written, on this connection or the next, in order with the calls and one-way
+    /// events of this client; not that the server has received it. It is lost if the connection breaks at that moment, or
+    /// if the client is closed while there is no connection. Use a call for what must arrive.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::SendError> {
@@ -392,19 +219,31 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// If the connection is slower than the senders, this waits. If there is none, it does not wait, but fails once too
-    /// much is waiting. Dropping the future sends it or not.
+    /// Waits while the connection is slower than its senders. Does not wait for a connection: without one the event is
+    /// queued, and fails if the queue is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the event may or may not be sent.
     ///
     /// # Errors
-    /// [`SendError`]: it will not be sent.
+    ///
+    /// [`SendError`] if the event will not be sent:
+    ///
+    /// - [`SendError::Payload`], [`SendError::ReservedName`] and [`SendError::TooLarge`] for an event that cannot be sent.
+    /// - [`SendError::QueueFull`] if there is no connection and the queue is full.
+    /// - [`SendError::Closed`] if the client is closed.
     pub async fn send_event(&self, event: &str, payload: impl Serialize) -> Result<(), SendError> {
-        let draft = draft(event, &payload)?;
-        let (reply, taken) = oneshot::channel();
-        self.commands.send(Command::Send { draft, reply }).await.map_err(|_| SendError::Closed)?;
-        taken.await.map_err(|_| SendError::Closed)?.map_err(SendError::from)
+        let message = encode(event, &payload)?;
+        let (reply, accepted) = oneshot::channel();
+        let command = DriverCommand::Send { message, reply };
+        self.driver.commands().send(command).await.map_err(|_| SendError::Closed)?;
+        accepted.await.map_err(|_| SendError::Closed)?.map_err(SendError::from)
     }
 
-    /// Listens to an event that the server sends unasked, from now on. Several can listen to one event.
+    // --- Pushes and client calls -------------------------------------------------------------------------------------
+
+    /// Listens to the pushes of an event, from now on. An event can have several listeners.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
@@ -415,11 +254,13 @@ impl Client {
     /// # }
     /// ```
     pub fn on(&self, event: &str) -> Pushes {
-        self.listeners.add(Interest::events([event]), self.push_buffer)
+        self.shared.listeners.add(PushFilter::events([event]), self.push_buffer)
     }
 
-    /// Listens to several events as to one: their pushes come in the order in which the server sent them, which several
-    /// streams of one event each cannot tell. No events are an empty stream that ends with the client.
+    /// Listens to the pushes of several events in one stream, in the order in which the server sent them.
+    ///
+    /// Separate streams would not preserve the order between the events. Without any event the stream stays empty until
+    /// the client ends.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
@@ -430,11 +271,12 @@ impl Client {
     /// # }
     /// ```
     pub fn on_any_of<'a>(&self, events: impl IntoIterator<Item = &'a str>) -> Pushes {
-        self.listeners.add(Interest::events(events), self.push_buffer)
+        self.shared.listeners.add(PushFilter::events(events), self.push_buffer)
     }
 
-    /// Listens to everything that the server sends unasked, from now on: for a log, say. Each push takes a place in
-    /// this one stream, so one event that comes often makes it lose others.
+    /// Listens to all pushes, from now on, for example to log them.
+    ///
+    /// All events share the buffer of this stream: a frequent event can cause pushes of others to be dropped.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
@@ -445,12 +287,14 @@ impl Client {
     /// # }
     /// ```
     pub fn on_any(&self) -> Pushes {
-        self.listeners.add(Interest::All, self.push_buffer)
+        self.shared.listeners.add(PushFilter::All, self.push_buffer)
     }
 
     /// Calls `callback` for each push of an event, one after the other, in a task of its own, until the subscription is
-    /// dropped. A callback that takes long loses the oldest pushes, as a stream does, and delays nothing else; one that
-    /// blocks its thread belongs elsewhere. One that panics is not called again.
+    /// dropped.
+    ///
+    /// A slow callback delays nothing else; if pushes arrive faster than it returns, the oldest are dropped, as with
+    /// [`on`](Self::on). It must not block its thread. A callback that panics is not called again.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
@@ -459,87 +303,99 @@ impl Client {
     /// ```
     ///
     /// # Panics
+    ///
     /// Outside of a tokio runtime.
     pub fn on_each(&self, event: &str, callback: impl FnMut(Push) + Send + 'static) -> Subscription {
         Subscription::new(self.on(event), callback)
     }
 
-    /// Answers what the server asks under this name, from now on: `services.ws.send_async("confirm", …)` there ends up
-    /// here. It stays so, on later connections too, until the [`HandlerRegistration`] is dropped, or for good if that is
-    /// [detached](HandlerRegistration::detach). An event has one handler: a later one takes its place.
+    /// Registers the handler of client calls of an event: `services.ws.send_async("confirm", …)` on the server calls it.
+    ///
+    /// The handler stays registered across reconnects, until the [`HandlerRegistration`] is dropped, or for the life of
+    /// the client if that is [detached](HandlerRegistration::detach). An event has one handler; a later registration
+    /// replaces it.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) {
-    /// let handling = client.handle("confirm", |question: String| async move {
+    /// let registration = client.handle("confirm", |question: String| async move {
     ///     println!("{question}");
     ///     Ok(true)
     /// });
     /// # }
     /// ```
     ///
-    /// Each question is a task of its own, so several run side by side; one that blocks its thread belongs elsewhere. It
-    /// is dropped when the server does not want the answer any more, and when the connection ends. A body that is `null`
-    /// is taken for an empty object where that fits and `null` does not. A body that fits neither fails as `bad_body`, a
-    /// handler that panics as `panic`, and what a [`HandlerError`] says reaches the server. A name that nobody handles
-    /// fails as `unknown_event`, and more questions at once than [`max_asked`](Config::max_asked) as `busy`.
+    /// Each client call runs in a task of its own, so several run concurrently. A handler must not block its thread. Its
+    /// future is dropped when the server cancels the call and when the connection ends. A body of `null` is read as an
+    /// empty object if the type accepts that and not `null`.
     ///
-    /// A handler that holds a clone of the client keeps it open, until one of the two is ended. The original server asks
-    /// nothing.
-    pub fn handle<B, T, F, Answer>(&self, event: &str, handler: F) -> HandlerRegistration
+    /// A client call fails with the code
+    ///
+    /// - of the [`HandlerError`] that the handler returns, `handler` by default;
+    /// - `bad_body` if the body does not fit the type;
+    /// - `panic` if the handler panics;
+    /// - `unknown_event` if the event has no handler;
+    /// - `busy` if [`max_client_calls`](Config::max_client_calls) run already (256 by default).
+    ///
+    /// A handler that owns a clone of the client keeps the connection open until it is removed or the client is
+    /// [closed](Self::close). The original server makes no client calls.
+    pub fn handle<B, T, F, Fut>(&self, event: &str, handler: F) -> HandlerRegistration
     where
         B: DeserializeOwned,
         T: Serialize,
-        F: Fn(B) -> Answer + Send + Sync + 'static,
-        Answer: Future<Output = Result<T, HandlerError>> + Send + 'static,
+        F: Fn(B) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
     {
-        self.handlers.add(event, erase(event, handler))
+        self.shared.handlers.add(event, erase(event, handler))
     }
 
-    /// How the connection is doing now. What happens to it later, [`changes`](Self::changes) says.
+    // --- The connection ----------------------------------------------------------------------------------------------
+
+    /// The current state of the connection. [`connection_events`](Self::connection_events) returns its changes.
     ///
     /// ```no_run
-    /// # use aaw_client::State;
+    /// # use aaw_client::ConnectionState;
     /// # async fn run(client: aaw_client::Client) {
-    /// if let State::Open { connection: Some(id) } = client.state() {
+    /// if let ConnectionState::Open { connection: Some(id) } = client.state() {
     ///     println!("open, as connection {id}");
     /// }
     /// # }
     /// ```
-    pub fn state(&self) -> State {
-        self.watched.state()
+    pub fn state(&self) -> ConnectionState {
+        self.shared.status.state()
     }
 
-    /// What happens to the connection from now on.
+    /// Subscribes to the events of the connection, from now on.
     ///
     /// ```no_run
     /// # use aaw_client::ConnectionEvent;
     /// # async fn run(client: aaw_client::Client) {
-    /// let mut changes = client.connection_events();
-    /// while let Some(change) = changes.next().await {
-    ///     match change {
+    /// let mut events = client.connection_events();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
     ///         ConnectionEvent::Open { .. } => println!("open"),
-    ///         ConnectionEvent::Close(why) => println!("close: {why}"),
-    ///         ConnectionEvent::Error(trouble) => println!("error: {trouble}"),
+    ///         ConnectionEvent::Close(reason) => println!("close: {reason}"),
+    ///         ConnectionEvent::Error(warning) => println!("error: {warning}"),
     ///         _ => {}
     ///     }
     /// }
     /// # }
     /// ```
     pub fn connection_events(&self) -> ConnectionEvents {
-        self.watched.watch(self.push_buffer)
+        self.shared.status.subscribe(self.push_buffer)
     }
 
-    /// The server's id of the connection that is open now. `None` if there is none, or if the server is the original,
-    /// which tells none.
+    /// The server's id of the open connection. `None` if none is open, and with the original server, which sends none.
     pub fn connection_id(&self) -> Option<Arc<str>> {
         match self.state() {
-            State::Open { connection } => connection,
+            ConnectionState::Open { connection } => connection,
             _ => None,
         }
     }
 
-    /// Ends the connection in order, for all clones: what was sent before is written, then the connection is closed
-    /// with the code 1000. Calls that are open end at once, as [`CallError::OutcomeUnknown`] or [`CallError::NotSent`].
+    /// Closes the connection gracefully, for all clones, and waits until it is closed.
+    ///
+    /// What was sent before is written, then the connection is closed with the code 1000. Open calls end at once, as
+    /// [`CallError::ResponseUnknown`] or [`CallError::NotSent`].
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -551,16 +407,20 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// Returns when the server has agreed, or after 2 s. Dropping the future does not stop the end.
+    /// Returns when the server has confirmed the close, or after 2 s.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future after its first poll does not stop the close.
     pub async fn close(&self) {
-        // If nobody takes it, the end was before.
-        let _ = self.urgent.send(Urgent::Close);
-        self.watched.closed().await;
+        self.driver.send_urgent(UrgentCommand::Close);
+        self.shared.status.closed().await;
     }
 }
 
-fn draft(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendError> {
-    // Others under `aaw/` are events like any other: `aaw/login`, say.
+/// Encodes an event and its payload, with the id of the call left open.
+fn encode(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendError> {
+    // Other names under `aaw/` can be called as any event, for example `aaw/login`.
     if matches!(
         event,
         hello::HELLO
@@ -577,21 +437,21 @@ fn draft(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendEr
     EncodedMessage::new(event, payload).map_err(|error| SendError::Payload(error.to_string()))
 }
 
-/// A call that somebody waits for. Dropped before it is over, it cancels the call.
-struct Waiting<'a> {
-    urgent: &'a mpsc::UnboundedSender<Urgent>,
+/// Cancels a call if it is dropped before the call has a result.
+struct ResponseGuard<'a> {
+    driver: &'a DriverHandle,
     key: CallKey,
-    outcome: oneshot::Receiver<CallResult>,
-    over: bool,
+    result: oneshot::Receiver<CallResult>,
+    completed: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ResponseGuard<'_> {
     fn drop(&mut self) {
-        if !self.over {
-            // First this: if the driver has not taken the call yet, it will see that nobody waits, and the message
-            // below may then come too early.
-            self.outcome.close();
-            let _ = self.urgent.send(Urgent::Cancel(self.key));
+        if !self.completed {
+            // Close the channel before the cancellation is sent: if the driver has not read the call's command yet, the
+            // cancellation has no effect, and the closed channel keeps the driver from sending the call.
+            self.result.close();
+            self.driver.send_urgent(UrgentCommand::Cancel(self.key));
         }
     }
 }

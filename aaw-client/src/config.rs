@@ -1,4 +1,4 @@
-//! How a client behaves.
+//! The configuration of a client.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use aaw_protocol::Token;
 use aaw_protocol::client::{Backoff, ClientConfig};
 use http::HeaderMap;
 
-use crate::login::OnToken;
+use crate::client_session::OnToken;
 
-/// How a client connects, and its bounds. All have defaults that suit a program calling a server of its own. A time of
-/// `Duration::MAX` never ends.
+/// How a client connects, and its limits. The defaults suit a program that calls a server of its own.
+///
+/// A duration of `Duration::MAX` disables the timeout.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,75 +20,76 @@ use crate::login::OnToken;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Headers for the handshake, besides those of WebSocket itself: `Authorization`, say, or `Origin`, which programs
-    /// need not send. Default none.
+    /// Headers of the WebSocket handshake, such as `Authorization`. Programs need not send an `Origin`. Default none.
     pub headers: HeaderMap,
-    /// How long one attempt may take, from the name's look-up to the end of the handshakes; and how long the server may
-    /// then take to greet. Default 10 s.
+    /// The timeout of one attempt to connect, from the name lookup to the end of the WebSocket handshake; and again the
+    /// time that the server then has to send its welcome. Default 10 s.
     pub connect_timeout: Duration,
-    /// How long to wait between attempts. Default: random, up to 100 ms at first, then twice as much with each failure,
-    /// up to 10 s.
+    /// The wait between attempts to connect. Default: random between 0 and a ceiling of 100 ms, which doubles with each
+    /// failure up to 10 s.
     pub backoff: Backoff,
-    /// How long the server may be silent before it is pinged; after two pings without a sign of life the connection is
-    /// made anew. Default 20 s, so a server that vanished is noticed within a minute. Shorter notices earlier and costs
-    /// a packet each time; `None` never asks.
-    pub heartbeat: Option<Duration>,
-    /// Bytes of one message, in either direction. Default 16 MiB: what a trusted server may well answer, and what
-    /// one connection may take of this program's memory. The server has a limit of its own for what it receives, 1 MiB
-    /// unless it is told otherwise; the lower one holds. A larger call fails alone; a larger answer ends the
-    /// connection.
-    pub max_message: usize,
-    /// Calls that are written and unanswered at the same time, open streams included. Default 1024. Further ones wait within their own
-    /// time-out, and so they do at the server's limit (256 unless it is told otherwise).
-    pub max_in_flight: u32,
-    /// Bytes of sends that wait while there is no connection; past that [`send_event`](crate::Client::send_event)
-    /// fails. Default 1 MiB.
-    pub max_waiting_sends: usize,
-    /// Bytes of calls that wait while there is no connection; past that a call fails as not sent. Default 16 MiB.
-    pub max_waiting_calls: usize,
-    /// Items of one stream that may wait to be taken by its reader: so much room the server is told of, and told again
-    /// when half of it is free. Default 64. More bridges a longer way to the server; fewer hold less when the reader
-    /// pauses, at worst that many times a message's size. At least 1.
+    /// The time without any message from the server after which the client pings it; after two pings without a sign of
+    /// life the client reconnects. Default 20 s, so a vanished server is noticed within a minute. A shorter interval
+    /// notices earlier and costs a packet each time. `None` disables pings.
+    pub heartbeat_interval: Option<Duration>,
+    /// The largest message in bytes, in either direction. Default 16 MiB: what one connection may use of this program's
+    /// memory. The server has a limit of its own for what it receives (1 MiB by default); the lower one applies. A call
+    /// above the limit fails and affects nothing else; a message from the server above it ends the connection.
+    pub max_message_bytes: usize,
+    /// Calls that may be sent and not yet responded to, open streams included. Default 1024. Further calls wait, within
+    /// their own timeout. The server has a limit of its own (256 by default); the lower one applies.
+    pub max_concurrent_calls: u32,
+    /// Bytes of one-way events that may be queued while there is no connection. Default 1 MiB. Beyond it
+    /// [`send_event`](crate::Client::send_event) fails.
+    pub max_queued_send_bytes: usize,
+    /// Bytes of calls that may be queued while there is no connection. Default 16 MiB. Beyond it a call fails as not
+    /// sent.
+    pub max_queued_call_bytes: usize,
+    /// Items of one stream that the server may send before they are read: the client grants this much credit, and renews
+    /// it when half of the items were read. Default 64, at least 1. A larger window sustains its throughput over a longer
+    /// round trip; a smaller one buffers less when the reader pauses, at worst this many messages of the largest size.
     pub stream_window: u32,
-    /// Pushes that wait in one listener, and changes in one [`ConnectionEvents`](crate::ConnectionEvents) stream: when another comes, the
-    /// oldest is lost, and counted. Default 256. A longer buffer bridges longer pauses of its reader, and may cost that
-    /// many times a message's size. At least 1.
+    /// Pushes that one listener buffers, and events that one [`ConnectionEvents`](crate::ConnectionEvents) buffers.
+    /// Default 256, at least 1. Beyond it the oldest is dropped and counted. A larger buffer bridges longer pauses of the
+    /// reader, and may use this many messages of the largest size.
     pub push_buffer: usize,
-    /// What the server has asked and the client's [handlers](crate::Client::handle) have not answered. Further questions
-    /// are refused as `busy`. Default 256, as many as a server asks that is told nothing else. Each may hold a message's
-    /// size.
-    pub max_asked: u32,
-    /// The token of a session that was kept from before: the first connection shows it to the server. Default none.
+    /// Client calls that the [handlers](crate::Client::handle) may run at the same time. Default 256, the most that a
+    /// server makes by default. Further ones fail as `busy`. Each may use a message of the largest size.
+    pub max_client_calls: u32,
+    /// The token of an earlier session. The client resumes that session on its first connection. Default none.
     pub token: Option<Token>,
-    /// Where the client puts the token when it gets one, or loses it. Default nowhere: it is in memory alone.
+    /// The callback that persists the token whenever the client gets or forgets one. Default none: the token is kept in
+    /// memory only.
     pub on_token: Option<OnToken>,
-    /// How long the server may take over [`login`](crate::Client::login) and its like. So long calls wait, too, on a new
-    /// connection for the server to take the token; then they go out without it. Default 10 s: servers take their time
-    /// over passwords, and may have a line of them.
+    /// The timeout of [`login`](crate::Client::login), [`register`](crate::Client::register),
+    /// [`resume`](crate::Client::resume) and [`logout`](crate::Client::logout); and the time for which calls on a new
+    /// connection wait until the server has accepted the token. After it they are sent without. Default 10 s: servers
+    /// hash passwords slowly, and may queue them.
     pub auth_timeout: Duration,
-    /// TLS for `wss://`. Default `None`: rustls on ring, with the certificates that the system trusts.
+    /// The TLS configuration for `wss://`. Default `None`: rustls with ring and the certificates that the system trusts.
     #[cfg(feature = "tls")]
     pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 impl Default for Config {
+    /// The values that a [`ClientConfig`] has as well are its defaults.
     fn default() -> Self {
-        let session = ClientConfig::default();
+        let connection = ClientConfig::default();
         Self {
             headers: HeaderMap::new(),
-            connect_timeout: Duration::from_secs(10),
-            backoff: session.backoff,
-            heartbeat: session.heartbeat,
-            max_message: session.max_message,
-            max_in_flight: session.max_in_flight,
-            max_waiting_sends: session.max_waiting_sends,
-            max_waiting_calls: session.max_waiting_calls,
+            connect_timeout: connection.welcome_timeout,
+            backoff: connection.backoff,
+            heartbeat_interval: connection.heartbeat,
+            max_message_bytes: connection.max_message,
+            max_concurrent_calls: connection.max_in_flight,
+            max_queued_send_bytes: connection.max_waiting_sends,
+            max_queued_call_bytes: connection.max_waiting_calls,
             stream_window: 64,
             push_buffer: 256,
-            max_asked: session.max_asked,
+            max_client_calls: connection.max_asked,
             token: None,
             on_token: None,
-            auth_timeout: session.resume_timeout,
+            auth_timeout: connection.resume_timeout,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -95,19 +97,42 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The part that the session decides by.
-    pub(crate) fn session(&self) -> ClientConfig {
+    /// The part that the [`ClientConnection`](aaw_protocol::client::ClientConnection) applies.
+    pub(crate) fn connection(&self) -> ClientConfig {
         ClientConfig {
-            heartbeat: self.heartbeat,
+            heartbeat: self.heartbeat_interval,
             backoff: self.backoff.clone(),
             welcome_timeout: self.connect_timeout,
-            max_in_flight: self.max_in_flight,
-            max_asked: self.max_asked,
             resume_timeout: self.auth_timeout,
-            max_message: self.max_message,
-            max_waiting_sends: self.max_waiting_sends,
-            max_waiting_calls: self.max_waiting_calls,
+            max_in_flight: self.max_concurrent_calls,
+            max_asked: self.max_client_calls,
+            max_message: self.max_message_bytes,
+            max_waiting_sends: self.max_queued_send_bytes,
+            max_waiting_calls: self.max_queued_call_bytes,
             ..ClientConfig::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most defaults come from aaw-protocol, and the documentation above repeats their values.
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let config = Config::default();
+        let seconds = Duration::from_secs;
+        assert_eq!((config.connect_timeout, config.auth_timeout), (seconds(10), seconds(10)));
+        assert_eq!(config.heartbeat_interval, Some(seconds(20)));
+        assert_eq!((config.backoff.min, config.backoff.max), (Duration::from_millis(100), seconds(10)));
+        assert_eq!((config.max_message_bytes, config.max_queued_call_bytes), (16 << 20, 16 << 20));
+        assert_eq!(config.max_queued_send_bytes, 1 << 20);
+        assert_eq!((config.max_concurrent_calls, config.max_client_calls), (1024, 256));
+    }
+
+    #[test]
+    fn the_default_config_makes_the_default_connection() {
+        assert_eq!(Config::default().connection(), ClientConfig::default());
     }
 }

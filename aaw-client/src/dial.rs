@@ -1,4 +1,4 @@
-//! One attempt to connect: look-up, TCP, TLS, WebSocket.
+//! One attempt to connect: name lookup, TCP, TLS, and the WebSocket handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use uuid::Uuid;
 
 use crate::{Config, ConnectError};
 
-/// A connection, ready for frames.
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A connected WebSocket.
+pub(crate) type ClientSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Where to connect to, checked as far as it can be before the first attempt.
+/// The server to connect to. The URL and the headers were checked; what can still fail is the attempt.
 #[derive(Clone)]
-pub(crate) struct Target {
+pub(crate) struct Endpoint {
     pub(crate) url: Arc<str>,
     host: Box<str>,
     port: u16,
@@ -31,7 +31,7 @@ pub(crate) struct Target {
     config: Arc<Config>,
 }
 
-impl Target {
+impl Endpoint {
     pub(crate) fn new(url: &str, config: Arc<Config>) -> Result<Self, ConnectError> {
         let bad = |problem: &str| ConnectError::Url { url: url.into(), problem: problem.into() };
         let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
@@ -41,59 +41,60 @@ impl Target {
             Some(other) => return Err(bad(&format!("expected ws:// or wss://, found {other}://"))),
             None => return Err(bad("expected ws:// or wss://, as in ws://localhost:1337")),
         };
-        let authority = uri.authority().ok_or_else(|| bad("it names no host"))?;
+        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
         if authority.as_str().contains('@') {
-            return Err(bad("a URL ends up in logs, so it may hold no credentials; send a header"));
+            return Err(bad("it contains credentials, and URLs end up in logs; send a header instead"));
         }
         // An IPv6 address stands in brackets in a URL, and without them everywhere else.
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
-            return Err(bad("it names no host"));
+            return Err(bad("it has no host"));
         }
-        if let Some(name) = config.headers.keys().find(|name| is_websockets_own(name)) {
+        if let Some(name) = config.headers.keys().find(|name| is_handshake_header(name)) {
             return Err(ConnectError::Header(name.to_string()));
         }
         Ok(Self {
             host: host.into(),
             port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            connector: if secure { tls(url, &config)? } else { Connector::Plain },
+            connector: if secure { tls_connector(url, &config)? } else { Connector::Plain },
             url: url.into(),
             config,
         })
     }
 
-    /// Connects, within the time that the config allows.
-    pub(crate) async fn dial(self) -> Result<(Socket, Dialect), ConnectError> {
+    /// Connects, within [`Config::connect_timeout`].
+    pub(crate) async fn dial(self) -> Result<(ClientSocket, Dialect), ConnectError> {
         let after = self.config.connect_timeout;
         let attempt = async {
-            // The original server keeps its clients apart by this, so it is new each time: the end of the old
-            // connection, noticed late, would otherwise take the new one off its table.
+            // The original server identifies its clients by this key. It is new for each attempt: if the server noticed
+            // the end of the former connection late, it would otherwise remove the new one from its table.
             let key = format!("_{}", Uuid::new_v4());
-            match self.shake_hands(Some(&key)).await {
-                Err(WsFailure::NoSubProtocol) => self.shake_hands(None).await,
+            match self.handshake(Some(&key)).await {
+                Err(HandshakeError::NoSubProtocol) => self.handshake(None).await,
                 other => other,
             }
         };
         let deadline = clock::after(Instant::now().into_std(), after);
         match tokio::time::timeout_at(deadline.into(), attempt).await {
             Ok(Ok(connected)) => Ok(connected),
-            Ok(Err(WsFailure::Other(error))) => Err(error),
-            Ok(Err(WsFailure::NoSubProtocol)) => {
-                Err(self.handshake_error("it wants a sub-protocol, and offers none".into()))
+            Ok(Err(HandshakeError::Other(error))) => Err(error),
+            Ok(Err(HandshakeError::NoSubProtocol)) => {
+                Err(self.handshake_error("it requires a sub-protocol and selects none".into()))
             }
             Err(_) => Err(ConnectError::TimedOut { url: self.url.to_string(), after }),
         }
     }
 
-    /// One handshake, on a connection of its own. With a `key` it offers sub-protocols.
-    async fn shake_hands(&self, key: Option<&str>) -> Result<(Socket, Dialect), WsFailure> {
+    /// Opens a TCP connection and runs one handshake on it. With a `key` it offers sub-protocols.
+    async fn handshake(&self, key: Option<&str>) -> Result<(ClientSocket, Dialect), HandshakeError> {
         let unreachable = |problem| ConnectError::Unreachable { url: self.url.to_string(), problem: Arc::new(problem) };
         let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(unreachable)?;
-        // Frames are gathered before they are written; waiting for more would only delay them.
+        // The driver writes frames in batches; Nagle's algorithm would only delay them.
         stream.set_nodelay(true).map_err(unreachable)?;
         let request = self.request(key)?;
-        let (socket, response) =
-            open(request, stream, self.limits(), self.connector.clone()).await.map_err(|error| self.failure(error))?;
+        let (socket, response) = open_websocket(request, stream, self.websocket_config(), self.connector.clone())
+            .await
+            .map_err(|error| self.classify(error))?;
         let chosen = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|chosen| chosen.to_str().ok());
         Ok((socket, dialect::accepted(chosen)))
     }
@@ -104,7 +105,7 @@ impl Target {
             .map_err(|error| ConnectError::Url { url: self.url.to_string(), problem: error.to_string() })?;
         let headers = request.headers_mut();
         for (name, value) in &self.config.headers {
-            // `Host` is there already and may be another; what is given twice is sent twice.
+            // `Host` is set already and may be replaced. Other headers with several values are sent several times.
             match name == header::HOST {
                 true => headers.insert(name, value.clone()).is_some(),
                 false => headers.append(name, value.clone()),
@@ -118,29 +119,30 @@ impl Target {
         Ok(request)
     }
 
-    fn limits(&self) -> WebSocketConfig {
-        /// tungstenite fills its buffer with zeros before each read, and keeps it as long as the connection: larger is
-        /// slower for small messages. What gathers up to this is written at once.
-        const READ: usize = 8 << 10;
-        const WRITE: usize = 16 << 10;
-        let most = self.config.max_message;
+    fn websocket_config(&self) -> WebSocketConfig {
+        /// tungstenite zeroes its read buffer before each read and keeps it while the connection lives: a larger one is
+        /// slower for small messages.
+        const READ_BUFFER: usize = 8 << 10;
+        /// Bytes that are collected before they are written to the socket.
+        const WRITE_BUFFER: usize = 16 << 10;
+        let limit = self.config.max_message_bytes;
         WebSocketConfig::default()
-            .read_buffer_size(READ)
-            .write_buffer_size(WRITE)
-            // The driver hands over one message at a time once the socket takes no more; so this is never reached.
-            .max_write_buffer_size(WRITE + most.saturating_add(1024))
-            .max_message_size(Some(most))
-            .max_frame_size(Some(most))
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            // Never reached: the driver passes a message only while the socket is ready for one.
+            .max_write_buffer_size(WRITE_BUFFER + limit.saturating_add(1024))
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit))
     }
 
-    fn failure(&self, error: WsError) -> WsFailure {
+    fn classify(&self, error: WsError) -> HandshakeError {
         let url = self.url.to_string();
-        WsFailure::Other(match error {
-            WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => return WsFailure::NoSubProtocol,
+        HandshakeError::Other(match error {
+            WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => return HandshakeError::NoSubProtocol,
             WsError::Http(response) => {
-                const MOST: usize = 4 << 10;
+                const MAX_BODY: usize = 4 << 10;
                 let body = response.body().as_deref().unwrap_or_default();
-                let body = String::from_utf8_lossy(&body[..body.len().min(MOST)]).into_owned();
+                let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]).into_owned();
                 ConnectError::Refused { url, status: response.status().as_u16(), body }
             }
             WsError::Tls(error) => ConnectError::Tls { url, problem: error.to_string() },
@@ -156,47 +158,48 @@ impl Target {
     }
 }
 
-/// Why a handshake failed, and whether another without sub-protocols may do better.
-enum WsFailure {
-    /// The server chose none, or none of those offered.
+/// Why a handshake failed, and whether one without sub-protocols may succeed.
+enum HandshakeError {
+    /// The server selected no sub-protocol, or one that was not offered.
     NoSubProtocol,
     Other(ConnectError),
 }
 
-impl From<ConnectError> for WsFailure {
+impl From<ConnectError> for HandshakeError {
     fn from(error: ConnectError) -> Self {
         Self::Other(error)
     }
 }
 
-fn is_websockets_own(name: &HeaderName) -> bool {
+fn is_handshake_header(name: &HeaderName) -> bool {
     *name == header::CONNECTION || *name == header::UPGRADE || name.as_str().starts_with("sec-websocket-")
 }
 
-/// TLS if the connector has it, then WebSocket.
+/// Runs the TLS handshake if the connector has a configuration for it, then the WebSocket handshake.
 #[cfg(feature = "tls")]
-async fn open(
+async fn open_websocket(
     request: Request<()>,
     stream: TcpStream,
-    limits: WebSocketConfig,
+    config: WebSocketConfig,
     connector: Connector,
-) -> Result<(Socket, Response), WsError> {
-    tokio_tungstenite::client_async_tls_with_config(request, stream, Some(limits), Some(connector)).await
+) -> Result<(ClientSocket, Response), WsError> {
+    tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
 }
 
 #[cfg(not(feature = "tls"))]
-async fn open(
+async fn open_websocket(
     request: Request<()>,
     stream: TcpStream,
-    limits: WebSocketConfig,
+    config: WebSocketConfig,
     _: Connector,
-) -> Result<(Socket, Response), WsError> {
-    tokio_tungstenite::client_async_with_config(request, MaybeTlsStream::Plain(stream), Some(limits)).await
+) -> Result<(ClientSocket, Response), WsError> {
+    tokio_tungstenite::client_async_with_config(request, MaybeTlsStream::Plain(stream), Some(config)).await
 }
 
-/// Made once a client: reading the system's certificates takes some milliseconds.
+/// The TLS configuration of a client. Made once for each client: reading the system's certificates takes some
+/// milliseconds.
 #[cfg(feature = "tls")]
-fn tls(url: &str, config: &Config) -> Result<Connector, ConnectError> {
+fn tls_connector(url: &str, config: &Config) -> Result<Connector, ConnectError> {
     if let Some(own) = &config.tls {
         return Ok(Connector::Rustls(own.clone()));
     }
@@ -208,7 +211,7 @@ fn tls(url: &str, config: &Config) -> Result<Connector, ConnectError> {
         let errors: Vec<_> = system.errors.iter().map(ToString::to_string).collect();
         return Err(failed(format!("this system trusts no certificates; set Config::tls. {}", errors.join("; "))));
     }
-    // Named, since a program may have several providers in its tree, and then there is no default.
+    // Given explicitly: a program with several crypto providers in its dependency tree has no default one.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -219,7 +222,7 @@ fn tls(url: &str, config: &Config) -> Result<Connector, ConnectError> {
 }
 
 #[cfg(not(feature = "tls"))]
-fn tls(url: &str, _: &Config) -> Result<Connector, ConnectError> {
+fn tls_connector(url: &str, _: &Config) -> Result<Connector, ConnectError> {
     Err(ConnectError::Url { url: url.into(), problem: "wss:// needs aaw-client's feature \"tls\"".into() })
 }
 
@@ -238,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_url_of_a_server_says_why() {
+    fn an_invalid_url_is_rejected_with_the_reason() {
         for (url, expected) in [
             ("localhost:1337", "expected ws:// or wss://"),
             ("http://localhost", "found http://"),
@@ -247,27 +250,27 @@ mod tests {
             ("ws://a b", "invalid"),
             ("ws://user:secret@host", "credentials"),
         ] {
-            let error = Target::new(url, Arc::default()).err().map(|error| error.to_string()).unwrap_or_default();
+            let error = Endpoint::new(url, Arc::default()).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(expected), "{url}: {error}");
         }
     }
 
     #[test]
-    fn hosts_and_ports_are_those_of_the_url() {
+    fn host_and_port_are_read_from_the_url() {
         for (url, host, port) in [
             ("ws://localhost:1337/x?y", "localhost", 1337),
             ("ws://[::1]", "::1", 80),
             ("ws://10.0.0.1:7", "10.0.0.1", 7),
         ] {
-            let target = Target::new(url, Arc::default()).unwrap();
-            assert_eq!((&*target.host, target.port), (host, port));
+            let endpoint = Endpoint::new(url, Arc::default()).unwrap();
+            assert_eq!((&*endpoint.host, endpoint.port), (host, port));
         }
     }
 
     #[test]
-    fn headers_of_the_handshake_itself_are_refused() {
+    fn headers_of_the_handshake_itself_are_rejected() {
         let mut config = Config::default();
         config.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("x"));
-        assert!(matches!(Target::new("ws://localhost", Arc::new(config)), Err(ConnectError::Header(_))));
+        assert!(matches!(Endpoint::new("ws://localhost", Arc::new(config)), Err(ConnectError::Header(_))));
     }
 }

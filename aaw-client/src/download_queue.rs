@@ -1,132 +1,92 @@
-//! The way of a stream's items from the driver to their reader.
+//! The queue of a stream: items on their way from the driver to an `ItemStream`.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
-use aaw_protocol::client::DisconnectReason;
-
 use crate::CallError;
-use crate::upload_queue::UploadQueue;
+use crate::sync::{lock, store_waker, unlock_and_wake};
 
-/// Items on their way to one reader. The room that the reader has told the server bounds them.
+/// The items of one stream that were not read yet, and how it ended. The credit that the reader grants the server bounds
+/// it, so nothing is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct DownloadQueue(Mutex<Inner>);
+pub(crate) struct DownloadQueue(Mutex<DownloadQueueState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct DownloadQueueState {
     items: VecDeque<Box<str>>,
     end: Option<Result<(), CallError>>,
     reader: Option<Waker>,
-    reader_gone: bool,
-    /// Whoever is about to open the stream.
+    reader_dropped: bool,
+    /// The task that waits to send the call to the driver.
     opener: Option<Waker>,
 }
 
-/// What the reader of an [`DownloadQueue`] gets.
+/// What the reader of a [`DownloadQueue`] gets.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Next {
+pub(crate) enum NextDownload {
     /// One JSON value.
     Item(Box<str>),
-    /// After the items that came: how it ended.
+    /// How the stream ended. Comes after its items, and again on each further poll.
     End(Result<(), CallError>),
 }
 
 impl DownloadQueue {
-    pub(crate) fn put(&self, item: Box<str>) {
-        let mut inner = self.lock();
-        // One that comes after the reader has gone is not kept, however long its call is.
-        if !inner.reader_gone && inner.end.is_none() {
-            inner.items.push_back(item);
-            wake(inner);
+    // --- The driver's side -------------------------------------------------------------------------------------------
+
+    pub(crate) fn push(&self, item: Box<str>) {
+        let mut state = lock(&self.0);
+        // After the reader was dropped, items arrive until the server has processed the cancellation. They are discarded.
+        if !state.reader_dropped && state.end.is_none() {
+            state.items.push_back(item);
+            unlock_and_wake(state, |state| state.reader.take());
         }
     }
 
-    /// Nothing more comes. What is there can still be read. Only the first end counts.
-    pub(crate) fn end(&self, how: Result<(), CallError>) {
-        let mut inner = self.lock();
-        if inner.end.is_none() {
-            inner.end = Some(how);
-            wake(inner);
+    /// Ends the stream. Queued items can still be read. Further calls have no effect.
+    pub(crate) fn end(&self, result: Result<(), CallError>) {
+        let mut state = lock(&self.0);
+        if state.end.is_none() {
+            state.end = Some(result);
+            unlock_and_wake(state, |state| state.reader.take());
         }
     }
 
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
-        let mut inner = self.lock();
-        if let Some(item) = inner.items.pop_front() {
-            return Poll::Ready(Next::Item(item));
+    pub(crate) fn is_reader_dropped(&self) -> bool {
+        lock(&self.0).reader_dropped
+    }
+
+    // --- The reader's side -------------------------------------------------------------------------------------------
+
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<NextDownload> {
+        let mut state = lock(&self.0);
+        if let Some(item) = state.items.pop_front() {
+            return Poll::Ready(NextDownload::Item(item));
         }
-        if let Some(end) = &inner.end {
-            return Poll::Ready(Next::End(end.clone()));
+        if let Some(end) = &state.end {
+            return Poll::Ready(NextDownload::End(end.clone()));
         }
-        if !inner.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            inner.reader = Some(cx.waker().clone());
-        }
+        store_waker(&mut state.reader, cx);
         Poll::Pending
     }
 
-    /// The reader goes. Whether the stream was over.
-    pub(crate) fn leave(&self) -> bool {
-        let mut inner = self.lock();
-        inner.reader_gone = true;
-        inner.items = VecDeque::new();
-        let (opener, over) = (inner.opener.take(), inner.end.is_some());
-        drop(inner);
-        if let Some(opener) = opener {
-            opener.wake();
-        }
-        over
+    /// Marks the reader as dropped and discards the items. Returns whether the stream had ended.
+    pub(crate) fn drop_reader(&self) -> bool {
+        let mut state = lock(&self.0);
+        state.reader_dropped = true;
+        state.items = VecDeque::new();
+        let ended = state.end.is_some();
+        unlock_and_wake(state, |state| state.opener.take());
+        ended
     }
 
-    pub(crate) fn reader_gone(&self) -> bool {
-        self.lock().reader_gone
-    }
-
-    /// Waits until the reader goes. For one that waits, no more.
-    pub(crate) fn poll_reader_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.reader_gone {
+    /// Waits until the reader is dropped. Only one task may wait.
+    pub(crate) fn poll_reader_dropped(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.0);
+        if state.reader_dropped {
             return Poll::Ready(());
         }
-        inner.opener = Some(cx.waker().clone());
+        store_waker(&mut state.opener, cx);
         Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here panics with the lock held but an allocation, which leaves a queue behind that is still one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Wakes without the lock, so that the reader does not wake up only to wait for it.
-fn wake(mut inner: MutexGuard<'_, Inner>) {
-    let reader = inner.reader.take();
-    drop(inner);
-    if let Some(reader) = reader {
-        reader.wake();
-    }
-}
-
-/// The driver's end of a stream. However it is lost, with the driver or before it got there, the stream ends.
-#[derive(Debug)]
-pub(crate) struct DriverEnd {
-    pub(crate) inlet: Arc<DownloadQueue>,
-    pub(crate) outlet: Option<Arc<UploadQueue>>,
-}
-
-impl DriverEnd {
-    pub(crate) fn end(self, how: Result<(), CallError>) {
-        self.inlet.end(how);
-        // What is dropped does the rest.
-    }
-}
-
-impl Drop for DriverEnd {
-    fn drop(&mut self) {
-        // The driver says how a stream ended, unless its runtime is shut down under it.
-        self.inlet.end(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
-        if let Some(outlet) = &self.outlet {
-            outlet.call_over();
-        }
     }
 }

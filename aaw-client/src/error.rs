@@ -1,4 +1,4 @@
-//! What can go wrong: one enum an operation.
+//! The errors: one enum for each kind of operation.
 
 use std::io;
 use std::sync::Arc;
@@ -9,115 +9,114 @@ use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
 
-/// Why there is no connection. Cheap to clone.
+/// Why an attempt to connect failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL cannot be connected to, whatever listens there.
+    /// The URL is not one of a WebSocket server. A further attempt would fail in the same way.
     #[error("{url:?} is not the URL of a server: {problem}")]
     Url {
-        /// What was asked for.
+        /// The URL as it was given.
         url: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// A header of the [`Config`](crate::Config) that is WebSocket's own to set.
+    /// [`Config::headers`](crate::Config::headers) contains a header that the WebSocket handshake itself sets.
     #[error("the header {0} belongs to the WebSocket handshake and cannot be set")]
     Header(String),
-    /// The name cannot be found, or nothing listens there.
+    /// The host name cannot be resolved, or nothing listens at its address.
     #[error("cannot reach {url}: {problem}")]
     Unreachable {
-        /// Where to.
+        /// The server's URL.
         url: String,
-        /// What the system said.
+        /// The error of the operating system.
         problem: Arc<io::Error>,
     },
-    /// It took longer than [`connect_timeout`](crate::Config::connect_timeout).
+    /// The attempt took longer than [`connect_timeout`](crate::Config::connect_timeout).
     #[error("no connection to {url} within {after:?}")]
     TimedOut {
-        /// Where to.
+        /// The server's URL.
         url: String,
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// TLS failed: a certificate that is not trusted, say, or a server that speaks none.
+    /// The TLS handshake failed, for example because the certificate is not trusted or the server does not speak TLS.
     #[error("no secure connection to {url}: {problem}")]
     Tls {
-        /// Where to.
+        /// The server's URL.
         url: String,
-        /// What rustls said.
+        /// The error of rustls.
         problem: String,
     },
-    /// The server answered with HTTP instead.
-    #[error("{url} refused the connection with {status}{}", said(.body))]
+    /// The server responded to the WebSocket handshake with an HTTP status other than 101.
+    #[error("{url} refused the connection with {status}{}", body_suffix(.body))]
     Refused {
-        /// Where to.
+        /// The server's URL.
         url: String,
-        /// The status of HTTP: 403 if the server does not allow the `Origin`.
+        /// The HTTP status: 403 if the server does not allow the `Origin`.
         status: u16,
-        /// What it said, as far as it came with the status, at most 4 KiB.
+        /// The part of the response body that arrived with the head, at most 4 KiB.
         body: String,
     },
-    /// What answers does not speak WebSocket.
+    /// The server does not speak WebSocket.
     #[error("{url} does not speak WebSocket: {problem}")]
     Handshake {
-        /// Where to.
+        /// The server's URL.
         url: String,
-        /// What was wrong.
+        /// What was wrong with its response.
         problem: String,
     },
-    /// The server took the connection and ended it before it could be used.
-    #[error("{url} took the connection, then: {why}")]
-    DisconnectReason {
-        /// Where to.
+    /// The WebSocket handshake succeeded, and the connection ended before it was open.
+    #[error("{url} accepted the connection, then: {reason}")]
+    Disconnected {
+        /// The server's URL.
         url: String,
-        /// How it ended.
-        why: DisconnectReason,
+        /// Why the connection ended.
+        reason: DisconnectReason,
     },
 }
 
-fn said(body: &str) -> String {
+fn body_suffix(body: &str) -> String {
     match body.trim() {
         "" => String::new(),
         body => format!(": {}", Shortened(body)),
     }
 }
 
-/// Why a call has no answer, and what is known about it. Cheap to clone.
+/// Why a call has no response, and what is known about it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The server never saw the call. It is safe to make it again.
+    /// The call was not sent: the server has not seen it, and it is safe to repeat.
     #[error("the call was not sent: {0}")]
     NotSent(#[from] SendError),
-    /// The server failed the call, and says why: its `error`, `code` and `data`.
+    /// The server refused the call or the handler failed: its `error`, `code` and `data`.
     #[error("{0}")]
     Failed(Failure),
-    /// The time was up. A server of ours is told, and drops the handler.
-    #[error("no answer within {after:?}{}", if *.sent { "" } else { "; the call was not sent, there was no connection" })]
+    /// The timeout elapsed. If the call was sent, it is cancelled on the server.
+    #[error("no response within {after:?}{}", if *.sent { "" } else { "; the call was not sent, there was no connection" })]
     TimedOut {
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
-        /// Whether the server may have seen the call. If not, it was waiting for a connection all the time, and is safe
-        /// to make again.
+        /// Whether the call was sent. If it was not, it waited for a connection all the time and is safe to repeat.
         sent: bool,
     },
-    /// The call was sent, and then the connection was lost. It may have run or not.
-    #[error("the outcome is unknown: {0}")]
-    OutcomeUnknown(DisconnectReason),
-    /// The server answered, and the answer does not fit the type that was asked for.
-    #[error("the answer is not what was expected: {0}")]
-    BadAnswer(DecodeError),
+    /// The call was sent, and the connection ended before its response arrived. The handler may have run or not.
+    #[error("the call was sent, its response is unknown: {0}")]
+    ResponseUnknown(DisconnectReason),
+    /// The call succeeded, and its response does not fit the requested type.
+    #[error("the response is not what was expected: {0}")]
+    BadResponse(DecodeError),
 }
 
-/// How a stream ended. It has no time-out of its own, and no answer but its items.
-pub(crate) fn ended(outcome: CallResult) -> Result<(), CallError> {
-    match outcome {
+/// How a stream ended. It has no timeout, and its items are its only response.
+pub(crate) fn stream_result(result: CallResult) -> Result<(), CallError> {
+    match result {
         CallResult::Response(_) | CallResult::StreamEnded => Ok(()),
         CallResult::Failed(failure) => Err(CallError::Failed(failure)),
         CallResult::TimedOut { sent } => Err(CallError::TimedOut { after: Duration::MAX, sent }),
-        CallResult::Unknown(why) => Err(CallError::OutcomeUnknown(why)),
-        CallResult::NotSent(why) => Err(CallError::NotSent(why.into())),
+        CallResult::Unknown(reason) => Err(CallError::ResponseUnknown(reason)),
+        CallResult::NotSent(reason) => Err(CallError::NotSent(reason.into())),
     }
 }
 
@@ -125,52 +124,53 @@ pub(crate) fn ended(outcome: CallResult) -> Result<(), CallError> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// The item cannot be JSON: its `Serialize` fails, or it has keys that are no strings. Others can be sent.
-    #[error("the item cannot be serialised: {0}")]
+    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other items
+    /// can be sent.
+    #[error("the item cannot be serialized: {0}")]
     Payload(String),
-    /// The item's message would be larger than the server, or [`max_message`](crate::Config::max_message), allows.
-    /// Others can be sent.
-    #[error("the item's message would have {size} bytes, and {limit} are allowed")]
+    /// The item's message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
+    /// Other items can be sent.
+    #[error("the item's message has {size} bytes, the limit is {limit}")]
     TooLarge {
         /// Bytes of the message.
         size: usize,
-        /// Bytes that one may have.
+        /// Bytes of the largest message.
         limit: usize,
     },
-    /// The call is over: its handler has ended or failed, its stream was dropped, or the connection was lost. The
-    /// stream says which.
-    #[error("the call is over")]
-    Over,
+    /// The call has ended: its handler has returned or failed, its stream was dropped, or the connection ended. The
+    /// stream returns which.
+    #[error("the call has ended")]
+    CallEnded,
 }
 
-/// Why something was not sent.
+/// Why a call or a one-way event was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The payload cannot be JSON: its `Serialize` fails, or it has keys that are no strings.
-    #[error("the payload cannot be serialised: {0}")]
+    /// The payload cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings.
+    #[error("the payload cannot be serialized: {0}")]
     Payload(String),
-    /// The name is one that client and server use between themselves.
-    #[error("the name {0} belongs to aaw itself")]
+    /// The name is reserved for messages of the protocol itself, such as `aaw/hello`.
+    #[error("the event name {0} is reserved for aaw itself")]
     ReservedName(String),
-    /// The message would be larger than the server, or [`max_message`](crate::Config::max_message), allows.
-    #[error("its message would have {size} bytes, and {limit} are allowed")]
+    /// The message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
+    #[error("the message has {size} bytes, the limit is {limit}")]
     TooLarge {
         /// Bytes of the message.
         size: usize,
-        /// Bytes that one may have.
+        /// Bytes of the largest message.
         limit: usize,
     },
-    /// There is no connection, and as much is waiting for one as
-    /// [`max_waiting_sends`](crate::Config::max_waiting_sends) or
-    /// [`max_waiting_calls`](crate::Config::max_waiting_calls) allows.
-    #[error("there is no connection, and {limit} bytes are waiting for one already")]
+    /// There is no connection, and the queue of messages that wait for one is full:
+    /// [`max_queued_send_bytes`](crate::Config::max_queued_send_bytes) or
+    /// [`max_queued_call_bytes`](crate::Config::max_queued_call_bytes).
+    #[error("there is no connection, and the queue of messages that wait for one is full ({limit} bytes)")]
     QueueFull {
-        /// Bytes that may wait.
+        /// Bytes that may be queued.
         limit: usize,
     },
-    /// The call sends items, and the server is the original one, or speaks as that does: it takes none.
-    #[error("the server speaks the classic dialect, and takes no stream from its caller")]
+    /// The call has an upload, and the server speaks the classic dialect, which has none.
+    #[error("the server speaks the classic dialect, which has no uploads")]
     NoUploads,
     /// The client is closed.
     #[error("the client is closed")]
@@ -178,8 +178,8 @@ pub enum SendError {
 }
 
 impl From<NotSent> for SendError {
-    fn from(why: NotSent) -> Self {
-        match why {
+    fn from(reason: NotSent) -> Self {
+        match reason {
             NotSent::QueueFull { limit } => Self::QueueFull { limit },
             NotSent::TooLarge { size, limit } => Self::TooLarge { size, limit },
             NotSent::NoUploads => Self::NoUploads,
@@ -188,26 +188,26 @@ impl From<NotSent> for SendError {
     }
 }
 
-/// JSON that does not fit a type.
+/// JSON that does not fit the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{problem}", if .field.is_empty() || .field == "." { String::new() } else { format!("{field}: ") })]
 pub struct DecodeError {
-    /// Where it does not fit: `users[2].id`. Empty or `.` if the whole does not.
+    /// The path to the value that does not fit, such as `users[2].id`. Empty or `.` for the whole document.
     pub field: String,
     /// What was expected there, and what was found.
     pub problem: String,
 }
 
-/// Characters of what does not fit that an error repeats.
-const LONGEST_PROBLEM: usize = 200;
+/// Characters of a problem that an error repeats: it may quote a large value.
+const MAX_PROBLEM_LEN: usize = 200;
 
-/// Makes a `T` of JSON that a server sent.
+/// Deserializes JSON that the server sent.
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
-    // Keeping track of the field costs something, so only what does not fit is read that way.
+    // Tracking the path is slow, so only JSON that does not fit is read that way, a second time.
     serde_json::from_str(json).or_else(|_| {
         serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| DecodeError {
             field: error.path().to_string(),
-            problem: middle_cut(&error.inner().to_string(), LONGEST_PROBLEM),
+            problem: middle_cut(&error.inner().to_string(), MAX_PROBLEM_LEN),
         })
     })
 }
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mismatch_names_the_field_and_what_was_expected() {
+    fn a_decode_error_names_the_field_and_the_expected_type() {
         #[derive(Debug, serde::Deserialize)]
         struct Users {
             #[serde(rename = "users")]
@@ -228,15 +228,12 @@ mod tests {
             #[serde(rename = "id")]
             _id: u32,
         }
-        let mismatch = parse::<Users>(r#"{"users":[{"id":1},{"id":"two"}]}"#).unwrap_err();
-        assert_eq!(mismatch.field, "users[1].id");
-        assert!(
-            mismatch.to_string().starts_with(r#"users[1].id: invalid type: string "two", expected u32"#),
-            "{mismatch}"
-        );
-        let mismatch = parse::<u32>(&format!(r#""{}""#, "x".repeat(1 << 20))).unwrap_err().to_string();
-        assert!(mismatch.len() < 300 && mismatch.contains("…") && mismatch.contains("expected u32"), "{mismatch}");
-        let mismatch = parse::<u32>("{}").unwrap_err();
-        assert!(mismatch.to_string().starts_with("invalid type: map, expected u32"), "{mismatch}");
+        let error = parse::<Users>(r#"{"users":[{"id":1},{"id":"two"}]}"#).unwrap_err();
+        assert_eq!(error.field, "users[1].id");
+        assert!(error.to_string().starts_with(r#"users[1].id: invalid type: string "two", expected u32"#), "{error}");
+        let error = parse::<u32>(&format!(r#""{}""#, "x".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(error.len() < 300 && error.contains("…") && error.contains("expected u32"), "{error}");
+        let error = parse::<u32>("{}").unwrap_err();
+        assert!(error.to_string().starts_with("invalid type: map, expected u32"), "{error}");
     }
 }

@@ -1,11 +1,11 @@
-//! What the server may ask of this client.
+//! The handlers of client calls: what an application registers, and the table of it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
@@ -13,54 +13,62 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::error::parse;
+use crate::sync::lock;
 
-/// Why a handler does not answer, in its own words. See [`Client::handle`](crate::Client::handle).
+/// The error of a handler of client calls. See [`Client::handle`](crate::Client::handle).
 ///
-/// What [`new`](Self::new) says reaches the server. What `?` converts does not: it is logged, and the server reads
-/// `Internal error`.
+/// The text given to [`new`](Self::new) is sent to the server. An error converted by `?` is logged, and the server
+/// receives `Internal error`.
 ///
 /// ```
 /// # use aaw_client::HandlerError;
 /// fn age(text: &str) -> Result<u8, HandlerError> {
 ///     if text.is_empty() {
-///         return Err(HandlerError::new("How old?").code("no_age"));
+///         return Err(HandlerError::new("How old?").with_code("no_age"));
 ///     }
 ///     Ok(text.parse()?)
 /// }
-/// assert_eq!(age("").unwrap_err().to_string(), "How old?");
+/// let error = age("").unwrap_err();
+/// assert_eq!((error.to_string().as_str(), error.code()), ("How old?", "no_age"));
 /// assert_eq!(age("x").unwrap_err().to_string(), "Internal error");
 /// ```
 #[derive(Debug)]
 pub struct HandlerError {
     failure: Failure,
-    /// For the log.
+    /// The converted error, for the log.
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl HandlerError {
-    /// An error whose text the server reads.
+    /// Creates an error whose text is sent to the server. Its code is `handler`.
     pub fn new(text: impl Into<String>) -> Self {
         Self { failure: Failure::new(Code::HANDLER, text), cause: None }
     }
 
-    /// The word by which a program knows what it is; without it, `handler`.
+    /// Sets the code by which a program tells errors apart.
     #[must_use]
-    pub fn code(mut self, word: impl Into<Cow<'static, str>>) -> Self {
-        self.failure.code = Code::new(word);
+    pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.failure.code = Code::new(code);
         self
     }
 
-    /// Adds something for a program to read. What cannot be JSON is left out, and logged.
+    /// Attaches data for the calling program. Data that cannot be serialized as JSON is logged and left out.
     #[must_use]
-    pub fn data(mut self, data: &(impl Serialize + ?Sized)) -> Self {
-        match serde_json::value::to_raw_value(data) {
+    pub fn with_data(mut self, data: impl Serialize) -> Self {
+        match serde_json::value::to_raw_value(&data) {
             Ok(data) => self.failure.data = Some(data),
-            Err(error) => tracing::warn!("the data of a handler's error cannot be JSON: {error}"),
+            Err(error) => tracing::warn!("the data of a handler's error cannot be serialized: {error}"),
         }
         self
     }
+
+    /// The code that is sent to the server.
+    pub fn code(&self) -> &str {
+        self.failure.code.as_str()
+    }
 }
 
+/// The text that is sent to the server.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.failure.fmt(f)
@@ -73,32 +81,31 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     }
 }
 
-/// What a handler has come to: its answer, as JSON, or a failure.
-pub(crate) type Handled = Result<Box<RawValue>, Failure>;
+/// The response of a handler, as JSON, or the failure to send instead.
+pub(crate) type HandlerResult = Result<Box<RawValue>, Failure>;
 
-type Running = Pin<Box<dyn Future<Output = Handled> + Send>>;
+type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 
-type Run = dyn Fn(Box<str>) -> Running + Send + Sync;
+/// A handler with its types erased: from the JSON of the body to the JSON of the response.
+pub(crate) type ErasedHandler = dyn Fn(Box<str>) -> HandlerFuture + Send + Sync;
 
-/// Makes one function of what an application handles an event with.
-pub(crate) fn erase<B, T, F, Answer>(event: &str, handler: F) -> Arc<Run>
+pub(crate) fn erase<B, T, F, Fut>(event: &str, handler: F) -> Arc<ErasedHandler>
 where
     B: DeserializeOwned,
     T: Serialize,
-    F: Fn(B) -> Answer + Send + Sync + 'static,
-    Answer: Future<Output = Result<T, HandlerError>> + Send + 'static,
+    F: Fn(B) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, HandlerError>> + Send + 'static,
 {
     let event: Arc<str> = event.into();
     let handler = Arc::new(handler);
     Arc::new(move |data| {
         let (event, handler) = (event.clone(), handler.clone());
-        // All of it is the task's: parsing, and what the handler does before its first await.
+        // Parsing, and the handler's code before its first await, run in the call's task and not in the driver's.
         Box::pin(async move {
             let body = parse_body(&data).map_err(|problem| Failure::new(Code::BAD_BODY, problem))?;
-            let answer = handler(body).await;
-            match answer {
-                Ok(answer) => serde_json::value::to_raw_value(&answer).map_err(|error| {
-                    tracing::error!(event = &*event, "the answer cannot be JSON: {error}");
+            match handler(body).await {
+                Ok(response) => serde_json::value::to_raw_value(&response).map_err(|error| {
+                    tracing::error!(event = &*event, "the response cannot be serialized: {error}");
                     Failure::internal(Code::HANDLER)
                 }),
                 Err(HandlerError { failure, cause }) => {
@@ -112,7 +119,7 @@ where
     })
 }
 
-/// Nothing is as good as an empty object, as for the server's events.
+/// Parses a body. `null` becomes an empty object where the type accepts that and not `null`, as for the server's events.
 fn parse_body<B: DeserializeOwned>(data: &str) -> Result<B, String> {
     parse(data).or_else(|mismatch| {
         let empty = (data == "null").then(|| serde_json::from_str("{}").ok()).flatten();
@@ -120,74 +127,78 @@ fn parse_body<B: DeserializeOwned>(data: &str) -> Result<B, String> {
     })
 }
 
-/// Who handles what. One handler an event: the newest.
+/// The registered handlers. Each event has at most one: the last that was registered.
 #[derive(Default)]
-pub(crate) struct Handlers(Mutex<Table>);
+pub(crate) struct Handlers(Mutex<HandlerTable>);
 
 #[derive(Default)]
-struct Table {
-    by_event: HashMap<Box<str>, (u64, Arc<Run>)>,
-    last: u64,
-    ended: bool,
+struct HandlerTable {
+    by_event: HashMap<Box<str>, RegisteredHandler>,
+    last_id: u64,
+    closed: bool,
+}
+
+struct RegisteredHandler {
+    id: u64,
+    handler: Arc<ErasedHandler>,
 }
 
 impl Handlers {
-    pub(crate) fn add(self: &Arc<Self>, event: &str, run: Arc<Run>) -> HandlerRegistration {
-        let mut table = self.lock();
-        table.last += 1;
-        let number = table.last;
-        let displaced = if table.ended { None } else { table.by_event.insert(event.into(), (number, run)) };
+    /// Registers a handler, and replaces the event's former one.
+    pub(crate) fn add(self: &Arc<Self>, event: &str, handler: Arc<ErasedHandler>) -> HandlerRegistration {
+        let mut table = lock(&self.0);
+        table.last_id += 1;
+        let id = table.last_id;
+        let replaced =
+            if table.closed { None } else { table.by_event.insert(event.into(), RegisteredHandler { id, handler }) };
         drop(table);
-        // The application's, so not with the lock held: it may hold a handling, which wants the lock.
-        drop(displaced);
-        HandlerRegistration { event: event.into(), number, handlers: Some(self.clone()) }
+        // Dropping it runs the application's code, which may drop a `HandlerRegistration` and lock the table.
+        drop(replaced);
+        HandlerRegistration { event: event.into(), id, handlers: Some(self.clone()) }
     }
 
-    pub(crate) fn find(&self, event: &str) -> Option<Arc<Run>> {
-        self.lock().by_event.get(event).map(|(_, run)| run.clone())
+    pub(crate) fn find(&self, event: &str) -> Option<Arc<ErasedHandler>> {
+        lock(&self.0).by_event.get(event).map(|registered| registered.handler.clone())
     }
 
-    fn remove(&self, event: &str, number: u64) {
-        let mut table = self.lock();
-        let is_this = table.by_event.get(event).is_some_and(|(other, _)| *other == number);
-        let removed = if is_this { table.by_event.remove(event) } else { None };
+    fn remove(&self, event: &str, id: u64) {
+        let mut table = lock(&self.0);
+        let is_current = table.by_event.get(event).is_some_and(|registered| registered.id == id);
+        let removed = if is_current { table.by_event.remove(event) } else { None };
         drop(table);
         drop(removed);
     }
 
-    /// Forgets them all: one that holds the client would keep it for ever.
-    pub(crate) fn end(&self) {
-        let mut table = self.lock();
-        table.ended = true;
-        let all = std::mem::take(&mut table.by_event);
+    /// Removes all handlers and accepts no more: one that owns a `Client` would keep it alive.
+    pub(crate) fn close(&self) {
+        let mut table = lock(&self.0);
+        table.closed = true;
+        let removed = std::mem::take(&mut table.by_event);
         drop(table);
-        drop(all);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        // No user code runs with the lock held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        drop(removed);
     }
 }
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.lock().by_event.keys()).finish()
+        f.debug_set().entries(lock(&self.0).by_event.keys()).finish()
     }
 }
 
-/// An event that is handled, from [`Client::handle`](crate::Client::handle). Dropping it ends that: the server is told
-/// that there is no such event from then on. What is under way is finished.
+/// The registration of a handler, from [`Client::handle`](crate::Client::handle).
+///
+/// Dropping it removes the handler: further client calls of the event fail as `unknown_event`. Calls that run are
+/// finished. [`detach`](Self::detach) keeps the handler instead.
 #[derive(Debug)]
-#[must_use = "dropping it ends the handling at once; `detach` keeps it"]
+#[must_use = "dropping the registration removes the handler at once; `detach` keeps it"]
 pub struct HandlerRegistration {
     event: Box<str>,
-    number: u64,
+    id: u64,
     handlers: Option<Arc<Handlers>>,
 }
 
 impl HandlerRegistration {
-    /// Handles the event for as long as there is a client.
+    /// Keeps the handler registered until the client ends or the event gets another one.
     pub fn detach(mut self) {
         self.handlers = None;
     }
@@ -196,7 +207,7 @@ impl HandlerRegistration {
 impl Drop for HandlerRegistration {
     fn drop(&mut self) {
         if let Some(handlers) = &self.handlers {
-            handlers.remove(&self.event, self.number);
+            handlers.remove(&self.event, self.id);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Calls the events of an aaw server over a WebSocket, and awaits their answers: one, or one after the other.
+//! The client of aaw: calls the events of a server over a WebSocket, for a response or a stream of items.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -6,8 +6,8 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = aaw_client::connect("ws://localhost:1337").await?;
-//! let answer: Value = client.send_async("echo", json!({ "id": 1 }), Duration::from_secs(3)).await?;
-//! assert_eq!(answer, json!({ "id": 1 }));
+//! let response: Value = client.send_async("echo", json!({ "id": 1 }), Duration::from_secs(3)).await?;
+//! assert_eq!(response, json!({ "id": 1 }));
 //!
 //! let mut numbers = client.stream::<u32>("count", json!({ "to": 5 }));
 //! while let Some(number) = numbers.next().await {
@@ -17,51 +17,70 @@
 //! # }
 //! ```
 //!
-//! A connection that breaks is made again, by itself, and listeners stay. What becomes of a call then, its
-//! [`CallError`] says: *not sent* is safe to repeat, *outcome unknown* may have run.
+//! A client whose connection is lost reconnects, and its listeners and handlers stay registered. A call is never repeated
+//! automatically; its [`CallError`] states what is known: a call that was [not sent](CallError::NotSent) is safe to
+//! repeat, one whose [response is unknown](CallError::ResponseUnknown) may have run.
 //!
-//! The parts, from the outside inwards:
+//! # Where to start
 //!
-//! - [`connect`] and its variants, [`prepare`] to listen before there is a connection, and what they give: [`Client`], a
-//!   handle that is cheap to clone, to call ([`Client::send_async`]), to read many answers ([`Client::stream`]) and to
-//!   send many questions ([`Client::duplex`]), to send ([`Client::send_event`]), to listen
-//!   ([`Client::on`]), to answer what the server asks ([`Client::handle`]), to log in ([`Client::login`]) and to watch the connection ([`Client::state`], [`Client::connection_events`]).
-//! - [`Config`]: headers, TLS, time-outs and bounds. Every bound is on by default.
-//! - [`CallError`], [`SendError`], [`UploadError`], [`ConnectError`]: one for each thing that can fail.
-//! - `driver`: the one task of a client. It owns the socket and does what the
-//!   [`ClientConnection`](aaw_protocol::client::ClientConnection) decides; every handle talks to it over a bounded queue.
-//! - `dial`: one attempt to connect. `inbox`: the queue of a listener, which forgets the oldest rather than make the
-//!   driver wait. `inlet`, `outlet`: those of a stream and of an upload, which lose nothing; the reader's room bounds
-//!   the one, the server's the other.
+//! - [`connect`], [`connect_with`], [`connect_lazy`], [`connect_lazy_with`] make a [`Client`]; [`prepare`] registers
+//!   listeners and handlers before it connects.
+//! - Calls: [`Client::send_async`] for a response, [`Client::stream`] for a stream of items, [`Client::duplex`] for a
+//!   stream with an upload, [`Client::send_event`] for a one-way event.
+//! - What the server begins: [`Client::on`] for pushes, [`Client::handle`] for client calls.
+//! - Sessions: [`Client::login`], [`Client::register`], [`Client::resume`], [`Client::logout`].
+//! - The connection: [`Client::state`], [`Client::connection_events`], [`Client::close`].
+//! - [`Config`]: headers, TLS, timeouts and limits. All limits have defaults.
+//! - Errors, one for each kind of operation: [`ConnectError`], [`CallError`], [`SendError`], [`UploadError`].
 //!
-//! The server may be the original, the JavaScript package `async-await-websockets`, too; its answers carry no ids, so
-//! two calls of one event at once get theirs in the order in which they come.
+//! The server may also be the original one, the JavaScript package `async-await-websockets`. Its responses carry no ids, so
+//! concurrent calls of one event get theirs in the order in which they arrive.
+//!
+//! # How it works
+//!
+//! The modules, each of which uses only those below it:
+//!
+//! - `connect` (the functions above), `login` (the methods for sessions).
+//! - `client` (the handle), `stream` (the handles of a streaming call), `driver` (the task of a client: it owns the socket
+//!   and carries out what the pure [`ClientConnection`](aaw_protocol::client::ClientConnection) decides).
+//! - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared` (the
+//!   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `socket_error`.
+//! - `handlers`, `push`, `client_session`, `connection_status` (what the parts of `shared` are), `config`.
+//! - `upload_queue` and `download_queue` (between the driver and a streaming call; bounded by credit), `lossy_queue`
+//!   (between the driver and a listener; drops the oldest).
+//! - `error`, `sync`.
 
 #![forbid(unsafe_code)]
 
 mod client;
+mod client_session;
 mod config;
+mod connect;
+mod connection_status;
 mod dial;
 mod download_queue;
 mod driver;
+mod driver_handle;
 mod error;
+mod handler_tasks;
 mod handlers;
-mod inbox;
 mod login;
+mod lossy_queue;
 mod push;
-mod state;
+mod shared;
+mod socket_error;
 mod stream;
+mod sync;
 mod upload_queue;
 
 pub use aaw_protocol::client::{Backoff, DisconnectReason};
 pub use aaw_protocol::{Code, Failure, Identity, Token};
-pub use client::{
-    Client, DEFAULT_TIMEOUT, PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare,
-};
+pub use client::{Client, DEFAULT_TIMEOUT};
+pub use client_session::OnToken;
 pub use config::Config;
+pub use connect::{PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
+pub use connection_status::{ClientWarning, ConnectionEvent, ConnectionEvents, ConnectionState};
 pub use error::{CallError, ConnectError, DecodeError, SendError, UploadError};
 pub use handlers::{HandlerError, HandlerRegistration};
-pub use login::OnToken;
 pub use push::{Push, Pushes, Subscription};
-pub use state::{ClientWarning, ConnectionEvent, ConnectionEvents, State};
 pub use stream::{ItemStream, UploadSender};

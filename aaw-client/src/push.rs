@@ -1,9 +1,9 @@
-//! What the server sends unasked, and who listens to it.
+//! Pushes, and the listeners that receive them.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt as _};
@@ -12,9 +12,10 @@ use tokio::task::AbortHandle;
 
 use crate::DecodeError;
 use crate::error::parse;
-use crate::inbox::Inbox;
+use crate::lossy_queue::LossyQueue;
+use crate::sync::lock;
 
-/// Something that the server sent without having been asked: an event and its data. Cheap to clone.
+/// An event that the server sent unasked, with its data. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Push {
     event: Arc<str>,
@@ -32,9 +33,10 @@ impl Push {
         &self.data
     }
 
-    /// The data as a `T`; as a [`serde_json::Value`] it always fits.
+    /// Deserializes the data. A [`serde_json::Value`] always fits.
     ///
     /// # Errors
+    ///
     /// [`DecodeError`] names the field that does not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         parse(&self.data)
@@ -47,31 +49,36 @@ impl fmt::Debug for Push {
     }
 }
 
-/// The pushes of one event, of several, or of all, in the order in which they came: a stream, from
-/// [`Client::on`](crate::Client::on).
+/// The pushes of one event, of several, or of all, in the order in which the server sent them: a stream, from
+/// [`Client::on`](crate::Client::on), [`on_any_of`](crate::Client::on_any_of) and [`on_any`](crate::Client::on_any).
 ///
-/// It goes on over reconnects and ends with the client. It holds at most
-/// [`push_buffer`](crate::Config::push_buffer) pushes that were not read yet; of more, the oldest are
-/// [lost](Self::lost). Dropping it stops listening.
+/// It continues across reconnects and ends when the client has ended. It buffers at most
+/// [`push_buffer`](crate::Config::push_buffer) unread pushes (256 by default); beyond that the oldest are
+/// [dropped](Self::dropped). Dropping the stream unsubscribes.
 #[derive(Debug)]
 pub struct Pushes {
-    interest: Interest,
-    inbox: Arc<Inbox<Push>>,
+    filter: PushFilter,
+    queue: Arc<LossyQueue<Push>>,
     listeners: Arc<Listeners>,
 }
 
 impl Pushes {
-    /// How many pushes were lost so far, because they came faster than they were read.
-    pub fn lost(&self) -> u64 {
-        self.inbox.lost()
+    /// The number of pushes dropped so far because the buffer was full.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
     }
 
-    /// The next push, `None` when the client has ended. Dropping the future loses nothing.
+    /// Waits for the next push. Returns `None` when the client has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses no push.
     pub async fn next(&mut self) -> Option<Push> {
-        std::future::poll_fn(|cx| self.inbox.poll_next(cx)).await
+        std::future::poll_fn(|cx| self.queue.poll_next(cx)).await
     }
 
-    /// The same as a stream of `T`s, each with its own error if it does not fit.
+    /// Turns this into a stream of deserialized data. Data that does not fit `T` is an item with an error, and the stream
+    /// continues.
     ///
     /// ```no_run
     /// # use futures_util::StreamExt as _;
@@ -95,18 +102,19 @@ impl Stream for Pushes {
     type Item = Push;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Push>> {
-        self.inbox.poll_next(cx)
+        self.queue.poll_next(cx)
     }
 }
 
 impl Drop for Pushes {
     fn drop(&mut self) {
-        self.listeners.remove(&self.interest, &self.inbox);
+        self.listeners.remove(&self.filter, &self.queue);
     }
 }
 
-/// A callback that is called for each push, from [`Client::on_each`](crate::Client::on_each). Dropping it ends that; a
-/// call that is under way is finished.
+/// A callback that is called for each push, from [`Client::on_each`](crate::Client::on_each).
+///
+/// Dropping it unsubscribes. A callback that is running is finished.
 #[derive(Debug)]
 #[must_use = "dropping the subscription ends it at once"]
 pub struct Subscription(AbortHandle);
@@ -128,60 +136,60 @@ impl Drop for Subscription {
     }
 }
 
-/// What one listener listens to.
+/// The events that a listener receives.
 #[derive(Debug)]
-pub(crate) enum Interest {
+pub(crate) enum PushFilter {
     Events(Box<[Box<str>]>),
     All,
 }
 
-impl Interest {
+impl PushFilter {
     pub(crate) fn events<'a>(events: impl IntoIterator<Item = &'a str>) -> Self {
         Self::Events(events.into_iter().map(Into::into).collect())
     }
 }
 
-/// Who listens to what.
+/// The queues of all listeners, by the events that they receive.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Mutex<Lists>);
+pub(crate) struct Listeners(Mutex<ListenerTable>);
 
 #[derive(Debug, Default)]
-struct Lists {
-    by_event: HashMap<Box<str>, Vec<Arc<Inbox<Push>>>>,
-    to_all: Vec<Arc<Inbox<Push>>>,
-    ended: bool,
+struct ListenerTable {
+    by_event: HashMap<Box<str>, Vec<Arc<LossyQueue<Push>>>>,
+    of_all: Vec<Arc<LossyQueue<Push>>>,
+    closed: bool,
 }
 
 impl Listeners {
-    pub(crate) fn add(self: &Arc<Self>, interest: Interest, capacity: usize) -> Pushes {
-        let inbox = Inbox::new(capacity);
-        let mut lists = self.lock();
-        match &interest {
-            _ if lists.ended => inbox.end(),
-            Interest::Events(events) => {
+    pub(crate) fn add(self: &Arc<Self>, filter: PushFilter, capacity: usize) -> Pushes {
+        let queue = LossyQueue::new(capacity);
+        let mut table = lock(&self.0);
+        match &filter {
+            _ if table.closed => queue.close(),
+            PushFilter::Events(events) => {
                 for event in events {
-                    let inboxes = lists.by_event.entry(event.clone()).or_default();
-                    // An event that was named twice is heard once.
-                    if inboxes.last().is_none_or(|last| !Arc::ptr_eq(last, &inbox)) {
-                        inboxes.push(inbox.clone());
+                    let queues = table.by_event.entry(event.clone()).or_default();
+                    // An event that the filter contains twice is received once.
+                    if queues.last().is_none_or(|last| !Arc::ptr_eq(last, &queue)) {
+                        queues.push(queue.clone());
                     }
                 }
             }
-            Interest::All => lists.to_all.push(inbox.clone()),
+            PushFilter::All => table.of_all.push(queue.clone()),
         }
-        Pushes { interest, inbox, listeners: self.clone() }
+        Pushes { filter, queue, listeners: self.clone() }
     }
 
-    fn remove(&self, interest: &Interest, inbox: &Arc<Inbox<Push>>) {
-        let mut lists = self.lock();
-        match interest {
-            Interest::All => lists.to_all.retain(|other| !Arc::ptr_eq(other, inbox)),
-            Interest::Events(events) => {
+    fn remove(&self, filter: &PushFilter, queue: &Arc<LossyQueue<Push>>) {
+        let mut table = lock(&self.0);
+        match filter {
+            PushFilter::All => table.of_all.retain(|other| !Arc::ptr_eq(other, queue)),
+            PushFilter::Events(events) => {
                 for event in events {
-                    if let Some(inboxes) = lists.by_event.get_mut(event) {
-                        inboxes.retain(|other| !Arc::ptr_eq(other, inbox));
-                        if inboxes.is_empty() {
-                            lists.by_event.remove(event);
+                    if let Some(queues) = table.by_event.get_mut(event) {
+                        queues.retain(|other| !Arc::ptr_eq(other, queue));
+                        if queues.is_empty() {
+                            table.by_event.remove(event);
                         }
                     }
                 }
@@ -190,28 +198,24 @@ impl Listeners {
     }
 
     pub(crate) fn deliver(&self, event: &str, data: &str) {
-        let lists = self.lock();
-        let of_event = lists.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
-        if of_event.is_empty() && lists.to_all.is_empty() {
+        let table = lock(&self.0);
+        let of_event = table.by_event.get(event).map(Vec::as_slice).unwrap_or_default();
+        if of_event.is_empty() && table.of_all.is_empty() {
             return;
         }
         let push = Push { event: event.into(), data: data.into() };
-        for inbox in of_event.iter().chain(&lists.to_all) {
-            inbox.put(push.clone());
+        for queue in of_event.iter().chain(&table.of_all) {
+            queue.push(push.clone());
         }
     }
 
-    pub(crate) fn end(&self) {
-        let mut lists = self.lock();
-        lists.ended = true;
-        let Lists { by_event, to_all, .. } = &mut *lists;
-        for inbox in by_event.drain().flat_map(|(_, inboxes)| inboxes).chain(to_all.drain(..)) {
-            inbox.end();
+    /// Ends the streams of all listeners, and of those added later.
+    pub(crate) fn close(&self) {
+        let mut table = lock(&self.0);
+        table.closed = true;
+        let ListenerTable { by_event, of_all, .. } = &mut *table;
+        for queue in by_event.drain().flat_map(|(_, queues)| queues).chain(of_all.drain(..)) {
+            queue.close();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lists> {
-        // No user code runs with the lock held; a waker that panics leaves whole lists behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Calls that are read item by item, and calls that send items.
+//! The handles of a streaming call: its items, and its upload.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,84 +16,88 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::coop;
 
-use crate::download_queue::{DownloadQueue, DriverEnd, Next};
-use crate::driver::{Command, Urgent};
+use crate::download_queue::{DownloadQueue, NextDownload};
+use crate::driver_handle::{DriverCommand, DriverHandle, DriverStream, UrgentCommand};
 use crate::error::parse;
-use crate::upload_queue::{Tell, UploadQueue};
-use crate::{CallError, Client, SendError, UploadError};
+use crate::upload_queue::{NotifyDriver, UploadQueue};
+use crate::{CallError, SendError, UploadError};
 
-/// The items of a call, one after the other: a stream of `Result<T, CallError>`, from
-/// [`Client::stream`](crate::Client::stream).
+/// The items of a streaming call: a stream of `Result<T, CallError>`, from [`Client::stream`](crate::Client::stream) and
+/// [`Client::duplex`](crate::Client::duplex).
 ///
-/// It ends with `None` after the last item, or with one error and then `None`: what failed, after the items that came
-/// before. An item that is no `T` is such an end too, and cancels the call.
+/// It ends with `None` after the last item, or with one error and then `None`. An error comes after all items that arrived
+/// before it. An item that does not fit `T` is such an error too, and cancels the call.
 ///
-/// At most [`stream_window`](crate::Config::stream_window) items wait here to be taken. The server's handler is not
-/// asked for more until half of them have been, so a reader that pauses lets its handler pause, and nothing else.
+/// At most [`stream_window`](crate::Config::stream_window) items (64 by default) are buffered. The server gets further
+/// credit when half of them were read, so a reader that pauses pauses the handler, and nothing else.
 ///
-/// Dropping it cancels the call: the server is told, and drops the handler. The original server does not know how.
-/// While it is there and not over, it keeps the connection as a [`Client`](crate::Client) does.
+/// Dropping the stream cancels the call, and the server drops the handler. The original server does not support
+/// cancellation and runs the handler to its end. An open stream keeps the connection open, as a
+/// [`Client`](crate::Client) does.
 #[must_use = "dropping the stream cancels the call"]
 pub struct ItemStream<T> {
-    stage: Stage,
+    state: ItemStreamState,
     items: PhantomData<fn() -> T>,
 }
 
-enum Stage {
-    Reading(Reading),
+enum ItemStreamState {
+    Reading(ItemReader),
     Failed(CallError),
-    Over,
+    Ended,
 }
 
-/// A stream that is not over. Dropped, it cancels the call.
-struct Reading {
-    client: Client,
+/// The reader of a stream that has not ended. Dropping it cancels the call.
+struct ItemReader {
+    driver: DriverHandle,
     key: CallKey,
-    inlet: Arc<DownloadQueue>,
+    download: Arc<DownloadQueue>,
     window: u64,
-    /// Items that were taken, and the room in all that the server knows of.
-    taken: u64,
-    told: u64,
+    /// Items read so far.
+    read: u64,
+    /// The credit that the server was granted, in items since the start.
+    credit: u64,
 }
 
 impl<T> ItemStream<T> {
+    /// Opens a stream whose call is `message`, with an upload if there is a queue for it.
     pub(crate) fn open(
-        client: &Client,
-        draft: Result<EncodedMessage, SendError>,
-        window: u64,
-        outlet: Option<Arc<UploadQueue>>,
+        driver: &DriverHandle,
         key: CallKey,
+        message: Result<EncodedMessage, SendError>,
+        window: u64,
+        upload: Option<Arc<UploadQueue>>,
     ) -> Self {
-        let inlet = Arc::new(DownloadQueue::default());
-        let options = StreamOptions { window, upload: outlet.is_some() };
-        let end = DriverEnd { inlet: inlet.clone(), outlet };
-        let stage = match draft {
-            Err(why) => Stage::Failed(why.into()),
-            Ok(draft) => {
-                order(client, inlet.clone(), Command::Stream { key, draft, options, end });
-                Stage::Reading(Reading { client: client.clone(), key, inlet, window, taken: 0, told: window })
+        let download = Arc::new(DownloadQueue::default());
+        let options = StreamOptions { window, upload: upload.is_some() };
+        let stream = DriverStream { download: download.clone(), upload };
+        let state = match message {
+            Err(error) => ItemStreamState::Failed(error.into()),
+            Ok(message) => {
+                enqueue(driver, download.clone(), DriverCommand::Stream { key, message, options, stream });
+                let driver = driver.clone();
+                ItemStreamState::Reading(ItemReader { driver, key, download, window, read: 0, credit: window })
             }
         };
-        Self { stage, items: PhantomData }
+        Self { state, items: PhantomData }
     }
 }
 
-/// Puts the call in line, in order with those before it. With the line full, that is left to a task, so that nobody must
-/// poll for it; the task goes with the stream, so that there are never more of them than of those.
-fn order(client: &Client, inlet: Arc<DownloadQueue>, command: Command) {
-    match client.commands.try_send(command) {
-        Ok(()) => ordered(client.commands.is_closed(), &inlet),
-        Err(TrySendError::Closed(command)) => never_sent(command),
+/// Queues the call for the driver, in order with those before it. If the queue is full, a task waits for space, because
+/// the caller need not poll the stream. The task ends with the stream, so there are never more tasks than streams.
+fn enqueue(driver: &DriverHandle, download: Arc<DownloadQueue>, command: DriverCommand) {
+    match driver.commands().try_send(command) {
+        Ok(()) => end_if_driver_ended(driver.commands(), &download),
+        Err(TrySendError::Closed(command)) => end_unsent(command),
         Err(TrySendError::Full(command)) => {
-            let commands = client.commands.clone();
-            client.runtime.spawn(async move {
-                let reader_gone = pin!(poll_fn(|cx| inlet.poll_reader_gone(cx)));
-                match select(pin!(commands.reserve()), reader_gone).await {
-                    Either::Left((Ok(place), _)) => {
-                        place.send(command);
-                        ordered(commands.is_closed(), &inlet);
+            let commands = driver.commands().clone();
+            driver.runtime().spawn(async move {
+                let reader_dropped = pin!(poll_fn(|cx| download.poll_reader_dropped(cx)));
+                match select(pin!(commands.reserve()), reader_dropped).await {
+                    Either::Left((Ok(permit), _)) => {
+                        permit.send(command);
+                        end_if_driver_ended(&commands, &download);
                     }
-                    Either::Left((Err(_), _)) => never_sent(command),
+                    Either::Left((Err(_), _)) => end_unsent(command),
                     Either::Right(_) => {}
                 }
             });
@@ -101,25 +105,32 @@ fn order(client: &Client, inlet: Arc<DownloadQueue>, command: Command) {
     }
 }
 
-/// If the driver has ended just now, the command may lie where nobody looks any more.
-fn ordered(driver_gone: bool, inlet: &DownloadQueue) {
-    if driver_gone {
-        inlet.end(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
+/// Ends the stream if the driver has ended: it may have ended between the check and the push, and then never reads the
+/// command.
+fn end_if_driver_ended(commands: &mpsc::Sender<DriverCommand>, download: &DownloadQueue) {
+    if commands.is_closed() {
+        download.end(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)));
     }
 }
 
-fn never_sent(command: Command) {
-    if let Command::Stream { end, .. } = command {
-        end.end(Err(SendError::Closed.into()));
+fn end_unsent(command: DriverCommand) {
+    if let DriverCommand::Stream { stream, .. } = command {
+        stream.end(Err(SendError::Closed.into()));
     }
 }
 
 impl<T: DeserializeOwned> ItemStream<T> {
-    /// The next item; `None` after the last, and after an error. It waits as long as it takes, a time-out of one's own
-    /// goes around it. Dropping the future loses nothing.
+    /// Waits for the next item. Returns `None` after the last one, and after an error.
+    ///
+    /// There is no timeout; use [`tokio::time::timeout`] for one.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: dropping the future loses no item.
     ///
     /// # Errors
-    /// [`CallError`]: how the stream ended, if not well. It may have done some of its work.
+    ///
+    /// [`CallError`] if the stream ended otherwise than after its last item. The handler may have run in part.
     pub async fn next(&mut self) -> Option<Result<T, CallError>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -130,137 +141,138 @@ impl<T: DeserializeOwned> Stream for ItemStream<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        // Items may come faster than they are read, and others want to run as well.
+        // Takes part in tokio's cooperative scheduling: items may arrive faster than they are read.
         let coop = ready!(coop::poll_proceed(cx));
-        let next = this.stage.poll_next(cx);
+        let next = this.state.poll_next(cx);
         if next.is_ready() {
             coop.made_progress();
         }
         let item = match ready!(next) {
-            Some(Ok(json)) => parse(&json).map_err(CallError::BadAnswer),
+            Some(Ok(json)) => parse(&json).map_err(CallError::BadResponse),
             Some(Err(error)) => Err(error),
             None => return Poll::Ready(None),
         };
         if item.is_err() {
-            this.stage = Stage::Over;
+            this.state = ItemStreamState::Ended;
         }
         Poll::Ready(Some(item))
     }
 }
 
-impl Stage {
+impl ItemStreamState {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Box<str>, CallError>>> {
         match self {
-            Self::Reading(reading) => match ready!(reading.inlet.poll_next(cx)) {
-                Next::Item(json) => {
-                    reading.took_one();
+            Self::Reading(reader) => match ready!(reader.download.poll_next(cx)) {
+                NextDownload::Item(json) => {
+                    reader.renew_credit();
                     Poll::Ready(Some(Ok(json)))
                 }
-                Next::End(how) => {
-                    *self = Self::Over;
-                    Poll::Ready(how.err().map(Err))
+                NextDownload::End(result) => {
+                    *self = Self::Ended;
+                    Poll::Ready(result.err().map(Err))
                 }
             },
             Self::Failed(_) => {
-                let Self::Failed(error) = std::mem::replace(self, Self::Over) else { return Poll::Ready(None) };
+                let Self::Failed(error) = std::mem::replace(self, Self::Ended) else { return Poll::Ready(None) };
                 Poll::Ready(Some(Err(error)))
             }
-            Self::Over => Poll::Ready(None),
+            Self::Ended => Poll::Ready(None),
         }
     }
 }
 
-impl Reading {
-    /// Says that there is room again, when half of it is free.
-    fn took_one(&mut self) {
-        self.taken += 1;
-        let room = self.taken + self.window;
-        if room - self.told >= (self.window / 2).max(1) {
-            self.told = room;
-            // If nobody takes it, the end is on its way here.
-            let _ = self.client.urgent.send(Urgent::Room { key: self.key, items: room });
+impl ItemReader {
+    /// Counts a read item, and grants credit for a full window again when half of it was read.
+    fn renew_credit(&mut self) {
+        self.read += 1;
+        let credit = self.read + self.window;
+        if credit - self.credit >= (self.window / 2).max(1) {
+            self.credit = credit;
+            self.driver.send_urgent(UrgentCommand::Credit { key: self.key, items: credit });
         }
     }
 }
 
-impl Drop for Reading {
+impl Drop for ItemReader {
     fn drop(&mut self) {
-        // First this: if the driver has not taken the call yet, it will see that nobody waits, and the message below
-        // may then come too early.
-        if !self.inlet.leave() {
-            let _ = self.client.urgent.send(Urgent::Cancel(self.key));
+        // Mark the queue before the cancellation is sent: if the driver has not read the call's command yet, the
+        // cancellation has no effect, and the mark keeps the driver from sending the call.
+        if !self.download.drop_reader() {
+            self.driver.send_urgent(UrgentCommand::Cancel(self.key));
         }
     }
 }
 
 impl<T> fmt::Debug for ItemStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match &self.stage {
-            Stage::Reading(_) => "open",
-            Stage::Failed(_) => "failed",
-            Stage::Over => "over",
+        let state = match &self.state {
+            ItemStreamState::Reading(_) => "open",
+            ItemStreamState::Failed(_) => "failed",
+            ItemStreamState::Ended => "ended",
         };
-        write!(f, "ItemStream({stage})")
+        write!(f, "ItemStream({state})")
     }
 }
 
-/// Where the items of a call go that sends a stream: from [`Client::duplex`](crate::Client::duplex). It is a
-/// [`Sink`] too.
+/// The sender of a call's upload, from [`Client::duplex`](crate::Client::duplex). It is a [`Sink`] too.
 ///
-/// Dropping it tells the server that there are no more, as [`close`](Self::close) does. The call goes on until its
-/// stream ends, or is dropped.
+/// Dropping it ends the upload, as [`close`](Self::close) does. The call continues until its [`ItemStream`] ends or is
+/// dropped. It does not keep the connection open; the stream does.
 #[must_use = "dropping it ends the upload"]
 pub struct UploadSender<T> {
     key: CallKey,
     event: Box<str>,
-    outlet: Arc<UploadQueue>,
-    /// Weak: it is the stream that keeps the connection.
-    urgent: mpsc::WeakUnboundedSender<Urgent>,
+    upload: Arc<UploadQueue>,
+    urgent: mpsc::WeakUnboundedSender<UrgentCommand>,
     items: PhantomData<fn(T)>,
 }
 
 impl<T> UploadSender<T> {
-    pub(crate) fn new(client: &Client, key: CallKey, event: &str, outlet: Arc<UploadQueue>) -> Self {
-        Self { key, event: event.into(), outlet, urgent: client.urgent.downgrade(), items: PhantomData }
+    pub(crate) fn new(driver: &DriverHandle, key: CallKey, event: &str, upload: Arc<UploadQueue>) -> Self {
+        Self { key, event: event.into(), upload, urgent: driver.downgrade_urgent(), items: PhantomData }
     }
 
-    /// Tells the server that there are no more items, behind those that were sent. So does dropping it; this says it.
+    /// Ends the upload, behind the items that were sent. Dropping the sender does the same.
     pub fn close(self) {}
 
-    fn tell(&self, tell: Tell) {
-        if tell == Tell::Driver
+    fn notify(&self, notify: NotifyDriver) {
+        if notify == NotifyDriver::Yes
             && let Some(urgent) = self.urgent.upgrade()
         {
-            // If nobody takes it, the end is on its way here.
-            let _ = urgent.send(Urgent::Upload(self.key));
+            // An error means that the driver has ended, and the call with it.
+            let _ = urgent.send(UrgentCommand::Upload(self.key));
         }
     }
 }
 
 impl<T: Serialize> UploadSender<T> {
-    /// Sends an item, once the server has room for it and the connection can take it.
+    /// Sends an item. Waits until the server has granted credit for it and the connection accepts it.
     ///
-    /// `Ok` means that it will be written, in order with the items before it; not that the handler has seen it. What
-    /// becomes of the call, its stream says.
+    /// `Ok` means that the item will be written, in order with the items before it; not that the handler has received it.
+    /// The result of the call is the end of its [`ItemStream`].
     ///
-    /// Dropping the future before it is done means that the item is not sent, and the next can be.
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the item is not sent, and further items can be.
     ///
     /// # Errors
-    /// [`UploadError::Over`] once the call is over, whatever ended it. The others are about this item alone; it is
-    /// not sent, and further ones can be.
+    ///
+    /// - [`UploadError::CallEnded`] once the call has ended for any reason.
+    /// - [`UploadError::TooLarge`] and [`UploadError::Payload`] concern this item alone: it is not sent, and further items
+    ///   can be.
     pub async fn send(&mut self, item: T) -> Result<(), UploadError> {
-        let item = self.draft(&item)?;
-        poll_fn(|cx| self.outlet.poll_room(cx)).await?;
-        self.put(item)
+        let item = self.encode(&item)?;
+        poll_fn(|cx| self.upload.poll_ready(cx)).await?;
+        self.push(item)
     }
 
-    fn draft(&self, item: &T) -> Result<EncodedMessage, UploadError> {
+    fn encode(&self, item: &T) -> Result<EncodedMessage, UploadError> {
         EncodedMessage::new(&self.event, item).map_err(|error| UploadError::Payload(error.to_string()))
     }
 
-    fn put(&self, item: EncodedMessage) -> Result<(), UploadError> {
-        let tell = self.outlet.put(item)?;
-        self.tell(tell);
+    fn push(&self, item: EncodedMessage) -> Result<(), UploadError> {
+        let notify = self.upload.push(item)?;
+        self.notify(notify);
         Ok(())
     }
 }
@@ -269,28 +281,26 @@ impl<T: Serialize> Sink<T> for UploadSender<T> {
     type Error = UploadError;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        self.outlet.poll_room(cx)
+        self.upload.poll_ready(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), UploadError> {
-        self.put(self.draft(&item)?)
+        self.push(self.encode(&item)?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        self.outlet.poll_empty(cx)
+        self.upload.poll_empty(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        let tell = self.outlet.end();
-        self.tell(tell);
-        self.outlet.poll_empty(cx)
+        self.notify(self.upload.end());
+        self.upload.poll_empty(cx)
     }
 }
 
 impl<T> Drop for UploadSender<T> {
     fn drop(&mut self) {
-        let tell = self.outlet.end();
-        self.tell(tell);
+        self.notify(self.upload.end());
     }
 }
 

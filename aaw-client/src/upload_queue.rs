@@ -1,168 +1,154 @@
-//! The way of an upload's items from their sender to the driver.
+//! The queue of an upload: items on their way from an `UploadSender` to the driver.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use aaw_protocol::client::EncodedMessage;
 
 use crate::UploadError;
+use crate::sync::{lock, store_waker, unlock_and_wake};
 
-/// Items on their way to the driver, no more than the server has room for, and few bytes of them: whoever sends waits
-/// for both. Neither the line of calls and sends nor anything unbounded: in that line calls that wait for others to end
-/// would hold up the very items that those wait for.
+/// The items of one upload that the driver has not taken yet. Two bounds apply, and the sender waits for both: the
+/// server's credit, and [`MAX_BYTES`](Self::MAX_BYTES).
+///
+/// Items do not share the queue of calls and one-way events: there, calls that wait for others to complete would block
+/// the items that those others need to complete.
 #[derive(Debug, Default)]
-pub(crate) struct UploadQueue(Mutex<Inner>);
+pub(crate) struct UploadQueue(Mutex<UploadQueueState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct UploadQueueState {
     items: VecDeque<EncodedMessage>,
     bytes: usize,
-    /// Items that were put in so far, and how many the server has room for in all.
-    put: u64,
-    room: u64,
-    /// Bytes of the largest message that the server takes.
-    limit: usize,
-    /// No more are put in.
+    /// Items pushed so far.
+    pushed: u64,
+    /// The server's credit: the number of items it accepts in all.
+    credit: u64,
+    /// Bytes of the largest message that the server accepts.
+    message_limit: usize,
+    /// The sender has ended the upload.
     ended: bool,
-    /// The call is over, and nobody takes any out.
-    call_over: bool,
-    /// The driver knows that there is something to take out.
-    told: bool,
+    /// The call has ended, and the driver takes no more items.
+    call_ended: bool,
+    /// The driver was notified, and has not found the queue empty since.
+    driver_notified: bool,
     sender: Option<Waker>,
 }
 
-/// Whether the driver is to be told that there is something to take out.
+/// Whether the caller has to notify the driver that the queue has something to take.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Tell {
-    Driver,
-    Nobody,
+pub(crate) enum NotifyDriver {
+    Yes,
+    No,
 }
 
-/// What the driver finds.
+/// What [`UploadQueue::take`] returns.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum NextUpload {
     Item(EncodedMessage),
-    /// There will be no more.
+    /// The upload has ended and all its items were taken.
     End,
-    /// It will be told when there is more.
-    Nothing,
+    /// No item is queued. The next push notifies the driver.
+    Empty,
 }
 
 impl UploadQueue {
-    /// Bytes that wait to be taken out: enough to keep a socket busy until the sender has put in more.
-    const FULL: usize = 64 << 10;
+    /// Bytes that may be queued: enough to keep a socket busy until the sender has pushed more.
+    const MAX_BYTES: usize = 64 << 10;
 
     // --- The sender's side -------------------------------------------------------------------------------------------
 
-    /// Waits for room for an item.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        let mut inner = self.lock();
-        if inner.call_over || inner.ended {
-            return Poll::Ready(Err(UploadError::Over));
+    /// Waits until an item may be pushed.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        let mut state = lock(&self.0);
+        if state.call_ended || state.ended {
+            return Poll::Ready(Err(UploadError::CallEnded));
         }
-        if inner.put < inner.room && inner.bytes < Self::FULL {
+        if state.pushed < state.credit && state.bytes < Self::MAX_BYTES {
             return Poll::Ready(Ok(()));
         }
-        inner.wait(cx)
+        store_waker(&mut state.sender, cx);
+        Poll::Pending
     }
 
-    /// Waits until the driver has taken everything out, to write it.
+    /// Waits until the driver has taken every item to write it.
     pub(crate) fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
-        let mut inner = self.lock();
-        if inner.items.is_empty() {
+        let mut state = lock(&self.0);
+        if state.items.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if inner.call_over {
-            return Poll::Ready(Err(UploadError::Over));
+        if state.call_ended {
+            return Poll::Ready(Err(UploadError::CallEnded));
         }
-        inner.wait(cx)
+        store_waker(&mut state.sender, cx);
+        Poll::Pending
     }
 
-    /// Puts an item in, for which there [is room](Self::poll_room).
-    pub(crate) fn put(&self, item: EncodedMessage) -> Result<Tell, UploadError> {
-        let mut inner = self.lock();
-        let (size, limit) = (item.item_size(), inner.limit);
+    /// Pushes an item, after [`poll_ready`](Self::poll_ready) was ready.
+    pub(crate) fn push(&self, item: EncodedMessage) -> Result<NotifyDriver, UploadError> {
+        let mut state = lock(&self.0);
+        let (size, limit) = (item.item_size(), state.message_limit);
         if size > limit {
             return Err(UploadError::TooLarge { size, limit });
         }
-        if inner.call_over || inner.ended {
-            return Err(UploadError::Over);
+        if state.call_ended || state.ended {
+            return Err(UploadError::CallEnded);
         }
-        inner.put += 1;
-        inner.bytes += size;
-        inner.items.push_back(item);
-        Ok(inner.tell())
+        state.pushed += 1;
+        state.bytes += size;
+        state.items.push_back(item);
+        Ok(state.notify_driver())
     }
 
-    /// Puts nothing more in.
-    pub(crate) fn end(&self) -> Tell {
-        let mut inner = self.lock();
-        if std::mem::replace(&mut inner.ended, true) { Tell::Nobody } else { inner.tell() }
+    /// Ends the upload behind the items that were pushed.
+    pub(crate) fn end(&self) -> NotifyDriver {
+        let mut state = lock(&self.0);
+        if std::mem::replace(&mut state.ended, true) { NotifyDriver::No } else { state.notify_driver() }
     }
 
     // --- The driver's side -------------------------------------------------------------------------------------------
 
-    /// The server has room for `room` items in all, of `limit` bytes each.
-    pub(crate) fn grant(&self, room: u64, limit: usize) {
-        let mut inner = self.lock();
-        inner.room = room;
-        inner.limit = limit;
-        wake(inner);
+    /// Sets the server's credit to `credit` items in all, each of at most `message_limit` bytes.
+    pub(crate) fn set_credit(&self, credit: u64, message_limit: usize) {
+        let mut state = lock(&self.0);
+        state.credit = credit;
+        state.message_limit = message_limit;
+        unlock_and_wake(state, |state| state.sender.take());
     }
 
-    pub(crate) fn take(&self) -> Found {
-        let mut inner = self.lock();
-        match inner.items.pop_front() {
+    pub(crate) fn take(&self) -> NextUpload {
+        let mut state = lock(&self.0);
+        match state.items.pop_front() {
             Some(item) => {
-                let full = inner.bytes >= Self::FULL;
-                inner.bytes -= item.item_size();
-                // Whoever waits for all to be taken, too.
-                if (full && inner.bytes < Self::FULL) || inner.items.is_empty() {
-                    wake(inner);
+                let was_full = state.bytes >= Self::MAX_BYTES;
+                state.bytes -= item.item_size();
+                // The second condition is for `poll_empty`.
+                if (was_full && state.bytes < Self::MAX_BYTES) || state.items.is_empty() {
+                    unlock_and_wake(state, |state| state.sender.take());
                 }
-                Found::Item(item)
+                NextUpload::Item(item)
             }
-            None if inner.ended => Found::End,
+            None if state.ended => NextUpload::End,
             None => {
-                inner.told = false;
-                Found::Nothing
+                state.driver_notified = false;
+                NextUpload::Empty
             }
         }
     }
 
-    /// Nothing more is taken out, and whoever waits hears it.
-    pub(crate) fn call_over(&self) {
-        let mut inner = self.lock();
-        inner.call_over = true;
-        wake(inner);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here panics with the lock held but an allocation, which leaves a queue behind that is still one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Marks the call as ended: the driver takes no more items, and the sender fails from now on.
+    pub(crate) fn end_call(&self) {
+        let mut state = lock(&self.0);
+        state.call_ended = true;
+        unlock_and_wake(state, |state| state.sender.take());
     }
 }
 
-impl Inner {
-    fn wait(&mut self, cx: &Context<'_>) -> Poll<Result<(), UploadError>> {
-        if !self.sender.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.sender = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn tell(&mut self) -> Tell {
-        if std::mem::replace(&mut self.told, true) || self.call_over { Tell::Nobody } else { Tell::Driver }
-    }
-}
-
-/// Wakes without the lock, so that the sender does not wake up only to wait for it.
-fn wake(mut inner: MutexGuard<'_, Inner>) {
-    let sender = inner.sender.take();
-    drop(inner);
-    if let Some(sender) = sender {
-        sender.wake();
+impl UploadQueueState {
+    fn notify_driver(&mut self) -> NotifyDriver {
+        let notified = std::mem::replace(&mut self.driver_notified, true);
+        if notified || self.call_ended { NotifyDriver::No } else { NotifyDriver::Yes }
     }
 }

@@ -1,6 +1,6 @@
-//! Streams and uploads of the client against a scripted server, over TCP.
+//! Streams and uploads, against a scripted server over TCP.
 
-// Test code: a panic is how it says no.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
 mod scripted;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use aaw_client::{CallError, Client, Config, DisconnectReason, ItemStream, SendError, UploadError};
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, poll};
-use scripted::{Peer, Server, classic_pair, eager, pair, pair_with, soon};
+use scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// Room for four items.
-async fn small() -> (Server, Client, Peer<TcpStream>) {
+/// A client whose streams have a window of four items.
+async fn pair_with_window_4() -> (ScriptedServer, Client, ScriptedConnection<TcpStream>) {
     pair_with(Config { stream_window: 4, ..eager() }).await
 }
 
@@ -24,10 +24,10 @@ async fn next(stream: &mut ItemStream<u32>) -> Option<Result<u32, CallError>> {
     soon("an item, or the end", stream.next()).await
 }
 
-/// Reads what the client sends next, so that all that it said before has been read.
-async fn nothing_was_sent(client: &Client, peer: &mut Peer<TcpStream>) {
+/// Asserts that the client has sent nothing before this: sends an event and expects it as the next message.
+async fn nothing_was_sent(client: &Client, connection: &mut ScriptedConnection<TcpStream>) {
     client.send_event("nothing before", ()).await.unwrap();
-    assert_eq!(peer.read().await, r#"["nothing before",null]"#);
+    assert_eq!(connection.read().await, r#"["nothing before",null]"#);
 }
 
 fn failed(error: Option<Result<u32, CallError>>) -> (String, String) {
@@ -40,29 +40,29 @@ fn failed(error: Option<Result<u32, CallError>>) -> (String, String) {
 // --- Items -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_stream_yields_its_items_and_then_ends_for_good() {
-    let (_server, client, mut peer) = pair().await;
+async fn a_stream_yields_its_items_and_then_none_on_every_poll() {
+    let (_server, client, mut connection) = pair().await;
     let mut stream = client.stream::<u32>("count", json!({ "to": 3 }));
-    assert_eq!(peer.read().await, r#"["count",{"to":3},1,"call",{"credit":64}]"#);
+    assert_eq!(connection.read().await, r#"["count",{"to":3},1,"call",{"credit":64}]"#);
     for n in 1..=3 {
-        peer.send(&format!(r#"["count",{n},1,"item"]"#)).await;
+        connection.send(&format!(r#"["count",{n},1,"item"]"#)).await;
         assert_eq!(next(&mut stream).await, Some(Ok(n)));
     }
-    peer.send(r#"["count",null,1,"end"]"#).await;
+    connection.send(r#"["count",null,1,"end"]"#).await;
     assert_eq!(next(&mut stream).await, None);
     assert_eq!(next(&mut stream).await, None);
     drop(stream);
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
-async fn a_stream_is_one_as_futures_know_it() {
-    let (_server, client, mut peer) = pair().await;
+async fn an_item_stream_implements_the_stream_trait() {
+    let (_server, client, mut connection) = pair().await;
     let stream = client.stream::<u32>("count", ());
     let script = async {
-        peer.read().await;
+        connection.read().await;
         for text in [r#"["count",1,1,"item"]"#, r#"["count",2,1,"item"]"#, r#"["count",null,1,"end"]"#] {
-            peer.send(text).await;
+            connection.send(text).await;
         }
     };
     let (all, ()) = tokio::join!(soon("all", stream.map_ok(|n| n * 10).try_collect::<Vec<_>>()), script);
@@ -70,96 +70,96 @@ async fn a_stream_is_one_as_futures_know_it() {
 }
 
 #[tokio::test]
-async fn a_failure_comes_after_the_items_before_it_and_is_the_end() {
-    let (_server, client, mut peer) = pair().await;
+async fn a_failure_comes_after_the_items_before_it_and_ends_the_stream() {
+    let (_server, client, mut connection) = pair().await;
     let mut stream = client.stream::<u32>("count", ());
-    peer.read().await;
-    peer.send(r#"["count",1,1,"item"]"#).await;
-    peer.send(r#"["count",{"error":"no","code":"mine"},1,"error"]"#).await;
+    connection.read().await;
+    connection.send(r#"["count",1,1,"item"]"#).await;
+    connection.send(r#"["count",{"error":"no","code":"mine"},1,"error"]"#).await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
     assert_eq!(failed(next(&mut stream).await), ("no".into(), "mine".into()));
     assert_eq!(next(&mut stream).await, None);
     drop(stream);
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
-async fn room_is_told_again_when_the_reader_has_taken_half_and_not_before() {
-    let (_server, client, mut peer) = small().await;
+async fn credit_is_renewed_when_half_of_the_window_was_read_and_not_before() {
+    let (_server, client, mut connection) = pair_with_window_4().await;
     let mut stream = client.stream::<u32>("count", ());
-    assert_eq!(peer.read().await, r#"["count",null,1,"call",{"credit":4}]"#);
+    assert_eq!(connection.read().await, r#"["count",null,1,"call",{"credit":4}]"#);
     for n in 1..=4 {
-        peer.send(&format!(r#"["count",{n},1,"item"]"#)).await;
+        connection.send(&format!(r#"["count",{n},1,"item"]"#)).await;
     }
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
-    // All four have come by now, since the answer behind them has; it is the taking that counts.
+    // All four have arrived, because the response behind them has. Reading renews the credit, not arriving.
     let script = async {
-        assert_eq!(peer.read().await, r#"["ping",null,2]"#);
-        peer.send(r#"["ping",null,2]"#).await;
+        assert_eq!(connection.read().await, r#"["ping",null,2]"#);
+        connection.send(r#"["ping",null,2]"#).await;
     };
     let (pinged, ()) = tokio::join!(client.send_async::<()>("ping", (), LONG), script);
     pinged.unwrap();
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
     assert_eq!(next(&mut stream).await, Some(Ok(2)));
-    assert_eq!(peer.read().await, r#"["count",6,1,"credit"]"#);
+    assert_eq!(connection.read().await, r#"["count",6,1,"credit"]"#);
     assert_eq!(next(&mut stream).await, Some(Ok(3)));
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
     assert_eq!(next(&mut stream).await, Some(Ok(4)));
-    assert_eq!(peer.read().await, r#"["count",8,1,"credit"]"#);
+    assert_eq!(connection.read().await, r#"["count",8,1,"credit"]"#);
 }
 
 #[tokio::test]
-async fn a_window_of_any_size_lets_a_stream_go_on() {
+async fn a_stream_continues_with_a_window_of_any_size() {
     for (window, credits) in [(0, vec![2, 3, 4, 5]), (1, vec![2, 3, 4, 5]), (3, vec![4, 5, 6, 7]), (8, vec![12])] {
-        let (_server, client, mut peer) = pair_with(Config { stream_window: window, ..eager() }).await;
+        let (_server, client, mut connection) = pair_with(Config { stream_window: window, ..eager() }).await;
         let mut stream = client.stream::<u32>("count", ());
-        assert_eq!(peer.read().await, format!(r#"["count",null,1,"call",{{"credit":{}}}]"#, window.max(1)));
-        let mut told = Vec::new();
+        assert_eq!(connection.read().await, format!(r#"["count",null,1,"call",{{"credit":{}}}]"#, window.max(1)));
+        let mut granted = Vec::new();
         for n in 1..=4 {
-            peer.send(&format!(r#"["count",{n},1,"item"]"#)).await;
+            connection.send(&format!(r#"["count",{n},1,"item"]"#)).await;
             assert_eq!(next(&mut stream).await, Some(Ok(n)));
-            if told.len() < credits.len() && (window < 8 || n == 4) {
-                let frame: (String, u32, i64, String) = serde_json::from_str(&peer.read().await).unwrap();
-                told.push(frame.1);
+            if granted.len() < credits.len() && (window < 8 || n == 4) {
+                let frame: (String, u32, i64, String) = serde_json::from_str(&connection.read().await).unwrap();
+                granted.push(frame.1);
             }
         }
-        assert_eq!(told, credits, "{window}");
+        assert_eq!(granted, credits, "{window}");
     }
 }
 
 #[tokio::test]
-async fn a_reader_that_pauses_delays_nothing_else() {
-    let (_server, client, mut peer) = small().await;
+async fn a_reader_that_pauses_delays_no_other_stream() {
+    let (_server, client, mut connection) = pair_with_window_4().await;
     let _stalled = client.stream::<u32>("count", ());
     let mut other = client.stream::<u32>("count", ());
-    peer.read().await;
-    peer.read().await;
+    connection.read().await;
+    connection.read().await;
     for n in 1..=4 {
-        peer.send(&format!(r#"["count",{n},1,"item"]"#)).await;
+        connection.send(&format!(r#"["count",{n},1,"item"]"#)).await;
     }
     for n in 1..=100 {
-        peer.send(&format!(r#"["count",{n},2,"item"]"#)).await;
+        connection.send(&format!(r#"["count",{n},2,"item"]"#)).await;
         assert_eq!(next(&mut other).await, Some(Ok(n)));
         if n % 2 == 0 {
-            assert_eq!(peer.read().await, format!(r#"["count",{},2,"credit"]"#, n + 4));
+            assert_eq!(connection.read().await, format!(r#"["count",{},2,"credit"]"#, n + 4));
         }
     }
 }
 
 #[tokio::test]
-async fn a_server_that_sends_more_than_there_is_room_for_is_cut_off() {
-    let (_server, client, mut peer) = small().await;
+async fn a_server_that_exceeds_the_credit_fails_the_stream() {
+    let (_server, client, mut connection) = pair_with_window_4().await;
     let mut stream = client.stream::<u32>("count", ());
-    peer.read().await;
+    connection.read().await;
     for n in 1..=6 {
-        peer.send(&format!(r#"["count",{n},1,"item"]"#)).await;
+        connection.send(&format!(r#"["count",{n},1,"item"]"#)).await;
     }
-    assert_eq!(peer.read().await, r#"["count",null,1,"cancel"]"#);
+    assert_eq!(connection.read().await, r#"["count",null,1,"cancel"]"#);
     for n in 1..=4 {
         assert_eq!(next(&mut stream).await, Some(Ok(n)));
     }
     let (error, code) = failed(next(&mut stream).await);
-    assert!(code == "bad_frame" && error.contains("more items than the 4"), "{error}");
+    assert!(code == "bad_frame" && error.contains("more items than"), "{error}");
     assert_eq!(next(&mut stream).await, None);
 }
 
@@ -169,109 +169,109 @@ async fn an_item_of_another_type_ends_the_stream_and_cancels_it() {
     struct User {
         id: u32,
     }
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let mut stream = client.stream::<User>("users", ());
-    peer.read().await;
-    peer.send(r#"["users",{"id":1},1,"item"]"#).await;
-    peer.send(r#"["users",{"id":"x"},1,"item"]"#).await;
-    peer.send(r#"["users",{"id":3},1,"item"]"#).await;
+    connection.read().await;
+    connection.send(r#"["users",{"id":1},1,"item"]"#).await;
+    connection.send(r#"["users",{"id":"x"},1,"item"]"#).await;
+    connection.send(r#"["users",{"id":3},1,"item"]"#).await;
     assert_eq!(soon("an item", stream.next()).await, Some(Ok(User { id: 1 })));
     let error = soon("an item", stream.next()).await.unwrap().unwrap_err();
-    assert!(matches!(&error, CallError::BadAnswer(_)) && error.to_string().contains("id: invalid type"), "{error}");
+    assert!(matches!(&error, CallError::BadResponse(_)) && error.to_string().contains("id: invalid type"), "{error}");
     assert_eq!(soon("the end", stream.next()).await, None);
-    assert_eq!(peer.read().await, r#"["users",null,1,"cancel"]"#);
+    assert_eq!(connection.read().await, r#"["users",null,1,"cancel"]"#);
 }
 
-// --- Its beginning and its end ---------------------------------------------------------------------------------------
+// --- How streams begin and end ---------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn dropping_a_stream_tells_the_server() {
-    let (_server, client, mut peer) = pair().await;
+async fn a_dropped_stream_is_cancelled_on_the_server() {
+    let (_server, client, mut connection) = pair().await;
     let mut stream = client.stream::<u32>("count", ());
-    peer.read().await;
-    peer.send(r#"["count",1,1,"item"]"#).await;
+    connection.read().await;
+    connection.send(r#"["count",1,1,"item"]"#).await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
     drop(stream);
-    assert_eq!(peer.read().await, r#"["count",null,1,"cancel"]"#);
-    // What has crossed with that is nobody's, and no trouble.
-    let mut changes = client.connection_events();
-    peer.send(r#"["count",2,1,"item"]"#).await;
-    peer.send(r#"["count",null,1,"end"]"#).await;
+    assert_eq!(connection.read().await, r#"["count",null,1,"cancel"]"#);
+    // Items that the server sent before it received the cancellation are ignored without a warning.
+    let mut events = client.connection_events();
+    connection.send(r#"["count",2,1,"item"]"#).await;
+    connection.send(r#"["count",null,1,"end"]"#).await;
     client.close().await;
-    let mut troubles = Vec::new();
-    while let Some(change) = changes.next().await {
-        if let aaw_client::ConnectionEvent::Error(trouble) = change {
-            troubles.push(trouble.to_string());
+    let mut warnings = Vec::new();
+    while let Some(event) = events.next().await {
+        if let aaw_client::ConnectionEvent::Error(warning) = event {
+            warnings.push(warning.to_string());
         }
     }
-    assert!(troubles.is_empty(), "{troubles:?}");
+    assert!(warnings.is_empty(), "{warnings:?}");
 }
 
 #[tokio::test]
-async fn a_stream_dropped_before_the_driver_saw_it_is_never_sent() {
-    let (_server, client, mut peer) = pair().await;
-    // On this one thread the driver has no chance between the two.
+async fn a_stream_dropped_before_the_driver_takes_it_is_not_sent() {
+    let (_server, client, mut connection) = pair().await;
+    // The runtime has one thread, so the driver does not run between the two.
     drop(client.stream::<u32>("count", ()));
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_behind_others_is_cancelled_too() {
-    let server = Server::start().await;
+async fn a_stream_that_waits_for_others_is_cancelled_when_dropped() {
+    let server = ScriptedServer::start().await;
     let url = server.url();
     let script = async {
-        let mut peer = server.accept_silently().await;
-        peer.send(r#"["aaw/welcome",{"connection":"c1","limits":{"calls":1}}]"#).await;
-        peer
+        let mut connection = server.accept_without_welcome().await;
+        connection.send(r#"["aaw/welcome",{"connection":"c1","limits":{"calls":1}}]"#).await;
+        connection
     };
-    let (client, mut peer) = tokio::join!(aaw_client::connect_with(&url, eager()), script);
+    let (client, mut connection) = tokio::join!(aaw_client::connect_with(&url, eager()), script);
     let client = client.unwrap();
     let first = client.stream::<u32>("first", ());
     let waiting = client.stream::<u32>("waiting", ());
-    assert_eq!(peer.read().await, r#"["first",null,1,"call",{"credit":64}]"#);
+    assert_eq!(connection.read().await, r#"["first",null,1,"call",{"credit":64}]"#);
     drop(waiting);
     drop(first);
-    assert_eq!(peer.read().await, r#"["first",null,1,"cancel"]"#);
-    nothing_was_sent(&client, &mut peer).await;
+    assert_eq!(connection.read().await, r#"["first",null,1,"cancel"]"#);
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
 async fn a_stream_opened_while_there_is_no_connection_waits_for_it() {
-    let server = Server::start().await;
+    let server = ScriptedServer::start().await;
     let client = aaw_client::connect_lazy_with(&server.url(), eager()).unwrap();
     let mut stream = client.stream::<u32>("count", 7);
     assert!(poll!(std::pin::pin!(stream.next())).is_pending());
-    let mut peer = server.accept().await;
-    assert_eq!(peer.read().await, r#"["count",7,1,"call",{"credit":64}]"#);
-    peer.send(r#"["count",null,1,"end"]"#).await;
+    let mut connection = server.accept().await;
+    assert_eq!(connection.read().await, r#"["count",7,1,"call",{"credit":64}]"#);
+    connection.send(r#"["count",null,1,"end"]"#).await;
     assert_eq!(next(&mut stream).await, None);
 }
 
 #[tokio::test]
-async fn a_break_ends_a_stream_behind_the_items_that_came() {
-    let (server, client, mut peer) = pair().await;
+async fn a_broken_connection_ends_a_stream_after_its_items() {
+    let (server, client, mut connection) = pair().await;
     let mut stream = client.stream::<u32>("count", ());
-    peer.read().await;
-    peer.send(r#"["count",1,1,"item"]"#).await;
-    peer.close(1012, "").await;
+    connection.read().await;
+    connection.send(r#"["count",1,1,"item"]"#).await;
+    connection.close(1012, "").await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
-    let lost = DisconnectReason::ClosedByServer { code: 1012, reason: String::new() };
-    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(lost))));
+    let reason = DisconnectReason::ClosedByServer { code: 1012, reason: String::new() };
+    assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(reason))));
     assert_eq!(next(&mut stream).await, None);
-    // It is not made again.
-    let mut peer = server.accept().await;
-    nothing_was_sent(&client, &mut peer).await;
+    // The call is not repeated.
+    let mut connection = server.accept().await;
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
 async fn closing_the_client_ends_its_streams() {
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", ());
-    peer.read().await;
-    tokio::join!(soon("the end", client.close()), peer.closed());
-    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
+    connection.read().await;
+    tokio::join!(soon("the end", client.close()), connection.closed());
+    assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs))));
     assert_eq!(next(&mut stream).await, None);
-    assert_eq!(uploads.send(1).await, Err(UploadError::Over));
+    assert_eq!(uploads.send(1).await, Err(UploadError::CallEnded));
     let mut late = client.stream::<u32>("count", ());
     assert_eq!(next(&mut late).await, Some(Err(CallError::NotSent(SendError::Closed))));
     assert_eq!(next(&mut late).await, None);
@@ -280,25 +280,25 @@ async fn closing_the_client_ends_its_streams() {
 #[test]
 fn a_runtime_that_is_shut_down_ends_its_streams() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let (_server, client, _peer, mut uploads, mut stream) = runtime.block_on(async {
-        let (server, client, mut peer) = pair().await;
+    let (_server, client, _connection, mut uploads, mut stream) = runtime.block_on(async {
+        let (server, client, mut connection) = pair().await;
         let (uploads, stream) = client.duplex::<u32, u32>("mirror", ());
-        peer.read().await;
-        (server, client, peer, uploads, stream)
+        connection.read().await;
+        (server, client, connection, uploads, stream)
     });
     runtime.shutdown_timeout(LONG);
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     other.block_on(async {
-        assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
-        assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::Over));
+        assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs))));
+        assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::CallEnded));
         let mut late = client.stream::<u32>("count", ());
         assert_eq!(next(&mut late).await, Some(Err(CallError::NotSent(SendError::Closed))));
     });
 }
 
 #[tokio::test]
-async fn what_cannot_be_called_is_the_streams_one_item() {
-    let (_server, client, mut peer) = pair().await;
+async fn a_call_that_cannot_be_sent_yields_its_error_as_the_only_item() {
+    let (_server, client, mut connection) = pair().await;
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let mut stream = client.stream::<u32>("e", &map);
     assert!(matches!(next(&mut stream).await, Some(Err(CallError::NotSent(SendError::Payload(_))))));
@@ -306,37 +306,37 @@ async fn what_cannot_be_called_is_the_streams_one_item() {
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("aaw/hello", ());
     let reserved = SendError::ReservedName("aaw/hello".into());
     assert_eq!(next(&mut stream).await, Some(Err(CallError::NotSent(reserved))));
-    assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::Over));
+    assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::CallEnded));
     let mut stream = client.stream::<u32>("big", "x".repeat(2 << 20));
     assert!(matches!(next(&mut stream).await, Some(Err(CallError::NotSent(SendError::TooLarge { .. })))));
-    nothing_was_sent(&client, &mut peer).await;
+    nothing_was_sent(&client, &mut connection).await;
 }
 
 #[tokio::test]
-async fn more_streams_than_fit_the_line_to_the_driver_are_made_in_their_order() {
-    let (_server, client, mut peer) = pair().await;
-    // The driver has no chance between them.
+async fn more_streams_than_fit_the_command_queue_are_opened_in_order() {
+    let (_server, client, mut connection) = pair().await;
+    // The driver does not run while they are created.
     let streams: Vec<_> = (0..600).map(|n| client.stream::<u32>("count", n)).collect();
     let mut streams = streams.into_iter();
     for n in 0..600 {
-        let frame: (String, u32, i64, String, Value) = serde_json::from_str(&peer.read().await).unwrap();
+        let frame: (String, u32, i64, String, Value) = serde_json::from_str(&connection.read().await).unwrap();
         assert_eq!((frame.1, frame.2), (n, i64::from(n) + 1));
-        peer.send(&format!(r#"["count",null,{},"end"]"#, frame.2)).await;
+        connection.send(&format!(r#"["count",null,{},"end"]"#, frame.2)).await;
         assert_eq!(next(&mut streams.next().unwrap()).await, None);
     }
 }
 
 #[tokio::test]
-async fn streams_that_are_dropped_while_the_line_is_full_leave_nothing_behind() {
-    let (_server, client, _peer) = pair().await;
+async fn streams_dropped_while_the_command_queue_is_full_leave_no_task_behind() {
+    let (_server, client, _connection) = pair().await;
     let body = "x".repeat(60_000);
-    // Until the server's socket, our own and the session's line are full, and the driver takes nothing more.
+    // Until both sockets and the queue of the connection are full, and the driver takes no more commands.
     while tokio::time::timeout(Duration::from_millis(200), client.send_event("e", &body)).await.is_ok() {}
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let streams: Vec<_> = (0..1000).map(|n| client.stream::<u32>("count", n)).collect();
-    let while_held = tasks();
-    assert!(while_held > before + 500, "the line is not full");
+    let with_streams = tasks();
+    assert!(with_streams > before + 500, "the command queue is not full");
     drop(streams);
     let end = async {
         while tasks() > before {
@@ -348,110 +348,110 @@ async fn streams_that_are_dropped_while_the_line_is_full_leave_nothing_behind() 
 
 #[tokio::test]
 async fn an_open_stream_keeps_the_connection() {
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let (uploads, mut stream) = client.duplex::<u32, u32>("count", ());
     drop(client);
-    peer.read().await;
-    peer.send(r#"["count",1,1,"item"]"#).await;
+    connection.read().await;
+    connection.send(r#"["count",1,1,"item"]"#).await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
-    peer.send(r#"["count",null,1,"end"]"#).await;
+    connection.send(r#"["count",null,1,"end"]"#).await;
     assert_eq!(next(&mut stream).await, None);
-    // Over, it does not; nor does what is left of it.
-    assert_eq!(peer.closed().await, 1000);
+    // A stream that has ended does not, and neither does its upload's sender.
+    assert_eq!(connection.closed().await, 1000);
     drop((stream, uploads));
 }
 
 #[tokio::test]
-async fn the_original_server_gives_one_item_and_takes_none() {
-    let (_server, client, mut peer) = classic_pair().await;
+async fn the_original_server_yields_one_item_and_accepts_no_upload() {
+    let (_server, client, mut connection) = classic_pair().await;
     let mut stream = client.stream::<u32>("ping", ());
-    assert_eq!(peer.read().await, r#"["ping",null,1]"#);
-    peer.send(r#"["ping",7]"#).await;
+    assert_eq!(connection.read().await, r#"["ping",null,1]"#);
+    connection.send(r#"["ping",7]"#).await;
     assert_eq!(next(&mut stream).await, Some(Ok(7)));
     assert_eq!(next(&mut stream).await, None);
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", ());
     assert_eq!(next(&mut stream).await, Some(Err(CallError::NotSent(SendError::NoUploads))));
-    assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::Over));
-    nothing_was_sent(&client, &mut peer).await;
+    assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::CallEnded));
+    nothing_was_sent(&client, &mut connection).await;
 }
 
-// --- UploadSender ---------------------------------------------------------------------------------------------------------
+// --- Uploads ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn items_are_sent_as_the_server_makes_room_and_the_end_behind_them() {
-    let (_server, client, mut peer) = pair().await;
+async fn upload_items_are_sent_as_the_server_grants_credit_and_the_end_after_them() {
+    let (_server, client, mut connection) = pair().await;
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", "how");
-    assert_eq!(peer.read().await, r#"["mirror","how",1,"call",{"credit":64,"in":true}]"#);
-    assert!(poll!(std::pin::pin!(uploads.send(0))).is_pending(), "there is no room yet");
-    nothing_was_sent(&client, &mut peer).await;
-    peer.send(r#"["mirror",2,1,"credit"]"#).await;
-    // The one above was dropped, and is not sent.
-    soon("room", uploads.send(1)).await.unwrap();
-    soon("room", uploads.send(2)).await.unwrap();
+    assert_eq!(connection.read().await, r#"["mirror","how",1,"call",{"credit":64,"in":true}]"#);
+    assert!(poll!(std::pin::pin!(uploads.send(0))).is_pending(), "there is no credit yet");
+    nothing_was_sent(&client, &mut connection).await;
+    connection.send(r#"["mirror",2,1,"credit"]"#).await;
+    // The send above was dropped, and its item is not sent.
+    soon("credit", uploads.send(1)).await.unwrap();
+    soon("credit", uploads.send(2)).await.unwrap();
     assert!(poll!(std::pin::pin!(uploads.send(3))).is_pending());
-    assert_eq!(peer.read().await, r#"["mirror",1,1,"item"]"#);
-    assert_eq!(peer.read().await, r#"["mirror",2,1,"item"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",1,1,"item"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",2,1,"item"]"#);
     let waiting = tokio::spawn(async move {
         uploads.send(4).await.unwrap();
         uploads.close();
     });
-    peer.send(r#"["mirror",3,1,"credit"]"#).await;
-    assert_eq!(peer.read().await, r#"["mirror",4,1,"item"]"#);
-    assert_eq!(peer.read().await, r#"["mirror",null,1,"end"]"#);
+    connection.send(r#"["mirror",3,1,"credit"]"#).await;
+    assert_eq!(connection.read().await, r#"["mirror",4,1,"item"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",null,1,"end"]"#);
     waiting.await.unwrap();
-    // The other direction goes on.
-    peer.send(r#"["mirror",5,1,"item"]"#).await;
+    // The other direction continues.
+    connection.send(r#"["mirror",5,1,"item"]"#).await;
     assert_eq!(next(&mut stream).await, Some(Ok(5)));
 }
 
 #[tokio::test]
 async fn an_upload_that_is_dropped_at_once_has_no_items() {
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let (uploads, _stream) = client.duplex::<u32, u32>("mirror", ());
     drop(uploads);
-    assert_eq!(peer.read().await, r#"["mirror",null,1,"call",{"credit":64,"in":true}]"#);
-    assert_eq!(peer.read().await, r#"["mirror",null,1,"end"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",null,1,"call",{"credit":64,"in":true}]"#);
+    assert_eq!(connection.read().await, r#"["mirror",null,1,"end"]"#);
 }
 
 #[tokio::test]
-async fn whatever_ends_the_call_wakes_its_sender() {
+async fn every_end_of_a_call_wakes_its_upload_sender() {
     for ending in ["end", "failure", "break", "drop"] {
-        let (_server, client, mut peer) = pair().await;
+        let (_server, client, mut connection) = pair().await;
         let (mut uploads, stream) = client.duplex::<u32, u32>("mirror", ());
-        peer.read().await;
+        connection.read().await;
         let waiting = tokio::spawn(async move { (uploads.send(1).await, uploads) });
         tokio::task::yield_now().await;
         let mut stream = Some(stream);
         match ending {
-            "end" => peer.send(r#"["mirror",null,1,"end"]"#).await,
-            "failure" => peer.send(r#"["mirror",{"error":"no"},1,"error"]"#).await,
-            "break" => peer.close(1001, "").await,
+            "end" => connection.send(r#"["mirror",null,1,"end"]"#).await,
+            "failure" => connection.send(r#"["mirror",{"error":"no"},1,"error"]"#).await,
+            "break" => connection.close(1001, "").await,
             _ => drop(stream.take()),
         }
         let (sent, mut uploads) = soon(ending, waiting).await.unwrap();
-        assert_eq!(sent, Err(UploadError::Over), "{ending}");
-        assert_eq!(uploads.send(2).await, Err(UploadError::Over));
+        assert_eq!(sent, Err(UploadError::CallEnded), "{ending}");
+        assert_eq!(uploads.send(2).await, Err(UploadError::CallEnded));
         if ending == "drop" {
-            assert_eq!(peer.read().await, r#"["mirror",null,1,"cancel"]"#);
+            assert_eq!(connection.read().await, r#"["mirror",null,1,"cancel"]"#);
         }
         if ending != "break" {
             drop((uploads, stream));
-            nothing_was_sent(&client, &mut peer).await;
+            nothing_was_sent(&client, &mut connection).await;
         }
     }
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_sent_fails_alone() {
-    let (_server, client, mut peer) = pair().await;
+async fn an_upload_item_that_cannot_be_sent_does_not_end_the_upload() {
+    let (_server, client, mut connection) = pair().await;
     let (mut uploads, _stream) = client.duplex::<Value, u32>("mirror", ());
-    peer.read().await;
-    peer.send(r#"["mirror",2,1,"credit"]"#).await;
-    let error = soon("room", uploads.send(json!("x".repeat(2 << 20)))).await.unwrap_err();
+    connection.read().await;
+    connection.send(r#"["mirror",2,1,"credit"]"#).await;
+    let error = soon("credit", uploads.send(json!("x".repeat(2 << 20)))).await.unwrap_err();
     assert!(matches!(error, UploadError::TooLarge { limit: 1_048_576, .. }), "{error}");
     for n in [1, 2] {
-        soon("room", uploads.send(json!(n))).await.unwrap();
-        assert_eq!(peer.read().await, format!(r#"["mirror",{n},1,"item"]"#));
+        soon("credit", uploads.send(json!(n))).await.unwrap();
+        assert_eq!(connection.read().await, format!(r#"["mirror",{n},1,"item"]"#));
     }
     let (mut uploads, _stream) = client.duplex::<std::collections::HashMap<(u8, u8), u8>, u32>("mirror", ());
     let error = uploads.send([((1, 2), 3)].into()).await.unwrap_err();
@@ -459,37 +459,38 @@ async fn an_item_that_cannot_be_sent_fails_alone() {
 }
 
 #[tokio::test]
-async fn an_upload_is_a_sink() {
-    let (_server, client, mut peer) = pair().await;
+async fn an_upload_sender_implements_the_sink_trait() {
+    let (_server, client, mut connection) = pair().await;
     let (uploads, _stream) = client.duplex::<u32, u32>("mirror", ());
     let forwarded = tokio::spawn(futures_util::stream::iter(0..10).map(Ok).forward(uploads));
-    peer.read().await;
+    connection.read().await;
     for n in 0..10 {
-        peer.send(&format!(r#"["mirror",{},1,"credit"]"#, n + 1)).await;
-        assert_eq!(peer.read().await, format!(r#"["mirror",{n},1,"item"]"#));
+        connection.send(&format!(r#"["mirror",{},1,"credit"]"#, n + 1)).await;
+        assert_eq!(connection.read().await, format!(r#"["mirror",{n},1,"item"]"#));
     }
-    assert_eq!(peer.read().await, r#"["mirror",null,1,"end"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",null,1,"end"]"#);
     soon("the end", forwarded).await.unwrap().unwrap();
 
     let (mut uploads, _stream) = client.duplex::<u32, u32>("mirror", ());
-    peer.read().await;
-    peer.send(r#"["mirror",1,2,"credit"]"#).await;
-    soon("room", uploads.feed(1)).await.unwrap();
+    connection.read().await;
+    connection.send(r#"["mirror",1,2,"credit"]"#).await;
+    soon("credit", uploads.feed(1)).await.unwrap();
     soon("a flush", uploads.flush()).await.unwrap();
-    assert_eq!(peer.read().await, r#"["mirror",1,2,"item"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",1,2,"item"]"#);
     soon("an end", futures_util::SinkExt::close(&mut uploads)).await.unwrap();
-    assert_eq!(peer.read().await, r#"["mirror",null,2,"end"]"#);
-    assert_eq!(uploads.send(2).await, Err(UploadError::Over));
+    assert_eq!(connection.read().await, r#"["mirror",null,2,"end"]"#);
+    assert_eq!(uploads.send(2).await, Err(UploadError::CallEnded));
 }
 
-/// Calls that wait for a place do not hold up the items that a call waits for, whose end makes the place.
+/// The waiting calls can be sent only after the stream has ended, and the stream ends only after its upload: the items
+/// must not wait behind the calls.
 #[tokio::test]
-async fn items_pass_calls_that_wait() {
-    let config = Config { max_in_flight: 1, ..eager() };
-    let (_server, client, mut peer) = pair_with(config).await;
+async fn upload_items_overtake_waiting_calls() {
+    let config = Config { max_concurrent_calls: 1, ..eager() };
+    let (_server, client, mut connection) = pair_with(config).await;
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", ());
-    peer.read().await;
-    // So much waits that the driver takes no more commands.
+    connection.read().await;
+    // Enough bytes wait that the driver takes no more commands.
     let body = "x".repeat(1000);
     let calls: Vec<_> = (0..400)
         .map(|_| {
@@ -498,30 +499,30 @@ async fn items_pass_calls_that_wait() {
         })
         .collect();
     tokio::task::yield_now().await;
-    peer.send(r#"["mirror",64,1,"credit"]"#).await;
+    connection.send(r#"["mirror",64,1,"credit"]"#).await;
     for n in 0..10 {
-        soon("room", uploads.send(n)).await.unwrap();
-        assert_eq!(peer.read().await, format!(r#"["mirror",{n},1,"item"]"#));
+        soon("credit", uploads.send(n)).await.unwrap();
+        assert_eq!(connection.read().await, format!(r#"["mirror",{n},1,"item"]"#));
     }
-    peer.send(r#"["mirror",null,1,"end"]"#).await;
+    connection.send(r#"["mirror",null,1,"end"]"#).await;
     assert_eq!(next(&mut stream).await, None);
-    assert!(peer.read().await.starts_with(r#"["call","#));
+    assert!(connection.read().await.starts_with(r#"["call","#));
     calls.into_iter().for_each(|call| call.abort());
 }
 
 #[tokio::test]
 async fn a_server_that_reads_slowly_makes_uploads_wait() {
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let (mut uploads, _stream) = client.duplex::<(u64, String), u32>("mirror", ());
-    peer.read().await;
-    // As much room as there can be.
-    peer.send(r#"["mirror",9007199254740992,1,"credit"]"#).await;
+    connection.read().await;
+    // The largest credit.
+    connection.send(r#"["mirror",9007199254740992,1,"credit"]"#).await;
     let body = "x".repeat(100_000);
     let mut sent = 0;
-    // Until the server's socket, our own and the way to it are full.
+    // Until both sockets and the upload queue are full.
     while tokio::time::timeout(Duration::from_millis(200), uploads.send((sent, body.clone()))).await.is_ok() {
         sent += 1;
-        assert!(sent < 1000, "100 MB were taken, and nobody has read any");
+        assert!(sent < 1000, "100 MB were accepted although the server reads nothing");
     }
     let rest = tokio::spawn(async move {
         for n in sent..sent + 50 {
@@ -529,22 +530,22 @@ async fn a_server_that_reads_slowly_makes_uploads_wait() {
         }
     });
     for n in 0..sent + 50 {
-        assert!(peer.read().await.starts_with(&format!(r#"["mirror",[{n},"x"#)));
+        assert!(connection.read().await.starts_with(&format!(r#"["mirror",[{n},"x"#)));
     }
-    assert_eq!(peer.read().await, r#"["mirror",null,1,"end"]"#);
+    assert_eq!(connection.read().await, r#"["mirror",null,1,"end"]"#);
     rest.await.unwrap();
 }
 
-/// Two uploads and sends beside them: each gets its turns.
+/// Two uploads and one-way events at the same time: each makes progress.
 #[tokio::test]
 async fn uploads_and_sends_take_turns() {
-    let (_server, client, mut peer) = pair().await;
+    let (_server, client, mut connection) = pair().await;
     let body = "x".repeat(60_000);
     let mut streams = Vec::new();
     for id in 1..=2 {
         let (mut uploads, stream) = client.duplex::<String, u32>("mirror", ());
-        peer.read().await;
-        peer.send(&format!(r#"["mirror",1000000,{id},"credit"]"#)).await;
+        connection.read().await;
+        connection.send(&format!(r#"["mirror",1000000,{id},"credit"]"#)).await;
         streams.push(stream);
         let body = body.clone();
         tokio::spawn(async move { while uploads.send(body.clone()).await.is_ok() {} });
@@ -552,12 +553,12 @@ async fn uploads_and_sends_take_turns() {
     let sender = client.clone();
     tokio::spawn(async move { while sender.send_event("send", &body).await.is_ok() {} });
     let mut seen = [0; 3];
-    // All three never end by themselves.
+    // All three send until they fail.
     while seen.iter().any(|seen| *seen < 20) {
-        let text = peer.read().await;
-        let whose = [r#",1,"item"]"#, r#",2,"item"]"#].iter().position(|end| text.ends_with(end));
-        seen[whose.unwrap_or(2)] += 1;
-        assert!(seen.iter().sum::<u32>() < 2000, "somebody starves: {seen:?}");
+        let text = connection.read().await;
+        let source = [r#",1,"item"]"#, r#",2,"item"]"#].iter().position(|end| text.ends_with(end));
+        seen[source.unwrap_or(2)] += 1;
+        assert!(seen.iter().sum::<u32>() < 2000, "one of them starves: {seen:?}");
     }
     drop(streams);
     drop(client);

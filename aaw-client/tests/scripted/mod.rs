@@ -1,6 +1,6 @@
-//! A server that does what the test says, frame by frame. The command line's tests use it too.
+//! A server that is scripted by the test, frame by frame. The tests of aaw-cli use it too.
 
-// Each test that includes this uses a part of it.
+// Each test that includes this file uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 use std::future::Future;
@@ -15,40 +15,40 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-/// No test waits longer than this for anything.
+/// Waits for the future, and fails the test if it takes longer than 10 s.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(Duration::from_secs(10), future).await {
         Ok(done) => done,
-        Err(_) => panic!("this never happened: {what}"),
+        Err(_) => panic!("timed out waiting for {what}"),
     }
 }
 
-/// Attempts follow each other at once.
+/// A config that reconnects without a noticeable wait.
 pub fn eager() -> Config {
     Config { backoff: Backoff { min: Duration::from_millis(1), ..Backoff::default() }, ..Config::default() }
 }
 
-pub async fn pair() -> (Server, Client, Peer<TcpStream>) {
+pub async fn pair() -> (ScriptedServer, Client, ScriptedConnection<TcpStream>) {
     pair_with(eager()).await
 }
 
-pub async fn pair_with(config: Config) -> (Server, Client, Peer<TcpStream>) {
-    let server = Server::start().await;
+pub async fn pair_with(config: Config) -> (ScriptedServer, Client, ScriptedConnection<TcpStream>) {
+    let server = ScriptedServer::start().await;
     let url = server.url();
-    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, config), server.accept());
-    (server, client.unwrap(), peer)
+    let (client, connection) = tokio::join!(aaw_client::connect_with(&url, config), server.accept());
+    (server, client.unwrap(), connection)
 }
 
-pub async fn classic_pair() -> (Server, Client, Peer<TcpStream>) {
-    let server = Server::start().await;
+pub async fn classic_pair() -> (ScriptedServer, Client, ScriptedConnection<TcpStream>) {
+    let server = ScriptedServer::start().await;
     let url = server.url();
-    let (client, peer) = tokio::join!(aaw_client::connect_with(&url, eager()), server.accept_classic());
-    (server, client.unwrap(), peer)
+    let (client, connection) = tokio::join!(aaw_client::connect_with(&url, eager()), server.accept_classic());
+    (server, client.unwrap(), connection)
 }
 
-pub struct Server(TcpListener);
+pub struct ScriptedServer(TcpListener);
 
-impl Server {
+impl ScriptedServer {
     pub async fn start() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
@@ -65,40 +65,40 @@ impl Server {
         soon("a connection", self.0.accept()).await.unwrap().0
     }
 
-    /// Accepts a client as our server does, up to the welcome.
-    pub async fn accept(&self) -> Peer<TcpStream> {
-        let mut peer = self.accept_silently().await;
-        peer.send(r#"["aaw/welcome",{"connection":"c1"}]"#).await;
-        peer
+    /// Accepts a client as the aaw server does, and sends the welcome.
+    pub async fn accept(&self) -> ScriptedConnection<TcpStream> {
+        let mut connection = self.accept_without_welcome().await;
+        connection.send(r#"["aaw/welcome",{"connection":"c1"}]"#).await;
+        connection
     }
 
-    /// The same, but for the welcome.
-    pub async fn accept_silently(&self) -> Peer<TcpStream> {
-        let mut peer = Peer::shake_hands(self.tcp().await, "aaw.v1").await;
-        assert_eq!(peer.read().await, r#"["aaw/hello",{}]"#);
-        peer
+    /// As [`accept`](Self::accept), without the welcome.
+    pub async fn accept_without_welcome(&self) -> ScriptedConnection<TcpStream> {
+        let mut connection = ScriptedConnection::handshake(self.tcp().await, "aaw.v1").await;
+        assert_eq!(connection.read().await, r#"["aaw/hello",{}]"#);
+        connection
     }
 
-    /// Accepts a client as the original server does: it echoes the first sub-protocol.
-    pub async fn accept_classic(&self) -> Peer<TcpStream> {
-        Peer::shake_hands(self.tcp().await, "first").await
+    /// Accepts a client as the original server does: it selects the first sub-protocol.
+    pub async fn accept_classic(&self) -> ScriptedConnection<TcpStream> {
+        ScriptedConnection::handshake(self.tcp().await, "first").await
     }
 }
 
-pub struct Peer<S> {
+pub struct ScriptedConnection<S> {
     pub socket: WebSocketStream<S>,
-    /// What the client sent with its handshake.
+    /// The client's handshake.
     pub request: Request,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
-    /// `choose`: the sub-protocol to choose, "first" for the first that is offered, "" for none.
-    pub async fn shake_hands(stream: S, choose: &str) -> Self {
-        let mut asked = None;
+impl<S: AsyncRead + AsyncWrite + Unpin> ScriptedConnection<S> {
+    /// Accepts a handshake. `choose` is the sub-protocol to select; "first" selects the first that is offered, "" none.
+    pub async fn handshake(stream: S, choose: &str) -> Self {
+        let mut seen = None;
         // The signature is tungstenite's.
         #[expect(clippy::result_large_err)]
         let callback = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-            asked = Some(request.clone());
+            seen = Some(request.clone());
             let offered = request.headers().get("sec-websocket-protocol").map(|offer| offer.to_str().unwrap());
             let chosen = match choose {
                 "first" => offered.and_then(|offer| offer.split(',').next()).map(str::trim),
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             Ok(response)
         };
         let socket = soon("a handshake", accept_hdr_async(stream, callback)).await.unwrap();
-        Self { socket, request: asked.unwrap() }
+        Self { socket, request: seen.unwrap() }
     }
 
     /// The next text message.
@@ -133,24 +133,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         soon("a write", self.socket.send(Message::text(text))).await.unwrap();
     }
 
-    /// Closes, and waits for the client's part of it.
+    /// Closes the connection, and waits for the client to confirm it.
     pub async fn close(&mut self, code: u16, reason: &str) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         soon("a write", self.socket.send(Message::Close(Some(frame)))).await.unwrap();
         while self.message().await.is_some() {}
     }
 
-    /// Waits for the client to close, and gives back its code. Answers nothing before that.
+    /// Waits for the client to close, and returns its code. Ignores messages before that.
     pub async fn closed(&mut self) -> u16 {
         loop {
             match self.message().await {
                 Some(Message::Close(frame)) => {
-                    // Sends tungstenite's answer.
+                    // Sends the close frame that tungstenite has queued in response.
                     while self.message().await.is_some() {}
                     return frame.map_or(1005, |frame| frame.code.into());
                 }
                 Some(_) => {}
-                None => panic!("the client hung up without closing"),
+                None => panic!("the client ended the connection without a close frame"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How does a Rust program use a server of events?
+//! How does a Rust program call a server?
 //!
 //! Run it beside the stock server with the events of this repository:
 //!
@@ -7,11 +7,12 @@
 //! cargo run -p aaw-example-caller
 //! ```
 //!
-//! It calls, calls several at once, reads many answers to one call, sends, listens, and ends; expect
+//! It makes a call, several concurrent calls, and streaming calls; it sends one-way events, listens to pushes, and closes.
+//! Expected output:
 //!
 //! ```text
 //! open, as connection 6f1f…
-//! ping answered Pong { pong: true }
+//! ping responded with Pong { pong: true }
 //! ten at once: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 //! counted: [1, 2, 3, 4, 5]
 //! enough of [1, 2, 3]
@@ -22,7 +23,7 @@
 //! close: the client was closed
 //! ```
 //!
-//! Another URL can be given: `cargo run -p aaw-example-caller -- ws://127.0.0.1:8080`.
+//! The URL of another server is an argument: `cargo run -p aaw-example-caller -- ws://127.0.0.1:8080`.
 
 use std::time::Duration;
 
@@ -42,24 +43,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://localhost:1337".into());
     let client = aaw_client::connect(&url).await?;
     println!("open, as connection {}", client.connection_id().as_deref().unwrap_or("unknown"));
-    let mut changes = client.connection_events();
+    let mut connection_events = client.connection_events();
 
-    // A call, and its answer as a type of one's own.
+    // A call whose response is deserialized as a struct.
     let pong: Pong = client.send_async("ping", (), DEFAULT_TIMEOUT).await?;
-    println!("ping answered {pong:?}");
+    println!("ping responded with {pong:?}");
 
-    // Ten calls of one event at once, over one connection: each gets its own answer.
+    // Ten concurrent calls of one event over one connection. Each gets its own response.
     let calls = (0..10).map(|n| {
         let client = client.clone();
         tokio::spawn(async move { client.send_async::<u32>("echo", n, DEFAULT_TIMEOUT).await })
     });
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for call in calls.collect::<Vec<_>>() {
-        answers.push(call.await??);
+        responses.push(call.await??);
     }
-    println!("ten at once: {answers:?}");
+    println!("ten at once: {responses:?}");
 
-    // A call with many answers: each item comes as its handler yields it.
+    // A streaming call: each item arrives as the handler yields it.
     let mut numbers = client.stream::<u32>("count", json!({ "to": 5 }));
     let mut counted = Vec::new();
     while let Some(number) = numbers.next().await {
@@ -67,11 +68,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("counted: {counted:?}");
 
-    // It is a stream as others are. Dropping it, as `take` does after the third, drops the handler too.
+    // It is a `Stream`. `take` drops it after the third item, which cancels the call: the server drops the handler.
     let endless = client.stream::<u32>("count", json!({ "to": u64::MAX }));
     println!("enough of {:?}", endless.take(3).try_collect::<Vec<_>>().await?);
 
-    // A call that fails says what the server said.
+    // A failed call has the error of the handler or of the server, with a code for programs.
     for event in ["explode", "nowhere"] {
         match client.send_async::<Value>(event, (), DEFAULT_TIMEOUT).await {
             Err(CallError::Failed(failure)) => println!("{event} failed: {failure} (code {})", failure.code),
@@ -79,25 +80,26 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    // A plain event answers nothing; this one sends something back by itself. Listen first, then send.
+    // A one-way event has no response. The handler of this one pushes an event back, so listen before sending.
     let mut notified = client.on("notified");
     client.send_event("notify", json!({ "hello": "me" })).await?;
     let push = tokio::time::timeout(Duration::from_secs(3), notified.next()).await?.ok_or("the client has ended")?;
     println!("notified: {}", push.json());
 
-    // A broadcast goes to all others: to a second client, say.
+    // A broadcast reaches all other connections, here that of a second client.
     let other = aaw_client::connect(&url).await?;
-    let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
-    let _subscription = other.on_each("broadcast", move |push| drop(told.send(push)));
+    let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
+    let _subscription = other.on_each("broadcast", move |push| drop(sender.send(push)));
     client.send_event("announce", "happy birthday").await?;
-    let push = tokio::time::timeout(Duration::from_secs(3), hear.recv()).await?.ok_or("the other client has ended")?;
+    let push =
+        tokio::time::timeout(Duration::from_secs(3), pushes.recv()).await?.ok_or("the other client has ended")?;
     println!("broadcast: {}", push.json());
 
     other.close().await;
     client.close().await;
-    while let Some(change) = changes.next().await {
-        if let ConnectionEvent::Close(why) = change {
-            println!("close: {why}");
+    while let Some(event) = connection_events.next().await {
+        if let ConnectionEvent::Close(reason) = event {
+            println!("close: {reason}");
         }
     }
     Ok(())

@@ -1,0 +1,117 @@
+//! The way from the handles to the driver: the commands, and the two queues that carry them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use aaw_protocol::client::{CallKey, CallResult, DisconnectReason, EncodedMessage, NotSent, StreamOptions};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::CallError;
+use crate::download_queue::DownloadQueue;
+use crate::upload_queue::UploadQueue;
+
+/// A command that waits its turn, in order with the other calls and one-way events of the client.
+#[derive(Debug)]
+pub(crate) enum DriverCommand {
+    Call { key: CallKey, message: EncodedMessage, deadline: Instant, reply: oneshot::Sender<CallResult> },
+    Stream { key: CallKey, message: EncodedMessage, options: StreamOptions, stream: DriverStream },
+    Send { message: EncodedMessage, reply: oneshot::Sender<Result<(), NotSent>> },
+}
+
+/// A command that does not wait behind calls and one-way events. Its queue has no bound of its own: apart from `Close`,
+/// each command belongs to an open call, which has few of them at a time.
+#[derive(Debug)]
+pub(crate) enum UrgentCommand {
+    /// The caller has dropped this call.
+    Cancel(CallKey),
+    /// The reader of this stream accepts `items` items in all. Sent again only after items of the last credit were read.
+    Credit {
+        key: CallKey,
+        items: u64,
+    },
+    /// The upload queue of this call is not empty. Sent again only after the driver has found it empty.
+    Upload(CallKey),
+    Close,
+}
+
+/// The driver's end of an open stream. Dropping it ends the stream for its reader and for its upload's sender.
+#[derive(Debug)]
+pub(crate) struct DriverStream {
+    pub(crate) download: Arc<DownloadQueue>,
+    pub(crate) upload: Option<Arc<UploadQueue>>,
+}
+
+impl DriverStream {
+    pub(crate) fn end(self, result: Result<(), CallError>) {
+        self.download.end(result);
+        // Dropping `self` ends the upload.
+    }
+}
+
+impl Drop for DriverStream {
+    fn drop(&mut self) {
+        // Takes effect only if the stream has no result yet: the runtime was shut down with the driver on it.
+        self.download.end(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)));
+        if let Some(upload) = &self.upload {
+            upload.end_call();
+        }
+    }
+}
+
+/// What a [`Client`](crate::Client) and its streams send commands by. The driver closes the connection once all of them
+/// are dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct DriverHandle {
+    commands: mpsc::Sender<DriverCommand>,
+    urgent: mpsc::UnboundedSender<UrgentCommand>,
+    /// The runtime of the driver.
+    runtime: Handle,
+    next_key: Arc<AtomicU64>,
+}
+
+/// The driver's ends of the two queues.
+pub(crate) struct CommandReceivers {
+    pub(crate) commands: mpsc::Receiver<DriverCommand>,
+    pub(crate) urgent: mpsc::UnboundedReceiver<UrgentCommand>,
+}
+
+impl DriverHandle {
+    /// Commands that may be queued: enough that callers rarely wait for the driver, and little memory when full.
+    const QUEUE_CAPACITY: usize = 256;
+
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn new() -> (Self, CommandReceivers) {
+        let (commands, command_receiver) = mpsc::channel(Self::QUEUE_CAPACITY);
+        let (urgent, urgent_receiver) = mpsc::unbounded_channel();
+        let handle = Self { commands, urgent, runtime: Handle::current(), next_key: Arc::default() };
+        (handle, CommandReceivers { commands: command_receiver, urgent: urgent_receiver })
+    }
+
+    /// The queue of commands.
+    pub(crate) fn commands(&self) -> &mpsc::Sender<DriverCommand> {
+        &self.commands
+    }
+
+    /// The runtime of the driver.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// A key that no other call of this client has.
+    pub(crate) fn next_key(&self) -> CallKey {
+        CallKey(self.next_key.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Sends a command past the queue. Has no effect once the driver has ended: every call has ended with it.
+    pub(crate) fn send_urgent(&self, command: UrgentCommand) {
+        let _ = self.urgent.send(command);
+    }
+
+    /// A sender of urgent commands that does not keep the connection open.
+    pub(crate) fn downgrade_urgent(&self) -> mpsc::WeakUnboundedSender<UrgentCommand> {
+        self.urgent.downgrade()
+    }
+}
