@@ -323,7 +323,7 @@ impl Exercise {
             && let Ok(Some(id)) = frame.v1_id()
             && matches!(self.link, Link::Up { dialect: Dialect::V1, .. })
         {
-            let asks = matches!(frame.kind, codec::Kind::Plain | codec::Kind::Call) && id == self.last_ask - 1;
+            let asks = matches!(frame.kind, codec::Kind::Unmarked | codec::Kind::Call) && id == self.last_ask - 1;
             if asks {
                 self.last_ask = id;
                 self.asks.insert(id);
@@ -331,7 +331,7 @@ impl Exercise {
             if frame.kind == codec::Kind::Cancel {
                 self.asks.remove(&id);
             }
-            let is_answer = matches!(frame.kind, codec::Kind::Plain | codec::Kind::Error);
+            let is_answer = matches!(frame.kind, codec::Kind::Unmarked | codec::Kind::Error);
             if is_answer && self.resume.is_some_and(|(resume, _)| resume == id) {
                 self.resume = None;
             }
@@ -426,7 +426,7 @@ impl Exercise {
             *greeted = true;
             return;
         }
-        assert!(*dialect == Dialect::V1 || frame.kind == codec::Kind::Plain, "a kind to a classic server: {text}");
+        assert!(*dialect == Dialect::V1 || frame.kind == codec::Kind::Unmarked, "a kind to a classic server: {text}");
         let id = frame.v1_id().expect("an integer");
         let waits = self.resume.is_some_and(|(_, due)| self.now < due);
         if frame.event == "aaw/resume" {
@@ -445,10 +445,10 @@ impl Exercise {
             self.uncancelled.insert(id, Written { event, upload });
         };
         match (id, frame.kind) {
-            (Some(id), codec::Kind::Plain | codec::Kind::Error) if id < 0 => {
+            (Some(id), codec::Kind::Unmarked | codec::Kind::Error) if id < 0 => {
                 assert!(self.asks.remove(&id), "{text} answers what nobody asks");
             }
-            (Some(_), codec::Kind::Plain) => called(frame.event.into_owned(), None),
+            (Some(_), codec::Kind::Unmarked) => called(frame.event.into_owned(), None),
             (Some(_), codec::Kind::Call) => {
                 let meta = frame.parse_meta().expect("a meta");
                 assert!(meta.credit.is_some());

@@ -324,8 +324,9 @@ impl World {
         let frame = codec::decode_strictly(text).ok();
         let kind = frame.as_ref().map(|frame| frame.kind);
         let id = frame.as_ref().and_then(|frame| frame.v1_id().ok().flatten());
-        let is_call = frame.is_some() && !was_closed && self.greeted && matches!(kind, Some(Kind::Plain | Kind::Call));
-        let answers = self.dialect == Dialect::V1 && id.is_some_and(|id| id < 0) && kind == Some(Kind::Plain);
+        let is_call =
+            frame.is_some() && !was_closed && self.greeted && matches!(kind, Some(Kind::Unmarked | Kind::Call));
+        let answers = self.dialect == Dialect::V1 && id.is_some_and(|id| id < 0) && kind == Some(Kind::Unmarked);
         let is_call = is_call && !answers;
         let next = self.calls.len() as i64 + 1;
         let takes_id = is_call && self.dialect == Dialect::V1 && id == Some(next);
@@ -378,7 +379,7 @@ impl World {
 
     /// What a frame about a call should come to. The caller's side of it is noted.
     fn expect_about(&mut self, frame: &Frame<'_>, id: i64) -> Option<Expected> {
-        if id < 0 && matches!(frame.kind, Kind::Plain | Kind::Error) {
+        if id < 0 && matches!(frame.kind, Kind::Unmarked | Kind::Error) {
             // What was asked once may be over.
             return Some(if id >= self.last_ask { Expected::Done } else { Expected::Bad });
         }
@@ -417,7 +418,7 @@ impl World {
                 let waiting = self.handlers.iter().flat_map(|handler| &handler.waiting).sum::<usize>();
                 if waiting + frame.data.len() + ITEM_COST > UPLOADS { Expected::Done } else { Expected::Item }
             }
-            Kind::Plain | Kind::Call | Kind::Error => return None,
+            Kind::Unmarked | Kind::Call | Kind::Error => return None,
         };
         Some(expected)
     }
@@ -624,7 +625,7 @@ impl World {
         assert!(text.len() <= LIMITS.message as usize || refusal, "{text} is larger than a message may be");
         assert!(text.len() < 4000, "{text} is larger than a failure ever is");
         if self.dialect == Dialect::Classic {
-            assert!(sent.kind == Kind::Plain, "{text} is not classic");
+            assert!(sent.kind == Kind::Unmarked, "{text} is not classic");
             self.classic_sent += 1;
             return;
         }
@@ -635,7 +636,7 @@ impl World {
         assert!(self.welcomed || sent.kind == Kind::Error, "{text} comes before the welcome");
         if id < 0 {
             match sent.kind {
-                Kind::Plain => assert_eq!(id, self.last_ask, "one after the other"),
+                Kind::Unmarked => assert_eq!(id, self.last_ask, "one after the other"),
                 Kind::Cancel => assert!(self.unasked.insert(id), "{text} is said twice"),
                 kind => panic!("{text}: {kind:?} about an ask"),
             }
@@ -658,7 +659,7 @@ impl World {
                 assert!(asked.credit.is_some(), "it reads items");
                 asked.fate = Fate::Answered;
             }
-            Kind::Plain => {
+            Kind::Unmarked => {
                 assert!(asked.credit.is_none(), "it reads no items");
                 asked.fate = Fate::Answered;
             }

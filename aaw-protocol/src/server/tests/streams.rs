@@ -1,7 +1,7 @@
 //! Streams: items as there is credit for them, and what callers upload.
 
 use super::*;
-use crate::codec::MOST_ITEMS;
+use crate::codec::MAX_CREDIT;
 
 /// A server on which a call of `slow` with id 1 and body 1 runs, with this meta.
 fn running(meta: &str) -> Server {
@@ -193,7 +193,7 @@ fn credit_is_raised_and_never_lowered() {
         credit 9007199254740992 for 1
         ",
     );
-    assert_eq!(server.credit("1"), MOST_ITEMS);
+    assert_eq!(server.credit("1"), MAX_CREDIT);
 }
 
 #[test]
