@@ -291,7 +291,7 @@ fn answered(call: u64) -> CallResult {
 }
 
 #[test]
-fn calls_are_answered_across_a_slow_wire() {
+fn calls_get_responses_over_a_slow_wire() {
     for dialect in [Dialect::V1, Dialect::Classic] {
         let mut pair = Pair::new(dialect, Limits::default());
         let calls = [pair.call(), pair.call()];
@@ -303,7 +303,7 @@ fn calls_are_answered_across_a_slow_wire() {
 }
 
 #[test]
-fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
+fn a_client_that_respects_the_limits_is_never_refused() {
     let mut pair = Pair::new(Dialect::V1, Limits { calls: 2, line: 1, ..Limits::default() });
     pair.pass(SECOND);
     pair.prompt = false;
@@ -320,7 +320,7 @@ fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
 }
 
 #[test]
-fn a_cancel_that_crosses_its_answer_hurts_nobody() {
+fn a_cancel_may_cross_with_the_response() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(SECOND);
     let crossed = pair.call();
@@ -335,7 +335,7 @@ fn a_cancel_that_crosses_its_answer_hurts_nobody() {
 }
 
 #[test]
-fn a_time_out_drops_the_handler_on_the_other_side() {
+fn a_timeout_drops_the_handler_on_the_server() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.prompt = false;
     let call = pair.call();
@@ -347,7 +347,7 @@ fn a_time_out_drops_the_handler_on_the_other_side() {
 }
 
 #[test]
-fn a_cut_tells_what_was_written_from_what_was_not() {
+fn a_cut_distinguishes_written_from_queued_calls() {
     let mut pair = Pair::new(Dialect::V1, Limits { calls: 1, ..Limits::default() });
     pair.pass(SECOND);
     pair.prompt = false;
@@ -360,7 +360,7 @@ fn a_cut_tells_what_was_written_from_what_was_not() {
 }
 
 #[test]
-fn two_quiet_sides_keep_each_other_alive() {
+fn idle_peers_keep_the_connection_alive() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(3600 * SECOND);
     assert_eq!(pair.lost, []);
@@ -370,7 +370,7 @@ fn two_quiet_sides_keep_each_other_alive() {
 }
 
 #[test]
-fn a_side_that_hears_nothing_gives_up() {
+fn a_client_without_input_disconnects() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(SECOND);
     // Everything takes longer than anybody waits.
@@ -407,7 +407,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     /// Whatever happens, each call that was not cancelled ends exactly once, and an answer is always the call's own.
     #[test]
-    fn each_call_ends_once_with_its_own_answer(steps in prop::collection::vec(step(), 1..80)) {
+    fn each_call_ends_once_with_its_own_response(steps in prop::collection::vec(step(), 1..80)) {
         let mut pair = Pair::new(Dialect::V1, Limits { calls: 4, ..Limits::default() });
         pair.prompt = false;
         let mut cancelled = Vec::new();

@@ -9,7 +9,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_call_is_answered_as_it_should_be(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn every_call_gets_its_response(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         exercise::exercise(&bytes);
     }
 }

@@ -351,7 +351,7 @@ fn wrong() -> Completion {
 }
 
 #[test]
-fn the_server_says_what_the_samples_say() {
+fn the_server_sends_what_the_samples_say() {
     for Exchange { name, dialect, held, steps } in exchanges() {
         let mut server = Server::new(dialect_called(&dialect), held);
         for step in steps {
@@ -400,7 +400,7 @@ fn the_server_says_what_the_samples_say() {
 }
 
 #[test]
-fn every_frame_that_makes_sense_decodes_alike_both_ways() {
+fn valid_frames_decode_the_same_both_ways() {
     for Exchange { name, steps, .. } in exchanges() {
         for step in steps {
             if let Step::Client(text) | Step::Ignored(text) | Step::Server(text) = step {
@@ -415,7 +415,7 @@ fn every_frame_that_makes_sense_decodes_alike_both_ways() {
 }
 
 #[test]
-fn handshakes_choose_what_the_samples_say() {
+fn handshakes_negotiate_as_in_the_samples() {
     let handshakes: Vec<Handshake> = serde_json::from_str(include_str!("../wire/handshakes.json")).unwrap();
     for Handshake { offered, chosen, dialect } in handshakes {
         let negotiated = dialect::negotiate(offered.as_deref().unwrap_or_default());

@@ -370,7 +370,7 @@ impl Exercise {
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             let too_late = CallResult::NotSent(NotSent::Closed);
-            let refused = matches!(&output, Output::CallDone { outcome, .. } if *outcome == too_late);
+            let refused = matches!(&output, Output::CallDone { result, .. } if *result == too_late);
             assert!(!self.ended || refused, "after the end came {output:?}");
             self.check(output);
         }
@@ -388,11 +388,11 @@ impl Exercise {
                 assert!(matches!(self.link, Link::Up { .. }));
                 self.lose();
             }
-            Output::CallDone { waiter, outcome } => {
-                assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {outcome:?}");
+            Output::CallDone { waiter, result } => {
+                assert!(self.open.remove(&waiter), "call {waiter} ended once too often, with {result:?}");
                 let stream = self.streams.remove(&waiter).is_some();
-                assert!(!stream || !matches!(outcome, CallResult::Response(_)), "a stream has items");
-                assert!(stream || outcome != CallResult::StreamEnded, "a call has an answer");
+                assert!(!stream || !matches!(result, CallResult::Response(_)), "a stream has items");
+                assert!(stream || result != CallResult::StreamEnded, "a call has an answer");
             }
             Output::Item { key: CallKey(key), .. } => {
                 assert!(self.open.contains(&key), "an item after the end of {key}");

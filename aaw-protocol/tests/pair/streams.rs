@@ -187,7 +187,7 @@ fn texts(items: &[u64]) -> Vec<String> {
 }
 
 #[test]
-fn a_stream_arrives_whole_and_in_order() {
+fn a_stream_arrives_completely_and_in_order() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     let calls = [0, 1, 4, 5, 100].map(|to| (pair.count(to), to));
     pair.pass(60 * SECOND);
@@ -198,7 +198,7 @@ fn a_stream_arrives_whole_and_in_order() {
 }
 
 #[test]
-fn a_reader_that_stops_stops_its_handler_and_nothing_else() {
+fn a_stopped_reader_stops_only_its_own_handler() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     let stalled = pair.count(100);
     pair.reads(stalled, false);
@@ -239,7 +239,7 @@ fn a_cancelled_stream_drops_its_handler() {
 }
 
 #[test]
-fn an_upload_arrives_whole_and_in_order_and_no_faster_than_it_is_taken() {
+fn an_upload_arrives_in_order_and_no_faster_than_it_is_read() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     let call = pair.mirror();
     let items: Vec<_> = (0..100).collect();
@@ -255,7 +255,7 @@ fn an_upload_arrives_whole_and_in_order_and_no_faster_than_it_is_taken() {
 }
 
 #[test]
-fn an_upload_that_ends_while_its_call_waits_has_ended_when_it_runs() {
+fn an_upload_may_end_before_its_call_runs() {
     // In the client's line if the client knows the limit, in the server's otherwise.
     for greeted in [true, false] {
         let mut pair = Pair::new(Dialect::V1, Limits { calls: 1, ..Limits::default() });
@@ -275,7 +275,7 @@ fn an_upload_that_ends_while_its_call_waits_has_ended_when_it_runs() {
 }
 
 #[test]
-fn a_cut_ends_streams_after_the_items_that_came() {
+fn a_cut_ends_streams_after_the_received_items() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     let (count, mirror) = (pair.count(100), pair.mirror());
     pair.pass(Duration::from_millis(20));
