@@ -1,4 +1,4 @@
-//! A session with a hand-moved clock.
+//! Tests of the whole state machine with a simulated clock.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ mod client_calls;
 mod login;
 mod streams;
 
-/// A session whose calls are known by describe, and its clock.
+/// A connection with a clock. The waiters of its calls are texts.
 struct TestClient {
     connection: ClientConnection<&'static str>,
     now: Instant,
@@ -25,7 +25,7 @@ impl TestClient {
         client
     }
 
-    /// Connected, greeted, and with nothing left to say.
+    /// An open connection without pending output.
     fn open(dialect: Dialect) -> Self {
         let mut client = Self::new(ClientConfig::default());
         client.connect(dialect);
@@ -40,7 +40,7 @@ impl TestClient {
         assert!(self.outputs().iter().any(|output| matches!(output, Output::Opened { .. })));
     }
 
-    /// Makes a call, and gives back what is written then.
+    /// Makes a call and returns the frames that are sent.
     fn call(&mut self, event: &str, waiter: &'static str) -> Vec<String> {
         self.call_key(event, waiter);
         self.sent()
@@ -53,8 +53,8 @@ impl TestClient {
         CallKey(self.calls)
     }
 
-    /// Takes in a text, and gives back how calls ended.
-    fn text(&mut self, text: &str) -> Vec<(&'static str, CallResult)> {
+    /// Receives a text and returns the results of the calls that it ends.
+    fn results(&mut self, text: &str) -> Vec<(&'static str, CallResult)> {
         self.connection.handle_text(self.now, text);
         self.done()
     }
@@ -108,8 +108,8 @@ fn two_calls_of_one_event_get_their_own_responses() {
     let mut client = TestClient::open(Dialect::V1);
     assert_eq!(client.call("e", "first"), [r#"["e",0,1]"#]);
     assert_eq!(client.call("e", "second"), [r#"["e",0,2]"#]);
-    assert_eq!(client.text(r#"["e","two",2]"#), [("second", response(r#""two""#))]);
-    assert_eq!(client.text(r#"["e","one",1]"#), [("first", response(r#""one""#))]);
+    assert_eq!(client.results(r#"["e","two",2]"#), [("second", response(r#""two""#))]);
+    assert_eq!(client.results(r#"["e","one",1]"#), [("first", response(r#""one""#))]);
 }
 
 #[test]
@@ -117,14 +117,14 @@ fn a_push_with_the_name_of_an_open_call_is_a_push() {
     let mut client = TestClient::open(Dialect::V1);
     client.call("e", "caller");
     assert_eq!(client.pushes(r#"["e",{"pushed":true}]"#), [r#"e {"pushed":true}"#]);
-    assert_eq!(client.text(r#"["e",1,1]"#), [("caller", response("1"))]);
+    assert_eq!(client.results(r#"["e",1,1]"#), [("caller", response("1"))]);
 }
 
 #[test]
 fn a_v1_response_that_looks_like_a_classic_failure_is_a_response() {
     let mut client = TestClient::open(Dialect::V1);
     client.call("e", "caller");
-    assert_eq!(client.text(r#"["e",{"error":"x"},1]"#), [("caller", response(r#"{"error":"x"}"#))]);
+    assert_eq!(client.results(r#"["e",{"error":"x"},1]"#), [("caller", response(r#"{"error":"x"}"#))]);
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn a_failure_keeps_the_servers_text_code_and_data() {
     let mut client = TestClient::open(Dialect::V1);
     client.call("e", "a");
     client.call("e", "b");
-    let done = client.text(r#"["e",{"error":"no","code":"mine","data":[1]},1,"error"]"#);
+    let done = client.results(r#"["e",{"error":"no","code":"mine","data":[1]},1,"error"]"#);
     let [("a", CallResult::Failed(failure))] = &done[..] else { panic!("{done:?}") };
     assert_eq!((failure.error.as_str(), failure.code.as_str()), ("no", "mine"));
     assert_eq!(failure.data.as_ref().unwrap().get(), "[1]");
-    // One that cannot be read is one all the same.
-    let done = client.text(r#"["e",7,2,"error"]"#);
+    // A malformed failure still fails the call.
+    let done = client.results(r#"["e",7,2,"error"]"#);
     assert!(matches!(&done[..], [("b", CallResult::Failed(failure))] if failure.code == Code::BAD_FRAME), "{done:?}");
 }
 
@@ -185,7 +185,7 @@ fn after_a_disconnection_written_calls_are_unknown_and_queued_ones_wait() {
     client.pass(SECOND);
     assert!(matches!(&client.outputs()[..], [Output::Connect]));
     client.connection.handle_connected(client.now, Dialect::V1);
-    // The ids of a new connection begin anew.
+    // On a new connection the ids start at 1 again.
     assert_eq!(client.sent(), [r#"["aaw/hello",{}]"#, r#"["e",0,1]"#]);
 }
 
@@ -221,7 +221,7 @@ fn the_write_queue_is_bounded_and_keeps_its_order() {
 fn the_limits_of_the_welcome_apply() {
     let mut client = TestClient::new(ClientConfig::default());
     client.connection.handle_connected(client.now, Dialect::V1);
-    client.text(r#"["aaw/welcome",{"connection":"c","limits":{"calls":2,"message":60}}]"#);
+    client.results(r#"["aaw/welcome",{"connection":"c","limits":{"calls":2,"message":60}}]"#);
     assert_eq!(client.call("e", "a").len() + client.call("e", "b").len(), 2);
     assert!(client.call("e", "c").is_empty());
     client.connection.handle_text(client.now, r#"["e",1,1]"#);
@@ -259,13 +259,16 @@ fn a_classic_response_without_an_id_belongs_to_the_oldest_call_of_its_event() {
     client.call("e", "first");
     client.call("other", "other");
     client.call("e", "second");
-    assert_eq!(client.text(r#"["e",1]"#), [("first", response("1"))]);
+    assert_eq!(client.results(r#"["e",1]"#), [("first", response("1"))]);
     assert_eq!(
-        client.text(r#"["e",{"error":"Error: no"}]"#),
+        client.results(r#"["e",{"error":"Error: no"}]"#),
         [("second", CallResult::Failed(Failure::new(Code::HANDLER, "Error: no")))]
     );
     assert_eq!(client.pushes(r#"["e",3]"#), ["e 3"]);
-    assert_eq!(client.text(r#"["other",{"error":"x","more":1}]"#), [("other", response(r#"{"error":"x","more":1}"#))]);
+    assert_eq!(
+        client.results(r#"["other",{"error":"x","more":1}]"#),
+        [("other", response(r#"{"error":"x","more":1}"#))]
+    );
 }
 
 #[test]
@@ -273,10 +276,10 @@ fn classic_responses_with_ids_are_matched_by_id() {
     let mut client = TestClient::open(Dialect::Classic);
     client.call("e", "first");
     client.call("e", "second");
-    assert_eq!(client.text(r#"["e",2,2]"#), [("second", response("2"))]);
+    assert_eq!(client.results(r#"["e",2,2]"#), [("second", response("2"))]);
     assert_eq!(client.pushes(r#"["e","a push"]"#), [r#"e "a push""#]);
     assert_eq!(
-        client.text(r#"["e",{"error":"no"},1]"#),
+        client.results(r#"["e",{"error":"no"},1]"#),
         [("first", CallResult::Failed(Failure::new(Code::HANDLER, "no")))]
     );
 }
@@ -287,18 +290,18 @@ fn an_abandoned_classic_call_still_takes_its_late_response_for_a_while() {
     client.call("e", "slow");
     client.pass(3 * SECOND);
     assert_eq!(client.done(), [("slow", CallResult::TimedOut { sent: true })]);
-    assert!(client.sent().is_empty(), "a classic server knows no cancel");
+    assert!(client.sent().is_empty(), "classic has no cancel");
     client.call("e", "next");
-    assert_eq!(client.text(r#"["e","of slow"]"#), []);
-    assert_eq!(client.text(r#"["e","of next"]"#), [("next", response(r#""of next""#))]);
+    assert_eq!(client.results(r#"["e","of slow"]"#), []);
+    assert_eq!(client.results(r#"["e","of next"]"#), [("next", response(r#""of next""#))]);
 
-    client.call("e", "never answered");
+    client.call("e", "no response");
     client.pass(3 * SECOND);
     client.pass(2 * SECOND);
     client.call("e", "later");
     client.pass(SECOND);
     client.outputs();
-    assert_eq!(client.text(r#"["e",1]"#), [("later", response("1"))]);
+    assert_eq!(client.results(r#"["e",1]"#), [("later", response("1"))]);
 }
 
 #[test]
@@ -325,7 +328,7 @@ fn bad_frames_are_warnings_and_the_connection_stays_open() {
     client.connection.handle_binary();
     assert!(matches!(&client.outputs()[..], [Output::Warning(_)]));
     assert!(client.pushes(r#"["aaw/something/new",1]"#).is_empty());
-    assert_eq!(client.text(r#"["e",1,1]"#), [("caller", response("1"))]);
+    assert_eq!(client.results(r#"["e",1,1]"#), [("caller", response("1"))]);
 }
 
 #[test]
@@ -379,7 +382,7 @@ fn closing_sends_queued_events_and_ends_all_calls() {
         "{outputs:?}"
     );
     assert_eq!(client.connection.send(EncodedMessage::new("s", &1).unwrap()), Err(NotSent::Closed));
-    // What the server has to say about what was sent is still received; nothing can be said any more.
+    // Errors about earlier events are still reported; client calls are ignored, because no response can follow.
     assert_eq!(
         client.warnings(r#"["aaw/error",{"error":"Unknown event: s"}]"#),
         ["the server reported an error: Unknown event: s"]

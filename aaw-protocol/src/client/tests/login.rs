@@ -1,4 +1,4 @@
-//! Logged in, across connections.
+//! Tests of the session across connections.
 
 use super::*;
 
@@ -26,7 +26,7 @@ impl TestClient {
         self.connection.token().map(Token::as_str)
     }
 
-    /// Loses the connection and has another attempt.
+    /// Loses the connection and makes another one.
     fn reconnect(&mut self, dialect: Dialect) -> Vec<String> {
         self.connection.handle_disconnected(self.now, DisconnectReason::Broken("cut".into()));
         self.pass(60 * SECOND);
@@ -39,11 +39,11 @@ impl TestClient {
 fn describe(output: Output<&'static str>) -> String {
     match output {
         Output::Send(frame) => text_of(&frame),
-        Output::LoggedIn { token, user } => format!("in as {user} by {}", token.as_str()),
-        Output::LoggedOut => "out".into(),
+        Output::LoggedIn { token, user } => format!("logged in as {user} with {}", token.as_str()),
+        Output::LoggedOut => "logged out".into(),
         Output::Unauthorized(failure) => format!("unauthorized: {failure}"),
         Output::Opened { connection } => format!("open {}", connection.as_deref().unwrap_or("classic")),
-        Output::CallDone { waiter, result: CallResult::Response(_) } => format!("{waiter} answered"),
+        Output::CallDone { waiter, result: CallResult::Response(_) } => format!("{waiter} responded"),
         Output::CallDone { waiter, result } => format!("{waiter} {result:?}"),
         Output::Warning(warning) => warning.to_string(),
         other => format!("{other:?}"),
@@ -60,20 +60,20 @@ fn the_token_is_sent_first_and_opening_waits_for_its_response() {
     assert!(client.login_outputs(WELCOME).is_empty());
     assert_eq!(
         client.login_outputs(r#"["aaw/resume",{"token":"t1","user":{"id":7,"email":"a@b.c"}},1]"#),
-        [r#"in as {"id":7,"email":"a@b.c"} by t1"#, "open c1", r#"["e",0,2]"#, r#"["s",1]"#]
+        [r#"logged in as {"id":7,"email":"a@b.c"} with t1"#, "open c1", r#"["e",0,2]"#, r#"["s",1]"#]
     );
 }
 
 #[test]
 fn an_expired_token_is_deleted_and_reported() {
-    for answer in [
+    for response in [
         r#"["aaw/resume",{"error":"Session expired","code":"handler"},1,"error"]"#,
         r#"["aaw/resume",{"error":"No session","code":"not_authenticated"},1,"error"]"#,
     ] {
         let mut client = TestClient::with_token();
         client.connection.handle_connected(client.now, Dialect::V1);
         client.login_outputs(WELCOME);
-        let received = client.login_outputs(answer);
+        let received = client.login_outputs(response);
         assert!(
             received.len() == 2 && received[0].starts_with("unauthorized: ") && received[1] == "open c1",
             "{received:?}"
@@ -105,10 +105,10 @@ fn a_slow_response_keeps_the_token() {
     client.connection.handle_sign_of_life(client.now);
     client.pass(10 * SECOND);
     assert_eq!(client.pending_login_outputs(), ["open c1", r#"["e",0,2]"#]);
-    // Late is better than never.
-    assert_eq!(client.login_outputs(r#"["aaw/resume",{"token":"t2","user":1},1]"#), ["in as 1 by t2"]);
+    // A late response still counts.
+    assert_eq!(client.login_outputs(r#"["aaw/resume",{"token":"t2","user":1},1]"#), ["logged in as 1 with t2"]);
     assert_eq!(client.reconnect(Dialect::V1)[1], r#"["aaw/resume",{"token":"t2"},1]"#);
-    // The connection breaks before there is an answer.
+    // The connection is lost before the response.
     assert_eq!(client.reconnect(Dialect::V1)[1], r#"["aaw/resume",{"token":"t2"},1]"#);
 }
 
@@ -129,7 +129,7 @@ fn the_token_of_each_login_response_is_stored() {
         let mut client = TestClient::open(Dialect::V1);
         client.call(event, "a");
         let received = client.login_outputs(&format!(r#"["{event}",{{"user":{{"id":1}},"token":"t1","more":1}},1]"#));
-        assert_eq!(received, [r#"in as {"id":1} by t1"#, "a answered"]);
+        assert_eq!(received, [r#"logged in as {"id":1} with t1"#, "a responded"]);
         assert_eq!(client.reconnect(Dialect::V1), [HELLO, RESUME], "{event}");
     }
 }
@@ -137,7 +137,7 @@ fn the_token_of_each_login_response_is_stored() {
 #[test]
 fn other_responses_do_not_set_a_token() {
     let mut client = TestClient::open(Dialect::V1);
-    for (at, (event, answer)) in [
+    for (at, (event, response)) in [
         ("e", r#"{"token":"t1","user":1}"#),
         ("aaw/login", r#"{"token":7,"user":1}"#),
         ("aaw/login", r#"{"token":"t1"}"#),
@@ -147,7 +147,7 @@ fn other_responses_do_not_set_a_token() {
     .enumerate()
     {
         client.call(event, "a");
-        assert_eq!(client.login_outputs(&format!(r#"["{event}",{answer},{}]"#, at + 1)), ["a answered"]);
+        assert_eq!(client.login_outputs(&format!(r#"["{event}",{response},{}]"#, at + 1)), ["a responded"]);
     }
     client.call("aaw/login", "a");
     let received = client.login_outputs(r#"["aaw/login",{"error":"Invalid credentials","code":"handler"},5,"error"]"#);
@@ -160,9 +160,9 @@ fn a_logout_deletes_the_token() {
     let mut client = TestClient::open(Dialect::V1);
     client.connection.set_token(Some(Token::new("t1")));
     client.call("aaw/logout", "a");
-    // The server tells all connections of the session, and this is one of them.
+    // The server notifies all connections of the session, including the one that logged out.
     assert!(client.login_outputs(r#"["aaw/session",{"ended":"logout"}]"#).is_empty());
-    assert_eq!(client.login_outputs(r#"["aaw/logout",{"ok":true},1]"#), ["out", "a answered"]);
+    assert_eq!(client.login_outputs(r#"["aaw/logout",{"ok":true},1]"#), ["logged out", "a responded"]);
     assert!(client.login_outputs(r#"["aaw/session",{"ended":"logout"}]"#).is_empty());
     assert_eq!(client.reconnect(Dialect::V1), [HELLO]);
 }
@@ -200,7 +200,7 @@ fn a_new_password_replaces_the_session() {
     assert!(client.login_outputs(r#"["aaw/session",{"ended":"password"}]"#).is_empty());
     assert_eq!(
         client.login_outputs(r#"["aaw/password/set-new",{"token":"t1","user":1},1]"#),
-        ["in as 1 by t1", "a answered"]
+        ["logged in as 1 with t1", "a responded"]
     );
 }
 
@@ -209,16 +209,19 @@ fn a_classic_server_receives_only_a_token_of_a_classic_server() {
     let mut client = TestClient::open(Dialect::Classic);
     client.call("aaw/login", "a");
     client.login_outputs(r#"["aaw/login",{"token":"t1","user":1}]"#);
-    // The answers of the original carry no ids.
+    // The responses of the JavaScript package have no ids.
     assert_eq!(client.reconnect(Dialect::Classic), [RESUME]);
-    assert_eq!(client.login_outputs(r#"["aaw/resume",{"token":"t1","user":1}]"#), ["in as 1 by t1", "open classic"]);
+    assert_eq!(
+        client.login_outputs(r#"["aaw/resume",{"token":"t1","user":1}]"#),
+        ["logged in as 1 with t1", "open classic"]
+    );
     assert_eq!(client.reconnect(Dialect::Classic), [RESUME]);
     assert_eq!(
         client.login_outputs(r#"["aaw/resume",{"error":"Session expired"}]"#),
         ["unauthorized: Session expired", "open classic"]
     );
 
-    // An unknown event ends the original.
+    // An unknown event terminates a server of the JavaScript package.
     let mut client = TestClient::open(Dialect::V1);
     client.call("aaw/login", "a");
     client.login_outputs(r#"["aaw/login",{"token":"t1","user":1},1]"#);

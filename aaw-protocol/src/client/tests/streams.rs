@@ -1,4 +1,4 @@
-//! Streams and uploads, with a hand-moved clock.
+//! Tests of streams and uploads.
 
 use super::*;
 
@@ -13,7 +13,7 @@ impl TestClient {
         key
     }
 
-    /// Takes in a text, and gives back what it means for streams and uploads, and what is sent because of it.
+    /// Receives a text and returns descriptions of the outputs.
     fn stream_outputs(&mut self, text: &str) -> Vec<String> {
         self.connection.handle_text(self.now, text);
         self.outputs().into_iter().map(describe).collect()
@@ -28,7 +28,7 @@ impl TestClient {
 fn describe(output: Output<&'static str>) -> String {
     match output {
         Output::Item { key, data } => format!("{} item {data}", key.0),
-        Output::UploadCredit { key, items } => format!("{} room {items}", key.0),
+        Output::UploadCredit { key, items } => format!("{} upload credit {items}", key.0),
         Output::CallDone { waiter, result: CallResult::StreamEnded } => format!("{waiter} ended"),
         Output::CallDone { waiter, result: CallResult::Failed(failure) } => format!("{waiter} failed: {failure}"),
         Output::CallDone { waiter, result } => format!("{waiter} {result:?}"),
@@ -46,7 +46,7 @@ fn a_stream_yields_its_items_in_order_and_ends_once() {
     assert_eq!(client.stream_outputs(r#"["s",{"a":1},1,"item"]"#), [r#"1 item {"a":1}"#]);
     assert_eq!(client.stream_outputs(r#"["s",[2],1,"item"]"#), ["1 item [2]"]);
     assert_eq!(client.stream_outputs(r#"["s",null,1,"end"]"#), ["reader ended"]);
-    // What comes after the end has crossed with something, and is nobody's.
+    // Frames after the end are ignored, because they may have crossed with a cancel.
     for text in [r#"["s",3,1,"item"]"#, r#"["s",null,1,"end"]"#, r#"["s",9,1,"credit"]"#, r#"["s",4,1]"#] {
         assert!(client.stream_outputs(text).is_empty(), "{text}");
     }
@@ -66,15 +66,15 @@ fn credit_is_sent_only_if_it_grows() {
     let mut client = TestClient::open(Dialect::V1);
     let key = client.stream(WINDOW, "reader");
     client.sent();
-    for (room, frames) in [
+    for (credit, frames) in [
         (4, &[][..]),
         (6, &[r#"["s",6,1,"credit"]"#]),
         (5, &[]),
         (6, &[]),
         (u64::MAX, &[r#"["s",9007199254740992,1,"credit"]"#]),
     ] {
-        client.connection.grant_credit(key, room);
-        assert_eq!(client.sent(), frames, "{room}");
+        client.connection.grant_credit(key, credit);
+        assert_eq!(client.sent(), frames, "{credit}");
     }
     client.stream_outputs(r#"["s",null,1,"end"]"#);
     client.connection.grant_credit(key, u64::MAX);
@@ -191,7 +191,7 @@ fn a_classic_response_to_a_stream_is_one_item() {
     client.stream(WINDOW, "second");
     assert_eq!(client.sent(), [r#"["s",0,1]"#, r#"["s",0,2]"#]);
     client.connection.grant_credit(key, 100);
-    assert!(client.outputs().is_empty(), "it knows no credit");
+    assert!(client.outputs().is_empty(), "classic has no credit");
     assert_eq!(client.stream_outputs(r#"["s",[1,2]]"#), ["1 item [1,2]", "first ended"]);
     assert_eq!(client.stream_outputs(r#"["s",{"error":"no"},2]"#), ["second failed: no"]);
 }
@@ -211,20 +211,24 @@ fn upload_items_are_sent_within_the_servers_credit() {
     let mut client = TestClient::open(Dialect::V1);
     let key = client.stream(DUPLEX, "sender");
     assert_eq!(client.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
-    assert_eq!(client.upload(key, "early"), Err(NotSent::UploadClosed), "there is no room before the server says so");
-    assert_eq!(client.stream_outputs(r#"["s",2,1,"credit"]"#), ["1 room 2"]);
+    assert_eq!(
+        client.upload(key, "early"),
+        Err(NotSent::UploadClosed),
+        "there is no credit before the server grants it"
+    );
+    assert_eq!(client.stream_outputs(r#"["s",2,1,"credit"]"#), ["1 upload credit 2"]);
     assert!(client.stream_outputs(r#"["s",2,1,"credit"]"#).is_empty());
     assert!(client.stream_outputs(r#"["s",1,1,"credit"]"#).is_empty());
     assert_eq!(client.upload(key, "a").unwrap(), [r#"["s","a",1,"item"]"#]);
     assert_eq!(client.upload(key, "b").unwrap(), [r#"["s","b",1,"item"]"#]);
     assert_eq!(client.upload(key, "c"), Err(NotSent::UploadClosed));
-    assert_eq!(client.stream_outputs(r#"["s",3,1,"credit"]"#), ["1 room 3"]);
+    assert_eq!(client.stream_outputs(r#"["s",3,1,"credit"]"#), ["1 upload credit 3"]);
     client.connection.upload_end(key);
     client.connection.upload_end(key);
     assert_eq!(client.sent(), [r#"["s",null,1,"end"]"#]);
     assert_eq!(client.upload(key, "c"), Err(NotSent::UploadClosed));
-    assert!(client.stream_outputs(r#"["s",9,1,"credit"]"#).is_empty(), "it has crossed with the end");
-    // The other direction goes on.
+    assert!(client.stream_outputs(r#"["s",9,1,"credit"]"#).is_empty(), "the credit crossed with the end");
+    // The other direction continues.
     assert_eq!(client.stream_outputs(r#"["s",1,1,"item"]"#), ["1 item 1"]);
 }
 
@@ -249,7 +253,7 @@ fn an_upload_item_above_the_limit_is_rejected_and_the_upload_continues() {
     assert_eq!(
         client.upload(key, "1").unwrap().len() + client.upload(key, "2").unwrap().len(),
         2,
-        "it has taken no room"
+        "it has used no credit"
     );
 }
 
@@ -266,7 +270,7 @@ fn malformed_credit_is_a_bad_frame() {
         );
     }
     assert!(client.stream_outputs(r#"["s",0,1,"credit"]"#).is_empty());
-    assert_eq!(client.stream_outputs(r#"["s",9007199254740992,1,"credit"]"#), ["1 room 9007199254740992"]);
+    assert_eq!(client.stream_outputs(r#"["s",9007199254740992,1,"credit"]"#), ["1 upload credit 9007199254740992"]);
 }
 
 #[test]
@@ -280,5 +284,5 @@ fn uploads_pause_while_the_socket_is_blocked() {
     assert!(!client.connection.can_upload());
     client.connection.handle_writable();
     client.connection.upload_item(key, EncodedMessage::new("s", "a").unwrap()).unwrap();
-    assert!(!client.connection.can_upload(), "one waits to be given out");
+    assert!(!client.connection.can_upload(), "an item is not polled yet");
 }
