@@ -1,4 +1,5 @@
-//! Any sequence of operations on a server's session keeps its promises. [`exercise`](exercise::exercise) says which.
+//! Property test: a [`ServerConnection`](aaw_protocol::server::ServerConnection) keeps its invariants for any sequence of
+//! operations. The module [`exercise`] lists them.
 
 use proptest::prelude::*;
 
