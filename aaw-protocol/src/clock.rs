@@ -1,12 +1,14 @@
-//! Points in time that any wait leads to.
+//! Adds durations to points in time without overflow.
 
 use std::time::{Duration, Instant};
 
-/// Thirty years: longer than any program runs, and far from where an [`Instant`] ends, so that timers can round up.
+/// Thirty years: longer than any program runs, and far enough from the largest [`Instant`] that timers can round up.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// `now + wait`, which would panic where an [`Instant`] cannot hold that. A wait of more than thirty years ends in
-/// thirty years: so `Duration::MAX`, wherever a limit is set, means "never".
+/// Returns `now + wait`, where `wait` is capped at thirty years.
+///
+/// A plain addition panics if the sum exceeds the largest [`Instant`]. With the cap, a timeout of `Duration::MAX` means
+/// "never".
 ///
 /// ```
 /// # use std::time::{Duration, Instant};

@@ -1,12 +1,13 @@
-//! Frames from text, and text from frames.
+//! Decodes and encodes frames.
 //!
-//! # A body is checked by whoever parses it
+//! # Unchecked bodies
 //!
-//! The frame of a call is split without reading its body: the event from the front, an id of digits from the back. For
-//! text that is JSON the result is the same as a parser's; if the body is not JSON, whoever parses it finds out. So a
-//! body that was split off like this ([`Frame::checked`] is false) must be parsed before it goes anywhere, and what
-//! does not parse it asks [`is_json`]; then [`decode_strictly`] has the words for what is wrong. That saves reading
-//! every byte twice, which costs more than the socket does.
+//! [`decode`] splits the frame of a plain call without reading its body: it takes the event from the front and an id of
+//! digits from the back. If the text is valid JSON, the result equals that of a JSON parser. If it is not,
+//! [`Frame::data`] is not valid JSON either. A frame that was split this way has [`Frame::checked`] set to `false`, and
+//! its body must be validated before it is used or forwarded: by parsing it, or with [`is_json`]. When that fails,
+//! [`decode_strictly`] returns the error to report. The split saves a second pass over every byte of a body, which costs
+//! more than the socket does.
 
 use std::borrow::Cow;
 
@@ -17,44 +18,44 @@ use serde_json::value::RawValue;
 use crate::failure::Failure;
 use crate::text::Shortened;
 
-/// The largest number of items that credit can be for: 2^53, up to which JavaScript counts exactly.
-pub const MOST_ITEMS: u64 = 1 << 53;
+/// The largest credit, in items: 2^53, up to which all integers are exact in JavaScript.
+pub const MAX_CREDIT: u64 = 1 << 53;
 
-/// A frame as it was received, borrowed from its text.
+/// A decoded frame, borrowed from its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame<'a> {
-    /// The event's name, as JSON, with its quotes: what an answer begins with.
+    /// The name of the event as JSON, with quotes. The response starts with the same bytes.
     pub event_json: &'a str,
-    /// The event's name. Nobody has checked that it is an [`EventName`](crate::EventName).
+    /// The name of the event. It is not validated as an [`EventName`](crate::EventName).
     pub event: Cow<'a, str>,
-    /// The second element, as JSON; `null` if there is none.
+    /// The second element, as JSON; `null` if it is missing.
     pub data: &'a str,
     /// Whether `data` is known to be one JSON value. See the [module's documentation](self).
     pub checked: bool,
-    /// The third element as it stands: a JSON string or number. `None` if there is none, or `null`.
+    /// The third element as it was received: a JSON string or number. `None` if it is missing or `null`.
     pub id: Option<&'a str>,
     /// The fourth element.
     pub kind: Kind,
-    /// The fifth element, a JSON object. `None` if there is none, or `null`.
+    /// The fifth element, a JSON object. `None` if it is missing or `null`.
     pub meta: Option<&'a str>,
 }
 
-/// What a v1 frame says about its id.
+/// The kind of a v1 frame: what the frame means for the call with its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// No kind: a send or push without an id, a call or an answer with one.
-    Plain,
-    /// A call, said so.
+    /// No kind: a call or a response if the frame has an id, otherwise a one-way event or a push.
+    Unmarked,
+    /// A call. Required for a call with meta.
     Call,
-    /// A call failed, and is over.
+    /// The call failed and is over.
     Error,
     /// The next item of a stream.
     Item,
     /// The end of a stream.
     End,
-    /// Room for items.
+    /// Credit for items of a stream.
     Credit,
-    /// The caller has gone.
+    /// The caller cancels the call.
     Cancel,
 }
 
@@ -68,78 +69,79 @@ impl Kind {
         ("cancel", Self::Cancel),
     ];
 
-    /// The word on the wire, and nothing for [`Kind::Plain`].
+    /// Returns the kind as it appears on the wire, or `None` for [`Kind::Unmarked`].
     pub fn word(self) -> Option<&'static str> {
         Self::WORDS.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
     }
 }
 
-/// What a caller says about its call: the fifth element. Unknown keys are ignored.
+/// The options of a call: the fifth element of its frame. Unknown keys are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Meta {
-    /// Milliseconds, from the call's arrival, after which the handler is dropped and the call fails.
+    /// The timeout of the call, in milliseconds from its arrival. After it the handler is dropped and the call fails.
     pub timeout: Option<u64>,
-    /// The caller reads a stream and has room up to this item, at most [`MOST_ITEMS`].
-    #[serde(deserialize_with = "credit")]
+    /// The caller reads the response as a stream, and this is its first credit, at most [`MAX_CREDIT`].
+    #[serde(deserialize_with = "deserialize_credit")]
     pub credit: Option<u64>,
-    /// The caller uploads a stream.
+    /// Whether the caller sends an upload.
     #[serde(rename = "in")]
     pub upload: bool,
-    /// The lowest of the caller's ids that is still open.
+    /// The lowest id of the caller's open calls. Reserved.
     pub low: Option<u64>,
-    /// W3C Trace Context.
+    /// The `traceparent` of W3C Trace Context. Reserved.
     pub traceparent: Option<String>,
 }
 
-/// Why a text is no frame. The words are for the peer that sent it.
+/// Why a message is rejected. The text is meant for the peer that sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadFrame {
     /// The text is not JSON.
     #[error("not JSON: {0}")]
     NotJson(String),
-    /// The text is JSON but not an array.
+    /// The text is JSON, but not an array.
     #[error("expected a JSON array [event, data, id, kind, meta], found {0}")]
     NotAnArray(&'static str),
-    /// An empty array.
+    /// The array is empty.
     #[error("an empty array; expected [event, data, …]")]
     NoEvent,
-    /// The event is no string.
+    /// The event is not a string.
     #[error("the event (element 1) must be a string, found {0}")]
-    EventIsNoString(String),
-    /// There is a sixth element.
+    EventNotString(String),
+    /// The array has more than five elements.
     #[error("more than 5 elements; expected [event, data, id, kind, meta]")]
     TooLong,
-    /// An id that cannot be one.
+    /// The id is not valid in this dialect.
     #[error("the id (element 3) must be {expected}, found {found}")]
     BadId {
-        /// What ids are in this dialect.
+        /// What an id must be.
         expected: &'static str,
-        /// What came.
+        /// The received id, shortened.
         found: String,
     },
-    /// A kind that this version does not know.
+    /// The kind is not one of this version's.
     #[error("unknown kind {0} (element 4); known are call, error, item, end, credit, cancel")]
     UnknownKind(String),
-    /// A `meta` that is no object, or whose known keys have the wrong type.
+    /// The meta is not an object, or a known key has a value of the wrong type.
     #[error("bad meta (element 5): {0}")]
     BadMeta(String),
-    /// Credit that is no number of items.
-    #[error("credit must be an integer from 0 to {MOST_ITEMS}, found {0}")]
+    /// The credit is not a number of items.
+    #[error("credit must be an integer from 0 to {MAX_CREDIT}, found {0}")]
     BadCredit(String),
-    /// A whole frame that does not belong here and now.
+    /// The frame is well-formed, but not allowed in the current state of the connection.
     #[error("{0}")]
-    OutOfPlace(String),
-    /// A binary message.
+    Unexpected(String),
+    /// The message is binary.
     #[error("a binary message; expected text")]
     Binary,
 }
 
-/// Reads a frame.
+/// Decodes a frame. The body of a plain call is [not checked](self#unchecked-bodies).
 ///
 /// # Errors
-/// [`BadFrame`] says what was wrong and what was expected. No text panics, and none costs more than one pass over it.
+/// [`BadFrame`] states what is wrong and what was expected. No text causes a panic, or costs more than one pass over
+/// it.
 pub fn decode(text: &str) -> Result<Frame<'_>, BadFrame> {
     match split_call(text) {
         Some(frame) => Ok(frame),
@@ -147,17 +149,18 @@ pub fn decode(text: &str) -> Result<Frame<'_>, BadFrame> {
     }
 }
 
-/// Whether `text` is one JSON value.
+/// Returns whether `text` is exactly one JSON value.
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Splits `["event",body,id]` where the event needs no unescaping and the id is digits; `None` for everything else.
+/// Splits `["event",body,id]` if the event contains no escapes and the id consists of digits; returns `None` for any
+/// other text.
 ///
-/// If the text is JSON, the split is that of a parser: an array whose text ends in `,digits]` has those digits as its
-/// last element, since a string would end in a quote and a container in a bracket; and what lies between the first
-/// comma and the last is one value unless there are more elements, which the body's parser finds; a frame of more
-/// elements whose last is a number is none, since neither a kind nor a meta can be one.
+/// If the text is JSON, the split equals that of a parser. An array whose text ends in `,digits]` has those digits as its
+/// last element, because a string would end in a quote and a container in a bracket. The text between the first and the
+/// last comma is one value, unless there are more elements, which the body's parser detects. A frame with more elements
+/// whose last one is a number is invalid in any case, because neither a kind nor a meta can be a number.
 fn split_call(text: &str) -> Option<Frame<'_>> {
     let bytes = text.as_bytes();
     if !bytes.starts_with(b"[\"") {
@@ -172,12 +175,12 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
     let digits = before_bracket.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let id_start = before_bracket.len() - digits;
     let body_start = name_end + 2;
-    // The comma before the id is another one than that after the event, and there is something between the two. An id
-    // that begins with 0 is no JSON number unless it is 0, which is no id either: the strict way has the words for it.
+    // The comma before the id must not be the one after the event, and the body between the two must not be empty. An id
+    // with a leading 0 is not a JSON number, and 0 itself is not a valid id: `decode_strictly` reports both.
     if digits == 0 || id_start < body_start + 2 || bytes[id_start - 1] != b',' || bytes[id_start] == b'0' {
         return None;
     }
-    // As a parser does: what JSON calls white space, and nothing else, is no part of the value.
+    // Like a parser, trim exactly the characters that JSON defines as white space.
     let data = text[body_start..id_start - 1].trim_matches([' ', '\t', '\n', '\r']);
     Some(Frame {
         event_json: &text[1..=name_end],
@@ -185,19 +188,21 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
         data,
         checked: false,
         id: Some(&text[id_start..before_bracket.len()]),
-        kind: Kind::Plain,
+        kind: Kind::Unmarked,
         meta: None,
     })
 }
 
-/// Reads a frame with a parser, all of it: [`Frame::checked`] is true. What says why a body that was split off is none.
+/// Decodes a frame with a JSON parser, including its body: [`Frame::checked`] is `true`.
+///
+/// It also finds the error of a text whose [unchecked body](self#unchecked-bodies) turned out to be invalid.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
     let elements: Elements<'_> = serde_json::from_str(text).map_err(|error| {
-        // What is no array fails on its first byte, as data, before anybody knows whether it is JSON. The words for
-        // that would quote a whole string, so they are never used.
+        // Anything but an array fails at its first byte with a data error, before the rest is validated as JSON. That
+        // error would quote a whole string, so it is not reported.
         if !error.is_data() {
             return BadFrame::NotJson(error.to_string());
         }
@@ -211,11 +216,11 @@ pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
     }
     let element = |at: usize| elements.first[at].filter(|_| at < elements.count).map(RawValue::get);
     let event_json = element(0).ok_or(BadFrame::NoEvent)?;
-    let event = string(event_json).ok_or_else(|| BadFrame::EventIsNoString(shortened(event_json)))?;
+    let event = unescape(event_json).ok_or_else(|| BadFrame::EventNotString(shortened(event_json)))?;
     let id = element(2).filter(|id| *id != "null");
     let kind = match element(3) {
-        None => Kind::Plain,
-        Some(json) => string(json)
+        None => Kind::Unmarked,
+        Some(json) => unescape(json)
             .and_then(|word| Kind::WORDS.iter().find(|(known, _)| *known == word))
             .map(|(_, kind)| *kind)
             .ok_or_else(|| BadFrame::UnknownKind(shortened(json)))?,
@@ -231,10 +236,10 @@ pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
 }
 
 impl Frame<'_> {
-    /// The id as v1 has it: an integer other than 0; the client's are positive, the server's negative.
+    /// Returns the id of a v1 frame: an integer other than 0. A client's ids are positive, a server's negative.
     ///
     /// # Errors
-    /// [`BadFrame::BadId`] for a string, a fraction, 0, and what does not fit 64 bits.
+    /// [`BadFrame::BadId`] if the id is a string, has a fraction or an exponent, is 0, or does not fit 64 bits.
     pub fn v1_id(&self) -> Result<Option<i64>, BadFrame> {
         self.id
             .map(|id| match id.parse() {
@@ -244,40 +249,40 @@ impl Frame<'_> {
             .transpose()
     }
 
-    /// The data of a frame of the kind [`Kind::Credit`].
+    /// Returns the credit in the data of a frame of the kind [`Kind::Credit`].
     ///
     /// # Errors
-    /// [`BadFrame::BadCredit`] if it is no integer from 0 to [`MOST_ITEMS`], written without fraction and exponent.
+    /// [`BadFrame::BadCredit`] unless it is an integer from 0 to [`MAX_CREDIT`], written without fraction and exponent.
     pub fn credit(&self) -> Result<u64, BadFrame> {
         match serde_json::from_str(self.data) {
-            Ok(items @ 0..=MOST_ITEMS) => Ok(items),
+            Ok(items @ 0..=MAX_CREDIT) => Ok(items),
             _ => Err(BadFrame::BadCredit(shortened(self.data))),
         }
     }
 
-    /// The fifth element.
+    /// Parses the fifth element. Without one, all options have their defaults.
     ///
     /// # Errors
-    /// [`BadFrame::BadMeta`] if a known key has a wrong type.
+    /// [`BadFrame::BadMeta`] if the value of a known key has the wrong type.
     pub fn parse_meta(&self) -> Result<Meta, BadFrame> {
         match self.meta {
             None => Ok(Meta::default()),
-            // The error quotes what it found, be it a megabyte.
+            // serde's error quotes the value that it found, at any length.
             Some(meta) => serde_json::from_str(meta).map_err(|error| BadFrame::BadMeta(shortened(&error.to_string()))),
         }
     }
 }
 
-/// [`Meta::credit`].
-fn credit<'de, D: de::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+/// Deserializes [`Meta::credit`].
+fn deserialize_credit<'de, D: de::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let items = Option::<u64>::deserialize(deserializer)?;
     match items {
-        Some(items) if items > MOST_ITEMS => Err(de::Error::custom(BadFrame::BadCredit(items.to_string()))),
+        Some(items) if items > MAX_CREDIT => Err(de::Error::custom(BadFrame::BadCredit(items.to_string()))),
         items => Ok(items),
     }
 }
 
-/// The elements of a JSON array, and how many there are beyond those that a frame has.
+/// The first five elements of a JSON array, and the number of all its elements.
 struct Elements<'a> {
     first: [Option<&'a RawValue>; 5],
     count: usize,
@@ -285,8 +290,8 @@ struct Elements<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
+        struct ElementsVisitor;
+        impl<'de> Visitor<'de> for ElementsVisitor {
             type Value = Elements<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -295,9 +300,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut elements = Elements { first: [None; 5], count: 0 };
-                for place in &mut elements.first {
-                    *place = seq.next_element()?;
-                    if place.is_none() {
+                for element in &mut elements.first {
+                    *element = seq.next_element()?;
+                    if element.is_none() {
                         return Ok(elements);
                     }
                     elements.count += 1;
@@ -308,17 +313,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
                 Ok(elements)
             }
         }
-        deserializer.deserialize_seq(Collect)
+        deserializer.deserialize_seq(ElementsVisitor)
     }
 }
 
-/// A JSON string's text, without a copy where nothing is escaped.
-fn string(json: &str) -> Option<Cow<'_, str>> {
+/// Returns the text of a JSON string, borrowed if it contains no escapes; `None` if `json` is not a string.
+fn unescape(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// What a JSON text is, for an error message.
+/// Returns the type of a JSON text, for an error message.
 fn type_of(json: &str) -> &'static str {
     match json.trim_start().as_bytes().first() {
         Some(b'{') => "an object",
@@ -330,34 +335,36 @@ fn type_of(json: &str) -> &'static str {
     }
 }
 
-/// On one line, since it goes to logs: between its signs JSON may have line breaks, within them it has none.
+/// Shortens a JSON text for an error message, on one line because errors go to logs. JSON has line breaks only between
+/// its tokens, so the text keeps its meaning.
 fn shortened(json: &str) -> String {
     Shortened(json).to_string().replace(['\n', '\r'], " ")
 }
 
-// --- Text from frames ------------------------------------------------------------------------------------------------
+// --- Encoding --------------------------------------------------------------------------------------------------------
 
-/// Begins a frame: `["event",`. What comes next is one JSON value, then one of the `end_*` functions.
+/// Appends the beginning of a frame, `["event",`. The caller then appends one JSON value, and ends the frame with
+/// [`end`], [`end_with_id`] or [`end_v1`].
 ///
-/// `event_json` is the event as JSON, with quotes.
+/// `event_json` is the name of the event as JSON, with quotes.
 pub fn begin(out: &mut Vec<u8>, event_json: &str) {
     out.push(b'[');
     out.extend_from_slice(event_json.as_bytes());
     out.push(b',');
 }
 
-/// The event's name as JSON, with quotes, for [`begin`].
+/// Returns the name of an event as JSON, with quotes, for [`begin`].
 pub fn event_json(event: &str) -> String {
-    // A string always serialises.
+    // Serializing a string cannot fail.
     serde_json::to_string(event).unwrap_or_default()
 }
 
-/// Ends a frame without an id: a send, a push, a classic answer to a call without one.
+/// Ends a frame without an id: a one-way event, a push, or the classic response to a call without an id.
 pub fn end(out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// Ends a frame with an id that is JSON as it stands: `,id]`.
+/// Ends a frame with an id, given as JSON: `,id]`.
 pub fn end_with_id(out: &mut Vec<u8>, id_json: &str) {
     out.push(b',');
     out.extend_from_slice(id_json.as_bytes());
@@ -374,11 +381,11 @@ pub fn end_v1(out: &mut Vec<u8>, id: i64, kind: Kind) {
     };
 }
 
-/// A whole frame without an id from serialisable data: a greeting, an error, a ping's answer.
+/// Encodes a whole frame without an id, such as a hello, a welcome or a pong.
 pub fn message(event: &str, data: &impl serde::Serialize) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     begin(&mut out, &event_json(event));
-    // What aaw itself says is made of strings and numbers, and serialises.
+    // The data of aaw's own frames consists of strings and numbers, whose serialization does not fail.
     if serde_json::to_writer(&mut out, data).is_err() {
         out.extend_from_slice(b"null");
     }
@@ -386,13 +393,13 @@ pub fn message(event: &str, data: &impl serde::Serialize) -> Vec<u8> {
     out
 }
 
-/// Appends a failure as v1 says it: `{"error", "code", "data"?}`.
+/// Appends a failure in the form of v1: `{"error", "code", "data"?}`.
 pub fn failure(out: &mut Vec<u8>, failure: &Failure) {
-    // Strings and raw JSON always serialise.
+    // Serializing strings and raw JSON cannot fail.
     let _ = serde_json::to_writer(out, failure);
 }
 
-/// Appends a failure as a classic peer knows it: `{"error"}`.
+/// Appends a failure in the classic form: `{"error"}`.
 pub fn classic_failure(out: &mut Vec<u8>, failure: &Failure) {
     out.extend_from_slice(b"{\"error\":");
     let _ = serde_json::to_writer(&mut *out, &failure.error);
@@ -405,18 +412,18 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_call_is_split() {
+    fn a_plain_call_is_split_without_parsing_its_body() {
         let frame = decode(r#"["users/get",{"id":[1,2]},17]"#).unwrap();
         assert_eq!(frame.event, "users/get");
         assert_eq!(frame.event_json, r#""users/get""#);
         assert_eq!(frame.data, r#"{"id":[1,2]}"#);
         assert_eq!(frame.v1_id().unwrap(), Some(17));
-        assert_eq!(frame.kind, Kind::Plain);
+        assert_eq!(frame.kind, Kind::Unmarked);
         assert!(!frame.checked);
     }
 
     #[test]
-    fn what_looks_like_a_call_but_is_none_is_read_strictly() {
+    fn frames_other_than_plain_calls_are_parsed() {
         for (text, data, id) in [
             (r#"["e",12]"#, "12", None),
             (r#"["e",[1,2]]"#, "[1,2]", None),
@@ -434,14 +441,14 @@ mod tests {
     }
 
     #[test]
-    fn escapes_in_the_event_are_understood_and_echoed_as_they_came() {
+    fn an_escaped_event_is_unescaped_and_its_json_is_kept() {
         let frame = decode(r#"["pi\u006eg",{},1]"#).unwrap();
         assert_eq!(frame.event, "ping");
         assert_eq!(frame.event_json, r#""pi\u006eg""#);
     }
 
     #[test]
-    fn each_bad_frame_says_what_was_wrong() {
+    fn the_error_of_a_bad_frame_states_what_is_wrong() {
         for (text, expected) in [
             ("", "not JSON"),
             ("hello", "not JSON"),
@@ -467,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_was_split_off_wrongly_is_no_json_and_the_strict_way_says_why() {
+    fn a_wrong_split_yields_invalid_json_and_strict_decoding_finds_the_error() {
         for (text, expected) in [
             (r#"["e",1,2,7]"#, "unknown kind 7"),
             (r#"["e",1,2,"call",7]"#, "bad meta (element 5): expected an object, found a number"),
@@ -484,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_ids_are_integers() {
+    fn v1_ids_must_be_integers_other_than_0() {
         for bad in [r#""1""#, "1.5", "0", "1e3", "99999999999999999999"] {
             let text = format!(r#"["e",{{}},{bad}]"#);
             assert!(matches!(decode(&text).unwrap().v1_id(), Err(BadFrame::BadId { .. })), "{text}");
@@ -492,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meta_of_the_wrong_shape_is_named() {
+    fn the_error_of_a_bad_meta_names_the_wrong_type() {
         for (meta, found) in [("5", "a number"), ("[]", "an array"), (r#""x""#, "a string")] {
             let error = decode_strictly(&format!(r#"["e",{{}},1,"call",{meta}]"#)).unwrap_err().to_string();
             assert_eq!(error, format!("bad meta (element 5): expected an object, found {found}"));
@@ -504,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_repeats_what_a_peer_sent_at_length() {
+    fn errors_quote_at_most_a_short_part_of_the_text() {
         let long = "x".repeat(100_000);
         for text in [
             format!(r#""{long}""#),
@@ -520,23 +527,23 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_costs_no_stack() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let deep = format!(r#"["echo",{}{}]"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(decode(&deep).is_ok());
         assert!(matches!(decode(&"[".repeat(100_000)), Err(BadFrame::NotJson(_))));
     }
 
     #[test]
-    fn classic_failures_hold_the_text_alone() {
+    fn a_classic_failure_contains_only_the_text() {
         let mut out = Vec::new();
         classic_failure(&mut out, &Failure::new(crate::Code::PANIC, "a \"b\""));
         assert_eq!(out, br#"{"error":"a \"b\""}"#);
     }
 
     proptest! {
-        /// The split of a call agrees with a parser's, for every text that is JSON.
+        /// The split of a call equals the parser's result for every text that is JSON.
         #[test]
-        fn splitting_is_parsing(event in "[a-z/]{0,12}", body in json(), id in 1..i64::MAX, gap in "[ \t\r\n]{0,3}") {
+        fn splitting_equals_parsing(event in "[a-z/]{0,12}", body in json(), id in 1..i64::MAX, gap in "[ \t\r\n]{0,3}") {
             let text = format!("[{},{gap}{body}{gap},{id}]", event_json(&event));
             let split = split_call(&text).unwrap();
             prop_assert!(is_json(split.data));
@@ -544,10 +551,9 @@ mod tests {
             prop_assert_eq!(split, Frame { checked: false, ..strict });
         }
 
-        /// Decode inverts encode.
         #[test]
         fn decode_inverts_encode(event in any::<String>(), body in json(), id in 1..i64::MAX, which in 0usize..7) {
-            let kind = [Kind::Plain, Kind::Call, Kind::Error, Kind::Item, Kind::End, Kind::Credit, Kind::Cancel][which];
+            let kind = [Kind::Unmarked, Kind::Call, Kind::Error, Kind::Item, Kind::End, Kind::Credit, Kind::Cancel][which];
             let mut text = Vec::new();
             begin(&mut text, &event_json(&event));
             text.extend_from_slice(body.as_bytes());
@@ -560,10 +566,10 @@ mod tests {
             prop_assert_eq!(frame.kind, kind);
         }
 
-        /// Any text at all is a frame or an error. If it was split without a parser, then either the body is no JSON or
-        /// a parser splits it the same.
+        /// Any text decodes to a frame or an error. If it was split without a parser, either the body is not JSON or a
+        /// parser returns the same frame.
         #[test]
-        fn nothing_panics(text in "[\\[\\]\",{}0-9a-z\\\\ :.-]{0,40}") {
+        fn decoding_never_panics(text in "[\\[\\]\",{}0-9a-z\\\\ :.-]{0,40}") {
             if let Ok(frame) = decode(&text) && !frame.checked && is_json(frame.data) {
                 let strict = decode_strictly(&text);
                 prop_assert_eq!(strict, Ok(Frame { checked: true, ..frame }));

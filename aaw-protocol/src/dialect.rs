@@ -1,38 +1,38 @@
-//! Which dialect a connection speaks, decided by the WebSocket sub-protocols of its handshake (RFC 6455, 1.9).
+//! Negotiates the dialect of a connection by the WebSocket sub-protocols of its handshake (RFC 6455, section 1.9).
 
-/// The sub-protocol that stands for [`Dialect::V1`].
+/// The sub-protocol that selects [`Dialect::V1`].
 pub const V1: &str = "aaw.v1";
 
-/// How two peers talk.
+/// The dialect of a connection: which frames its peers exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// As the JavaScript package `async-await-websockets` does: `[event, body]` and its answer.
+    /// The dialect of the JavaScript package `async-await-websockets`: a call is `[event, body]`, and so is its response.
     Classic,
-    /// With ids, kinds and a greeting: what our own clients and servers speak.
+    /// The dialect of aaw's clients and servers, with ids, kinds and a handshake of frames.
     V1,
 }
 
-/// What a server makes of the sub-protocols a client offers.
+/// The result of [`negotiate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Negotiated<'a> {
-    /// The dialect from here on.
+    /// The dialect of the connection.
     pub dialect: Dialect,
-    /// What the handshake's answer names as chosen. Browsers and Bun fail a handshake that chose nothing of what they
-    /// offered, so there is always one when anything was offered.
+    /// The sub-protocol that the server's handshake response must select. Browsers and Bun fail a handshake that selects
+    /// none of the offered ones, so it is `None` only if the client offered nothing.
     pub chosen: Option<&'a str>,
-    /// The text by which the client tells itself apart: the first offer that is not ours. For the log; it proves
-    /// nothing.
+    /// The client key: the first offer other than [`V1`]. It labels the client in the log and authenticates nothing.
     pub client_key: Option<&'a str>,
 }
 
-/// The server's side: `offered` is the value of `Sec-WebSocket-Protocol`, several headers joined by commas.
+/// Chooses a dialect for a server. `offered` is the value of the request's `Sec-WebSocket-Protocol` header; several
+/// headers are joined by commas.
 ///
 /// ```
 /// use aaw_protocol::dialect::{self, Dialect};
-/// let ours = dialect::negotiate("_5d2c, aaw.v1");
-/// assert_eq!((ours.dialect, ours.chosen, ours.client_key), (Dialect::V1, Some("aaw.v1"), Some("_5d2c")));
-/// let theirs = dialect::negotiate("5d2c");
-/// assert_eq!((theirs.dialect, theirs.chosen), (Dialect::Classic, Some("5d2c")));
+/// let v1 = dialect::negotiate("_5d2c, aaw.v1");
+/// assert_eq!((v1.dialect, v1.chosen, v1.client_key), (Dialect::V1, Some("aaw.v1"), Some("_5d2c")));
+/// let classic = dialect::negotiate("5d2c");
+/// assert_eq!((classic.dialect, classic.chosen), (Dialect::Classic, Some("5d2c")));
 /// ```
 pub fn negotiate(offered: &str) -> Negotiated<'_> {
     let offers = || offered.split(',').map(str::trim).filter(|offer| !offer.is_empty());
@@ -44,7 +44,7 @@ pub fn negotiate(offered: &str) -> Negotiated<'_> {
     }
 }
 
-/// The client's side: what the server chose decides.
+/// Returns the dialect of a client's connection. `chosen` is the sub-protocol that the server selected.
 pub fn accepted(chosen: Option<&str>) -> Dialect {
     if chosen == Some(V1) { Dialect::V1 } else { Dialect::Classic }
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ours_is_found_wherever_it_stands() {
+    fn v1_is_chosen_at_any_position_of_the_offer() {
         for offered in ["aaw.v1", "x, aaw.v1", "aaw.v1,x", " x ,y,aaw.v1 "] {
             assert_eq!(negotiate(offered).dialect, Dialect::V1, "{offered}");
             assert_eq!(negotiate(offered).chosen, Some(V1), "{offered}");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_classic_and_the_first_is_echoed() {
+    fn an_offer_without_v1_selects_classic_and_the_first_sub_protocol() {
         assert_eq!(
             negotiate("a, b"),
             Negotiated { dialect: Dialect::Classic, chosen: Some("a"), client_key: Some("a") }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_speaks_what_the_server_chose() {
+    fn the_choice_of_the_server_decides_the_dialect_of_the_client() {
         assert_eq!(accepted(Some(V1)), Dialect::V1);
         assert_eq!(accepted(Some("_5d2c")), Dialect::Classic);
         assert_eq!(accepted(None), Dialect::Classic);

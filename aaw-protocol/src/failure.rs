@@ -1,4 +1,4 @@
-//! What a failed call is answered with.
+//! The error of a failed call, as it crosses the wire.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,36 +8,36 @@ use serde_json::value::RawValue;
 
 use crate::text::Shortened;
 
-/// Why a call failed, in words for a person, in a word for a program, and with whatever the handler added.
+/// The error of a call: a text for people, a code for programs, and optional data from the handler.
 ///
-/// This is the object that crosses the wire: `{"error": …, "code": …, "data"?: …}`. A classic peer gets `error` alone.
+/// On the wire it is the object `{"error": …, "code": …, "data"?: …}`. A classic peer receives `error` alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
     /// What went wrong, for a person.
     pub error: String,
-    /// What went wrong, for a program. A peer that sends none means [`Code::HANDLER`].
+    /// What went wrong, for a program. Defaults to [`Code::HANDLER`] if the peer sent no code.
     #[serde(default)]
     pub code: Code,
-    /// What the handler added with its error: any JSON.
+    /// Data that the handler attached to its error: any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
 }
 
 impl Failure {
-    /// A failure without data.
+    /// Creates a failure without data.
     pub fn new(code: Code, error: impl Into<String>) -> Self {
         Self { error: error.into(), code, data: None }
     }
 
-    /// The answer to a call of an event that is not there.
+    /// Creates the failure of a call whose event does not exist. A long `name` is shortened.
     pub fn unknown_event(name: &str) -> Self {
         Self::new(Code::UNKNOWN_EVENT, format!("Unknown event: {}", Shortened(name)))
     }
 
-    /// What a caller reads where the reason is for the log only: a handler panicked, or `?` converted an error.
+    /// The text that a caller receives when the cause is only logged: the handler panicked, or `?` converted an error.
     pub const INTERNAL: &'static str = "Internal error";
 
-    /// A failure that says [`INTERNAL`](Self::INTERNAL) and nothing else.
+    /// Creates a failure with the text [`INTERNAL`](Self::INTERNAL), which does not reveal the cause.
     ///
     /// ```
     /// # use aaw_protocol::{Code, Failure};
@@ -48,7 +48,7 @@ impl Failure {
     }
 }
 
-/// Two failures are the same when a caller cannot tell them apart.
+/// Two failures are equal if a caller cannot tell them apart.
 impl PartialEq for Failure {
     fn eq(&self, other: &Self) -> bool {
         self.error == other.error
@@ -67,7 +67,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The word in a [`Failure`] that a program can act on. The constants are aaw's own; a handler may use any word.
+/// The part of a [`Failure`] that a program can act on. The constants are defined by aaw; a handler may use any other
+/// text.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Code(Cow<'static, str>);
@@ -77,40 +78,40 @@ impl Code {
     pub const UNKNOWN_EVENT: Self = Self::of("unknown_event");
     /// The body does not fit what the handler takes.
     pub const BAD_BODY: Self = Self::of("bad_body");
-    /// The frame makes no sense.
+    /// The frame is malformed, or not allowed in the current state of the connection.
     pub const BAD_FRAME: Self = Self::of("bad_frame");
     /// The event needs a session and there is none.
     pub const NOT_AUTHENTICATED: Self = Self::of("not_authenticated");
-    /// The session may not call this event.
+    /// The session is not allowed to call this event, or the client is not allowed to connect.
     pub const NOT_ALLOWED: Self = Self::of("not_allowed");
-    /// The handler's own error.
+    /// The handler returned an error. The default code.
     pub const HANDLER: Self = Self::of("handler");
-    /// The handler panicked. What it said is in the server's log only.
+    /// The handler panicked. The panic message is in the server's log only.
     pub const PANIC: Self = Self::of("panic");
-    /// The handler did not end within the time the caller gave it.
+    /// The handler did not finish within the caller's timeout.
     pub const TIMEOUT: Self = Self::of("timeout");
-    /// The call was not run: too many are running and waiting, or the server is stopping. Later it may succeed.
+    /// The call was not run: too many calls run and wait, or the server is stopping. A later attempt may succeed.
     pub const BUSY: Self = Self::of("busy");
-    /// The answer is larger than a message may be.
+    /// The response, or an item of it, exceeds the message size limit.
     pub const TOO_LARGE: Self = Self::of("too_large");
-    /// The caller cancelled.
+    /// The caller cancelled the call.
     pub const CANCELLED: Self = Self::of("cancelled");
-    /// Whatever should answer cannot be reached: an event that needs authentication where there is none, a client that
-    /// cannot be asked.
+    /// The call has no possible recipient: the event needs authentication and the server has none, or the server calls a
+    /// client whose dialect has no client calls.
     pub const UNREACHABLE: Self = Self::of("unreachable");
-    /// There is no connection to do this with.
+    /// There is no connection for the call.
     pub const NO_CONNECTION: Self = Self::of("no_connection");
 
-    const fn of(word: &'static str) -> Self {
-        Self(Cow::Borrowed(word))
+    const fn of(code: &'static str) -> Self {
+        Self(Cow::Borrowed(code))
     }
 
-    /// Another word, for a handler's own failures.
-    pub fn new(word: impl Into<Cow<'static, str>>) -> Self {
-        Self(word.into())
+    /// Creates a code that aaw does not define, for a handler's own errors.
+    pub fn new(code: impl Into<Cow<'static, str>>) -> Self {
+        Self(code.into())
     }
 
-    /// The word.
+    /// Returns the code as it appears on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -145,13 +146,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_without_a_code_is_the_handlers() {
+    fn a_failure_without_a_code_has_the_code_handler() {
         let failure: Failure = serde_json::from_str(r#"{"error":"no"}"#).unwrap();
         assert_eq!(failure, Failure::new(Code::HANDLER, "no"));
     }
 
     #[test]
-    fn long_names_are_cut_in_the_text() {
+    fn a_long_event_name_is_shortened_in_the_text() {
         let text = Failure::unknown_event(&"é".repeat(5000)).error;
         assert!(text.chars().count() < 250 && text.ends_with('…'), "{text}");
     }

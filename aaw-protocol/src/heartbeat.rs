@@ -1,74 +1,75 @@
-//! Whether the other side is still there. Both sessions ask the same way.
+//! Detects a silent peer. Both state machines use it.
 
 use std::time::{Duration, Instant};
 
 use crate::clock::after;
 
-/// Asks for a ping after each silent interval, and gives the peer up when `patience` of them brought nothing. Whatever
-/// arrives is a sign of life, not only a pong.
+/// Requests a ping after each silent interval, and reports the peer as dead once `max_missed` pings in a row brought no
+/// sign of life. Any input counts as a sign of life, not only a pong.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
     interval: Duration,
-    patience: u32,
-    /// When the peer was last heard, or asked if that was later.
-    since: Instant,
-    asked: u32,
-    /// When to look again. It stays where it is when something is heard: moving a timer with every frame costs more
-    /// than looking once for nothing.
-    look: Instant,
+    max_missed: u32,
+    /// The last sign of life, or the last ping if that was later.
+    silent_since: Instant,
+    /// Pings since the last sign of life.
+    missed: u32,
+    /// When to check again. A sign of life does not move it: moving a timer with every frame costs more than one check
+    /// in vain.
+    next_check: Instant,
 }
 
-/// What to do about the silence.
+/// What to do about the silence of a peer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Beat {
+pub(crate) enum HeartbeatAction {
     /// Nothing.
-    Quiet,
-    /// Ask.
+    Wait,
+    /// Send a ping.
     Ping,
-    /// Nobody is there.
-    Gone,
+    /// Close the connection: the peer is dead.
+    Close,
 }
 
 impl Heartbeat {
-    /// An `interval` of `Duration::MAX` asks nothing.
-    pub(crate) fn new(interval: Duration, patience: u32, now: Instant) -> Self {
-        Self { interval, patience, since: now, asked: 0, look: after(now, interval) }
+    /// Starts at `now`. An `interval` of `Duration::MAX` never pings.
+    pub(crate) fn new(interval: Duration, max_missed: u32, now: Instant) -> Self {
+        Self { interval, max_missed, silent_since: now, missed: 0, next_check: after(now, interval) }
     }
 
-    /// Anything at all came in.
+    /// The peer sent something.
     pub(crate) fn handle_sign_of_life(&mut self, now: Instant) {
-        self.since = now;
-        self.asked = 0;
+        self.silent_since = now;
+        self.missed = 0;
     }
 
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.look
+        self.next_check
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Beat {
-        if now < self.look {
-            return Beat::Quiet;
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> HeartbeatAction {
+        if now < self.next_check {
+            return HeartbeatAction::Wait;
         }
-        let due = after(self.since, self.interval);
+        let due = after(self.silent_since, self.interval);
         if now < due {
-            self.look = due;
-            return Beat::Quiet;
+            self.next_check = due;
+            return HeartbeatAction::Wait;
         }
-        if self.asked >= self.patience {
-            return Beat::Gone;
+        if self.missed >= self.max_missed {
+            return HeartbeatAction::Close;
         }
-        self.asked += 1;
-        // Counted from this ping, not from when it was due: after a stall of the machine the peer has its full time to
-        // answer, and answers that wait unread in the socket are found before it is given up.
-        self.since = now;
-        self.look = after(now, self.interval);
-        Beat::Ping
+        self.missed += 1;
+        // The interval counts from this ping, not from when it was due: after a stall of this machine the peer still has
+        // a full interval to respond, and input that waits in the socket is read before the peer is declared dead.
+        self.silent_since = now;
+        self.next_check = after(now, self.interval);
+        HeartbeatAction::Ping
     }
 
-    /// Nothing is asked from here on.
+    /// Stops the heartbeat for good.
     pub(crate) fn stop(&mut self) {
         self.interval = Duration::MAX;
-        self.look = after(self.since, self.interval);
+        self.next_check = after(self.silent_since, self.interval);
     }
 }
 
@@ -79,59 +80,59 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(20);
 
     #[test]
-    fn two_pings_then_gone() {
+    fn a_silent_peer_gets_two_pings_and_is_then_closed() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(INTERVAL, 2, start);
-        assert_eq!(heartbeat.handle_timeout(at(19)), Beat::Quiet);
-        assert_eq!(heartbeat.handle_timeout(at(20)), Beat::Ping);
-        assert_eq!(heartbeat.handle_timeout(at(21)), Beat::Quiet);
-        assert_eq!(heartbeat.handle_timeout(at(40)), Beat::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(19)), HeartbeatAction::Wait);
+        assert_eq!(heartbeat.handle_timeout(at(20)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(21)), HeartbeatAction::Wait);
+        assert_eq!(heartbeat.handle_timeout(at(40)), HeartbeatAction::Ping);
         assert_eq!(heartbeat.poll_timeout(), at(60));
-        assert_eq!(heartbeat.handle_timeout(at(60)), Beat::Gone);
+        assert_eq!(heartbeat.handle_timeout(at(60)), HeartbeatAction::Close);
     }
 
     #[test]
-    fn any_sign_of_life_begins_anew() {
+    fn any_sign_of_life_restarts_the_interval() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(INTERVAL, 2, start);
-        assert_eq!(heartbeat.handle_timeout(at(45)), Beat::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(45)), HeartbeatAction::Ping);
         heartbeat.handle_sign_of_life(at(50));
-        assert_eq!(heartbeat.handle_timeout(at(69)), Beat::Quiet);
-        assert_eq!(heartbeat.handle_timeout(at(70)), Beat::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(69)), HeartbeatAction::Wait);
+        assert_eq!(heartbeat.handle_timeout(at(70)), HeartbeatAction::Ping);
     }
 
     #[test]
-    fn what_is_heard_moves_no_timer_until_it_has_gone_off() {
+    fn a_sign_of_life_does_not_move_the_timer_before_it_fires() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(INTERVAL, 2, start);
         heartbeat.handle_sign_of_life(at(15));
         assert_eq!(heartbeat.poll_timeout(), at(20));
-        assert_eq!(heartbeat.handle_timeout(at(20)), Beat::Quiet);
+        assert_eq!(heartbeat.handle_timeout(at(20)), HeartbeatAction::Wait);
         assert_eq!(heartbeat.poll_timeout(), at(35));
-        assert_eq!(heartbeat.handle_timeout(at(35)), Beat::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(35)), HeartbeatAction::Ping);
     }
 
     #[test]
-    fn after_a_stall_the_peer_has_its_time_to_answer() {
+    fn after_a_stall_the_peer_has_a_full_interval_to_respond() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut heartbeat = Heartbeat::new(INTERVAL, 2, start);
-        assert_eq!(heartbeat.handle_timeout(at(1000)), Beat::Ping);
-        assert_eq!(heartbeat.handle_timeout(at(1000)), Beat::Quiet);
+        assert_eq!(heartbeat.handle_timeout(at(1000)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.handle_timeout(at(1000)), HeartbeatAction::Wait);
         assert_eq!(heartbeat.poll_timeout(), at(1020));
     }
 
     #[test]
-    fn an_endless_interval_asks_nothing_and_one_that_was_stopped_neither() {
+    fn an_infinite_interval_and_a_stopped_heartbeat_never_ping() {
         let start = Instant::now();
         let late = start + Duration::from_secs(1 << 20);
-        assert_eq!(Heartbeat::new(Duration::MAX, 2, start).handle_timeout(late), Beat::Quiet);
+        assert_eq!(Heartbeat::new(Duration::MAX, 2, start).handle_timeout(late), HeartbeatAction::Wait);
         let mut stopped = Heartbeat::new(INTERVAL, 2, start);
         stopped.stop();
-        assert_eq!(stopped.handle_timeout(late), Beat::Quiet);
+        assert_eq!(stopped.handle_timeout(late), HeartbeatAction::Wait);
         assert!(stopped.poll_timeout() > late);
     }
 }

@@ -1,64 +1,64 @@
-//! What both ends of a v1 connection tell each other first.
+//! The handshake of a v1 connection (hello and welcome), and the event names that the protocol reserves.
 
 use serde::{Deserialize, Serialize};
 
 /// The event of the client's first frame.
 pub const HELLO: &str = "aaw/hello";
-/// The event of the server's first frame.
+/// The event of the server's response to [`HELLO`].
 pub const WELCOME: &str = "aaw/welcome";
-/// The event by which a server says that a frame made no sense, or that a send was not taken.
+/// The event with which a server reports a frame that it rejected, or a one-way event that it did not run.
 pub const ERROR: &str = "aaw/error";
-/// A client that cannot see WebSocket pings asks with this whether the server is there.
+/// The event with which a client checks that the server is alive when it cannot see WebSocket pings, as in a browser.
 pub const PING: &str = "aaw/ping";
-/// The answer to [`PING`].
+/// The response to [`PING`].
 pub const PONG: &str = "aaw/pong";
-/// Either side says what it has, so that the other can forget it.
+/// The event with which a client acknowledges responses. Reserved: servers accept and ignore it.
 pub const ACK: &str = "aaw/ack";
 
-/// By this a server tells a client that its session was ended elsewhere.
-pub const SESSION: &str = "aaw/session";
+/// The event with which a server notifies a client that the session of its connection was ended elsewhere.
+pub const SESSION_ENDED: &str = "aaw/session";
 
-/// Somebody has joined a room in which this connection is.
-pub const JOINED: &str = "aaw/joined";
-/// Somebody has left such a room.
-pub const LEFT: &str = "aaw/left";
+/// The event that announces a new member of a room to the other members.
+pub const MEMBER_JOINED: &str = "aaw/joined";
+/// The event that announces to the members of a room that a member has left it.
+pub const MEMBER_LEFT: &str = "aaw/left";
 
-/// The body of `aaw/hello`. Unknown keys are ignored, and every key may be missing: the place of what comes later.
+/// The body of [`HELLO`]. All keys are optional and unknown keys are ignored, so that later versions can add some.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The session's secret, made by the client. Reserved for sessions that survive their connection.
+    /// A secret that the client generates to identify its state. Reserved for resumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Whether the client wants its old session back.
+    /// Whether the client requests the state of its previous connection. Reserved for resumption.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
 }
 
-/// The body of `aaw/welcome`.
+/// The body of [`WELCOME`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The server's id of this connection, as handlers see it.
     pub connection: String,
-    /// Whether the client's old session goes on.
+    /// Whether the connection continues the client's previous one. Always `false` in this version.
     #[serde(default)]
     pub resumed: bool,
-    /// What the client may send.
+    /// The server's limits for this connection.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// What a server takes from one connection.
+/// A server's limits for one connection, as it announces them in the [`Welcome`].
 ///
-/// The defaults are those of a server that is told nothing else.
+/// The defaults are those of a server without configuration of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Calls that run at the same time. Further ones wait in a line. Default 256: what keeps two cores busy with
-    /// handlers that wait for a database, without letting one connection fill the server.
+    /// Calls that run at the same time; further calls wait in the wait queue. Default 256, which keeps two cores busy
+    /// with handlers that wait for a database, without letting one connection fill the server.
     pub calls: u32,
-    /// Bytes of calls that wait in line; past that a call is refused as `busy`. Default 1 MiB.
+    /// Bytes of the wait queue. A call that does not fit is refused as `busy`. Default 1 MiB.
     pub line: u32,
-    /// Bytes of one message, in either direction. Default 1 MiB: the size that most peers in this field take.
+    /// Bytes of one message, in either direction. Default 1 MiB, a common limit of WebSocket servers.
     pub message: u32,
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The user whose session a connection has.
 ///
-/// As JSON it is exactly `{"id", "email"}`, and `allowed` only where there is one. Other servers of the family use
-/// numbers as ids: a number is read as its digits.
+/// As JSON it is `{"id", "email"}`, with `allowed` only if it is set. Other servers of the family use numbers as ids, so
+/// a number is accepted as an id and stored as its digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Identity {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn allowed_is_serialized_only_where_there_is_one() {
+    fn allowed_is_serialized_only_if_it_is_set() {
         let json = |identity: &Identity| serde_json::to_string(identity).unwrap();
         let ada = Identity::new("1", "a@b.c");
         assert_eq!(json(&ada), r#"{"id":"1","email":"a@b.c"}"#);

@@ -1,30 +1,32 @@
-//! What aaw says over a WebSocket, and what it means: the part that server and client share.
+//! The aaw wire protocol: frames, names, errors, and both ends of a connection as pure state machines.
 //!
-//! A frame is one text message with one JSON array, `[event, data, id, kind, meta]`, cut off after the last element
-//! that is needed. `PROTOCOL.md`, at the root of the repository, is the specification; this crate is its
-//! implementation, with no socket, no runtime and no clock in it: time is handed in.
+//! aaw is a request/response protocol over WebSockets. Each text message carries one *frame*, a JSON array
+//! `[event, data, id, kind, meta]` without its unused trailing elements. `PROTOCOL.md`, at the root of the repository,
+//! specifies the protocol; this crate implements it without sockets, without an async runtime and without reading a
+//! clock: the caller passes the time in. The crates `aaw-server` and `aaw-client` add the input and output.
 //!
 //! From the bytes upwards:
 //!
-//! - [`codec`]: frames from text and text from frames, in both [`Dialect`]s.
-//! - [`dialect`]: which dialect a connection speaks, decided by WebSocket sub-protocols.
-//! - [`hello`]: what both ends tell each other first, and the limits they hold to.
-//! - [`EventName`], [`Failure`], [`Code`]: the words of the protocol, as types. [`text`]: how much of a peer's words is
-//!   repeated.
-//! - [`server`]: the server's [`ServerConnection`](server::ServerConnection). Which calls run, wait, time out or are refused,
-//!   and how far their streams may go.
-//! - [`client`]: the client's [`ClientConnection`](client::ClientConnection). Which answer belongs to which call, when to
-//!   connect again.
-//! - [`clock`]: what a wait that no clock can hold means. `heartbeat`: whether the other side is still there. Both
-//!   sessions use them.
+//! - [`codec`] decodes and encodes frames, in both [`Dialect`]s.
+//! - [`dialect`] negotiates the dialect of a connection by its WebSocket sub-protocols.
+//! - [`hello`] defines the handshake of a connection (hello and welcome), the server's [`Limits`](hello::Limits), and
+//!   the reserved event names.
+//! - [`EventName`], [`Failure`], [`Code`], [`Identity`] and [`Token`] are the values that cross the wire. [`text`]
+//!   shortens untrusted text for errors and logs.
+//! - [`server`]: [`ServerConnection`](server::ServerConnection) decides which calls run, wait, time out or are refused,
+//!   and grants credit to streams.
+//! - [`client`]: [`ClientConnection`](client::ClientConnection) matches responses to calls, queues what cannot be
+//!   written yet, and decides when to reconnect.
+//! - [`clock`] adds durations to points in time without overflow. The private module `heartbeat` detects a silent peer
+//!   for both state machines.
 //!
-//! Both sessions are state machines in the manner of quinn-proto: `handle_*` takes input, `poll_*` gives output, and
-//! nothing happens between the two. The time comes first among the arguments.
+//! Both state machines follow the pattern of quinn-proto: `handle_*` methods take input, `poll_*` methods return
+//! output, and nothing happens in between. A method that depends on the time takes it as its first argument.
 //!
-//! What a session gives out (its `Output`, `Input`, `Outcome`), [`Dialect`] and [`Kind`](codec::Kind) are enums without
-//! `#[non_exhaustive]`, on purpose: whoever owns the socket has to do every one of these things, and the compiler is to
-//! name the place where one is missing. They grow only with the crate's version. Enums that
-//! only say what was wrong are open.
+//! The enums that the owner of a socket acts on (`Output`, `Input`, `Completion`, [`Dialect`], [`Kind`](codec::Kind))
+//! are deliberately not `#[non_exhaustive]`: the owner must handle every variant, and the compiler points at each match
+//! that misses a new one. They grow only with a new version of the crate. Enums that only describe an error are
+//! `#[non_exhaustive]`.
 
 #![forbid(unsafe_code)]
 

@@ -1,20 +1,20 @@
-//! Names of events, and what a name alone decides.
+//! Event names, and the properties that follow from a name alone.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name an event can have, in bytes. Long enough for any folder, short enough to log.
+/// The maximum length of an event name, in bytes. Long enough for any folder structure, short enough to log.
 pub const MAX_NAME_LEN: usize = 200;
 
-/// The event that a broadcast arrives as.
+/// The event with which a broadcast reaches its recipients.
 pub const BROADCAST: &str = "broadcast";
 
-/// The name of an event as a server offers it: the path of its file below the events folder, without the ending, with
-/// `/` between folders (`users/get`).
+/// The validated name of an event: the path of its file below the events folder, without the extension and with `/`
+/// between folders (`users/get`).
 ///
-/// Parts hold ASCII letters, digits, `-`, `_` and `.`, begin with a letter or a digit, and are never empty; the whole
-/// is at most [`MAX_NAME_LEN`] bytes. So a name is safe in a path, in a URL and in a log as it stands. Cloning is
-/// cheap.
+/// Each part between slashes consists of ASCII letters, digits, `-`, `_` and `.`, starts with a letter or a digit, and is
+/// not empty. The whole name has at most [`MAX_NAME_LEN`] bytes. A name is therefore safe in a path, in a URL and in a
+/// log without escaping. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Arc<str>);
 
@@ -22,35 +22,35 @@ pub struct EventName(Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// There is nothing, or nothing between two slashes.
+    /// The name is empty, or contains an empty part.
     #[error("the name {0:?} has an empty part; expected parts like users/get")]
     EmptyPart(String),
-    /// A part begins with something else than an ASCII letter or digit.
+    /// A part does not start with an ASCII letter or digit.
     #[error("in the name {name:?} the part {part:?} must begin with an ASCII letter or digit")]
     BadStart {
         /// The whole name.
         name: String,
-        /// The part that is wrong.
+        /// The invalid part.
         part: String,
     },
-    /// A part holds a character that is none of letters, digits, `-`, `_` and `.`.
-    #[error("the name {name:?} holds {found:?}; a name is made of ASCII letters, digits, '-', '_' and '.'")]
+    /// A part contains a character other than ASCII letters, digits, `-`, `_` and `.`.
+    #[error("the name {name:?} contains {found:?}; allowed are ASCII letters, digits, '-', '_' and '.'")]
     BadCharacter {
         /// The whole name.
         name: String,
-        /// The first character that is wrong.
+        /// The first invalid character.
         found: char,
     },
     /// The name is longer than [`MAX_NAME_LEN`].
-    #[error("the name that begins {0:?} has more than {MAX_NAME_LEN} bytes")]
+    #[error("the name that starts with {0:?} has more than {MAX_NAME_LEN} bytes")]
     TooLong(String),
 }
 
 impl EventName {
-    /// Checks `name` and keeps a copy of it.
+    /// Validates `name` and copies it.
     ///
     /// # Errors
-    /// [`InvalidName`] says which rule was broken, and where.
+    /// [`InvalidName`] names the rule that `name` violates, and the part that violates it.
     ///
     /// ```
     /// # use aaw_protocol::EventName;
@@ -73,17 +73,17 @@ impl EventName {
         Ok(Self(name.into()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the name belongs to aaw itself (`aaw/…`, or `aaw`). No file of a user's may have such a name.
+    /// Returns whether the name is reserved for aaw (`aaw`, or `aaw/…`). Files of an events package must not use it.
     pub fn is_reserved(&self) -> bool {
         is_reserved(&self.0)
     }
 
-    /// Whether a call needs a session: a folder on the way to the event is called `auth`.
+    /// Returns whether a call of the event needs a session: one of its folders is named `auth`.
     ///
     /// ```
     /// # use aaw_protocol::EventName;
@@ -96,12 +96,12 @@ impl EventName {
     }
 }
 
-/// [`EventName::is_reserved`] for a name that a peer sent and nobody has checked.
+/// Like [`EventName::is_reserved`], for an unvalidated name from a peer.
 pub fn is_reserved(name: &str) -> bool {
     name == "aaw" || name.starts_with("aaw/")
 }
 
-/// [`EventName::is_protected`] for a name that a peer sent and nobody has checked.
+/// Like [`EventName::is_protected`], for an unvalidated name from a peer.
 pub fn is_protected(name: &str) -> bool {
     name.rsplit_once('/').is_some_and(|(folders, _)| folders.split('/').any(|folder| folder == "auth"))
 }
@@ -124,7 +124,7 @@ impl AsRef<str> for EventName {
     }
 }
 
-/// So that a map of events is searched with the text a peer sent.
+/// Allows a look-up in a map of events by the text that a peer sent.
 impl std::borrow::Borrow<str> for EventName {
     fn borrow(&self) -> &str {
         &self.0
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_paths_and_nothing_else() {
+    fn only_plain_relative_paths_are_valid_names() {
         for good in ["ping", "users/get", "a/b/c", "get-user", "get_user", "v1.2/x", "0", "auth"] {
             assert_eq!(EventName::parse(good).unwrap().as_str(), good);
         }
@@ -150,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_folder_called_auth_protects() {
-        for yes in ["auth/x", "a/auth/x", "a/auth/b/x", "auth/auth"] {
-            assert!(is_protected(yes), "{yes}");
+    fn only_a_folder_named_auth_protects_an_event() {
+        for protected in ["auth/x", "a/auth/x", "a/auth/b/x", "auth/auth"] {
+            assert!(is_protected(protected), "{protected}");
         }
-        for no in ["auth", "a/auth", "authors/x", "x/my-auth/y"] {
-            assert!(!is_protected(no), "{no}");
+        for public in ["auth", "a/auth", "authors/x", "x/my-auth/y"] {
+            assert!(!is_protected(public), "{public}");
         }
     }
 

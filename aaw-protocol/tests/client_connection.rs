@@ -1,4 +1,5 @@
-//! Any sequence of operations on a client's session keeps its promises. [`exercise`](exercise::exercise) says which.
+//! Property test: a [`ClientConnection`](aaw_protocol::client::ClientConnection) keeps its invariants for any sequence of
+//! operations. The module [`exercise`] lists them.
 
 use proptest::prelude::*;
 

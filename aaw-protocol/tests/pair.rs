@@ -1,4 +1,4 @@
-//! A client's session and a server's, joined in memory: a wire with a delay, a clock moved by hand, and cuts.
+//! Both state machines connected in memory, with a transmission delay, a simulated clock, and lost connections.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use proptest::prelude::*;
 #[path = "pair/streams.rs"]
 mod streams;
 
-use streams::{Reader, Sender};
+use streams::{StreamReader, StreamSender};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What is on its way: when it arrives, and what it is.
-type Wire = VecDeque<(Instant, Message)>;
+/// The messages in transit in one direction, with their times of arrival.
+type InTransit = VecDeque<(Instant, Message)>;
 
 enum Message {
     Text(String),
@@ -25,7 +25,7 @@ enum Message {
     Pong,
 }
 
-/// Both sessions, what lies between them, and a server of a few [events](Handler).
+/// A client, a server with a few [events](PairHandler), and the messages between them.
 struct Pair {
     now: Instant,
     delay: Duration,
@@ -33,27 +33,27 @@ struct Pair {
     config: server::ServerConfig,
     client: ClientConnection<u64>,
     server: Option<ServerConnection>,
-    to_server: Wire,
-    to_client: Wire,
-    /// Handlers that run.
-    handlers: Vec<(server::CallKey, Handler)>,
-    /// Whether handlers of `echo` answer at once.
-    prompt: bool,
+    to_server: InTransit,
+    to_client: InTransit,
+    /// The running handlers.
+    handlers: Vec<(server::CallKey, PairHandler)>,
+    /// Whether the handlers of `echo` respond at once.
+    respond_at_once: bool,
     ended: BTreeMap<u64, CallResult>,
-    readers: BTreeMap<u64, Reader>,
-    senders: BTreeMap<u64, Sender>,
-    lost: Vec<DisconnectReason>,
+    readers: BTreeMap<u64, StreamReader>,
+    senders: BTreeMap<u64, StreamSender>,
+    disconnects: Vec<DisconnectReason>,
     calls: u64,
 }
 
-/// What an event does.
-enum Handler {
-    /// `echo` answers its body when it is told to.
-    Echo { frame: Vec<u8>, answer: String },
-    /// `count` yields the numbers from 0 up to its body, as there is credit for them.
+/// A handler, by its event.
+enum PairHandler {
+    /// `echo` responds with its body when the test completes it.
+    Echo { frame: Vec<u8>, response: String },
+    /// `count` yields the numbers from 0 up to, but excluding, its body, within the credit.
     Count { frame: ItemFrame, next: u64, to: u64 },
-    /// `mirror` yields each item that its caller sends.
-    Mirror { frame: ItemFrame, came: VecDeque<String>, yielded: u64, all_came: bool },
+    /// `mirror` yields each item of its upload.
+    Mirror { frame: ItemFrame, received: VecDeque<String>, yielded: u64, upload_ended: bool },
 }
 
 impl Pair {
@@ -65,53 +65,53 @@ impl Pair {
             config: server::ServerConfig { limits, ..server::ServerConfig::default() },
             client: ClientConnection::new(client::ClientConfig::default(), 7),
             server: None,
-            to_server: Wire::new(),
-            to_client: Wire::new(),
+            to_server: InTransit::new(),
+            to_client: InTransit::new(),
             handlers: Vec::new(),
-            prompt: true,
+            respond_at_once: true,
             ended: BTreeMap::new(),
             readers: BTreeMap::new(),
             senders: BTreeMap::new(),
-            lost: Vec::new(),
+            disconnects: Vec::new(),
             calls: 0,
         };
-        pair.settle();
+        pair.drain_outputs();
         pair
     }
 
-    /// Makes a call whose body is its own number, with a time-out of 3 s.
+    /// Makes a call whose body is its own number, with a timeout of 3 s.
     fn call(&mut self) -> u64 {
         self.calls += 1;
-        let draft = EncodedMessage::new("echo", &self.calls).expect("a number is JSON");
-        self.client.call(self.now, client::CallKey(self.calls), draft, Some(self.now + 3 * SECOND), self.calls);
-        self.settle();
+        let message = EncodedMessage::new("echo", &self.calls).expect("a number is JSON");
+        self.client.call(self.now, client::CallKey(self.calls), message, Some(self.now + 3 * SECOND), self.calls);
+        self.drain_outputs();
         self.calls
     }
 
-    /// Lets the oldest or the newest handler of `echo` answer.
+    /// Completes the oldest or the newest handler of `echo`.
     fn complete(&mut self, newest: bool) {
-        let echoes = |(_, handler): &(_, Handler)| matches!(handler, Handler::Echo { .. });
+        let echoes = |(_, handler): &(_, PairHandler)| matches!(handler, PairHandler::Echo { .. });
         let at = if newest { self.handlers.iter().rposition(echoes) } else { self.handlers.iter().position(echoes) };
         let Some(at) = at else { return };
-        let (key, Handler::Echo { mut frame, answer }) = self.handlers.remove(at) else { return };
-        frame.extend_from_slice(answer.as_bytes());
+        let (key, PairHandler::Echo { mut frame, response }) = self.handlers.remove(at) else { return };
+        frame.extend_from_slice(response.as_bytes());
         if let Some(server) = &mut self.server {
             server.complete(key, frame, Completion::Responded);
         }
-        self.settle();
+        self.drain_outputs();
     }
 
-    /// The connection breaks, and whatever is on its way is lost.
+    /// Breaks the connection. Messages in transit are lost.
     fn cut(&mut self) {
         self.server = None;
         self.handlers.clear();
         self.to_server.clear();
         self.to_client.clear();
         self.client.handle_disconnected(self.now, DisconnectReason::Broken("cut".into()));
-        self.settle();
+        self.drain_outputs();
     }
 
-    /// Lets time pass, in steps in which everything due happens.
+    /// Advances the clock in steps, and handles everything that is due at each.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -127,22 +127,22 @@ impl Pair {
             if let Some(server) = &mut self.server {
                 server.handle_timeout(self.now);
             }
-            self.settle();
+            self.drain_outputs();
         }
     }
 
-    /// Delivers what is due and does what both sides want, until there is no more.
-    fn settle(&mut self) {
+    /// Delivers all messages that are due and handles all outputs, until nothing is left to do.
+    fn drain_outputs(&mut self) {
         loop {
-            let mut moved = false;
+            let mut progressed = false;
             while let Some(output) = self.client.poll_output() {
-                moved = true;
-                self.client_wants(output);
+                progressed = true;
+                self.handle_client_output(output);
             }
-            moved |= self.senders_turn() | self.readers_turn();
-            moved |= self.server_turn();
+            progressed |= self.run_senders() | self.run_readers();
+            progressed |= self.run_server();
             while let Some(message) = arrived(&mut self.to_client, self.now) {
-                moved = true;
+                progressed = true;
                 self.client.handle_sign_of_life(self.now);
                 match message {
                     Message::Text(text) => self.client.handle_text(self.now, &text),
@@ -150,13 +150,13 @@ impl Pair {
                     Message::Pong => {}
                 }
             }
-            if !moved {
+            if !progressed {
                 return;
             }
         }
     }
 
-    fn client_wants(&mut self, output: client::Output<u64>) {
+    fn handle_client_output(&mut self, output: client::Output<u64>) {
         use client::Output;
         match output {
             Output::Connect => {
@@ -165,47 +165,47 @@ impl Pair {
             }
             Output::Send(frame) => self.to_server.push_back((self.now + self.delay, text(&frame))),
             Output::Ping => self.to_server.push_back((self.now + self.delay, Message::Ping)),
-            Output::CallDone { waiter, outcome } => {
+            Output::CallDone { waiter, result } => {
                 self.senders.remove(&waiter);
-                let again = self.ended.insert(waiter, outcome);
+                let again = self.ended.insert(waiter, result);
                 assert!(again.is_none(), "call {waiter} ended twice");
             }
-            Output::Disconnected(why) => self.lost.push(why),
+            Output::Disconnected(why) => self.disconnects.push(why),
             Output::Abort | Output::Close => self.server = None,
-            Output::Warning(problem) => panic!("{problem}"),
-            Output::Item { key, data } => self.came(key.0, &data),
-            Output::UploadCredit { key, items } => self.senders.get_mut(&key.0).expect("an upload").room = items,
+            Output::Warning(warning) => panic!("{warning}"),
+            Output::Item { key, data } => self.receive_item(key.0, &data),
+            Output::UploadCredit { key, items } => self.senders.get_mut(&key.0).expect("an upload").credit = items,
             Output::Opened { .. } | Output::Push { .. } | Output::Closed => {}
-            Output::ClientCall { .. } | Output::ClientCallCancelled { .. } => panic!("nobody asked"),
-            Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => panic!("nobody logged in"),
+            Output::ClientCall { .. } | Output::ClientCallCancelled { .. } => panic!("unexpected client call"),
+            Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => panic!("unexpected login"),
         }
     }
 
-    fn server_turn(&mut self) -> bool {
-        let mut moved = false;
+    fn run_server(&mut self) -> bool {
+        let mut progressed = false;
         while self.server.is_some()
             && let Some(message) = arrived(&mut self.to_server, self.now)
         {
-            moved = true;
+            progressed = true;
             let Some(server) = &mut self.server else { break };
             server.handle_sign_of_life(self.now);
             match message {
                 Message::Text(text) => {
                     let input = server.handle_text(self.now, &text);
-                    moved |= take_up(server, input, self.prompt, &mut self.handlers);
+                    progressed |= handle_input(server, input, self.respond_at_once, &mut self.handlers);
                 }
                 Message::Ping => self.to_client.push_back((self.now + self.delay, Message::Pong)),
                 Message::Pong => {}
             }
         }
-        let Some(server) = &mut self.server else { return moved };
+        let Some(server) = &mut self.server else { return progressed };
         while let Some(waiting) = server.poll_queued() {
             let input = server.handle_queued(self.now, &waiting);
-            moved |= take_up(server, input, self.prompt, &mut self.handlers);
+            progressed |= handle_input(server, input, self.respond_at_once, &mut self.handlers);
         }
-        self.handlers.retain_mut(|(key, handler)| !streams::go_on(server, *key, handler));
+        self.handlers.retain_mut(|(key, handler)| !streams::advance(server, *key, handler));
         while let Some(output) = server.poll_output() {
-            moved = true;
+            progressed = true;
             match output {
                 server::Output::Send(frame) => {
                     server.handle_sent(frame.len());
@@ -213,100 +213,108 @@ impl Pair {
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
                 server::Output::Drop(key) => self.handlers.retain(|(running, _)| *running != key),
-                // It goes on when the handlers are asked again.
+                // Streams continue when the handlers run again.
                 server::Output::Credit { .. } => {}
-                server::Output::RunOpenHook => panic!("nobody holds it"),
-                server::Output::ClientCallDone { .. } => panic!("nobody asked"),
+                server::Output::RunOpenHook => panic!("unexpected open hook"),
+                server::Output::ClientCallDone { .. } => panic!("unexpected client call"),
                 server::Output::Close(why) => panic!("the server closed: {why}"),
             }
         }
-        moved
+        progressed
     }
 
-    fn outcome(&self, call: u64) -> &CallResult {
+    fn result(&self, call: u64) -> &CallResult {
         self.ended.get(&call).unwrap_or_else(|| panic!("call {call} has not ended"))
     }
 }
 
 fn text(frame: &[u8]) -> Message {
-    Message::Text(std::str::from_utf8(frame).expect("frames are text").to_owned())
+    Message::Text(std::str::from_utf8(frame).expect("a frame is UTF-8").to_owned())
 }
 
-/// The next message, if it has arrived by now.
-fn arrived(wire: &mut Wire, now: Instant) -> Option<Message> {
+/// Returns the next message if it has arrived.
+fn arrived(wire: &mut InTransit, now: Instant) -> Option<Message> {
     let (at, _) = wire.front()?;
     if *at <= now { wire.pop_front().map(|(_, message)| message) } else { None }
 }
 
-/// Whether a handler has something to do.
-fn take_up(
+/// Handles an input. Returns whether a handler has something to do.
+fn handle_input(
     server: &mut ServerConnection,
     input: Input<'_>,
-    prompt: bool,
-    handlers: &mut Vec<(server::CallKey, Handler)>,
+    respond_at_once: bool,
+    handlers: &mut Vec<(server::CallKey, PairHandler)>,
 ) -> bool {
-    let mut came = |item: Option<&str>, of: server::CallKey| {
+    let mut received = |item: Option<&str>, of: server::CallKey| {
         let handler = handlers.iter_mut().find(|(key, _)| *key == of);
-        let Some((_, Handler::Mirror { came, all_came, .. })) = handler else { panic!("an item for nobody") };
-        assert!(!*all_came, "more after the end");
-        came.extend(item.map(str::to_owned));
-        *all_came = item.is_none();
+        let Some((_, PairHandler::Mirror { received, upload_ended, .. })) = handler else {
+            panic!("an item for a call without upload")
+        };
+        assert!(!*upload_ended, "an item after the end");
+        received.extend(item.map(str::to_owned));
+        *upload_ended = item.is_none();
     };
     match input {
-        Input::Call(call) => run(server, call, prompt, handlers),
-        Input::UploadItem { key, data } => came(Some(data), key),
-        Input::UploadEnd { key } => came(None, key),
+        Input::Call(call) => run(server, call, respond_at_once, handlers),
+        Input::UploadItem { key, data } => received(Some(data), key),
+        Input::UploadEnd { key } => received(None, key),
         Input::Handled => return false,
         Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
-        Input::BadFrame(bad) => panic!("our own client sent a bad frame: {bad}"),
+        Input::BadFrame(bad) => panic!("the client sent a bad frame: {bad}"),
     }
     true
 }
 
-fn run(server: &mut ServerConnection, call: Call<'_>, prompt: bool, handlers: &mut Vec<(server::CallKey, Handler)>) {
+fn run(
+    server: &mut ServerConnection,
+    call: Call<'_>,
+    respond_at_once: bool,
+    handlers: &mut Vec<(server::CallKey, PairHandler)>,
+) {
     let mut frame = call.begin_response();
-    let answer = call.body.to_owned();
+    let response = call.body.to_owned();
     match &*call.event {
         "count" => {
-            let handler = Handler::Count { frame: call.item_frame(), next: 0, to: answer.parse().expect("a number") };
+            let handler =
+                PairHandler::Count { frame: call.item_frame(), next: 0, to: response.parse().expect("a number") };
             handlers.push((server.add_pending(call), handler));
         }
         "mirror" => {
             let frame = call.item_frame();
-            let handler = Handler::Mirror { frame, came: VecDeque::new(), yielded: 0, all_came: false };
+            let handler = PairHandler::Mirror { frame, received: VecDeque::new(), yielded: 0, upload_ended: false };
             let key = server.add_pending(call);
             server.grant_upload_credit(key, streams::WINDOW);
             handlers.push((key, handler));
         }
-        _ if prompt => {
-            frame.extend_from_slice(answer.as_bytes());
+        _ if respond_at_once => {
+            frame.extend_from_slice(response.as_bytes());
             server.complete_now(call, frame, Completion::Responded);
         }
-        _ => handlers.push((server.add_pending(call), Handler::Echo { frame, answer })),
+        _ => handlers.push((server.add_pending(call), PairHandler::Echo { frame, response })),
     }
 }
 
-fn answered(call: u64) -> CallResult {
+fn response(call: u64) -> CallResult {
     CallResult::Response(call.to_string().into())
 }
 
 #[test]
-fn calls_are_answered_across_a_slow_wire() {
+fn calls_get_responses_over_a_slow_wire() {
     for dialect in [Dialect::V1, Dialect::Classic] {
         let mut pair = Pair::new(dialect, Limits::default());
         let calls = [pair.call(), pair.call()];
         pair.pass(SECOND);
         for call in calls {
-            assert_eq!(*pair.outcome(call), answered(call), "{dialect:?}");
+            assert_eq!(*pair.result(call), response(call), "{dialect:?}");
         }
     }
 }
 
 #[test]
-fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
+fn a_client_that_respects_the_limits_is_never_refused() {
     let mut pair = Pair::new(Dialect::V1, Limits { calls: 2, line: 1, ..Limits::default() });
     pair.pass(SECOND);
-    pair.prompt = false;
+    pair.respond_at_once = false;
     let calls: Vec<_> = (0..10).map(|_| pair.call()).collect();
     pair.pass(Duration::from_millis(50));
     assert_eq!(pair.handlers.len(), 2);
@@ -315,74 +323,74 @@ fn a_client_holds_back_by_the_servers_limits_and_is_never_busy() {
         pair.pass(Duration::from_millis(50));
     }
     for call in calls {
-        assert_eq!(*pair.outcome(call), answered(call));
+        assert_eq!(*pair.result(call), response(call));
     }
 }
 
 #[test]
-fn a_cancel_that_crosses_its_answer_hurts_nobody() {
+fn a_cancel_may_cross_with_the_response() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(SECOND);
     let crossed = pair.call();
-    // The call has arrived and its answer is on its way when the caller goes.
+    // The response is in transit when the caller cancels.
     pair.pass(Duration::from_millis(15));
     pair.client.cancel(pair.now, client::CallKey(crossed));
-    pair.settle();
+    pair.drain_outputs();
     let next = pair.call();
     pair.pass(SECOND);
     assert!(!pair.ended.contains_key(&crossed));
-    assert_eq!(*pair.outcome(next), answered(next));
+    assert_eq!(*pair.result(next), response(next));
 }
 
 #[test]
-fn a_time_out_drops_the_handler_on_the_other_side() {
+fn a_timeout_drops_the_handler_on_the_server() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
-    pair.prompt = false;
+    pair.respond_at_once = false;
     let call = pair.call();
     pair.pass(SECOND);
     assert_eq!(pair.handlers.len(), 1);
     pair.pass(3 * SECOND);
-    assert_eq!(*pair.outcome(call), CallResult::TimedOut { sent: true });
+    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true });
     assert_eq!(pair.handlers.len(), 0);
 }
 
 #[test]
-fn a_cut_tells_what_was_written_from_what_was_not() {
+fn a_cut_distinguishes_written_from_queued_calls() {
     let mut pair = Pair::new(Dialect::V1, Limits { calls: 1, ..Limits::default() });
     pair.pass(SECOND);
-    pair.prompt = false;
+    pair.respond_at_once = false;
     let (written, unwritten) = (pair.call(), pair.call());
     pair.cut();
-    assert_eq!(*pair.outcome(written), CallResult::Unknown(DisconnectReason::Broken("cut".into())));
-    pair.prompt = true;
+    assert_eq!(*pair.result(written), CallResult::Unknown(DisconnectReason::Broken("cut".into())));
+    pair.respond_at_once = true;
     pair.pass(SECOND);
-    assert_eq!(*pair.outcome(unwritten), answered(unwritten), "it went out on the next connection");
+    assert_eq!(*pair.result(unwritten), response(unwritten), "it was sent on the next connection");
 }
 
 #[test]
-fn two_quiet_sides_keep_each_other_alive() {
+fn idle_peers_keep_the_connection_alive() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(3600 * SECOND);
-    assert_eq!(pair.lost, []);
+    assert_eq!(pair.disconnects, []);
     let call = pair.call();
     pair.pass(SECOND);
-    assert_eq!(*pair.outcome(call), answered(call));
+    assert_eq!(*pair.result(call), response(call));
 }
 
 #[test]
-fn a_side_that_hears_nothing_gives_up() {
+fn a_client_without_input_disconnects() {
     let mut pair = Pair::new(Dialect::V1, Limits::default());
     pair.pass(SECOND);
-    // Everything takes longer than anybody waits.
+    // The delay exceeds all timeouts.
     pair.delay = 3600 * SECOND;
     let call = pair.call();
-    while pair.lost.is_empty() {
-        // The server's own patience ends too; it is the client that is looked at here.
+    while pair.disconnects.is_empty() {
+        // The server would time out as well, but this test is about the client.
         pair.server = None;
         pair.pass(SECOND);
     }
-    assert_eq!(pair.lost, [DisconnectReason::Silent]);
-    assert_eq!(*pair.outcome(call), CallResult::TimedOut { sent: true });
+    assert_eq!(pair.disconnects, [DisconnectReason::Silent]);
+    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true });
 }
 
 #[derive(Debug, Clone)]
@@ -405,11 +413,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens, each call that was not cancelled ends exactly once, and an answer is always the call's own.
+    /// Each call that was not cancelled ends exactly once, and a response always belongs to its call.
     #[test]
-    fn each_call_ends_once_with_its_own_answer(steps in prop::collection::vec(step(), 1..80)) {
+    fn each_call_ends_once_with_its_own_response(steps in prop::collection::vec(step(), 1..80)) {
         let mut pair = Pair::new(Dialect::V1, Limits { calls: 4, ..Limits::default() });
-        pair.prompt = false;
+        pair.respond_at_once = false;
         let mut cancelled = Vec::new();
         for step in steps {
             match step {
@@ -417,21 +425,21 @@ proptest! {
                 Step::Cancel(call) => {
                     cancelled.push(call);
                     pair.client.cancel(pair.now, client::CallKey(call));
-                    pair.settle();
+                    pair.drain_outputs();
                 }
                 Step::Finish { newest } => pair.complete(newest),
                 Step::Cut => pair.cut(),
                 Step::Pass(ms) => pair.pass(Duration::from_millis(ms)),
             }
         }
-        // Longer than any call waits.
+        // Longer than any timeout.
         pair.pass(60 * SECOND);
         for call in 1..=pair.calls {
             match pair.ended.get(&call) {
                 None => prop_assert!(cancelled.contains(&call), "call {} never ended", call),
-                Some(CallResult::Response(answer)) => prop_assert_eq!(&**answer, call.to_string()),
+                Some(CallResult::Response(response)) => prop_assert_eq!(&**response, call.to_string()),
                 Some(CallResult::Failed(failure)) => prop_assert_eq!(&failure.code, &Code::TIMEOUT),
-                Some(CallResult::StreamEnded) => prop_assert!(false, "call {} was no stream", call),
+                Some(CallResult::StreamEnded) => prop_assert!(false, "call {} was not a stream", call),
                 Some(CallResult::TimedOut { .. } | CallResult::Unknown(_) | CallResult::NotSent(_)) => {}
             }
         }

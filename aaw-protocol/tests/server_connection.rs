@@ -1,4 +1,5 @@
-//! Any sequence of operations on a server's session keeps its promises. [`exercise`](exercise::exercise) says which.
+//! Property test: a [`ServerConnection`](aaw_protocol::server::ServerConnection) keeps its invariants for any sequence of
+//! operations. The module [`exercise`] lists them.
 
 use proptest::prelude::*;
 
@@ -9,7 +10,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_call_is_answered_as_it_should_be(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn every_call_gets_its_response(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         exercise::exercise(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! The wire samples in `wire/`, played against the server's session. `wire/README.md` says what they mean.
+//! Plays the wire samples in `wire/` against the server's state machine. `wire/README.md` describes their format.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use serde::Deserialize;
 struct Exchange {
     name: String,
     dialect: String,
-    #[serde(default)]
-    held: bool,
+    #[serde(default, rename = "held")]
+    hook_pending: bool,
     steps: Vec<Step>,
 }
 
@@ -27,11 +27,14 @@ enum Step {
     Server(String),
     Done(String),
     Pass(u64),
-    Opened(#[allow(dead_code, reason = "it is always true")] bool),
+    Opened(#[allow(dead_code, reason = "always true")] bool),
     Refused(String),
-    Ask(String, String, Option<u64>),
-    Unask(#[allow(dead_code, reason = "it is always true")] bool),
-    Answered(String),
+    #[serde(rename = "ask")]
+    ClientCall(String, String, Option<u64>),
+    #[serde(rename = "unask")]
+    CancelClientCall(#[allow(dead_code, reason = "always true")] bool),
+    #[serde(rename = "answered")]
+    Responded(String),
     Failed(String),
     Push(String),
     Close(u16, String),
@@ -47,7 +50,7 @@ struct Handshake {
 fn exchanges() -> Vec<Exchange> {
     [include_str!("../wire/v1.json"), include_str!("../wire/classic.json"), include_str!("../wire/asks.json")]
         .into_iter()
-        .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("the samples have their form"))
+        .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("valid samples"))
         .collect()
 }
 
@@ -55,110 +58,110 @@ fn dialect_called(name: &str) -> Dialect {
     match name {
         "v1" => Dialect::V1,
         "classic" => Dialect::Classic,
-        other => panic!("no dialect is called {other}"),
+        other => panic!("unknown dialect {other}"),
     }
 }
 
-/// The server that the samples speak of.
+/// The server that the samples assume.
 struct Server {
-    session: ServerConnection,
+    connection: ServerConnection,
     now: Instant,
-    handlers: Vec<Handler>,
+    handlers: Vec<SampleHandler>,
     sent: VecDeque<String>,
-    /// How many asks were made, and what became of those that ended.
-    asks: u64,
-    outcomes: VecDeque<Result<String, Failure>>,
-    /// Whether it knows who the client is.
-    knows: bool,
+    /// The number of client calls made, and the results of those that ended.
+    client_calls: u64,
+    results: VecDeque<Result<String, Failure>>,
+    /// Whether the connection has a session.
+    logged_in: bool,
     closed: Option<(u16, String)>,
 }
 
-/// Items of an upload for which there is room.
+/// The number of upload items that may wait for a handler.
 const WINDOW: u64 = 4;
 
-/// That of the one session that there is.
+/// The token of the only session.
 const TOKEN: &str = "5f0c2b9e-41d7-4a36-9c1e-7d2f8b6a0e53";
 
-/// A handler that runs.
-struct Handler {
+/// A running handler.
+struct SampleHandler {
     key: CallKey,
-    does: Does,
+    progress: HandlerProgress,
     frame: Vec<u8>,
     items: ItemFrame,
-    wants: ResponseMode,
+    mode: ResponseMode,
     yielded: u64,
-    /// The caller's items that wait, how many were taken, how many there is room for, and whether there are no more.
+    /// The upload items that wait, the number of items taken, the credit granted, and whether the upload ended.
     waiting: VecDeque<String>,
     taken: u64,
-    room: u64,
+    granted: u64,
     ended: bool,
 }
 
-enum Does {
-    /// Answers this when a step says so.
+enum HandlerProgress {
+    /// Responds with this text on the step `done`.
     Slow(String),
-    /// Counts to here, and then fails if that is so.
+    /// Yields the numbers up to `to`, and then fails if `fails` is set.
     Count { to: u64, fails: bool },
-    /// Adds up what its caller sends.
+    /// Sums up the items of the upload.
     Sum(i64),
-    /// Yields twice of what its caller sends.
+    /// Yields twice the value of each item of the upload.
     Double,
 }
 
 impl Server {
-    fn new(dialect: Dialect, held: bool) -> Self {
+    fn new(dialect: Dialect, hook_pending: bool) -> Self {
         let now = Instant::now();
-        let mut session = ServerConnection::new(dialect, "7f".into(), ServerConfig::default(), now);
-        if held {
-            session.wait_for_open_hook();
+        let mut connection = ServerConnection::new(dialect, "7f".into(), ServerConfig::default(), now);
+        if hook_pending {
+            connection.wait_for_open_hook();
         }
         Self {
-            session,
+            connection,
             now,
             handlers: Vec::new(),
             sent: VecDeque::new(),
-            asks: 0,
-            outcomes: VecDeque::new(),
-            knows: false,
+            client_calls: 0,
+            results: VecDeque::new(),
+            logged_in: false,
             closed: None,
         }
     }
 
-    /// Whether the text made sense.
-    fn hear(&mut self, text: &str) -> bool {
-        let sense = match self.session.handle_text(self.now, text) {
+    /// Receives a text and returns whether it is valid.
+    fn receive(&mut self, text: &str) -> bool {
+        let is_valid = match self.connection.handle_text(self.now, text) {
             Input::Call(call) => match call.check() {
                 Ok(()) => {
                     self.run(call);
                     true
                 }
                 Err(bad) => {
-                    self.session.reject(call, bad);
+                    self.connection.reject(call, bad);
                     false
                 }
             },
             Input::BadFrame(_) => false,
             Input::UploadItem { key, data } => {
-                let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs");
+                let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("the handler runs");
                 handler.waiting.push_back(data.to_owned());
                 true
             }
             Input::UploadEnd { key } => {
-                self.handlers.iter_mut().find(|handler| handler.key == key).expect("it runs").ended = true;
+                self.handlers.iter_mut().find(|handler| handler.key == key).expect("the handler runs").ended = true;
                 true
             }
             Input::Handled | Input::Refused { .. } => true,
         };
-        self.settle();
-        sense
+        self.drain_outputs();
+        is_valid
     }
 
     fn run(&mut self, call: Call<'_>) {
         let mut frame = call.begin_response();
-        let outcome = match call.event.as_ref() {
-            "sum" => return self.begin(call, frame, Does::Sum(0)),
-            "double" => return self.begin(call, frame, Does::Double),
-            "aaw/login" | "aaw/resume" | "aaw/logout" | "auth/whoami" => self.about_session(&call, &mut frame),
+        let completion = match call.event.as_ref() {
+            "sum" => return self.start(call, frame, HandlerProgress::Sum(0)),
+            "double" => return self.start(call, frame, HandlerProgress::Double),
+            "aaw/login" | "aaw/resume" | "aaw/logout" | "auth/whoami" => self.run_session_event(&call, &mut frame),
             known @ ("ping" | "echo" | "slow" | "count" | "stumble" | "explode" | "announce" | "notify")
                 if call.upload =>
             {
@@ -174,15 +177,15 @@ impl Server {
             }
             "slow" | "enter" => {
                 let body = call.body.to_owned();
-                return self.begin(call, frame, Does::Slow(body));
+                return self.start(call, frame, HandlerProgress::Slow(body));
             }
             "count" => {
-                let body: serde_json::Value = serde_json::from_str(call.body).expect("it is JSON");
-                let to = body["to"].as_u64().expect("it says to where");
-                return self.begin(call, frame, Does::Count { to, fails: false });
+                let body: serde_json::Value = serde_json::from_str(call.body).expect("valid JSON");
+                let to = body["to"].as_u64().expect("a number `to`");
+                return self.start(call, frame, HandlerProgress::Count { to, fails: false });
             }
-            "stumble" => return self.begin(call, frame, Does::Count { to: 1, fails: true }),
-            "explode" => wrong(),
+            "stumble" => return self.start(call, frame, HandlerProgress::Count { to: 1, fails: true }),
+            "explode" => something_went_wrong(),
             "announce" => Completion::OneWayDone,
             "notify" => {
                 self.sent.push_back(format!(r#"["notified",{}]"#, call.body));
@@ -190,217 +193,224 @@ impl Server {
             }
             unknown => Completion::Refused(Failure::unknown_event(unknown)),
         };
-        self.session.complete_now(call, frame, outcome);
+        self.connection.complete_now(call, frame, completion);
     }
 
-    fn about_session(&mut self, call: &Call<'_>, frame: &mut Vec<u8>) -> Completion {
+    fn run_session_event(&mut self, call: &Call<'_>, frame: &mut Vec<u8>) -> Completion {
         let user = r#"{"id":"7","email":"ada@example.org"}"#;
         let refused = |text: &str| Completion::Failed(Failure::new(Code::NOT_AUTHENTICATED, text));
-        let body: serde_json::Value = serde_json::from_str(call.body).expect("it is JSON");
+        let body: serde_json::Value = serde_json::from_str(call.body).expect("valid JSON");
         match call.event.as_ref() {
             "aaw/logout" => {
-                self.knows = false;
+                self.logged_in = false;
                 frame.extend_from_slice(br#"{"ok":true}"#);
             }
-            "auth/whoami" if self.knows => frame.extend_from_slice(user.as_bytes()),
+            "auth/whoami" if self.logged_in => frame.extend_from_slice(user.as_bytes()),
             "auth/whoami" => return refused("Not authenticated"),
             "aaw/login" if body["password"] != "correct horse" => return refused("Invalid credentials"),
             "aaw/resume" if body["token"] != TOKEN => return refused("Session expired"),
             _ => {
-                self.knows = true;
+                self.logged_in = true;
                 frame.extend_from_slice(format!(r#"{{"token":"{TOKEN}","user":{user}}}"#).as_bytes());
             }
         }
         Completion::Responded
     }
 
-    fn ask(&mut self, event: &str, body: &str, timeout: Option<u64>) {
-        self.asks += 1;
+    fn client_call(&mut self, event: &str, body: &str, timeout: Option<u64>) {
+        self.client_calls += 1;
         let deadline = timeout.map(|ms| self.now + Duration::from_millis(ms));
-        if let Err(failure) = self.session.client_call(self.now, ClientCallKey(self.asks), event, body, deadline) {
-            self.outcomes.push_back(Err(failure));
+        if let Err(failure) =
+            self.connection.client_call(self.now, ClientCallKey(self.client_calls), event, body, deadline)
+        {
+            self.results.push_back(Err(failure));
         }
-        self.settle();
+        self.drain_outputs();
     }
 
-    fn begin(&mut self, call: Call<'_>, frame: Vec<u8>, does: Does) {
-        let (items, wants, upload) = (call.item_frame(), call.response_mode(), call.upload);
+    fn start(&mut self, call: Call<'_>, frame: Vec<u8>, progress: HandlerProgress) {
+        let (items, mode, upload) = (call.item_frame(), call.response_mode(), call.upload);
         let is_barrier = call.event == "enter";
-        let key = if is_barrier { self.session.add_pending_barrier(call) } else { self.session.add_pending(call) };
-        let room = if upload { WINDOW } else { 0 };
-        self.session.grant_upload_credit(key, room);
+        let key =
+            if is_barrier { self.connection.add_pending_barrier(call) } else { self.connection.add_pending(call) };
+        let granted = if upload { WINDOW } else { 0 };
+        self.connection.grant_upload_credit(key, granted);
         let (waiting, yielded, taken) = (VecDeque::new(), 0, 0);
-        // Without an upload its stream is empty.
-        let handler = Handler { key, does, frame, items, wants, yielded, waiting, taken, room, ended: !upload };
+        // Without an upload the handler's stream is empty.
+        let handler =
+            SampleHandler { key, progress, frame, items, mode, yielded, waiting, taken, granted, ended: !upload };
         self.handlers.push(handler);
     }
 
     fn complete(&mut self, body: &str) {
-        let is_it = |handler: &Handler| matches!(&handler.does, Does::Slow(slow) if slow == body);
-        let at = self.handlers.iter().position(is_it).expect("it runs");
-        let Handler { key, mut frame, .. } = self.handlers.remove(at);
+        let is_it = |handler: &SampleHandler| matches!(&handler.progress, HandlerProgress::Slow(slow) if slow == body);
+        let at = self.handlers.iter().position(is_it).expect("the handler runs");
+        let SampleHandler { key, mut frame, .. } = self.handlers.remove(at);
         frame.extend_from_slice(body.as_bytes());
-        assert!(self.session.complete(key, frame, Completion::Responded));
-        self.settle();
+        assert!(self.connection.complete(key, frame, Completion::Responded));
+        self.drain_outputs();
     }
 
-    fn settle(&mut self) {
+    fn drain_outputs(&mut self) {
         loop {
             let mut handlers = std::mem::take(&mut self.handlers);
-            handlers.retain_mut(|handler| !handler.go_on(&mut self.session));
+            handlers.retain_mut(|handler| !handler.advance(&mut self.connection));
             self.handlers = handlers;
-            while let Some(output) = self.session.poll_output() {
+            while let Some(output) = self.connection.poll_output() {
                 match output {
                     Output::Send(frame) => {
-                        self.session.handle_sent(frame.len());
+                        self.connection.handle_sent(frame.len());
                         self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
                     }
                     Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
-                    Output::ClientCallDone { outcome, .. } => self.outcomes.push_back(outcome.map(String::from)),
+                    Output::ClientCallDone { result, .. } => self.results.push_back(result.map(String::from)),
                     Output::Credit { .. } | Output::RunOpenHook => {}
-                    Output::Ping => panic!("a ping in a sample"),
+                    Output::Ping => panic!("unexpected ping"),
                 }
             }
-            let Some(waiting) = self.session.poll_queued() else { return };
-            let Input::Call(call) = self.session.handle_queued(self.now, &waiting) else { panic!("a call waits") };
+            let Some(queued) = self.connection.poll_queued() else { return };
+            let Input::Call(call) = self.connection.handle_queued(self.now, &queued) else { panic!("a queued call") };
             self.run(call);
         }
     }
 }
 
-impl Handler {
-    /// Goes as far as it can. True once it is over.
-    fn go_on(&mut self, session: &mut ServerConnection) -> bool {
-        match &mut self.does {
-            Does::Slow(_) => false,
-            Does::Count { to, fails } => {
+impl SampleHandler {
+    /// Runs as far as possible. Returns `true` once the handler is done.
+    fn advance(&mut self, connection: &mut ServerConnection) -> bool {
+        match &mut self.progress {
+            HandlerProgress::Slow(_) => false,
+            HandlerProgress::Count { to, fails } => {
                 let (to, fails) = (*to, *fails);
-                if matches!(self.wants, ResponseMode::Single | ResponseMode::Nothing) {
+                if matches!(self.mode, ResponseMode::Single | ResponseMode::Nothing) {
                     let items: Vec<_> = (1..=to).map(|item| item.to_string()).collect();
                     self.frame.extend_from_slice(format!("[{}]", items.join(",")).as_bytes());
-                    let outcome = if fails { wrong() } else { Completion::Responded };
-                    return session.complete(self.key, std::mem::take(&mut self.frame), outcome);
+                    let completion = if fails { something_went_wrong() } else { Completion::Responded };
+                    return connection.complete(self.key, std::mem::take(&mut self.frame), completion);
                 }
-                while self.yielded < to && self.yields(session) {
-                    self.item(session, &(self.yielded + 1).to_string());
+                while self.yielded < to && self.may_yield(connection) {
+                    self.yield_item(connection, &(self.yielded + 1).to_string());
                 }
-                let outcome = if fails { wrong() } else { Completion::StreamEnded };
-                self.yielded == to && session.complete(self.key, Vec::new(), outcome)
+                let completion = if fails { something_went_wrong() } else { Completion::StreamEnded };
+                self.yielded == to && connection.complete(self.key, Vec::new(), completion)
             }
-            Does::Sum(sum) => {
+            HandlerProgress::Sum(sum) => {
                 let mut sum = *sum;
-                while let Some(item) = self.take(session) {
+                while let Some(item) = self.take_item(connection) {
                     match serde_json::from_str::<i64>(&item) {
                         Ok(item) => sum += item,
                         Err(error) => {
-                            // Where in the item it stands says nothing where the item is all there is.
+                            // The position within the item is omitted, as aaw-event does for a body that is one value.
                             let reason = error.to_string();
                             let reason = reason.split(" at line").next().unwrap_or_default();
                             let error = format!("Item {} does not fit: {reason}", self.taken);
                             let failed = Completion::Failed(Failure::new(Code::BAD_BODY, error));
-                            return session.complete(self.key, Vec::new(), failed);
+                            return connection.complete(self.key, Vec::new(), failed);
                         }
                     }
                 }
-                self.does = Does::Sum(sum);
+                self.progress = HandlerProgress::Sum(sum);
                 if !self.ended {
                     return false;
                 }
                 self.frame.extend_from_slice(sum.to_string().as_bytes());
-                session.complete(self.key, std::mem::take(&mut self.frame), Completion::Responded)
+                connection.complete(self.key, std::mem::take(&mut self.frame), Completion::Responded)
             }
-            Does::Double => {
-                while self.yields(session)
-                    && let Some(item) = self.take(session)
+            HandlerProgress::Double => {
+                while self.may_yield(connection)
+                    && let Some(item) = self.take_item(connection)
                 {
-                    let item: i64 = item.parse().expect("it is a number");
-                    self.item(session, &(2 * item).to_string());
+                    let item: i64 = item.parse().expect("a number");
+                    self.yield_item(connection, &(2 * item).to_string());
                 }
-                self.ended && self.waiting.is_empty() && session.complete(self.key, Vec::new(), Completion::StreamEnded)
+                self.ended
+                    && self.waiting.is_empty()
+                    && connection.complete(self.key, Vec::new(), Completion::StreamEnded)
             }
         }
     }
 
-    fn yields(&self, session: &ServerConnection) -> bool {
-        self.yielded < session.credit(self.key) && session.may_stream()
+    fn may_yield(&self, connection: &ServerConnection) -> bool {
+        self.yielded < connection.credit(self.key) && connection.may_stream()
     }
 
-    fn item(&mut self, session: &mut ServerConnection, item: &str) {
+    fn yield_item(&mut self, connection: &mut ServerConnection, item: &str) {
         let mut frame = self.items.begin();
         frame.extend_from_slice(item.as_bytes());
         self.items.end(&mut frame);
         self.yielded += 1;
-        assert!(session.handle_item(self.key, frame.into()));
+        assert!(connection.handle_item(self.key, frame.into()));
     }
 
-    /// The caller's next item. There is room anew for half a window.
-    fn take(&mut self, session: &mut ServerConnection) -> Option<String> {
+    /// Takes the next upload item, and renews the credit when half of the window is used.
+    fn take_item(&mut self, connection: &mut ServerConnection) -> Option<String> {
         let item = self.waiting.pop_front()?;
         self.taken += 1;
-        if self.room - self.taken <= WINDOW / 2 {
-            self.room = self.taken + WINDOW;
-            session.grant_upload_credit(self.key, self.room);
+        if self.granted - self.taken <= WINDOW / 2 {
+            self.granted = self.taken + WINDOW;
+            connection.grant_upload_credit(self.key, self.granted);
         }
         Some(item)
     }
 }
 
-fn wrong() -> Completion {
+fn something_went_wrong() -> Completion {
     Completion::Failed(Failure::new(Code::HANDLER, "Something went wrong"))
 }
 
 #[test]
-fn the_server_says_what_the_samples_say() {
-    for Exchange { name, dialect, held, steps } in exchanges() {
-        let mut server = Server::new(dialect_called(&dialect), held);
+fn the_server_sends_what_the_samples_say() {
+    for Exchange { name, dialect, hook_pending, steps } in exchanges() {
+        let mut server = Server::new(dialect_called(&dialect), hook_pending);
         for step in steps {
             if !matches!(step, Step::Server(_)) {
-                assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent and in no step");
+                assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent without a step");
             }
             match step {
-                // That nothing comes of what is ignored, the next step shows.
+                // The next step shows that an ignored text has no effect.
                 Step::Client(text) | Step::Ignored(text) => {
-                    assert!(server.hear(&text), "{dialect}, {name}: {text} makes sense");
+                    assert!(server.receive(&text), "{dialect}, {name}: {text} is valid");
                 }
-                Step::Bad(text) => assert!(!server.hear(&text), "{dialect}, {name}: {text} makes no sense"),
+                Step::Bad(text) => assert!(!server.receive(&text), "{dialect}, {name}: {text} is bad"),
                 Step::Server(text) => assert_eq!(server.sent.pop_front(), Some(text), "{dialect}, {name}"),
                 Step::Done(body) => server.complete(&body),
                 Step::Pass(ms) => {
                     server.now += Duration::from_millis(ms);
-                    server.session.handle_timeout(server.now);
-                    server.settle();
+                    server.connection.handle_timeout(server.now);
+                    server.drain_outputs();
                 }
                 Step::Opened(_) => {
-                    server.session.handle_open_hook_passed();
-                    server.settle();
+                    server.connection.handle_open_hook_passed();
+                    server.drain_outputs();
                 }
                 Step::Refused(why) => {
-                    server.session.handle_open_hook_refused(Failure::new(Code::HANDLER, why));
-                    server.settle();
+                    server.connection.handle_open_hook_refused(Failure::new(Code::HANDLER, why));
+                    server.drain_outputs();
                 }
-                Step::Ask(event, body, timeout) => server.ask(&event, &body, timeout),
-                Step::Unask(_) => {
-                    server.session.cancel_client_call(ClientCallKey(server.asks));
-                    server.settle();
+                Step::ClientCall(event, body, timeout) => server.client_call(&event, &body, timeout),
+                Step::CancelClientCall(_) => {
+                    server.connection.cancel_client_call(ClientCallKey(server.client_calls));
+                    server.drain_outputs();
                 }
-                Step::Answered(json) => assert_eq!(server.outcomes.pop_front(), Some(Ok(json)), "{dialect}, {name}"),
+                Step::Responded(json) => assert_eq!(server.results.pop_front(), Some(Ok(json)), "{dialect}, {name}"),
                 Step::Failed(code) => {
-                    let failed = server.outcomes.pop_front().map(|outcome| outcome.map_err(|failure| failure.code));
+                    let failed =
+                        server.results.pop_front().map(|completion| completion.map_err(|failure| failure.code));
                     assert_eq!(failed, Some(Err(Code::new(code))), "{dialect}, {name}");
                 }
                 Step::Push(text) => server.sent.push_back(text),
                 Step::Close(code, why) => assert_eq!(server.closed.take(), Some((code, why)), "{dialect}, {name}"),
             }
         }
-        assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent and in no step");
-        assert_eq!(server.outcomes.pop_front(), None, "{dialect}, {name}: an ask ended in no step");
-        assert_eq!(server.closed, None, "{dialect}, {name}: closed and in no step");
+        assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent without a step");
+        assert_eq!(server.results.pop_front(), None, "{dialect}, {name}: a client call ended without a step");
+        assert_eq!(server.closed, None, "{dialect}, {name}: closed without a step");
     }
 }
 
 #[test]
-fn every_frame_that_makes_sense_decodes_alike_both_ways() {
+fn valid_frames_decode_the_same_both_ways() {
     for Exchange { name, steps, .. } in exchanges() {
         for step in steps {
             if let Step::Client(text) | Step::Ignored(text) | Step::Server(text) = step {
@@ -415,7 +425,7 @@ fn every_frame_that_makes_sense_decodes_alike_both_ways() {
 }
 
 #[test]
-fn handshakes_choose_what_the_samples_say() {
+fn handshakes_negotiate_as_in_the_samples() {
     let handshakes: Vec<Handshake> = serde_json::from_str(include_str!("../wire/handshakes.json")).unwrap();
     for Handshake { offered, chosen, dialect } in handshakes {
         let negotiated = dialect::negotiate(offered.as_deref().unwrap_or_default());
@@ -425,7 +435,7 @@ fn handshakes_choose_what_the_samples_say() {
     }
 }
 
-/// The specification shows frames as `C: …` and `S: …`, a line each. All of them are samples, so they are true.
+/// The specification shows frames as lines `C: …` and `S: …`. Each must be part of a sample, so that it is correct.
 #[test]
 fn the_examples_of_the_specification_are_samples() {
     let (mut client, mut server) = (HashSet::new(), HashSet::new());
@@ -434,14 +444,15 @@ fn the_examples_of_the_specification_are_samples() {
             Step::Client(text) | Step::Ignored(text) | Step::Bad(text) => _ = client.insert(text),
             Step::Server(text) => _ = server.insert(text),
             Step::Done(_) | Step::Pass(_) | Step::Opened(_) | Step::Refused(_) | Step::Close(..) => {}
-            Step::Ask(..) | Step::Unask(_) | Step::Answered(_) | Step::Failed(_) | Step::Push(_) => {}
+            Step::ClientCall(..) | Step::CancelClientCall(_) | Step::Responded(_) | Step::Failed(_) | Step::Push(_) => {
+            }
         }
     }
     let mut examples = 0;
     for line in include_str!("../../PROTOCOL.md").lines() {
         for (prefix, samples) in [("C: ", &client), ("S: ", &server)] {
             if let Some(text) = line.strip_prefix(prefix) {
-                assert!(samples.contains(text), "{line} is in no sample");
+                assert!(samples.contains(text), "{line} is not part of a sample");
                 examples += 1;
             }
         }

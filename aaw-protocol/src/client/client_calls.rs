@@ -1,4 +1,4 @@
-//! Calls in the other direction: the server asks, and whoever handles that event here answers.
+//! Client calls: calls that the server makes to this client.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,111 +6,111 @@ use super::{ClientConnection, Output};
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::{Code, Failure, Shortened};
 
-/// Names something that the server asks, within its session: no other has the same, on later connections either.
+/// Identifies a client call. Unique within a [`ClientConnection`], also across reconnections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientCallKey(u64);
 
-/// What the server has asked on this connection.
+/// The client calls of the current connection that have no response yet.
 #[derive(Debug, Default)]
-pub(super) struct Asks {
-    /// The last id that was taken: they are −1, −2 and so on.
+pub(super) struct RunningClientCalls {
+    /// The last id that the server used. Ids are −1, −2 and so on.
     last_id: i64,
-    /// Those that are open, by their ids.
-    open: BTreeMap<i64, ClientCallKey>,
-    by_key: HashMap<ClientCallKey, Asked>,
-    /// How many keys were given, on all connections.
+    by_id: BTreeMap<i64, ClientCallKey>,
+    by_key: HashMap<ClientCallKey, RunningClientCall>,
+    /// The number of keys assigned, on all connections.
     keys: u64,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct RunningClientCall {
     id: i64,
     event_json: Box<str>,
 }
 
-impl Asks {
-    fn remove(&mut self, key: ClientCallKey) -> Option<Asked> {
-        let asked = self.by_key.remove(&key)?;
-        self.open.remove(&asked.id);
-        Some(asked)
+impl RunningClientCalls {
+    fn remove(&mut self, key: ClientCallKey) -> Option<RunningClientCall> {
+        let call = self.by_key.remove(&key)?;
+        self.by_id.remove(&call.id);
+        Some(call)
     }
 
-    /// Begins again, for another connection. Gives those that were open, in their order.
+    /// Resets the state for another connection. Returns the calls that were running, in their order.
     fn reset(&mut self) -> impl Iterator<Item = ClientCallKey> + use<> {
         self.last_id = 0;
         self.by_key.clear();
-        std::mem::take(&mut self.open).into_values().rev()
+        std::mem::take(&mut self.by_id).into_values().rev()
     }
 }
 
 impl<W> ClientConnection<W> {
-    /// Answers what the server has [asked](Output::ClientCall), with one JSON value or a failure. Nothing happens if it is
-    /// over: answered, cancelled, or its connection gone.
+    /// Responds to a [client call](Output::ClientCall) with one JSON value or a failure. Does nothing if the call is over:
+    /// it has a response, was cancelled, or its connection is gone.
     ///
-    /// An answer that is larger than a message may be becomes the failure [`TOO_LARGE`](Code::TOO_LARGE).
-    pub fn respond(&mut self, key: ClientCallKey, outcome: Result<&str, Failure>) {
-        let Some(Asked { id, event_json }) = self.asks.remove(key) else { return };
+    /// A response that exceeds the message limit becomes a failure with the code [`TOO_LARGE`](Code::TOO_LARGE).
+    pub fn respond(&mut self, key: ClientCallKey, result: Result<&str, Failure>) {
+        let Some(RunningClientCall { id, event_json }) = self.client_calls.remove(key) else { return };
         let limit = self.message_limit();
-        let frame = match outcome.map(|json| whole(&event_json, json.as_bytes(), id, Kind::Plain)) {
+        let frame = match result.map(|json| response_frame(&event_json, json.as_bytes(), id, Kind::Unmarked)) {
             Ok(frame) if frame.len() <= limit => frame,
             Ok(_) => {
-                let error = format!("The answer is larger than a message may be ({limit} bytes)");
-                failed(&event_json, &Failure::new(Code::TOO_LARGE, error), id, limit)
+                let error = format!("The response exceeds the message limit of {limit} bytes");
+                failure_frame(&event_json, &Failure::new(Code::TOO_LARGE, error), id, limit)
             }
-            Err(failure) => failed(&event_json, &failure, id, limit),
+            Err(failure) => failure_frame(&event_json, &failure, id, limit),
         };
         self.outputs.push_back(Output::Send(frame.into()));
     }
 
-    /// How many asks wait for a [reply](Self::reply).
+    /// Returns the number of client calls that wait for a [response](Self::respond).
     pub fn running_client_calls(&self) -> usize {
-        self.asks.open.len()
+        self.client_calls.by_id.len()
     }
 
-    /// The server asks.
-    pub(super) fn take_ask(&mut self, id: i64, frame: &Frame<'_>) -> Result<(), BadFrame> {
-        let next = self.asks.last_id - 1;
+    /// Handles the frame of a client call.
+    pub(super) fn handle_client_call(&mut self, id: i64, frame: &Frame<'_>) -> Result<(), BadFrame> {
+        let next = self.client_calls.last_id - 1;
         if id != next {
-            return Err(BadFrame::OutOfPlace(format!("id {id} for a call of the server; the next is {next}")));
+            return Err(BadFrame::Unexpected(format!("id {id} for a client call; the next is {next}")));
         }
-        self.asks.last_id = id;
-        // The id says which call is meant; a long name need not come back, and many could wait to.
+        self.client_calls.last_id = id;
+        // The id identifies the call, so a long name is not repeated in the response. Many running calls could otherwise
+        // hold one each.
         let event_json = codec::event_json(&Shortened(&frame.event).to_string());
-        if self.asks.open.len() >= self.config.max_asked as usize {
-            let error = format!("{} questions are unanswered already", self.asks.open.len());
-            let busy = failed(&event_json, &Failure::new(Code::BUSY, error), id, usize::MAX);
+        if self.client_calls.by_id.len() >= self.config.max_client_calls as usize {
+            let error = format!("Too many client calls: {} are running", self.client_calls.by_id.len());
+            let busy = failure_frame(&event_json, &Failure::new(Code::BUSY, error), id, usize::MAX);
             self.outputs.push_back(Output::Send(busy.into()));
             return Ok(());
         }
-        self.asks.keys += 1;
-        let key = ClientCallKey(self.asks.keys);
-        self.asks.open.insert(id, key);
-        self.asks.by_key.insert(key, Asked { id, event_json: event_json.into() });
+        self.client_calls.keys += 1;
+        let key = ClientCallKey(self.client_calls.keys);
+        self.client_calls.by_id.insert(id, key);
+        self.client_calls.by_key.insert(key, RunningClientCall { id, event_json: event_json.into() });
         self.outputs.push_back(Output::ClientCall { key, event: frame.event.as_ref().into(), data: frame.data.into() });
         Ok(())
     }
 
-    /// The server does not want the answer any more.
-    pub(super) fn cancel_ask(&mut self, id: i64) -> Result<(), BadFrame> {
-        if id < self.asks.last_id {
-            return Err(BadFrame::OutOfPlace(format!("a cancel of call {id} of the server, which was never made")));
+    /// Handles the server's cancel of a client call.
+    pub(super) fn handle_client_call_cancel(&mut self, id: i64) -> Result<(), BadFrame> {
+        if id < self.client_calls.last_id {
+            return Err(BadFrame::Unexpected(format!("a cancel of client call {id}, which was never made")));
         }
-        // It may have crossed with the answer.
-        if let Some(&key) = self.asks.open.get(&id) {
-            self.asks.remove(key);
+        // The call may be over already, because the cancel and the response can cross.
+        if let Some(&key) = self.client_calls.by_id.get(&id) {
+            self.client_calls.remove(key);
             self.outputs.push_back(Output::ClientCallCancelled { key });
         }
         Ok(())
     }
 
-    /// The connection is gone, or is being closed, and so is whoever asked.
-    pub(super) fn end_asks(&mut self) {
-        let ended = self.asks.reset().map(|key| Output::ClientCallCancelled { key });
-        self.outputs.extend(ended);
+    /// Cancels all running client calls, because their connection is gone or closing.
+    pub(super) fn cancel_client_calls(&mut self) {
+        let cancelled = self.client_calls.reset().map(|key| Output::ClientCallCancelled { key });
+        self.outputs.extend(cancelled);
     }
 }
 
-fn whole(event_json: &str, data: &[u8], id: i64, kind: Kind) -> Vec<u8> {
+fn response_frame(event_json: &str, data: &[u8], id: i64, kind: Kind) -> Vec<u8> {
     let mut frame = Vec::with_capacity(event_json.len() + data.len() + 32);
     codec::begin(&mut frame, event_json);
     frame.extend_from_slice(data);
@@ -118,18 +118,18 @@ fn whole(event_json: &str, data: &[u8], id: i64, kind: Kind) -> Vec<u8> {
     frame
 }
 
-/// The frame of a failure, cut if it would not fit.
-fn failed(event_json: &str, failure: &Failure, id: i64, limit: usize) -> Vec<u8> {
-    let frame = |failure: &Failure| {
+/// Returns the frame of a failure, shortened if it exceeds `limit`.
+fn failure_frame(event_json: &str, failure: &Failure, id: i64, limit: usize) -> Vec<u8> {
+    let encode = |failure: &Failure| {
         let mut data = Vec::with_capacity(128);
         codec::failure(&mut data, failure);
-        whole(event_json, &data, id, Kind::Error)
+        response_frame(event_json, &data, id, Kind::Error)
     };
-    let whole = frame(failure);
-    if whole.len() <= limit {
-        return whole;
+    let frame = encode(failure);
+    if frame.len() <= limit {
+        return frame;
     }
-    // The code says what has happened, so it stays if it is one.
+    // The code tells the server what happened, so it is kept unless it is unreasonably long.
     let code = if failure.code.as_str().len() <= 100 { failure.code.clone() } else { Code::HANDLER };
-    frame(&Failure::new(code, Shortened(&failure.error).to_string()))
+    encode(&Failure::new(code, Shortened(&failure.error).to_string()))
 }

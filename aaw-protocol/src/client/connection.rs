@@ -1,4 +1,4 @@
-//! The state machine.
+//! The state machine of a client's connection.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -6,361 +6,371 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::backoff::Waits;
-use super::client_calls::Asks;
+use super::backoff::ReconnectDelays;
+use super::client_calls::RunningClientCalls;
 use super::encoded_message::EncodedMessage;
-use super::fifo_matcher::Oldest;
-use super::streaming::{StreamOptions, Streaming};
-use super::token::Login;
-use super::wait_queue::{Item, Line, Place};
+use super::fifo_matcher::FifoMatcher;
+use super::login::LoginState;
+use super::streaming::{StreamFlow, StreamOptions};
+use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
 use super::{CallResult, ClientConfig, DisconnectReason, NotSent, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
-use crate::heartbeat::{Beat, Heartbeat};
+use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Limits, Welcome};
 use crate::{Code, Dialect, Failure, Shortened, is_reserved};
 
-/// Pings that may stay without any sign of life.
-const PATIENCE: u32 = 2;
+/// The number of consecutive pings without a sign of life after which the server is considered dead.
+const MAX_MISSED_HEARTBEATS: u32 = 2;
 
-/// What the maker of a call knows it by. Any number, but one that no other open call of this session has.
+/// Identifies a call. The application chooses the number; it must differ from those of all other open calls of the
+/// [`ClientConnection`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallKey(pub u64);
 
-/// A client's connection and the connections after it; `W` is whatever waits for a call.
+/// The state of a client's connection, across reconnections. `W` is the application's waiter of a call. See the [module's
+/// documentation](super) for how to drive it.
 ///
-/// Every input, or every few, is followed by draining [`poll_output`](Self::poll_output) and by setting a timer to
-/// [`poll_timeout`](Self::poll_timeout). A new session asks for a connection at once.
+/// A new `ClientConnection` requests a connection attempt at once, and another one after each disconnection.
 ///
-/// Calls and sends wait in one line while they cannot be written, and leave it in order. When a connection is gone,
-/// the calls that were written end as [`CallResult::Unknown`]; the line stays, for the next connection. This is where
-/// sessions that survive their connection will keep the written ones instead.
+/// Calls and one-way events that cannot be written yet wait in one queue and leave it in order. When a connection is
+/// lost, the written calls end as [`CallResult::Unknown`], and the queue is kept for the next connection.
 ///
-/// A stream is a call like others, with two counts besides: the items that its reader has room for, and those that the
-/// server has room for. Nothing of a stream is stored here: an item that has come is given out, one of an upload is
-/// written when it is handed in.
+/// A stream is a call with flow control: the credit that the application grants to the server, and for an upload the
+/// credit that the server grants. Items are not stored here: a received item is returned as output at once, and an upload
+/// item is written when it is passed in.
 #[derive(Debug)]
 pub struct ClientConnection<W> {
     pub(super) config: ClientConfig,
-    phase: Phase,
-    waits: Waits,
-    /// What the last welcome said: the best guess until the next.
-    limits: Limits,
-    /// Whether the socket takes no more for now.
+    phase: ConnectionPhase,
+    reconnect_delays: ReconnectDelays,
+    /// The limits of the last welcome. Until the next welcome they are the best estimate.
+    server_limits: Limits,
+    /// Whether the socket currently accepts no more data.
     blocked: bool,
-    calls: HashMap<CallKey, Open<W>>,
+    calls: HashMap<CallKey, OpenCall<W>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
-    line: Line,
-    /// Calls that were written on this connection, by the id they got.
+    write_queue: WriteQueue,
+    /// The open calls that were written on this connection, by id.
     pub(super) written: HashMap<i64, CallKey>,
     pub(super) next_id: i64,
-    pub(super) oldest: Oldest,
-    /// Whether this connection's classic server has shown that its answers carry ids.
+    pub(super) fifo_matcher: FifoMatcher,
+    /// Whether the classic server of this connection has sent a response with an id.
     echoes_ids: bool,
     heartbeat: Option<Heartbeat>,
-    pub(super) asks: Asks,
-    pub(super) login: Login,
-    /// The connection could be used, but for the token that the server has not taken yet; and its id.
-    opening: Option<Option<Box<str>>>,
+    pub(super) client_calls: RunningClientCalls,
+    pub(super) login: LoginState,
+    /// The argument of the [`Output::Opened`] that waits for the server to accept the token.
+    pending_open: Option<Option<Box<str>>>,
     pub(super) outputs: VecDeque<Output<W>>,
 }
 
-/// Where the session stands.
+/// The phase of the connection.
 #[derive(Debug, Clone, Copy)]
-enum Phase {
-    /// A connection was asked for.
+enum ConnectionPhase {
+    /// A connection attempt was requested.
     Connecting,
-    /// A v1 server has accepted and not yet greeted. Calls may be written already.
-    Greeting { since: Instant },
-    /// All is well.
+    /// A v1 server has accepted the connection and not sent its welcome yet. Calls may be written already.
+    AwaitingWelcome { since: Instant },
+    /// The connection is usable.
     Open { dialect: Dialect, since: Instant },
-    /// The next attempt is at `until`.
-    Waiting { until: Instant },
-    /// The other side's part of the close is awaited. What it has to say before that is still heard.
+    /// There is no connection. The next attempt is due at `until`.
+    Reconnecting { until: Instant },
+    /// A close frame was sent, and the server's is expected. Frames that arrive before it are still handled.
     Closing { dialect: Dialect, until: Instant },
-    /// Nothing happens any more.
-    Ended,
+    /// The client is closed for good.
+    Closed,
 }
 
 #[derive(Debug)]
-struct Open<W> {
+struct OpenCall<W> {
     waiter: W,
-    made: Instant,
+    started: Instant,
     deadline: Option<Instant>,
-    stage: Stage,
-    /// What there is besides if its answer is read item by item.
-    stream: Option<Streaming>,
+    stage: CallStage,
+    /// The flow control, if the response is read item by item.
+    stream: Option<StreamFlow>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Waiting(Place),
+enum CallStage {
+    Queued(WritePosition),
     Written { id: i64, event_json: Box<str> },
 }
 
 impl<W> ClientConnection<W> {
-    /// A session that wants its first connection. `seed` spreads the waits between attempts: different for each client.
+    /// Creates a client that requests its first connection. `seed` randomizes the delays between attempts and should
+    /// differ for each client.
     pub fn new(config: ClientConfig, seed: u64) -> Self {
         Self {
-            phase: Phase::Connecting,
-            waits: Waits::new(config.backoff.clone(), seed),
-            limits: Limits::default(),
+            phase: ConnectionPhase::Connecting,
+            reconnect_delays: ReconnectDelays::new(config.backoff.clone(), seed),
+            server_limits: Limits::default(),
             blocked: false,
             calls: HashMap::new(),
             deadlines: BTreeSet::new(),
-            line: Line::default(),
+            write_queue: WriteQueue::default(),
             written: HashMap::new(),
             next_id: 1,
-            oldest: Oldest::default(),
+            fifo_matcher: FifoMatcher::default(),
             echoes_ids: false,
             heartbeat: None,
-            asks: Asks::default(),
-            login: Login::default(),
-            opening: None,
+            client_calls: RunningClientCalls::default(),
+            login: LoginState::default(),
+            pending_open: None,
             outputs: VecDeque::from([Output::Connect]),
             config,
         }
     }
 
-    // --- What the application wants ----------------------------------------------------------------------------------
+    // --- Requests of the application ---------------------------------------------------------------------------------
 
-    /// Makes a call. It ends with exactly one [`Output::CallDone`], unless it is [cancelled](Self::cancel); without a
-    /// `deadline` it may wait forever.
-    pub fn call(&mut self, now: Instant, key: CallKey, draft: EncodedMessage, deadline: Option<Instant>, waiter: W) {
-        self.open(now, key, draft, deadline, waiter, None);
+    /// Makes a call. It ends with exactly one [`Output::CallDone`], unless it is [cancelled](Self::cancel). Without a
+    /// `deadline` it may wait indefinitely.
+    pub fn call(&mut self, now: Instant, key: CallKey, message: EncodedMessage, deadline: Option<Instant>, waiter: W) {
+        self.start_call(now, key, message, deadline, waiter, None);
     }
 
-    /// Makes a call whose answer is read item by item: [`Output::Item`]s, then exactly one [`Output::CallDone`], with
-    /// [`CallResult::StreamEnded`] if all went well; unless it is [cancelled](Self::cancel). A classic server's one answer is
-    /// one item. A server that sends more items than there is room for fails the stream with `bad_frame`.
+    /// Makes a call whose response is read item by item.
     ///
-    /// It counts as one call in flight until it is over.
+    /// It yields any number of [`Output::Item`]s and then exactly one [`Output::CallDone`], which is
+    /// [`CallResult::StreamEnded`] on success, unless it is [cancelled](Self::cancel). The single response of a classic
+    /// server becomes one item. A server that sends items without credit fails the stream with the code `bad_frame`.
+    ///
+    /// The stream counts as one call in flight until it is over.
     pub fn stream(
         &mut self,
         now: Instant,
         key: CallKey,
-        draft: EncodedMessage,
+        message: EncodedMessage,
         options: StreamOptions,
         deadline: Option<Instant>,
         waiter: W,
     ) {
-        self.open(now, key, draft.for_stream(), deadline, waiter, Some(Streaming::new(options)));
+        self.start_call(now, key, message.for_stream(), deadline, waiter, Some(StreamFlow::new(options)));
     }
 
-    fn open(
+    fn start_call(
         &mut self,
         now: Instant,
         key: CallKey,
-        draft: EncodedMessage,
+        message: EncodedMessage,
         deadline: Option<Instant>,
         waiter: W,
-        stream: Option<Streaming>,
+        stream: Option<StreamFlow>,
     ) {
-        debug_assert!(!self.calls.contains_key(&key), "two open calls have one key");
-        let joined = self.admit(&draft).and_then(|()| self.line.join(Item { call: Some(key), draft }, &self.config));
-        match joined {
-            Ok(place) => {
+        debug_assert!(!self.calls.contains_key(&key), "two open calls have the same key");
+        let queued = self
+            .check_message(&message)
+            .and_then(|()| self.write_queue.push(QueuedMessage { call: Some(key), message }, &self.config));
+        match queued {
+            Ok(position) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.insert((deadline, key));
                 }
-                self.calls.insert(key, Open { waiter, made: now, deadline, stage: Stage::Waiting(place), stream });
+                self.calls.insert(
+                    key,
+                    OpenCall { waiter, started: now, deadline, stage: CallStage::Queued(position), stream },
+                );
             }
-            Err(why) => self.outputs.push_back(Output::CallDone { waiter, outcome: CallResult::NotSent(why) }),
+            Err(why) => self.outputs.push_back(Output::CallDone { waiter, result: CallResult::NotSent(why) }),
         }
     }
 
-    /// Nobody waits for this call any more: it ends without an output, and a v1 server is told. Nothing happens if it
-    /// is over already.
+    /// Cancels a call: it ends without an output, and a v1 server is notified. Does nothing if the call is over.
     pub fn cancel(&mut self, now: Instant, key: CallKey) {
-        self.give_up(now, key);
+        self.abort_call(now, key);
     }
 
-    /// The reader of a stream has room up to the `items`-th item in all, and the server is told. Nothing happens if
-    /// that is no more than was said before, or if the stream is over.
+    /// Grants the server credit for the items of a stream: `items` in total, from its start. Does nothing if the credit is
+    /// not larger than before, or if the stream is over.
     pub fn grant_credit(&mut self, key: CallKey, items: u64) {
-        let Some(Open { stage, stream: Some(stream), .. }) = self.calls.get_mut(&key) else { return };
-        let Some(room) = stream.raise(items) else { return };
-        // A call that waits says it when it is written; a classic server knows no room.
-        if let Stage::Written { id, event_json } = stage
-            && !matches!(self.phase, Phase::Open { dialect: Dialect::Classic, .. })
+        let Some(OpenCall { stage, stream: Some(stream), .. }) = self.calls.get_mut(&key) else { return };
+        let Some(granted) = stream.grant(items) else { return };
+        // A queued call states its credit when it is written. A classic server has no credit.
+        if let CallStage::Written { id, event_json } = stage
+            && !matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. })
         {
-            let credit = about(event_json, &room.to_string(), *id, Kind::Credit);
+            let credit = control_frame(event_json, &granted.to_string(), *id, Kind::Credit);
             self.outputs.push_back(Output::Send(credit));
         }
     }
 
-    /// Writes an item of a call's upload, at once: whoever hands it in should do so only while the session
-    /// [takes them](Self::can_upload). The item's draft has the event of its call.
+    /// Writes an item of a call's upload at once. Call it only while [`can_upload`](Self::can_upload) returns `true`. The
+    /// item must have the same event as its call.
     ///
     /// # Errors
-    /// [`NotSent::TooLarge`] for that item alone. [`NotSent::Over`] if there is no such call any more, or no
-    /// [`Output::UploadCredit`] for it.
+    /// [`NotSent::TooLarge`] if the item exceeds the message limit; the upload may continue. [`NotSent::UploadClosed`] if
+    /// the call is over or not written, has no upload or has ended it, or the server granted no
+    /// [credit](Output::UploadCredit) for the item.
     pub fn upload_item(&mut self, key: CallKey, item: EncodedMessage) -> Result<(), NotSent> {
         let (size, limit) = (item.item_size(), self.message_limit());
-        let open = self.calls.get_mut(&key).ok_or(NotSent::Over)?;
-        let upload = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()).ok_or(NotSent::Over)?;
-        let Stage::Written { id, .. } = open.stage else { return Err(NotSent::Over) };
+        let open = self.calls.get_mut(&key).ok_or(NotSent::UploadClosed)?;
+        let upload = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()).ok_or(NotSent::UploadClosed)?;
+        let CallStage::Written { id, .. } = open.stage else { return Err(NotSent::UploadClosed) };
         if size > limit {
             return Err(NotSent::TooLarge { size, limit });
         }
-        if !upload.take() {
-            return Err(NotSent::Over);
+        if !upload.send_item() {
+            return Err(NotSent::UploadClosed);
         }
         self.outputs.push_back(Output::Send(item.into_item(id)));
         Ok(())
     }
 
-    /// There are no more items: the server is told, once the call is written. Nothing happens if it knows already, or
-    /// if the call is over.
+    /// Ends the upload of a call. The server is notified once the call is written. Does nothing if the upload has ended or
+    /// the call is over.
     pub fn upload_end(&mut self, key: CallKey) {
         let Some(open) = self.calls.get_mut(&key) else { return };
         let Some(upload) = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()) else { return };
         if !std::mem::replace(&mut upload.ended, true)
-            && let Stage::Written { id, event_json } = &open.stage
+            && let CallStage::Written { id, event_json } = &open.stage
         {
-            self.outputs.push_back(Output::Send(about(event_json, "null", *id, Kind::End)));
+            self.outputs.push_back(Output::Send(control_frame(event_json, "null", *id, Kind::End)));
         }
     }
 
-    /// Whether an item of an upload would be the next thing written. Items do not wait in line, where calls that wait
-    /// for others to end would hold up the very items that those wait for.
+    /// Returns whether an upload item would be written next. Upload items bypass the write queue: calls that wait there
+    /// for other calls to end would block the items that those calls need.
     pub fn can_upload(&self) -> bool {
         !self.blocked && self.outputs.is_empty()
     }
 
-    /// Sends something that nobody answers.
+    /// Sends a one-way event. It is written now or on the next connection; if the client is closed before there is one, the
+    /// event is lost.
     ///
     /// # Errors
-    /// [`NotSent`]: too large, too much is waiting, or the session is closed. Otherwise it will be written, now or on
-    /// the next connection; if the session ends before there is one, it is lost.
-    pub fn send(&mut self, draft: EncodedMessage) -> Result<(), NotSent> {
-        self.admit(&draft)?;
-        self.line.join(Item { call: None, draft }, &self.config).map(|_| ())
+    /// [`NotSent::TooLarge`], [`NotSent::QueueFull`], or [`NotSent::Closed`].
+    pub fn send(&mut self, message: EncodedMessage) -> Result<(), NotSent> {
+        self.check_message(&message)?;
+        self.write_queue.push(QueuedMessage { call: None, message }, &self.config).map(|_| ())
     }
 
-    /// Ends the session. On a connection, sends that wait are written first. All calls end: those that were written as
+    /// Closes the client. If there is a connection, queued one-way events are written first. All calls end: written ones as
     /// [`CallResult::Unknown`], the others as [`NotSent::Closed`]. The last output is [`Output::Closed`].
     pub fn close(&mut self, now: Instant) {
         match self.phase {
-            Phase::Closing { .. } | Phase::Ended => {}
-            Phase::Greeting { .. } | Phase::Open { .. } => {
+            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
+            ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. } => {
                 let dialect = self.dialect().unwrap_or(Dialect::V1);
                 let limit = self.message_limit();
-                self.login.disconnected();
-                self.opening = None;
-                self.end_written(&DisconnectReason::ClosedByUs);
-                self.end_asks();
-                while let Some(item) = self.line.pop() {
-                    match item.call {
-                        Some(key) => self.end(key, CallResult::NotSent(NotSent::Closed)),
-                        None if item.draft.size() <= limit => {
-                            self.outputs.push_back(Output::Send(item.draft.into_send()));
+                self.login.handle_disconnected();
+                self.pending_open = None;
+                self.complete_written_calls(&DisconnectReason::ClosedByUs);
+                self.cancel_client_calls();
+                while let Some(queued) = self.write_queue.pop() {
+                    match queued.call {
+                        Some(key) => self.complete_call(key, CallResult::NotSent(NotSent::Closed)),
+                        None if queued.message.size() <= limit => {
+                            self.outputs.push_back(Output::Send(queued.message.into_one_way()));
                         }
-                        None => self.lose_send(item.draft.size(), limit),
+                        None => self.report_lost_event(queued.message.size(), limit),
                     }
                 }
                 self.outputs.push_back(Output::Close);
-                self.phase = Phase::Closing { dialect, until: after(now, self.config.close_timeout) };
+                self.phase = ConnectionPhase::Closing { dialect, until: after(now, self.config.close_timeout) };
             }
-            Phase::Connecting | Phase::Waiting { .. } => {
-                while let Some(item) = self.line.pop() {
-                    if let Some(key) = item.call {
-                        self.end(key, CallResult::NotSent(NotSent::Closed));
+            ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } => {
+                while let Some(queued) = self.write_queue.pop() {
+                    if let Some(key) = queued.call {
+                        self.complete_call(key, CallResult::NotSent(NotSent::Closed));
                     }
                 }
-                self.finish();
+                self.set_closed();
             }
         }
     }
 
-    /// Whether there is a connection that is slower than those who use it. Then they should wait where they are
-    /// than in the session's line, which refuses what is too much.
+    /// Returns whether the connection is slower than the application. The application should then hold messages back, since
+    /// the write queue rejects what exceeds its limit.
     pub fn is_congested(&self) -> bool {
-        /// Enough to keep a socket busy until more is fetched.
-        const MARK: usize = 64 << 10;
-        matches!(self.phase, Phase::Greeting { .. } | Phase::Open { .. }) && self.line.bytes() >= MARK
+        /// Enough to keep a socket busy until the application passes in more.
+        const HIGH_WATER_MARK: usize = 64 << 10;
+        matches!(self.phase, ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. })
+            && self.write_queue.bytes() >= HIGH_WATER_MARK
     }
 
-    /// Calls that are written and unanswered.
+    /// Returns the number of calls that are written and have no response.
     pub fn in_flight(&self) -> usize {
         self.written.len()
     }
 
-    // --- What happens ------------------------------------------------------------------------------------------------
+    // --- Input -------------------------------------------------------------------------------------------------------
 
-    /// The WebSocket handshake succeeded. Ignored unless a connection was asked for.
+    /// The connection attempt succeeded. Ignored unless an attempt was requested.
     pub fn handle_connected(&mut self, now: Instant, dialect: Dialect) {
-        if !matches!(self.phase, Phase::Connecting) {
+        if !matches!(self.phase, ConnectionPhase::Connecting) {
             return;
         }
         self.blocked = false;
         self.next_id = 1;
         self.echoes_ids = false;
-        self.heartbeat = self.config.heartbeat.map(|interval| Heartbeat::new(interval, PATIENCE, now));
+        self.heartbeat =
+            self.config.heartbeat_interval.map(|interval| Heartbeat::new(interval, MAX_MISSED_HEARTBEATS, now));
         match dialect {
             Dialect::V1 => {
-                self.phase = Phase::Greeting { since: now };
+                self.phase = ConnectionPhase::AwaitingWelcome { since: now };
                 let hello = codec::message(hello::HELLO, &Hello::default());
                 self.outputs.push_back(Output::Send(hello.into()));
-                self.begin_resume(now, dialect);
+                self.send_resume(now, dialect);
             }
             Dialect::Classic => {
-                self.phase = Phase::Open { dialect, since: now };
-                self.begin_resume(now, dialect);
-                self.opened(None);
+                self.phase = ConnectionPhase::Open { dialect, since: now };
+                self.send_resume(now, dialect);
+                self.set_ready(None);
             }
         }
     }
 
-    /// The attempt failed. Ignored unless a connection was asked for.
+    /// The connection attempt failed. Ignored unless an attempt was requested.
     pub fn handle_connect_failed(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Connecting) {
-            self.phase = Phase::Waiting { until: after(now, self.waits.next_wait()) };
+        if matches!(self.phase, ConnectionPhase::Connecting) {
+            self.phase = ConnectionPhase::Reconnecting { until: after(now, self.reconnect_delays.next_delay()) };
         }
     }
 
-    /// The connection is gone.
+    /// The connection was lost.
     pub fn handle_disconnected(&mut self, now: Instant, why: DisconnectReason) {
         match self.phase {
-            Phase::Greeting { since } | Phase::Open { since, .. } => {
-                self.waits.connection_ended(now, since);
-                self.phase = Phase::Waiting { until: after(now, self.waits.next_wait()) };
-                // What was meant for this connection alone.
+            ConnectionPhase::AwaitingWelcome { since } | ConnectionPhase::Open { since, .. } => {
+                self.reconnect_delays.handle_connection_ended(now, since);
+                self.phase = ConnectionPhase::Reconnecting { until: after(now, self.reconnect_delays.next_delay()) };
+                // These outputs belong to the lost connection.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
-                self.login.disconnected();
-                self.opening = None;
-                self.end_written(&why);
-                self.end_asks();
+                self.login.handle_disconnected();
+                self.pending_open = None;
+                self.complete_written_calls(&why);
+                self.cancel_client_calls();
                 self.outputs.push_back(Output::Disconnected(why));
             }
-            Phase::Closing { .. } => {
+            ConnectionPhase::Closing { .. } => {
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping | Output::Close));
                 self.outputs.push_back(Output::Disconnected(DisconnectReason::ClosedByUs));
-                self.finish();
+                self.set_closed();
             }
-            Phase::Connecting | Phase::Waiting { .. } | Phase::Ended => {}
+            ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } | ConnectionPhase::Closed => {}
         }
     }
 
-    /// The socket takes no more for now: until [`handle_writable`](Self::handle_writable), what waits keeps waiting.
-    /// Only what is owed to the server (a cancelled call, an answer) is still given out.
+    /// The socket accepts no more data. Until [`handle_writable`](Self::handle_writable), messages stay in the write queue.
+    /// Only control frames, such as cancels, and responses to client calls are still returned.
     pub fn handle_blocked(&mut self) {
         self.blocked = true;
     }
 
-    /// The socket takes more again.
+    /// The socket accepts data again.
     pub fn handle_writable(&mut self) {
         self.blocked = false;
     }
 
-    /// Something has arrived from the server, be it a pong: said besides what it is.
+    /// The server sent anything at all, including pongs. Call it in addition to the method for the message itself.
     pub fn handle_sign_of_life(&mut self, now: Instant) {
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.handle_sign_of_life(now);
         }
     }
 
-    /// A text message has arrived.
+    /// Handles a text message.
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
         let handled = codec::decode(text).and_then(|frame| match dialect {
@@ -372,70 +382,75 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// A binary message has arrived. There are none in aaw.
+    /// Handles a binary message, which the protocol does not have.
     pub fn handle_binary(&mut self) {
         if self.dialect().is_some() {
             self.outputs.push_back(Output::Warning(ProtocolWarning::BadFrame(BadFrame::Binary)));
         }
     }
 
-    /// Time has passed. Does what was due at [`poll_timeout`](Self::poll_timeout); nothing if it is earlier.
+    /// Handles the passing of time: expires calls, pings a silent server, reconnects. Does nothing before
+    /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(deadline, key)) = self.deadlines.first()
             && deadline <= now
         {
-            if let Some((waiter, sent)) = self.give_up(now, key) {
-                self.outputs.push_back(Output::CallDone { waiter, outcome: CallResult::TimedOut { sent } });
+            if let Some((waiter, sent)) = self.abort_call(now, key) {
+                self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent } });
             }
         }
-        self.time_out_resume(now);
+        self.expire_resume(now);
         match self.phase {
-            Phase::Waiting { until } if until <= now => {
-                self.phase = Phase::Connecting;
+            ConnectionPhase::Reconnecting { until } if until <= now => {
+                self.phase = ConnectionPhase::Connecting;
                 self.outputs.push_back(Output::Connect);
             }
-            Phase::Greeting { since } if after(since, self.config.welcome_timeout) <= now => {
-                self.abandon(now, DisconnectReason::NoWelcome);
+            ConnectionPhase::AwaitingWelcome { since } if after(since, self.config.welcome_timeout) <= now => {
+                self.abort_connection(now, DisconnectReason::NoWelcome);
             }
-            Phase::Greeting { .. } | Phase::Open { .. } => {
+            ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. } => {
                 let Some(heartbeat) = &mut self.heartbeat else { return };
                 match heartbeat.handle_timeout(now) {
-                    Beat::Quiet => {}
-                    Beat::Ping => self.outputs.push_back(Output::Ping),
-                    Beat::Gone => self.abandon(now, DisconnectReason::Silent),
+                    HeartbeatAction::Wait => {}
+                    HeartbeatAction::Ping => self.outputs.push_back(Output::Ping),
+                    HeartbeatAction::Close => self.abort_connection(now, DisconnectReason::Silent),
                 }
             }
-            Phase::Closing { until, .. } if until <= now => self.abandon(now, DisconnectReason::ClosedByUs),
+            ConnectionPhase::Closing { until, .. } if until <= now => {
+                self.abort_connection(now, DisconnectReason::ClosedByUs)
+            }
             _ => {}
         }
     }
 
-    // --- What to do --------------------------------------------------------------------------------------------------
+    // --- Output ------------------------------------------------------------------------------------------------------
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` if there is nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let look = self.heartbeat.as_ref().map(Heartbeat::poll_timeout);
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::poll_timeout);
         let phase = match self.phase {
-            Phase::Greeting { since } => {
+            ConnectionPhase::AwaitingWelcome { since } => {
                 let welcome = after(since, self.config.welcome_timeout);
-                look.into_iter().chain([welcome]).min()
+                heartbeat.into_iter().chain([welcome]).min()
             }
-            Phase::Open { .. } => look,
-            Phase::Waiting { until } | Phase::Closing { until, .. } => Some(until),
-            Phase::Connecting | Phase::Ended => None,
+            ConnectionPhase::Open { .. } => heartbeat,
+            ConnectionPhase::Reconnecting { until } | ConnectionPhase::Closing { until, .. } => Some(until),
+            ConnectionPhase::Connecting | ConnectionPhase::Closed => None,
         };
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        phase.into_iter().chain(deadline).chain(self.login.due()).min()
+        phase.into_iter().chain(deadline).chain(self.login.resume_deadline()).min()
     }
 
-    /// The next thing to do, `None` when there is nothing. A call counts as written, and has its id, once its
-    /// [`Output::Send`] was given out here: so what is not asked for is never *outcome unknown*.
+    /// Returns the next output, or `None` if there is none.
+    ///
+    /// A call counts as written, and gets its id, when its [`Output::Send`] is returned here. A call whose frame was never
+    /// returned therefore never ends as [`CallResult::Unknown`].
     pub fn poll_output(&mut self) -> Option<Output<W>> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            if !self.write_first() {
+            if !self.write_next() {
                 return None;
             }
         }
@@ -443,88 +458,90 @@ impl<W> ClientConnection<W> {
 
     // --- Writing -----------------------------------------------------------------------------------------------------
 
-    /// What can be said before it stands in line.
-    fn admit(&self, draft: &EncodedMessage) -> Result<(), NotSent> {
+    /// Rejects a message that cannot be written, before it is queued.
+    fn check_message(&self, message: &EncodedMessage) -> Result<(), NotSent> {
         let limit = match self.phase {
-            Phase::Ended | Phase::Closing { .. } => return Err(NotSent::Closed),
-            Phase::Open { .. } => self.message_limit(),
+            ConnectionPhase::Closed | ConnectionPhase::Closing { .. } => return Err(NotSent::Closed),
+            ConnectionPhase::Open { .. } => self.message_limit(),
             // The next welcome may allow more than the last.
-            _ => self.config.max_message,
+            _ => self.config.max_message_bytes,
         };
-        let size = draft.size();
+        let size = message.size();
         if size > limit { Err(NotSent::TooLarge { size, limit }) } else { Ok(()) }
     }
 
-    /// Bytes of the largest message for this connection. A classic server does not say what it takes.
+    /// Returns the maximum size of a message on this connection, in bytes. A classic server announces no limit.
     pub fn message_limit(&self) -> usize {
         match self.phase {
-            Phase::Open { dialect: Dialect::Classic, .. } => self.config.max_message,
-            _ => self.config.max_message.min(self.limits.message as usize),
+            ConnectionPhase::Open { dialect: Dialect::Classic, .. } => self.config.max_message_bytes,
+            _ => self.config.max_message_bytes.min(self.server_limits.message as usize),
         }
     }
 
     fn call_limit(&self) -> usize {
         let server = match self.phase {
-            Phase::Open { dialect: Dialect::Classic, .. } => u32::MAX,
-            // At least one, or a server that said 0 would leave every call waiting for nothing.
-            _ => self.limits.calls.max(1),
+            ConnectionPhase::Open { dialect: Dialect::Classic, .. } => u32::MAX,
+            // At least one: with a limit of 0 every call would wait indefinitely.
+            _ => self.server_limits.calls.max(1),
         };
         self.config.max_in_flight.min(server) as usize
     }
 
-    /// Puts the first of the line into the outputs, if it may be written now.
-    fn write_first(&mut self) -> bool {
+    /// Moves the first message of the write queue to the outputs. Returns `false` if it cannot be written now.
+    fn write_next(&mut self) -> bool {
         let dialect = match self.phase {
-            Phase::Greeting { .. } => Dialect::V1,
-            Phase::Open { dialect, .. } => dialect,
+            ConnectionPhase::AwaitingWelcome { .. } => Dialect::V1,
+            ConnectionPhase::Open { dialect, .. } => dialect,
             _ => return false,
         };
-        let Some(first) = self.line.first() else { return false };
-        let (size, limit) = (first.draft.size(), self.message_limit());
+        let Some(first) = self.write_queue.first() else { return false };
+        let (size, limit) = (first.message.size(), self.message_limit());
         if self.blocked || self.login.is_resuming() || (first.call.is_some() && self.written.len() >= self.call_limit())
         {
             return false;
         }
-        if size > limit && matches!(self.phase, Phase::Greeting { .. }) {
-            // The welcome will say.
+        if size > limit && matches!(self.phase, ConnectionPhase::AwaitingWelcome { .. }) {
+            // The welcome may announce a higher limit.
             return false;
         }
-        let Some(Item { call, draft }) = self.line.pop() else { return false };
+        let Some(QueuedMessage { call, message }) = self.write_queue.pop() else { return false };
         match call {
-            None if size > limit => self.lose_send(size, limit),
-            None => self.outputs.push_back(Output::Send(draft.into_send())),
-            Some(key) if size > limit => self.end(key, CallResult::NotSent(NotSent::TooLarge { size, limit })),
-            Some(key) => self.write_call(key, draft, dialect),
+            None if size > limit => self.report_lost_event(size, limit),
+            None => self.outputs.push_back(Output::Send(message.into_one_way())),
+            Some(key) if size > limit => {
+                self.complete_call(key, CallResult::NotSent(NotSent::TooLarge { size, limit }))
+            }
+            Some(key) => self.write_call(key, message, dialect),
         }
         true
     }
 
-    fn write_call(&mut self, key: CallKey, draft: EncodedMessage, dialect: Dialect) {
-        // What leaves the session leaves the line too.
+    fn write_call(&mut self, key: CallKey, message: EncodedMessage, dialect: Dialect) {
+        // A call that is over has left the queue, so it is always found.
         let Some(open) = self.calls.get_mut(&key) else { return };
         let upload = open.stream.as_ref().and_then(|stream| stream.upload.as_ref());
         if dialect == Dialect::Classic && upload.is_some() {
-            return self.end(key, CallResult::NotSent(NotSent::NoUploads));
+            return self.complete_call(key, CallResult::NotSent(NotSent::NoUploads));
         }
         let upload_ended = upload.is_some_and(|upload| upload.ended);
         let id = self.next_id;
         self.next_id += 1;
         let (frame, event_json) = match &open.stream {
-            Some(stream) if dialect == Dialect::V1 => draft.into_stream(id, stream.room(), upload.is_some()),
-            _ => draft.into_call(id),
+            Some(stream) if dialect == Dialect::V1 => message.into_stream(id, stream.credit(), upload.is_some()),
+            _ => message.into_call(id),
         };
         if dialect == Dialect::Classic && !self.echoes_ids {
-            self.oldest.written(&event_json, id);
+            self.fifo_matcher.add(&event_json, id);
         }
         self.outputs.push_back(Output::Send(frame));
         if upload_ended {
-            self.outputs.push_back(Output::Send(about(&event_json, "null", id, Kind::End)));
+            self.outputs.push_back(Output::Send(control_frame(&event_json, "null", id, Kind::End)));
         }
-        open.stage = Stage::Written { id, event_json };
+        open.stage = CallStage::Written { id, event_json };
         self.written.insert(id, key);
     }
 
-    fn lose_send(&mut self, size: usize, limit: usize) {
+    fn report_lost_event(&mut self, size: usize, limit: usize) {
         let why = NotSent::TooLarge { size, limit };
         self.outputs.push_back(Output::Warning(ProtocolWarning::SendLost(why)));
     }
@@ -533,65 +550,66 @@ impl<W> ClientConnection<W> {
 
     fn handle_v1(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match (frame.v1_id()?, frame.kind) {
-            (None, Kind::Plain) if is_reserved(&frame.event) => self.handle_reserved(frame),
-            (None, Kind::Plain) => {
-                self.push(frame);
+            (None, Kind::Unmarked) if is_reserved(&frame.event) => self.handle_reserved(frame),
+            (None, Kind::Unmarked) => {
+                self.emit_push(frame);
                 Ok(())
             }
-            (Some(id), Kind::Plain) if id > 0 => match self.written.get(&id) {
-                // Not what the protocol says, and clear enough: one item, if there is room for it.
+            (Some(id), Kind::Unmarked) if id > 0 => match self.written.get(&id) {
+                // The protocol does not allow a plain response to a stream, but its meaning is clear: one item, if there
+                // is credit for it.
                 Some(&key) if self.is_stream(key) => {
-                    self.item(now, id, frame.data)?;
-                    self.end(key, CallResult::StreamEnded);
+                    self.handle_item(now, id, frame.data)?;
+                    self.complete_call(key, CallResult::StreamEnded);
                     Ok(())
                 }
-                _ => self.settle(id, CallResult::Response(frame.data.into())),
+                _ => self.handle_response(id, CallResult::Response(frame.data.into())),
             },
             (Some(id), Kind::Error) if id > 0 => {
                 let failure = serde_json::from_str(frame.data).unwrap_or_else(|error| {
-                    Failure::new(Code::BAD_FRAME, format!("the call failed, and its error cannot be read: {error}"))
+                    Failure::new(Code::BAD_FRAME, format!("the call failed with a malformed error: {error}"))
                 });
-                self.settle(id, CallResult::Failed(failure))
+                self.handle_response(id, CallResult::Failed(failure))
             }
-            (Some(id), Kind::Item) if id > 0 => self.item(now, id, frame.data),
-            (Some(id), Kind::End) if id > 0 => match self.streaming(id, Kind::End)? {
+            (Some(id), Kind::Item) if id > 0 => self.handle_item(now, id, frame.data),
+            (Some(id), Kind::End) if id > 0 => match self.open_stream(id, Kind::End)? {
                 Some((key, _)) => {
-                    self.end(key, CallResult::StreamEnded);
+                    self.complete_call(key, CallResult::StreamEnded);
                     Ok(())
                 }
                 None => Ok(()),
             },
-            (Some(id), Kind::Credit) if id > 0 => self.credit(id, frame.credit()?),
-            // Nothing follows a close frame, so nothing can be answered.
-            (Some(id), _) if id < 0 && matches!(self.phase, Phase::Closing { .. }) => Ok(()),
-            (Some(id), Kind::Plain | Kind::Call) if id < 0 => self.take_ask(id, frame),
-            (Some(id), Kind::Cancel) if id < 0 => self.cancel_ask(id),
-            (_, kind) => Err(not_asked_for(kind)),
+            (Some(id), Kind::Credit) if id > 0 => self.handle_upload_credit(id, frame.credit()?),
+            // The close frame is sent, so no response can follow.
+            (Some(id), _) if id < 0 && matches!(self.phase, ConnectionPhase::Closing { .. }) => Ok(()),
+            (Some(id), Kind::Unmarked | Kind::Call) if id < 0 => self.handle_client_call(id, frame),
+            (Some(id), Kind::Cancel) if id < 0 => self.handle_client_call_cancel(id),
+            (_, kind) => Err(unexpected_kind(kind)),
         }
     }
 
-    /// The next item of an open stream.
-    fn item(&mut self, now: Instant, id: i64, data: &str) -> Result<(), BadFrame> {
-        let Some((key, stream)) = self.streaming(id, Kind::Item)? else { return Ok(()) };
-        if stream.take() {
+    /// Handles an item of a stream.
+    fn handle_item(&mut self, now: Instant, id: i64, data: &str) -> Result<(), BadFrame> {
+        let Some((key, stream)) = self.open_stream(id, Kind::Item)? else { return Ok(()) };
+        if stream.receive_item() {
             self.outputs.push_back(Output::Item { key, data: data.into() });
             return Ok(());
         }
-        let room = stream.room();
-        if let Some((waiter, _)) = self.give_up(now, key) {
-            let text = format!("the server sent more items than the {room} that there was room for");
-            let outcome = CallResult::Failed(Failure::new(Code::BAD_FRAME, text));
-            self.outputs.push_back(Output::CallDone { waiter, outcome });
+        let credit = stream.credit();
+        if let Some((waiter, _)) = self.abort_call(now, key) {
+            let text = format!("the server sent more items than the credit of {credit}");
+            let result = CallResult::Failed(Failure::new(Code::BAD_FRAME, text));
+            self.outputs.push_back(Output::CallDone { waiter, result });
         }
         Ok(())
     }
 
-    /// The server has room for items of a call's upload.
-    fn credit(&mut self, id: i64, room: u64) -> Result<(), BadFrame> {
-        let Some((key, stream)) = self.streaming(id, Kind::Credit)? else { return Ok(()) };
-        let upload = stream.upload.as_mut().ok_or_else(|| not_asked_for(Kind::Credit))?;
-        // After the end of the upload it has crossed with that.
-        if let Some(items) = upload.raise(room)
+    /// Handles the server's credit for the upload of a call.
+    fn handle_upload_credit(&mut self, id: i64, credit: u64) -> Result<(), BadFrame> {
+        let Some((key, stream)) = self.open_stream(id, Kind::Credit)? else { return Ok(()) };
+        let upload = stream.upload.as_mut().ok_or_else(|| unexpected_kind(Kind::Credit))?;
+        // Credit that crossed with the end of the upload is ignored.
+        if let Some(items) = upload.grant(credit)
             && !upload.ended
         {
             self.outputs.push_back(Output::UploadCredit { key, items });
@@ -603,35 +621,35 @@ impl<W> ClientConnection<W> {
         self.calls.get(&key).is_some_and(|open| open.stream.is_some())
     }
 
-    /// The open stream that a frame is about. None if it is over.
-    fn streaming(&mut self, id: i64, kind: Kind) -> Result<Option<(CallKey, &mut Streaming)>, BadFrame> {
+    /// Returns the open stream that a frame of this kind belongs to, or `None` if the call is over.
+    fn open_stream(&mut self, id: i64, kind: Kind) -> Result<Option<(CallKey, &mut StreamFlow)>, BadFrame> {
         match self.written.get(&id) {
             Some(key) => {
                 let stream = self.calls.get_mut(key).and_then(|open| open.stream.as_mut());
-                stream.map(|stream| Some((*key, stream))).ok_or_else(|| not_asked_for(kind))
+                stream.map(|stream| Some((*key, stream))).ok_or_else(|| unexpected_kind(kind))
             }
             None if id < self.next_id => Ok(None),
-            None => Err(never_made(id)),
+            None => Err(unknown_call(id)),
         }
     }
 
-    /// What the server says about the connection itself. A newer one may say more.
+    /// Handles a reserved event. Unknown ones are ignored, because a newer server may send more of them.
     fn handle_reserved(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match &*frame.event {
             hello::WELCOME => {
                 let welcome: Welcome = serde_json::from_str(frame.data)
-                    .map_err(|error| BadFrame::OutOfPlace(format!("a welcome that cannot be read: {error}")))?;
-                self.limits = welcome.limits;
-                if let Phase::Greeting { since } = self.phase {
-                    self.phase = Phase::Open { dialect: Dialect::V1, since };
-                    self.opened(Some(welcome.connection.into()));
+                    .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/welcome: {error}")))?;
+                self.server_limits = welcome.limits;
+                if let ConnectionPhase::AwaitingWelcome { since } = self.phase {
+                    self.phase = ConnectionPhase::Open { dialect: Dialect::V1, since };
+                    self.set_ready(Some(welcome.connection.into()));
                 }
             }
-            hello::SESSION => self.session_ended(frame)?,
-            hello::JOINED | hello::LEFT => self.push(frame),
+            hello::SESSION_ENDED => self.handle_session_ended(frame)?,
+            hello::MEMBER_JOINED | hello::MEMBER_LEFT => self.emit_push(frame),
             hello::ERROR => {
                 let failure = serde_json::from_str(frame.data)
-                    .map_err(|error| BadFrame::OutOfPlace(format!("an error that cannot be read: {error}")))?;
+                    .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/error: {error}")))?;
                 self.outputs.push_back(Output::Warning(ProtocolWarning::Reported(failure)));
             }
             _ => {}
@@ -641,114 +659,115 @@ impl<W> ClientConnection<W> {
 
     fn handle_classic(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         if let Some(word) = frame.kind.word() {
-            return Err(BadFrame::OutOfPlace(format!("{word:?} on a connection that has no kinds")));
+            return Err(BadFrame::Unexpected(format!("kind {word:?} on a classic connection")));
         }
         match frame.id {
             Some(id) => {
                 let id = id.parse().ok().filter(|id| (1..self.next_id).contains(id)).ok_or_else(|| {
-                    BadFrame::BadId { expected: "one that was sent", found: Shortened(id).to_string() }
+                    BadFrame::BadId { expected: "the id of a call", found: Shortened(id).to_string() }
                 })?;
-                // From here on, what has no id is a push.
+                // From now on, a frame without an id is a push.
                 self.echoes_ids = true;
-                self.oldest.clear();
-                self.settle(id, classic_outcome(frame.data))
+                self.fifo_matcher.clear();
+                self.handle_response(id, parse_classic_response(frame.data))
             }
-            None => match self.oldest.take(now, &codec::event_json(&frame.event)) {
-                Some(id) => self.settle(id, classic_outcome(frame.data)),
+            None => match self.fifo_matcher.take(now, &codec::event_json(&frame.event)) {
+                Some(id) => self.handle_response(id, parse_classic_response(frame.data)),
                 None => {
-                    self.push(frame);
+                    self.emit_push(frame);
                     Ok(())
                 }
             },
         }
     }
 
-    /// The dialect of the connection, if there is one.
+    /// Returns the dialect of the connection, if there is one.
     pub(super) fn dialect(&self) -> Option<Dialect> {
         match self.phase {
-            Phase::Greeting { .. } => Some(Dialect::V1),
-            Phase::Open { dialect, .. } | Phase::Closing { dialect, .. } => Some(dialect),
-            Phase::Connecting | Phase::Waiting { .. } | Phase::Ended => None,
+            ConnectionPhase::AwaitingWelcome { .. } => Some(Dialect::V1),
+            ConnectionPhase::Open { dialect, .. } | ConnectionPhase::Closing { dialect, .. } => Some(dialect),
+            ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } | ConnectionPhase::Closed => None,
         }
     }
 
-    /// The connection can be used, as soon as the server has taken the token.
-    fn opened(&mut self, connection: Option<Box<str>>) {
-        self.opening = Some(connection);
+    /// Reports the connection as open, as soon as the server has accepted the token.
+    fn set_ready(&mut self, connection: Option<Box<str>>) {
+        self.pending_open = Some(connection);
         if !self.login.is_resuming() {
-            self.tell_opened();
+            self.emit_opened();
         }
     }
 
-    pub(super) fn tell_opened(&mut self) {
-        if let Some(connection) = self.opening.take() {
+    pub(super) fn emit_opened(&mut self) {
+        if let Some(connection) = self.pending_open.take() {
             self.outputs.push_back(Output::Opened { connection });
         }
     }
 
-    /// The event of a call that was written, as JSON.
+    /// Returns the event of a written call, as JSON.
     pub(super) fn written_event(&self, key: CallKey) -> Option<&str> {
         match &self.calls.get(&key)?.stage {
-            Stage::Written { event_json, .. } => Some(event_json),
-            Stage::Waiting(_) => None,
+            CallStage::Written { event_json, .. } => Some(event_json),
+            CallStage::Queued(_) => None,
         }
     }
 
-    fn push(&mut self, frame: &Frame<'_>) {
+    fn emit_push(&mut self, frame: &Frame<'_>) {
         self.outputs.push_back(Output::Push { event: frame.event.as_ref().into(), data: frame.data.into() });
     }
 
-    // --- How calls end -----------------------------------------------------------------------------------------------
+    // --- Ends of calls -----------------------------------------------------------------------------------------------
 
-    /// The answer to a written call. One that nobody waits for any more is ignored.
-    fn settle(&mut self, id: i64, outcome: CallResult) -> Result<(), BadFrame> {
+    /// Handles the response to a written call. The response to a call that is over is ignored.
+    fn handle_response(&mut self, id: i64, result: CallResult) -> Result<(), BadFrame> {
         if self.login.is_resume(id) {
-            self.end_resume(outcome);
+            self.handle_resume_response(result);
             return Ok(());
         }
         match self.written.get(&id) {
-            Some(&key) => match outcome {
-                // A classic server knows no streams.
+            Some(&key) => match result {
+                // The response of a classic server, which has no streams.
                 CallResult::Response(data) if self.is_stream(key) => {
                     self.outputs.push_back(Output::Item { key, data });
-                    self.end(key, CallResult::StreamEnded);
+                    self.complete_call(key, CallResult::StreamEnded);
                 }
-                outcome => {
-                    if let CallResult::Response(data) = &outcome {
-                        self.notice(key, data);
+                result => {
+                    if let CallResult::Response(data) = &result {
+                        self.handle_session_response(key, data);
                     }
-                    self.end(key, outcome);
+                    self.complete_call(key, result);
                 }
             },
             None if id < self.next_id => {}
-            None => return Err(never_made(id)),
+            None => return Err(unknown_call(id)),
         }
         Ok(())
     }
 
-    /// Ends a call that is open, and says so.
-    fn end(&mut self, key: CallKey, outcome: CallResult) {
-        if let Some(open) = self.remove(key) {
-            self.outputs.push_back(Output::CallDone { waiter: open.waiter, outcome });
+    /// Ends an open call with its result.
+    fn complete_call(&mut self, key: CallKey, result: CallResult) {
+        if let Some(open) = self.remove_call(key) {
+            self.outputs.push_back(Output::CallDone { waiter: open.waiter, result });
         }
     }
 
-    /// Ends a call from this side. Gives back who waited, and whether it had been written.
-    fn give_up(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
-        let Open { waiter, made, deadline, stage, .. } = self.remove(key)?;
+    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, and whether the call had been
+    /// written.
+    fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
+        let OpenCall { waiter, started, deadline, stage, .. } = self.remove_call(key)?;
         let sent = match stage {
-            Stage::Waiting(place) => {
-                self.line.leave(place);
+            CallStage::Queued(position) => {
+                self.write_queue.remove(position);
                 false
             }
-            Stage::Written { id, event_json } => {
-                if matches!(self.phase, Phase::Open { dialect: Dialect::Classic, .. }) {
-                    /// As much as the default time-out of a call, for those that have none.
+            CallStage::Written { id, event_json } => {
+                if matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. }) {
+                    /// For a call without a deadline: the default timeout of a call.
                     const KEEP: Duration = Duration::from_secs(3);
-                    let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(made));
-                    self.oldest.given_up(now, &event_json, id, keep);
+                    let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(started));
+                    self.fifo_matcher.abandon(now, &event_json, id, keep);
                 } else {
-                    self.outputs.push_back(Output::Send(about(&event_json, "null", id, Kind::Cancel)));
+                    self.outputs.push_back(Output::Send(control_frame(&event_json, "null", id, Kind::Cancel)));
                 }
                 true
             }
@@ -756,41 +775,41 @@ impl<W> ClientConnection<W> {
         Some((waiter, sent))
     }
 
-    /// Takes a call off every list but the line.
-    fn remove(&mut self, key: CallKey) -> Option<Open<W>> {
+    /// Removes a call from all collections except the write queue.
+    fn remove_call(&mut self, key: CallKey) -> Option<OpenCall<W>> {
         let open = self.calls.remove(&key)?;
         if let Some(deadline) = open.deadline {
             self.deadlines.remove(&(deadline, key));
         }
-        if let Stage::Written { id, .. } = open.stage {
+        if let CallStage::Written { id, .. } = open.stage {
             self.written.remove(&id);
         }
         Some(open)
     }
 
-    /// Ends the calls that were written on a connection which is gone, in their order.
-    fn end_written(&mut self, why: &DisconnectReason) {
+    /// Ends the calls that were written on a lost connection, in their order.
+    fn complete_written_calls(&mut self, why: &DisconnectReason) {
         let mut written: Vec<_> = self.written.iter().map(|(id, key)| (*id, *key)).collect();
         written.sort_unstable();
         for (_, key) in written {
-            self.end(key, CallResult::Unknown(why.clone()));
+            self.complete_call(key, CallResult::Unknown(why.clone()));
         }
-        self.oldest.clear();
+        self.fifo_matcher.clear();
     }
 
-    fn abandon(&mut self, now: Instant, why: DisconnectReason) {
+    fn abort_connection(&mut self, now: Instant, why: DisconnectReason) {
         self.outputs.push_back(Output::Abort);
         self.handle_disconnected(now, why);
     }
 
-    fn finish(&mut self) {
-        self.phase = Phase::Ended;
+    fn set_closed(&mut self) {
+        self.phase = ConnectionPhase::Closed;
         self.outputs.push_back(Output::Closed);
     }
 }
 
-/// A whole frame that says something about a call that was written.
-fn about(event_json: &str, data: &str, id: i64, kind: Kind) -> Bytes {
+/// Returns a frame of this kind for a written call.
+fn control_frame(event_json: &str, data: &str, id: i64, kind: Kind) -> Bytes {
     let mut out = Vec::with_capacity(64);
     codec::begin(&mut out, event_json);
     out.extend_from_slice(data.as_bytes());
@@ -798,28 +817,28 @@ fn about(event_json: &str, data: &str, id: i64, kind: Kind) -> Bytes {
     out.into()
 }
 
-fn not_asked_for(kind: Kind) -> BadFrame {
-    BadFrame::OutOfPlace(match kind.word() {
-        Some(word) => format!("{word:?} for something that was not asked for"),
-        None => "an answer to nothing".into(),
+fn unexpected_kind(kind: Kind) -> BadFrame {
+    BadFrame::Unexpected(match kind.word() {
+        Some(word) => format!("unexpected kind {word:?}"),
+        None => "an unexpected frame".into(),
     })
 }
 
-fn never_made(id: i64) -> BadFrame {
-    BadFrame::OutOfPlace(format!("an answer to call {id}, which was never made"))
+fn unknown_call(id: i64) -> BadFrame {
+    BadFrame::Unexpected(format!("a response to call {id}, which was never made"))
 }
 
-/// What a classic server answered: an object whose only key is `error`, with a string, is its way to fail a call. A
-/// handler that answers exactly that cannot be told from one that failed, as with the JavaScript client.
-fn classic_outcome(data: &str) -> CallResult {
+/// Parses the response of a classic server, in which an object with `error` as its only key, and a string as its value,
+/// is a failure. A response of exactly this form is indistinguishable from a failure, as in the JavaScript client.
+fn parse_classic_response(data: &str) -> CallResult {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Failed {
+    struct ClassicFailure {
         error: String,
     }
-    // From an array serde would make a struct too.
+    // serde would also deserialize the struct from an array.
     if data.starts_with('{')
-        && let Ok(Failed { error }) = serde_json::from_str(data)
+        && let Ok(ClassicFailure { error }) = serde_json::from_str(data)
     {
         return CallResult::Failed(Failure::new(Code::HANDLER, error));
     }

@@ -1,17 +1,35 @@
-//! The client's side of a connection, and of the connections after it, as a state machine.
+//! The client's end of a connection, and of its later reconnections, as a state machine without a socket.
 //!
-//! - [`ClientConnection`]: which answer belongs to which call, until when a call waits, what may be written now, whether
-//!   the server still lives, when to connect again.
-//! - [`EncodedMessage`]: a frame as its author leaves it, without the id that it gets when it is written.
-//! - [`Output`], [`CallResult`]: what the session wants done, and how a call ended.
-//! - [`StreamOptions`]: a call whose answer is read item by item, and that may send items itself.
-//! - [`ClientCallKey`]: what the server asks, until it has its [reply](ClientConnection::respond).
-//! - [`Token`](crate::Token): what proves a session. The client session keeps it from the answer of `aaw/login` and its like, and shows
-//!   it to the server on each new connection before anything else is said.
-//! - [`ClientConfig`]: the bounds, each with its reason.
+//! - [`ClientConnection`] matches responses to calls, expires calls, decides what may be written now, detects a silent
+//!   server, and decides when to reconnect.
+//! - [`EncodedMessage`] is a call or one-way event whose body is serialized, without the id that it gets when it is
+//!   written.
+//! - [`Output`] is an instruction to the owner of the socket; [`CallResult`] is the result of a call.
+//! - [`StreamOptions`] are the options of a call whose response is read item by item, and which may have an upload.
+//! - [`ClientCallKey`] identifies a client call until its [response](ClientConnection::respond).
+//! - [`Token`](crate::Token) proves a session. The connection stores the token from the response of `aaw/login` and
+//!   similar events, and presents it on each new connection before it sends anything else.
+//! - [`ClientConfig`] holds the limits and timeouts.
 //!
-//! Time is an [`Instant`](std::time::Instant) handed in, chance is a seed handed in. What owns a socket looks like
-//! this:
+//! # Driving the connection
+//!
+//! The owner of the socket does the following. Time is passed in as an [`Instant`](std::time::Instant), and randomness as
+//! a seed.
+//!
+//! 1. **Output.** After each input, or every few inputs, drain [`poll_output`](ClientConnection::poll_output).
+//!    [`Output::Connect`] asks for a connection attempt; report its result with
+//!    [`handle_connected`](ClientConnection::handle_connected) or
+//!    [`handle_connect_failed`](ClientConnection::handle_connect_failed).
+//! 2. **Input.** Whenever the socket returned any data, call
+//!    [`handle_sign_of_life`](ClientConnection::handle_sign_of_life). Pass each text message to
+//!    [`handle_text`](ClientConnection::handle_text) and each binary one to
+//!    [`handle_binary`](ClientConnection::handle_binary), and report the loss of the connection with
+//!    [`handle_disconnected`](ClientConnection::handle_disconnected).
+//! 3. **Back-pressure.** Report with [`handle_blocked`](ClientConnection::handle_blocked) and
+//!    [`handle_writable`](ClientConnection::handle_writable) whether the socket accepts more data. Messages that cannot be
+//!    written wait in the write queue.
+//! 4. **Time.** Call [`handle_timeout`](ClientConnection::handle_timeout) at
+//!    [`poll_timeout`](ClientConnection::poll_timeout).
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -19,21 +37,21 @@
 //! use aaw_protocol::client::{CallKey, ClientConnection, ClientConfig, EncodedMessage, CallResult, Output};
 //!
 //! let now = Instant::now();
-//! let mut session = ClientConnection::new(ClientConfig::default(), 42);
-//! assert!(matches!(session.poll_output(), Some(Output::Connect)));
-//! session.handle_connected(now, Dialect::V1);
+//! let mut connection = ClientConnection::new(ClientConfig::default(), 42);
+//! assert!(matches!(connection.poll_output(), Some(Output::Connect)));
+//! connection.handle_connected(now, Dialect::V1);
 //! let deadline = now + Duration::from_secs(3);
-//! session.call(now, CallKey(1), EncodedMessage::new("ping", &()).unwrap(), Some(deadline), "who waits");
+//! connection.call(now, CallKey(1), EncodedMessage::new("ping", &()).unwrap(), Some(deadline), "waiter");
 //!
 //! let mut sent = Vec::new();
-//! while let Some(Output::Send(frame)) = session.poll_output() {
+//! while let Some(Output::Send(frame)) = connection.poll_output() {
 //!     sent.push(frame);
 //! }
 //! assert_eq!(sent, [r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#]);
 //!
-//! session.handle_sign_of_life(now);
-//! session.handle_text(now, r#"["ping",{"pong":true},1]"#);
-//! let Some(Output::CallDone { waiter: "who waits", outcome: CallResult::Response(json) }) = session.poll_output() else {
+//! connection.handle_sign_of_life(now);
+//! connection.handle_text(now, r#"["ping",{"pong":true},1]"#);
+//! let Some(Output::CallDone { waiter: "waiter", result: CallResult::Response(json) }) = connection.poll_output() else {
 //!     panic!()
 //! };
 //! assert_eq!(&*json, r#"{"pong":true}"#);
@@ -45,12 +63,12 @@ mod config;
 mod connection;
 mod encoded_message;
 mod fifo_matcher;
+mod login;
 mod output;
 mod streaming;
 #[cfg(test)]
 mod tests;
-mod token;
-mod wait_queue;
+mod write_queue;
 
 pub use backoff::Backoff;
 pub use client_calls::ClientCallKey;

@@ -1,4 +1,4 @@
-//! What a session wants done.
+//! What a [`ClientConnection`](super::ClientConnection) returns to the owner of its socket.
 
 use std::fmt;
 
@@ -8,160 +8,161 @@ use super::{CallKey, ClientCallKey};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened, Token};
 
-/// What to do next. `W` is whatever waits for a call: the session keeps it, never looks at it, and gives it back.
+/// An instruction to the owner of the socket, or an event for the application. `W` is the application's waiter of a call,
+/// which the connection stores and returns with the result.
 #[derive(Debug)]
 pub enum Output<W> {
-    /// Try to connect, once, then say `handle_connected` or `handle_connect_failed`.
+    /// Make one connection attempt, then call [`handle_connected`](super::ClientConnection::handle_connected) or
+    /// [`handle_connect_failed`](super::ClientConnection::handle_connect_failed).
     Connect,
-    /// Write this as a text message. It is JSON, and needs no check for UTF-8.
+    /// Write this as a text message. It is JSON and therefore valid UTF-8.
     Send(Bytes),
     /// Send a WebSocket ping.
     Ping,
-    /// Send a close frame with the code 1000 behind what was sent before, and say `handle_disconnected` once the other
-    /// side has answered it, or hung up.
+    /// Send a close frame with the code 1000 after everything sent before, and call
+    /// [`handle_disconnected`](super::ClientConnection::handle_disconnected) once the server has responded with its own or
+    /// has dropped the connection.
     Close,
-    /// Drop the connection as it stands. The session knows that it is gone; nothing needs to be said.
+    /// Drop the connection at once. No `handle_disconnected` is needed.
     Abort,
-    /// The next item of a stream that was asked for. None comes after its [`CallDone`](Self::CallDone).
+    /// The next item of a stream. There is none after the stream's [`CallDone`](Self::CallDone).
     Item {
-        /// Which stream.
+        /// The stream.
         key: CallKey,
-        /// One JSON value.
+        /// The item, one JSON value.
         data: Box<str>,
     },
-    /// The server has room for items of this call's upload, up to the `items`-th in all: so many may be given to
+    /// The server granted more credit for the upload of a call, to be used with
     /// [`upload_item`](super::ClientConnection::upload_item).
     UploadCredit {
-        /// Which call.
+        /// The call.
         key: CallKey,
-        /// How many in all. More than was said before.
+        /// The number of items that may be sent, from the start of the upload. Larger than before.
         items: u64,
     },
-    /// A call is over. It ends exactly once.
+    /// A call is over. Returned exactly once for each call that is not cancelled.
     CallDone {
-        /// Who made the call.
+        /// The waiter that was passed in with the call.
         waiter: W,
-        /// How it ended.
-        outcome: CallResult,
+        /// The result.
+        result: CallResult,
     },
-    /// The server sent something that nobody had asked for.
+    /// The server pushed an event.
     Push {
-        /// The event's name. Nobody has checked that it is an [`EventName`](crate::EventName).
+        /// The name of the event. It is not validated as an [`EventName`](crate::EventName).
         event: Box<str>,
-        /// One JSON value.
+        /// The data, one JSON value.
         data: Box<str>,
     },
-    /// The server asks. Whoever handles the event is to answer by [`reply`](super::ClientConnection::respond);
-    /// [`Failure::unknown_event`] if nobody does.
+    /// The server makes a client call. Respond with [`respond`](super::ClientConnection::respond); without a handler for
+    /// the event, with [`Failure::unknown_event`].
     ClientCall {
-        /// Which.
+        /// The client call.
         key: ClientCallKey,
-        /// The event's name. Nobody has checked that it is an [`EventName`](crate::EventName).
+        /// The name of the event. It is not validated as an [`EventName`](crate::EventName).
         event: Box<str>,
-        /// One JSON value.
+        /// The body, one JSON value.
         data: Box<str>,
     },
-    /// Nobody waits any more for what the server asked: it says so, or the connection is gone. Comes only for what was
-    /// not replied to.
+    /// A client call without a response is over: the server cancelled it, or the connection is gone.
     ClientCallCancelled {
-        /// Which.
+        /// The client call.
         key: ClientCallKey,
     },
-    /// The server knows this client as `user`, by a token that the session keeps from now on. From an answer to
-    /// `aaw/login`, `aaw/register`, `aaw/resume` or `aaw/password/set-new`: a call of the application's, or the session's
-    /// own on a new connection. In that case it may be the same as before.
+    /// The server accepted the session of `user`, and the connection has stored its token. Follows the response of
+    /// `aaw/login`, `aaw/register`, `aaw/resume` or `aaw/password/set-new`, whether the application called it or the
+    /// connection did so itself after a reconnection. In the latter case the token may be unchanged.
     LoggedIn {
         /// The token.
         token: Token,
         /// The user, one JSON value.
         user: Box<str>,
     },
-    /// The application has logged out: the token is forgotten.
+    /// The application logged out. The token is deleted.
     LoggedOut,
-    /// The server does not know the session any more, in these words: the token was not taken on a new connection, or
-    /// the session was ended elsewhere. The token is forgotten.
+    /// The session is over: the server rejected the token on a new connection, or the session was ended elsewhere. The
+    /// token is deleted.
     Unauthorized(Failure),
-    /// The connection can be used.
+    /// The connection is ready to use.
     Opened {
-        /// The server's id of this connection. A classic server tells none.
+        /// The server's id of the connection. `None` for a classic server.
         connection: Option<Box<str>>,
     },
-    /// The connection is gone. Another attempt follows, unless the session was closed.
+    /// The connection is lost. Another attempt follows, unless the client was closed.
     Disconnected(DisconnectReason),
-    /// Something that ends neither a call nor the connection, but that somebody should know.
+    /// A problem that ends neither a call nor the connection.
     Warning(ProtocolWarning),
-    /// The session was closed, and is over. Nothing comes after it, except that calls made later end as
-    /// [`NotSent::Closed`].
+    /// The client is closed. No output follows, except that later calls end as [`NotSent::Closed`].
     Closed,
 }
 
-/// How a call ended: everything that is known about it.
+/// The result of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CallResult {
-    /// With an answer. It was split from its frame without being read: what parses it finds out if it is no JSON.
+    /// The response. Its JSON may be [unchecked](crate::codec#unchecked-bodies), so that parsing it can fail.
     Response(Box<str>),
-    /// A stream, with its last item.
+    /// The stream ended after its last item.
     StreamEnded,
-    /// With a failure that the server told.
+    /// The server returned a failure.
     Failed(Failure),
-    /// Its time was up.
+    /// The deadline passed.
     TimedOut {
-        /// Whether it had been written. If not, the server never saw it.
+        /// Whether the call was written. If not, the server has not received it.
         sent: bool,
     },
-    /// It was written, and the connection is gone. It may have run or not.
+    /// The connection was lost after the call was written. It may have run or not.
     Unknown(DisconnectReason),
-    /// The server never saw it.
+    /// The server has not received the call.
     NotSent(NotSent),
 }
 
-/// Why a call or a send was never written.
+/// Why a call, a one-way event or an upload item was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotSent {
-    /// The client was closed.
+    /// The client is closed.
     #[error("the client is closed")]
     Closed,
-    /// The server is a classic one, and the call sends items.
-    #[error("the server speaks the classic dialect, and takes no stream from its caller")]
+    /// The call has an upload, and the server speaks classic.
+    #[error("the server speaks the classic dialect, which has no uploads")]
     NoUploads,
-    /// The call of this item is over, its upload has ended, or the server has no room for more.
-    #[error("the call takes no more items")]
-    Over,
-    /// Too much waits to be written already.
-    #[error("too much is waiting for the connection already ({limit} bytes at most)")]
+    /// The call of the item is over, its upload has ended, or there is no credit for the item.
+    #[error("the call accepts no more upload items")]
+    UploadClosed,
+    /// The write queue is full.
+    #[error("the write queue is full (limit: {limit} bytes)")]
     QueueFull {
-        /// Bytes that may wait.
+        /// The limit of the queue, in bytes.
         limit: usize,
     },
-    /// It is larger than a message may be.
-    #[error("its message would have {size} bytes, and {limit} are allowed")]
+    /// The message exceeds the size limit.
+    #[error("the message of {size} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
-        /// Bytes of the message.
+        /// The size of the message, in bytes.
         size: usize,
-        /// Bytes that one may have.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
 
-/// Why a connection is gone.
+/// Why a connection was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DisconnectReason {
     /// The server closed it.
     ClosedByServer {
-        /// The code of its close frame (RFC 6455, 7.4); 1005 if it gave none.
+        /// The code of the close frame (RFC 6455, section 7.4); 1005 if it had none.
         code: u16,
-        /// The reason in its close frame.
+        /// The reason in the close frame.
         reason: String,
     },
-    /// This side closed it.
+    /// The client closed it.
     ClosedByUs,
-    /// It broke: what the system, TLS or the WebSocket layer said.
+    /// It failed, with this error of the system, TLS or the WebSocket layer.
     Broken(String),
-    /// Nothing was heard from the server, two pings long.
+    /// The server was silent and did not respond to two pings.
     Silent,
-    /// The server did not greet in time.
+    /// The server did not send its welcome in time.
     NoWelcome,
 }
 
@@ -185,24 +186,24 @@ impl fmt::Display for DisconnectReason {
                 }
             }
             Self::ClosedByUs => f.write_str("the client was closed"),
-            Self::Broken(what) => write!(f, "the connection broke: {what}"),
-            Self::Silent => f.write_str("the server has gone silent"),
-            Self::NoWelcome => f.write_str("the server accepted the connection but never greeted"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Silent => f.write_str("the server stopped responding"),
+            Self::NoWelcome => f.write_str("the server accepted the connection but sent no welcome"),
         }
     }
 }
 
-/// What went wrong without ending anything.
+/// A problem that ends neither a call nor the connection.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolWarning {
-    /// The server sent something that makes no sense. It was ignored.
-    #[error("the server sent something that makes no sense: {0}")]
+    /// The server sent an invalid frame, which was ignored.
+    #[error("the server sent an invalid frame: {0}")]
     BadFrame(BadFrame),
-    /// The server says that it could not take something which nobody waits for: a send to an unknown event, mostly.
-    #[error("the server says: {0}")]
+    /// The server reported a failure that belongs to no open call, such as a one-way event without a handler.
+    #[error("the server reported an error: {0}")]
     Reported(Failure),
-    /// A send that was accepted while there was no connection cannot be sent on this one.
-    #[error("something sent while there was no connection is lost: {0}")]
+    /// A one-way event that was queued without a connection cannot be sent on the new one.
+    #[error("an event sent while disconnected was lost: {0}")]
     SendLost(NotSent),
 }

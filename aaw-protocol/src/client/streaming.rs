@@ -1,75 +1,75 @@
-//! What a call that is read item by item remembers.
+//! The flow control of a call whose response is read item by item.
 
-use crate::codec::MOST_ITEMS;
+use crate::codec::MAX_CREDIT;
 
-/// How a call is made whose answer is read item by item.
+/// The options of a call whose response is read item by item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// Items that the reader has room for at first: so many the server may send before more room is
-    /// [told](super::ClientConnection::grant_credit).
+    /// The first credit: the number of items that the server may send before more credit is
+    /// [granted](super::ClientConnection::grant_credit).
     pub window: u64,
-    /// Whether the caller sends items too, as the server makes room for them.
+    /// Whether the call has an upload.
     pub upload: bool,
 }
 
-/// What a call has besides if it is a stream.
+/// The flow control of a stream, in items from its start.
 #[derive(Debug)]
-pub(super) struct Streaming {
-    /// Items that the server may send in all: said with the call, raised by credit.
-    room: u64,
-    /// Items that came.
-    had: u64,
-    pub(super) upload: Option<Upload>,
+pub(super) struct StreamFlow {
+    /// The credit granted to the server.
+    credit: u64,
+    received: u64,
+    pub(super) upload: Option<UploadFlow>,
 }
 
-/// The other direction: items of the caller.
+/// The flow control of an upload, in items from its start.
 #[derive(Debug, Default)]
-pub(super) struct Upload {
-    /// Items that the server has room for in all. None before it says so.
-    room: u64,
+pub(super) struct UploadFlow {
+    /// The credit granted by the server. 0 until its first grant.
+    credit: u64,
     sent: u64,
     pub(super) ended: bool,
 }
 
-impl Streaming {
+impl StreamFlow {
     pub(super) fn new(options: StreamOptions) -> Self {
-        Self { room: options.window.min(MOST_ITEMS), had: 0, upload: options.upload.then(Upload::default) }
+        let upload = options.upload.then(UploadFlow::default);
+        Self { credit: options.window.min(MAX_CREDIT), received: 0, upload }
     }
 
-    pub(super) fn room(&self) -> u64 {
-        self.room
+    pub(super) fn credit(&self) -> u64 {
+        self.credit
     }
 
-    /// Raises the room. `None` if that is no news to the server.
-    pub(super) fn raise(&mut self, room: u64) -> Option<u64> {
-        raise(&mut self.room, room.min(MOST_ITEMS))
+    /// Raises the credit. Returns it if it has grown, so that the server must be notified.
+    pub(super) fn grant(&mut self, credit: u64) -> Option<u64> {
+        raise(&mut self.credit, credit.min(MAX_CREDIT))
     }
 
-    /// Takes an item in, if there is room for it.
-    pub(super) fn take(&mut self) -> bool {
-        let fits = self.had < self.room;
-        self.had += u64::from(fits);
+    /// Counts a received item. Returns `false` if there was no credit for it.
+    pub(super) fn receive_item(&mut self) -> bool {
+        let fits = self.received < self.credit;
+        self.received += u64::from(fits);
         fits
     }
 }
 
-impl Upload {
-    /// The server has made room. `None` if that is less than it had.
-    pub(super) fn raise(&mut self, room: u64) -> Option<u64> {
-        raise(&mut self.room, room)
+impl UploadFlow {
+    /// Raises the credit. Returns it if it has grown.
+    pub(super) fn grant(&mut self, credit: u64) -> Option<u64> {
+        raise(&mut self.credit, credit)
     }
 
-    /// Counts an item, if the server has room for it.
-    pub(super) fn take(&mut self) -> bool {
-        let fits = !self.ended && self.sent < self.room;
+    /// Counts an item to send. Returns `false` if the upload has ended or there is no credit.
+    pub(super) fn send_item(&mut self) -> bool {
+        let fits = !self.ended && self.sent < self.credit;
         self.sent += u64::from(fits);
         fits
     }
 }
 
-fn raise(room: &mut u64, to: u64) -> Option<u64> {
-    (to > *room).then(|| {
-        *room = to;
+fn raise(credit: &mut u64, to: u64) -> Option<u64> {
+    (to > *credit).then(|| {
+        *credit = to;
         to
     })
 }

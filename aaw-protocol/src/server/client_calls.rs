@@ -1,4 +1,4 @@
-//! Calls in the other direction: the server asks, and the client answers.
+//! Client calls: calls that the server makes to its client.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
@@ -11,36 +11,36 @@ use crate::failure::{Code, Failure};
 use crate::name::is_reserved;
 use crate::text::Shortened;
 
-/// What the maker of an ask knows it by. Any number, but one that no other open ask of this session has.
+/// Identifies a client call. The caller chooses the number; it must differ from those of all other client calls in
+/// flight on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientCallKey(pub u64);
 
-/// The asks of one connection.
+/// The client calls of one connection that are in flight.
 #[derive(Debug, Default)]
-pub(super) struct Asks {
-    /// The last id that was given: they are −1, −2 and so on.
+pub(super) struct PendingClientCalls {
+    /// The last id used. Ids are −1, −2 and so on.
     last_id: i64,
-    /// Those that are open, by their ids.
-    open: BTreeMap<i64, Asked>,
+    by_id: BTreeMap<i64, PendingClientCall>,
     ids: HashMap<ClientCallKey, i64>,
     deadlines: BTreeSet<(Instant, i64)>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct PendingClientCall {
     key: ClientCallKey,
     event_json: Box<str>,
     deadline: Option<Instant>,
 }
 
-impl Asks {
-    fn remove(&mut self, id: i64) -> Option<Asked> {
-        let asked = self.open.remove(&id)?;
-        self.ids.remove(&asked.key);
-        if let Some(deadline) = asked.deadline {
+impl PendingClientCalls {
+    fn remove(&mut self, id: i64) -> Option<PendingClientCall> {
+        let call = self.by_id.remove(&id)?;
+        self.ids.remove(&call.key);
+        if let Some(deadline) = call.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        Some(asked)
+        Some(call)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -49,19 +49,21 @@ impl Asks {
 }
 
 impl ServerConnection {
-    /// Asks the client: calls its handler of `event` with `body`, one JSON value. It goes out behind everything that was
-    /// said before, and ends with exactly one [`Output::ClientCallDone`], unless it is [cancelled](Self::cancel_client_call) or the
-    /// connection ends; that then is the end of all that are open, and nothing is said about them. Without a `deadline`
-    /// it may wait forever.
+    /// Calls the client's handler of `event` with `body`, one JSON value.
     ///
-    /// To be said once the connection [is open](Self::is_open).
+    /// The call is sent after everything that was queued before. It ends with exactly one [`Output::ClientCallDone`],
+    /// unless it is [cancelled](Self::cancel_client_call) or the connection ends, which ends all client calls without an
+    /// output. Without a `deadline` it may wait indefinitely.
     ///
     /// # Errors
-    /// It was not asked: a classic client ([`UNREACHABLE`](Code::UNREACHABLE)), a connection that has ended or is not
-    /// open yet ([`NO_CONNECTION`](Code::NO_CONNECTION)), a name of aaw's own ([`NOT_ALLOWED`](Code::NOT_ALLOWED)), a
-    /// body larger than a message may be ([`TOO_LARGE`](Code::TOO_LARGE)), as many open asks as
-    /// [may be](super::ServerConfig::asks) or a client that does not read what it is sent ([`BUSY`](Code::BUSY)), a deadline
-    /// that has passed ([`TIMEOUT`](Code::TIMEOUT)).
+    /// Returns a failure, and sends nothing, with the code
+    /// - [`UNREACHABLE`](Code::UNREACHABLE) if the client speaks classic,
+    /// - [`NO_CONNECTION`](Code::NO_CONNECTION) if the connection is closed or not [open](Self::is_open) yet,
+    /// - [`NOT_ALLOWED`](Code::NOT_ALLOWED) if `event` is a reserved name,
+    /// - [`TOO_LARGE`](Code::TOO_LARGE) if the frame exceeds the message limit,
+    /// - [`BUSY`](Code::BUSY) if [`max_client_calls`](super::ServerConfig::max_client_calls) are in flight, or the client
+    ///   reads too slowly,
+    /// - [`TIMEOUT`](Code::TIMEOUT) if the deadline has passed.
     pub fn client_call(
         &mut self,
         now: Instant,
@@ -70,62 +72,63 @@ impl ServerConnection {
         body: &str,
         deadline: Option<Instant>,
     ) -> Result<(), Failure> {
-        debug_assert!(!self.asks.ids.contains_key(&key), "two open asks have one key");
+        debug_assert!(!self.client_calls.ids.contains_key(&key), "two client calls in flight have the same key");
         if self.dialect == Dialect::Classic {
-            return Err(Failure::new(Code::UNREACHABLE, "This client cannot be asked: it speaks the classic dialect"));
+            return Err(Failure::new(Code::UNREACHABLE, "The client cannot be called: it speaks the classic dialect"));
         }
         if self.closed || !self.is_open() {
-            let error = if self.closed { "The connection has ended" } else { "The connection is not open yet" };
+            let error = if self.closed { "The connection is closed" } else { "The connection is not open yet" };
             return Err(Failure::new(Code::NO_CONNECTION, error));
         }
         if is_reserved(event) {
-            return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event))));
+            return Err(Failure::new(Code::NOT_ALLOWED, format!("{} is a reserved event name", Shortened(event))));
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(not_in_time());
+            return Err(client_call_timed_out());
         }
-        let most = self.config.asks as usize;
-        if self.asks.open.len() >= most {
-            return Err(Failure::new(Code::BUSY, format!("The client has {most} unanswered questions already")));
+        let max_calls = self.config.max_client_calls as usize;
+        if self.client_calls.by_id.len() >= max_calls {
+            return Err(Failure::new(Code::BUSY, format!("Too many client calls: {max_calls} are in flight")));
         }
-        if self.unsent >= self.config.unsent {
-            return Err(Failure::new(Code::BUSY, "The client does not read what it is sent"));
+        if self.unsent_bytes >= self.config.max_unsent_bytes {
+            return Err(Failure::new(Code::BUSY, "The client reads too slowly"));
         }
-        let id = self.asks.last_id - 1;
+        let id = self.client_calls.last_id - 1;
         let event_json = codec::event_json(event).into_boxed_str();
         let mut frame = Vec::with_capacity(event_json.len() + body.len() + 24);
         codec::begin(&mut frame, &event_json);
         frame.extend_from_slice(body.as_bytes());
-        codec::end_v1(&mut frame, id, Kind::Plain);
-        let most = self.config.limits.message as usize;
-        if frame.len() > most {
-            let error = format!("The data of {} is larger than a message may be ({most} bytes)", Shortened(event));
+        codec::end_v1(&mut frame, id, Kind::Unmarked);
+        let max_bytes = self.config.limits.message as usize;
+        if frame.len() > max_bytes {
+            let error = format!("The body of {} exceeds the message limit of {max_bytes} bytes", Shortened(event));
             return Err(Failure::new(Code::TOO_LARGE, error));
         }
-        self.asks.last_id = id;
-        self.asks.ids.insert(key, id);
+        self.client_calls.last_id = id;
+        self.client_calls.ids.insert(key, id);
         if let Some(deadline) = deadline {
-            self.asks.deadlines.insert((deadline, id));
+            self.client_calls.deadlines.insert((deadline, id));
         }
-        self.asks.open.insert(id, Asked { key, event_json, deadline });
+        self.client_calls.by_id.insert(id, PendingClientCall { key, event_json, deadline });
         self.send(frame.into());
         Ok(())
     }
 
-    /// Nobody waits for this ask any more: it ends without an output, and the client is told. Nothing if it is over.
+    /// Cancels a client call: it ends without an output, and the client is notified. Does nothing if the call is over.
     pub fn cancel_client_call(&mut self, key: ClientCallKey) {
-        if let Some(&id) = self.asks.ids.get(&key) {
-            self.give_up_ask(id);
+        if let Some(&id) = self.client_calls.ids.get(&key) {
+            self.abort_client_call(id);
         }
     }
 
-    /// How many asks the client has not answered.
+    /// Returns the number of client calls without a response.
     pub fn client_calls_in_flight(&self) -> usize {
-        self.asks.open.len()
+        self.client_calls.by_id.len()
     }
 
-    fn give_up_ask(&mut self, id: i64) -> Option<ClientCallKey> {
-        let Asked { key, event_json, .. } = self.asks.remove(id)?;
+    /// Removes a client call and sends its cancel.
+    fn abort_client_call(&mut self, id: i64) -> Option<ClientCallKey> {
+        let PendingClientCall { key, event_json, .. } = self.client_calls.remove(id)?;
         let mut frame = Vec::with_capacity(event_json.len() + 40);
         codec::begin(&mut frame, &event_json);
         frame.extend_from_slice(b"null");
@@ -134,41 +137,49 @@ impl ServerConnection {
         Some(key)
     }
 
-    pub(super) fn time_out_asks(&mut self, now: Instant) {
-        while let Some(&(deadline, id)) = self.asks.deadlines.first()
+    /// Ends the client calls whose deadline has passed.
+    pub(super) fn expire_client_calls(&mut self, now: Instant) {
+        while let Some(&(deadline, id)) = self.client_calls.deadlines.first()
             && deadline <= now
         {
-            match self.give_up_ask(id) {
-                Some(key) => self.outputs.push_back(Output::ClientCallDone { key, outcome: Err(not_in_time()) }),
-                // Cannot be; but what is due must go, or this would never end.
-                None => _ = self.asks.deadlines.pop_first(),
+            match self.abort_client_call(id) {
+                Some(key) => {
+                    self.outputs.push_back(Output::ClientCallDone { key, result: Err(client_call_timed_out()) });
+                }
+                // Unreachable: each deadline belongs to a call in flight. Removing it keeps the loop finite.
+                None => _ = self.client_calls.deadlines.pop_first(),
             }
         }
     }
 
-    /// The client's answer, or its failure.
-    pub(super) fn take_answer<'a>(&mut self, id: i64, text: &str, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
-        if id < self.asks.last_id {
-            return Err(BadFrame::OutOfPlace(format!("an answer with id {id} to a call that was never made")));
+    /// Handles the client's response to a client call, or its failure.
+    pub(super) fn handle_client_response<'a>(
+        &mut self,
+        id: i64,
+        text: &str,
+        frame: &Frame<'_>,
+    ) -> Result<Input<'a>, BadFrame> {
+        if id < self.client_calls.last_id {
+            return Err(BadFrame::Unexpected(format!("an answer with id {id} to a call that was never made")));
         }
         if !frame.checked {
             codec::decode_strictly(text)?;
         }
-        // What is over may have ended while this was on its way.
-        if let Some(Asked { key, .. }) = self.asks.remove(id) {
-            let outcome = match frame.kind {
+        // A call that is over may have ended while its response was in transit, so that response is ignored.
+        if let Some(PendingClientCall { key, .. }) = self.client_calls.remove(id) {
+            let result = match frame.kind {
                 Kind::Error => Err(serde_json::from_str(frame.data).unwrap_or_else(|error| {
                     let error = Shortened(&error.to_string()).to_string();
-                    Failure::new(Code::BAD_FRAME, format!("The client failed, and its error cannot be read: {error}"))
+                    Failure::new(Code::BAD_FRAME, format!("The client returned a malformed error: {error}"))
                 })),
                 _ => Ok(frame.data.into()),
             };
-            self.outputs.push_back(Output::ClientCallDone { key, outcome });
+            self.outputs.push_back(Output::ClientCallDone { key, result });
         }
         Ok(Input::Handled)
     }
 }
 
-fn not_in_time() -> Failure {
-    Failure::new(Code::TIMEOUT, "The client did not answer in time")
+fn client_call_timed_out() -> Failure {
+    Failure::new(Code::TIMEOUT, "The client did not respond in time")
 }

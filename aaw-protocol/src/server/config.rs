@@ -1,50 +1,53 @@
-//! The bounds of a session.
+//! The limits and timeouts of a server's connection.
 
 use std::time::Duration;
 
 use crate::hello::Limits;
 
-/// What a session holds to.
+/// The limits and timeouts of a [`ServerConnection`](super::ServerConnection). A timeout of `Duration::MAX` never
+/// expires.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// What the client may send; the welcome tells it.
+    /// The limits for the client, which the welcome announces.
     pub limits: Limits,
-    /// Bytes of answers waiting to go out, past which no further call is started, and past twice of which nothing more
-    /// is read. Default 1 MiB. A client that does not read its answers can hold that much, and besides what the calls
-    /// that already ran will answer: at most `limits.calls` times `limits.message`.
-    pub unsent: usize,
-    /// Bytes of the frames of calls that run elsewhere, and of answers that wait for credit, past which no further call
-    /// is started. Past as many bytes of answers alone, a further one that has to wait fails as `too_large`, since a
-    /// client may leave them there for as long as it likes. Default 4 MiB; at least one message should fit.
-    pub running: usize,
-    /// Bytes of items of uploads that handlers may not have taken, past which the call whose item came last fails as
-    /// `too_large`: a caller cannot know this bound, so it is there against abuse only. Those taken since
-    /// [`grant`](super::ServerConnection::grant_upload_credit) was said last count too. Default 256 MiB: about four uploads with windows
-    /// of 64 of the largest items, of 1 MiB. It should grow with both.
-    pub uploads: usize,
-    /// What the client may have been asked and not have answered; what is asked beyond that fails as `busy`. Default 256.
-    /// Each costs its event's name; a body is gone once it is written.
-    pub asks: u32,
-    /// How long a v1 client may take to say hello. Default 10 s; `Duration::MAX` means as long as it likes.
+    /// Bytes of unsent responses and items. At this limit no further call starts and streams pause; at twice the limit
+    /// nothing more is read from the client. Default 1 MiB. A client that does not read can cause this much memory, plus
+    /// the responses of the calls that run already, at most `limits.calls` times `limits.message`.
+    pub max_unsent_bytes: usize,
+    /// Bytes of the frames of pending calls and of the responses that wait for credit. At this limit no further call
+    /// starts. A response that must wait for credit fails as `too_large` if it would raise the bytes of such responses
+    /// alone above the limit, because a client may leave them waiting without end. Default 4 MiB; it should fit at least
+    /// one message.
+    pub max_running_bytes: usize,
+    /// Bytes of upload items that handlers have not taken. The call whose item exceeds the limit fails as `too_large`.
+    /// Callers do not know this limit, so it only protects against abuse. Items that a handler has taken since the last
+    /// [`grant_upload_credit`](super::ServerConnection::grant_upload_credit) still count. Default 256 MiB, enough for
+    /// about four uploads with a window of 64 items of the largest size, 1 MiB. Raise it together with either.
+    pub max_upload_bytes: usize,
+    /// Client calls without a response; a further one fails as `busy`. Default 256. Each costs the name of its event;
+    /// its body is freed once it is written.
+    pub max_client_calls: u32,
+    /// The time a v1 client may take to send its hello. Default 10 s.
     pub hello_timeout: Duration,
-    /// After this long without a sign of life the client is pinged. Default 20 s: shorter than the 60 s after which
-    /// common proxies give an idle connection up. `Duration::MAX` means never.
-    pub heartbeat: Duration,
-    /// So many pings may go unanswered. Default 2.
-    pub missed_heartbeats: u32,
+    /// The silence after which the client is pinged. Default 20 s, less than the 60 s after which common proxies close
+    /// an idle connection. `Duration::MAX` disables pings.
+    pub heartbeat_interval: Duration,
+    /// The number of consecutive pings without a sign of life after which, one interval later, the connection is closed.
+    /// Default 2.
+    pub max_missed_heartbeats: u32,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            unsent: 1 << 20,
-            running: 4 << 20,
-            uploads: 256 << 20,
-            asks: 256,
+            max_unsent_bytes: 1 << 20,
+            max_running_bytes: 4 << 20,
+            max_upload_bytes: 256 << 20,
+            max_client_calls: 256,
             hello_timeout: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(20),
-            missed_heartbeats: 2,
+            heartbeat_interval: Duration::from_secs(20),
+            max_missed_heartbeats: 2,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The state machine itself.
+//! The state machine of a connection on the server.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -7,243 +7,255 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::{Call, CallKey};
-use super::client_calls::Asks;
+use super::client_calls::PendingClientCalls;
 use super::config::ServerConfig;
 use super::output::{Close, Input, Output};
-use super::response::{Completion, Reply};
-use super::running_call::{Running, Upload};
-use super::wait_queue::{Line, QueuedCall, Waited};
+use super::response::{Completion, ResponseFormat};
+use super::running_call::{RunningCall, UploadWindow};
+use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};
 use crate::clock;
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
-use crate::heartbeat::{Beat, Heartbeat};
+use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
 use crate::text::Shortened;
 
-/// The longest id of a classic call, in bytes of JSON: room for a UUID several times over. It is kept while the call
-/// runs, so without a bound the calls of one connection could hold a message's size each.
+/// The maximum length of the id of a classic call, in bytes of JSON; several UUIDs fit. The id is stored while the call
+/// runs, so without a limit each open call could hold the size of a message.
 const MAX_CLASSIC_ID: usize = 200;
 
-/// What a frame that waits costs besides its text, in bytes, so that many small ones are bounded too: its buffer's spare
-/// room, its header, its places in queues.
+/// The memory of an unsent frame besides its text, in bytes: the spare capacity of its buffer, its header, and its slots
+/// in queues. Counting it bounds many small frames, too.
 const FRAME_COST: usize = 384;
 
-/// One connection's calls, from the server's side. See the [module's documentation](super).
+/// The state of one connection on the server. See the [module's documentation](super).
 #[derive(Debug)]
 pub struct ServerConnection {
     pub(super) config: ServerConfig,
     pub(super) dialect: Dialect,
     connection: String,
-    /// Until when a v1 client may take to say hello; `None` once it has, and for classic clients.
-    pub(super) hello_due: Option<Instant>,
-    /// Whether somebody has yet to agree to the connection.
-    pub(super) held: bool,
-    /// The last v1 id taken.
+    /// When the hello of a v1 client is due. `None` once it has arrived, and for classic clients.
+    pub(super) hello_deadline: Option<Instant>,
+    /// Whether an open hook has not decided about the connection yet.
+    pub(super) open_hook_pending: bool,
+    /// The last v1 id that the client used.
     last_id: i64,
-    /// How many keys were given to what has no id.
+    /// The number of keys that were assigned to calls without a v1 id.
     unnumbered: u64,
-    pub(super) running: HashMap<CallKey, Running>,
+    pub(super) running: HashMap<CallKey, RunningCall>,
     pub(super) running_bytes: usize,
-    /// Of these, what answers take that wait for credit.
-    pub(super) parked: usize,
+    /// The part of `running_bytes` that belongs to deferred responses.
+    pub(super) deferred_bytes: usize,
     deadlines: BTreeSet<(Instant, CallKey)>,
-    /// The call before whose end no further one is started.
+    /// The call that no later call may overtake.
     barrier: Option<CallKey>,
-    pub(super) line: Line,
-    /// Calls whose uploads ended while they waited in line, which their handlers have yet to hear.
-    early_ends: VecDeque<CallKey>,
-    /// What the items of uploads take that handlers have not taken.
-    pub(super) uploaded: usize,
-    /// What the client was asked.
-    pub(super) asks: Asks,
+    pub(super) wait_queue: WaitQueue,
+    /// Running calls whose uploads ended in the wait queue, and whose handlers are not notified yet.
+    early_upload_ends: VecDeque<CallKey>,
+    /// The cost of the upload items that handlers have not taken.
+    pub(super) upload_bytes: usize,
+    /// The client calls in flight.
+    pub(super) client_calls: PendingClientCalls,
     heartbeat: Heartbeat,
     pub(super) outputs: VecDeque<Output>,
-    pub(super) unsent: usize,
+    pub(super) unsent_bytes: usize,
     draining: bool,
     pub(super) closed: bool,
 }
 
 impl ServerConnection {
-    /// A session of a connection that has just opened. `connection` is its id, as the welcome tells it.
+    /// Creates the state of a connection that was established at `now`. `connection` is the id that the welcome
+    /// announces.
     pub fn new(dialect: Dialect, connection: String, config: ServerConfig, now: Instant) -> Self {
         Self {
-            hello_due: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
-            heartbeat: Heartbeat::new(config.heartbeat, config.missed_heartbeats, now),
-            line: Line::new(config.limits.line as usize),
+            hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
+            heartbeat: Heartbeat::new(config.heartbeat_interval, config.max_missed_heartbeats, now),
+            wait_queue: WaitQueue::new(config.limits.line as usize),
             dialect,
             connection,
-            held: false,
+            open_hook_pending: false,
             last_id: 0,
             unnumbered: 0,
             running: HashMap::new(),
             running_bytes: 0,
-            parked: 0,
+            deferred_bytes: 0,
             deadlines: BTreeSet::new(),
             barrier: None,
-            asks: Asks::default(),
-            early_ends: VecDeque::new(),
-            uploaded: 0,
+            client_calls: PendingClientCalls::default(),
+            early_upload_ends: VecDeque::new(),
+            upload_bytes: 0,
             outputs: VecDeque::new(),
-            unsent: 0,
+            unsent_bytes: 0,
             draining: false,
             closed: false,
             config,
         }
     }
 
-    // --- What comes in ------------------------------------------------------------------------------------------------
+    // --- Input --------------------------------------------------------------------------------------------------------
 
-    /// Something came from the peer, be it a pong.
+    /// The client sent anything at all, including pongs.
     pub fn handle_sign_of_life(&mut self, now: Instant) {
         self.heartbeat.handle_sign_of_life(now);
     }
 
-    /// A text message came. It is judged here: a call comes back to be run, everything else is dealt with. After
-    /// [`Output::Close`] nothing is looked at any more.
+    /// Handles a text message. Returns the call to run, if the message is one. After [`Output::Close`] messages are
+    /// ignored.
     pub fn handle_text<'a>(&mut self, now: Instant, text: &'a str) -> Input<'a> {
         if self.closed {
             return Input::Handled;
         }
-        let taken = match codec::decode(text) {
+        let handled = match codec::decode(text) {
             Ok(frame) => match self.dialect {
-                Dialect::Classic => self.take_classic(now, text, frame),
-                Dialect::V1 => self.take_v1(now, text, frame),
+                Dialect::Classic => self.handle_classic_frame(now, text, frame),
+                Dialect::V1 => self.handle_v1_frame(now, text, frame),
             },
             Err(bad) => Err(bad),
         };
-        taken.unwrap_or_else(|bad| self.bad(bad))
+        handled.unwrap_or_else(|bad| self.report_bad_frame(bad))
     }
 
-    /// A binary message came. There are none.
+    /// Handles a binary message, which the protocol does not have. Returns the error for the log; a v1 client is
+    /// notified.
     pub fn handle_binary(&mut self) -> BadFrame {
         let bad = BadFrame::Binary;
-        self.tell_bad(&bad);
+        self.send_bad_frame_error(&bad);
         bad
     }
 
-    fn take_classic<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
-        if frame.kind != Kind::Plain || frame.meta.is_some() {
-            return Err(BadFrame::OutOfPlace(
+    fn handle_classic_frame<'a>(
+        &mut self,
+        now: Instant,
+        text: &'a str,
+        frame: Frame<'a>,
+    ) -> Result<Input<'a>, BadFrame> {
+        if frame.kind != Kind::Unmarked || frame.meta.is_some() {
+            return Err(BadFrame::Unexpected(
                 "more than 3 elements; without aaw.v1 a frame is [event, body, id]".into(),
             ));
         }
         if let Some(id) = frame.id.filter(|id| id.len() > MAX_CLASSIC_ID) {
             let found = Shortened(id).to_string();
-            return Err(BadFrame::BadId { expected: "a string or a number of at most 200 bytes", found });
+            return Err(BadFrame::BadId { expected: "a string or a number of at max_bytes 200 bytes", found });
         }
         let id = frame.id.map(Cow::Borrowed);
-        let key = self.unnumbered_key();
-        let asked = Asked { key, reply: Reply::Classic { id }, deadline: None, upload: false };
-        self.admit(now, text, frame, asked)
+        let key = self.new_unnumbered_key();
+        let request = CallRequest { key, format: ResponseFormat::Classic { id }, deadline: None, upload: false };
+        self.admit_call(now, text, frame, request)
     }
 
-    fn take_v1<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
+    fn handle_v1_frame<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
         let id = frame.v1_id()?;
-        if self.hello_due.is_some() {
-            return self.take_hello(&frame, id);
+        if self.hello_deadline.is_some() {
+            return self.handle_hello(&frame, id);
         }
         match (id, frame.kind) {
-            (None, Kind::Plain) => match frame.event.as_ref() {
+            (None, Kind::Unmarked) => match frame.event.as_ref() {
                 hello::PING => {
                     self.send(codec::message(hello::PONG, &serde_json::Value::Null).into());
                     Ok(Input::Handled)
                 }
-                // Says what the client needs no more. Nothing is kept for it yet.
+                // Reserved for resumption. This version stores nothing that could be acknowledged.
                 hello::ACK => Ok(Input::Handled),
-                hello::HELLO => Err(BadFrame::OutOfPlace("a second aaw/hello".into())),
+                hello::HELLO => Err(BadFrame::Unexpected("a second aaw/hello".into())),
                 _ => {
-                    let key = self.unnumbered_key();
-                    self.admit(now, text, frame, Asked { key, reply: Reply::Nothing, deadline: None, upload: false })
+                    let key = self.new_unnumbered_key();
+                    self.admit_call(
+                        now,
+                        text,
+                        frame,
+                        CallRequest { key, format: ResponseFormat::Nothing, deadline: None, upload: false },
+                    )
                 }
             },
-            (None, kind) => Err(BadFrame::OutOfPlace(format!(
+            (None, kind) => Err(BadFrame::Unexpected(format!(
                 "kind {:?} without an id (element 3)",
                 kind.word().unwrap_or_default()
             ))),
-            (Some(id), Kind::Plain | Kind::Call) if id > 0 => {
+            (Some(id), Kind::Unmarked | Kind::Call) if id > 0 => {
                 if id != self.last_id + 1 {
                     if !frame.checked {
-                        // Perhaps it is no call at all, and the number no id.
+                        // The frame may be invalid and the number not an id. That error takes precedence.
                         codec::decode_strictly(text)?;
                     }
                     let next = self.last_id + 1;
-                    return Err(BadFrame::OutOfPlace(format!("id {id} for a call; the next is {next}")));
+                    return Err(BadFrame::Unexpected(format!("id {id} for a call; the next is {next}")));
                 }
                 self.last_id = id;
                 let key = CallKey(id.unsigned_abs());
                 match frame.parse_meta() {
                     Ok(meta) => {
                         let deadline = meta.timeout.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
-                        let reply = Reply::v1(id, meta.credit);
-                        self.admit(now, text, frame, Asked { key, reply, deadline, upload: meta.upload })
+                        let format = ResponseFormat::v1(id, meta.credit);
+                        self.admit_call(now, text, frame, CallRequest { key, format, deadline, upload: meta.upload })
                     }
-                    // The call is known and has taken its id, so it is the call that gets the error.
+                    // The call has used its id, so the error is its response.
                     Err(bad) => {
                         let failure = Failure::new(Code::BAD_FRAME, bad.to_string());
-                        Ok(self.refuse(&Reply::Once { id }, frame, failure))
+                        Ok(self.refuse(&ResponseFormat::Single { id }, frame, failure))
                     }
                 }
             }
-            (Some(id), Kind::Cancel) if self.was_taken(id) => {
+            (Some(id), Kind::Cancel) if self.is_used_id(id) => {
                 self.cancel(id);
                 Ok(Input::Handled)
             }
-            (Some(id), Kind::Credit) if self.was_taken(id) => self.take_credit(id, &frame),
-            (Some(id), Kind::Item | Kind::End) if self.was_taken(id) => self.take_upload(id, &frame),
+            (Some(id), Kind::Credit) if self.is_used_id(id) => self.handle_credit(id, &frame),
+            (Some(id), Kind::Item | Kind::End) if self.is_used_id(id) => self.handle_upload_frame(id, &frame),
             (Some(id), Kind::Cancel | Kind::Credit | Kind::Item | Kind::End) => {
-                Err(BadFrame::OutOfPlace(format!("id {id} names no call; the last was {}", self.last_id)))
+                Err(BadFrame::Unexpected(format!("id {id} names no call; the last was {}", self.last_id)))
             }
             (Some(id), Kind::Call) => {
-                Err(BadFrame::OutOfPlace(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
+                Err(BadFrame::Unexpected(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
             }
-            (Some(id), Kind::Plain | Kind::Error) if id < 0 => self.take_answer(id, text, &frame),
-            (Some(id), Kind::Plain | Kind::Error) => {
-                Err(BadFrame::OutOfPlace(format!("an answer with id {id} to a call that was never made")))
+            (Some(id), Kind::Unmarked | Kind::Error) if id < 0 => self.handle_client_response(id, text, &frame),
+            (Some(id), Kind::Unmarked | Kind::Error) => {
+                Err(BadFrame::Unexpected(format!("an answer with id {id} to a call that was never made")))
             }
         }
     }
 
-    fn take_hello<'a>(&mut self, frame: &Frame<'a>, id: Option<i64>) -> Result<Input<'a>, BadFrame> {
-        if frame.event != hello::HELLO || id.is_some() || frame.kind != Kind::Plain {
-            return Err(BadFrame::OutOfPlace("the first frame must be [\"aaw/hello\", {…}]".into()));
+    fn handle_hello<'a>(&mut self, frame: &Frame<'a>, id: Option<i64>) -> Result<Input<'a>, BadFrame> {
+        if frame.event != hello::HELLO || id.is_some() || frame.kind != Kind::Unmarked {
+            return Err(BadFrame::Unexpected("the first frame must be [\"aaw/hello\", {…}]".into()));
         }
         if !frame.data.starts_with('{') {
-            return Err(BadFrame::OutOfPlace("the body of aaw/hello must be an object".into()));
+            return Err(BadFrame::Unexpected("the body of aaw/hello must be an object".into()));
         }
         let _: Hello = serde_json::from_str(frame.data).map_err(|error| {
-            BadFrame::OutOfPlace(format!("the body of aaw/hello: {}", Shortened(&error.to_string())))
+            BadFrame::Unexpected(format!("the body of aaw/hello: {}", Shortened(&error.to_string())))
         })?;
-        self.hello_due = None;
-        if self.held {
+        self.hello_deadline = None;
+        if self.open_hook_pending {
             self.outputs.push_back(Output::RunOpenHook);
         } else {
-            self.welcome();
+            self.send_welcome();
         }
         Ok(Input::Handled)
     }
 
-    pub(super) fn welcome(&mut self) {
+    pub(super) fn send_welcome(&mut self) {
         let connection = std::mem::take(&mut self.connection);
         let welcome = Welcome { connection, resumed: false, limits: self.config.limits };
         self.send(codec::message(hello::WELCOME, &welcome).into());
     }
 
-    /// Lets a call run, wait in line, or be refused.
-    fn admit<'a>(
+    /// Runs, queues or refuses a call.
+    fn admit_call<'a>(
         &mut self,
         now: Instant,
         text: &'a str,
         frame: Frame<'a>,
-        asked: Asked<'a>,
+        request: CallRequest<'a>,
     ) -> Result<Input<'a>, BadFrame> {
-        let Asked { key, reply, deadline, upload } = asked;
-        // No event has so long a name, and what runs or waits shall not hold one.
+        let CallRequest { key, format, deadline, upload } = request;
+        // No event has a longer name, and open or queued calls must not hold one.
         let nameable = frame.event.len() <= MAX_NAME_LEN;
-        if nameable && !self.draining && self.line.is_empty() && self.may_start() {
+        if nameable && !self.draining && self.wait_queue.is_empty() && self.can_start_call() {
             return Ok(Input::Call(Call {
-                answers: reply.wants_answer(),
+                expects_response: format.expects_response(),
                 body: frame.data,
                 event: frame.event,
                 upload,
@@ -252,109 +264,111 @@ impl ServerConnection {
                 text,
                 event_json: frame.event_json,
                 checked: frame.checked,
-                reply,
+                format,
                 deadline,
             }));
         }
-        // From here on nobody parses the body soon, so it is checked now, while its id can still be given back.
+        // The body is not parsed soon, so it is checked now, while its id can still be released.
         if !frame.checked
             && let Err(bad) = codec::decode_strictly(text)
         {
-            self.give_back(key);
+            self.release_id(key);
             return Err(bad);
         }
         if !nameable {
             let failure = Failure::unknown_event(&frame.event);
-            return Ok(self.refuse(&reply, frame, failure));
+            return Ok(self.refuse(&format, frame, failure));
         }
         if self.draining {
-            return Ok(self.refuse(&reply, frame, stopping()));
+            return Ok(self.refuse(&format, frame, stopping()));
         }
-        let numbered = matches!(reply, Reply::Once { .. } | Reply::Items { .. });
-        match self.line.push(text, now, self.last_id, numbered, upload) {
+        let numbered = matches!(format, ResponseFormat::Single { .. } | ResponseFormat::Items { .. });
+        match self.wait_queue.push(text, now, self.last_id, numbered, upload) {
             Ok(()) => Ok(Input::Handled),
             Err(_) => {
-                let error = format!("Too many calls: {} run and the line is full", self.running.len());
-                Ok(self.refuse(&reply, frame, Failure::new(Code::BUSY, error)))
+                let error = format!("Too many calls: {} run and the wait queue is full", self.running.len());
+                Ok(self.refuse(&format, frame, Failure::new(Code::BUSY, error)))
             }
         }
     }
 
-    pub(super) fn refuse<'a>(&mut self, reply: &Reply<'_>, frame: Frame<'a>, failure: Failure) -> Input<'a> {
-        let mut begun = Vec::with_capacity(128);
+    /// Sends the refusal of a call.
+    pub(super) fn refuse<'a>(&mut self, format: &ResponseFormat<'_>, frame: Frame<'a>, failure: Failure) -> Input<'a> {
+        let mut prefix = Vec::with_capacity(128);
         let mut event = frame.event;
         if event.len() > MAX_NAME_LEN {
-            // The answer would not fit a message where the question just did. Its id says whose answer it is.
+            // The response could exceed the message limit, although the call fitted. Its id identifies the call.
             event = Cow::Owned(Shortened(&event).to_string());
-            codec::begin(&mut begun, &codec::event_json(&event));
+            codec::begin(&mut prefix, &codec::event_json(&event));
         } else {
-            codec::begin(&mut begun, frame.event_json);
+            codec::begin(&mut prefix, frame.event_json);
         }
-        let begun_len = begun.len();
-        self.answer(reply, begun, begun_len, &Completion::Refused(failure.clone()));
+        let prefix_len = prefix.len();
+        self.send_response(format, prefix, prefix_len, &Completion::Refused(failure.clone()));
         Input::Refused { event, body: frame.data, failure }
     }
 
     fn cancel(&mut self, id: i64) {
         let key = CallKey(id.unsigned_abs());
-        match self.forget(key) {
-            Some(running) if running.parked.is_none() => self.outputs.push_back(Output::Drop(key)),
-            // Its handler is done.
+        match self.remove_running(key) {
+            Some(running) if running.deferred_response.is_none() => self.outputs.push_back(Output::Drop(key)),
+            // The handler is done.
             Some(_) => {}
-            None => _ = self.line.remove(id),
+            None => _ = self.wait_queue.remove(id),
         }
     }
 
-    fn bad<'a>(&mut self, bad: BadFrame) -> Input<'a> {
-        self.tell_bad(&bad);
+    fn report_bad_frame<'a>(&mut self, bad: BadFrame) -> Input<'a> {
+        self.send_bad_frame_error(&bad);
         Input::BadFrame(bad)
     }
 
-    fn tell_bad(&mut self, bad: &BadFrame) {
+    fn send_bad_frame_error(&mut self, bad: &BadFrame) {
         if self.dialect == Dialect::V1 {
             self.send(codec::message(hello::ERROR, &Failure::new(Code::BAD_FRAME, bad.to_string())).into());
         }
     }
 
-    // --- What became of calls -----------------------------------------------------------------------------------------
+    // --- Results of calls ---------------------------------------------------------------------------------------------
 
-    /// A call was done as soon as it was begun. `frame` is what [`Call::begin_response`] began; it may be empty unless the
-    /// call was [answered](Completion::Responded).
+    /// Completes a call that finished at once. `frame` is the buffer from [`Call::begin_response`]; it may be empty unless
+    /// the completion is [`Responded`](Completion::Responded).
     ///
-    /// An answer that is one item of a stream waits here until its caller has credit for it.
-    pub fn complete_now(&mut self, call: Call<'_>, mut frame: Vec<u8>, mut outcome: Completion) {
-        if self.waits_for_credit(&call.reply, &mut frame, &mut outcome) {
+    /// If the caller reads items and has not granted credit, the response is stored until it does.
+    pub fn complete_now(&mut self, call: Call<'_>, mut frame: Vec<u8>, mut completion: Completion) {
+        if self.must_defer(&call.format, &mut frame, &mut completion) {
             let key = self.add_pending(call);
-            self.park(key, frame);
+            self.defer_response(key, frame);
             return;
         }
-        if frame.len() < call.begun() {
+        if frame.len() < call.prefix_len() {
             frame = call.begin_response();
         }
-        self.answer(&call.reply, frame, call.begun(), &outcome);
+        self.send_response(&call.format, frame, call.prefix_len(), &completion);
     }
 
-    /// A call that was just handed out has a body that is no JSON ([`Call::check`]), so it was none.
+    /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame was
+    /// not a call, and its id is free again.
     pub fn reject<'a>(&mut self, call: Call<'_>, bad: BadFrame) -> Input<'a> {
-        self.give_back(call.key);
-        self.bad(bad)
+        self.release_id(call.key);
+        self.report_bad_frame(bad)
     }
 
-    /// A call is not done at once; it goes on elsewhere until [`finish`](Self::finish), or until
-    /// [`Output::Drop`] says that nobody waits for it.
+    /// Registers a call whose handler has not finished. It stays open until [`complete`](Self::complete) or
+    /// [`Output::Drop`].
     pub fn add_pending(&mut self, call: Call<'_>) -> CallKey {
-        let running = Running {
+        let running = RunningCall {
             bytes: call.text.len(),
-            begun: call.begun(),
-            reply: call.reply.into_owned(),
+            prefix_len: call.prefix_len(),
+            format: call.format.into_owned(),
             deadline: call.deadline,
             event_json: call.event_json.into(),
             items: 0,
-            parked: None,
-            upload: call.upload.then(|| Box::new(Upload::new(call.upload_ended))),
+            deferred_response: None,
+            upload: call.upload.then(|| Box::new(UploadWindow::new(call.upload_ended))),
         };
         if call.upload_ended {
-            self.early_ends.push_back(call.key);
+            self.early_upload_ends.push_back(call.key);
         }
         if let Some(deadline) = running.deadline {
             self.deadlines.insert((deadline, call.key));
@@ -364,124 +378,140 @@ impl ServerConnection {
         call.key
     }
 
-    /// [`suspend`](Self::add_pending) of a call that changes what those behind it find: until it is over, be it by
-    /// [`finish`](Self::finish), a cancel or a time-out, no further call is started. They wait in line. Everything else
-    /// goes on: calls that run already, and what is read of cancels, credit, items of uploads and answers to
-    /// [asks](Self::ask).
+    /// Like [`add_pending`](Self::add_pending), for a call that changes the state that later calls depend on, such as the
+    /// session. Until it is complete, cancelled or timed out, later calls stay in the wait queue. Everything else
+    /// continues: running calls, cancels, credit, upload items, and responses to
+    /// [client calls](Self::client_call).
     ///
-    /// A handler of such a call that asks its client must not be answered only after another call: that one waits for
-    /// it.
+    /// The handler of such a call must not make a client call whose response depends on another call of the client: that
+    /// call waits for the handler, so both would wait forever.
     pub fn add_pending_barrier(&mut self, call: Call<'_>) -> CallKey {
         let key = self.add_pending(call);
-        debug_assert!(self.barrier.is_none(), "nothing was started behind a barrier");
+        debug_assert!(self.barrier.is_none(), "no call starts behind a barrier");
         self.barrier = Some(key);
         key
     }
 
-    /// A suspended call is done. False if nobody waited for it any more. `frame` is what [`Call::begin_response`] began; it
-    /// may be empty unless the call was [answered](Completion::Responded).
+    /// Completes a pending call. Returns `false` if the call was over already. `frame` is the buffer from
+    /// [`Call::begin_response`]; it may be empty unless the completion is [`Responded`](Completion::Responded).
     ///
-    /// An answer that is one item of a stream waits here until its caller has credit for it.
-    pub fn complete(&mut self, key: CallKey, mut frame: Vec<u8>, mut outcome: Completion) -> bool {
-        let Some(running) = self.running.get(&key).filter(|running| running.parked.is_none()) else { return false };
-        if self.waits_for_credit(&running.reply, &mut frame, &mut outcome) {
-            self.park(key, frame);
+    /// If the caller reads items and has not granted credit, the response is stored until it does.
+    pub fn complete(&mut self, key: CallKey, mut frame: Vec<u8>, mut completion: Completion) -> bool {
+        let Some(running) = self.running.get(&key).filter(|running| running.deferred_response.is_none()) else {
+            return false;
+        };
+        if self.must_defer(&running.format, &mut frame, &mut completion) {
+            self.defer_response(key, frame);
             return true;
         }
-        let Some(running) = self.forget(key) else { return false };
-        if frame.len() < running.begun {
+        let Some(running) = self.remove_running(key) else { return false };
+        if frame.len() < running.prefix_len {
             frame.clear();
             codec::begin(&mut frame, &running.event_json);
         }
-        self.answer(&running.reply, frame, running.begun, &outcome);
+        self.send_response(&running.format, frame, running.prefix_len, &completion);
         true
     }
 
-    /// The next call from the line, if another may run; [`handle_queued`](Self::handle_queued) makes it a call. To be
-    /// asked, until there is none, after everything that can make room: [`finish`](Self::finish),
-    /// [`handle_sent`](Self::handle_sent), and also [`handle_text`](Self::handle_text) (a cancel) and
-    /// [`handle_timeout`](Self::handle_timeout) and [`drain`](Self::drain). Whoever does not leaves calls waiting that
-    /// nothing may ever wake.
+    /// Takes the next call from the wait queue, if it may run; pass it to [`handle_queued`](Self::handle_queued).
     ///
-    /// What is taken from the line can also be the end of an upload, of a call that was taken from it just before.
+    /// Must be drained after every input that can make a queued call runnable: [`complete`](Self::complete),
+    /// [`handle_sent`](Self::handle_sent), [`handle_text`](Self::handle_text) (a cancel, for example),
+    /// [`handle_timeout`](Self::handle_timeout) and [`drain`](Self::drain). Otherwise calls may stay in the queue
+    /// forever.
+    ///
+    /// The result can also be the end of an upload, for a call that was taken from the queue just before.
     pub fn poll_queued(&mut self) -> Option<QueuedCall> {
-        while let Some(key) = self.early_ends.pop_front() {
+        while let Some(key) = self.early_upload_ends.pop_front() {
             if self.running.get(&key).is_some_and(|running| running.upload.is_some()) {
-                return Some(QueuedCall(Waited::EndOfUpload(key)));
+                return Some(QueuedCall(QueuedInput::UploadEnd(key)));
             }
         }
-        // Refused, as all are while draining, takes no room.
-        if self.draining || self.may_start() {
-            self.line.pop().map(|place| QueuedCall(Waited::Call(place)))
+        // While draining all queued calls are refused, for which the limits do not matter.
+        if self.draining || self.can_start_call() {
+            self.wait_queue.pop().map(|frame| QueuedCall(QueuedInput::Call(frame)))
         } else {
             None
         }
     }
 
-    /// The call that waited; or its refusal, if its time has run out or the session drains, which its caller is told.
-    pub fn handle_queued<'a>(&mut self, now: Instant, waiting: &'a QueuedCall) -> Input<'a> {
-        let waiting = match &waiting.0 {
-            Waited::Call(place) => place,
-            Waited::EndOfUpload(key) => return Input::UploadEnd { key: *key },
+    /// Returns the call from the wait queue to run now. If its timeout has expired or the connection drains, the caller is
+    /// notified and the refusal is returned instead.
+    pub fn handle_queued<'a>(&mut self, now: Instant, queued: &'a QueuedCall) -> Input<'a> {
+        let queued = match &queued.0 {
+            QueuedInput::Call(frame) => frame,
+            QueuedInput::UploadEnd(key) => return Input::UploadEnd { key: *key },
         };
-        let text: &str = &waiting.text;
+        let text: &str = &queued.text;
         let frame = match codec::decode(text) {
             Ok(frame) => frame,
-            // It was a frame when it was put in line.
-            Err(bad) => return self.bad(bad),
+            // Unreachable: it was decoded before it was queued.
+            Err(bad) => return self.report_bad_frame(bad),
         };
-        let (key, reply, deadline) = match (self.dialect, frame.v1_id()) {
+        let (key, format, deadline) = match (self.dialect, frame.v1_id()) {
             (Dialect::V1, Ok(Some(id))) => {
                 let meta = frame.parse_meta().unwrap_or_default();
                 let timeout = meta.timeout.map(Duration::from_millis);
-                // It may have been raised meanwhile.
-                let reply = Reply::v1(id, meta.credit.map(|credit| credit.max(waiting.credit)));
-                (CallKey(id.unsigned_abs()), reply, timeout.and_then(|timeout| waiting.received.checked_add(timeout)))
+                // More credit may have arrived while the call waited.
+                let format = ResponseFormat::v1(id, meta.credit.map(|credit| credit.max(queued.credit)));
+                (CallKey(id.unsigned_abs()), format, timeout.and_then(|timeout| queued.received.checked_add(timeout)))
             }
-            (Dialect::V1, _) => (self.unnumbered_key(), Reply::Nothing, None),
-            (Dialect::Classic, _) => (self.unnumbered_key(), Reply::Classic { id: frame.id.map(Cow::Borrowed) }, None),
+            (Dialect::V1, _) => (self.new_unnumbered_key(), ResponseFormat::Nothing, None),
+            (Dialect::Classic, _) => {
+                (self.new_unnumbered_key(), ResponseFormat::Classic { id: frame.id.map(Cow::Borrowed) }, None)
+            }
         };
         if self.draining {
-            return self.refuse(&reply, frame, stopping());
+            return self.refuse(&format, frame, stopping());
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return self.refuse(&reply, frame, timed_out());
+            return self.refuse(&format, frame, call_timed_out());
         }
         Input::Call(Call {
-            answers: reply.wants_answer(),
+            expects_response: format.expects_response(),
             body: frame.data,
             event: frame.event,
-            upload: waiting.upload,
-            upload_ended: waiting.upload_ended,
+            upload: queued.upload,
+            upload_ended: queued.upload_ended,
             key,
             text,
             event_json: frame.event_json,
             checked: true,
-            reply,
+            format,
             deadline,
         })
     }
 
-    pub(super) fn answer(&mut self, reply: &Reply<'_>, frame: Vec<u8>, begun: usize, outcome: &Completion) {
-        let most = self.config.limits.message as usize;
+    /// Sends the response of a call, if one is due. `frame` starts with the `prefix_len` bytes from
+    /// [`Call::begin_response`], followed by the response if there is one.
+    ///
+    /// A response that exceeds the message limit becomes a failure. A refusal that could exceed it is shortened: the code
+    /// must reach the caller, because it tells that the call has not run.
+    pub(super) fn send_response(
+        &mut self,
+        format: &ResponseFormat<'_>,
+        frame: Vec<u8>,
+        prefix_len: usize,
+        completion: &Completion,
+    ) {
+        let max_bytes = self.config.limits.message as usize;
         let shorter;
-        let outcome = match outcome {
-            Completion::Refused(failure) if worst_size(failure) + 2 * begun > most => {
+        let completion = match completion {
+            Completion::Refused(failure) if max_encoded_len(failure) + 2 * prefix_len > max_bytes => {
                 shorter = Completion::Refused(shortened(failure));
                 &shorter
             }
-            outcome => outcome,
+            completion => completion,
         };
-        let end = reply.end(&frame[..begun], outcome);
-        let Some(mut frame) = reply.frame(frame, begun, outcome) else { return };
-        let mut end = end;
-        if frame.len() > most && matches!(outcome, Completion::Responded | Completion::Failed(_)) {
-            let error = format!("The answer is larger than a message may be ({most} bytes)");
-            frame.truncate(begun);
-            // The large answer's memory goes now, not when the client has read the small one.
+        let mut end = format.end_frame(&frame[..prefix_len], completion);
+        let Some(mut frame) = format.frame(frame, prefix_len, completion) else { return };
+        if frame.len() > max_bytes && matches!(completion, Completion::Responded | Completion::Failed(_)) {
+            let error = format!("The response exceeds the message limit of {max_bytes} bytes");
+            frame.truncate(prefix_len);
+            // Frees the large response now, not when the client has read the small failure.
             frame.shrink_to(0);
             end = None;
-            match reply.frame(frame, begun, &Completion::Failed(Failure::new(Code::TOO_LARGE, error))) {
+            match format.frame(frame, prefix_len, &Completion::Failed(Failure::new(Code::TOO_LARGE, error))) {
                 Some(failed) => frame = failed,
                 None => return,
             }
@@ -492,37 +522,47 @@ impl ServerConnection {
         }
     }
 
-    // --- What goes out, and time --------------------------------------------------------------------------------------
+    /// Fails an open call, and drops its handler if it still runs.
+    pub(super) fn abort_call(&mut self, key: CallKey, failure: Failure) {
+        let Some(running) = self.remove_running(key) else { return };
+        if running.deferred_response.is_none() {
+            self.outputs.push_back(Output::Drop(key));
+        }
+        let mut prefix = Vec::with_capacity(128);
+        codec::begin(&mut prefix, &running.event_json);
+        self.send_response(&running.format, prefix, running.prefix_len, &Completion::Failed(failure));
+    }
 
-    /// What to do next; `None` once there is nothing.
+    // --- Output and time ----------------------------------------------------------------------------------------------
+
+    /// Returns the next instruction for the owner of the socket, or `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
         let next = self.outputs.pop_front();
         if next.is_none() && self.outputs.capacity() > 64 {
-            // A burst leaves no memory behind.
+            // Frees the capacity of a burst.
             self.outputs = VecDeque::new();
         }
         next
     }
 
-    /// A frame of `len` bytes, got from [`Output::Send`], has left for the socket.
+    /// A frame of `len` bytes from [`Output::Send`] was written to the socket.
     pub fn handle_sent(&mut self, len: usize) {
-        self.unsent = self.unsent.saturating_sub(len + FRAME_COST);
+        self.unsent_bytes = self.unsent_bytes.saturating_sub(len + FRAME_COST);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
-    ///
-    /// After [`Output::Close`] only calls that still run are waited for.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of open
+    /// calls count.
     pub fn poll_timeout(&self) -> Instant {
         let mut soonest = self.heartbeat.poll_timeout();
         if let Some((deadline, _)) = self.deadlines.first() {
             soonest = soonest.min(*deadline);
         }
-        if let Some(deadline) = self.asks.next_deadline()
+        if let Some(deadline) = self.client_calls.next_deadline()
             && !self.closed
         {
             soonest = soonest.min(deadline);
         }
-        if let Some(due) = self.hello_due
+        if let Some(due) = self.hello_deadline
             && !self.closed
         {
             soonest = soonest.min(due);
@@ -530,40 +570,34 @@ impl ServerConnection {
         soonest
     }
 
-    /// Time has passed: calls may have run out of theirs, the peer may have gone.
+    /// Handles the passing of time: expires calls, client calls and the hello, and pings a silent peer. Does nothing before
+    /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now)
             && let Some((_, key)) = self.deadlines.pop_first()
         {
-            if let Some(running) = self.forget(key) {
-                if running.parked.is_none() {
-                    self.outputs.push_back(Output::Drop(key));
-                }
-                let mut begun = Vec::with_capacity(128);
-                codec::begin(&mut begun, &running.event_json);
-                self.answer(&running.reply, begun, running.begun, &Completion::Failed(timed_out()));
-            }
+            self.abort_call(key, call_timed_out());
         }
         if !self.closed {
-            self.time_out_asks(now);
+            self.expire_client_calls(now);
         }
-        if self.hello_due.is_some_and(|due| due <= now) {
+        if self.hello_deadline.is_some_and(|due| due <= now) {
             self.close(Close::NoHello);
         }
         match self.heartbeat.handle_timeout(now) {
-            Beat::Quiet => {}
-            Beat::Ping => self.outputs.push_back(Output::Ping),
-            Beat::Gone => self.close(Close::Silent),
+            HeartbeatAction::Wait => {}
+            HeartbeatAction::Ping => self.outputs.push_back(Output::Ping),
+            HeartbeatAction::Close => self.close(Close::Silent),
         }
     }
 
-    /// No new calls from here on: they are refused, and so is what waits in line, as it is taken from there; what runs
-    /// may finish.
+    /// Starts a graceful shutdown: new calls are refused, queued calls are refused when they are taken from the wait queue,
+    /// and running calls may finish.
     pub fn drain(&mut self) {
         self.draining = true;
     }
 
-    /// Ends the connection, once.
+    /// Closes the connection. Only the first call has an effect.
     pub fn close(&mut self, close: Close) {
         if !std::mem::replace(&mut self.closed, true) {
             self.heartbeat.stop();
@@ -571,64 +605,65 @@ impl ServerConnection {
         }
     }
 
-    /// Whether pushes may go out. A v1 client hears the welcome first, and nobody hears any while the connection is
-    /// [held](Self::hold).
+    /// Returns whether pushes may be sent: the hello of a v1 client has arrived, and no
+    /// [open hook](Self::wait_for_open_hook) is pending.
     pub fn is_open(&self) -> bool {
-        self.hello_due.is_none() && !self.held
+        self.hello_deadline.is_none() && !self.open_hook_pending
     }
 
-    /// Whether no call runs or waits.
+    /// Returns whether no call is open or in the wait queue.
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.line.is_empty()
+        self.running.is_empty() && self.wait_queue.is_empty()
     }
 
-    /// Whether more should be read from the peer. Only a peer that reads none of the refusals it is sent gets to where
-    /// it should not.
+    /// Returns whether to read from the client. It becomes `false` only if the client sends calls without reading the
+    /// refusals.
     pub fn wants_input(&self) -> bool {
-        self.unsent < 2 * self.config.unsent
+        self.unsent_bytes < 2 * self.config.max_unsent_bytes
     }
 
-    /// How many calls are open: their handlers run elsewhere, or their answers wait for credit.
-    pub fn running(&self) -> usize {
+    /// Returns the number of open calls: their handlers run, or their responses wait for credit.
+    pub fn open_calls(&self) -> usize {
         self.running.len()
     }
 
-    // --- Within -------------------------------------------------------------------------------------------------------
+    // --- Internals ----------------------------------------------------------------------------------------------------
 
-    fn may_start(&self) -> bool {
+    /// Whether the limits allow another call to start.
+    fn can_start_call(&self) -> bool {
         !self.closed
-            && !self.held
+            && !self.open_hook_pending
             && self.barrier.is_none()
             && self.running.len() < self.config.limits.calls as usize
-            && self.running_bytes < self.config.running
-            && self.unsent < self.config.unsent
+            && self.running_bytes < self.config.max_running_bytes
+            && self.unsent_bytes < self.config.max_unsent_bytes
     }
 
-    fn was_taken(&self, id: i64) -> bool {
+    fn is_used_id(&self, id: i64) -> bool {
         (1..=self.last_id).contains(&id)
     }
 
-    fn unnumbered_key(&mut self) -> CallKey {
+    fn new_unnumbered_key(&mut self) -> CallKey {
         self.unnumbered += 1;
         CallKey(CallKey::UNNUMBERED | self.unnumbered)
     }
 
-    /// The frame that took this id was none, so the id is the next one's.
-    fn give_back(&mut self, key: CallKey) {
+    /// Makes an id available again, because the frame that used it was invalid.
+    fn release_id(&mut self, key: CallKey) {
         if key.0 == self.last_id.unsigned_abs() {
             self.last_id -= 1;
         }
     }
 
-    pub(super) fn forget(&mut self, key: CallKey) -> Option<Running> {
+    pub(super) fn remove_running(&mut self, key: CallKey) -> Option<RunningCall> {
         let running = self.running.remove(&key)?;
-        self.pass_barrier(key);
+        self.release_barrier(key);
         self.running_bytes -= running.bytes;
-        if running.parked.is_some() {
-            self.parked -= running.bytes;
+        if running.deferred_response.is_some() {
+            self.deferred_bytes -= running.bytes;
         }
         if let Some(upload) = &running.upload {
-            self.uploaded -= upload.cost();
+            self.upload_bytes -= upload.cost();
         }
         if let Some(deadline) = running.deadline {
             self.deadlines.remove(&(deadline, key));
@@ -636,34 +671,34 @@ impl ServerConnection {
         Some(running)
     }
 
-    /// What this call was to change has changed, or never will.
-    pub(super) fn pass_barrier(&mut self, key: CallKey) {
+    /// Lets later calls start if this call is the barrier.
+    pub(super) fn release_barrier(&mut self, key: CallKey) {
         if self.barrier == Some(key) {
             self.barrier = None;
         }
     }
 
     pub(super) fn send(&mut self, frame: Bytes) {
-        self.unsent += frame.len() + FRAME_COST;
+        self.unsent_bytes += frame.len() + FRAME_COST;
         self.outputs.push_back(Output::Send(frame));
     }
 }
 
-/// What a frame asks for.
-struct Asked<'a> {
+/// The parameters of a call from its frame.
+struct CallRequest<'a> {
     key: CallKey,
-    reply: Reply<'a>,
+    format: ResponseFormat<'a>,
     deadline: Option<Instant>,
     upload: bool,
 }
 
-/// As much of a failure as fits anywhere. It keeps its code, which says whether the call has run.
+/// Returns a failure with the same code, a short text and no data, which fits any message.
 pub(super) fn shortened(failure: &Failure) -> Failure {
     Failure::new(failure.code.clone(), Shortened(&failure.error).to_string())
 }
 
-/// What a failure takes in a frame if every byte of its text must be escaped.
-pub(super) fn worst_size(failure: &Failure) -> usize {
+/// Returns an upper bound of a failure's length as JSON: each byte of its text may need an escape of six bytes.
+pub(super) fn max_encoded_len(failure: &Failure) -> usize {
     6 * (failure.error.len() + failure.code.as_str().len())
         + failure.data.as_ref().map_or(0, |data| data.get().len())
         + 100
@@ -673,6 +708,6 @@ fn stopping() -> Failure {
     Failure::new(Code::BUSY, "The server is stopping")
 }
 
-fn timed_out() -> Failure {
+fn call_timed_out() -> Failure {
     Failure::new(Code::TIMEOUT, "The handler did not end within the time its caller gave it")
 }

@@ -1,40 +1,53 @@
-//! The server's side of one connection, without the connection.
+//! The server's end of a connection, as a state machine without a socket.
 //!
-//! [`ServerConnection`] is told what came in, what became of the calls, and what time it is; it says what goes out and
-//! which handlers are to be dropped. Whoever owns the socket does four things, in any order, as they come up:
+//! [`ServerConnection`] receives the client's messages, the results of handlers, and the time. It returns the frames to
+//! send, the calls to run, and the handlers to drop. The owner of the socket does the following, in any order:
 //!
-//! 1. says [`handle_sign_of_life`](ServerConnection::handle_sign_of_life) when anything at all was read, hands each text to
-//!    [`handle_text`](ServerConnection::handle_text), runs the [`Call`] it gets, and gives the outcome back
-//!    ([`complete_now`](ServerConnection::complete_now) if it was there at once, else [`suspend`](ServerConnection::add_pending) and
-//!    later [`finish`](ServerConnection::complete));
-//! 2. takes all of [`poll_output`](ServerConnection::poll_output) after each input, and says with
-//!    [`handle_sent`](ServerConnection::handle_sent) what has left;
-//! 3. runs what [`poll_queued`](ServerConnection::poll_queued) gives, after each input too, until it gives nothing;
-//! 4. calls [`handle_timeout`](ServerConnection::handle_timeout) at [`poll_timeout`](ServerConnection::poll_timeout).
+//! 1. **Input.** Whenever the socket returned any data, call
+//!    [`handle_sign_of_life`](ServerConnection::handle_sign_of_life). Pass each text message to
+//!    [`handle_text`](ServerConnection::handle_text) and each binary one to
+//!    [`handle_binary`](ServerConnection::handle_binary). While
+//!    [`wants_input`](ServerConnection::wants_input) is `false`, do not read.
+//! 2. **Calls.** Run each [`Call`] that an [`Input::Call`] contains. If the handler finishes at once, pass its result to
+//!    [`complete_now`](ServerConnection::complete_now). Otherwise register the call with
+//!    [`add_pending`](ServerConnection::add_pending) and pass the result to
+//!    [`complete`](ServerConnection::complete) later.
+//! 3. **Output.** After each input, drain [`poll_output`](ServerConnection::poll_output), and report every frame that
+//!    was written with [`handle_sent`](ServerConnection::handle_sent).
+//! 4. **Wait queue.** After each input, also drain [`poll_queued`](ServerConnection::poll_queued) and pass each result to
+//!    [`handle_queued`](ServerConnection::handle_queued), which returns the call to run.
+//! 5. **Time.** Call [`handle_timeout`](ServerConnection::handle_timeout) at
+//!    [`poll_timeout`](ServerConnection::poll_timeout).
 //!
-//! A handler that yields items is suspended too. Each item is a frame of its own, made with the call's [`ItemFrame`] and
-//! given to [`handle_item`](ServerConnection::handle_item), while there is [`credit`](ServerConnection::credit) and
-//! [`may_stream`](ServerConnection::may_stream) says so; [`Completion::StreamEnded`] finishes it. What the call
-//! [`wants`](Call::response_mode) says whether items are what its caller reads. Items of an upload come as [`Input::UploadItem`] into
-//! the room that was [granted](ServerConnection::grant_upload_credit).
+//! # Streams and uploads
 //!
-//! What the server [asks](ServerConnection::client_call) its client ends with [`Output::ClientCallDone`]. A call that changes what those
-//! behind it find is [suspended as a barrier](ServerConnection::add_pending_barrier): nothing overtakes it.
+//! The call of a streaming handler is registered with [`add_pending`](ServerConnection::add_pending), too. Each item is
+//! a frame of its own, made with the call's [`ItemFrame`] and passed to
+//! [`handle_item`](ServerConnection::handle_item), as long as there is [`credit`](ServerConnection::credit) and
+//! [`may_stream`](ServerConnection::may_stream) returns `true`. [`Completion::StreamEnded`] completes the call.
+//! [`Call::response_mode`] returns whether the caller reads items at all. The items of an upload arrive as
+//! [`Input::UploadItem`], within the credit that [`grant_upload_credit`](ServerConnection::grant_upload_credit) granted.
 //!
-//! Whoever has something to decide before a connection is open [holds](ServerConnection::wait_for_open_hook) its session.
+//! # Client calls, barriers and the open hook
+//!
+//! [`client_call`](ServerConnection::client_call) calls the client; [`Output::ClientCallDone`] returns the result. A call
+//! that changes the connection's session is registered with
+//! [`add_pending_barrier`](ServerConnection::add_pending_barrier): no later call starts before it is over. A server with
+//! a hook that decides about new connections calls
+//! [`wait_for_open_hook`](ServerConnection::wait_for_open_hook) first.
 //!
 //! ```
 //! use std::time::Instant;
 //! use aaw_protocol::Dialect;
 //! use aaw_protocol::server::{ServerConfig, Input, Completion, Output, ServerConnection};
 //!
-//! let mut session = ServerConnection::new(Dialect::Classic, "7f".into(), ServerConfig::default(), Instant::now());
-//! let Input::Call(call) = session.handle_text(Instant::now(), r#"["ping",null]"#) else { panic!() };
+//! let mut connection = ServerConnection::new(Dialect::Classic, "7f".into(), ServerConfig::default(), Instant::now());
+//! let Input::Call(call) = connection.handle_text(Instant::now(), r#"["ping",null]"#) else { panic!() };
 //! let mut frame = call.begin_response();
 //! frame.extend_from_slice(br#"{"pong":true}"#);
-//! session.complete_now(call, frame, Completion::Responded);
-//! let Some(Output::Send(answer)) = session.poll_output() else { panic!() };
-//! assert_eq!(answer, r#"["ping",{"pong":true}]"#);
+//! connection.complete_now(call, frame, Completion::Responded);
+//! let Some(Output::Send(response)) = connection.poll_output() else { panic!() };
+//! assert_eq!(response, r#"["ping",{"pong":true}]"#);
 //! ```
 
 mod call;

@@ -1,6 +1,6 @@
-//! The opening that somebody has to agree to: until then nothing runs, and a v1 client hears no welcome.
+//! The open hook: until it passes, no call runs and a v1 client receives no welcome.
 
-use super::connection::{ServerConnection, shortened, worst_size};
+use super::connection::{ServerConnection, max_encoded_len, shortened};
 use super::output::{Close, Output};
 use crate::codec;
 use crate::dialect::Dialect;
@@ -8,32 +8,36 @@ use crate::failure::{Code, Failure};
 use crate::hello;
 
 impl ServerConnection {
-    /// The connection is not open until [`opened`](Self::opened); to be said right after [`new`](Self::new). At the
-    /// client's hello, or at once if it says none, [`Output::RunOpenHook`] asks for the decision.
+    /// Makes the connection wait for an open hook. Call it right after [`new`](Self::new).
     ///
-    /// Meanwhile calls wait in line, within its bounds, and nothing is pushed; pings, cancels and credit are taken as
-    /// ever. How long it may take is up to whoever decides: the session waits for ever.
+    /// [`Output::RunOpenHook`] follows when a v1 client has sent its hello, and at once for a classic client. Until
+    /// [`handle_open_hook_passed`](Self::handle_open_hook_passed), calls wait in the wait queue, within its limit, and
+    /// the connection is not [open](Self::is_open) for pushes. Pings, cancels and credit are handled as usual. The
+    /// connection sets no timeout for the hook.
     pub fn wait_for_open_hook(&mut self) {
-        self.held = true;
+        self.open_hook_pending = true;
         if self.dialect == Dialect::Classic {
             self.outputs.push_back(Output::RunOpenHook);
         }
     }
 
-    /// The connection may be: the welcome goes out, and calls may run. Nothing if it was not held, or has ended.
+    /// The open hook allowed the connection: sends the welcome and lets calls run. Does nothing if no hook is pending or
+    /// the connection is closed.
     pub fn handle_open_hook_passed(&mut self) {
-        if !self.held || self.closed {
+        if !self.open_hook_pending || self.closed {
             return;
         }
-        self.held = false;
-        if self.dialect == Dialect::V1 && self.hello_due.is_none() {
-            self.welcome();
+        self.open_hook_pending = false;
+        if self.dialect == Dialect::V1 && self.hello_deadline.is_none() {
+            self.send_welcome();
         }
     }
 
-    /// The connection may not be: says why, forgets the calls that wait, and closes it. A v1 client is told the failure
-    /// by `aaw/error`; one whose code is [`HANDLER`](Code::HANDLER), so that nobody chose one, becomes
-    /// [`NOT_ALLOWED`](Code::NOT_ALLOWED). Nothing if it has ended already.
+    /// The open hook refused the connection: discards the calls in the wait queue and closes the connection with the
+    /// failure's text. Does nothing if the connection is closed already.
+    ///
+    /// A v1 client also receives the failure as `aaw/error`. The default code [`HANDLER`](Code::HANDLER) is replaced by
+    /// [`NOT_ALLOWED`](Code::NOT_ALLOWED).
     pub fn handle_open_hook_refused(&mut self, mut failure: Failure) {
         if self.closed {
             return;
@@ -42,12 +46,12 @@ impl ServerConnection {
             if failure.code == Code::HANDLER {
                 failure.code = Code::NOT_ALLOWED;
             }
-            if worst_size(&failure) > self.config.limits.message as usize {
+            if max_encoded_len(&failure) > self.config.limits.message as usize {
                 failure = shortened(&failure);
             }
             self.send(codec::message(hello::ERROR, &failure).into());
         }
-        self.line.clear();
+        self.wait_queue.clear();
         self.close(Close::refused(&failure.error));
     }
 }

@@ -1,4 +1,4 @@
-//! What a session says to the owner of its socket.
+//! What a [`ServerConnection`](super::ServerConnection) returns to the owner of its socket.
 
 use std::borrow::Cow;
 
@@ -10,108 +10,114 @@ use crate::codec::BadFrame;
 use crate::failure::Failure;
 use crate::hello;
 
-/// What a text turned out to be.
+/// The meaning of a text message.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// A call to run now.
     Call(Call<'a>),
     /// The next item of a call's upload, for its handler.
     UploadItem {
-        /// The call. It was suspended, and is neither finished nor dropped.
+        /// The pending call. It is neither complete nor dropped.
         key: CallKey,
         /// The item, one JSON value.
         data: &'a str,
     },
-    /// The call's upload is over: no item follows. Said once a call.
+    /// The end of a call's upload. Returned at most once for each call.
     UploadEnd {
         /// The call, as in [`UploadItem`](Self::UploadItem).
         key: CallKey,
     },
-    /// Dealt with; the answer, if any, is in the output.
+    /// The message is handled. Its response, if it has one, is in the output.
     Handled,
-    /// A call or send was refused. The client has been told; this is for the log.
+    /// A call or one-way event was refused. The client is already notified; this is for the log.
     Refused {
-        /// The event it named.
+        /// The name of the event.
         event: Cow<'a, str>,
-        /// Its body, as JSON.
+        /// The body, as JSON.
         body: &'a str,
-        /// What the client was told.
+        /// The failure that the client receives.
         failure: Failure,
     },
-    /// No frame, or one that makes no sense here. A v1 client has been told; this is for the log.
+    /// A message that is not a frame, or not allowed in the current state. A v1 client is already notified; this is for
+    /// the log.
     BadFrame(BadFrame),
 }
 
-/// What the owner of the socket is to do.
+/// An instruction to the owner of the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this as a text message, then say [`handle_sent`](super::ServerConnection::handle_sent).
+    /// Send this as a text message, then call [`handle_sent`](super::ServerConnection::handle_sent).
     Send(Bytes),
-    /// A call's stream may go on: its caller now has room for so many items in all.
+    /// The caller of a stream granted more credit: the stream may continue.
     Credit {
-        /// The call. It was suspended, and is neither finished nor dropped.
+        /// The pending call. It is neither complete nor dropped.
         key: CallKey,
-        /// What [`credit`](super::ServerConnection::credit) says from now on; more than before.
+        /// The new result of [`credit`](super::ServerConnection::credit), in items from the start of the stream. Larger
+        /// than before.
         items: u64,
     },
-    /// The client has answered what it was [asked](super::ServerConnection::client_call), or has not in time.
+    /// A [client call](super::ServerConnection::client_call) is over.
     ClientCallDone {
-        /// Which ask. It is over.
+        /// The client call.
         key: ClientCallKey,
-        /// The answer, one JSON value; or the client's failure, in its words; or [`TIMEOUT`](crate::Code::TIMEOUT).
-        outcome: Result<Box<str>, Failure>,
+        /// The client's response, one JSON value; or the client's failure; or a failure with the code
+        /// [`TIMEOUT`](crate::Code::TIMEOUT) if there was no response before the deadline.
+        result: Result<Box<str>, Failure>,
     },
-    /// Decide whether the connection may be, then say [`opened`](super::ServerConnection::handle_open_hook_passed) or
-    /// [`handle_open_hook_refused`](super::ServerConnection::handle_open_hook_refused). Comes once, and only after
-    /// [`hold`](super::ServerConnection::wait_for_open_hook).
+    /// Run the hook that decides about the connection, then call
+    /// [`handle_open_hook_passed`](super::ServerConnection::handle_open_hook_passed) or
+    /// [`handle_open_hook_refused`](super::ServerConnection::handle_open_hook_refused). Returned at most once, and only
+    /// after [`wait_for_open_hook`](super::ServerConnection::wait_for_open_hook).
     RunOpenHook,
     /// Send a WebSocket ping.
     Ping,
-    /// Drop this call's handler; nothing of its outcome is wanted.
+    /// Drop the handler of this call. Its result is no longer needed.
     Drop(CallKey),
-    /// End the connection.
+    /// Close the connection.
     Close(Close),
 }
 
-/// Why a connection is ended from here, and what the close frame says (RFC 6455, 7.4).
+/// Why the server closes a connection. [`Display`](std::fmt::Display) is the reason of the close frame (RFC 6455,
+/// section 7.4).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Close {
-    /// The client did not say hello in time.
+    /// The client did not send its hello in time.
     #[error("no {} in time", hello::HELLO)]
     NoHello,
-    /// Nothing was heard from the client for too long.
+    /// The client was silent for too long and did not respond to pings.
     #[error("no sign of life")]
     Silent,
-    /// More pushes wait for the client than may.
+    /// The pushes for the client exceeded their limit.
     #[error("too many messages waiting: the client reads too slowly")]
     TooSlow,
-    /// Nothing could be written for too long.
+    /// Nothing could be written to the socket for too long.
     #[error("nothing could be written")]
     Stalled,
-    /// The server stops.
+    /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
-    /// The server does not want this client, in these words. See [`Close::refused`].
+    /// The server refused the client, for this reason. Created by [`Close::refused`].
     #[error("{0}")]
     Refused(Box<str>),
 }
 
 impl Close {
-    /// [`Refused`](Self::Refused), with as much of the words as a close frame has room for: 123 bytes.
+    /// Creates [`Refused`](Self::Refused) with the first 123 bytes of `reason`, the most that a close frame can carry.
+    /// Characters are kept whole.
     ///
     /// ```
     /// # use aaw_protocol::server::Close;
     /// assert_eq!(Close::refused("not you").to_string(), "not you");
     /// assert_eq!(Close::refused(&"ü".repeat(100)).to_string(), "ü".repeat(61));
     /// ```
-    pub fn refused(why: &str) -> Self {
-        const MOST: usize = 123;
-        let end = (0..=MOST.min(why.len())).rev().find(|end| why.is_char_boundary(*end)).unwrap_or(0);
-        Self::Refused(why[..end].into())
+    pub fn refused(reason: &str) -> Self {
+        const MAX_BYTES: usize = 123;
+        let end = (0..=MAX_BYTES.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+        Self::Refused(reason[..end].into())
     }
 
-    /// The status code of the close frame.
+    /// Returns the status code of the close frame.
     pub fn code(&self) -> u16 {
         match self {
             Self::NoHello => 1002,

@@ -1,4 +1,4 @@
-//! What an outcome looks like to the one who asked.
+//! Encodes the result of a call for its caller.
 
 use std::borrow::Cow;
 
@@ -6,97 +6,101 @@ use crate::codec::{self, Kind};
 use crate::failure::Failure;
 use crate::hello;
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub enum Completion {
-    /// The handler answered: its answer, as JSON, was appended to the frame that the call began.
+    /// The handler returned a response, which was appended as JSON to the frame from
+    /// [`begin_response`](super::Call::begin_response).
     Responded,
-    /// A plain event has run; it answers nothing.
+    /// A one-way handler finished; it has no response.
     OneWayDone,
-    /// A stream is over; its items went out before, one by one. To who reads no stream, as [`OneWayDone`](Self::OneWayDone).
+    /// The stream of a handler ended after its items were sent one by one. For a caller that does not read items, the
+    /// same as [`OneWayDone`](Self::OneWayDone).
     StreamEnded,
     /// The handler ran and failed.
     Failed(Failure),
-    /// The handler was not run, and this is why.
+    /// The handler was not run, for this reason.
     Refused(Failure),
 }
 
-/// What a caller reads of what its call yields. The caller chooses it, whatever the event is.
+/// How a caller reads the response of its call. The caller chooses it, whatever kind of handler the event has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseMode {
-    /// One answer. What a stream yields is gathered to one array.
+    /// One response. The items of a stream are collected into one array.
     Single,
-    /// Items, as many as it has credit for, and an end.
+    /// Items, within the credit that the caller grants, then an end.
     Items,
-    /// Items, each as a push of its own, without an end: a classic caller whose call has no id.
+    /// Each item as a push, without an end. The mode of a classic call without an id.
     Pushes,
-    /// Nothing. What is yielded is dropped.
+    /// Nothing. The response or the items are dropped.
     Nothing,
 }
 
-/// How a caller asked, and so how it is answered.
+/// How the response of a call is encoded: the dialect, the id and the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply<'a> {
-    /// v1, with an id: one answer.
-    Once { id: i64 },
-    /// v1, with an id and credit: items, as many in all as there is credit for, and an end.
+pub(super) enum ResponseFormat<'a> {
+    /// A v1 call with an id and without credit: one response.
+    Single { id: i64 },
+    /// A v1 call with an id and credit: items, `credit` of them in total, then an end.
     Items { id: i64, credit: u64 },
-    /// v1, without an id: nothing, but for what was refused.
+    /// A v1 frame without an id: nothing, except for a refusal.
     Nothing,
-    /// Classic, with whatever the client took for an id.
+    /// A classic call. Its id is any JSON string or number.
     Classic { id: Option<Cow<'a, str>> },
 }
 
-impl Reply<'_> {
-    /// To a v1 call: one that says how much credit it has reads items.
+impl ResponseFormat<'_> {
+    /// Returns the format for a v1 call: items if the call states credit.
     pub(super) fn v1(id: i64, credit: Option<u64>) -> Self {
         match credit {
             Some(credit) => Self::Items { id, credit },
-            None => Self::Once { id },
+            None => Self::Single { id },
         }
     }
 
-    pub(super) fn into_owned(self) -> Reply<'static> {
+    pub(super) fn into_owned(self) -> ResponseFormat<'static> {
         match self {
-            Self::Once { id } => Reply::Once { id },
-            Self::Items { id, credit } => Reply::Items { id, credit },
-            Self::Nothing => Reply::Nothing,
-            Self::Classic { id } => Reply::Classic { id: id.map(|id| Cow::Owned(id.into_owned())) },
+            Self::Single { id } => ResponseFormat::Single { id },
+            Self::Items { id, credit } => ResponseFormat::Items { id, credit },
+            Self::Nothing => ResponseFormat::Nothing,
+            Self::Classic { id } => ResponseFormat::Classic { id: id.map(|id| Cow::Owned(id.into_owned())) },
         }
     }
 
-    /// Whether a handler's answer is worth keeping.
-    pub(super) fn wants_answer(&self) -> bool {
+    /// Whether the handler's response is sent to the caller.
+    pub(super) fn expects_response(&self) -> bool {
         *self != Self::Nothing
     }
 
-    /// Makes the frame that says `outcome`, if one is due. `frame` is what [`Call::begin_response`](super::Call) began,
-    /// `begun` how long that beginning is; behind it stands the answer if there is one.
-    pub(super) fn frame(&self, mut frame: Vec<u8>, begun: usize, outcome: &Completion) -> Option<Vec<u8>> {
-        match (outcome, self) {
-            (Completion::Refused(failure), Self::Nothing) => return Some(refused_send(&frame[..begun], failure)),
+    /// Completes the frame of a response, or returns `None` if nothing is sent. `frame` starts with the `prefix_len`
+    /// bytes from [`begin_response`](super::Call::begin_response), followed by the response if there is one.
+    pub(super) fn frame(&self, mut frame: Vec<u8>, prefix_len: usize, completion: &Completion) -> Option<Vec<u8>> {
+        match (completion, self) {
+            (Completion::Refused(failure), Self::Nothing) => {
+                return Some(refused_one_way_frame(&frame[..prefix_len], failure));
+            }
             (_, Self::Nothing) | (Completion::OneWayDone | Completion::StreamEnded, Self::Classic { id: None }) => {
                 return None;
             }
-            (Completion::OneWayDone | Completion::StreamEnded, Self::Items { .. }) => frame.truncate(begun),
+            (Completion::OneWayDone | Completion::StreamEnded, Self::Items { .. }) => frame.truncate(prefix_len),
             (Completion::OneWayDone | Completion::StreamEnded, _) => {
-                frame.truncate(begun);
+                frame.truncate(prefix_len);
                 frame.extend_from_slice(b"null");
             }
             (Completion::Responded, _) => {}
-            (Completion::Failed(failure) | Completion::Refused(failure), reply) => {
-                frame.truncate(begun);
-                match reply {
+            (Completion::Failed(failure) | Completion::Refused(failure), format) => {
+                frame.truncate(prefix_len);
+                match format {
                     Self::Classic { .. } => codec::classic_failure(&mut frame, failure),
                     _ => codec::failure(&mut frame, failure),
                 }
             }
         }
-        let failed = matches!(outcome, Completion::Failed(_) | Completion::Refused(_));
+        let failed = matches!(completion, Completion::Failed(_) | Completion::Refused(_));
         match self {
-            Self::Once { id } => codec::end_v1(&mut frame, *id, if failed { Kind::Error } else { Kind::Plain }),
+            Self::Single { id } => codec::end_v1(&mut frame, *id, if failed { Kind::Error } else { Kind::Unmarked }),
             Self::Items { id, .. } if failed => codec::end_v1(&mut frame, *id, Kind::Error),
-            Self::Items { id, .. } if matches!(outcome, Completion::OneWayDone | Completion::StreamEnded) => {
+            Self::Items { id, .. } if matches!(completion, Completion::OneWayDone | Completion::StreamEnded) => {
                 frame.extend_from_slice(b"null");
                 codec::end_v1(&mut frame, *id, Kind::End);
             }
@@ -108,19 +112,20 @@ impl Reply<'_> {
         Some(frame)
     }
 
-    /// The frame after that of [`frame`](Self::frame): the end of a stream of one item.
-    pub(super) fn end(&self, begun: &[u8], outcome: &Completion) -> Option<Vec<u8>> {
-        let (Self::Items { id, .. }, Completion::Responded) = (self, outcome) else { return None };
-        let mut frame = begun.to_vec();
+    /// Returns the frame that follows that of [`frame`](Self::frame), if one does: the end of the stream after a response
+    /// that is sent as its only item.
+    pub(super) fn end_frame(&self, prefix: &[u8], completion: &Completion) -> Option<Vec<u8>> {
+        let (Self::Items { id, .. }, Completion::Responded) = (self, completion) else { return None };
+        let mut frame = prefix.to_vec();
         frame.extend_from_slice(b"null");
         codec::end_v1(&mut frame, *id, Kind::End);
         Some(frame)
     }
 
-    /// What the caller reads.
+    /// Returns how the caller reads the response.
     pub(super) fn response_mode(&self) -> ResponseMode {
         match self {
-            Self::Once { .. } | Self::Classic { id: Some(_) } => ResponseMode::Single,
+            Self::Single { .. } | Self::Classic { id: Some(_) } => ResponseMode::Single,
             Self::Items { .. } => ResponseMode::Items,
             Self::Classic { id: None } => ResponseMode::Pushes,
             Self::Nothing => ResponseMode::Nothing,
@@ -128,15 +133,16 @@ impl Reply<'_> {
     }
 }
 
-/// A send that was not taken: its sender waits for nothing, so it is told by `aaw/error`, with the event.
-fn refused_send(begun: &[u8], failure: &Failure) -> Vec<u8> {
+/// Returns the `aaw/error` frame for a one-way event that was refused. It names the event, because the sender has no id
+/// to match the error with. `prefix` is `["event",`.
+fn refused_one_way_frame(prefix: &[u8], failure: &Failure) -> Vec<u8> {
     let mut frame = Vec::with_capacity(128);
     codec::begin(&mut frame, &codec::event_json(hello::ERROR));
     codec::failure(&mut frame, failure);
+    // Replaces the closing brace of the failure.
     frame.pop();
     frame.extend_from_slice(b",\"event\":");
-    // What was begun is `["event",`.
-    frame.extend_from_slice(&begun[1..begun.len() - 1]);
+    frame.extend_from_slice(&prefix[1..prefix.len() - 1]);
     frame.extend_from_slice(b"}]");
     frame
 }

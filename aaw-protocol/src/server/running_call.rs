@@ -1,76 +1,78 @@
-//! What a session keeps of a call that is open: its handler runs, or its answer waits for credit.
+//! The state of an open call: its handler runs, or its response waits for credit.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::response::Reply;
+use super::response::ResponseFormat;
 
-/// A call that is open.
+/// An open call.
 #[derive(Debug)]
-pub(super) struct Running {
-    /// What it counts towards [`ServerConfig::running`](super::ServerConfig::running): its frame, or its answer that waits.
+pub(super) struct RunningCall {
+    /// The call's share of [`ServerConfig::max_running_bytes`](super::ServerConfig::max_running_bytes): its frame, or its
+    /// deferred response.
     pub(super) bytes: usize,
-    pub(super) reply: Reply<'static>,
-    pub(super) begun: usize,
+    pub(super) format: ResponseFormat<'static>,
+    /// The length of the response's beginning, `["event",`.
+    pub(super) prefix_len: usize,
     pub(super) deadline: Option<Instant>,
     pub(super) event_json: Box<str>,
-    /// Items that went out.
+    /// Items sent.
     pub(super) items: u64,
-    /// The answer, with its beginning, of a handler that is done, while the caller has no credit for it.
-    pub(super) parked: Option<Vec<u8>>,
-    /// In a box: most calls have none.
-    pub(super) upload: Option<Box<Upload>>,
+    /// The response, including its beginning, of a finished handler whose caller has not granted credit for it.
+    pub(super) deferred_response: Option<Vec<u8>>,
+    /// Boxed, because most calls have no upload.
+    pub(super) upload: Option<Box<UploadWindow>>,
 }
 
-/// A stream from the caller.
+/// The flow control of an upload.
 #[derive(Debug, Default)]
-pub(super) struct Upload {
-    /// Up to which item the caller has room, as it was told.
+pub(super) struct UploadWindow {
+    /// The credit that was granted to the caller, in items from the start.
     pub(super) granted: u64,
-    /// How many items came.
+    /// Items received.
     pub(super) received: u64,
-    /// Whether the caller said that no more come.
+    /// Whether the caller ended the upload.
     pub(super) ended: bool,
-    /// What the first grant gave: no item was taken then, so it is how many may wait.
+    /// The first grant. No item was taken at that time, so it is the number of items that may wait.
     window: u64,
-    /// What the items take that the handler may not have taken yet, the oldest first.
-    waiting: VecDeque<usize>,
+    /// The costs of the items that the handler may not have taken yet, oldest first.
+    untaken: VecDeque<usize>,
 }
 
-/// What an item that waits costs besides its text: its places in queues.
+/// The memory of a waiting item besides its text: its slots in queues.
 const ITEM_COST: usize = 64;
 
-impl Upload {
+impl UploadWindow {
     pub(super) fn new(ended: bool) -> Self {
         Self { ended, ..Self::default() }
     }
 
-    /// An item came. Gives back what it costs until it is taken.
-    pub(super) fn take(&mut self, data: &str) -> usize {
+    /// Counts a received item. Returns its cost until it is taken.
+    pub(super) fn add_item(&mut self, data: &str) -> usize {
         let cost = data.len() + ITEM_COST;
         self.received += 1;
-        self.waiting.push_back(cost);
+        self.untaken.push_back(cost);
         cost
     }
 
-    /// The handler has room up to this item, so it has taken those that are a window behind. Gives back what those
-    /// cost.
-    pub(super) fn make_room(&mut self, room: u64) -> usize {
+    /// Derives from a grant which items the handler has taken: all but a window of those up to `credit`. Returns the
+    /// cost of the items that no longer wait.
+    pub(super) fn release_taken(&mut self, credit: u64) -> usize {
         if self.granted == 0 {
-            self.window = room;
+            self.window = credit;
         }
-        let taken = room.saturating_sub(self.window);
+        let taken = credit.saturating_sub(self.window);
         let mut freed = 0;
-        while self.received - (self.waiting.len() as u64) < taken
-            && let Some(cost) = self.waiting.pop_front()
+        while self.received - (self.untaken.len() as u64) < taken
+            && let Some(cost) = self.untaken.pop_front()
         {
             freed += cost;
         }
         freed
     }
 
-    /// What the items cost that may not have been taken.
+    /// The cost of the items that may not have been taken.
     pub(super) fn cost(&self) -> usize {
-        self.waiting.iter().sum()
+        self.untaken.iter().sum()
     }
 }

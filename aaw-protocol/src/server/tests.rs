@@ -1,5 +1,4 @@
-//! The session as a whole: a frame comes in, frames go out. [`Server`] stands in for whoever owns the socket; its
-//! clock is moved by hand.
+//! Tests of the whole state machine. [`Server`] takes the place of the socket's owner and has a simulated clock.
 
 mod barrier;
 mod client_calls;
@@ -17,22 +16,25 @@ use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::hello::Limits;
 
-/// A session with a few events: `ping`; `echo`; `plain`, which answers nothing; `explode`, which fails; `picky`, which takes no body; `large`, whose
-/// answer is a string as long as its body says; and `slow`, which goes on, and may yield items, until it is named by its
-/// body and told how to end. `change` is the same, as a barrier.
+/// A connection with a few events:
+///
+/// - `ping` and `echo` respond at once; `one_way` has no response; `explode` fails; `picky` refuses every body; `large` responds
+///   with a string of the length in its body.
+/// - `slow` stays pending and may yield items, until the test completes the call with this body.
+/// - `change` is the same, as a barrier.
 struct Server {
-    session: ServerConnection,
+    connection: ServerConnection,
     now: Instant,
-    /// Whether the client takes what it is sent. What it does not take stays in `unsent`.
-    reads: bool,
+    /// Whether the socket accepts frames. Those it does not accept stay in `unsent`.
+    writable: bool,
     unsent: Vec<usize>,
-    running: Vec<Handler>,
-    /// What happened since the last look, one thing a line.
+    running: Vec<SlowHandler>,
+    /// The events since the last check, one per line.
     log: String,
 }
 
-/// A call of `slow`.
-struct Handler {
+/// A pending call of `slow` or `change`.
+struct SlowHandler {
     body: String,
     key: CallKey,
     frame: Vec<u8>,
@@ -42,18 +44,18 @@ struct Handler {
 impl Server {
     fn new(dialect: Dialect, config: ServerConfig) -> Self {
         let now = Instant::now();
-        let session = ServerConnection::new(dialect, "7f".into(), config, now);
-        Self { session, now, reads: true, unsent: Vec::new(), running: Vec::new(), log: String::new() }
+        let connection = ServerConnection::new(dialect, "7f".into(), config, now);
+        Self { connection, now, writable: true, unsent: Vec::new(), running: Vec::new(), log: String::new() }
     }
 
-    /// After the greeting.
+    /// A v1 connection after the handshake.
     fn v1() -> Self {
         Self::v1_with(ServerConfig::default())
     }
 
     fn v1_with(config: ServerConfig) -> Self {
         let mut server = Self::new(Dialect::V1, config);
-        server.hear(r#"["aaw/hello",{}]"#);
+        server.receive(r#"["aaw/hello",{}]"#);
         server.log.clear();
         server
     }
@@ -62,17 +64,17 @@ impl Server {
         Self::new(Dialect::Classic, ServerConfig::default())
     }
 
-    /// One text after the other comes in; then this, line by line, is what happened:
+    /// Receives the texts one by one and compares the log, line by line:
     ///
-    /// - a frame, as it was sent; `bad: …` for the v1 frame that says this of a bad frame,
-    /// - `run BODY`: a call of `slow` began; `drop BODY`: its handler is to be dropped,
-    /// - `credit N for BODY`: its stream may go on; `item JSON for BODY`, `end for BODY`: what its caller uploads,
-    /// - `KEY answered: JSON`, `KEY failed: CODE TEXT`: what became of an ask,
+    /// - a frame as it was sent, or `bad: …` for the frame that reports a bad frame to a v1 client,
+    /// - `run BODY`: a call of `slow` started; `drop BODY`: its handler must be dropped,
+    /// - `credit N for BODY`: its stream may continue; `item JSON for BODY`, `end for BODY`: its upload,
+    /// - `KEY responded: JSON`, `KEY failed: CODE TEXT`: the result of a client call,
     /// - `ping`, `open?`, `close CODE`.
     #[track_caller]
     fn check<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>, expected: &str) {
         for text in texts {
-            self.hear(text);
+            self.receive(text);
         }
         self.expect(expected);
     }
@@ -83,14 +85,14 @@ impl Server {
         assert_eq!(std::mem::take(&mut self.log).lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 
-    fn hear(&mut self, text: &str) {
-        self.session.handle_sign_of_life(self.now);
-        let input = self.session.handle_text(self.now, text);
-        self.take_up(input);
-        self.settle();
+    fn receive(&mut self, text: &str) {
+        self.connection.handle_sign_of_life(self.now);
+        let input = self.connection.handle_text(self.now, text);
+        self.handle_input(input);
+        self.drain_outputs();
     }
 
-    fn take_up(&mut self, input: Input<'_>) {
+    fn handle_input(&mut self, input: Input<'_>) {
         match input {
             Input::Call(call) => self.run(call),
             Input::UploadItem { key, data } => {
@@ -105,21 +107,21 @@ impl Server {
         }
     }
 
-    fn handler(&self, key: CallKey) -> &Handler {
-        self.running.iter().find(|handler| handler.key == key).expect("it was begun")
+    fn handler(&self, key: CallKey) -> &SlowHandler {
+        self.running.iter().find(|handler| handler.key == key).expect("the call is pending")
     }
 
     fn key(&self, body: &str) -> CallKey {
-        self.running.iter().find(|handler| handler.body == body).expect("it was begun").key
+        self.running.iter().find(|handler| handler.body == body).expect("the call is pending").key
     }
 
     fn run(&mut self, call: Call<'_>) {
         if let Err(bad) = call.check() {
-            self.session.reject(call, bad);
+            self.connection.reject(call, bad);
             return;
         }
         let mut frame = call.begin_response();
-        let outcome = match call.event.as_ref() {
+        let completion = match call.event.as_ref() {
             "ping" => {
                 frame.extend_from_slice(br#"{"pong":true}"#);
                 Completion::Responded
@@ -133,8 +135,8 @@ impl Server {
                 frame.extend_from_slice(codec::event_json(&text).as_bytes());
                 Completion::Responded
             }
-            "plain" => Completion::OneWayDone,
-            // As a parser does that quotes what it found.
+            "one_way" => Completion::OneWayDone,
+            // Like a parser whose error quotes the value.
             "picky" => Completion::Refused(Failure::new(Code::BAD_BODY, format!("bad body: {}", call.body))),
             "explode" => Completion::Failed(Failure::new(Code::HANDLER, "Something went wrong")),
             name @ ("slow" | "change") => {
@@ -142,95 +144,98 @@ impl Server {
                 writeln!(self.log, "run {body}").unwrap();
                 let items = call.item_frame();
                 let is_barrier = name == "change";
-                let key =
-                    if is_barrier { self.session.add_pending_barrier(call) } else { self.session.add_pending(call) };
-                self.running.push(Handler { body, key, frame, items });
+                let key = if is_barrier {
+                    self.connection.add_pending_barrier(call)
+                } else {
+                    self.connection.add_pending(call)
+                };
+                self.running.push(SlowHandler { body, key, frame, items });
                 return;
             }
             unknown => Completion::Refused(Failure::unknown_event(unknown)),
         };
-        self.session.complete_now(call, frame, outcome);
+        self.connection.complete_now(call, frame, completion);
     }
 
-    /// The `slow` call with this body answers `"done"`. False if nobody waits for it.
-    fn finish(&mut self, body: &str) -> bool {
-        self.finish_with(body, b"\"done\"", Completion::Responded)
+    /// Completes the `slow` call with this body with the response `"done"`. Returns `false` if the call is over.
+    fn complete(&mut self, body: &str) -> bool {
+        self.complete_with(body, b"\"done\"", Completion::Responded)
     }
 
-    fn finish_with(&mut self, body: &str, answer: &[u8], outcome: Completion) -> bool {
-        let at = self.running.iter().position(|handler| handler.body == body).expect("it was begun");
-        let Handler { key, mut frame, .. } = self.running.remove(at);
-        frame.extend_from_slice(answer);
-        let waited_for = self.session.complete(key, frame, outcome);
-        self.settle();
-        waited_for
+    fn complete_with(&mut self, body: &str, response: &[u8], completion: Completion) -> bool {
+        let at = self.running.iter().position(|handler| handler.body == body).expect("the call is pending");
+        let SlowHandler { key, mut frame, .. } = self.running.remove(at);
+        frame.extend_from_slice(response);
+        let was_open = self.connection.complete(key, frame, completion);
+        self.drain_outputs();
+        was_open
     }
 
-    /// The `slow` call with this body yields an item. False if nobody waits for it.
+    /// Sends an item of the `slow` call with this body. Returns `false` if the call is over.
     fn item(&mut self, body: &str, item: &str) -> bool {
-        let handler = self.running.iter().find(|handler| handler.body == body).expect("it was begun");
+        let handler = self.running.iter().find(|handler| handler.body == body).expect("the call is pending");
         let mut frame = handler.items.begin();
         frame.extend_from_slice(item.as_bytes());
         handler.items.end(&mut frame);
-        let waited_for = self.session.handle_item(handler.key, frame.into());
-        self.settle();
-        waited_for
+        let was_open = self.connection.handle_item(handler.key, frame.into());
+        self.drain_outputs();
+        was_open
     }
 
-    /// The stream of the `slow` call with this body is over.
+    /// Ends the stream of the `slow` call with this body.
     fn end(&mut self, body: &str) -> bool {
-        let at = self.running.iter().position(|handler| handler.body == body).expect("it was begun");
-        let Handler { key, .. } = self.running.remove(at);
-        let waited_for = self.session.complete(key, Vec::new(), Completion::StreamEnded);
-        self.settle();
-        waited_for
+        let at = self.running.iter().position(|handler| handler.body == body).expect("the call is pending");
+        let SlowHandler { key, .. } = self.running.remove(at);
+        let was_open = self.connection.complete(key, Vec::new(), Completion::StreamEnded);
+        self.drain_outputs();
+        was_open
     }
 
-    /// The `slow` call with this body takes what its caller uploads, up to this item.
-    fn grant(&mut self, body: &str, room: u64) {
-        self.session.grant_upload_credit(self.key(body), room);
-        self.settle();
+    /// Grants upload credit for the `slow` call with this body.
+    fn grant(&mut self, body: &str, credit: u64) {
+        self.connection.grant_upload_credit(self.key(body), credit);
+        self.drain_outputs();
     }
 
     fn credit(&self, body: &str) -> u64 {
-        self.session.credit(self.key(body))
+        self.connection.credit(self.key(body))
     }
 
-    /// Asks the client; the code if it cannot be.
-    fn ask(&mut self, key: u64, event: &str, body: &str, timeout: Option<Duration>) -> Result<(), Code> {
+    /// Makes a client call. Returns the code of the failure if it fails at once.
+    fn client_call(&mut self, key: u64, event: &str, body: &str, timeout: Option<Duration>) -> Result<(), Code> {
         let deadline = timeout.map(|timeout| self.now + timeout);
-        let asked = self.session.client_call(self.now, ClientCallKey(key), event, body, deadline);
-        self.settle();
-        asked.map_err(|failure| failure.code)
+        let result = self.connection.client_call(self.now, ClientCallKey(key), event, body, deadline);
+        self.drain_outputs();
+        result.map_err(|failure| failure.code)
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        self.session.handle_timeout(self.now);
-        self.settle();
+        self.connection.handle_timeout(self.now);
+        self.drain_outputs();
     }
 
-    fn take_everything(&mut self) {
+    fn write_everything(&mut self) {
         for len in self.unsent.drain(..) {
-            self.session.handle_sent(len);
+            self.connection.handle_sent(len);
         }
-        self.settle();
+        self.drain_outputs();
     }
 
-    /// What the owner does after each input.
-    fn settle(&mut self) {
+    /// Does what the owner of the socket does after each input.
+    fn drain_outputs(&mut self) {
         loop {
-            while let Some(output) = self.session.poll_output() {
+            while let Some(output) = self.connection.poll_output() {
                 match output {
                     Output::Send(frame) => {
                         let len = frame.len();
-                        if self.reads {
-                            self.session.handle_sent(len);
+                        if self.writable {
+                            self.connection.handle_sent(len);
                         } else {
                             self.unsent.push(len);
                         }
-                        let text = std::str::from_utf8(&frame).expect("a frame is text");
-                        let sent = codec::decode_strictly(text).expect("a frame is a frame");
+                        let text = std::str::from_utf8(&frame).expect("a frame is UTF-8");
+                        let sent = codec::decode_strictly(text).expect("the server sends valid frames");
                         match serde_json::from_str::<Failure>(sent.data) {
                             Ok(bad) if sent.event == "aaw/error" && bad.code == Code::BAD_FRAME => {
                                 writeln!(self.log, "bad: {bad}").unwrap();
@@ -239,14 +244,14 @@ impl Server {
                         }
                     }
                     Output::Credit { key, items } => {
-                        assert_eq!(self.session.credit(key), items);
+                        assert_eq!(self.connection.credit(key), items);
                         let line = format!("credit {items} for {}\n", self.handler(key).body);
                         self.log.push_str(&line);
                     }
-                    Output::ClientCallDone { key: ClientCallKey(key), outcome: Ok(json) } => {
-                        writeln!(self.log, "{key} answered: {json}").unwrap();
+                    Output::ClientCallDone { key: ClientCallKey(key), result: Ok(json) } => {
+                        writeln!(self.log, "{key} responded: {json}").unwrap();
                     }
-                    Output::ClientCallDone { key: ClientCallKey(key), outcome: Err(failure) } => {
+                    Output::ClientCallDone { key: ClientCallKey(key), result: Err(failure) } => {
                         writeln!(self.log, "{key} failed: {} {failure}", failure.code).unwrap();
                     }
                     Output::RunOpenHook => self.log.push_str("open?\n"),
@@ -258,32 +263,32 @@ impl Server {
                     }
                 }
             }
-            let Some(waiting) = self.session.poll_queued() else { return };
-            let input = self.session.handle_queued(self.now, &waiting);
-            self.take_up(input);
+            let Some(queued) = self.connection.poll_queued() else { return };
+            let input = self.connection.handle_queued(self.now, &queued);
+            self.handle_input(input);
         }
     }
 }
 
-/// So many calls run, and the line holds so many bytes.
-fn limited(calls: u32, line: u32) -> ServerConfig {
+/// A configuration with this many concurrent calls, and this many bytes of wait queue.
+fn limits(calls: u32, line: u32) -> ServerConfig {
     ServerConfig { limits: Limits { calls, line, ..Limits::default() }, ..ServerConfig::default() }
 }
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-// --- The greeting -----------------------------------------------------------------------------------------------------
+// --- The handshake ----------------------------------------------------------------------------------------------------
 
 #[test]
-fn hello_is_welcomed() {
+fn a_hello_gets_a_welcome() {
     let mut server = Server::new(Dialect::V1, ServerConfig::default());
-    assert!(!server.session.is_open());
+    assert!(!server.connection.is_open());
     server.check(
         [r#"["aaw/hello",{"session":"later","new":1}]"#],
         r#"["aaw/welcome",{"connection":"7f","resumed":false,"limits":{"calls":256,"line":1048576,"message":1048576}}]"#,
     );
-    assert!(server.session.is_open());
+    assert!(server.connection.is_open());
     server.check([r#"["aaw/hello",{}]"#], "bad: a second aaw/hello");
 }
 
@@ -291,20 +296,20 @@ fn hello_is_welcomed() {
 fn calls_may_follow_the_hello_at_once_but_not_precede_it() {
     let mut server = Server::new(Dialect::V1, ServerConfig::default());
     server.check(
-        [r#"["ping",null,1]"#, r#"["plain",{}]"#, "nonsense"],
+        [r#"["ping",null,1]"#, r#"["one_way",{}]"#, "nonsense"],
         r#"
         bad: the first frame must be ["aaw/hello", {…}]
         bad: the first frame must be ["aaw/hello", {…}]
         bad: not JSON: expected ident at line 1 column 2
         "#,
     );
-    server.hear(r#"["aaw/hello",{}]"#);
+    server.receive(r#"["aaw/hello",{}]"#);
     server.log.clear();
     server.check([r#"["ping",null,1]"#], r#"["ping",{"pong":true},1]"#);
 }
 
 #[test]
-fn a_hello_of_the_wrong_shape_can_be_said_again() {
+fn a_malformed_hello_can_be_repeated() {
     let mut server = Server::new(Dialect::V1, ServerConfig::default());
     server.check(
         [
@@ -322,28 +327,28 @@ fn a_hello_of_the_wrong_shape_can_be_said_again() {
         bad: the body of aaw/hello: invalid type: string "yes", expected a boolean at line 1 column 15
         "#,
     );
-    server.hear(r#"["aaw/hello",{}]"#);
-    assert!(server.session.is_open());
+    server.receive(r#"["aaw/hello",{}]"#);
+    assert!(server.connection.is_open());
 }
 
 #[test]
-fn a_hello_that_never_comes_ends_the_connection() {
+fn a_missing_hello_closes_the_connection() {
     let mut server = Server::new(Dialect::V1, ServerConfig::default());
-    assert_eq!(server.session.poll_timeout(), server.now + 10 * SECOND);
+    assert_eq!(server.connection.poll_timeout(), server.now + 10 * SECOND);
     server.pass(10 * SECOND - MS);
     server.expect("");
     server.pass(MS);
     server.expect("close 1002");
-    // It is said once, nothing that still comes is looked at, and nothing is left to wait for.
+    // The connection closes once, later messages are ignored, and no timer is left.
     server.pass(SECOND);
     server.check([r#"["aaw/hello",{}]"#], "");
-    assert!(server.session.poll_timeout() > server.now + 1000 * SECOND);
+    assert!(server.connection.poll_timeout() > server.now + 1000 * SECOND);
 }
 
 #[test]
-fn a_classic_client_says_no_hello() {
+fn a_classic_client_needs_no_hello() {
     let mut server = Server::classic();
-    assert!(server.session.is_open());
+    assert!(server.connection.is_open());
     server.pass(11 * SECOND);
     server.check([r#"["aaw/hello",{}]"#], r#"["aaw/hello",{"error":"Unknown event: aaw/hello"}]"#);
 }
@@ -371,7 +376,7 @@ fn ids_count_up_from_one() {
 }
 
 #[test]
-fn an_id_that_is_not_the_next_is_bad_and_takes_nothing() {
+fn an_id_other_than_the_next_is_an_error_and_is_not_used() {
     let mut server = Server::v1();
     server.check(
         [
@@ -412,7 +417,7 @@ fn an_id_that_is_not_the_next_is_bad_and_takes_nothing() {
 }
 
 #[test]
-fn an_id_is_given_back_when_the_frame_turns_out_to_be_none() {
+fn an_invalid_frame_does_not_use_its_id() {
     Server::v1().check(
         [
             r#"["echo",{"a":},1]"#,
@@ -432,8 +437,8 @@ fn an_id_is_given_back_when_the_frame_turns_out_to_be_none() {
 }
 
 #[test]
-fn an_id_is_given_back_when_the_call_would_have_waited() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn an_invalid_frame_does_not_use_its_id_while_calls_wait() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check(
         [r#"["slow","a",1]"#, r#"["echo",{"a":},2]"#, r#"["echo",1,0,"call",2]"#, r#"["echo",{},2]"#],
         r#"
@@ -442,7 +447,7 @@ fn an_id_is_given_back_when_the_call_would_have_waited() {
         bad: bad meta (element 5): expected an object, found a number
         "#,
     );
-    server.finish(r#""a""#);
+    server.complete(r#""a""#);
     server.expect(
         r#"
         ["slow","done",1]
@@ -452,7 +457,7 @@ fn an_id_is_given_back_when_the_call_would_have_waited() {
 }
 
 #[test]
-fn a_number_at_the_end_is_called_an_id_only_if_it_is_one() {
+fn a_trailing_number_that_is_not_an_id_is_not_reported_as_one() {
     Server::v1().check(
         [r#"["echo",1,2,7]"#, r#"["echo",{},1,"call",7]"#],
         r#"
@@ -462,10 +467,10 @@ fn a_number_at_the_end_is_called_an_id_only_if_it_is_one() {
     );
 }
 
-// --- Frames that are no calls -----------------------------------------------------------------------------------------
+// --- Frames other than calls ------------------------------------------------------------------------------------------
 
 #[test]
-fn bad_frames_are_answered_and_the_connection_goes_on() {
+fn bad_frames_are_reported_and_the_connection_stays_open() {
     Server::v1().check(
         [
             "{}",
@@ -493,12 +498,12 @@ fn bad_frames_are_answered_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_bad_frame_is_told_by_aaw_error() {
+fn a_bad_frame_is_reported_with_aaw_error() {
     let mut server = Server::v1();
-    let Input::BadFrame(bad) = server.session.handle_text(server.now, "[]") else { panic!("it is bad") };
+    let Input::BadFrame(bad) = server.connection.handle_text(server.now, "[]") else { panic!("the frame is bad") };
     assert_eq!(bad.to_string(), "an empty array; expected [event, data, …]");
     assert_eq!(
-        server.session.poll_output(),
+        server.connection.poll_output(),
         Some(Output::Send(
             r#"["aaw/error",{"error":"an empty array; expected [event, data, …]","code":"bad_frame"}]"#.into()
         ))
@@ -506,7 +511,7 @@ fn a_bad_frame_is_told_by_aaw_error() {
 }
 
 #[test]
-fn answers_to_calls_that_were_never_made_are_bad() {
+fn responses_to_unknown_calls_are_bad_frames() {
     Server::v1().check(
         [r#"["e",1,-1]"#, r#"["e",{"error":"no"},-1,"error"]"#, r#"["e",{},1,"error"]"#, r#"["e",1,-1,"item"]"#],
         "
@@ -519,7 +524,7 @@ fn answers_to_calls_that_were_never_made_are_bad() {
 }
 
 #[test]
-fn a_ping_is_answered_and_an_ack_is_taken() {
+fn a_ping_gets_a_pong_and_an_ack_is_ignored() {
     Server::v1().check(
         [r#"["aaw/ping"]"#, r#"["aaw/ack",{"low":1,"pushes":0}]"#, r#"["aaw/ping",{},1]"#],
         r#"
@@ -530,18 +535,18 @@ fn a_ping_is_answered_and_an_ack_is_taken() {
 }
 
 #[test]
-fn a_binary_message_is_bad() {
+fn a_binary_message_is_a_bad_frame() {
     let mut server = Server::v1();
-    server.session.handle_binary();
-    server.settle();
+    server.connection.handle_binary();
+    server.drain_outputs();
     server.expect("bad: a binary message; expected text");
     let mut server = Server::classic();
-    server.session.handle_binary();
-    server.settle();
+    server.connection.handle_binary();
+    server.drain_outputs();
     server.expect("");
 }
 
-// --- Cancel and time --------------------------------------------------------------------------------------------------
+// --- Cancels and timeouts ---------------------------------------------------------------------------------------------
 
 #[test]
 fn cancel_drops_a_running_call_once() {
@@ -554,17 +559,17 @@ fn cancel_drops_a_running_call_once() {
         ["ping",{"pong":true},2]
         "#,
     );
-    assert!(server.session.is_idle());
-    // The handler was done at the same moment: nobody waits for it.
-    assert!(!server.finish(r#""a""#));
+    assert!(server.connection.is_idle());
+    // The handler finished at the same time: its result is dropped.
+    assert!(!server.complete(r#""a""#));
     server.check([r#"["slow",null,1,"cancel"]"#, r#"["e",null,2,"cancel"]"#], "");
     server.check([r#"["slow",null,3,"cancel"]"#], "bad: id 3 names no call; the last was 2");
     server.check([r#"["slow",null,-3,"cancel"]"#], "bad: id -3 names no call; the last was 2");
 }
 
 #[test]
-fn a_cancelled_call_in_line_never_runs() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn a_call_cancelled_in_the_wait_queue_never_runs() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check(
         [
             r#"["slow","a",1]"#,
@@ -575,7 +580,7 @@ fn a_cancelled_call_in_line_never_runs() {
         ],
         r#"run "a""#,
     );
-    server.finish(r#""a""#);
+    server.complete(r#""a""#);
     server.expect(
         r#"
         ["slow","done",1]
@@ -585,8 +590,8 @@ fn a_cancelled_call_in_line_never_runs() {
 }
 
 #[test]
-fn cancelling_a_running_call_lets_the_next_in_line_run() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn cancelling_a_running_call_starts_the_next_queued_call() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check(
         [r#"["slow","a",1]"#, r#"["slow","b",2]"#, r#"["slow",null,1,"cancel"]"#],
         r#"
@@ -598,31 +603,31 @@ fn cancelling_a_running_call_lets_the_next_in_line_run() {
 }
 
 #[test]
-fn a_late_cancel_does_not_take_the_send_that_came_after_the_call() {
-    let mut server = Server::v1_with(limited(1, 200));
-    // The second call is too large for the line; the send after it waits in the place that the call never had.
+fn a_late_cancel_does_not_remove_the_event_after_the_call() {
+    let mut server = Server::v1_with(limits(1, 200));
+    // The second call does not fit the wait queue; the event after it is queued with the id of that call.
     let large = format!(r#"["echo","{}",2]"#, "x".repeat(200));
     server.check(
-        [r#"["slow","a",1]"#, &large, r#"["slow","sent"]"#, r#"["echo",null,2,"cancel"]"#],
+        [r#"["slow","a",1]"#, &large, r#"["slow","event"]"#, r#"["echo",null,2,"cancel"]"#],
         r#"
         run "a"
-        ["echo",{"error":"Too many calls: 1 run and the line is full","code":"busy"},2,"error"]
+        ["echo",{"error":"Too many calls: 1 run and the wait queue is full","code":"busy"},2,"error"]
         "#,
     );
-    server.finish(r#""a""#);
+    server.complete(r#""a""#);
     server.expect(
         r#"
         ["slow","done",1]
-        run "sent"
+        run "event"
         "#,
     );
 }
 
 #[test]
-fn a_running_call_ends_when_its_time_is_up() {
+fn a_running_call_fails_at_its_timeout() {
     let mut server = Server::v1();
     server.check([r#"["slow","a",1,"call",{"timeout":50}]"#, r#"["slow","b",2]"#], "run \"a\"\nrun \"b\"");
-    assert_eq!(server.session.poll_timeout(), server.now + 50 * MS);
+    assert_eq!(server.connection.poll_timeout(), server.now + 50 * MS);
     server.pass(49 * MS);
     server.expect("");
     server.pass(MS);
@@ -632,33 +637,33 @@ fn a_running_call_ends_when_its_time_is_up() {
         ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},1,"error"]
         "#,
     );
-    assert!(!server.finish(r#""a""#));
-    assert!(server.finish(r#""b""#));
+    assert!(!server.complete(r#""a""#));
+    assert!(server.complete(r#""b""#));
 }
 
 #[test]
-fn a_finished_or_cancelled_call_has_no_deadline_left() {
+fn a_finished_or_cancelled_call_has_no_deadline() {
     let mut server = Server::v1();
-    server.hear(r#"["slow",1,1,"call",{"timeout":50}]"#);
-    server.hear(r#"["slow",2,2,"call",{"timeout":50}]"#);
-    server.hear(r#"["slow",null,2,"cancel"]"#);
-    server.finish("1");
-    assert_eq!(server.session.poll_timeout(), server.now + 20 * SECOND);
+    server.receive(r#"["slow",1,1,"call",{"timeout":50}]"#);
+    server.receive(r#"["slow",2,2,"call",{"timeout":50}]"#);
+    server.receive(r#"["slow",null,2,"cancel"]"#);
+    server.complete("1");
+    assert_eq!(server.connection.poll_timeout(), server.now + 20 * SECOND);
     server.log.clear();
     server.pass(SECOND);
     server.expect("");
 }
 
 #[test]
-fn a_call_in_line_whose_time_is_up_never_runs() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn a_queued_call_whose_timeout_expired_never_runs() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check(
         [r#"["slow","a",1]"#, r#"["slow","b",2,"call",{"timeout":50}]"#, r#"["slow","c",3,"call",{"timeout":51}]"#],
         r#"run "a""#,
     );
     server.pass(50 * MS);
     server.expect("");
-    server.finish(r#""a""#);
+    server.complete(r#""a""#);
     server.expect(
         r#"
         ["slow","done",1]
@@ -666,7 +671,7 @@ fn a_call_in_line_whose_time_is_up_never_runs() {
         run "c"
         "#,
     );
-    // Its time began when it came, not when it ran.
+    // The timeout counts from the arrival of the call, not from its start.
     server.pass(MS);
     server.expect(
         r#"
@@ -677,16 +682,16 @@ fn a_call_in_line_whose_time_is_up_never_runs() {
 }
 
 #[test]
-fn a_timeout_beyond_the_clock_is_none() {
+fn a_timeout_beyond_the_clock_never_expires() {
     let mut server = Server::v1();
-    server.hear(r#"["slow",1,1,"call",{"timeout":18446744073709551615}]"#);
-    server.hear(r#"["slow",2,2,"call",{"timeout":null}]"#);
+    server.receive(r#"["slow",1,1,"call",{"timeout":18446744073709551615}]"#);
+    server.receive(r#"["slow",2,2,"call",{"timeout":null}]"#);
     server.pass(SECOND);
-    assert_eq!(server.session.running(), 2);
+    assert_eq!(server.connection.open_calls(), 2);
 }
 
 #[test]
-fn a_bad_meta_fails_that_call_alone() {
+fn a_bad_meta_fails_only_its_call() {
     Server::v1().check(
         [
             r#"["ping",null,1,"call",{"timeout":-5}]"#,
@@ -703,29 +708,29 @@ fn a_bad_meta_fails_that_call_alone() {
     );
 }
 
-// --- Sends, plain events, credit --------------------------------------------------------------------------------------
+// --- One-way events and response modes --------------------------------------------------------------------------------
 
 #[test]
-fn a_send_is_answered_by_nothing_unless_it_was_refused() {
+fn a_one_way_event_gets_a_frame_only_if_it_is_refused() {
     Server::v1().check(
-        [r#"["ping",null]"#, r#"["plain"]"#, r#"["explode",{}]"#, r#"["large",2000000]"#, r#"["no\"pe",{}]"#],
+        [r#"["ping",null]"#, r#"["one_way"]"#, r#"["explode",{}]"#, r#"["large",2000000]"#, r#"["no\"pe",{}]"#],
         r#"["aaw/error",{"error":"Unknown event: no\"pe","code":"unknown_event","event":"no\"pe"}]"#,
     );
 }
 
 #[test]
-fn a_plain_event_that_was_called_answers_null_once_it_has_run() {
+fn a_call_of_a_one_way_handler_gets_null_once_it_has_run() {
     Server::v1().check(
-        [r#"["plain",{},1]"#, r#"["plain",{},2,"call",{"credit":0}]"#],
+        [r#"["one_way",{},1]"#, r#"["one_way",{},2,"call",{"credit":0}]"#],
         r#"
-        ["plain",null,1]
-        ["plain",null,2,"end"]
+        ["one_way",null,1]
+        ["one_way",null,2,"end"]
         "#,
     );
 }
 
 #[test]
-fn with_credit_an_answer_is_one_item_and_the_end() {
+fn with_credit_a_response_is_one_item_and_the_end() {
     let mut server = Server::v1();
     server.check(
         [
@@ -742,7 +747,7 @@ fn with_credit_an_answer_is_one_item_and_the_end() {
         run 0
         "#,
     );
-    server.finish("0");
+    server.complete("0");
     server.expect(
         r#"
         ["slow","done",4,"item"]
@@ -752,28 +757,27 @@ fn with_credit_an_answer_is_one_item_and_the_end() {
 }
 
 #[test]
-fn an_answer_larger_than_a_message_fails_that_call_alone() {
+fn a_response_above_the_message_limit_fails_only_its_call() {
     let limits = Limits { message: 200, ..Limits::default() };
     let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
     let mut classic = Server::new(Dialect::Classic, ServerConfig { limits, ..ServerConfig::default() });
-    // `["large","…",1]` is the text and 14 bytes besides.
-    server.hear(r#"["large",186,1]"#);
+    // `["large","…",1]` has 14 bytes in addition to the text.
+    server.receive(r#"["large",186,1]"#);
     assert_eq!(server.log.trim_end().len(), 200);
     server.log.clear();
     server.check(
         [r#"["large",187,2]"#, r#"["large",187,3,"call",{"credit":1}]"#, r#"["ping",null,4]"#],
         r#"
-        ["large",{"error":"The answer is larger than a message may be (200 bytes)","code":"too_large"},2,"error"]
-        ["large",{"error":"The answer is larger than a message may be (200 bytes)","code":"too_large"},3,"error"]
+        ["large",{"error":"The response exceeds the message limit of 200 bytes","code":"too_large"},2,"error"]
+        ["large",{"error":"The response exceeds the message limit of 200 bytes","code":"too_large"},3,"error"]
         ["ping",{"pong":true},4]
         "#,
     );
-    classic
-        .check([r#"["large",300]"#], r#"["large",{"error":"The answer is larger than a message may be (200 bytes)"}]"#);
+    classic.check([r#"["large",300]"#], r#"["large",{"error":"The response exceeds the message limit of 200 bytes"}]"#);
 }
 
 #[test]
-fn a_refusal_larger_than_a_message_is_cut_and_keeps_its_code() {
+fn a_refusal_above_the_message_limit_is_shortened_and_keeps_its_code() {
     let limits = Limits { message: 5000, ..Limits::default() };
     let body = format!("\"{}\"", "x".repeat(4000));
     let cut = "x".repeat(200 - r#"bad body: ""#.len());
@@ -790,8 +794,8 @@ fn a_refusal_larger_than_a_message_is_cut_and_keeps_its_code() {
 }
 
 #[test]
-fn a_name_that_no_event_can_have_is_refused_and_not_repeated() {
-    let mut server = Server::v1_with(limited(0, 1 << 20));
+fn a_name_above_the_length_limit_is_refused_and_shortened() {
+    let mut server = Server::v1_with(limits(0, 1 << 20));
     let long = "n".repeat(100_000);
     let short = format!("{}…", "n".repeat(200));
     server.check(
@@ -810,19 +814,19 @@ fn a_name_that_no_event_can_have_is_refused_and_not_repeated() {
 // --- Classic ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_classic_id_comes_back_byte_for_byte() {
+fn a_classic_id_is_returned_byte_for_byte() {
     for id in [r#""a\u0020\"é""#, "123456789012345678901234567890", "1.50", "1e5", "-0", "0", "7"] {
         Server::classic().check(
             [
                 &*format!(r#"["ping",null,{id}]"#),
                 &*format!(r#"["explode",null,{id}]"#),
-                &*format!(r#"["plain",null,{id}]"#),
+                &*format!(r#"["one_way",null,{id}]"#),
             ],
             &format!(
                 r#"
                 ["ping",{{"pong":true}},{id}]
                 ["explode",{{"error":"Something went wrong"}},{id}]
-                ["plain",null,{id}]
+                ["one_way",null,{id}]
                 "#
             ),
         );
@@ -830,7 +834,7 @@ fn a_classic_id_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn a_classic_call_without_an_id_is_answered_unless_it_is_plain() {
+fn a_classic_call_without_an_id_gets_a_response_unless_the_handler_is_one_way() {
     let mut server = Server::classic();
     server.check(
         [
@@ -838,7 +842,7 @@ fn a_classic_call_without_an_id_is_answered_unless_it_is_plain() {
             r#"["ping"]"#,
             r#"["echo",5,null]"#,
             r#"["explode",{}]"#,
-            r#"["plain",{}]"#,
+            r#"["one_way",{}]"#,
             r#"["nope",{}]"#,
         ],
         r#"
@@ -850,8 +854,8 @@ fn a_classic_call_without_an_id_is_answered_unless_it_is_plain() {
         "#,
     );
     server.check([r#"["slow",1,"x"]"#, r#"["slow",2]"#], "run 1\nrun 2");
-    server.finish("2");
-    server.finish("1");
+    server.complete("2");
+    server.complete("1");
     server.expect(
         r#"
         ["slow","done"]
@@ -861,7 +865,7 @@ fn a_classic_call_without_an_id_is_answered_unless_it_is_plain() {
 }
 
 #[test]
-fn bad_classic_frames_are_answered_by_nothing() {
+fn bad_classic_frames_get_no_response() {
     let mut server = Server::classic();
     let long_id = format!(r#"["ping",null,"{}"]"#, "x".repeat(200));
     for text in [
@@ -873,66 +877,68 @@ fn bad_classic_frames_are_answered_by_nothing() {
         r#"["ping",{"a":},7]"#,
         &long_id,
     ] {
-        let Input::BadFrame(_) = (match server.session.handle_text(server.now, text) {
+        let Input::BadFrame(_) = (match server.connection.handle_text(server.now, text) {
             Input::Call(call) => match call.check() {
-                Ok(()) => panic!("{text} is a call"),
-                Err(bad) => server.session.reject(call, bad),
+                Ok(()) => panic!("{text} was accepted"),
+                Err(bad) => server.connection.reject(call, bad),
             },
             other => other,
         }) else {
-            panic!("{text} is bad")
+            panic!("{text} was not rejected")
         };
     }
     server.check([r#"["ping",null]"#], r#"["ping",{"pong":true}]"#);
 }
 
-// --- What fills up ----------------------------------------------------------------------------------------------------
+// --- Limits -----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn calls_past_the_limit_wait_and_nothing_overtakes_them() {
-    let mut server = Server::v1_with(limited(2, 1 << 20));
+    let mut server = Server::v1_with(limits(2, 1 << 20));
     server.check(
         [
             r#"["slow",1,1]"#,
-            r#"["slow","a send runs too"]"#,
+            r#"["slow","event 1"]"#,
             r#"["slow",2,2]"#,
-            r#"["slow","and waits too"]"#,
+            r#"["slow","event 2"]"#,
             r#"["ping",null,3]"#,
             r#"["aaw/ping"]"#,
         ],
         r#"
         run 1
-        run "a send runs too"
+        run "event 1"
         ["aaw/pong",null]
         "#,
     );
-    assert!(!server.session.is_idle());
-    server.finish("1");
+    assert!(!server.connection.is_idle());
+    server.complete("1");
     server.expect("[\"slow\",\"done\",1]\nrun 2");
-    server.finish(r#""a send runs too""#);
-    server.expect(r#"run "and waits too""#);
-    server.finish("2");
+    server.complete(r#""event 1""#);
+    server.expect(r#"run "event 2""#);
+    server.complete("2");
     server.expect("[\"slow\",\"done\",2]\n[\"ping\",{\"pong\":true},3]");
     server.check([r#"["ping",null,4]"#], r#"["ping",{"pong":true},4]"#);
 }
 
 #[test]
-fn nothing_overtakes_what_could_run_and_was_not_asked_for_yet() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn a_new_call_does_not_overtake_a_runnable_queued_call() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check([r#"["slow",1,1]"#, r#"["slow",2,2]"#], "run 1");
-    let Handler { key, frame, .. } = server.running.remove(0);
-    server.session.complete(key, frame, Completion::OneWayDone);
-    // There is room, and the owner has more input at hand before it asks for the second call.
-    let Input::Handled = server.session.handle_text(server.now, r#"["slow",3,3]"#) else { panic!("it waits") };
-    server.settle();
+    let SlowHandler { key, frame, .. } = server.running.remove(0);
+    server.connection.complete(key, frame, Completion::OneWayDone);
+    // The queued call could run, but more input is handled before the owner polls it.
+    let Input::Handled = server.connection.handle_text(server.now, r#"["slow",3,3]"#) else {
+        panic!("the call is queued")
+    };
+    server.drain_outputs();
     server.expect("[\"slow\",null,1]\nrun 2");
 }
 
 #[test]
-fn classic_calls_wait_in_line_with_their_ids() {
-    let mut server = Server::new(Dialect::Classic, limited(1, 1 << 20));
-    server.check([r#"["slow",1]"#, r#"["ping",null,1.50]"#, r#"["ping",null]"#, r#"["plain",null]"#], "run 1");
-    server.finish("1");
+fn queued_classic_calls_keep_their_ids() {
+    let mut server = Server::new(Dialect::Classic, limits(1, 1 << 20));
+    server.check([r#"["slow",1]"#, r#"["ping",null,1.50]"#, r#"["ping",null]"#, r#"["one_way",null]"#], "run 1");
+    server.complete("1");
     server.expect(
         r#"
         ["slow","done"]
@@ -943,20 +949,20 @@ fn classic_calls_wait_in_line_with_their_ids() {
 }
 
 #[test]
-fn what_finds_no_room_in_the_line_is_refused() {
-    // A waiting frame costs its text and the place it takes.
-    let mut server = Server::v1_with(limited(1, 2 * (15 + size_of::<super::wait_queue::Place>() as u32)));
+fn a_full_wait_queue_refuses_calls() {
+    // A queued frame costs its text and its slot.
+    let mut server = Server::v1_with(limits(1, 2 * (15 + size_of::<super::wait_queue::QueuedFrame>() as u32)));
     server.check(
-        [r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["ping",null,3]"#, r#"["ping",null,4]"#, r#"["plain",{}]"#],
+        [r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["ping",null,3]"#, r#"["ping",null,4]"#, r#"["one_way",{}]"#],
         r#"
         run 1
-        ["ping",{"error":"Too many calls: 1 run and the line is full","code":"busy"},4,"error"]
-        ["aaw/error",{"error":"Too many calls: 1 run and the line is full","code":"busy","event":"plain"}]
+        ["ping",{"error":"Too many calls: 1 run and the wait queue is full","code":"busy"},4,"error"]
+        ["aaw/error",{"error":"Too many calls: 1 run and the wait queue is full","code":"busy","event":"one_way"}]
         "#,
     );
-    // What is taken out makes room at once.
+    // Removing a call frees its space at once.
     server.check([r#"["ping",null,3,"cancel"]"#, r#"["ping",null,5]"#], "");
-    server.finish("1");
+    server.complete("1");
     server.expect(
         r#"
         ["slow","done",1]
@@ -967,50 +973,50 @@ fn what_finds_no_room_in_the_line_is_refused() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answers_starts_no_more_calls() {
-    // One frame fills it, two are twice as much.
-    let mut server = Server::v1_with(ServerConfig { unsent: 450, ..limited(9, 300) });
-    server.reads = false;
+fn no_call_starts_while_the_client_does_not_read() {
+    // One frame reaches the limit, two reach twice the limit.
+    let mut server = Server::v1_with(ServerConfig { max_unsent_bytes: 450, ..limits(9, 300) });
+    server.writable = false;
     server.check([r#"["large",100,1]"#], &format!(r#"["large","{}",1]"#, "x".repeat(100)));
     server.check([r#"["ping",null,2]"#], "");
-    assert!(server.session.wants_input());
-    // Past the line's room each refusal is one more frame that it does not read, until nothing is taken from it.
-    server.hear(&format!(r#"["echo","{}",3]"#, "x".repeat(300)));
-    assert!(server.log.contains("busy") && !server.session.wants_input());
+    assert!(server.connection.wants_input());
+    // With a full wait queue each refusal is one more unsent frame, until the server stops reading.
+    server.receive(&format!(r#"["echo","{}",3]"#, "x".repeat(300)));
+    assert!(server.log.contains("busy") && !server.connection.wants_input());
     server.log.clear();
-    server.take_everything();
+    server.write_everything();
     server.expect(r#"["ping",{"pong":true},2]"#);
-    assert!(server.session.wants_input());
+    assert!(server.connection.wants_input());
 }
 
-// --- Stopping, and silence --------------------------------------------------------------------------------------------
+// --- Shutdown and heartbeat -------------------------------------------------------------------------------------------
 
 #[test]
-fn a_draining_session_finishes_what_runs_and_refuses_the_rest() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
-    server.check([r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["plain",{}]"#], "run 1");
-    server.session.drain();
-    server.settle();
+fn a_draining_connection_finishes_running_calls_and_refuses_others() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
+    server.check([r#"["slow",1,1]"#, r#"["ping",null,2]"#, r#"["one_way",{}]"#], "run 1");
+    server.connection.drain();
+    server.drain_outputs();
     server.expect(
         r#"
         ["ping",{"error":"The server is stopping","code":"busy"},2,"error"]
-        ["aaw/error",{"error":"The server is stopping","code":"busy","event":"plain"}]
+        ["aaw/error",{"error":"The server is stopping","code":"busy","event":"one_way"}]
         "#,
     );
     server.check([r#"["ping",null,3]"#], r#"["ping",{"error":"The server is stopping","code":"busy"},3,"error"]"#);
     server.check([r#"["ping",oops,4]"#], "bad: not JSON: expected value at line 1 column 9");
-    assert!(!server.session.is_idle());
-    server.finish("1");
+    assert!(!server.connection.is_idle());
+    server.complete("1");
     server.expect(r#"["slow","done",1]"#);
-    assert!(server.session.is_idle());
-    server.session.close(Close::Stopping);
-    server.session.close(Close::Silent);
-    server.settle();
+    assert!(server.connection.is_idle());
+    server.connection.close(Close::Stopping);
+    server.connection.close(Close::Silent);
+    server.drain_outputs();
     server.expect("close 1001");
 }
 
 #[test]
-fn a_silent_client_is_pinged_twice_and_given_up() {
+fn a_silent_client_is_pinged_twice_and_disconnected() {
     let mut server = Server::v1();
     server.pass(20 * SECOND);
     server.expect("ping");
@@ -1023,23 +1029,24 @@ fn a_silent_client_is_pinged_twice_and_given_up() {
 }
 
 #[test]
-fn anything_heard_begins_the_silence_anew() {
+fn any_message_restarts_the_heartbeat() {
     let mut server = Server::v1();
     server.pass(40 * SECOND);
     server.expect("ping");
-    server.hear("nonsense");
+    server.receive("nonsense");
     server.log.clear();
-    assert_eq!(server.session.poll_timeout(), server.now + 20 * SECOND);
+    assert_eq!(server.connection.poll_timeout(), server.now + 20 * SECOND);
     for _ in 0..10 {
         server.pass(20 * SECOND);
         server.expect("ping");
-        server.session.handle_sign_of_life(server.now);
+        server.connection.handle_sign_of_life(server.now);
     }
 }
 
 #[test]
-fn limits_without_end_do_not_overflow_the_clock() {
-    let config = ServerConfig { heartbeat: Duration::MAX, hello_timeout: Duration::MAX, ..ServerConfig::default() };
+fn infinite_timeouts_do_not_overflow_the_clock() {
+    let config =
+        ServerConfig { heartbeat_interval: Duration::MAX, hello_timeout: Duration::MAX, ..ServerConfig::default() };
     let mut server = Server::new(Dialect::V1, config);
     server.pass(100_000 * SECOND);
     server.expect("");

@@ -1,58 +1,60 @@
-//! The line in which calls wait until one of those that run is done.
+//! The wait queue: calls beyond the limit wait here until a running call is over.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::call::CallKey;
 
-/// Calls in the order in which they came, bounded in bytes.
+/// A first-in, first-out queue of frames, limited in bytes.
 #[derive(Debug)]
-pub(super) struct Line {
-    waiting: VecDeque<Place>,
+pub(super) struct WaitQueue {
+    frames: VecDeque<QueuedFrame>,
     bytes: usize,
-    most_bytes: usize,
+    max_bytes: usize,
 }
 
-/// What waited, and no longer has to.
+/// A call that left the wait queue, for [`handle_queued`](super::ServerConnection::handle_queued).
 #[derive(Debug)]
-pub struct QueuedCall(pub(super) Waited);
+pub struct QueuedCall(pub(super) QueuedInput);
 
 #[derive(Debug)]
-pub(super) enum Waited {
-    Call(Place),
-    /// The end of an upload that came while its call waited. The call has been begun.
-    EndOfUpload(CallKey),
+pub(super) enum QueuedInput {
+    Call(QueuedFrame),
+    /// The end of an upload that arrived while its call waited. The call runs by now.
+    UploadEnd(CallKey),
 }
 
-/// A call that waits: its frame, and when it came.
+/// The frame of a call or one-way event in the wait queue.
 #[derive(Debug)]
-pub(super) struct Place {
-    /// A copy: a slice of the socket's read buffer would keep all of that buffer.
+pub(super) struct QueuedFrame {
+    /// A copy of the frame, because a slice would keep the socket's whole read buffer alive. Empty once removed.
     pub(super) text: Box<str>,
     pub(super) received: Instant,
-    /// The most credit that came for it while it waited. What it asked with is in its text.
+    /// The highest credit granted while the call waited. Its first credit is in `text`.
     pub(super) credit: u64,
-    /// Whether its caller sends a stream.
+    /// Whether the caller sends an upload.
     pub(super) upload: bool,
-    /// Whether that stream is over already.
+    /// Whether that upload is over.
     pub(super) upload_ended: bool,
-    /// The v1 id, or for a frame without one that of the call before it: never decreasing along the line.
+    /// The frame's v1 id, or that of the call before it if it has none. It never decreases along the queue.
     id: i64,
-    /// Whether `id` is this frame's own id.
+    /// Whether `id` is the frame's own id.
     numbered: bool,
 }
 
-impl Line {
-    pub(super) fn new(most_bytes: usize) -> Self {
-        Self { waiting: VecDeque::new(), bytes: 0, most_bytes }
+impl WaitQueue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, max_bytes }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.frames.is_empty()
     }
 
-    /// Takes a copy of the frame, or says that there is no room for it. `last_id` is the last v1 id taken: this
-    /// frame's own if it is `numbered`.
+    /// Appends a copy of a frame. `last_id` is the last v1 id used: the frame's own if it is `numbered`.
+    ///
+    /// # Errors
+    /// [`WaitQueueFull`] if the frame does not fit.
     pub(super) fn push(
         &mut self,
         text: &str,
@@ -60,77 +62,77 @@ impl Line {
         last_id: i64,
         numbered: bool,
         upload: bool,
-    ) -> Result<(), Full> {
+    ) -> Result<(), WaitQueueFull> {
         let bytes = cost(text);
-        if self.bytes + bytes > self.most_bytes {
-            return Err(Full);
+        if self.bytes + bytes > self.max_bytes {
+            return Err(WaitQueueFull);
         }
         self.bytes += bytes;
         let text = text.into();
-        let place = Place { text, received, credit: 0, upload, upload_ended: false, id: last_id, numbered };
-        self.waiting.push_back(place);
+        let frame = QueuedFrame { text, received, credit: 0, upload, upload_ended: false, id: last_id, numbered };
+        self.frames.push_back(frame);
         Ok(())
     }
 
-    /// The first that waits; none of those that were removed.
-    pub(super) fn pop(&mut self) -> Option<Place> {
-        let first = self.waiting.pop_front()?;
+    /// Removes the first frame.
+    pub(super) fn pop(&mut self) -> Option<QueuedFrame> {
+        let first = self.frames.pop_front()?;
         self.bytes -= cost(&first.text);
-        self.close_gaps();
+        self.drop_removed_ends();
         Some(first)
     }
 
-    /// The call with this v1 id, wherever it stands.
-    pub(super) fn find(&mut self, id: i64) -> Option<&mut Place> {
-        // Among the frames of one id the call, if it waits, is the first; sends that came after it follow. It need not
-        // wait: it may be over, and the sends may be all there is.
-        let at = self.waiting.partition_point(|waiting| waiting.id < id);
-        let found = self.waiting.get_mut(at)?;
+    /// Finds the call with this v1 id.
+    pub(super) fn find(&mut self, id: i64) -> Option<&mut QueuedFrame> {
+        // Frames with the same `id` are the call itself, followed by the one-way events after it. The call may be over,
+        // so that only the events are left.
+        let at = self.frames.partition_point(|frame| frame.id < id);
+        let found = self.frames.get_mut(at)?;
         (found.id == id && found.numbered && !found.text.is_empty()).then_some(found)
     }
 
-    /// Takes out the call with this v1 id, and gives back its text.
+    /// Removes the call with this v1 id and returns its text.
     pub(super) fn remove(&mut self, id: i64) -> Option<Box<str>> {
-        // An empty text stays behind: closing a gap in the middle would cost time in proportion to the line.
+        // An empty text stays in its slot: closing the gap would take time proportional to the length of the queue.
         let text = std::mem::take(&mut self.find(id)?.text);
         self.bytes -= cost(&text) - cost("");
-        self.close_gaps();
+        self.drop_removed_ends();
         Some(text)
     }
 
-    /// Takes out everything.
+    /// Removes all frames.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.most_bytes);
+        *self = Self::new(self.max_bytes);
     }
 
-    /// Lets go of what was removed at either end, so that the first and the last frame are always ones that wait, and
-    /// a line in which nothing waits is empty. Each gap is closed once, so this costs nothing over time.
-    fn close_gaps(&mut self) {
-        while self.waiting.front().is_some_and(|waiting| waiting.text.is_empty()) {
-            self.waiting.pop_front();
+    /// Drops the slots of removed calls at both ends, so that the first and the last frame always wait and a queue
+    /// without waiting frames is empty. Each slot is dropped once, so the amortised cost is constant.
+    fn drop_removed_ends(&mut self) {
+        while self.frames.front().is_some_and(|frame| frame.text.is_empty()) {
+            self.frames.pop_front();
             self.bytes -= cost("");
         }
-        while self.waiting.back().is_some_and(|waiting| waiting.text.is_empty()) {
-            self.waiting.pop_back();
+        while self.frames.back().is_some_and(|frame| frame.text.is_empty()) {
+            self.frames.pop_back();
             self.bytes -= cost("");
         }
-        if self.waiting.is_empty() {
-            // One burst shall not cost an idle connection a megabyte for ever.
-            self.waiting.shrink_to(IDLE_CAPACITY);
+        if self.frames.is_empty() {
+            // After a burst, an idle connection must not keep up to a megabyte of capacity.
+            self.frames.shrink_to(IDLE_CAPACITY);
         }
     }
 }
 
-/// Places kept in a line that is empty: enough that a short queue does not allocate each time.
+/// The capacity, in frames, that an empty queue keeps so that a short queue does not allocate each time.
 const IDLE_CAPACITY: usize = 16;
 
-/// There is no room in the line.
+/// The wait queue has no space for a frame.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) struct WaitQueueFull;
 
-/// What a waiting frame takes: its text and its place, so that many small frames are bounded too.
+/// The memory of a waiting frame: its text and its slot, so that many small frames are bounded too.
 fn cost(text: &str) -> usize {
-    text.len() + size_of::<Place>()
+    text.len() + size_of::<QueuedFrame>()
 }
 
 #[cfg(test)]
@@ -138,54 +140,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_in_first_out_and_bounded() {
+    fn the_queue_is_first_in_first_out_and_bounded() {
         let now = Instant::now();
-        let mut line = Line::new(2 * cost("12345"));
-        line.push("12345", now, 1, true, false).unwrap();
-        line.push("abcde", now, 2, true, false).unwrap();
-        assert!(line.push("x", now, 3, true, false).is_err());
-        assert_eq!(&*line.pop().unwrap().text, "12345");
-        line.push("fghij", now, 3, true, false).unwrap();
-        assert_eq!(&*line.pop().unwrap().text, "abcde");
-        assert_eq!(&*line.pop().unwrap().text, "fghij");
-        assert!(line.is_empty() && line.bytes == 0);
+        let mut queue = WaitQueue::new(2 * cost("12345"));
+        queue.push("12345", now, 1, true, false).unwrap();
+        queue.push("abcde", now, 2, true, false).unwrap();
+        assert!(queue.push("x", now, 3, true, false).is_err());
+        assert_eq!(&*queue.pop().unwrap().text, "12345");
+        queue.push("fghij", now, 3, true, false).unwrap();
+        assert_eq!(&*queue.pop().unwrap().text, "abcde");
+        assert_eq!(&*queue.pop().unwrap().text, "fghij");
+        assert!(queue.is_empty() && queue.bytes == 0);
     }
 
     #[test]
-    fn a_call_is_removed_by_its_id_and_a_send_is_not() {
+    fn a_call_can_be_removed_by_its_id_and_a_one_way_event_cannot() {
         let now = Instant::now();
-        let mut line = Line::new(1 << 20);
+        let mut queue = WaitQueue::new(1 << 20);
         for (text, id, numbered) in
-            [("send 0", 0, false), ("call 1", 1, true), ("send 1", 1, false), ("call 2", 2, true)]
+            [("event 0", 0, false), ("call 1", 1, true), ("event 1", 1, false), ("call 2", 2, true)]
         {
-            line.push(text, now, id, numbered, false).unwrap();
+            queue.push(text, now, id, numbered, false).unwrap();
         }
-        assert!(line.remove(1).is_some() && line.remove(1).is_none() && line.remove(7).is_none());
-        let texts: Vec<_> = std::iter::from_fn(|| line.pop()).map(|waiting| waiting.text).collect();
-        assert_eq!(texts, ["send 0", "send 1", "call 2"].map(Box::<str>::from));
-        assert_eq!(line.bytes, 0);
+        assert!(queue.remove(1).is_some() && queue.remove(1).is_none() && queue.remove(7).is_none());
+        let texts: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|frame| frame.text).collect();
+        assert_eq!(texts, ["event 0", "event 1", "call 2"].map(Box::<str>::from));
+        assert_eq!(queue.bytes, 0);
     }
 
     #[test]
-    fn a_call_that_does_not_wait_takes_no_send_with_it() {
+    fn removing_a_call_that_is_not_queued_leaves_the_event_after_it() {
         let now = Instant::now();
-        let mut line = Line::new(1 << 20);
-        line.push("a send after call 5, which is over", now, 5, false, false).unwrap();
-        assert!(line.remove(5).is_none());
-        assert!(line.pop().is_some());
+        let mut queue = WaitQueue::new(1 << 20);
+        queue.push("an event after call 5, which is over", now, 5, false, false).unwrap();
+        assert!(queue.remove(5).is_none());
+        assert!(queue.pop().is_some());
     }
 
     #[test]
-    fn what_was_removed_at_the_ends_takes_no_room() {
+    fn calls_removed_from_the_ends_use_no_memory() {
         let now = Instant::now();
-        let mut line = Line::new(1 << 20);
+        let mut queue = WaitQueue::new(1 << 20);
         for id in 1..=1000 {
-            line.push("call", now, id, true, false).unwrap();
+            queue.push("call", now, id, true, false).unwrap();
         }
-        // The middle first: these gaps close when what stands before or behind them goes.
+        // The middle first: these slots are dropped when the frames before or behind them are removed.
         for id in (2..=999).chain([1, 1000]) {
-            assert!(line.remove(id).is_some());
+            assert!(queue.remove(id).is_some());
         }
-        assert!(line.is_empty() && line.bytes == 0 && line.waiting.capacity() < 100);
+        assert!(queue.is_empty() && queue.bytes == 0 && queue.frames.capacity() < 100);
     }
 }

@@ -1,280 +1,288 @@
-//! Streams and uploads, with a hand-moved clock.
+//! Tests of streams and uploads.
 
 use super::*;
 
 const WINDOW: StreamOptions = StreamOptions { window: 4, upload: false };
 const DUPLEX: StreamOptions = StreamOptions { window: 4, upload: true };
 
-impl Rig {
+impl TestClient {
     fn stream(&mut self, options: StreamOptions, waiter: &'static str) -> CallKey {
         self.calls += 1;
         let key = CallKey(self.calls);
-        self.session.stream(self.now, key, EncodedMessage::new("s", &0).unwrap(), options, None, waiter);
+        self.connection.stream(self.now, key, EncodedMessage::new("s", &0).unwrap(), options, None, waiter);
         key
     }
 
-    /// Takes in a text, and gives back what it means for streams and uploads, and what is sent because of it.
-    fn heard(&mut self, text: &str) -> Vec<String> {
-        self.session.handle_text(self.now, text);
-        self.outputs().into_iter().map(words).collect()
+    /// Receives a text and returns descriptions of the outputs.
+    fn stream_outputs(&mut self, text: &str) -> Vec<String> {
+        self.connection.handle_text(self.now, text);
+        self.outputs().into_iter().map(describe).collect()
     }
 
     fn upload(&mut self, key: CallKey, item: &str) -> Result<Vec<String>, NotSent> {
-        self.session.upload_item(key, EncodedMessage::new("s", item).unwrap())?;
+        self.connection.upload_item(key, EncodedMessage::new("s", item).unwrap())?;
         Ok(self.sent())
     }
 }
 
-fn words(output: Output<&'static str>) -> String {
+fn describe(output: Output<&'static str>) -> String {
     match output {
         Output::Item { key, data } => format!("{} item {data}", key.0),
-        Output::UploadCredit { key, items } => format!("{} room {items}", key.0),
-        Output::CallDone { waiter, outcome: CallResult::StreamEnded } => format!("{waiter} ended"),
-        Output::CallDone { waiter, outcome: CallResult::Failed(failure) } => format!("{waiter} failed: {failure}"),
-        Output::CallDone { waiter, outcome } => format!("{waiter} {outcome:?}"),
+        Output::UploadCredit { key, items } => format!("{} upload credit {items}", key.0),
+        Output::CallDone { waiter, result: CallResult::StreamEnded } => format!("{waiter} ended"),
+        Output::CallDone { waiter, result: CallResult::Failed(failure) } => format!("{waiter} failed: {failure}"),
+        Output::CallDone { waiter, result } => format!("{waiter} {result:?}"),
         Output::Send(frame) => text_of(&frame),
-        Output::Warning(problem) => problem.to_string(),
+        Output::Warning(warning) => warning.to_string(),
         other => format!("{other:?}"),
     }
 }
 
 #[test]
-fn a_stream_gives_its_items_in_order_and_ends_once() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(WINDOW, "reader");
-    assert_eq!(rig.sent(), [r#"["s",0,1,"call",{"credit":4}]"#]);
-    assert_eq!(rig.heard(r#"["s",{"a":1},1,"item"]"#), [r#"1 item {"a":1}"#]);
-    assert_eq!(rig.heard(r#"["s",[2],1,"item"]"#), ["1 item [2]"]);
-    assert_eq!(rig.heard(r#"["s",null,1,"end"]"#), ["reader ended"]);
-    // What comes after the end has crossed with something, and is nobody's.
+fn a_stream_yields_its_items_in_order_and_ends_once() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(WINDOW, "reader");
+    assert_eq!(client.sent(), [r#"["s",0,1,"call",{"credit":4}]"#]);
+    assert_eq!(client.stream_outputs(r#"["s",{"a":1},1,"item"]"#), [r#"1 item {"a":1}"#]);
+    assert_eq!(client.stream_outputs(r#"["s",[2],1,"item"]"#), ["1 item [2]"]);
+    assert_eq!(client.stream_outputs(r#"["s",null,1,"end"]"#), ["reader ended"]);
+    // Frames after the end are ignored, because they may have crossed with a cancel.
     for text in [r#"["s",3,1,"item"]"#, r#"["s",null,1,"end"]"#, r#"["s",9,1,"credit"]"#, r#"["s",4,1]"#] {
-        assert!(rig.heard(text).is_empty(), "{text}");
+        assert!(client.stream_outputs(text).is_empty(), "{text}");
     }
 }
 
 #[test]
 fn a_stream_may_fail_after_items() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(WINDOW, "reader");
-    rig.sent();
-    assert_eq!(rig.heard(r#"["s",1,1,"item"]"#), ["1 item 1"]);
-    assert_eq!(rig.heard(r#"["s",{"error":"no","code":"mine"},1,"error"]"#), ["reader failed: no"]);
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(WINDOW, "reader");
+    client.sent();
+    assert_eq!(client.stream_outputs(r#"["s",1,1,"item"]"#), ["1 item 1"]);
+    assert_eq!(client.stream_outputs(r#"["s",{"error":"no","code":"mine"},1,"error"]"#), ["reader failed: no"]);
 }
 
 #[test]
-fn room_is_told_once_and_only_if_there_is_more() {
-    let mut rig = Rig::open(Dialect::V1);
-    let key = rig.stream(WINDOW, "reader");
-    rig.sent();
-    for (room, frames) in [
+fn credit_is_sent_only_if_it_grows() {
+    let mut client = TestClient::open(Dialect::V1);
+    let key = client.stream(WINDOW, "reader");
+    client.sent();
+    for (credit, frames) in [
         (4, &[][..]),
         (6, &[r#"["s",6,1,"credit"]"#]),
         (5, &[]),
         (6, &[]),
         (u64::MAX, &[r#"["s",9007199254740992,1,"credit"]"#]),
     ] {
-        rig.session.grant_credit(key, room);
-        assert_eq!(rig.sent(), frames, "{room}");
+        client.connection.grant_credit(key, credit);
+        assert_eq!(client.sent(), frames, "{credit}");
     }
-    rig.heard(r#"["s",null,1,"end"]"#);
-    rig.session.grant_credit(key, u64::MAX);
-    assert!(rig.outputs().is_empty());
+    client.stream_outputs(r#"["s",null,1,"end"]"#);
+    client.connection.grant_credit(key, u64::MAX);
+    assert!(client.outputs().is_empty());
 }
 
 #[test]
-fn room_that_is_made_while_the_call_waits_is_told_with_the_call() {
-    let mut rig = Rig::new(ClientConfig::default());
-    let key = rig.stream(WINDOW, "reader");
-    rig.session.grant_credit(key, 8);
-    assert!(rig.outputs().is_empty());
-    rig.session.handle_connected(rig.now, Dialect::V1);
-    assert_eq!(rig.sent(), [r#"["aaw/hello",{}]"#, r#"["s",0,1,"call",{"credit":8}]"#]);
+fn credit_granted_before_the_call_is_written_is_sent_with_the_call() {
+    let mut client = TestClient::new(ClientConfig::default());
+    let key = client.stream(WINDOW, "reader");
+    client.connection.grant_credit(key, 8);
+    assert!(client.outputs().is_empty());
+    client.connection.handle_connected(client.now, Dialect::V1);
+    assert_eq!(client.sent(), [r#"["aaw/hello",{}]"#, r#"["s",0,1,"call",{"credit":8}]"#]);
 }
 
 #[test]
-fn a_server_that_sends_more_than_there_is_room_for_is_cut_off() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(StreamOptions { window: 1, ..WINDOW }, "reader");
-    rig.sent();
-    assert_eq!(rig.heard(r#"["s",1,1,"item"]"#), ["1 item 1"]);
-    let outputs = rig.heard(r#"["s",2,1,"item"]"#);
+fn items_beyond_the_credit_fail_the_stream() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(StreamOptions { window: 1, ..WINDOW }, "reader");
+    client.sent();
+    assert_eq!(client.stream_outputs(r#"["s",1,1,"item"]"#), ["1 item 1"]);
+    let outputs = client.stream_outputs(r#"["s",2,1,"item"]"#);
     let [cancel, failed] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!(cancel, r#"["s",null,1,"cancel"]"#);
-    assert!(failed.contains("more items than the 1 that there was room for"), "{failed}");
-    assert!(rig.heard(r#"["s",3,1,"item"]"#).is_empty());
+    assert!(failed.contains("more items than the credit of 1"), "{failed}");
+    assert!(client.stream_outputs(r#"["s",3,1,"item"]"#).is_empty());
 }
 
 #[test]
-fn when_it_breaks_the_items_that_came_are_given_before_the_end() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(WINDOW, "reader");
-    rig.sent();
-    rig.session.handle_text(rig.now, r#"["s",1,1,"item"]"#);
-    rig.session.handle_disconnected(rig.now, DisconnectReason::Silent);
-    let outputs: Vec<_> = rig.outputs().into_iter().map(words).collect();
-    assert_eq!(outputs, ["1 item 1", "reader Unknown(Silent)", "Lost(Silent)"]);
+fn received_items_are_returned_before_a_disconnection() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(WINDOW, "reader");
+    client.sent();
+    client.connection.handle_text(client.now, r#"["s",1,1,"item"]"#);
+    client.connection.handle_disconnected(client.now, DisconnectReason::Silent);
+    let outputs: Vec<_> = client.outputs().into_iter().map(describe).collect();
+    assert_eq!(outputs, ["1 item 1", "reader Unknown(Silent)", "Disconnected(Silent)"]);
 }
 
 #[test]
-fn a_stream_that_nobody_reads_any_more_is_cancelled_where_it_stands() {
-    let mut rig = Rig::new(ClientConfig::default());
-    let unwritten = rig.stream(DUPLEX, "unwritten");
-    rig.session.cancel(rig.now, unwritten);
-    rig.connect(Dialect::V1);
-    let written = rig.stream(DUPLEX, "written");
-    assert_eq!(rig.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
-    rig.session.cancel(rig.now, written);
-    rig.session.upload_end(written);
-    rig.session.grant_credit(written, 9);
-    assert_eq!(rig.upload(written, "late"), Err(NotSent::Over));
-    assert_eq!(rig.sent(), [r#"["s",null,1,"cancel"]"#]);
-    assert!(rig.heard(r#"["s",1,1,"item"]"#).is_empty());
+fn a_stream_can_be_cancelled_before_and_after_it_is_written() {
+    let mut client = TestClient::new(ClientConfig::default());
+    let unwritten = client.stream(DUPLEX, "unwritten");
+    client.connection.cancel(client.now, unwritten);
+    client.connect(Dialect::V1);
+    let written = client.stream(DUPLEX, "written");
+    assert_eq!(client.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
+    client.connection.cancel(client.now, written);
+    client.connection.upload_end(written);
+    client.connection.grant_credit(written, 9);
+    assert_eq!(client.upload(written, "late"), Err(NotSent::UploadClosed));
+    assert_eq!(client.sent(), [r#"["s",null,1,"cancel"]"#]);
+    assert!(client.stream_outputs(r#"["s",1,1,"item"]"#).is_empty());
 }
 
 #[test]
-fn a_stream_with_a_time_ends_at_it() {
-    let mut rig = Rig::open(Dialect::V1);
-    let deadline = Some(rig.now + SECOND);
-    rig.session.stream(rig.now, CallKey(1), EncodedMessage::new("s", &0).unwrap(), WINDOW, deadline, "reader");
-    rig.sent();
-    rig.heard(r#"["s",1,1,"item"]"#);
-    rig.pass(SECOND);
-    let outputs: Vec<_> = rig.outputs().into_iter().map(words).collect();
+fn a_stream_ends_at_its_deadline() {
+    let mut client = TestClient::open(Dialect::V1);
+    let deadline = Some(client.now + SECOND);
+    client.connection.stream(client.now, CallKey(1), EncodedMessage::new("s", &0).unwrap(), WINDOW, deadline, "reader");
+    client.sent();
+    client.stream_outputs(r#"["s",1,1,"item"]"#);
+    client.pass(SECOND);
+    let outputs: Vec<_> = client.outputs().into_iter().map(describe).collect();
     assert_eq!(outputs, [r#"["s",null,1,"cancel"]"#, "reader TimedOut { sent: true }"]);
 }
 
 #[test]
-fn an_open_stream_is_a_call_in_flight() {
-    let mut rig = Rig::new(ClientConfig { max_in_flight: 1, ..ClientConfig::default() });
-    rig.connect(Dialect::V1);
-    rig.stream(WINDOW, "reader");
-    assert_eq!(rig.sent().len(), 1);
-    assert!(rig.call("e", "caller").is_empty());
-    assert_eq!(rig.heard(r#"["s",1,1,"item"]"#), ["1 item 1"]);
-    assert_eq!(rig.heard(r#"["s",null,1,"end"]"#), ["reader ended", r#"["e",0,2]"#]);
+fn an_open_stream_counts_as_a_call_in_flight() {
+    let mut client = TestClient::new(ClientConfig { max_in_flight: 1, ..ClientConfig::default() });
+    client.connect(Dialect::V1);
+    client.stream(WINDOW, "reader");
+    assert_eq!(client.sent().len(), 1);
+    assert!(client.call("e", "caller").is_empty());
+    assert_eq!(client.stream_outputs(r#"["s",1,1,"item"]"#), ["1 item 1"]);
+    assert_eq!(client.stream_outputs(r#"["s",null,1,"end"]"#), ["reader ended", r#"["e",0,2]"#]);
 }
 
 #[test]
-fn what_is_said_of_streams_where_there_is_none_makes_no_sense() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.call("e", "caller");
-    rig.stream(WINDOW, "reader");
-    rig.sent();
+fn stream_frames_for_other_calls_are_bad_frames() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.call("e", "caller");
+    client.stream(WINDOW, "reader");
+    client.sent();
     for (text, expected) in [
-        (r#"["e",1,1,"item"]"#, r#""item" for something that was not asked for"#),
-        (r#"["e",null,1,"end"]"#, r#""end" for something"#),
-        (r#"["e",5,1,"credit"]"#, r#""credit" for something"#),
-        (r#"["s",5,2,"credit"]"#, r#""credit" for something"#),
+        (r#"["e",1,1,"item"]"#, r#"unexpected kind "item""#),
+        (r#"["e",null,1,"end"]"#, r#"unexpected kind "end""#),
+        (r#"["e",5,1,"credit"]"#, r#"unexpected kind "credit""#),
+        (r#"["s",5,2,"credit"]"#, r#"unexpected kind "credit""#),
         (r#"["e",1,9,"item"]"#, "call 9, which was never made"),
         (r#"["e",1,9,"end"]"#, "call 9, which was never made"),
         (r#"["e",1,9,"credit"]"#, "call 9, which was never made"),
     ] {
-        let problems = rig.heard(text);
-        assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:?}");
+        let warnings = client.stream_outputs(text);
+        assert!(warnings.len() == 1 && warnings[0].contains(expected), "{text}: {warnings:?}");
     }
-    assert_eq!(rig.heard(r#"["e",1,1]"#), [r#"caller Answered("1")"#]);
-    assert_eq!(rig.heard(r#"["s",null,2,"end"]"#), ["reader ended"]);
+    assert_eq!(client.stream_outputs(r#"["e",1,1]"#), [r#"caller Response("1")"#]);
+    assert_eq!(client.stream_outputs(r#"["s",null,2,"end"]"#), ["reader ended"]);
 }
 
 #[test]
-fn a_server_that_answers_a_stream_as_a_call_has_given_one_item() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(WINDOW, "reader");
-    rig.sent();
-    assert_eq!(rig.heard(r#"["s",[1,2],1]"#), ["1 item [1,2]", "reader ended"]);
+fn a_plain_response_to_a_stream_is_one_item() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(WINDOW, "reader");
+    client.sent();
+    assert_eq!(client.stream_outputs(r#"["s",[1,2],1]"#), ["1 item [1,2]", "reader ended"]);
 }
 
 #[test]
-fn a_classic_server_gives_one_item() {
-    let mut rig = Rig::open(Dialect::Classic);
-    let key = rig.stream(WINDOW, "first");
-    rig.stream(WINDOW, "second");
-    assert_eq!(rig.sent(), [r#"["s",0,1]"#, r#"["s",0,2]"#]);
-    rig.session.grant_credit(key, 100);
-    assert!(rig.outputs().is_empty(), "it knows no credit");
-    assert_eq!(rig.heard(r#"["s",[1,2]]"#), ["1 item [1,2]", "first ended"]);
-    assert_eq!(rig.heard(r#"["s",{"error":"no"},2]"#), ["second failed: no"]);
+fn a_classic_response_to_a_stream_is_one_item() {
+    let mut client = TestClient::open(Dialect::Classic);
+    let key = client.stream(WINDOW, "first");
+    client.stream(WINDOW, "second");
+    assert_eq!(client.sent(), [r#"["s",0,1]"#, r#"["s",0,2]"#]);
+    client.connection.grant_credit(key, 100);
+    assert!(client.outputs().is_empty(), "classic has no credit");
+    assert_eq!(client.stream_outputs(r#"["s",[1,2]]"#), ["1 item [1,2]", "first ended"]);
+    assert_eq!(client.stream_outputs(r#"["s",{"error":"no"},2]"#), ["second failed: no"]);
 }
 
 #[test]
-fn a_classic_server_takes_no_upload_and_is_not_asked_to() {
-    let mut rig = Rig::new(ClientConfig::default());
-    let key = rig.stream(DUPLEX, "sender");
-    rig.session.upload_end(key);
-    rig.session.handle_connected(rig.now, Dialect::Classic);
-    let outputs: Vec<_> = rig.outputs().into_iter().map(words).collect();
+fn an_upload_to_a_classic_server_is_not_sent() {
+    let mut client = TestClient::new(ClientConfig::default());
+    let key = client.stream(DUPLEX, "sender");
+    client.connection.upload_end(key);
+    client.connection.handle_connected(client.now, Dialect::Classic);
+    let outputs: Vec<_> = client.outputs().into_iter().map(describe).collect();
     assert_eq!(outputs, ["Opened { connection: None }", "sender NotSent(NoUploads)"]);
 }
 
 #[test]
-fn items_are_sent_as_the_server_makes_room_for_them() {
-    let mut rig = Rig::open(Dialect::V1);
-    let key = rig.stream(DUPLEX, "sender");
-    assert_eq!(rig.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
-    assert_eq!(rig.upload(key, "early"), Err(NotSent::Over), "there is no room before the server says so");
-    assert_eq!(rig.heard(r#"["s",2,1,"credit"]"#), ["1 room 2"]);
-    assert!(rig.heard(r#"["s",2,1,"credit"]"#).is_empty());
-    assert!(rig.heard(r#"["s",1,1,"credit"]"#).is_empty());
-    assert_eq!(rig.upload(key, "a").unwrap(), [r#"["s","a",1,"item"]"#]);
-    assert_eq!(rig.upload(key, "b").unwrap(), [r#"["s","b",1,"item"]"#]);
-    assert_eq!(rig.upload(key, "c"), Err(NotSent::Over));
-    assert_eq!(rig.heard(r#"["s",3,1,"credit"]"#), ["1 room 3"]);
-    rig.session.upload_end(key);
-    rig.session.upload_end(key);
-    assert_eq!(rig.sent(), [r#"["s",null,1,"end"]"#]);
-    assert_eq!(rig.upload(key, "c"), Err(NotSent::Over));
-    assert!(rig.heard(r#"["s",9,1,"credit"]"#).is_empty(), "it has crossed with the end");
-    // The other direction goes on.
-    assert_eq!(rig.heard(r#"["s",1,1,"item"]"#), ["1 item 1"]);
+fn upload_items_are_sent_within_the_servers_credit() {
+    let mut client = TestClient::open(Dialect::V1);
+    let key = client.stream(DUPLEX, "sender");
+    assert_eq!(client.sent(), [r#"["s",0,1,"call",{"credit":4,"in":true}]"#]);
+    assert_eq!(
+        client.upload(key, "early"),
+        Err(NotSent::UploadClosed),
+        "there is no credit before the server grants it"
+    );
+    assert_eq!(client.stream_outputs(r#"["s",2,1,"credit"]"#), ["1 upload credit 2"]);
+    assert!(client.stream_outputs(r#"["s",2,1,"credit"]"#).is_empty());
+    assert!(client.stream_outputs(r#"["s",1,1,"credit"]"#).is_empty());
+    assert_eq!(client.upload(key, "a").unwrap(), [r#"["s","a",1,"item"]"#]);
+    assert_eq!(client.upload(key, "b").unwrap(), [r#"["s","b",1,"item"]"#]);
+    assert_eq!(client.upload(key, "c"), Err(NotSent::UploadClosed));
+    assert_eq!(client.stream_outputs(r#"["s",3,1,"credit"]"#), ["1 upload credit 3"]);
+    client.connection.upload_end(key);
+    client.connection.upload_end(key);
+    assert_eq!(client.sent(), [r#"["s",null,1,"end"]"#]);
+    assert_eq!(client.upload(key, "c"), Err(NotSent::UploadClosed));
+    assert!(client.stream_outputs(r#"["s",9,1,"credit"]"#).is_empty(), "the credit crossed with the end");
+    // The other direction continues.
+    assert_eq!(client.stream_outputs(r#"["s",1,1,"item"]"#), ["1 item 1"]);
 }
 
 #[test]
-fn an_upload_that_ended_before_its_call_was_written_ends_behind_it() {
-    let mut rig = Rig::new(ClientConfig::default());
-    let key = rig.stream(DUPLEX, "sender");
-    rig.session.upload_end(key);
-    rig.session.handle_connected(rig.now, Dialect::V1);
-    assert_eq!(rig.sent()[1..], [r#"["s",0,1,"call",{"credit":4,"in":true}]"#, r#"["s",null,1,"end"]"#]);
+fn an_upload_that_ended_before_its_call_was_written_ends_right_after_it() {
+    let mut client = TestClient::new(ClientConfig::default());
+    let key = client.stream(DUPLEX, "sender");
+    client.connection.upload_end(key);
+    client.connection.handle_connected(client.now, Dialect::V1);
+    assert_eq!(client.sent()[1..], [r#"["s",0,1,"call",{"credit":4,"in":true}]"#, r#"["s",null,1,"end"]"#]);
 }
 
 #[test]
-fn an_item_above_the_limit_is_refused_alone() {
-    let mut rig = Rig::new(ClientConfig { max_message: 100, ..ClientConfig::default() });
-    rig.connect(Dialect::V1);
-    let key = rig.stream(DUPLEX, "sender");
-    rig.sent();
-    rig.heard(r#"["s",2,1,"credit"]"#);
+fn an_upload_item_above_the_limit_is_rejected_and_the_upload_continues() {
+    let mut client = TestClient::new(ClientConfig { max_message_bytes: 100, ..ClientConfig::default() });
+    client.connect(Dialect::V1);
+    let key = client.stream(DUPLEX, "sender");
+    client.sent();
+    client.stream_outputs(r#"["s",2,1,"credit"]"#);
     let big = "x".repeat(100);
-    assert_eq!(rig.upload(key, &big), Err(NotSent::TooLarge { size: 135, limit: 100 }));
-    assert_eq!(rig.upload(key, "1").unwrap().len() + rig.upload(key, "2").unwrap().len(), 2, "it has taken no room");
+    assert_eq!(client.upload(key, &big), Err(NotSent::TooLarge { size: 135, limit: 100 }));
+    assert_eq!(
+        client.upload(key, "1").unwrap().len() + client.upload(key, "2").unwrap().len(),
+        2,
+        "it has used no credit"
+    );
 }
 
 #[test]
-fn credit_that_is_no_number_of_items_makes_no_sense() {
-    let mut rig = Rig::open(Dialect::V1);
-    rig.stream(DUPLEX, "sender");
-    rig.sent();
+fn malformed_credit_is_a_bad_frame() {
+    let mut client = TestClient::open(Dialect::V1);
+    client.stream(DUPLEX, "sender");
+    client.sent();
     for data in ["-1", "1.5", "1e3", r#""5""#, "null", "[]", "9007199254740993", "99999999999999999999999"] {
-        let problems = rig.heard(&format!(r#"["s",{data},1,"credit"]"#));
+        let warnings = client.stream_outputs(&format!(r#"["s",{data},1,"credit"]"#));
         assert!(
-            problems.len() == 1 && problems[0].contains("credit must be an integer from 0 to"),
-            "{data}: {problems:?}"
+            warnings.len() == 1 && warnings[0].contains("credit must be an integer from 0 to"),
+            "{data}: {warnings:?}"
         );
     }
-    assert!(rig.heard(r#"["s",0,1,"credit"]"#).is_empty());
-    assert_eq!(rig.heard(r#"["s",9007199254740992,1,"credit"]"#), ["1 room 9007199254740992"]);
+    assert!(client.stream_outputs(r#"["s",0,1,"credit"]"#).is_empty());
+    assert_eq!(client.stream_outputs(r#"["s",9007199254740992,1,"credit"]"#), ["1 upload credit 9007199254740992"]);
 }
 
 #[test]
-fn uploads_wait_for_the_socket() {
-    let mut rig = Rig::open(Dialect::V1);
-    let key = rig.stream(DUPLEX, "sender");
-    assert!(rig.session.can_upload());
-    rig.sent();
-    rig.heard(r#"["s",2,1,"credit"]"#);
-    rig.session.handle_blocked();
-    assert!(!rig.session.can_upload());
-    rig.session.handle_writable();
-    rig.session.upload_item(key, EncodedMessage::new("s", "a").unwrap()).unwrap();
-    assert!(!rig.session.can_upload(), "one waits to be given out");
+fn uploads_pause_while_the_socket_is_blocked() {
+    let mut client = TestClient::open(Dialect::V1);
+    let key = client.stream(DUPLEX, "sender");
+    assert!(client.connection.can_upload());
+    client.sent();
+    client.stream_outputs(r#"["s",2,1,"credit"]"#);
+    client.connection.handle_blocked();
+    assert!(!client.connection.can_upload());
+    client.connection.handle_writable();
+    client.connection.upload_item(key, EncodedMessage::new("s", "a").unwrap()).unwrap();
+    assert!(!client.connection.can_upload(), "an item is not polled yet");
 }

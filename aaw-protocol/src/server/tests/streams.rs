@@ -1,18 +1,18 @@
-//! Streams: items as there is credit for them, and what callers upload.
+//! Tests of streams and uploads.
 
 use super::*;
-use crate::codec::MOST_ITEMS;
+use crate::codec::MAX_CREDIT;
 
-/// A server on which a call of `slow` with id 1 and body 1 runs, with this meta.
+/// A server with one running call of `slow`, with id 1, body 1 and this meta.
 fn running(meta: &str) -> Server {
     let mut server = Server::v1();
     server.check([&*format!(r#"["slow",1,1,"call",{meta}]"#)], "run 1");
     server
 }
 
-/// The same, waiting behind call 1 in the line as call 2.
-fn waiting(meta: &str) -> Server {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+/// A server on which a call with id 2, body 2 and this meta waits for call 1 in the wait queue.
+fn queued(meta: &str) -> Server {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check([r#"["slow",1,1]"#, &*format!(r#"["slow",2,2,"call",{meta}]"#)], "run 1");
     server
 }
@@ -32,7 +32,7 @@ fn a_stream_is_items_and_an_end() {
         ["slow",null,1,"end"]
         "#,
     );
-    assert!(server.session.is_idle());
+    assert!(server.connection.is_idle());
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_stream_fails_with_or_without_credit() {
     let mut server = running(r#"{"credit":1}"#);
     server.item("1", "0");
     let failure = Failure::new(Code::HANDLER, "Something went wrong");
-    assert!(server.finish_with("1", b"", Completion::Failed(failure)));
+    assert!(server.complete_with("1", b"", Completion::Failed(failure)));
     server.expect(
         r#"
         ["slow",0,1,"item"]
@@ -58,7 +58,7 @@ fn an_empty_stream_needs_no_credit() {
 }
 
 #[test]
-fn a_call_that_is_over_yields_nothing() {
+fn items_of_a_call_that_is_over_are_dropped() {
     let mut server = running(r#"{"credit":9}"#);
     server.check([r#"["slow",null,1,"cancel"]"#], "drop 1");
     assert_eq!(server.credit("1"), 0);
@@ -67,7 +67,7 @@ fn a_call_that_is_over_yields_nothing() {
 }
 
 #[test]
-fn who_reads_no_items_gets_none_and_an_end_as_of_a_plain_event() {
+fn a_caller_without_credit_gets_no_items_and_null_at_the_end() {
     let mut server = Server::v1();
     server.check([r#"["slow",1,1]"#, r#"["slow",2]"#], "run 1\nrun 2");
     for body in ["1", "2"] {
@@ -78,7 +78,7 @@ fn who_reads_no_items_gets_none_and_an_end_as_of_a_plain_event() {
 }
 
 #[test]
-fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
+fn a_classic_stream_without_an_id_sends_pushes_and_no_end() {
     let mut server = Server::classic();
     server.check([r#"["slow",1]"#, r#"["slow",2]"#, r#"["slow",3,"x"]"#], "run 1\nrun 2\nrun 3");
     assert_eq!(server.credit("1"), u64::MAX);
@@ -86,8 +86,8 @@ fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
     server.item("2", "\"b\"");
     server.item("1", "\"c\"");
     server.end("1");
-    server.finish_with("2", b"", Completion::Failed(Failure::new(Code::HANDLER, "no")));
-    server.finish_with("3", b"[1,2]", Completion::Responded);
+    server.complete_with("2", b"", Completion::Failed(Failure::new(Code::HANDLER, "no")));
+    server.complete_with("3", b"[1,2]", Completion::Responded);
     server.expect(
         r#"
         ["slow","a"]
@@ -100,31 +100,33 @@ fn a_classic_stream_without_an_id_is_pushes_without_an_end() {
 }
 
 #[test]
-fn what_a_call_wants_is_its_callers_choice() {
-    let wants = |dialect, text: &str| {
+fn the_caller_chooses_the_response_mode() {
+    let mode = |dialect, text: &str| {
         let mut server = Server::new(dialect, ServerConfig::default());
         if dialect == Dialect::V1 {
-            server.hear(r#"["aaw/hello",{}]"#);
+            server.receive(r#"["aaw/hello",{}]"#);
         }
-        let Input::Call(call) = server.session.handle_text(server.now, text) else { panic!("{text} is a call") };
+        let Input::Call(call) = server.connection.handle_text(server.now, text) else {
+            panic!("{text} was not accepted")
+        };
         (call.response_mode(), call.upload)
     };
     use super::super::ResponseMode;
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1]"#), (ResponseMode::Single, false));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":0}]"#), (ResponseMode::Items, false));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":null,"in":true}]"#), (ResponseMode::Single, true));
-    assert_eq!(wants(Dialect::V1, r#"["e",1,1,"call",{"credit":5,"in":true}]"#), (ResponseMode::Items, true));
-    assert_eq!(wants(Dialect::V1, r#"["e",1]"#), (ResponseMode::Nothing, false));
-    assert_eq!(wants(Dialect::Classic, r#"["e",1]"#), (ResponseMode::Pushes, false));
-    assert_eq!(wants(Dialect::Classic, r#"["e",1,"x"]"#), (ResponseMode::Single, false));
+    assert_eq!(mode(Dialect::V1, r#"["e",1,1]"#), (ResponseMode::Single, false));
+    assert_eq!(mode(Dialect::V1, r#"["e",1,1,"call",{"credit":0}]"#), (ResponseMode::Items, false));
+    assert_eq!(mode(Dialect::V1, r#"["e",1,1,"call",{"credit":null,"in":true}]"#), (ResponseMode::Single, true));
+    assert_eq!(mode(Dialect::V1, r#"["e",1,1,"call",{"credit":5,"in":true}]"#), (ResponseMode::Items, true));
+    assert_eq!(mode(Dialect::V1, r#"["e",1]"#), (ResponseMode::Nothing, false));
+    assert_eq!(mode(Dialect::Classic, r#"["e",1]"#), (ResponseMode::Pushes, false));
+    assert_eq!(mode(Dialect::Classic, r#"["e",1,"x"]"#), (ResponseMode::Single, false));
 }
 
 #[test]
-fn an_item_larger_than_a_message_ends_its_stream() {
+fn an_item_above_the_message_limit_fails_its_stream() {
     let limits = Limits { message: 200, ..Limits::default() };
     let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"credit":9}]"#], "run 1");
-    // `["slow",…,1,"item"]` is 18 bytes besides.
+    // `["slow",…,1,"item"]` has 18 bytes in addition to the item.
     let fits = "7".repeat(200 - 18);
     assert!(server.item("1", &fits));
     server.expect(&format!(r#"["slow",{fits},1,"item"]"#));
@@ -132,7 +134,7 @@ fn an_item_larger_than_a_message_ends_its_stream() {
     server.expect(
         r#"
         drop 1
-        ["slow",{"error":"An item is larger than a message may be (200 bytes)","code":"too_large"},1,"error"]
+        ["slow",{"error":"The item exceeds the message limit of 200 bytes","code":"too_large"},1,"error"]
         "#,
     );
     assert!(!server.item("1", "0") && !server.end("1"));
@@ -140,7 +142,7 @@ fn an_item_larger_than_a_message_ends_its_stream() {
 }
 
 #[test]
-fn time_ends_a_running_stream() {
+fn a_timeout_fails_a_running_stream() {
     let mut server = running(r#"{"credit":9,"timeout":50}"#);
     server.item("1", "0");
     server.pass(50 * MS);
@@ -156,29 +158,29 @@ fn time_ends_a_running_stream() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_its_streams_up() {
-    let mut server = Server::v1_with(ServerConfig { unsent: 1000, ..ServerConfig::default() });
+fn streams_pause_while_the_client_does_not_read() {
+    let mut server = Server::v1_with(ServerConfig { max_unsent_bytes: 1000, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"credit":99}]"#], "run 1");
-    server.reads = false;
-    assert!(server.session.may_stream());
+    server.writable = false;
+    assert!(server.connection.may_stream());
     let mut sent = 0;
-    while server.session.may_stream() {
+    while server.connection.may_stream() {
         server.item("1", "0");
         sent += 1;
     }
-    assert!((1..10).contains(&sent), "items count as much as answers");
-    // Nothing else is held up by that: it is read, and told what it asks.
-    assert!(server.session.wants_input());
-    server.take_everything();
-    assert!(server.session.may_stream());
-    server.session.close(Close::Stopping);
-    assert!(!server.session.may_stream());
+    assert!((1..10).contains(&sent), "items count towards the unsent bytes");
+    // Only streams pause: the server still reads.
+    assert!(server.connection.wants_input());
+    server.write_everything();
+    assert!(server.connection.may_stream());
+    server.connection.close(Close::Stopping);
+    assert!(!server.connection.may_stream());
 }
 
 // --- Credit -----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn credit_is_raised_and_never_lowered() {
+fn credit_only_grows() {
     let mut server = running(r#"{"credit":2}"#);
     server.check(
         [
@@ -193,11 +195,11 @@ fn credit_is_raised_and_never_lowered() {
         credit 9007199254740992 for 1
         ",
     );
-    assert_eq!(server.credit("1"), MOST_ITEMS);
+    assert_eq!(server.credit("1"), MAX_CREDIT);
 }
 
 #[test]
-fn credit_that_is_no_number_of_items_is_bad_and_the_stream_goes_on() {
+fn malformed_credit_is_a_bad_frame_and_the_stream_continues() {
     let mut server = running(r#"{"credit":1}"#);
     for bad in ["-1", "1.0", "1.5", "2e1", "-0", "null", "\"7\"", "[7]", "{}", "true", "9007199254740993", "1e400"] {
         let expected = format!("bad: credit must be an integer from 0 to 9007199254740992, found {bad}");
@@ -205,12 +207,12 @@ fn credit_that_is_no_number_of_items_is_bad_and_the_stream_goes_on() {
     }
     assert!(server.item("1", "0") && server.end("1"));
     server.expect("[\"slow\",0,1,\"item\"]\n[\"slow\",null,1,\"end\"]");
-    // Whatever the call is.
+    // Also for a call that is over.
     server.check([r#"["slow",-1,1,"credit"]"#], "bad: credit must be an integer from 0 to 9007199254740992, found -1");
 }
 
 #[test]
-fn credit_in_the_meta_is_a_number_of_items_too() {
+fn credit_in_the_meta_is_validated() {
     Server::v1().check(
         [
             r#"["slow",1,1,"call",{"credit":9007199254740993}]"#,
@@ -226,11 +228,11 @@ fn credit_in_the_meta_is_a_number_of_items_too() {
 }
 
 #[test]
-fn credit_for_what_needs_none_is_ignored_and_for_no_call_it_is_bad() {
+fn credit_for_a_call_without_items_is_ignored_and_for_an_unknown_call_is_a_bad_frame() {
     let mut server = running("{}");
     server.check([r#"["slow",9,1,"credit"]"#], "");
     assert_eq!(server.credit("1"), u64::MAX);
-    server.finish("1");
+    server.complete("1");
     server.log.clear();
     server.check(
         [
@@ -248,51 +250,51 @@ fn credit_for_what_needs_none_is_ignored_and_for_no_call_it_is_bad() {
 }
 
 #[test]
-fn credit_that_comes_while_the_call_waits_is_remembered() {
-    let mut server = waiting(r#"{"credit":2}"#);
+fn credit_for_a_queued_call_counts_when_it_runs() {
+    let mut server = queued(r#"{"credit":2}"#);
     server.check(
         [
             r#"["slow",7,2,"credit"]"#,
             r#"["slow",5,2,"credit"]"#,
             r#"["slow",-5,2,"credit"]"#,
-            // A send after the call shares its place in the line.
-            r#"["slow","sent"]"#,
+            // An event after the call has the same id in the wait queue.
+            r#"["slow","event"]"#,
         ],
         "bad: credit must be an integer from 0 to 9007199254740992, found -5",
     );
-    server.finish("1");
+    server.complete("1");
     server.expect("[\"slow\",\"done\",1]\nrun 2");
     assert_eq!(server.credit("2"), 7);
 }
 
 #[test]
-fn a_waiting_call_keeps_its_own_credit_if_that_is_more() {
+fn a_queued_call_keeps_its_own_credit_if_that_is_higher() {
     for (meta, credit) in [(r#"{"credit":9}"#, 9), ("{}", u64::MAX)] {
-        let mut server = waiting(meta);
+        let mut server = queued(meta);
         server.check([r#"["slow",7,2,"credit"]"#], "");
-        server.finish("1");
+        server.complete("1");
         assert_eq!(server.credit("2"), credit, "{meta}");
     }
 }
 
 #[test]
-fn credit_after_a_cancel_in_the_line_is_ignored() {
-    let mut server = waiting(r#"{"credit":2}"#);
+fn credit_for_a_call_cancelled_in_the_wait_queue_is_ignored() {
+    let mut server = queued(r#"{"credit":2}"#);
     server.check([r#"["slow",null,2,"cancel"]"#, r#"["slow",7,2,"credit"]"#], "");
-    server.finish("1");
+    server.complete("1");
     server.expect(r#"["slow","done",1]"#);
 }
 
-// --- An answer that waits for credit ----------------------------------------------------------------------------------
+// --- Deferred responses -----------------------------------------------------------------------------------------------
 
 #[test]
-fn an_answer_waits_for_credit() {
+fn a_response_without_credit_is_deferred() {
     let mut server = running(r#"{"credit":0}"#);
-    assert!(server.finish("1"));
+    assert!(server.complete("1"));
     server.check([r#"["echo",[2],2,"call",{"credit":0}]"#], "");
-    // They are open calls, and nothing of theirs runs.
-    assert_eq!(server.session.running(), 2);
-    assert!(!server.session.is_idle() && server.session.wants_input());
+    // Both calls are open, although no handler runs.
+    assert_eq!(server.connection.open_calls(), 2);
+    assert!(!server.connection.is_idle() && server.connection.wants_input());
     server.check(
         [r#"["echo",0,2,"credit"]"#, r#"["echo",1,2,"credit"]"#, r#"["slow",64,1,"credit"]"#],
         r#"
@@ -302,41 +304,41 @@ fn an_answer_waits_for_credit() {
         ["slow",null,1,"end"]
         "#,
     );
-    assert!(server.session.is_idle());
+    assert!(server.connection.is_idle());
     server.check([r#"["slow",65,1,"credit"]"#], "");
 }
 
 #[test]
-fn an_answer_that_waits_is_given_out_once() {
+fn a_deferred_response_is_sent_once() {
     let mut server = running(r#"{"credit":0}"#);
     let key = server.key("1");
-    server.finish("1");
-    assert!(!server.session.complete(key, b"[\"slow\",1".to_vec(), Completion::Responded));
-    assert!(!server.session.handle_item(key, "[\"slow\",1,1,\"item\"]".into()));
-    server.session.grant_upload_credit(key, 64);
+    server.complete("1");
+    assert!(!server.connection.complete(key, b"[\"slow\",1".to_vec(), Completion::Responded));
+    assert!(!server.connection.handle_item(key, "[\"slow\",1,1,\"item\"]".into()));
+    server.connection.grant_upload_credit(key, 64);
     server.check([r#"["slow",1,1,"credit"]"#], "[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]");
 }
 
 #[test]
-fn what_is_no_answer_needs_no_credit() {
+fn failures_and_ends_need_no_credit() {
     Server::v1().check(
         [
             r#"["explode",{},1,"call",{"credit":0}]"#,
             r#"["nope",{},2,"call",{"credit":0}]"#,
-            r#"["plain",{},3,"call",{"credit":0}]"#,
+            r#"["one_way",{},3,"call",{"credit":0}]"#,
             r#"["large",2000000,4,"call",{"credit":0}]"#,
         ],
         r#"
         ["explode",{"error":"Something went wrong","code":"handler"},1,"error"]
         ["nope",{"error":"Unknown event: nope","code":"unknown_event"},2,"error"]
-        ["plain",null,3,"end"]
-        ["large",{"error":"The answer is larger than a message may be (1048576 bytes)","code":"too_large"},4,"error"]
+        ["one_way",null,3,"end"]
+        ["large",{"error":"The response exceeds the message limit of 1048576 bytes","code":"too_large"},4,"error"]
         "#,
     );
 }
 
 #[test]
-fn an_answer_that_waits_can_be_cancelled_and_runs_out_of_time() {
+fn a_deferred_response_can_be_cancelled_and_times_out() {
     let mut server = Server::v1();
     server.check(
         [
@@ -347,41 +349,41 @@ fn an_answer_that_waits_can_be_cancelled_and_runs_out_of_time() {
         ],
         "",
     );
-    // There is no handler left to drop.
+    // No handler is left to drop.
     server.pass(50 * MS);
     server.expect(
         r#"["echo",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},2,"error"]"#,
     );
-    assert!(server.session.is_idle());
+    assert!(server.connection.is_idle());
 }
 
 #[test]
-fn answers_that_wait_for_credit_are_bounded() {
-    let mut server = Server::v1_with(ServerConfig { running: 860, ..limited(9, 1 << 20) });
+fn deferred_responses_are_bounded() {
+    let mut server = Server::v1_with(ServerConfig { max_running_bytes: 860, ..limits(9, 1 << 20) });
     let call = |id| format!(r#"["large",400,{id},"call",{{"credit":0}}]"#);
-    // Two fit, and with a third that runs there is no room for a fourth, which therefore waits.
+    // Two deferred responses and a running call reach the limit, so the fourth call is queued.
     server.check([&*call(1), &call(2), r#"["slow",3,3,"call",{"credit":0}]"#, &call(4)], "run 3");
-    assert_eq!(server.session.running(), 3);
+    assert_eq!(server.connection.open_calls(), 3);
     let large = format!("\"{}\"", "x".repeat(400));
-    server.finish_with("3", large.as_bytes(), Completion::Responded);
+    server.complete_with("3", large.as_bytes(), Completion::Responded);
     server.expect(
         r#"
-        ["slow",{"error":"Answers of 836 bytes wait for credit, and no more may","code":"too_large"},3,"error"]
-        ["large",{"error":"Answers of 836 bytes wait for credit, and no more may","code":"too_large"},4,"error"]
+        ["slow",{"error":"Responses of 836 bytes wait for credit; the limit is 860","code":"too_large"},3,"error"]
+        ["large",{"error":"Responses of 836 bytes wait for credit; the limit is 860","code":"too_large"},4,"error"]
         "#,
     );
-    // What is taken or cancelled makes room.
+    // A response that is sent or cancelled frees its bytes.
     server.check([r#"["large",null,1,"cancel"]"#, &*call(5)], "");
     server.check(
         [r#"["large",1,2,"credit"]"#, &*call(6)],
         &format!("[\"large\",{large},2,\"item\"]\n[\"large\",null,2,\"end\"]"),
     );
-    assert_eq!(server.session.running(), 2);
+    assert_eq!(server.connection.open_calls(), 2);
 }
 
 #[test]
-fn answers_that_wait_for_credit_hold_back_calls_and_not_credit() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn deferred_responses_delay_calls_but_not_credit() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check(
         [r#"["echo",1,1,"call",{"credit":0}]"#, r#"["ping",null,2]"#, r#"["aaw/ping"]"#, r#"["echo",1,1,"credit"]"#],
         r#"
@@ -394,10 +396,10 @@ fn answers_that_wait_for_credit_hold_back_calls_and_not_credit() {
 }
 
 #[test]
-fn a_call_given_credit_in_the_line_answers_at_once() {
-    let mut server = Server::v1_with(limited(1, 1 << 20));
+fn a_call_that_got_credit_in_the_wait_queue_responds_at_once() {
+    let mut server = Server::v1_with(limits(1, 1 << 20));
     server.check([r#"["slow",1,1]"#, r#"["echo",2,2,"call",{"credit":0}]"#, r#"["echo",1,2,"credit"]"#], "run 1");
-    server.finish("1");
+    server.complete("1");
     server.expect(
         r#"
         ["slow","done",1]
@@ -410,7 +412,7 @@ fn a_call_given_credit_in_the_line_answers_at_once() {
 // --- Uploads ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn an_upload_is_given_room_and_sends_its_items() {
+fn an_upload_sends_items_within_its_credit() {
     let mut server = running(r#"{"in":true,"credit":4}"#);
     server.grant("1", 2);
     server.check(
@@ -430,15 +432,15 @@ fn an_upload_is_given_room_and_sends_its_items() {
         end for 1
         "#,
     );
-    server.finish("1");
+    server.complete("1");
     server.expect("[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]");
 }
 
 #[test]
-fn room_is_given_once_and_never_taken_back() {
+fn upload_credit_only_grows() {
     let mut server = running(r#"{"in":true}"#);
-    for room in [64, 64, 3, 0, 65, u64::MAX] {
-        server.grant("1", room);
+    for credit in [64, 64, 3, 0, 65, u64::MAX] {
+        server.grant("1", credit);
     }
     server.expect(
         r#"
@@ -450,7 +452,7 @@ fn room_is_given_once_and_never_taken_back() {
 }
 
 #[test]
-fn no_room_is_given_where_nothing_is_uploaded_or_no_longer() {
+fn no_credit_is_sent_without_an_open_upload() {
     let mut server = running("{}");
     server.grant("1", 64);
     server.check([r#"["slow",2,2,"call",{"in":true}]"#, r#"["slow",null,2,"end"]"#], "run 2\nend for 2");
@@ -461,7 +463,7 @@ fn no_room_is_given_where_nothing_is_uploaded_or_no_longer() {
 }
 
 #[test]
-fn an_item_beyond_its_credit_ends_the_call() {
+fn an_upload_item_beyond_its_credit_fails_the_call() {
     let mut server = running(r#"{"in":true}"#);
     server.grant("1", 1);
     server.check(
@@ -473,11 +475,11 @@ fn an_item_beyond_its_credit_ends_the_call() {
         ["slow",{"error":"item 2 of the upload of call 1, which has credit for 1","code":"bad_frame"},1,"error"]
         "#,
     );
-    assert!(!server.finish("1"));
+    assert!(!server.complete("1"));
 }
 
 #[test]
-fn an_item_before_any_room_ends_the_call() {
+fn an_upload_item_before_any_credit_fails_the_call() {
     running(r#"{"in":true}"#).check(
         [r#"["slow",1,1,"item"]"#],
         r#"
@@ -488,7 +490,7 @@ fn an_item_before_any_room_ends_the_call() {
 }
 
 #[test]
-fn after_its_end_an_upload_is_over() {
+fn frames_after_the_end_of_an_upload_are_bad() {
     let mut server = running(r#"{"in":true}"#);
     server.grant("1", 9);
     server.check(
@@ -500,20 +502,20 @@ fn after_its_end_an_upload_is_over() {
         bad: an item of an upload for call 1 after its end
         "#,
     );
-    server.finish("1");
+    server.complete("1");
     server.expect(r#"["slow","done",1]"#);
 }
 
 #[test]
-fn items_for_a_call_that_uploads_nothing_are_bad_and_for_one_that_is_over_they_may_have_crossed() {
-    let mut server = waiting("{}");
+fn items_for_a_call_without_upload_are_bad_and_for_a_finished_call_are_ignored() {
+    let mut server = queued("{}");
     let items = |id| [format!(r#"["slow",1,{id},"item"]"#), format!(r#"["slow",null,{id},"end"]"#)];
     for id in [1, 2] {
         let bad = format!("bad: an item of an upload for call {id}, which takes none\n").repeat(2);
         server.check(items(id).iter().map(String::as_str), &bad);
     }
-    server.finish("1");
-    server.finish("2");
+    server.complete("1");
+    server.complete("2");
     server.log.clear();
     server.check(items(1).iter().map(String::as_str), "");
     server.check(items(2).iter().map(String::as_str), "");
@@ -522,7 +524,7 @@ fn items_for_a_call_that_uploads_nothing_are_bad_and_for_one_that_is_over_they_m
 }
 
 #[test]
-fn items_for_a_refused_upload_may_have_crossed() {
+fn items_for_a_refused_call_are_ignored() {
     Server::v1().check(
         [r#"["nope",1,1,"call",{"in":true}]"#, r#"["nope",1,1,"item"]"#, r#"["nope",null,1,"end"]"#],
         r#"["nope",{"error":"Unknown event: nope","code":"unknown_event"},1,"error"]"#,
@@ -530,11 +532,11 @@ fn items_for_a_refused_upload_may_have_crossed() {
 }
 
 #[test]
-fn items_for_an_answer_that_waits_for_credit_may_have_crossed() {
+fn items_for_a_call_with_a_deferred_response_are_ignored() {
     let mut server = running(r#"{"in":true,"credit":0}"#);
     server.grant("1", 2);
     server.check([r#"["slow",1,1,"item"]"#], "[\"slow\",2,1,\"credit\"]\nitem 1 for 1");
-    server.finish("1");
+    server.complete("1");
     server.check(
         [r#"["slow",2,1,"item"]"#, r#"["slow",null,1,"end"]"#, r#"["slow",1,1,"credit"]"#],
         "[\"slow\",\"done\",1,\"item\"]\n[\"slow\",null,1,\"end\"]",
@@ -542,19 +544,19 @@ fn items_for_an_answer_that_waits_for_credit_may_have_crossed() {
 }
 
 #[test]
-fn an_upload_that_waits_in_line_has_no_room_yet() {
-    let mut server = waiting(r#"{"in":true}"#);
+fn a_queued_upload_has_no_credit() {
+    let mut server = queued(r#"{"in":true}"#);
     server.check(
         [r#"["slow",1,2,"item"]"#, r#"["slow",2,2,"item"]"#, r#"["slow",null,2,"end"]"#],
         r#"["slow",{"error":"item 1 of the upload of call 2, which has credit for 0","code":"bad_frame"},2,"error"]"#,
     );
-    server.finish("1");
+    server.complete("1");
     server.expect(r#"["slow","done",1]"#);
 }
 
 #[test]
-fn an_upload_that_ended_in_the_line_is_over_once_it_runs() {
-    let mut server = waiting(r#"{"in":true}"#);
+fn an_upload_that_ended_in_the_wait_queue_ends_when_its_call_runs() {
+    let mut server = queued(r#"{"in":true}"#);
     server.check(
         [r#"["slow",null,2,"end"]"#, r#"["slow",null,2,"end"]"#, r#"["slow",1,2,"item"]"#, r#"["slow",3,3]"#],
         "
@@ -562,73 +564,73 @@ fn an_upload_that_ended_in_the_line_is_over_once_it_runs() {
         bad: an item of an upload for call 2 after its end
         ",
     );
-    server.finish("1");
-    // No other call is let go first: the handler need not wait for it.
+    server.complete("1");
+    // The end precedes any other queued call, so the handler does not wait for that call.
     server.expect("[\"slow\",\"done\",1]\nrun 2\nend for 2");
     server.grant("2", 64);
     server.expect("");
 }
 
 #[test]
-fn nobody_hears_of_the_end_of_an_upload_whose_call_is_over() {
-    let mut server = waiting(r#"{"in":true}"#);
+fn the_end_of_an_upload_is_not_reported_for_a_call_that_is_over() {
+    let mut server = queued(r#"{"in":true}"#);
     server.check([r#"["echo",3,3,"call",{"in":true}]"#, r#"["slow",null,2,"end"]"#, r#"["echo",null,3,"end"]"#], "");
-    server.finish_with("1", b"1", Completion::Responded);
+    server.complete_with("1", b"1", Completion::Responded);
     server.expect("[\"slow\",1,1]\nrun 2\nend for 2");
-    server.finish("2");
-    // It was done at once.
+    server.complete("2");
+    // The call completed at once.
     server.expect("[\"slow\",\"done\",2]\n[\"echo\",3,3]");
-    // The owner had not asked for the end when the cancel came.
-    let mut server = waiting(r#"{"in":true}"#);
+    // The cancel arrives before the owner polls the end of the upload.
+    let mut server = queued(r#"{"in":true}"#);
     server.check([r#"["slow",null,2,"end"]"#], "");
-    server.session.complete(server.key("1"), Vec::new(), Completion::OneWayDone);
-    let call = server.session.poll_queued().unwrap();
-    let input = server.session.handle_queued(server.now, &call);
-    server.take_up(input);
+    server.connection.complete(server.key("1"), Vec::new(), Completion::OneWayDone);
+    let call = server.connection.poll_queued().unwrap();
+    let input = server.connection.handle_queued(server.now, &call);
+    server.handle_input(input);
     server.check([r#"["slow",null,2,"cancel"]"#], "run 2\n[\"slow\",null,1]\ndrop 2");
-    assert!(server.session.poll_queued().is_none());
+    assert!(server.connection.poll_queued().is_none());
 }
 
 #[test]
-fn uploads_that_are_not_taken_are_bounded() {
-    // An item costs 64 bytes besides its text.
-    let mut server = Server::v1_with(ServerConfig { uploads: 1000, ..ServerConfig::default() });
+fn untaken_upload_items_are_bounded() {
+    // An item costs 64 bytes in addition to its text.
+    let mut server = Server::v1_with(ServerConfig { max_upload_bytes: 1000, ..ServerConfig::default() });
     server.check([r#"["slow",1,1,"call",{"in":true}]"#, r#"["slow",2,2,"call",{"in":true}]"#], "run 1\nrun 2");
     server.grant("1", 4);
     server.grant("2", 4);
     server.log.clear();
     let item = |id, len| format!(r#"["slow",{},{id},"item"]"#, "7".repeat(len));
     for len in [436, 236] {
-        server.hear(&item(1, len));
+        server.receive(&item(1, len));
     }
-    // One more than at first: one was taken, and it was the first.
+    // One more than the first grant: the first item was taken.
     server.grant("1", 5);
-    server.hear(&item(1, 336));
+    server.receive(&item(1, 336));
     server.log.clear();
     server.check(
         [&*item(2, 337)],
         r#"
         drop 2
-        ["slow",{"error":"Items of 1101 bytes wait for their handlers, and no more may","code":"too_large"},2,"error"]
+        ["slow",{"error":"Upload items of 1101 bytes wait for their handlers; the limit is 1000","code":"too_large"},2,"error"]
         "#,
     );
-    // What ended takes no room.
+    // The failed call no longer counts.
     server.check([&*item(1, 236)], &format!("item {} for 1", "7".repeat(236)));
     server.check([r#"["slow",null,1,"cancel"]"#], "drop 1");
-    assert_eq!(server.session.uploaded, 0);
+    assert_eq!(server.connection.upload_bytes, 0);
 }
 
 #[test]
-fn an_upload_within_its_window_is_never_too_much_at_a_time() {
-    let config = ServerConfig { uploads: 64 * 100, ..ServerConfig::default() };
+fn an_upload_within_its_window_never_exceeds_the_limit() {
+    let config = ServerConfig { max_upload_bytes: 64 * 100, ..ServerConfig::default() };
     let mut server = Server::v1_with(config);
     server.check([r#"["slow",1,1,"call",{"in":true}]"#], "run 1");
-    // 36 and 64 bytes; a window of 64, given anew at half of it.
+    // Items of 36 and 64 bytes; a window of 64, renewed when half of it is used.
     for sent in 0..10_000 {
         if sent % 32 == 0 {
             server.grant("1", sent + 64);
         }
-        server.hear(&format!(r#"["slow","{}",1,"item"]"#, "x".repeat(34)));
+        server.receive(&format!(r#"["slow","{}",1,"item"]"#, "x".repeat(34)));
     }
     assert!(!server.log.contains("too_large"));
 }
@@ -636,7 +638,7 @@ fn an_upload_within_its_window_is_never_too_much_at_a_time() {
 // --- Cancel and drain -------------------------------------------------------------------------------------------------
 
 #[test]
-fn cancel_ends_streams_both_ways_and_twice_is_once() {
+fn a_cancel_ends_both_streams_and_a_second_one_is_ignored() {
     let mut server = running(r#"{"in":true,"credit":2}"#);
     server.grant("1", 2);
     server.item("1", "0");
@@ -652,13 +654,13 @@ fn cancel_ends_streams_both_ways_and_twice_is_once() {
         ],
         "item 1 for 1\ndrop 1",
     );
-    assert!(server.session.is_idle());
+    assert!(server.connection.is_idle());
 }
 
 #[test]
-fn a_draining_session_lets_streams_go_on() {
+fn streams_continue_while_the_connection_drains() {
     let mut server = running(r#"{"in":true,"credit":1}"#);
-    server.session.drain();
+    server.connection.drain();
     server.grant("1", 1);
     server.check(
         [r#"["slow",1,1,"item"]"#, r#"["slow",2,1,"credit"]"#, r#"["slow",null,1,"end"]"#],
@@ -667,5 +669,5 @@ fn a_draining_session_lets_streams_go_on() {
     server.item("1", "0");
     server.end("1");
     server.expect("[\"slow\",0,1,\"item\"]\n[\"slow\",null,1,\"end\"]");
-    assert!(server.session.is_idle());
+    assert!(server.connection.is_idle());
 }
