@@ -2,19 +2,19 @@
 
 use std::net::SocketAddr;
 
-use aaw_tests::raw::{self, Raw};
-use aaw_tests::{Client, Handshake, Process};
+use aaw_tests::raw::{self, RawConnection};
+use aaw_tests::{HttpRequest, Process, WireClient};
 use futures_util::future::join_all;
 use tokio::process::Command;
 
 /// The server's process, and where it listens.
 async fn start() -> (Process, SocketAddr) {
-    aaw_tests::allow_files();
+    aaw_tests::raise_open_file_limit();
     let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_aaw-test-server")));
     let port = process.json().await["port"].as_u64().expect("it prints its port");
     let addr = SocketAddr::from(([127, 0, 0, 1], port as u16));
     // What it allocates once is allocated.
-    Client::v1(addr).await.asks("sleepy", "1").await.is("1");
+    WireClient::connect_v1(addr).await.call("sleepy", "1").await.assert_eq("1");
     (process, addr)
 }
 
@@ -26,10 +26,10 @@ async fn connections(process: &mut Process) -> u64 {
 
 /// It goes on, and stops in order.
 async fn goes_on(mut process: Process, addr: SocketAddr) {
-    Client::v1(addr).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    WireClient::connect_v1(addr).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     process.close_stdin();
-    assert!(process.ended().await.success());
-    assert_eq!(process.errors(), "", "a panic, say");
+    assert!(process.exited().await.success());
+    assert_eq!(process.stderr(), "", "a panic, say");
 }
 
 #[tokio::test]
@@ -39,13 +39,13 @@ async fn two_thousand_connections() {
     let before = process.memory();
     let mut clients = Vec::new();
     for n in 0..MANY {
-        clients.push(Client::offering(addr, Some(&format!("_{n}"))).await);
+        clients.push(WireClient::connect(addr, Some(&format!("_{n}"))).await);
     }
     // Each at the same time: an answer that is done at once, a late one, a failure.
     join_all(clients.iter_mut().enumerate().map(async |(n, client)| {
-        client.asks("echo", &n.to_string()).await.is(&n.to_string());
-        client.asks("sleepy", &n.to_string()).await.is(&n.to_string());
-        client.asks("nope", "1").await.is(r#"{"error":"Unknown event: nope"}"#);
+        client.call("echo", &n.to_string()).await.assert_eq(&n.to_string());
+        client.call("sleepy", &n.to_string()).await.assert_eq(&n.to_string());
+        client.call("nope", "1").await.assert_eq(r#"{"error":"Unknown event: nope"}"#);
     }))
     .await;
     clients[0].send(r#"["broadcasts/all","to all"]"#).await;
@@ -65,12 +65,12 @@ async fn check_memory(clients: usize, bytes: &[u8], most_kib: u64) {
     let before = process.memory();
     let mut deaf = Vec::new();
     for _ in 0..clients {
-        let mut client = Raw::websocket(addr, Some("_deaf")).await;
+        let mut client = RawConnection::websocket(addr, Some("_deaf")).await;
         // One that has not begun a frame it cannot end.
         client.send(bytes).await;
         deaf.push((client, 0));
     }
-    let mut other = Client::v1(addr).await;
+    let mut other = WireClient::connect_v1(addr).await;
     let (mut total, mut full) = (0, 0);
     while full < 30 && total < 256 << 20 {
         let mut went = 0;
@@ -82,7 +82,7 @@ async fn check_memory(clients: usize, bytes: &[u8], most_kib: u64) {
         total += went;
         full = if went == 0 { full + 1 } else { 0 };
         // Another one is served all the while.
-        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
         let grown = process.memory().saturating_sub(before);
         assert!(grown < most_kib, "{grown} KiB more after {total} bytes");
     }
@@ -93,19 +93,19 @@ async fn check_memory(clients: usize, bytes: &[u8], most_kib: u64) {
 #[tokio::test]
 async fn calls_whose_answers_are_not_read_take_no_more_memory_than_a_client_may() {
     // A line of 1 MiB, answers of 1 MiB and those that were running, each for ten clients; and what malloc keeps.
-    let calls = raw::frame(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
+    let calls = raw::masked(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
 }
 
 #[tokio::test]
 async fn calls_that_wait_for_ever_take_no_more_memory_than_a_client_may() {
-    let calls = raw::frame(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
+    let calls = raw::masked(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
 }
 
 #[tokio::test]
 async fn pings_without_end_take_no_memory() {
-    check_memory(10, &raw::frame(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
+    check_memory(10, &raw::masked(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn fragments_without_end_take_no_memory() {
     // A message that never ends, in pieces of nothing, with pings between them.
     let (process, addr) = start().await;
     let before = process.memory();
-    let mut client = Raw::websocket(addr, Some("_deaf")).await;
+    let mut client = RawConnection::websocket(addr, Some("_deaf")).await;
     client.send_frame(0x01, b"[").await;
-    let pieces = raw::frame(0x00, b"").repeat(100_000);
+    let pieces = raw::masked(0x00, b"").repeat(100_000);
     for _ in 0..10 {
         client.send(&pieces).await;
     }
@@ -134,11 +134,11 @@ async fn broadcasts_to_clients_that_do_not_read_take_no_more_memory_than_their_b
     let before = process.memory();
     let mut deaf = Vec::new();
     for _ in 0..20 {
-        deaf.push(Raw::websocket(addr, Some("_deaf")).await);
+        deaf.push(RawConnection::websocket(addr, Some("_deaf")).await);
     }
-    let mut sender = Client::v1(addr).await;
+    let mut sender = WireClient::connect_v1(addr).await;
     for _ in 0..200 {
-        sender.asks("broadcasts/large", r#"{"bytes":500000,"times":2}"#).await.is("null");
+        sender.call("broadcasts/large", r#"{"bytes":500000,"times":2}"#).await.assert_eq("null");
         let grown = process.memory().saturating_sub(before);
         assert!(grown < 60 << 10, "{grown} KiB more");
     }
@@ -151,16 +151,16 @@ async fn broadcasts_to_clients_that_do_not_read_take_no_more_memory_than_their_b
 #[tokio::test]
 async fn five_hundred_half_requests_hold_up_nobody() {
     let (process, addr) = start().await;
-    let request = Handshake::new(addr).bytes();
+    let request = HttpRequest::handshake(addr).bytes();
     let mut half = Vec::new();
     for n in 0..500 {
-        let mut raw = Raw::connect(addr).await;
+        let mut raw = RawConnection::connect(addr).await;
         raw.send(&request[..n % request.len()]).await;
         half.push(raw);
     }
-    let mut client = Client::v1(addr).await;
+    let mut client = WireClient::connect_v1(addr).await;
     for _ in 0..100 {
-        client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     }
     client.close().await;
     goes_on(process, addr).await;
@@ -210,7 +210,7 @@ async fn garbage_of_all_kinds() {
         "3",
     ];
     for round in 0..400 {
-        let mut client = Raw::websocket(addr, [None, Some("x"), Some("aaw.v1")][round % 3]).await;
+        let mut client = RawConnection::websocket(addr, [None, Some("x"), Some("aaw.v1")][round % 3]).await;
         client.send_text(r#"["aaw/hello",{}]"#).await;
         let mut bytes = Vec::new();
         for _ in 0..random() % 40 {
@@ -218,10 +218,10 @@ async fn garbage_of_all_kinds() {
             let text = if random() % 2 == 0 { format!("[\"echo\",{text},{}]", random() % 5) } else { text };
             // Mostly texts; now and then any frame, or no frame at all.
             match random() % 20 {
-                0 => bytes.extend(raw::frame(random() as u8, text.as_bytes())),
+                0 => bytes.extend(raw::masked(random() as u8, text.as_bytes())),
                 1 => bytes.extend(random().to_le_bytes()),
-                2 => bytes.extend(raw::frame(raw::BINARY, text.as_bytes())),
-                _ => bytes.extend(raw::frame(raw::TEXT, text.as_bytes())),
+                2 => bytes.extend(raw::masked(raw::BINARY, text.as_bytes())),
+                _ => bytes.extend(raw::masked(raw::TEXT, text.as_bytes())),
             }
         }
         client.try_send(&bytes).await;
@@ -237,7 +237,7 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
     let (mut process, addr) = start().await;
     let come_and_go = async |many: usize| {
         for n in 0..many {
-            let mut client = Client::offering(addr, None).await;
+            let mut client = WireClient::connect(addr, None).await;
             client.send(r#"["gate/hold",{"gate":"never"}]"#).await;
             if n % 2 == 0 {
                 client.close().await;
@@ -250,11 +250,11 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
     while connections(&mut process).await > 0 {}
     let grown = process.memory().saturating_sub(before);
     assert!(grown < 10 << 10, "{grown} KiB more after 2000 connections");
-    let mut client = Client::v1(addr).await;
+    let mut client = WireClient::connect_v1(addr).await;
     client
-        .asks("gate/wait", r#"{"gate":"never","dropped":2300}"#)
+        .call("gate/wait", r#"{"gate":"never","dropped":2300}"#)
         .await
-        .is(r#"{"came":2300,"through":0,"dropped":2300}"#);
+        .assert_eq(r#"{"came":2300,"through":0,"dropped":2300}"#);
     goes_on(process, addr).await;
 }
 
@@ -262,12 +262,12 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
 async fn joining_rooms_without_end_takes_no_more_memory_than_a_connection_may() {
     let (process, addr) = start().await;
     let before = process.memory();
-    let mut greedy = Client::v1(addr).await;
+    let mut greedy = WireClient::connect_v1(addr).await;
     let name = |room: usize| format!("{room} {}", "x".repeat(180));
     let joins = (0..100_000).map(|room| format!(r#"["rooms/room/join",{{"name":"{}"}}]"#, name(room)));
     greedy.send_all(joins).await;
     for (room, expected) in [(1023, "1"), (1024, "0"), (99_999, "0")] {
-        greedy.asks("rooms/room/size", &format!("{:?}", name(room))).await.is(expected);
+        greedy.call("rooms/room/size", &format!("{:?}", name(room))).await.assert_eq(expected);
     }
     let grown = process.memory().saturating_sub(before);
     assert!(grown < 5 << 10, "{grown} KiB for a connection that joins all it can");

@@ -1,8 +1,8 @@
 //! What makes no sense, and what it gets. After each of them the server and another connection go on.
 
 use aaw_server::{Config, Server};
-use aaw_tests::raw::{self, Raw};
-use aaw_tests::{Client, Log, TestServer};
+use aaw_tests::raw::{self, RawConnection};
+use aaw_tests::{LogCapture, TestServer, WireClient};
 use tokio_tungstenite::tungstenite::Message;
 
 /// A frame that is none, in both dialects: v1 is told why, classic nothing; the connections go on.
@@ -11,7 +11,7 @@ async fn check_bad_frame(text: &str, error: &str) {
 }
 
 async fn check_bad_message(message: Message, error: &str) {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut other = server.v1().await;
 
@@ -19,14 +19,14 @@ async fn check_bad_message(message: Message, error: &str) {
     v1.send_message(message.clone()).await;
     let error = serde_json::Value::from(error);
     v1.expect(&format!(r#"["aaw/error",{{"error":{error},"code":"bad_frame"}}]"#)).await;
-    v1.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    v1.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 
     let mut classic = server.classic().await;
     classic.send_message(message).await;
-    classic.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    classic.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 
-    server.goes_on(&mut other).await;
-    log.says(&["WARN", "bad frame", &v1.connection]);
+    server.expect_alive(&mut other).await;
+    log.expect_line(&["WARN", "bad frame", &v1.connection]);
 }
 
 // --- No frames --------------------------------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ async fn brackets_that_nest_a_hundred_thousand_deep() {
         v1.send(text).await;
         let told = v1.next().await;
         assert!(told.starts_with(r#"["aaw/error",{"error":"#) && told.contains("bad_frame"), "{told}");
-        v1.asks("ping", "null").await.is(r#"{"pong":true}"#);
-        server.goes_on(&mut other).await;
+        v1.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        server.expect_alive(&mut other).await;
     }
 }
 
@@ -116,14 +116,14 @@ async fn a_body_that_nests_a_hundred_thousand_deep() {
             // An answer to the call or, where it is no JSON, to the frame.
             assert!(told.starts_with(&format!("[\"{event}\",")) || told.contains("bad_frame"), "{event}: {told}");
             let next_id = if told.contains("bad_frame") { 1 } else { 2 };
-            v1.says(&format!("[\"echo\",7,{next_id}]"), &format!("[\"echo\",7,{next_id}]")).await;
+            v1.exchange(&format!("[\"echo\",7,{next_id}]"), &format!("[\"echo\",7,{next_id}]")).await;
 
             let mut classic = server.classic().await;
             classic.send(&format!("[\"{event}\",{body}]")).await;
             classic.send(r#"["ping",null,"after"]"#).await;
             classic.collect_until(|text| text == r#"["ping",{"pong":true},"after"]"#).await;
         }
-        server.goes_on(&mut other).await;
+        server.expect_alive(&mut other).await;
     }
 }
 
@@ -133,10 +133,10 @@ async fn a_body_that_nests_a_hundred_thousand_deep() {
 async fn check_out_of_place(text: &str, error: &str) {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     let error = serde_json::Value::from(error);
-    client.says(text, &format!(r#"["aaw/error",{{"error":{error},"code":"bad_frame"}}]"#)).await;
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.exchange(text, &format!(r#"["aaw/error",{{"error":{error},"code":"bad_frame"}}]"#)).await;
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn an_id_used_twice_while_its_call_runs_runs_nothing() {
     assert!(client.next().await.contains("id 1 for a call; the next is 2"));
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
     client.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
-    client.says(r#"["notes",null,2]"#, r#"["notes",[],2]"#).await;
+    client.exchange(r#"["notes",null,2]"#, r#"["notes",[],2]"#).await;
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn kinds_without_a_call() {
 async fn what_comes_too_late_is_no_fault() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     let late = [
         r#"["ping",null,1,"cancel"]"#,
         r#"["ping",5,1,"credit"]"#,
@@ -195,7 +195,7 @@ async fn what_comes_too_late_is_no_fault() {
         client.send(late).await;
         client.expect_nothing().await;
     }
-    client.says(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
+    client.exchange(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
 }
 
 #[tokio::test]
@@ -209,23 +209,23 @@ async fn a_meta_of_a_wrong_type_fails_its_call_and_takes_the_id() {
         "{told}"
     );
     assert!(told.ends_with(r#","code":"bad_frame"},1,"error"]"#), "{told}");
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
 }
 
 #[tokio::test]
 async fn a_call_before_the_hello_and_a_second_hello() {
     let server = TestServer::start().await;
-    let mut client = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
     let first = r#"["aaw/error",{"error":"the first frame must be [\"aaw/hello\", {…}]","code":"bad_frame"}]"#;
-    client.says(r#"["ping",null,1]"#, first).await;
-    client.says(r#"["note",1]"#, first).await;
+    client.exchange(r#"["ping",null,1]"#, first).await;
+    client.exchange(r#"["note",1]"#, first).await;
     let object = r#"["aaw/error",{"error":"the body of aaw/hello must be an object","code":"bad_frame"}]"#;
-    client.says(r#"["aaw/hello"]"#, object).await;
+    client.exchange(r#"["aaw/hello"]"#, object).await;
     client.send(r#"["aaw/hello",{"what":"ever"}]"#).await;
     assert!(client.next().await.starts_with(r#"["aaw/welcome","#));
     let second = r#"["aaw/error",{"error":"a second aaw/hello","code":"bad_frame"}]"#;
-    client.says(r#"["aaw/hello",{}]"#, second).await;
-    client.says(r#"["notes",null,1]"#, r#"["notes",[],1]"#).await;
+    client.exchange(r#"["aaw/hello",{}]"#, second).await;
+    client.exchange(r#"["notes",null,1]"#, r#"["notes",[],1]"#).await;
 }
 
 #[tokio::test]
@@ -234,8 +234,8 @@ async fn a_classic_client_that_speaks_v1_is_not_understood() {
     let mut client = server.classic().await;
     // A frame with a kind would run the handler again.
     client.send(r#"["note","again",7,"cancel"]"#).await;
-    client.asks("notes", "{}").await.is("[]");
-    client.says(r#"["aaw/hello",{}]"#, r#"["aaw/hello",{"error":"Unknown event: aaw/hello"}]"#).await;
+    client.call("notes", "{}").await.assert_eq("[]");
+    client.exchange(r#"["aaw/hello",{}]"#, r#"["aaw/hello",{"error":"Unknown event: aaw/hello"}]"#).await;
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_classic_id_without_end_is_refused() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
     client.send(&format!(r#"["note","long",{:?}]"#, "x".repeat(300))).await;
-    client.asks("notes", "{}").await.is("[]");
+    client.call("notes", "{}").await.assert_eq("[]");
 }
 
 // --- Bodies that are split off before anybody has parsed them ---------------------------------------------------------
@@ -262,15 +262,15 @@ async fn a_body_that_is_no_json_is_a_bad_frame_and_its_id_can_be_used_again() {
                 told.starts_with(r#"["aaw/error",{"error":""#) && told.contains("bad_frame"),
                 "{event} {body}: {told}"
             );
-            client.says(r#"["echo",7,1]"#, r#"["echo",7,1]"#).await;
+            client.exchange(r#"["echo",7,1]"#, r#"["echo",7,1]"#).await;
 
             let mut client = server.classic().await;
             client.send(&format!("[\"{event}\",{body},1]")).await;
-            client.says(r#"["echo",7,1]"#, r#"["echo",7,1]"#).await;
+            client.exchange(r#"["echo",7,1]"#, r#"["echo",7,1]"#).await;
         }
     }
-    other.asks("notes", "{}").await.is("[]");
-    server.goes_on(&mut other).await;
+    other.call("notes", "{}").await.assert_eq("[]");
+    server.expect_alive(&mut other).await;
 }
 
 // --- RFC 6455 ---------------------------------------------------------------------------------------------------------
@@ -280,44 +280,44 @@ async fn check_closes(bytes: &[u8], code: u16) {
     for protocols in ["_key", "aaw.v1"] {
         let server = TestServer::start().await;
         let mut other = server.classic().await;
-        let mut client = Raw::websocket(server.addr, Some(protocols)).await;
+        let mut client = RawConnection::websocket(server.addr, Some(protocols)).await;
         client.send(bytes).await;
         client.expect_close(code).await;
-        server.goes_on(&mut other).await;
+        server.expect_alive(&mut other).await;
         assert_eq!(server.handle.connections(), 1, "who broke the rules is in no table");
     }
 }
 
 #[tokio::test]
 async fn text_that_is_not_utf8_closes_with_1007() {
-    check_closes(&raw::frame(raw::TEXT, b"[\"ping\",\"\xFF\"]"), 1007).await;
-    check_closes(&raw::frame(raw::TEXT, b"[\"ping\",\"\xC3"), 1007).await;
+    check_closes(&raw::masked(raw::TEXT, b"[\"ping\",\"\xFF\"]"), 1007).await;
+    check_closes(&raw::masked(raw::TEXT, b"[\"ping\",\"\xC3"), 1007).await;
 }
 
 #[tokio::test]
 async fn broken_framing_closes_with_1002() {
-    check_closes(&raw::frame(raw::TEXT | 0x40, b"[]"), 1002).await;
-    check_closes(&raw::frame(0x83, b"[]"), 1002).await;
-    check_closes(&raw::frame(0x8B, b""), 1002).await;
+    check_closes(&raw::masked(raw::TEXT | 0x40, b"[]"), 1002).await;
+    check_closes(&raw::masked(0x83, b"[]"), 1002).await;
+    check_closes(&raw::masked(0x8B, b""), 1002).await;
     check_closes(&raw::unmasked(raw::TEXT, b"[\"ping\"]"), 1002).await;
     // A continuation of nothing; a message within a message; a ping in pieces, and one that is too long.
-    check_closes(&raw::frame(0x80, b"[]"), 1002).await;
-    check_closes(&[raw::frame(0x01, b"["), raw::frame(raw::TEXT, b"[]")].concat(), 1002).await;
-    check_closes(&raw::frame(0x09, b""), 1002).await;
-    check_closes(&raw::frame(raw::PING, &[0; 126]), 1002).await;
+    check_closes(&raw::masked(0x80, b"[]"), 1002).await;
+    check_closes(&[raw::masked(0x01, b"["), raw::masked(raw::TEXT, b"[]")].concat(), 1002).await;
+    check_closes(&raw::masked(0x09, b""), 1002).await;
+    check_closes(&raw::masked(raw::PING, &[0; 126]), 1002).await;
 }
 
 #[tokio::test]
 async fn the_close_frame_is_seen_though_the_client_goes_on_sending() {
     let server = TestServer::start().await;
     let mut other = server.classic().await;
-    let mut client = Raw::websocket(server.addr, None).await;
+    let mut client = RawConnection::websocket(server.addr, None).await;
     let mut bytes = raw::unmasked(raw::TEXT, b"[\"ping\"]");
     bytes.extend(std::iter::repeat_n(b'x', 4 << 20));
     client.try_send(&bytes).await;
     client.finish().await;
     client.expect_close(1002).await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
@@ -327,8 +327,8 @@ async fn a_message_of_80_mebibytes_closes_with_1009_which_the_client_sees() {
     let text = format!(r#"["echo",{:?},1]"#, "x".repeat(80 << 20));
 
     // All of it is on its way before anybody reads.
-    let mut client = Raw::websocket(server.addr, None).await;
-    client.try_send(&raw::frame(raw::TEXT, text.as_bytes())).await;
+    let mut client = RawConnection::websocket(server.addr, None).await;
+    client.try_send(&raw::masked(raw::TEXT, text.as_bytes())).await;
     client.finish().await;
     client.expect_close(1009).await;
 
@@ -338,30 +338,30 @@ async fn a_message_of_80_mebibytes_closes_with_1009_which_the_client_sees() {
     client.expect_close(1009).await;
 
     // In many frames, each of which is small enough.
-    let mut client = Raw::websocket(server.addr, None).await;
-    let mut bytes = raw::frame(0x01, &[b' '; 65_536]);
-    (0..32).for_each(|_| bytes.extend(raw::frame(0x00, &[b' '; 65_536])));
+    let mut client = RawConnection::websocket(server.addr, None).await;
+    let mut bytes = raw::masked(0x01, &[b' '; 65_536]);
+    (0..32).for_each(|_| bytes.extend(raw::masked(0x00, &[b' '; 65_536])));
     client.try_send(&bytes).await;
     client.finish().await;
     client.expect_close(1009).await;
 
     // Only promised.
-    let mut client = Raw::websocket(server.addr, None).await;
-    client.send(&raw::head(raw::TEXT, 80 << 20, 0x80)).await;
+    let mut client = RawConnection::websocket(server.addr, None).await;
+    client.send(&raw::frame_header(raw::TEXT, 80 << 20, 0x80)).await;
     client.send(&[0; 4]).await;
     client.expect_close(1009).await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
 async fn a_client_that_ends_in_the_middle_of_a_frame_is_gone() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    let mut client = Raw::websocket(server.addr, None).await;
-    client.send(&raw::frame(raw::TEXT, b"[\"ping\",1]")[..7]).await;
+    let mut client = RawConnection::websocket(server.addr, None).await;
+    client.send(&raw::masked(raw::TEXT, b"[\"ping\",1]")[..7]).await;
     client.finish().await;
     client.expect_end().await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
     assert_eq!(server.handle.connections(), 1);
 }
 
@@ -395,10 +395,10 @@ async fn names_that_no_event_has() {
         let json = serde_json::Value::from(name);
         let text = serde_json::Value::from(format!("Unknown event: {name}"));
         let mut v1 = server.v1().await;
-        v1.asks(name, "null").await.is(&format!(r#"{{"error":{text},"code":"unknown_event"}}"#));
+        v1.call(name, "null").await.assert_eq(&format!(r#"{{"error":{text},"code":"unknown_event"}}"#));
         let mut classic = server.classic().await;
-        classic.says(&format!("[{json},null]"), &format!(r#"[{json},{{"error":{text}}}]"#)).await;
-        server.goes_on(&mut v1).await;
+        classic.exchange(&format!("[{json},null]"), &format!(r#"[{json},{{"error":{text}}}]"#)).await;
+        server.expect_alive(&mut v1).await;
     }
 }
 
@@ -410,13 +410,15 @@ async fn a_name_of_a_megabyte_is_answered_briefly() {
     let short = format!("{}…", "n".repeat(200));
     let mut v1 = server.v1().await;
     let failure = format!(r#"{{"error":"Unknown event: {short}","code":"unknown_event"}}"#);
-    v1.says(&format!("[\"{name}\",null,1]"), &format!("[\"{short}\",{failure},1,\"error\"]")).await;
+    v1.exchange(&format!("[\"{name}\",null,1]"), &format!("[\"{short}\",{failure},1,\"error\"]")).await;
     v1.send(&format!("[\"{name}\",null]")).await;
     let told = v1.next().await;
-    assert!(told.starts_with(r#"["aaw/error","#) && told.len() < 1000, "{}", aaw_tests::shortened(&told));
+    assert!(told.starts_with(r#"["aaw/error","#) && told.len() < 1000, "{}", aaw_tests::truncated(&told));
     let mut classic = server.classic().await;
-    classic.says(&format!("[\"{name}\",null]"), &format!(r#"["{short}",{{"error":"Unknown event: {short}"}}]"#)).await;
-    server.goes_on(&mut other).await;
+    classic
+        .exchange(&format!("[\"{name}\",null]"), &format!(r#"["{short}",{{"error":"Unknown event: {short}"}}]"#))
+        .await;
+    server.expect_alive(&mut other).await;
     // Nor does the log keep it.
     let kept = server.calls.all();
     assert!(kept.iter().all(|call| call["event"].as_str().is_some_and(|event| event.len() < 1000)));
@@ -424,21 +426,21 @@ async fn a_name_of_a_megabyte_is_answered_briefly() {
 
 #[tokio::test]
 async fn events_behind_auth_cannot_be_reached() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
-    log.says(&["auth/secret", "unreachable: authentication is not enabled"]);
-    log.says(&["shop/auth/secret", "unreachable: authentication is not enabled"]);
+    log.expect_line(&["auth/secret", "unreachable: authentication is not enabled"]);
+    log.expect_line(&["shop/auth/secret", "unreachable: authentication is not enabled"]);
     for event in ["auth/secret", "shop/auth/secret"] {
         let text = format!("Authentication is not enabled — {event} is unreachable");
         let failure = format!(r#"{{"error":"{text}","code":"unreachable"}}"#);
         let mut v1 = server.v1().await;
-        v1.asks(event, "1").await.is(&failure);
+        v1.call(event, "1").await.assert_eq(&failure);
         let mut classic = server.classic().await;
-        classic.says(&format!(r#"["{event}",1]"#), &format!(r#"["{event}",{{"error":"{text}"}}]"#)).await;
-        v1.asks("gate/wait", r#"{"gate":"secret"}"#).await.is(r#"{"came":0,"through":0,"dropped":0}"#);
+        classic.exchange(&format!(r#"["{event}",1]"#), &format!(r#"["{event}",{{"error":"{text}"}}]"#)).await;
+        v1.call("gate/wait", r#"{"gate":"secret"}"#).await.assert_eq(r#"{"came":0,"through":0,"dropped":0}"#);
     }
     // Called like the folder, but in none.
-    server.v1().await.asks("auth", "null").await.is(r#""open""#);
+    server.v1().await.call("auth", "null").await.assert_eq(r#""open""#);
 }
 
 // --- Bodies -----------------------------------------------------------------------------------------------------------
@@ -455,8 +457,8 @@ async fn a_body_that_does_not_fit_names_the_field_and_what_was_expected() {
         ("7", "The body does not fit: invalid type: integer `7`, expected struct Body"),
     ] {
         let error = serde_json::Value::from(error);
-        client.asks("typed", body).await.is(&format!(r#"{{"error":{error},"code":"bad_body"}}"#));
-        server.classic().await.asks("typed", body).await.is(&format!(r#"{{"error":{error}}}"#));
+        client.call("typed", body).await.assert_eq(&format!(r#"{{"error":{error},"code":"bad_body"}}"#));
+        server.classic().await.call("typed", body).await.assert_eq(&format!(r#"{{"error":{error}}}"#));
     }
     // A send of it, too.
     client.send(r#"["typed",7]"#).await;
@@ -465,14 +467,14 @@ async fn a_body_that_does_not_fit_names_the_field_and_what_was_expected() {
             r#"["aaw/error",{"error":"The body does not fit: invalid type: integer `7`, expected struct Body","code":"bad_body","event":"typed"}]"#,
         )
         .await;
-    server.goes_on(&mut client).await;
+    server.expect_alive(&mut client).await;
 }
 
 // --- Handlers ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_panic_ends_its_call_and_nothing_else() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     for (event, said) in [
@@ -483,13 +485,13 @@ async fn a_panic_ends_its_call_and_nothing_else() {
         ("panics/serializing", "while serialising, with a secret"),
         ("panics/plain", "plain, with a secret"),
     ] {
-        server.classic().await.asks(event, "null").await.is(r#"{"error":"Internal error"}"#);
-        server.v1().await.asks(event, "null").await.is(r#"{"error":"Internal error","code":"panic"}"#);
+        server.classic().await.call(event, "null").await.assert_eq(r#"{"error":"Internal error"}"#);
+        server.v1().await.call(event, "null").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
         let mut sender = server.v1().await;
         sender.send(&format!("[\"{event}\",null]")).await;
         sender.expect_nothing().await;
-        log.says(&["ERROR", event, said]);
-        server.goes_on(&mut other).await;
+        log.expect_line(&["ERROR", event, said]);
+        server.expect_alive(&mut other).await;
     }
 }
 
@@ -499,16 +501,16 @@ async fn a_panic_while_a_call_is_cancelled_hurts_nobody() {
     let mut client = server.v1().await;
     client.send(r#"["panics/when_dropped",null,1]"#).await;
     let mut other = server.v1().await;
-    other.asks("gate/wait", r#"{"gate":"when_dropped","came":1}"#).await;
+    other.call("gate/wait", r#"{"gate":"when_dropped","came":1}"#).await;
     client.send(r#"["panics/when_dropped",null,1,"cancel"]"#).await;
-    other.asks("gate/wait", r#"{"gate":"when_dropped","dropped":1}"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    other.call("gate/wait", r#"{"gate":"when_dropped","dropped":1}"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     // And with its connection.
     client.send(r#"["panics/when_dropped",null,3]"#).await;
-    other.asks("gate/wait", r#"{"gate":"when_dropped","came":2}"#).await;
+    other.call("gate/wait", r#"{"gate":"when_dropped","came":2}"#).await;
     client.close().await;
-    other.asks("gate/wait", r#"{"gate":"when_dropped","dropped":2}"#).await;
-    server.goes_on(&mut other).await;
+    other.call("gate/wait", r#"{"gate":"when_dropped","dropped":2}"#).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
@@ -518,36 +520,36 @@ async fn an_answer_of_100_mebibytes_is_too_large_for_that_call_alone() {
     let body = format!(r#"{{"bytes":{}}}"#, 100 << 20);
     let error = "The answer has 104857602 bytes, and a message may have 1048576";
     let mut client = server.v1().await;
-    client.asks("big", &body).await.is(&format!(r#"{{"error":"{error}","code":"too_large"}}"#));
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
-    server.classic().await.asks("big", &body).await.is(&format!(r#"{{"error":"{error}"}}"#));
+    client.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}","code":"too_large"}}"#));
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+    server.classic().await.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}"}}"#));
     // Late, too.
     client.send(&format!(r#"["gate/hold_large",{{"gate":"x","bytes":{}}},3]"#, 2 << 20)).await;
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
     let error = "The answer has 2097154 bytes, and a message may have 1048576";
     client.expect(&format!(r#"["gate/hold_large",{{"error":"{error}","code":"too_large"}},3,"error"]"#)).await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
 async fn a_push_that_is_too_large_fails_in_its_handler_and_a_broadcast_is_logged() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let mut client = server.v1().await;
-    client.asks("pushes/large", &format!(r#"{{"bytes":{},"times":3}}"#, 2 << 20)).await.is("0");
-    client.asks("broadcasts/large", &format!(r#"{{"bytes":{},"times":1}}"#, 2 << 20)).await.is("null");
-    log.says(&["ERROR", "a broadcast was not sent", "larger than a message may be"]);
+    client.call("pushes/large", &format!(r#"{{"bytes":{},"times":3}}"#, 2 << 20)).await.assert_eq("0");
+    client.call("broadcasts/large", &format!(r#"{{"bytes":{},"times":1}}"#, 2 << 20)).await.assert_eq("null");
+    log.expect_line(&["ERROR", "a broadcast was not sent", "larger than a message may be"]);
     other.expect_nothing().await;
     // Nor does an event of aaw's own name go out.
     client.send(r#"["pushes/plain",{"event":"aaw/welcome"}]"#).await;
     client
-        .says(
+        .exchange(
             r#"["pushes/plain",{"event":"aaw/welcome"},3]"#,
             r#"["pushes/plain",{"error":"aaw/welcome is a name of aaw's own","code":"not_allowed"},3,"error"]"#,
         )
         .await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 // --- Start ------------------------------------------------------------------------------------------------------------
@@ -577,7 +579,7 @@ async fn two_events_of_one_name_stop_the_start() {
 
 #[tokio::test]
 async fn what_a_client_says_begins_no_line_of_the_log() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for frame in ["[[0,\n\"forged\"]]", "[\"ping\",null,[\r\n\"forged\"]]", "[\"ping\",null,1,[0,\n\"forged\"]]"] {
         let mut client = server.v1().await;
@@ -585,6 +587,6 @@ async fn what_a_client_says_begins_no_line_of_the_log() {
         let told = client.next().await;
         assert!(told.contains("bad_frame"), "{told}");
     }
-    log.says(&["bad frame", "forged"]);
+    log.expect_line(&["bad frame", "forged"]);
     assert!(!log.text().lines().any(|line| line.starts_with("\"forged")), "{}", log.text());
 }

@@ -4,29 +4,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aaw_client::connect;
-use aaw_tests::cargo::{self, built, workspace};
-use aaw_tests::{DEADLINE, Process, Request, TestServer, within};
+use aaw_tests::cargo::{self, artifacts, workspace};
+use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// A server that serves these events on a free port; and its URL, from what it says of itself.
 async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg(events).args(["--port", "0"]).args(flags);
     command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
     let server = Process::start(command);
-    let line = server.says_slowly(&["listening on ws://localhost:"]).await;
+    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
     let address = line.split(['(', ')']).nth(1).expect("the address is in brackets").to_owned();
     (server, format!("ws://{address}"))
 }
 
 /// A server that does not start: it ends with 1, and says this.
 async fn fails_to_serve(args: &[&str], words: &[&str]) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
     let mut server = Process::start(command);
-    let status = server.ended_slowly().await;
-    let errors = server.errors();
+    let status = server.exited().await;
+    let errors = server.stderr();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(words.iter().all(|word| errors.contains(word)), "expected {words:?} in:\n{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
@@ -40,25 +40,25 @@ fn target() -> PathBuf {
 
 /// The command `aaw`; what it printed, and its exit code.
 async fn aaw(args: &[&str], stdin: &str) -> (String, String, i32) {
-    let mut command = Command::new(&built().await.cli);
+    let mut command = Command::new(&artifacts().await.cli);
     command.args(args);
     let mut aaw = Process::start(command);
     if !stdin.is_empty() {
         aaw.write_line(stdin).await;
     }
     aaw.close_stdin();
-    let code = aaw.ended().await.code().expect("no signal");
-    (aaw.output(), aaw.errors(), code)
+    let code = aaw.exited().await.code().expect("no signal");
+    (aaw.stdout(), aaw.stderr(), code)
 }
 
 /// An events package outside of the workspace, as `aaw-server init` writes it.
 async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let package = folder.path().join(name);
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg("init").arg(&package);
     let mut init = Process::start(command);
-    assert!(init.ended().await.success(), "{}", init.errors());
+    assert!(init.exited().await.success(), "{}", init.stderr());
     // What was fetched for us is enough, and nothing needs to be asked for.
     std::fs::copy(workspace().join("Cargo.lock"), package.join("Cargo.lock")).expect("the lock file is there");
     (folder, package)
@@ -70,15 +70,15 @@ fn events() -> PathBuf {
 
 /// `aaw-server user`: what it printed, and its exit code.
 async fn user(store: &Path, args: &[&str], stdin: &str) -> (String, String, i32) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg("user").args(args).arg("--auth").arg(store);
     let mut user = Process::start(command);
     if !stdin.is_empty() {
         user.write_line(stdin).await;
     }
     user.close_stdin();
-    let code = user.ended().await.code().expect("no signal");
-    (user.output(), user.errors(), code)
+    let code = user.exited().await.code().expect("no signal");
+    (user.stdout(), user.stderr(), code)
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
 async fn the_stock_events_are_built_listed_served_and_called() {
     let (server, url) = serve(&workspace().join("events"), &[]).await;
     for event in ["ping (answer)", "echo (answer)", "announce (plain)", "notify (plain)", "subdir/nested (answer)"] {
-        server.says(&[event]).await;
+        server.stderr_line(&[event]).await;
     }
     let call = async |args: &[&str]| {
         let all: Vec<&str> = ["call", &url].into_iter().chain(args.iter().copied()).collect();
@@ -150,10 +150,10 @@ async fn a_folder_of_pages_is_served_beside_the_events() {
     std::fs::write(folder.path().join("index.html"), "<h1>mine</h1>").unwrap();
     let path = folder.path().to_str().unwrap();
     let (server, url) = serve(&workspace().join("events"), &["--static", path]).await;
-    server.says(&["the events can be tried at http://localhost:", "/events"]).await;
+    server.stderr_line(&["the events can be tried at http://localhost:", "/events"]).await;
     let addr = url.strip_prefix("ws://").and_then(|addr| addr.parse().ok()).unwrap();
-    assert_eq!(Request::get(addr, "/").send().await.body, "<h1>mine</h1>");
-    assert_eq!(Request::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
+    assert_eq!(HttpRequest::get(addr, "/").send().await.body, "<h1>mine</h1>");
+    assert_eq!(HttpRequest::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
     // Before anything is built.
     let missing = folder.path().join("missing");
     let missing = missing.to_str().unwrap();
@@ -169,12 +169,12 @@ async fn a_folder_of_libraries_is_served_with_its_folders_as_prefixes() {
     let deep = folder.path().join("shop/orders");
     std::fs::create_dir_all(&deep).unwrap();
     let library = |at: &Path| at.join(format!("any{}", std::env::consts::DLL_SUFFIX));
-    std::fs::copy(&built().await.events, library(&deep)).unwrap();
-    std::fs::copy(&built().await.events, library(folder.path())).unwrap();
+    std::fs::copy(&artifacts().await.events, library(&deep)).unwrap();
+    std::fs::copy(&artifacts().await.events, library(folder.path())).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "no library").unwrap();
     let (server, url) = serve(folder.path(), &[]).await;
-    server.says(&["shop/orders/users/get (answer)"]).await;
-    server.says(&["shop/orders/auth/secret", "unreachable"]).await;
+    server.stderr_line(&["shop/orders/users/get (answer)"]).await;
+    server.stderr_line(&["shop/orders/auth/secret", "unreachable"]).await;
     let client = connect(&url).await.unwrap();
     for event in ["users/get", "shop/orders/users/get"] {
         assert_eq!(client.send_async::<String>(event, (), DEADLINE).await.unwrap(), "users/get");
@@ -186,7 +186,7 @@ async fn two_libraries_with_one_name_stop_the_start_and_both_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["one", "two"] {
         let library = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
-        std::fs::copy(&built().await.events, library).unwrap();
+        std::fs::copy(&artifacts().await.events, library).unwrap();
     }
     let folder = folder.path().to_str().unwrap();
     fails_to_serve(&[folder, "--port", "0"], &["is there twice", "one.", "two."]).await;
@@ -194,7 +194,7 @@ async fn two_libraries_with_one_name_stop_the_start_and_both_are_named() {
 
 #[tokio::test]
 async fn files_that_are_no_library_stop_the_start() {
-    let whole = std::fs::read(&built().await.events).unwrap();
+    let whole = std::fs::read(&artifacts().await.events).unwrap();
     for (content, words) in [
         (&b"hello"[..], "the file is no library"),
         (b"", "the file is empty"),
@@ -214,7 +214,7 @@ async fn a_port_in_use() {
     let port = other.addr.port().to_string();
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join(format!("any{}", std::env::consts::DLL_SUFFIX));
-    std::fs::copy(&built().await.events, library).unwrap();
+    std::fs::copy(&artifacts().await.events, library).unwrap();
     let words = [&*format!("cannot listen on 127.0.0.1:{port}: the port is in use"), "--port"];
     fails_to_serve(&[folder.path().to_str().unwrap(), "--port", &port], &words).await;
 }
@@ -233,30 +233,30 @@ async fn events_that_are_missing_empty_or_a_file() {
 #[tokio::test]
 async fn flags_that_make_no_sense_are_clap_s_matter() {
     for args in [&["--port", "x"][..], &["--allow-origin", "example.com"], &["--log", "loud"], &["--nonsense"]] {
-        let mut command = Command::new(&built().await.server);
+        let mut command = Command::new(&artifacts().await.server);
         command.args(args);
         let mut server = Process::start(command);
-        assert_eq!(server.ended().await.code(), Some(2), "{args:?}");
-        assert!(server.errors().contains(args[0]), "{}", server.errors());
+        assert_eq!(server.exited().await.code(), Some(2), "{args:?}");
+        assert!(server.stderr().contains(args[0]), "{}", server.stderr());
     }
 }
 
 #[tokio::test]
 async fn each_flag_is_an_environment_variable_too() {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.env("AAW_EVENTS", events()).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
     command.env("AAW_ALLOW_ORIGIN", "https://a.example,https://b.example").env("AAW_WATCH", "1");
     command.env("CARGO_TARGET_DIR", target());
     let mut server = Process::start(command);
-    let line = server.says_slowly(&["listening on ws://localhost:"]).await;
+    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
     let line: Value = serde_json::from_str(&line).expect("the log is JSON too");
     let message = line["message"].as_str().unwrap();
     let address = message.split(['(', ')']).nth(1).unwrap().parse().unwrap();
     for origin in ["https://a.example", "https://b.example"] {
-        let handshake = aaw_tests::Handshake::new(address).header("Origin", origin);
+        let handshake = aaw_tests::HttpRequest::handshake(address).header("Origin", origin);
         assert_eq!(handshake.send().await.status, 101);
     }
-    aaw_tests::Client::v1(address).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    aaw_tests::WireClient::connect_v1(address).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     assert_eq!(server.json().await["event"], "ping");
 }
 
@@ -264,8 +264,8 @@ async fn each_flag_is_an_environment_variable_too() {
 async fn the_log_as_json_is_one_line_a_call_with_exactly_these_fields() {
     let (mut server, url) = serve(&events(), &["--log", "json"]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-    let mut client = aaw_tests::Client::v1(address).await;
-    client.asks("echo", "{\"a\":\n[1]}").await.is("{\"a\":\n[1]}");
+    let mut client = aaw_tests::WireClient::connect_v1(address).await;
+    client.call("echo", "{\"a\":\n[1]}").await.assert_eq("{\"a\":\n[1]}");
     let line = server.line().await;
     let beginning = format!(
         r#"{{"event":"echo","connection":"{}","client_key":"_key","kind":"answer","body":{{"a":[1]}},"result":{{"a":[1]}},"ms":"#,
@@ -273,7 +273,7 @@ async fn the_log_as_json_is_one_line_a_call_with_exactly_these_fields() {
     );
     let ms = line.strip_prefix(&beginning).unwrap_or_else(|| panic!("{line}"));
     assert!(ms.strip_suffix('}').unwrap().parse::<f64>().unwrap() >= 0.0);
-    client.asks("fails/with", r#"{"error":"no","data":7}"#).await;
+    client.call("fails/with", r#"{"error":"no","data":7}"#).await;
     let failed = server.json().await;
     assert_eq!(failed["error"], json!({"error": "no", "code": "handler", "data": 7}));
     let fields: Vec<_> = failed.as_object().unwrap().keys().map(String::as_str).collect();
@@ -281,12 +281,12 @@ async fn the_log_as_json_is_one_line_a_call_with_exactly_these_fields() {
     client.send(r#"["note","plain"]"#).await;
     let plain = server.json().await;
     assert_eq!((&plain["kind"], &plain["result"], &plain["body"]), (&json!("plain"), &json!(null), &json!("plain")));
-    client.asks("aaw/login", r#"{"email":"a@b","password":"hunter2","token":"hunter2"}"#).await;
+    client.call("aaw/login", r#"{"email":"a@b","password":"hunter2","token":"hunter2"}"#).await;
     let login = server.line().await;
     assert!(login.contains("[redacted]") && !login.contains("hunter2"), "{login}");
     // Written at once, while another call still runs; and that one when it is cancelled.
     client.send(r#"["gate/hold",{"gate":"x"},4]"#).await;
-    client.says(r#"["ping",null,5]"#, r#"["ping",{"pong":true},5]"#).await;
+    client.exchange(r#"["ping",null,5]"#, r#"["ping",{"pong":true},5]"#).await;
     assert_eq!(server.json().await["event"], "ping");
     client.send(r#"["gate/hold",null,4,"cancel"]"#).await;
     assert_eq!(server.json().await["error"]["code"], "cancelled");
@@ -297,19 +297,19 @@ async fn sigterm_and_sigint_stop_in_order() {
     for signal in ["TERM", "INT"] {
         let (mut server, url) = serve(&events(), &[]).await;
         let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-        let mut client = aaw_tests::Client::v1(address).await;
-        let mut idle = aaw_tests::Client::v1(address).await;
+        let mut client = aaw_tests::WireClient::connect_v1(address).await;
+        let mut idle = aaw_tests::WireClient::connect_v1(address).await;
         client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
-        idle.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+        idle.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
         server.signal(signal).await;
         idle.expect_close(1001).await;
         // What runs finishes; here, by its caller's wish.
         client
-            .says(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
+            .exchange(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
             .await;
         client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
         client.expect_close(1001).await;
-        assert_eq!(server.ended().await.code(), Some(0), "{}", server.errors());
+        assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
     }
 }
 
@@ -317,13 +317,15 @@ async fn sigterm_and_sigint_stop_in_order() {
 async fn a_second_signal_ends_it_at_once() {
     let (mut server, url) = serve(&events(), &[]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-    let mut client = aaw_tests::Client::v1(address).await;
+    let mut client = aaw_tests::WireClient::connect_v1(address).await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     server.signal("TERM").await;
-    server.says(&["stopping"]).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#).await;
+    server.stderr_line(&["stopping"]).await;
+    client
+        .exchange(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
+        .await;
     server.signal("TERM").await;
-    assert_eq!(server.ended().await.code(), Some(143));
+    assert_eq!(server.exited().await.code(), Some(143));
 }
 
 // --- init, watch ------------------------------------------------------------------------------------------------------
@@ -334,17 +336,17 @@ async fn a_package_that_init_has_written_passes_its_test_and_is_served() {
     let mut test = cargo::cargo();
     test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", target());
     let mut test = Process::start(test);
-    assert!(test.ended_slowly().await.success(), "{}", test.errors());
-    assert!(test.output().contains("test result: ok. 2 passed"), "{}", test.output());
+    assert!(test.exited().await.success(), "{}", test.stderr());
+    assert!(test.stdout().contains("test result: ok. 2 passed"), "{}", test.stdout());
     let (_server, url) = serve(&package, &[]).await;
     let answer = aaw(&["call", &url, "hello", r#"{"name":"Ada"}"#], "").await;
     assert_eq!(answer, (r#"{"greeting":"Hello, Ada!"}"#.into(), String::new(), 0));
     // Never over what is there.
-    let mut again = Command::new(&built().await.server);
+    let mut again = Command::new(&artifacts().await.server);
     again.arg("init").arg(&package);
     let mut again = Process::start(again);
-    assert_eq!(again.ended().await.code(), Some(1));
-    assert!(again.errors().contains("nothing was written"), "{}", again.errors());
+    assert_eq!(again.exited().await.code(), Some(1));
+    assert!(again.stderr().contains("nothing was written"), "{}", again.stderr());
 }
 
 #[tokio::test]
@@ -391,12 +393,12 @@ async fn a_saved_file_is_served_without_losing_a_call() {
     };
     served(1).await.expect("the first");
     std::fs::write(&ping, answers(2)).unwrap();
-    served(2).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.errors()));
+    served(2).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.stderr()));
 
     // One that does not compile is shown, and the old ones go on.
     std::fs::write(&ping, "pub async fn handler() -> i32 { nonsense }").unwrap();
-    server.says_slowly(&["the old events go on"]).await;
-    server.says(&["src/ping.rs"]).await;
+    server.stderr_line(&["the old events go on"]).await;
+    server.stderr_line(&["src/ping.rs"]).await;
     let client = connect(&url).await.unwrap();
     assert_eq!(client.send_async::<i32>("ping", (), DEADLINE).await.unwrap(), 2);
 
@@ -405,7 +407,7 @@ async fn a_saved_file_is_served_without_losing_a_call() {
     std::fs::write(package.join("src/deep/new.rs"), answers(7)).unwrap();
     std::fs::remove_file(package.join("src/hello.rs")).unwrap();
     std::fs::write(&ping, answers(3)).unwrap();
-    served(3).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.errors()));
+    served(3).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.stderr()));
     for caller in callers {
         within("the callers to end", || "nothing".into(), caller).await.expect("no call is lost");
     }
@@ -452,13 +454,13 @@ async fn a_body_can_come_from_standard_input() {
 async fn what_is_sent_has_arrived_when_the_command_ends() {
     let server = TestServer::start().await;
     assert_eq!(aaw(&["send", &server.url(), "note", "7"], "").await, (String::new(), String::new(), 0));
-    server.v1().await.asks("notes", "{}").await.is("[7]");
+    server.v1().await.call("notes", "{}").await.assert_eq("[7]");
 }
 
 #[tokio::test]
 async fn listening_prints_one_line_of_json_a_push() {
     let server = TestServer::start().await;
-    let mut command = Command::new(&built().await.cli);
+    let mut command = Command::new(&artifacts().await.cli);
     command.args(["listen", &server.url(), "broadcast"]);
     let mut listener = Process::start(command);
     aaw_tests::until("it to be connected", || server.handle.connections() == 1).await;
@@ -469,5 +471,5 @@ async fn listening_prints_one_line_of_json_a_push() {
     sender.send(r#"["broadcasts/others",2]"#).await;
     assert_eq!(listener.json().await, json!({"event": "broadcast", "data": 2}));
     listener.signal("INT").await;
-    assert_eq!(listener.ended().await.code(), Some(130));
+    assert_eq!(listener.exited().await.code(), Some(130));
 }

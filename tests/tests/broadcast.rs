@@ -1,7 +1,7 @@
 //! A6 and the table of connections: who is told what.
 
-use aaw_tests::raw::Raw;
-use aaw_tests::{Client, TestServer, until};
+use aaw_tests::raw::RawConnection;
+use aaw_tests::{TestServer, WireClient, until};
 
 #[tokio::test]
 async fn everybody_else_is_told_in_either_dialect() {
@@ -53,7 +53,7 @@ async fn broadcasts_of_one_sender_arrive_in_order() {
 async fn a_broadcast_may_come_after_the_call_that_began_it() {
     let server = TestServer::start().await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
-    a.asks("gate/later", r#"{"gate":"x","all":true}"#).await.is("null");
+    a.call("gate/later", r#"{"gate":"x","all":true}"#).await.assert_eq("null");
     // Even after its connection has gone.
     a.close().await;
     b.send(r#"["gate/release",{"gate":"x"}]"#).await;
@@ -67,7 +67,7 @@ async fn who_has_gone_is_told_nothing_and_is_in_no_table() {
     server.classic().await.close().await;
     // One that goes without a word.
     drop(server.v1().await);
-    let mut raw = Raw::websocket(server.addr, None).await;
+    let mut raw = RawConnection::websocket(server.addr, None).await;
     raw.finish().await;
     raw.expect_end().await;
     until("the others to go", || server.handle.connections() == 1).await;
@@ -78,7 +78,7 @@ async fn who_has_gone_is_told_nothing_and_is_in_no_table() {
 #[tokio::test]
 async fn a_client_that_has_said_no_hello_yet_hears_the_welcome_first() {
     let server = TestServer::start().await;
-    let mut early = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut early = WireClient::connect(server.addr, Some("aaw.v1")).await;
     let mut sender = server.classic().await;
     sender.send(r#"["broadcasts/others","before the hello"]"#).await;
     sender.expect_nothing().await;
@@ -94,7 +94,7 @@ async fn a_connection_is_in_the_table_before_its_client_knows_that_it_is_open() 
     for n in 0..200 {
         // Open: the handshake's answer has come, and nothing was sent since.
         let protocols = if n % 2 == 0 { None } else { Some("aaw.v1") };
-        let mut client = Client::offering(server.addr, protocols).await;
+        let mut client = WireClient::connect(server.addr, protocols).await;
         sender.send(&format!(r#"["broadcasts/others",{n}]"#)).await;
         if protocols.is_some() {
             client.send(r#"["aaw/hello",{}]"#).await;

@@ -1,13 +1,13 @@
 //! A1 to A5, A8, A12, and order: calls and what they are answered with.
 
-use aaw_tests::{Client, TestServer, raw};
+use aaw_tests::{TestServer, WireClient, raw};
 use serde_json::Value;
 
 /// One call in both dialects: the same body, the same answer.
 async fn check(event: &str, body: &str, answer: &str) {
     let server = TestServer::start().await;
-    server.classic().await.asks(event, body).await.is(answer);
-    server.v1().await.asks(event, body).await.is(answer);
+    server.classic().await.call(event, body).await.assert_eq(answer);
+    server.v1().await.call(event, body).await.assert_eq(answer);
 }
 
 // --- A1: names --------------------------------------------------------------------------------------------------------
@@ -23,9 +23,9 @@ async fn the_path_of_a_file_is_the_name_of_its_event() {
 async fn a_name_is_compared_as_text_and_not_as_json() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
-    client.says(r#"["p\u0069ng",null]"#, r#"["p\u0069ng",{"pong":true}]"#).await;
+    client.exchange(r#"["p\u0069ng",null]"#, r#"["p\u0069ng",{"pong":true}]"#).await;
     let mut client = server.v1().await;
-    client.says(r#"["p\u0069ng",null,1]"#, r#"["p\u0069ng",{"pong":true},1]"#).await;
+    client.exchange(r#"["p\u0069ng",null,1]"#, r#"["p\u0069ng",{"pong":true},1]"#).await;
 }
 
 #[tokio::test]
@@ -34,9 +34,9 @@ async fn files_with_a_leading_underscore_are_no_events() {
     server
         .v1()
         .await
-        .asks("_services", "{}")
+        .call("_services", "{}")
         .await
-        .is(r#"{"error":"Unknown event: _services","code":"unknown_event"}"#);
+        .assert_eq(r#"{"error":"Unknown event: _services","code":"unknown_event"}"#);
 }
 
 // --- A2: answers ------------------------------------------------------------------------------------------------------
@@ -81,42 +81,42 @@ async fn a_classic_id_comes_back_byte_for_byte() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
     for id in ["1", "\"a-b\"", "1.50", "-0", "1e3", r#""\u0041\"""#, "123456789012345678901234567890"] {
-        client.says(&format!("[\"echo\",7,{id}]"), &format!("[\"echo\",7,{id}]")).await;
+        client.exchange(&format!("[\"echo\",7,{id}]"), &format!("[\"echo\",7,{id}]")).await;
         client
-            .says(
+            .exchange(
                 &format!("[\"explode\",null,{id}]"),
                 &format!("[\"explode\",{{\"error\":\"Unknown event: explode\"}},{id}]"),
             )
             .await;
     }
-    client.says(r#"["echo",7,null]"#, r#"["echo",7]"#).await;
+    client.exchange(r#"["echo",7,null]"#, r#"["echo",7]"#).await;
 }
 
 #[tokio::test]
 async fn white_space_around_a_frame_means_nothing() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(" [ \"echo\" , {\"a\": 1} , 1 ] ", "[\"echo\",{\"a\": 1},1]").await;
-    client.says("[\"echo\",\n7\t,2]", "[\"echo\",7,2]").await;
+    client.exchange(" [ \"echo\" , {\"a\": 1} , 1 ] ", "[\"echo\",{\"a\": 1},1]").await;
+    client.exchange("[\"echo\",\n7\t,2]", "[\"echo\",7,2]").await;
 }
 
 #[tokio::test]
 async fn a_call_can_say_that_it_is_one() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["echo",7,1,"call"]"#, r#"["echo",7,1]"#).await;
-    client.says(r#"["echo",7,2,"call",{"timeout":5000,"unknown":[1]}]"#, r#"["echo",7,2]"#).await;
+    client.exchange(r#"["echo",7,1,"call"]"#, r#"["echo",7,1]"#).await;
+    client.exchange(r#"["echo",7,2,"call",{"timeout":5000,"unknown":[1]}]"#, r#"["echo",7,2]"#).await;
 }
 
 #[tokio::test]
 async fn a_call_with_credit_is_answered_with_one_item_and_the_end() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["echo",7,1,"call",{"credit":10}]"#, r#"["echo",7,1,"item"]"#).await;
+    client.exchange(r#"["echo",7,1,"call",{"credit":10}]"#, r#"["echo",7,1,"item"]"#).await;
     client.expect(r#"["echo",null,1,"end"]"#).await;
-    client.says(r#"["sleepy",8,2,"call",{"credit":10}]"#, r#"["sleepy",8,2,"item"]"#).await;
+    client.exchange(r#"["sleepy",8,2,"call",{"credit":10}]"#, r#"["sleepy",8,2,"item"]"#).await;
     client.expect(r#"["sleepy",null,2,"end"]"#).await;
-    client.says(r#"["note",8,3,"call",{"credit":1}]"#, r#"["note",null,3,"end"]"#).await;
+    client.exchange(r#"["note",8,3,"call",{"credit":1}]"#, r#"["note",null,3,"end"]"#).await;
 }
 
 // --- A3: plain events -------------------------------------------------------------------------------------------------
@@ -126,18 +126,18 @@ async fn a_plain_event_runs_and_answers_nothing() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
     client.send(r#"["note","classic"]"#).await;
-    client.asks("notes", "{}").await.is(r#"["classic"]"#);
+    client.call("notes", "{}").await.assert_eq(r#"["classic"]"#);
     let mut client = server.v1().await;
     client.send(r#"["note","v1"]"#).await;
-    client.asks("notes", "{}").await.is(r#"["classic","v1"]"#);
+    client.call("notes", "{}").await.assert_eq(r#"["classic","v1"]"#);
 }
 
 #[tokio::test]
 async fn a_plain_event_with_an_id_answers_null_once_it_has_run() {
     let server = TestServer::start().await;
-    server.classic().await.says(r#"["note",1,"x"]"#, r#"["note",null,"x"]"#).await;
-    server.v1().await.says(r#"["note",2,1]"#, r#"["note",null,1]"#).await;
-    server.classic().await.asks("notes", "{}").await.is("[1,2]");
+    server.classic().await.exchange(r#"["note",1,"x"]"#, r#"["note",null,"x"]"#).await;
+    server.v1().await.exchange(r#"["note",2,1]"#, r#"["note",null,1]"#).await;
+    server.classic().await.call("notes", "{}").await.assert_eq("[1,2]");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn an_answering_event_without_an_id_runs_in_v1_and_answers_nobody() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
-    client.asks("gate/hold", r#"{"gate":"x"}"#).await.is(r#"{"held":"x"}"#);
+    client.call("gate/hold", r#"{"gate":"x"}"#).await.assert_eq(r#"{"held":"x"}"#);
 }
 
 #[tokio::test]
@@ -153,12 +153,12 @@ async fn a_plain_event_that_fails_hurts_nobody_and_is_told_to_who_asks() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
     // As an answer without an id, which no call waits for in the original's client.
-    client.says(r#"["fails/plain",null]"#, r#"["fails/plain",{"error":"a plain event failed"}]"#).await;
-    client.says(r#"["fails/plain",null,5]"#, r#"["fails/plain",{"error":"a plain event failed"},5]"#).await;
+    client.exchange(r#"["fails/plain",null]"#, r#"["fails/plain",{"error":"a plain event failed"}]"#).await;
+    client.exchange(r#"["fails/plain",null,5]"#, r#"["fails/plain",{"error":"a plain event failed"},5]"#).await;
     let mut client = server.v1().await;
     client.send(r#"["fails/plain",null]"#).await;
     client
-        .says(
+        .exchange(
             r#"["fails/plain",null,1]"#,
             r#"["fails/plain",{"error":"a plain event failed","code":"handler"},1,"error"]"#,
         )
@@ -170,9 +170,9 @@ async fn a_plain_event_that_fails_hurts_nobody_and_is_told_to_who_asks() {
 #[tokio::test]
 async fn services_are_built_once_for_all_connections() {
     let server = TestServer::start().await;
-    server.classic().await.asks("gate/release", r#"{"gate":"x","many":2}"#).await.is("null");
-    server.v1().await.asks("gate/hold", r#"{"gate":"x"}"#).await.is(r#"{"held":"x"}"#);
-    server.v1().await.asks("gate/wait", r#"{"gate":"x"}"#).await.is(r#"{"came":1,"through":1,"dropped":0}"#);
+    server.classic().await.call("gate/release", r#"{"gate":"x","many":2}"#).await.assert_eq("null");
+    server.v1().await.call("gate/hold", r#"{"gate":"x"}"#).await.assert_eq(r#"{"held":"x"}"#);
+    server.v1().await.call("gate/wait", r#"{"gate":"x"}"#).await.assert_eq(r#"{"came":1,"through":1,"dropped":0}"#);
 }
 
 #[tokio::test]
@@ -181,18 +181,18 @@ async fn a_handler_sees_its_own_connection_and_the_welcome_names_it() {
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     let (id_a, id_b) = (a.connection.clone(), b.connection.clone());
     assert_ne!(id_a, id_b);
-    a.asks("whoami", "{}").await.is(&format!("{id_a:?}"));
-    b.asks("whoami", "{}").await.is(&format!("{id_b:?}"));
-    a.asks("whoami", "{}").await.is(&format!("{id_a:?}"));
+    a.call("whoami", "{}").await.assert_eq(&format!("{id_a:?}"));
+    b.call("whoami", "{}").await.assert_eq(&format!("{id_b:?}"));
+    a.call("whoami", "{}").await.assert_eq(&format!("{id_a:?}"));
 }
 
 #[tokio::test]
 async fn an_event_can_be_sent_to_the_caller_and_reaches_nobody_else() {
     let server = TestServer::start().await;
     let (mut a, mut b) = (server.v1().await, server.classic().await);
-    a.says(r#"["pushes/plain",{"event":"notified","data":{"a":1}}]"#, r#"["notified",{"a":1}]"#).await;
+    a.exchange(r#"["pushes/plain",{"event":"notified","data":{"a":1}}]"#, r#"["notified",{"a":1}]"#).await;
     b.expect_nothing().await;
-    b.says(r#"["pushes/plain",{"event":"notified","data":2}]"#, r#"["notified",2]"#).await;
+    b.exchange(r#"["pushes/plain",{"event":"notified","data":2}]"#, r#"["notified",2]"#).await;
     a.expect_nothing().await;
 }
 
@@ -200,7 +200,7 @@ async fn an_event_can_be_sent_to_the_caller_and_reaches_nobody_else() {
 async fn an_event_can_be_sent_after_the_call_has_ended() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.asks("gate/later", r#"{"gate":"x"}"#).await.is("null");
+    client.call("gate/later", r#"{"gate":"x"}"#).await.assert_eq("null");
     // Its task may be faster than the answer of the call that lets it go on.
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
     client.expect(r#"["later",null]"#).await;
@@ -211,11 +211,11 @@ async fn an_event_for_a_connection_that_has_gone_is_an_error_of_its_sender() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let mut client = server.v1().await;
-    client.asks("gate/later", r#"{"gate":"x"}"#).await.is("null");
+    client.call("gate/later", r#"{"gate":"x"}"#).await.assert_eq("null");
     client.close().await;
-    other.asks("gate/release", r#"{"gate":"x"}"#).await.is("null");
-    let told = other.asks("gate/wait", r#"{"gate":"later/unreachable","through":1}"#).await;
-    told.is(r#"{"came":1,"through":1,"dropped":0}"#);
+    other.call("gate/release", r#"{"gate":"x"}"#).await.assert_eq("null");
+    let told = other.call("gate/wait", r#"{"gate":"later/unreachable","through":1}"#).await;
+    told.assert_eq(r#"{"came":1,"through":1,"dropped":0}"#);
 }
 
 // --- A5: no body ------------------------------------------------------------------------------------------------------
@@ -224,11 +224,11 @@ async fn an_event_for_a_connection_that_has_gone_is_an_error_of_its_sender() {
 async fn a_missing_body_and_null_arrive_as_an_empty_object() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
-    client.says(r#"["body"]"#, r#"["body",{}]"#).await;
-    client.says(r#"["body",null]"#, r#"["body",{}]"#).await;
-    client.says(r#"["body", null ]"#, r#"["body",{}]"#).await;
+    client.exchange(r#"["body"]"#, r#"["body",{}]"#).await;
+    client.exchange(r#"["body",null]"#, r#"["body",{}]"#).await;
+    client.exchange(r#"["body", null ]"#, r#"["body",{}]"#).await;
     let mut client = server.v1().await;
-    client.says(r#"["body",null,1]"#, r#"["body",{},1]"#).await;
+    client.exchange(r#"["body",null,1]"#, r#"["body",{},1]"#).await;
     // What is false in JavaScript is a body here.
     for falsy in ["0", "false", "\"\"", "[]"] {
         check("body", falsy, falsy).await;
@@ -240,14 +240,17 @@ async fn a_missing_body_and_null_arrive_as_an_empty_object() {
 #[tokio::test]
 async fn an_unknown_event_is_named() {
     let server = TestServer::start().await;
-    server.classic().await.says(r#"["nope",1]"#, r#"["nope",{"error":"Unknown event: nope"}]"#).await;
-    server.classic().await.says(r#"["nope",1,2]"#, r#"["nope",{"error":"Unknown event: nope"},2]"#).await;
+    server.classic().await.exchange(r#"["nope",1]"#, r#"["nope",{"error":"Unknown event: nope"}]"#).await;
+    server.classic().await.exchange(r#"["nope",1,2]"#, r#"["nope",{"error":"Unknown event: nope"},2]"#).await;
     let mut client = server.v1().await;
     client
-        .says(r#"["nope",1,1]"#, r#"["nope",{"error":"Unknown event: nope","code":"unknown_event"},1,"error"]"#)
+        .exchange(r#"["nope",1,1]"#, r#"["nope",{"error":"Unknown event: nope","code":"unknown_event"},1,"error"]"#)
         .await;
     client
-        .says(r#"["nope",1]"#, r#"["aaw/error",{"error":"Unknown event: nope","code":"unknown_event","event":"nope"}]"#)
+        .exchange(
+            r#"["nope",1]"#,
+            r#"["aaw/error",{"error":"Unknown event: nope","code":"unknown_event","event":"nope"}]"#,
+        )
         .await;
 }
 
@@ -256,21 +259,25 @@ async fn a_handlers_error_reaches_the_caller_with_code_and_data() {
     let body = r#"{"error":"Something \"went\" wrong","code":"my_code","data":{"a":[1]}}"#;
     let server = TestServer::start().await;
     let asked = format!("[\"fails/with\",{body}");
-    server.classic().await.says(&format!("{asked}]"), r#"["fails/with",{"error":"Something \"went\" wrong"}]"#).await;
+    server
+        .classic()
+        .await
+        .exchange(&format!("{asked}]"), r#"["fails/with",{"error":"Something \"went\" wrong"}]"#)
+        .await;
     let answer = r#"["fails/with",{"error":"Something \"went\" wrong","code":"my_code","data":{"a":[1]}},1,"error"]"#;
-    server.v1().await.says(&format!("{asked},1]"), answer).await;
+    server.v1().await.exchange(&format!("{asked},1]"), answer).await;
     let plain = r#"["fails/with",{"error":"no","code":"handler"},1,"error"]"#;
-    server.v1().await.says(r#"["fails/with",{"error":"no"},1]"#, plain).await;
+    server.v1().await.exchange(r#"["fails/with",{"error":"no"},1]"#, plain).await;
 }
 
 #[tokio::test]
 async fn what_a_library_said_is_not_told() {
-    let log = aaw_tests::Log::keep();
+    let log = aaw_tests::LogCapture::start();
     let server = TestServer::start().await;
-    server.classic().await.asks("fails/question", "{}").await.is(r#"{"error":"Internal error"}"#);
-    server.v1().await.asks("fails/question", "{}").await.is(r#"{"error":"Internal error","code":"handler"}"#);
-    server.v1().await.asks("fails/no_json", "{}").await.is(r#"{"error":"Internal error","code":"handler"}"#);
-    log.says(&["fails/question", "the disk's secret"]);
+    server.classic().await.call("fails/question", "{}").await.assert_eq(r#"{"error":"Internal error"}"#);
+    server.v1().await.call("fails/question", "{}").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    server.v1().await.call("fails/no_json", "{}").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    log.expect_line(&["fails/question", "the disk's secret"]);
 }
 
 // --- A12: what the original does not do -------------------------------------------------------------------------------
@@ -289,9 +296,9 @@ async fn two_calls_of_one_event_are_answered_out_of_order_each_with_its_own() {
     let mut client = server.classic().await;
     client.send(r#"["gate/hold",{"gate":"a","answer":"first"},"one"]"#).await;
     client.send(r#"["gate/hold",{"gate":"b","answer":"second"},"two"]"#).await;
-    client.says(r#"["gate/release",{"gate":"b"},3]"#, r#"["gate/release",null,3]"#).await;
+    client.exchange(r#"["gate/release",{"gate":"b"},3]"#, r#"["gate/release",null,3]"#).await;
     client.expect(r#"["gate/hold","second","two"]"#).await;
-    client.says(r#"["gate/release",{"gate":"a"},4]"#, r#"["gate/release",null,4]"#).await;
+    client.exchange(r#"["gate/release",{"gate":"a"},4]"#, r#"["gate/release",null,4]"#).await;
     client.expect(r#"["gate/hold","first","one"]"#).await;
 }
 
@@ -301,7 +308,7 @@ async fn a_push_of_an_events_own_name_is_no_answer() {
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"a"},1]"#).await;
     // The push has no id, so nobody can take it for the answer.
-    client.says(r#"["pushes/plain",{"event":"gate/hold","data":"push"}]"#, r#"["gate/hold","push"]"#).await;
+    client.exchange(r#"["pushes/plain",{"event":"gate/hold","data":"push"}]"#, r#"["gate/hold","push"]"#).await;
     client.send(r#"["gate/release",{"gate":"a"}]"#).await;
     client.expect(r#"["gate/hold",{"held":"a"},1]"#).await;
 }
@@ -309,13 +316,13 @@ async fn a_push_of_an_events_own_name_is_no_answer() {
 #[tokio::test]
 async fn nobody_chooses_its_connections_id_nor_displaces_another() {
     let server = TestServer::start().await;
-    let mut a = Client::offering(server.addr, Some("_same")).await;
-    let mut b = Client::offering(server.addr, Some("_same")).await;
-    let (id_a, id_b) = (a.asks("whoami", "{}").await, b.asks("whoami", "{}").await);
+    let mut a = WireClient::connect(server.addr, Some("_same")).await;
+    let mut b = WireClient::connect(server.addr, Some("_same")).await;
+    let (id_a, id_b) = (a.call("whoami", "{}").await, b.call("whoami", "{}").await);
     assert_ne!(id_a, id_b);
     assert!(!id_a.0.contains("_same"));
     // A hello cannot either.
-    let mut c = Client::offering(server.addr, Some("_same,aaw.v1")).await;
+    let mut c = WireClient::connect(server.addr, Some("_same,aaw.v1")).await;
     let id = id_a.value();
     let id = id.as_str().unwrap();
     c.send(&format!(r#"["aaw/hello",{{"connection":"{id}","session":"{id}","id":"{id}"}}]"#)).await;
@@ -394,8 +401,8 @@ async fn calls_of_one_connection_run_side_by_side() {
     let mut client = server.v1().await;
     client.send_all((1..=100).map(|id| format!(r#"["gate/hold",{{"gate":"x","answer":{id}}},{id}]"#))).await;
     let mut other = server.v1().await;
-    other.asks("gate/wait", r#"{"gate":"x","came":100}"#).await;
-    other.asks("gate/release", r#"{"gate":"x","many":100}"#).await.is("null");
+    other.call("gate/wait", r#"{"gate":"x","came":100}"#).await;
+    other.call("gate/release", r#"{"gate":"x","many":100}"#).await.assert_eq("null");
     let mut answers = Vec::new();
     for _ in 1..=100 {
         answers.push(client.next().await);
@@ -409,7 +416,7 @@ async fn calls_of_one_connection_run_side_by_side() {
 #[tokio::test]
 async fn a_frame_may_come_in_pieces_and_several_in_one() {
     let server = TestServer::start().await;
-    let mut client = aaw_tests::Raw::websocket(server.addr, Some("x")).await;
+    let mut client = aaw_tests::RawConnection::websocket(server.addr, Some("x")).await;
     // A message of three frames, with a ping between them.
     client.send_frame(0x01, b"[\"echo\",").await;
     client.send_frame(raw::PING, b"between").await;
@@ -419,13 +426,13 @@ async fn a_frame_may_come_in_pieces_and_several_in_one() {
     assert_eq!((pong.first, pong.payload.as_slice()), (raw::PONG, &b"between"[..]));
     client.expect_text(r#"["echo",[1,2]]"#).await;
     // Byte by byte.
-    for byte in raw::frame(raw::TEXT, r#"["echo","ü"]"#.as_bytes()) {
+    for byte in raw::masked(raw::TEXT, r#"["echo","ü"]"#.as_bytes()) {
         client.send(&[byte]).await;
     }
     client.expect_text(r#"["echo","ü"]"#).await;
     // Two in one write.
     let two: Vec<u8> =
-        ["[\"echo\",1]", "[\"echo\",2]"].iter().flat_map(|text| raw::frame(raw::TEXT, text.as_bytes())).collect();
+        ["[\"echo\",1]", "[\"echo\",2]"].iter().flat_map(|text| raw::masked(raw::TEXT, text.as_bytes())).collect();
     client.send(&two).await;
     client.expect_text(r#"["echo",1]"#).await;
     client.expect_text(r#"["echo",2]"#).await;
@@ -434,10 +441,10 @@ async fn a_frame_may_come_in_pieces_and_several_in_one() {
 #[tokio::test]
 async fn calls_may_come_with_the_handshake_in_one_piece() {
     let server = TestServer::start().await;
-    let mut client = aaw_tests::Raw::connect(server.addr).await;
-    let mut bytes = aaw_tests::Handshake::new(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1").bytes();
+    let mut client = aaw_tests::RawConnection::connect(server.addr).await;
+    let mut bytes = aaw_tests::HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1").bytes();
     for text in [r#"["aaw/hello",{}]"#, r#"["echo",1,1]"#, r#"["echo",2,2]"#] {
-        bytes.extend(raw::frame(raw::TEXT, text.as_bytes()));
+        bytes.extend(raw::masked(raw::TEXT, text.as_bytes()));
     }
     client.send(&bytes).await;
     assert_eq!(client.read_response().await.status, 101);

@@ -6,7 +6,7 @@ use aaw_client::{
     CallError, Code, ConnectError, ConnectionEvent, ConnectionEvents, DisconnectReason, SendError, State, connect,
     connect_lazy, connect_with,
 };
-use aaw_tests::{DEADLINE, Raw, TestServer, until, within};
+use aaw_tests::{DEADLINE, RawConnection, TestServer, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -182,7 +182,7 @@ async fn a_client_comes_back_after_the_server_was_restarted_and_listeners_surviv
     let waiting = client.send_async::<i64>("echo", 7, DEADLINE);
     let port = server.addr.port();
     let restarted = async {
-        let again = TestServer::with(|config| config.port = port).await;
+        let again = TestServer::start_with(|config| config.port = port).await;
         open(&mut changes).await;
         again
     };
@@ -196,7 +196,7 @@ async fn a_client_comes_back_after_the_server_was_restarted_and_listeners_surviv
 
 #[tokio::test]
 async fn the_outcome_of_a_call_is_unknown_when_its_connection_breaks() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(20)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(20)).await;
     let client = connect(&server.url()).await.unwrap();
     let call = client.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
     let stop = async {
@@ -231,8 +231,10 @@ async fn a_lazy_client_waits_for_a_server_that_is_not_there_yet() {
     let failed = change(&mut changes).await;
     assert!(matches!(failed, ConnectionEvent::Error(_)), "{failed:?}");
     let port = server.addr.port();
-    let (answer, _server) =
-        tokio::join!(client.send_async::<i64>("echo", 7, DEADLINE), TestServer::with(|config| config.port = port));
+    let (answer, _server) = tokio::join!(
+        client.send_async::<i64>("echo", 7, DEADLINE),
+        TestServer::start_with(|config| config.port = port)
+    );
     assert_eq!(answer.unwrap(), 7);
 }
 
@@ -274,8 +276,8 @@ async fn a_403_and_its_words_reach_the_one_who_connects() {
 
 #[tokio::test]
 async fn a_503_reaches_the_one_who_connects() {
-    let server = TestServer::with(|config| config.max_connections = 1).await;
-    let _only = Raw::websocket(server.addr, None).await;
+    let server = TestServer::start_with(|config| config.max_connections = 1).await;
+    let _only = RawConnection::websocket(server.addr, None).await;
     let refused = connect(&server.url()).await.map(|_| ());
     assert!(matches!(refused, Err(ConnectError::Refused { status: 503, .. })), "{refused:?}");
 }
@@ -295,7 +297,7 @@ async fn a_payload_above_the_servers_limit_is_not_sent() {
 
 #[tokio::test]
 async fn a_client_holds_back_by_the_servers_limits() {
-    let server = TestServer::with(|config| (config.max_calls, config.max_line) = (2, 0)).await;
+    let server = TestServer::start_with(|config| (config.max_calls, config.max_line) = (2, 0)).await;
     let client = connect(&server.url()).await.unwrap();
     // With no line at the server, one call too many would be refused as busy.
     let calls = (0..100).map(|n| client.send_async::<i64>("sleepy", n, DEADLINE));

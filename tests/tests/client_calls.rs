@@ -3,18 +3,23 @@
 use std::time::Duration;
 
 use aaw_server::ClientCallError;
-use aaw_tests::{Client, TestServer};
+use aaw_tests::{TestServer, WireClient};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// Asks the client, as a task of its own.
-fn ask(server: &TestServer, client: &Client, event: &str, data: Value) -> JoinHandle<Result<Value, ClientCallError>> {
+fn ask(
+    server: &TestServer,
+    client: &WireClient,
+    event: &str,
+    data: Value,
+) -> JoinHandle<Result<Value, ClientCallError>> {
     ask_within(server, client, event, data, Duration::from_secs(30))
 }
 
 fn ask_within(
     server: &TestServer,
-    client: &Client,
+    client: &WireClient,
     event: &str,
     data: Value,
     timeout: Duration,
@@ -49,7 +54,7 @@ async fn a_client_is_asked_and_its_answer_comes_back() {
     client.send(r#"["confirm",{"yes":[1]},-1]"#).await;
     assert_eq!(answer(first).await, json!({ "yes": [1] }));
     // The same connection is a client's as ever.
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
@@ -101,7 +106,7 @@ async fn a_client_that_does_not_answer_in_time_is_told_so() {
     assert_eq!(code(asked).await, "timeout");
     // Too late, and no fault.
     client.send(r#"["confirm",true,-1]"#).await;
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
@@ -143,7 +148,7 @@ async fn a_server_that_stops_waits_for_no_answer() {
 
 #[tokio::test]
 async fn what_cannot_be_asked() {
-    let server = TestServer::with(|config| {
+    let server = TestServer::start_with(|config| {
         config.max_asks = 1;
         config.max_message = 1000;
     })
@@ -175,7 +180,7 @@ async fn answers_that_make_no_sense_hurt_nobody() {
     client.send(r#"["confirm","no failure",-1,"error"]"#).await;
     assert_eq!(code(asked).await, "bad_frame");
     let mut other = server.v1().await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]

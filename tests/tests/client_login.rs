@@ -20,7 +20,7 @@ async fn store() -> (SqliteStore, tempfile::TempDir) {
 
 async fn start(store: &SqliteStore, port: u16) -> TestServer {
     let auth = Auth::new(store.clone());
-    TestServer::with(|config| {
+    TestServer::start_with(|config| {
         config.auth = Some(auth);
         config.port = port;
     })

@@ -27,7 +27,7 @@ async fn to_all_and_to_one() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_said() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let code = |sent: Result<usize, EmitError>| match sent {
         Err(EmitError::Refused(failure)) => failure.code.as_str().to_owned(),
         other => panic!("{other:?}"),

@@ -141,13 +141,13 @@ async fn check_client(runtime: Runtime) {
     }
 
     // Its key is in the log, and no id of ours.
-    let told = server.calls.of("ping").await;
+    let told = server.calls.first_of("ping").await;
     let key = told["client_key"].as_str().expect("it has a key");
     assert!(key.starts_with('_') && told["connection"] != key, "{told}");
     a.0.close_stdin();
-    assert!(a.0.ended().await.success());
+    assert!(a.0.exited().await.success());
     b.0.close_stdin();
-    assert!(b.0.ended().await.success());
+    assert!(b.0.exited().await.success());
     until("both to be gone", || server.handle.connections() == 0).await;
 }
 
@@ -165,7 +165,7 @@ async fn its_client_on_node_calls_our_server() {
 async fn check_log_in(runtime: Runtime) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(folder.path().join("auth.sqlite")).await.expect("a store");
-    let server = TestServer::with(|config| config.auth = Some(Auth::new(store))).await;
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
     let mut npm = Npm::connect(runtime, &server.url()).await;
     let failed = |error: &str| json!({ "error": { "error": error } });
     npm.calls("auth/whoami", json!(null), failed("Not authenticated")).await;
@@ -223,7 +223,7 @@ async fn its_client_on_bun_comes_back_after_the_server_was_restarted() {
     npm.prints(json!({"state": "close"})).await;
     server.stopped().await;
     let port = server.addr.port();
-    let again = TestServer::with(|config| config.port = port).await;
+    let again = TestServer::start_with(|config| config.port = port).await;
     // It tries once a second; an attempt before the server was there is an error and a close.
     while npm.0.json().await != json!({"state": "open"}) {}
     npm.calls("echo", json!(7), json!({"result": 7})).await;
@@ -288,8 +288,8 @@ async fn our_client_calls_its_server() {
     // Nothing of ours has ended it: it would not outlive an event that it does not know.
     client.close().await;
     server.close_stdin();
-    assert!(server.ended().await.success());
-    assert!(!server.errors().contains("aaw/"), "{}", server.errors());
+    assert!(server.exited().await.success());
+    assert!(!server.stderr().contains("aaw/"), "{}", server.stderr());
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn our_client_comes_back_to_its_server() {
     let mut changes = client.connection_events();
     let mut pushes = client.on("notified");
     first.close_stdin();
-    first.ended().await;
+    first.exited().await;
     let closed = within("the end", || "nothing".into(), changes.next()).await;
     assert!(matches!(closed, Some(ConnectionEvent::Close(_))), "{closed:?}");
     let (_second, port) = npm_server().await;

@@ -1,15 +1,15 @@
 //! Events over plain HTTP: what a request may say, and how it is answered.
 
-use aaw_tests::http::{Request, send_all};
-use aaw_tests::{Raw, TestServer, until};
+use aaw_tests::http::{HttpRequest, send_all};
+use aaw_tests::{RawConnection, TestServer, until};
 use serde_json::json;
 
-fn post(server: &TestServer, event: &str, body: impl Into<Vec<u8>>) -> Request {
-    Request::post(server.addr, &format!("/events/{event}"), body)
+fn post(server: &TestServer, event: &str, body: impl Into<Vec<u8>>) -> HttpRequest {
+    HttpRequest::post(server.addr, &format!("/events/{event}"), body)
 }
 
-fn get(server: &TestServer, target: &str) -> Request {
-    Request::get(server.addr, &format!("/events/{target}"))
+fn get(server: &TestServer, target: &str) -> HttpRequest {
+    HttpRequest::get(server.addr, &format!("/events/{target}"))
 }
 
 // --- Answers ----------------------------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ async fn an_answer_as_curl_gets_it() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let mut client = server.v1().await;
-    client.asks("users/get", r#"{"id":1}"#).await.is(&answer.body);
+    client.call("users/get", r#"{"id":1}"#).await.assert_eq(&answer.body);
     assert_eq!(post(&server, "echo", r#"{"a":[1,"ü"]}"#).send().await.body, r#"{"a":[1,"ü"]}"#);
 }
 
@@ -32,7 +32,7 @@ async fn whatever_the_content_type_the_body_is_json() {
         let answer = post(&server, "echo", "[1]").replace("Content-Type", kind).send().await;
         assert_eq!((answer.status, &*answer.body), (200, "[1]"), "{kind}");
     }
-    let chunked = Request::new(server.addr, "POST", "/events/echo").header("Transfer-Encoding", "chunked");
+    let chunked = HttpRequest::new(server.addr, "POST", "/events/echo").header("Transfer-Encoding", "chunked");
     assert_eq!(chunked.body("2\r\n[1\r\n3\r\n,2]\r\n0\r\n\r\n").send().await.body, "[1,2]");
 }
 
@@ -42,9 +42,9 @@ async fn a_missing_body_is_an_empty_one() {
     for body in ["", "null", "{}", "  \r\n"] {
         assert_eq!(post(&server, "ping", body).send().await.body, r#"{"pong":true}"#, "{body:?}");
     }
-    let bare = Request::new(server.addr, "POST", "/events/ping").header("Content-Length", "0");
+    let bare = HttpRequest::new(server.addr, "POST", "/events/ping").header("Content-Length", "0");
     assert_eq!(bare.send().await.body, r#"{"pong":true}"#);
-    assert_eq!(Request::new(server.addr, "POST", "/events/ping").send().await.status, 200);
+    assert_eq!(HttpRequest::new(server.addr, "POST", "/events/ping").send().await.status, 200);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn an_answer_in_the_other_forms_is_one_item() {
 #[tokio::test]
 async fn a_connection_serves_one_request_after_the_other() {
     let server = TestServer::start().await;
-    let mut raw = Raw::connect(server.addr).await;
+    let mut raw = RawConnection::connect(server.addr).await;
     for n in 0..3 {
         let answer = post(&server, "echo", n.to_string()).send_over(&mut raw).await;
         assert_eq!((answer.status, answer.body), (200, n.to_string()));
@@ -134,13 +134,13 @@ async fn each_failure_has_its_status_and_the_same_json_as_over_a_websocket() {
 
 #[tokio::test]
 async fn a_body_above_the_bound_is_413_however_it_is_sent() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let body = |len: usize| format!("{:?}", "x".repeat(len - 2));
     assert_eq!(post(&server, "ignore", body(1000)).send().await.status, 200);
     assert_eq!(post(&server, "ignore", body(1001)).send().await.failure(), (413, "too_large".into()));
     // Not even promised so much.
     assert_eq!(post(&server, "ignore", "").replace("Content-Length", "99999999999").send().await.status, 413);
-    let chunked = Request::new(server.addr, "POST", "/events/ignore").header("Transfer-Encoding", "chunked");
+    let chunked = HttpRequest::new(server.addr, "POST", "/events/ignore").header("Transfer-Encoding", "chunked");
     let chunk = format!("3e9\r\n{}\r\n0\r\n\r\n", body(1001));
     assert_eq!(chunked.body(chunk).send().await.failure(), (413, "too_large".into()));
     // One that asks first is told before it sends.
@@ -155,8 +155,8 @@ async fn a_body_above_the_bound_is_413_however_it_is_sent() {
 
 #[tokio::test]
 async fn a_large_body_is_read_to_its_end_so_that_the_refusal_arrives() {
-    let server = TestServer::with(|config| config.max_message = 100_000).await;
-    let mut raw = Raw::connect(server.addr).await;
+    let server = TestServer::start_with(|config| config.max_message = 100_000).await;
+    let mut raw = RawConnection::connect(server.addr).await;
     // Far more than sockets hold.
     let refused = post(&server, "ignore", vec![b'1'; 1_500_000]).send_over(&mut raw).await;
     assert_eq!(refused.failure(), (413, "too_large".into()));
@@ -166,7 +166,7 @@ async fn a_large_body_is_read_to_its_end_so_that_the_refusal_arrives() {
 
 #[tokio::test]
 async fn an_answer_above_the_bound_is_413() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let array = post(&server, "streams/count", r#"{"to":1000}"#).send().await;
     assert_eq!(array.failure(), (413, "too_large".into()));
     assert!(array.body.contains("read them as a stream"), "{}", array.body);
@@ -209,12 +209,13 @@ async fn a_get_reads_streams_and_runs_nothing_else() {
 #[tokio::test]
 async fn no_other_method_runs_a_handler() {
     let server = TestServer::start().await;
-    let mut raw = Raw::connect(server.addr).await;
+    let mut raw = RawConnection::connect(server.addr).await;
     for method in ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
-        let counted = Request::new(server.addr, method, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}");
+        let counted =
+            HttpRequest::new(server.addr, method, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}");
         let answer = counted.send_over(&mut raw).await;
         assert_eq!((answer.status, answer.header("allow")), (405, Some("get, post")), "{method}");
-        let plain = Request::new(server.addr, method, "/events/note").send_over(&mut raw).await;
+        let plain = HttpRequest::new(server.addr, method, "/events/note").send_over(&mut raw).await;
         assert_eq!((plain.status, plain.header("allow")), (405, Some("post")), "{method}");
     }
     assert_eq!(server.app.gate("x").counts().items, 0);
@@ -223,7 +224,7 @@ async fn no_other_method_runs_a_handler() {
 
 #[tokio::test]
 async fn a_page_from_elsewhere_cannot_read_in_a_way_that_hides_where_it_is_from() {
-    let server = TestServer::with(|config| {
+    let server = TestServer::start_with(|config| {
         config.allow_origins = vec!["https://app.example".parse().unwrap()];
     })
     .await;
@@ -261,13 +262,13 @@ async fn over_http_nothing_can_be_sent_to_the_caller_but_to_all_others() {
 async fn the_hook_sees_these_calls_too() {
     let server = TestServer::start().await;
     post(&server, "users/get", r#"{"id":1}"#).send().await;
-    let told = server.calls.of("users/get").await;
+    let told = server.calls.first_of("users/get").await;
     assert_eq!((&told["kind"], &told["body"], &told["client_key"]), (&json!("answer"), &json!({"id":1}), &json!(null)));
     assert_eq!(told["connection"].as_str().map(str::len), Some(36));
     post(&server, "streams/count", r#"{"to":2}"#).accept("application/x-ndjson").send().await;
-    assert_eq!(server.calls.of("streams/count").await["kind"], "stream");
+    assert_eq!(server.calls.first_of("streams/count").await["kind"], "stream");
     post(&server, "nothing/here", "").send().await;
-    assert_eq!(server.calls.of("nothing/here").await["error"]["code"], "unknown_event");
+    assert_eq!(server.calls.first_of("nothing/here").await["error"]["code"], "unknown_event");
 }
 
 #[tokio::test]
@@ -282,7 +283,7 @@ async fn many_at_once_do_not_meet() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for_long() {
-    let server = TestServer::with(|config| config.http.body_timeout = std::time::Duration::from_millis(50)).await;
+    let server = TestServer::start_with(|config| config.http.body_timeout = std::time::Duration::from_millis(50)).await;
     let half = post(&server, "note", "").replace("Content-Length", "10").body("12345");
     assert_eq!(half.send().await.failure(), (408, "timeout".into()));
     assert!(server.app.notes.lock().unwrap().is_empty());
@@ -290,8 +291,8 @@ async fn a_body_that_does_not_come_is_not_waited_for_long() {
 
 #[tokio::test]
 async fn a_connection_without_a_next_request_is_not_kept_for_long() {
-    let server = TestServer::with(|config| config.handshake_timeout = std::time::Duration::from_millis(50)).await;
-    let mut raw = Raw::connect(server.addr).await;
+    let server = TestServer::start_with(|config| config.handshake_timeout = std::time::Duration::from_millis(50)).await;
+    let mut raw = RawConnection::connect(server.addr).await;
     assert_eq!(post(&server, "ping", "").send_over(&mut raw).await.status, 200);
     raw.expect_end().await;
 }
@@ -306,7 +307,7 @@ async fn a_caller_that_hangs_up_takes_the_handler_along() {
         drop(raw);
         until("it to be dropped", || server.app.gate(&gate).counts().dropped == 1).await;
     }
-    assert_eq!(server.calls.of("gate/hold").await["error"]["code"], "cancelled");
+    assert_eq!(server.calls.first_of("gate/hold").await["error"]["code"], "cancelled");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aaw_server::{Config, Handle, Server, StartError};
 use aaw_test_events::_services::{App, Counts};
-use aaw_tests::http::{self, Request};
-use aaw_tests::{Client, Handshake, Raw, until, within};
+use aaw_tests::http;
+use aaw_tests::{HttpRequest, RawConnection, WireClient, until, within};
 use axum::Router;
 use axum::extract::{Path, Request as AxumRequest, State};
 use axum::routing::get;
@@ -59,20 +59,20 @@ impl Program {
     }
 
     async fn get(&self, target: &str) -> (u16, String) {
-        let answer = Request::get(self.addr, target).send().await;
+        let answer = HttpRequest::get(self.addr, target).send().await;
         (answer.status, answer.body)
     }
 
     fn post(&self, event: &str, body: &str) -> Request {
-        Request::post(self.addr, &format!("/events/{event}"), body)
+        HttpRequest::post(self.addr, &format!("/events/{event}"), body)
     }
 
     /// A WebSocket works, both ways.
-    async fn talks(&self) -> Client {
-        let mut client = Client::v1(self.addr).await;
-        client.asks("users/get", r#"{"id":1}"#).await;
-        let mut other = Client::v1(self.addr).await;
-        other.asks("broadcasts/others", r#"{"n":1}"#).await;
+    async fn talks(&self) -> WireClient {
+        let mut client = WireClient::connect_v1(self.addr).await;
+        client.call("users/get", r#"{"id":1}"#).await;
+        let mut other = WireClient::connect_v1(self.addr).await;
+        other.call("broadcasts/others", r#"{"n":1}"#).await;
         assert!(client.next().await.starts_with(r#"["broadcast","#));
         client
     }
@@ -110,7 +110,7 @@ async fn what_routes_of_ones_own_emit_reaches_every_connection() {
     let routes = Router::new().route("/broadcast/{message}", get(say)).with_state(place.clone());
     let program = Program::merging(routes).await;
     place.set(program.handle.clone()).unwrap();
-    let mut client = Client::v1(program.addr).await;
+    let mut client = WireClient::connect_v1(program.addr).await;
     assert_eq!(program.get("/broadcast/happy%20birthday").await, (200, "1".into()));
     client.expect(r#"["message","happy birthday"]"#).await;
 }
@@ -122,13 +122,13 @@ async fn a_route_for_the_root_takes_the_place_of_our_page_and_websockets_go_wher
         .route("/chat", get(|request: AxumRequest| async move { format!("{:?}", request.headers().get("upgrade")) }));
     let program = Program::merging(mine).await;
     assert_eq!(program.get("/").await, (200, "mine".into()));
-    assert!(Request::get(program.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
+    assert!(HttpRequest::get(program.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
     // A route of one's own may take WebSockets of its own.
-    let upgrade = String::from_utf8(Handshake::new(program.addr).bytes()).unwrap();
-    let mut raw = Raw::connect(program.addr).await;
+    let upgrade = String::from_utf8(HttpRequest::handshake(program.addr).bytes()).unwrap();
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /chat ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.body, r#"Some("websocket")"#);
-    let mut raw = Raw::connect(program.addr).await;
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /ws ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.status, 101);
 }
@@ -136,7 +136,7 @@ async fn a_route_for_the_root_takes_the_place_of_our_page_and_websockets_go_wher
 #[tokio::test]
 async fn a_foreign_name_reaches_routes_of_ones_own_no_more_than_ours() {
     let program = Program::merging(hello()).await;
-    let ask = || Request::get(program.addr, "/hello/x");
+    let ask = || HttpRequest::get(program.addr, "/hello/x");
     let refused = ask().replace("Host", "evil.example").send().await;
     assert_eq!(refused.failure(), (403, "not_allowed".into()));
     // Which pages may ask is theirs to say.
@@ -151,9 +151,9 @@ async fn nor_does_it_within_an_app_of_ones_own() {
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(axum::serve(listener, mounted.router()).into_future());
     for path in ["/hello/x", "/events"] {
-        let refused = Request::get(addr, path).replace("Host", "evil.example").send().await;
+        let refused = HttpRequest::get(addr, path).replace("Host", "evil.example").send().await;
         assert_eq!(refused.failure(), (403, "not_allowed".into()), "{path}");
-        assert_eq!(Request::get(addr, path).send().await.status, 200, "{path}");
+        assert_eq!(HttpRequest::get(addr, path).send().await.status, 200, "{path}");
     }
 }
 
@@ -193,12 +193,12 @@ async fn within_an_app_of_ones_own_everything_works() {
     let (app, addr) = (program.app.clone(), program.addr);
     let stopped = tokio::spawn(program.stopped());
     client.expect_close(1001).await;
-    let health = Request::get(addr, "/healthz").send().await;
+    let health = HttpRequest::get(addr, "/healthz").send().await;
     assert_eq!((health.status, &*health.body), (503, r#"{"status":"stopping"}"#));
-    let refused = Request::post(addr, "/events/ping", "").send().await;
+    let refused = HttpRequest::post(addr, "/events/ping", "").send().await;
     assert_eq!((refused.failure(), refused.header("retry-after")), ((503, "busy".into()), Some("5")));
     app.gate("y").release(1);
-    let (head, mut body) = http::read_from(raw).await;
+    let (head, mut body) = http::open_response(raw).await;
     assert_eq!((head.status, body.rest().await), (200, br#"{"held":"y"}"#.to_vec()));
     drop(body);
     stopped.await.unwrap();
@@ -207,12 +207,12 @@ async fn within_an_app_of_ones_own_everything_works() {
 #[tokio::test]
 async fn nested_below_a_path_it_answers_there() {
     let program = Program::mounting(|aaw| Router::new().nest("/api", aaw), |_| {}).await;
-    let answer = Request::post(program.addr, "/api/events/users/get", r#"{"id":1}"#).send().await;
+    let answer = HttpRequest::post(program.addr, "/api/events/users/get", r#"{"id":1}"#).send().await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(program.get("/api").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/api/aaw.js").await.0, 200);
-    let upgrade = String::from_utf8(Handshake::new(program.addr).bytes()).unwrap();
-    let mut raw = Raw::connect(program.addr).await;
+    let upgrade = String::from_utf8(HttpRequest::handshake(program.addr).bytes()).unwrap();
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /api ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.status, 101);
     raw.send_text(r#"["echo",1,1]"#).await;
@@ -222,12 +222,12 @@ async fn nested_below_a_path_it_answers_there() {
 #[tokio::test]
 async fn within_an_app_connections_and_running_requests_are_bounded_together() {
     let program = Program::mounting(|aaw| aaw, |config| config.max_connections = 2).await;
-    let _client = Client::v1(program.addr).await;
+    let _client = WireClient::connect_v1(program.addr).await;
     let raw = program.post("streams/gated", r#"{"gate":"x"}"#).accept("text/event-stream").start().await;
     let gate = program.app.gate("x");
     within("it to run", String::new, gate.wait(Counts { came: 1, ..Counts::default() })).await;
     assert_eq!(program.post("ping", "").send().await.failure(), (503, "busy".into()));
-    assert_eq!(Handshake::new(program.addr).send().await.status, 503);
+    assert_eq!(HttpRequest::handshake(program.addr).send().await.status, 503);
     drop(raw);
     within("it to end", String::new, gate.wait(Counts { over: 1, ..Counts::default() })).await;
     until("room", || program.handle.connections() == 1).await;

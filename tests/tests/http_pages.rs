@@ -4,13 +4,11 @@ use std::path::Path;
 
 use aaw_server::config::HttpConfig;
 use aaw_server::{Config, Server, StartError};
-use aaw_tests::http::Request;
-use aaw_tests::raw::Response;
-use aaw_tests::{Handshake, Log, Raw, TestServer};
+use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer};
 use serde_json::json;
 
 async fn get(server: &TestServer, target: &str) -> Response {
-    Request::get(server.addr, target).send().await
+    HttpRequest::get(server.addr, target).send().await
 }
 
 fn allow(origins: &'static [&'static str]) -> impl FnOnce(&mut Config) {
@@ -35,9 +33,9 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
     for elsewhere in ["http://", "https://", "src=", "@import", " url("] {
         assert!(!page.body.contains(elsewhere), "{elsewhere}");
     }
-    let head = Request::new(server.addr, "HEAD", "/").send().await;
+    let head = HttpRequest::new(server.addr, "HEAD", "/").send().await;
     assert_eq!((head.status, head.header("content-length")), (200, page.header("content-length")));
-    let post = Request::post(server.addr, "/", "{}").send().await;
+    let post = HttpRequest::post(server.addr, "/", "{}").send().await;
     assert_eq!((post.status, post.header("allow")), (405, Some("get, head")));
 }
 
@@ -45,7 +43,7 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
 async fn the_events_are_listed_with_their_kinds() {
     let server = TestServer::start().await;
     for accept in ["application/json", "*/*"] {
-        let list = Request::get(server.addr, "/events").accept(accept).send().await;
+        let list = HttpRequest::get(server.addr, "/events").accept(accept).send().await;
         assert_eq!(list.header("content-type"), Some("application/json"), "{accept}");
         let list = list.json();
         let list = list.as_array().unwrap();
@@ -59,7 +57,7 @@ async fn the_events_are_listed_with_their_kinds() {
         let names: Vec<_> = list.iter().map(|event| event["name"].as_str().unwrap()).collect();
         assert!(names.is_sorted() && !names.contains(&"auth/secret") && !names.contains(&"_open"), "{names:?}");
     }
-    let page = Request::get(server.addr, "/events").accept("text/html,*/*;q=0.8").send().await;
+    let page = HttpRequest::get(server.addr, "/events").accept("text/html,*/*;q=0.8").send().await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
 }
 
@@ -67,8 +65,9 @@ async fn the_events_are_listed_with_their_kinds() {
 async fn the_script_is_there_for_every_page() {
     let server = TestServer::start().await;
     // Of whatever origin, by whatever name: it says nothing of this server.
-    let ask =
-        Request::get(server.addr, "/aaw.js").replace("Host", "evil.example").header("Origin", "https://any.example");
+    let ask = HttpRequest::get(server.addr, "/aaw.js")
+        .replace("Host", "evil.example")
+        .header("Origin", "https://any.example");
     let script = ask.send().await;
     assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert_eq!(
@@ -76,9 +75,9 @@ async fn the_script_is_there_for_every_page() {
         (Some("*"), Some("nosniff"))
     );
     let tag = script.header("etag").unwrap();
-    let known = Request::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
+    let known = HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
     assert_eq!((known.status, &*known.body, known.header("etag")), (304, "", Some(tag)));
-    assert_eq!(Request::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
+    assert_eq!(HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
     // All that it imports, and what that imports.
     let mut wanted: Vec<_> = imports(&script.body, "/").collect();
     let mut seen = Vec::new();
@@ -111,14 +110,14 @@ fn imports(script: &str, folder: &'static str) -> impl Iterator<Item = String> {
 #[tokio::test]
 async fn a_balancer_is_told_that_calls_are_taken() {
     let server = TestServer::start().await;
-    let health = Request::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;
+    let health = HttpRequest::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;
     assert_eq!((health.status, &*health.body), (200, r#"{"status":"ok"}"#));
     assert_eq!(
         (health.header("content-type"), health.header("cache-control")),
         (Some("application/json"), Some("no-store"))
     );
     for target in ["/healthz", "/events", "/aaw.js"] {
-        let post = Request::post(server.addr, target, "").send().await;
+        let post = HttpRequest::post(server.addr, target, "").send().await;
         assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get,head")), "{target}");
     }
 }
@@ -158,7 +157,7 @@ async fn a_folder_is_served_and_nothing_outside_of_it() {
     symlink(outside.path().join("secret.txt"), dir.join("linked/index.html")).unwrap();
     symlink(dir.join(".env"), dir.join("env.txt")).unwrap();
     symlink(dir.join("sub/app.js"), dir.join("inside.js")).unwrap();
-    let server = TestServer::with(serve(&dir)).await;
+    let server = TestServer::start_with(serve(&dir)).await;
 
     for (target, body, kind) in [
         ("/", "<h1>mine</h1>", "text/html"),
@@ -195,12 +194,12 @@ async fn a_folder_is_served_and_nothing_outside_of_it() {
     }
     // Ours are still there, and our page is where there is none of theirs.
     assert_eq!(get(&server, "/healthz").await.status, 200);
-    assert!(Request::get(server.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
-    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
-    assert_eq!(Handshake::new(server.addr).send().await.status, 101);
+    assert!(HttpRequest::get(server.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
+    assert_eq!(HttpRequest::post(server.addr, "/events/ping", "").send().await.status, 200);
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 101);
     std::fs::remove_file(dir.join("index.html")).unwrap();
     assert!(get(&server, "/").await.body.contains("<title>aaw"));
-    let post = Request::post(server.addr, "/sub/app.js", "").send().await;
+    let post = HttpRequest::post(server.addr, "/sub/app.js", "").send().await;
     assert_eq!(post.status, 405);
 }
 
@@ -219,12 +218,12 @@ async fn a_folder_that_is_not_there_stops_the_start() {
 
 #[tokio::test]
 async fn a_foreign_page_is_refused_everywhere_and_told_the_flag() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for (method, target) in
         [("POST", "/events/ping"), ("GET", "/events"), ("GET", "/"), ("GET", "/x"), ("OPTIONS", "/events/ping")]
     {
-        let ask = || Request::new(server.addr, method, target);
+        let ask = || HttpRequest::new(server.addr, method, target);
         let refused = ask().header("Origin", "https://evil.example").send().await;
         assert_eq!(refused.failure(), (403, "not_allowed".into()), "{target}");
         assert!(refused.body.contains("--allow-origin https://evil.example"), "{}", refused.body);
@@ -234,20 +233,21 @@ async fn a_foreign_page_is_refused_everywhere_and_told_the_flag() {
         assert_eq!(ask().header("Origin", "null").send().await.status, 403, "{target}");
         assert_eq!(ask().header("Host", "evil.example").send().await.status, 400, "{target}");
     }
-    log.says(&["WARN", "--allow-origin https://evil.example"]);
+    log.expect_line(&["WARN", "--allow-origin https://evil.example"]);
 }
 
 #[tokio::test]
 async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
-    let server = TestServer::with(allow(&["https://app.example"])).await;
+    let server = TestServer::start_with(allow(&["https://app.example"])).await;
     for (event, status) in [("ping", 200), ("nothing/here", 404), ("note", 204)] {
-        let ask = Request::post(server.addr, &format!("/events/{event}"), "").header("Origin", "https://app.example");
+        let ask =
+            HttpRequest::post(server.addr, &format!("/events/{event}"), "").header("Origin", "https://app.example");
         let answer = ask.send().await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"), "{event}");
         assert_eq!(answer.header("vary"), Some("origin"), "{event}");
     }
-    let preflight = Request::new(server.addr, "OPTIONS", "/events/ping")
+    let preflight = HttpRequest::new(server.addr, "OPTIONS", "/events/ping")
         .header("Origin", "https://app.example")
         .header("Access-Control-Request-Method", "POST")
         .header("Access-Control-Request-Headers", "content-type");
@@ -259,7 +259,7 @@ async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
     assert!(answer.header("access-control-max-age").is_some());
     assert!(server.calls.all().iter().all(|call| call["event"] != "OPTIONS"));
     // Programs name no origin, and are told nothing of it.
-    let program = Request::post(server.addr, "/events/ping", "").send().await;
+    let program = HttpRequest::post(server.addr, "/events/ping", "").send().await;
     assert_eq!((program.header("access-control-allow-origin"), program.header("vary")), (None, Some("origin")));
 }
 
@@ -267,22 +267,22 @@ async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
 async fn an_upgrade_is_recognised_on_every_path() {
     let server = TestServer::start().await;
     for target in ["/", "/events", "/events/ping", "/healthz", "/aaw.js", "/nothing"] {
-        let mut raw = Raw::connect(server.addr).await;
-        let request = String::from_utf8(Handshake::new(server.addr).bytes()).unwrap();
+        let mut raw = RawConnection::connect(server.addr).await;
+        let request = String::from_utf8(HttpRequest::handshake(server.addr).bytes()).unwrap();
         raw.send(request.replacen(" / ", &format!(" {target} "), 1).as_bytes()).await;
         assert_eq!(raw.read_response().await.status, 101, "{target}");
         raw.send_text(r#"["echo",1,1]"#).await;
         raw.expect_text(r#"["echo",1,1]"#).await;
     }
-    let refused = Handshake::new(server.addr).header("Origin", "https://evil.example").send().await;
+    let refused = HttpRequest::handshake(server.addr).header("Origin", "https://evil.example").send().await;
     assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain; charset=utf-8")));
 }
 
 #[tokio::test]
 async fn a_target_that_names_its_host_itself_is_judged_by_that() {
     let server = TestServer::start().await;
-    let foreign = Request::get(server.addr, "http://evil.example/events").send().await;
+    let foreign = HttpRequest::get(server.addr, "http://evil.example/events").send().await;
     assert_eq!(foreign.failure(), (403, "not_allowed".into()));
     let own = format!("http://{}/events", server.addr);
-    assert_eq!(Request::get(server.addr, &own).send().await.status, 200);
+    assert_eq!(HttpRequest::get(server.addr, &own).send().await.status, 200);
 }

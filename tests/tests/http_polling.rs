@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use aaw_test_events::_services::Counts;
-use aaw_tests::http::{Request, send_all};
-use aaw_tests::raw::Response;
-use aaw_tests::{TestServer, within};
+use aaw_tests::http::{HttpRequest, send_all};
+use aaw_tests::{HttpResponse, TestServer, within};
 use serde_json::{Value, json};
 
 fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> Request {
-    Request::post(server.addr, &format!("/events/{event}?{query}"), body.to_string())
+    HttpRequest::post(server.addr, &format!("/events/{event}?{query}"), body.to_string())
 }
 
 fn next(server: &TestServer, event: &str, take: usize, cursor: &str) -> Request {
-    Request::post(server.addr, &format!("/events/{event}?take={take}&cursor={cursor}"), "")
+    HttpRequest::post(server.addr, &format!("/events/{event}?take={take}&cursor={cursor}"), "")
 }
 
 /// The items, and the cursor if there is one.
@@ -46,9 +45,9 @@ async fn a_few_items_a_request_until_the_end() {
     assert_eq!(second, [3, 4]);
     assert_ne!(cursor, other, "each answer names a new one");
     // With a GET as well; and no cursor says that this was the end.
-    let get = Request::get(server.addr, &format!("/events/streams/count?cursor={other}&take=10"));
+    let get = HttpRequest::get(server.addr, &format!("/events/streams/count?cursor={other}&take=10"));
     assert_eq!(page(&get.send().await), (vec![json!(5)], None));
-    assert_eq!(server.calls.of("streams/count").await["kind"], "stream");
+    assert_eq!(server.calls.first_of("streams/count").await["kind"], "stream");
     assert_eq!(server.calls.all().len(), 1, "it is one call");
 }
 
@@ -63,7 +62,7 @@ async fn a_stream_that_ends_where_the_request_does_says_so_in_the_next() {
 
 #[tokio::test]
 async fn a_request_returns_after_a_while_with_what_there_is() {
-    let server = TestServer::with(|config| config.http.poll_wait = Duration::from_millis(100)).await;
+    let server = TestServer::start_with(|config| config.http.poll_wait = Duration::from_millis(100)).await;
     server.app.gate("x").release(2);
     let begun = std::time::Instant::now();
     let (items, cursor) = page(&poll(&server, "streams/gated", "take=10", json!({"gate":"x","to":3})).send().await);
@@ -80,7 +79,7 @@ async fn a_stream_that_waits_is_not_polled() {
     let server = TestServer::start().await;
     let cursor = parked(&server, "x").await;
     for _ in 0..50 {
-        Request::post(server.addr, "/events/ping", "").send().await;
+        HttpRequest::post(server.addr, "/events/ping", "").send().await;
     }
     assert_eq!(server.app.gate("x").counts(), Counts { items: 1, ..Counts::default() });
     assert_eq!(page(&next(&server, "streams/count", 1, &cursor).send().await).0, [2]);
@@ -89,7 +88,7 @@ async fn a_stream_that_waits_is_not_polled() {
 
 #[tokio::test]
 async fn a_request_takes_no_more_than_a_message_may_hold() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let (items, cursor) = page(&poll(&server, "streams/large", "take=10", json!({"items":7,"bytes":300})).send().await);
     assert_eq!(items.len(), 3);
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
@@ -156,7 +155,7 @@ async fn of_two_requests_with_one_cursor_exactly_one_gets_items() {
     // The other one reads with it right now.
     assert_eq!(request.send().await.failure(), (429, "busy".into()));
     server.app.gate("x").release(1);
-    let (head, mut body) = aaw_tests::http::read_from(waiting).await;
+    let (head, mut body) = aaw_tests::http::open_response(waiting).await;
     assert_eq!((head.status, body.rest().await.starts_with(br#"{"items":[2],"cursor":"#)), (200, true));
 
     for _ in 0..20 {
@@ -171,7 +170,7 @@ async fn of_two_requests_with_one_cursor_exactly_one_gets_items() {
 
 #[tokio::test]
 async fn a_cursor_that_nobody_uses_expires_and_its_handler_is_dropped_then() {
-    let server = TestServer::with(|config| config.http.cursor_idle = Duration::from_millis(50)).await;
+    let server = TestServer::start_with(|config| config.http.cursor_idle = Duration::from_millis(50)).await;
     let cursor = parked(&server, "x").await;
     // Nobody asks: a timer does it.
     reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await;
@@ -179,7 +178,7 @@ async fn a_cursor_that_nobody_uses_expires_and_its_handler_is_dropped_then() {
     // And it goes on doing so.
     parked(&server, "y").await;
     reaches(&server, "y", Counts { over: 1, ..Counts::default() }).await;
-    assert_eq!(server.calls.of("streams/count").await["error"]["code"], "cancelled");
+    assert_eq!(server.calls.first_of("streams/count").await["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
@@ -209,7 +208,7 @@ async fn who_hangs_up_while_polling_takes_the_handler_along() {
 
 #[tokio::test]
 async fn there_are_only_so_many_cursors() {
-    let server = TestServer::with(|config| config.http.max_cursors = 2).await;
+    let server = TestServer::start_with(|config| config.http.max_cursors = 2).await;
     let cursor = parked(&server, "a").await;
     let other = parked(&server, "b").await;
     let third = poll(&server, "streams/count", "take=1", json!({"to":9,"gate":"c"})).send().await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use aaw_tests::http::{self, Request};
-use aaw_tests::{Raw, TestServer, until};
+use aaw_tests::http::{self, HttpRequest};
+use aaw_tests::{RawConnection, TestServer, until};
 
 fn hold(server: &TestServer, accept: &str) -> Request {
-    Request::post(server.addr, "/events/gate/hold", r#"{"gate":"x"}"#).accept(accept)
+    HttpRequest::post(server.addr, "/events/gate/hold", r#"{"gate":"x"}"#).accept(accept)
 }
 
 async fn runs(server: &TestServer, many: u64) {
@@ -16,10 +16,10 @@ async fn runs(server: &TestServer, many: u64) {
 #[tokio::test]
 async fn what_runs_is_answered_and_idle_connections_close_at_once() {
     let mut server = TestServer::start().await;
-    let mut idle = Raw::connect(server.addr).await;
-    Request::post(server.addr, "/events/ping", "").send_over(&mut idle).await;
-    let mut half = Raw::connect(server.addr).await;
-    Request::post(server.addr, "/events/ping", "").send_over(&mut half).await;
+    let mut idle = RawConnection::connect(server.addr).await;
+    HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut idle).await;
+    let mut half = RawConnection::connect(server.addr).await;
+    HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut half).await;
     half.send(b"POST /events/ping HTTP/1.1\r\nHost: loc").await;
     let raw = hold(&server, "application/json").start().await;
     runs(&server, 1).await;
@@ -27,7 +27,7 @@ async fn what_runs_is_answered_and_idle_connections_close_at_once() {
     idle.expect_end().await;
     half.expect_end().await;
     server.app.gate("x").release(1);
-    let (head, mut body) = http::read_from(raw).await;
+    let (head, mut body) = http::open_response(raw).await;
     assert_eq!((head.status, head.header("connection")), (200, Some("close")));
     assert_eq!(body.rest().await, br#"{"held":"x"}"#);
     body.into_raw().expect_end().await;
@@ -36,23 +36,24 @@ async fn what_runs_is_answered_and_idle_connections_close_at_once() {
 
 #[tokio::test]
 async fn what_still_runs_at_the_deadline_is_told_so() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let json = hold(&server, "application/json").start().await;
     let lines = hold(&server, "application/x-ndjson").start().await;
     let events = hold(&server, "text/event-stream").start().await;
-    let polling = Request::post(server.addr, "/events/gate/hold?take=1", r#"{"gate":"x"}"#).start().await;
+    let polling = HttpRequest::post(server.addr, "/events/gate/hold?take=1", r#"{"gate":"x"}"#).start().await;
     runs(&server, 4).await;
     server.app.gate("s").release(1);
-    let stream = Request::post(server.addr, "/events/streams/gated", r#"{"gate":"s"}"#).accept("application/x-ndjson");
+    let stream =
+        HttpRequest::post(server.addr, "/events/streams/gated", r#"{"gate":"s"}"#).accept("application/x-ndjson");
     let (_, mut stream) = stream.open().await;
     assert_eq!(stream.line().await.as_deref(), Some("1"));
     server.stop();
     for raw in [json, lines, polling] {
-        let (head, mut body) = http::read_from(raw).await;
+        let (head, mut body) = http::open_response(raw).await;
         assert_eq!(head.status, 503);
         assert_eq!(body.rest().await, br#"{"error":"The server is stopping","code":"busy"}"#);
     }
-    let (_, mut events) = http::read_from(events).await;
+    let (_, mut events) = http::open_response(events).await;
     let block = events.block().await.unwrap();
     assert!(block.starts_with("event: failed\nid: end\n") && block.contains("stopping"), "{block}");
     assert_eq!(events.block().await, None);
@@ -60,17 +61,18 @@ async fn what_still_runs_at_the_deadline_is_told_so() {
     assert_eq!(stream.line().await, None);
     server.stopped().await;
     assert_eq!(server.app.gate("x").counts().dropped, 4);
-    assert_eq!(server.calls.of("gate/hold").await["error"]["code"], "cancelled");
+    assert_eq!(server.calls.first_of("gate/hold").await["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_does_not_hold_up_the_end() {
-    let mut server = TestServer::with(|config| {
+    let mut server = TestServer::start_with(|config| {
         config.stop_timeout = Duration::from_millis(50);
         config.close_timeout = Duration::from_millis(50);
     })
     .await;
-    let request = Request::post(server.addr, "/events/streams/endless", r#"{"gate":"x"}"#).accept("text/event-stream");
+    let request =
+        HttpRequest::post(server.addr, "/events/streams/endless", r#"{"gate":"x"}"#).accept("text/event-stream");
     let _deaf = request.start().await;
     until("it to run", || server.app.gate("x").counts().items > 1000).await;
     server.stop();

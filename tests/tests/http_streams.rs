@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aaw_test_events::_services::Counts;
-use aaw_tests::http::{self, Request};
+use aaw_tests::http::{self, HttpRequest};
 use aaw_tests::{TestServer, until, within};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ const LINES: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
 
 fn read(server: &TestServer, event: &str, accept: &str, body: Value) -> Request {
-    Request::post(server.addr, &format!("/events/{event}"), body.to_string()).accept(accept)
+    HttpRequest::post(server.addr, &format!("/events/{event}"), body.to_string()).accept(accept)
 }
 
 /// Waits until what was counted at the gate is at least this.
@@ -38,7 +38,7 @@ async fn an_item_a_line_as_it_comes() {
     reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await;
     // And the connection goes on.
     let mut raw = body.into_raw();
-    assert_eq!(Request::post(server.addr, "/events/ping", "").send_over(&mut raw).await.status, 200);
+    assert_eq!(HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut raw).await.status, 200);
 }
 
 #[tokio::test]
@@ -61,7 +61,8 @@ async fn events_with_their_ids_and_an_end() {
 #[tokio::test]
 async fn an_event_source_that_comes_back_after_the_end_is_told_204_and_runs_nothing() {
     let server = TestServer::start().await;
-    let source = Request::get(server.addr, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}").accept(EVENTS);
+    let source =
+        HttpRequest::get(server.addr, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}").accept(EVENTS);
     assert_eq!(source.send().await.body, "id: 1\ndata: 1\n\nevent: end\nid: end\ndata: null\n\n");
     assert_eq!(source.clone().header("Last-Event-ID", "end").send().await.status, 204);
     assert_eq!(server.app.gate("x").counts().items, 1);
@@ -82,7 +83,7 @@ async fn many_items_are_all_there_in_their_order() {
 
 #[tokio::test]
 async fn a_stream_may_be_far_larger_than_a_message() {
-    let server = TestServer::with(|config| config.max_message = 10_000).await;
+    let server = TestServer::start_with(|config| config.max_message = 10_000).await;
     let (_, mut body) = read(&server, "streams/large", LINES, json!({"items":500,"bytes":9000})).open().await;
     for n in 0..500 {
         assert_eq!(body.line().await.map(|line| line.len()), Some(9002), "{n}");
@@ -128,7 +129,7 @@ async fn one_handler_gives_the_same_items_in_all_five_ways() {
     let mut cursor = String::new();
     loop {
         let target = format!("/events/streams/count?take=7{cursor}");
-        let mut page = Request::post(server.addr, &target, body.to_string()).send().await.json();
+        let mut page = HttpRequest::post(server.addr, &target, body.to_string()).send().await.json();
         polled.append(page["items"].as_array_mut().unwrap());
         match page["cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -178,7 +179,7 @@ async fn a_failure_before_any_item_has_its_status() {
 
 #[tokio::test]
 async fn an_item_above_the_bound_ends_the_stream() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let lines = read(&server, "streams/large", LINES, json!({"items":1,"bytes":2000})).send().await;
     assert_eq!(lines.failure(), (413, "too_large".into()));
 }
@@ -233,7 +234,7 @@ async fn one_that_hangs_up_on_a_handler_that_never_waits_is_noticed() {
 
 #[tokio::test]
 async fn a_reader_that_stops_reading_stops_the_handler_and_after_a_while_the_connection() {
-    let server = TestServer::with(|config| config.write_timeout = Duration::from_millis(300)).await;
+    let server = TestServer::start_with(|config| config.write_timeout = Duration::from_millis(300)).await;
     let mut other = server.v1().await;
     let begun = Instant::now();
     let raw = read(&server, "streams/endless", EVENTS, json!({"gate":"x"})).start().await;
@@ -241,7 +242,7 @@ async fn a_reader_that_stops_reading_stops_the_handler_and_after_a_while_the_con
     assert!(begun.elapsed() >= Duration::from_millis(300));
     // What sockets hold, and no more: a handler that ran on would have made many millions.
     assert!(items < 2_000_000, "{items} items");
-    other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     drop(raw);
     until("only the other to be there", || server.handle.connections() == 1).await;
 }
@@ -257,7 +258,7 @@ async fn a_slow_reader_is_waited_for_by_its_own_handler_alone() {
     let mut items = server.app.gate("x").counts().items;
     loop {
         for _ in 0..20 {
-            Request::post(server.addr, "/events/ping", "").send().await;
+            HttpRequest::post(server.addr, "/events/ping", "").send().await;
         }
         let now = server.app.gate("x").counts().items;
         if now == items {
@@ -271,7 +272,7 @@ async fn a_slow_reader_is_waited_for_by_its_own_handler_alone() {
 
 #[tokio::test]
 async fn events_in_which_nothing_is_said_get_a_comment_now_and_then() {
-    let server = TestServer::with(|config| config.http.sse_comment = Duration::from_millis(20)).await;
+    let server = TestServer::start_with(|config| config.http.sse_comment = Duration::from_millis(20)).await;
     let (_, mut body) = read(&server, "streams/gated", EVENTS, json!({"gate":"x","to":1})).open().await;
     let begun = Instant::now();
     for _ in 0..5 {
@@ -290,7 +291,7 @@ async fn events_in_which_nothing_is_said_get_a_comment_now_and_then() {
 
 #[tokio::test]
 async fn no_comment_stands_among_lines() {
-    let server = TestServer::with(|config| config.http.sse_comment = Duration::from_millis(1)).await;
+    let server = TestServer::start_with(|config| config.http.sse_comment = Duration::from_millis(1)).await;
     let raw = read(&server, "streams/gated", LINES, json!({"gate":"x","to":2})).start().await;
     reaches(&server, "x", Counts { came: 1, ..Counts::default() }).await;
     let events = read(&server, "streams/gated", EVENTS, json!({"gate":"y","to":1}));
@@ -299,7 +300,7 @@ async fn no_comment_stands_among_lines() {
         assert_eq!(comments.block().await.as_deref(), Some(": "));
     }
     server.app.gate("x").release(2);
-    let (_, mut lines) = http::read_from(raw).await;
+    let (_, mut lines) = http::open_response(raw).await;
     assert_eq!((lines.line().await.as_deref(), lines.line().await.as_deref()), (Some("1"), Some("2")));
     assert_eq!(lines.line().await, None);
 }

@@ -1,11 +1,11 @@
 //! A9: the hook sees every call.
 
-use aaw_tests::{Log, TestServer};
+use aaw_tests::{LogCapture, TestServer};
 use serde_json::{Value, json};
 
 /// The record but for what differs each time; these are looked at here.
 async fn record(server: &TestServer, event: &str, connection: &str) -> Value {
-    let mut call = server.calls.of(event).await;
+    let mut call = server.calls.first_of(event).await;
     let fields: Vec<_> = call.as_object().expect("an object").keys().cloned().collect();
     let outcome = if call.get("error").is_some() { "error" } else { "result" };
     let mut expected = ["event", "connection", "client_key", "kind", "body", outcome, "ms"].map(str::to_owned);
@@ -22,7 +22,7 @@ async fn record(server: &TestServer, event: &str, connection: &str) -> Value {
 async fn check(event: &str, body: &str, expected: Value) {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.asks(event, body).await;
+    client.call(event, body).await;
     let mut expected = expected;
     expected["event"] = event.into();
     expected["client_key"] = "_key".into();
@@ -88,7 +88,7 @@ async fn a_call_whose_client_has_gone_is_told() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
-    server.v1().await.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    server.v1().await.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     let connection = client.connection.clone();
     client.close().await;
     let told = record(&server, "gate/hold", &connection).await;
@@ -108,11 +108,11 @@ async fn a_call_that_ran_out_of_time_is_told() {
 #[tokio::test]
 async fn two_clients_of_one_key_are_told_apart_and_one_without_has_none() {
     let server = TestServer::start().await;
-    let mut nobody = aaw_tests::Client::offering(server.addr, None).await;
-    nobody.asks("ping", "1").await;
+    let mut nobody = aaw_tests::WireClient::connect(server.addr, None).await;
+    nobody.call("ping", "1").await;
     let (mut a, mut b) = (server.classic().await, server.classic().await);
-    a.asks("echo", "1").await;
-    b.asks("echo", "2").await;
+    a.call("echo", "1").await;
+    b.call("echo", "2").await;
     let calls = server.calls.all();
     assert_eq!(calls[0]["client_key"], Value::Null);
     assert_eq!((&calls[1]["client_key"], &calls[2]["client_key"]), (&json!("_key"), &json!("_key")));
@@ -132,15 +132,15 @@ async fn secrets_in_bodies_of_aaws_own_events_are_not_told() {
 
 #[tokio::test]
 async fn what_an_event_logs_is_in_the_servers_log() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
-    server.v1().await.asks("log", r#""hello""#).await.is("null");
-    log.says(&["WARN", "an event says", "hello"]);
+    server.v1().await.call("log", r#""hello""#).await.assert_eq("null");
+    log.expect_line(&["WARN", "the body is", "hello"]);
 }
 
 #[tokio::test]
 async fn a_flood_of_bad_frames_is_one_warning() {
-    let log = Log::keep();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send_all((0..500).map(|_| "no frame")).await;
@@ -159,14 +159,14 @@ async fn a_hook_that_panics_hurts_no_other_connection() {
     let bound = server.bind().await.unwrap();
     let addr = bound.local_addr();
     tokio::spawn(bound.serve(std::future::pending()));
-    let mut other = aaw_tests::Client::v1(addr).await;
+    let mut other = aaw_tests::WireClient::connect_v1(addr).await;
     other.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     for _ in 0..3 {
         // Whether this one is answered is left open.
-        let mut client = aaw_tests::Client::v1(addr).await;
+        let mut client = aaw_tests::WireClient::connect_v1(addr).await;
         client.send(r#"["nope",null,1]"#).await;
     }
     other.send(r#"["gate/release",{"gate":"x"}]"#).await;
     other.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
-    aaw_tests::Client::v1(addr).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    aaw_tests::WireClient::connect_v1(addr).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use aaw_client::{Config, ConnectError};
 use aaw_server::{Config as ServerConfig, Events};
-use aaw_test_hooks::_services::{App, Opening};
-use aaw_tests::http::Request;
-use aaw_tests::{Client, TestServer, until, within};
+use aaw_test_hooks::_services::{App, OpenBehaviour};
+use aaw_tests::http::HttpRequest;
+use aaw_tests::{TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 
 async fn start(change: impl FnOnce(&mut ServerConfig)) -> (TestServer, App) {
     let app = App::default();
-    (TestServer::serving(vec![aaw_test_hooks::module_with(app.clone()).into()], change).await, app)
+    (TestServer::start_with_events(vec![aaw_test_hooks::module_with(app.clone()).into()], change).await, app)
 }
 
 async fn closings(app: &App, least: usize) -> Vec<Value> {
@@ -21,15 +21,15 @@ async fn closings(app: &App, least: usize) -> Vec<Value> {
 #[tokio::test]
 async fn it_runs_before_anything_else_and_greets_first() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { greeting: Some("Welcome".into()), ..Opening::default() });
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
+    app.on_open(OpenBehaviour { greeting: Some("Welcome".into()), ..OpenBehaviour::default() });
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
     // The call does not wait for the welcome.
     client.send_all([r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#]).await;
     assert!(client.next().await.starts_with(r#"["aaw/welcome","#));
     client.expect(r#"["message",{"message":"Welcome"}]"#).await;
     client.expect(r#"["ping",{"pong":true},1]"#).await;
     let mut classic = server.classic().await;
-    classic.says(r#"["ping",null]"#, r#"["message",{"message":"Welcome"}]"#).await;
+    classic.exchange(r#"["ping",null]"#, r#"["message",{"message":"Welcome"}]"#).await;
     classic.expect(r#"["ping",{"pong":true}]"#).await;
 }
 
@@ -37,7 +37,7 @@ async fn it_runs_before_anything_else_and_greets_first() {
 async fn what_comes_while_it_runs_waits_for_it() {
     let (server, app) = start(|_| {}).await;
     app.passes.forget_permits(usize::MAX);
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
     client.send_all([r#"["aaw/hello",{}]"#, r#"["note",1]"#, r#"["ping",null,1]"#]).await;
     let mut classic = server.classic().await;
     classic.send(r#"["note",2,"x"]"#).await;
@@ -57,8 +57,8 @@ async fn what_comes_while_it_runs_waits_for_it() {
 #[tokio::test]
 async fn it_may_refuse_and_the_client_is_told_why() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
     client.send_all([r#"["aaw/hello",{}]"#, r#"["note",1]"#, r#"["ping",null,1]"#]).await;
     let said = client.next().await;
     assert!(said.starts_with(r#"["aaw/error",{"error":"Members only","#), "{said}");
@@ -69,7 +69,7 @@ async fn it_may_refuse_and_the_client_is_told_why() {
         other => panic!("{other:?}"),
     }
     // Who is not let in does not leave, and runs nothing.
-    app.on_open(Opening::default());
+    app.on_open(OpenBehaviour::default());
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.notes(), [] as [Value; 0]);
@@ -78,9 +78,9 @@ async fn it_may_refuse_and_the_client_is_told_why() {
 #[tokio::test]
 async fn one_that_panics_lets_nobody_in_and_says_nothing_of_it() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { panics: true, ..Opening::default() });
+    app.on_open(OpenBehaviour { panics: true, ..OpenBehaviour::default() });
     assert_eq!(server.classic().await.expect_close(1008).await, "Internal error");
-    app.on_open(Opening::default());
+    app.on_open(OpenBehaviour::default());
     server.v1().await.close().await;
 }
 
@@ -94,7 +94,7 @@ async fn one_that_takes_too_long_lets_nobody_in() {
 #[tokio::test]
 async fn a_reason_is_cut_to_what_a_close_frame_holds() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("ü".repeat(200)), ..Opening::default() });
+    app.on_open(OpenBehaviour { refusal: Some("ü".repeat(200)), ..OpenBehaviour::default() });
     let reason = server.classic().await.expect_close(1008).await;
     assert!(reason.len() <= 123 && reason.len() > 115 && reason.starts_with("üü"), "{}", reason.len());
 }
@@ -120,7 +120,7 @@ async fn others_are_told_by_it() {
     let mut other = server.v1().await;
     server.v1().await.close().await;
     closings(&app, 1).await;
-    other.expect(r#"["broadcast","somebody left"]"#).await;
+    other.expect(r#"["broadcast","a client left"]"#).await;
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn it_is_told_where_the_client_comes_from() {
 #[tokio::test]
 async fn who_never_says_hello_was_never_there() {
     let (server, app) = start(|_| {}).await;
-    Client::offering(server.addr, Some("_key, aaw.v1")).await.close().await;
+    WireClient::connect(server.addr, Some("_key, aaw.v1")).await.close().await;
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.openings(1).await.len(), 1);
@@ -157,8 +157,8 @@ async fn who_never_says_hello_was_never_there() {
 #[tokio::test]
 async fn a_call_over_http_does_not_pass_it() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
-    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    assert_eq!(HttpRequest::post(server.addr, "/events/ping", "").send().await.status, 200);
     assert!(app.openings(0).await.is_empty());
 }
 
@@ -167,13 +167,14 @@ async fn of_several_packages_those_that_let_a_client_in_learn_that_it_left() {
     let (first, second) = (App::default(), App::default());
     let events = |app: &App| Events::new(aaw_test_hooks::module_with(app.clone()));
     let sources = vec![events(&first), events(&second).under("second")];
-    let server = TestServer::serving(sources, |config| config.handshake_timeout = Duration::from_millis(200)).await;
-    second.on_open(Opening { refusal: Some("No".into()), ..Opening::default() });
+    let server =
+        TestServer::start_with_events(sources, |config| config.handshake_timeout = Duration::from_millis(200)).await;
+    second.on_open(OpenBehaviour { refusal: Some("No".into()), ..OpenBehaviour::default() });
     server.classic().await.expect_close(1008).await;
     let closed = closings(&first, 1).await;
     assert_eq!((&closed[0]["by"], &closed[0]["code"]), (&json!("server"), &json!(1008)));
     // One that takes too long, and one whose client does not wait for it.
-    second.on_open(Opening::default());
+    second.on_open(OpenBehaviour::default());
     second.passes.forget_permits(usize::MAX);
     server.classic().await.expect_close(1008).await;
     closings(&first, 2).await;

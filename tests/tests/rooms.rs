@@ -4,34 +4,34 @@ use aaw_server::Config;
 use aaw_server::auth::{Auth, Passwords, PasswordsConfig, SqliteStore};
 use aaw_server::modules::{EventsAt, load};
 use aaw_test_rooms::_services::App;
-use aaw_tests::raw::Raw;
-use aaw_tests::{Client, Request, TestServer};
+use aaw_tests::raw::RawConnection;
+use aaw_tests::{HttpRequest, TestServer, WireClient};
 use serde_json::{Value, json};
 
 async fn start(change: impl FnOnce(&mut Config)) -> (TestServer, App) {
     let app = App::default();
-    (TestServer::serving(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
+    (TestServer::start_with_events(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
 }
 
 /// Plain: it has happened when the next call is answered.
-async fn join(client: &mut Client, name: &str) {
+async fn join(client: &mut WireClient, name: &str) {
     client.send(&json!(["room/join", { "name": name }]).to_string()).await;
 }
 
-async fn join_with_presence(client: &mut Client, name: &str) {
+async fn join_with_presence(client: &mut WireClient, name: &str) {
     client.send(&json!(["room/join", { "name": name, "presence": true }]).to_string()).await;
 }
 
-async fn size(client: &mut Client, name: &str) -> Value {
-    client.asks("room/size", &json!(name).to_string()).await.value()
+async fn size(client: &mut WireClient, name: &str) -> Value {
+    client.call("room/size", &json!(name).to_string()).await.value()
 }
 
-async fn emit(client: &mut Client, body: Value) -> Value {
-    client.asks("room/emit", &body.to_string()).await.value()
+async fn emit(client: &mut WireClient, body: Value) -> Value {
+    client.call("room/emit", &body.to_string()).await.value()
 }
 
 /// A room has so many members, as soon as the server knows.
-async fn has_size(client: &mut Client, name: &str, expected: usize) {
+async fn has_size(client: &mut WireClient, name: &str, expected: usize) {
     for _ in 0..10_000 {
         if size(client, name).await == json!(expected) {
             return;
@@ -63,7 +63,7 @@ async fn who_is_in_a_room_hears_what_is_said_to_it() {
 
 #[tokio::test]
 async fn the_stock_events_do_as_the_original_does() {
-    let server = TestServer::serving(vec![aaw_events_module()], |_| {}).await;
+    let server = TestServer::start_with_events(vec![aaw_events_module()], |_| {}).await;
     let (mut a, mut b) = (server.classic().await, server.v1().await);
     // Not waited for in between.
     a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"}]"#]).await;
@@ -72,8 +72,8 @@ async fn the_stock_events_do_as_the_original_does() {
     a.expect(r#"["said",{"text":"milk?"}]"#).await;
     b.send_all([r#"["room/leave",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"},1]"#]).await;
     b.expect(r#"["room/size",{"size":1},1]"#).await;
-    b.says(r#"["room/size",{"name":"unheard of"},2]"#, r#"["room/size",{"size":0},2]"#).await;
-    b.says(
+    b.exchange(r#"["room/size",{"name":"unheard of"},2]"#, r#"["room/size",{"size":0},2]"#).await;
+    b.exchange(
         r#"["auth/whoami",null,3]"#,
         r#"["auth/whoami",{"error":"Authentication is not enabled — auth/whoami is unreachable","code":"unreachable"},3,"error"]"#,
     )
@@ -107,7 +107,7 @@ async fn a_join_is_seen_by_the_next_call_without_waiting() {
 async fn membership_ends_with_the_connection() {
     let (server, _) = start(|_| {}).await;
     let (mut stays, mut leaves) = (server.v1().await, server.v1().await);
-    let mut cut = Raw::websocket(server.addr, Some("_key")).await;
+    let mut cut = RawConnection::websocket(server.addr, Some("_key")).await;
     join(&mut stays, "tea").await;
     join(&mut leaves, "tea").await;
     cut.send_text(r#"["room/join",{"name":"tea"}]"#).await;
@@ -124,7 +124,7 @@ async fn an_unknown_room_is_empty_and_no_error() {
     let (server, _) = start(|_| {}).await;
     let mut client = server.v1().await;
     assert_eq!(size(&mut client, "nobody is here").await, 0);
-    assert_eq!(client.asks("room/members", "\"nobody\"").await.value(), json!([]));
+    assert_eq!(client.call("room/members", "\"nobody\"").await.value(), json!([]));
     assert_eq!(emit(&mut client, json!({ "name": "nobody", "data": 1 })).await, 0);
     client.send(r#"["room/leave","nobody"]"#).await;
     client.expect_nothing().await;
@@ -198,7 +198,7 @@ async fn a_connection_that_joins_without_end_is_in_as_many_rooms_as_it_may_be() 
 async fn presence_is_told_to_the_others_exactly_once() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b, mut c) = (server.v1().await, server.v1().await, server.v1().await);
-    let told = |event: &str, client: &Client| {
+    let told = |event: &str, client: &WireClient| {
         let id = &client.connection;
         format!(r#"["aaw/{event}",{{"room":"tea","member":{{"id":"{id}","identity":null}}}}]"#)
     };
@@ -216,7 +216,7 @@ async fn presence_is_told_to_the_others_exactly_once() {
     join_with_presence(&mut c, "tea").await;
     a.expect(&c_joined).await;
     b.expect(&c_joined).await;
-    let mut members = c.asks("room/members", r#""tea""#).await.value();
+    let mut members = c.call("room/members", r#""tea""#).await.value();
     let mut expected: Vec<_> = [&a, &b, &c].map(|client| json!({ "id": client.connection, "identity": null })).into();
     expected.sort_by_key(Value::to_string);
     members.as_array_mut().unwrap().sort_by_key(Value::to_string);
@@ -242,7 +242,7 @@ async fn what_is_said_to_a_room_arrives_in_one_order() {
     let speakers = (0..4).map(|speaker| {
         let addr = server.addr;
         tokio::spawn(async move {
-            let mut client = Client::v1(addr).await;
+            let mut client = WireClient::connect_v1(addr).await;
             for number in 0..EACH {
                 emit(&mut client, json!({ "name": "tea", "data": [speaker, number] })).await;
             }
@@ -264,7 +264,7 @@ async fn what_is_said_to_a_room_arrives_in_one_order() {
 #[tokio::test]
 async fn a_member_that_does_not_read_slows_nobody() {
     let (server, _) = start(|config| config.max_push_burst = 1 << 20).await;
-    let mut deaf = Raw::websocket(server.addr, Some("_key")).await;
+    let mut deaf = RawConnection::websocket(server.addr, Some("_key")).await;
     deaf.send_text(r#"["room/join",{"name":"tea"}]"#).await;
     let (mut speaker, mut listener) = (server.v1().await, server.v1().await);
     join(&mut listener, "tea").await;
@@ -288,9 +288,9 @@ async fn what_cannot_be_emitted_is_said() {
     let (server, _) = start(|config| config.max_message = 10_000).await;
     let mut client = server.v1().await;
     join(&mut client, "tea").await;
-    let large = client.asks("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
+    let large = client.call("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
     assert_eq!(large["code"], "too_large", "{large}");
-    let reserved = client.asks("room/emit", r#"{"name":"tea","event":"aaw/joined"}"#).await.value();
+    let reserved = client.call("room/emit", r#"{"name":"tea","event":"aaw/joined"}"#).await.value();
     assert_eq!(reserved["code"], "not_allowed", "{reserved}");
     client.expect_nothing().await;
 }
@@ -301,7 +301,7 @@ async fn over_http_rooms_can_be_spoken_to_but_not_joined() {
     let mut client = server.v1().await;
     join(&mut client, "tea").await;
     assert_eq!(size(&mut client, "tea").await, 1);
-    let post = |event: &str, body: Value| Request::post(server.addr, &format!("/events/{event}"), body.to_string());
+    let post = |event: &str, body: Value| HttpRequest::post(server.addr, &format!("/events/{event}"), body.to_string());
     let emitted = post("room/emit", json!({ "name": "tea", "data": 7 })).send().await;
     assert_eq!((emitted.status, emitted.body.as_str()), (200, "1"));
     client.expect(r#"["said",7]"#).await;
@@ -323,7 +323,7 @@ async fn a_handler_asks_its_client_and_others() {
     a.send(r#"["ask",{"event":"confirm","data":[1],"timeout_ms":30000},1]"#).await;
     a.expect(r#"["confirm",[1],-1]"#).await;
     // Its other calls go on meanwhile.
-    a.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    a.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     a.send(r#"["confirm",{"yes":true},-1]"#).await;
     a.expect(r#"["ask",{"yes":true},1]"#).await;
     let to = json!({ "event": "confirm", "to": b.connection, "timeout_ms": 30_000 });
@@ -364,7 +364,7 @@ async fn a_room_is_asked_and_the_answers_are_collected() {
     }
     has_size(&mut asks, "tea", 7).await;
     let body = json!({ "name": "tea", "event": "confirm", "data": "?", "timeout_ms": 400, "except": asks.connection });
-    asks.ask("room/ask", &body.to_string()).await;
+    asks.start_call("room/ask", &body.to_string()).await;
     for client in [&mut yes, &mut no, &mut silent, &mut goes, &mut forges] {
         client.expect(r#"["confirm","?",-1]"#).await;
     }
@@ -384,7 +384,7 @@ async fn a_room_is_asked_and_the_answers_are_collected() {
     assert_eq!(answers.as_object().unwrap().values().filter(|&answer| answer == "failed: unreachable").count(), 1);
     // Nobody there is no error.
     let body = json!({ "name": "nobody", "event": "confirm", "timeout_ms": 400 });
-    asks.asks("room/ask", &body.to_string()).await.is("{}");
+    asks.call("room/ask", &body.to_string()).await.assert_eq("{}");
 }
 
 // --- With sessions ----------------------------------------------------------------------------------------------------
@@ -407,17 +407,17 @@ async fn presence_says_who_it_is() {
     ada.expect(r#"["guarded/get",7,2]"#).await;
     assert_eq!(app.ran()[0], "guard of guarded before guarded/get for ada@example.com");
     let member = json!({ "id": ada.connection, "identity": user });
-    let told = async |client: &mut Client, event: &str| {
+    let told = async |client: &mut WireClient, event: &str| {
         let told: Value = serde_json::from_str(&client.next().await).unwrap();
         assert_eq!(told, json!([event, { "room": "tea", "member": member }]));
     };
     told(&mut other, "aaw/joined").await;
-    let members = other.asks("room/members", r#""tea""#).await.value();
+    let members = other.call("room/members", r#""tea""#).await.value();
     assert!(members.as_array().unwrap().contains(&member), "{members}");
     ada.send(r#"["whoami",null,3]"#).await;
     assert_eq!(serde_json::from_str::<Value>(&ada.next().await).unwrap(), json!(["whoami", user, 3]));
     // Whoever she is by then: it is said of whom it was said that she came.
-    ada.says(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
+    ada.exchange(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
     ada.close().await;
     told(&mut other, "aaw/left").await;
 }
@@ -428,12 +428,12 @@ async fn presence_says_who_it_is() {
 async fn through_a_library_it_is_the_same() {
     let package = aaw_tests::cargo::workspace().join("tests/rooms");
     let at = EventsAt::find(&package).unwrap();
-    let server = TestServer::serving(load(&at).await.unwrap(), |_| {}).await;
+    let server = TestServer::start_with_events(load(&at).await.unwrap(), |_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size","tea",1]"#]).await;
     a.expect(r#"["room/size",1,1]"#).await;
     // A task of the library's own emits, on its own thread, after its call has ended.
-    b.says(r#"["room/emit",{"name":"tea","data":1,"later":true},1]"#, r#"["room/emit",0,1]"#).await;
+    b.exchange(r#"["room/emit",{"name":"tea","data":1,"later":true},1]"#, r#"["room/emit",0,1]"#).await;
     b.send(r#"["release",null]"#).await;
     a.expect(r#"["said",1]"#).await;
     // A client is asked; another one by a room.
@@ -456,7 +456,7 @@ async fn through_a_library_it_is_the_same() {
     b.send(r#"["room/ask",null,5,"cancel"]"#).await;
     a.expect(r#"["confirm",null,-2,"cancel"]"#).await;
     // Guards, one of which waits for a timer of the library's own.
-    b.says(r#"["guarded/inner/get",8,6]"#, r#"["guarded/inner/get",8,6]"#).await;
-    let never = r#"{"error":"Nobody may call guarded/never/get","code":"not_allowed"}"#;
-    b.says(r#"["guarded/never/get",8,7]"#, &format!(r#"["guarded/never/get",{never},7,"error"]"#)).await;
+    b.exchange(r#"["guarded/inner/get",8,6]"#, r#"["guarded/inner/get",8,6]"#).await;
+    let never = r#"{"error":"guarded/never/get is always refused","code":"not_allowed"}"#;
+    b.exchange(r#"["guarded/never/get",8,7]"#, &format!(r#"["guarded/never/get",{never},7,"error"]"#)).await;
 }

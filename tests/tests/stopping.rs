@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aaw_tests::{Client, Handshake, Raw, TestServer, until};
+use aaw_tests::{HttpRequest, RawConnection, TestServer, WireClient, until};
 use tokio::net::TcpStream;
 
 const STOPPING: &str = r#"{"error":"The server is stopping","code":"busy"}"#;
@@ -11,7 +11,7 @@ const STOPPING: &str = r#"{"error":"The server is stopping","code":"busy"}"#;
 async fn idle_connections_are_told_1001_and_serve_returns() {
     let mut server = TestServer::start().await;
     let (mut v1, mut classic) = (server.v1().await, server.classic().await);
-    let mut silent = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut silent = WireClient::connect(server.addr, Some("aaw.v1")).await;
     server.stop();
     assert_eq!(v1.expect_close(1001).await, "the server is stopping");
     classic.expect_close(1001).await;
@@ -27,7 +27,7 @@ async fn a_running_call_finishes_and_is_answered_a_new_one_is_refused() {
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let mut other = server.classic().await;
-    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     other.send(r#"["gate/hold",{"gate":"y"},"y"]"#).await;
     until("it to run", || server.app.gate("y").counts().came == 1).await;
     server.stop();
@@ -42,7 +42,7 @@ async fn a_running_call_finishes_and_is_answered_a_new_one_is_refused() {
         assert_eq!(answer, format!(r#"["ping",{{"pong":true}},{id}]"#));
         id += 1;
     }
-    other.says(r#"["ping",null,7]"#, r#"["ping",{"error":"The server is stopping"},7]"#).await;
+    other.exchange(r#"["ping",null,7]"#, r#"["ping",{"error":"The server is stopping"},7]"#).await;
     client.send(r#"["note",1]"#).await;
     assert!(client.next().await.starts_with(r#"["aaw/error",{"error":"The server is stopping""#));
     // No new connection.
@@ -63,7 +63,7 @@ async fn an_answer_that_comes_while_the_server_stops_arrives_before_the_goodbye(
     let mut server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send_all((1..=50).map(|id| format!(r#"["sleepy",{id},{id}]"#))).await;
-    server.calls.of("sleepy").await;
+    server.calls.first_of("sleepy").await;
     server.stop();
     let answers = client.drain_until_close(1001).await;
     let mut answered: Vec<u32> = answers
@@ -77,11 +77,11 @@ async fn an_answer_that_comes_while_the_server_stops_arrives_before_the_goodbye(
 
 #[tokio::test]
 async fn calls_in_line_are_refused() {
-    let mut server = TestServer::with(|config| config.max_calls = 1).await;
+    let mut server = TestServer::start_with(|config| config.max_calls = 1).await;
     let mut client = server.v1().await;
     client.send_all([r#"["gate/hold",{"gate":"x"},1]"#, r#"["note","in line",2]"#, r#"["note","in line"]"#]).await;
     let mut other = server.classic().await;
-    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     server.stop();
     client.expect(&format!(r#"["note",{STOPPING},2,"error"]"#)).await;
     assert!(client.next().await.starts_with(r#"["aaw/error",{"error":"The server is stopping""#));
@@ -97,23 +97,23 @@ async fn calls_in_line_are_refused() {
 
 #[tokio::test]
 async fn a_handler_that_is_stuck_is_dropped_at_the_deadline() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let mut other = server.v1().await;
-    other.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     server.stop();
     other.expect_close(1001).await;
     client.expect_close(1001).await;
     server.stopped().await;
-    let told = server.calls.of("gate/hold").await;
+    let told = server.calls.first_of("gate/hold").await;
     assert_eq!(told["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_the_goodbye_is_not_waited_for_long() {
-    let mut server = TestServer::with(|config| config.close_timeout = Duration::from_millis(50)).await;
-    let mut deaf = Raw::websocket(server.addr, None).await;
+    let mut server = TestServer::start_with(|config| config.close_timeout = Duration::from_millis(50)).await;
+    let mut deaf = RawConnection::websocket(server.addr, None).await;
     server.stop();
     let close = deaf.read_frame().await;
     assert_eq!(close.payload[..2], 1001u16.to_be_bytes());
@@ -122,12 +122,12 @@ async fn a_client_that_does_not_answer_the_goodbye_is_not_waited_for_long() {
 
 #[tokio::test]
 async fn a_connection_in_the_middle_of_its_request_does_not_hold_up_the_stop() {
-    let mut server = TestServer::with(|config| config.handshake_timeout = Duration::from_secs(3600)).await;
-    let mut half = Raw::connect(server.addr).await;
-    half.send(&Handshake::new(server.addr).bytes()[..30]).await;
-    let mut silent = Raw::connect(server.addr).await;
+    let mut server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_secs(3600)).await;
+    let mut half = RawConnection::connect(server.addr).await;
+    half.send(&HttpRequest::handshake(server.addr).bytes()[..30]).await;
+    let mut silent = RawConnection::connect(server.addr).await;
     // Both are accepted: this one came after them.
-    server.classic().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    server.classic().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     server.stop();
     half.expect_end().await;
     silent.expect_end().await;
@@ -142,6 +142,6 @@ async fn the_port_is_free_again() {
     server.stop();
     client.expect_close(1001).await;
     server.stopped().await;
-    let again = TestServer::with(|config| config.port = addr.port()).await;
-    again.v1().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    let again = TestServer::start_with(|config| config.port = addr.port()).await;
+    again.v1().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use aaw_client::{CallError, Config};
-use aaw_tests::{Client, DEADLINE, TestServer, until, within};
+use aaw_tests::{DEADLINE, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 
 /// Calls a streaming event with this credit; gives the frames until its end.
-async fn read(client: &mut Client, event: &str, body: &str, credit: u64) -> Vec<String> {
+async fn read(client: &mut WireClient, event: &str, body: &str, credit: u64) -> Vec<String> {
     client.send(&format!(r#"["{event}",{body},1,"call",{{"credit":{credit}}}]"#)).await;
     client.collect_until(|frame| frame.ends_with(r#",1,"end"]"#) || frame.ends_with(r#",1,"error"]"#)).await
 }
@@ -37,9 +37,9 @@ async fn an_empty_stream_is_its_end() {
 #[tokio::test]
 async fn without_credit_all_items_are_one_answer() {
     let server = TestServer::start().await;
-    server.v1().await.asks("streams/count", r#"{"to":3}"#).await.is("[1,2,3]");
-    server.v1().await.asks("streams/count", r#"{"to":0}"#).await.is("[]");
-    server.classic().await.says(r#"["streams/count",{"to":3},"x"]"#, r#"["streams/count",[1,2,3],"x"]"#).await;
+    server.v1().await.call("streams/count", r#"{"to":3}"#).await.assert_eq("[1,2,3]");
+    server.v1().await.call("streams/count", r#"{"to":0}"#).await.assert_eq("[]");
+    server.classic().await.exchange(r#"["streams/count",{"to":3},"x"]"#, r#"["streams/count",[1,2,3],"x"]"#).await;
 }
 
 #[tokio::test]
@@ -62,24 +62,24 @@ async fn a_send_runs_a_stream_to_its_end_and_says_nothing() {
     let mut client = server.v1().await;
     client.send(r#"["streams/count",{"to":3}]"#).await;
     client.expect_nothing().await;
-    let call = server.calls.of("streams/count").await;
+    let call = server.calls.first_of("streams/count").await;
     assert_eq!((&call["kind"], &call["result"]), (&json!("stream"), &json!({ "items": 3 })));
 }
 
 #[tokio::test]
 async fn too_many_items_for_one_answer_fail_that_call_alone() {
-    let server = TestServer::with(|config| config.max_message = 4096).await;
+    let server = TestServer::start_with(|config| config.max_message = 4096).await;
     let mut client = server.v1().await;
     client
-        .asks("streams/endless", "{}")
+        .call("streams/endless", "{}")
         .await
-        .is(r#"{"error":"The items are larger than a message may be (4096 bytes); read them as a stream","code":"too_large"}"#);
+        .assert_eq(r#"{"error":"The items are larger than a message may be (4096 bytes); read them as a stream","code":"too_large"}"#);
     client.expect_nothing().await;
 }
 
 #[tokio::test]
 async fn an_item_larger_than_a_message_fails_the_stream() {
-    let server = TestServer::with(|config| config.max_message = 4096).await;
+    let server = TestServer::start_with(|config| config.max_message = 4096).await;
     let mut client = server.v1().await;
     let frames = read(&mut client, "streams/large", r#"{"items":2,"bytes":5000}"#, 64).await;
     assert_eq!(frames.len(), 1, "{frames:?}");
@@ -95,9 +95,9 @@ async fn an_error_after_items_comes_after_them() {
     // One answer: it fails as a whole.
     let mut client = server.v1().await;
     client
-        .asks("streams/fails_after", r#"{"items":2,"text":"no more"}"#)
+        .call("streams/fails_after", r#"{"items":2,"text":"no more"}"#)
         .await
-        .is(r#"{"error":"no more","code":"handler"}"#);
+        .assert_eq(r#"{"error":"no more","code":"handler"}"#);
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_panic_after_items_ends_the_stream_and_nothing_else() {
     assert_eq!(frames.len(), 3, "{frames:?}");
     assert_eq!(frames[2], r#"["streams/panics_after",{"error":"Internal error","code":"panic"},1,"error"]"#);
     let mut other = server.v1().await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
@@ -139,9 +139,9 @@ async fn the_hook_sees_a_stream_once_with_the_number_of_its_items() {
     let server = TestServer::start().await;
     read(&mut server.v1().await, "streams/fails_after", r#"{"items":2,"text":"no more"}"#, 64).await;
     read(&mut server.v1().await, "streams/count", r#"{"to":5}"#, 64).await;
-    let call = server.calls.of("streams/count").await;
+    let call = server.calls.first_of("streams/count").await;
     assert_eq!((&call["kind"], &call["result"]), (&json!("stream"), &json!({ "items": 5 })));
-    let call = server.calls.of("streams/fails_after").await;
+    let call = server.calls.first_of("streams/fails_after").await;
     assert_eq!(call["error"], json!({ "error": "no more", "code": "handler" }));
     assert_eq!(server.calls.all().len(), 2);
 }
@@ -155,12 +155,12 @@ async fn no_more_items_come_than_there_is_credit_for() {
     client.send(r#"["streams/count",{"to":5},1,"call",{"credit":2}]"#).await;
     client.expect(r#"["streams/count",1,1,"item"]"#).await;
     client.expect(r#"["streams/count",2,1,"item"]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     // Not so many more, but up to this one; less is nothing.
     client.send(r#"["streams/count",1,1,"credit"]"#).await;
     client.send(r#"["streams/count",3,1,"credit"]"#).await;
     client.expect(r#"["streams/count",3,1,"item"]"#).await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
     client.send(r#"["streams/count",64,1,"credit"]"#).await;
     client.expect(r#"["streams/count",4,1,"item"]"#).await;
     client.expect(r#"["streams/count",5,1,"item"]"#).await;
@@ -174,13 +174,13 @@ async fn without_credit_a_handler_is_not_polled() {
     gate.release(10);
     let mut client = server.v1().await;
     client.send(r#"["streams/gated",{"gate":"g"},1,"call",{"credit":0}]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     assert_eq!(gate.counts().came, 0);
     client.send(r#"["streams/gated",2,1,"credit"]"#).await;
     let first = client.next().await;
     assert!(first.ends_with(r#",1,"item"]"#), "{first}");
     client.next().await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
     assert!(gate.counts().through <= 2, "{:?}", gate.counts());
 }
 
@@ -189,8 +189,8 @@ async fn an_answer_waits_for_credit_too() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["ping",null,1,"call",{"credit":0}]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    client.says(r#"["ping",1,1,"credit"]"#, r#"["ping",{"pong":true},1,"item"]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",1,1,"credit"]"#, r#"["ping",{"pong":true},1,"item"]"#).await;
     client.expect(r#"["ping",null,1,"end"]"#).await;
 }
 
@@ -208,12 +208,12 @@ async fn credit_that_is_none_changes_nothing() {
     // For a call that was never made; for one that answers, and is over.
     client.send(r#"["x",9,7,"credit"]"#).await;
     assert!(client.next().await.contains("bad_frame"));
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     client.send(r#"["ping",9,2,"credit"]"#).await;
-    client.says(r#"["streams/count",9007199254740991,1,"credit"]"#, r#"["streams/count",2,1,"item"]"#).await;
+    client.exchange(r#"["streams/count",9007199254740991,1,"credit"]"#, r#"["streams/count",2,1,"item"]"#).await;
     client.expect(r#"["streams/count",null,1,"end"]"#).await;
     client.send(r#"["streams/count",9,1,"credit"]"#).await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
 }
 
 // --- Cancel -----------------------------------------------------------------------------------------------------------
@@ -228,9 +228,9 @@ async fn a_cancelled_stream_is_dropped_at_once_and_its_handler_with_it() {
     client.next().await;
     client.send(r#"["streams/gated",null,1,"cancel"]"#).await;
     client.send(r#"["streams/gated",null,1,"cancel"]"#).await;
-    gate.over(1).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    let call = server.calls.of("streams/gated").await;
+    gate.wait_for_ended(1).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    let call = server.calls.first_of("streams/gated").await;
     assert_eq!(call["error"]["code"], "cancelled");
 }
 
@@ -245,7 +245,7 @@ async fn a_stream_whose_client_goes_is_dropped_with_or_without_credit() {
         client.send(&format!(r#"["streams/gated",{{"gate":"{name}"}},1,"call",{{"credit":{credit}}}]"#)).await;
         client.next().await;
         drop(client);
-        gate.over(1).await;
+        gate.wait_for_ended(1).await;
     }
 }
 
@@ -259,20 +259,20 @@ async fn a_stream_that_runs_out_of_its_time_says_so() {
     client.next().await;
     let end = client.next().await;
     assert!(end.contains(r#""code":"timeout""#) && end.ends_with(r#",1,"error"]"#), "{end}");
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 #[tokio::test]
 async fn a_stream_outlives_no_stop() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.send(r#"["streams/gated",{"gate":"g"},1,"call",{"credit":64}]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     server.stop();
     client.drain_until_close(1001).await;
     server.stopped().await;
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 // --- Many at once -----------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ async fn a_stalled_stream_slows_neither_another_nor_a_call() {
     let frames = client.collect_until(|frame| frame.ends_with(r#",2,"end"]"#)).await;
     assert_eq!(frames.len(), 1001);
     for id in 3..1003 {
-        client.says(&format!(r#"["ping",null,{id}]"#), &format!(r#"["ping",{{"pong":true}},{id}]"#)).await;
+        client.exchange(&format!(r#"["ping",null,{id}]"#), &format!(r#"["ping",{{"pong":true}},{id}]"#)).await;
     }
     client.send(r#"["streams/endless",9,1,"credit"]"#).await;
     assert!(client.next().await.ends_with(r#",1,"item"]"#));
@@ -302,7 +302,7 @@ async fn a_stream_that_is_always_ready_leaves_room_for_others() {
     client.send(r#"["streams/endless",{},1,"call",{"credit":9007199254740991}]"#).await;
     client.send(r#"["ping",null,2]"#).await;
     client.collect_until(|frame| frame == r#"["ping",{"pong":true},2]"#).await;
-    server.v1().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    server.v1().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     client.send(r#"["streams/endless",null,1,"cancel"]"#).await;
     client.send(r#"["ping",null,3]"#).await;
     client.collect_until(|frame| frame == r#"["ping",{"pong":true},3]"#).await;
@@ -310,7 +310,7 @@ async fn a_stream_that_is_always_ready_leaves_room_for_others() {
 
 #[tokio::test]
 async fn a_reader_that_stops_reading_stops_the_handler_and_is_closed_in_the_end() {
-    let server = TestServer::with(|config| {
+    let server = TestServer::start_with(|config| {
         config.max_unsent = 64 << 10;
         config.write_timeout = Duration::from_millis(300);
     })
@@ -323,7 +323,7 @@ async fn a_reader_that_stops_reading_stops_the_handler_and_is_closed_in_the_end(
         )
         .await;
     // Nothing is read from here on: the handler's end tells that the server has given this client up.
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
     let sent = gate.counts().items * 10_000;
     assert!(sent < 32 << 20, "{sent} bytes were made for a client that reads none");
     drop(client);
@@ -345,7 +345,7 @@ async fn of_many_streams_none_goes_on_when_their_reader_stops_reading() {
             let unread = (before - 10 * read) * 10_000;
             assert!(unread < 32 << 20, "{unread} bytes were made for a client that reads none");
             for _ in 0..20 {
-                other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
             }
         }
         for _ in 0..10 {
@@ -432,12 +432,12 @@ async fn a_reader_that_takes_nothing_holds_the_handler_at_its_window() {
     }
     until("8 more", || gate.counts().through >= 24).await;
     drop(items);
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 #[tokio::test]
 async fn a_server_that_goes_ends_the_stream_with_what_is_known() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     gate.release(1);
     let client = aaw_client::connect(&server.url()).await.unwrap();

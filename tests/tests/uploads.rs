@@ -16,16 +16,16 @@ macro_rules! expect_kind {
 async fn a_handler_takes_its_callers_stream() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
     client.send_all([r#"["upload/sum",1,1,"item"]"#, r#"["upload/sum",41,1,"item"]"#]).await;
-    client.says(r#"["upload/sum",null,1,"end"]"#, r#"["upload/sum",42,1]"#).await;
+    client.exchange(r#"["upload/sum",null,1,"end"]"#, r#"["upload/sum",42,1]"#).await;
 }
 
 #[tokio::test]
 async fn without_one_it_is_empty() {
     let server = TestServer::start().await;
-    server.v1().await.asks("upload/sum", "{}").await.is("0");
-    server.classic().await.asks("upload/sum", "{}").await.is("0");
+    server.v1().await.call("upload/sum", "{}").await.assert_eq("0");
+    server.classic().await.call("upload/sum", "{}").await.assert_eq("0");
 }
 
 #[tokio::test]
@@ -36,20 +36,20 @@ async fn both_directions_at_once() {
     client.expect(r#"["upload/echo",64,1,"credit"]"#).await;
     for item in ["1", r#"{"a":"ü"}"#, "null"] {
         client
-            .says(&format!(r#"["upload/echo",{item},1,"item"]"#), &format!(r#"["upload/echo",{item},1,"item"]"#))
+            .exchange(&format!(r#"["upload/echo",{item},1,"item"]"#), &format!(r#"["upload/echo",{item},1,"item"]"#))
             .await;
     }
-    client.says(r#"["upload/echo",null,1,"end"]"#, r#"["upload/echo",null,1,"end"]"#).await;
+    client.exchange(r#"["upload/echo",null,1,"end"]"#, r#"["upload/echo",null,1,"end"]"#).await;
 }
 
 #[tokio::test]
 async fn room_is_given_as_the_handler_takes() {
-    let server = TestServer::with(|config| config.stream_window = 4).await;
+    let server = TestServer::start_with(|config| config.stream_window = 4).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",4,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",4,1,"credit"]"#).await;
     client.send_all((0..4).map(|n| format!(r#"["upload/slow",{n},1,"item"]"#))).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     gate.release(2);
     let credit = client.next().await;
     assert_eq!(credit, r#"["upload/slow",6,1,"credit"]"#);
@@ -57,15 +57,15 @@ async fn room_is_given_as_the_handler_takes() {
 
 #[tokio::test]
 async fn an_item_without_room_for_it_fails_the_call() {
-    let server = TestServer::with(|config| config.stream_window = 2).await;
+    let server = TestServer::start_with(|config| config.stream_window = 2).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",2,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",2,1,"credit"]"#).await;
     client.send_all((0..3).map(|n| format!(r#"["upload/slow",{n},1,"item"]"#))).await;
     let failed = client.next().await;
     assert!(failed.contains(r#""code":"bad_frame""#) && failed.ends_with(r#",1,"error"]"#), "{failed}");
-    gate.over(1).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    gate.wait_for_ended(1).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn items_that_do_not_belong_are_told_and_nothing_else_happens() {
     let mut client = server.v1().await;
     // Never an upload: it runs.
     client.send(r#"["gate/hold",{"gate":"g"},1]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     for kind in ["item", "end"] {
         client.send(&format!(r#"["gate/hold",1,1,"{kind}"]"#)).await;
         assert!(client.next().await.contains("bad_frame"));
@@ -86,9 +86,9 @@ async fn items_that_do_not_belong_are_told_and_nothing_else_happens() {
     assert!(client.next().await.ends_with(",1]"));
     // Over: the frames may have crossed with its end.
     client.send(r#"["gate/hold",1,1,"item"]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     // Ended, and then not.
-    client.says(r#"["upload/slow",{"gate":"h"},3,"call",{"in":true}]"#, r#"["upload/slow",64,3,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"h"},3,"call",{"in":true}]"#, r#"["upload/slow",64,3,"credit"]"#).await;
     client.send(r#"["upload/slow",1,3,"item"]"#).await;
     client.send(r#"["upload/slow",null,3,"end"]"#).await;
     for kind in ["item", "end"] {
@@ -102,7 +102,7 @@ async fn an_event_that_takes_no_stream_refuses_one() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client
-        .says(
+        .exchange(
             r#"["ping",null,1,"call",{"in":true}]"#,
             r#"["ping",{"error":"ping takes no stream from its caller","code":"bad_body"},1,"error"]"#,
         )
@@ -113,7 +113,7 @@ async fn an_event_that_takes_no_stream_refuses_one() {
 async fn an_item_that_does_not_fit_is_named() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
     client.send_all([r#"["upload/sum",1,1,"item"]"#, r#"["upload/sum","x",1,"item"]"#]).await;
     let failed = expect_kind!(client, r#"1,"error"]"#);
     assert!(failed.contains("Item 2 does not fit") && failed.contains("bad_body"), "{failed}");
@@ -124,11 +124,11 @@ async fn a_caller_that_goes_takes_its_handler_along() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
     client.send(r#"["upload/slow",1,1,"item"]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     drop(client);
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 /// Nobody polls for it any more, so it has to be told.
@@ -154,12 +154,12 @@ async fn a_task_that_outlives_its_call_learns_that_nothing_more_comes() {
             2 => {
                 drop(client);
                 client = server.v1().await;
-                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
-                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+                client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
             }
             _ => {}
         }
-        within("the task's end", || format!("{:?}", gate.counts()), gate.over(id)).await;
+        within("the task's end", || format!("{:?}", gate.counts()), gate.wait_for_ended(id)).await;
     }
 }
 
@@ -169,19 +169,19 @@ fn items(items: u64) -> Counts {
 
 #[tokio::test]
 async fn what_waits_for_handlers_is_bounded_in_bytes() {
-    let server = TestServer::with(|config| config.max_uploads = 100_000).await;
+    let server = TestServer::start_with(|config| config.max_uploads = 100_000).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
     let item = format!(r#"["upload/slow","{}",1,"item"]"#, "x".repeat(30_000));
     client.send_all(std::iter::repeat_n(item, 5)).await;
     let failed = client.next().await;
     assert!(failed.contains(r#""code":"too_large""#) && failed.contains("wait for their handlers"), "{failed}");
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
     // What waited is gone, so the next has room.
-    client.says(r#"["upload/sum",{},2,"call",{"in":true}]"#, r#"["upload/sum",64,2,"credit"]"#).await;
+    client.exchange(r#"["upload/sum",{},2,"call",{"in":true}]"#, r#"["upload/sum",64,2,"credit"]"#).await;
     client.send(r#"["upload/sum",7,2,"item"]"#).await;
-    client.says(r#"["upload/sum",null,2,"end"]"#, r#"["upload/sum",7,2]"#).await;
+    client.exchange(r#"["upload/sum",null,2,"end"]"#, r#"["upload/sum",7,2]"#).await;
 }
 
 // --- With the Rust client ---------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ async fn the_client_streams_both_ways() {
 
 #[tokio::test]
 async fn a_slow_handler_holds_its_caller_back() {
-    let server = TestServer::with(|config| config.stream_window = 4).await;
+    let server = TestServer::start_with(|config| config.stream_window = 4).await;
     let gate = server.app.gate("g");
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let (mut up, mut down) = client.duplex::<u32, Value>("upload/slow", json!({ "gate": "g" }));
