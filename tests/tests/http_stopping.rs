@@ -5,7 +5,7 @@ use std::time::Duration;
 use aaw_tests::http::{self, HttpRequest};
 use aaw_tests::{RawConnection, TestServer, until};
 
-fn hold(server: &TestServer, accept: &str) -> Request {
+fn hold(server: &TestServer, accept: &str) -> HttpRequest {
     HttpRequest::post(server.addr, "/events/gate/hold", r#"{"gate":"x"}"#).accept(accept)
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const LINES: &str = "application/x-ndjson";
 const EVENTS: &str = "text/event-stream";
 
-fn read(server: &TestServer, event: &str, accept: &str, body: Value) -> Request {
+fn read(server: &TestServer, event: &str, accept: &str, body: Value) -> HttpRequest {
     HttpRequest::post(server.addr, &format!("/events/{event}"), body.to_string()).accept(accept)
 }
 
