@@ -13,7 +13,7 @@ use crate::DEADLINE;
 use crate::wait::within_time;
 
 /// The deadline for a program that compiles something first, on a busy machine.
-const BUILD_DEADLINE: Duration = Duration::from_secs(300);
+pub const BUILD_DEADLINE: Duration = Duration::from_secs(300);
 
 /// A running program. Dropping this kills it.
 pub struct Process {

@@ -1,11 +1,12 @@
-//! What makes no sense, and what it gets. After each of them the server and another connection go on.
+//! Invalid input, and the error that it gets. After each the server and another connection still work.
 
 use aaw_server::{Config, Server};
 use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{LogCapture, TestServer, WireClient};
 use tokio_tungstenite::tungstenite::Message;
 
-/// A frame that is none, in both dialects: v1 is told why, classic nothing; the connections go on.
+/// Sends an invalid frame in both dialects, and checks that v1 receives this error, classic nothing, and that the
+/// connections still work.
 async fn check_bad_frame(text: &str, error: &str) {
     check_bad_message(Message::text(text), error).await;
 }
@@ -29,10 +30,10 @@ async fn check_bad_message(message: Message, error: &str) {
     log.expect_line(&["WARN", "bad frame", &v1.connection]);
 }
 
-// --- No frames --------------------------------------------------------------------------------------------------------
+// --- Malformed frames -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn what_is_not_json() {
+async fn invalid_json_is_rejected() {
     check_bad_frame("hello", "not JSON: expected value at line 1 column 1").await;
     check_bad_frame("", "not JSON: EOF while parsing a value at line 1 column 0").await;
     check_bad_frame(r#"["ping",nul]"#, "not JSON: expected ident at line 1 column 12").await;
@@ -41,7 +42,7 @@ async fn what_is_not_json() {
 }
 
 #[tokio::test]
-async fn what_is_no_array() {
+async fn a_frame_that_is_not_an_array_is_rejected() {
     let expected = "expected a JSON array [event, data, id, kind, meta], found";
     check_bad_frame("{}", &format!("{expected} an object")).await;
     check_bad_frame("null", &format!("{expected} null")).await;
@@ -50,72 +51,72 @@ async fn what_is_no_array() {
 }
 
 #[tokio::test]
-async fn no_event_and_an_event_that_is_no_string() {
+async fn an_event_that_is_missing_or_not_a_string_is_rejected() {
     check_bad_frame("[]", "an empty array; expected [event, data, …]").await;
-    for no_string in ["null", "7", "{}", "[\"ping\"]", "true"] {
-        let error = format!("the event (element 1) must be a string, found {no_string}");
-        check_bad_frame(&format!("[{no_string},1]"), &error).await;
+    for event in ["null", "7", "{}", "[\"ping\"]", "true"] {
+        let error = format!("the event (element 1) must be a string, found {event}");
+        check_bad_frame(&format!("[{event},1]"), &error).await;
     }
 }
 
 #[tokio::test]
-async fn an_id_that_is_neither_string_nor_number() {
-    for no_id in ["{}", "[1]", "true"] {
-        let error = format!("the id (element 3) must be a string or a number, found {no_id}");
-        check_bad_frame(&format!(r#"["ping",null,{no_id}]"#), &error).await;
+async fn an_id_that_is_neither_a_string_nor_a_number_is_rejected() {
+    for id in ["{}", "[1]", "true"] {
+        let error = format!("the id (element 3) must be a string or a number, found {id}");
+        check_bad_frame(&format!(r#"["ping",null,{id}]"#), &error).await;
     }
 }
 
 #[tokio::test]
-async fn a_kind_that_nobody_knows() {
+async fn an_unknown_kind_is_rejected() {
     let known = "(element 4); known are call, error, item, end, credit, cancel";
     check_bad_frame(r#"["ping",null,1,"shout"]"#, &format!("unknown kind \"shout\" {known}")).await;
     check_bad_frame(r#"["ping",null,1,7]"#, &format!("unknown kind 7 {known}")).await;
 }
 
 #[tokio::test]
-async fn too_many_elements_and_a_meta_that_is_no_object() {
+async fn too_many_elements_and_a_meta_that_is_not_an_object_are_rejected() {
     let error = "more than 5 elements; expected [event, data, id, kind, meta]";
     check_bad_frame(r#"["ping",null,1,"call",{},6]"#, error).await;
     check_bad_frame(r#"["ping",null,1,"call",[]]"#, "bad meta (element 5): expected an object, found an array").await;
 }
 
 #[tokio::test]
-async fn a_binary_message() {
+async fn a_binary_message_is_rejected() {
     check_bad_message(Message::binary(&b"[\"ping\",null,1]"[..]), "a binary message; expected text").await;
 }
 
 #[tokio::test]
-async fn brackets_that_nest_a_hundred_thousand_deep() {
+async fn a_frame_nested_a_hundred_thousand_deep_is_rejected() {
     let open = "[".repeat(100_000);
-    let whole = format!("{open}{}", "]".repeat(100_000));
+    let closed = format!("{open}{}", "]".repeat(100_000));
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    for text in [&open, &whole] {
+    for text in [&open, &closed] {
         let mut v1 = server.v1().await;
         v1.send(text).await;
-        let told = v1.next().await;
-        assert!(told.starts_with(r#"["aaw/error",{"error":"#) && told.contains("bad_frame"), "{told}");
+        let received = v1.next().await;
+        assert!(received.starts_with(r#"["aaw/error",{"error":"#) && received.contains("bad_frame"), "{received}");
         v1.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
         server.expect_alive(&mut other).await;
     }
 }
 
 #[tokio::test]
-async fn a_body_that_nests_a_hundred_thousand_deep() {
+async fn a_body_nested_a_hundred_thousand_deep_does_not_break_the_server() {
     let open = "[".repeat(100_000);
-    let whole = format!("{open}{}", "]".repeat(100_000));
+    let closed = format!("{open}{}", "]".repeat(100_000));
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    // Handlers that look at it, that pass it on, that ignore it.
+    // Handlers that parse the body, return it unparsed, or take none, and an unknown event.
     for event in ["body", "echo", "ignore", "nope"] {
-        for body in [&open, &whole] {
+        for body in [&open, &closed] {
             let mut v1 = server.v1().await;
             v1.send(&format!("[\"{event}\",{body},1]")).await;
-            let told = v1.next().await;
-            // An answer to the call or, where it is no JSON, to the frame.
-            assert!(told.starts_with(&format!("[\"{event}\",")) || told.contains("bad_frame"), "{event}: {told}");
-            let next_id = if told.contains("bad_frame") { 1 } else { 2 };
+            let received = v1.next().await;
+            // A response to the call or, for invalid JSON, an error for the frame.
+            assert!(received.starts_with(&format!("[\"{event}\",")) || received.contains("bad_frame"), "{event}: {received}");
+            let next_id = if received.contains("bad_frame") { 1 } else { 2 };
             v1.exchange(&format!("[\"echo\",7,{next_id}]"), &format!("[\"echo\",7,{next_id}]")).await;
 
             let mut classic = server.classic().await;
@@ -127,10 +128,10 @@ async fn a_body_that_nests_a_hundred_thousand_deep() {
     }
 }
 
-// --- v1's rules -------------------------------------------------------------------------------------------------------
+// --- Rules of v1 ------------------------------------------------------------------------------------------------------
 
-/// In v1 only: a frame out of place after a call with id 1; then id 2 is still the next.
-async fn check_out_of_place(text: &str, error: &str) {
+/// Sends an invalid v1 frame after a call with id 1, and checks its error and that the next id is still 2.
+async fn check_rejected(text: &str, error: &str) {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
@@ -140,15 +141,15 @@ async fn check_out_of_place(text: &str, error: &str) {
 }
 
 #[tokio::test]
-async fn an_id_used_twice_or_skipped() {
-    check_out_of_place(r#"["ping",null,1]"#, "id 1 for a call; the next is 2").await;
-    check_out_of_place(r#"["ping",null,3]"#, "id 3 for a call; the next is 2").await;
-    check_out_of_place(r#"["ping",null,9223372036854775807]"#, "id 9223372036854775807 for a call; the next is 2")
+async fn an_id_that_is_not_the_next_one_is_rejected() {
+    check_rejected(r#"["ping",null,1]"#, "id 1 for a call; the next is 2").await;
+    check_rejected(r#"["ping",null,3]"#, "id 3 for a call; the next is 2").await;
+    check_rejected(r#"["ping",null,9223372036854775807]"#, "id 9223372036854775807 for a call; the next is 2")
         .await;
 }
 
 #[tokio::test]
-async fn an_id_used_twice_while_its_call_runs_runs_nothing() {
+async fn the_id_of_a_running_call_starts_no_second_call() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
@@ -160,27 +161,27 @@ async fn an_id_used_twice_while_its_call_runs_runs_nothing() {
 }
 
 #[tokio::test]
-async fn ids_that_cannot_be_a_clients() {
+async fn ids_that_a_client_cannot_use_are_rejected() {
     for id in ["0", "1.5", "\"a\"", "9223372036854775808", "1e1"] {
         let error = format!("the id (element 3) must be an integer other than 0, found {id}");
-        check_out_of_place(&format!(r#"["ping",null,{id}]"#), &error).await;
+        check_rejected(&format!(r#"["ping",null,{id}]"#), &error).await;
     }
-    check_out_of_place(r#"["ping",null,-1]"#, "an answer with id -1 to a call that was never made").await;
-    check_out_of_place(r#"["ping",null,-1,"call"]"#, "id -1 for a call; a client's ids are 1, 2, 3 and so on").await;
+    check_rejected(r#"["ping",null,-1]"#, "an answer with id -1 to a call that was never made").await;
+    check_rejected(r#"["ping",null,-1,"call"]"#, "id -1 for a call; a client's ids are 1, 2, 3 and so on").await;
 }
 
 #[tokio::test]
-async fn kinds_without_a_call() {
-    check_out_of_place(r#"["ping",null,null,"cancel"]"#, "kind \"cancel\" without an id (element 3)").await;
-    check_out_of_place(r#"["ping",null,7,"cancel"]"#, "id 7 names no call; the last was 1").await;
-    check_out_of_place(r#"["ping",1,7,"credit"]"#, "id 7 names no call; the last was 1").await;
-    check_out_of_place(r#"["ping",1,7,"item"]"#, "id 7 names no call; the last was 1").await;
-    check_out_of_place(r#"["ping",1,7,"end"]"#, "id 7 names no call; the last was 1").await;
-    check_out_of_place(r#"["ping",1,1,"error"]"#, "an answer with id 1 to a call that was never made").await;
+async fn frames_for_a_call_that_does_not_exist_are_rejected() {
+    check_rejected(r#"["ping",null,null,"cancel"]"#, "kind \"cancel\" without an id (element 3)").await;
+    check_rejected(r#"["ping",null,7,"cancel"]"#, "id 7 names no call; the last was 1").await;
+    check_rejected(r#"["ping",1,7,"credit"]"#, "id 7 names no call; the last was 1").await;
+    check_rejected(r#"["ping",1,7,"item"]"#, "id 7 names no call; the last was 1").await;
+    check_rejected(r#"["ping",1,7,"end"]"#, "id 7 names no call; the last was 1").await;
+    check_rejected(r#"["ping",1,1,"error"]"#, "an answer with id 1 to a call that was never made").await;
 }
 
 #[tokio::test]
-async fn what_comes_too_late_is_no_fault() {
+async fn late_frames_for_a_finished_call_are_ignored() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
@@ -199,21 +200,21 @@ async fn what_comes_too_late_is_no_fault() {
 }
 
 #[tokio::test]
-async fn a_meta_of_a_wrong_type_fails_its_call_and_takes_the_id() {
+async fn an_invalid_meta_fails_its_call_and_uses_up_the_id() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["ping",null,1,"call",{"timeout":"soon"}]"#).await;
-    let told = client.next().await;
+    let received = client.next().await;
     assert!(
-        told.starts_with(r#"["ping",{"error":"bad meta (element 5): invalid type: string \"soon\", expected u64"#),
-        "{told}"
+        received.starts_with(r#"["ping",{"error":"bad meta (element 5): invalid type: string \"soon\", expected u64"#),
+        "{received}"
     );
-    assert!(told.ends_with(r#","code":"bad_frame"},1,"error"]"#), "{told}");
+    assert!(received.ends_with(r#","code":"bad_frame"},1,"error"]"#), "{received}");
     client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
 }
 
 #[tokio::test]
-async fn a_call_before_the_hello_and_a_second_hello() {
+async fn a_call_before_the_hello_and_a_second_hello_are_rejected() {
     let server = TestServer::start().await;
     let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
     let first = r#"["aaw/error",{"error":"the first frame must be [\"aaw/hello\", {…}]","code":"bad_frame"}]"#;
@@ -229,38 +230,38 @@ async fn a_call_before_the_hello_and_a_second_hello() {
 }
 
 #[tokio::test]
-async fn a_classic_client_that_speaks_v1_is_not_understood() {
+async fn v1_frames_are_rejected_in_the_classic_dialect() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
-    // A frame with a kind would run the handler again.
+    // In the classic dialect a frame with a kind is malformed: it must not run the handler.
     client.send(r#"["note","again",7,"cancel"]"#).await;
     client.call("notes", "{}").await.assert_eq("[]");
     client.exchange(r#"["aaw/hello",{}]"#, r#"["aaw/hello",{"error":"Unknown event: aaw/hello"}]"#).await;
 }
 
 #[tokio::test]
-async fn a_classic_id_without_end_is_refused() {
+async fn a_classic_id_that_is_too_long_is_rejected() {
     let server = TestServer::start().await;
     let mut client = server.classic().await;
     client.send(&format!(r#"["note","long",{:?}]"#, "x".repeat(300))).await;
     client.call("notes", "{}").await.assert_eq("[]");
 }
 
-// --- Bodies that are split off before anybody has parsed them ---------------------------------------------------------
+// --- Bodies that are split off before they are parsed -----------------------------------------------------------------
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_a_bad_frame_and_its_id_can_be_used_again() {
+async fn a_body_of_invalid_json_is_a_bad_frame_and_does_not_use_up_the_id() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    // The frame's shape is a call's, so that only its body can tell.
+    // The frame has the shape of a call, so only parsing the body reveals the error.
     for event in ["body", "echo", "typed", "ignore", "ping", "nothing", "sleepy", "note", "nope", "auth/secret"] {
         for body in ["nul", "{]", "1 2", "\"", "{\"a\":1", "", "'a'", "1,\"cancel\"", "1,2,3,4,5"] {
             let mut client = server.v1().await;
             client.send(&format!("[\"{event}\",{body},1]")).await;
-            let told = client.next().await;
+            let received = client.next().await;
             assert!(
-                told.starts_with(r#"["aaw/error",{"error":""#) && told.contains("bad_frame"),
-                "{event} {body}: {told}"
+                received.starts_with(r#"["aaw/error",{"error":""#) && received.contains("bad_frame"),
+                "{event} {body}: {received}"
             );
             client.exchange(r#"["echo",7,1]"#, r#"["echo",7,1]"#).await;
 
@@ -275,7 +276,7 @@ async fn a_body_that_is_no_json_is_a_bad_frame_and_its_id_can_be_used_again() {
 
 // --- RFC 6455 ---------------------------------------------------------------------------------------------------------
 
-/// Bytes that break a rule: the client sees a close frame with this code.
+/// Sends bytes that violate the protocol, and checks that the client receives a close frame with this code.
 async fn check_closes(bytes: &[u8], code: u16) {
     for protocols in ["_key", "aaw.v1"] {
         let server = TestServer::start().await;
@@ -284,7 +285,7 @@ async fn check_closes(bytes: &[u8], code: u16) {
         client.send(bytes).await;
         client.expect_close(code).await;
         server.expect_alive(&mut other).await;
-        assert_eq!(server.handle.connections(), 1, "who broke the rules is in no table");
+        assert_eq!(server.handle.connections(), 1, "the closed connection is still registered");
     }
 }
 
@@ -300,7 +301,7 @@ async fn broken_framing_closes_with_1002() {
     check_closes(&raw::masked(0x83, b"[]"), 1002).await;
     check_closes(&raw::masked(0x8B, b""), 1002).await;
     check_closes(&raw::unmasked(raw::TEXT, b"[\"ping\"]"), 1002).await;
-    // A continuation of nothing; a message within a message; a ping in pieces, and one that is too long.
+    // A continuation without a message, a message within a message, a fragmented ping, and a ping that is too long.
     check_closes(&raw::masked(0x80, b"[]"), 1002).await;
     check_closes(&[raw::masked(0x01, b"["), raw::masked(raw::TEXT, b"[]")].concat(), 1002).await;
     check_closes(&raw::masked(0x09, b""), 1002).await;
@@ -308,7 +309,7 @@ async fn broken_framing_closes_with_1002() {
 }
 
 #[tokio::test]
-async fn the_close_frame_is_seen_though_the_client_goes_on_sending() {
+async fn a_client_that_keeps_sending_still_receives_the_close_frame() {
     let server = TestServer::start().await;
     let mut other = server.classic().await;
     let mut client = RawConnection::websocket(server.addr, None).await;
@@ -321,23 +322,23 @@ async fn the_close_frame_is_seen_though_the_client_goes_on_sending() {
 }
 
 #[tokio::test]
-async fn a_message_of_80_mebibytes_closes_with_1009_which_the_client_sees() {
+async fn a_message_of_80_mebibytes_closes_with_1009() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let text = format!(r#"["echo",{:?},1]"#, "x".repeat(80 << 20));
 
-    // All of it is on its way before anybody reads.
+    // The client sends everything before it reads.
     let mut client = RawConnection::websocket(server.addr, None).await;
     client.try_send(&raw::masked(raw::TEXT, text.as_bytes())).await;
     client.finish().await;
     client.expect_close(1009).await;
 
-    // A real client.
+    // With a WebSocket library.
     let mut client = server.v1().await;
     client.try_send(Message::text(text)).await;
     client.expect_close(1009).await;
 
-    // In many frames, each of which is small enough.
+    // In many frames, each below the limit.
     let mut client = RawConnection::websocket(server.addr, None).await;
     let mut bytes = raw::masked(0x01, &[b' '; 65_536]);
     (0..32).for_each(|_| bytes.extend(raw::masked(0x00, &[b' '; 65_536])));
@@ -345,7 +346,7 @@ async fn a_message_of_80_mebibytes_closes_with_1009_which_the_client_sees() {
     client.finish().await;
     client.expect_close(1009).await;
 
-    // Only promised.
+    // Only the header that announces the size.
     let mut client = RawConnection::websocket(server.addr, None).await;
     client.send(&raw::frame_header(raw::TEXT, 80 << 20, 0x80)).await;
     client.send(&[0; 4]).await;
@@ -354,7 +355,7 @@ async fn a_message_of_80_mebibytes_closes_with_1009_which_the_client_sees() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_in_the_middle_of_a_frame_is_gone() {
+async fn an_end_in_the_middle_of_a_frame_closes_the_connection() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let mut client = RawConnection::websocket(server.addr, None).await;
@@ -365,10 +366,10 @@ async fn a_client_that_ends_in_the_middle_of_a_frame_is_gone() {
     assert_eq!(server.handle.connections(), 1);
 }
 
-// --- Names ------------------------------------------------------------------------------------------------------------
+// --- Names of events --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn names_that_no_event_has() {
+async fn unusual_names_are_unknown_events() {
     let server = TestServer::start().await;
     for name in [
         "",
@@ -403,7 +404,7 @@ async fn names_that_no_event_has() {
 }
 
 #[tokio::test]
-async fn a_name_of_a_megabyte_is_answered_briefly() {
+async fn a_name_of_a_megabyte_is_shortened_in_errors_and_records() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let name = "n".repeat((1 << 20) - 100);
@@ -412,20 +413,20 @@ async fn a_name_of_a_megabyte_is_answered_briefly() {
     let failure = format!(r#"{{"error":"Unknown event: {short}","code":"unknown_event"}}"#);
     v1.exchange(&format!("[\"{name}\",null,1]"), &format!("[\"{short}\",{failure},1,\"error\"]")).await;
     v1.send(&format!("[\"{name}\",null]")).await;
-    let told = v1.next().await;
-    assert!(told.starts_with(r#"["aaw/error","#) && told.len() < 1000, "{}", aaw_tests::truncated(&told));
+    let received = v1.next().await;
+    assert!(received.starts_with(r#"["aaw/error","#) && received.len() < 1000, "{}", aaw_tests::truncated(&received));
     let mut classic = server.classic().await;
     classic
         .exchange(&format!("[\"{name}\",null]"), &format!(r#"["{short}",{{"error":"Unknown event: {short}"}}]"#))
         .await;
     server.expect_alive(&mut other).await;
-    // Nor does the log keep it.
-    let kept = server.calls.all();
-    assert!(kept.iter().all(|call| call["event"].as_str().is_some_and(|event| event.len() < 1000)));
+    // The call records do not contain the closed name either.
+    let records = server.calls.all();
+    assert!(records.iter().all(|call| call["event"].as_str().is_some_and(|event| event.len() < 1000)));
 }
 
 #[tokio::test]
-async fn events_behind_auth_cannot_be_reached() {
+async fn protected_events_are_unreachable_without_authentication() {
     let log = LogCapture::start();
     let server = TestServer::start().await;
     log.expect_line(&["auth/secret", "unreachable: authentication is not enabled"]);
@@ -439,14 +440,14 @@ async fn events_behind_auth_cannot_be_reached() {
         classic.exchange(&format!(r#"["{event}",1]"#), &format!(r#"["{event}",{{"error":"{text}"}}]"#)).await;
         v1.call("gate/wait", r#"{"gate":"secret"}"#).await.assert_eq(r#"{"came":0,"through":0,"dropped":0}"#);
     }
-    // Called like the folder, but in none.
+    // An event with the name of the folder is not in it.
     server.v1().await.call("auth", "null").await.assert_eq(r#""open""#);
 }
 
 // --- Bodies -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_body_that_does_not_fit_names_the_field_and_what_was_expected() {
+async fn the_error_for_a_bad_body_names_the_field_and_the_expected_type() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     for (body, error) in [
@@ -460,7 +461,7 @@ async fn a_body_that_does_not_fit_names_the_field_and_what_was_expected() {
         client.call("typed", body).await.assert_eq(&format!(r#"{{"error":{error},"code":"bad_body"}}"#));
         server.classic().await.call("typed", body).await.assert_eq(&format!(r#"{{"error":{error}}}"#));
     }
-    // A send of it, too.
+    // The same without an id.
     client.send(r#"["typed",7]"#).await;
     client
         .expect(
@@ -470,14 +471,14 @@ async fn a_body_that_does_not_fit_names_the_field_and_what_was_expected() {
     server.expect_alive(&mut client).await;
 }
 
-// --- Handlers ---------------------------------------------------------------------------------------------------------
+// --- Panics, and messages that are too large --------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_panic_ends_its_call_and_nothing_else() {
+async fn a_panic_fails_only_its_call() {
     let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    for (event, said) in [
+    for (event, panic) in [
         ("panics/at_once", "at once, with a secret"),
         ("panics/late", "late, with a secret"),
         ("panics/in_drop", "in drop, with a secret"),
@@ -490,13 +491,13 @@ async fn a_panic_ends_its_call_and_nothing_else() {
         let mut sender = server.v1().await;
         sender.send(&format!("[\"{event}\",null]")).await;
         sender.expect_nothing().await;
-        log.expect_line(&["ERROR", event, said]);
+        log.expect_line(&["ERROR", event, panic]);
         server.expect_alive(&mut other).await;
     }
 }
 
 #[tokio::test]
-async fn a_panic_while_a_call_is_cancelled_hurts_nobody() {
+async fn a_panic_while_a_call_is_dropped_is_contained() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["panics/when_dropped",null,1]"#).await;
@@ -505,7 +506,7 @@ async fn a_panic_while_a_call_is_cancelled_hurts_nobody() {
     client.send(r#"["panics/when_dropped",null,1,"cancel"]"#).await;
     other.call("gate/wait", r#"{"gate":"when_dropped","dropped":1}"#).await;
     client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    // And with its connection.
+    // The same when its connection closes.
     client.send(r#"["panics/when_dropped",null,3]"#).await;
     other.call("gate/wait", r#"{"gate":"when_dropped","came":2}"#).await;
     client.close().await;
@@ -514,7 +515,7 @@ async fn a_panic_while_a_call_is_cancelled_hurts_nobody() {
 }
 
 #[tokio::test]
-async fn an_answer_of_100_mebibytes_is_too_large_for_that_call_alone() {
+async fn a_response_of_100_mebibytes_fails_only_its_call() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let body = format!(r#"{{"bytes":{}}}"#, 100 << 20);
@@ -523,7 +524,7 @@ async fn an_answer_of_100_mebibytes_is_too_large_for_that_call_alone() {
     client.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}","code":"too_large"}}"#));
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     server.classic().await.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}"}}"#));
-    // Late, too.
+    // The same from a handler that was pending.
     client.send(&format!(r#"["gate/hold_large",{{"gate":"x","bytes":{}}},3]"#, 2 << 20)).await;
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
     let error = "The answer has 2097154 bytes, and a message may have 1048576";
@@ -532,7 +533,7 @@ async fn an_answer_of_100_mebibytes_is_too_large_for_that_call_alone() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_too_large_fails_in_its_handler_and_a_broadcast_is_logged() {
+async fn a_push_that_is_too_large_fails_and_such_a_broadcast_is_logged() {
     let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut other = server.v1().await;
@@ -541,7 +542,7 @@ async fn a_push_that_is_too_large_fails_in_its_handler_and_a_broadcast_is_logged
     client.call("broadcasts/large", &format!(r#"{{"bytes":{},"times":1}}"#, 2 << 20)).await.assert_eq("null");
     log.expect_line(&["ERROR", "a broadcast was not sent", "larger than a message may be"]);
     other.expect_nothing().await;
-    // Nor does an event of aaw's own name go out.
+    // A push with a reserved name fails too.
     client.send(r#"["pushes/plain",{"event":"aaw/welcome"}]"#).await;
     client
         .exchange(
@@ -555,7 +556,7 @@ async fn a_push_that_is_too_large_fails_in_its_handler_and_a_broadcast_is_logged
 // --- Start ------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_port_in_use_says_so() {
+async fn the_error_for_a_port_in_use_names_the_remedy() {
     let server = TestServer::start().await;
     let config = Config { port: server.addr.port(), ..Config::default() };
     let error = Server::new(config).bind().await.expect_err("the port is in use").to_string();
@@ -567,10 +568,10 @@ async fn a_port_in_use_says_so() {
 }
 
 #[tokio::test]
-async fn two_events_of_one_name_stop_the_start() {
-    let twice = || aaw_test_events::module();
+async fn duplicate_events_stop_the_start() {
+    let module = || aaw_test_events::module();
     let config = Config { port: 0, ..Config::default() };
-    let error = Server::new(config).events(twice()).events(twice()).bind().await.expect_err("twice").to_string();
+    let error = Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
     assert!(
         error.contains("is there twice: in the package aaw-test-events and in the package aaw-test-events"),
         "{error}"
@@ -578,14 +579,14 @@ async fn two_events_of_one_name_stop_the_start() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_begins_no_line_of_the_log() {
+async fn input_of_a_client_cannot_forge_a_log_line() {
     let log = LogCapture::start();
     let server = TestServer::start().await;
     for frame in ["[[0,\n\"forged\"]]", "[\"ping\",null,[\r\n\"forged\"]]", "[\"ping\",null,1,[0,\n\"forged\"]]"] {
         let mut client = server.v1().await;
         client.send(frame).await;
-        let told = client.next().await;
-        assert!(told.contains("bad_frame"), "{told}");
+        let received = client.next().await;
+        assert!(received.contains("bad_frame"), "{received}");
     }
     log.expect_line(&["bad frame", "forged"]);
     assert!(!log.text().lines().any(|line| line.starts_with("\"forged")), "{}", log.text());

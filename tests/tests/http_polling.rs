@@ -7,16 +7,16 @@ use aaw_tests::http::{HttpRequest, send_all};
 use aaw_tests::{HttpResponse, TestServer, within};
 use serde_json::{Value, json};
 
-fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> Request {
+fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> HttpRequest {
     HttpRequest::post(server.addr, &format!("/events/{event}?{query}"), body.to_string())
 }
 
-fn next(server: &TestServer, event: &str, take: usize, cursor: &str) -> Request {
+fn next(server: &TestServer, event: &str, take: usize, cursor: &str) -> HttpRequest {
     HttpRequest::post(server.addr, &format!("/events/{event}?take={take}&cursor={cursor}"), "")
 }
 
 /// The items, and the cursor if there is one.
-fn page(response: &Response) -> (Vec<Value>, Option<String>) {
+fn page(response: &HttpResponse) -> (Vec<Value>, Option<String>) {
     assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")), "{response:?}");
     let json = response.json();
     let cursor = json.get("cursor").map(|cursor| cursor.as_str().expect("a text").to_owned());
