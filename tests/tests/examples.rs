@@ -1,11 +1,11 @@
-//! The examples do what they say at their top.
+//! The examples without a page behave as their documentation describes.
 
 use aaw_tests::Process;
 use aaw_tests::cargo::artifacts;
 use tokio::process::Command;
 
 #[tokio::test]
-async fn the_caller_calls_the_linked_program() {
+async fn the_caller_example_calls_the_linked_example() {
     let built = artifacts().await;
     let mut linked = Command::new(&built.linked);
     linked.env("PORT", "0");
@@ -17,7 +17,7 @@ async fn the_caller_calls_the_linked_program() {
     caller.arg(url);
     let mut caller = Process::start(caller);
     assert!(caller.exited().await.success(), "{}", caller.stderr());
-    let said = caller.stdout();
+    let output = caller.stdout();
     for expected in [
         "open, as connection ",
         "ping answered Pong { pong: true }",
@@ -28,7 +28,7 @@ async fn the_caller_calls_the_linked_program() {
         r#"broadcast: "happy birthday""#,
         "close: the client was closed",
     ] {
-        assert!(said.contains(expected), "{expected:?} in\n{said}");
+        assert!(output.contains(expected), "{expected:?} in\n{output}");
     }
 
     linked.signal("INT").await;

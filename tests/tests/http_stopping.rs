@@ -1,4 +1,4 @@
-//! The end of a server, for those who ask over HTTP: answers finish, streams end at the deadline, nobody else holds it up.
+//! Graceful shutdown for HTTP: running requests finish until the deadline, and idle or slow connections do not delay it.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ fn hold(server: &TestServer, accept: &str) -> HttpRequest {
     HttpRequest::post(server.addr, "/events/gate/hold", r#"{"gate":"x"}"#).accept(accept)
 }
 
-async fn runs(server: &TestServer, many: u64) {
-    until("it to run", || server.app.gate("x").counts().came == many).await;
+async fn wait_until_running(server: &TestServer, many: u64) {
+    until("the handlers to run", || server.app.gate("x").counts().came == many).await;
 }
 
 #[tokio::test]
-async fn what_runs_is_answered_and_idle_connections_close_at_once() {
+async fn running_requests_finish_and_idle_connections_close_at_once() {
     let mut server = TestServer::start().await;
     let mut idle = RawConnection::connect(server.addr).await;
     HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut idle).await;
@@ -22,7 +22,7 @@ async fn what_runs_is_answered_and_idle_connections_close_at_once() {
     HttpRequest::post(server.addr, "/events/ping", "").send_over(&mut half).await;
     half.send(b"POST /events/ping HTTP/1.1\r\nHost: loc").await;
     let raw = hold(&server, "application/json").start().await;
-    runs(&server, 1).await;
+    wait_until_running(&server, 1).await;
     server.stop();
     idle.expect_end().await;
     half.expect_end().await;
@@ -35,13 +35,13 @@ async fn what_runs_is_answered_and_idle_connections_close_at_once() {
 }
 
 #[tokio::test]
-async fn what_still_runs_at_the_deadline_is_told_so() {
+async fn requests_that_still_run_at_the_deadline_fail_as_busy() {
     let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let json = hold(&server, "application/json").start().await;
     let lines = hold(&server, "application/x-ndjson").start().await;
     let events = hold(&server, "text/event-stream").start().await;
     let polling = HttpRequest::post(server.addr, "/events/gate/hold?take=1", r#"{"gate":"x"}"#).start().await;
-    runs(&server, 4).await;
+    wait_until_running(&server, 4).await;
     server.app.gate("s").release(1);
     let stream =
         HttpRequest::post(server.addr, "/events/streams/gated", r#"{"gate":"s"}"#).accept("application/x-ndjson");
@@ -65,7 +65,7 @@ async fn what_still_runs_at_the_deadline_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_reader_that_does_not_read_does_not_hold_up_the_end() {
+async fn a_client_that_does_not_read_does_not_delay_the_shutdown() {
     let mut server = TestServer::start_with(|config| {
         config.stop_timeout = Duration::from_millis(50);
         config.close_timeout = Duration::from_millis(50);
@@ -73,8 +73,8 @@ async fn a_reader_that_does_not_read_does_not_hold_up_the_end() {
     .await;
     let request =
         HttpRequest::post(server.addr, "/events/streams/endless", r#"{"gate":"x"}"#).accept("text/event-stream");
-    let _deaf = request.start().await;
-    until("it to run", || server.app.gate("x").counts().items > 1000).await;
+    let _unread = request.start().await;
+    until("the handlers to run", || server.app.gate("x").counts().items > 1000).await;
     server.stop();
     server.stopped().await;
     assert_eq!(server.app.gate("x").counts().over, 1);
