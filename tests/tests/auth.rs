@@ -353,7 +353,10 @@ async fn a_reset_token_works_once_and_ends_all_other_sessions() {
     let mut other = auth_server.server.v1().await;
     logged_in(&other.call("aaw/login", ADA).await.value());
     let mut other_client = auth_server.server.v1().await;
-    other_client.call("aaw/password/request-reset", r#"{"email":" ADA@example.com "}"#).await.assert_eq(r#"{"ok":true}"#);
+    other_client
+        .call("aaw/password/request-reset", r#"{"email":" ADA@example.com "}"#)
+        .await
+        .assert_eq(r#"{"ok":true}"#);
     let reset = auth_server.reset().await;
     assert_eq!(reset.len(), 36);
     let set = |password: &str| json!({ "token": reset, "password": password }).to_string();
@@ -505,7 +508,11 @@ async fn calls_wait_for_a_change_of_the_identity_before_them() {
             assert_eq!(response(id), format!(r#"["auth/whoami",{expected},{id}]"#), "round {round}: {frames:#?}");
         }
         for id in [1, 7, 11] {
-            assert_eq!(response(id), format!(r#"["auth/whoami",{UNKNOWN},{id},"error"]"#), "round {round}: {frames:#?}");
+            assert_eq!(
+                response(id),
+                format!(r#"["auth/whoami",{UNKNOWN},{id},"error"]"#),
+                "round {round}: {frames:#?}"
+            );
         }
         assert_eq!(frames.last().unwrap(), r#"["auth/numbers",1,13,"item"]"#);
     }
@@ -912,7 +919,8 @@ async fn no_secret_is_logged_or_stored() {
     for secret in ["correct horse", "hunter2", &token, &reset, &new_token] {
         assert!(!logged.contains(secret), "{secret} in\n{logged}");
     }
-    let kind = |event: &str| auth_server.server.calls.all().iter().find(|call| call["event"] == event).cloned().unwrap();
+    let kind =
+        |event: &str| auth_server.server.calls.all().iter().find(|call| call["event"] == event).cloned().unwrap();
     assert_eq!(kind("aaw/register")["kind"], "unary");
     assert_eq!(kind("aaw/register")["body"]["email"], "ada@example.com");
     // Nor is one in the database.

@@ -115,7 +115,10 @@ async fn a_body_nested_a_hundred_thousand_deep_does_not_break_the_server() {
             v1.send(&format!("[\"{event}\",{body},1]")).await;
             let received = v1.next().await;
             // A response to the call or, for invalid JSON, an error for the frame.
-            assert!(received.starts_with(&format!("[\"{event}\",")) || received.contains("bad_frame"), "{event}: {received}");
+            assert!(
+                received.starts_with(&format!("[\"{event}\",")) || received.contains("bad_frame"),
+                "{event}: {received}"
+            );
             let next_id = if received.contains("bad_frame") { 1 } else { 2 };
             v1.exchange(&format!("[\"echo\",7,{next_id}]"), &format!("[\"echo\",7,{next_id}]")).await;
 
@@ -144,8 +147,7 @@ async fn check_rejected(text: &str, error: &str) {
 async fn an_id_that_is_not_the_next_one_is_rejected() {
     check_rejected(r#"["ping",null,1]"#, "id 1 for a call; the next is 2").await;
     check_rejected(r#"["ping",null,3]"#, "id 3 for a call; the next is 2").await;
-    check_rejected(r#"["ping",null,9223372036854775807]"#, "id 9223372036854775807 for a call; the next is 2")
-        .await;
+    check_rejected(r#"["ping",null,9223372036854775807]"#, "id 9223372036854775807 for a call; the next is 2").await;
 }
 
 #[tokio::test]
@@ -571,7 +573,8 @@ async fn the_error_for_a_port_in_use_names_the_remedy() {
 async fn duplicate_events_stop_the_start() {
     let module = || aaw_test_events::module();
     let config = Config { port: 0, ..Config::default() };
-    let error = Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
+    let error =
+        Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
     assert!(
         error.contains("is there twice: in the package aaw-test-events and in the package aaw-test-events"),
         "{error}"

@@ -160,7 +160,8 @@ async fn pushes_of_a_handler_are_delivered_before_its_response() {
         let mut steps = client.on("step");
         client.send_async::<i64>("pushes/answering", json!({"late": late}), DEADLINE).await.unwrap();
         for n in [1, 2] {
-            let step = futures_util::FutureExt::now_or_never(steps.next()).expect("the push arrived before the response");
+            let step =
+                futures_util::FutureExt::now_or_never(steps.next()).expect("the push arrived before the response");
             assert_eq!(step.unwrap().parse::<i64>().unwrap(), n);
         }
     }

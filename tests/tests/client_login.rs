@@ -89,7 +89,10 @@ async fn an_expired_session_is_reported_on_the_next_connection() {
     let mut events = prepared.connection_events();
     let client = prepared.connect().await.unwrap();
     let seen = until_open(&mut events).await;
-    assert!(matches!(&seen[..], [ConnectionEvent::Unauthorized(failure)] if failure.error == "Session expired"), "{seen:?}");
+    assert!(
+        matches!(&seen[..], [ConnectionEvent::Unauthorized(failure)] if failure.error == "Session expired"),
+        "{seen:?}"
+    );
     assert!(client.token().is_none());
     // The client works without a session.
     assert_eq!(client.send_async::<u8>("echo", 7, DEADLINE).await.unwrap(), 7);

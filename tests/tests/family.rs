@@ -118,8 +118,10 @@ async fn check_client(runtime: Runtime) {
         json!({"error": {"error": "The body does not fit at id: invalid type: string \"x\", expected i64"}}),
     )
     .await;
-    a.execute(json!({"tag": "late", "do": "sendAsync", "event": "gate/hold", "payload": {"gate": "late"}, "timeout": 30}))
-        .await;
+    a.execute(
+        json!({"tag": "late", "do": "sendAsync", "event": "gate/hold", "payload": {"gate": "late"}, "timeout": 30}),
+    )
+    .await;
     a.expect(json!({"tag": "late", "error": {"error": "WebSocket error (client): request timed out"}})).await;
 
     // One-way events, pushes, broadcasts.

@@ -263,7 +263,10 @@ async fn calls_over_http_have_call_records() {
     let server = TestServer::start().await;
     post(&server, "users/get", r#"{"id":1}"#).send().await;
     let record = server.calls.first_of("users/get").await;
-    assert_eq!((&record["kind"], &record["body"], &record["client_key"]), (&json!("unary"), &json!({"id":1}), &json!(null)));
+    assert_eq!(
+        (&record["kind"], &record["body"], &record["client_key"]),
+        (&json!("unary"), &json!({"id":1}), &json!(null))
+    );
     assert_eq!(record["connection"].as_str().map(str::len), Some(36));
     post(&server, "streams/count", r#"{"to":2}"#).accept("application/x-ndjson").send().await;
     assert_eq!(server.calls.first_of("streams/count").await["kind"], "streaming");
@@ -276,7 +279,10 @@ async fn many_concurrent_requests_receive_their_own_responses() {
     let server = TestServer::start().await;
     let requests: Vec<_> = (0..100).map(|n| post(&server, "echo", n.to_string())).collect();
     let responses = send_all(&requests).await;
-    assert_eq!(responses.iter().map(|response| response.body.parse().unwrap()).collect::<Vec<u32>>(), Vec::from_iter(0..100));
+    assert_eq!(
+        responses.iter().map(|response| response.body.parse().unwrap()).collect::<Vec<u32>>(),
+        Vec::from_iter(0..100)
+    );
 }
 
 // --- Timeouts, and callers that disconnect ----------------------------------------------------------------------------

@@ -93,7 +93,11 @@ async fn a_response_is_limited_to_the_size_of_a_message() {
     assert_eq!(items.len(), 3);
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
     assert_eq!(items.len(), 3);
-    assert_eq!(items[0].as_str().map(str::len), Some(300), "the item that did not fit is the first of the next response");
+    assert_eq!(
+        items[0].as_str().map(str::len),
+        Some(300),
+        "the item that did not fit is the first of the next response"
+    );
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
     assert_eq!((items.len(), cursor), (1, None));
 }
@@ -162,7 +166,8 @@ async fn of_concurrent_requests_with_one_cursor_exactly_one_gets_items() {
         let cursor = start_stream(&server, "many").await;
         let requests = vec![next(&server, "streams/count", 1, &cursor); 8];
         let responses = send_all(&requests).await;
-        let items: Vec<_> = responses.iter().filter(|response| response.status == 200).map(|response| page(response).0).collect();
+        let items: Vec<_> =
+            responses.iter().filter(|response| response.status == 200).map(|response| page(response).0).collect();
         assert_eq!(items, [[2]], "{responses:?}");
         assert!(responses.iter().all(|response| [200, 404, 429].contains(&response.status)), "{responses:?}");
     }

@@ -195,7 +195,12 @@ async fn disconnecting_drops_the_handler() {
             let gate = format!("{n} {items}");
             server.app.gate(&gate).release(items);
             let raw = read(&server, "streams/gated", accept, json!({ "gate": gate })).start().await;
-            wait_for_counts(&server, &gate, Counts { came: items as u64 + 1, items: items as u64, ..Counts::default() }).await;
+            wait_for_counts(
+                &server,
+                &gate,
+                Counts { came: items as u64 + 1, items: items as u64, ..Counts::default() },
+            )
+            .await;
             drop(raw);
             wait_for_counts(&server, &gate, Counts { over: 1, dropped: 1, ..Counts::default() }).await;
         }

@@ -20,5 +20,5 @@ pub async fn handler(body: Body, services: Services<App>, mut upload: Upload<Val
     if body.waits {
         std::future::pending::<()>().await;
     }
-    "it goes on"
+    "returned"
 }

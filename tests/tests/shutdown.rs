@@ -1,4 +1,4 @@
-//! Stop accepting, let calls finish, give up at a deadline.
+//! Graceful shutdown: the server stops accepting, lets calls finish, and aborts them at a deadline.
 
 use std::time::Duration;
 
@@ -8,47 +8,47 @@ use tokio::net::TcpStream;
 const STOPPING: &str = r#"{"error":"The server is stopping","code":"busy"}"#;
 
 #[tokio::test]
-async fn idle_connections_are_told_1001_and_serve_returns() {
+async fn idle_connections_close_with_1001_and_serve_returns() {
     let mut server = TestServer::start().await;
     let (mut v1, mut classic) = (server.v1().await, server.classic().await);
     let mut silent = WireClient::connect(server.addr, Some("aaw.v1")).await;
     server.stop();
     assert_eq!(v1.expect_close(1001).await, "the server is stopping");
     classic.expect_close(1001).await;
-    // One that has not said hello needs no waiting for.
+    // A connection without a hello is closed at once too.
     silent.expect_close(1001).await;
     server.stopped().await;
     assert_eq!(server.handle.connections(), 0);
 }
 
 #[tokio::test]
-async fn a_running_call_finishes_and_is_answered_a_new_one_is_refused() {
+async fn running_calls_finish_and_new_ones_are_rejected() {
     let mut server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let mut other = server.classic().await;
     other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     other.send(r#"["gate/hold",{"gate":"y"},"y"]"#).await;
-    until("it to run", || server.app.gate("y").counts().came == 1).await;
+    until("the handler to run", || server.app.gate("y").counts().came == 1).await;
     server.stop();
-    // Refused from when the server stops; before, it is answered.
+    // Until the shutdown has started, calls still succeed.
     let mut id = 2;
     loop {
         client.send(&format!(r#"["ping",null,{id}]"#)).await;
-        let answer = client.next().await;
-        if answer == format!(r#"["ping",{STOPPING},{id},"error"]"#) {
+        let response = client.next().await;
+        if response == format!(r#"["ping",{STOPPING},{id},"error"]"#) {
             break;
         }
-        assert_eq!(answer, format!(r#"["ping",{{"pong":true}},{id}]"#));
+        assert_eq!(response, format!(r#"["ping",{{"pong":true}},{id}]"#));
         id += 1;
     }
     other.exchange(r#"["ping",null,7]"#, r#"["ping",{"error":"The server is stopping"},7]"#).await;
     client.send(r#"["note",1]"#).await;
     assert!(client.next().await.starts_with(r#"["aaw/error",{"error":"The server is stopping""#));
-    // No new connection.
-    until("the listener to go", || std::net::TcpStream::connect(server.addr).is_err()).await;
+    // New connections are refused.
+    until("the listener to be closed", || std::net::TcpStream::connect(server.addr).is_err()).await;
     assert!(TcpStream::connect(server.addr).await.is_err());
-    // What ran is answered, and then each connection is done.
+    // Running calls finish, and then their connections close.
     server.app.gate("x").release(1);
     client.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
     client.expect_close(1001).await;
@@ -59,27 +59,27 @@ async fn a_running_call_finishes_and_is_answered_a_new_one_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_while_the_server_stops_arrives_before_the_goodbye() {
+async fn responses_during_the_shutdown_arrive_before_the_close_frame() {
     let mut server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send_all((1..=50).map(|id| format!(r#"["sleepy",{id},{id}]"#))).await;
     server.calls.first_of("sleepy").await;
     server.stop();
-    let answers = client.drain_until_close(1001).await;
-    let mut answered: Vec<u32> = answers
+    let responses = client.drain_until_close(1001).await;
+    let mut ids: Vec<u32> = responses
         .iter()
-        .map(|answer| serde_json::from_str::<serde_json::Value>(answer).unwrap()[2].as_u64().unwrap() as u32)
+        .map(|response| serde_json::from_str::<serde_json::Value>(response).unwrap()[2].as_u64().unwrap() as u32)
         .collect();
-    answered.sort_unstable();
-    assert_eq!(answered, (1..=50).collect::<Vec<_>>());
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=50).collect::<Vec<_>>());
     server.stopped().await;
 }
 
 #[tokio::test]
-async fn calls_in_line_are_refused() {
+async fn queued_calls_are_rejected() {
     let mut server = TestServer::start_with(|config| config.max_calls = 1).await;
     let mut client = server.v1().await;
-    client.send_all([r#"["gate/hold",{"gate":"x"},1]"#, r#"["note","in line",2]"#, r#"["note","in line"]"#]).await;
+    client.send_all([r#"["gate/hold",{"gate":"x"},1]"#, r#"["note","queued",2]"#, r#"["note","queued"]"#]).await;
     let mut other = server.classic().await;
     other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     server.stop();
@@ -92,11 +92,11 @@ async fn calls_in_line_are_refused() {
     let calls = server.calls.all();
     let refused: Vec<_> =
         calls.iter().filter(|call| call["event"] == "note").map(|call| &call["error"]["code"]).collect();
-    assert_eq!(refused, ["busy", "busy"], "they did not run, and the hook was told of both");
+    assert_eq!(refused, ["busy", "busy"], "both have a record of the rejection");
 }
 
 #[tokio::test]
-async fn a_handler_that_is_stuck_is_dropped_at_the_deadline() {
+async fn a_running_handler_is_dropped_at_the_deadline() {
     let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
@@ -106,27 +106,27 @@ async fn a_handler_that_is_stuck_is_dropped_at_the_deadline() {
     other.expect_close(1001).await;
     client.expect_close(1001).await;
     server.stopped().await;
-    let told = server.calls.first_of("gate/hold").await;
-    assert_eq!(told["error"]["code"], "cancelled");
+    let record = server.calls.first_of("gate/hold").await;
+    assert_eq!(record["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_the_goodbye_is_not_waited_for_long() {
+async fn a_client_that_returns_no_close_frame_is_disconnected_after_the_close_timeout() {
     let mut server = TestServer::start_with(|config| config.close_timeout = Duration::from_millis(50)).await;
-    let mut deaf = RawConnection::websocket(server.addr, None).await;
+    let mut unread = RawConnection::websocket(server.addr, None).await;
     server.stop();
-    let close = deaf.read_frame().await;
+    let close = unread.read_frame().await;
     assert_eq!(close.payload[..2], 1001u16.to_be_bytes());
     server.stopped().await;
 }
 
 #[tokio::test]
-async fn a_connection_in_the_middle_of_its_request_does_not_hold_up_the_stop() {
+async fn an_incomplete_request_does_not_delay_the_shutdown() {
     let mut server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_secs(3600)).await;
     let mut half = RawConnection::connect(server.addr).await;
     half.send(&HttpRequest::handshake(server.addr).bytes()[..30]).await;
     let mut silent = RawConnection::connect(server.addr).await;
-    // Both are accepted: this one came after them.
+    // The server has accepted both, because it has accepted a later connection.
     server.classic().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     server.stop();
     half.expect_end().await;
@@ -135,7 +135,7 @@ async fn a_connection_in_the_middle_of_its_request_does_not_hold_up_the_stop() {
 }
 
 #[tokio::test]
-async fn the_port_is_free_again() {
+async fn the_port_is_free_after_the_shutdown() {
     let mut server = TestServer::start().await;
     let addr = server.addr;
     let mut client = server.v1().await;
