@@ -88,7 +88,7 @@ async fn a_connection_serves_several_requests() {
         assert_eq!((response.status, response.body), (200, n.to_string()));
         assert_eq!(post(&server, "nothing/here", "").send_over(&mut raw).await.status, 404);
     }
-    // Pipelined requests are answered in order.
+    // Pipelined requests get their responses in order.
     raw.send(&[post(&server, "echo", "1").bytes(), post(&server, "echo", "2").bytes()].concat()).await;
     assert_eq!((raw.read_response().await.body, raw.read_response().await.body), ("1".into(), "2".into()));
     // The connection can still be upgraded to a WebSocket.
@@ -307,7 +307,7 @@ async fn an_idle_connection_is_closed() {
 async fn a_disconnected_caller_drops_the_handler() {
     let server = TestServer::start().await;
     for (n, accept) in ["application/json", "application/x-ndjson", "text/event-stream"].into_iter().enumerate() {
-        let gate = format!("gone {n}");
+        let gate = format!("gate {n}");
         let raw = post(&server, "gate/hold", json!({ "gate": gate }).to_string()).accept(accept).start().await;
         until("the handler to run", || server.app.gate(&gate).counts().came == 1).await;
         drop(raw);
