@@ -1,4 +1,4 @@
-//! Calls by the thousand, at as little cost as can be: frames are built by hand, and answers are only counted.
+//! The load generator: frames are built by hand and responses only counted, so that it costs as little as possible.
 
 use std::io;
 use std::sync::Arc;
@@ -9,46 +9,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::Failure;
+use crate::BoxError;
 use crate::process::Server;
 
-/// Connections, and calls in flight on each.
+/// The number of connections, and of concurrent calls on each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
 }
 
-/// What one measurement brought.
+/// The result of one measurement.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
+pub(crate) struct Measurement {
     pub(crate) calls_per_second: f64,
-    /// Seconds of the server's processor time.
+    /// The processor time of the server, in seconds.
     pub(crate) cpu_per_call: f64,
-    /// Seconds from a call's write to the next answer, in the median.
+    /// The median time from writing a batch of calls to the next response, in seconds.
     pub(crate) p50: f64,
 }
 
-/// The body of each call: 100 bytes of JSON.
+/// Returns the body of each call: 100 bytes of JSON.
 fn body() -> String {
     format!(r#"{{"text":"{}"}}"#, "x".repeat(89))
 }
 
-/// Loads a server for `time`, after a warm-up of a quarter of it.
-pub(crate) async fn measure(server: &Server, load: Load, time: Duration) -> Result<Measured, Failure> {
+/// Measures a server under load for `time`, after a warm-up of a quarter of it.
+pub(crate) async fn measure(server: &Server, load: Load, time: Duration) -> Result<Measurement, BoxError> {
     let counting = Arc::new(AtomicBool::new(false));
     let done = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
     for _ in 0..load.connections {
         let caller = Caller::connect(server).await?;
-        callers.spawn(caller.call(load.in_flight, Arc::clone(&counting), Arc::clone(&done)));
+        callers.spawn(caller.run(load.in_flight, Arc::clone(&counting), Arc::clone(&done)));
     }
     tokio::time::sleep(time / 4).await;
-    let (cpu, begun) = (server.cpu()?, Instant::now());
+    let (cpu, started) = (server.cpu()?, Instant::now());
     counting.store(true, Ordering::Relaxed);
     tokio::time::sleep(time).await;
     counting.store(false, Ordering::Relaxed);
-    let (cpu, elapsed) = (server.cpu()? - cpu, begun.elapsed());
+    let (cpu, elapsed) = (server.cpu()? - cpu, started.elapsed());
     done.store(true, Ordering::Relaxed);
     let mut calls = 0;
     let mut latencies = Vec::new();
@@ -59,15 +59,15 @@ pub(crate) async fn measure(server: &Server, load: Load, time: Duration) -> Resu
     }
     latencies.sort();
     let p50 = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-    Ok(Measured {
+    Ok(Measurement {
         calls_per_second: calls as f64 / elapsed.as_secs_f64(),
         cpu_per_call: cpu.as_secs_f64() / calls as f64,
         p50: p50.as_secs_f64(),
     })
 }
 
-/// The server's memory for each of so many connections that do nothing.
-pub(crate) async fn idle(server: &Server, connections: usize) -> Result<u64, Failure> {
+/// Returns the memory that the server uses for each of `connections` idle connections, in bytes.
+pub(crate) async fn idle(server: &Server, connections: usize) -> Result<u64, BoxError> {
     let mut first = Caller::connect(server).await?;
     first.call_once().await?;
     let before = server.memory()?;
@@ -75,7 +75,7 @@ pub(crate) async fn idle(server: &Server, connections: usize) -> Result<u64, Fai
     for _ in 0..connections {
         callers.push(Caller::connect(server).await?);
     }
-    // Answered, so the server is done with whatever came before.
+    // Once each call has returned, the server has finished all handshakes.
     for caller in &mut callers {
         caller.call_once().await?;
     }
@@ -87,18 +87,18 @@ pub(crate) struct Caller {
     socket: TcpStream,
     body: String,
     next_id: u64,
-    /// What was read and is not a whole frame yet.
+    /// Read from the socket, and not a complete frame yet.
     unread: Vec<u8>,
 }
 
 #[derive(Default)]
-struct Counted {
+struct CallCounts {
     calls: u64,
     latencies: Vec<Duration>,
 }
 
 impl Caller {
-    pub(crate) async fn connect(server: &Server) -> Result<Self, Failure> {
+    pub(crate) async fn connect(server: &Server) -> Result<Self, BoxError> {
         let mut socket = TcpStream::connect(server.address).await?;
         socket.set_nodelay(true)?;
         let request = format!(
@@ -113,25 +113,30 @@ impl Caller {
                 break end + 4;
             }
             if socket.read_buf(&mut unread).await? == 0 {
-                return Err("the server hung up in the handshake".into());
+                return Err("the server closed the connection during the handshake".into());
             }
         };
         if !unread.starts_with(b"HTTP/1.1 101") {
-            return Err(format!("no handshake: {}", String::from_utf8_lossy(&unread)).into());
+            return Err(format!("the server refused the handshake: {}", String::from_utf8_lossy(&unread)).into());
         }
         unread.drain(..end);
         let mut caller = Self { socket, body: body(), next_id: 1, unread };
         let mut hello = Vec::new();
         frame(&mut hello, r#"["aaw/hello",{}]"#);
         caller.socket.write_all(&hello).await?;
-        // The welcome, or the echo of the hello.
-        caller.answers().await?;
+        // The welcome from aaw, or the echo of the hello.
+        caller.read_frames().await?;
         Ok(caller)
     }
 
-    /// Calls until it is told that it is done, always with so many calls in flight.
-    async fn call(mut self, in_flight: usize, counting: Arc<AtomicBool>, done: Arc<AtomicBool>) -> io::Result<Counted> {
-        let mut counted = Counted::default();
+    /// Makes calls until `done` is set, always with `in_flight` concurrent calls.
+    async fn run(
+        mut self,
+        in_flight: usize,
+        counting: Arc<AtomicBool>,
+        done: Arc<AtomicBool>,
+    ) -> io::Result<CallCounts> {
+        let mut counted = CallCounts::default();
         let mut out = Vec::new();
         let mut free = in_flight;
         while !done.load(Ordering::Relaxed) {
@@ -139,12 +144,12 @@ impl Caller {
             for _ in 0..free {
                 self.write_call(&mut out);
             }
-            let begun = Instant::now();
+            let started = Instant::now();
             self.socket.write_all(&out).await?;
-            free = self.answers().await?;
+            free = self.read_frames().await?;
             if counting.load(Ordering::Relaxed) {
                 counted.calls += free as u64;
-                counted.latencies.push(begun.elapsed());
+                counted.latencies.push(started.elapsed());
             }
         }
         Ok(counted)
@@ -161,7 +166,7 @@ impl Caller {
         let mut out = Vec::new();
         self.write_call(&mut out);
         self.socket.write_all(&out).await?;
-        self.answers().await.map(|_| ())
+        self.read_frames().await.map(|_| ())
     }
 
     fn write_call(&mut self, out: &mut Vec<u8>) {
@@ -170,8 +175,8 @@ impl Caller {
         frame(out, &call);
     }
 
-    /// Reads until there is a whole frame, and says how many there were.
-    pub(crate) async fn answers(&mut self) -> io::Result<usize> {
+    /// Waits for at least one complete frame. Returns the number of frames read.
+    pub(crate) async fn read_frames(&mut self) -> io::Result<usize> {
         loop {
             let mut at = 0;
             let mut frames = 0;
@@ -184,20 +189,20 @@ impl Caller {
                 return Ok(frames);
             }
             if self.socket.read_buf(&mut self.unread).await? == 0 {
-                return Err(io::Error::other("the server hung up"));
+                return Err(io::Error::other("the server closed the connection"));
             }
         }
     }
 }
 
-/// Appends a text frame as a client sends it, with a mask of zeros: the payload stays as it is (RFC 6455, 5.3).
+/// Appends a text frame with a mask of zeros, which leaves the payload unchanged (RFC 6455, section 5.3).
 fn frame(out: &mut Vec<u8>, text: &str) {
     out.push(0x81);
     match u8::try_from(text.len()) {
         Ok(short) if short < 126 => out.push(0x80 | short),
         _ => {
             out.push(0x80 | 126);
-            // Nothing here is longer than some hundred bytes.
+            // All frames here are shorter than a few hundred bytes.
             out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
         }
     }
@@ -205,7 +210,7 @@ fn frame(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// How long the first frame is, if it is all there. Servers do not mask.
+/// Returns the length of the first frame, if it is complete. Frames of servers are not masked.
 fn frame_length(bytes: &[u8]) -> Option<usize> {
     let length = match *bytes.get(1)? {
         126 => 4 + usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),

@@ -1,22 +1,22 @@
-//! What a call costs.
+//! Measures the cost of a call.
 //!
 //! ```text
-//! cargo run --release -p aaw-bench            about two minutes
-//! cargo run --release -p aaw-bench -- quick   a few seconds, to see that it works
-//! cargo run --release -p aaw-bench -- streams   about a minute: items instead of calls, on our server alone
-//! cargo run --release -p aaw-bench -- rooms   about a minute: a message to a room of 1 000
-//! cargo run --release -p aaw-bench -- logins   half a minute: log-ins a second, and what calls bear beside them
-//! cargo run --release -p aaw-bench -- load linked   ten seconds on one server alone, for a profiler
+//! cargo run --release -p aaw-bench                  calls, and idle connections: about two minutes
+//! cargo run --release -p aaw-bench -- quick         a few seconds, to check that it works
+//! cargo run --release -p aaw-bench -- streams       items of streams, on our server only: about a minute
+//! cargo run --release -p aaw-bench -- rooms         messages to a room of 1000: about a minute
+//! cargo run --release -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
+//! cargo run --release -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
 //!
-//! Each server is a process of its own, on the first processor; the generator has the second. The servers take turns
-//! within each round, so a machine that changes its speed changes it for all. CPU time a call is what the system accounts
-//! to the server's process; it is the figure to compare, since the generator shares the machine.
+//! Each server is a process of its own on the first processor; the generator uses the second. The servers take turns
+//! within each round, so that a change of the machine's speed affects all of them. Compare the CPU time per call, which
+//! the system accounts to the process of the server: the other figures include the generator, which shares the machine.
 //!
-//! * *linked*, *library*: aaw's server with the package `events`, linked into it, or opened as a library.
-//! * *tungstenite*: tokio-tungstenite and nothing else, echoing the same frames, tuned as ours is: a small read buffer,
-//!   and one flush for all that was read.
-//! * *as it comes*: the same with its defaults, and a flush for each message.
+//! * *linked*, *library*: the server of aaw with the package `events`, linked into it, or loaded as a library.
+//! * *tungstenite*: only tokio-tungstenite, which echoes the same frames, tuned like our server: a small read buffer, and
+//!   one flush for everything that was read.
+//! * *default*: the same with the defaults of tokio-tungstenite, and a flush for each message.
 
 mod generator;
 mod logins;
@@ -31,11 +31,11 @@ use std::time::Duration;
 use generator::Load;
 use process::Server;
 
-/// The servers, and how the table calls them.
+/// The servers: the label in the output, and the argument that starts one.
 const SERVERS: [(&str, &str); 4] =
-    [("linked", "linked"), ("library", "library"), ("tungstenite", "echo"), ("as it comes", "plain-echo")];
+    [("linked", "linked"), ("library", "library"), ("tungstenite", "echo"), ("default", "default-echo")];
 
-/// What is measured: connections, and calls in flight on each.
+/// The loads that are measured.
 const LOADS: [Load; 3] = [
     Load { connections: 32, in_flight: 32 },
     Load { connections: 64, in_flight: 1 },
@@ -44,9 +44,9 @@ const LOADS: [Load; 3] = [
 
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
-    // Each of the thousands of idle connections is a file, here and in the server, which inherits the limit.
+    // Each of the thousands of idle connections is an open file, here and in the server, which inherits the limit.
     if let Err(error) = rlimit::increase_nofile_limit(16 << 10) {
-        eprintln!("bench: the number of open files cannot be raised: {error}");
+        eprintln!("bench: cannot raise the limit of open files: {error}");
     }
     let done = match argument.as_deref() {
         None => compare(5, Duration::from_secs(1)).and_then(|()| compare_idle(5000)),
@@ -69,14 +69,14 @@ fn main() -> ExitCode {
     )
 }
 
-type Failure = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
-fn compare(rounds: usize, time: Duration) -> Result<(), Failure> {
+fn compare(rounds: usize, time: Duration) -> Result<(), BoxError> {
     let processors = std::thread::available_parallelism()?;
     println!("{processors} processors, {rounds} rounds, {} ms a measurement; medians", time.as_millis());
     let runtime = runtime()?;
     for load in LOADS {
-        let mut results: Vec<Vec<generator::Measured>> = vec![Vec::new(); SERVERS.len()];
+        let mut results: Vec<Vec<generator::Measurement>> = vec![Vec::new(); SERVERS.len()];
         for _ in 0..rounds {
             for ((_, kind), results) in SERVERS.iter().zip(&mut results) {
                 let server = Server::start(kind)?;
@@ -84,12 +84,12 @@ fn compare(rounds: usize, time: Duration) -> Result<(), Failure> {
             }
         }
         let baseline = median(results[2].iter().map(|measured| measured.cpu_per_call));
-        println!("\n{} connections, {} in flight", load.connections, load.in_flight);
+        println!("\n{} connections, {} concurrent calls each", load.connections, load.in_flight);
         for ((name, _), measured) in SERVERS.iter().zip(&results) {
             let calls = median(measured.iter().map(|measured| measured.calls_per_second));
             let cpu = median(measured.iter().map(|measured| measured.cpu_per_call));
             print!("  {name:12} {calls:>9.0} calls/s {:>7.2} µs CPU/call {:>6.2} ×", cpu * 1e6, cpu / baseline);
-            // With several in flight this would be the time between two reads, which says nothing.
+            // With several concurrent calls this would be the time between two reads, not a latency.
             match load.in_flight {
                 1 => println!("   p50 {:>6.1} µs", median(measured.iter().map(|measured| measured.p50)) * 1e6),
                 _ => println!(),
@@ -99,27 +99,27 @@ fn compare(rounds: usize, time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), Failure> {
+fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), BoxError> {
     runtime()?.block_on(streams::measure(items, calls, stall, rounds))
 }
 
-fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), Failure> {
+fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), BoxError> {
     runtime()?.block_on(rooms::measure(members, time, rounds))
 }
 
-fn measure_logins(connections: usize, time: Duration) -> Result<(), Failure> {
+fn measure_logins(connections: usize, time: Duration) -> Result<(), BoxError> {
     runtime()?.block_on(logins::measure(connections, time))
 }
 
-fn load(kind: &str, time: Duration) -> Result<(), Failure> {
+fn load(kind: &str, time: Duration) -> Result<(), BoxError> {
     let server = Server::start(kind)?;
-    println!("{kind} is process {}", server.id());
+    println!("the server {kind} has process id {}", server.id());
     let measured = runtime()?.block_on(generator::measure(&server, LOADS[0], time))?;
     println!("{:.2} µs CPU/call", measured.cpu_per_call * 1e6);
     Ok(())
 }
 
-fn compare_idle(connections: usize) -> Result<(), Failure> {
+fn compare_idle(connections: usize) -> Result<(), BoxError> {
     let runtime = runtime()?;
     println!("\n{connections} idle connections");
     for (name, kind) in SERVERS {
@@ -130,7 +130,7 @@ fn compare_idle(connections: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, BoxError> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 

@@ -1,4 +1,4 @@
-//! The servers that are compared.
+//! The servers under comparison.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::Failure;
+use crate::BoxError;
 
-/// Runs one of them until it is killed; its address is the first line it prints.
+/// Runs one of the servers until the process is killed. The first line it prints is its address.
 #[tokio::main]
-pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
+pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
     let config = Config { port: 0, ..Config::default() };
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
@@ -32,35 +32,35 @@ pub(crate) async fn serve(kind: &str) -> Result<(), Failure> {
             run(server).await
         }
         "echo" => echo(true).await,
-        "plain-echo" => echo(false).await,
+        "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected nothing, quick, streams, rooms, logins, linked, auth, library, echo or plain-echo; found {other:?}"
+            "expected nothing, quick, streams, rooms, logins, linked, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }
 }
 
-async fn run(server: Server) -> Result<(), Failure> {
+async fn run(server: Server) -> Result<(), BoxError> {
     let server = server.bind().await?;
     println!("{}", server.local_addr());
     server.serve(std::future::pending()).await;
     Ok(())
 }
 
-async fn echo(tuned: bool) -> Result<(), Failure> {
+async fn echo(tuned: bool) -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         tokio::spawn(async move {
-            // A connection that breaks ends; its server goes on.
+            // An error ends only its connection.
             let _ = if tuned { echo_batched(socket).await } else { echo_each(socket).await };
         });
     }
 }
 
-async fn echo_batched(socket: TcpStream) -> Result<(), Failure> {
+async fn echo_batched(socket: TcpStream) -> Result<(), BoxError> {
     let config = WebSocketConfig::default().read_buffer_size(4 << 10);
     let mut socket = tokio_tungstenite::accept_hdr_async_with_config(socket, choose, Some(config)).await?;
     while let Some(message) = socket.next().await {
@@ -73,7 +73,7 @@ async fn echo_batched(socket: TcpStream) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn echo_each(socket: TcpStream) -> Result<(), Failure> {
+async fn echo_each(socket: TcpStream) -> Result<(), BoxError> {
     let mut socket = tokio_tungstenite::accept_hdr_async(socket, choose).await?;
     while let Some(message) = socket.next().await {
         socket.send(message?).await?;
@@ -81,7 +81,7 @@ async fn echo_each(socket: TcpStream) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Chooses the sub-protocol that the generator offers.
+/// Accepts the sub-protocol that the generator offers.
 #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
 fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     if let Some(offered) = request.headers().get("sec-websocket-protocol") {

@@ -1,4 +1,4 @@
-//! What an item of a stream costs, what a stream holds, and what a stalled one costs its neighbours.
+//! The cost of an item of a stream, the memory of a stream, and the effect of a stalled stream on other calls.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,59 +9,59 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::process::Server;
-use crate::{Failure, median};
+use crate::{BoxError, median};
 
-/// How long one measurement may take: far more than it does.
+/// The time limit of a call; far more than any takes.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A long stream over both transports, and a stalled one beside others.
-pub(crate) async fn measure(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), Failure> {
+/// Measures a long stream over both transports, and calls beside a stalled stream.
+pub(crate) async fn measure(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), BoxError> {
     println!("\na stream of {items} numbers");
     for kind in ["linked", "library"] {
-        for (transport, over) in [("WebSocket", Over::WebSocket), ("NDJSON", Over::Ndjson)] {
+        for (name, transport) in [("WebSocket", Transport::WebSocket), ("NDJSON", Transport::Ndjson)] {
             let server = Server::start(kind)?;
-            let (cpu, begun) = (server.cpu()?, Instant::now());
-            match over {
-                Over::WebSocket => read(&server, items).await?,
-                Over::Ndjson => read_lines(&server, items).await?,
+            let (cpu, started) = (server.cpu()?, Instant::now());
+            match transport {
+                Transport::WebSocket => read(&server, items).await?,
+                Transport::Ndjson => read_lines(&server, items).await?,
             }
-            let (cpu, elapsed) = ((server.cpu()? - cpu).as_secs_f64(), begun.elapsed().as_secs_f64());
+            let (cpu, elapsed) = ((server.cpu()? - cpu).as_secs_f64(), started.elapsed().as_secs_f64());
             let (rate, cost) = (items as f64 / elapsed, cpu / items as f64 * 1e6);
             let peak = server.peak_memory()? >> 10;
-            println!("  {kind:8} {transport:10} {rate:>9.0} items/s {cost:>6.2} µs CPU/item, peak {peak} KiB resident");
+            println!("  {kind:8} {name:10} {rate:>9.0} items/s {cost:>6.2} µs CPU/item, peak {peak} KiB resident");
         }
     }
-    println!("\n{calls} calls, one after the other, and a stream of {items} numbers, on one connection");
+    println!("\n{calls} sequential calls, and a stream of {items} numbers, on one connection");
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let server = Server::start("linked")?;
-        alone.push(neighbours(&server, calls, items, None).await?);
-        beside.push(neighbours(&server, calls, items, Some(stall)).await?);
+        alone.push(measure_beside(&server, calls, items, None).await?);
+        beside.push(measure_beside(&server, calls, items, Some(stall)).await?);
     }
     for (name, measured) in [("alone", &alone), ("beside a stalled stream", &beside)] {
-        let p50 = median(measured.iter().map(|neighbours| neighbours.call_p50)) * 1e6;
-        let rate = median(measured.iter().map(|neighbours| neighbours.items_per_second));
+        let p50 = median(measured.iter().map(|measurement| measurement.call_p50)) * 1e6;
+        let rate = median(measured.iter().map(|measurement| measurement.items_per_second));
         println!("  {name:24} p50 of a call {p50:>6.1} µs, {rate:>9.0} items/s");
     }
     Ok(())
 }
 
 #[derive(Clone, Copy)]
-enum Over {
+enum Transport {
     WebSocket,
     Ndjson,
 }
 
-async fn connect(server: &Server) -> Result<Client, Failure> {
+async fn connect(server: &Server) -> Result<Client, BoxError> {
     Ok(aaw_client::connect(&format!("ws://{}", server.address)).await?)
 }
 
-async fn read(server: &Server, items: u64) -> Result<(), Failure> {
+async fn read(server: &Server, items: u64) -> Result<(), BoxError> {
     let client = connect(server).await?;
     expect(count(&client, items).await?, items)
 }
 
-async fn count(client: &Client, to: u64) -> Result<u64, Failure> {
+async fn count(client: &Client, to: u64) -> Result<u64, BoxError> {
     let mut stream = client.stream::<u64>("count", json!({ "to": to }));
     let mut seen = 0;
     while let Some(item) = stream.next().await {
@@ -71,7 +71,7 @@ async fn count(client: &Client, to: u64) -> Result<u64, Failure> {
     Ok(seen)
 }
 
-async fn read_lines(server: &Server, items: u64) -> Result<(), Failure> {
+async fn read_lines(server: &Server, items: u64) -> Result<(), BoxError> {
     let mut socket = TcpStream::connect(server.address).await?;
     let body = json!({ "to": items }).to_string();
     let request = format!(
@@ -81,11 +81,11 @@ async fn read_lines(server: &Server, items: u64) -> Result<(), Failure> {
         body.len()
     );
     socket.write_all(request.as_bytes()).await?;
-    let mut answer = BufReader::with_capacity(64 << 10, socket);
+    let mut response = BufReader::with_capacity(64 << 10, socket);
     let (mut line, mut seen) = (Vec::new(), 0);
-    // Headers and the sizes of chunks stand on lines of their own, which end in a carriage return; items do not, and the
-    // server ends chunks at lines.
-    while answer.read_until(b'\n', &mut line).await? > 0 {
+    // Headers and the sizes of chunks are lines that end in CRLF, items are lines that end in LF. The server ends each
+    // chunk at the end of a line.
+    while response.read_until(b'\n', &mut line).await? > 0 {
         let is_item = line.first().is_some_and(u8::is_ascii_digit) && !line.ends_with(b"\r\n");
         seen += u64::from(is_item);
         line.clear();
@@ -93,20 +93,29 @@ async fn read_lines(server: &Server, items: u64) -> Result<(), Failure> {
     expect(seen, items)
 }
 
-fn expect(seen: u64, items: u64) -> Result<(), Failure> {
-    if seen == items { Ok(()) } else { Err(io::Error::other(format!("{seen} items instead of {items}")).into()) }
+fn expect(seen: u64, items: u64) -> Result<(), BoxError> {
+    if seen == items {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("expected {items} items, received {seen}")).into())
+    }
 }
 
-/// What a call and a stream do beside others.
-struct Neighbours {
+/// The performance of calls and of a stream, alone or beside a stalled stream.
+struct BesideStream {
     call_p50: f64,
     items_per_second: f64,
 }
 
-async fn neighbours(server: &Server, calls: u32, items: u64, stall: Option<Duration>) -> Result<Neighbours, Failure> {
+async fn measure_beside(
+    server: &Server,
+    calls: u32,
+    items: u64,
+    stall: Option<Duration>,
+) -> Result<BesideStream, BoxError> {
     let client = connect(server).await?;
-    let begun = Instant::now();
-    // It has items for ever, and nobody takes them.
+    let started = Instant::now();
+    // It never ends, and is not read.
     let stalled = stall.map(|_| client.stream::<u64>("count", json!({ "to": 1_000_000_000 })));
     let mut latencies = Vec::with_capacity(calls as usize);
     for _ in 0..calls {
@@ -118,15 +127,15 @@ async fn neighbours(server: &Server, calls: u32, items: u64, stall: Option<Durat
     let streaming = Instant::now();
     expect(count(&client, items).await?, items)?;
     let items_per_second = items as f64 / streaming.elapsed().as_secs_f64();
-    if let Some(left) = stall.and_then(|stall| stall.checked_sub(begun.elapsed())) {
+    if let Some(left) = stall.and_then(|stall| stall.checked_sub(started.elapsed())) {
         tokio::time::sleep(left).await;
     }
-    // It stalled for all of that time, and goes on.
+    // After all that time it continues.
     if let Some(mut stalled) = stalled {
         for _ in 0..1000 {
             stalled.next().await.ok_or_else(|| io::Error::other("the stalled stream ended"))??;
         }
     }
     let call_p50 = latencies.get(latencies.len() / 2).copied().unwrap_or_default().as_secs_f64();
-    Ok(Neighbours { call_p50, items_per_second })
+    Ok(BesideStream { call_p50, items_per_second })
 }

@@ -1,11 +1,11 @@
-//! How many files, and so connections, this process may have open.
+//! The limit on the files, and so on the connections, that this process may have open.
 
-/// Raises the soft limit, which is often 1024, far enough for the tests that open thousands.
+/// Raises the soft limit, which is often 1024, to what the tests with thousands of connections need.
 ///
 /// # Panics
-/// When the hard limit is lower.
-pub fn allow_files() {
-    const ENOUGH: u64 = 8192;
-    let limit = rlimit::increase_nofile_limit(ENOUGH).expect("the limit can be asked for");
-    assert!(limit >= ENOUGH, "at most {limit} files can be open: raise the hard limit (ulimit -Hn) to {ENOUGH}");
+/// If the hard limit is lower.
+pub fn raise_open_file_limit() {
+    const NEEDED: u64 = 8192;
+    let limit = rlimit::increase_nofile_limit(NEEDED).expect("the system returns the limit");
+    assert!(limit >= NEEDED, "the open-file limit is {limit}: raise the hard limit (ulimit -Hn) to {NEEDED}");
 }

@@ -1,15 +1,14 @@
-//! HTTP requests that say exactly what a test says, and responses that are read as they come.
+//! HTTP requests with exact bytes, and responses whose bodies are read incrementally.
 
 use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::raw::Response;
-use crate::{Raw, within};
+use crate::{RawConnection, within};
 
 /// A request.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct HttpRequest {
     addr: SocketAddr,
     method: String,
     target: String,
@@ -17,8 +16,8 @@ pub struct Request {
     body: Vec<u8>,
 }
 
-impl Request {
-    /// With this method.
+impl HttpRequest {
+    /// A request with this method, a `Host` header and nothing else.
     pub fn new(addr: SocketAddr, method: &str, target: &str) -> Self {
         let request =
             Self { addr, method: method.into(), target: target.into(), headers: Vec::new(), body: Vec::new() };
@@ -30,7 +29,7 @@ impl Request {
         Self::new(addr, "GET", target)
     }
 
-    /// A POST as `curl -d` makes it.
+    /// A POST, with the headers that `curl -d` sends.
     pub fn post(addr: SocketAddr, target: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         Self::new(addr, "POST", target)
@@ -39,34 +38,56 @@ impl Request {
             .body(body)
     }
 
-    /// With a body, of which no header says anything.
+    /// A valid WebSocket handshake.
+    pub fn handshake(addr: SocketAddr) -> Self {
+        Self::get(addr, "/")
+            .header("Connection", "Upgrade")
+            .header("Upgrade", "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    }
+
+    /// Sets the method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = method.into();
+        self
+    }
+
+    /// Sets the body, without changing any header.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// With one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// With another value for a header.
+    /// Removes a header.
     #[must_use]
-    pub fn replace(mut self, name: &str, value: &str) -> Self {
+    pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(header, _)| !header.eq_ignore_ascii_case(name));
-        self.header(name, value)
+        self
     }
 
-    /// With this `Accept`.
+    /// Sets a header, in place of every header of this name.
+    #[must_use]
+    pub fn replace(self, name: &str, value: &str) -> Self {
+        self.without(name).header(name, value)
+    }
+
+    /// Adds an `Accept` header.
     #[must_use]
     pub fn accept(self, accept: &str) -> Self {
         self.header("Accept", accept)
     }
 
-    /// The request's bytes.
+    /// Returns the request's bytes.
     pub fn bytes(&self) -> Vec<u8> {
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut bytes = format!("{} {} HTTP/1.1\r\n{headers}\r\n", self.method, self.target).into_bytes();
@@ -74,186 +95,204 @@ impl Request {
         bytes
     }
 
-    /// Sends it over a connection of its own; gives the whole response.
+    /// Sends the request over a new connection, and returns the whole response.
     ///
     /// # Panics
-    /// When there is none.
-    pub async fn send(&self) -> Response {
-        let mut raw = Raw::connect(self.addr).await;
-        self.send_over(&mut raw).await
+    /// If there is no response.
+    pub async fn send(&self) -> HttpResponse {
+        self.open_websocket().await.0
     }
 
-    /// Sends it over this connection; gives the whole response.
+    /// Sends the request over this connection, and returns the whole response.
     ///
     /// # Panics
-    /// When there is none.
-    pub async fn send_over(&self, raw: &mut Raw) -> Response {
+    /// If there is no response.
+    pub async fn send_over(&self, raw: &mut RawConnection) -> HttpResponse {
         raw.send(&self.bytes()).await;
-        let mut response = raw.read_head().await;
-        if self.method != "HEAD" {
-            let mut body = Body::new(&response, raw);
-            response.body = String::from_utf8(body.rest().await).expect("UTF-8");
-        }
-        response
+        // A response to HEAD has no body, whatever its headers announce.
+        if self.method == "HEAD" { raw.read_head().await } else { raw.read_response().await }
     }
 
-    /// Sends it, waits for the head of the response, and gives both: the body is read as it comes.
+    /// Sends the request over a new connection, and returns the whole response and the connection, which is a WebSocket
+    /// if the status is 101.
     ///
     /// # Panics
-    /// When there is no response.
-    pub async fn open(&self) -> (Response, Body<Raw>) {
-        read_from(self.start().await).await
+    /// If there is no response.
+    pub async fn open_websocket(&self) -> (HttpResponse, RawConnection) {
+        let mut raw = RawConnection::connect(self.addr).await;
+        let response = self.send_over(&mut raw).await;
+        (response, raw)
     }
 
-    /// Sends it, and waits for nothing.
-    pub async fn start(&self) -> Raw {
-        let mut raw = Raw::connect(self.addr).await;
+    /// Sends the request over a new connection, and returns the head of the response and its body, to be read
+    /// incrementally.
+    ///
+    /// # Panics
+    /// If there is no response.
+    pub async fn open(&self) -> (HttpResponse, HttpBody<RawConnection>) {
+        open_response(self.start().await).await
+    }
+
+    /// Sends the request over a new connection, without waiting for the response.
+    pub async fn start(&self) -> RawConnection {
+        let mut raw = RawConnection::connect(self.addr).await;
         raw.send(&self.bytes()).await;
         raw
     }
 }
 
-impl Response {
-    /// The body, as JSON.
+/// A response.
+#[derive(Debug)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// The status line and the headers, in lower case.
+    pub head: String,
+    /// The body; empty if only the head was read.
+    pub body: String,
+}
+
+impl HttpResponse {
+    pub(crate) async fn read(raw: &mut RawConnection) -> Self {
+        let mut response = Self::read_head(raw).await;
+        response.body = String::from_utf8(HttpBody::new(&response, raw).rest().await).expect("UTF-8");
+        response
+    }
+
+    pub(crate) async fn read_head(raw: &mut RawConnection) -> Self {
+        let head = raw.take_until(b"\r\n\r\n").await.expect("the head of a response before the end of the connection");
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        Self { status, head, body: String::new() }
+    }
+
+    /// Returns a header's value, in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{}:", name.to_ascii_lowercase());
+        self.head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::trim)
+    }
+
+    /// Returns the body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// If it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The status, and the code of the failure that stands in the body.
+    /// Returns the status, and the error code in the body.
     pub fn failure(&self) -> (u16, String) {
         (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
     }
 }
 
-/// A body that is read as it comes.
-pub struct Body<R> {
+/// The body of a response, read incrementally.
+pub struct HttpBody<R> {
     raw: R,
-    /// Decoded, and not yet looked at.
-    ahead: Vec<u8>,
-    left: Left,
+    /// Decoded, and not returned yet.
+    buffer: Vec<u8>,
+    remaining: BodyRemaining,
 }
 
-/// What is to come.
-enum Left {
+/// What of the body is still to be read from the connection.
+enum BodyRemaining {
     Bytes(usize),
     Chunks,
 }
 
-impl<R: AsMut<Raw>> Body<R> {
-    fn new(head: &Response, raw: R) -> Self {
+impl<R: AsMut<RawConnection>> HttpBody<R> {
+    fn new(head: &HttpResponse, raw: R) -> Self {
         let is_chunked = head.header("transfer-encoding") == Some("chunked");
         let len = head.header("content-length").map_or(0, |len| len.parse().expect("a number"));
         let len = if matches!(head.status, 204 | 304) { 0 } else { len };
-        let left = if is_chunked { Left::Chunks } else { Left::Bytes(len) };
-        Self { raw, ahead: Vec::new(), left }
+        let remaining = if is_chunked { BodyRemaining::Chunks } else { BodyRemaining::Bytes(len) };
+        Self { raw, buffer: Vec::new(), remaining }
     }
 
-    /// The next line, without its end. Nothing at the end of the body.
+    /// Returns the next line, without its end; `None` at the end of the body.
     ///
     /// # Panics
-    /// When the connection breaks before the end.
+    /// If the connection ends before the body.
     pub async fn line(&mut self) -> Option<String> {
         self.until(b"\n").await
     }
 
-    /// The next block of server-sent events, without its end. Nothing at the end of the body.
+    /// Returns the next block of server-sent events, without its end; `None` at the end of the body.
     ///
     /// # Panics
-    /// When the connection breaks before the end.
+    /// If the connection ends before the body.
     pub async fn block(&mut self) -> Option<String> {
         self.until(b"\n\n").await
     }
 
     async fn until(&mut self, end: &[u8]) -> Option<String> {
         loop {
-            if let Some(at) = self.ahead.windows(end.len()).position(|window| window == end) {
-                let line: Vec<u8> = self.ahead.drain(..at + end.len()).collect();
+            if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
+                let line: Vec<u8> = self.buffer.drain(..at + end.len()).collect();
                 return Some(String::from_utf8_lossy(&line[..at]).into_owned());
             }
-            if !self.more().await.expect("the body is whole") {
-                assert!(self.ahead.is_empty(), "half a line: {:?}", String::from_utf8_lossy(&self.ahead));
+            if !self.read_more().await {
+                assert!(self.buffer.is_empty(), "half a line: {:?}", String::from_utf8_lossy(&self.buffer));
                 return None;
             }
         }
     }
 
-    /// All that is to come.
+    /// Returns the rest of the body.
     ///
     /// # Panics
-    /// When the connection breaks before the end.
+    /// If the connection ends before the body.
     pub async fn rest(&mut self) -> Vec<u8> {
-        while self.more().await.expect("the body is whole") {}
-        std::mem::take(&mut self.ahead)
+        while self.read_more().await {}
+        std::mem::take(&mut self.buffer)
     }
 
-    /// Reads until the connection breaks off, as it must.
-    ///
-    /// # Panics
-    /// When the body comes to its end.
-    pub async fn expect_break(&mut self) {
-        loop {
-            match self.more().await {
-                None => return,
-                Some(more) => assert!(more, "it ends as if nothing were wrong"),
-            }
-        }
-    }
-
-    /// The connection that it comes over.
+    /// Returns the connection.
     pub fn into_raw(self) -> R {
         self.raw
     }
 
-    /// Reads on. False at the end, nothing if the connection breaks before.
-    async fn more(&mut self) -> Option<bool> {
+    /// Returns false at the end of the body.
+    async fn read_more(&mut self) -> bool {
+        const CUT: &str = "the connection ended before the body";
         let raw = self.raw.as_mut();
-        match &mut self.left {
-            Left::Bytes(0) => Some(false),
-            Left::Bytes(left) => {
-                self.ahead.extend(raw.take(*left).await?);
-                *left = 0;
-                Some(true)
+        match &mut self.remaining {
+            BodyRemaining::Bytes(0) => false,
+            BodyRemaining::Bytes(remaining) => {
+                self.buffer.extend(raw.take(*remaining).await.expect(CUT));
+                *remaining = 0;
+                true
             }
-            Left::Chunks => {
-                let line = raw.take_line().await.filter(|line| line.ends_with(b"\r\n"))?;
-                let len = std::str::from_utf8(&line).ok().and_then(|len| usize::from_str_radix(len.trim(), 16).ok());
-                let len = len.unwrap_or_else(|| panic!("no chunk: {line:?}"));
-                let mut chunk = raw.take(len + 2).await?;
-                chunk.truncate(len);
-                self.ahead.extend(chunk);
+            BodyRemaining::Chunks => {
+                let size = raw.take_until(b"\r\n").await.expect(CUT);
+                let len = std::str::from_utf8(&size).ok().and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
+                let len = len.unwrap_or_else(|| panic!("not the size of a chunk: {size:?}"));
+                let chunk = raw.take(len + 2).await.expect(CUT);
+                self.buffer.extend_from_slice(&chunk[..len]);
                 if len == 0 {
-                    self.left = Left::Bytes(0);
+                    self.remaining = BodyRemaining::Bytes(0);
                 }
-                Some(len > 0)
+                len > 0
             }
         }
     }
 }
 
-impl AsMut<Self> for Raw {
-    fn as_mut(&mut self) -> &mut Self {
-        self
-    }
-}
-
-/// Waits for the head of the response to a request that was sent; the body is read as it comes.
+/// Reads the head of the response to a request that was sent, and returns it with its body, to be read incrementally.
 ///
 /// # Panics
-/// When there is no response.
-pub async fn read_from(mut raw: Raw) -> (Response, Body<Raw>) {
+/// If there is no response.
+pub async fn open_response(mut raw: RawConnection) -> (HttpResponse, HttpBody<RawConnection>) {
     let response = raw.read_head().await;
-    let body = Body::new(&response, raw);
+    let body = HttpBody::new(&response, raw);
     (response, body)
 }
 
-/// Sends all of them at once, each over its own connection; gives the responses in their order.
+/// Sends all requests at the same time, each over a connection of its own. Returns the responses in the same order.
 ///
 /// # Panics
-/// When one has none.
-pub async fn send_all(requests: &[Request]) -> Vec<Response> {
-    let all = requests.iter().map(Request::send);
+/// If a response is missing.
+pub async fn send_all(requests: &[HttpRequest]) -> Vec<HttpResponse> {
+    let all = requests.iter().map(HttpRequest::send);
     within("all responses", || "some".into(), futures_util::future::join_all(all)).await
 }

@@ -8,59 +8,60 @@ use std::sync::Once;
 use tracing_subscriber::fmt::MakeWriter;
 
 thread_local! {
-    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// `None` while no [`LogCapture`] lives on this thread.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Keeps what is logged on this thread, which is all of a test whose runtime has one thread.
+/// Captures what is logged on the current thread, which is everything in a test with a current-thread runtime.
 ///
-/// One subscriber serves all tests of a program. One for each would be simpler, but tracing decides for all threads at
-/// once which places in the code log at all, and while subscribers come and go in parallel, lines are lost.
-pub struct Log {
-    /// It is of this thread.
-    _here: PhantomData<*const ()>,
+/// All tests of a binary share one subscriber. A subscriber per test would be simpler, but tracing caches for the whole
+/// process which call sites are enabled, and loses lines while subscribers are added and removed in parallel.
+pub struct LogCapture {
+    /// Not `Send`: the captured lines are thread-local.
+    _not_send: PhantomData<*const ()>,
 }
 
-impl Log {
-    /// From now on, from level `debug`.
+impl LogCapture {
+    /// Starts to capture, from level `debug` up, until the returned value is dropped.
     #[must_use]
-    pub fn keep() -> Self {
+    pub fn start() -> Self {
         static SUBSCRIBE: Once = Once::new();
         SUBSCRIBE.call_once(|| {
             let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-            subscriber.with_writer(Here).init();
+            subscriber.with_writer(ThreadLogWriter).init();
         });
-        LINES.set(Some(Vec::new()));
-        Self { _here: PhantomData }
+        LOGGED.set(Some(Vec::new()));
+        Self { _not_send: PhantomData }
     }
 
-    /// All lines so far.
+    /// Returns everything logged so far.
     pub fn text(&self) -> String {
-        LINES.with_borrow(|lines| String::from_utf8_lossy(lines.as_deref().unwrap_or_default()).into_owned())
+        LOGGED.with_borrow(|logged| String::from_utf8_lossy(logged.as_deref().unwrap_or_default()).into_owned())
     }
 
-    /// A line holds all of these.
+    /// Checks that one line contains all of `words`.
     ///
     /// # Panics
     /// If none does.
     #[track_caller]
-    pub fn says(&self, words: &[&str]) {
+    pub fn expect_line(&self, words: &[&str]) {
         let text = self.text();
         assert!(text.lines().any(|line| words.iter().all(|word| line.contains(word))), "no {words:?} in:\n{text}");
     }
 }
 
-impl Drop for Log {
+impl Drop for LogCapture {
     fn drop(&mut self) {
-        LINES.set(None);
+        LOGGED.set(None);
     }
 }
 
-/// Writes to whoever keeps the lines of this thread.
-struct Here;
+/// Appends to the [`LogCapture`] of the thread that logs; discards the line if there is none.
+struct ThreadLogWriter;
 
-impl io::Write for Here {
+impl io::Write for ThreadLogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES.with_borrow_mut(|lines| lines.as_mut().map(|lines| lines.extend_from_slice(bytes)));
+        LOGGED.with_borrow_mut(|logged| logged.as_mut().map(|logged| logged.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -69,7 +70,7 @@ impl io::Write for Here {
     }
 }
 
-impl MakeWriter<'_> for Here {
+impl MakeWriter<'_> for ThreadLogWriter {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {

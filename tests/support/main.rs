@@ -1,12 +1,12 @@
-//! The test events in a process of its own, whose memory can be looked at. Prints `{"port":N}`, and how many connections
-//! there are for each line on standard input; the end of that stops it.
+//! The test events in a process of their own, so that tests can measure its memory. Prints `{"port":N}` when it listens,
+//! and the number of open connections for each line on standard input. Stops when standard input ends.
 
 use aaw_server::{Config, Events, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    aaw_tests::allow_files();
+    aaw_tests::raise_open_file_limit();
     let rooms = Events::new(aaw_test_rooms::module()).under("rooms");
     let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).events(rooms);
     let server = server.bind().await?;

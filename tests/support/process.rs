@@ -1,60 +1,69 @@
-//! Programs, and what they print.
+//! Child processes and their output.
 
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
+use crate::DEADLINE;
 use crate::wait::within_time;
-use crate::{DEADLINE, within};
 
-/// How long a program may take that has something to build, on a machine that has other work.
-const SLOWLY: Duration = Duration::from_secs(300);
+/// The deadline for a program that compiles something first, on a busy machine.
+pub const BUILD_DEADLINE: Duration = Duration::from_secs(300);
 
-/// A program that runs; it is killed when this is dropped.
+/// A running program. Dropping this kills it.
 pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    printed: Arc<Printed>,
-    /// How many lines of standard output were looked at.
-    read: usize,
+    output: Arc<watch::Sender<ProcessOutput>>,
+    /// The number of lines of standard output that [`line`](Self::line) has returned.
+    lines_read: usize,
+    deadline: Duration,
 }
 
 #[derive(Default)]
-struct Printed {
-    lines: Mutex<Lines>,
-    more: Notify,
-}
-
-#[derive(Default)]
-struct Lines {
-    out: Vec<String>,
-    err: Vec<String>,
+struct ProcessOutput {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
     /// How many of the two streams have ended.
     ended: u32,
 }
 
-impl Process {
-    /// Starts it.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("{:?} cannot be started: {error}", command.as_std()));
-        let printed = Arc::<Printed>::default();
-        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        tokio::spawn(keep(stdout, Arc::clone(&printed), |lines| &mut lines.out));
-        tokio::spawn(keep(stderr, Arc::clone(&printed), |lines| &mut lines.err));
-        Self { stdin: child.stdin.take(), child, printed, read: 0 }
+impl ProcessOutput {
+    fn is_complete(&self) -> bool {
+        self.ended == 2
     }
 
-    /// The id by which the system knows it.
+    fn summary(&self) -> String {
+        format!("--- standard output\n{}\n--- standard error\n{}", self.stdout.join("\n"), self.stderr.join("\n"))
+    }
+}
+
+impl Process {
+    /// Starts a program.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", command.as_std()));
+        let output = Arc::<watch::Sender<ProcessOutput>>::default();
+        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        tokio::spawn(collect_lines(stdout, Arc::clone(&output), |output| &mut output.stdout));
+        tokio::spawn(collect_lines(stderr, Arc::clone(&output), |output| &mut output.stderr));
+        Self { stdin: child.stdin.take(), child, output, lines_read: 0, deadline: DEADLINE }
+    }
+
+    /// [`start`](Self::start), for a program that compiles something: the methods that wait have a longer deadline.
+    pub fn start_building(command: Command) -> Self {
+        Self { deadline: BUILD_DEADLINE, ..Self::start(command) }
+    }
+
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id().unwrap_or_default()
     }
@@ -62,150 +71,113 @@ impl Process {
     /// Writes a line to its standard input.
     ///
     /// # Panics
-    /// When it takes none.
+    /// If its standard input is closed.
     pub async fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("standard input is open");
         stdin.write_all(format!("{line}\n").as_bytes()).await.expect("the program reads");
         stdin.flush().await.expect("the program reads");
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// The next line of its standard output.
+    /// Returns the next line of its standard output.
     ///
     /// # Panics
-    /// When there is none any more.
+    /// If the program ends before.
     pub async fn line(&mut self) -> String {
-        let at = self.read;
-        self.read += 1;
-        self.wait("a line of standard output", |lines| lines.out.get(at).cloned()).await
+        let index = self.lines_read;
+        self.lines_read += 1;
+        self.wait_for("a line of standard output", |output| output.stdout.get(index).cloned()).await
     }
 
-    /// The next line of its standard output, as JSON.
+    /// Returns the next line of its standard output, as JSON.
     ///
     /// # Panics
-    /// When it is not.
+    /// If the line is not JSON, or the program ends before.
     pub async fn json(&mut self) -> Value {
         let line = self.line().await;
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}\n{}", self.printed.tell()))
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}\n{}", self.summary()))
     }
 
-    /// The first line of its standard error that holds all these words.
+    /// Returns the first line of its standard error that contains all of `words`.
     ///
     /// # Panics
-    /// When it ends without.
-    pub async fn says(&self, words: &[&str]) -> String {
-        let find = |lines: &Lines| lines.err.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned();
-        self.wait(&format!("{words:?} on standard error"), find).await
+    /// If the program ends without such a line.
+    pub async fn stderr_line(&self, words: &[&str]) -> String {
+        let find = |output: &ProcessOutput| {
+            output.stderr.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned()
+        };
+        self.wait_for(&format!("{words:?} on standard error"), find).await
     }
 
-    /// [`says`](Self::says), of a program that may have to build something first.
-    ///
-    /// # Panics
-    /// When it ends without.
-    pub async fn says_slowly(&self, words: &[&str]) -> String {
-        let find = |lines: &Lines| lines.err.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned();
-        self.wait_for(SLOWLY, &format!("{words:?} on standard error"), find).await
+    /// Returns all of its standard error so far.
+    pub fn stderr(&self) -> String {
+        self.output.borrow().stderr.join("\n")
     }
 
-    /// [`ended`](Self::ended), of a program that may have to build something first.
-    ///
-    /// # Panics
-    /// When it does not end.
-    pub async fn ended_slowly(&mut self) -> ExitStatus {
-        self.wait_for(SLOWLY, "the program to end", |lines| (lines.ended == 2).then_some(())).await;
-        self.ended().await
-    }
-
-    /// All of its standard error so far.
-    pub fn errors(&self) -> String {
-        self.printed.lock().err.join("\n")
-    }
-
-    /// All of its standard output so far.
-    pub fn output(&self) -> String {
-        self.printed.lock().out.join("\n")
+    /// Returns all of its standard output so far.
+    pub fn stdout(&self) -> String {
+        self.output.borrow().stdout.join("\n")
     }
 
     /// Sends it a signal: `TERM`, `INT`.
     ///
     /// # Panics
-    /// When that is not possible.
+    /// If the signal cannot be sent.
     pub async fn signal(&self, name: &str) {
-        // The shell's own `kill`: the program of that name is not on every machine.
+        // The `kill` that is built into the shell: not every machine has a program of that name.
         let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id())).status().await;
-        assert!(kill.expect("sh is there").success());
+        assert!(kill.expect("sh exists").success());
     }
 
-    /// Waits until it has ended, and all it printed is here.
+    /// Waits until it has exited and all of its output has been read.
     ///
     /// # Panics
-    /// When it does not end.
-    pub async fn ended(&mut self) -> ExitStatus {
-        let printed = Arc::clone(&self.printed);
-        let status =
-            within("the program to end", || printed.tell(), self.child.wait()).await.expect("it can be waited for");
-        self.wait("its last words", |lines| (lines.ended == 2).then_some(())).await;
-        status
+    /// If it does not exit.
+    pub async fn exited(&mut self) -> ExitStatus {
+        let output = Arc::clone(&self.output);
+        let seen = || output.borrow().summary();
+        let status = within_time(self.deadline, "the program to exit", seen, self.child.wait()).await;
+        self.wait_for("the end of its output", |output| output.is_complete().then_some(())).await;
+        status.expect("a child process can be waited for")
     }
 
-    /// Its memory, in KiB: what it has now.
+    /// Returns its resident memory, in KiB.
     ///
     /// # Panics
-    /// When the system does not tell.
+    /// If it does not run, or the system is not Linux.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS in /proc/PID/status");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    async fn wait<T>(&self, what: &str, find: impl Fn(&Lines) -> Option<T>) -> T {
-        self.wait_for(DEADLINE, what, find).await
+    fn summary(&self) -> String {
+        self.output.borrow().summary()
     }
 
-    async fn wait_for<T>(&self, deadline: Duration, what: &str, find: impl Fn(&Lines) -> Option<T>) -> T {
-        let found = async {
-            loop {
-                let more = self.printed.more.notified();
-                tokio::pin!(more);
-                more.as_mut().enable();
-                {
-                    let lines = self.printed.lock();
-                    if let Some(found) = find(&lines) {
-                        return Ok(found);
-                    }
-                    if lines.ended == 2 {
-                        return Err(());
-                    }
-                }
-                more.await;
-            }
-        };
-        let found = within_time(deadline, what, || self.printed.tell(), found).await;
-        found.unwrap_or_else(|()| panic!("{what}: the program has ended. It said:\n{}", self.printed.tell()))
+    /// Waits until `find` returns something for the output so far.
+    async fn wait_for<T>(&self, what: &str, find: impl Fn(&ProcessOutput) -> Option<T>) -> T {
+        let mut output = self.output.subscribe();
+        let ready = output.wait_for(|output| find(output).is_some() || output.is_complete());
+        let seen = || self.summary();
+        let found =
+            within_time(self.deadline, what, seen, async { ready.await.ok().and_then(|seen| find(&seen)) }).await;
+        found.unwrap_or_else(|| panic!("{what}: the program has ended. Its output:\n{}", self.summary()))
     }
 }
 
-impl Printed {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self) -> String {
-        let lines = self.lock();
-        format!("--- standard output\n{}\n--- standard error\n{}", lines.out.join("\n"), lines.err.join("\n"))
-    }
-}
-
-async fn keep(from: impl AsyncRead + Unpin, printed: Arc<Printed>, which: fn(&mut Lines) -> &mut Vec<String>) {
+async fn collect_lines(
+    from: impl AsyncRead + Unpin,
+    output: Arc<watch::Sender<ProcessOutput>>,
+    stream: fn(&mut ProcessOutput) -> &mut Vec<String>,
+) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        which(&mut printed.lock()).push(line);
-        printed.more.notify_waiters();
+        output.send_modify(|output| stream(output).push(line));
     }
-    printed.lock().ended += 1;
-    printed.more.notify_waiters();
+    output.send_modify(|output| output.ended += 1);
 }

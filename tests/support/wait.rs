@@ -1,19 +1,19 @@
-//! Waiting, with an end.
+//! Waiting with a deadline.
 
 use std::time::{Duration, Instant};
 
-/// Far more than anything here takes on a slow machine with other work to do.
+/// The time after which a test stops waiting and fails. Far more than any step takes, even on a slow and busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What `future` comes to. Fails with what `seen` says if that takes too long.
+/// Returns the output of `future`.
 ///
 /// # Panics
-/// Past the deadline.
+/// After [`DEADLINE`], with `what` was waited for and what `seen` returns: everything received until then.
 pub async fn within<T>(what: &str, seen: impl FnOnce() -> String, future: impl Future<Output = T>) -> T {
     within_time(DEADLINE, what, seen, future).await
 }
 
-/// The same with another deadline.
+/// [`within`], with another deadline.
 pub(crate) async fn within_time<T>(
     deadline: Duration,
     what: &str,
@@ -26,22 +26,22 @@ pub(crate) async fn within_time<T>(
     }
 }
 
-/// Lets everything else run until `is_so`. For what tells nobody when it changes.
+/// Yields to the other tasks until `condition` holds. For conditions that have no notification to wait for.
 ///
 /// # Panics
-/// Past the deadline.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+/// After [`DEADLINE`].
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
         tokio::task::yield_now().await;
     }
 }
 
-/// A text, cut to what a message can bear.
-pub fn shortened(text: &str) -> String {
-    const MOST: usize = 300;
-    match text.char_indices().nth(MOST) {
+/// Returns `text`, cut to a length that is readable in a failure message.
+pub fn truncated(text: &str) -> String {
+    const MAX_CHARS: usize = 300;
+    match text.char_indices().nth(MAX_CHARS) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
     }

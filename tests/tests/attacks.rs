@@ -1,175 +1,175 @@
-//! Many clients, and clients that mean no good, against a server in a process of its own whose memory is looked at.
+//! Many clients, and hostile clients, against a server in its own process, whose memory is measured.
 
 use std::net::SocketAddr;
 
-use aaw_tests::raw::{self, Raw};
-use aaw_tests::{Client, Handshake, Process};
+use aaw_tests::raw::{self, RawConnection};
+use aaw_tests::{HttpRequest, Process, WireClient};
 use futures_util::future::join_all;
 use tokio::process::Command;
 
-/// The server's process, and where it listens.
+/// Starts the server. Returns its process and its address.
 async fn start() -> (Process, SocketAddr) {
-    aaw_tests::allow_files();
+    aaw_tests::raise_open_file_limit();
     let mut process = Process::start(Command::new(env!("CARGO_BIN_EXE_aaw-test-server")));
     let port = process.json().await["port"].as_u64().expect("it prints its port");
     let addr = SocketAddr::from(([127, 0, 0, 1], port as u16));
-    // What it allocates once is allocated.
-    Client::v1(addr).await.asks("sleepy", "1").await.is("1");
+    // After a first call, everything that is allocated only once has been allocated.
+    WireClient::connect_v1(addr).await.call("sleepy", "1").await.assert_eq("1");
     (process, addr)
 }
 
-/// How many connections there are.
+/// Returns the number of open connections.
 async fn connections(process: &mut Process) -> u64 {
-    process.write_line("how many?").await;
+    process.write_line("connections").await;
     process.line().await.parse().expect("a number")
 }
 
-/// It goes on, and stops in order.
-async fn goes_on(mut process: Process, addr: SocketAddr) {
-    Client::v1(addr).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+/// Checks that the server still responds, and shuts down without an error.
+async fn expect_alive_and_stop(mut process: Process, addr: SocketAddr) {
+    WireClient::connect_v1(addr).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     process.close_stdin();
-    assert!(process.ended().await.success());
-    assert_eq!(process.errors(), "", "a panic, say");
+    assert!(process.exited().await.success());
+    assert_eq!(process.stderr(), "", "it logged an error or a panic");
 }
 
 #[tokio::test]
-async fn two_thousand_connections() {
+async fn two_thousand_connections_are_served() {
     const MANY: usize = 2000;
     let (mut process, addr) = start().await;
     let before = process.memory();
     let mut clients = Vec::new();
     for n in 0..MANY {
-        clients.push(Client::offering(addr, Some(&format!("_{n}"))).await);
+        clients.push(WireClient::connect(addr, Some(&format!("_{n}"))).await);
     }
-    // Each at the same time: an answer that is done at once, a late one, a failure.
+    // On all connections at once: a handler that returns immediately, one that is pending, and an error.
     join_all(clients.iter_mut().enumerate().map(async |(n, client)| {
-        client.asks("echo", &n.to_string()).await.is(&n.to_string());
-        client.asks("sleepy", &n.to_string()).await.is(&n.to_string());
-        client.asks("nope", "1").await.is(r#"{"error":"Unknown event: nope"}"#);
+        client.call("echo", &n.to_string()).await.assert_eq(&n.to_string());
+        client.call("sleepy", &n.to_string()).await.assert_eq(&n.to_string());
+        client.call("nope", "1").await.assert_eq(r#"{"error":"Unknown event: nope"}"#);
     }))
     .await;
-    clients[0].send(r#"["broadcasts/all","to all"]"#).await;
-    join_all(clients.iter_mut().map(async |client| client.expect(r#"["broadcast","to all"]"#).await)).await;
+    clients[0].send(r#"["broadcasts/all","for all"]"#).await;
+    join_all(clients.iter_mut().map(async |client| client.expect(r#"["broadcast","for all"]"#).await)).await;
     assert_eq!(connections(&mut process).await, MANY as u64);
     let each = (process.memory() - before) / MANY as u64;
     assert!(each < 40, "{each} KiB a connection");
-    // All go at once, without a word.
+    // All disconnect at once, without a closing handshake.
     drop(clients);
     while connections(&mut process).await > 0 {}
-    goes_on(process, addr).await;
+    expect_alive_and_stop(process, addr).await;
 }
 
-/// How much memory a server takes at most while so many clients send these bytes for ever and read nothing.
-async fn check_memory(clients: usize, bytes: &[u8], most_kib: u64) {
+/// Checks that the memory grows by less than `max_kib` while `clients` clients send `bytes` repeatedly and read nothing.
+async fn check_memory(clients: usize, bytes: &[u8], max_kib: u64) {
     let (process, addr) = start().await;
     let before = process.memory();
-    let mut deaf = Vec::new();
+    let mut unread = Vec::new();
     for _ in 0..clients {
-        let mut client = Raw::websocket(addr, Some("_deaf")).await;
-        // One that has not begun a frame it cannot end.
+        let mut client = RawConnection::websocket(addr, Some("_client")).await;
+        // Complete, so that every client starts at the beginning of a frame.
         client.send(bytes).await;
-        deaf.push((client, 0));
+        unread.push((client, 0));
     }
-    let mut other = Client::v1(addr).await;
+    let mut other = WireClient::connect_v1(addr).await;
     let (mut total, mut full) = (0, 0);
     while full < 30 && total < 256 << 20 {
-        let mut went = 0;
-        for (client, at) in &mut deaf {
+        let mut written = 0;
+        for (client, at) in &mut unread {
             let more = client.send_now(&bytes[*at..]);
             *at = (*at + more) % bytes.len();
-            went += more;
+            written += more;
         }
-        total += went;
-        full = if went == 0 { full + 1 } else { 0 };
-        // Another one is served all the while.
-        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        total += written;
+        full = if written == 0 { full + 1 } else { 0 };
+        // Another client is served meanwhile.
+        other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
         let grown = process.memory().saturating_sub(before);
-        assert!(grown < most_kib, "{grown} KiB more after {total} bytes");
+        assert!(grown < max_kib, "{grown} KiB more after {total} bytes");
     }
-    drop(deaf);
-    goes_on(process, addr).await;
+    drop(unread);
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn calls_whose_answers_are_not_read_take_no_more_memory_than_a_client_may() {
-    // A line of 1 MiB, answers of 1 MiB and those that were running, each for ten clients; and what malloc keeps.
-    let calls = raw::frame(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
+async fn the_memory_of_calls_with_unread_responses_is_bounded() {
+    // For each of ten clients 1 MiB of queued calls, 1 MiB of responses and the running calls; and what malloc retains.
+    let calls = raw::masked(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
 }
 
 #[tokio::test]
-async fn calls_that_wait_for_ever_take_no_more_memory_than_a_client_may() {
-    let calls = raw::frame(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
+async fn the_memory_of_calls_that_never_return_is_bounded() {
+    let calls = raw::masked(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
 }
 
 #[tokio::test]
-async fn pings_without_end_take_no_memory() {
-    check_memory(10, &raw::frame(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
+async fn endless_pings_take_no_memory() {
+    check_memory(10, &raw::masked(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
 }
 
 #[tokio::test]
-async fn fragments_without_end_take_no_memory() {
-    // A message that never ends, in pieces of nothing, with pings between them.
+async fn endless_fragments_take_no_memory() {
+    // A message that never ends, in empty fragments.
     let (process, addr) = start().await;
     let before = process.memory();
-    let mut client = Raw::websocket(addr, Some("_deaf")).await;
+    let mut client = RawConnection::websocket(addr, Some("_client")).await;
     client.send_frame(0x01, b"[").await;
-    let pieces = raw::frame(0x00, b"").repeat(100_000);
+    let pieces = raw::masked(0x00, b"").repeat(100_000);
     for _ in 0..10 {
         client.send(&pieces).await;
     }
-    client.send_frame(raw::PING, b"there?").await;
+    client.send_frame(raw::PING, b"ping").await;
     assert_eq!(client.read_frame().await.first, raw::PONG);
     let grown = process.memory().saturating_sub(before);
-    assert!(grown < 20 << 10, "{grown} KiB for a million pieces of nothing");
+    assert!(grown < 20 << 10, "{grown} KiB for a million empty fragments");
     client.send_frame(0x80, br#""ping"]"#).await;
     client.expect_text(r#"["ping",{"pong":true}]"#).await;
-    goes_on(process, addr).await;
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn broadcasts_to_clients_that_do_not_read_take_no_more_memory_than_their_bound() {
+async fn the_memory_of_broadcasts_to_clients_that_do_not_read_is_bounded() {
     let (mut process, addr) = start().await;
     let before = process.memory();
-    let mut deaf = Vec::new();
+    let mut unread = Vec::new();
     for _ in 0..20 {
-        deaf.push(Raw::websocket(addr, Some("_deaf")).await);
+        unread.push(RawConnection::websocket(addr, Some("_client")).await);
     }
-    let mut sender = Client::v1(addr).await;
+    let mut sender = WireClient::connect_v1(addr).await;
     for _ in 0..200 {
-        sender.asks("broadcasts/large", r#"{"bytes":500000,"times":2}"#).await.is("null");
+        sender.call("broadcasts/large", r#"{"bytes":500000,"times":2}"#).await.assert_eq("null");
         let grown = process.memory().saturating_sub(before);
         assert!(grown < 60 << 10, "{grown} KiB more");
     }
-    // All were closed for it, and nobody else.
+    // The server has closed the connections that did not read, and no other.
     assert_eq!(connections(&mut process).await, 1);
-    drop(deaf);
-    goes_on(process, addr).await;
+    drop(unread);
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn five_hundred_half_requests_hold_up_nobody() {
+async fn five_hundred_incomplete_handshakes_do_not_delay_other_clients() {
     let (process, addr) = start().await;
-    let request = Handshake::new(addr).bytes();
+    let request = HttpRequest::handshake(addr).bytes();
     let mut half = Vec::new();
     for n in 0..500 {
-        let mut raw = Raw::connect(addr).await;
+        let mut raw = RawConnection::connect(addr).await;
         raw.send(&request[..n % request.len()]).await;
         half.push(raw);
     }
-    let mut client = Client::v1(addr).await;
+    let mut client = WireClient::connect_v1(addr).await;
     for _ in 0..100 {
-        client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     }
     client.close().await;
-    goes_on(process, addr).await;
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn garbage_of_all_kinds() {
+async fn malformed_frames_do_not_stop_the_server() {
     let (mut process, addr) = start().await;
-    // A fixed sequence, so that a failure can be seen again.
+    // A fixed sequence, so that a failure can be reproduced.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move || {
         state ^= state << 13;
@@ -210,18 +210,18 @@ async fn garbage_of_all_kinds() {
         "3",
     ];
     for round in 0..400 {
-        let mut client = Raw::websocket(addr, [None, Some("x"), Some("aaw.v1")][round % 3]).await;
+        let mut client = RawConnection::websocket(addr, [None, Some("x"), Some("aaw.v1")][round % 3]).await;
         client.send_text(r#"["aaw/hello",{}]"#).await;
         let mut bytes = Vec::new();
         for _ in 0..random() % 40 {
             let text: String = (0..random() % 9).map(|_| pieces[random() as usize % pieces.len()]).collect();
             let text = if random() % 2 == 0 { format!("[\"echo\",{text},{}]", random() % 5) } else { text };
-            // Mostly texts; now and then any frame, or no frame at all.
+            // Mostly text frames; sometimes an arbitrary frame, or bytes that are not a frame.
             match random() % 20 {
-                0 => bytes.extend(raw::frame(random() as u8, text.as_bytes())),
+                0 => bytes.extend(raw::masked(random() as u8, text.as_bytes())),
                 1 => bytes.extend(random().to_le_bytes()),
-                2 => bytes.extend(raw::frame(raw::BINARY, text.as_bytes())),
-                _ => bytes.extend(raw::frame(raw::TEXT, text.as_bytes())),
+                2 => bytes.extend(raw::masked(raw::BINARY, text.as_bytes())),
+                _ => bytes.extend(raw::masked(raw::TEXT, text.as_bytes())),
             }
         }
         client.try_send(&bytes).await;
@@ -229,48 +229,48 @@ async fn garbage_of_all_kinds() {
         while client.take(1).await.is_some() {}
     }
     while connections(&mut process).await > 0 {}
-    goes_on(process, addr).await;
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn connections_that_come_and_go_leave_nothing_behind() {
+async fn closed_connections_leave_no_memory_behind() {
     let (mut process, addr) = start().await;
-    let come_and_go = async |many: usize| {
+    let connect_and_disconnect = async |many: usize| {
         for n in 0..many {
-            let mut client = Client::offering(addr, None).await;
+            let mut client = WireClient::connect(addr, None).await;
             client.send(r#"["gate/hold",{"gate":"never"}]"#).await;
             if n % 2 == 0 {
                 client.close().await;
             }
         }
     };
-    come_and_go(300).await;
+    connect_and_disconnect(300).await;
     let before = process.memory();
-    come_and_go(2000).await;
+    connect_and_disconnect(2000).await;
     while connections(&mut process).await > 0 {}
     let grown = process.memory().saturating_sub(before);
     assert!(grown < 10 << 10, "{grown} KiB more after 2000 connections");
-    let mut client = Client::v1(addr).await;
+    let mut client = WireClient::connect_v1(addr).await;
     client
-        .asks("gate/wait", r#"{"gate":"never","dropped":2300}"#)
+        .call("gate/wait", r#"{"gate":"never","dropped":2300}"#)
         .await
-        .is(r#"{"came":2300,"through":0,"dropped":2300}"#);
-    goes_on(process, addr).await;
+        .assert_eq(r#"{"came":2300,"through":0,"dropped":2300}"#);
+    expect_alive_and_stop(process, addr).await;
 }
 
 #[tokio::test]
-async fn joining_rooms_without_end_takes_no_more_memory_than_a_connection_may() {
+async fn the_memory_of_room_memberships_is_bounded() {
     let (process, addr) = start().await;
     let before = process.memory();
-    let mut greedy = Client::v1(addr).await;
+    let mut client = WireClient::connect_v1(addr).await;
     let name = |room: usize| format!("{room} {}", "x".repeat(180));
     let joins = (0..100_000).map(|room| format!(r#"["rooms/room/join",{{"name":"{}"}}]"#, name(room)));
-    greedy.send_all(joins).await;
+    client.send_all(joins).await;
     for (room, expected) in [(1023, "1"), (1024, "0"), (99_999, "0")] {
-        greedy.asks("rooms/room/size", &format!("{:?}", name(room))).await.is(expected);
+        client.call("rooms/room/size", &format!("{:?}", name(room))).await.assert_eq(expected);
     }
     let grown = process.memory().saturating_sub(before);
-    assert!(grown < 5 << 10, "{grown} KiB for a connection that joins all it can");
-    drop(greedy);
-    goes_on(process, addr).await;
+    assert!(grown < 5 << 10, "{grown} KiB for a connection in as many rooms as possible");
+    drop(client);
+    expect_alive_and_stop(process, addr).await;
 }

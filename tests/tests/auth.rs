@@ -1,4 +1,4 @@
-//! A13 to A18, without rooms: who is calling, over real sockets.
+//! Authentication: registering, logging in, sessions and their ends, password resets, over WebSockets and HTTP.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use aaw_server::auth::{
     StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
 };
 use aaw_test_hooks::_services::App;
-use aaw_tests::{Client, Log, Request, TestServer, until, within};
+use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -19,47 +19,47 @@ const EXPIRED: &str = r#"{"error":"Session expired","code":"not_authenticated"}"
 const INVALID: &str = r#"{"error":"Invalid credentials","code":"not_authenticated"}"#;
 const UNKNOWN: &str = r#"{"error":"Not authenticated","code":"not_authenticated"}"#;
 
-/// A server with authentication, and what its hook was given.
-struct Site {
+/// A server with authentication, and the resets that its hook has received.
+struct AuthServer {
     server: TestServer,
     store: SqliteStore,
     resets: Arc<Mutex<Vec<PasswordReset>>>,
-    /// Of the store's file.
+    /// The folder of the store.
     folder: tempfile::TempDir,
 }
 
-/// Hashing that costs next to nothing, so that tests are about something else.
+/// Returns hashing at the lowest cost, so that it does not dominate the tests.
 fn cheap() -> Passwords {
     Passwords::new(&PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 5000 }).expect("a config")
 }
 
-async fn start() -> Site {
+async fn start() -> AuthServer {
     start_with(|_| {}).await
 }
 
-async fn start_with(change: impl FnOnce(&mut Auth)) -> Site {
+async fn start_with(change: impl FnOnce(&mut Auth)) -> AuthServer {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.expect("a store");
     let resets = Arc::<Mutex<Vec<PasswordReset>>>::default();
-    let told = Arc::clone(&resets);
+    let received = Arc::clone(&resets);
     let mut auth = Auth::new(store.clone()).on_password_reset(move |reset| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(reset);
+        received.lock().unwrap_or_else(PoisonError::into_inner).push(reset);
         async { Ok(()) }
     });
     change(&mut auth);
-    let server = TestServer::with(|config| config.auth = Some(auth)).await;
-    Site { server, store, resets, folder }
+    let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
+    AuthServer { server, store, resets, folder }
 }
 
-impl Site {
-    /// A client that has registered as Ada; her token and id.
-    async fn ada(&self) -> (Client, String, String) {
+impl AuthServer {
+    /// Connects a client and registers it as Ada. Returns it with its token and user id.
+    async fn ada(&self) -> (WireClient, String, String) {
         let mut client = self.server.v1().await;
-        let (token, id) = logged_in(&client.asks("aaw/register", ADA).await.value());
+        let (token, id) = logged_in(&client.call("aaw/register", ADA).await.value());
         (client, token, id)
     }
 
-    /// The token of the last reset, once it has been delivered.
+    /// Waits for a reset to be delivered, and returns the token of the last one.
     async fn reset(&self) -> String {
         let last = || self.resets.lock().expect("no panic").last().map(|reset| reset.token.as_str().to_owned());
         until("a reset to be delivered", || last().is_some()).await;
@@ -67,46 +67,46 @@ impl Site {
     }
 }
 
-/// A failure, as it is written.
+/// Returns an error as JSON.
 fn failure(text: &str, code: &str) -> String {
     format!(r#"{{"error":{},"code":"{code}"}}"#, Value::from(text))
 }
 
-/// The token and the user's id, of an answer that is as the original's.
+/// Returns the token and the user id in a log-in response, which must have exactly the fields of the original.
 #[track_caller]
-fn logged_in(answer: &Value) -> (String, String) {
-    let token = answer["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}"));
-    assert_eq!(token.len(), 36, "{answer}");
-    let keys: Vec<_> = answer.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["token", "user"], "{answer}");
-    (token.to_owned(), answer["user"]["id"].as_str().expect("an id").to_owned())
+fn logged_in(response: &Value) -> (String, String) {
+    let token = response["token"].as_str().unwrap_or_else(|| panic!("no token: {response}"));
+    assert_eq!(token.len(), 36, "{response}");
+    let keys: Vec<_> = response.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["token", "user"], "{response}");
+    (token.to_owned(), response["user"]["id"].as_str().expect("an id").to_owned())
 }
 
 fn resume(token: &str) -> String {
     json!({ "token": token }).to_string()
 }
 
-// --- What the original answers ----------------------------------------------------------------------------------------
+// --- Responses of the built-in events ---------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn who_registers_is_known_on_that_connection_and_no_other() {
-    let site = start().await;
-    let mut other = site.server.v1().await;
-    other.asks("auth/whoami", "null").await.is(UNKNOWN);
-    let (mut ada, _, id) = site.ada().await;
-    ada.asks("auth/whoami", "null").await.is(&format!(r#"{{"id":"{id}","email":"ada@example.com"}}"#));
-    other.asks("auth/whoami", "null").await.is(UNKNOWN);
-    // Nobody is somebody by saying so.
+async fn registering_authenticates_that_connection_and_no_other() {
+    let auth_server = start().await;
+    let mut other = auth_server.server.v1().await;
+    other.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
+    let (mut ada, _, id) = auth_server.ada().await;
+    ada.call("auth/whoami", "null").await.assert_eq(&format!(r#"{{"id":"{id}","email":"ada@example.com"}}"#));
+    other.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
+    // A client cannot choose its id or its permissions.
     let more = r#"{"email":"eve@example.com","password":"x","allowed":["*"],"id":"1","user":{"id":"1"}}"#;
-    let eve = site.server.v1().await.asks("aaw/register", more).await.value();
+    let eve = auth_server.server.v1().await.call("aaw/register", more).await.value();
     assert!(eve["user"]["id"] != "1" && eve["user"]["allowed"].is_null(), "{eve}");
-    other.asks("auth/whoami", &format!(r#"{{"identity":{{"id":"{id}"}}}}"#)).await.is(UNKNOWN);
+    other.call("auth/whoami", &format!(r#"{{"identity":{{"id":"{id}"}}}}"#)).await.assert_eq(UNKNOWN);
 }
 
 #[tokio::test]
-async fn every_text_is_the_originals() {
-    let site = start().await;
-    let mut client = site.server.v1().await;
+async fn error_texts_are_those_of_the_original() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
     let required = r#"{"error":"Email and password are required","code":"bad_body"}"#;
     for body in [
         "null",
@@ -118,77 +118,77 @@ async fn every_text_is_the_originals() {
         r#"{"email":null,"password":null}"#,
         r#"{"email":"  ","password":"x"}"#,
     ] {
-        client.asks("aaw/register", body).await.is(required);
-        client.asks("aaw/login", body).await.is(required);
+        client.call("aaw/register", body).await.assert_eq(required);
+        client.call("aaw/login", body).await.assert_eq(required);
     }
-    logged_in(&client.asks("aaw/register", ADA).await.value());
-    client.asks("aaw/register", ADA).await.is(r#"{"error":"Email already registered","code":"email_taken"}"#);
-    logged_in(&client.asks("aaw/login", ADA).await.value());
+    logged_in(&client.call("aaw/register", ADA).await.value());
+    client.call("aaw/register", ADA).await.assert_eq(r#"{"error":"Email already registered","code":"email_taken"}"#);
+    logged_in(&client.call("aaw/login", ADA).await.value());
     for wrong in [r#"{"email":"ada@example.com","password":"wrong"}"#, r#"{"email":"bob@example.com","password":"x"}"#]
     {
-        client.asks("aaw/login", wrong).await.is(INVALID);
+        client.call("aaw/login", wrong).await.assert_eq(INVALID);
     }
-    client.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
-    client.asks("aaw/logout", "{}").await.is(r#"{"ok":true}"#);
+    client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
+    client.call("aaw/logout", "{}").await.assert_eq(r#"{"ok":true}"#);
     let set = |body| format!(r#"{{"token":"{}","password":{body}}}"#, "0".repeat(36));
     let no_password = r#"{"error":"A new password is required","code":"bad_body"}"#;
-    client.asks("aaw/password/set-new", "{}").await.is(no_password);
-    client.asks("aaw/password/set-new", &set(r#""""#)).await.is(no_password);
+    client.call("aaw/password/set-new", "{}").await.assert_eq(no_password);
+    client.call("aaw/password/set-new", &set(r#""""#)).await.assert_eq(no_password);
     let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
-    client.asks("aaw/password/set-new", r#"{"password":"x"}"#).await.is(invalid);
-    client.asks("aaw/password/set-new", &set(r#""x""#)).await.is(invalid);
+    client.call("aaw/password/set-new", r#"{"password":"x"}"#).await.assert_eq(invalid);
+    client.call("aaw/password/set-new", &set(r#""x""#)).await.assert_eq(invalid);
     for email in ["ada@example.com", "nobody@example.com"] {
         let body = json!({ "email": email }).to_string();
-        client.asks("aaw/password/request-reset", &body).await.is(r#"{"ok":true}"#);
+        client.call("aaw/password/request-reset", &body).await.assert_eq(r#"{"ok":true}"#);
     }
-    client.asks("aaw/nope", "{}").await.is(r#"{"error":"Unknown event: aaw/nope","code":"unknown_event"}"#);
+    client.call("aaw/nope", "{}").await.assert_eq(r#"{"error":"Unknown event: aaw/nope","code":"unknown_event"}"#);
 }
 
 #[tokio::test]
-async fn without_authentication_protected_events_are_unreachable_and_ours_unknown() {
+async fn without_authentication_protected_events_are_unreachable_and_built_in_events_unknown() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     let text = "Authentication is not enabled — auth/whoami is unreachable";
-    client.asks("auth/whoami", "null").await.is(&format!(r#"{{"error":"{text}","code":"unreachable"}}"#));
-    client.asks("aaw/login", ADA).await.is(r#"{"error":"Unknown event: aaw/login","code":"unknown_event"}"#);
-    let failed = client.asks("enter", r#"{"id":"1","email":"a@b.c"}"#).await.value();
+    client.call("auth/whoami", "null").await.assert_eq(&format!(r#"{{"error":"{text}","code":"unreachable"}}"#));
+    client.call("aaw/login", ADA).await.assert_eq(r#"{"error":"Unknown event: aaw/login","code":"unknown_event"}"#);
+    let failed = client.call("enter", r#"{"id":"1","email":"a@b.c"}"#).await.value();
     assert_eq!(failed["error"], "Authentication is not enabled");
 }
 
 #[tokio::test]
-async fn a_client_of_the_original_gets_the_same_in_its_dialect() {
-    let site = start().await;
-    let mut client = site.server.classic().await;
-    client.says(r#"["auth/whoami",null]"#, r#"["auth/whoami",{"error":"Not authenticated"}]"#).await;
+async fn the_built_in_events_work_in_the_classic_dialect() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.classic().await;
+    client.exchange(r#"["auth/whoami",null]"#, r#"["auth/whoami",{"error":"Not authenticated"}]"#).await;
     client.send(&format!(r#"["aaw/register",{ADA}]"#)).await;
-    let answer: Value = serde_json::from_str(&client.next().await).unwrap();
-    let (token, id) = logged_in(&answer[1]);
+    let response: Value = serde_json::from_str(&client.next().await).unwrap();
+    let (token, id) = logged_in(&response[1]);
     client
-        .says(r#"["auth/whoami",null]"#, &format!(r#"["auth/whoami",{{"id":"{id}","email":"ada@example.com"}}]"#))
+        .exchange(r#"["auth/whoami",null]"#, &format!(r#"["auth/whoami",{{"id":"{id}","email":"ada@example.com"}}]"#))
         .await;
-    client.says(r#"["aaw/logout",null]"#, r#"["aaw/logout",{"ok":true}]"#).await;
+    client.exchange(r#"["aaw/logout",null]"#, r#"["aaw/logout",{"ok":true}]"#).await;
     let resume = format!(r#"["aaw/resume",{{"token":"{token}"}}]"#);
-    client.says(&resume, r#"["aaw/resume",{"error":"Session expired"}]"#).await;
+    client.exchange(&resume, r#"["aaw/resume",{"error":"Session expired"}]"#).await;
 }
 
 #[tokio::test]
-async fn without_a_hook_a_reset_is_not_configured_whoever_asks() {
-    let site = start_with(|auth| auth.on_password_reset = None).await;
-    let (mut ada, ..) = site.ada().await;
+async fn without_a_hook_every_reset_request_fails_as_not_configured() {
+    let auth_server = start_with(|auth| auth.on_password_reset = None).await;
+    let (mut ada, ..) = auth_server.ada().await;
     let text = "Password reset is not configured (no onPasswordReset handler)";
     for email in ["ada@example.com", "nobody@example.com"] {
         let body = json!({ "email": email }).to_string();
         let expected = format!(r#"{{"error":"{text}","code":"unreachable"}}"#);
-        ada.asks("aaw/password/request-reset", &body).await.is(&expected);
+        ada.call("aaw/password/request-reset", &body).await.assert_eq(&expected);
     }
 }
 
 #[tokio::test]
-async fn a_store_that_lacks_what_is_asked_says_so() {
+async fn a_store_without_an_operation_makes_its_event_unreachable() {
     struct Nothing;
     impl Store for Nothing {}
     let auth = Auth::new(Nothing).on_password_reset(|_| async { Ok(()) });
-    let server = TestServer::with(|config| config.auth = Some(auth)).await;
+    let server = TestServer::start_with(|config| config.auth = Some(auth)).await;
     let mut client = server.v1().await;
     let missing = r#"{"error":"Auth is not set up via aaw","code":"unreachable"}"#;
     for (event, body) in [
@@ -199,29 +199,29 @@ async fn a_store_that_lacks_what_is_asked_says_so() {
         ("aaw/password/set-new", format!(r#"{{"token":"{}","password":"x"}}"#, "0".repeat(36))),
         ("enter", r#"{"id":"1","email":"a@b.c"}"#.to_owned()),
     ] {
-        client.asks(event, &body).await.is(missing);
+        client.call(event, &body).await.assert_eq(missing);
     }
-    // Who has no session has none to end.
-    client.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    // Logging out without a session needs no store.
+    client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
 }
 
 // --- Sessions ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_session_is_resumed_by_its_token_on_another_connection() {
-    let site = start().await;
-    let (ada, token, id) = site.ada().await;
+async fn a_token_resumes_its_session_on_another_connection() {
+    let auth_server = start().await;
+    let (ada, token, id) = auth_server.ada().await;
     ada.close().await;
-    let mut again = site.server.v1().await;
-    let answer = again.asks("aaw/resume", &resume(&token)).await.value();
-    assert_eq!(logged_in(&answer), (token, id));
-    assert_eq!(again.asks("auth/whoami", "null").await.value()["email"], "ada@example.com");
+    let mut again = auth_server.server.v1().await;
+    let response = again.call("aaw/resume", &resume(&token)).await.value();
+    assert_eq!(logged_in(&response), (token, id));
+    assert_eq!(again.call("auth/whoami", "null").await.value()["email"], "ada@example.com");
 }
 
 #[tokio::test]
-async fn what_is_no_token_of_a_session_has_expired() {
-    let site = start().await;
-    let (mut ada, token, id) = site.ada().await;
+async fn an_invalid_token_is_reported_as_an_expired_session() {
+    let auth_server = start().await;
+    let (mut ada, token, id) = auth_server.ada().await;
     let forged = format!("{}{}", &token[..35], if token.ends_with('0') { '1' } else { '0' });
     for bad in [
         "",
@@ -233,71 +233,71 @@ async fn what_is_no_token_of_a_session_has_expired() {
         &"0".repeat(36),
         &"x".repeat(500_000),
     ] {
-        let mut other = site.server.v1().await;
-        other.asks("aaw/resume", &resume(bad)).await.is(EXPIRED);
-        other.asks("auth/whoami", "null").await.is(UNKNOWN);
-        // Who is somebody already stays so.
-        ada.asks("aaw/resume", &resume(bad)).await.is(EXPIRED);
+        let mut other = auth_server.server.v1().await;
+        other.call("aaw/resume", &resume(bad)).await.assert_eq(EXPIRED);
+        other.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
+        // A connection with a session keeps it.
+        ada.call("aaw/resume", &resume(bad)).await.assert_eq(EXPIRED);
     }
-    let mut other = site.server.v1().await;
+    let mut other = auth_server.server.v1().await;
     for body in ["null", "{}", r#"{"token":null}"#] {
-        other.asks("aaw/resume", body).await.is(EXPIRED);
+        other.call("aaw/resume", body).await.assert_eq(EXPIRED);
     }
-    assert_eq!(ada.asks("auth/whoami", "null").await.value()["id"], id);
+    assert_eq!(ada.call("auth/whoami", "null").await.value()["id"], id);
 }
 
 #[tokio::test]
-async fn a_token_of_another_store_has_expired() {
+async fn a_token_of_another_store_is_reported_as_an_expired_session() {
     let (here, elsewhere) = (start().await, start().await);
     let (_, token, _) = elsewhere.ada().await;
     let mut client = here.server.v1().await;
-    client.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+    client.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_session_wherever_it_is_used() {
-    let site = start().await;
-    let (mut first, token, _) = site.ada().await;
-    let mut second = site.server.v1().await;
-    second.asks("aaw/resume", &resume(&token)).await.value();
-    let mut classic = site.server.classic().await;
+async fn logging_out_ends_the_session_on_all_its_connections() {
+    let auth_server = start().await;
+    let (mut first, token, _) = auth_server.ada().await;
+    let mut second = auth_server.server.v1().await;
+    second.call("aaw/resume", &resume(&token)).await.value();
+    let mut classic = auth_server.server.classic().await;
     classic.send(&format!(r#"["aaw/resume",{{"token":"{token}"}}]"#)).await;
     classic.next().await;
-    // Another session of the same user's is not concerned.
-    let mut third = site.server.v1().await;
-    logged_in(&third.asks("aaw/login", ADA).await.value());
+    // Another session of the same user does not end.
+    let mut third = auth_server.server.v1().await;
+    logged_in(&third.call("aaw/login", ADA).await.value());
 
-    first.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    first.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
     second.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     for client in [&mut first, &mut second] {
-        client.asks("auth/whoami", "null").await.is(UNKNOWN);
-        client.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+        client.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
+        client.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
         client.expect_nothing().await;
     }
-    classic.says(r#"["auth/whoami",null]"#, r#"["auth/whoami",{"error":"Not authenticated"}]"#).await;
-    assert_eq!(third.asks("auth/whoami", "null").await.value()["email"], "ada@example.com");
+    classic.exchange(r#"["auth/whoami",null]"#, r#"["auth/whoami",{"error":"Not authenticated"}]"#).await;
+    assert_eq!(third.call("auth/whoami", "null").await.value()["email"], "ada@example.com");
 }
 
 #[tokio::test]
-async fn a_session_expires_for_who_has_it_and_for_who_comes_back() {
-    let site = start_with(|auth| auth.session_lifetime = Duration::from_millis(300)).await;
-    let (mut ada, token, _) = site.ada().await;
+async fn a_session_expires_on_its_connection_and_for_resuming() {
+    let auth_server = start_with(|auth| auth.session_lifetime = Duration::from_millis(300)).await;
+    let (mut ada, token, _) = auth_server.ada().await;
     ada.expect(r#"["aaw/session",{"ended":"expired"}]"#).await;
-    ada.asks("auth/whoami", "null").await.is(UNKNOWN);
-    ada.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+    ada.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
+    ada.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
 }
 
 #[tokio::test]
-async fn what_a_session_let_be_called_ends_with_it() {
-    let site = start().await;
-    let (mut ada, token, _) = site.ada().await;
+async fn calls_that_a_session_authorised_are_aborted_when_it_ends() {
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
     ada.send(r#"["auth/held",null,2]"#).await;
     ada.send(r#"["auth/endless",null,3,"call",{"credit":10}]"#).await;
     ada.send(r#"["gate/hold",{"gate":"later"},4]"#).await;
     ada.expect(r#"["auth/endless",1,3,"item"]"#).await;
-    let mut elsewhere = site.server.v1().await;
-    elsewhere.asks("aaw/resume", &resume(&token)).await.value();
-    elsewhere.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    let mut elsewhere = auth_server.server.v1().await;
+    elsewhere.call("aaw/resume", &resume(&token)).await.value();
+    elsewhere.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
     let mut ended = Vec::new();
     for _ in 0..3 {
         ended.push(ada.next().await);
@@ -314,17 +314,17 @@ async fn what_a_session_let_be_called_ends_with_it() {
 }
 
 #[tokio::test]
-async fn what_a_session_let_be_called_ends_with_it_also_when_the_connection_has_another_by_then() {
-    let site = start().await;
-    let (mut ada, token, _) = site.ada().await;
+async fn calls_that_a_session_authorised_are_aborted_even_if_the_connection_has_another_session() {
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
     ada.send(r#"["auth/held",null,2]"#).await;
     ada.send(r#"["auth/endless",null,3,"call",{"credit":10}]"#).await;
     ada.expect(r#"["auth/endless",1,3,"item"]"#).await;
     ada.send(r#"["aaw/register",{"email":"bob@example.com","password":"x"},4]"#).await;
     assert!(ada.next().await.starts_with(r#"["aaw/register",{"token":""#));
-    let mut elsewhere = site.server.v1().await;
-    elsewhere.asks("aaw/resume", &resume(&token)).await.value();
-    elsewhere.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    let mut elsewhere = auth_server.server.v1().await;
+    elsewhere.call("aaw/resume", &resume(&token)).await.value();
+    elsewhere.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
     let mut ended = [ada.next().await, ada.next().await];
     ended.sort();
     assert_eq!(
@@ -332,14 +332,14 @@ async fn what_a_session_let_be_called_ends_with_it_also_when_the_connection_has_
         [format!(r#"["auth/endless",{UNKNOWN},3,"error"]"#), format!(r#"["auth/held",{UNKNOWN},2,"error"]"#)]
     );
     ada.send(r#"["auth/whoami",null,5]"#).await;
-    assert!(ada.next().await.contains("bob@example.com"), "its own session is another");
+    assert!(ada.next().await.contains("bob@example.com"), "the connection still has its other session");
 }
 
 #[tokio::test]
-async fn a_protected_event_that_takes_no_stream_says_so_too() {
-    let site = start().await;
-    let (mut ada, ..) = site.ada().await;
-    ada.says(
+async fn an_upload_to_a_protected_unary_event_is_rejected() {
+    let auth_server = start().await;
+    let (mut ada, ..) = auth_server.ada().await;
+    ada.exchange(
         r#"["auth/whoami",null,2,"call",{"in":true}]"#,
         r#"["auth/whoami",{"error":"auth/whoami takes no stream from its caller","code":"bad_body"},2,"error"]"#,
     )
@@ -347,130 +347,136 @@ async fn a_protected_event_that_takes_no_stream_says_so_too() {
 }
 
 #[tokio::test]
-async fn a_reset_sets_the_password_once_and_ends_all_other_sessions() {
-    let site = start().await;
-    let (mut ada, token, id) = site.ada().await;
-    let mut other = site.server.v1().await;
-    logged_in(&other.asks("aaw/login", ADA).await.value());
-    let mut who_forgot = site.server.v1().await;
-    who_forgot.asks("aaw/password/request-reset", r#"{"email":" ADA@example.com "}"#).await.is(r#"{"ok":true}"#);
-    let reset = site.reset().await;
+async fn a_reset_token_works_once_and_ends_all_other_sessions() {
+    let auth_server = start().await;
+    let (mut ada, token, id) = auth_server.ada().await;
+    let mut other = auth_server.server.v1().await;
+    logged_in(&other.call("aaw/login", ADA).await.value());
+    let mut other_client = auth_server.server.v1().await;
+    other_client
+        .call("aaw/password/request-reset", r#"{"email":" ADA@example.com "}"#)
+        .await
+        .assert_eq(r#"{"ok":true}"#);
+    let reset = auth_server.reset().await;
     assert_eq!(reset.len(), 36);
     let set = |password: &str| json!({ "token": reset, "password": password }).to_string();
-    let answer = who_forgot.asks("aaw/password/set-new", &set("battery staple")).await.value();
-    let (new_token, same) = logged_in(&answer);
+    let response = other_client.call("aaw/password/set-new", &set("battery staple")).await.value();
+    let (new_token, same) = logged_in(&response);
     assert!(same == id && new_token != token);
-    assert_eq!(who_forgot.asks("auth/whoami", "null").await.value()["id"], id);
+    assert_eq!(other_client.call("auth/whoami", "null").await.value()["id"], id);
     for client in [&mut ada, &mut other] {
         client.expect(r#"["aaw/session",{"ended":"password"}]"#).await;
-        client.asks("auth/whoami", "null").await.is(UNKNOWN);
+        client.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
     }
-    ada.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+    ada.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
     let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
-    ada.asks("aaw/password/set-new", &set("third")).await.is(invalid);
-    ada.asks("aaw/login", ADA).await.is(INVALID);
-    logged_in(&ada.asks("aaw/login", r#"{"email":"ada@example.com","password":"battery staple"}"#).await.value());
+    ada.call("aaw/password/set-new", &set("third")).await.assert_eq(invalid);
+    ada.call("aaw/login", ADA).await.assert_eq(INVALID);
+    logged_in(&ada.call("aaw/login", r#"{"email":"ada@example.com","password":"battery staple"}"#).await.value());
 }
 
 #[tokio::test]
-async fn only_the_newest_reset_is_good_and_not_for_long() {
-    let site = start().await;
-    let (mut ada, ..) = site.ada().await;
-    ada.asks("aaw/password/request-reset", ADA).await.is(r#"{"ok":true}"#);
-    let first = site.reset().await;
-    ada.asks("aaw/password/request-reset", ADA).await.is(r#"{"ok":true}"#);
-    until("the second", || site.resets.lock().unwrap().len() == 2).await;
+async fn only_the_newest_reset_token_is_valid_and_it_expires() {
+    let auth_server = start().await;
+    let (mut ada, ..) = auth_server.ada().await;
+    ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    let first = auth_server.reset().await;
+    ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    until("the second", || auth_server.resets.lock().unwrap().len() == 2).await;
     let invalid = r#"{"error":"Reset link is invalid or expired","code":"invalid_reset"}"#;
     let set = |token: &str| json!({ "token": token, "password": "x" }).to_string();
-    ada.asks("aaw/password/set-new", &set(&first)).await.is(invalid);
+    ada.call("aaw/password/set-new", &set(&first)).await.assert_eq(invalid);
 
-    let site = start_with(|auth| auth.reset_lifetime = Duration::ZERO).await;
-    let (mut ada, ..) = site.ada().await;
-    ada.asks("aaw/password/request-reset", ADA).await.is(r#"{"ok":true}"#);
-    ada.asks("aaw/password/set-new", &set(&site.reset().await)).await.is(invalid);
-    // A reset is no session, nor the other way round.
-    ada.asks("aaw/resume", &resume(&site.reset().await)).await.is(EXPIRED);
+    let auth_server = start_with(|auth| auth.reset_lifetime = Duration::ZERO).await;
+    let (mut ada, ..) = auth_server.ada().await;
+    ada.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+    ada.call("aaw/password/set-new", &set(&auth_server.reset().await)).await.assert_eq(invalid);
+    // The token of a reset is not the token of a session.
+    ada.call("aaw/resume", &resume(&auth_server.reset().await)).await.assert_eq(EXPIRED);
 }
 
 #[tokio::test]
-async fn what_an_administrator_changes_reaches_connections_that_there_are() {
-    let site = start().await;
-    let (mut ada, ..) = site.ada().await;
-    // Another program, as `aaw-server user` is.
-    let admin = SqliteStore::open_with(site.folder.path().join("auth.sqlite"), cheap()).await.unwrap();
+async fn changes_by_another_process_reach_open_connections() {
+    let auth_server = start().await;
+    let (mut ada, ..) = auth_server.ada().await;
+    // A second store on the same file, as in the program `aaw-server user`.
+    let admin = SqliteStore::open_with(auth_server.folder.path().join("auth.sqlite"), cheap()).await.unwrap();
     let email = Email::parse("ada@example.com").unwrap();
     assert!(admin.allow(email.clone(), Some(vec!["auth/numbers".into()])).await.unwrap());
     let refused = r#"{"error":"Not allowed: auth/whoami","code":"not_allowed"}"#;
-    let wait = async { while ada.asks("auth/whoami", "null").await.0 != refused {} };
+    let wait = async { while ada.call("auth/whoami", "null").await.0 != refused {} };
     within("the change to arrive", || "nothing".into(), wait).await;
-    ada.asks("auth/numbers", "null").await.is("[1,2,3,4,5,6,7,8,9,10]");
+    ada.call("auth/numbers", "null").await.assert_eq("[1,2,3,4,5,6,7,8,9,10]");
     assert!(admin.remove_user(email.clone()).await.unwrap());
     ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
-    ada.asks("auth/numbers", "null").await.is(UNKNOWN);
+    ada.call("auth/numbers", "null").await.assert_eq(UNKNOWN);
     assert!(!admin.remove_user(email).await.unwrap());
 }
 
 #[tokio::test]
-async fn what_the_program_changes_in_the_store_that_it_serves_from_reaches_connections_too() {
-    let site = start().await;
-    let (mut ada, ..) = site.ada().await;
+async fn changes_through_the_same_store_reach_open_connections() {
+    let auth_server = start().await;
+    let (mut ada, ..) = auth_server.ada().await;
     let email = Email::parse("ada@example.com").unwrap();
-    assert!(site.store.allow(email.clone(), Some(vec![])).await.unwrap());
+    assert!(auth_server.store.allow(email.clone(), Some(vec![])).await.unwrap());
     let refused = r#"{"error":"Not allowed: auth/whoami","code":"not_allowed"}"#;
-    let wait = async { while ada.asks("auth/whoami", "null").await.0 != refused {} };
+    let wait = async { while ada.call("auth/whoami", "null").await.0 != refused {} };
     within("the change to arrive", || "nothing".into(), wait).await;
-    assert!(site.store.remove_user(email).await.unwrap());
+    assert!(auth_server.store.remove_user(email).await.unwrap());
     ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
 }
 
-// --- What handlers do -------------------------------------------------------------------------------------------------
+// --- Sessions that handlers start and end -----------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_handler_begins_and_ends_sessions_of_whoever_the_application_knows() {
-    let site = start().await;
-    let mut client = site.server.v1().await;
+async fn a_handler_can_start_and_end_sessions_of_its_own_identities() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
     let user = r#"{"id":"7","email":"bot@example.com","allowed":["auth/whoami"]}"#;
-    let answer = client.asks("enter", user).await.value();
-    let (token, id) = logged_in(&answer);
+    let response = client.call("enter", user).await.value();
+    let (token, id) = logged_in(&response);
     assert_eq!(id, "7");
-    client.asks("auth/whoami", "null").await.is(user);
-    client.asks("auth/numbers", "null").await.is(r#"{"error":"Not allowed: auth/numbers","code":"not_allowed"}"#);
-    let mut again = site.server.v1().await;
-    assert_eq!(again.asks("aaw/resume", &resume(&token)).await.value()["user"]["allowed"], json!(["auth/whoami"]));
-    client.asks("leave", "null").await.is("null");
+    client.call("auth/whoami", "null").await.assert_eq(user);
+    client
+        .call("auth/numbers", "null")
+        .await
+        .assert_eq(r#"{"error":"Not allowed: auth/numbers","code":"not_allowed"}"#);
+    let mut again = auth_server.server.v1().await;
+    assert_eq!(again.call("aaw/resume", &resume(&token)).await.value()["user"]["allowed"], json!(["auth/whoami"]));
+    client.call("leave", "null").await.assert_eq("null");
     again.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
-    client.asks("auth/whoami", "null").await.is(UNKNOWN);
+    client.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
 }
 
 #[tokio::test]
-async fn a_handler_that_needs_a_session_and_ends_it_still_answers() {
-    let site = start().await;
-    let (mut ada, token, _) = site.ada().await;
+async fn a_handler_that_ends_the_session_of_its_own_call_still_returns_its_response() {
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
     ada.send(r#"["auth/endless",null,2,"call",{"credit":10}]"#).await;
     ada.expect(r#"["auth/endless",1,2,"item"]"#).await;
     ada.send(r#"["auth/leave",null,3]"#).await;
     let mut got = [ada.next().await, ada.next().await];
     got.sort();
     assert_eq!(got, [format!(r#"["auth/endless",{UNKNOWN},2,"error"]"#), r#"["auth/leave",null,3]"#.to_owned()]);
-    let mut again = site.server.v1().await;
-    again.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
-    let (token, _) = logged_in(&again.asks("aaw/login", ADA).await.value());
-    let leave = Request::post(site.server.addr, "/events/auth/leave", "null");
+    let mut again = auth_server.server.v1().await;
+    again.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
+    let (token, _) = logged_in(&again.call("aaw/login", ADA).await.value());
+    let leave = HttpRequest::post(auth_server.server.addr, "/events/auth/leave", "null");
     let leave = leave.header("Authorization", &format!("Bearer {token}"));
-    let answer = leave.send().await;
-    assert_eq!((answer.status, answer.json()), (200, json!(null)));
+    let response = leave.send().await;
+    assert_eq!((response.status, response.json()), (200, json!(null)));
     again.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     let refused = leave.send().await;
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("bearer")));
 }
 
 #[tokio::test]
-async fn nothing_overtakes_a_change_of_who_is_calling() {
-    let site = start().await;
-    let (_, token, id) = site.ada().await;
+async fn calls_wait_for_a_change_of_the_identity_before_them() {
+    let auth_server = start().await;
+    let (_, token, id) = auth_server.ada().await;
     let me = format!(r#"{{"id":"{id}","email":"ada@example.com"}}"#);
     for round in 0..20 {
-        let mut client = site.server.v1().await;
+        let mut client = auth_server.server.v1().await;
         let resume = resume(&token);
         client
             .send_all([
@@ -490,7 +496,7 @@ async fn nothing_overtakes_a_change_of_who_is_calling() {
             ])
             .await;
         let frames = client.collect_until(|text| text.contains(r#",13,"#)).await;
-        let answer = |id: u32| {
+        let response = |id: u32| {
             let ends = [format!(",{id}]"), format!(r#",{id},"error"]"#)];
             frames
                 .iter()
@@ -499,10 +505,14 @@ async fn nothing_overtakes_a_change_of_who_is_calling() {
                 .unwrap_or_default()
         };
         for (id, expected) in [(3, &me), (5, &me), (9, &r#"{"id":"7","email":"b@c.d"}"#.to_owned())] {
-            assert_eq!(answer(id), format!(r#"["auth/whoami",{expected},{id}]"#), "round {round}: {frames:#?}");
+            assert_eq!(response(id), format!(r#"["auth/whoami",{expected},{id}]"#), "round {round}: {frames:#?}");
         }
         for id in [1, 7, 11] {
-            assert_eq!(answer(id), format!(r#"["auth/whoami",{UNKNOWN},{id},"error"]"#), "round {round}: {frames:#?}");
+            assert_eq!(
+                response(id),
+                format!(r#"["auth/whoami",{UNKNOWN},{id},"error"]"#),
+                "round {round}: {frames:#?}"
+            );
         }
         assert_eq!(frames.last().unwrap(), r#"["auth/numbers",1,13,"item"]"#);
     }
@@ -511,9 +521,9 @@ async fn nothing_overtakes_a_change_of_who_is_calling() {
 // --- Bad input --------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_body_of_the_wrong_shape_is_told_by_its_field_and_never_by_its_value() {
-    let site = start().await;
-    let mut client = site.server.v1().await;
+async fn the_error_for_a_bad_body_names_the_field_and_never_the_value() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
     for (event, body, text) in [
         (
             "aaw/login",
@@ -541,148 +551,151 @@ async fn a_body_of_the_wrong_shape_is_told_by_its_field_and_never_by_its_value()
         ),
         ("aaw/logout", "7", "The body does not fit: expected an object, found a number"),
     ] {
-        client.asks(event, body).await.is(&failure(text, "bad_body"));
+        client.call(event, body).await.assert_eq(&failure(text, "bad_body"));
     }
     let long = json!({ "email": format!("{}@example.com", "a".repeat(300)), "password": "x" }).to_string();
     let text = "The body does not fit at email: an e-mail address has at most 254 bytes";
     for event in ["aaw/login", "aaw/register"] {
-        client.asks(event, &long).await.is(&failure(text, "bad_body"));
+        client.call(event, &long).await.assert_eq(&failure(text, "bad_body"));
     }
-    // What is no JSON is no call.
+    // Invalid JSON is a bad frame, not a bad body.
     client.send(r#"["aaw/login",{"email":"a@b.c",1]"#).await;
     assert!(client.next().await.contains("bad_frame"));
 }
 
 #[tokio::test]
-async fn an_address_is_the_same_in_other_case_and_with_spaces_around_it() {
-    let site = start().await;
-    let mut client = site.server.v1().await;
+async fn addresses_ignore_case_and_surrounding_spaces() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
     let register = r#"{"email":" Ada@Example.COM ","password":" correct horse"}"#;
-    let answer = client.asks("aaw/register", register).await.value();
-    assert_eq!(answer["user"]["email"], "ada@example.com");
-    client.asks("aaw/register", ADA).await.is(r#"{"error":"Email already registered","code":"email_taken"}"#);
+    let response = client.call("aaw/register", register).await.value();
+    assert_eq!(response["user"]["email"], "ada@example.com");
+    client.call("aaw/register", ADA).await.assert_eq(r#"{"error":"Email already registered","code":"email_taken"}"#);
     logged_in(
-        &client.asks("aaw/login", r#"{"email":"\tADA@example.com\n","password":" correct horse"}"#).await.value(),
+        &client.call("aaw/login", r#"{"email":"\tADA@example.com\n","password":" correct horse"}"#).await.value(),
     );
-    // A password is what was typed.
-    client.asks("aaw/login", ADA).await.is(INVALID);
+    // Passwords are not trimmed.
+    client.call("aaw/login", ADA).await.assert_eq(INVALID);
 }
 
 #[tokio::test]
-async fn a_password_of_500_kb_costs_nothing() {
-    // Nothing can be hashed: each hash would wait for ever.
+async fn a_password_of_500_kb_is_rejected_before_hashing() {
+    // The smallest limits: one hash at a time, and one in the queue.
     let passwords = Passwords::new(&PasswordsConfig { threads: 1, waiting: 1, ..PasswordsConfig::default() }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), passwords).await.unwrap();
-    let server = TestServer::with(|config| config.auth = Some(Auth::new(store))).await;
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
     let mut client = server.v1().await;
     let body = json!({ "email": "ada@example.com", "password": "x".repeat(500_000) }).to_string();
     let text = "The body does not fit at password: it has 500000 bytes, and may have 1024";
     for _ in 0..20 {
         for event in ["aaw/login", "aaw/register"] {
-            client.asks(event, &body).await.is(&failure(text, "bad_body"));
+            client.call(event, &body).await.assert_eq(&failure(text, "bad_body"));
         }
     }
     let set = json!({ "token": "0".repeat(36), "password": "x".repeat(500_000) }).to_string();
-    client.asks("aaw/password/set-new", &set).await.is(&failure(text, "bad_body"));
-    // The longest that may be is taken.
+    client.call("aaw/password/set-new", &set).await.assert_eq(&failure(text, "bad_body"));
+    // The maximum length is accepted.
     let body = json!({ "email": "ada@example.com", "password": "x".repeat(1024) }).to_string();
-    logged_in(&client.asks("aaw/register", &body).await.value());
+    logged_in(&client.call("aaw/register", &body).await.value());
 }
 
 #[tokio::test]
-async fn of_many_who_register_an_address_at_once_exactly_one_wins() {
-    let site = start().await;
+async fn of_concurrent_registrations_of_one_address_exactly_one_succeeds() {
+    let auth_server = start().await;
     let mut clients = Vec::new();
     for _ in 0..24 {
-        clients.push(site.server.v1().await);
+        clients.push(auth_server.server.v1().await);
     }
-    let answers = join_all(clients.iter_mut().map(|client| client.asks("aaw/register", ADA))).await;
+    let responses = join_all(clients.iter_mut().map(|client| client.call("aaw/register", ADA))).await;
     let (won, lost): (Vec<_>, Vec<_>) =
-        answers.iter().map(|answer| answer.value()).partition(|answer| answer["token"].is_string());
+        responses.iter().map(|response| response.value()).partition(|response| response["token"].is_string());
     assert_eq!((won.len(), lost.len()), (1, 23));
     for lost in lost {
         assert_eq!(lost, json!({ "error": "Email already registered", "code": "email_taken" }));
     }
-    assert_eq!(site.store.users().await.unwrap().len(), 1);
+    assert_eq!(auth_server.store.users().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn who_guesses_is_stopped_and_told_when_to_come_back() {
-    let site = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(100))).await;
-    let (_ada, ..) = site.ada().await;
-    let mut guesser = site.server.v1().await;
+async fn failed_log_ins_of_one_address_are_limited_and_the_error_names_the_delay() {
+    let auth_server = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(100))).await;
+    let (_ada, ..) = auth_server.ada().await;
+    let mut client = auth_server.server.v1().await;
     for _ in 0..3 {
-        guesser.asks("aaw/login", r#"{"email":"ada@example.com","password":"wrong"}"#).await.is(INVALID);
+        client.call("aaw/login", r#"{"email":"ada@example.com","password":"wrong"}"#).await.assert_eq(INVALID);
     }
-    // Also with the right one, and from another connection, and for an address that nobody has.
-    let mut other = site.server.v1().await;
-    let refused = other.asks("aaw/login", ADA).await.value();
+    // Also with the right password from another connection, and for an address that is not registered.
+    let mut other = auth_server.server.v1().await;
+    let refused = other.call("aaw/login", ADA).await.value();
     assert_eq!(refused["code"], "busy");
     let text = refused["error"].as_str().unwrap();
     assert!(text.starts_with("Too many attempts; try again in ") && text.ends_with(" s"), "{text}");
     assert!((90..=100).contains(&refused["data"]["retry_after"].as_u64().unwrap()), "{refused}");
     for _ in 0..3 {
-        other.asks("aaw/login", r#"{"email":"bob@example.com","password":"wrong"}"#).await.is(INVALID);
+        other.call("aaw/login", r#"{"email":"bob@example.com","password":"wrong"}"#).await.assert_eq(INVALID);
     }
-    assert_eq!(other.asks("aaw/login", r#"{"email":"BOB@example.com","password":"x"}"#).await.value()["code"], "busy");
+    assert_eq!(other.call("aaw/login", r#"{"email":"BOB@example.com","password":"x"}"#).await.value()["code"], "busy");
 }
 
 #[tokio::test]
-async fn who_guesses_at_once_gets_no_more_guesses_and_hanging_up_is_one() {
-    let site = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(1000))).await;
-    let (_ada, ..) = site.ada().await;
+async fn concurrent_log_ins_do_not_exceed_the_limit_of_failed_ones() {
+    let auth_server = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(1000))).await;
+    let (_ada, ..) = auth_server.ada().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
-        clients.push(site.server.v1().await);
+        clients.push(auth_server.server.v1().await);
     }
     let wrong = r#"{"email":"ada@example.com","password":"wrong"}"#;
-    let answers = join_all(clients.iter_mut().map(|client| client.asks("aaw/login", wrong))).await;
-    let tried = answers.iter().filter(|answer| answer.0 == INVALID).count();
-    assert_eq!(tried, 3, "{answers:?}");
+    let responses = join_all(clients.iter_mut().map(|client| client.call("aaw/login", wrong))).await;
+    let tried = responses.iter().filter(|response| response.0 == INVALID).count();
+    assert_eq!(tried, 3, "{responses:?}");
 }
 
 #[tokio::test]
-async fn one_peer_may_fail_so_often_and_who_succeeds_is_not_counted() {
-    let site = start_with(|auth| auth.attempts_per_peer = Rate::new(5, Duration::from_secs(100))).await;
-    let (mut ada, ..) = site.ada().await;
+async fn failed_log_ins_of_one_peer_are_limited_and_successful_ones_are_not_counted() {
+    let auth_server = start_with(|auth| auth.attempts_per_peer = Rate::new(5, Duration::from_secs(100))).await;
+    let (mut ada, ..) = auth_server.ada().await;
     for _ in 0..20 {
-        logged_in(&ada.asks("aaw/login", ADA).await.value());
+        logged_in(&ada.call("aaw/login", ADA).await.value());
     }
     for n in 0..5 {
-        let mut other = site.server.v1().await;
-        other.asks("aaw/login", &json!({ "email": format!("{n}@b.c"), "password": "x" }).to_string()).await.is(INVALID);
+        let mut other = auth_server.server.v1().await;
+        other
+            .call("aaw/login", &json!({ "email": format!("{n}@b.c"), "password": "x" }).to_string())
+            .await
+            .assert_eq(INVALID);
     }
-    assert_eq!(ada.asks("aaw/login", ADA).await.value()["code"], "busy");
-    let over_http = Request::post(site.server.addr, "/events/aaw/login", ADA).send().await;
+    assert_eq!(ada.call("aaw/login", ADA).await.value()["code"], "busy");
+    let over_http = HttpRequest::post(auth_server.server.addr, "/events/aaw/login", ADA).send().await;
     assert_eq!(over_http.failure(), (429, "busy".into()));
     assert!(over_http.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{over_http:?}");
 }
 
 #[tokio::test]
-async fn resets_of_one_address_are_few_known_or_not() {
-    let site = start_with(|auth| auth.resets_per_address = Rate::new(2, Duration::from_secs(100))).await;
-    let (mut ada, ..) = site.ada().await;
+async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
+    let auth_server = start_with(|auth| auth.resets_per_address = Rate::new(2, Duration::from_secs(100))).await;
+    let (mut ada, ..) = auth_server.ada().await;
     for email in ["ada@example.com", "nobody@example.com"] {
         let body = json!({ "email": email }).to_string();
         for _ in 0..2 {
-            ada.asks("aaw/password/request-reset", &body).await.is(r#"{"ok":true}"#);
+            ada.call("aaw/password/request-reset", &body).await.assert_eq(r#"{"ok":true}"#);
         }
-        assert_eq!(ada.asks("aaw/password/request-reset", &body).await.value()["code"], "busy");
+        assert_eq!(ada.call("aaw/password/request-reset", &body).await.value()["code"], "busy");
     }
-    until("both to be delivered", || site.resets.lock().unwrap().len() == 2).await;
+    until("both to be delivered", || auth_server.resets.lock().unwrap().len() == 2).await;
 }
 
-// --- A store that fails, or is slow ------------------------------------------------------------------------------------
+// --- Failing and slow stores -------------------------------------------------------------------------------------------
 
-/// A store that does what it does only once it is let, and then fails if it shall.
-struct Moody {
+/// A store whose operations wait for a permit of `passes`, and fail while `fails` is set.
+struct ControlledStore {
     inner: SqliteStore,
     passes: Arc<Semaphore>,
     fails: Arc<Mutex<bool>>,
 }
 
-impl Moody {
+impl ControlledStore {
     async fn wait(&self) -> Result<(), StoreError> {
         self.passes.acquire().await.expect("it is not closed").forget();
         match *self.fails.lock().expect("no panic") {
@@ -692,18 +705,18 @@ impl Moody {
     }
 }
 
-impl Store for Moody {
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+impl Store for ControlledStore {
+    fn register(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             self.wait().await?;
-            self.inner.register(who, session).await
+            self.inner.register(credentials, session).await
         })
     }
 
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+    fn log_in(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             self.wait().await?;
-            self.inner.log_in(who, session).await
+            self.inner.log_in(credentials, session).await
         })
     }
 
@@ -723,123 +736,123 @@ impl Store for Moody {
     }
 }
 
-async fn moody() -> (TestServer, Arc<Semaphore>, Arc<Mutex<bool>>, tempfile::TempDir) {
+async fn start_with_controlled_store() -> (TestServer, Arc<Semaphore>, Arc<Mutex<bool>>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let inner = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.expect("a store");
     let (passes, fails) = (Arc::new(Semaphore::new(0)), Arc::<Mutex<bool>>::default());
-    let store = Moody { inner, passes: Arc::clone(&passes), fails: Arc::clone(&fails) };
-    (TestServer::with(|config| config.auth = Some(Auth::new(store))).await, passes, fails, folder)
+    let store = ControlledStore { inner, passes: Arc::clone(&passes), fails: Arc::clone(&fails) };
+    (TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await, passes, fails, folder)
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_an_honest_error_and_changes_nobody() {
-    let log = Log::keep();
-    let (server, passes, fails, _folder) = moody().await;
+async fn a_failing_store_returns_unavailable_and_changes_no_session() {
+    let log = LogCapture::start();
+    let (server, passes, fails, _folder) = start_with_controlled_store().await;
     passes.add_permits(1000);
     let mut client = server.v1().await;
-    let (token, _) = logged_in(&client.asks("aaw/register", ADA).await.value());
+    let (token, _) = logged_in(&client.call("aaw/register", ADA).await.value());
     *fails.lock().unwrap() = true;
     let unavailable = r#"{"error":"Auth is temporarily unavailable","code":"unavailable"}"#;
     let resume = resume(&token);
-    // More often than somebody may fail: it is no fault of theirs.
+    // More often than the limit of failed attempts: these failures are not counted for the client.
     for _ in 0..20 {
         for (event, body) in
             [("aaw/register", ADA), ("aaw/login", ADA), ("aaw/resume", &resume), ("aaw/logout", "null")]
         {
-            client.asks(event, body).await.is(unavailable);
+            client.call(event, body).await.assert_eq(unavailable);
         }
     }
-    assert_eq!(client.asks("auth/whoami", "null").await.value()["email"], "ada@example.com");
-    log.says(&["ERROR", "the store of users and sessions failed: the disk is full of secrets"]);
-    let over_http =
-        Request::post(server.addr, "/events/auth/whoami", "null").header("Authorization", &format!("Bearer {token}"));
+    assert_eq!(client.call("auth/whoami", "null").await.value()["email"], "ada@example.com");
+    log.expect_line(&["ERROR", "the store of users and sessions failed: the disk is full of secrets"]);
+    let over_http = HttpRequest::post(server.addr, "/events/auth/whoami", "null")
+        .header("Authorization", &format!("Bearer {token}"));
     assert_eq!(over_http.send().await.failure(), (503, "unavailable".into()));
     *fails.lock().unwrap() = false;
-    logged_in(&client.asks("aaw/login", ADA).await.value());
+    logged_in(&client.call("aaw/login", ADA).await.value());
 }
 
 #[tokio::test]
-async fn a_slow_store_holds_up_what_comes_after_and_nobody_else() {
-    let (server, passes, _, _folder) = moody().await;
+async fn a_slow_store_delays_only_the_later_calls_of_its_connection() {
+    let (server, passes, _, _folder) = start_with_controlled_store().await;
     let (mut client, mut other) = (server.v1().await, server.v1().await);
     client.send(&format!(r#"["aaw/register",{ADA},1]"#)).await;
     client.send(r#"["auth/whoami",null,2]"#).await;
-    other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     passes.add_permits(1);
     assert!(client.next().await.starts_with(r#"["aaw/register",{"token":""#));
     assert!(client.next().await.contains("ada@example.com"));
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_somebody_resumes_it_is_not_resumed() {
-    let (server, passes, _, _folder) = moody().await;
+async fn a_session_that_ends_while_it_is_being_resumed_is_not_resumed() {
+    let (server, passes, _, _folder) = start_with_controlled_store().await;
     passes.add_permits(1);
     let mut first = server.v1().await;
-    let (token, _) = logged_in(&first.asks("aaw/register", ADA).await.value());
+    let (token, _) = logged_in(&first.call("aaw/register", ADA).await.value());
     let mut second = server.v1().await;
-    // It has been read, and is not answered yet.
-    second.ask("aaw/resume", &resume(&token)).await;
-    until("the store to be asked", || passes.available_permits() == 0).await;
-    first.ask("aaw/logout", "null").await;
-    // In whatever order the two go on, the session is over in the end.
+    // The store has read the session, and has not returned it yet.
+    second.start_call("aaw/resume", &resume(&token)).await;
+    until("the store to be called", || passes.available_permits() == 0).await;
+    first.start_call("aaw/logout", "null").await;
+    // The session ends, in whatever order the two continue.
     passes.add_permits(2);
     first.expect(r#"["aaw/logout",{"ok":true},2]"#).await;
-    let answer = second.next().await;
-    if answer.contains("token") {
+    let response = second.next().await;
+    if response.contains("token") {
         second.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
     } else {
-        assert_eq!(answer, format!(r#"["aaw/resume",{EXPIRED},1,"error"]"#));
+        assert_eq!(response, format!(r#"["aaw/resume",{EXPIRED},1,"error"]"#));
     }
-    second.asks("auth/whoami", "null").await.is(UNKNOWN);
+    second.call("auth/whoami", "null").await.assert_eq(UNKNOWN);
 }
 
 #[tokio::test]
-async fn who_logs_out_and_waits_no_longer_has_logged_out_everywhere() {
-    let (server, passes, _, _folder) = moody().await;
+async fn a_cancelled_log_out_still_ends_the_session_everywhere() {
+    let (server, passes, _, _folder) = start_with_controlled_store().await;
     passes.add_permits(2);
     let (mut first, mut second) = (server.v1().await, server.v1().await);
-    let (token, _) = logged_in(&first.asks("aaw/register", ADA).await.value());
-    second.asks("aaw/resume", &resume(&token)).await.value();
+    let (token, _) = logged_in(&first.call("aaw/register", ADA).await.value());
+    second.call("aaw/resume", &resume(&token)).await.value();
     first.send(r#"["aaw/logout",null,2]"#).await;
     first.send(r#"["aaw/logout",null,2,"cancel"]"#).await;
-    // What comes behind it has run, so it was given up.
-    first.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    // The next call has run, so the server has cancelled the log-out call.
+    first.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
     drop(first);
     passes.add_permits(2);
     second.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
-    second.asks("aaw/resume", &resume(&token)).await.is(EXPIRED);
+    second.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
 }
 
 // --- HTTP -------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn over_http_a_token_says_who_is_calling() {
-    let site = start().await;
-    let addr = site.server.addr;
-    let whoami = || Request::post(addr, "/events/auth/whoami", "null");
+async fn over_http_a_bearer_token_authenticates_the_request() {
+    let auth_server = start().await;
+    let addr = auth_server.server.addr;
+    let whoami = || HttpRequest::post(addr, "/events/auth/whoami", "null");
     assert_eq!(whoami().send().await.failure(), (401, "not_authenticated".into()));
-    let registered = Request::post(addr, "/events/aaw/register", ADA).send().await;
+    let registered = HttpRequest::post(addr, "/events/aaw/register", ADA).send().await;
     assert_eq!(registered.status, 200);
     assert_eq!(registered.header("cache-control"), Some("no-store"));
     let (token, id) = logged_in(&registered.json());
-    let with = |request: Request, token: &str| request.header("Authorization", &format!("Bearer {token}"));
-    let answer = with(whoami(), &token).send().await;
-    assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some(&*id)));
+    let with = |request: HttpRequest, token: &str| request.header("Authorization", &format!("Bearer {token}"));
+    let response = with(whoami(), &token).send().await;
+    assert_eq!((response.status, response.json()["id"].as_str()), (200, Some(&*id)));
     for bad in ["", "x", &"0".repeat(36), &"x".repeat(5000)] {
-        let answer = with(whoami(), bad).send().await;
-        assert_eq!((answer.status, answer.json()["error"].as_str()), (401, Some("Session expired")), "{bad:?}");
-        // Also where none is needed: who shows one means it.
-        assert_eq!(with(Request::post(addr, "/events/ping", "null"), bad).send().await.status, 401);
+        let response = with(whoami(), bad).send().await;
+        assert_eq!((response.status, response.json()["error"].as_str()), (401, Some("Session expired")), "{bad:?}");
+        // Also for an event that needs no session: an invalid token is always refused.
+        assert_eq!(with(HttpRequest::post(addr, "/events/ping", "null"), bad).send().await.status, 401);
     }
     let twice = with(with(whoami(), &token), &token).send().await;
     assert_eq!(twice.status, 400);
-    let proxys = Request::post(addr, "/events/ping", "null").header("Authorization", "Basic YTpi").send().await;
-    assert_eq!(proxys.status, 200);
-    // In the address it says nothing: addresses are logged everywhere.
-    let in_url = Request::post(addr, &format!("/events/auth/whoami?token={token}&access_token={token}"), "null");
+    let basic = HttpRequest::post(addr, "/events/ping", "null").header("Authorization", "Basic YTpi").send().await;
+    assert_eq!(basic.status, 200);
+    // A token in the URL is ignored: URLs end up in logs.
+    let in_url = HttpRequest::post(addr, &format!("/events/auth/whoami?token={token}&access_token={token}"), "null");
     assert_eq!(in_url.send().await.status, 401);
     assert_eq!(
-        with(Request::post(addr, "/events/aaw/logout", "null"), &token).send().await.json(),
+        with(HttpRequest::post(addr, "/events/aaw/logout", "null"), &token).send().await.json(),
         json!({"ok": true})
     );
     assert_eq!(with(whoami(), &token).send().await.status, 401);
@@ -847,27 +860,27 @@ async fn over_http_a_token_says_who_is_calling() {
 
 #[tokio::test]
 async fn a_stream_over_http_ends_with_its_session() {
-    let site = start().await;
-    let (mut ada, token, _) = site.ada().await;
-    let request = Request::post(site.server.addr, "/events/auth/endless", "null")
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
+    let request = HttpRequest::post(auth_server.server.addr, "/events/auth/endless", "null")
         .accept("application/x-ndjson")
         .header("Authorization", &format!("Bearer {token}"));
     let (_, mut body) = request.open().await;
     assert_eq!(within("an item", || "nothing".into(), body.line()).await.as_deref(), Some("1"));
-    ada.asks("aaw/logout", "null").await.is(r#"{"ok":true}"#);
+    ada.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
     assert_eq!(within("the end", || "nothing".into(), body.line()).await.as_deref(), Some(UNKNOWN));
     assert_eq!(body.line().await, None);
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_whom_it_was_made_alone() {
-    let site = start().await;
-    let addr = site.server.addr;
-    let (_ada, token, _) = site.ada().await;
-    let mut bob = site.server.v1().await;
-    let (bobs, _) = logged_in(&bob.asks("aaw/register", r#"{"email":"bob@example.com","password":"x"}"#).await.value());
+async fn a_cursor_is_valid_only_for_its_user() {
+    let auth_server = start().await;
+    let addr = auth_server.server.addr;
+    let (_ada, token, _) = auth_server.ada().await;
+    let mut bob = auth_server.server.v1().await;
+    let (bobs, _) = logged_in(&bob.call("aaw/register", r#"{"email":"bob@example.com","password":"x"}"#).await.value());
     let poll = |event: &str, cursor: &str, token: Option<&str>| {
-        let request = Request::post(addr, &format!("/events/{event}?take=3{cursor}"), r#"{"to":10}"#);
+        let request = HttpRequest::post(addr, &format!("/events/{event}?take=3{cursor}"), r#"{"to":10}"#);
         match token {
             Some(token) => request.header("Authorization", &format!("Bearer {token}")),
             None => request,
@@ -877,11 +890,11 @@ async fn a_cursor_is_good_for_whom_it_was_made_alone() {
         let first = poll(event, "", Some(&token)).send().await.json();
         assert_eq!(first["items"], json!([1, 2, 3]));
         let cursor = format!("&cursor={}", first["cursor"].as_str().unwrap());
-        let stranger = poll(event, &cursor, Some(&bobs)).send().await;
-        assert_eq!(stranger.failure(), (404, "unknown_cursor".into()));
-        let nobody = poll(event, &cursor, None).send().await;
-        assert_eq!(nobody.status, 404, "{event}");
-        // It is still there, for her.
+        let other_user = poll(event, &cursor, Some(&bobs)).send().await;
+        assert_eq!(other_user.failure(), (404, "unknown_cursor".into()));
+        let anonymous = poll(event, &cursor, None).send().await;
+        assert_eq!(anonymous.status, 404, "{event}");
+        // The cursor is still valid for its owner.
         assert_eq!(poll(event, &cursor, Some(&token)).send().await.json()["items"], json!([4, 5, 6]));
     }
 }
@@ -889,96 +902,97 @@ async fn a_cursor_is_good_for_whom_it_was_made_alone() {
 // --- The log ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn no_secret_is_in_any_log() {
-    let log = Log::keep();
-    let site = start().await;
-    let (mut ada, token, _) = site.ada().await;
-    ada.asks("aaw/login", r#"{"email":"ada@example.com","password":"wrong-hunter2"}"#).await;
-    ada.asks("aaw/login", r#"["ada@example.com","array-hunter2"]"#).await;
-    ada.asks("aaw/login", r#""string-hunter2""#).await;
-    ada.asks("aaw/login", r#"{"user":"ada","pass":"other-hunter2"}"#).await;
-    ada.asks("aaw/resume", &resume(&token)).await;
-    ada.asks("aaw/password/request-reset", ADA).await;
-    let reset = site.reset().await;
+async fn no_secret_is_logged_or_stored() {
+    let log = LogCapture::start();
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
+    ada.call("aaw/login", r#"{"email":"ada@example.com","password":"wrong-hunter2"}"#).await;
+    ada.call("aaw/login", r#"["ada@example.com","array-hunter2"]"#).await;
+    ada.call("aaw/login", r#""string-hunter2""#).await;
+    ada.call("aaw/login", r#"{"user":"ada","pass":"other-hunter2"}"#).await;
+    ada.call("aaw/resume", &resume(&token)).await;
+    ada.call("aaw/password/request-reset", ADA).await;
+    let reset = auth_server.reset().await;
     let set = json!({ "token": reset, "password": "new-hunter2" }).to_string();
-    let (new_token, _) = logged_in(&ada.asks("aaw/password/set-new", &set).await.value());
-    let told = format!("{:?}\n{}", site.server.calls.all(), log.text());
+    let (new_token, _) = logged_in(&ada.call("aaw/password/set-new", &set).await.value());
+    let logged = format!("{:?}\n{}", auth_server.server.calls.all(), log.text());
     for secret in ["correct horse", "hunter2", &token, &reset, &new_token] {
-        assert!(!told.contains(secret), "{secret} in\n{told}");
+        assert!(!logged.contains(secret), "{secret} in\n{logged}");
     }
-    let kind = |event: &str| site.server.calls.all().iter().find(|call| call["event"] == event).cloned().unwrap();
-    assert_eq!(kind("aaw/register")["kind"], "answer");
+    let kind =
+        |event: &str| auth_server.server.calls.all().iter().find(|call| call["event"] == event).cloned().unwrap();
+    assert_eq!(kind("aaw/register")["kind"], "unary");
     assert_eq!(kind("aaw/register")["body"]["email"], "ada@example.com");
-    // Nor does the file hold one.
-    let file = std::fs::read(site.folder.path().join("auth.sqlite")).unwrap();
-    let wal = std::fs::read(site.folder.path().join("auth.sqlite-wal")).unwrap_or_default();
+    // Nor is one in the database.
+    let file = std::fs::read(auth_server.folder.path().join("auth.sqlite")).unwrap();
+    let wal = std::fs::read(auth_server.folder.path().join("auth.sqlite-wal")).unwrap_or_default();
     for secret in ["correct horse", "hunter2", &token, &reset, &new_token] {
         let found = [&file, &wal].iter().any(|bytes| bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
         assert!(!found, "{secret}");
     }
-    let debug = format!("{:?} {:?}", site.resets.lock().unwrap(), Password::new("hunter2"));
+    let debug = format!("{:?} {:?}", auth_server.resets.lock().unwrap(), Password::new("hunter2"));
     assert!(!debug.contains(&reset) && !debug.contains("hunter2"));
 }
 
-// --- Many -------------------------------------------------------------------------------------------------------------
+// --- Load -------------------------------------------------------------------------------------------------------------
 
-/// 1 000 connections log in at once, with passwords that cost what they shall; `ping` goes on beside them.
+/// 1000 connections log in at the same time, while another one calls `ping`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_who_log_in_at_once_do_not_hold_up_calls() {
+async fn a_thousand_concurrent_log_ins_do_not_delay_calls() {
     const MANY: usize = 1000;
-    aaw_tests::allow_files();
+    aaw_tests::raise_open_file_limit();
     let folder = tempfile::tempdir().unwrap();
-    // A tenth of the memory, as this is built without optimisation: it still takes tens of milliseconds each.
+    // Less memory than the default, because this build is not optimised: a hash still takes tens of milliseconds.
     let config = PasswordsConfig { memory: 512, passes: 1, ..PasswordsConfig::default() };
     let store =
         SqliteStore::open_with(folder.path().join("auth.sqlite"), Passwords::new(&config).unwrap()).await.unwrap();
-    let server = TestServer::with(|config| config.auth = Some(Auth::new(store))).await;
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
     let mut pinger = server.v1().await;
-    logged_in(&pinger.asks("aaw/register", ADA).await.value());
+    logged_in(&pinger.call("aaw/register", ADA).await.value());
     let mut clients = Vec::with_capacity(MANY);
     for _ in 0..MANY {
         clients.push(server.v1().await);
     }
     let logins = tokio::spawn(async move {
-        // Those who wait in line are answered in the end, so nobody is asked to come back.
+        // The queue of the hashing is long enough for all of them.
         let mut done = 0;
-        let answers = join_all(clients.iter_mut().map(|client| client.ask("aaw/login", ADA))).await;
-        assert_eq!(answers.len(), MANY);
+        let started = join_all(clients.iter_mut().map(|client| client.start_call("aaw/login", ADA))).await;
+        assert_eq!(started.len(), MANY);
         for client in &mut clients {
-            let answer = client.next().await;
-            assert!(answer.starts_with(r#"["aaw/login",{"token":""#), "{answer}");
+            let response = client.next().await;
+            assert!(response.starts_with(r#"["aaw/login",{"token":""#), "{response}");
             done += 1;
         }
         done
     });
     let mut times = Vec::new();
     while !logins.is_finished() {
-        let begun = Instant::now();
-        pinger.asks("ping", "null").await.is(r#"{"pong":true}"#);
-        times.push(begun.elapsed());
+        let started = Instant::now();
+        pinger.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        times.push(started.elapsed());
     }
     assert_eq!(logins.await.unwrap(), MANY);
     times.sort();
     let p99 = times[times.len() * 99 / 100];
-    assert!(times.len() > 100, "the log-ins took long enough to see: {}", times.len());
+    assert!(times.len() > 100, "only {} pings while the log-ins ran", times.len());
     assert!(p99 < Duration::from_millis(250), "p99 of ping {p99:?} of {}", times.len());
 }
 
 #[tokio::test]
-async fn a_package_delivers_the_tokens_of_resets_itself() {
+async fn an_events_package_can_deliver_reset_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap()).await.unwrap();
     let app = App::default();
     let events = vec![aaw_test_hooks::module_with(app.clone()).into()];
-    let server = TestServer::serving(events, |config| config.auth = Some(Auth::new(store))).await;
+    let server = TestServer::start_with_events(events, |config| config.auth = Some(Auth::new(store))).await;
     let mut client = server.v1().await;
-    let (_, id) = logged_in(&client.asks("aaw/register", ADA).await.value());
-    let ask = r#"{"email":"ada@example.com"}"#;
-    client.asks("aaw/password/request-reset", ask).await.is(r#"{"ok":true}"#);
+    let (_, id) = logged_in(&client.call("aaw/register", ADA).await.value());
+    let request = r#"{"email":"ada@example.com"}"#;
+    client.call("aaw/password/request-reset", request).await.assert_eq(r#"{"ok":true}"#);
     let resets = within("a reset", || "none".into(), app.resets(1)).await;
     assert_eq!(resets[0].email, "ada@example.com");
     let set = json!({ "token": resets[0].token, "password": "another horse" }).to_string();
-    let (_, again) = logged_in(&client.asks("aaw/password/set-new", &set).await.value());
+    let (_, again) = logged_in(&client.call("aaw/password/set-new", &set).await.value());
     assert_eq!(again, id);
-    client.asks("aaw/login", ADA).await.is(INVALID);
+    client.call("aaw/login", ADA).await.assert_eq(INVALID);
 }

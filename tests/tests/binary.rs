@@ -1,66 +1,66 @@
-//! The programs as processes: `aaw-server` and `aaw`, with events that are built, loaded, swapped.
+//! The programs `aaw-server` and `aaw` as processes: events are built, loaded and reloaded.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aaw_client::connect;
-use aaw_tests::cargo::{self, built, workspace};
-use aaw_tests::{DEADLINE, Process, Request, TestServer, within};
+use aaw_tests::cargo::{self, artifacts, workspace};
+use aaw_tests::process::BUILD_DEADLINE;
+use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// A server that serves these events on a free port; and its URL, from what it says of itself.
+/// Starts a server with these events on a free port. Returns it with its URL, which it logs.
 async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg(events).args(["--port", "0"]).args(flags);
     command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
-    let server = Process::start(command);
-    let line = server.says_slowly(&["listening on ws://localhost:"]).await;
+    let server = Process::start_building(command);
+    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
     let address = line.split(['(', ')']).nth(1).expect("the address is in brackets").to_owned();
     (server, format!("ws://{address}"))
 }
 
-/// A server that does not start: it ends with 1, and says this.
+/// Starts a server, and checks that it exits with code 1 and that its output contains all of `words`.
 async fn fails_to_serve(args: &[&str], words: &[&str]) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
-    let mut server = Process::start(command);
-    let status = server.ended_slowly().await;
-    let errors = server.errors();
+    let mut server = Process::start_building(command);
+    let status = server.exited().await;
+    let errors = server.stderr();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(words.iter().all(|word| errors.contains(word)), "expected {words:?} in:\n{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
 }
 
-/// Where everything is built, so that what one test has built serves the others.
+/// Returns the target folder of the workspace, so that the tests share what they build.
 fn target() -> PathBuf {
     let from_env = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     from_env.unwrap_or_else(|| workspace().join("target"))
 }
 
-/// The command `aaw`; what it printed, and its exit code.
+/// Runs `aaw`. Returns its standard output, its standard error and its exit code.
 async fn aaw(args: &[&str], stdin: &str) -> (String, String, i32) {
-    let mut command = Command::new(&built().await.cli);
+    let mut command = Command::new(&artifacts().await.cli);
     command.args(args);
     let mut aaw = Process::start(command);
     if !stdin.is_empty() {
         aaw.write_line(stdin).await;
     }
     aaw.close_stdin();
-    let code = aaw.ended().await.code().expect("no signal");
-    (aaw.output(), aaw.errors(), code)
+    let code = aaw.exited().await.code().expect("no signal");
+    (aaw.stdout(), aaw.stderr(), code)
 }
 
-/// An events package outside of the workspace, as `aaw-server init` writes it.
+/// Creates an events package outside of the workspace with `aaw-server init`.
 async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let package = folder.path().join(name);
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg("init").arg(&package);
     let mut init = Process::start(command);
-    assert!(init.ended().await.success(), "{}", init.errors());
-    // What was fetched for us is enough, and nothing needs to be asked for.
-    std::fs::copy(workspace().join("Cargo.lock"), package.join("Cargo.lock")).expect("the lock file is there");
+    assert!(init.exited().await.success(), "{}", init.stderr());
+    // The versions of the workspace, which are downloaded already: the build needs no network.
+    std::fs::copy(workspace().join("Cargo.lock"), package.join("Cargo.lock")).expect("the workspace has a lock file");
     (folder, package)
 }
 
@@ -68,17 +68,17 @@ fn events() -> PathBuf {
     workspace().join("tests/events")
 }
 
-/// `aaw-server user`: what it printed, and its exit code.
+/// Runs `aaw-server user`. Returns its standard output, its standard error and its exit code.
 async fn user(store: &Path, args: &[&str], stdin: &str) -> (String, String, i32) {
-    let mut command = Command::new(&built().await.server);
+    let mut command = Command::new(&artifacts().await.server);
     command.arg("user").args(args).arg("--auth").arg(store);
     let mut user = Process::start(command);
     if !stdin.is_empty() {
         user.write_line(stdin).await;
     }
     user.close_stdin();
-    let code = user.ended().await.code().expect("no signal");
-    (user.output(), user.errors(), code)
+    let code = user.exited().await.code().expect("no signal");
+    (user.stdout(), user.stderr(), code)
 }
 
 #[tokio::test]
@@ -95,12 +95,12 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     assert!(code == 1 && errors.contains("auth/{"), "{errors}");
 
     let (_server, url) = serve(&workspace().join("events"), &["--auth", store.to_str().expect("UTF-8")]).await;
-    let client = connect(&url).await.expect("it lets us in");
+    let client = connect(&url).await.expect("the server accepts the connection");
     let call = async |event: &str, body: Value| client.send_async::<Value>(event, body, DEADLINE).await;
     assert!(call("auth/whoami", json!({})).await.is_err());
     let ada = json!({ "email": "ada@example.com", "password": "correct horse" });
-    call("aaw/login", ada.clone()).await.expect("she logs in");
-    assert_eq!(call("auth/whoami", json!({})).await.expect("she may")["email"], "ada@example.com");
+    call("aaw/login", ada.clone()).await.expect("the log-in succeeds");
+    assert_eq!(call("auth/whoami", json!({})).await.expect("the call is authorised")["email"], "ada@example.com");
     let (output, ..) = user(&store, &["list"], "").await;
     assert!(
         output.starts_with("ada@example.com\t") && output.contains("1 sessions") && output.ends_with("everything"),
@@ -122,10 +122,10 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
 // --- aaw-server -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_stock_events_are_built_listed_served_and_called() {
+async fn the_stock_events_are_built_listed_and_served() {
     let (server, url) = serve(&workspace().join("events"), &[]).await;
-    for event in ["ping (answer)", "echo (answer)", "announce (plain)", "notify (plain)", "subdir/nested (answer)"] {
-        server.says(&[event]).await;
+    for event in ["ping (unary)", "echo (unary)", "announce (one_way)", "notify (one_way)", "subdir/nested (unary)"] {
+        server.stderr_line(&[event]).await;
     }
     let call = async |args: &[&str]| {
         let all: Vec<&str> = ["call", &url].into_iter().chain(args.iter().copied()).collect();
@@ -150,11 +150,11 @@ async fn a_folder_of_pages_is_served_beside_the_events() {
     std::fs::write(folder.path().join("index.html"), "<h1>mine</h1>").unwrap();
     let path = folder.path().to_str().unwrap();
     let (server, url) = serve(&workspace().join("events"), &["--static", path]).await;
-    server.says(&["the events can be tried at http://localhost:", "/events"]).await;
+    server.stderr_line(&["the events can be tried at http://localhost:", "/events"]).await;
     let addr = url.strip_prefix("ws://").and_then(|addr| addr.parse().ok()).unwrap();
-    assert_eq!(Request::get(addr, "/").send().await.body, "<h1>mine</h1>");
-    assert_eq!(Request::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
-    // Before anything is built.
+    assert_eq!(HttpRequest::get(addr, "/").send().await.body, "<h1>mine</h1>");
+    assert_eq!(HttpRequest::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
+    // Each of the two folders is checked before anything is built.
     let missing = folder.path().join("missing");
     let missing = missing.to_str().unwrap();
     fails_to_serve(&["nothing/there", "--port", "0", "--static", missing], &["nothing/there"]).await;
@@ -164,17 +164,17 @@ async fn a_folder_of_pages_is_served_beside_the_events() {
 }
 
 #[tokio::test]
-async fn a_folder_of_libraries_is_served_with_its_folders_as_prefixes() {
+async fn subfolders_of_a_folder_of_libraries_are_prefixes_of_event_names() {
     let folder = tempfile::tempdir().unwrap();
     let deep = folder.path().join("shop/orders");
     std::fs::create_dir_all(&deep).unwrap();
     let library = |at: &Path| at.join(format!("any{}", std::env::consts::DLL_SUFFIX));
-    std::fs::copy(&built().await.events, library(&deep)).unwrap();
-    std::fs::copy(&built().await.events, library(folder.path())).unwrap();
-    std::fs::write(folder.path().join("notes.txt"), "no library").unwrap();
+    std::fs::copy(&artifacts().await.events, library(&deep)).unwrap();
+    std::fs::copy(&artifacts().await.events, library(folder.path())).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not a library").unwrap();
     let (server, url) = serve(folder.path(), &[]).await;
-    server.says(&["shop/orders/users/get (answer)"]).await;
-    server.says(&["shop/orders/auth/secret", "unreachable"]).await;
+    server.stderr_line(&["shop/orders/users/get (unary)"]).await;
+    server.stderr_line(&["shop/orders/auth/secret", "unreachable"]).await;
     let client = connect(&url).await.unwrap();
     for event in ["users/get", "shop/orders/users/get"] {
         assert_eq!(client.send_async::<String>(event, (), DEADLINE).await.unwrap(), "users/get");
@@ -182,19 +182,19 @@ async fn a_folder_of_libraries_is_served_with_its_folders_as_prefixes() {
 }
 
 #[tokio::test]
-async fn two_libraries_with_one_name_stop_the_start_and_both_are_named() {
+async fn two_libraries_that_define_one_event_stop_the_start_and_are_both_named() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["one", "two"] {
         let library = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
-        std::fs::copy(&built().await.events, library).unwrap();
+        std::fs::copy(&artifacts().await.events, library).unwrap();
     }
     let folder = folder.path().to_str().unwrap();
     fails_to_serve(&[folder, "--port", "0"], &["is there twice", "one.", "two."]).await;
 }
 
 #[tokio::test]
-async fn files_that_are_no_library_stop_the_start() {
-    let whole = std::fs::read(&built().await.events).unwrap();
+async fn an_invalid_library_stops_the_start() {
+    let whole = std::fs::read(&artifacts().await.events).unwrap();
     for (content, words) in [
         (&b"hello"[..], "the file is no library"),
         (b"", "the file is empty"),
@@ -209,18 +209,18 @@ async fn files_that_are_no_library_stop_the_start() {
 }
 
 #[tokio::test]
-async fn a_port_in_use() {
+async fn a_port_in_use_stops_the_start() {
     let other = TestServer::start().await;
     let port = other.addr.port().to_string();
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join(format!("any{}", std::env::consts::DLL_SUFFIX));
-    std::fs::copy(&built().await.events, library).unwrap();
+    std::fs::copy(&artifacts().await.events, library).unwrap();
     let words = [&*format!("cannot listen on 127.0.0.1:{port}: the port is in use"), "--port"];
     fails_to_serve(&[folder.path().to_str().unwrap(), "--port", &port], &words).await;
 }
 
 #[tokio::test]
-async fn events_that_are_missing_empty_or_a_file() {
+async fn an_events_folder_that_is_missing_or_empty_or_a_file_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fails_to_serve(&[&at("missing")], &["there is no", "missing", "aaw-server init"]).await;
@@ -231,129 +231,131 @@ async fn events_that_are_missing_empty_or_a_file() {
 }
 
 #[tokio::test]
-async fn flags_that_make_no_sense_are_clap_s_matter() {
+async fn invalid_flags_exit_with_code_2_and_name_the_flag() {
     for args in [&["--port", "x"][..], &["--allow-origin", "example.com"], &["--log", "loud"], &["--nonsense"]] {
-        let mut command = Command::new(&built().await.server);
+        let mut command = Command::new(&artifacts().await.server);
         command.args(args);
         let mut server = Process::start(command);
-        assert_eq!(server.ended().await.code(), Some(2), "{args:?}");
-        assert!(server.errors().contains(args[0]), "{}", server.errors());
+        assert_eq!(server.exited().await.code(), Some(2), "{args:?}");
+        assert!(server.stderr().contains(args[0]), "{}", server.stderr());
     }
 }
 
 #[tokio::test]
-async fn each_flag_is_an_environment_variable_too() {
-    let mut command = Command::new(&built().await.server);
+async fn every_flag_can_be_set_by_an_environment_variable() {
+    let mut command = Command::new(&artifacts().await.server);
     command.env("AAW_EVENTS", events()).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
     command.env("AAW_ALLOW_ORIGIN", "https://a.example,https://b.example").env("AAW_WATCH", "1");
     command.env("CARGO_TARGET_DIR", target());
-    let mut server = Process::start(command);
-    let line = server.says_slowly(&["listening on ws://localhost:"]).await;
-    let line: Value = serde_json::from_str(&line).expect("the log is JSON too");
+    let mut server = Process::start_building(command);
+    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
+    let line: Value = serde_json::from_str(&line).expect("the log of the server is JSON too");
     let message = line["message"].as_str().unwrap();
     let address = message.split(['(', ')']).nth(1).unwrap().parse().unwrap();
     for origin in ["https://a.example", "https://b.example"] {
-        let handshake = aaw_tests::Handshake::new(address).header("Origin", origin);
+        let handshake = HttpRequest::handshake(address).header("Origin", origin);
         assert_eq!(handshake.send().await.status, 101);
     }
-    aaw_tests::Client::v1(address).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    WireClient::connect_v1(address).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     assert_eq!(server.json().await["event"], "ping");
 }
 
 #[tokio::test]
-async fn the_log_as_json_is_one_line_a_call_with_exactly_these_fields() {
+async fn the_json_log_has_one_line_for_each_call_with_fixed_fields() {
     let (mut server, url) = serve(&events(), &["--log", "json"]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-    let mut client = aaw_tests::Client::v1(address).await;
-    client.asks("echo", "{\"a\":\n[1]}").await.is("{\"a\":\n[1]}");
+    let mut client = WireClient::connect_v1(address).await;
+    client.call("echo", "{\"a\":\n[1]}").await.assert_eq("{\"a\":\n[1]}");
     let line = server.line().await;
     let beginning = format!(
-        r#"{{"event":"echo","connection":"{}","client_key":"_key","kind":"answer","body":{{"a":[1]}},"result":{{"a":[1]}},"ms":"#,
+        r#"{{"event":"echo","connection":"{}","client_key":"_key","kind":"unary","body":{{"a":[1]}},"result":{{"a":[1]}},"ms":"#,
         client.connection
     );
     let ms = line.strip_prefix(&beginning).unwrap_or_else(|| panic!("{line}"));
     assert!(ms.strip_suffix('}').unwrap().parse::<f64>().unwrap() >= 0.0);
-    client.asks("fails/with", r#"{"error":"no","data":7}"#).await;
+    client.call("fails/with", r#"{"error":"no","data":7}"#).await;
     let failed = server.json().await;
     assert_eq!(failed["error"], json!({"error": "no", "code": "handler", "data": 7}));
     let fields: Vec<_> = failed.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(fields, ["body", "client_key", "connection", "error", "event", "kind", "ms"]);
     client.send(r#"["note","plain"]"#).await;
     let plain = server.json().await;
-    assert_eq!((&plain["kind"], &plain["result"], &plain["body"]), (&json!("plain"), &json!(null), &json!("plain")));
-    client.asks("aaw/login", r#"{"email":"a@b","password":"hunter2","token":"hunter2"}"#).await;
+    assert_eq!((&plain["kind"], &plain["result"], &plain["body"]), (&json!("one_way"), &json!(null), &json!("plain")));
+    client.call("aaw/login", r#"{"email":"a@b","password":"hunter2","token":"hunter2"}"#).await;
     let login = server.line().await;
     assert!(login.contains("[redacted]") && !login.contains("hunter2"), "{login}");
-    // Written at once, while another call still runs; and that one when it is cancelled.
+    // A call is logged as soon as it ends, while another one still runs; a cancelled call is logged too.
     client.send(r#"["gate/hold",{"gate":"x"},4]"#).await;
-    client.says(r#"["ping",null,5]"#, r#"["ping",{"pong":true},5]"#).await;
+    client.exchange(r#"["ping",null,5]"#, r#"["ping",{"pong":true},5]"#).await;
     assert_eq!(server.json().await["event"], "ping");
     client.send(r#"["gate/hold",null,4,"cancel"]"#).await;
     assert_eq!(server.json().await["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_stop_in_order() {
+async fn sigterm_and_sigint_shut_down_gracefully() {
     for signal in ["TERM", "INT"] {
         let (mut server, url) = serve(&events(), &[]).await;
         let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-        let mut client = aaw_tests::Client::v1(address).await;
-        let mut idle = aaw_tests::Client::v1(address).await;
+        let mut client = WireClient::connect_v1(address).await;
+        let mut idle = WireClient::connect_v1(address).await;
         client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
-        idle.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+        idle.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
         server.signal(signal).await;
         idle.expect_close(1001).await;
-        // What runs finishes; here, by its caller's wish.
+        // Running calls continue, new ones fail. The running call ends here because its caller cancels it.
         client
-            .says(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
+            .exchange(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
             .await;
         client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
         client.expect_close(1001).await;
-        assert_eq!(server.ended().await.code(), Some(0), "{}", server.errors());
+        assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
     }
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_the_process_at_once() {
     let (mut server, url) = serve(&events(), &[]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
-    let mut client = aaw_tests::Client::v1(address).await;
+    let mut client = WireClient::connect_v1(address).await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     server.signal("TERM").await;
-    server.says(&["stopping"]).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#).await;
+    server.stderr_line(&["stopping"]).await;
+    client
+        .exchange(r#"["ping",null,2]"#, r#"["ping",{"error":"The server is stopping","code":"busy"},2,"error"]"#)
+        .await;
     server.signal("TERM").await;
-    assert_eq!(server.ended().await.code(), Some(143));
+    assert_eq!(server.exited().await.code(), Some(143));
 }
 
 // --- init, watch ------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_package_that_init_has_written_passes_its_test_and_is_served() {
+async fn a_package_from_init_passes_its_tests_and_is_served() {
     let (_folder, package) = package("aaw-test-init").await;
     let mut test = cargo::cargo();
     test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", target());
-    let mut test = Process::start(test);
-    assert!(test.ended_slowly().await.success(), "{}", test.errors());
-    assert!(test.output().contains("test result: ok. 2 passed"), "{}", test.output());
+    let mut test = Process::start_building(test);
+    assert!(test.exited().await.success(), "{}", test.stderr());
+    assert!(test.stdout().contains("test result: ok. 2 passed"), "{}", test.stdout());
     let (_server, url) = serve(&package, &[]).await;
-    let answer = aaw(&["call", &url, "hello", r#"{"name":"Ada"}"#], "").await;
-    assert_eq!(answer, (r#"{"greeting":"Hello, Ada!"}"#.into(), String::new(), 0));
-    // Never over what is there.
-    let mut again = Command::new(&built().await.server);
+    let output = aaw(&["call", &url, "hello", r#"{"name":"Ada"}"#], "").await;
+    assert_eq!(output, (r#"{"greeting":"Hello, Ada!"}"#.into(), String::new(), 0));
+    // An existing package is not overwritten.
+    let mut again = Command::new(&artifacts().await.server);
     again.arg("init").arg(&package);
     let mut again = Process::start(again);
-    assert_eq!(again.ended().await.code(), Some(1));
-    assert!(again.errors().contains("nothing was written"), "{}", again.errors());
+    assert_eq!(again.exited().await.code(), Some(1));
+    assert!(again.stderr().contains("nothing was written"), "{}", again.stderr());
 }
 
 #[tokio::test]
-async fn a_package_that_does_not_compile_stops_the_start_and_cargo_says_why() {
+async fn a_package_that_does_not_compile_stops_the_start_with_the_error_of_the_compiler() {
     let (_folder, package) = package("aaw-test-broken").await;
     let path = package.to_str().unwrap().to_owned();
     std::fs::write(package.join("src/ping.rs"), "pub async fn handler() -> bool { 7 }").unwrap();
     fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs:1", "mismatched types", "was not built"]).await;
-    // A signature that no handler has, a name that no event can have.
+    // An invalid signature of a handler, and an invalid name of an event.
     std::fs::write(package.join("src/ping.rs"), "pub fn handler() -> bool { true }").unwrap();
     fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs", "was not built"]).await;
     std::fs::write(package.join("src/ping.rs"), "pub async fn handler() {}").unwrap();
@@ -362,50 +364,50 @@ async fn a_package_that_does_not_compile_stops_the_start_and_cargo_says_why() {
 }
 
 #[tokio::test]
-async fn a_saved_file_is_served_without_losing_a_call() {
+async fn a_saved_file_is_reloaded_without_failing_a_call() {
     let (_folder, package) = package("aaw-test-watch").await;
     let ping = package.join("src/ping.rs");
-    let answers = |n: i32| format!("pub async fn handler() -> i32 {{ {n} }}");
-    std::fs::write(&ping, answers(1)).unwrap();
+    let returning = |n: i32| format!("pub async fn handler() -> i32 {{ {n} }}");
+    std::fs::write(&ping, returning(1)).unwrap();
     let (server, url) = serve(&package, &["--watch"]).await;
 
-    // Callers that never stop; each call is answered, by the old or by the new.
-    let (news, mut seen) = tokio::sync::watch::channel(0);
+    // Clients that call without pause. No call may fail, whether the old or the new events handle it.
+    let (results, mut seen) = tokio::sync::watch::channel(0);
     let mut callers = Vec::new();
     for _ in 0..4 {
         let client = connect(&url).await.unwrap();
-        let news = news.clone();
+        let results = results.clone();
         callers.push(tokio::spawn(async move {
             let mut last = 0;
             while last < 3 {
-                let answer = client.send_async::<i32>("ping", (), DEADLINE).await.expect("no call is lost");
-                assert!(answer >= last, "the old events came back");
-                last = answer;
-                news.send_if_modified(|latest| last > std::mem::replace(latest, last.max(*latest)));
+                let result = client.send_async::<i32>("ping", (), DEADLINE).await.expect("no call is lost");
+                assert!(result >= last, "the old events came back");
+                last = result;
+                results.send_if_modified(|latest| last > std::mem::replace(latest, last.max(*latest)));
             }
         }));
     }
     let mut served = async |expected: i32| {
-        let waiting = seen.wait_for(|latest| *latest == expected);
-        tokio::time::timeout(SLOWLY, waiting).await.map(|_| ())
+        let reached = seen.wait_for(|latest| *latest == expected);
+        tokio::time::timeout(BUILD_DEADLINE, reached).await.map(|_| ())
     };
-    served(1).await.expect("the first");
-    std::fs::write(&ping, answers(2)).unwrap();
-    served(2).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.errors()));
+    served(1).await.expect("the first version is served");
+    std::fs::write(&ping, returning(2)).unwrap();
+    served(2).await.unwrap_or_else(|_| panic!("the new events are not served:\n{}", server.stderr()));
 
-    // One that does not compile is shown, and the old ones go on.
+    // An error of the compiler is logged, and the old events stay.
     std::fs::write(&ping, "pub async fn handler() -> i32 { nonsense }").unwrap();
-    server.says_slowly(&["the old events go on"]).await;
-    server.says(&["src/ping.rs"]).await;
+    server.stderr_line(&["the old events go on"]).await;
+    server.stderr_line(&["src/ping.rs"]).await;
     let client = connect(&url).await.unwrap();
     assert_eq!(client.send_async::<i32>("ping", (), DEADLINE).await.unwrap(), 2);
 
-    // A new file is a new event, also in a new folder; and a removed one is none.
+    // A new file in a new folder becomes an event, and a removed file is no longer one.
     std::fs::create_dir(package.join("src/deep")).unwrap();
-    std::fs::write(package.join("src/deep/new.rs"), answers(7)).unwrap();
+    std::fs::write(package.join("src/deep/new.rs"), returning(7)).unwrap();
     std::fs::remove_file(package.join("src/hello.rs")).unwrap();
-    std::fs::write(&ping, answers(3)).unwrap();
-    served(3).await.unwrap_or_else(|_| panic!("not served anew:\n{}", server.errors()));
+    std::fs::write(&ping, returning(3)).unwrap();
+    served(3).await.unwrap_or_else(|_| panic!("the new events are not served:\n{}", server.stderr()));
     for caller in callers {
         within("the callers to end", || "nothing".into(), caller).await.expect("no call is lost");
     }
@@ -413,13 +415,10 @@ async fn a_saved_file_is_served_without_losing_a_call() {
     assert!(client.send_async::<Value>("hello", (), DEADLINE).await.is_err());
 }
 
-/// Cargo may have to build something, on a machine that has other work.
-const SLOWLY: Duration = Duration::from_secs(300);
-
 // --- aaw --------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn exit_codes_tell_a_refusal_from_a_failed_connection_from_a_time_out() {
+async fn exit_codes_distinguish_a_failed_call_a_failed_connection_and_a_timeout() {
     let mut server = TestServer::start().await;
     let url = server.url();
     assert_eq!(aaw(&["call", &url, "echo", "7"], "").await, ("7".into(), String::new(), 0));
@@ -442,32 +441,32 @@ async fn exit_codes_tell_a_refusal_from_a_failed_connection_from_a_time_out() {
 }
 
 #[tokio::test]
-async fn a_body_can_come_from_standard_input() {
+async fn a_body_can_be_read_from_standard_input() {
     let server = TestServer::start().await;
     let (out, error, code) = aaw(&["call", &server.url(), "echo", "-"], r#"{"a":"ü"}"#).await;
     assert_eq!((out.as_str(), error.as_str(), code), (r#"{"a":"ü"}"#, "", 0));
 }
 
 #[tokio::test]
-async fn what_is_sent_has_arrived_when_the_command_ends() {
+async fn a_sent_event_has_arrived_when_the_command_exits() {
     let server = TestServer::start().await;
     assert_eq!(aaw(&["send", &server.url(), "note", "7"], "").await, (String::new(), String::new(), 0));
-    server.v1().await.asks("notes", "{}").await.is("[7]");
+    server.v1().await.call("notes", "{}").await.assert_eq("[7]");
 }
 
 #[tokio::test]
-async fn listening_prints_one_line_of_json_a_push() {
+async fn listen_prints_one_line_of_json_for_each_push() {
     let server = TestServer::start().await;
-    let mut command = Command::new(&built().await.cli);
+    let mut command = Command::new(&artifacts().await.cli);
     command.args(["listen", &server.url(), "broadcast"]);
     let mut listener = Process::start(command);
-    aaw_tests::until("it to be connected", || server.handle.connections() == 1).await;
+    until("the listener to connect", || server.handle.connections() == 1).await;
     let mut sender = server.v1().await;
-    // What it hears of once it is welcome, and nothing of other events.
+    // It prints the pushes of its event, and no others.
     sender.send(r#"["broadcasts/others",{"m":"ü"}]"#).await;
     assert_eq!(listener.line().await, r#"{"event":"broadcast","data":{"m":"ü"}}"#);
     sender.send(r#"["broadcasts/others",2]"#).await;
     assert_eq!(listener.json().await, json!({"event": "broadcast", "data": 2}));
     listener.signal("INT").await;
-    assert_eq!(listener.ended().await.code(), Some(130));
+    assert_eq!(listener.exited().await.code(), Some(130));
 }

@@ -1,17 +1,17 @@
-//! A6 and the table of connections: who is told what.
+//! Broadcasts: which connections receive them, and in which order.
 
-use aaw_tests::raw::Raw;
-use aaw_tests::{Client, TestServer, until};
+use aaw_tests::raw::RawConnection;
+use aaw_tests::{TestServer, WireClient, until};
 
 #[tokio::test]
-async fn everybody_else_is_told_in_either_dialect() {
+async fn a_broadcast_to_others_reaches_both_dialects_and_not_the_sender() {
     let server = TestServer::start().await;
     let (mut v1, mut classic, mut sender) = (server.v1().await, server.classic().await, server.v1().await);
     sender.send(r#"["broadcasts/others",{"m":[1,"ü"]}]"#).await;
     v1.expect(r#"["broadcast",{"m":[1,"ü"]}]"#).await;
     classic.expect(r#"["broadcast",{"m":[1,"ü"]}]"#).await;
     sender.expect_nothing().await;
-    // From a classic one, and only once.
+    // From a classic connection, and each receives it once.
     classic.send(r#"["broadcasts/others",2]"#).await;
     v1.expect(r#"["broadcast",2]"#).await;
     sender.expect(r#"["broadcast",2]"#).await;
@@ -21,7 +21,7 @@ async fn everybody_else_is_told_in_either_dialect() {
 }
 
 #[tokio::test]
-async fn the_sender_is_told_if_it_asks() {
+async fn a_broadcast_to_all_reaches_the_sender_too() {
     let server = TestServer::start().await;
     let (mut a, mut b) = (server.v1().await, server.classic().await);
     a.send(r#"["broadcasts/all","x"]"#).await;
@@ -31,7 +31,7 @@ async fn the_sender_is_told_if_it_asks() {
 }
 
 #[tokio::test]
-async fn a_missing_body_is_told_as_an_empty_object() {
+async fn a_missing_body_is_broadcast_as_an_empty_object() {
     let server = TestServer::start().await;
     let mut other = server.classic().await;
     server.classic().await.send(r#"["broadcasts/others",null]"#).await;
@@ -50,35 +50,35 @@ async fn broadcasts_of_one_sender_arrive_in_order() {
 }
 
 #[tokio::test]
-async fn a_broadcast_may_come_after_the_call_that_began_it() {
+async fn a_task_can_broadcast_after_its_call_has_ended() {
     let server = TestServer::start().await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
-    a.asks("gate/later", r#"{"gate":"x","all":true}"#).await.is("null");
-    // Even after its connection has gone.
+    a.call("gate/later", r#"{"gate":"x","all":true}"#).await.assert_eq("null");
+    // Even after the connection of the call has closed.
     a.close().await;
     b.send(r#"["gate/release",{"gate":"x"}]"#).await;
     b.expect(r#"["broadcast","later"]"#).await;
 }
 
 #[tokio::test]
-async fn who_has_gone_is_told_nothing_and_is_in_no_table() {
+async fn closed_connections_are_removed_however_they_end() {
     let server = TestServer::start().await;
-    let mut stays = server.v1().await;
+    let mut remaining = server.v1().await;
     server.classic().await.close().await;
-    // One that goes without a word.
+    // Without a closing handshake.
     drop(server.v1().await);
-    let mut raw = Raw::websocket(server.addr, None).await;
+    let mut raw = RawConnection::websocket(server.addr, None).await;
     raw.finish().await;
     raw.expect_end().await;
-    until("the others to go", || server.handle.connections() == 1).await;
-    stays.send(r#"["broadcasts/all",1]"#).await;
-    stays.expect(r#"["broadcast",1]"#).await;
+    until("the other connections to be removed", || server.handle.connections() == 1).await;
+    remaining.send(r#"["broadcasts/all",1]"#).await;
+    remaining.expect(r#"["broadcast",1]"#).await;
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_no_hello_yet_hears_the_welcome_first() {
+async fn a_broadcast_before_the_hello_is_delivered_after_the_welcome() {
     let server = TestServer::start().await;
-    let mut early = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut early = WireClient::connect(server.addr, Some("aaw.v1")).await;
     let mut sender = server.classic().await;
     sender.send(r#"["broadcasts/others","before the hello"]"#).await;
     sender.expect_nothing().await;
@@ -88,13 +88,13 @@ async fn a_client_that_has_said_no_hello_yet_hears_the_welcome_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_is_in_the_table_before_its_client_knows_that_it_is_open() {
+async fn a_connection_receives_broadcasts_from_the_end_of_its_handshake() {
     let server = TestServer::start().await;
     let mut sender = server.classic().await;
     for n in 0..200 {
-        // Open: the handshake's answer has come, and nothing was sent since.
+        // The connection is open as soon as the handshake has completed.
         let protocols = if n % 2 == 0 { None } else { Some("aaw.v1") };
-        let mut client = Client::offering(server.addr, protocols).await;
+        let mut client = WireClient::connect(server.addr, protocols).await;
         sender.send(&format!(r#"["broadcasts/others",{n}]"#)).await;
         if protocols.is_some() {
             client.send(r#"["aaw/hello",{}]"#).await;

@@ -1,4 +1,4 @@
-//! aaw-client against our server: A2, A7, A8 and what is known of a call that failed.
+//! aaw-client: calls and their errors, pushes, reconnection, refused connections.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use aaw_client::{
     CallError, Code, ConnectError, ConnectionEvent, ConnectionEvents, DisconnectReason, SendError, State, connect,
     connect_lazy, connect_with,
 };
-use aaw_tests::{DEADLINE, Raw, TestServer, until, within};
+use aaw_tests::{DEADLINE, RawConnection, TestServer, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// The next change of a connection's state.
-async fn change(changes: &mut ConnectionEvents) -> ConnectionEvent {
-    within("a change of the connection", || "nothing".into(), changes.next()).await.expect("the client goes on")
+/// Returns the next connection event.
+async fn next_event(events: &mut ConnectionEvents) -> ConnectionEvent {
+    within("a connection event", || "nothing".into(), events.next()).await.expect("the client is not closed")
 }
 
-/// The next connection, whatever was tried before.
-async fn open(changes: &mut ConnectionEvents) {
-    while !matches!(change(changes).await, ConnectionEvent::Open { .. }) {}
+/// Waits until the client has connected, whatever events precede it.
+async fn open(events: &mut ConnectionEvents) {
+    while !matches!(next_event(events).await, ConnectionEvent::Open { .. }) {}
 }
 
 #[tokio::test]
-async fn a_call_resolves_with_what_the_handler_returns() {
+async fn a_call_returns_the_value_of_the_handler() {
     let server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
     #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
@@ -38,10 +38,10 @@ async fn a_call_resolves_with_what_the_handler_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_calls_of_one_event_at_once_each_get_their_own_answer() {
+async fn many_concurrent_calls_of_one_event_receive_their_own_responses() {
     let server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    // More than may run at the same time, some done at once and some late.
+    // More than may run at the same time; some handlers return immediately, some are pending.
     let calls = (0..5000).map(|n| {
         let client = &client;
         async move {
@@ -49,22 +49,22 @@ async fn many_calls_of_one_event_at_once_each_get_their_own_answer() {
             assert_eq!(client.send_async::<i64>(event, n, DEADLINE).await.unwrap(), n);
         }
     });
-    within("all answers", || "some".into(), join_all(calls)).await;
+    within("all responses", || "some".into(), join_all(calls)).await;
 }
 
 #[tokio::test]
-async fn calls_are_answered_out_of_order() {
+async fn responses_may_arrive_out_of_order() {
     let server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
     let call = |gate: &'static str| client.send_async::<Value>("gate/hold", json!({"gate": gate}), DEADLINE);
     let mut first = Box::pin(call("a"));
     let second = async {
-        until("both to run", || server.app.gate("a").counts().came == 1).await;
+        until("the first to run", || server.app.gate("a").counts().came == 1).await;
         server.app.gate("b").release(1);
         call("b").await
     };
     tokio::select! {
-        _ = &mut first => panic!("the first was answered with the second's"),
+        _ = &mut first => panic!("the first call received the response to the second"),
         second = second => assert_eq!(second.unwrap(), json!({"held": "b"})),
     }
     server.app.gate("a").release(1);
@@ -72,7 +72,7 @@ async fn calls_are_answered_out_of_order() {
 }
 
 #[tokio::test]
-async fn failures_carry_code_and_data() {
+async fn errors_have_a_code_and_data() {
     let server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
     let failed = async |event: &str, body: Value| match client.send_async::<Value>(event, body, DEADLINE).await {
@@ -88,7 +88,7 @@ async fn failures_carry_code_and_data() {
     assert_eq!(failed("typed", json!(1)).await.code, Code::BAD_BODY);
     assert_eq!(failed("big", json!({"bytes": 5_000_000})).await.code, Code::TOO_LARGE);
     assert_eq!(failed("auth/secret", json!(1)).await.code, Code::UNREACHABLE);
-    // An answer of another shape is told as such.
+    // A response of another type is an error of the client.
     let mismatch = client.send_async::<i64>("ping", (), DEADLINE).await.unwrap_err();
     assert!(matches!(mismatch, CallError::BadAnswer(_)), "{mismatch:?}");
 }
@@ -136,31 +136,32 @@ async fn pushes_and_broadcasts_reach_every_listener_in_order() {
             assert_eq!((push.event(), push.parse::<i64>().unwrap()), ("broadcast", n));
         }
     }
-    // To itself only if it asks, which comes first if it is the only one.
+    // The sender receives only broadcasts to all, so this is its first.
     a.send_event("broadcasts/all", "me too").await.unwrap();
     assert_eq!(within("a push", || "nothing".into(), on_a.next()).await.unwrap().json(), r#""me too""#);
-    // A push of the name of an event that is being called is a push.
-    let mut of_name = a.on("gate/hold");
+    // A push with the name of the event that is being called is not its response.
+    let mut same_name = a.on("gate/hold");
     let call = a.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
     let push = async {
         until("the call to run", || server.app.gate("x").counts().came == 1).await;
         a.send_event("pushes/plain", json!({"event": "gate/hold", "data": "push"})).await.unwrap();
-        assert_eq!(of_name.next().await.unwrap().json(), r#""push""#);
+        assert_eq!(same_name.next().await.unwrap().json(), r#""push""#);
         server.app.gate("x").release(1);
     };
-    let (answer, ()) = tokio::join!(call, push);
-    assert_eq!(answer.unwrap(), json!({"held": "x"}));
+    let (response, ()) = tokio::join!(call, push);
+    assert_eq!(response.unwrap(), json!({"held": "x"}));
 }
 
 #[tokio::test]
-async fn what_a_handler_pushes_is_there_when_its_answer_is() {
+async fn pushes_of_a_handler_are_delivered_before_its_response() {
     let server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
     for late in [false, true] {
         let mut steps = client.on("step");
         client.send_async::<i64>("pushes/answering", json!({"late": late}), DEADLINE).await.unwrap();
         for n in [1, 2] {
-            let step = futures_util::FutureExt::now_or_never(steps.next()).expect("it came before the answer");
+            let step =
+                futures_util::FutureExt::now_or_never(steps.next()).expect("the push arrived before the response");
             assert_eq!(step.unwrap().parse::<i64>().unwrap(), n);
         }
     }
@@ -169,25 +170,25 @@ async fn what_a_handler_pushes_is_there_when_its_answer_is() {
 // --- Reconnection -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_client_comes_back_after_the_server_was_restarted_and_listeners_survive() {
+async fn a_client_reconnects_after_a_restart_of_the_server_and_keeps_its_listeners() {
     let mut server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    let (mut changes, mut pushes) = (client.connection_events(), client.on("notified"));
+    let (mut events, mut pushes) = (client.connection_events(), client.on("notified"));
     let first = client.connection_id().unwrap();
     server.stop();
-    let closed = change(&mut changes).await;
+    let closed = next_event(&mut events).await;
     assert!(matches!(closed, ConnectionEvent::Close(DisconnectReason::ClosedByServer { .. })), "{closed:?}");
     server.stopped().await;
-    // Made while there is no connection, it waits for one.
+    // A call made while the client is disconnected waits for the next connection.
     let waiting = client.send_async::<i64>("echo", 7, DEADLINE);
     let port = server.addr.port();
     let restarted = async {
-        let again = TestServer::with(|config| config.port = port).await;
-        open(&mut changes).await;
+        let again = TestServer::start_with(|config| config.port = port).await;
+        open(&mut events).await;
         again
     };
-    let (answer, again) = tokio::join!(waiting, restarted);
-    assert_eq!(answer.unwrap(), 7);
+    let (response, again) = tokio::join!(waiting, restarted);
+    assert_eq!(response.unwrap(), 7);
     assert_ne!(client.connection_id().unwrap(), first);
     client.send_event("pushes/plain", json!({"event": "notified", "data": 1})).await.unwrap();
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), "1");
@@ -196,49 +197,51 @@ async fn a_client_comes_back_after_the_server_was_restarted_and_listeners_surviv
 
 #[tokio::test]
 async fn the_outcome_of_a_call_is_unknown_when_its_connection_breaks() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(20)).await;
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(20)).await;
     let client = connect(&server.url()).await.unwrap();
     let call = client.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
     let stop = async {
         until("the call to run", || server.app.gate("x").counts().came == 1).await;
         server.stop();
     };
-    let (answer, ()) = tokio::join!(call, stop);
-    assert!(matches!(answer, Err(CallError::OutcomeUnknown(_))), "{answer:?}");
+    let (response, ()) = tokio::join!(call, stop);
+    assert!(matches!(response, Err(CallError::OutcomeUnknown(_))), "{response:?}");
 }
 
 #[tokio::test]
-async fn a_call_that_was_never_sent_says_so() {
+async fn the_timeout_of_a_call_that_was_never_sent_is_reported_as_not_sent() {
     let mut server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    let mut changes = client.connection_events();
+    let mut events = client.connection_events();
     server.stop();
-    change(&mut changes).await;
+    next_event(&mut events).await;
     server.stopped().await;
     let late = client.send_async::<Value>("ping", (), Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(late, CallError::TimedOut { sent: false, .. }), "{late:?}");
 }
 
 #[tokio::test]
-async fn a_lazy_client_waits_for_a_server_that_is_not_there_yet() {
-    // A port that is free: of a server that has stopped.
+async fn a_lazy_client_waits_for_a_server_that_starts_later() {
+    // A free port: that of a server that has stopped.
     let mut server = TestServer::start().await;
     server.stop();
     server.stopped().await;
     assert!(matches!(connect(&server.url()).await, Err(ConnectError::Unreachable { .. })));
     let client = connect_lazy(&server.url()).unwrap();
-    let mut changes = client.connection_events();
-    let failed = change(&mut changes).await;
+    let mut events = client.connection_events();
+    let failed = next_event(&mut events).await;
     assert!(matches!(failed, ConnectionEvent::Error(_)), "{failed:?}");
     let port = server.addr.port();
-    let (answer, _server) =
-        tokio::join!(client.send_async::<i64>("echo", 7, DEADLINE), TestServer::with(|config| config.port = port));
-    assert_eq!(answer.unwrap(), 7);
+    let (response, _server) = tokio::join!(
+        client.send_async::<i64>("echo", 7, DEADLINE),
+        TestServer::start_with(|config| config.port = port)
+    );
+    assert_eq!(response.unwrap(), 7);
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_is_noticed() {
-    // Accepts, and says nothing for ever: another one than the server.
+async fn connecting_to_a_silent_server_times_out() {
+    // A listener that accepts connections and never sends anything.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let config = aaw_client::Config { connect_timeout: Duration::from_millis(50), ..Default::default() };
@@ -254,13 +257,13 @@ async fn closing_ends_the_connection_on_both_sides() {
     assert_eq!((client.state(), server.handle.connections()), (State::Closed, 0));
     let dropped = connect(&server.url()).await.unwrap();
     drop(dropped);
-    until("it to be gone", || server.handle.connections() == 0).await;
+    until("the connection to be removed", || server.handle.connections() == 0).await;
 }
 
-// --- Refusals ---------------------------------------------------------------------------------------------------------
+// --- Refused connections, and limits ----------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_403_and_its_words_reach_the_one_who_connects() {
+async fn connect_returns_the_status_and_body_of_a_403() {
     let server = TestServer::start().await;
     let mut config = aaw_client::Config::default();
     config.headers.insert("origin", "https://evil.example".parse().unwrap());
@@ -273,9 +276,9 @@ async fn a_403_and_its_words_reach_the_one_who_connects() {
 }
 
 #[tokio::test]
-async fn a_503_reaches_the_one_who_connects() {
-    let server = TestServer::with(|config| config.max_connections = 1).await;
-    let _only = Raw::websocket(server.addr, None).await;
+async fn connect_returns_the_status_of_a_503() {
+    let server = TestServer::start_with(|config| config.max_connections = 1).await;
+    let _only = RawConnection::websocket(server.addr, None).await;
     let refused = connect(&server.url()).await.map(|_| ());
     assert!(matches!(refused, Err(ConnectError::Refused { status: 503, .. })), "{refused:?}");
 }
@@ -288,26 +291,26 @@ async fn a_payload_above_the_servers_limit_is_not_sent() {
     let refused = client.send_async::<Value>("echo", &large, DEADLINE).await.unwrap_err();
     assert!(matches!(refused, CallError::NotSent(SendError::TooLarge { limit: 1_048_576, .. })), "{refused:?}");
     assert!(matches!(client.send_event("note", &large).await, Err(SendError::TooLarge { .. })));
-    // The connection is the same.
+    // The connection still works, and the server has received nothing.
     assert_eq!(client.send_async::<i64>("echo", 7, DEADLINE).await.unwrap(), 7);
     assert_eq!(server.calls.all().len(), 1);
 }
 
 #[tokio::test]
-async fn a_client_holds_back_by_the_servers_limits() {
-    let server = TestServer::with(|config| (config.max_calls, config.max_line) = (2, 0)).await;
+async fn a_client_respects_the_limit_of_concurrent_calls() {
+    let server = TestServer::start_with(|config| (config.max_calls, config.max_line) = (2, 0)).await;
     let client = connect(&server.url()).await.unwrap();
-    // With no line at the server, one call too many would be refused as busy.
+    // The server has no wait queue: one call above its limit would fail as busy.
     let calls = (0..100).map(|n| client.send_async::<i64>("sleepy", n, DEADLINE));
-    let answers: Result<Vec<_>, _> = join_all(calls).await.into_iter().collect();
-    assert_eq!(answers.unwrap(), (0..100).collect::<Vec<_>>());
+    let responses: Result<Vec<_>, _> = join_all(calls).await.into_iter().collect();
+    assert_eq!(responses.unwrap(), (0..100).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn a_stopping_server_refuses_as_busy() {
+async fn calls_to_a_stopping_server_fail_as_busy() {
     let mut server = TestServer::start().await;
     let client = connect(&server.url()).await.unwrap();
-    let held = client.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
+    let running = client.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
     let others = async {
         until("the call to run", || server.app.gate("x").counts().came == 1).await;
         server.stop();
@@ -320,6 +323,6 @@ async fn a_stopping_server_refuses_as_busy() {
         }
         server.app.gate("x").release(1);
     };
-    let (held, ()) = tokio::join!(held, others);
-    assert_eq!(held.unwrap(), json!({"held": "x"}));
+    let (running, ()) = tokio::join!(running, others);
+    assert_eq!(running.unwrap(), json!({"held": "x"}));
 }

@@ -1,20 +1,25 @@
-//! The server asks its clients.
+//! Client calls: the server calls its clients.
 
 use std::time::Duration;
 
 use aaw_server::ClientCallError;
-use aaw_tests::{Client, TestServer};
+use aaw_tests::{TestServer, WireClient};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// Asks the client, as a task of its own.
-fn ask(server: &TestServer, client: &Client, event: &str, data: Value) -> JoinHandle<Result<Value, ClientCallError>> {
-    ask_within(server, client, event, data, Duration::from_secs(30))
+/// Calls the client from a new task.
+fn call_client(
+    server: &TestServer,
+    client: &WireClient,
+    event: &str,
+    data: Value,
+) -> JoinHandle<Result<Value, ClientCallError>> {
+    call_client_within(server, client, event, data, Duration::from_secs(30))
 }
 
-fn ask_within(
+fn call_client_within(
     server: &TestServer,
-    client: &Client,
+    client: &WireClient,
     event: &str,
     data: Value,
     timeout: Duration,
@@ -24,42 +29,42 @@ fn ask_within(
     tokio::spawn(async move { handle.call_client(id, &event, data, timeout).await })
 }
 
-/// The code of the failure with which it was answered.
-async fn code(asked: JoinHandle<Result<Value, ClientCallError>>) -> String {
-    match asked.await.expect("no panic") {
+/// Returns the error code of a client call.
+async fn code(call: JoinHandle<Result<Value, ClientCallError>>) -> String {
+    match call.await.expect("no panic") {
         Err(ClientCallError::Failed(failure)) => failure.code.as_str().to_owned(),
         other => panic!("{other:?}"),
     }
 }
 
-async fn answer(asked: JoinHandle<Result<Value, ClientCallError>>) -> Value {
-    asked.await.expect("no panic").expect("an answer")
+async fn response(call: JoinHandle<Result<Value, ClientCallError>>) -> Value {
+    call.await.expect("no panic").expect("a response")
 }
 
 #[tokio::test]
-async fn a_client_is_asked_and_its_answer_comes_back() {
+async fn a_client_call_returns_the_response_of_the_client() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    let first = ask(&server, &client, "confirm", json!({ "really": true }));
+    let first = call_client(&server, &client, "confirm", json!({ "really": true }));
     client.expect(r#"["confirm",{"really":true},-1]"#).await;
-    let second = ask(&server, &client, "confirm", json!(2));
+    let second = call_client(&server, &client, "confirm", json!(2));
     client.expect(r#"["confirm",2,-2]"#).await;
     client.send(r#"["confirm","no",-2]"#).await;
-    assert_eq!(answer(second).await, "no");
+    assert_eq!(response(second).await, "no");
     client.send(r#"["confirm",{"yes":[1]},-1]"#).await;
-    assert_eq!(answer(first).await, json!({ "yes": [1] }));
-    // The same connection is a client's as ever.
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    assert_eq!(response(first).await, json!({ "yes": [1] }));
+    // The client can still call the server.
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
-async fn what_the_client_says_against_it_is_told() {
+async fn an_error_of_the_client_is_returned() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    let asked = ask(&server, &client, "confirm", json!(1));
+    let call = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
     client.send(r#"["confirm",{"error":"Not now","code":"busy_here","data":[7]},-1,"error"]"#).await;
-    match asked.await.expect("no panic") {
+    match call.await.expect("no panic") {
         Err(ClientCallError::Failed(failure)) => {
             assert_eq!((failure.error.as_str(), failure.code.as_str()), ("Not now", "busy_here"));
             assert_eq!(failure.data.expect("data").get(), "[7]");
@@ -68,61 +73,61 @@ async fn what_the_client_says_against_it_is_told() {
     }
     let handle = server.handle.clone();
     let id = client.connection.parse().expect("an id");
-    let asked = tokio::spawn(async move { handle.call_client::<u8>(id, "confirm", 2, Duration::MAX).await });
+    let call = tokio::spawn(async move { handle.call_client::<u8>(id, "confirm", 2, Duration::MAX).await });
     client.expect(r#"["confirm",2,-2]"#).await;
     client.send(r#"["confirm","no number",-2]"#).await;
-    assert!(matches!(asked.await.expect("no panic"), Err(ClientCallError::BadAnswer(_))));
+    assert!(matches!(call.await.expect("no panic"), Err(ClientCallError::BadAnswer(_))));
 }
 
 #[tokio::test]
-async fn an_ask_stands_behind_what_was_sent_before() {
+async fn a_client_call_is_sent_after_earlier_pushes() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     let id = client.connection.parse().expect("an id");
     for n in 0..50 {
-        server.handle.emit_to(id, "news", n).expect("it is there");
+        server.handle.emit_to(id, "news", n).expect("it is connected");
     }
-    let asked = ask(&server, &client, "confirm", json!(null));
+    let call = call_client(&server, &client, "confirm", json!(null));
     for n in 0..50 {
         client.expect(&format!(r#"["news",{n}]"#)).await;
     }
     client.expect(r#"["confirm",null,-1]"#).await;
     client.send(r#"["confirm",true,-1]"#).await;
-    assert_eq!(answer(asked).await, true);
+    assert_eq!(response(call).await, true);
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_in_time_is_told_so() {
+async fn a_client_call_that_times_out_is_cancelled() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    let asked = ask_within(&server, &client, "confirm", json!(1), Duration::from_millis(20));
+    let call = call_client_within(&server, &client, "confirm", json!(1), Duration::from_millis(20));
     client.expect(r#"["confirm",1,-1]"#).await;
     client.expect(r#"["confirm",null,-1,"cancel"]"#).await;
-    assert_eq!(code(asked).await, "timeout");
-    // Too late, and no fault.
+    assert_eq!(code(call).await, "timeout");
+    // A late response is not an error.
     client.send(r#"["confirm",true,-1]"#).await;
-    client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
-async fn whoever_asked_can_go() {
+async fn dropping_the_future_cancels_the_client_call() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    let asked = ask(&server, &client, "confirm", json!(1));
+    let call = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
-    asked.abort();
+    call.abort();
     client.expect(r#"["confirm",null,-1,"cancel"]"#).await;
 }
 
 #[tokio::test]
-async fn who_goes_answers_nothing_more() {
+async fn a_client_call_fails_when_the_client_disconnects() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    let asked = ask(&server, &client, "confirm", json!(1));
+    let call = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
     let id = client.connection.parse().expect("an id");
     drop(client);
-    assert_eq!(code(asked).await, "no_connection");
+    assert_eq!(code(call).await, "no_connection");
     match server.handle.call_client::<Value>(id, "confirm", 1, Duration::MAX).await {
         Err(ClientCallError::Failed(failure)) => assert_eq!(failure.code.as_str(), "no_connection"),
         other => panic!("{other:?}"),
@@ -130,56 +135,56 @@ async fn who_goes_answers_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_waits_for_no_answer() {
+async fn a_shutdown_does_not_wait_for_client_calls() {
     let mut server = TestServer::start().await;
     let mut client = server.v1().await;
-    let asked = ask(&server, &client, "confirm", json!(1));
+    let call = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
     server.stop();
-    assert_eq!(code(asked).await, "no_connection");
+    assert_eq!(code(call).await, "no_connection");
     client.expect_close(1001).await;
     server.stopped().await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked() {
-    let server = TestServer::with(|config| {
+async fn client_calls_that_cannot_be_sent_fail() {
+    let server = TestServer::start_with(|config| {
         config.max_asks = 1;
         config.max_message = 1000;
     })
     .await;
     let mut client = server.v1().await;
-    assert_eq!(code(ask(&server, &client, "confirm", json!("x".repeat(1000)))).await, "too_large");
-    assert_eq!(code(ask(&server, &client, "aaw/session", json!(1))).await, "not_allowed");
-    let first = ask(&server, &client, "confirm", json!(1));
+    assert_eq!(code(call_client(&server, &client, "confirm", json!("x".repeat(1000)))).await, "too_large");
+    assert_eq!(code(call_client(&server, &client, "aaw/session", json!(1))).await, "not_allowed");
+    let first = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
-    assert_eq!(code(ask(&server, &client, "confirm", json!(2))).await, "busy");
+    assert_eq!(code(call_client(&server, &client, "confirm", json!(2))).await, "busy");
     client.send(r#"["confirm",true,-1]"#).await;
-    assert_eq!(answer(first).await, true);
-    let next = ask(&server, &client, "confirm", json!(3));
+    assert_eq!(response(first).await, true);
+    let next = call_client(&server, &client, "confirm", json!(3));
     client.expect(r#"["confirm",3,-2]"#).await;
     client.send(r#"["confirm",true,-2]"#).await;
-    assert_eq!(answer(next).await, true);
+    assert_eq!(response(next).await, true);
 }
 
 #[tokio::test]
-async fn answers_that_make_no_sense_hurt_nobody() {
+async fn invalid_responses_are_bad_frames() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    for nonsense in [r#"["confirm",1,-1]"#, r#"["confirm",{"error":"x"},-9,"error"]"#, r#"["confirm",1,-1,"item"]"#] {
-        client.send(nonsense).await;
-        assert!(client.next().await.contains("bad_frame"), "{nonsense}");
+    for frame in [r#"["confirm",1,-1]"#, r#"["confirm",{"error":"x"},-9,"error"]"#, r#"["confirm",1,-1,"item"]"#] {
+        client.send(frame).await;
+        assert!(client.next().await.contains("bad_frame"), "{frame}");
     }
-    let asked = ask(&server, &client, "confirm", json!(1));
+    let call = call_client(&server, &client, "confirm", json!(1));
     client.expect(r#"["confirm",1,-1]"#).await;
     client.send(r#"["confirm","no failure",-1,"error"]"#).await;
-    assert_eq!(code(asked).await, "bad_frame");
+    assert_eq!(code(call).await, "bad_frame");
     let mut other = server.v1().await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn the_client_library_answers() {
+async fn the_client_library_handles_client_calls() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.expect("it connects");
     let id = client.connection_id().expect("it has one").parse().expect("an id");
@@ -187,9 +192,9 @@ async fn the_client_library_answers() {
         if a == 0 { Err(aaw_client::HandlerError::new("Nothing to add to").code("nothing")) } else { Ok(a + b) }
     });
     let add = |numbers: (u32, u32)| server.handle.call_client::<u32>(id, "add", numbers, Duration::from_secs(10));
-    // Side by side, each its own.
+    // Concurrent calls get their own responses.
     let (one, two, none) = tokio::join!(add((1, 2)), add((30, 4)), add((0, 1)));
-    assert_eq!((one.expect("an answer"), two.expect("an answer")), (3, 34));
+    assert_eq!((one.expect("a response"), two.expect("a response")), (3, 34));
     assert!(matches!(none, Err(ClientCallError::Failed(failure)) if failure.code.as_str() == "nothing"));
     match server.handle.call_client::<u32>(id, "subtract", 1, Duration::from_secs(10)).await {
         Err(ClientCallError::Failed(failure)) => assert_eq!(failure.code.as_str(), "unknown_event"),

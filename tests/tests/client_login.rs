@@ -1,4 +1,4 @@
-//! A18: aaw-client stays logged in at our server.
+//! Log-in with aaw-client: sessions across reconnection, and their ends.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse";
 
-/// A store whose hashing costs next to nothing, and the folder of its file.
+/// Returns a store with hashing at the lowest cost, and the folder of its file.
 async fn store() -> (SqliteStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let cheap =
@@ -20,26 +20,26 @@ async fn store() -> (SqliteStore, tempfile::TempDir) {
 
 async fn start(store: &SqliteStore, port: u16) -> TestServer {
     let auth = Auth::new(store.clone());
-    TestServer::with(|config| {
+    TestServer::start_with(|config| {
         config.auth = Some(auth);
         config.port = port;
     })
     .await
 }
 
-async fn who(client: &Client) -> Result<Value, CallError> {
+async fn whoami(client: &Client) -> Result<Value, CallError> {
     client.send_async("auth/whoami", (), DEADLINE).await
 }
 
-async fn change(changes: &mut ConnectionEvents) -> ConnectionEvent {
-    within("a change of the connection", || "nothing".into(), changes.next()).await.expect("the client goes on")
+async fn next_event(events: &mut ConnectionEvents) -> ConnectionEvent {
+    within("a connection event", || "nothing".into(), events.next()).await.expect("the client is not closed")
 }
 
-/// Everything up to the next connection.
-async fn until_open(changes: &mut ConnectionEvents) -> Vec<ConnectionEvent> {
+/// Returns the connection events before the next `Open`.
+async fn until_open(events: &mut ConnectionEvents) -> Vec<ConnectionEvent> {
     let mut seen = Vec::new();
     loop {
-        match change(changes).await {
+        match next_event(events).await {
             ConnectionEvent::Open { .. } => return seen,
             other => seen.push(other),
         }
@@ -47,35 +47,35 @@ async fn until_open(changes: &mut ConnectionEvents) -> Vec<ConnectionEvent> {
 }
 
 #[tokio::test]
-async fn a_login_outlives_the_server() {
+async fn a_session_survives_a_restart_of_the_server() {
     let (store, _folder) = store().await;
     let mut server = start(&store, 0).await;
     let client = connect(&server.url()).await.unwrap();
     assert!(
-        matches!(who(&client).await, Err(CallError::Failed(failure)) if failure.code.as_str() == "not_authenticated")
+        matches!(whoami(&client).await, Err(CallError::Failed(failure)) if failure.code.as_str() == "not_authenticated")
     );
     let identity = client.register(EMAIL, PASSWORD).await.unwrap();
     let known = json!({ "id": identity.id, "email": EMAIL });
-    assert_eq!(who(&client).await.unwrap(), known);
+    assert_eq!(whoami(&client).await.unwrap(), known);
 
-    let mut changes = client.connection_events();
+    let mut events = client.connection_events();
     server.stop();
     server.stopped().await;
-    assert!(matches!(change(&mut changes).await, ConnectionEvent::Close(_)));
-    // Made now, it waits for the connection, and for the session on it.
-    let asked = tokio::spawn({
+    assert!(matches!(next_event(&mut events).await, ConnectionEvent::Close(_)));
+    // A call made now waits until the client has reconnected and resumed its session.
+    let call = tokio::spawn({
         let client = client.clone();
-        async move { who(&client).await }
+        async move { whoami(&client).await }
     });
     let _again = start(&store, server.addr.port()).await;
-    let seen = until_open(&mut changes).await;
-    assert!(!seen.iter().any(|change| matches!(change, ConnectionEvent::Unauthorized(_))), "{seen:?}");
-    assert_eq!(asked.await.expect("no panic").unwrap(), known);
+    let seen = until_open(&mut events).await;
+    assert!(!seen.iter().any(|event| matches!(event, ConnectionEvent::Unauthorized(_))), "{seen:?}");
+    assert_eq!(call.await.expect("no panic").unwrap(), known);
     assert_eq!(client.identity(), Some(identity));
 }
 
 #[tokio::test]
-async fn a_session_that_is_gone_is_told_on_the_next_connection() {
+async fn an_expired_session_is_reported_on_the_next_connection() {
     let (store, _folder) = store().await;
     let server = start(&store, 0).await;
     let first = connect(&server.url()).await.unwrap();
@@ -86,17 +86,20 @@ async fn a_session_that_is_gone_is_told_on_the_next_connection() {
 
     let config = Config { token: Some(token), ..Config::default() };
     let prepared = aaw_client::prepare(&server.url(), config).unwrap();
-    let mut changes = prepared.connection_events();
+    let mut events = prepared.connection_events();
     let client = prepared.connect().await.unwrap();
-    let seen = until_open(&mut changes).await;
-    assert!(matches!(&seen[..], [ConnectionEvent::Unauthorized(why)] if why.error == "Session expired"), "{seen:?}");
+    let seen = until_open(&mut events).await;
+    assert!(
+        matches!(&seen[..], [ConnectionEvent::Unauthorized(failure)] if failure.error == "Session expired"),
+        "{seen:?}"
+    );
     assert!(client.token().is_none());
-    // It is a client like others.
+    // The client works without a session.
     assert_eq!(client.send_async::<u8>("echo", 7, DEADLINE).await.unwrap(), 7);
 }
 
 #[tokio::test]
-async fn who_logs_out_is_out_everywhere_and_only_the_others_are_told() {
+async fn logging_out_ends_the_session_everywhere_and_notifies_only_the_others() {
     let (store, _folder) = store().await;
     let server = start(&store, 0).await;
     let one = connect(&server.url()).await.unwrap();
@@ -107,19 +110,19 @@ async fn who_logs_out_is_out_everywhere_and_only_the_others_are_told() {
     assert_eq!(other.identity(), one.identity());
     let (mut ones, mut others) = (one.connection_events(), other.connection_events());
     one.logout().await.unwrap();
-    match change(&mut others).await {
-        ConnectionEvent::Unauthorized(why) => assert_eq!(why.error, "Logged out elsewhere"),
+    match next_event(&mut others).await {
+        ConnectionEvent::Unauthorized(failure) => assert_eq!(failure.error, "Logged out elsewhere"),
         other => panic!("{other:?}"),
     }
     assert!(other.identity().is_none());
-    assert!(matches!(who(&other).await, Err(CallError::Failed(_))));
-    // Had there been something to tell, it would have come before this answer.
-    assert!(matches!(who(&one).await, Err(CallError::Failed(_))));
+    assert!(matches!(whoami(&other).await, Err(CallError::Failed(_))));
+    // A connection event would have arrived before this response.
+    assert!(matches!(whoami(&one).await, Err(CallError::Failed(_))));
     assert!(futures_util::FutureExt::now_or_never(ones.next()).is_none());
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_in_the_servers_words() {
+async fn a_failed_log_in_returns_the_error_of_the_server() {
     let (store, _folder) = store().await;
     let server = start(&store, 0).await;
     let client = connect(&server.url()).await.unwrap();
@@ -135,21 +138,21 @@ async fn wrong_credentials_are_told_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn calls_behind_a_login_need_not_wait_for_it() {
+async fn calls_may_be_sent_before_the_log_in_has_returned() {
     let (store, _folder) = store().await;
     let server = start(&store, 0).await;
     let client = connect(&server.url()).await.unwrap();
     client.register(EMAIL, PASSWORD).await.unwrap();
     client.logout().await.unwrap();
-    let (identity, known) = tokio::join!(client.login(EMAIL, PASSWORD), who(&client));
+    let (identity, known) = tokio::join!(client.login(EMAIL, PASSWORD), whoami(&client));
     assert_eq!(known.unwrap()["id"], Value::String(identity.unwrap().id));
 }
 
 #[tokio::test]
-async fn a_server_without_log_ins_is_no_reason_to_forget_a_token() {
+async fn the_token_is_kept_on_a_server_without_authentication() {
     let server = TestServer::start().await;
     let config = Config { token: Some(Token::new("t1")), auth_timeout: Duration::from_secs(5), ..Config::default() };
     let client = connect_with(&server.url(), config).await.unwrap();
     assert_eq!(client.send_async::<u8>("echo", 7, DEADLINE).await.unwrap(), 7);
-    assert_eq!(client.token().expect("it is kept").as_str(), "t1");
+    assert_eq!(client.token().expect("the token is not discarded").as_str(), "t1");
 }

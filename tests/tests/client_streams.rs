@@ -1,4 +1,4 @@
-//! aaw-client's streams and uploads against our server.
+//! Streams and uploads of aaw-client.
 
 use std::collections::HashMap;
 
@@ -9,33 +9,33 @@ use serde_json::{Value, json};
 
 async fn client() -> (TestServer, Client) {
     let server = TestServer::start().await;
-    let client = connect(&server.url()).await.expect("it works");
+    let client = connect(&server.url()).await.expect("it connects");
     (server, client)
 }
 
-/// What has come to a gate, once it is as much as this.
+/// Returns the counts of a gate, once they are at least `least`.
 async fn counts(client: &Client, gate: &str, least: Value) -> HashMap<String, u64> {
     let mut body = json!({ "gate": gate });
     body.as_object_mut().expect("an object").extend(least.as_object().expect("an object").clone());
-    client.send_async("gate/wait", body, DEADLINE).await.expect("it works")
+    client.send_async("gate/wait", body, DEADLINE).await.expect("a response")
 }
 
 #[tokio::test]
-async fn a_stream_gives_what_a_call_gives_as_an_array() {
+async fn a_stream_yields_the_items_that_a_call_returns_as_an_array() {
     let (_server, client) = client().await;
     let all: Vec<u64> = client.stream::<u64>("streams/count", json!({ "to": 1000 })).try_collect().await.unwrap();
     assert_eq!(all, (1..=1000).collect::<Vec<_>>());
     let called: Vec<u64> = client.send_async("streams/count", json!({ "to": 1000 }), DEADLINE).await.unwrap();
     assert_eq!(all, called);
-    // An event that answers once has one item, a plain one none.
+    // A unary event has one item, a one-way event none.
     let echo: Vec<Value> = client.stream("echo", [1, 2]).try_collect().await.unwrap();
     assert_eq!(echo, [json!([1, 2])]);
-    let plain: Vec<Value> = client.stream("note", 1).try_collect().await.unwrap();
-    assert!(plain.is_empty());
+    let one_way: Vec<Value> = client.stream("note", 1).try_collect().await.unwrap();
+    assert!(one_way.is_empty());
 }
 
 #[tokio::test]
-async fn a_stream_tells_how_it_failed_after_its_items() {
+async fn a_stream_yields_its_error_after_its_items() {
     let (_server, client) = client().await;
     let mut stream = client.stream::<u64>("streams/fails_after", json!({ "items": 2, "text": "no", "code": "mine" }));
     assert_eq!(stream.next().await, Some(Ok(1)));
@@ -48,15 +48,15 @@ async fn a_stream_tells_how_it_failed_after_its_items() {
 }
 
 #[tokio::test]
-async fn a_reader_that_pauses_pauses_its_handler_alone_and_dropping_it_drops_that() {
+async fn a_stream_that_is_not_read_pauses_only_its_handler_and_dropping_it_drops_the_handler() {
     let (_server, client) = client().await;
     let mut stream = client.stream::<u64>("streams/endless", json!({ "gate": "g" }));
     assert_eq!(stream.next().await, Some(Ok(1)));
-    // It goes on beside the other, by whose end the first has long yielded all that there is room for.
+    // Another stream is read to its end. By then the first handler has yielded as many items as it has credit.
     let other: Vec<u64> = client.stream::<u64>("streams/count", json!({ "to": 10_000 })).try_collect().await.unwrap();
     assert_eq!(other.len(), 10_000);
     let counted = counts(&client, "g", json!({ "items": 64 })).await;
-    // It may have been asked for the next, and wait with it in its hands.
+    // It may have produced one more item, which waits for credit.
     assert!(counted["items"] <= 65, "{counted:?}");
     for n in 2..1000 {
         assert_eq!(stream.next().await, Some(Ok(n)));
@@ -66,7 +66,7 @@ async fn a_reader_that_pauses_pauses_its_handler_alone_and_dropping_it_drops_tha
 }
 
 #[tokio::test]
-async fn what_is_sent_comes_back() {
+async fn an_upload_can_be_echoed_as_a_stream() {
     let (_server, client) = client().await;
     let (mut uploads, stream) = client.duplex::<u64, u64>("upload/echo", ());
     let sender = tokio::spawn(async move {
@@ -80,16 +80,16 @@ async fn what_is_sent_comes_back() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_answered_once() {
+async fn an_upload_can_have_a_single_response() {
     let (_server, client) = client().await;
-    let (uploads, mut answer) = client.duplex::<i64, i64>("upload/sum", ());
+    let (uploads, mut stream) = client.duplex::<i64, i64>("upload/sum", ());
     futures_util::stream::iter((1..=1000).map(Ok)).forward(uploads).await.unwrap();
-    assert_eq!(answer.next().await, Some(Ok(500_500)));
-    assert_eq!(answer.next().await, None);
+    assert_eq!(stream.next().await, Some(Ok(500_500)));
+    assert_eq!(stream.next().await, None);
 }
 
 #[tokio::test]
-async fn an_item_of_another_type_fails_the_call_by_its_place() {
+async fn an_item_of_the_wrong_type_fails_the_call_with_its_position() {
     let (_server, client) = client().await;
     let (mut uploads, mut stream) = client.duplex::<Value, Vec<u32>>("upload/points", ());
     uploads.send(json!({ "x": 1 })).await.unwrap();
@@ -100,7 +100,7 @@ async fn an_item_of_another_type_fails_the_call_by_its_place() {
 }
 
 #[tokio::test]
-async fn large_items_within_the_window_are_no_trouble() {
+async fn items_may_be_as_large_as_a_message() {
     let (_server, client) = client().await;
     let (mut uploads, mut stream) = client.duplex::<String, String>("upload/echo", ());
     let large = "x".repeat(1_000_000);
@@ -110,12 +110,12 @@ async fn large_items_within_the_window_are_no_trouble() {
             uploads.send(sent.clone()).await.unwrap();
         }
     });
-    let mut came = 0;
+    let mut received = 0;
     while let Some(item) = stream.next().await {
         assert_eq!(item.unwrap().len(), large.len());
-        came += 1;
+        received += 1;
     }
-    assert_eq!(came, 80);
+    assert_eq!(received, 80);
     sender.await.unwrap();
 }
 
@@ -126,7 +126,7 @@ async fn a_handler_that_ends_early_ends_the_upload() {
     assert_eq!(stream.next().await, Some(Ok(json!("ignored"))));
     assert_eq!(stream.next().await, None);
     assert_eq!(uploads.send(1).await, Err(UploadError::Over));
-    // An event that takes none refuses.
+    // An event that takes no upload rejects it.
     let (mut uploads, mut stream) = client.duplex::<u64, Value>("echo", ());
     assert!(matches!(stream.next().await, Some(Err(CallError::Failed(failure))) if failure.code == "bad_body"));
     assert_eq!(uploads.send(1).await, Err(UploadError::Over));
@@ -135,9 +135,9 @@ async fn a_handler_that_ends_early_ends_the_upload() {
     assert_eq!(stream.next().await, Some(Err(CallError::NotSent(SendError::Closed))));
 }
 
-/// Many tasks on several threads: nobody's waker is lost, and nobody gets another's items.
+/// Many tasks on several threads: no waker is lost, and no task receives the items of another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_streams_and_uploads_at_once_each_get_their_own() {
+async fn many_concurrent_streams_and_uploads_receive_their_own_items() {
     let (_server, client) = client().await;
     let tasks = (0..30u64).map(|task| {
         let client = client.clone();

@@ -1,11 +1,11 @@
-//! Events from anywhere in a program: `handle.emit`.
+//! Pushes from anywhere in a program, with `Handle::emit`.
 
 use aaw_server::EmitError;
 use aaw_tests::TestServer;
 use serde_json::json;
 
 #[tokio::test]
-async fn to_all_and_to_one() {
+async fn emit_reaches_all_connections_and_emit_to_reaches_one() {
     let server = TestServer::start().await;
     assert_eq!(server.handle.emit("news", 0).unwrap(), 0);
     let (mut one, mut other) = (server.v1().await, server.classic().await);
@@ -26,14 +26,14 @@ async fn to_all_and_to_one() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_said() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+async fn pushes_that_cannot_be_sent_fail() {
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let code = |sent: Result<usize, EmitError>| match sent {
         Err(EmitError::Refused(failure)) => failure.code.as_str().to_owned(),
         other => panic!("{other:?}"),
     };
     assert_eq!(code(server.handle.emit("aaw/welcome", 1)), "not_allowed");
     assert_eq!(code(server.handle.emit("news", "x".repeat(1000))), "too_large");
-    let no_json = std::collections::HashMap::from([((1, 2), 3)]);
-    assert!(matches!(server.handle.emit("news", &no_json), Err(EmitError::NoJson(_))));
+    let not_json = std::collections::HashMap::from([((1, 2), 3)]);
+    assert!(matches!(server.handle.emit("news", &not_json), Err(EmitError::NoJson(_))));
 }

@@ -1,12 +1,12 @@
-//! The examples do what they say at their top.
+//! The examples without a page behave as their documentation describes.
 
 use aaw_tests::Process;
-use aaw_tests::cargo::built;
+use aaw_tests::cargo::artifacts;
 use tokio::process::Command;
 
 #[tokio::test]
-async fn the_caller_calls_the_linked_program() {
-    let built = built().await;
+async fn the_caller_example_calls_the_linked_example() {
+    let built = artifacts().await;
     let mut linked = Command::new(&built.linked);
     linked.env("PORT", "0");
     let mut linked = Process::start(linked);
@@ -16,8 +16,8 @@ async fn the_caller_calls_the_linked_program() {
     let mut caller = Command::new(&built.caller);
     caller.arg(url);
     let mut caller = Process::start(caller);
-    assert!(caller.ended().await.success(), "{}", caller.errors());
-    let said = caller.output();
+    assert!(caller.exited().await.success(), "{}", caller.stderr());
+    let output = caller.stdout();
     for expected in [
         "open, as connection ",
         "ping answered Pong { pong: true }",
@@ -28,10 +28,10 @@ async fn the_caller_calls_the_linked_program() {
         r#"broadcast: "happy birthday""#,
         "close: the client was closed",
     ] {
-        assert!(said.contains(expected), "{expected:?} in\n{said}");
+        assert!(output.contains(expected), "{expected:?} in\n{output}");
     }
 
     linked.signal("INT").await;
-    assert!(linked.ended().await.success(), "{}", linked.errors());
-    assert!(linked.output().contains(r#"explode null failed: Something went wrong"#), "{}", linked.output());
+    assert!(linked.exited().await.success(), "{}", linked.stderr());
+    assert!(linked.stdout().contains(r#"explode null failed: Something went wrong"#), "{}", linked.stdout());
 }

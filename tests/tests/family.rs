@@ -1,4 +1,5 @@
-//! A11: the original, unchanged. Its client against our server, on Bun and on Node; our client against its server.
+//! Compatibility with the original npm package, unchanged: its client against our server, on Bun and on Node, and our
+//! client against its server.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,10 +19,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("family")
 }
 
-/// Bun, from npm.
+/// Returns the path of Bun, installed from npm.
 ///
 /// # Panics
-/// If it was not installed: these tests are not skipped.
+/// If it is not installed: these tests are never skipped.
 fn bun() -> PathBuf {
     let bun = folder().join("node_modules/.bin/bun");
     let package = folder().join("node_modules/async-await-websockets/client.js");
@@ -39,11 +40,11 @@ enum Runtime {
     Node,
 }
 
-/// The npm client in a process of its own.
-struct Npm(Process);
+/// The original client, in a process of its own.
+struct NpmClient(Process);
 
-impl Npm {
-    /// Connected.
+impl NpmClient {
+    /// Starts the client, and waits until it has connected.
     async fn connect(runtime: Runtime, url: &str) -> Self {
         let mut command = match runtime {
             Runtime::Bun => Command::new(bun()),
@@ -56,197 +57,199 @@ impl Npm {
         };
         command.current_dir(folder()).arg("client.mjs").arg(url);
         let mut npm = Self(Process::start(command));
-        npm.prints(json!({"state": "open"})).await;
+        npm.expect(json!({"state": "open"})).await;
         npm
     }
 
-    async fn tell(&mut self, command: Value) {
+    async fn execute(&mut self, command: Value) {
         self.0.write_line(&command.to_string()).await;
     }
 
-    async fn prints(&mut self, expected: Value) {
+    async fn expect(&mut self, expected: Value) {
         assert_eq!(self.0.json().await, expected);
     }
 
-    /// A call that is answered with this, and nothing before it.
-    async fn calls(&mut self, event: &str, payload: Value, outcome: Value) {
-        self.tell(json!({"tag": event, "do": "sendAsync", "event": event, "payload": payload, "timeout": 20_000}))
+    /// Makes a call, and checks that its result is the next line.
+    async fn call(&mut self, event: &str, payload: Value, result: Value) {
+        self.execute(json!({"tag": event, "do": "sendAsync", "event": event, "payload": payload, "timeout": 20_000}))
             .await;
-        let mut expected = outcome;
+        let mut expected = result;
         expected["tag"] = event.into();
-        self.prints(expected).await;
+        self.expect(expected).await;
     }
 
-    async fn does(&mut self, what: &str, event: &str, payload: Value) {
-        self.tell(json!({"tag": what, "do": what, "event": event, "payload": payload})).await;
-        self.prints(json!({"tag": what, "result": null})).await;
+    async fn perform(&mut self, what: &str, event: &str, payload: Value) {
+        self.execute(json!({"tag": what, "do": what, "event": event, "payload": payload})).await;
+        self.expect(json!({"tag": what, "result": null})).await;
     }
 }
 
-/// Everything that does not need a second try to connect.
+/// Checks everything except reconnection.
 async fn check_client(runtime: Runtime) {
     let server = TestServer::start().await;
-    let mut a = Npm::connect(runtime, &server.url()).await;
+    let mut a = NpmClient::connect(runtime, &server.url()).await;
 
-    // Without a payload it sends `null`.
-    a.tell(json!({"tag": 1, "do": "sendAsync", "event": "body"})).await;
-    a.prints(json!({"tag": 1, "result": {}})).await;
-    a.calls("echo", json!({"a": 1, "ü": [null, "x"]}), json!({"result": {"a": 1, "ü": [null, "x"]}})).await;
-    a.calls("ping", json!(null), json!({"result": {"pong": true}})).await;
-    a.calls("users/get", json!({}), json!({"result": "users/get"})).await;
-    a.calls("nothing", json!({}), json!({"result": null})).await;
-    a.calls("sleepy", json!([1]), json!({"result": [1]})).await;
+    // Without a payload the client sends `null`.
+    a.execute(json!({"tag": 1, "do": "sendAsync", "event": "body"})).await;
+    a.expect(json!({"tag": 1, "result": {}})).await;
+    a.call("echo", json!({"a": 1, "ü": [null, "x"]}), json!({"result": {"a": 1, "ü": [null, "x"]}})).await;
+    a.call("ping", json!(null), json!({"result": {"pong": true}})).await;
+    a.call("users/get", json!({}), json!({"result": "users/get"})).await;
+    a.call("nothing", json!({}), json!({"result": null})).await;
+    a.call("sleepy", json!([1]), json!({"result": [1]})).await;
 
-    // One after the other, of one event.
+    // Sequential calls of one event.
     for n in 0..50 {
-        a.calls("echo", json!({ "n": n }), json!({"result": {"n": n}})).await;
+        a.call("echo", json!({ "n": n }), json!({"result": {"n": n}})).await;
     }
 
-    // Failures are what it throws.
-    a.calls(
+    // Errors are thrown by the client.
+    a.call(
         "fails/with",
         json!({"error": "Something went wrong", "code": "x"}),
         json!({"error": {"error": "Something went wrong"}}),
     )
     .await;
-    a.calls("nope", json!(1), json!({"error": {"error": "Unknown event: nope"}})).await;
-    a.calls("panics/at_once", json!(1), json!({"error": {"error": "Internal error"}})).await;
-    a.calls(
+    a.call("nope", json!(1), json!({"error": {"error": "Unknown event: nope"}})).await;
+    a.call("panics/at_once", json!(1), json!({"error": {"error": "Internal error"}})).await;
+    a.call(
         "typed",
         json!({"id": "x", "name": ""}),
         json!({"error": {"error": "The body does not fit at id: invalid type: string \"x\", expected i64"}}),
     )
     .await;
-    a.tell(json!({"tag": "late", "do": "sendAsync", "event": "gate/hold", "payload": {"gate": "late"}, "timeout": 30}))
-        .await;
-    a.prints(json!({"tag": "late", "error": {"error": "WebSocket error (client): request timed out"}})).await;
+    a.execute(
+        json!({"tag": "late", "do": "sendAsync", "event": "gate/hold", "payload": {"gate": "late"}, "timeout": 30}),
+    )
+    .await;
+    a.expect(json!({"tag": "late", "error": {"error": "WebSocket error (client): request timed out"}})).await;
 
-    // Plain events, pushes, broadcasts.
-    a.does("sendSync", "note", json!("plain")).await;
-    a.calls("notes", json!({}), json!({"result": ["plain"]})).await;
-    a.does("on", "notified", json!(null)).await;
-    a.does("sendSync", "pushes/plain", json!({"event": "notified", "data": {"hi": 1}})).await;
-    a.prints(json!({"push": "notified", "data": {"hi": 1}})).await;
-    let mut b = Npm::connect(runtime, &server.url()).await;
+    // One-way events, pushes, broadcasts.
+    a.perform("sendSync", "note", json!("plain")).await;
+    a.call("notes", json!({}), json!({"result": ["plain"]})).await;
+    a.perform("on", "notified", json!(null)).await;
+    a.perform("sendSync", "pushes/plain", json!({"event": "notified", "data": {"hi": 1}})).await;
+    a.expect(json!({"push": "notified", "data": {"hi": 1}})).await;
+    let mut b = NpmClient::connect(runtime, &server.url()).await;
     for npm in [&mut a, &mut b] {
-        npm.does("on", "broadcast", json!(null)).await;
+        npm.perform("on", "broadcast", json!(null)).await;
     }
-    b.does("sendSync", "broadcasts/others", json!({"m": 1})).await;
-    a.prints(json!({"push": "broadcast", "data": {"m": 1}})).await;
-    b.calls("ping", json!({}), json!({"result": {"pong": true}})).await;
-    b.tell(json!({"tag": "all", "do": "sendSync", "event": "broadcasts/all", "payload": 2})).await;
-    b.prints(json!({"tag": "all", "result": null})).await;
+    b.perform("sendSync", "broadcasts/others", json!({"m": 1})).await;
+    a.expect(json!({"push": "broadcast", "data": {"m": 1}})).await;
+    b.call("ping", json!({}), json!({"result": {"pong": true}})).await;
+    b.execute(json!({"tag": "all", "do": "sendSync", "event": "broadcasts/all", "payload": 2})).await;
+    b.expect(json!({"tag": "all", "result": null})).await;
     for npm in [&mut a, &mut b] {
-        npm.prints(json!({"push": "broadcast", "data": 2})).await;
+        npm.expect(json!({"push": "broadcast", "data": 2})).await;
     }
 
-    // Its key is in the log, and no id of ours.
-    let told = server.calls.of("ping").await;
-    let key = told["client_key"].as_str().expect("it has a key");
-    assert!(key.starts_with('_') && told["connection"] != key, "{told}");
+    // The call record has the key that the client chose, beside our connection id.
+    let record = server.calls.first_of("ping").await;
+    let key = record["client_key"].as_str().expect("it has a key");
+    assert!(key.starts_with('_') && record["connection"] != key, "{record}");
     a.0.close_stdin();
-    assert!(a.0.ended().await.success());
+    assert!(a.0.exited().await.success());
     b.0.close_stdin();
-    assert!(b.0.ended().await.success());
-    until("both to be gone", || server.handle.connections() == 0).await;
+    assert!(b.0.exited().await.success());
+    until("both connections to be removed", || server.handle.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn its_client_on_bun_calls_our_server() {
+async fn the_original_client_on_bun_calls_our_server() {
     check_client(Runtime::Bun).await;
 }
 
 #[tokio::test]
-async fn its_client_on_node_calls_our_server() {
+async fn the_original_client_on_node_calls_our_server() {
     check_client(Runtime::Node).await;
 }
 
-/// A14 to A16, with a client that knows nothing of log-ins: they are calls as any other.
+/// Logs in with the original client, which has no support for it: the built-in events are ordinary calls.
 async fn check_log_in(runtime: Runtime) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(folder.path().join("auth.sqlite")).await.expect("a store");
-    let server = TestServer::with(|config| config.auth = Some(Auth::new(store))).await;
-    let mut npm = Npm::connect(runtime, &server.url()).await;
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
+    let mut npm = NpmClient::connect(runtime, &server.url()).await;
     let failed = |error: &str| json!({ "error": { "error": error } });
-    npm.calls("auth/whoami", json!(null), failed("Not authenticated")).await;
+    npm.call("auth/whoami", json!(null), failed("Not authenticated")).await;
     let ada = json!({ "email": "ada@example.com", "password": "correct horse" });
-    npm.calls("aaw/login", ada.clone(), failed("Invalid credentials")).await;
-    let logged_in = async |npm: &mut Npm, event: &str, payload: Value| {
-        npm.tell(json!({ "tag": event, "do": "sendAsync", "event": event, "payload": payload, "timeout": 20_000 }))
+    npm.call("aaw/login", ada.clone(), failed("Invalid credentials")).await;
+    let logged_in = async |npm: &mut NpmClient, event: &str, payload: Value| {
+        npm.execute(json!({ "tag": event, "do": "sendAsync", "event": event, "payload": payload, "timeout": 20_000 }))
             .await;
-        let answer = npm.0.json().await["result"].clone();
-        let token = answer["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned();
-        (token, answer["user"].clone())
+        let response = npm.0.json().await["result"].clone();
+        let token = response["token"].as_str().unwrap_or_else(|| panic!("no token: {response}")).to_owned();
+        (token, response["user"].clone())
     };
     let (_, user) = logged_in(&mut npm, "aaw/register", ada.clone()).await;
-    npm.calls("aaw/register", ada.clone(), failed("Email already registered")).await;
+    npm.call("aaw/register", ada.clone(), failed("Email already registered")).await;
     let (token, same) = logged_in(&mut npm, "aaw/login", ada).await;
     assert_eq!(same, user);
-    npm.calls("auth/whoami", json!(null), json!({ "result": user })).await;
-    let mut again = Npm::connect(runtime, &server.url()).await;
-    again.calls("auth/whoami", json!({}), failed("Not authenticated")).await;
+    npm.call("auth/whoami", json!(null), json!({ "result": user })).await;
+    let mut again = NpmClient::connect(runtime, &server.url()).await;
+    again.call("auth/whoami", json!({}), failed("Not authenticated")).await;
     assert_eq!(logged_in(&mut again, "aaw/resume", json!({ "token": token })).await, (token.clone(), user.clone()));
-    again.calls("auth/whoami", json!({}), json!({ "result": user })).await;
-    npm.calls("aaw/logout", json!(null), json!({ "result": { "ok": true } })).await;
-    again.calls("auth/whoami", json!({}), failed("Not authenticated")).await;
-    again.calls("aaw/resume", json!({ "token": token }), failed("Session expired")).await;
+    again.call("auth/whoami", json!({}), json!({ "result": user })).await;
+    npm.call("aaw/logout", json!(null), json!({ "result": { "ok": true } })).await;
+    again.call("auth/whoami", json!({}), failed("Not authenticated")).await;
+    again.call("aaw/resume", json!({ "token": token }), failed("Session expired")).await;
 }
 
 #[tokio::test]
-async fn its_client_on_bun_logs_in_and_resumes() {
+async fn the_original_client_on_bun_logs_in_and_resumes() {
     check_log_in(Runtime::Bun).await;
 }
 
 #[tokio::test]
-async fn its_client_on_node_logs_in_and_resumes() {
+async fn the_original_client_on_node_logs_in_and_resumes() {
     check_log_in(Runtime::Node).await;
 }
 
 #[tokio::test]
-async fn its_client_on_bun_and_ours_hear_one_broadcast() {
+async fn the_original_client_and_ours_receive_the_same_broadcast() {
     let server = TestServer::start().await;
-    let mut theirs = Npm::connect(Runtime::Bun, &server.url()).await;
-    theirs.does("on", "broadcast", json!(null)).await;
+    let mut theirs = NpmClient::connect(Runtime::Bun, &server.url()).await;
+    theirs.perform("on", "broadcast", json!(null)).await;
     let (sender, ours) = (connect(&server.url()).await.unwrap(), connect(&server.url()).await.unwrap());
     let mut pushes = ours.on("broadcast");
     sender.send_event("broadcasts/others", json!({"m": 1})).await.unwrap();
-    theirs.prints(json!({"push": "broadcast", "data": {"m": 1}})).await;
+    theirs.expect(json!({"push": "broadcast", "data": {"m": 1}})).await;
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), r#"{"m":1}"#);
 }
 
 #[tokio::test]
-async fn its_client_on_bun_comes_back_after_the_server_was_restarted() {
+async fn the_original_client_reconnects_after_a_restart_of_the_server() {
     let mut server = TestServer::start().await;
-    let mut npm = Npm::connect(Runtime::Bun, &server.url()).await;
-    npm.does("on", "notified", json!(null)).await;
+    let mut npm = NpmClient::connect(Runtime::Bun, &server.url()).await;
+    npm.perform("on", "notified", json!(null)).await;
     server.stop();
-    npm.prints(json!({"state": "close"})).await;
+    npm.expect(json!({"state": "close"})).await;
     server.stopped().await;
     let port = server.addr.port();
-    let again = TestServer::with(|config| config.port = port).await;
-    // It tries once a second; an attempt before the server was there is an error and a close.
+    let again = TestServer::start_with(|config| config.port = port).await;
+    // The client retries every second. An attempt before the server has started prints an error and a close.
     while npm.0.json().await != json!({"state": "open"}) {}
-    npm.calls("echo", json!(7), json!({"result": 7})).await;
-    npm.does("sendSync", "pushes/plain", json!({"event": "notified", "data": 1})).await;
-    npm.prints(json!({"push": "notified", "data": 1})).await;
+    npm.call("echo", json!(7), json!({"result": 7})).await;
+    npm.perform("sendSync", "pushes/plain", json!({"event": "notified", "data": 1})).await;
+    npm.expect(json!({"push": "notified", "data": 1})).await;
     assert_eq!(again.handle.connections(), 1);
 }
 
 #[tokio::test]
-async fn its_client_sees_a_connection_that_the_server_ends() {
-    // Node fires no `close` before TCP is closed.
+async fn the_original_client_is_notified_when_the_server_closes() {
+    // Node emits `close` only after TCP is closed.
     for runtime in [Runtime::Bun, Runtime::Node] {
         let mut server = TestServer::start().await;
-        let mut npm = Npm::connect(runtime, &server.url()).await;
+        let mut npm = NpmClient::connect(runtime, &server.url()).await;
         server.stop();
-        npm.prints(json!({"state": "close"})).await;
+        npm.expect(json!({"state": "close"})).await;
         server.stopped().await;
     }
 }
 
-// --- Our client, its server -------------------------------------------------------------------------------------------
+// --- Our client against the original server ---------------------------------------------------------------------------
 
-/// The npm server.
+/// Starts the original server. Returns it with its port.
 async fn npm_server() -> (Process, u64) {
     let mut command = Command::new(bun());
     command.current_dir(folder()).arg("server.mjs").arg("events");
@@ -256,7 +259,7 @@ async fn npm_server() -> (Process, u64) {
 }
 
 #[tokio::test]
-async fn our_client_calls_its_server() {
+async fn our_client_calls_the_original_server() {
     let (mut server, port) = npm_server().await;
     let client = connect(&format!("ws://127.0.0.1:{port}")).await.unwrap();
     let call = async |event: &str, body: Value| client.send_async::<Value>(event, body, DEADLINE).await;
@@ -270,30 +273,30 @@ async fn our_client_calls_its_server() {
     let late = client.send_async::<Value>("slow", json!({"ms": 60_000}), Duration::from_millis(30)).await;
     assert!(matches!(late, Err(CallError::TimedOut { sent: true, .. })), "{late:?}");
 
-    // Events of several names at once, and one event again and again.
-    let answers =
+    // Concurrent calls of two events, then sequential calls of one.
+    let responses =
         join_all((0..50).map(|n| call(if n % 2 == 0 { "echo" } else { "sub/nested" }, json!({ "n": n })))).await;
-    for (n, answer) in answers.into_iter().enumerate() {
-        assert_eq!(answer, Ok(if n % 2 == 0 { json!({ "n": n }) } else { json!({"nested": true}) }));
+    for (n, response) in responses.into_iter().enumerate() {
+        assert_eq!(response, Ok(if n % 2 == 0 { json!({ "n": n }) } else { json!({"nested": true}) }));
     }
     for n in 0..50 {
         assert_eq!(call("echo", json!({ "n": n })).await, Ok(json!({ "n": n })));
     }
 
-    // A plain event, which pushes.
+    // A one-way event, which pushes.
     let mut pushes = client.on("notified");
     client.send_event("notify", json!({"hi": 1})).await.unwrap();
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), r#"{"hi":1}"#);
 
-    // Nothing of ours has ended it: it would not outlive an event that it does not know.
+    // Our client has sent no event of aaw: the original server exits at an event that it does not know.
     client.close().await;
     server.close_stdin();
-    assert!(server.ended().await.success());
-    assert!(!server.errors().contains("aaw/"), "{}", server.errors());
+    assert!(server.exited().await.success());
+    assert!(!server.stderr().contains("aaw/"), "{}", server.stderr());
 }
 
 #[tokio::test]
-async fn its_server_keeps_our_clients_apart() {
+async fn the_original_server_distinguishes_our_clients() {
     let (_server, port) = npm_server().await;
     let url = format!("ws://127.0.0.1:{port}");
     let mut clients = Vec::new();
@@ -305,7 +308,7 @@ async fn its_server_keeps_our_clients_apart() {
     for others in &mut pushes[1..] {
         assert_eq!(within("a push", || "nothing".into(), others.next()).await.unwrap().json(), r#"{"m":1}"#);
     }
-    // One that goes takes nobody's place; and whoever asks hears itself.
+    // Closing one connection does not affect the others, and `includeSelf` reaches the sender.
     clients.pop().unwrap().close().await;
     pushes.pop();
     clients[1].send_event("announce", json!({"m": 2, "includeSelf": true})).await.unwrap();
@@ -318,25 +321,25 @@ async fn its_server_keeps_our_clients_apart() {
 }
 
 #[tokio::test]
-async fn our_client_comes_back_to_its_server() {
+async fn our_client_reconnects_to_the_original_server() {
     let (mut first, port) = npm_server().await;
     let (addr, to) = relay(port).await;
     let client = connect(&format!("ws://{addr}")).await.unwrap();
     let mut changes = client.connection_events();
     let mut pushes = client.on("notified");
     first.close_stdin();
-    first.ended().await;
+    first.exited().await;
     let closed = within("the end", || "nothing".into(), changes.next()).await;
     assert!(matches!(closed, Some(ConnectionEvent::Close(_))), "{closed:?}");
     let (_second, port) = npm_server().await;
     to.store(port as u16, Ordering::SeqCst);
-    let answer = client.send_async::<Value>("echo", json!({"a": 1}), DEADLINE).await;
-    assert_eq!(answer, Ok(json!({"a": 1})));
+    let response = client.send_async::<Value>("echo", json!({"a": 1}), DEADLINE).await;
+    assert_eq!(response, Ok(json!({"a": 1})));
     client.send_event("notify", 7).await.unwrap();
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), "7");
 }
 
-/// A port that stays, before a server whose port is another each time it starts.
+/// Forwards a fixed port to a server whose port changes with each start. Returns the address, and the port to forward to.
 async fn relay(port: u64) -> (SocketAddr, Arc<AtomicU16>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("a free port");

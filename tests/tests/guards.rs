@@ -1,112 +1,112 @@
-//! `_guard.rs`: what runs before the events of a folder, and may refuse.
+//! Guards: `_guard.rs` runs before the events of its folder, and may refuse a call.
 
 use aaw_server::Events;
-use aaw_test_rooms::_services::{App, Verdict};
-use aaw_tests::{Request, TestServer};
+use aaw_test_rooms::_services::{App, GuardBehaviour};
+use aaw_tests::{HttpRequest, TestServer};
 
 async fn start() -> (TestServer, App) {
     let app = App::default();
-    (TestServer::serving(vec![aaw_test_rooms::module_with(app.clone()).into()], |_| {}).await, app)
+    (TestServer::start_with_events(vec![aaw_test_rooms::module_with(app.clone()).into()], |_| {}).await, app)
 }
 
-fn refuses() -> Verdict {
-    Verdict { refusal: Some("Members only"), ..Verdict::default() }
+fn refuses() -> GuardBehaviour {
+    GuardBehaviour { refusal: Some("Members only"), ..GuardBehaviour::default() }
 }
 
-fn waits() -> Verdict {
-    Verdict { waits: true, ..Verdict::default() }
+fn waits() -> GuardBehaviour {
+    GuardBehaviour { waits: true, ..GuardBehaviour::default() }
 }
 
 #[tokio::test]
 async fn guards_run_before_the_events_of_their_folders_outermost_first() {
     let (server, app) = start().await;
     let mut client = server.v1().await;
-    client.asks("guarded/inner/get", "1").await.is("1");
+    client.call("guarded/inner/get", "1").await.assert_eq("1");
     let expected = [
         "guard of guarded before guarded/inner/get",
         "guard of guarded/inner before guarded/inner/get",
         "guarded/inner/get",
     ];
     assert_eq!(app.ran(), expected);
-    client.asks("guarded/get", "2").await.is("2");
+    client.call("guarded/get", "2").await.assert_eq("2");
     assert_eq!(app.ran()[3..], ["guard of guarded before guarded/get", "guarded/get"]);
-    // Neither one beside the folder, nor one elsewhere.
-    client.asks("guarded", "null").await.is(r#""beside the folder""#);
-    client.asks("room/size", r#""x""#).await.is("0");
+    // No guard runs for events outside of the folder.
+    client.call("guarded", "null").await.assert_eq(r#""outside of the folder""#);
+    client.call("room/size", r#""x""#).await.assert_eq("0");
     assert_eq!(app.ran().len(), 5);
 }
 
 #[tokio::test]
-async fn nothing_runs_when_one_refuses() {
+async fn a_refused_call_runs_neither_inner_guards_nor_the_handler() {
     let (server, app) = start().await;
     app.guard("guarded", refuses());
     let (mut v1, mut classic) = (server.v1().await, server.classic().await);
-    v1.asks("guarded/inner/get", "1").await.is(r#"{"error":"Members only","code":"not_allowed"}"#);
-    classic.asks("guarded/inner/get", "1").await.is(r#"{"error":"Members only"}"#);
+    v1.call("guarded/inner/get", "1").await.assert_eq(r#"{"error":"Members only","code":"not_allowed"}"#);
+    classic.call("guarded/inner/get", "1").await.assert_eq(r#"{"error":"Members only"}"#);
     assert_eq!(app.ran(), ["guard of guarded before guarded/inner/get"; 2]);
-    let call = server.calls.of("guarded/inner/get").await;
+    let call = server.calls.first_of("guarded/inner/get").await;
     assert_eq!(call["error"]["code"], "not_allowed", "{call}");
-    // An inner one alone: its folder, and no other.
-    app.guard("guarded", Verdict::default());
-    app.guard("guarded/inner", Verdict { code: Some("no_member"), ..refuses() });
-    v1.asks("guarded/inner/get", "1").await.is(r#"{"error":"Members only","code":"no_member"}"#);
-    v1.asks("guarded/get", "1").await.is("1");
+    // The inner guard alone refuses only the events of its folder.
+    app.guard("guarded", GuardBehaviour::default());
+    app.guard("guarded/inner", GuardBehaviour { code: Some("no_member"), ..refuses() });
+    v1.call("guarded/inner/get", "1").await.assert_eq(r#"{"error":"Members only","code":"no_member"}"#);
+    v1.call("guarded/get", "1").await.assert_eq("1");
     assert!(!app.ran().contains(&"guarded/inner/get".to_owned()));
 }
 
 #[tokio::test]
-async fn a_guard_that_breaks_lets_nobody_through() {
+async fn a_guard_that_fails_or_panics_refuses_the_call() {
     let (server, app) = start().await;
     let mut client = server.v1().await;
-    app.guard("guarded", Verdict { panics: true, ..Verdict::default() });
-    client.asks("guarded/get", "1").await.is(r#"{"error":"Internal error","code":"panic"}"#);
-    app.guard("guarded", Verdict { fails: true, ..Verdict::default() });
-    client.asks("guarded/get", "1").await.is(r#"{"error":"Internal error","code":"handler"}"#);
-    app.guard("guarded", Verdict { fails: true, ..waits() });
+    app.guard("guarded", GuardBehaviour { panics: true, ..GuardBehaviour::default() });
+    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
+    app.guard("guarded", GuardBehaviour { fails: true, ..GuardBehaviour::default() });
+    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    app.guard("guarded", GuardBehaviour { fails: true, ..waits() });
     app.passes.add_permits(1);
-    client.asks("guarded/get", "1").await.is(r#"{"error":"Internal error","code":"handler"}"#);
+    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
     assert!(!app.ran().contains(&"guarded/get".to_owned()));
 }
 
 #[tokio::test]
-async fn a_guard_may_wait_and_its_call_waits_with_it() {
+async fn a_guard_may_wait_and_delays_only_its_call() {
     let (server, app) = start().await;
     let mut client = server.v1().await;
     app.guard("guarded", waits());
     app.guard("guarded/inner", waits());
     client.send(r#"["guarded/inner/get",1,1]"#).await;
     app.wait_for("guard of guarded before guarded/inner/get").await;
-    // Others go on.
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    // Other calls run meanwhile.
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     app.passes.add_permits(1);
     app.wait_for("guard of guarded/inner before guarded/inner/get").await;
     app.passes.add_permits(1);
     client.expect(r#"["guarded/inner/get",1,1]"#).await;
-    // Refused late is refused.
-    app.guard("guarded", Verdict { refusal: Some("Too late"), ..waits() });
+    // A guard may refuse after it has waited.
+    app.guard("guarded", GuardBehaviour { refusal: Some("Too late"), ..waits() });
     app.passes.add_permits(1);
     client
-        .says(r#"["guarded/get",1,3]"#, r#"["guarded/get",{"error":"Too late","code":"not_allowed"},3,"error"]"#)
+        .exchange(r#"["guarded/get",1,3]"#, r#"["guarded/get",{"error":"Too late","code":"not_allowed"},3,"error"]"#)
         .await;
     assert!(!app.ran().contains(&"guarded/get".to_owned()));
 }
 
 #[tokio::test]
-async fn who_leaves_a_guard_waiting_drops_it() {
+async fn cancelling_a_call_drops_its_waiting_guard() {
     let (server, app) = start().await;
     app.guard("guarded", waits());
     let mut client = server.v1().await;
     client.send(r#"["guarded/get",1,1]"#).await;
     app.wait_for("guard of guarded before guarded/get").await;
     client.send(r#"["guarded/get",null,1,"cancel"]"#).await;
-    app.wait_for("guard of guarded waits no more").await;
+    app.wait_for("guard of guarded stopped waiting").await;
     app.passes.add_permits(1);
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     assert!(!app.ran().contains(&"guarded/get".to_owned()));
 }
 
 #[tokio::test]
-async fn a_join_behind_a_guard_that_waits_is_not_overtaken() {
+async fn later_calls_wait_for_a_join_behind_a_waiting_guard() {
     let (server, app) = start().await;
     app.guard("guarded", waits());
     let mut client = server.v1().await;
@@ -114,7 +114,7 @@ async fn a_join_behind_a_guard_that_waits_is_not_overtaken() {
     app.wait_for("guard of guarded before guarded/join").await;
     app.passes.add_permits(1);
     client.expect(r#"["room/size",1,1]"#).await;
-    // Called for its answer, too.
+    // The same for a call with an id.
     client.send_all([r#"["guarded/join","milk",2]"#, r#"["room/size","milk",3]"#]).await;
     app.passes.add_permits(1);
     client.expect(r#"["guarded/join",null,2]"#).await;
@@ -125,15 +125,15 @@ async fn a_join_behind_a_guard_that_waits_is_not_overtaken() {
 async fn streams_and_uploads_are_guarded() {
     let (server, app) = start().await;
     let mut client = server.v1().await;
-    for verdict in [Verdict::default(), waits()] {
-        app.guard("guarded", verdict);
+    for behaviour in [GuardBehaviour::default(), waits()] {
+        app.guard("guarded", behaviour);
         app.passes.add_permits(3);
         let mut client = server.v1().await;
         client.send(r#"["guarded/count",2,1,"call",{"credit":10}]"#).await;
         client.expect(r#"["guarded/count",1,1,"item"]"#).await;
         client.expect(r#"["guarded/count",2,1,"item"]"#).await;
         client.expect(r#"["guarded/count",null,1,"end"]"#).await;
-        client.says(r#"["guarded/count",3,2]"#, r#"["guarded/count",[1,2,3],2]"#).await;
+        client.exchange(r#"["guarded/count",3,2]"#, r#"["guarded/count",[1,2,3],2]"#).await;
         client.send(r#"["guarded/sum",null,3,"call",{"in":true}]"#).await;
         client.expect(r#"["guarded/sum",64,3,"credit"]"#).await;
         client.send_all([r#"["guarded/sum",4,3,"item"]"#, r#"["guarded/sum",5,3,"item"]"#]).await;
@@ -142,23 +142,23 @@ async fn streams_and_uploads_are_guarded() {
         app.passes.forget_permits(3);
     }
     let ran = app.ran().len();
-    for (id, verdict) in [(1, refuses()), (4, Verdict { refusal: Some("Members only"), ..waits() })] {
-        app.guard("guarded", verdict);
+    for (id, behaviour) in [(1, refuses()), (4, GuardBehaviour { refusal: Some("Members only"), ..waits() })] {
+        app.guard("guarded", behaviour);
         app.passes.add_permits(3);
         let failed = r#"{"error":"Members only","code":"not_allowed"}"#;
         client.send(&format!(r#"["guarded/count",2,{id},"call",{{"credit":10}}]"#)).await;
         client.expect(&format!(r#"["guarded/count",{failed},{id},"error"]"#)).await;
         let id = id + 1;
         client
-            .says(&format!(r#"["guarded/count",3,{id}]"#), &format!(r#"["guarded/count",{failed},{id},"error"]"#))
+            .exchange(&format!(r#"["guarded/count",3,{id}]"#), &format!(r#"["guarded/count",{failed},{id},"error"]"#))
             .await;
         let id = id + 1;
         client.send(&format!(r#"["guarded/sum",null,{id},"call",{{"in":true}}]"#)).await;
-        let mut got = client.next().await;
-        if got.ends_with(r#""credit"]"#) {
-            got = client.next().await;
+        let mut received = client.next().await;
+        if received.ends_with(r#""credit"]"#) {
+            received = client.next().await;
         }
-        assert_eq!(got, format!(r#"["guarded/sum",{failed},{id},"error"]"#));
+        assert_eq!(received, format!(r#"["guarded/sum",{failed},{id},"error"]"#));
     }
     let handlers = app.ran().split_off(ran);
     assert!(handlers.iter().all(|ran| ran.starts_with("guard of ")), "{handlers:?}");
@@ -167,9 +167,9 @@ async fn streams_and_uploads_are_guarded() {
 #[tokio::test]
 async fn calls_over_http_are_guarded() {
     let (server, app) = start().await;
-    let post = |event: &str, body: &'static str| Request::post(server.addr, &format!("/events/{event}"), body);
-    for verdict in [Verdict::default(), waits()] {
-        app.guard("guarded", verdict);
+    let post = |event: &str, body: &'static str| HttpRequest::post(server.addr, &format!("/events/{event}"), body);
+    for behaviour in [GuardBehaviour::default(), waits()] {
+        app.guard("guarded", behaviour);
         app.passes.add_permits(2);
         assert_eq!(post("guarded/get", "[1]").send().await.body, "[1]");
         let lines = post("guarded/count", "2").header("Accept", "application/x-ndjson").send().await;
@@ -184,22 +184,23 @@ async fn calls_over_http_are_guarded() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_no_call_and_meets_no_guard() {
+async fn a_bad_frame_runs_no_guard() {
     let (server, app) = start().await;
     let mut client = server.v1().await;
     client.send(r#"["guarded/get",{"a":},1]"#).await;
     assert!(client.next().await.contains("bad_frame"));
     assert_eq!(app.ran(), [""; 0]);
-    // Its id is still free.
-    client.says(r#"["guarded/get",7,1]"#, r#"["guarded/get",7,1]"#).await;
+    // The id has not been used up.
+    client.exchange(r#"["guarded/get",7,1]"#, r#"["guarded/get",7,1]"#).await;
 }
 
 #[tokio::test]
-async fn a_prefix_stands_before_guards_too() {
+async fn a_prefix_applies_to_guards_too() {
     let app = App::default();
     let events = Events::new(aaw_test_rooms::module_with(app.clone())).under("shop");
-    let server = TestServer::serving(vec![events, aaw_test_rooms::module_with(app.clone()).into()], |_| {}).await;
+    let server =
+        TestServer::start_with_events(vec![events, aaw_test_rooms::module_with(app.clone()).into()], |_| {}).await;
     let mut client = server.v1().await;
-    client.asks("shop/guarded/get", "1").await.is("1");
+    client.call("shop/guarded/get", "1").await.assert_eq("1");
     assert_eq!(app.ran(), ["guard of guarded before shop/guarded/get", "guarded/get"]);
 }

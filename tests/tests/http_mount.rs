@@ -1,12 +1,11 @@
-//! Routes of one's own beside aaw's, and aaw within an app of one's own.
+//! A program's own axum routes in a server of aaw, and aaw in an axum application.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use aaw_server::{Config, Handle, Server, StartError};
 use aaw_test_events::_services::{App, Counts};
-use aaw_tests::http::{self, Request};
-use aaw_tests::{Client, Handshake, Raw, until, within};
+use aaw_tests::{HttpRequest, RawConnection, WireClient, http, until, within};
 use axum::Router;
 use axum::extract::{Path, Request as AxumRequest, State};
 use axum::routing::get;
@@ -14,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A program of somebody's.
+/// A program that uses both aaw and axum.
 struct Program {
     addr: SocketAddr,
     handle: Handle,
@@ -29,7 +28,7 @@ fn server(app: &App) -> Server {
 }
 
 impl Program {
-    /// With these routes beside aaw's.
+    /// Starts a server of aaw with additional routes.
     async fn merging(routes: Router) -> Self {
         let app = App::default();
         let bound = server(&app).merge(routes).bind().await.expect("it starts");
@@ -39,7 +38,7 @@ impl Program {
         Self { addr, handle, app, stop: Some(stop), served }
     }
 
-    /// With aaw within an app that `build` makes.
+    /// Starts an axum application that `build` makes from the routes of aaw.
     async fn mounting(build: impl FnOnce(Router) -> Router, change: impl FnOnce(&mut Config)) -> Self {
         let app = App::default();
         let mut config = Config { stop_timeout: Duration::from_secs(5), ..Config::default() };
@@ -59,20 +58,20 @@ impl Program {
     }
 
     async fn get(&self, target: &str) -> (u16, String) {
-        let answer = Request::get(self.addr, target).send().await;
-        (answer.status, answer.body)
+        let response = HttpRequest::get(self.addr, target).send().await;
+        (response.status, response.body)
     }
 
-    fn post(&self, event: &str, body: &str) -> Request {
-        Request::post(self.addr, &format!("/events/{event}"), body)
+    fn post(&self, event: &str, body: &str) -> HttpRequest {
+        HttpRequest::post(self.addr, &format!("/events/{event}"), body)
     }
 
-    /// A WebSocket works, both ways.
-    async fn talks(&self) -> Client {
-        let mut client = Client::v1(self.addr).await;
-        client.asks("users/get", r#"{"id":1}"#).await;
-        let mut other = Client::v1(self.addr).await;
-        other.asks("broadcasts/others", r#"{"n":1}"#).await;
+    /// Checks that calls and pushes work over a WebSocket. Returns a connected client.
+    async fn check_websocket(&self) -> WireClient {
+        let mut client = WireClient::connect_v1(self.addr).await;
+        client.call("users/get", r#"{"id":1}"#).await;
+        let mut other = WireClient::connect_v1(self.addr).await;
+        other.call("broadcasts/others", r#"{"n":1}"#).await;
         assert!(client.next().await.starts_with(r#"["broadcast","#));
         client
     }
@@ -88,77 +87,77 @@ fn hello() -> Router {
 }
 
 #[tokio::test]
-async fn routes_of_ones_own_stand_beside_ours() {
+async fn additional_routes_are_served_beside_those_of_aaw() {
     let program = Program::merging(hello()).await;
     assert_eq!(program.get("/hello/happy%20birthday").await, (200, "Hello happy birthday".into()));
     assert_eq!(program.post("ping", "").send().await.body, r#"{"pong":true}"#);
     assert_eq!(program.get("/healthz").await.0, 200);
     assert!(program.get("/").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/nothing").await.0, 404);
-    let client = program.talks().await;
+    let client = program.check_websocket().await;
     drop(client);
     program.stopped().await;
 }
 
 #[tokio::test]
-async fn what_routes_of_ones_own_emit_reaches_every_connection() {
-    // `GET /broadcast/:message`, with the server's handle, which is there once it is bound.
-    let place = std::sync::Arc::new(std::sync::OnceLock::<Handle>::new());
-    let say = |State(handle): State<std::sync::Arc<std::sync::OnceLock<Handle>>>, Path(message): Path<String>| async move {
+async fn an_additional_route_can_emit_to_all_connections() {
+    // The handle exists only once the server is bound.
+    let shared = std::sync::Arc::new(std::sync::OnceLock::<Handle>::new());
+    let broadcast = |State(handle): State<std::sync::Arc<std::sync::OnceLock<Handle>>>, Path(message): Path<String>| async move {
         handle.get().unwrap().emit("message", &message).unwrap().to_string()
     };
-    let routes = Router::new().route("/broadcast/{message}", get(say)).with_state(place.clone());
+    let routes = Router::new().route("/broadcast/{message}", get(broadcast)).with_state(shared.clone());
     let program = Program::merging(routes).await;
-    place.set(program.handle.clone()).unwrap();
-    let mut client = Client::v1(program.addr).await;
+    shared.set(program.handle.clone()).unwrap();
+    let mut client = WireClient::connect_v1(program.addr).await;
     assert_eq!(program.get("/broadcast/happy%20birthday").await, (200, "1".into()));
     client.expect(r#"["message","happy birthday"]"#).await;
 }
 
 #[tokio::test]
-async fn a_route_for_the_root_takes_the_place_of_our_page_and_websockets_go_where_they_are_routed() {
+async fn a_route_for_the_root_replaces_the_page_and_a_route_can_receive_upgrades() {
     let mine = Router::new()
         .route("/", get(|| async { "mine" }))
         .route("/chat", get(|request: AxumRequest| async move { format!("{:?}", request.headers().get("upgrade")) }));
     let program = Program::merging(mine).await;
     assert_eq!(program.get("/").await, (200, "mine".into()));
-    assert!(Request::get(program.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
-    // A route of one's own may take WebSockets of its own.
-    let upgrade = String::from_utf8(Handshake::new(program.addr).bytes()).unwrap();
-    let mut raw = Raw::connect(program.addr).await;
+    assert!(HttpRequest::get(program.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
+    // A route of the program receives upgrade requests to its path.
+    let upgrade = String::from_utf8(HttpRequest::handshake(program.addr).bytes()).unwrap();
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /chat ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.body, r#"Some("websocket")"#);
-    let mut raw = Raw::connect(program.addr).await;
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /ws ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.status, 101);
 }
 
 #[tokio::test]
-async fn a_foreign_name_reaches_routes_of_ones_own_no_more_than_ours() {
+async fn a_foreign_host_is_refused_for_additional_routes_too() {
     let program = Program::merging(hello()).await;
-    let ask = || Request::get(program.addr, "/hello/x");
-    let refused = ask().replace("Host", "evil.example").send().await;
+    let request = || HttpRequest::get(program.addr, "/hello/x");
+    let refused = request().replace("Host", "evil.example").send().await;
     assert_eq!(refused.failure(), (403, "not_allowed".into()));
-    // Which pages may ask is theirs to say.
-    assert_eq!(ask().header("Origin", "https://any.example").send().await.status, 200);
+    // Origins are not checked for the routes of the program.
+    assert_eq!(request().header("Origin", "https://any.example").send().await.status, 200);
 }
 
 #[tokio::test]
-async fn nor_does_it_within_an_app_of_ones_own() {
+async fn a_foreign_host_is_refused_in_an_application_too() {
     let server = server(&App::default()).merge(hello());
     let mounted = server.mount().await.expect("it starts");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(axum::serve(listener, mounted.router()).into_future());
     for path in ["/hello/x", "/events"] {
-        let refused = Request::get(addr, path).replace("Host", "evil.example").send().await;
+        let refused = HttpRequest::get(addr, path).replace("Host", "evil.example").send().await;
         assert_eq!(refused.failure(), (403, "not_allowed".into()), "{path}");
-        assert_eq!(Request::get(addr, path).send().await.status, 200, "{path}");
+        assert_eq!(HttpRequest::get(addr, path).send().await.status, 200, "{path}");
     }
 }
 
 #[tokio::test]
-async fn routes_that_do_not_go_together_stop_the_start() {
+async fn conflicting_routes_stop_the_start() {
     for path in ["/events", "/events/{*name}", "/healthz", "/aaw.js"] {
         let mine = Router::new().route(path, get(|| async { "mine" }));
         let error = server(&App::default()).merge(mine).bind().await.unwrap_err();
@@ -171,48 +170,48 @@ async fn routes_that_do_not_go_together_stop_the_start() {
 }
 
 #[tokio::test]
-async fn within_an_app_of_ones_own_everything_works() {
+async fn everything_works_in_an_application() {
     let program = Program::mounting(|aaw| hello().merge(aaw), |_| {}).await;
     assert_eq!(program.get("/hello/you").await, (200, "Hello you".into()));
     assert_eq!(program.post("ping", "").send().await.body, r#"{"pong":true}"#);
     assert!(program.get("/").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/healthz").await.0, 200);
-    assert_eq!(program.get("/nothing").await, (404, String::new()), "that is the app's own to say");
-    let mut client = program.talks().await;
-    until("the other to be gone", || program.handle.connections() == 1).await;
-    // Who hangs up takes its handler along.
+    assert_eq!(program.get("/nothing").await, (404, String::new()), "the application handles unknown paths");
+    let mut client = program.check_websocket().await;
+    until("the other connection to be removed", || program.handle.connections() == 1).await;
+    // A disconnected caller drops its handler.
     let raw = program.post("gate/hold", r#"{"gate":"x"}"#).start().await;
-    until("it to run", || program.app.gate("x").counts().came == 1).await;
+    until("the handler to run", || program.app.gate("x").counts().came == 1).await;
     drop(raw);
-    until("it to be dropped", || program.app.gate("x").counts().dropped == 1).await;
+    until("the handler to be dropped", || program.app.gate("x").counts().dropped == 1).await;
     let foreign = program.post("ping", "").replace("Host", "evil.example").send().await;
     assert_eq!(foreign.failure(), (403, "not_allowed".into()));
-    // The end, in order: what runs is answered.
+    // Graceful shutdown: running calls finish.
     let raw = program.post("gate/hold", r#"{"gate":"y"}"#).start().await;
-    until("it to run", || program.app.gate("y").counts().came == 1).await;
+    until("the handler to run", || program.app.gate("y").counts().came == 1).await;
     let (app, addr) = (program.app.clone(), program.addr);
     let stopped = tokio::spawn(program.stopped());
     client.expect_close(1001).await;
-    let health = Request::get(addr, "/healthz").send().await;
+    let health = HttpRequest::get(addr, "/healthz").send().await;
     assert_eq!((health.status, &*health.body), (503, r#"{"status":"stopping"}"#));
-    let refused = Request::post(addr, "/events/ping", "").send().await;
+    let refused = HttpRequest::post(addr, "/events/ping", "").send().await;
     assert_eq!((refused.failure(), refused.header("retry-after")), ((503, "busy".into()), Some("5")));
     app.gate("y").release(1);
-    let (head, mut body) = http::read_from(raw).await;
+    let (head, mut body) = http::open_response(raw).await;
     assert_eq!((head.status, body.rest().await), (200, br#"{"held":"y"}"#.to_vec()));
     drop(body);
     stopped.await.unwrap();
 }
 
 #[tokio::test]
-async fn nested_below_a_path_it_answers_there() {
+async fn aaw_can_be_nested_below_a_path() {
     let program = Program::mounting(|aaw| Router::new().nest("/api", aaw), |_| {}).await;
-    let answer = Request::post(program.addr, "/api/events/users/get", r#"{"id":1}"#).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = HttpRequest::post(program.addr, "/api/events/users/get", r#"{"id":1}"#).send().await;
+    assert_eq!(response.status, 200, "{response:?}");
     assert!(program.get("/api").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/api/aaw.js").await.0, 200);
-    let upgrade = String::from_utf8(Handshake::new(program.addr).bytes()).unwrap();
-    let mut raw = Raw::connect(program.addr).await;
+    let upgrade = String::from_utf8(HttpRequest::handshake(program.addr).bytes()).unwrap();
+    let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /api ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.status, 101);
     raw.send_text(r#"["echo",1,1]"#).await;
@@ -220,16 +219,16 @@ async fn nested_below_a_path_it_answers_there() {
 }
 
 #[tokio::test]
-async fn within_an_app_connections_and_running_requests_are_bounded_together() {
+async fn in_an_application_connections_and_running_requests_share_one_limit() {
     let program = Program::mounting(|aaw| aaw, |config| config.max_connections = 2).await;
-    let _client = Client::v1(program.addr).await;
+    let _client = WireClient::connect_v1(program.addr).await;
     let raw = program.post("streams/gated", r#"{"gate":"x"}"#).accept("text/event-stream").start().await;
     let gate = program.app.gate("x");
-    within("it to run", String::new, gate.wait(Counts { came: 1, ..Counts::default() })).await;
+    within("the handler to run", String::new, gate.wait(Counts { came: 1, ..Counts::default() })).await;
     assert_eq!(program.post("ping", "").send().await.failure(), (503, "busy".into()));
-    assert_eq!(Handshake::new(program.addr).send().await.status, 503);
+    assert_eq!(HttpRequest::handshake(program.addr).send().await.status, 503);
     drop(raw);
-    within("it to end", String::new, gate.wait(Counts { over: 1, ..Counts::default() })).await;
-    until("room", || program.handle.connections() == 1).await;
+    within("the stream to end", String::new, gate.wait(Counts { over: 1, ..Counts::default() })).await;
+    until("the request to be finished", || program.handle.connections() == 1).await;
     while program.post("ping", "").send().await.status == 503 {}
 }

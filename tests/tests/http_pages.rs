@@ -1,16 +1,14 @@
-//! What a browser is served besides events, and from where it may ask.
+//! What browsers are served besides events: pages, scripts, files, CORS.
 
 use std::path::Path;
 
 use aaw_server::config::HttpConfig;
 use aaw_server::{Config, Server, StartError};
-use aaw_tests::http::Request;
-use aaw_tests::raw::Response;
-use aaw_tests::{Handshake, Log, Raw, TestServer};
+use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer};
 use serde_json::json;
 
-async fn get(server: &TestServer, target: &str) -> Response {
-    Request::get(server.addr, target).send().await
+async fn get(server: &TestServer, target: &str) -> HttpResponse {
+    HttpRequest::get(server.addr, target).send().await
 }
 
 fn allow(origins: &'static [&'static str]) -> impl FnOnce(&mut Config) {
@@ -35,9 +33,9 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
     for elsewhere in ["http://", "https://", "src=", "@import", " url("] {
         assert!(!page.body.contains(elsewhere), "{elsewhere}");
     }
-    let head = Request::new(server.addr, "HEAD", "/").send().await;
+    let head = HttpRequest::new(server.addr, "HEAD", "/").send().await;
     assert_eq!((head.status, head.header("content-length")), (200, page.header("content-length")));
-    let post = Request::post(server.addr, "/", "{}").send().await;
+    let post = HttpRequest::post(server.addr, "/", "{}").send().await;
     assert_eq!((post.status, post.header("allow")), (405, Some("get, head")));
 }
 
@@ -45,41 +43,42 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
 async fn the_events_are_listed_with_their_kinds() {
     let server = TestServer::start().await;
     for accept in ["application/json", "*/*"] {
-        let list = Request::get(server.addr, "/events").accept(accept).send().await;
+        let list = HttpRequest::get(server.addr, "/events").accept(accept).send().await;
         assert_eq!(list.header("content-type"), Some("application/json"), "{accept}");
         let list = list.json();
         let list = list.as_array().unwrap();
         for event in [
-            json!({"name":"ping","kind":"answer"}),
-            json!({"name":"note","kind":"plain"}),
-            json!({"name":"streams/count","kind":"stream"}),
+            json!({"name":"ping","kind":"unary"}),
+            json!({"name":"note","kind":"one_way"}),
+            json!({"name":"streams/count","kind":"streaming"}),
         ] {
             assert!(list.contains(&event), "{event}");
         }
         let names: Vec<_> = list.iter().map(|event| event["name"].as_str().unwrap()).collect();
         assert!(names.is_sorted() && !names.contains(&"auth/secret") && !names.contains(&"_open"), "{names:?}");
     }
-    let page = Request::get(server.addr, "/events").accept("text/html,*/*;q=0.8").send().await;
+    let page = HttpRequest::get(server.addr, "/events").accept("text/html,*/*;q=0.8").send().await;
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
 }
 
 #[tokio::test]
-async fn the_script_is_there_for_every_page() {
+async fn the_script_and_its_imports_are_served_to_every_origin() {
     let server = TestServer::start().await;
-    // Of whatever origin, by whatever name: it says nothing of this server.
-    let ask =
-        Request::get(server.addr, "/aaw.js").replace("Host", "evil.example").header("Origin", "https://any.example");
-    let script = ask.send().await;
+    // To any origin and under any host name: the script contains nothing about this server.
+    let request = HttpRequest::get(server.addr, "/aaw.js")
+        .replace("Host", "evil.example")
+        .header("Origin", "https://any.example");
+    let script = request.send().await;
     assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert_eq!(
         (script.header("access-control-allow-origin"), script.header("x-content-type-options")),
         (Some("*"), Some("nosniff"))
     );
     let tag = script.header("etag").unwrap();
-    let known = Request::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
+    let known = HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
     assert_eq!((known.status, &*known.body, known.header("etag")), (304, "", Some(tag)));
-    assert_eq!(Request::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
-    // All that it imports, and what that imports.
+    assert_eq!(HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
+    // Its imports are served too, transitively.
     let mut wanted: Vec<_> = imports(&script.body, "/").collect();
     let mut seen = Vec::new();
     while let Some(path) = wanted.pop() {
@@ -95,8 +94,8 @@ async fn the_script_is_there_for_every_page() {
         }
     }
     assert!(seen.len() > 5, "{seen:?}");
-    for none in ["/aaw/nothing.js", "/aaw/../aaw.js", "/aaw/", "/aaw/tests/x.js"] {
-        assert_eq!(get(&server, none).await.status, 404, "{none}");
+    for missing in ["/aaw/nothing.js", "/aaw/../aaw.js", "/aaw/", "/aaw/tests/x.js"] {
+        assert_eq!(get(&server, missing).await.status, 404, "{missing}");
     }
 }
 
@@ -109,22 +108,22 @@ fn imports(script: &str, folder: &'static str) -> impl Iterator<Item = String> {
 }
 
 #[tokio::test]
-async fn a_balancer_is_told_that_calls_are_taken() {
+async fn the_health_check_is_served_under_any_host() {
     let server = TestServer::start().await;
-    let health = Request::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;
+    let health = HttpRequest::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;
     assert_eq!((health.status, &*health.body), (200, r#"{"status":"ok"}"#));
     assert_eq!(
         (health.header("content-type"), health.header("cache-control")),
         (Some("application/json"), Some("no-store"))
     );
     for target in ["/healthz", "/events", "/aaw.js"] {
-        let post = Request::post(server.addr, target, "").send().await;
+        let post = HttpRequest::post(server.addr, target, "").send().await;
         assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get,head")), "{target}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_in_json() {
+async fn an_unknown_path_is_404_in_json() {
     let server = TestServer::start().await;
     for target in ["/nothing", "/events/", "/event/ping", "/index.html", "/../etc/passwd", "//"] {
         assert_eq!(get(&server, target).await.failure().0, 404, "{target}");
@@ -135,7 +134,7 @@ async fn what_is_not_there_is_404_in_json() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_folder_is_served_and_nothing_outside_of_it() {
+async fn a_folder_is_served_without_hidden_files_and_files_outside_of_it() {
     use std::os::unix::fs::symlink;
 
     let outside = tempfile::tempdir().unwrap();
@@ -158,7 +157,7 @@ async fn a_folder_is_served_and_nothing_outside_of_it() {
     symlink(outside.path().join("secret.txt"), dir.join("linked/index.html")).unwrap();
     symlink(dir.join(".env"), dir.join("env.txt")).unwrap();
     symlink(dir.join("sub/app.js"), dir.join("inside.js")).unwrap();
-    let server = TestServer::with(serve(&dir)).await;
+    let server = TestServer::start_with(serve(&dir)).await;
 
     for (target, body, kind) in [
         ("/", "<h1>mine</h1>", "text/html"),
@@ -193,19 +192,19 @@ async fn a_folder_is_served_and_nothing_outside_of_it() {
         let refused = get(&server, target).await;
         assert_eq!(refused.failure().0, 404, "{target}: {refused:?}");
     }
-    // Ours are still there, and our page is where there is none of theirs.
+    // The routes of aaw are still served, and its page while the folder has none.
     assert_eq!(get(&server, "/healthz").await.status, 200);
-    assert!(Request::get(server.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
-    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
-    assert_eq!(Handshake::new(server.addr).send().await.status, 101);
+    assert!(HttpRequest::get(server.addr, "/events").accept("text/html").send().await.body.contains("<title>aaw"));
+    assert_eq!(HttpRequest::post(server.addr, "/events/ping", "").send().await.status, 200);
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 101);
     std::fs::remove_file(dir.join("index.html")).unwrap();
     assert!(get(&server, "/").await.body.contains("<title>aaw"));
-    let post = Request::post(server.addr, "/sub/app.js", "").send().await;
+    let post = HttpRequest::post(server.addr, "/sub/app.js", "").send().await;
     assert_eq!(post.status, 405);
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_stops_the_start() {
+async fn a_missing_folder_stops_the_start() {
     let mut config = Config { port: 0, ..Config::default() };
     for path in ["/nothing/there", file!()] {
         config.http.static_dir = Some(path.into());
@@ -215,51 +214,52 @@ async fn a_folder_that_is_not_there_stops_the_start() {
     }
 }
 
-// --- Who may ask ------------------------------------------------------------------------------------------------------
+// --- Origins ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_foreign_page_is_refused_everywhere_and_told_the_flag() {
-    let log = Log::keep();
+async fn a_foreign_origin_is_refused_on_every_path_and_the_error_names_the_flag() {
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for (method, target) in
         [("POST", "/events/ping"), ("GET", "/events"), ("GET", "/"), ("GET", "/x"), ("OPTIONS", "/events/ping")]
     {
-        let ask = || Request::new(server.addr, method, target);
-        let refused = ask().header("Origin", "https://evil.example").send().await;
+        let request = || HttpRequest::new(server.addr, method, target);
+        let refused = request().header("Origin", "https://evil.example").send().await;
         assert_eq!(refused.failure(), (403, "not_allowed".into()), "{target}");
         assert!(refused.body.contains("--allow-origin https://evil.example"), "{}", refused.body);
         assert_eq!(refused.header("access-control-allow-origin"), None, "{target}");
-        let renamed = ask().replace("Host", "evil.example").send().await;
+        let renamed = request().replace("Host", "evil.example").send().await;
         assert_eq!(renamed.failure(), (403, "not_allowed".into()), "{target}");
-        assert_eq!(ask().header("Origin", "null").send().await.status, 403, "{target}");
-        assert_eq!(ask().header("Host", "evil.example").send().await.status, 400, "{target}");
+        assert_eq!(request().header("Origin", "null").send().await.status, 403, "{target}");
+        assert_eq!(request().header("Host", "evil.example").send().await.status, 400, "{target}");
     }
-    log.says(&["WARN", "--allow-origin https://evil.example"]);
+    log.expect_line(&["WARN", "--allow-origin https://evil.example"]);
 }
 
 #[tokio::test]
-async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
-    let server = TestServer::with(allow(&["https://app.example"])).await;
+async fn an_allowed_origin_gets_cors_headers() {
+    let server = TestServer::start_with(allow(&["https://app.example"])).await;
     for (event, status) in [("ping", 200), ("nothing/here", 404), ("note", 204)] {
-        let ask = Request::post(server.addr, &format!("/events/{event}"), "").header("Origin", "https://app.example");
-        let answer = ask.send().await;
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"), "{event}");
-        assert_eq!(answer.header("vary"), Some("origin"), "{event}");
+        let request =
+            HttpRequest::post(server.addr, &format!("/events/{event}"), "").header("Origin", "https://app.example");
+        let response = request.send().await;
+        assert_eq!(response.status, status);
+        assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"), "{event}");
+        assert_eq!(response.header("vary"), Some("origin"), "{event}");
     }
-    let preflight = Request::new(server.addr, "OPTIONS", "/events/ping")
+    let preflight = HttpRequest::new(server.addr, "OPTIONS", "/events/ping")
         .header("Origin", "https://app.example")
         .header("Access-Control-Request-Method", "POST")
         .header("Access-Control-Request-Headers", "content-type");
-    let answer = preflight.send().await;
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(answer.header("access-control-allow-methods"), Some("get, post"));
-    assert_eq!(answer.header("access-control-allow-headers"), Some("content-type"));
-    assert!(answer.header("access-control-max-age").is_some());
+    let response = preflight.send().await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(response.header("access-control-allow-methods"), Some("get, post"));
+    assert_eq!(response.header("access-control-allow-headers"), Some("content-type"));
+    assert!(response.header("access-control-max-age").is_some());
     assert!(server.calls.all().iter().all(|call| call["event"] != "OPTIONS"));
-    // Programs name no origin, and are told nothing of it.
-    let program = Request::post(server.addr, "/events/ping", "").send().await;
+    // A request without an origin gets no CORS headers.
+    let program = HttpRequest::post(server.addr, "/events/ping", "").send().await;
     assert_eq!((program.header("access-control-allow-origin"), program.header("vary")), (None, Some("origin")));
 }
 
@@ -267,22 +267,22 @@ async fn a_page_that_is_allowed_may_read_what_it_is_answered() {
 async fn an_upgrade_is_recognised_on_every_path() {
     let server = TestServer::start().await;
     for target in ["/", "/events", "/events/ping", "/healthz", "/aaw.js", "/nothing"] {
-        let mut raw = Raw::connect(server.addr).await;
-        let request = String::from_utf8(Handshake::new(server.addr).bytes()).unwrap();
+        let mut raw = RawConnection::connect(server.addr).await;
+        let request = String::from_utf8(HttpRequest::handshake(server.addr).bytes()).unwrap();
         raw.send(request.replacen(" / ", &format!(" {target} "), 1).as_bytes()).await;
         assert_eq!(raw.read_response().await.status, 101, "{target}");
         raw.send_text(r#"["echo",1,1]"#).await;
         raw.expect_text(r#"["echo",1,1]"#).await;
     }
-    let refused = Handshake::new(server.addr).header("Origin", "https://evil.example").send().await;
+    let refused = HttpRequest::handshake(server.addr).header("Origin", "https://evil.example").send().await;
     assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain; charset=utf-8")));
 }
 
 #[tokio::test]
-async fn a_target_that_names_its_host_itself_is_judged_by_that() {
+async fn the_host_of_an_absolute_target_is_checked() {
     let server = TestServer::start().await;
-    let foreign = Request::get(server.addr, "http://evil.example/events").send().await;
+    let foreign = HttpRequest::get(server.addr, "http://evil.example/events").send().await;
     assert_eq!(foreign.failure(), (403, "not_allowed".into()));
     let own = format!("http://{}/events", server.addr);
-    assert_eq!(Request::get(server.addr, &own).send().await.status, 200);
+    assert_eq!(HttpRequest::get(server.addr, &own).send().await.status, 200);
 }

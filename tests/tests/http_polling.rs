@@ -1,42 +1,41 @@
-//! Streams over plain HTTP by polling: a few items a request, and a cursor that names where the next one goes on.
+//! Streams over plain HTTP by polling: each request returns a few items, and a cursor for the next request.
 
 use std::time::Duration;
 
 use aaw_test_events::_services::Counts;
-use aaw_tests::http::{Request, send_all};
-use aaw_tests::raw::Response;
-use aaw_tests::{TestServer, within};
+use aaw_tests::http::{HttpRequest, open_response, send_all};
+use aaw_tests::{HttpResponse, TestServer, within};
 use serde_json::{Value, json};
 
-fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> Request {
-    Request::post(server.addr, &format!("/events/{event}?{query}"), body.to_string())
+fn poll(server: &TestServer, event: &str, query: &str, body: Value) -> HttpRequest {
+    HttpRequest::post(server.addr, &format!("/events/{event}?{query}"), body.to_string())
 }
 
-fn next(server: &TestServer, event: &str, take: usize, cursor: &str) -> Request {
-    Request::post(server.addr, &format!("/events/{event}?take={take}&cursor={cursor}"), "")
+fn next(server: &TestServer, event: &str, take: usize, cursor: &str) -> HttpRequest {
+    HttpRequest::post(server.addr, &format!("/events/{event}?take={take}&cursor={cursor}"), "")
 }
 
-/// The items, and the cursor if there is one.
-fn page(response: &Response) -> (Vec<Value>, Option<String>) {
+/// Returns the items in a response, and the cursor if there is one.
+fn page(response: &HttpResponse) -> (Vec<Value>, Option<String>) {
     assert_eq!((response.status, response.header("content-type")), (200, Some("application/json")), "{response:?}");
     let json = response.json();
     let cursor = json.get("cursor").map(|cursor| cursor.as_str().expect("a text").to_owned());
     (json["items"].as_array().expect("items").clone(), cursor)
 }
 
-/// A stream that waits, and its cursor.
-async fn parked(server: &TestServer, gate: &str) -> String {
+/// Starts a stream, and returns its cursor after the first item.
+async fn start_stream(server: &TestServer, gate: &str) -> String {
     let first = poll(server, "streams/count", "take=1", json!({"to":100,"gate":gate})).send().await;
-    page(&first).1.expect("it goes on")
+    page(&first).1.expect("a cursor")
 }
 
-async fn reaches(server: &TestServer, gate: &str, least: Counts) -> Counts {
+async fn wait_for_counts(server: &TestServer, gate: &str, least: Counts) -> Counts {
     let gate = server.app.gate(gate);
     within("the counts", || format!("{:?}", gate.counts()), gate.wait(least)).await
 }
 
 #[tokio::test]
-async fn a_few_items_a_request_until_the_end() {
+async fn each_request_returns_items_and_a_new_cursor_until_the_end() {
     let server = TestServer::start().await;
     let (first, cursor) = page(&poll(&server, "streams/count", "take=2", json!({"to":5})).send().await);
     let cursor = cursor.unwrap();
@@ -44,16 +43,16 @@ async fn a_few_items_a_request_until_the_end() {
     let (second, other) = page(&next(&server, "streams/count", 2, &cursor).send().await);
     let other = other.unwrap();
     assert_eq!(second, [3, 4]);
-    assert_ne!(cursor, other, "each answer names a new one");
-    // With a GET as well; and no cursor says that this was the end.
-    let get = Request::get(server.addr, &format!("/events/streams/count?cursor={other}&take=10"));
+    assert_ne!(cursor, other, "each response has a new cursor");
+    // A GET works too. The last response has no cursor.
+    let get = HttpRequest::get(server.addr, &format!("/events/streams/count?cursor={other}&take=10"));
     assert_eq!(page(&get.send().await), (vec![json!(5)], None));
-    assert_eq!(server.calls.of("streams/count").await["kind"], "stream");
-    assert_eq!(server.calls.all().len(), 1, "it is one call");
+    assert_eq!(server.calls.first_of("streams/count").await["kind"], "streaming");
+    assert_eq!(server.calls.all().len(), 1, "all requests belong to one call");
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_where_the_request_does_says_so_in_the_next() {
+async fn a_stream_that_ends_with_a_full_response_returns_no_items_in_the_next() {
     let server = TestServer::start().await;
     let (items, cursor) = page(&poll(&server, "streams/count", "take=2", json!({"to":2})).send().await);
     assert_eq!(items, [1, 2]);
@@ -62,13 +61,13 @@ async fn a_stream_that_ends_where_the_request_does_says_so_in_the_next() {
 }
 
 #[tokio::test]
-async fn a_request_returns_after_a_while_with_what_there_is() {
-    let server = TestServer::with(|config| config.http.poll_wait = Duration::from_millis(100)).await;
+async fn a_request_returns_the_available_items_after_the_wait_time() {
+    let server = TestServer::start_with(|config| config.http.poll_wait = Duration::from_millis(100)).await;
     server.app.gate("x").release(2);
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     let (items, cursor) = page(&poll(&server, "streams/gated", "take=10", json!({"gate":"x","to":3})).send().await);
     assert_eq!(items, [1, 2]);
-    assert!(begun.elapsed() >= Duration::from_millis(100));
+    assert!(started.elapsed() >= Duration::from_millis(100));
     let (items, cursor) = page(&next(&server, "streams/gated", 10, &cursor.unwrap()).send().await);
     assert_eq!(items, [] as [Value; 0]);
     server.app.gate("x").release(1);
@@ -76,11 +75,11 @@ async fn a_request_returns_after_a_while_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_is_not_polled() {
+async fn a_stream_does_not_run_between_requests() {
     let server = TestServer::start().await;
-    let cursor = parked(&server, "x").await;
+    let cursor = start_stream(&server, "x").await;
     for _ in 0..50 {
-        Request::post(server.addr, "/events/ping", "").send().await;
+        HttpRequest::post(server.addr, "/events/ping", "").send().await;
     }
     assert_eq!(server.app.gate("x").counts(), Counts { items: 1, ..Counts::default() });
     assert_eq!(page(&next(&server, "streams/count", 1, &cursor).send().await).0, [2]);
@@ -88,19 +87,23 @@ async fn a_stream_that_waits_is_not_polled() {
 }
 
 #[tokio::test]
-async fn a_request_takes_no_more_than_a_message_may_hold() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+async fn a_response_is_limited_to_the_size_of_a_message() {
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let (items, cursor) = page(&poll(&server, "streams/large", "take=10", json!({"items":7,"bytes":300})).send().await);
     assert_eq!(items.len(), 3);
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
     assert_eq!(items.len(), 3);
-    assert_eq!(items[0].as_str().map(str::len), Some(300), "the one that did not fit comes first");
+    assert_eq!(
+        items[0].as_str().map(str::len),
+        Some(300),
+        "the item that did not fit is the first of the next response"
+    );
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
     assert_eq!((items.len(), cursor), (1, None));
 }
 
 #[tokio::test]
-async fn a_failure_comes_after_the_items_that_came_before_it() {
+async fn an_error_follows_the_items_before_it() {
     let server = TestServer::start().await;
     let failing = json!({"items":2,"text":"no more","code":"not_allowed"});
     let (items, cursor) = page(&poll(&server, "streams/fails_after", "take=10", failing).send().await);
@@ -116,12 +119,12 @@ async fn a_failure_comes_after_the_items_that_came_before_it() {
 }
 
 #[tokio::test]
-async fn a_take_that_makes_no_sense_is_told_why() {
+async fn an_invalid_take_is_rejected_with_the_valid_range() {
     let server = TestServer::start().await;
     for bad in ["0", "-1", "10001", "99999999999999999999", "x", "", "1.5"] {
-        let answer = poll(&server, "streams/count", &format!("take={bad}"), json!({"to":1,"gate":"x"})).send().await;
-        assert_eq!(answer.failure(), (400, "bad_frame".into()), "{bad}");
-        assert!(answer.body.contains("from 1 to 10000"), "{}", answer.body);
+        let response = poll(&server, "streams/count", &format!("take={bad}"), json!({"to":1,"gate":"x"})).send().await;
+        assert_eq!(response.failure(), (400, "bad_frame".into()), "{bad}");
+        assert!(response.body.contains("from 1 to 10000"), "{}", response.body);
     }
     let alone = poll(&server, "streams/count", "cursor=00000000000000000000000000000000", json!({})).send().await;
     assert_eq!(alone.failure(), (400, "bad_frame".into()));
@@ -129,9 +132,9 @@ async fn a_take_that_makes_no_sense_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_forged_used_or_of_another_event_is_404_and_harms_nobody() {
+async fn a_forged_or_used_cursor_or_one_of_another_event_is_404() {
     let server = TestServer::start().await;
-    let cursor = parked(&server, "x").await;
+    let cursor = start_stream(&server, "x").await;
     let unknown = (404, "unknown_cursor".to_owned());
     for forged in ["0".repeat(32), cursor.to_uppercase(), format!("{cursor}0"), "x".into(), String::new()] {
         if forged != cursor {
@@ -139,95 +142,96 @@ async fn a_cursor_that_is_forged_used_or_of_another_event_is_404_and_harms_nobod
         }
     }
     assert_eq!(next(&server, "streams/endless", 1, &cursor).send().await.failure(), unknown);
-    assert_eq!(page(&next(&server, "streams/count", 1, &cursor).send().await).0, [2], "it is where it was");
+    assert_eq!(page(&next(&server, "streams/count", 1, &cursor).send().await).0, [2], "the cursor is still valid");
     let used = next(&server, "streams/count", 1, &cursor).send().await;
     assert_eq!(used.failure(), unknown);
     assert!(used.body.contains("was used before"), "{}", used.body);
 }
 
 #[tokio::test]
-async fn of_two_requests_with_one_cursor_exactly_one_gets_items() {
+async fn of_concurrent_requests_with_one_cursor_exactly_one_gets_items() {
     let server = TestServer::start().await;
     server.app.gate("x").release(1);
     let first = poll(&server, "streams/gated", "take=1", json!({"gate":"x","to":9})).send().await;
     let request = next(&server, "streams/gated", 1, &page(&first).1.unwrap());
     let waiting = request.start().await;
-    reaches(&server, "x", Counts { came: 2, ..Counts::default() }).await;
-    // The other one reads with it right now.
+    wait_for_counts(&server, "x", Counts { came: 2, ..Counts::default() }).await;
+    // Another request is using the cursor.
     assert_eq!(request.send().await.failure(), (429, "busy".into()));
     server.app.gate("x").release(1);
-    let (head, mut body) = aaw_tests::http::read_from(waiting).await;
+    let (head, mut body) = open_response(waiting).await;
     assert_eq!((head.status, body.rest().await.starts_with(br#"{"items":[2],"cursor":"#)), (200, true));
 
     for _ in 0..20 {
-        let cursor = parked(&server, "many").await;
+        let cursor = start_stream(&server, "many").await;
         let requests = vec![next(&server, "streams/count", 1, &cursor); 8];
-        let answers = send_all(&requests).await;
-        let items: Vec<_> = answers.iter().filter(|answer| answer.status == 200).map(|answer| page(answer).0).collect();
-        assert_eq!(items, [[2]], "{answers:?}");
-        assert!(answers.iter().all(|answer| [200, 404, 429].contains(&answer.status)), "{answers:?}");
+        let responses = send_all(&requests).await;
+        let items: Vec<_> =
+            responses.iter().filter(|response| response.status == 200).map(|response| page(response).0).collect();
+        assert_eq!(items, [[2]], "{responses:?}");
+        assert!(responses.iter().all(|response| [200, 404, 429].contains(&response.status)), "{responses:?}");
     }
 }
 
 #[tokio::test]
-async fn a_cursor_that_nobody_uses_expires_and_its_handler_is_dropped_then() {
-    let server = TestServer::with(|config| config.http.cursor_idle = Duration::from_millis(50)).await;
-    let cursor = parked(&server, "x").await;
-    // Nobody asks: a timer does it.
-    reaches(&server, "x", Counts { over: 1, ..Counts::default() }).await;
+async fn an_unused_cursor_expires_and_drops_its_handler() {
+    let server = TestServer::start_with(|config| config.http.cursor_idle = Duration::from_millis(50)).await;
+    let cursor = start_stream(&server, "x").await;
+    // It expires without another request.
+    wait_for_counts(&server, "x", Counts { over: 1, ..Counts::default() }).await;
     assert_eq!(next(&server, "streams/count", 1, &cursor).send().await.failure(), (404, "unknown_cursor".into()));
-    // And it goes on doing so.
-    parked(&server, "y").await;
-    reaches(&server, "y", Counts { over: 1, ..Counts::default() }).await;
-    assert_eq!(server.calls.of("streams/count").await["error"]["code"], "cancelled");
+    // Later cursors expire too.
+    start_stream(&server, "y").await;
+    wait_for_counts(&server, "y", Counts { over: 1, ..Counts::default() }).await;
+    assert_eq!(server.calls.first_of("streams/count").await["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn who_hangs_up_while_polling_takes_the_handler_along() {
+async fn disconnecting_during_a_request_drops_the_handler() {
     let server = TestServer::start().await;
     server.app.gate("x").release(1);
     let first = poll(&server, "streams/gated", "take=1", json!({"gate":"x","to":9})).send().await;
     let request = next(&server, "streams/gated", 1, &page(&first).1.unwrap());
     let waiting = request.start().await;
-    reaches(&server, "x", Counts { came: 2, ..Counts::default() }).await;
+    wait_for_counts(&server, "x", Counts { came: 2, ..Counts::default() }).await;
     drop(waiting);
-    reaches(&server, "x", Counts { over: 1, dropped: 1, ..Counts::default() }).await;
-    // The cursor is forgotten right after its handler.
-    let told = loop {
-        let told = request.send().await.failure();
-        if told.0 != 429 {
-            break told;
+    wait_for_counts(&server, "x", Counts { over: 1, dropped: 1, ..Counts::default() }).await;
+    // The cursor is removed right after its handler.
+    let failure = loop {
+        let failure = request.send().await.failure();
+        if failure.0 != 429 {
+            break failure;
         }
     };
-    assert_eq!(told, (404, "unknown_cursor".into()));
-    // Before the first answer, too.
+    assert_eq!(failure, (404, "unknown_cursor".into()));
+    // The same before the first response.
     let waiting = poll(&server, "streams/gated", "take=1", json!({"gate":"y"})).start().await;
-    reaches(&server, "y", Counts { came: 1, ..Counts::default() }).await;
+    wait_for_counts(&server, "y", Counts { came: 1, ..Counts::default() }).await;
     drop(waiting);
-    reaches(&server, "y", Counts { over: 1, ..Counts::default() }).await;
+    wait_for_counts(&server, "y", Counts { over: 1, ..Counts::default() }).await;
 }
 
 #[tokio::test]
-async fn there_are_only_so_many_cursors() {
-    let server = TestServer::with(|config| config.http.max_cursors = 2).await;
-    let cursor = parked(&server, "a").await;
-    let other = parked(&server, "b").await;
+async fn the_number_of_cursors_is_limited() {
+    let server = TestServer::start_with(|config| config.http.max_cursors = 2).await;
+    let cursor = start_stream(&server, "a").await;
+    let other = start_stream(&server, "b").await;
     let third = poll(&server, "streams/count", "take=1", json!({"to":9,"gate":"c"})).send().await;
     assert_eq!(third.failure(), (429, "busy".into()));
-    assert_eq!(server.app.gate("c").counts().items, 0, "its handler did not run");
-    // Those that there are go on.
+    assert_eq!(server.app.gate("c").counts().items, 0, "the handler ran");
+    // The existing cursors still work.
     let (items, cursor) = page(&next(&server, "streams/count", 98, &cursor).send().await);
     assert_eq!(items.len(), 98);
     assert_eq!(page(&next(&server, "streams/count", 9, &cursor.unwrap()).send().await), (vec![json!(100)], None));
-    // And one that is over makes room.
-    parked(&server, "c").await;
+    // A finished stream frees its place.
+    start_stream(&server, "c").await;
     drop(other);
 }
 
 #[tokio::test]
-async fn a_cursor_that_waits_does_not_hold_up_the_end_of_the_server() {
+async fn an_open_cursor_does_not_delay_the_shutdown() {
     let mut server = TestServer::start().await;
-    parked(&server, "x").await;
+    start_stream(&server, "x").await;
     server.stop();
     server.stopped().await;
     assert_eq!(server.app.gate("x").counts().over, 1);

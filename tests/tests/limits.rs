@@ -1,17 +1,18 @@
-//! What fills up, and what then (WIRE); time that runs out; cancellation.
+//! Limits: message sizes, concurrent calls and the wait queue, cancellation and timeouts, clients that do not read, silent
+//! clients.
 
 use std::time::Duration;
 
-use aaw_tests::raw::{self, Raw};
-use aaw_tests::{Client, DEADLINE, Handshake, TestServer, until};
+use aaw_tests::raw::{self, RawConnection};
+use aaw_tests::{DEADLINE, HttpRequest, TestServer, WireClient, until};
 use serde_json::Value;
 
-/// Longer than any test takes: what must not happen by itself.
+/// Longer than any test takes, for timeouts that must not expire.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// A WebSocket whose client reads only what it is told to.
-async fn deaf(server: &TestServer, protocols: &str) -> Raw {
-    let mut client = Raw::websocket(server.addr, Some(protocols)).await;
+/// Connects a WebSocket that reads only when the test does.
+async fn connect_raw(server: &TestServer, protocols: &str) -> RawConnection {
+    let mut client = RawConnection::websocket(server.addr, Some(protocols)).await;
     if protocols.contains("aaw.v1") {
         client.send_text(r#"["aaw/hello",{}]"#).await;
         assert!(client.read_frame().await.payload.starts_with(br#"["aaw/welcome","#));
@@ -19,25 +20,25 @@ async fn deaf(server: &TestServer, protocols: &str) -> Raw {
     client
 }
 
-/// As many turns of the server as it may need to do what it should not.
-async fn let_it_run(other: &mut Client) {
+/// Gives the server time to do what it must not do, with calls on another connection.
+async fn let_server_run(other: &mut WireClient) {
     for _ in 0..100 {
-        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     }
 }
 
-/// More than the system's buffers take, twice over.
-const MOST: usize = 64 << 20;
+/// Twice what the buffers of the system hold.
+const FLOOD_LIMIT: usize = 64 << 20;
 
-/// Sends a frame again and again, until for long nothing more goes in, or it was too much. Gives the bytes that went in.
-async fn flood(deaf: &mut Raw, frame: &[u8], other: &mut Client) -> usize {
+/// Sends a frame repeatedly until the socket has taken nothing for a while, or the limit is reached. Returns the bytes sent.
+async fn flood(client: &mut RawConnection, frame: &[u8], other: &mut WireClient) -> usize {
     let frames = frame.repeat(1000);
     let (mut sent, mut full) = (0, 0);
-    while full < 50 && sent < MOST {
-        match deaf.send_now(&frames[sent % frames.len()..]) {
+    while full < 50 && sent < FLOOD_LIMIT {
+        match client.send_now(&frames[sent % frames.len()..]) {
             0 => {
                 full += 1;
-                other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
             }
             more => (sent, full) = (sent + more, 0),
         }
@@ -48,18 +49,18 @@ async fn flood(deaf: &mut Raw, frame: &[u8], other: &mut Client) -> usize {
 // --- The welcome, and the size of messages ----------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_welcome_tells_the_limits() {
+async fn the_welcome_contains_the_limits() {
     for (change, expected) in [
         (None, r#"{"calls":256,"line":1048576,"message":1048576}"#),
         (Some((7, 800, 900)), r#"{"calls":7,"line":800,"message":900}"#),
     ] {
-        let server = TestServer::with(|config| {
+        let server = TestServer::start_with(|config| {
             if let Some((calls, line, message)) = change {
                 (config.max_calls, config.max_line, config.max_message) = (calls, line, message);
             }
         })
         .await;
-        let mut client = Client::offering(server.addr, Some("aaw.v1")).await;
+        let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
         client.send(r#"["aaw/hello",{}]"#).await;
         let welcome: Value = serde_json::from_str(&client.next().await).unwrap();
         assert_eq!(welcome[1]["limits"], serde_json::from_str::<Value>(expected).unwrap());
@@ -68,71 +69,71 @@ async fn the_welcome_tells_the_limits() {
 }
 
 #[tokio::test]
-async fn a_message_may_be_as_large_as_the_limit_and_no_byte_more() {
-    let server = TestServer::with(|config| config.max_message = 1000).await;
+async fn a_message_may_be_as_large_as_the_limit() {
+    let server = TestServer::start_with(|config| config.max_message = 1000).await;
     let mut client = server.classic().await;
     let body = "x".repeat(1000 - r#"["echo",""]"#.len());
-    client.says(&format!(r#"["echo","{body}"]"#), &format!(r#"["echo","{body}"]"#)).await;
-    // An answer of one byte more than the question is too large, though the question is not.
+    client.exchange(&format!(r#"["echo","{body}"]"#), &format!(r#"["echo","{body}"]"#)).await;
+    // The limit applies to responses too.
     let mut v1 = server.v1().await;
     let body = format!(r#"{{"bytes":{}}}"#, 1000 - r#"["big","",1]"#.len());
-    assert!(v1.asks("big", &body).await.0.starts_with("\"xxx"));
+    assert!(v1.call("big", &body).await.0.starts_with("\"xxx"));
     let body = format!(r#"{{"bytes":{}}}"#, 1001 - r#"["big","",1]"#.len());
     let error = r#"{"error":"The answer is larger than a message may be (1000 bytes)","code":"too_large"}"#;
-    v1.asks("big", &body).await.is(error);
+    v1.call("big", &body).await.assert_eq(error);
     client.send(&format!(r#"["echo",{:?}]"#, "x".repeat(990))).await;
     client.expect_close(1009).await;
-    server.goes_on(&mut v1).await;
+    server.expect_alive(&mut v1).await;
 }
 
-// --- Calls in flight --------------------------------------------------------------------------------------------------
+// --- Concurrent calls, and the wait queue -----------------------------------------------------------------------------
 
 #[tokio::test]
-async fn past_256_calls_further_ones_wait_in_line() {
+async fn calls_above_the_limit_wait_in_the_queue() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     client.send_all((1..=300).map(|id| format!(r#"["gate/hold",{{"gate":"x","answer":{id}}},{id}]"#))).await;
-    // Whatever is no call is read all the same.
-    client.says(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
+    // Frames other than calls are still handled.
+    client.exchange(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
     assert_eq!(gate.counts().came, 256);
-    // One that is done makes room for one.
+    // A finished call lets the next one start.
     gate.release(1);
     client.expect(r#"["gate/hold",1,1]"#).await;
-    client.says(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
+    client.exchange(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
     assert_eq!(gate.counts().came, 257);
     gate.release(299);
     for id in 2..=300 {
         client.expect(&format!(r#"["gate/hold",{id},{id}]"#)).await;
     }
-    // Another connection has its own.
-    server.classic().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    // The limit is per connection.
+    server.classic().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 
 #[tokio::test]
-async fn calls_of_a_classic_client_are_bounded_too() {
-    let server = TestServer::with(|config| config.max_calls = 2).await;
+async fn calls_of_a_classic_client_are_limited_too() {
+    let server = TestServer::start_with(|config| config.max_calls = 2).await;
     let gate = server.app.gate("x");
     let mut client = server.classic().await;
     client.send_all((0..5).map(|n| format!(r#"["gate/hold",{{"gate":"x","answer":{n}}},"{n}"]"#))).await;
-    client.send(r#"["note","in line"]"#).await;
+    client.send(r#"["note","queued"]"#).await;
     let mut other = server.classic().await;
-    let_it_run(&mut other).await;
+    let_server_run(&mut other).await;
     assert_eq!(gate.counts().came, 2);
-    other.asks("notes", "{}").await.is("[]");
+    other.call("notes", "{}").await.assert_eq("[]");
     gate.release(5);
     for n in 0..5 {
         client.expect(&format!(r#"["gate/hold",{n},"{n}"]"#)).await;
     }
-    client.asks("notes", "{}").await.is(r#"["in line"]"#);
+    client.call("notes", "{}").await.assert_eq(r#"["queued"]"#);
 }
 
 #[tokio::test]
-async fn the_line_is_first_in_first_out() {
-    let server = TestServer::with(|config| config.max_calls = 1).await;
+async fn the_wait_queue_is_first_in_first_out() {
+    let server = TestServer::start_with(|config| config.max_calls = 1).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
-    // Calls and sends in one line; what could run at once does not overtake what came before.
+    // Calls with and without an id are in one queue, and handlers that return immediately do not overtake others.
     client
         .send_all((2..=101).map(|id| match id % 2 {
             0 => format!(r#"["note",{id},{id}]"#),
@@ -153,29 +154,29 @@ async fn the_line_is_first_in_first_out() {
 }
 
 #[tokio::test]
-async fn past_the_line_a_call_is_refused_as_busy() {
-    let server = TestServer::with(|config| (config.max_calls, config.max_line) = (1, 4000)).await;
+async fn a_full_wait_queue_rejects_the_call_as_busy() {
+    let server = TestServer::start_with(|config| (config.max_calls, config.max_line) = (1, 4000)).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let text = "x".repeat(1500);
     client.send(&format!(r#"["echo","{text}",2]"#)).await;
     client.send(&format!(r#"["echo","{text}",3]"#)).await;
     let busy = r#"{"error":"Too many calls: 1 run and the line is full","code":"busy"}"#;
-    client.says(&format!(r#"["echo","{text}",4]"#), &format!(r#"["echo",{busy},4,"error"]"#)).await;
-    let told = busy.replace('}', r#","event":"note"}"#);
-    client.says(&format!(r#"["note","{text}"]"#), &format!(r#"["aaw/error",{told}]"#)).await;
-    // One that fits still waits, behind the others.
+    client.exchange(&format!(r#"["echo","{text}",4]"#), &format!(r#"["echo",{busy},4,"error"]"#)).await;
+    let failure = busy.replace('}', r#","event":"note"}"#);
+    client.exchange(&format!(r#"["note","{text}"]"#), &format!(r#"["aaw/error",{failure}]"#)).await;
+    // A smaller call still fits into the queue.
     client.send(r#"["echo",5,5]"#).await;
     server.app.gate("x").release(1);
     client.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
     client.expect(&format!(r#"["echo","{text}",2]"#)).await;
     client.expect(&format!(r#"["echo","{text}",3]"#)).await;
     client.expect(r#"["echo",5,5]"#).await;
-    client.says(r#"["echo",6,6]"#, r#"["echo",6,6]"#).await;
+    client.exchange(r#"["echo",6,6]"#, r#"["echo",6,6]"#).await;
 }
 
 #[tokio::test]
-async fn a_line_of_a_mebibyte_then_busy() {
+async fn the_default_wait_queue_holds_a_mebibyte() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send_all((1..=256).map(|id| format!(r#"["gate/hold",{{"gate":"x"}},{id}]"#))).await;
@@ -189,29 +190,29 @@ async fn a_line_of_a_mebibyte_then_busy() {
 }
 
 #[tokio::test]
-async fn calls_of_large_bodies_wait_in_line_sooner() {
-    let server = TestServer::with(|config| config.max_running = 10_000).await;
+async fn the_bodies_of_running_calls_are_limited_in_bytes() {
+    let server = TestServer::start_with(|config| config.max_running = 10_000).await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     let pad = "x".repeat(4000);
     client.send_all((1..=6).map(|id| format!(r#"["gate/hold",{{"gate":"x","pad":"{pad}"}},{id}]"#))).await;
-    client.says(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
+    client.exchange(r#"["aaw/ping"]"#, r#"["aaw/pong",null]"#).await;
     assert!((2..=3).contains(&gate.counts().came), "{:?}", gate.counts());
     gate.release(6);
     for id in 1..=6 {
         client.expect(&format!(r#"["gate/hold",{{"held":"x"}},{id}]"#)).await;
     }
-    // One that is larger than the bound still runs.
+    // A single call above the limit still runs.
     let pad = "x".repeat(20_000);
     client.send(&format!(r#"["gate/hold",{{"gate":"x","pad":"{pad}"}},7]"#)).await;
     gate.release(1);
     client.expect(r#"["gate/hold",{"held":"x"},7]"#).await;
 }
 
-// --- Cancellation and time --------------------------------------------------------------------------------------------
+// --- Cancellation and timeouts ----------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_cancel_drops_the_handler_and_is_not_answered() {
+async fn a_cancel_drops_the_handler_and_has_no_response() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
@@ -219,151 +220,157 @@ async fn a_cancel_drops_the_handler_and_is_not_answered() {
     client.send(r#"["gate/hold",{"gate":"x"},2]"#).await;
     client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
     client
-        .says(r#"["gate/wait",{"gate":"x","dropped":1},3]"#, r#"["gate/wait",{"came":2,"through":0,"dropped":1},3]"#)
+        .exchange(
+            r#"["gate/wait",{"gate":"x","dropped":1},3]"#,
+            r#"["gate/wait",{"came":2,"through":0,"dropped":1},3]"#,
+        )
         .await;
     gate.release(1);
     client.expect(r#"["gate/hold",{"held":"x"},2]"#).await;
-    // Twice is no fault.
+    // A second cancel is ignored.
     client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
-    client.says(r#"["echo",4,4]"#, r#"["echo",4,4]"#).await;
+    client.exchange(r#"["echo",4,4]"#, r#"["echo",4,4]"#).await;
 }
 
 #[tokio::test]
-async fn a_cancel_makes_room_for_what_waits_and_takes_what_waits_out_of_the_line() {
-    let server = TestServer::with(|config| config.max_calls = 1).await;
+async fn a_cancel_removes_a_queued_call_and_lets_the_next_one_start() {
+    let server = TestServer::start_with(|config| config.max_calls = 1).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     client.send(r#"["note","cancelled",2]"#).await;
-    client.send(r#"["note","stays",3]"#).await;
+    client.send(r#"["note","kept",3]"#).await;
     client.send(r#"["note",null,2,"cancel"]"#).await;
     client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
     client.expect(r#"["note",null,3]"#).await;
-    client.says(r#"["notes",null,4]"#, r#"["notes",["stays"],4]"#).await;
+    client.exchange(r#"["notes",null,4]"#, r#"["notes",["kept"],4]"#).await;
 }
 
 #[tokio::test]
-async fn who_goes_takes_its_handlers_along() {
+async fn a_disconnect_drops_the_handlers_of_calls() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
-    // With a goodbye, by closing TCP, by a reset, by breaking the rules.
+    // By a close frame, the end of TCP, a reset, a protocol violation.
     for n in 1..=4 {
-        let mut client = Raw::websocket(server.addr, Some("x")).await;
+        let mut client = RawConnection::websocket(server.addr, Some("x")).await;
         client.send_text(r#"["gate/hold",{"gate":"x"},"id"]"#).await;
-        until("the call to begin", || gate.counts().came == n).await;
+        until("the call to run", || gate.counts().came == n).await;
         match n {
             1 => client.send_frame(raw::CLOSE, &1000u16.to_be_bytes()).await,
             2 => client.finish().await,
             3 => client.reset(),
             _ => client.send(&raw::unmasked(raw::TEXT, b"[]")).await,
         }
-        until("its handler to be dropped", || gate.counts().dropped == n).await;
+        until("the handler to be dropped", || gate.counts().dropped == n).await;
     }
-    until("all to be gone", || server.handle.connections() == 0).await;
+    until("all connections to be removed", || server.handle.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn a_send_goes_on_when_its_sender_has_gone() {
+async fn a_handler_called_without_an_id_outlives_its_connection() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
-    // Without an id, so nobody waits for it: who sends and leaves wants it done.
+    // Without an id: the client does not wait for a response, and expects the event to run.
     client.send(r#"["gate/hold",{"gate":"x"}]"#).await;
-    until("it to begin", || gate.counts().came == 1).await;
+    until("the handler to run", || gate.counts().came == 1).await;
     client.close().await;
     gate.release(1);
-    until("it to be done", || gate.counts().through == 1).await;
+    until("the handler to finish", || gate.counts().through == 1).await;
 }
 
 #[tokio::test]
-async fn a_send_whose_sender_has_gone_does_not_go_on_for_ever() {
-    let server = TestServer::with(|config| config.linger = Duration::from_millis(20)).await;
+async fn a_handler_without_a_connection_is_dropped_after_the_linger_time() {
+    let server = TestServer::start_with(|config| config.linger = Duration::from_millis(20)).await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"}]"#).await;
-    until("it to begin", || gate.counts().came == 1).await;
+    until("the handler to run", || gate.counts().came == 1).await;
     client.close().await;
-    until("it to be dropped", || gate.counts().dropped == 1).await;
+    until("the handler to be dropped", || gate.counts().dropped == 1).await;
 }
 
 #[tokio::test]
-async fn a_call_ends_when_its_time_is_over() {
+async fn a_call_times_out() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     let failure = r#"{"error":"The handler did not end within the time its caller gave it","code":"timeout"}"#;
     client
-        .says(r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":20}]"#, &format!(r#"["gate/hold",{failure},1,"error"]"#))
+        .exchange(
+            r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":20}]"#,
+            &format!(r#"["gate/hold",{failure},1,"error"]"#),
+        )
         .await;
     until("the handler to be dropped", || gate.counts().dropped == 1).await;
-    // One that is fast enough hears nothing of it, one without end has none.
-    client.says(r#"["echo",2,2,"call",{"timeout":20000}]"#, r#"["echo",2,2]"#).await;
+    // A call within its timeout is not affected, and a huge timeout does not overflow.
+    client.exchange(r#"["echo",2,2,"call",{"timeout":20000}]"#, r#"["echo",2,2]"#).await;
     client.send(r#"["gate/hold",{"gate":"x"},3,"call",{"timeout":18446744073709551615}]"#).await;
     gate.release(1);
     client.expect(r#"["gate/hold",{"held":"x"},3]"#).await;
 }
 
 #[tokio::test]
-async fn a_calls_time_runs_while_it_waits_in_line() {
-    let server = TestServer::with(|config| config.max_calls = 1).await;
+async fn the_timeout_of_a_call_includes_its_time_in_the_queue() {
+    let server = TestServer::start_with(|config| config.max_calls = 1).await;
     let mut client = server.v1().await;
     let failure = r#"{"error":"The handler did not end within the time its caller gave it","code":"timeout"}"#;
     client.send(r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":30}]"#).await;
     client.send(r#"["note","too late",2,"call",{"timeout":10}]"#).await;
     client.expect(&format!(r#"["gate/hold",{failure},1,"error"]"#)).await;
     client.expect(&format!(r#"["note",{failure},2,"error"]"#)).await;
-    client.says(r#"["notes",null,3]"#, r#"["notes",[],3]"#).await;
+    client.exchange(r#"["notes",null,3]"#, r#"["notes",[],3]"#).await;
 }
 
 // --- Clients that do not read -----------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_client_that_never_reads_is_closed_by_pushes_and_slows_nobody() {
+async fn a_client_that_never_reads_its_pushes_is_closed_and_delays_no_other() {
     let server = TestServer::start().await;
     let mut other = server.classic().await;
     let mut sender = server.v1().await;
-    let mut deaf = deaf(&server, "_deaf").await;
+    let mut unread = connect_raw(&server, "_client").await;
     let frame = format!(r#"["broadcast","{}"]"#, "x".repeat(50_000));
     let mut sent = 0;
     while server.handle.connections() == 3 {
-        sender.asks("broadcasts/large", r#"{"bytes":50000,"times":1}"#).await.is("null");
-        // It arrives at once at whoever reads.
+        sender.call("broadcasts/large", r#"{"bytes":50000,"times":1}"#).await.assert_eq("null");
+        // A client that reads receives it at once.
         other.expect(&frame).await;
         sent += 1;
-        assert!(sent < 1000, "50 MB wait for a client that does not read");
+        assert!(sent < 1000, "50 MB are queued for a client that does not read");
     }
-    // It is out of the table, and once it reads it is told why.
-    let mut got = 0;
+    // The connection is removed. A client that reads later still receives the close frame.
+    let mut received = 0;
     let close = loop {
-        let next = deaf.read_frame().await;
+        let next = unread.read_frame().await;
         if next.first == raw::CLOSE {
             break next;
         }
         assert!(next.payload == frame.as_bytes());
-        got += 1;
+        received += 1;
     };
     assert_eq!(close.payload[..2], 1013u16.to_be_bytes());
-    assert!(got < sent);
-    deaf.expect_end().await;
+    assert!(received < sent);
+    unread.expect_end().await;
     sender.send(r#"["broadcasts/others","after"]"#).await;
     other.expect(r#"["broadcast","after"]"#).await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn whoever_pushes_to_a_client_that_does_not_read_is_told() {
+async fn pushes_to_a_client_that_does_not_read_fail() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    let mut deaf = deaf(&server, "_deaf").await;
-    deaf.send_text(r#"["pushes/large",{"bytes":100000,"times":500}]"#).await;
-    let went_well = server.calls.of("pushes/large").await["result"].as_u64().unwrap();
-    // A burst is taken, the rest is not.
-    assert!((1..250).contains(&went_well), "{went_well}");
-    until("it to be closed", || server.handle.connections() == 1).await;
-    server.goes_on(&mut other).await;
+    let mut unread = connect_raw(&server, "_client").await;
+    unread.send_text(r#"["pushes/large",{"bytes":100000,"times":500}]"#).await;
+    let accepted = server.calls.first_of("pushes/large").await["result"].as_u64().unwrap();
+    // Pushes are accepted up to the burst limit.
+    assert!((1..250).contains(&accepted), "{accepted}");
+    until("the connection to be closed", || server.handle.connections() == 1).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn a_burst_of_pushes_below_the_bound_is_taken() {
+async fn a_burst_of_pushes_below_the_limit_is_delivered() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["pushes/large",{"bytes":10000,"times":100},1]"#).await;
@@ -375,7 +382,7 @@ async fn a_burst_of_pushes_below_the_bound_is_taken() {
 }
 
 #[tokio::test]
-async fn a_burst_of_megabytes_is_taken_by_a_client_that_reads() {
+async fn a_burst_of_megabytes_is_delivered_to_a_client_that_reads() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["pushes/large",{"bytes":100000,"times":100},1]"#).await;
@@ -387,79 +394,79 @@ async fn a_burst_of_megabytes_is_taken_by_a_client_that_reads() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_for_too_long_is_closed_though_it_was_but_one_burst() {
-    let server = TestServer::with(|config| config.push_patience = Duration::from_millis(50)).await;
+async fn a_client_that_does_not_read_a_burst_in_time_is_closed() {
+    let server = TestServer::start_with(|config| config.push_patience = Duration::from_millis(50)).await;
     let mut other = server.v1().await;
-    let mut deaf = deaf(&server, "_deaf").await;
-    // More than the system's buffers hold, less than may wait at all.
-    deaf.send_text(r#"["pushes/large",{"bytes":100000,"times":140}]"#).await;
-    assert_eq!(server.calls.of("pushes/large").await["result"], 140);
-    until("it to be closed", || server.handle.connections() == 1).await;
-    while deaf.read_frame().await.first != raw::CLOSE {}
-    server.goes_on(&mut other).await;
+    let mut unread = connect_raw(&server, "_client").await;
+    // More than the buffers of the system hold, and less than the burst limit.
+    unread.send_text(r#"["pushes/large",{"bytes":100000,"times":140}]"#).await;
+    assert_eq!(server.calls.first_of("pushes/large").await["result"], 140);
+    until("the connection to be closed", || server.handle.connections() == 1).await;
+    while unread.read_frame().await.first != raw::CLOSE {}
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn one_push_always_fits() {
-    let server = TestServer::with(|config| config.max_push_burst = 10).await;
+async fn a_single_push_above_the_limit_is_delivered() {
+    let server = TestServer::start_with(|config| config.max_push_burst = 10).await;
     let mut client = server.v1().await;
     client.send(r#"["pushes/plain",{"event":"longer than ten bytes"}]"#).await;
     client.expect(r#"["longer than ten bytes",null]"#).await;
     client.send(r#"["pushes/plain",{"event":"one of three that do not fit","times":3}]"#).await;
-    // Whether the first goes out is left open.
+    // The first of them may or may not be sent.
     client.drain_until_close(1013).await;
 }
 
 #[tokio::test]
-async fn answers_that_are_not_read_stop_further_calls_and_close_nothing() {
+async fn unread_responses_pause_further_calls_without_closing() {
     const CALLS: usize = 500;
-    let server = TestServer::with(|config| config.write_timeout = NEVER).await;
+    let server = TestServer::start_with(|config| config.write_timeout = NEVER).await;
     let mut other = server.v1().await;
-    let mut deaf = deaf(&server, "aaw.v1").await;
+    let mut unread = connect_raw(&server, "aaw.v1").await;
     for id in 1..=CALLS {
-        deaf.send_text(&format!(r#"["big",{{"bytes":100000}},{id}]"#)).await;
+        unread.send_text(&format!(r#"["big",{{"bytes":100000}},{id}]"#)).await;
     }
-    until("the first to be answered", || server.calls.all().iter().any(|call| call["event"] == "big")).await;
-    let_it_run(&mut other).await;
+    until("the first call to finish", || server.calls.all().iter().any(|call| call["event"] == "big")).await;
+    let_server_run(&mut other).await;
     let started = server.calls.all().iter().filter(|call| call["event"] == "big").count();
-    assert!(started < CALLS / 4, "{started} answers of 100 kB for a client that does not read");
-    // What is no call is taken up still: this one never runs.
-    deaf.send_text(&format!(r#"["big",null,{CALLS},"cancel"]"#)).await;
-    let_it_run(&mut other).await;
+    assert!(started < CALLS / 4, "{started} responses of 100 kB for a client that does not read");
+    // Other frames are still handled: the cancelled call never runs.
+    unread.send_text(&format!(r#"["big",null,{CALLS},"cancel"]"#)).await;
+    let_server_run(&mut other).await;
     for id in 1..CALLS {
-        let frame = deaf.read_frame().await;
-        assert!(frame.payload.ends_with(format!(",{id}]").as_bytes()), "the answer of call {id}");
+        let frame = unread.read_frame().await;
+        assert!(frame.payload.ends_with(format!(",{id}]").as_bytes()), "the response to call {id}");
         assert!(frame.payload.len() > 100_000);
     }
-    deaf.send_text(&format!(r#"["ping",null,{}]"#, CALLS + 1)).await;
-    deaf.expect_text(&format!(r#"["ping",{{"pong":true}},{}]"#, CALLS + 1)).await;
+    unread.send_text(&format!(r#"["ping",null,{}]"#, CALLS + 1)).await;
+    unread.expect_text(&format!(r#"["ping",{{"pong":true}},{}]"#, CALLS + 1)).await;
 }
 
 #[tokio::test]
-async fn a_client_that_reads_no_refusals_is_read_no_more() {
-    let server = TestServer::with(|config| config.write_timeout = NEVER).await;
+async fn unread_errors_pause_reading_from_the_client() {
+    let server = TestServer::start_with(|config| config.write_timeout = NEVER).await;
     let mut other = server.v1().await;
-    for frame in ["no frame", r#"["unknown",1,1]"#, r#"["aaw/ping"]"#, r#"["unknown",1]"#] {
-        let mut deaf = deaf(&server, "aaw.v1").await;
-        let sent = flood(&mut deaf, &raw::frame(raw::TEXT, frame.as_bytes()), &mut other).await;
-        assert!(sent < MOST, "{sent} bytes of {frame}");
+    for frame in ["not a frame", r#"["unknown",1,1]"#, r#"["aaw/ping"]"#, r#"["unknown",1]"#] {
+        let mut unread = connect_raw(&server, "aaw.v1").await;
+        let sent = flood(&mut unread, &raw::masked(raw::TEXT, frame.as_bytes()), &mut other).await;
+        assert!(sent < FLOOD_LIMIT, "{sent} bytes of {frame}");
     }
-    until("the others to go", || server.handle.connections() == 1).await;
-    server.goes_on(&mut other).await;
+    until("the other connections to be removed", || server.handle.connections() == 1).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn many_pings_are_no_calls_and_hold_up_nobody() {
-    let server = TestServer::with(|config| config.write_timeout = NEVER).await;
+async fn many_pings_do_not_delay_other_clients() {
+    let server = TestServer::start_with(|config| config.write_timeout = NEVER).await;
     let mut other = server.v1().await;
-    let mut client = deaf(&server, "aaw.v1").await;
-    // Each pong takes the place of the one before: they need no room.
-    flood(&mut client, &raw::frame(raw::PING, &[b'p'; 125]), &mut other).await;
-    server.goes_on(&mut other).await;
+    let mut client = connect_raw(&server, "aaw.v1").await;
+    // Each pong replaces the one that has not been sent yet.
+    flood(&mut client, &raw::masked(raw::PING, &[b'p'; 125]), &mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_floods_leaves_room_for_others() {
+async fn a_client_that_floods_does_not_starve_others() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let mut client = server.v1().await;
@@ -467,96 +474,96 @@ async fn a_client_that_floods_leaves_room_for_others() {
         client.send_all((1..=100_000).map(|id| format!(r#"["echo",{id},{id}]"#))).await;
         client.collect_until(|text| text.ends_with(",100000]")).await.len()
     });
-    until("the flood to begin", || server.calls.all().len() > 10).await;
-    // Answered long before the flood is over.
+    until("the flood to start", || server.calls.all().len() > 10).await;
+    // They return long before the flood is over.
     for _ in 0..3 {
-        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+        other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     }
     assert!(server.calls.all().len() < 100_000, "the flood was over first");
-    assert_eq!(flood.await.expect("all is answered"), 100_000);
+    assert_eq!(flood.await.expect("all calls return"), 100_000);
 }
 
 #[tokio::test]
-async fn a_connection_to_which_nothing_can_be_written_is_closed() {
-    let server = TestServer::with(|config| config.write_timeout = Duration::from_millis(100)).await;
+async fn a_connection_is_closed_after_the_write_timeout() {
+    let server = TestServer::start_with(|config| config.write_timeout = Duration::from_millis(100)).await;
     let mut other = server.v1().await;
-    let mut deaf = deaf(&server, "aaw.v1").await;
+    let mut unread = connect_raw(&server, "aaw.v1").await;
     for id in 1..=200 {
-        deaf.send_text(&format!(r#"["big",{{"bytes":100000}},{id}]"#)).await;
+        unread.send_text(&format!(r#"["big",{{"bytes":100000}},{id}]"#)).await;
     }
-    until("it to be closed", || server.handle.connections() == 1).await;
-    server.goes_on(&mut other).await;
+    until("the connection to be closed", || server.handle.connections() == 1).await;
+    server.expect_alive(&mut other).await;
 }
 
-// --- Silence ----------------------------------------------------------------------------------------------------------
+// --- Silent clients, and the number of connections --------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_is_hung_up_on() {
-    let server = TestServer::with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
+async fn a_connection_without_a_request_is_closed() {
+    let server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
     let mut other = server.classic().await;
-    let mut silent = Raw::connect(server.addr).await;
+    let mut silent = RawConnection::connect(server.addr).await;
     while silent.take(1).await.is_some() {}
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn a_header_that_comes_byte_by_byte_is_hung_up_on() {
-    let server = TestServer::with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
+async fn a_request_that_arrives_byte_by_byte_is_closed() {
+    let server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
     let mut other = server.classic().await;
-    let mut slow = Raw::connect(server.addr).await;
+    let mut slow = RawConnection::connect(server.addr).await;
     slow.send(b"GET / HTTP/1.1\r\nX: ").await;
-    let begun = std::time::Instant::now();
-    // Each byte is a sign of life, and does not count as one. As slow as the other connection's answers.
+    let started = std::time::Instant::now();
+    // Progress does not extend the time limit. Paced by the calls of the other connection.
     while slow.try_send(b"x").await {
-        other.asks("ping", "null").await.is(r#"{"pong":true}"#);
-        assert!(begun.elapsed() < DEADLINE);
+        other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        assert!(started.elapsed() < DEADLINE);
     }
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn a_v1_client_that_says_no_hello_is_told_1002() {
-    let server = TestServer::with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
+async fn a_v1_client_without_a_hello_is_closed_with_1002() {
+    let server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
     let mut other = server.v1().await;
-    let mut client = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
     assert_eq!(client.expect_close(1002).await, "no aaw/hello in time");
-    // What is none does not count.
-    let mut client = Client::offering(server.addr, Some("aaw.v1")).await;
+    // Frames before the hello do not extend the time limit.
+    let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
     client.send(r#"["ping",null,1]"#).await;
     client.next().await;
     client.expect_close(1002).await;
-    // Classic clients need none: this one is older than one that was told.
+    // Classic connections send no hello, so the time limit does not apply to them.
     let mut classic = server.classic().await;
-    let mut client = Client::offering(server.addr, Some("aaw.v1")).await;
+    let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
     client.expect_close(1002).await;
-    classic.asks("ping", "null").await.is(r#"{"pong":true}"#);
-    server.goes_on(&mut other).await;
+    classic.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn a_client_that_answers_no_pings_is_gone_after_two() {
-    let server = TestServer::with(|config| config.heartbeat = Duration::from_millis(30)).await;
-    let mut deaf = Raw::websocket(server.addr, Some("_deaf")).await;
-    deaf.send_text(r#"["gate/hold",{"gate":"x"}]"#).await;
+async fn a_client_that_misses_two_pings_is_closed() {
+    let server = TestServer::start_with(|config| config.heartbeat = Duration::from_millis(30)).await;
+    let mut unread = RawConnection::websocket(server.addr, Some("_client")).await;
+    unread.send_text(r#"["gate/hold",{"gate":"x"}]"#).await;
     for _ in 0..2 {
-        let frame = deaf.read_frame().await;
+        let frame = unread.read_frame().await;
         assert_eq!((frame.first, frame.payload.len()), (raw::PING, 0));
     }
-    let reason = deaf.expect_close(1001).await;
+    let reason = unread.expect_close(1001).await;
     assert_eq!(reason, "no sign of life");
     assert_eq!(server.handle.connections(), 0);
     assert_eq!(server.app.gate("x").counts().dropped, 1);
 }
 
 #[tokio::test]
-async fn a_client_that_answers_pings_stays() {
-    let server = TestServer::with(|config| config.heartbeat = Duration::from_millis(30)).await;
-    let mut client = Raw::websocket(server.addr, Some("_there")).await;
+async fn a_client_that_responds_to_pings_stays_connected() {
+    let server = TestServer::start_with(|config| config.heartbeat = Duration::from_millis(30)).await;
+    let mut client = RawConnection::websocket(server.addr, Some("_client")).await;
     for _ in 0..6 {
         assert_eq!(client.read_frame().await.first, raw::PING);
         client.send_frame(raw::PONG, b"").await;
     }
-    // Anything else is a sign of life too.
+    // Any other frame counts too.
     for n in 0..6 {
         assert_eq!(client.read_frame().await.first, raw::PING);
         client.send_text(&format!(r#"["echo",{n}]"#)).await;
@@ -566,17 +573,17 @@ async fn a_client_that_answers_pings_stays() {
 }
 
 #[tokio::test]
-async fn past_the_most_connections_one_is_told_503_until_another_has_gone() {
-    let server = TestServer::with(|config| config.max_connections = 2).await;
+async fn connections_above_the_limit_get_503_until_one_closes() {
+    let server = TestServer::start_with(|config| config.max_connections = 2).await;
     let (mut a, b) = (server.v1().await, server.classic().await);
-    let refused = Handshake::new(server.addr).send().await;
+    let refused = HttpRequest::handshake(server.addr).send().await;
     assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("5")));
-    a.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    a.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     b.close().await;
     let mut c = server.classic().await;
-    c.asks("ping", "null").await.is(r#"{"pong":true}"#);
-    // One that has sent no request yet takes a place as well.
+    c.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+    // A connection without a request counts too.
     c.close().await;
-    let _silent = Raw::connect(server.addr).await;
-    assert_eq!(Handshake::new(server.addr).send().await.status, 503);
+    let _silent = RawConnection::connect(server.addr).await;
+    assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 503);
 }

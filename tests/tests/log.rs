@@ -1,14 +1,14 @@
-//! A9: the hook sees every call.
+//! Call records: the `on_call` hook receives one for each call. And what the server logs.
 
-use aaw_tests::{Log, TestServer};
+use aaw_tests::{LogCapture, TestServer, WireClient};
 use serde_json::{Value, json};
 
-/// The record but for what differs each time; these are looked at here.
+/// Checks the fields of a record that differ in each run, and returns the others.
 async fn record(server: &TestServer, event: &str, connection: &str) -> Value {
-    let mut call = server.calls.of(event).await;
+    let mut call = server.calls.first_of(event).await;
     let fields: Vec<_> = call.as_object().expect("an object").keys().cloned().collect();
-    let outcome = if call.get("error").is_some() { "error" } else { "result" };
-    let mut expected = ["event", "connection", "client_key", "kind", "body", outcome, "ms"].map(str::to_owned);
+    let result = if call.get("error").is_some() { "error" } else { "result" };
+    let mut expected = ["event", "connection", "client_key", "kind", "body", result, "ms"].map(str::to_owned);
     expected.sort();
     assert_eq!(fields, expected);
     let call = call.as_object_mut().expect("an object");
@@ -18,101 +18,101 @@ async fn record(server: &TestServer, event: &str, connection: &str) -> Value {
     Value::Object(call.clone())
 }
 
-/// A call by a v1 client is told with this.
+/// Makes a call with a v1 client, and checks its record.
 async fn check(event: &str, body: &str, expected: Value) {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.asks(event, body).await;
+    client.call(event, body).await;
     let mut expected = expected;
     expected["event"] = event.into();
     expected["client_key"] = "_key".into();
     assert_eq!(record(&server, event, &client.connection).await, expected);
-    assert_eq!(server.calls.all().len(), 1, "told once");
+    assert_eq!(server.calls.all().len(), 1, "one record for each call");
 }
 
 #[tokio::test]
-async fn a_call_is_told_with_its_result() {
-    check("echo", r#"{"a":[1]}"#, json!({"kind": "answer", "body": {"a": [1]}, "result": {"a": [1]}})).await;
-    check("sleepy", "7", json!({"kind": "answer", "body": 7, "result": 7})).await;
-    check("ping", "null", json!({"kind": "answer", "body": null, "result": {"pong": true}})).await;
-    // A result of `null` is one.
-    check("nothing", "{}", json!({"kind": "answer", "body": {}, "result": null})).await;
+async fn a_record_contains_the_result() {
+    check("echo", r#"{"a":[1]}"#, json!({"kind": "unary", "body": {"a": [1]}, "result": {"a": [1]}})).await;
+    check("sleepy", "7", json!({"kind": "unary", "body": 7, "result": 7})).await;
+    check("ping", "null", json!({"kind": "unary", "body": null, "result": {"pong": true}})).await;
+    // A result of `null` is recorded.
+    check("nothing", "{}", json!({"kind": "unary", "body": {}, "result": null})).await;
 }
 
 #[tokio::test]
-async fn a_plain_event_is_told_though_nobody_is_answered() {
-    check("note", "7", json!({"kind": "plain", "body": 7, "result": null})).await;
+async fn a_one_way_event_has_a_record() {
+    check("note", "7", json!({"kind": "one_way", "body": 7, "result": null})).await;
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["note",8]"#).await;
-    let told = record(&server, "note", &client.connection).await;
-    assert_eq!(told, json!({"event": "note", "client_key": "_key", "kind": "plain", "body": 8, "result": null}));
+    let record = record(&server, "note", &client.connection).await;
+    assert_eq!(record, json!({"event": "note", "client_key": "_key", "kind": "one_way", "body": 8, "result": null}));
 }
 
 #[tokio::test]
-async fn a_failure_is_told() {
+async fn a_record_contains_the_error() {
     let failed = |code: &str, error: &str| json!({"error": error, "code": code});
     let body = json!({"error": "no", "data": [1]});
     let error = json!({"error": "no", "code": "handler", "data": [1]});
-    check("fails/with", &body.to_string(), json!({"kind": "answer", "body": body, "error": error})).await;
+    check("fails/with", &body.to_string(), json!({"kind": "unary", "body": body, "error": error})).await;
     let error = failed("handler", "a plain event failed");
-    check("fails/plain", "1", json!({"kind": "plain", "body": 1, "error": error})).await;
+    check("fails/plain", "1", json!({"kind": "one_way", "body": 1, "error": error})).await;
     let error = failed("panic", "Internal error");
-    check("panics/late", "1", json!({"kind": "answer", "body": 1, "error": error})).await;
+    check("panics/late", "1", json!({"kind": "unary", "body": 1, "error": error})).await;
 }
 
 #[tokio::test]
-async fn what_was_refused_is_told() {
+async fn a_rejected_call_has_a_record() {
     let failed = |code: &str, error: &str| json!({"error": error, "code": code});
     let error = failed("unknown_event", "Unknown event: nope");
     check("nope", "[1]", json!({"kind": "unknown", "body": [1], "error": error})).await;
     let error = failed("bad_body", "The body does not fit: missing field `name`");
-    check("typed", r#"{"id":1}"#, json!({"kind": "answer", "body": {"id": 1}, "error": error})).await;
+    check("typed", r#"{"id":1}"#, json!({"kind": "unary", "body": {"id": 1}, "error": error})).await;
     let error = failed("unreachable", "Authentication is not enabled — auth/secret is unreachable");
-    check("auth/secret", "1", json!({"kind": "answer", "body": 1, "error": error})).await;
+    check("auth/secret", "1", json!({"kind": "unary", "body": 1, "error": error})).await;
 }
 
 #[tokio::test]
-async fn a_cancelled_call_is_told() {
+async fn a_cancelled_call_has_a_record() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     client.send(r#"["gate/hold",null,1,"cancel"]"#).await;
-    let told = record(&server, "gate/hold", &client.connection).await;
-    assert_eq!((&told["body"], &told["error"]["code"]), (&json!({"gate": "x"}), &json!("cancelled")));
+    let record = record(&server, "gate/hold", &client.connection).await;
+    assert_eq!((&record["body"], &record["error"]["code"]), (&json!({"gate": "x"}), &json!("cancelled")));
     assert_eq!(server.calls.all().len(), 1);
 }
 
 #[tokio::test]
-async fn a_call_whose_client_has_gone_is_told() {
+async fn a_call_of_a_disconnected_client_has_a_record() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
-    server.v1().await.asks("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    server.v1().await.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
     let connection = client.connection.clone();
     client.close().await;
-    let told = record(&server, "gate/hold", &connection).await;
-    assert_eq!(told["error"]["code"], "cancelled");
+    let record = record(&server, "gate/hold", &connection).await;
+    assert_eq!(record["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn a_call_that_ran_out_of_time_is_told() {
+async fn a_call_that_timed_out_has_a_record() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":1}]"#).await;
     assert!(client.next().await.contains(r#""code":"timeout""#));
-    let told = record(&server, "gate/hold", &client.connection).await;
-    assert_eq!(told["error"]["code"], "cancelled");
+    let record = record(&server, "gate/hold", &client.connection).await;
+    assert_eq!(record["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn two_clients_of_one_key_are_told_apart_and_one_without_has_none() {
+async fn records_contain_the_connection_and_the_client_key() {
     let server = TestServer::start().await;
-    let mut nobody = aaw_tests::Client::offering(server.addr, None).await;
-    nobody.asks("ping", "1").await;
+    let mut no_key = WireClient::connect(server.addr, None).await;
+    no_key.call("ping", "1").await;
     let (mut a, mut b) = (server.classic().await, server.classic().await);
-    a.asks("echo", "1").await;
-    b.asks("echo", "2").await;
+    a.call("echo", "1").await;
+    b.call("echo", "2").await;
     let calls = server.calls.all();
     assert_eq!(calls[0]["client_key"], Value::Null);
     assert_eq!((&calls[1]["client_key"], &calls[2]["client_key"]), (&json!("_key"), &json!("_key")));
@@ -120,30 +120,30 @@ async fn two_clients_of_one_key_are_told_apart_and_one_without_has_none() {
 }
 
 #[tokio::test]
-async fn secrets_in_bodies_of_aaws_own_events_are_not_told() {
+async fn secrets_in_bodies_of_built_in_events_are_redacted() {
     let body = r#"{"email":"a@b","password":"hunter2","deep":{"resetToken":"hunter2"}}"#;
     let redacted = json!({"email": "a@b", "password": "[redacted]", "deep": {"resetToken": "[redacted]"}});
     let error = json!({"error": "Unknown event: aaw/login", "code": "unknown_event"});
     check("aaw/login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
-    // An application's own event is the application's matter.
+    // The bodies of the application's events are recorded unchanged.
     let own = json!({"password": "x"});
-    check("echo", &own.to_string(), json!({"kind": "answer", "body": own, "result": own})).await;
+    check("echo", &own.to_string(), json!({"kind": "unary", "body": own, "result": own})).await;
 }
 
 #[tokio::test]
-async fn what_an_event_logs_is_in_the_servers_log() {
-    let log = Log::keep();
+async fn log_lines_of_an_event_are_in_the_log_of_the_server() {
+    let log = LogCapture::start();
     let server = TestServer::start().await;
-    server.v1().await.asks("log", r#""hello""#).await.is("null");
-    log.says(&["WARN", "an event says", "hello"]);
+    server.v1().await.call("log", r#""hello""#).await.assert_eq("null");
+    log.expect_line(&["WARN", "the body is", "hello"]);
 }
 
 #[tokio::test]
-async fn a_flood_of_bad_frames_is_one_warning() {
-    let log = Log::keep();
+async fn a_flood_of_bad_frames_logs_one_warning() {
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.send_all((0..500).map(|_| "no frame")).await;
+    client.send_all((0..500).map(|_| "not a frame")).await;
     for _ in 0..500 {
         client.next().await;
     }
@@ -152,21 +152,21 @@ async fn a_flood_of_bad_frames_is_one_warning() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_hurts_no_other_connection() {
+async fn a_panic_of_the_hook_affects_no_other_connection() {
     let config = aaw_tests::server::config();
     let server = aaw_server::Server::new(config).events(aaw_test_events::module());
-    let server = server.on_call(|call| assert!(call.event != "nope", "the hook's own fault"));
+    let server = server.on_call(|call| assert!(call.event != "nope", "the hook panics"));
     let bound = server.bind().await.unwrap();
     let addr = bound.local_addr();
     tokio::spawn(bound.serve(std::future::pending()));
-    let mut other = aaw_tests::Client::v1(addr).await;
+    let mut other = WireClient::connect_v1(addr).await;
     other.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     for _ in 0..3 {
-        // Whether this one is answered is left open.
-        let mut client = aaw_tests::Client::v1(addr).await;
+        // The call that panics may or may not get a response.
+        let mut client = WireClient::connect_v1(addr).await;
         client.send(r#"["nope",null,1]"#).await;
     }
     other.send(r#"["gate/release",{"gate":"x"}]"#).await;
     other.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
-    aaw_tests::Client::v1(addr).await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    WireClient::connect_v1(addr).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

@@ -1,16 +1,15 @@
-//! DESIGN 10 and the handshake: who may connect, and how it is told when not.
+//! Origins, hosts and the WebSocket handshake: which connections are accepted, and how others are refused.
 
 use aaw_server::Config;
-use aaw_tests::raw::Response;
-use aaw_tests::{Handshake, Log, TestServer};
+use aaw_tests::{HttpRequest, HttpResponse, LogCapture, RawConnection, TestServer};
 
 fn allow(origins: &'static [&'static str]) -> impl FnOnce(&mut Config) {
     move |config| config.allow_origins = origins.iter().map(|origin| origin.parse().expect("an origin")).collect()
 }
 
-/// A handshake with this `Origin` and this `Host`.
-async fn ask(server: &TestServer, origin: Option<&str>, host: Option<&str>) -> Response {
-    let mut handshake = Handshake::new(server.addr);
+/// Sends a handshake with this `Origin` and this `Host`. `PORT` in them stands for the port of the server.
+async fn shake_hands(server: &TestServer, origin: Option<&str>, host: Option<&str>) -> HttpResponse {
+    let mut handshake = HttpRequest::handshake(server.addr);
     if let Some(host) = host {
         handshake = handshake.replace("Host", &host.replace("PORT", &server.addr.port().to_string()));
     }
@@ -21,7 +20,7 @@ async fn ask(server: &TestServer, origin: Option<&str>, host: Option<&str>) -> R
 }
 
 async fn check(server: &TestServer, origin: Option<&str>, host: Option<&str>, status: u16) -> String {
-    let response = ask(server, origin, host).await;
+    let response = shake_hands(server, origin, host).await;
     assert_eq!(response.status, status, "{origin:?} {host:?}: {response:?}");
     response.body
 }
@@ -29,7 +28,7 @@ async fn check(server: &TestServer, origin: Option<&str>, host: Option<&str>, st
 // --- Origins ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn programs_and_pages_of_this_machine_may_connect() {
+async fn programs_and_pages_from_loopback_may_connect() {
     let server = TestServer::start().await;
     for origin in [
         None,
@@ -46,8 +45,8 @@ async fn programs_and_pages_of_this_machine_may_connect() {
 }
 
 #[tokio::test]
-async fn foreign_pages_are_told_the_flag_and_so_is_the_log() {
-    let log = Log::keep();
+async fn foreign_origins_are_refused_and_the_error_and_the_log_name_the_flag() {
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for origin in
         ["https://evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "https://x:1"]
@@ -55,8 +54,8 @@ async fn foreign_pages_are_told_the_flag_and_so_is_the_log() {
         let body = check(&server, Some(origin), None, 403).await;
         assert!(body.contains(&format!("--allow-origin {origin}")), "{body}");
     }
-    // The first of them: the log lets one such line a second through.
-    log.says(&["WARN", "--allow-origin https://evil.example"]);
+    // Only the first is logged: such warnings are limited to one a second.
+    log.expect_line(&["WARN", "--allow-origin https://evil.example"]);
     let server = TestServer::start().await;
     for origin in
         ["", "nonsense", "http://", "file:///etc/passwd", "http://u@localhost", "chrome-extension://localhost"]
@@ -66,31 +65,31 @@ async fn foreign_pages_are_told_the_flag_and_so_is_the_log() {
 }
 
 #[tokio::test]
-async fn a_null_origin_is_refused_even_by_a_star() {
+async fn the_origin_null_is_refused_even_if_all_are_allowed() {
     for origins in [&[][..], &["*"]] {
-        let server = TestServer::with(allow(origins)).await;
+        let server = TestServer::start_with(allow(origins)).await;
         let body = check(&server, Some("null"), None, 403).await;
         assert!(body.contains("The origin null"), "{body}");
     }
 }
 
 #[tokio::test]
-async fn origins_that_were_allowed_may_connect() {
-    let server = TestServer::with(allow(&["https://app.example", "http://dev.example:5173"])).await;
+async fn allowed_origins_may_connect() {
+    let server = TestServer::start_with(allow(&["https://app.example", "http://dev.example:5173"])).await;
     check(&server, Some("https://app.example"), None, 101).await;
     check(&server, Some("https://app.example:443"), None, 101).await;
     check(&server, Some("http://dev.example:5173"), None, 101).await;
     check(&server, Some("http://app.example"), None, 403).await;
     check(&server, Some("https://app.example:8443"), None, 403).await;
     check(&server, Some("https://sub.app.example"), None, 403).await;
-    let all = TestServer::with(allow(&["*"])).await;
+    let all = TestServer::start_with(allow(&["*"])).await;
     check(&all, Some("https://any.example"), None, 101).await;
 }
 
 #[tokio::test]
-async fn a_page_of_the_servers_own_host_may_connect() {
-    // BoundServer to every interface, it has whatever name it is called by.
-    let server = TestServer::with(|config| config.host = "0.0.0.0".into()).await;
+async fn an_origin_with_the_host_of_the_request_may_connect() {
+    // A server that listens on all interfaces accepts any host name.
+    let server = TestServer::start_with(|config| config.host = "0.0.0.0".into()).await;
     check(&server, Some("https://shop.example"), Some("shop.example"), 101).await;
     check(&server, Some("http://shop.example:8080"), Some("shop.example:8080"), 101).await;
     check(&server, Some("https://shop.example"), Some("shop.example:8080"), 403).await;
@@ -100,16 +99,16 @@ async fn a_page_of_the_servers_own_host_may_connect() {
 }
 
 #[tokio::test]
-async fn a_foreign_name_that_points_to_loopback_is_refused() {
-    let log = Log::keep();
+async fn a_foreign_host_is_refused_on_loopback() {
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for host in ["evil.example", "evil.example:PORT", "localhost.evil.example", "192.168.1.1", "10.0.0.1:PORT"] {
         let body = check(&server, None, Some(host), 403).await;
         assert!(body.contains("it listens on loopback only") && body.contains("--allow-origin"), "{body}");
-        // That page is of the same host, and still no.
+        // Also if the origin is the same host.
         check(&server, Some(&format!("http://{host}")), Some(host), 403).await;
     }
-    log.says(&["WARN", "evil.example", "it listens on loopback only"]);
+    log.expect_line(&["WARN", "evil.example", "it listens on loopback only"]);
     for host in ["localhost", "LOCALHOST:PORT", "127.0.0.1:9", "[::1]:PORT", "x.localhost", "localhost."] {
         check(&server, None, Some(host), 101).await;
     }
@@ -117,11 +116,11 @@ async fn a_foreign_name_that_points_to_loopback_is_refused() {
 
 #[tokio::test]
 async fn a_host_behind_a_proxy_can_be_allowed() {
-    let server = TestServer::with(allow(&["https://app.example"])).await;
+    let server = TestServer::start_with(allow(&["https://app.example"])).await;
     check(&server, Some("https://app.example"), Some("app.example"), 101).await;
     check(&server, None, Some("app.example"), 101).await;
     check(&server, None, Some("other.example"), 403).await;
-    let star = TestServer::with(allow(&["*"])).await;
+    let star = TestServer::start_with(allow(&["*"])).await;
     check(&star, Some("http://evil.example"), Some("evil.example"), 403).await;
 }
 
@@ -129,28 +128,30 @@ async fn a_host_behind_a_proxy_can_be_allowed() {
 async fn a_request_without_a_valid_host_is_refused() {
     let server = TestServer::start().await;
     for host in ["", "a b", "localhost:port", "user@localhost", "[::1"] {
-        let response = ask(&server, None, Some(host)).await;
+        let response = shake_hands(&server, None, Some(host)).await;
         assert!([400, 403].contains(&response.status), "{host:?}: {response:?}");
     }
-    let response = Handshake::new(server.addr).without("Host").send().await;
+    let response = HttpRequest::handshake(server.addr).without("Host").send().await;
     assert!([400, 403].contains(&response.status), "{response:?}");
 }
 
 #[tokio::test]
-async fn two_origins_or_two_hosts_do_not_let_one_of_them_pass() {
+async fn a_request_with_two_origins_or_two_hosts_is_refused() {
     let server = TestServer::start().await;
-    let two = Handshake::new(server.addr).header("Host", "evil.example");
+    let two = HttpRequest::handshake(server.addr).header("Host", "evil.example");
     assert!([400, 403].contains(&two.send().await.status));
-    let two = Handshake::new(server.addr).header("Origin", "http://localhost").header("Origin", "https://evil.example");
+    let two = HttpRequest::handshake(server.addr)
+        .header("Origin", "http://localhost")
+        .header("Origin", "https://evil.example");
     assert!([400, 403].contains(&two.send().await.status));
 }
 
 // --- The handshake ----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_handshake_is_answered_as_rfc_6455_says() {
+async fn the_handshake_response_conforms_to_rfc_6455() {
     let server = TestServer::start().await;
-    let response = Handshake::new(server.addr).send().await;
+    let response = HttpRequest::handshake(server.addr).send().await;
     assert_eq!(response.status, 101);
     // The example of RFC 6455, 1.3.
     assert_eq!(response.header("Sec-WebSocket-Accept"), Some("s3pplmbitxaq9kygzzhzrbk+xoo="));
@@ -161,9 +162,9 @@ async fn a_handshake_is_answered_as_rfc_6455_says() {
 }
 
 #[tokio::test]
-async fn words_may_be_written_in_any_case_and_among_others() {
+async fn header_values_ignore_case_and_may_be_lists() {
     let server = TestServer::start().await;
-    let handshake = Handshake::new(server.addr)
+    let handshake = HttpRequest::handshake(server.addr)
         .replace("Connection", "keep-alive, UPGRADE")
         .replace("Upgrade", "h2c, WebSocket")
         .header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
@@ -172,7 +173,7 @@ async fn words_may_be_written_in_any_case_and_among_others() {
 }
 
 #[tokio::test]
-async fn the_sub_protocol_that_is_chosen() {
+async fn the_sub_protocol_and_the_client_key_are_selected_from_the_offer() {
     let server = TestServer::start().await;
     for (offered, chosen, key) in [
         (&["_5d2c, aaw.v1"][..], Some("aaw.v1"), Some("_5d2c")),
@@ -186,11 +187,11 @@ async fn the_sub_protocol_that_is_chosen() {
         (&["aaw.v2"], Some("aaw.v2"), Some("aaw.v2")),
         (&[], None, None),
     ] {
-        let mut handshake = Handshake::new(server.addr);
+        let mut handshake = HttpRequest::handshake(server.addr);
         for value in offered {
             handshake = handshake.header("Sec-WebSocket-Protocol", value);
         }
-        let (response, mut raw) = handshake.open().await;
+        let (response, mut raw) = handshake.open_websocket().await;
         assert_eq!((response.status, response.header("Sec-WebSocket-Protocol")), (101, chosen), "{offered:?}");
         if chosen == Some("aaw.v1") {
             raw.send_text(r#"["aaw/hello",{}]"#).await;
@@ -198,55 +199,56 @@ async fn the_sub_protocol_that_is_chosen() {
         }
         let event = format!("unknown {offered:?}");
         raw.send_text(&format!("[{},null]", serde_json::Value::from(event.as_str()))).await;
-        assert_eq!(server.calls.of(&event).await["client_key"], serde_json::Value::from(key), "{offered:?}");
+        assert_eq!(server.calls.first_of(&event).await["client_key"], serde_json::Value::from(key), "{offered:?}");
     }
 }
 
 #[tokio::test]
-async fn a_handshake_that_lacks_something_is_told_what() {
+async fn an_invalid_handshake_is_refused_with_the_reason() {
     let server = TestServer::start().await;
-    let good = || Handshake::new(server.addr);
+    let valid = || HttpRequest::handshake(server.addr);
 
-    let other_version = good().replace("Sec-WebSocket-Version", "8").send().await;
+    let other_version = valid().replace("Sec-WebSocket-Version", "8").send().await;
     assert_eq!((other_version.status, other_version.header("Sec-WebSocket-Version")), (426, Some("13")));
-    assert_eq!(good().without("Sec-WebSocket-Version").send().await.status, 426);
+    assert_eq!(valid().without("Sec-WebSocket-Version").send().await.status, 426);
 
-    let no_key = good().without("Sec-WebSocket-Key").send().await;
+    let no_key = valid().without("Sec-WebSocket-Key").send().await;
     assert_eq!(no_key.status, 400);
     assert_eq!(no_key.body, "Expected Sec-WebSocket-Key: 16 bytes in base64\n");
     for key in ["", "short", "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ=="] {
-        assert_eq!(good().replace("Sec-WebSocket-Key", key).send().await.status, 400, "{key:?}");
+        assert_eq!(valid().replace("Sec-WebSocket-Key", key).send().await.status, 400, "{key:?}");
     }
 
-    let post = good().method("POST").send().await;
+    let post = valid().method("POST").send().await;
     assert_eq!(post.status, 400);
     assert!(post.body.contains("must be a GET"), "{}", post.body);
-    assert_eq!(good().replace("Connection", "close").send().await.status, 400);
+    assert_eq!(valid().replace("Connection", "close").send().await.status, 400);
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_refused_ends_its_connection() {
+async fn a_refused_handshake_closes_the_connection() {
     let server = TestServer::start().await;
-    let (refused, mut raw) = Handshake::new(server.addr).header("Origin", "https://evil.example").open().await;
+    let (refused, mut raw) =
+        HttpRequest::handshake(server.addr).header("Origin", "https://evil.example").open_websocket().await;
     assert_eq!((refused.status, refused.header("Connection")), (403, Some("close")));
     raw.expect_end().await;
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_400_or_hung_up_on() {
+async fn bytes_that_are_not_http_do_not_stop_the_server() {
     let server = TestServer::start().await;
     for garbage in [&b"\x16\x03\x01\x02\x00 a TLS hello"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0; 100]] {
-        let mut raw = aaw_tests::Raw::connect(server.addr).await;
+        let mut raw = RawConnection::connect(server.addr).await;
         raw.try_send(garbage).await;
         raw.finish().await;
         while raw.take(1).await.is_some() {}
     }
-    // Headers without an end.
-    let mut raw = aaw_tests::Raw::connect(server.addr).await;
+    // A header that never ends.
+    let mut raw = RawConnection::connect(server.addr).await;
     let mut long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec();
     long.extend([b'x'; 100_000]);
     raw.try_send(&long).await;
     raw.finish().await;
     while raw.take(1).await.is_some() {}
-    server.classic().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    server.classic().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

@@ -1,37 +1,37 @@
-//! Rooms: who hears what, until when, and what is too much.
+//! Rooms: membership, emitting, presence, limits; and client calls made by handlers.
 
 use aaw_server::Config;
 use aaw_server::auth::{Auth, Passwords, PasswordsConfig, SqliteStore};
 use aaw_server::modules::{EventsAt, load};
 use aaw_test_rooms::_services::App;
-use aaw_tests::raw::Raw;
-use aaw_tests::{Client, Request, TestServer};
+use aaw_tests::raw::RawConnection;
+use aaw_tests::{HttpRequest, TestServer, WireClient};
 use serde_json::{Value, json};
 
 async fn start(change: impl FnOnce(&mut Config)) -> (TestServer, App) {
     let app = App::default();
-    (TestServer::serving(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
+    (TestServer::start_with_events(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
 }
 
-/// Plain: it has happened when the next call is answered.
-async fn join(client: &mut Client, name: &str) {
+/// Joins a room with a one-way event: the next call of this client already sees the membership.
+async fn join(client: &mut WireClient, name: &str) {
     client.send(&json!(["room/join", { "name": name }]).to_string()).await;
 }
 
-async fn join_with_presence(client: &mut Client, name: &str) {
+async fn join_with_presence(client: &mut WireClient, name: &str) {
     client.send(&json!(["room/join", { "name": name, "presence": true }]).to_string()).await;
 }
 
-async fn size(client: &mut Client, name: &str) -> Value {
-    client.asks("room/size", &json!(name).to_string()).await.value()
+async fn size(client: &mut WireClient, name: &str) -> Value {
+    client.call("room/size", &json!(name).to_string()).await.value()
 }
 
-async fn emit(client: &mut Client, body: Value) -> Value {
-    client.asks("room/emit", &body.to_string()).await.value()
+async fn emit(client: &mut WireClient, body: Value) -> Value {
+    client.call("room/emit", &body.to_string()).await.value()
 }
 
-/// A room has so many members, as soon as the server knows.
-async fn has_size(client: &mut Client, name: &str, expected: usize) {
+/// Waits until a room has this many members.
+async fn wait_for_size(client: &mut WireClient, name: &str, expected: usize) {
     for _ in 0..10_000 {
         if size(client, name).await == json!(expected) {
             return;
@@ -41,14 +41,14 @@ async fn has_size(client: &mut Client, name: &str, expected: usize) {
 }
 
 #[tokio::test]
-async fn who_is_in_a_room_hears_what_is_said_to_it() {
+async fn emit_reaches_all_members_of_a_room() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b, mut c) = (server.v1().await, server.v1().await, server.classic().await);
     for client in [&mut a, &mut b, &mut c] {
         join(client, "tea").await;
     }
     let mut outside = server.v1().await;
-    has_size(&mut outside, "tea", 3).await;
+    wait_for_size(&mut outside, "tea", 3).await;
     let reached = emit(&mut outside, json!({ "name": "tea", "data": { "text": "milk?" } })).await;
     assert_eq!(reached, 3);
     for client in [&mut a, &mut b, &mut c] {
@@ -62,18 +62,18 @@ async fn who_is_in_a_room_hears_what_is_said_to_it() {
 }
 
 #[tokio::test]
-async fn the_stock_events_do_as_the_original_does() {
-    let server = TestServer::serving(vec![aaw_events_module()], |_| {}).await;
+async fn the_stock_events_behave_like_the_original() {
+    let server = TestServer::start_with_events(vec![aaw_events_module()], |_| {}).await;
     let (mut a, mut b) = (server.classic().await, server.v1().await);
-    // Not waited for in between.
+    // Without waiting between the events.
     a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"}]"#]).await;
     a.expect(r#"["room/size",{"size":1}]"#).await;
     b.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/say",{"name":"tea","text":"milk?"}]"#]).await;
     a.expect(r#"["said",{"text":"milk?"}]"#).await;
     b.send_all([r#"["room/leave",{"name":"tea"}]"#, r#"["room/size",{"name":"tea"},1]"#]).await;
     b.expect(r#"["room/size",{"size":1},1]"#).await;
-    b.says(r#"["room/size",{"name":"unheard of"},2]"#, r#"["room/size",{"size":0},2]"#).await;
-    b.says(
+    b.exchange(r#"["room/size",{"name":"unheard of"},2]"#, r#"["room/size",{"size":0},2]"#).await;
+    b.exchange(
         r#"["auth/whoami",null,3]"#,
         r#"["auth/whoami",{"error":"Authentication is not enabled — auth/whoami is unreachable","code":"unreachable"},3,"error"]"#,
     )
@@ -85,7 +85,7 @@ fn aaw_events_module() -> aaw_server::Events {
 }
 
 #[tokio::test]
-async fn a_join_is_seen_by_the_next_call_without_waiting() {
+async fn the_next_call_sees_a_join_without_waiting() {
     let (server, _) = start(|_| {}).await;
     let mut client = server.v1().await;
     let frames = (0..100).flat_map(|number| {
@@ -104,35 +104,35 @@ async fn a_join_is_seen_by_the_next_call_without_waiting() {
 }
 
 #[tokio::test]
-async fn membership_ends_with_the_connection() {
+async fn a_disconnect_ends_the_membership() {
     let (server, _) = start(|_| {}).await;
-    let (mut stays, mut leaves) = (server.v1().await, server.v1().await);
-    let mut cut = Raw::websocket(server.addr, Some("_key")).await;
-    join(&mut stays, "tea").await;
-    join(&mut leaves, "tea").await;
-    cut.send_text(r#"["room/join",{"name":"tea"}]"#).await;
-    has_size(&mut stays, "tea", 3).await;
-    leaves.close().await;
-    drop(cut);
-    has_size(&mut stays, "tea", 1).await;
-    let except = stays.connection.clone();
-    assert_eq!(emit(&mut stays, json!({ "name": "tea", "except": except })).await, 0);
+    let (mut remaining, mut closing) = (server.v1().await, server.v1().await);
+    let mut aborted = RawConnection::websocket(server.addr, Some("_key")).await;
+    join(&mut remaining, "tea").await;
+    join(&mut closing, "tea").await;
+    aborted.send_text(r#"["room/join",{"name":"tea"}]"#).await;
+    wait_for_size(&mut remaining, "tea", 3).await;
+    closing.close().await;
+    drop(aborted);
+    wait_for_size(&mut remaining, "tea", 1).await;
+    let except = remaining.connection.clone();
+    assert_eq!(emit(&mut remaining, json!({ "name": "tea", "except": except })).await, 0);
 }
 
 #[tokio::test]
-async fn an_unknown_room_is_empty_and_no_error() {
+async fn an_unknown_room_is_empty() {
     let (server, _) = start(|_| {}).await;
     let mut client = server.v1().await;
-    assert_eq!(size(&mut client, "nobody is here").await, 0);
-    assert_eq!(client.asks("room/members", "\"nobody\"").await.value(), json!([]));
-    assert_eq!(emit(&mut client, json!({ "name": "nobody", "data": 1 })).await, 0);
-    client.send(r#"["room/leave","nobody"]"#).await;
+    assert_eq!(size(&mut client, "empty").await, 0);
+    assert_eq!(client.call("room/members", "\"empty\"").await.value(), json!([]));
+    assert_eq!(emit(&mut client, json!({ "name": "empty", "data": 1 })).await, 0);
+    client.send(r#"["room/leave","empty"]"#).await;
     client.expect_nothing().await;
     assert_eq!(size(&mut client, &"x".repeat(10_000)).await, 0);
 }
 
 #[tokio::test]
-async fn a_task_emits_after_its_call_has_ended_and_after_its_connection_has() {
+async fn a_task_can_emit_after_its_call_and_its_connection_have_ended() {
     let (server, app) = start(|_| {}).await;
     let (mut caller, mut listener) = (server.v1().await, server.v1().await);
     join(&mut listener, "tea").await;
@@ -145,22 +145,22 @@ async fn a_task_emits_after_its_call_has_ended_and_after_its_connection_has() {
     app.wait_for("joined Ok(())").await;
     assert_eq!(size(&mut listener, "late").await, 1);
     caller.close().await;
-    has_size(&mut listener, "late", 0).await;
+    wait_for_size(&mut listener, "late", 0).await;
     app.passes.add_permits(1);
     listener.expect(r#"["said",2]"#).await;
-    // Who has gone cannot join any more.
+    // A closed connection cannot join.
     app.wait_for(r#"joined Err("no_connection")"#).await;
     assert_eq!(size(&mut listener, "late").await, 0);
 }
 
 #[tokio::test]
-async fn rooms_of_one_connection_are_bounded() {
+async fn the_number_of_rooms_of_a_connection_is_limited() {
     let (server, _) = start(|config| config.max_rooms = 3).await;
     let mut client = server.v1().await;
     for name in ["a", "b", "c", "d", "e", "a"] {
         join(&mut client, name).await;
     }
-    // Plain events tell nobody; the room does.
+    // A failed one-way event has no response, so the size of the room shows whether the client has joined.
     for (name, expected) in [("a", 1), ("c", 1), ("d", 0), ("e", 0)] {
         assert_eq!(size(&mut client, name).await, expected, "{name}");
     }
@@ -168,7 +168,7 @@ async fn rooms_of_one_connection_are_bounded() {
     join(&mut client, "d").await;
     join(&mut client, "e").await;
     assert_eq!((size(&mut client, "d").await, size(&mut client, "e").await), (json!(1), json!(0)));
-    // Names are bounded too.
+    // The length of names is limited too.
     let (longest, longer) = ("ü".repeat(100), "ü".repeat(101));
     client.send(r#"["room/leave","d"]"#).await;
     join(&mut client, &longest).await;
@@ -180,30 +180,30 @@ async fn rooms_of_one_connection_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_connection_that_joins_without_end_is_in_as_many_rooms_as_it_may_be() {
+async fn joins_above_the_limit_fail() {
     let (server, _) = start(|_| {}).await;
-    let (mut greedy, mut other) = (server.v1().await, server.v1().await);
+    let (mut client, mut other) = (server.v1().await, server.v1().await);
     let joins = (0..5_000).map(|number| json!(["room/join", { "name": format!("room {number}") }]).to_string());
-    // Nothing is answered, so nothing piles up.
-    greedy.send_all(joins).await;
-    assert_eq!(size(&mut greedy, "room 1023").await, 1);
-    assert_eq!(size(&mut greedy, "room 1024").await, 0);
-    assert_eq!(size(&mut greedy, "room 4999").await, 0);
+    // One-way events have no responses that the client would have to read.
+    client.send_all(joins).await;
+    assert_eq!(size(&mut client, "room 1023").await, 1);
+    assert_eq!(size(&mut client, "room 1024").await, 0);
+    assert_eq!(size(&mut client, "room 4999").await, 0);
     other.expect_nothing().await;
-    greedy.close().await;
-    has_size(&mut other, "room 0", 0).await;
+    client.close().await;
+    wait_for_size(&mut other, "room 0", 0).await;
 }
 
 #[tokio::test]
-async fn presence_is_told_to_the_others_exactly_once() {
+async fn presence_notifies_the_other_members_exactly_once() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b, mut c) = (server.v1().await, server.v1().await, server.v1().await);
-    let told = |event: &str, client: &Client| {
+    let notification = |event: &str, client: &WireClient| {
         let id = &client.connection;
         format!(r#"["aaw/{event}",{{"room":"tea","member":{{"id":"{id}","identity":null}}}}]"#)
     };
-    let (b_joined, b_left) = (told("joined", &b), told("left", &b));
-    let (c_joined, c_left) = (told("joined", &c), told("left", &c));
+    let (b_joined, b_left) = (notification("joined", &b), notification("left", &b));
+    let (c_joined, c_left) = (notification("joined", &c), notification("left", &c));
     join(&mut a, "tea").await;
     assert_eq!(size(&mut a, "tea").await, 1);
     join_with_presence(&mut b, "tea").await;
@@ -216,12 +216,12 @@ async fn presence_is_told_to_the_others_exactly_once() {
     join_with_presence(&mut c, "tea").await;
     a.expect(&c_joined).await;
     b.expect(&c_joined).await;
-    let mut members = c.asks("room/members", r#""tea""#).await.value();
+    let mut members = c.call("room/members", r#""tea""#).await.value();
     let mut expected: Vec<_> = [&a, &b, &c].map(|client| json!({ "id": client.connection, "identity": null })).into();
     expected.sort_by_key(Value::to_string);
     members.as_array_mut().unwrap().sort_by_key(Value::to_string);
     assert_eq!(members, json!(expected));
-    // Once by leaving, and not again by the end; once by the end alone.
+    // One notification for leaving, none for the disconnect after it, and one for a disconnect without leaving.
     b.send(r#"["room/leave","tea"]"#).await;
     a.expect(&b_left).await;
     c.expect(&b_left).await;
@@ -232,76 +232,76 @@ async fn presence_is_told_to_the_others_exactly_once() {
 }
 
 #[tokio::test]
-async fn what_is_said_to_a_room_arrives_in_one_order() {
+async fn all_members_receive_the_same_order() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     join(&mut a, "tea").await;
     join(&mut b, "tea").await;
-    has_size(&mut a, "tea", 2).await;
+    wait_for_size(&mut a, "tea", 2).await;
     const EACH: usize = 200;
     let speakers = (0..4).map(|speaker| {
         let addr = server.addr;
         tokio::spawn(async move {
-            let mut client = Client::v1(addr).await;
+            let mut client = WireClient::connect_v1(addr).await;
             for number in 0..EACH {
                 emit(&mut client, json!({ "name": "tea", "data": [speaker, number] })).await;
             }
         })
     });
     let speakers: Vec<_> = speakers.collect();
-    let mut heard = [Vec::new(), Vec::new()];
-    for (client, heard) in [&mut a, &mut b].into_iter().zip(&mut heard) {
+    let mut received = [Vec::new(), Vec::new()];
+    for (client, received) in [&mut a, &mut b].into_iter().zip(&mut received) {
         for _ in 0..4 * EACH {
-            heard.push(client.next().await);
+            received.push(client.next().await);
         }
     }
     for speaker in speakers {
         speaker.await.unwrap();
     }
-    assert_eq!(heard[0], heard[1]);
+    assert_eq!(received[0], received[1]);
 }
 
 #[tokio::test]
-async fn a_member_that_does_not_read_slows_nobody() {
+async fn a_member_that_does_not_read_does_not_delay_the_others() {
     let (server, _) = start(|config| config.max_push_burst = 1 << 20).await;
-    let mut deaf = Raw::websocket(server.addr, Some("_key")).await;
-    deaf.send_text(r#"["room/join",{"name":"tea"}]"#).await;
+    let mut unread = RawConnection::websocket(server.addr, Some("_key")).await;
+    unread.send_text(r#"["room/join",{"name":"tea"}]"#).await;
     let (mut speaker, mut listener) = (server.v1().await, server.v1().await);
     join(&mut listener, "tea").await;
-    has_size(&mut listener, "tea", 2).await;
-    // Until it is closed for what it does not read; the other hears all of it meanwhile.
-    let mut said = 0;
+    wait_for_size(&mut listener, "tea", 2).await;
+    // Until the server closes the member that does not read; the other one receives everything meanwhile.
+    let mut emitted = 0;
     loop {
-        said += 1;
-        assert!(said < 2_000, "it is never closed");
+        emitted += 1;
+        assert!(emitted < 2_000, "the member that does not read is not closed");
         let reached = emit(&mut speaker, json!({ "name": "tea", "bytes": 64 << 10 })).await;
         assert!(listener.next().await.starts_with(r#"["said","xxx"#));
         if reached == json!(1) {
             break;
         }
     }
-    has_size(&mut listener, "tea", 1).await;
+    wait_for_size(&mut listener, "tea", 1).await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_emitted_is_said() {
+async fn emitting_an_invalid_event_fails() {
     let (server, _) = start(|config| config.max_message = 10_000).await;
     let mut client = server.v1().await;
     join(&mut client, "tea").await;
-    let large = client.asks("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
+    let large = client.call("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
     assert_eq!(large["code"], "too_large", "{large}");
-    let reserved = client.asks("room/emit", r#"{"name":"tea","event":"aaw/joined"}"#).await.value();
+    let reserved = client.call("room/emit", r#"{"name":"tea","event":"aaw/joined"}"#).await.value();
     assert_eq!(reserved["code"], "not_allowed", "{reserved}");
     client.expect_nothing().await;
 }
 
 #[tokio::test]
-async fn over_http_rooms_can_be_spoken_to_but_not_joined() {
+async fn over_http_a_handler_can_emit_to_a_room_but_not_join() {
     let (server, _) = start(|_| {}).await;
     let mut client = server.v1().await;
     join(&mut client, "tea").await;
     assert_eq!(size(&mut client, "tea").await, 1);
-    let post = |event: &str, body: Value| Request::post(server.addr, &format!("/events/{event}"), body.to_string());
+    let post = |event: &str, body: Value| HttpRequest::post(server.addr, &format!("/events/{event}"), body.to_string());
     let emitted = post("room/emit", json!({ "name": "tea", "data": 7 })).send().await;
     assert_eq!((emitted.status, emitted.body.as_str()), (200, "1"));
     client.expect(r#"["said",7]"#).await;
@@ -310,20 +310,20 @@ async fn over_http_rooms_can_be_spoken_to_but_not_joined() {
     assert_ne!(joined.status, 200, "{joined:?}");
     assert!(joined.body.contains("no_connection"), "{joined:?}");
     assert_eq!(post("whoami", Value::Null).send().await.body, "null");
-    let asked = post("ask", json!({ "event": "confirm", "timeout_ms": 1000 })).send().await;
-    assert!(asked.body.contains("no_connection"), "{asked:?}");
+    let client_call = post("ask", json!({ "event": "confirm", "timeout_ms": 1000 })).send().await;
+    assert!(client_call.body.contains("no_connection"), "{client_call:?}");
 }
 
-// --- Questions to clients, as handlers ask them -----------------------------------------------------------------------
+// --- Client calls made by handlers ------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_handler_asks_its_client_and_others() {
+async fn a_handler_can_call_its_client_and_other_clients() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     a.send(r#"["ask",{"event":"confirm","data":[1],"timeout_ms":30000},1]"#).await;
     a.expect(r#"["confirm",[1],-1]"#).await;
-    // Its other calls go on meanwhile.
-    a.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    // Other calls of the same client run meanwhile.
+    a.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     a.send(r#"["confirm",{"yes":true},-1]"#).await;
     a.expect(r#"["ask",{"yes":true},1]"#).await;
     let to = json!({ "event": "confirm", "to": b.connection, "timeout_ms": 30_000 });
@@ -331,19 +331,19 @@ async fn a_handler_asks_its_client_and_others() {
     b.expect(r#"["confirm",null,-1]"#).await;
     b.send(r#"["confirm",{"error":"No time","code":"handler"},-1,"error"]"#).await;
     a.expect(r#"["ask",{"error":"No time","code":"handler"},3,"error"]"#).await;
-    // Nobody of that id, nor one that can be one.
+    // An unknown connection id, and an invalid one.
     for (id, to) in [(4, "00000000-0000-4000-8000-000000000000"), (5, "x")] {
         a.send(&json!(["ask", { "event": "confirm", "to": to, "timeout_ms": 30_000 }, id]).to_string()).await;
-        let answer: Value = serde_json::from_str(&a.next().await).unwrap();
-        assert_eq!(answer[1]["code"], "no_connection", "{answer}");
+        let response: Value = serde_json::from_str(&a.next().await).unwrap();
+        assert_eq!(response[1]["code"], "no_connection", "{response}");
     }
     a.send(r#"["ask",{"event":"aaw/session","timeout_ms":1000},6]"#).await;
-    let answer: Value = serde_json::from_str(&a.next().await).unwrap();
-    assert_eq!(answer[1]["code"], "not_allowed", "{answer}");
+    let response: Value = serde_json::from_str(&a.next().await).unwrap();
+    assert_eq!(response[1]["code"], "not_allowed", "{response}");
 }
 
 #[tokio::test]
-async fn who_gives_up_tells_the_client() {
+async fn cancelling_a_call_cancels_its_client_calls() {
     let (server, _) = start(|_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     let to = json!({ "event": "confirm", "to": b.connection, "timeout_ms": 30_000 });
@@ -354,43 +354,47 @@ async fn who_gives_up_tells_the_client() {
 }
 
 #[tokio::test]
-async fn a_room_is_asked_and_the_answers_are_collected() {
+async fn a_client_call_to_a_room_collects_the_responses() {
     let (server, _) = start(|_| {}).await;
-    let (mut asks, mut yes, mut no) = (server.v1().await, server.v1().await, server.v1().await);
-    let (mut silent, mut goes, mut classic) = (server.v1().await, server.v1().await, server.classic().await);
-    let mut forges = server.v1().await;
-    for client in [&mut asks, &mut yes, &mut no, &mut silent, &mut goes, &mut classic, &mut forges] {
+    let (mut caller, mut yes, mut no) = (server.v1().await, server.v1().await, server.v1().await);
+    let (mut silent, mut closing, mut classic) = (server.v1().await, server.v1().await, server.classic().await);
+    let mut forging = server.v1().await;
+    for client in [&mut caller, &mut yes, &mut no, &mut silent, &mut closing, &mut classic, &mut forging] {
         join(client, "tea").await;
     }
-    has_size(&mut asks, "tea", 7).await;
-    let body = json!({ "name": "tea", "event": "confirm", "data": "?", "timeout_ms": 400, "except": asks.connection });
-    asks.ask("room/ask", &body.to_string()).await;
-    for client in [&mut yes, &mut no, &mut silent, &mut goes, &mut forges] {
+    wait_for_size(&mut caller, "tea", 7).await;
+    let body =
+        json!({ "name": "tea", "event": "confirm", "data": "?", "timeout_ms": 400, "except": caller.connection });
+    caller.start_call("room/ask", &body.to_string()).await;
+    for client in [&mut yes, &mut no, &mut silent, &mut closing, &mut forging] {
         client.expect(r#"["confirm","?",-1]"#).await;
     }
     yes.send(r#"["confirm",true,-1]"#).await;
     no.send(r#"["confirm",{"error":"No","code":"unknown_event"},-1,"error"]"#).await;
-    forges.send(&format!(r#"["confirm",1}},{{"id":"{}","result":"forged",-1]"#, silent.connection)).await;
-    let gone = goes.connection.clone();
-    drop(goes);
-    let answers: Value = serde_json::from_str(&asks.next().await).unwrap();
-    let answers = &answers[1];
-    assert_eq!(answers[&yes.connection], true, "{answers}");
-    assert_eq!(answers[&no.connection], "failed: unknown_event", "{answers}");
-    assert_eq!(answers[&silent.connection], "failed: timeout", "{answers}");
-    assert_eq!(answers[&gone], "failed: no_connection", "{answers}");
-    assert!(!answers.to_string().contains("forged"), "{answers}");
-    assert_eq!(answers.as_object().unwrap().len(), 6, "the classic one is among them: {answers}");
-    assert_eq!(answers.as_object().unwrap().values().filter(|&answer| answer == "failed: unreachable").count(), 1);
-    // Nobody there is no error.
-    let body = json!({ "name": "nobody", "event": "confirm", "timeout_ms": 400 });
-    asks.asks("room/ask", &body.to_string()).await.is("{}");
+    forging.send(&format!(r#"["confirm",1}},{{"id":"{}","result":"forged",-1]"#, silent.connection)).await;
+    let closed = closing.connection.clone();
+    drop(closing);
+    let responses: Value = serde_json::from_str(&caller.next().await).unwrap();
+    let responses = &responses[1];
+    assert_eq!(responses[&yes.connection], true, "{responses}");
+    assert_eq!(responses[&no.connection], "failed: unknown_event", "{responses}");
+    assert_eq!(responses[&silent.connection], "failed: timeout", "{responses}");
+    assert_eq!(responses[&closed], "failed: no_connection", "{responses}");
+    assert!(!responses.to_string().contains("forged"), "{responses}");
+    assert_eq!(responses.as_object().unwrap().len(), 6, "the classic client has an entry: {responses}");
+    assert_eq!(
+        responses.as_object().unwrap().values().filter(|&response| response == "failed: unreachable").count(),
+        1
+    );
+    // An empty room is not an error.
+    let body = json!({ "name": "empty", "event": "confirm", "timeout_ms": 400 });
+    caller.call("room/ask", &body.to_string()).await.assert_eq("{}");
 }
 
-// --- With sessions ----------------------------------------------------------------------------------------------------
+// --- Rooms and sessions -----------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn presence_says_who_it_is() {
+async fn presence_contains_the_identity() {
     let folder = tempfile::tempdir().unwrap();
     let cheap = PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 100 };
     let passwords = Passwords::new(&cheap).unwrap();
@@ -400,43 +404,43 @@ async fn presence_says_who_it_is() {
     join(&mut other, "tea").await;
     assert_eq!(size(&mut other, "tea").await, 1);
     let register = r#"["aaw/register",{"email":"ada@example.com","password":"correct horse"},1]"#;
-    // Nothing overtakes the registration: it is Ada who joins, and whom the guard sees.
+    // Later calls wait for the registration: the join and the guard already have the identity.
     ada.send_all([register, r#"["room/join",{"name":"tea","presence":true}]"#, r#"["guarded/get",7,2]"#]).await;
     let registered: Value = serde_json::from_str(&ada.next().await).unwrap();
     let user = &registered[1]["user"];
     ada.expect(r#"["guarded/get",7,2]"#).await;
     assert_eq!(app.ran()[0], "guard of guarded before guarded/get for ada@example.com");
     let member = json!({ "id": ada.connection, "identity": user });
-    let told = async |client: &mut Client, event: &str| {
-        let told: Value = serde_json::from_str(&client.next().await).unwrap();
-        assert_eq!(told, json!([event, { "room": "tea", "member": member }]));
+    let expect_notification = async |client: &mut WireClient, event: &str| {
+        let notification: Value = serde_json::from_str(&client.next().await).unwrap();
+        assert_eq!(notification, json!([event, { "room": "tea", "member": member }]));
     };
-    told(&mut other, "aaw/joined").await;
-    let members = other.asks("room/members", r#""tea""#).await.value();
+    expect_notification(&mut other, "aaw/joined").await;
+    let members = other.call("room/members", r#""tea""#).await.value();
     assert!(members.as_array().unwrap().contains(&member), "{members}");
     ada.send(r#"["whoami",null,3]"#).await;
     assert_eq!(serde_json::from_str::<Value>(&ada.next().await).unwrap(), json!(["whoami", user, 3]));
-    // Whoever she is by then: it is said of whom it was said that she came.
-    ada.says(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
+    // `aaw/left` has the identity at the time of joining, even after a log-out.
+    ada.exchange(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
     ada.close().await;
-    told(&mut other, "aaw/left").await;
+    expect_notification(&mut other, "aaw/left").await;
 }
 
-// --- Through a library ------------------------------------------------------------------------------------------------
+// --- Loaded as a library ----------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn through_a_library_it_is_the_same() {
+async fn rooms_and_client_calls_work_in_a_library() {
     let package = aaw_tests::cargo::workspace().join("tests/rooms");
     let at = EventsAt::find(&package).unwrap();
-    let server = TestServer::serving(load(&at).await.unwrap(), |_| {}).await;
+    let server = TestServer::start_with_events(load(&at).await.unwrap(), |_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size","tea",1]"#]).await;
     a.expect(r#"["room/size",1,1]"#).await;
-    // A task of the library's own emits, on its own thread, after its call has ended.
-    b.says(r#"["room/emit",{"name":"tea","data":1,"later":true},1]"#, r#"["room/emit",0,1]"#).await;
+    // A task in the runtime of the library emits after its call has ended.
+    b.exchange(r#"["room/emit",{"name":"tea","data":1,"later":true},1]"#, r#"["room/emit",0,1]"#).await;
     b.send(r#"["release",null]"#).await;
     a.expect(r#"["said",1]"#).await;
-    // A client is asked; another one by a room.
+    // Client calls to the caller, and to a room.
     b.send(r#"["ask",{"event":"confirm","data":"?","timeout_ms":30000},2]"#).await;
     b.expect(r#"["confirm","?",-1]"#).await;
     b.send(r#"["confirm","yes",-1]"#).await;
@@ -450,13 +454,13 @@ async fn through_a_library_it_is_the_same() {
     a.expect(r#"["confirm",null,-1]"#).await;
     a.send(r#"["confirm",[2],-1]"#).await;
     b.expect(&json!(["room/ask", { a.connection.clone(): [2] }, 4]).to_string()).await;
-    // Who gives up cancels.
+    // Cancelling the call cancels the client calls.
     b.send(r#"["room/ask",{"name":"tea","event":"confirm","timeout_ms":30000},5]"#).await;
     a.expect(r#"["confirm",null,-2]"#).await;
     b.send(r#"["room/ask",null,5,"cancel"]"#).await;
     a.expect(r#"["confirm",null,-2,"cancel"]"#).await;
-    // Guards, one of which waits for a timer of the library's own.
-    b.says(r#"["guarded/inner/get",8,6]"#, r#"["guarded/inner/get",8,6]"#).await;
-    let never = r#"{"error":"Nobody may call guarded/never/get","code":"not_allowed"}"#;
-    b.says(r#"["guarded/never/get",8,7]"#, &format!(r#"["guarded/never/get",{never},7,"error"]"#)).await;
+    // Guards, one of which uses a timer of the library.
+    b.exchange(r#"["guarded/inner/get",8,6]"#, r#"["guarded/inner/get",8,6]"#).await;
+    let never = r#"{"error":"guarded/never/get is always refused","code":"not_allowed"}"#;
+    b.exchange(r#"["guarded/never/get",8,7]"#, &format!(r#"["guarded/never/get",{never},7,"error"]"#)).await;
 }

@@ -1,21 +1,21 @@
-//! B1 to B3: handlers that yield, over a WebSocket, in both dialects; credit, cancel, and what a slow reader costs.
+//! Streams over a WebSocket, in both dialects: items and errors, credit, cancellation, back-pressure.
 
 use std::time::{Duration, Instant};
 
 use aaw_client::{CallError, Config};
-use aaw_tests::{Client, DEADLINE, TestServer, until, within};
+use aaw_tests::{DEADLINE, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 
-/// Calls a streaming event with this credit; gives the frames until its end.
-async fn read(client: &mut Client, event: &str, body: &str, credit: u64) -> Vec<String> {
+/// Calls a streaming event with this credit, and returns its frames, including the last.
+async fn read(client: &mut WireClient, event: &str, body: &str, credit: u64) -> Vec<String> {
     client.send(&format!(r#"["{event}",{body},1,"call",{{"credit":{credit}}}]"#)).await;
     client.collect_until(|frame| frame.ends_with(r#",1,"end"]"#) || frame.ends_with(r#",1,"error"]"#)).await
 }
 
-// --- The shapes of an answer ------------------------------------------------------------------------------------------
+// --- Items, and the end -----------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn items_come_one_by_one_and_then_the_end() {
+async fn each_item_is_a_frame_and_the_end_follows() {
     let server = TestServer::start().await;
     let frames = read(&mut server.v1().await, "streams/count", r#"{"to":3}"#, 64).await;
     let expected = [
@@ -28,18 +28,18 @@ async fn items_come_one_by_one_and_then_the_end() {
 }
 
 #[tokio::test]
-async fn an_empty_stream_is_its_end() {
+async fn an_empty_stream_has_only_an_end() {
     let server = TestServer::start().await;
     let frames = read(&mut server.v1().await, "streams/count", r#"{"to":0}"#, 64).await;
     assert_eq!(frames, [r#"["streams/count",null,1,"end"]"#]);
 }
 
 #[tokio::test]
-async fn without_credit_all_items_are_one_answer() {
+async fn without_credit_the_items_are_returned_as_an_array() {
     let server = TestServer::start().await;
-    server.v1().await.asks("streams/count", r#"{"to":3}"#).await.is("[1,2,3]");
-    server.v1().await.asks("streams/count", r#"{"to":0}"#).await.is("[]");
-    server.classic().await.says(r#"["streams/count",{"to":3},"x"]"#, r#"["streams/count",[1,2,3],"x"]"#).await;
+    server.v1().await.call("streams/count", r#"{"to":3}"#).await.assert_eq("[1,2,3]");
+    server.v1().await.call("streams/count", r#"{"to":0}"#).await.assert_eq("[]");
+    server.classic().await.exchange(r#"["streams/count",{"to":3},"x"]"#, r#"["streams/count",[1,2,3],"x"]"#).await;
 }
 
 #[tokio::test]
@@ -57,29 +57,29 @@ async fn without_an_id_each_item_is_a_push_to_a_classic_client() {
 }
 
 #[tokio::test]
-async fn a_send_runs_a_stream_to_its_end_and_says_nothing() {
+async fn without_an_id_a_v1_stream_runs_to_its_end_and_sends_nothing() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/count",{"to":3}]"#).await;
     client.expect_nothing().await;
-    let call = server.calls.of("streams/count").await;
-    assert_eq!((&call["kind"], &call["result"]), (&json!("stream"), &json!({ "items": 3 })));
+    let call = server.calls.first_of("streams/count").await;
+    assert_eq!((&call["kind"], &call["result"]), (&json!("streaming"), &json!({ "items": 3 })));
 }
 
 #[tokio::test]
-async fn too_many_items_for_one_answer_fail_that_call_alone() {
-    let server = TestServer::with(|config| config.max_message = 4096).await;
+async fn too_many_items_for_one_response_fail_only_that_call() {
+    let server = TestServer::start_with(|config| config.max_message = 4096).await;
     let mut client = server.v1().await;
     client
-        .asks("streams/endless", "{}")
+        .call("streams/endless", "{}")
         .await
-        .is(r#"{"error":"The items are larger than a message may be (4096 bytes); read them as a stream","code":"too_large"}"#);
+        .assert_eq(r#"{"error":"The items are larger than a message may be (4096 bytes); read them as a stream","code":"too_large"}"#);
     client.expect_nothing().await;
 }
 
 #[tokio::test]
 async fn an_item_larger_than_a_message_fails_the_stream() {
-    let server = TestServer::with(|config| config.max_message = 4096).await;
+    let server = TestServer::start_with(|config| config.max_message = 4096).await;
     let mut client = server.v1().await;
     let frames = read(&mut client, "streams/large", r#"{"items":2,"bytes":5000}"#, 64).await;
     assert_eq!(frames.len(), 1, "{frames:?}");
@@ -92,41 +92,41 @@ async fn an_error_after_items_comes_after_them() {
     let frames = read(&mut server.v1().await, "streams/fails_after", r#"{"items":2,"text":"no more"}"#, 64).await;
     assert_eq!(frames.len(), 3);
     assert_eq!(frames[2], r#"["streams/fails_after",{"error":"no more","code":"handler"},1,"error"]"#);
-    // One answer: it fails as a whole.
+    // Without credit the call fails as a whole.
     let mut client = server.v1().await;
     client
-        .asks("streams/fails_after", r#"{"items":2,"text":"no more"}"#)
+        .call("streams/fails_after", r#"{"items":2,"text":"no more"}"#)
         .await
-        .is(r#"{"error":"no more","code":"handler"}"#);
+        .assert_eq(r#"{"error":"no more","code":"handler"}"#);
 }
 
 #[tokio::test]
-async fn a_panic_after_items_ends_the_stream_and_nothing_else() {
+async fn a_panic_after_items_fails_only_that_stream() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     let frames = read(&mut client, "streams/panics_after", r#"{"items":2}"#, 64).await;
     assert_eq!(frames.len(), 3, "{frames:?}");
     assert_eq!(frames[2], r#"["streams/panics_after",{"error":"Internal error","code":"panic"},1,"error"]"#);
     let mut other = server.v1().await;
-    server.goes_on(&mut other).await;
+    server.expect_alive(&mut other).await;
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_json_is_an_internal_error() {
+async fn an_item_that_cannot_be_serialised_is_an_internal_error() {
     let server = TestServer::start().await;
     let frames = read(&mut server.v1().await, "streams/no_json", "{}", 64).await;
     assert!(frames.last().unwrap().contains(r#""error":"Internal error""#), "{frames:?}");
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_fit_is_refused_also_without_credit() {
+async fn a_bad_body_fails_the_call_once_it_has_credit() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     for credit in [0, 64] {
         let id = if credit == 0 { 1 } else { 2 };
         client.send(&format!(r#"["streams/count",{{"to":"x"}},{id},"call",{{"credit":{credit}}}]"#)).await;
         if credit == 0 {
-            // Nothing is run without room; then the body is looked at.
+            // Without credit the handler does not run, so the body is parsed only now.
             client.send(r#"["streams/count",1,1,"credit"]"#).await;
         }
         let frame = client.next().await;
@@ -135,13 +135,13 @@ async fn a_body_that_does_not_fit_is_refused_also_without_credit() {
 }
 
 #[tokio::test]
-async fn the_hook_sees_a_stream_once_with_the_number_of_its_items() {
+async fn a_stream_has_one_record_with_the_number_of_its_items() {
     let server = TestServer::start().await;
     read(&mut server.v1().await, "streams/fails_after", r#"{"items":2,"text":"no more"}"#, 64).await;
     read(&mut server.v1().await, "streams/count", r#"{"to":5}"#, 64).await;
-    let call = server.calls.of("streams/count").await;
-    assert_eq!((&call["kind"], &call["result"]), (&json!("stream"), &json!({ "items": 5 })));
-    let call = server.calls.of("streams/fails_after").await;
+    let call = server.calls.first_of("streams/count").await;
+    assert_eq!((&call["kind"], &call["result"]), (&json!("streaming"), &json!({ "items": 5 })));
+    let call = server.calls.first_of("streams/fails_after").await;
     assert_eq!(call["error"], json!({ "error": "no more", "code": "handler" }));
     assert_eq!(server.calls.all().len(), 2);
 }
@@ -149,18 +149,18 @@ async fn the_hook_sees_a_stream_once_with_the_number_of_its_items() {
 // --- Credit -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn no_more_items_come_than_there_is_credit_for() {
+async fn no_more_items_are_sent_than_there_is_credit() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/count",{"to":5},1,"call",{"credit":2}]"#).await;
     client.expect(r#"["streams/count",1,1,"item"]"#).await;
     client.expect(r#"["streams/count",2,1,"item"]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    // Not so many more, but up to this one; less is nothing.
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    // Credit is absolute: the number of items in total. A lower number has no effect.
     client.send(r#"["streams/count",1,1,"credit"]"#).await;
     client.send(r#"["streams/count",3,1,"credit"]"#).await;
     client.expect(r#"["streams/count",3,1,"item"]"#).await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
     client.send(r#"["streams/count",64,1,"credit"]"#).await;
     client.expect(r#"["streams/count",4,1,"item"]"#).await;
     client.expect(r#"["streams/count",5,1,"item"]"#).await;
@@ -174,52 +174,52 @@ async fn without_credit_a_handler_is_not_polled() {
     gate.release(10);
     let mut client = server.v1().await;
     client.send(r#"["streams/gated",{"gate":"g"},1,"call",{"credit":0}]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     assert_eq!(gate.counts().came, 0);
     client.send(r#"["streams/gated",2,1,"credit"]"#).await;
     let first = client.next().await;
     assert!(first.ends_with(r#",1,"item"]"#), "{first}");
     client.next().await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
     assert!(gate.counts().through <= 2, "{:?}", gate.counts());
 }
 
 #[tokio::test]
-async fn an_answer_waits_for_credit_too() {
+async fn a_unary_response_waits_for_credit_too() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["ping",null,1,"call",{"credit":0}]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    client.says(r#"["ping",1,1,"credit"]"#, r#"["ping",{"pong":true},1,"item"]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",1,1,"credit"]"#, r#"["ping",{"pong":true},1,"item"]"#).await;
     client.expect(r#"["ping",null,1,"end"]"#).await;
 }
 
 #[tokio::test]
-async fn credit_that_is_none_changes_nothing() {
+async fn invalid_credit_is_a_bad_frame_and_changes_nothing() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/count",{"to":2},1,"call",{"credit":1}]"#).await;
     client.expect(r#"["streams/count",1,1,"item"]"#).await;
     for bad in ["-1", "1.5", r#""2""#, "null", "{}", "1e99", "99999999999999999999"] {
         client.send(&format!(r#"["streams/count",{bad},1,"credit"]"#)).await;
-        let said = client.next().await;
-        assert!(said.starts_with(r#"["aaw/error",{"#) && said.contains("bad_frame"), "{bad}: {said}");
+        let error = client.next().await;
+        assert!(error.starts_with(r#"["aaw/error",{"#) && error.contains("bad_frame"), "{bad}: {error}");
     }
-    // For a call that was never made; for one that answers, and is over.
+    // For a call that was never made, and for a unary call that has returned.
     client.send(r#"["x",9,7,"credit"]"#).await;
     assert!(client.next().await.contains("bad_frame"));
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     client.send(r#"["ping",9,2,"credit"]"#).await;
-    client.says(r#"["streams/count",9007199254740991,1,"credit"]"#, r#"["streams/count",2,1,"item"]"#).await;
+    client.exchange(r#"["streams/count",9007199254740991,1,"credit"]"#, r#"["streams/count",2,1,"item"]"#).await;
     client.expect(r#"["streams/count",null,1,"end"]"#).await;
     client.send(r#"["streams/count",9,1,"credit"]"#).await;
-    client.says(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+    client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
 }
 
 // --- Cancel -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_cancelled_stream_is_dropped_at_once_and_its_handler_with_it() {
+async fn a_cancel_drops_the_stream_at_once() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     gate.release(1);
@@ -228,14 +228,14 @@ async fn a_cancelled_stream_is_dropped_at_once_and_its_handler_with_it() {
     client.next().await;
     client.send(r#"["streams/gated",null,1,"cancel"]"#).await;
     client.send(r#"["streams/gated",null,1,"cancel"]"#).await;
-    gate.over(1).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    let call = server.calls.of("streams/gated").await;
+    gate.wait_for_ended(1).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    let call = server.calls.first_of("streams/gated").await;
     assert_eq!(call["error"]["code"], "cancelled");
 }
 
 #[tokio::test]
-async fn a_stream_whose_client_goes_is_dropped_with_or_without_credit() {
+async fn a_disconnect_drops_the_stream_with_or_without_credit() {
     let server = TestServer::start().await;
     for credit in [1, 64] {
         let name = format!("g{credit}");
@@ -245,12 +245,12 @@ async fn a_stream_whose_client_goes_is_dropped_with_or_without_credit() {
         client.send(&format!(r#"["streams/gated",{{"gate":"{name}"}},1,"call",{{"credit":{credit}}}]"#)).await;
         client.next().await;
         drop(client);
-        gate.over(1).await;
+        gate.wait_for_ended(1).await;
     }
 }
 
 #[tokio::test]
-async fn a_stream_that_runs_out_of_its_time_says_so() {
+async fn a_stream_times_out_with_an_error() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     gate.release(1);
@@ -259,26 +259,26 @@ async fn a_stream_that_runs_out_of_its_time_says_so() {
     client.next().await;
     let end = client.next().await;
     assert!(end.contains(r#""code":"timeout""#) && end.ends_with(r#",1,"error"]"#), "{end}");
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 #[tokio::test]
-async fn a_stream_outlives_no_stop() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+async fn a_stream_is_dropped_at_the_deadline_of_the_shutdown() {
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.send(r#"["streams/gated",{"gate":"g"},1,"call",{"credit":64}]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     server.stop();
     client.drain_until_close(1001).await;
     server.stopped().await;
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
-// --- Many at once -----------------------------------------------------------------------------------------------------
+// --- Concurrent streams, and clients that do not read -----------------------------------------------------------------
 
 #[tokio::test]
-async fn a_stalled_stream_slows_neither_another_nor_a_call() {
+async fn a_stalled_stream_delays_neither_another_nor_a_call() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/endless",{},1,"call",{"credit":8}]"#).await;
@@ -289,28 +289,28 @@ async fn a_stalled_stream_slows_neither_another_nor_a_call() {
     let frames = client.collect_until(|frame| frame.ends_with(r#",2,"end"]"#)).await;
     assert_eq!(frames.len(), 1001);
     for id in 3..1003 {
-        client.says(&format!(r#"["ping",null,{id}]"#), &format!(r#"["ping",{{"pong":true}},{id}]"#)).await;
+        client.exchange(&format!(r#"["ping",null,{id}]"#), &format!(r#"["ping",{{"pong":true}},{id}]"#)).await;
     }
     client.send(r#"["streams/endless",9,1,"credit"]"#).await;
     assert!(client.next().await.ends_with(r#",1,"item"]"#));
 }
 
 #[tokio::test]
-async fn a_stream_that_is_always_ready_leaves_room_for_others() {
+async fn a_stream_that_is_always_ready_does_not_starve_others() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/endless",{},1,"call",{"credit":9007199254740991}]"#).await;
     client.send(r#"["ping",null,2]"#).await;
     client.collect_until(|frame| frame == r#"["ping",{"pong":true},2]"#).await;
-    server.v1().await.asks("ping", "null").await.is(r#"{"pong":true}"#);
+    server.v1().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     client.send(r#"["streams/endless",null,1,"cancel"]"#).await;
     client.send(r#"["ping",null,3]"#).await;
     client.collect_until(|frame| frame == r#"["ping",{"pong":true},3]"#).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_stops_the_handler_and_is_closed_in_the_end() {
-    let server = TestServer::with(|config| {
+async fn a_client_that_stops_reading_pauses_the_handler_and_is_closed() {
+    let server = TestServer::start_with(|config| {
         config.max_unsent = 64 << 10;
         config.write_timeout = Duration::from_millis(300);
     })
@@ -322,30 +322,30 @@ async fn a_reader_that_stops_reading_stops_the_handler_and_is_closed_in_the_end(
             r#"["streams/large",{"items":1000000,"bytes":10000,"gate":"large"},1,"call",{"credit":9007199254740991}]"#,
         )
         .await;
-    // Nothing is read from here on: the handler's end tells that the server has given this client up.
-    gate.over(1).await;
+    // The client reads nothing from here on. The handler is dropped when the server closes the connection.
+    gate.wait_for_ended(1).await;
     let sent = gate.counts().items * 10_000;
-    assert!(sent < 32 << 20, "{sent} bytes were made for a client that reads none");
+    assert!(sent < 32 << 20, "{sent} bytes were produced for a client that reads none");
     drop(client);
 }
 
-/// A stream whose first items are what is too much is held back as those that run are.
+/// The limit of unsent bytes also pauses streams that have not sent an item yet.
 #[tokio::test]
-async fn of_many_streams_none_goes_on_when_their_reader_stops_reading() {
+async fn many_streams_pause_when_their_client_stops_reading() {
     let server = TestServer::start().await;
     let gate = server.app.gate("large");
     let (mut client, mut other) = (server.v1().await, server.v1().await);
     let stream = r#""streams/large",{"items":1000000,"bytes":10000,"gate":"large"}"#;
     client.send_all((1..=200).map(|id| format!(r#"[{stream},{id},"call",{{"credit":9007199254740991}}]"#))).await;
-    // A little is read now and then, so that those begin which wait in line; otherwise all stands still.
+    // The client reads a few items now and then, so that queued calls start; otherwise all streams are paused.
     for read in 0..20_u64 {
         let mut before = u64::MAX;
         while before != gate.counts().items {
             before = gate.counts().items;
             let unread = (before - 10 * read) * 10_000;
-            assert!(unread < 32 << 20, "{unread} bytes were made for a client that reads none");
+            assert!(unread < 32 << 20, "{unread} bytes were produced for a client that reads few");
             for _ in 0..20 {
-                other.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                other.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
             }
         }
         for _ in 0..10 {
@@ -355,7 +355,7 @@ async fn of_many_streams_none_goes_on_when_their_reader_stops_reading() {
 }
 
 #[tokio::test]
-async fn items_of_many_streams_at_once_all_arrive_in_their_order() {
+async fn items_of_many_concurrent_streams_arrive_in_order() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let read = |to: u64| {
@@ -374,10 +374,10 @@ async fn items_of_many_streams_at_once_all_arrive_in_their_order() {
     within("all streams", || "some".into(), all).await;
 }
 
-// --- With the Rust client ---------------------------------------------------------------------------------------------
+// --- With aaw-client --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_client_reads_items_as_they_come() {
+async fn the_client_reads_streams_and_other_kinds_as_streams() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let mut items = client.stream::<u32>("streams/count", json!({ "to": 300 }));
@@ -388,10 +388,10 @@ async fn the_client_reads_items_as_they_come() {
     assert_eq!(sum, 300 * 301 / 2);
     let all: Vec<u32> = client.send_async("streams/count", json!({ "to": 3 }), DEADLINE).await.unwrap();
     assert_eq!(all, [1, 2, 3]);
-    let once: Vec<Value> = collect(&client, "ping", Value::Null).await.unwrap();
-    assert_eq!(once, [json!({ "pong": true })]);
-    let plain: Vec<Value> = collect(&client, "note", json!(1)).await.unwrap();
-    assert!(plain.is_empty());
+    let unary: Vec<Value> = collect(&client, "ping", Value::Null).await.unwrap();
+    assert_eq!(unary, [json!({ "pong": true })]);
+    let one_way: Vec<Value> = collect(&client, "note", json!(1)).await.unwrap();
+    assert!(one_way.is_empty());
     match collect::<u32>(&client, "streams/fails_after", json!({ "items": 2, "text": "no more" })).await {
         Err(CallError::Failed(failure)) => assert_eq!(failure.error, "no more"),
         other => panic!("{other:?}"),
@@ -412,7 +412,7 @@ async fn collect<T: serde::de::DeserializeOwned>(
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_holds_the_handler_at_its_window() {
+async fn a_stream_that_is_not_read_stops_the_handler_at_the_window() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     gate.release(1000);
@@ -432,12 +432,12 @@ async fn a_reader_that_takes_nothing_holds_the_handler_at_its_window() {
     }
     until("8 more", || gate.counts().through >= 24).await;
     drop(items);
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
 #[tokio::test]
-async fn a_server_that_goes_ends_the_stream_with_what_is_known() {
-    let mut server = TestServer::with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+async fn a_shutdown_fails_the_stream() {
+    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     gate.release(1);
     let client = aaw_client::connect(&server.url()).await.unwrap();
@@ -454,11 +454,11 @@ async fn a_server_that_goes_ends_the_stream_with_what_is_known() {
 // --- Speed ------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_long_stream_does_not_take_long() {
+async fn a_long_stream_finishes_within_the_deadline() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let items: Vec<u64> = collect(&client, "streams/count", json!({ "to": 100_000 })).await.unwrap();
     assert_eq!(items.len(), 100_000);
-    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
 }

@@ -1,11 +1,11 @@
-//! What a caller streams to its handler: credit in that direction, and everything that can be wrong with it.
+//! Uploads: the caller's stream to the handler, its credit, its errors and its limits.
 
 use aaw_client::CallError;
 use aaw_test_events::_services::Counts;
 use aaw_tests::{DEADLINE, TestServer, until, within};
 use serde_json::{Value, json};
 
-/// Grants of the handler and other frames come as they come; the first of this kind.
+/// Skips credit and other frames, and returns the first frame with this end.
 macro_rules! expect_kind {
     ($client:expr, $end:expr) => {
         $client.collect_until(|frame| frame.ends_with($end)).await.pop().unwrap()
@@ -13,69 +13,69 @@ macro_rules! expect_kind {
 }
 
 #[tokio::test]
-async fn a_handler_takes_its_callers_stream() {
+async fn a_handler_reads_the_upload_of_its_caller() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
     client.send_all([r#"["upload/sum",1,1,"item"]"#, r#"["upload/sum",41,1,"item"]"#]).await;
-    client.says(r#"["upload/sum",null,1,"end"]"#, r#"["upload/sum",42,1]"#).await;
+    client.exchange(r#"["upload/sum",null,1,"end"]"#, r#"["upload/sum",42,1]"#).await;
 }
 
 #[tokio::test]
-async fn without_one_it_is_empty() {
+async fn a_call_without_an_upload_has_an_empty_one() {
     let server = TestServer::start().await;
-    server.v1().await.asks("upload/sum", "{}").await.is("0");
-    server.classic().await.asks("upload/sum", "{}").await.is("0");
+    server.v1().await.call("upload/sum", "{}").await.assert_eq("0");
+    server.classic().await.call("upload/sum", "{}").await.assert_eq("0");
 }
 
 #[tokio::test]
-async fn both_directions_at_once() {
+async fn an_upload_and_a_stream_run_concurrently() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["upload/echo",{},1,"call",{"in":true,"credit":64}]"#).await;
     client.expect(r#"["upload/echo",64,1,"credit"]"#).await;
     for item in ["1", r#"{"a":"ü"}"#, "null"] {
         client
-            .says(&format!(r#"["upload/echo",{item},1,"item"]"#), &format!(r#"["upload/echo",{item},1,"item"]"#))
+            .exchange(&format!(r#"["upload/echo",{item},1,"item"]"#), &format!(r#"["upload/echo",{item},1,"item"]"#))
             .await;
     }
-    client.says(r#"["upload/echo",null,1,"end"]"#, r#"["upload/echo",null,1,"end"]"#).await;
+    client.exchange(r#"["upload/echo",null,1,"end"]"#, r#"["upload/echo",null,1,"end"]"#).await;
 }
 
 #[tokio::test]
-async fn room_is_given_as_the_handler_takes() {
-    let server = TestServer::with(|config| config.stream_window = 4).await;
+async fn credit_is_granted_as_the_handler_reads() {
+    let server = TestServer::start_with(|config| config.stream_window = 4).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",4,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",4,1,"credit"]"#).await;
     client.send_all((0..4).map(|n| format!(r#"["upload/slow",{n},1,"item"]"#))).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
     gate.release(2);
     let credit = client.next().await;
     assert_eq!(credit, r#"["upload/slow",6,1,"credit"]"#);
 }
 
 #[tokio::test]
-async fn an_item_without_room_for_it_fails_the_call() {
-    let server = TestServer::with(|config| config.stream_window = 2).await;
+async fn an_item_without_credit_fails_the_call() {
+    let server = TestServer::start_with(|config| config.stream_window = 2).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",2,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",2,1,"credit"]"#).await;
     client.send_all((0..3).map(|n| format!(r#"["upload/slow",{n},1,"item"]"#))).await;
     let failed = client.next().await;
     assert!(failed.contains(r#""code":"bad_frame""#) && failed.ends_with(r#",1,"error"]"#), "{failed}");
-    gate.over(1).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    gate.wait_for_ended(1).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
 }
 
 #[tokio::test]
-async fn items_that_do_not_belong_are_told_and_nothing_else_happens() {
+async fn items_without_an_upload_are_bad_frames() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    // Never an upload: it runs.
+    // A running call without an upload.
     client.send(r#"["gate/hold",{"gate":"g"},1]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     for kind in ["item", "end"] {
         client.send(&format!(r#"["gate/hold",1,1,"{kind}"]"#)).await;
         assert!(client.next().await.contains("bad_frame"));
@@ -84,11 +84,11 @@ async fn items_that_do_not_belong_are_told_and_nothing_else_happens() {
     }
     gate.release(1);
     assert!(client.next().await.ends_with(",1]"));
-    // Over: the frames may have crossed with its end.
+    // A finished call: the frames may have been sent before its end arrived.
     client.send(r#"["gate/hold",1,1,"item"]"#).await;
-    client.says(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    // Ended, and then not.
-    client.says(r#"["upload/slow",{"gate":"h"},3,"call",{"in":true}]"#, r#"["upload/slow",64,3,"credit"]"#).await;
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+    // An upload that has ended already.
+    client.exchange(r#"["upload/slow",{"gate":"h"},3,"call",{"in":true}]"#, r#"["upload/slow",64,3,"credit"]"#).await;
     client.send(r#"["upload/slow",1,3,"item"]"#).await;
     client.send(r#"["upload/slow",null,3,"end"]"#).await;
     for kind in ["item", "end"] {
@@ -98,11 +98,11 @@ async fn items_that_do_not_belong_are_told_and_nothing_else_happens() {
 }
 
 #[tokio::test]
-async fn an_event_that_takes_no_stream_refuses_one() {
+async fn an_event_without_an_upload_rejects_one() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client
-        .says(
+        .exchange(
             r#"["ping",null,1,"call",{"in":true}]"#,
             r#"["ping",{"error":"ping takes no stream from its caller","code":"bad_body"},1,"error"]"#,
         )
@@ -110,34 +110,34 @@ async fn an_event_that_takes_no_stream_refuses_one() {
 }
 
 #[tokio::test]
-async fn an_item_that_does_not_fit_is_named() {
+async fn the_error_for_a_bad_item_contains_its_number() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
-    client.says(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/sum",{},1,"call",{"in":true}]"#, r#"["upload/sum",64,1,"credit"]"#).await;
     client.send_all([r#"["upload/sum",1,1,"item"]"#, r#"["upload/sum","x",1,"item"]"#]).await;
     let failed = expect_kind!(client, r#"1,"error"]"#);
     assert!(failed.contains("Item 2 does not fit") && failed.contains("bad_body"), "{failed}");
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_takes_its_handler_along() {
+async fn a_disconnect_drops_the_handler() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
     client.send(r#"["upload/slow",1,1,"item"]"#).await;
-    gate.came(1).await;
+    gate.wait_for_arrivals(1).await;
     drop(client);
-    gate.over(1).await;
+    gate.wait_for_ended(1).await;
 }
 
-/// Nobody polls for it any more, so it has to be told.
+/// The call no longer polls the upload, so its end has to wake the task.
 #[tokio::test]
-async fn a_task_that_outlives_its_call_learns_that_nothing_more_comes() {
+async fn the_end_of_a_call_ends_its_upload_in_a_task_that_outlives_it() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    // The call waits, goes away, and is answered.
+    // The call is cancelled, its connection closes, and it returns.
     for (id, waits) in [(1, true), (2, true), (3, false)] {
         let body = json!({ "gate": "g", "waits": waits });
         client.send(&format!(r#"["upload/outlives",{body},{id},"call",{{"in":true}}]"#)).await;
@@ -147,19 +147,19 @@ async fn a_task_that_outlives_its_call_learns_that_nothing_more_comes() {
             client.send(&format!(r#"["upload/outlives",7,{id},"item"]"#)).await;
             within("the item", || format!("{:?}", gate.counts()), gate.wait(items(id))).await;
         } else {
-            assert_eq!(first, r#"["upload/outlives","it goes on",3]"#);
+            assert_eq!(first, r#"["upload/outlives","returned",3]"#);
         }
         match id {
             1 => client.send(r#"["upload/outlives",null,1,"cancel"]"#).await,
             2 => {
                 drop(client);
                 client = server.v1().await;
-                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
-                client.asks("ping", "null").await.is(r#"{"pong":true}"#);
+                client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+                client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
             }
             _ => {}
         }
-        within("the task's end", || format!("{:?}", gate.counts()), gate.over(id)).await;
+        within("the end of the task", || format!("{:?}", gate.counts()), gate.wait_for_ended(id)).await;
     }
 }
 
@@ -168,26 +168,26 @@ fn items(items: u64) -> Counts {
 }
 
 #[tokio::test]
-async fn what_waits_for_handlers_is_bounded_in_bytes() {
-    let server = TestServer::with(|config| config.max_uploads = 100_000).await;
+async fn unread_items_are_limited_in_bytes() {
+    let server = TestServer::start_with(|config| config.max_uploads = 100_000).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
-    client.says(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
+    client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
     let item = format!(r#"["upload/slow","{}",1,"item"]"#, "x".repeat(30_000));
     client.send_all(std::iter::repeat_n(item, 5)).await;
     let failed = client.next().await;
     assert!(failed.contains(r#""code":"too_large""#) && failed.contains("wait for their handlers"), "{failed}");
-    gate.over(1).await;
-    // What waited is gone, so the next has room.
-    client.says(r#"["upload/sum",{},2,"call",{"in":true}]"#, r#"["upload/sum",64,2,"credit"]"#).await;
+    gate.wait_for_ended(1).await;
+    // The bytes of the failed upload no longer count.
+    client.exchange(r#"["upload/sum",{},2,"call",{"in":true}]"#, r#"["upload/sum",64,2,"credit"]"#).await;
     client.send(r#"["upload/sum",7,2,"item"]"#).await;
-    client.says(r#"["upload/sum",null,2,"end"]"#, r#"["upload/sum",7,2]"#).await;
+    client.exchange(r#"["upload/sum",null,2,"end"]"#, r#"["upload/sum",7,2]"#).await;
 }
 
-// --- With the Rust client ---------------------------------------------------------------------------------------------
+// --- With aaw-client --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_client_streams_both_ways() {
+async fn the_client_uploads_and_reads_concurrently() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let (mut up, mut down) = client.duplex::<u32, u32>("upload/echo", json!({}));
@@ -211,8 +211,8 @@ async fn the_client_streams_both_ways() {
 }
 
 #[tokio::test]
-async fn a_slow_handler_holds_its_caller_back() {
-    let server = TestServer::with(|config| config.stream_window = 4).await;
+async fn a_slow_handler_pauses_its_caller() {
+    let server = TestServer::start_with(|config| config.stream_window = 4).await;
     let gate = server.app.gate("g");
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let (mut up, mut down) = client.duplex::<u32, Value>("upload/slow", json!({ "gate": "g" }));
@@ -225,7 +225,7 @@ async fn a_slow_handler_holds_its_caller_back() {
         let _: Value = client.send_async("ping", (), DEADLINE).await.unwrap();
         assert!(futures_util::FutureExt::now_or_never(&mut fifth).is_none());
         gate.release(3);
-        within("room", || format!("{:?}", gate.counts()), fifth).await.unwrap();
+        within("credit", || format!("{:?}", gate.counts()), fifth).await.unwrap();
     }
     gate.release(100);
     up.close();
@@ -233,11 +233,11 @@ async fn a_slow_handler_holds_its_caller_back() {
 }
 
 #[tokio::test]
-async fn a_sink_learns_that_its_call_is_over() {
+async fn sending_fails_after_the_call_has_ended() {
     let server = TestServer::start().await;
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let (mut up, mut down) = client.duplex::<u32, Value>("upload/ignores", json!({}));
-    within("the answer", || "nothing".into(), down.next()).await.unwrap().unwrap();
+    within("the response", || "nothing".into(), down.next()).await.unwrap().unwrap();
     assert!(down.next().await.is_none());
     let mut sent = Ok(());
     for n in 0..1000 {

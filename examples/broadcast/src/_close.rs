@@ -1,10 +1,10 @@
-//! Runs when a connection has ended, however that was.
+//! Runs after a connection has ended, for whatever reason.
 
 use aaw_event::prelude::*;
 
-use crate::_services::Visitors;
+use crate::_services::Online;
 
-pub fn handler(closed: CloseInfo, services: Services<Visitors>) {
-    tracing::info!(id = services.ws.id(), by = ?closed.by, code = closed.code, reason = closed.reason, "gone");
-    services.go();
+pub fn handler(closed: CloseInfo, services: Services<Online>) {
+    tracing::info!(id = services.ws.id(), by = ?closed.by, code = closed.code, reason = closed.reason, "disconnected");
+    services.decrement();
 }

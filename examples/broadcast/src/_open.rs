@@ -1,12 +1,12 @@
-//! Runs when somebody has connected, before anything else of theirs does.
+//! Runs when a client has connected, before any of its calls.
 
 use aaw_event::prelude::*;
 
-use crate::_services::Visitors;
+use crate::_services::Online;
 
-pub fn handler(opened: OpenInfo, services: Services<Visitors>) -> Result<()> {
-    tracing::info!(id = services.ws.id(), origin = opened.origin, "new connection");
-    services.come();
+pub fn handler(opened: OpenInfo, services: Services<Online>) -> Result<()> {
+    tracing::info!(id = services.ws.id(), origin = opened.origin, "connected");
+    services.increment();
     services.ws.send_event("message", json!({ "message": "Welcome to my server" }))
 }
 
@@ -17,11 +17,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_comes_is_greeted_and_counted() {
+    fn a_new_connection_is_greeted_and_counted() {
         let services = Services::for_test(crate::_services::services());
         handler(OpenInfo::default(), services.clone()).unwrap();
         let welcome = json!({ "message": "Welcome to my server" });
         assert_eq!(services.ws.sent(), [Sent::new(To::Caller, "message", welcome)]);
-        assert_eq!(*services.here().borrow(), 1);
+        assert_eq!(*services.subscribe().borrow(), 1);
     }
 }

@@ -1,29 +1,29 @@
-//! Who is here.
+//! The number of connections.
 
 use tokio::sync::watch;
 
-/// What the handlers see as `services`.
-pub struct Visitors {
-    here: watch::Sender<usize>,
+/// What handlers receive as `services`.
+pub struct Online {
+    count: watch::Sender<usize>,
 }
 
-pub fn services() -> Visitors {
-    Visitors { here: watch::Sender::new(0) }
+pub fn services() -> Online {
+    Online { count: watch::Sender::new(0) }
 }
 
-impl Visitors {
-    /// One more is here.
-    pub fn come(&self) {
-        self.here.send_modify(|here| *here += 1);
+impl Online {
+    /// Counts a connection that has opened.
+    pub fn increment(&self) {
+        self.count.send_modify(|count| *count += 1);
     }
 
-    /// One has gone.
-    pub fn go(&self) {
-        self.here.send_modify(|here| *here = here.saturating_sub(1));
+    /// Counts a connection that has closed.
+    pub fn decrement(&self) {
+        self.count.send_modify(|count| *count = count.saturating_sub(1));
     }
 
-    /// How many are here.
-    pub fn here(&self) -> watch::Receiver<usize> {
-        self.here.subscribe()
+    /// Returns the number of connections, and its changes.
+    pub fn subscribe(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 }

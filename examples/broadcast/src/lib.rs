@@ -1,4 +1,4 @@
-//! Who is connected: greeted on opening, counted until closing.
+//! Connection hooks that greet each client and count the connections, and a stream of that count.
 
 #![forbid(unsafe_code)]
 

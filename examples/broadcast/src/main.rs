@@ -1,9 +1,9 @@
-//! How do I tell everybody who is connected, from an ordinary HTTP request?
+//! How do I send a message to all connected clients from an ordinary HTTP request?
 //!
 //! Run:      cargo run -p aaw-example-broadcast
 //! Then:     open http://localhost:1337 in two windows, and http://localhost:1337/broadcast/happy%20birthday in a third
-//! Expect:   a welcome in each window, how many are connected, and "happy birthday" in both as soon as the third opens;
-//!           here a line for each that comes and goes. Or in a terminal:
+//! Expect:   each window shows a welcome and the number of connections. Opening the third address shows "happy birthday"
+//!           in both. The program logs a line for each connection that opens or closes. Or in a terminal:
 //!
 //! ```text
 //! curl http://localhost:1337/broadcast/happy%20birthday
@@ -12,8 +12,8 @@
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
-//! | `RUST_LOG` | info | what is logged |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
@@ -46,11 +46,11 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    // Nobody waits for the end of `online`, a stream that has none.
+    // The stream `online` never ends, so a graceful shutdown would wait for it in vain.
     let config = Config { http, stop_timeout: Duration::ZERO, ..Config::default() };
     let aaw = Server::new(config).events(aaw_example_broadcast::module()).mount().await?;
 
-    // An ordinary axum program: its own routes, and those of aaw, for WebSockets and all.
+    // An axum application with a route of its own, merged with the routes of aaw, which include the WebSocket upgrade.
     let app = Router::new().route("/broadcast/{message}", get(broadcast)).with_state(aaw.handle()).merge(aaw.router());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("open http://localhost:{}", listener.local_addr()?.port());
@@ -65,7 +65,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Sends the event `message` to everybody who is connected, and answers what was sent.
+/// Sends the event `message` to all connected clients, and returns what was sent.
 async fn broadcast(State(server): State<Handle>, Path(message): Path<String>) -> (StatusCode, Json<Value>) {
     let message = json!({ "message": message });
     match server.emit("message", &message) {

@@ -1,16 +1,16 @@
-//! How many are connected: now, and whenever that changes.
+//! Yields the number of connections: now, and after each change.
 
 use aaw_event::prelude::*;
 
-use crate::_services::Visitors;
+use crate::_services::Online;
 
-pub fn handler(_: Empty, services: Services<Visitors>) -> impl Stream<Item = usize> {
+pub fn handler(_: Empty, services: Services<Online>) -> impl Stream<Item = usize> {
     stream! {
-        let mut here = services.here();
+        let mut count = services.subscribe();
         loop {
-            let now = *here.borrow_and_update();
+            let now = *count.borrow_and_update();
             yield now;
-            if here.changed().await.is_err() {
+            if count.changed().await.is_err() {
                 return;
             }
         }
@@ -24,14 +24,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_number_comes_at_once_and_when_it_changes() {
+    async fn the_count_is_yielded_at_once_and_after_each_change() {
         let services = Services::for_test(crate::_services::services());
         let mut online = pin!(handler(Empty, services.clone()));
         assert_eq!(online.next().await, Some(0));
-        services.come();
-        services.come();
+        services.increment();
+        services.increment();
         assert_eq!(online.next().await, Some(2));
-        services.go();
+        services.decrement();
         assert_eq!(online.next().await, Some(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Takes this connection out of a room. Not below `auth/`: who has logged out should be able to leave.
+//! Removes this connection from a room. It is not below `auth/`, so that a client can still leave after it has logged out.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The events of a chat. Those below `auth/` are for people who have logged in; aaw sees to that.
+//! The events of a chat. aaw lets only logged-in clients call those below `auth/`.
 
 #![forbid(unsafe_code)]
 

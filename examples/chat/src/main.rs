@@ -1,17 +1,17 @@
-//! How do I let people log in, and talk in rooms?
+//! How do I build a chat with log-in and rooms?
 //!
 //! Run:      cargo run -p aaw-example-chat
-//! Then:     open http://localhost:1337 in two windows, make an account in each (any address, any password), and talk
-//! Expect:   what one says in both windows, who is in the room, and who is typing. Load a page again, or stop the
-//!           program and start it again: you are still logged in, and the last 50 lines are there.
+//! Then:     open http://localhost:1337 in two windows, register an account in each (any address, any password), and chat
+//! Expect:   both windows show each message, who is in the room, and who is typing. After reloading a page, or restarting
+//!           the program, you are still logged in and see the last 50 messages.
 //!
-//! Each window has an account of its own: the page keeps its session until the window is closed.
+//! Each window has its own account: the page keeps its session until the window is closed.
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
-//! | `CHAT_DATA` | where the program is | the folder for two files: who may log in, and what was said |
-//! | `RUST_LOG` | info | what is logged |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
+//! | `CHAT_DATA` | beside the program | the folder of the two databases: accounts, and messages |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The rooms that there are.
+//! Returns all rooms.
 
 use aaw_event::prelude::*;
 

@@ -1,21 +1,22 @@
-//! What the handlers agree on.
+//! The room and the time limit that the handlers share.
 
 use std::time::Duration;
 
 use aaw_event::prelude::*;
 
-/// The room that everybody is in.
-pub const EVERYBODY: &str = "everybody";
+/// The room of all connected clients.
+pub const EVERYONE: &str = "everyone";
 
-/// How long everybody has to answer, if `CONFIRM_MS` says nothing else.
-const PATIENCE: u64 = 20_000;
+/// The default of `CONFIRM_MS`: the time that a user has to answer, in milliseconds.
+const DEFAULT_TIMEOUT_MS: u64 = 20_000;
 
-/// What the handlers see as `services`.
+/// What handlers receive as `services`.
 pub struct Confirm {
-    pub patience: Duration,
+    /// The time after which a client that has not answered is counted as silent.
+    pub timeout: Duration,
 }
 
 pub fn services() -> Result<Confirm> {
-    let patience = std::env::var("CONFIRM_MS").map_or(Ok(PATIENCE), |ms| ms.parse())?;
-    Ok(Confirm { patience: Duration::from_millis(patience) })
+    let timeout = std::env::var("CONFIRM_MS").map_or(Ok(DEFAULT_TIMEOUT_MS), |ms| ms.parse())?;
+    Ok(Confirm { timeout: Duration::from_millis(timeout) })
 }

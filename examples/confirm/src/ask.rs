@@ -1,36 +1,38 @@
-//! Asks everybody, whoever calls included, and answers how many said what. All of them are told, too.
+//! Asks all connected clients, the caller included, a yes-or-no question. Returns the count of their answers, and sends it
+//! to all of them as the event `counted`.
 //!
-//! Whoever gives this call up, or goes, withdraws the question: the handler is dropped, and with it what it awaits.
+//! If the caller cancels the call or disconnects, the question disappears everywhere: aaw drops the handler, which cancels
+//! the client calls that it awaits.
 
 use aaw_event::prelude::*;
 
-use crate::_services::{Confirm, EVERYBODY};
+use crate::_services::{Confirm, EVERYONE};
 
-/// Characters of a question.
-const LONGEST: usize = 200;
+/// The maximum length of a question, in characters.
+const MAX_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 pub struct Body {
     question: String,
 }
 
-/// How it went.
+/// The result of a question.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     question: String,
     yes: usize,
     no: usize,
-    /// Those who did not answer in time, have gone, or cannot be asked.
+    /// Clients that did not answer in time, disconnected, or do not handle `confirm`.
     silent: usize,
 }
 
 pub async fn handler(body: Body, services: Services<Confirm>) -> Result<Count> {
     let question = body.question.trim();
-    if question.is_empty() || question.chars().count() > LONGEST {
-        return Err(Error::new(format!("A question has 1 to {LONGEST} characters")));
+    if question.is_empty() || question.chars().count() > MAX_CHARS {
+        return Err(Error::new(format!("A question has 1 to {MAX_CHARS} characters")));
     }
     let body = json!({ "question": question });
-    let answers = services.room.send_async::<bool>(EVERYBODY, "confirm", body, services.patience, None).await?;
+    let answers = services.room.send_async::<bool>(EVERYONE, "confirm", body, services.timeout, None).await?;
 
     let mut count = Count { question: question.to_owned(), yes: 0, no: 0, silent: 0 };
     for (_client, answer) in answers {
@@ -40,7 +42,7 @@ pub async fn handler(body: Body, services: Services<Confirm>) -> Result<Count> {
             Err(_) => count.silent += 1,
         }
     }
-    services.room.emit(EVERYBODY, "counted", &count, None)?;
+    services.room.emit(EVERYONE, "counted", &count, None)?;
     Ok(count)
 }
 
@@ -50,10 +52,10 @@ mod tests {
 
     use super::*;
 
-    /// Services whose one client is in the room, and answers this.
+    /// Returns services with one client in the room, which answers `answer`.
     fn answering(answer: Value) -> Services<Confirm> {
-        let services = Services::for_test(Confirm { patience: Duration::from_secs(1) }).with_response("confirm", answer);
-        services.room.join(EVERYBODY).unwrap();
+        let services = Services::for_test(Confirm { timeout: Duration::from_secs(1) }).with_response("confirm", answer);
+        services.room.join(EVERYONE).unwrap();
         services
     }
 
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_counted_and_told() {
+    async fn answers_are_counted_and_the_count_is_sent() {
         for (answer, (yes, no, silent)) in
             [(json!(true), (1, 0, 0)), (json!(false), (0, 1, 0)), (json!("perhaps"), (0, 0, 1))]
         {
@@ -76,15 +78,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_is_nobody_answers() {
+    async fn an_empty_room_gives_no_answers() {
         let services = answering(json!(true));
-        services.room.leave(EVERYBODY);
+        services.room.leave(EVERYONE);
         let count = handler(body("Tea?"), services).await.unwrap();
         assert_eq!((count.yes, count.no, count.silent), (0, 0, 0));
     }
 
     #[tokio::test]
-    async fn what_is_no_question_is_not_asked() {
+    async fn an_invalid_question_is_not_asked() {
         for question in ["", "  ", &"x".repeat(201)] {
             let services = answering(json!(true));
             assert!(handler(body(question), services.clone()).await.is_err());

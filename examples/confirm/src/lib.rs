@@ -1,4 +1,4 @@
-//! A question to everybody who is here, and what they answered.
+//! A yes-or-no question to all connected clients, and the count of their answers.
 
 #![forbid(unsafe_code)]
 

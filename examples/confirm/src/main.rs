@@ -1,10 +1,9 @@
-//! How does the server ask its clients something, and wait for what they answer?
+//! How does the server call its clients, and wait for their responses?
 //!
 //! Run:      cargo run -p aaw-example-confirm
 //! Then:     open http://localhost:1337 in two windows, and ask something in one of them
-//! Expect:   the question in both; once both have answered, or after 20 s, how many said yes and how many no, in both.
-//!           Who withdraws the question, or closes the window it was asked in, takes it away everywhere. Or ask from a
-//!           terminal, which is not asked itself:
+//! Expect:   both windows show the question and, once both have answered or after 20 s, the count of each answer. If you
+//!           withdraw the question, or close the window that asked it, it disappears from the other. Or ask from a terminal:
 //!
 //! ```text
 //! curl http://localhost:1337/events/ask -d '{"question": "Tea?"}'
@@ -12,9 +11,9 @@
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
-//! | `CONFIRM_MS` | 20000 | how long everybody has to answer |
-//! | `RUST_LOG` | info | what is logged |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
+//! | `CONFIRM_MS` | 20000 | the time that a user has to answer, in ms |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,7 +39,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    // Nobody waits for the answers to a question that may have been forgotten.
+    // A graceful shutdown would wait for users to answer.
     let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
     let server = Server::new(config).events(aaw_example_confirm::module()).bind().await?;
 

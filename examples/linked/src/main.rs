@@ -1,8 +1,8 @@
-//! How do I serve events from a program of my own, without loading a library?
+//! How do I serve events from my own program, without loading a library?
 //!
 //! Run:      cargo run -p aaw-example-linked
 //! Then:     cargo run -p aaw-cli -- call ws://localhost:1337 echo '{"hello":"you"}'
-//! Expect:   the call's answer there, and a line about the call here. Ctrl-C stops the server in order.
+//! Expect:   the call prints its response, and this program prints a line for the call. Ctrl-C shuts it down gracefully.
 //!
 //! `PORT=0` in the environment takes a free port.
 
@@ -24,9 +24,9 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let server = Server::new(Config { port, ..Config::default() })
-        // Any number of packages; their names must not meet.
+        // Any number of events packages, as long as no two of them define the same event.
         .events(aaw_events::module())
-        // Sees every call when it is over.
+        // Runs after each call.
         .on_call(|call| match call.result {
             Ok(result) => println!("{} {} -> {}", call.event, call.body, result.unwrap_or("-")),
             Err(failure) => println!("{} {} failed: {failure}", call.event, call.body),

@@ -1,4 +1,4 @@
-//! The shop: what it sells, and how often each product has been ordered. One for all clients.
+//! The shop: its products, and how often each has been ordered. Shared by all clients.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use aaw_event::prelude::*;
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
-/// ConnectionEvents that a slow reader may be behind; past that it is given the totals anew.
+/// The number of changes that a slow client can miss before it receives all totals again.
 const CHANGES: usize = 64;
 
-/// Products there can be: anybody may add one.
-const MOST_PRODUCTS: usize = 500;
+/// The maximum number of products: any client can add one.
+const MAX_PRODUCTS: usize = 500;
 
-/// What is sold at the start: its category, and its name.
+/// The initial products: category, and name.
 const PRODUCTS: [(&str, &str); 9] = [
     ("electronics", "Vacuum cleaner"),
     ("electronics", "Leaf blower"),
@@ -35,11 +35,11 @@ pub struct Order {
     pub total: u64,
 }
 
-/// What the handlers see as `services`.
+/// What handlers receive as `services`.
 pub struct Shop {
     orders: Arc<Orders>,
     watching: watch::Sender<usize>,
-    /// The task by which orders come in. Absent in tests, which order by themselves.
+    /// The task that places orders. Absent in tests, which place their own.
     customers: Option<AbortHandle>,
 }
 
@@ -48,7 +48,7 @@ struct Orders {
     changes: broadcast::Sender<Order>,
 }
 
-/// Opens the shop. An order comes in every 1.5 s, or every `ORDERS_EVERY_MS` milliseconds.
+/// Opens the shop, with an order every 1.5 s, or every `ORDERS_EVERY_MS` milliseconds.
 pub async fn services() -> Result<Shop> {
     let every = match std::env::var("ORDERS_EVERY_MS") {
         Ok(every) => Duration::from_millis(every.parse::<u64>()?.max(1)),
@@ -76,16 +76,16 @@ impl Default for Shop {
 }
 
 impl Shop {
-    /// The totals of a category now, and whatever changes from now on, in any category: nothing is missed between the
-    /// two. A category that is not there has no totals.
+    /// Returns the current totals of a category, and a receiver of all later changes, in any category. No change is lost
+    /// between the two. An unknown category has no totals.
     pub fn follow(&self, category: &str) -> (Vec<Order>, broadcast::Receiver<Order>) {
-        // Under the lock, as changes are told under it.
+        // Under the lock, because changes are published under it.
         let all = self.orders.lock();
         let changes = self.orders.changes.subscribe();
-        (of(&all, category), changes)
+        (totals_of(&all, category), changes)
     }
 
-    /// The categories, in the order in which they came.
+    /// Returns the categories, in the order in which they were added.
     pub fn categories(&self) -> Vec<String> {
         let mut categories: Vec<String> = Vec::new();
         for order in self.orders.lock().iter() {
@@ -96,33 +96,33 @@ impl Shop {
         categories
     }
 
-    /// A new product, which nobody has ordered yet. Everybody who looks at its category sees it.
+    /// Adds a product with a total of 0, and publishes it.
     pub fn add(&self, category: &str, name: &str) -> Result<Order> {
         let mut all = self.orders.lock();
         if !all.iter().any(|order| order.category == category) {
-            return Err(Error::new("There is no such category"));
+            return Err(Error::new("No such category"));
         }
-        if all.len() == MOST_PRODUCTS {
+        if all.len() == MAX_PRODUCTS {
             return Err(Error::new("The shop is full"));
         }
         let order = product(all.len(), category, name);
         all.push(order.clone());
-        self.orders.tell(&order);
+        self.orders.publish(&order);
         Ok(order)
     }
 
-    /// Somebody orders.
+    /// Places an order.
     pub fn order(&self, id: &str, pieces: u64) {
         self.orders.change(|all| all.iter_mut().find(|order| order.id == id), pieces);
     }
 
-    /// Counts one more who watches, for as long as the answer lives.
-    pub fn watch(&self) -> Watching {
+    /// Counts a stream of totals, until the returned guard is dropped.
+    pub fn watch(&self) -> WatchGuard {
         self.watching.send_modify(|watching| *watching += 1);
-        Watching(self.watching.clone())
+        WatchGuard(self.watching.clone())
     }
 
-    /// How many watch.
+    /// Returns the number of streams of totals, and its changes.
     pub fn watching(&self) -> watch::Receiver<usize> {
         self.watching.subscribe()
     }
@@ -146,7 +146,7 @@ impl Orders {
         let Some(order) = which(&mut all) else { return };
         order.total = order.total.saturating_add(pieces);
         let order = order.clone();
-        self.tell(&order);
+        self.publish(&order);
     }
 
     fn order_at_random(&self) {
@@ -154,26 +154,26 @@ impl Orders {
         self.change(|all| fastrand::choice(all.iter_mut()), pieces);
     }
 
-    fn tell(&self, order: &Order) {
-        // Nobody may be watching.
+    fn publish(&self, order: &Order) {
+        // Fails if there is no receiver, which is fine.
         let _ = self.changes.send(order.clone());
     }
 }
 
-/// Somebody who watches.
-pub struct Watching(watch::Sender<usize>);
+/// Counts a stream until it is dropped.
+pub struct WatchGuard(watch::Sender<usize>);
 
-impl Drop for Watching {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.0.send_modify(|watching| *watching -= 1);
     }
 }
 
-fn of(all: &[Order], category: &str) -> Vec<Order> {
+fn totals_of(all: &[Order], category: &str) -> Vec<Order> {
     all.iter().filter(|order| order.category == category).cloned().collect()
 }
 
-/// Ids are as in a catalogue: the category's letter, and a number.
+/// Returns a product with a catalogue id: the first letter of the category, and a number.
 fn product(number: usize, category: &str, name: &str) -> Order {
     let letter = category.chars().next().unwrap_or('x').to_ascii_uppercase();
     Order { id: format!("{letter}{}", number + 1), category: category.to_owned(), name: name.to_owned(), total: 0 }

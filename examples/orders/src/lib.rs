@@ -1,4 +1,4 @@
-//! The events of a shop: `orders/watch` is a stream of totals which its reader steers, `orders/add` a new product.
+//! The events of a shop: `orders/watch` is a stream of totals that the client controls, `orders/add` adds a product.
 
 #![forbid(unsafe_code)]
 

@@ -1,16 +1,16 @@
-//! How do I show numbers that change while somebody looks, and let them choose which?
+//! How do I stream live numbers to a page, and let the user switch what is streamed?
 //!
 //! Run:      cargo run -p aaw-example-orders
 //! Then:     open http://localhost:1337 and choose a category, in two windows
 //! Expect:   its products with their totals at once, and about every 1.5 s a total that grows, the same in both
-//!           windows. Another category comes over the same stream. Stop the program and start it again: the page goes
-//!           on, with totals that begin at 0.
+//!           windows. Choosing another category continues the same stream. After a restart of the program the page
+//!           continues, with totals that start at 0.
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
-//! | `ORDERS_EVERY_MS` | 1500 | how long it takes until somebody orders again |
-//! | `RUST_LOG` | info | what is logged |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
+//! | `ORDERS_EVERY_MS` | 1500 | the time between two orders, in ms |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,7 +36,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    // Nobody waits for the end of a stream that has none.
+    // The streams never end, so a graceful shutdown would wait for them in vain.
     let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
     let server = Server::new(config).events(aaw_example_orders::module()).bind().await?;
 

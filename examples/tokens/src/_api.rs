@@ -1,4 +1,4 @@
-//! A language model behind an API of OpenAI's kind: one request, answered by a stream of server-sent events.
+//! A language model behind an API like OpenAI's: one request, whose response is a stream of server-sent events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use sse_stream::SseByteStream;
 
-/// How long it may take to connect.
-const CONNECT: Duration = Duration::from_secs(10);
+/// The time limit for connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the API may be silent: models think for a while before they say something.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The time limit between two reads. Long, because models take a while before the first token.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of one answer, with all that is around the tokens, so that an API gone mad ends.
-const LARGEST_ANSWER: usize = 8 << 20;
+/// The maximum size of a response in bytes, with everything around the tokens. It bounds a response that never ends.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
-/// Bytes of what an API says when it refuses.
-const LARGEST_REFUSAL: usize = 64 << 10;
+/// The maximum size of an error response, in bytes. The rest is not read.
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
-/// Characters of it that are passed on.
-const LONGEST_WORDS: usize = 300;
+/// The maximum length of an error text that is passed on, in characters.
+const MAX_ERROR_CHARS: usize = 300;
 
-/// One thing that was said.
+/// A message of the conversation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message {
     role: Role,
@@ -41,17 +41,17 @@ enum Role {
     Assistant,
 }
 
-/// Where to ask, and as whom.
+/// The address, the key and the model.
 #[derive(Clone)]
 pub struct Api {
     client: Client,
     url: Url,
-    /// In a header only: addresses end up in logs.
+    /// Sent in a header, never in the URL: URLs end up in logs.
     key: Option<HeaderValue>,
     model: String,
 }
 
-/// One event of the answer, as far as we look at it.
+/// The fields of a server-sent event that are used here.
 #[derive(Deserialize)]
 struct Chunk {
     #[serde(default)]
@@ -71,37 +71,39 @@ struct Delta {
 }
 
 impl Api {
-    /// An API at `base_url`, as in `https://api.openai.com/v1`.
+    /// Returns the API at `base_url`, for example `https://api.openai.com/v1`.
     pub fn new(base_url: &str, key: Option<&str>, model: &str) -> Result<Self> {
-        let no_url = || Error::new("OPENAI_BASE_URL is no http or https address without a name, a password or a query");
-        let url = Url::parse(&format!("{}/chat/completions", base_url.trim_end_matches('/'))).map_err(|_| no_url())?;
+        let invalid = || {
+            Error::new("OPENAI_BASE_URL must be an http or https URL without user name, password, query or fragment")
+        };
+        let url = Url::parse(&format!("{}/chat/completions", base_url.trim_end_matches('/'))).map_err(|_| invalid())?;
         let has_more = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
         if !matches!(url.scheme(), "http" | "https") || has_more || url.fragment().is_some() {
-            return Err(no_url());
+            return Err(invalid());
         }
         let key = key.map(|key| {
             let mut key = HeaderValue::try_from(format!("Bearer {key}"))?;
-            // Left out wherever headers are printed.
+            // Omitted when headers are printed.
             key.set_sensitive(true);
             Ok::<_, reqwest::header::InvalidHeaderValue>(key)
         });
         let client = Client::builder()
             .tls_backend_preconfigured(tls()?)
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            // The key goes where it was meant to go.
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            // A redirect would send the key to another server.
             .redirect(redirect::Policy::none())
             .build()?;
         Ok(Self { client, url, key: key.transpose()?, model: model.to_owned() })
     }
 
-    /// The model that is asked.
+    /// Returns the name of the model.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// What the model answers, as it comes. Dropped, it ends the request.
-    pub fn answer(&self, messages: Vec<Message>) -> impl Stream<Item = Result<String>> + use<> {
+    /// Sends the conversation, and yields the tokens of the answer. Dropping the stream ends the request.
+    pub fn complete(&self, messages: Vec<Message>) -> impl Stream<Item = Result<String>> + use<> {
         let request = json!({ "model": self.model, "stream": true, "messages": messages });
         let mut request = self.client.post(self.url.clone()).json(&request);
         if let Some(key) = &self.key {
@@ -112,7 +114,7 @@ impl Api {
             if !response.status().is_success() {
                 Err(refused(response).await)?;
             } else if !is_event_stream(&response) {
-                Err(Error::new("The language model's API answers with something else than an event stream"))?;
+                Err(Error::new("The language model's API did not return an event stream"))?;
             } else {
                 for await token in tokens(response.bytes_stream()) {
                     yield token?;
@@ -122,7 +124,7 @@ impl Api {
     }
 }
 
-/// The tokens in a stream of server-sent events.
+/// Yields the tokens in a stream of server-sent events.
 fn tokens<E>(bytes: impl Stream<Item = Result<Bytes, E>>) -> impl Stream<Item = Result<String>>
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -131,33 +133,33 @@ where
         let mut size = 0;
         let bytes = bytes.take_while(move |bytes| {
             size += bytes.as_ref().map_or(0, Bytes::len);
-            std::future::ready(size <= LARGEST_ANSWER)
+            std::future::ready(size <= MAX_RESPONSE_BYTES)
         });
         for await event in SseByteStream::new(bytes) {
             let event = event.map_err(|error| {
-                tracing::warn!(%error, "an answer broke off");
+                tracing::warn!(%error, "the response broke off");
                 broke_off()
             })?;
-            // What keeps the connection alive has no data.
+            // Keep-alive events have no data.
             let Some(data) = event.data else { continue };
             if data == "[DONE]" {
                 return;
             }
             let chunk = serde_json::from_str::<Chunk>(&data).map_err(|error| {
-                tracing::warn!(%error, data, "an event that is not understood");
-                Error::new("The language model's API says something that is not understood")
+                tracing::warn!(%error, data, "invalid event");
+                Error::new("The language model's API sent an invalid event")
             })?;
             if let Some(error) = chunk.error {
-                Err(Error::new(format!("The language model failed: {}", words(&error))))?;
+                Err(Error::new(format!("The language model failed: {}", error_text(&error))))?;
             }
             for token in chunk.choices.into_iter().filter_map(|choice| choice.delta.content) {
-                // The first event has a role and no text.
+                // The first event has a role, but no text.
                 if !token.is_empty() {
                     yield token;
                 }
             }
         }
-        // Without the end mark something is missing.
+        // The stream ended without `[DONE]`.
         Err(broke_off())?;
     }
 }
@@ -167,42 +169,42 @@ fn broke_off() -> Error {
 }
 
 fn unreachable(error: &reqwest::Error) -> Error {
-    tracing::warn!(error = error as &dyn std::error::Error, "the language model cannot be reached");
+    tracing::warn!(error = error as &dyn std::error::Error, "cannot reach the language model");
     Error::new(if error.is_timeout() {
-        "The language model does not answer"
+        "The language model does not respond"
     } else {
         "The language model cannot be reached"
     })
 }
 
-/// What an answer that is none means.
+/// Returns the error for a response that is not a success.
 async fn refused(response: Response) -> Error {
     let status = response.status();
     let mut body = Vec::new();
     let mut bytes = Box::pin(response.bytes_stream());
     while let Some(Ok(bytes)) = bytes.next().await {
         body.extend_from_slice(&bytes);
-        if body.len() > LARGEST_REFUSAL {
+        if body.len() > MAX_ERROR_BYTES {
             break;
         }
     }
-    let said = serde_json::from_slice::<Value>(&body).map(|body| words(&body["error"])).unwrap_or_default();
-    tracing::warn!(%status, said, "the language model's API refuses");
+    let text = serde_json::from_slice::<Value>(&body).map(|body| error_text(&body["error"])).unwrap_or_default();
+    tracing::warn!(%status, text, "the language model's API refused the request");
     match status {
-        // Its words may quote the key.
+        // The text may contain the key, so it is only logged.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Error::new("The language model's API does not accept the key in OPENAI_API_KEY")
         }
         StatusCode::TOO_MANY_REQUESTS => Error::new("The language model is busy; try again later").with_code("busy"),
-        _ if said.is_empty() => Error::new(format!("The language model's API answered {status}")),
-        _ => Error::new(format!("The language model's API answered {status}: {said}")),
+        _ if text.is_empty() => Error::new(format!("The language model's API answered {status}")),
+        _ => Error::new(format!("The language model's API answered {status}: {text}")),
     }
 }
 
-/// The words of an error: `{"message": "…"}`, or a text.
-fn words(error: &Value) -> String {
-    let words = error["message"].as_str().or(error.as_str()).unwrap_or_default();
-    words.chars().take(LONGEST_WORDS).collect()
+/// Returns the text of an error, which is `{"message": "…"}` or a string.
+fn error_text(error: &Value) -> String {
+    let text = error["message"].as_str().or(error.as_str()).unwrap_or_default();
+    text.chars().take(MAX_ERROR_CHARS).collect()
 }
 
 fn is_event_stream(response: &Response) -> bool {
@@ -210,7 +212,7 @@ fn is_event_stream(response: &Response) -> bool {
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// The machine's own certificates. Not to have any is no failure: the stand-in needs none.
+/// Trusts the certificates of the system. Having none is not an error: the stand-in uses no TLS.
 fn tls() -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -234,7 +236,7 @@ mod tests {
 
     use super::{Api, tokens};
 
-    /// What the tokens of these chunks are, and how they end.
+    /// Returns the tokens in these chunks, and the error that they end with.
     async fn read(chunks: Vec<Vec<u8>>) -> (Vec<String>, Option<String>) {
         let (mut texts, mut failure) = (Vec::new(), None);
         let chunks = chunks.into_iter().map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
@@ -254,7 +256,7 @@ mod tests {
         data:{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
     #[tokio::test]
-    async fn tokens_come_whole_wherever_the_chunks_were_cut() {
+    async fn tokens_are_complete_wherever_the_chunks_are_cut() {
         let sample = SAMPLE.as_bytes();
         for cut in 0..sample.len() {
             let (one, other) = sample.split_at(cut);
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_its_end_has_broken_off() {
+    async fn a_response_without_the_end_mark_has_broken_off() {
         let cut = SAMPLE.len() - "data: [DONE]\n\n".len();
         let (texts, failure) = read(vec![SAMPLE.as_bytes()[..cut].to_vec()]).await;
         assert_eq!(texts, ["Grüß", " 👋"]);
@@ -274,14 +276,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_has_a_bound() {
+    async fn the_size_of_a_response_is_limited() {
         let comment = vec![b':'; 1 << 20];
         let (_, failure) = read(vec![comment; 9]).await;
         assert_eq!(failure.as_deref(), Some("The language model's answer broke off"));
     }
 
     #[test]
-    fn a_key_is_neither_taken_from_an_address_nor_shown() {
+    fn a_key_in_the_url_is_rejected_and_a_key_is_never_printed() {
         for wrong in ["https://me:secret@example.org/v1", "https://example.org/v1?key=secret", "ftp://x", "nonsense"] {
             Api::new(wrong, None, "m").unwrap_err();
         }

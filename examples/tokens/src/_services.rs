@@ -1,4 +1,4 @@
-//! The API of a language model: one's own choice, or the stand-in.
+//! The API of a language model: the one in the environment, or the stand-in.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use aaw_event::prelude::*;
 use crate::_api::Api;
 use crate::_stand_in::StandIn;
 
-/// What the handlers see as `services`.
+/// What handlers receive as `services`.
 pub struct Model {
     pub api: Api,
-    /// Runs as long as this does.
+    /// The stand-in that `api` calls, if any. Dropping it stops it.
     stand_in: Option<StandIn>,
 }
 
-/// `OPENAI_BASE_URL` names the API; without it, a stand-in is started and nobody else is asked, so that there is
-/// something to see. The key is in `OPENAI_API_KEY`, the model in `OPENAI_MODEL`.
+/// Uses the API at `OPENAI_BASE_URL`, with the key in `OPENAI_API_KEY` and the model in `OPENAI_MODEL`. Without an address
+/// it starts a stand-in, so that the example works without an account.
 pub async fn services() -> Result<Model> {
     let var = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     match var("OPENAI_BASE_URL") {
@@ -25,19 +25,19 @@ pub async fn services() -> Result<Model> {
         }
         None => {
             let stand_in = StandIn::start(0, Duration::from_millis(40)).await?;
-            tracing::info!("no OPENAI_BASE_URL: a stand-in answers, at {}", stand_in.base_url());
-            Model::of_stand_in(stand_in, "stand-in")
+            tracing::info!("OPENAI_BASE_URL is not set: using a stand-in, at {}", stand_in.base_url());
+            Model::from_stand_in(stand_in, "stand-in")
         }
     }
 }
 
 impl Model {
-    /// A model of the stand-in, by name.
-    pub fn of_stand_in(stand_in: StandIn, name: &str) -> Result<Self> {
+    /// Returns the model `name` of the stand-in.
+    pub fn from_stand_in(stand_in: StandIn, name: &str) -> Result<Self> {
         Ok(Self { api: Api::new(&stand_in.base_url(), None, name)?, stand_in: Some(stand_in) })
     }
 
-    /// The stand-in, if it is no model at all that answers.
+    /// Returns the stand-in, if that is used instead of a real API.
     pub fn stand_in(&self) -> Option<&StandIn> {
         self.stand_in.as_ref()
     }

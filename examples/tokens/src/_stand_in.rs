@@ -1,19 +1,19 @@
-//! A stand-in of a chat-completions API, so that the example runs without a key, and its tests without a network.
+//! A stand-in for a chat-completions API, so that the example runs without a key, and its tests without a network.
 //!
-//! It answers `POST /v1/chat/completions` as the real ones do, but always the same. The model decides how:
+//! It responds to `POST /v1/chat/completions` as the real APIs do, but always with the same text. The model selects how:
 //!
 //! | model | |
 //! |---|---|
-//! | `stand-in` | says something, token by token |
-//! | `endless` | never ends |
-//! | `breaks-off` | says something, and the connection breaks |
-//! | `fails` | says something, then that it has failed |
-//! | `refuses` | answers 401 |
-//! | `busy` | answers 429 |
-//! | whatever else | is unknown: 404 |
+//! | `stand-in` | a text, token by token |
+//! | `endless` | a text that never ends |
+//! | `breaks-off` | a text, after which the connection breaks |
+//! | `fails` | a text, and then an error |
+//! | `refuses` | status 401 |
+//! | `busy` | status 429 |
+//! | any other | status 404: unknown model |
 //!
-//! `GET /requests` tells how many requests are open, finished, and aborted by who asked; `?finished=1` or `?aborted=1`
-//! waits until there are so many.
+//! `GET /requests` returns how many requests are open, finished, and aborted by the client; `?finished=1` or `?aborted=1`
+//! waits for that many.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,63 +31,63 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// A stand-in that runs until this is dropped.
+/// A running stand-in. Dropping this stops it.
 pub struct StandIn {
     address: SocketAddr,
-    requests: watch::Sender<Requests>,
+    requests: watch::Sender<RequestCounts>,
     server: AbortHandle,
 }
 
-/// How many requests there were.
+/// The number of requests so far, by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Requests {
+pub struct RequestCounts {
     pub open: u64,
     pub finished: u64,
     pub aborted: u64,
 }
 
 #[derive(Clone)]
-struct Shared {
+struct StandInState {
     every: Duration,
-    requests: watch::Sender<Requests>,
+    requests: watch::Sender<RequestCounts>,
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct CompletionRequest {
     model: String,
-    messages: Vec<Message>,
+    messages: Vec<RequestMessage>,
     #[serde(default)]
     stream: bool,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct RequestMessage {
     content: String,
 }
 
 impl StandIn {
-    /// Listens on a port of this machine; 0 takes a free one. A token comes `every` so often.
+    /// Listens on a port of the loopback interface; 0 takes a free one. Sends a token after each `every`.
     pub async fn start(port: u16, every: Duration) -> io::Result<Self> {
-        let requests = watch::Sender::new(Requests::default());
-        let shared = Shared { every, requests: requests.clone() };
+        let requests = watch::Sender::new(RequestCounts::default());
+        let state = StandInState { every, requests: requests.clone() };
         let router = Router::new()
             .route("/v1/chat/completions", post(complete))
             .route("/requests", get(count))
-            .with_state(shared);
+            .with_state(state);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
         Ok(Self { address, requests, server })
     }
 
-    /// What to give to [`Api::new`](crate::_api::Api::new).
+    /// Returns the address to pass to [`Api::new`](crate::_api::Api::new).
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Waits until so many requests, or more, are finished and aborted.
-    pub async fn wait(&self, least: Requests) -> Requests {
+    /// Waits until at least this many requests are finished and aborted. Returns the counts at that time.
+    pub async fn wait(&self, least: RequestCounts) -> RequestCounts {
         wait(&self.requests, least).await
     }
 }
@@ -98,17 +98,17 @@ impl Drop for StandIn {
     }
 }
 
-async fn wait(requests: &watch::Sender<Requests>, least: Requests) -> Requests {
+async fn wait(requests: &watch::Sender<RequestCounts>, least: RequestCounts) -> RequestCounts {
     let mut requests = requests.subscribe();
-    let there = requests.wait_for(|now| now.finished >= least.finished && now.aborted >= least.aborted).await;
-    there.map_or(least, |now| *now)
+    let reached = requests.wait_for(|now| now.finished >= least.finished && now.aborted >= least.aborted).await;
+    reached.map_or(least, |now| *now)
 }
 
-async fn count(State(shared): State<Shared>, Query(least): Query<Requests>) -> Json<Requests> {
-    Json(wait(&shared.requests, least).await)
+async fn count(State(state): State<StandInState>, Query(least): Query<RequestCounts>) -> Json<RequestCounts> {
+    Json(wait(&state.requests, least).await)
 }
 
-async fn complete(State(shared): State<Shared>, Json(request): Json<Request>) -> Response {
+async fn complete(State(state): State<StandInState>, Json(request): Json<CompletionRequest>) -> Response {
     let refusal = |status: StatusCode, message: &str| {
         (status, Json(json!({ "error": { "message": message, "type": "invalid_request_error" } }))).into_response()
     };
@@ -123,15 +123,15 @@ async fn complete(State(shared): State<Shared>, Json(request): Json<Request>) ->
         return refusal(StatusCode::BAD_REQUEST, "The stand-in only streams");
     }
     let question = request.messages.last().map_or("", |message| message.content.as_str());
-    let body = Body::from_stream(speak(shared, request.model, answer(question)));
+    let body = Body::from_stream(stream_events(state, request.model, answer(question)));
     ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
 }
 
-/// The bytes of an answer. Each event is cut in two, wherever that is: networks do so too.
-fn speak(shared: Shared, model: String, answer: String) -> impl Stream<Item = io::Result<Bytes>> {
+/// Returns the body of a response. Each event is sent in two halves, as networks also split the bytes anywhere.
+fn stream_events(state: StandInState, model: String, answer: String) -> impl Stream<Item = io::Result<Bytes>> {
     try_stream! {
-        let mut counted = Counted::new(shared.requests);
-        for part in halves(": the answer follows\n\n") {
+        let mut guard = RequestGuard::new(state.requests);
+        for part in halves(": the text follows\n\n") {
             yield part;
         }
         for part in halves(&event(&json!({ "role": "assistant", "content": "" }))) {
@@ -139,7 +139,7 @@ fn speak(shared: Shared, model: String, answer: String) -> impl Stream<Item = io
         }
         loop {
             for token in answer.split_inclusive(' ') {
-                tokio::time::sleep(shared.every).await;
+                tokio::time::sleep(state.every).await;
                 for part in halves(&event(&json!({ "content": token }))) {
                     yield part;
                 }
@@ -148,9 +148,9 @@ fn speak(shared: Shared, model: String, answer: String) -> impl Stream<Item = io
                 break;
             }
         }
-        // What was said is on its way before anything breaks.
-        tokio::time::sleep(shared.every).await;
-        counted.is_finished = true;
+        // Everything before has been sent by the time the connection breaks.
+        tokio::time::sleep(state.every).await;
+        guard.is_finished = true;
         match model.as_str() {
             "breaks-off" => Err(io::Error::other("breaks off"))?,
             "fails" => yield Bytes::from_static(b"data: {\"error\":{\"message\":\"Overloaded\"}}\n\n"),
@@ -173,27 +173,26 @@ fn halves(event: &str) -> [Bytes; 2] {
 fn answer(question: &str) -> String {
     let question: String = question.trim().chars().take(200).collect();
     format!(
-        "You said: “{question}” I am only a stand-in, so I say the same to everybody: a handler asked me over HTTP, I \
-         answer token by token as server-sent events, and each token reaches your page as soon as I have said it. If \
-         you press Stop, or close the page, the handler is dropped, and with it the request to me: I notice, and am \
-         silent. Grüße, 你好, 👋!"
+        "You said: “{question}” I am only a stand-in, so every answer is the same: a handler sent me a request over HTTP, \
+         I return server-sent events, token by token, and each token reaches your page as soon as I have sent it. If you \
+         press Stop, or close the page, the handler is dropped, which ends the request, and I stop. Grüße, 你好, 👋!"
     )
 }
 
-/// One request, from its first token to its end.
-struct Counted {
-    requests: watch::Sender<Requests>,
+/// Counts a request as open, and with its drop as finished or aborted.
+struct RequestGuard {
+    requests: watch::Sender<RequestCounts>,
     is_finished: bool,
 }
 
-impl Counted {
-    fn new(requests: watch::Sender<Requests>) -> Self {
+impl RequestGuard {
+    fn new(requests: watch::Sender<RequestCounts>) -> Self {
         requests.send_modify(|requests| requests.open += 1);
         Self { requests, is_finished: false }
     }
 }
 
-impl Drop for Counted {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.requests.send_modify(|requests| {
             requests.open -= 1;

@@ -1,4 +1,4 @@
-//! The event `chat`: what a language model answers, a token at a time, as its API sends it.
+//! The event `chat`: the answer of a language model, token by token, as its API sends it.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,11 @@
-//! How do I pass on what a language model says, token by token, from its API to a browser?
+//! How do I stream the answer of a language model, token by token, from its API to a browser?
 //!
 //! Run:      cargo run -p aaw-example-tokens
-//! Then:     open http://localhost:1337 and say something
-//! Expect:   an answer that grows word by word. Stop, or closing the page, ends the request to the model too.
+//! Then:     open http://localhost:1337 and write a message
+//! Expect:   an answer that grows word by word. Pressing Stop, or closing the page, also ends the request to the model.
 //!
-//! As it stands a stand-in answers, in this program. Any API that speaks OpenAI's chat completions can take its place:
+//! By default a stand-in within this program answers. Any API that is compatible with OpenAI's chat completions can take
+//! its place:
 //!
 //! ```text
 //! OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=… cargo run -p aaw-example-tokens
@@ -20,11 +21,11 @@
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
 //! | `OPENAI_BASE_URL` | the stand-in | the API's address, up to `/chat/completions` |
-//! | `OPENAI_API_KEY` | none | goes there in a header, and nowhere else |
-//! | `OPENAI_MODEL` | gpt-4o-mini | the model, if there is an address |
-//! | `RUST_LOG` | info | what is logged |
+//! | `OPENAI_API_KEY` | none | the key, sent to the API in a header |
+//! | `OPENAI_MODEL` | gpt-4o-mini | the model, if `OPENAI_BASE_URL` is set |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::process::ExitCode;
 

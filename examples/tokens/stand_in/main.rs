@@ -1,9 +1,13 @@
-//! The stand-in of a language model's API by itself.
+//! The stand-in for a language model's API, as a program of its own.
 //!
 //! Run:      cargo run -p aaw-example-tokens --bin aaw-example-stand-in
-//! Then:     set OPENAI_BASE_URL to what it prints, and run the example, or any program that speaks to such an API
+//! Then:     set the OPENAI_BASE_URL that it prints, and run the example, or any other client of such an API
+//! Expect:   the client receives the answer of the stand-in
 //!
-//! `PORT` (default 0, a free one) is its port, `STAND_IN_EVERY_MS` (default 40) the time between two tokens.
+//! | environment | default | |
+//! |---|---|---|
+//! | `PORT` | 0 | the port; 0 takes a free one |
+//! | `STAND_IN_EVERY_MS` | 40 | the time between two tokens, in ms |
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The events of a large table: `users/all` is all of its rows, one at a time.
+//! The events of a large table: `users/all` yields its rows one at a time.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! How do I answer with more than fits into memory, and let each caller choose how to read it?
+//! How do I stream a result that does not fit into memory, and let each caller choose how to read it?
 //!
 //! Run:      cargo run -p aaw-example-users
 //! Then:     open http://localhost:1337, press a button, press Stop
-//! Expect:   rows as they come from the database, and a counter. "One array" fails, as it is larger than a message may
-//!           be, and says so; "With a damaged row" shows the rows before it, and then the error.
+//! Expect:   rows as the database returns them, and their number. "One array" fails with an error, because the array
+//!           exceeds the size limit of a message; "With a damaged row" shows the rows before it, and then the error.
 //!
-//! The first start writes a million rows to a file beside the program, which takes some seconds. In a terminal:
+//! The first start writes a million rows to a file beside the program, which takes a few seconds. In a terminal:
 //!
 //! ```text
 //! curl -N -H 'accept: application/x-ndjson' -X POST http://localhost:1337/events/users/all | head -3
@@ -14,10 +14,10 @@
 //!
 //! | environment | default | |
 //! |---|---|---|
-//! | `PORT` | 1337 | 0 takes a free one |
-//! | `USERS_ROWS` | 1000000 | rows of the table |
-//! | `USERS_DB` | beside the program | the file of the table |
-//! | `RUST_LOG` | info | what is logged |
+//! | `PORT` | 1337 | the port; 0 takes a free one |
+//! | `USERS_ROWS` | 1000000 | the number of rows |
+//! | `USERS_DB` | beside the program | the database file |
+//! | `RUST_LOG` | info | the log filter |
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    // Nothing is lost with a stream that can be read again.
+    // Clients can read the table again, so a shutdown need not wait for their streams.
     let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
     let server = Server::new(config).events(aaw_example_users::module()).bind().await?;
 

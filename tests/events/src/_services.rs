@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
-/// One for each server, so that tests do not meet. A clone is the same one: a test keeps it to open gates from outside.
+/// The state of one server, so that tests do not affect each other. Clones share it: a test keeps one to open gates from
+/// outside of the server.
 #[derive(Default, Clone)]
 pub struct App {
     gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
-    /// What `note` was told, in order.
+    /// The bodies that `note` has received, in order.
     pub notes: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -19,44 +20,44 @@ pub fn services() -> App {
 }
 
 impl App {
-    /// The gate of this name; it is there as soon as somebody asks for it.
+    /// Returns the gate of this name, and creates it at its first use.
     pub fn gate(&self, name: &str) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Gate::new())).clone()
     }
 
-    /// Counts at this gate what a stream does; nowhere without one.
-    pub fn watched(&self, gate: Option<&str>) -> Watched {
-        Watched { gate: gate.map(|name| self.gate(name)) }
+    /// Returns a watcher that counts the items of a stream, and its end, at this gate. Without a gate it counts nothing.
+    pub fn watch(&self, gate: Option<&str>) -> StreamWatcher {
+        StreamWatcher { gate: gate.map(|name| self.gate(name)) }
     }
 }
 
-/// Where handlers wait until they are let through.
+/// A place where handlers wait until a test lets them pass.
 pub struct Gate {
     passes: Semaphore,
     counts: watch::Sender<Counts>,
 }
 
-/// What has come to a gate so far.
+/// What has happened at a gate so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Handlers that began to wait.
+    /// Handlers that have started to wait.
     pub came: u64,
-    /// Handlers that were let through.
+    /// Handlers that have passed.
     pub through: u64,
     /// Handlers that were dropped while they waited.
     pub dropped: u64,
-    /// Items that streams were about to yield, or that handlers have taken from their callers.
-    #[serde(skip_serializing_if = "is_none")]
+    /// Items that streams were about to yield, or that handlers have read from uploads.
+    #[serde(skip_serializing_if = "is_zero")]
     pub items: u64,
-    /// Streams that are over: they have ended, or were dropped, wherever they stood.
-    #[serde(skip_serializing_if = "is_none")]
+    /// Streams that have ended or were dropped.
+    #[serde(skip_serializing_if = "is_zero")]
     pub over: u64,
 }
 
-/// What streams alone count is left out where there was none.
-fn is_none(count: &u64) -> bool {
+/// The counts of streams are left out of the JSON at a gate without streams.
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -65,37 +66,37 @@ impl Gate {
         Self { passes: Semaphore::new(0), counts: watch::Sender::new(Counts::default()) }
     }
 
-    /// Lets so many through, be they there or still to come.
+    /// Lets `many` handlers pass: those that wait, and then those that come later.
     pub fn release(&self, many: usize) {
         self.passes.add_permits(many);
     }
 
-    /// Waits until let through.
+    /// Waits for a pass.
     pub async fn pass(&self) {
         self.counts.send_modify(|counts| counts.came += 1);
-        let mut waiting = Waiting { gate: self, is_through: false };
+        let mut waiter = GateWaiter { gate: self, has_passed: false };
         if let Ok(pass) = self.passes.acquire().await {
             pass.forget();
         }
-        waiting.is_through = true;
+        waiter.has_passed = true;
     }
 
-    /// The counts now.
+    /// Returns the current counts.
     pub fn counts(&self) -> Counts {
         *self.counts.borrow()
     }
 
-    /// Waits until so many handlers have begun to wait.
-    pub async fn came(&self, came: u64) -> Counts {
+    /// Waits until this many handlers have started to wait.
+    pub async fn wait_for_arrivals(&self, came: u64) -> Counts {
         self.wait(Counts { came, ..Counts::default() }).await
     }
 
-    /// Waits until so many streams are over.
-    pub async fn over(&self, over: u64) -> Counts {
+    /// Waits until this many streams have ended or were dropped.
+    pub async fn wait_for_ended(&self, over: u64) -> Counts {
         self.wait(Counts { over, ..Counts::default() }).await
     }
 
-    /// Waits until each count is at least this high.
+    /// Waits until each count is at least that of `least`. Returns the counts at that time.
     pub async fn wait(&self, least: Counts) -> Counts {
         let reached = |now: &Counts| {
             now.came >= least.came
@@ -110,13 +111,13 @@ impl Gate {
     }
 }
 
-/// Held by a stream for as long as it lives.
-pub struct Watched {
+/// Counts the items of a stream, and with its drop the stream's end. Part of the stream's state.
+pub struct StreamWatcher {
     gate: Option<Arc<Gate>>,
 }
 
-impl Watched {
-    /// One item more.
+impl StreamWatcher {
+    /// Counts an item.
     pub fn item(&self) {
         if let Some(gate) = &self.gate {
             gate.counts.send_modify(|counts| counts.items += 1);
@@ -124,7 +125,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for StreamWatcher {
     fn drop(&mut self) {
         if let Some(gate) = &self.gate {
             gate.counts.send_modify(|counts| counts.over += 1);
@@ -132,14 +133,15 @@ impl Drop for Watched {
     }
 }
 
-struct Waiting<'a> {
+/// Counts how a handler's wait at a gate ended: passed, or dropped.
+struct GateWaiter<'a> {
     gate: &'a Gate,
-    is_through: bool,
+    has_passed: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for GateWaiter<'_> {
     fn drop(&mut self) {
-        self.gate.counts.send_modify(|counts| match self.is_through {
+        self.gate.counts.send_modify(|counts| match self.has_passed {
             true => counts.through += 1,
             false => counts.dropped += 1,
         });

@@ -1,4 +1,4 @@
-//! Answers a string of so many bytes.
+//! Returns a string of `bytes` bytes.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Answers the body as it reaches a handler.
+//! Returns the body as the handler receives it.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Answers what it is sent, byte for byte.
+//! Returns its body, byte for byte.
 
 use aaw_event::RawValue;
 

@@ -1,4 +1,4 @@
-//! The application knows who somebody is.
+//! Logs the caller in, with an identity that the application provides.
 
 use aaw_event::prelude::*;
 

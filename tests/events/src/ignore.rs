@@ -1,4 +1,4 @@
-//! Does not look at its body.
+//! Takes no body.
 
 pub async fn handler() -> bool {
     true

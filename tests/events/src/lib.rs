@@ -1,5 +1,5 @@
-//! The events of the tests. What needs another event to go on waits at a gate (`gate/…`), so that no test waits for
-//! time.
+//! The events of the tests. A handler that depends on another event waits at a gate (`gate/…`), so that no test has to
+//! sleep.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Writes its body to the log.
+//! Logs its body.
 
 use aaw_event::prelude::*;
 
 pub async fn handler(body: Value) {
-    tracing::warn!("an event says {body}");
+    tracing::warn!("the body is {body}");
 }

@@ -1,4 +1,4 @@
-//! Keeps its body. Plain.
+//! Stores its body. One-way.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

@@ -1,4 +1,4 @@
-//! Answers what `note` was told, in order.
+//! Returns the bodies that `note` has stored, in order.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

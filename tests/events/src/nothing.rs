@@ -1,3 +1,3 @@
-//! Answers nothing, which is `null`.
+//! Returns nothing, which is `null`.
 
 pub async fn handler() {}

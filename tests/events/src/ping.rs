@@ -1,4 +1,4 @@
-//! Whether anybody is there.
+//! Returns `{"pong": true}`.
 
 use aaw_event::prelude::*;
 

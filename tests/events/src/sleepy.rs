@@ -1,4 +1,5 @@
-//! Sleeps a moment, so that its call is pending, and a package that was loaded needs its own timers.
+//! Returns its body after a short sleep. Its call is pending once, and uses a timer of the library that the event is
+//! loaded from.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Takes a body of known fields.
+//! Takes a body with typed fields.
 
 use aaw_event::prelude::*;
 

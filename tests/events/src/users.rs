@@ -1,4 +1,4 @@
-//! Beside a folder of its name.
+//! An event with the name of the folder `users/`.
 
 pub async fn handler() -> &'static str {
     "users"

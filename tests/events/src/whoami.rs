@@ -1,4 +1,4 @@
-//! Answers the connection's id.
+//! Returns the connection's id.
 
 use aaw_event::prelude::*;
 

@@ -3,6 +3,6 @@ use aaw_event::prelude::*;
 use crate::_services::App;
 
 pub async fn handler(closed: CloseInfo, services: Services<App>) {
-    services.has_closed(&closed);
-    services.ws.broadcast("somebody left", true);
+    services.record_close(&closed);
+    services.ws.broadcast("a client left", true);
 }

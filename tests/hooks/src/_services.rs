@@ -1,35 +1,34 @@
-//! What the hooks are to do, and what they were told.
+//! What the hooks do, and what they have received.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
-/// One for each server, so that tests do not meet. A clone is the same one.
+/// The state of one server, so that tests do not affect each other. Clones share it.
 #[derive(Clone)]
 pub struct App {
-    /// What `_open` does.
-    opening: Arc<Mutex<Opening>>,
-    /// What `_open` has been told.
+    open_behaviour: Arc<Mutex<OpenBehaviour>>,
+    /// What `_open` has received.
     opened: watch::Sender<Vec<Value>>,
-    /// What `_close` has been told.
+    /// What `_close` has received.
     closed: watch::Sender<Vec<Value>>,
-    /// What `note` was told.
+    /// What `note` has received.
     notes: Arc<Mutex<Vec<Value>>>,
-    /// What `_password_reset` was to deliver.
+    /// What `_password_reset` has received.
     resets: watch::Sender<Vec<PasswordReset>>,
-    /// Each opening takes one.
+    /// `_open` takes one permit for each connection.
     pub passes: Arc<Semaphore>,
 }
 
-/// What happens to a connection that opens.
+/// What `_open` does with a connection.
 #[derive(Debug, Clone, Default)]
-pub struct Opening {
-    /// It is sent this as `message`.
+pub struct OpenBehaviour {
+    /// It pushes this text as `message`.
     pub greeting: Option<String>,
-    /// It is refused, in these words.
+    /// It refuses the connection with this text.
     pub refusal: Option<String>,
-    /// The hook panics.
+    /// It panics.
     pub panics: bool,
 }
 
@@ -40,7 +39,7 @@ pub fn services() -> App {
 impl Default for App {
     fn default() -> Self {
         Self {
-            opening: Arc::default(),
+            open_behaviour: Arc::default(),
             opened: watch::Sender::default(),
             closed: watch::Sender::default(),
             notes: Arc::default(),
@@ -51,47 +50,47 @@ impl Default for App {
 }
 
 impl App {
-    /// Says what happens to connections from now on.
-    pub fn on_open(&self, opening: Opening) {
-        *lock(&self.opening) = opening;
+    /// Sets what `_open` does from now on.
+    pub fn on_open(&self, behaviour: OpenBehaviour) {
+        *lock(&self.open_behaviour) = behaviour;
     }
 
-    pub(crate) fn opening(&self) -> Opening {
-        lock(&self.opening).clone()
+    pub(crate) fn open_behaviour(&self) -> OpenBehaviour {
+        lock(&self.open_behaviour).clone()
     }
 
-    pub(crate) fn note(&self, note: Value) {
+    pub(crate) fn record_note(&self, note: Value) {
         lock(&self.notes).push(note);
     }
 
-    /// What `note` was told so far.
+    /// Returns what `note` has received so far.
     pub fn notes(&self) -> Vec<Value> {
         lock(&self.notes).clone()
     }
 
-    pub(crate) fn deliver(&self, reset: PasswordReset) {
+    pub(crate) fn record_reset(&self, reset: PasswordReset) {
         self.resets.send_modify(|all| all.push(reset));
     }
 
-    /// What `_password_reset` was to deliver, once those were so many.
+    /// Returns what `_password_reset` has received, once there are at least `least` entries.
     pub async fn resets(&self, least: usize) -> Vec<PasswordReset> {
         wait(&self.resets, least).await
     }
 
-    pub(crate) fn has_opened(&self, opened: &OpenInfo) {
+    pub(crate) fn record_open(&self, opened: &OpenInfo) {
         self.opened.send_modify(|all| all.push(json!(opened)));
     }
 
-    pub(crate) fn has_closed(&self, closed: &CloseInfo) {
+    pub(crate) fn record_close(&self, closed: &CloseInfo) {
         self.closed.send_modify(|all| all.push(json!(closed)));
     }
 
-    /// What `_open` was told, once that were so many.
+    /// Returns what `_open` has received, once there are at least `least` entries.
     pub async fn openings(&self, least: usize) -> Vec<Value> {
         wait(&self.opened, least).await
     }
 
-    /// What `_close` was told, once that were so many.
+    /// Returns what `_close` has received, once there are at least `least` entries.
     pub async fn closings(&self, least: usize) -> Vec<Value> {
         wait(&self.closed, least).await
     }

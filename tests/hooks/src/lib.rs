@@ -1,4 +1,4 @@
-//! Hooks that do what a test tells them.
+//! Connection hooks that do what a test configures.
 
 #![forbid(unsafe_code)]
 

@@ -3,5 +3,5 @@ use aaw_event::prelude::*;
 use crate::_services::App;
 
 pub fn handler(body: Value, services: Services<App>) {
-    services.note(body);
+    services.record_note(body);
 }

@@ -1,4 +1,4 @@
-//! What the guards are to do, and what has run.
+//! What the guards do, and which guards and handlers have run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,27 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
-/// One for each server, so that tests do not meet. A clone is the same one.
+/// The state of one server, so that tests do not affect each other. Clones share it.
 #[derive(Clone)]
 pub struct App {
-    guards: Arc<Mutex<HashMap<&'static str, Verdict>>>,
+    guards: Arc<Mutex<HashMap<&'static str, GuardBehaviour>>>,
     ran: watch::Sender<Vec<String>>,
-    /// Who waits, waits for this.
+    /// Guards and tasks that wait take one permit each.
     pub passes: Arc<Semaphore>,
 }
 
-/// What a guard does.
+/// What a guard does. The default lets every call pass.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Verdict {
-    /// It refuses, in these words.
+pub struct GuardBehaviour {
+    /// It refuses the call with this text.
     pub refusal: Option<&'static str>,
-    /// With this code.
+    /// The code of the refusal.
     pub code: Option<&'static str>,
     /// It waits for a pass.
     pub waits: bool,
     /// It panics.
     pub panics: bool,
-    /// It fails with what is for the log alone.
+    /// It fails with an error whose text must not reach the caller.
     pub fails: bool,
 }
 
@@ -41,26 +41,26 @@ impl Default for App {
 }
 
 impl App {
-    /// What the guard of this folder does from now on. Without being told it lets everything through.
-    pub fn guard(&self, folder: &'static str, verdict: Verdict) {
-        lock(&self.guards).insert(folder, verdict);
+    /// Sets what the guard of this folder does from now on.
+    pub fn guard(&self, folder: &'static str, behaviour: GuardBehaviour) {
+        lock(&self.guards).insert(folder, behaviour);
     }
 
-    pub(crate) async fn guarded(&self, folder: &'static str, call: &GuardedCall) -> Result<()> {
-        let verdict = lock(&self.guards).get(folder).copied().unwrap_or_default();
+    pub(crate) async fn run_guard(&self, folder: &'static str, call: &GuardedCall) -> Result<()> {
+        let behaviour = lock(&self.guards).get(folder).copied().unwrap_or_default();
         let caller = call.identity.as_ref().map(|caller| format!(" for {}", caller.email)).unwrap_or_default();
-        self.has_run(&format!("guard of {folder} before {}{caller}", call.event));
-        if verdict.waits {
-            let _leaving = Leaving { app: self, folder };
+        self.record(&format!("guard of {folder} before {}{caller}", call.event));
+        if behaviour.waits {
+            let _wait = GuardWait { app: self, folder };
             self.pass().await;
         }
-        assert!(!verdict.panics, "as the test wants it");
-        if verdict.fails {
+        assert!(!behaviour.panics, "the test configured a panic");
+        if behaviour.fails {
             Err(std::io::Error::other("disk on fire"))?;
         }
-        let Some(refusal) = verdict.refusal else { return Ok(()) };
+        let Some(refusal) = behaviour.refusal else { return Ok(()) };
         let error = Error::new(refusal);
-        Err(match verdict.code {
+        Err(match behaviour.code {
             Some(code) => error.with_code(code),
             None => error,
         })
@@ -72,30 +72,30 @@ impl App {
         }
     }
 
-    pub(crate) fn has_run(&self, what: &str) {
+    pub(crate) fn record(&self, what: &str) {
         self.ran.send_modify(|all| all.push(what.to_owned()));
     }
 
-    /// What has run so far, in order.
+    /// Returns what has run so far, in order.
     pub fn ran(&self) -> Vec<String> {
         self.ran.borrow().clone()
     }
 
-    /// Waits until this has run.
+    /// Waits until `what` has run.
     pub async fn wait_for(&self, what: &str) {
         let _ = self.ran.subscribe().wait_for(|all| all.iter().any(|ran| ran == what)).await;
     }
 }
 
-/// Tells when a guard that waits has gone.
-struct Leaving<'a> {
+/// Records the end of a guard's wait, also when the guard is dropped.
+struct GuardWait<'a> {
     app: &'a App,
     folder: &'static str,
 }
 
-impl Drop for Leaving<'_> {
+impl Drop for GuardWait<'_> {
     fn drop(&mut self) {
-        self.app.has_run(&format!("guard of {} waits no more", self.folder));
+        self.app.record(&format!("guard of {} stopped waiting", self.folder));
     }
 }
 

@@ -1,3 +1,3 @@
 pub async fn handler() -> &'static str {
-    "beside the folder"
+    "outside of the folder"
 }

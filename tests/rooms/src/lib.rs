@@ -1,4 +1,4 @@
-//! Rooms, questions and guards that do what a test tells them.
+//! Events for rooms and client calls, and guards that do what a test configures.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Lets one of those go on who wait.
+//! Adds one pass.
 
 use aaw_event::prelude::*;
 

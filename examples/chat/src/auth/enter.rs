@@ -1,38 +1,38 @@
-//! Puts this connection into a room, and answers what was said there last, and who is there. The others are told by
-//! aaw: `aaw/joined`, and `aaw/left` in the end.
+//! Adds this connection to a room, and returns the last messages and the members. aaw notifies the other members with
+//! `aaw/joined`, and with `aaw/left` when it leaves.
 
 use aaw_event::Presence;
 use aaw_event::prelude::*;
 
-use crate::_services::{Chat, Line, Room};
+use crate::_services::{Chat, ChatMessage, Room};
 
 #[derive(Deserialize)]
 pub struct Body {
     room: Room,
 }
 
-/// What somebody who enters sees.
+/// The state of the room on entering.
 #[derive(Debug, Serialize)]
-pub struct Seen {
-    /// Oldest first.
-    lines: Vec<Line>,
-    /// One a connection: whoever has two windows is here twice.
-    members: Vec<Here>,
+pub struct RoomState {
+    /// The last messages, oldest first.
+    lines: Vec<ChatMessage>,
+    /// One entry for each connection: a user with two windows has two.
+    members: Vec<RoomMember>,
 }
 
 #[derive(Debug, Serialize)]
-struct Here {
+struct RoomMember {
     id: String,
     email: String,
 }
 
-pub async fn handler(body: Body, services: Services<Chat>) -> Result<Seen> {
-    // First: what is said from here on is heard, and what was said before is among the lines.
+pub async fn handler(body: Body, services: Services<Chat>) -> Result<RoomState> {
+    // Joined before the history is read: a message is either in the history or published to this connection.
     services.room.join_with(body.room.name(), Presence)?;
     let lines = services.last(body.room).await?;
     let members = services.room.members(body.room.name()).into_iter();
-    let members = members.filter_map(|member| Some(Here { email: member.identity?.email, id: member.id }));
-    Ok(Seen { lines, members: members.collect() })
+    let members = members.filter_map(|member| Some(RoomMember { email: member.identity?.email, id: member.id }));
+    Ok(RoomState { lines, members: members.collect() })
 }
 
 #[cfg(test)]
@@ -40,13 +40,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_enters_sees_what_was_said_and_who_is_there() {
+    async fn entering_returns_the_messages_and_the_members() {
         let services = Chat::for_test();
         let room = Room::Tea;
         services.add(room, "bob".into(), "Anybody?", |_| Ok(())).await.unwrap();
-        let seen = handler(Body { room }, services.clone()).await.unwrap();
-        assert_eq!((seen.lines[0].by.as_str(), seen.lines[0].text.as_str()), ("bob", "Anybody?"));
-        assert_eq!(seen.members.iter().map(|here| here.email.as_str()).collect::<Vec<_>>(), ["ada@example.org"]);
+        let state = handler(Body { room }, services.clone()).await.unwrap();
+        assert_eq!((state.lines[0].by.as_str(), state.lines[0].text.as_str()), ("bob", "Anybody?"));
+        assert_eq!(state.members.iter().map(|member| member.email.as_str()).collect::<Vec<_>>(), ["ada@example.org"]);
         assert_eq!(services.room.size("tea"), 1);
     }
 }

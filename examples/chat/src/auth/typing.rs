@@ -1,4 +1,4 @@
-//! Tells the others in a room that somebody is typing. Plain: nobody waits for it, and nothing is lost with it.
+//! Notifies the other members of a room that the caller is typing. One-way: the client does not need a response.
 
 use aaw_event::prelude::*;
 
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_room_is_told() {
+    fn the_room_is_notified() {
         let services = Chat::for_test();
         handler(Body { room: Room::Tea }, services.clone()).unwrap();
         let expected = Sent::new(To::Room("tea".into()), "typing", json!({ "room": "tea", "by": "ada@example.org" }));

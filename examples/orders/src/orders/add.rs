@@ -1,11 +1,11 @@
-//! A new product. It starts at 0, and whoever looks at its category sees it at once.
+//! Adds a product with a total of 0. Clients that watch its category receive it at once.
 
 use aaw_event::prelude::*;
 
 use crate::_services::{Order, Shop};
 
-/// Characters of a name, so that nobody fills the shop with one.
-const LONGEST_NAME: usize = 60;
+/// The maximum length of a name, in characters.
+const MAX_NAME_CHARS: usize = 60;
 
 #[derive(Deserialize)]
 pub struct Body {
@@ -15,8 +15,8 @@ pub struct Body {
 
 pub async fn handler(body: Body, services: Services<Shop>) -> Result<Order> {
     let name = body.name.trim();
-    if name.is_empty() || name.chars().count() > LONGEST_NAME {
-        return Err(Error::new(format!("A product's name has 1 to {LONGEST_NAME} characters")));
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS {
+        return Err(Error::new(format!("A product's name has 1 to {MAX_NAME_CHARS} characters")));
     }
     services.add(&body.category, name)
 }

@@ -1,4 +1,4 @@
-//! Which categories there are.
+//! Returns all categories.
 
 use aaw_event::prelude::*;
 

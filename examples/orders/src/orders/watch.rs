@@ -1,18 +1,18 @@
-//! The totals of a category, at once and whenever they change. The reader may send commands meanwhile: another
-//! category, and the same stream goes on with that one.
+//! Yields the totals of a category: all of them at once, and then each change. The client can send commands in its upload
+//! to switch the same stream to another category.
 
 use aaw_event::prelude::*;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::_services::{Order, Shop};
 
-/// What to begin with.
+/// The first category.
 #[derive(Deserialize)]
 pub struct Body {
     category: String,
 }
 
-/// What the reader says later: `{"cmd": "update-category", "payload": {"category": "stationery"}}`.
+/// An item of the upload: `{"cmd": "update-category", "payload": {"category": "stationery"}}`.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "cmd", content = "payload", rename_all = "kebab-case")]
 pub enum Command {
@@ -21,31 +21,31 @@ pub enum Command {
 
 pub fn handler(first: Body, services: Services<Shop>, mut commands: Upload<Command>) -> impl Stream<Item = Order> {
     stream! {
-        // Lives as long as the stream does: it is gone when the reader is.
-        let _watching = services.watch();
+        // Part of the state of the stream, so it is dropped with the stream.
+        let _guard = services.watch();
         let mut category = first.category;
-        let mut reader_speaks = true;
+        let mut upload_is_open = true;
         loop {
             let (totals, mut changes) = services.follow(&category);
             for order in totals {
                 yield order;
             }
-            // Until the totals are wanted anew.
+            // Until all totals have to be sent again.
             loop {
                 tokio::select! {
-                    command = commands.next(), if reader_speaks => match command {
+                    command = commands.next(), if upload_is_open => match command {
                         Some(Ok(Command::UpdateCategory { category: other })) => {
                             category = other;
                             break;
                         }
-                        // Whatever else it says hurts nobody, not even itself.
-                        Some(Err(error)) => tracing::warn!(%error, "a command that is none"),
-                        None => reader_speaks = false,
+                        // An invalid command does not end the stream.
+                        Some(Err(error)) => tracing::warn!(%error, "invalid command"),
+                        None => upload_is_open = false,
                     },
                     changed = changes.recv() => match changed {
                         Ok(order) if order.category == category => yield order,
                         Ok(_) => {}
-                        // The reader is slow, and only the newest total matters.
+                        // The client is slow and has missed changes. Only the newest totals matter, so send them all.
                         Err(RecvError::Lagged(_)) => break,
                         Err(RecvError::Closed) => return,
                     },
@@ -69,8 +69,8 @@ mod tests {
         json!({ "cmd": "update-category", "payload": { "category": category } })
     }
 
-    /// A reader that only reads.
-    fn silent() -> Upload<Command> {
+    /// Returns the upload of a client that sends no commands.
+    fn no_commands() -> Upload<Command> {
         Upload::for_test([(); 0])
     }
 
@@ -79,22 +79,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_totals_come_at_once_and_then_what_changes() {
+    async fn all_totals_are_yielded_at_once_and_then_each_change() {
         let services = Services::for_test(Shop::default());
-        let mut stream = pin!(handler(body("confectionery"), services.clone(), silent()));
+        let mut stream = pin!(handler(body("confectionery"), services.clone(), no_commands()));
         assert_eq!(names(&mut stream, 3).await, ["Chocolate bar 0", "Liquorice 0", "Salted caramels 0"]);
 
         services.order("E1", 2);
         services.order("C5", 3);
-        assert_eq!(names(&mut stream, 1).await, ["Liquorice 3"], "another category's order is not told");
+        assert_eq!(names(&mut stream, 1).await, ["Liquorice 3"], "orders of other categories are left out");
 
-        // Whoever comes now is given the same.
-        let other = pin!(handler(body("confectionery"), services.clone(), silent()));
+        // A second client receives the same totals.
+        let other = pin!(handler(body("confectionery"), services.clone(), no_commands()));
         assert_eq!(names(other, 3).await, ["Chocolate bar 0", "Liquorice 3", "Salted caramels 0"]);
     }
 
     #[tokio::test]
-    async fn a_command_changes_the_category_and_the_stream_goes_on() {
+    async fn a_command_switches_the_category_of_the_running_stream() {
         let services = Services::for_test(Shop::default());
         let commands = Upload::for_test([to("stationery")]);
         let mut stream = pin!(handler(body("confectionery"), services.clone(), commands));
@@ -106,17 +106,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_command_hurts_nobody() {
+    async fn an_invalid_command_does_not_end_the_stream() {
         let services = Services::for_test(Shop::default());
-        let wrong =
+        let invalid =
             [json!("stationery"), json!({ "cmd": "empty-till" }), json!({ "cmd": "update-category" }), json!(null)];
-        let commands = Upload::for_test(wrong.into_iter().chain([to("stationery")]));
+        let commands = Upload::for_test(invalid.into_iter().chain([to("stationery")]));
         let stream = pin!(handler(body("confectionery"), services, commands));
         assert_eq!(names(stream, 4).await[3], "Fountain pen 0");
     }
 
     #[tokio::test]
-    async fn an_unknown_category_yields_nothing_and_is_no_error() {
+    async fn an_unknown_category_yields_nothing_and_does_not_fail() {
         let services = Services::for_test(Shop::default());
         let commands = Upload::for_test([to("weapons"), to("stationery")]);
         let mut stream = pin!(handler(body("nowhere"), services, commands));
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_product_that_is_added_starts_at_0_and_is_updated() {
+    async fn an_added_product_is_yielded_with_0_and_then_its_changes() {
         let services = Services::for_test(Shop::default());
-        let mut stream = pin!(handler(body("stationery"), services.clone(), silent()));
+        let mut stream = pin!(handler(body("stationery"), services.clone(), no_commands()));
         assert_eq!(names(&mut stream, 3).await.len(), 3);
 
         let added = services.add("stationery", "Ruler").unwrap();
@@ -136,9 +136,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_slow_is_given_the_newest_totals() {
+    async fn a_slow_client_receives_the_newest_totals() {
         let services = Services::for_test(Shop::default());
-        let mut stream = pin!(handler(body("confectionery"), services.clone(), silent()));
+        let mut stream = pin!(handler(body("confectionery"), services.clone(), no_commands()));
         names(&mut stream, 3).await;
         for _ in 0..1000 {
             services.order("C4", 1);
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_counts_while_it_lives() {
+    async fn a_stream_is_counted_until_it_is_dropped() {
         let services = Services::for_test(Shop::default());
         let watching = services.watching();
         {
-            let stream = pin!(handler(body("stationery"), services.clone(), silent()));
+            let stream = pin!(handler(body("stationery"), services.clone(), no_commands()));
             names(stream, 1).await;
             assert_eq!(*watching.borrow(), 1);
         }

@@ -1,4 +1,4 @@
-//! How many streams of totals are running: now, and whenever that changes.
+//! Yields the number of running `orders/watch` streams: now, and after each change.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! All users, row by row. However they are read, this is the same function, and it holds a few rows at a time.
+//! Yields all users. The same function serves every way of reading, and holds only a few rows in memory.
 
 use aaw_event::prelude::*;
 
@@ -7,9 +7,9 @@ use crate::_services::{User, Users};
 #[derive(Deserialize)]
 #[serde(default)]
 pub struct Body {
-    /// The first id.
+    /// The id to start at.
     from: i64,
-    /// Some rows cannot be read, to see what becomes of that.
+    /// Every thousandth row cannot be read, to show an error in the middle of a stream.
     is_damaged: bool,
 }
 
@@ -34,7 +34,7 @@ mod tests {
 
     use super::*;
 
-    /// A table of its own for each test, gone with it.
+    /// Returns a table in a temporary folder, which is deleted after the test.
     fn users(rows: i64) -> (Services<Users>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::open(folder.path().join("users.db"), rows).unwrap();
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_row_comes_in_order() {
+    async fn all_rows_are_yielded_in_order() {
         let (services, _folder) = users(5000);
         let all: Vec<_> = handler(Body::default(), services.clone()).map(Result::unwrap).collect().await;
         assert_eq!(all.iter().map(|user| user.id).collect::<Vec<_>>(), (1..=5000).collect::<Vec<_>>());
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_reading_stops_the_cursor() {
+    async fn dropping_the_stream_closes_the_cursor() {
         let (services, _folder) = users(5000);
         {
             let mut stream = pin!(handler(Body::default(), services.clone()));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_comes_after_the_rows_before_it() {
+    async fn an_error_follows_the_rows_before_it() {
         let (services, _folder) = users(5000);
         let mut stream = pin!(handler(Body { from: 990, is_damaged: true }, services));
         for id in 990..1000 {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_is_a_bound_on_cursors() {
+    async fn the_number_of_cursors_is_limited() {
         let (services, _folder) = users(5000);
         let mut open = Vec::new();
         let error = loop {
@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_there_is_not_made_again() {
+    fn an_existing_table_is_not_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("users.db");
         Users::open(file.clone(), 10).unwrap();
         let before = std::fs::read(&file).unwrap();
         Users::open(file.clone(), 20).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), before);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 }

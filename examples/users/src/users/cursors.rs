@@ -1,15 +1,15 @@
-//! How many cursors are open, and how many rows have been read from the database through all of them so far.
+//! Returns the number of open cursors, and the number of rows that all cursors have read so far.
 
 use aaw_event::prelude::*;
 
 use crate::_services::Users;
 
 #[derive(Serialize)]
-pub struct Answer {
+pub struct CursorCounts {
     open: usize,
     rows_read: u64,
 }
 
-pub async fn handler(_: Empty, services: Services<Users>) -> Answer {
-    Answer { open: services.open_cursors(), rows_read: services.rows_read() }
+pub async fn handler(_: Empty, services: Services<Users>) -> CursorCounts {
+    CursorCounts { open: services.open_cursors(), rows_read: services.rows_read() }
 }

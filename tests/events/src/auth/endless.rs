@@ -1,4 +1,4 @@
-//! Yields once, and then never ends.
+//! Yields one item, and then never ends.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Waits for ever.
+//! Never returns.
 
 use aaw_event::prelude::*;
 

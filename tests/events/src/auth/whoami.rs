@@ -1,4 +1,4 @@
-//! Who calls.
+//! Returns the identity of the caller.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Tells everybody. Plain.
+//! Broadcasts its body to all connections. One-way.
 
 use aaw_event::prelude::*;
 

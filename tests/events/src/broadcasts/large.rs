@@ -1,4 +1,4 @@
-//! Tells everybody else so many `bytes`, so many `times`.
+//! Broadcasts `bytes` bytes to all other connections, `times` times.
 
 use aaw_event::prelude::*;
 

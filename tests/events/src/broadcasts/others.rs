@@ -1,4 +1,4 @@
-//! Tells everybody else. Plain.
+//! Broadcasts its body to all other connections. One-way.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Fails, and is plain.
+//! Fails. One-way.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Fails with what `?` converts: nothing that a caller is told.
+//! Fails with an error that `?` converts, whose text must not reach the caller.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Fails as its body says.
+//! Fails with the error in its body.
 
 use aaw_event::prelude::*;
 

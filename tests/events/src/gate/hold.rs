@@ -1,4 +1,4 @@
-//! Waits at a gate, then answers whatever it was told to, or `{"held": gate}`.
+//! Waits at a gate, then returns `answer`, or `{"held": gate}` without it.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

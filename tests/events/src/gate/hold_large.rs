@@ -1,4 +1,4 @@
-//! Waits at a gate, then answers so many bytes.
+//! Waits at a gate, then returns a string of `bytes` bytes.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

@@ -1,4 +1,5 @@
-//! Answers at once; a task pushes `later` when it is let through the gate. Plain broadcasts go to all with `all`.
+//! Returns at once, and starts a task that waits at a gate and then pushes `later`; with `all` the task broadcasts `later`
+//! to all connections instead.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

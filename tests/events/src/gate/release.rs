@@ -1,4 +1,4 @@
-//! Lets handlers through a gate: `many`, or one.
+//! Lets handlers pass a gate: `many`, or one.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

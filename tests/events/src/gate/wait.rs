@@ -1,4 +1,4 @@
-//! Answers a gate's counts, as soon as they are as high as those of the body.
+//! Returns the counts of a gate, once they are at least those of the body.
 
 use crate::_services::{App, Counts};
 use aaw_event::prelude::*;

@@ -1,4 +1,4 @@
-//! Panics before it waits for anything.
+//! Panics before its first await point.
 
 pub async fn handler() -> bool {
     panic!("at once, with a secret")

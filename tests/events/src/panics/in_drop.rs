@@ -1,4 +1,4 @@
-//! Is done, and panics when its last value is dropped.
+//! Panics when its last local value is dropped.
 
 struct Bomb;
 

@@ -1,4 +1,4 @@
-//! Panics after it has waited.
+//! Panics after its first await point.
 
 pub async fn handler() -> bool {
     tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Panics with a value that panics when it is dropped.
+//! Panics with a payload that panics when it is dropped.
 
 struct Bomb;
 

@@ -1,4 +1,4 @@
-//! Panics, and is plain.
+//! Panics. One-way.
 
 pub fn handler() {
     panic!("plain, with a secret")

@@ -1,15 +1,15 @@
-//! Panics while its answer is written.
+//! Panics while its response is serialised.
 
 use serde::{Serialize, Serializer};
 
-pub struct Answer;
+pub struct Unserializable;
 
-impl Serialize for Answer {
+impl Serialize for Unserializable {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         panic!("while serialising, with a secret")
     }
 }
 
-pub async fn handler() -> Vec<Answer> {
-    vec![Answer]
+pub async fn handler() -> Vec<Unserializable> {
+    vec![Unserializable]
 }

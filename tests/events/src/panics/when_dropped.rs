@@ -1,21 +1,21 @@
-//! Waits at the gate `when_dropped`, and panics when it is dropped there.
+//! Waits at the gate `when_dropped`, and panics if it is dropped there.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
 
 struct Bomb {
-    is_live: bool,
+    is_armed: bool,
 }
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        assert!(!self.is_live, "dropped, with a secret");
+        assert!(!self.is_armed, "dropped, with a secret");
     }
 }
 
 pub async fn handler(_: Empty, services: Services<App>) -> bool {
-    let mut bomb = Bomb { is_live: true };
+    let mut bomb = Bomb { is_armed: true };
     services.gate("when_dropped").pass().await;
-    bomb.is_live = false;
+    bomb.is_armed = false;
     true
 }

@@ -1,4 +1,4 @@
-//! Pushes `step` 1 and 2, and answers 3: at once, or with `late` after having waited.
+//! Pushes `step` 1 and 2, and returns 3; with `late`, it is pending once between the two.
 
 use aaw_event::prelude::*;
 

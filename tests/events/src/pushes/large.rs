@@ -1,4 +1,4 @@
-//! Pushes so many `bytes`, so many `times`; answers how often that went well.
+//! Pushes `bytes` bytes, `times` times. Returns how many pushes were accepted.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Pushes `data` as `event`, so many `times`. Plain.
+//! Pushes `data` as `event`, `times` times. One-way.
 
 use aaw_event::prelude::*;
 

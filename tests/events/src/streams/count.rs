@@ -11,9 +11,9 @@ pub struct Body {
 
 pub fn handler(body: Body, services: Services<App>) -> impl Stream<Item = u64> {
     stream! {
-        let watched = services.watched(body.gate.as_deref());
+        let watcher = services.watch(body.gate.as_deref());
         for number in 1..=body.to {
-            watched.item();
+            watcher.item();
             yield number;
         }
     }

@@ -1,4 +1,5 @@
-//! Yields the numbers 1 to `items`, and fails in the words of `text`; without them, with what no caller is told.
+//! Yields the numbers 1 to `items`, then fails with `text`; without it, with an error whose text must not reach the
+//! caller.
 
 use aaw_event::prelude::*;
 

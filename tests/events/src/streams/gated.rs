@@ -1,4 +1,4 @@
-//! Yields 1, 2, 3 and so on, one each time that it is let through the gate; ends after `to`. Counted there as well.
+//! Yields 1, 2, 3 and so on up to `to`, one for each pass of the gate. Counted at the gate.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
@@ -12,10 +12,10 @@ pub struct Body {
 pub fn handler(body: Body, services: Services<App>) -> impl Stream<Item = u64> {
     stream! {
         let gate = services.gate(&body.gate);
-        let watched = services.watched(Some(&body.gate));
+        let watcher = services.watch(Some(&body.gate));
         for number in 1..=body.to.unwrap_or(u64::MAX) {
             gate.pass().await;
-            watched.item();
+            watcher.item();
             yield number;
         }
     }

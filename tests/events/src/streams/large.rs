@@ -1,4 +1,4 @@
-//! Yields so many `items` of so many `bytes`. Counted at `gate`, if there is one.
+//! Yields `items` items of `bytes` bytes. Counted at `gate`, if there is one.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
@@ -12,9 +12,9 @@ pub struct Body {
 
 pub fn handler(body: Body, services: Services<App>) -> impl Stream<Item = String> {
     stream! {
-        let watched = services.watched(body.gate.as_deref());
+        let watcher = services.watch(body.gate.as_deref());
         for _ in 0..body.items {
-            watched.item();
+            watcher.item();
             yield "x".repeat(body.bytes);
         }
     }

@@ -1,4 +1,4 @@
-//! Is let through the gate, and then opens: yields 1 and 2, or fails in the words of `refusal`.
+//! Waits at the gate before it opens its stream: yields 1 and 2, or fails with `refusal`.
 
 use crate::_services::App;
 use aaw_event::prelude::*;

@@ -1,4 +1,4 @@
-//! Takes nothing of what comes in, and answers at once; with a gate, when it is let through.
+//! Drops its upload, and returns at once; with `gate`, once it has passed the gate.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
@@ -8,8 +8,8 @@ pub struct Body {
     gate: Option<String>,
 }
 
-pub async fn handler(body: Body, services: Services<App>, incoming: Upload<Value>) -> &'static str {
-    drop(incoming);
+pub async fn handler(body: Body, services: Services<App>, upload: Upload<Value>) -> &'static str {
+    drop(upload);
     if let Some(gate) = body.gate {
         services.gate(&gate).pass().await;
     }

@@ -1,5 +1,5 @@
-//! Takes what comes in within a task of its own, which outlives the call; the items, and that task's end, are counted at
-//! the gate. With `waits` the call is never answered.
+//! Reads the upload in a task that outlives the call. The items and the end of the task are counted at the gate. With
+//! `waits` the call never returns.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
@@ -10,15 +10,15 @@ pub struct Body {
     waits: bool,
 }
 
-pub async fn handler(body: Body, services: Services<App>, mut incoming: Upload<Value>) -> &'static str {
-    let watched = services.watched(Some(&body.gate));
+pub async fn handler(body: Body, services: Services<App>, mut upload: Upload<Value>) -> &'static str {
+    let watcher = services.watch(Some(&body.gate));
     tokio::spawn(async move {
-        while let Some(Ok(_)) = incoming.next().await {
-            watched.item();
+        while let Some(Ok(_)) = upload.next().await {
+            watcher.item();
         }
     });
     if body.waits {
         std::future::pending::<()>().await;
     }
-    "it goes on"
+    "returned"
 }

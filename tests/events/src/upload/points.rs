@@ -1,4 +1,4 @@
-//! Answers the `x` of all points that come in; fails at what is no point.
+//! Returns the `x` of all points of the upload; fails at an item that is not a point.
 
 use aaw_event::prelude::*;
 
@@ -7,7 +7,7 @@ pub struct Point {
     x: u32,
 }
 
-pub async fn handler(_: Empty, _: Services, incoming: Upload<Point>) -> Result<Vec<u32>> {
-    let points: Vec<Result<Point>> = incoming.collect().await;
+pub async fn handler(_: Empty, _: Services, upload: Upload<Point>) -> Result<Vec<u32>> {
+    let points: Vec<Result<Point>> = upload.collect().await;
     points.into_iter().map(|point| point.map(|point| point.x)).collect()
 }

@@ -1,4 +1,4 @@
-//! Takes an item each time that it is let through the gate, and answers all of them; ends after `take`. Counted there.
+//! Reads one item of the upload for each pass of the gate, up to `take`, and returns them. Counted at the gate.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
@@ -9,14 +9,14 @@ pub struct Body {
     take: Option<usize>,
 }
 
-pub async fn handler(body: Body, services: Services<App>, mut incoming: Upload<Value>) -> Result<Vec<Value>> {
+pub async fn handler(body: Body, services: Services<App>, mut upload: Upload<Value>) -> Result<Vec<Value>> {
     let gate = services.gate(&body.gate);
-    let watched = services.watched(Some(&body.gate));
+    let watcher = services.watch(Some(&body.gate));
     let mut taken = Vec::new();
     while taken.len() < body.take.unwrap_or(usize::MAX) {
         gate.pass().await;
-        let Some(item) = incoming.next().await else { break };
-        watched.item();
+        let Some(item) = upload.next().await else { break };
+        watcher.item();
         taken.push(item?);
     }
     Ok(taken)

@@ -1,10 +1,10 @@
-//! Answers the sum of the numbers that come in.
+//! Returns the sum of the numbers of the upload.
 
 use aaw_event::prelude::*;
 
-pub async fn handler(_: Empty, _: Services, mut incoming: Upload<i64>) -> Result<i64> {
+pub async fn handler(_: Empty, _: Services, mut upload: Upload<i64>) -> Result<i64> {
     let mut sum = 0;
-    while let Some(number) = incoming.next().await {
+    while let Some(number) = upload.next().await {
         sum += number?;
     }
     Ok(sum)

@@ -1,4 +1,4 @@
-//! In a folder.
+//! An event in a folder.
 
 pub async fn handler() -> &'static str {
     "users/get"

@@ -3,5 +3,5 @@ use aaw_event::prelude::*;
 use crate::_services::App;
 
 pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()> {
-    services.guarded("guarded", &call).await
+    services.run_guard("guarded", &call).await
 }

@@ -2,10 +2,10 @@ use aaw_event::prelude::*;
 
 use crate::_services::App;
 
-pub async fn handler(_: Empty, services: Services<App>, mut incoming: Upload<i64>) -> Result<i64> {
-    services.has_run("guarded/sum");
+pub async fn handler(_: Empty, services: Services<App>, mut upload: Upload<i64>) -> Result<i64> {
+    services.record("guarded/sum");
     let mut sum = 0;
-    while let Some(number) = incoming.next().await {
+    while let Some(number) = upload.next().await {
         sum += number?;
     }
     Ok(sum)

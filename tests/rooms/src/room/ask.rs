@@ -16,7 +16,8 @@ pub struct Body {
 
 pub async fn handler(body: Body, services: Services) -> Result<BTreeMap<String, Value>> {
     let timeout = Duration::from_millis(body.timeout_ms);
-    let asked = services.room.send_async::<Value>(&body.name, &body.event, &body.data, timeout, body.except.as_deref());
-    let told = |answer: Result<Value>| answer.unwrap_or_else(|error| Value::from(format!("failed: {}", error.code())));
-    Ok(asked.await?.into_iter().map(|(id, answer)| (id, told(answer))).collect())
+    let except = body.except.as_deref();
+    let results = services.room.send_async::<Value>(&body.name, &body.event, &body.data, timeout, except).await?;
+    let value = |result: Result<Value>| result.unwrap_or_else(|error| Value::from(format!("failed: {}", error.code())));
+    Ok(results.into_iter().map(|(id, result)| (id, value(result))).collect())
 }

@@ -11,10 +11,10 @@ pub struct Body {
     data: Value,
     #[serde(default)]
     except: Option<String>,
-    /// It is a task that emits, once it has a pass and the call is over.
+    /// A task emits after the call has returned, once it has a pass.
     #[serde(default)]
     later: bool,
-    /// The answer is a text of so many bytes.
+    /// If not 0, the data is a string of this many bytes.
     #[serde(default)]
     bytes: usize,
 }
@@ -33,9 +33,9 @@ pub async fn handler(body: Body, services: Services<App>) -> Result<usize> {
     tokio::spawn(async move {
         services.pass().await;
         let reached = emit(&services);
-        services.has_run(&format!("emitted to {}", reached.unwrap_or(usize::MAX)));
+        services.record(&format!("emitted to {}", reached.unwrap_or(usize::MAX)));
         let joined = services.room.join("late").map_err(|error| error.code().to_owned());
-        services.has_run(&format!("joined {joined:?}"));
+        services.record(&format!("joined {joined:?}"));
     });
     Ok(0)
 }

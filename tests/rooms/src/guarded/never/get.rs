@@ -2,5 +2,5 @@ use crate::_services::App;
 use aaw_event::prelude::*;
 
 pub async fn handler(_: Empty, services: Services<App>) {
-    services.has_run("guarded/never/get");
+    services.record("guarded/never/get");
 }

@@ -1,17 +1,16 @@
-//! `_open.rs` and `_close.rs`: the application's own code at the beginning and the end of a connection.
+//! Connection hooks: `_open.rs` runs when a connection opens, `_close.rs` after it has closed.
 
 use std::time::Duration;
 
 use aaw_client::{Config, ConnectError};
 use aaw_server::{Config as ServerConfig, Events};
-use aaw_test_hooks::_services::{App, Opening};
-use aaw_tests::http::Request;
-use aaw_tests::{Client, TestServer, until, within};
+use aaw_test_hooks::_services::{App, OpenBehaviour};
+use aaw_tests::{HttpRequest, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 
 async fn start(change: impl FnOnce(&mut ServerConfig)) -> (TestServer, App) {
     let app = App::default();
-    (TestServer::serving(vec![aaw_test_hooks::module_with(app.clone()).into()], change).await, app)
+    (TestServer::start_with_events(vec![aaw_test_hooks::module_with(app.clone()).into()], change).await, app)
 }
 
 async fn closings(app: &App, least: usize) -> Vec<Value> {
@@ -19,25 +18,25 @@ async fn closings(app: &App, least: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn it_runs_before_anything_else_and_greets_first() {
+async fn the_open_hook_runs_before_calls_and_its_pushes_arrive_first() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { greeting: Some("Welcome".into()), ..Opening::default() });
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
-    // The call does not wait for the welcome.
+    app.on_open(OpenBehaviour { greeting: Some("Welcome".into()), ..OpenBehaviour::default() });
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
+    // The client calls without waiting for the welcome.
     client.send_all([r#"["aaw/hello",{}]"#, r#"["ping",null,1]"#]).await;
     assert!(client.next().await.starts_with(r#"["aaw/welcome","#));
     client.expect(r#"["message",{"message":"Welcome"}]"#).await;
     client.expect(r#"["ping",{"pong":true},1]"#).await;
     let mut classic = server.classic().await;
-    classic.says(r#"["ping",null]"#, r#"["message",{"message":"Welcome"}]"#).await;
+    classic.exchange(r#"["ping",null]"#, r#"["message",{"message":"Welcome"}]"#).await;
     classic.expect(r#"["ping",{"pong":true}]"#).await;
 }
 
 #[tokio::test]
-async fn what_comes_while_it_runs_waits_for_it() {
+async fn calls_wait_for_the_open_hook() {
     let (server, app) = start(|_| {}).await;
     app.passes.forget_permits(usize::MAX);
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
     client.send_all([r#"["aaw/hello",{}]"#, r#"["note",1]"#, r#"["ping",null,1]"#]).await;
     let mut classic = server.classic().await;
     classic.send(r#"["note",2,"x"]"#).await;
@@ -55,52 +54,52 @@ async fn what_comes_while_it_runs_waits_for_it() {
 }
 
 #[tokio::test]
-async fn it_may_refuse_and_the_client_is_told_why() {
+async fn the_open_hook_may_refuse_and_the_client_receives_the_reason() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
-    let mut client = Client::offering(server.addr, Some("_key, aaw.v1")).await;
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
     client.send_all([r#"["aaw/hello",{}]"#, r#"["note",1]"#, r#"["ping",null,1]"#]).await;
-    let said = client.next().await;
-    assert!(said.starts_with(r#"["aaw/error",{"error":"Members only","#), "{said}");
+    let error = client.next().await;
+    assert!(error.starts_with(r#"["aaw/error",{"error":"Members only","#), "{error}");
     assert_eq!(client.expect_close(1008).await, "Members only");
     assert_eq!(server.classic().await.expect_close(1008).await, "Members only");
     match aaw_client::connect_with(&server.url(), Config::default()).await {
         Err(ConnectError::DisconnectReason { why, .. }) => assert!(why.to_string().contains("Members only"), "{why}"),
         other => panic!("{other:?}"),
     }
-    // Who is not let in does not leave, and runs nothing.
-    app.on_open(Opening::default());
+    // `_close` does not run for a refused connection, and neither do its calls.
+    app.on_open(OpenBehaviour::default());
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.notes(), [] as [Value; 0]);
 }
 
 #[tokio::test]
-async fn one_that_panics_lets_nobody_in_and_says_nothing_of_it() {
+async fn a_panic_of_the_open_hook_refuses_the_connection_as_an_internal_error() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { panics: true, ..Opening::default() });
+    app.on_open(OpenBehaviour { panics: true, ..OpenBehaviour::default() });
     assert_eq!(server.classic().await.expect_close(1008).await, "Internal error");
-    app.on_open(Opening::default());
+    app.on_open(OpenBehaviour::default());
     server.v1().await.close().await;
 }
 
 #[tokio::test]
-async fn one_that_takes_too_long_lets_nobody_in() {
+async fn an_open_hook_that_takes_too_long_refuses_the_connection() {
     let (server, app) = start(|config| config.handshake_timeout = Duration::from_millis(100)).await;
     app.passes.forget_permits(usize::MAX);
     server.classic().await.expect_close(1008).await;
 }
 
 #[tokio::test]
-async fn a_reason_is_cut_to_what_a_close_frame_holds() {
+async fn a_reason_is_truncated_to_the_size_of_a_close_frame() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("ü".repeat(200)), ..Opening::default() });
+    app.on_open(OpenBehaviour { refusal: Some("ü".repeat(200)), ..OpenBehaviour::default() });
     let reason = server.classic().await.expect_close(1008).await;
     assert!(reason.len() <= 123 && reason.len() > 115 && reason.starts_with("üü"), "{}", reason.len());
 }
 
 #[tokio::test]
-async fn the_end_is_told_once_with_its_reason() {
+async fn the_close_hook_runs_once_and_receives_the_cause() {
     let (server, app) = start(|_| {}).await;
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await[0]["by"], "client");
@@ -115,16 +114,16 @@ async fn the_end_is_told_once_with_its_reason() {
 }
 
 #[tokio::test]
-async fn others_are_told_by_it() {
+async fn the_close_hook_can_broadcast() {
     let (server, app) = start(|_| {}).await;
     let mut other = server.v1().await;
     server.v1().await.close().await;
     closings(&app, 1).await;
-    other.expect(r#"["broadcast","somebody left"]"#).await;
+    other.expect(r#"["broadcast","a client left"]"#).await;
 }
 
 #[tokio::test]
-async fn a_stop_is_an_end_too() {
+async fn a_shutdown_runs_the_close_hook() {
     let (mut server, app) = start(|_| {}).await;
     let mut client = server.v1().await;
     server.stop();
@@ -135,7 +134,7 @@ async fn a_stop_is_an_end_too() {
 }
 
 #[tokio::test]
-async fn it_is_told_where_the_client_comes_from() {
+async fn the_open_hook_receives_the_address_and_the_client_key() {
     let (server, app) = start(|_| {}).await;
     let client = server.v1().await;
     let opened = app.openings(1).await;
@@ -145,35 +144,36 @@ async fn it_is_told_where_the_client_comes_from() {
 }
 
 #[tokio::test]
-async fn who_never_says_hello_was_never_there() {
+async fn no_hook_runs_for_a_v1_connection_without_a_hello() {
     let (server, app) = start(|_| {}).await;
-    Client::offering(server.addr, Some("_key, aaw.v1")).await.close().await;
+    WireClient::connect(server.addr, Some("_key, aaw.v1")).await.close().await;
     server.v1().await.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     assert_eq!(app.openings(1).await.len(), 1);
 }
 
-/// There is no connection that could be opened: what holds for every call is for the handlers.
+/// An HTTP request opens no connection. Checks for every call belong in guards or handlers.
 #[tokio::test]
-async fn a_call_over_http_does_not_pass_it() {
+async fn a_call_over_http_runs_no_hook() {
     let (server, app) = start(|_| {}).await;
-    app.on_open(Opening { refusal: Some("Members only".into()), ..Opening::default() });
-    assert_eq!(Request::post(server.addr, "/events/ping", "").send().await.status, 200);
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    assert_eq!(HttpRequest::post(server.addr, "/events/ping", "").send().await.status, 200);
     assert!(app.openings(0).await.is_empty());
 }
 
 #[tokio::test]
-async fn of_several_packages_those_that_let_a_client_in_learn_that_it_left() {
+async fn the_close_hooks_run_of_those_packages_whose_open_hooks_have_run() {
     let (first, second) = (App::default(), App::default());
     let events = |app: &App| Events::new(aaw_test_hooks::module_with(app.clone()));
     let sources = vec![events(&first), events(&second).under("second")];
-    let server = TestServer::serving(sources, |config| config.handshake_timeout = Duration::from_millis(200)).await;
-    second.on_open(Opening { refusal: Some("No".into()), ..Opening::default() });
+    let server =
+        TestServer::start_with_events(sources, |config| config.handshake_timeout = Duration::from_millis(200)).await;
+    second.on_open(OpenBehaviour { refusal: Some("No".into()), ..OpenBehaviour::default() });
     server.classic().await.expect_close(1008).await;
     let closed = closings(&first, 1).await;
     assert_eq!((&closed[0]["by"], &closed[0]["code"]), (&json!("server"), &json!(1008)));
-    // One that takes too long, and one whose client does not wait for it.
-    second.on_open(Opening::default());
+    // The same if the second hook takes too long, and if the client disconnects meanwhile.
+    second.on_open(OpenBehaviour::default());
     second.passes.forget_permits(usize::MAX);
     server.classic().await.expect_close(1008).await;
     closings(&first, 2).await;
