@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// What a [hook](crate::Server::on_call) is told of each call, when it is over.
 ///
 /// Serialised it is one object with `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`, and `ms`.
-/// Passwords and tokens in the bodies and results of `aaw/` events are already replaced.
+/// PasswordHasher and tokens in the bodies and results of `aaw/` events are already replaced.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRecord<'a> {

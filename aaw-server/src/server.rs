@@ -26,9 +26,9 @@ use crate::net::accept::accept;
 use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
 use crate::net::shutdown::{Phase, Shutdown};
-use crate::throttle::Throttle;
 use crate::record::CallRecord;
 use crate::registry::{Events, Plan, Registry, RegistryError};
+use crate::throttle::Throttle;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -238,7 +238,7 @@ async fn share(
             registry: ArcSwap::from_pointee(registry),
             hook,
             auth: auth.clone(),
-            max_answer: config.max_message,
+            max_answer: config.max_message_bytes,
         }),
         hub: Arc::new(Hub::new(config.max_rooms, auth)),
         modules,
@@ -288,7 +288,7 @@ impl BoundServer {
     }
 
     /// Serves until `shutdown` is ready, then stops in order: no new connections, no new calls; running calls finish, for
-    /// up to [`Config::stop_timeout`], be they made over a WebSocket or HTTP; WebSockets close with 1001; the services of
+    /// up to [`Config::shutdown_timeout`], be they made over a WebSocket or HTTP; WebSockets close with 1001; the services of
     /// modules are dropped. Ready when all of it is done. Dropped, it stops accepting, and leaves the connections that
     /// there are.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
@@ -309,7 +309,7 @@ pub(crate) async fn stop(shared: &ServerContext) {
     hub.drain();
     // Said when it is so: who reads it meets a server that takes no more calls.
     tracing::info!(connections = hub.len(), "stopping");
-    if tokio::time::timeout(shared.config.stop_timeout, hub.wait_until_empty()).await.is_err() {
+    if tokio::time::timeout(shared.config.shutdown_timeout, hub.wait_until_empty()).await.is_err() {
         tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
         shared.shutdown.advance(Phase::Over);
         hub.stop();
@@ -355,7 +355,7 @@ impl Handle {
     /// [`EmitError`]: the data cannot be JSON or is larger than a message may be, or the name belongs to aaw itself.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
         let data = serde_json::to_string(&data)?;
-        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message)?)
+        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
     }
 
     /// Sends an event to one connection: its id is what handlers see as `services.ws.id()`.
@@ -364,7 +364,7 @@ impl Handle {
     /// As [`emit`](Self::emit); and with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is no such connection, or not any more.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
         let data = serde_json::to_string(&data)?;
-        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message)?)
+        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
     }
 
     /// Asks one client, and waits for its answer, at most `timeout` long (`Duration::MAX`: as long as it takes). The
