@@ -17,7 +17,9 @@ use aaw_event::host::{Step, UploadSource, UploadStep};
 use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
 use aaw_server::modules::{EventsAt, LibraryCheckError, OpenError, Watch, load, open};
-use fixture::{ModuleSource, TestCaller, call_once, index, items, library, package, rustc, start, stock_library, workshop};
+use fixture::{
+    ModuleSource, TestCaller, call_once, index, items, library, package, rustc, start, stock_library, workshop,
+};
 use object::{Object, ObjectSection, ObjectSegment};
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
@@ -119,9 +121,10 @@ async fn a_library_receives_uploads_and_has_hooks() {
     }
 
     assert_eq!(module.close_hook(), None);
-    for (body, expected) in
-        [(r#"{"client_key":"Ada"}"#, Step::End), ("{}", Step::Failed(Failure::new(Code::HANDLER, "A client key is required")))]
-    {
+    for (body, expected) in [
+        (r#"{"client_key":"Ada"}"#, Step::End),
+        ("{}", Step::Failed(Failure::new(Code::HANDLER, "A client key is required"))),
+    ] {
         let call = instance.call(module.open_hook().unwrap(), body, &Arc::new(TestCaller));
         assert_eq!(items(call).await, (vec![], expected));
     }
@@ -246,7 +249,11 @@ fn libraries_that_are_not_events_packages_are_rejected_with_the_reason() {
             header().source() + &other.source(),
             "several events packages (aaw_module_v1_made, aaw_module_v1_other)",
         ),
-        ("small", "#[unsafe(no_mangle)] pub static aaw_module_v1_made: u32 = 1;".to_owned(), "is not a table of events"),
+        (
+            "small",
+            "#[unsafe(no_mangle)] pub static aaw_module_v1_made: u32 = 1;".to_owned(),
+            "is not a table of events",
+        ),
         (
             "code",
             "#[unsafe(no_mangle)] pub extern \"C\" fn aaw_module_v1_made() {}".to_owned(),
@@ -448,7 +455,9 @@ async fn a_saved_file_is_loaded_and_a_broken_one_keeps_the_previous_events() {
     save("ping.rs", &handler(3));
     let mut third = next(&mut watch).await;
     // The two changes may have been loaded separately.
-    while names(&third) != ["count", "hello", "ping", "users/get"] || call_once(&third[0].module, "ping", "").await != "3" {
+    while names(&third) != ["count", "hello", "ping", "users/get"]
+        || call_once(&third[0].module, "ping", "").await != "3"
+    {
         third = next(&mut watch).await;
     }
 

@@ -126,7 +126,8 @@ pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
     let [library] = <[PathBuf; 1]>::try_from(found)
         .map_err(|found| BuildError::UnexpectedLibraries { package: package_folder.clone(), found })?;
     let workspace = metadata.workspace_root.into_std_path_buf();
-    let output_folders = metadata.build_directory.into_iter().chain([metadata.target_directory]).map(Into::into).collect();
+    let output_folders =
+        metadata.build_directory.into_iter().chain([metadata.target_directory]).map(Into::into).collect();
     let sources = sources_of(&library, &workspace, &output_folders);
     Ok(BuiltPackage { library, folder: package_folder, workspace, sources, output_folders })
 }
@@ -265,8 +266,7 @@ fn sources_of(library: &Path, workspace: &Path, output_folders: &BTreeSet<PathBu
         tracing::warn!(%error, "cannot read the list of sources that cargo writes for {}", library.display());
         String::new()
     });
-    let sources =
-        rules.lines().filter_map(|rule| rule.split_once(": ")).flat_map(|(_, sources)| split_paths(sources));
+    let sources = rules.lines().filter_map(|rule| rule.split_once(": ")).flat_map(|(_, sources)| split_paths(sources));
     sources
         .map(|source| workspace.join(source))
         .filter(|source| !output_folders.iter().any(|folder| source.starts_with(folder)))

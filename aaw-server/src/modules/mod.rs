@@ -35,4 +35,6 @@ pub use open::{OpenError, open};
 pub use watch::{Watch, WatchError};
 
 #[cfg(not(unix))]
-compile_error!("the feature `modules` of aaw-server requires Unix: link your events into a program of your own instead");
+compile_error!(
+    "the feature `modules` of aaw-server requires Unix: link your events into a program of your own instead"
+);

@@ -130,7 +130,9 @@ pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenErro
         let mut reason = reason.replace(&*copy.to_string_lossy(), "the library");
         if reason.contains("failed to map") {
             let folder = copy.parent().unwrap_or(Path::new("?")).display();
-            reason.push_str(&format!("; it was copied to {folder}: set TMPDIR to a folder on a file system without `noexec`"));
+            reason.push_str(&format!(
+                "; it was copied to {folder}: set TMPDIR to a folder on a file system without `noexec`"
+            ));
         }
         OpenError::Link { path: path.to_owned(), reason }
     };

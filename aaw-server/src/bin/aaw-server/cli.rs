@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let args = ["aaw-server", "--port", "0", "--host", "::", "--allow-origin", "https://a.example", "--static", "pages"];
+        let args =
+            ["aaw-server", "--port", "0", "--host", "::", "--allow-origin", "https://a.example", "--static", "pages"];
         let config = Cli::try_parse_from(args).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
