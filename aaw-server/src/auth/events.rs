@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure};
 
-use super::body::{Fields, bad};
+use super::body::{BodyFields, bad_body};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
 use super::service::{Asked, Ended, Service, Superseded, after, logged_in};
@@ -54,7 +54,7 @@ impl Service {
     ) -> Option<Asked> {
         let event = BuiltIn::find(name)?;
         let deliver = if event == BuiltIn::RequestReset { deliver() } else { None };
-        let (service, who, fields) = (Arc::clone(self), Arc::clone(who), Fields::parse(body));
+        let (service, who, fields) = (Arc::clone(self), Arc::clone(who), BodyFields::parse(body));
         let ending = if event == BuiltIn::Logout && fields.is_ok() { self.begin_log_out(&who) } else { None };
         Some(Box::pin(async move {
             let fields = fields?;
@@ -72,12 +72,13 @@ impl Service {
         }))
     }
 
-    async fn register<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
-        if !self.config.registration {
+    async fn register<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
+        if !self.config.allow_registration {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
-        let email = Email::parse(email).map_err(|error| bad(format!("The body does not fit at email: {error}")))?;
+        let email =
+            Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.attempts.request(who.address()).await?;
         let (token, session, claimed) = self.new_session(who);
         let added = self.config.store.register(Credentials::new(email, password), session).await;
@@ -85,20 +86,20 @@ impl Service {
         self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
     }
 
-    async fn log_in<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn log_in<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
         let email = normalised(email)?;
         let (peer, address) = self.attempts.log_in(email.as_str(), who.address()).await?;
         let (token, session, claimed) = self.new_session(who);
         let logged_in = self.config.store.log_in(Credentials::new(email, password), session).await;
         if !matches!(logged_in, Err(StoreError::InvalidCredentials)) {
-            peer.into_iter().chain([address]).for_each(|attempt| attempt.forgive());
+            peer.into_iter().chain([address]).for_each(|attempt| attempt.refund());
         }
         let began = logged_in.map_err(|error| self.failure(&error))?;
         self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
     }
 
-    async fn answer_resume<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn answer_resume<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
         let held = self.resume(token, who.holder()).await?;
         let answer = logged_in(token, &held.session.identity())?;
@@ -108,7 +109,7 @@ impl Service {
 
     async fn request_reset<C: Asker>(
         &self,
-        fields: &Fields,
+        fields: &BodyFields,
         who: &Arc<C>,
         deliver: Option<ResetHook>,
     ) -> Result<String, Failure> {
@@ -127,9 +128,11 @@ impl Service {
         Ok(OK.to_owned())
     }
 
-    async fn set_new<C: Asker>(&self, fields: &Fields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn set_new<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
         let invalid = || Failure::new(Code::new("invalid_reset"), "Reset link is invalid or expired");
-        let Some(password) = fields.text("password")? else { return Err(bad("A new password is required".into())) };
+        let Some(password) = fields.text("password")? else {
+            return Err(bad_body("A new password is required".into()));
+        };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
         self.attempts.request(who.address()).await?;
@@ -144,18 +147,18 @@ impl Service {
         self.bind(who, &token, &session, claimed, identity, before)
     }
 
-    fn email_and_password<'a>(&self, fields: &'a Fields) -> Result<(&'a str, Password), Failure> {
+    fn email_and_password<'a>(&self, fields: &'a BodyFields) -> Result<(&'a str, Password), Failure> {
         match (fields.text("email")?, fields.text("password")?) {
             (Some(email), Some(password)) if !email.trim().is_empty() => Ok((email, self.password(password)?)),
-            _ => Err(bad("Email and password are required".into())),
+            _ => Err(bad_body("Email and password are required".into())),
         }
     }
 
     /// Before anything is done with it: one that is too long costs nothing more.
     fn password(&self, text: &str) -> Result<Password, Failure> {
-        let most = self.config.max_password;
+        let most = self.config.max_password_bytes;
         if text.len() > most {
-            return Err(bad(format!(
+            return Err(bad_body(format!(
                 "The body does not fit at password: it has {} bytes, and may have {most}",
                 text.len()
             )));
@@ -167,7 +170,7 @@ impl Service {
 const OK: &str = r#"{"ok":true}"#;
 
 fn normalised(email: &str) -> Result<Email, Failure> {
-    Email::normalise(email).map_err(|error| bad(format!("The body does not fit at email: {error}")))
+    Email::normalise(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))
 }
 
 #[cfg(test)]

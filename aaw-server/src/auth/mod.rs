@@ -68,16 +68,17 @@ pub use aaw_event::Identity;
 pub use aaw_protocol::Token;
 pub(crate) use asked::host_op_async;
 #[cfg(feature = "auth")]
-pub use config::{Auth, PasswordReset, Rate, ResetHook};
+pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
 #[cfg(feature = "auth")]
 pub use email::{Email, InvalidEmail};
 #[cfg(feature = "auth-sqlite")]
-pub use passwords::{Passwords, PasswordsConfig};
+pub use passwords::{PasswordHasher, PasswordHasherConfig};
 #[cfg(feature = "auth")]
 pub(crate) use service::Holder;
 pub(crate) use service::{Asked, Held, Service, Session};
 #[cfg(feature = "auth-sqlite")]
-pub use sqlite::{OpenError, SqliteStore, User};
+pub use sqlite::{SqliteStore, StoreOpenError, User};
 #[cfg(feature = "auth")]
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
+#[cfg(feature = "auth")]
 pub use token::TokenHash;

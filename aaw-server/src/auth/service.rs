@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::Identity;
 use super::config::{Auth, PasswordReset, ResetHook};
-use super::limits::{Attempt, Limit, TooMany};
+use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
 use super::live::{Claimed, Live};
 pub(crate) use super::live::{Held, Holder};
 pub(crate) use super::session::{Ended, Session};
@@ -53,10 +53,10 @@ pub(crate) struct Service {
 
 /// How often what may be tried.
 pub(super) struct Attempts {
-    address: Limit,
-    peer: Limit,
-    requests: Limit,
-    resets: Limit,
+    address: AttemptLimiter,
+    peer: AttemptLimiter,
+    requests: AttemptLimiter,
+    resets: AttemptLimiter,
 }
 
 /// Sessions that the store has ended for the sake of another. Dropped, wherever that is, they end for all who have them.
@@ -79,10 +79,10 @@ impl Service {
         let service = Arc::new(Self {
             live: Arc::default(),
             attempts: Attempts {
-                address: Limit::new(config.attempts_per_address),
-                peer: Limit::new(config.attempts_per_peer),
-                requests: Limit::new(config.requests_per_peer),
-                resets: Limit::new(config.resets_per_address),
+                address: AttemptLimiter::new(config.failed_logins_per_email),
+                peer: AttemptLimiter::new(config.failed_logins_per_ip),
+                requests: AttemptLimiter::new(config.requests_per_ip),
+                resets: AttemptLimiter::new(config.resets_per_email),
             },
             deliveries: Arc::new(Semaphore::new(DELIVERIES)),
             failures: Throttle::default(),
@@ -247,19 +247,19 @@ impl Attempts {
         &self,
         address: &str,
         peer: Option<IpAddr>,
-    ) -> Result<(Option<Attempt>, Attempt), Failure> {
+    ) -> Result<(Option<AttemptGuard>, AttemptGuard), Failure> {
         let peer = match peer {
             Some(peer) => Some(self.peer.attempt(network(peer)).await.map_err(too_many)?),
             None => None,
         };
         match self.address.attempt(address).await {
             Ok(attempt) => Ok((peer, attempt)),
-            Err(TooMany(wait)) => {
+            Err(RateLimited(wait)) => {
                 // It was not tried.
                 if let Some(peer) = peer {
-                    peer.forgive();
+                    peer.refund();
                 }
-                Err(too_many(TooMany(wait)))
+                Err(too_many(RateLimited(wait)))
             }
         }
     }
@@ -279,7 +279,7 @@ impl Attempts {
 }
 
 /// Counts it, whatever comes of it.
-async fn count(limit: &Limit, key: impl Hash) -> Result<(), Failure> {
+async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
     limit.attempt(key).await.map(drop).map_err(too_many)
 }
 
@@ -291,7 +291,7 @@ fn network(peer: IpAddr) -> u128 {
     }
 }
 
-fn too_many(TooMany(wait): TooMany) -> Failure {
+fn too_many(RateLimited(wait): RateLimited) -> Failure {
     let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "retry_after": seconds })).ok();
     Failure { data, ..Failure::new(Code::BUSY, format!("Too many attempts; try again in {seconds} s")) }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn who_tried_too_often_is_told_when_to_come_back() {
-        let failure = too_many(TooMany(Duration::from_millis(1200)));
+        let failure = too_many(RateLimited(Duration::from_millis(1200)));
         assert_eq!((failure.error.as_str(), failure.code), ("Too many attempts; try again in 2 s", Code::BUSY));
         assert_eq!(failure.data.unwrap().get(), r#"{"retry_after":2}"#);
     }

@@ -144,9 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         dispatch: Arc<Dispatch>,
         config: Arc<Config>,
     ) {
-        let max_message = config.max_message;
+        let max_message = config.max_message_bytes;
         let limits = WebSocketConfig::default()
-            .read_buffer_size(config.read_buffer)
+            .read_buffer_size(config.read_buffer_bytes)
             .write_buffer_size(WRITE_BUFFER)
             // Frames that wait for the socket wait here, counted; there it holds one message beyond the write buffer. The
             // rest is for pongs, which tungstenite adds by itself: past it, it keeps the newest alone.
@@ -160,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let socket = Progress::new(socket);
         let socket = WebSocketStream::from_partially_read(socket, ahead, Role::Server, Some(limits)).await;
         let now = now();
-        let mut session = ServerConnection::new(dialect, seat.peer.id.to_string(), config.session(), now);
+        let mut session = ServerConnection::new(dialect, seat.peer.id.to_string(), config.protocol(), now);
         let arrival = dispatch.has_hooks().then(|| {
             session.wait_for_open_hook();
             Box::new(arrival)
@@ -214,11 +214,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let let_in = let_in(opening).await;
         if let_in > 0 {
             let closed = dispatch.closed(&peer, &why, let_in);
-            if tokio::time::timeout(config.linger, closed).await.is_err() {
+            if tokio::time::timeout(config.linger_timeout, closed).await.is_err() {
                 tracing::warn!(connection = %peer.id, "_close did not end in time and was dropped");
             }
         }
-        linger(lingering, config.linger).await;
+        linger(lingering, config.linger_timeout).await;
     }
 
     /// One turn: mail, frames in, frames out, time.
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.is_stalled(now) {
                 self.session.close(Close::Stalled);
             }
-            if self.crowded.is_some_and(|since| now.duration_since(since) >= self.config.push_patience) {
+            if self.crowded.is_some_and(|since| now.duration_since(since) >= self.config.push_backlog_timeout) {
                 self.session.close(Close::TooSlow);
             }
         }
@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Looked at after writing: only a client that takes less than it is sent has more waiting then.
         self.crowded = match self.crowded {
-            _ if self.seat.peer.outbox.pushed() <= self.config.max_pushes => None,
+            _ if self.seat.peer.outbox.pushed() <= self.config.max_push_backlog_bytes => None,
             None => Some(now),
             since => since,
         };
@@ -376,7 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ResponseMode::Items | ResponseMode::Pushes => Shape::Items,
             ResponseMode::Nothing => Shape::Nothing,
         };
-        let window = self.config.stream_window.into();
+        let window = self.config.upload_window.into();
         let upload = call.upload.then(|| Uploading::new(Arc::clone(peer), window));
         let changes = peer.changes_so_far();
         // Taken before the call is judged: an end from here on is noticed.
@@ -428,7 +428,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let key = self.session.add_pending(call);
         let gate = Gate::new(self.session.credit(key));
         gate.pause(self.paused);
-        let mut feed = Feed::new(stream, frame, Arc::clone(&gate), self.config.max_message);
+        let mut feed = Feed::new(stream, frame, Arc::clone(&gate), self.config.max_message_bytes);
         // Nothing is lost by a waker that wakes nobody: its task polls it again.
         if let Poll::Ready(batch) = feed.poll(&mut Context::from_waker(Waker::noop())) {
             // What the handler sent goes out before its items.
@@ -452,7 +452,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin_upload(&mut self, key: CallKey) {
         if let Some(upload) = self.upload_of(key) {
             upload.begin(key);
-            self.session.grant_upload_credit(key, self.config.stream_window.into());
+            self.session.grant_upload_credit(key, self.config.upload_window.into());
             self.collect();
         }
     }
@@ -684,7 +684,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             due = due.min(clock::after(since, self.config.write_timeout));
         }
         if let Some(since) = self.crowded {
-            due = due.min(clock::after(since, self.config.push_patience));
+            due = due.min(clock::after(since, self.config.push_backlog_timeout));
         }
         // Only while the connection is not open does mail stay.
         let questions =

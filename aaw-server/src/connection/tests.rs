@@ -23,8 +23,9 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let config = Config::default();
     let hub = Arc::new(Hub::default());
     let place = hub.admit(1).expect("it is the first");
-    let seat = hub.enter(place, None, None, Outbox::new(config.max_push_burst), config.max_message);
-    let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_answer: config.max_message };
+    let seat = hub.enter(place, None, None, Outbox::new(config.max_push_burst_bytes), config.max_message_bytes);
+    let dispatch =
+        Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_answer: config.max_message_bytes };
     let served =
         Connection::serve(ours, Bytes::new(), dialect, seat, OpenInfo::default(), Arc::new(dispatch), Arc::new(config));
     (tokio::spawn(served), theirs)

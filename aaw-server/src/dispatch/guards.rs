@@ -11,7 +11,7 @@ use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 
 use super::Asker;
-use crate::registry::Event;
+use crate::registry::RegisteredEvent;
 
 /// What a guard says is words for a caller; more are not even copied.
 const MOST: usize = 64 << 10;
@@ -52,7 +52,7 @@ struct Told<'a> {
 /// # Errors
 /// What a guard refuses the call with.
 pub(super) fn begin<C: Asker, I: UploadSource>(
-    event: &Event,
+    event: &RegisteredEvent,
     body: &str,
     who: &Arc<C>,
     upload: Option<&Arc<I>>,
@@ -133,7 +133,7 @@ fn verdict(step: Step, event: &str) -> Result<(), Failure> {
     }
 }
 
-fn told(event: &Event, who: &impl Asker) -> String {
+fn told(event: &RegisteredEvent, who: &impl Asker) -> String {
     let identity = who.identity_json().and_then(|json| serde_json::value::RawValue::from_string(json).ok());
     // Texts and JSON can always be JSON.
     serde_json::to_string(&Told { event: event.name.as_str(), identity: identity.as_deref() }).unwrap_or_default()

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Asker, CallHook};
 use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
-use crate::registry::Event;
+use crate::registry::RegisteredEvent;
 
 /// What the hook will be told, collected only if there is one.
 pub(super) struct Record {
@@ -29,7 +29,7 @@ impl Record {
         hook: &CallHook,
         name: &str,
         body: &str,
-        event: Option<&Event>,
+        event: Option<&RegisteredEvent>,
         is_built_in: bool,
         who: &impl Asker,
     ) -> Self {

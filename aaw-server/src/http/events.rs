@@ -58,7 +58,7 @@ async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> 
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let config = &shared.config;
-    let sent = request::read_body(headers, body, config.max_message, config.http.body_timeout).await?;
+    let sent = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
     if is_get && !sent.is_empty() {
         return Err(Failed::bad_request("The body of a GET is in its address: ?body=JSON"));
     }
@@ -125,7 +125,7 @@ async fn whole(shared: &ServerContext, mut run: Run) -> Result<Response, Failed>
 /// them knows that it is connected.
 async fn streamed(shared: &ServerContext, run: Run, form: Form) -> Result<Response, Failed> {
     let over = shared.shutdown.reached(Phase::Over);
-    let mut items = Items::new(run, form, shared.config.http.sse_comment, over);
+    let mut items = Items::new(run, form, shared.config.http.sse_keep_alive_interval, over);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if form == Form::Events => Poll::Ready(Ok(())),
         first => first,

@@ -89,7 +89,7 @@ impl MountedServer {
     }
 
     /// Stops as [`BoundServer::serve`](crate::BoundServer::serve) does, apart from the listener: new calls and connections are
-    /// refused (503), running ones finish for up to [`Config::stop_timeout`](crate::Config::stop_timeout), WebSockets
+    /// refused (503), running ones finish for up to [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets
     /// close with 1001, services are dropped.
     pub async fn stop(self) {
         stop(&self.shared).await;

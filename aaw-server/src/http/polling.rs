@@ -111,7 +111,7 @@ impl Polling {
     /// The next items, with commas between them.
     async fn collect(&self, stream: &mut Parked, most: usize) -> Result<Vec<u8>, Failed> {
         let config = &self.shared.config;
-        let deadline = clock::after(Instant::now().into_std(), config.http.poll_wait);
+        let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
         let mut deadline = std::pin::pin!(tokio::time::sleep_until(deadline.into()));
         let mut over = std::pin::pin!(self.shared.shutdown.reached(Phase::Over));
         let (mut items, mut count) = (Vec::new(), 0);
@@ -141,7 +141,7 @@ impl Polling {
                 }
             };
             // One always fits, or it would never be read.
-            if count > 0 && items.len() + item.len() >= config.max_message {
+            if count > 0 && items.len() + item.len() >= config.max_message_bytes {
                 stream.held = Some(item);
                 break;
             }
@@ -192,7 +192,7 @@ impl InRequest<'_> {
         let Polling { shared, .. } = &**self.polling;
         let mut table = self.polling.lock();
         let now = Instant::now().into_std();
-        table.cursors.park(now, shared.config.http.cursor_idle, cursor, self.used, self.event, stream);
+        table.cursors.park(now, shared.config.http.cursor_idle_timeout, cursor, self.used, self.event, stream);
         if !replace(&mut table.is_watched, true) {
             tokio::spawn(Arc::clone(self.polling).watch());
         }

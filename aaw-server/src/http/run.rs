@@ -65,7 +65,7 @@ impl Run {
         body: &str,
         shape: Shape,
     ) -> Result<Self, Failure> {
-        let most = shared.config.max_message;
+        let most = shared.config.max_message_bytes;
         let who = Arc::new(who);
         let until = if is_protected(name) { who.until_session_ends() } else { None };
         let ask = Ask { name, body, shape };
@@ -161,7 +161,7 @@ impl Requester {
         Ok(Self {
             id: Uuid::new_v4(),
             hub: Arc::clone(&shared.hub),
-            max_message: shared.config.max_message,
+            max_message: shared.config.max_message_bytes,
             address,
             #[cfg(feature = "auth")]
             held,

@@ -159,10 +159,10 @@ fn accept<B>(visitor: &Visitor, request: &mut Request<B>, key: &HeaderValue) -> 
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // In the table before the client can know that it is connected: a broadcast of this moment reaches it.
-    let outbox = Outbox::new(shared.config.max_push_burst);
+    let outbox = Outbox::new(shared.config.max_push_burst_bytes);
     let named = client_key.map(|key| Shortened(key).to_string());
     let address = visitor.address.map(|address| address.ip());
-    let seat = shared.hub.enter(place, named, address, outbox, shared.config.max_message);
+    let seat = shared.hub.enter(place, named, address, outbox, shared.config.max_message_bytes);
     tracing::debug!(
         connection = %seat.peer.id, client_key, ?dialect, peer = visitor.address.map(tracing::field::display),
         "connected"
