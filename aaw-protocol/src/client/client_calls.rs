@@ -1,46 +1,10 @@
-//! Client calls: calls that the server makes to this client.
+//! How a connection handles client calls, the calls that the server makes to this client.
 
-use std::collections::{BTreeMap, HashMap};
-
+use super::keys::ClientCallKey;
+use super::running_client_calls::RunningClientCall;
 use super::{ClientConnection, Output};
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::{Code, Failure, Shortened};
-
-/// Identifies a client call. Unique within a [`ClientConnection`], also across reconnections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientCallKey(u64);
-
-/// The client calls of the current connection that have no response yet.
-#[derive(Debug, Default)]
-pub(super) struct RunningClientCalls {
-    /// The last id that the server used. Ids are −1, −2 and so on.
-    last_id: i64,
-    by_id: BTreeMap<i64, ClientCallKey>,
-    by_key: HashMap<ClientCallKey, RunningClientCall>,
-    /// The number of keys assigned, on all connections.
-    keys: u64,
-}
-
-#[derive(Debug)]
-struct RunningClientCall {
-    id: i64,
-    event_json: Box<str>,
-}
-
-impl RunningClientCalls {
-    fn remove(&mut self, key: ClientCallKey) -> Option<RunningClientCall> {
-        let call = self.by_key.remove(&key)?;
-        self.by_id.remove(&call.id);
-        Some(call)
-    }
-
-    /// Resets the state for another connection. Returns the calls that were running, in their order.
-    fn reset(&mut self) -> impl Iterator<Item = ClientCallKey> + use<> {
-        self.last_id = 0;
-        self.by_key.clear();
-        std::mem::take(&mut self.by_id).into_values().rev()
-    }
-}
 
 impl<W> ClientConnection<W> {
     /// Responds to a [client call](Output::ClientCall) with one JSON value or a failure. Does nothing if the call is over:

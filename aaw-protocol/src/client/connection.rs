@@ -7,10 +7,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::backoff::ReconnectDelays;
-use super::client_calls::RunningClientCalls;
 use super::encoded_message::EncodedMessage;
 use super::fifo_matcher::FifoMatcher;
-use super::login::LoginState;
+use super::keys::CallKey;
+use super::login_state::LoginState;
+use super::running_client_calls::RunningClientCalls;
 use super::streaming::{StreamFlow, StreamOptions};
 use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
 use super::{CallResult, ClientConfig, DisconnectReason, NotSent, Output, ProtocolWarning};
@@ -22,11 +23,6 @@ use crate::{Code, Dialect, Failure, Shortened, is_reserved};
 
 /// The number of consecutive pings without a sign of life after which the server is considered dead.
 const MAX_MISSED_HEARTBEATS: u32 = 2;
-
-/// Identifies a call. The application chooses the number; it must differ from those of all other open calls of the
-/// [`ClientConnection`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallKey(pub u64);
 
 /// The state of a client's connection, across reconnections. `W` is the application's waiter of a call. See the [module's
 /// documentation](super) for how to drive it.

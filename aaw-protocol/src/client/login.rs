@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::login_state::{PendingResume, StoredToken};
 use super::{CallKey, CallResult, ClientConnection, EncodedMessage, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{BadFrame, Frame};
@@ -15,51 +16,6 @@ const TOKEN_EVENTS: [&str; 4] = [r#""aaw/login""#, r#""aaw/register""#, r#""aaw/
 const SET_NEW_PASSWORD: &str = TOKEN_EVENTS[3];
 const LOGOUT: &str = r#""aaw/logout""#;
 const RESUME: &str = "aaw/resume";
-
-/// The state of the client's session.
-#[derive(Debug, Default)]
-pub(super) struct LoginState {
-    stored: Option<StoredToken>,
-    /// The call of `aaw/resume` on this connection that has no response yet.
-    resume: Option<PendingResume>,
-    /// Whether the application logged out on this connection, so that the server's notification of it is not news.
-    logged_out: bool,
-}
-
-#[derive(Debug)]
-struct StoredToken {
-    token: Token,
-    /// The dialect of the server that issued the token. `None` if the application set it.
-    issued_by: Option<Dialect>,
-}
-
-#[derive(Debug)]
-struct PendingResume {
-    id: i64,
-    token: Token,
-    /// How long calls wait for the response. `None` once they no longer wait; the response is still handled.
-    deadline: Option<Instant>,
-}
-
-impl LoginState {
-    /// Whether calls have to wait for the response of `aaw/resume`.
-    pub(super) fn is_resuming(&self) -> bool {
-        self.resume_deadline().is_some()
-    }
-
-    pub(super) fn resume_deadline(&self) -> Option<Instant> {
-        self.resume.as_ref().and_then(|resume| resume.deadline)
-    }
-
-    pub(super) fn is_resume(&self, id: i64) -> bool {
-        self.resume.as_ref().is_some_and(|resume| resume.id == id)
-    }
-
-    pub(super) fn handle_disconnected(&mut self) {
-        self.resume = None;
-        self.logged_out = false;
-    }
-}
 
 impl<W> ClientConnection<W> {
     /// Stores a token from an earlier run, or deletes the stored one. It is presented to the server on the next

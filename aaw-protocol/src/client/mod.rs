@@ -63,17 +63,20 @@ mod config;
 mod connection;
 mod encoded_message;
 mod fifo_matcher;
+mod keys;
 mod login;
+mod login_state;
 mod output;
+mod running_client_calls;
 mod streaming;
 #[cfg(test)]
 mod tests;
 mod write_queue;
 
 pub use backoff::Backoff;
-pub use client_calls::ClientCallKey;
 pub use config::ClientConfig;
-pub use connection::{CallKey, ClientConnection};
+pub use connection::ClientConnection;
 pub use encoded_message::EncodedMessage;
+pub use keys::{CallKey, ClientCallKey};
 pub use output::{CallResult, DisconnectReason, NotSent, Output, ProtocolWarning};
 pub use streaming::StreamOptions;

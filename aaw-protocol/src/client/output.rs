@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{CallKey, ClientCallKey};
+use super::keys::{CallKey, ClientCallKey};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened, Token};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{CallKey, ClientConfig, EncodedMessage, NotSent};
+use super::keys::CallKey;
+use super::{ClientConfig, EncodedMessage, NotSent};
 
 /// Calls and one-way events in the order in which they were made. The server handles them in this order, so an event does
 /// not overtake a call that is held back.

@@ -3,22 +3,9 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use super::keys::CallKey;
 use super::response::{ResponseFormat, ResponseMode};
 use crate::codec::{self, BadFrame, Kind};
-
-/// Identifies an open call within its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallKey(pub(super) u64);
-
-impl CallKey {
-    /// A bit that marks the keys of calls without a v1 id, so that they differ from all keys that are v1 ids.
-    pub(super) const UNNUMBERED: u64 = 1 << 63;
-
-    /// Returns the v1 id of a call that has one.
-    pub(super) fn v1_id(self) -> i64 {
-        (self.0 & !Self::UNNUMBERED).cast_signed()
-    }
-}
 
 /// A call to run, borrowed from its frame.
 #[derive(Debug)]

@@ -1,52 +1,16 @@
-//! Client calls: calls that the server makes to its client.
+//! How a connection makes client calls, the calls of the server to its client.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::connection::ServerConnection;
+use super::keys::ClientCallKey;
 use super::output::{Input, Output};
+use super::pending_client_calls::PendingClientCall;
 use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::name::is_reserved;
 use crate::text::Shortened;
-
-/// Identifies a client call. The caller chooses the number; it must differ from those of all other client calls in
-/// flight on this connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientCallKey(pub u64);
-
-/// The client calls of one connection that are in flight.
-#[derive(Debug, Default)]
-pub(super) struct PendingClientCalls {
-    /// The last id used. Ids are −1, −2 and so on.
-    last_id: i64,
-    by_id: BTreeMap<i64, PendingClientCall>,
-    ids: HashMap<ClientCallKey, i64>,
-    deadlines: BTreeSet<(Instant, i64)>,
-}
-
-#[derive(Debug)]
-struct PendingClientCall {
-    key: ClientCallKey,
-    event_json: Box<str>,
-    deadline: Option<Instant>,
-}
-
-impl PendingClientCalls {
-    fn remove(&mut self, id: i64) -> Option<PendingClientCall> {
-        let call = self.by_id.remove(&id)?;
-        self.ids.remove(&call.key);
-        if let Some(deadline) = call.deadline {
-            self.deadlines.remove(&(deadline, id));
-        }
-        Some(call)
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-}
 
 impl ServerConnection {
     /// Calls the client's handler of `event` with `body`, one JSON value.

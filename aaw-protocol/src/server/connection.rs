@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::call::{Call, CallKey};
-use super::client_calls::PendingClientCalls;
+use super::call::Call;
 use super::config::ServerConfig;
+use super::keys::CallKey;
 use super::output::{Close, Input, Output};
+use super::pending_client_calls::PendingClientCalls;
 use super::response::{Completion, ResponseFormat};
 use super::running_call::{RunningCall, UploadWindow};
 use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};

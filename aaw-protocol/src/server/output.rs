@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::call::{Call, CallKey};
-use super::client_calls::ClientCallKey;
+use super::call::Call;
+use super::keys::CallKey;
+use super::keys::ClientCallKey;
 use crate::codec::BadFrame;
 use crate::failure::Failure;
 use crate::hello;

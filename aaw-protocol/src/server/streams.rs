@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::call::CallKey;
 use super::connection::ServerConnection;
+use super::keys::CallKey;
 use super::output::{Input, Output};
 use super::response::{Completion, ResponseFormat};
 use crate::codec::{self, BadFrame, Frame, Kind, MAX_CREDIT};

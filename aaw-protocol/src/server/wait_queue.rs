@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::call::CallKey;
+use super::keys::CallKey;
 
 /// A first-in, first-out queue of frames, limited in bytes.
 #[derive(Debug)]
