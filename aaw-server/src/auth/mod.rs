@@ -80,4 +80,5 @@ pub(crate) use service::{Asked, Held, Service, Session};
 pub use sqlite::{OpenError, SqliteStore, User};
 #[cfg(feature = "auth")]
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
+#[cfg(feature = "auth")]
 pub use token::TokenHash;

@@ -1,4 +1,4 @@
-//! A call that came over HTTP, step by step: the same for an answer, a plain event and a stream.
+//! A call over HTTP, driven step by step: the same for unary, one-way and streaming handlers.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use aaw_protocol::{Code, Failure, is_protected};
 use axum::http::HeaderMap;
 use uuid::Uuid;
 
-use super::failed::Failed;
+use super::error::HttpError as Failed;
 #[cfg(feature = "auth")]
 use super::request;
 use crate::auth::{self, Session};
@@ -25,111 +25,112 @@ use crate::hub::host_ops::{AtHome, Behalf};
 use crate::hub::table::{Answering, Hub};
 use crate::net::context::ServerContext;
 
-/// What a poll gave.
+/// The result of polling an [`HttpCall`].
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
-    /// An item; its JSON was appended.
+pub(super) enum CallStep {
+    /// A response or an item. Its JSON was appended to the buffer.
     Item,
-    /// Nothing more comes.
+    /// The call is complete.
     End,
-    /// It failed, perhaps after items.
+    /// The call failed, perhaps after some items.
     Failed(Failure),
 }
 
-/// A call that runs. Dropping it drops its handler.
-pub(super) struct Run {
-    state: State,
-    /// Bytes that an item may have.
-    most: usize,
-    /// Ready when the session has ended that it needs.
-    until: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// A session is in use for as long as this is.
-    _who: Arc<Requester>,
+/// A call in progress. Dropping it drops its handler.
+pub(super) struct HttpCall {
+    state: HttpCallState,
+    /// The limit of an item, in bytes.
+    max_item: usize,
+    /// Completes when the session that authorised the call ends. `None` if the event needs no session.
+    session_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Its session counts as in use until this is dropped.
+    _caller: Arc<Requester>,
 }
 
-enum State {
-    /// It was done when it was begun.
+enum HttpCallState {
+    /// The call was complete when it was begun.
     Done(Vec<u8>, Completion),
     Pending(Box<Pending>),
     Stream(Box<HandlerStream>),
-    /// Nothing more comes.
-    Over,
+    Finished,
 }
 
-impl Run {
-    /// Finds the event and polls its handler once, unless it is a stream that is read item by item.
+impl HttpCall {
+    /// Finds the event and polls its handler once. A stream that is read item by item is not polled yet.
     pub(super) fn begin(
         shared: &ServerContext,
-        who: Requester,
+        caller: Requester,
         name: &str,
         body: &str,
         shape: Shape,
     ) -> Result<Self, Failure> {
-        let most = shared.config.max_message;
-        let who = Arc::new(who);
-        let until = if is_protected(name) { who.until_session_ends() } else { None };
-        let ask = Ask { name, body, shape };
-        let state = match shared.dispatch.begin::<_, NoUpload>(ask, Vec::new(), &who, None) {
-            Begun::Done(answer, outcome) => State::Done(answer, outcome),
-            Begun::Pending(pending) => State::Pending(Box::new(pending)),
-            Begun::Stream(stream) => State::Stream(Box::new(stream)),
-            Begun::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is no JSON")),
+        let max_item = shared.config.max_message;
+        let caller = Arc::new(caller);
+        let session_end = if is_protected(name) { caller.until_session_ends() } else { None };
+        let call = Ask { name, body, shape };
+        let state = match shared.dispatch.begin::<_, NoUpload>(call, Vec::new(), &caller, None) {
+            Begun::Done(response, completion) => HttpCallState::Done(response, completion),
+            Begun::Pending(pending) => HttpCallState::Pending(Box::new(pending)),
+            Begun::Stream(stream) => HttpCallState::Stream(Box::new(stream)),
+            Begun::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is not valid JSON")),
         };
-        Ok(Self { state, most, until, _who: who })
+        Ok(Self { state, max_item, session_end, _caller: caller })
     }
 
-    /// Whether items may follow upon each other; otherwise there is one, or none.
+    /// Whether the call may produce several items; otherwise it produces one or none.
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self.state, State::Stream(_))
+        matches!(self.state, HttpCallState::Stream(_))
     }
 
-    /// Whether it is known that nothing more comes.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
+    /// Whether the call is known to produce nothing more.
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.state, HttpCallState::Finished)
     }
 
-    /// The next step. The JSON of an item is appended to `out`, which is otherwise left as it was.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Step> {
-        if let Some(until) = &mut self.until
-            // A call that answers once may have ended it itself, and is owed its answer.
-            && matches!(self.state, State::Stream(_))
-            && until.as_mut().poll(cx).is_ready()
+    /// Polls for the next step. The JSON of an item is appended to `out`; other steps leave it unchanged.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<CallStep> {
+        if let Some(session_end) = &mut self.session_end
+            // A unary call may have ended its session itself, by logging out, and must still get its response.
+            && matches!(self.state, HttpCallState::Stream(_))
+            && session_end.as_mut().poll(cx).is_ready()
         {
-            (self.state, self.until) = (State::Over, None);
-            return Poll::Ready(Step::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
+            (self.state, self.session_end) = (HttpCallState::Finished, None);
+            return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
         }
-        let outcome = match &mut self.state {
-            State::Stream(stream) => match ready!(stream.poll_next(cx, out, self.most)) {
-                Next::Item => return Poll::Ready(Step::Item),
-                Next::Over(outcome) => outcome,
+        let completion = match &mut self.state {
+            HttpCallState::Stream(stream) => match ready!(stream.poll_next(cx, out, self.max_item)) {
+                Next::Item => return Poll::Ready(CallStep::Item),
+                Next::Over(completion) => completion,
             },
-            State::Pending(pending) => {
-                let (answer, outcome) = ready!(Pin::new(&mut **pending).poll(cx));
-                append(out, answer, &outcome);
-                outcome
+            HttpCallState::Pending(pending) => {
+                let (response, completion) = ready!(Pin::new(&mut **pending).poll(cx));
+                append(out, response, &completion);
+                completion
             }
-            State::Done(answer, outcome) => {
-                append(out, std::mem::take(answer), outcome);
-                std::mem::replace(outcome, Completion::StreamEnded)
+            HttpCallState::Done(response, completion) => {
+                append(out, std::mem::take(response), completion);
+                std::mem::replace(completion, Completion::StreamEnded)
             }
-            State::Over => Completion::StreamEnded,
+            HttpCallState::Finished => Completion::StreamEnded,
         };
-        // The handler is dropped, at the latest, here.
-        self.state = State::Over;
-        Poll::Ready(match outcome {
-            Completion::Responded => Step::Item,
-            Completion::OneWayDone | Completion::StreamEnded => Step::End,
-            Completion::Failed(failure) | Completion::Refused(failure) => Step::Failed(failure),
+        // Drops the handler, if it has not been dropped yet.
+        self.state = HttpCallState::Finished;
+        Poll::Ready(match completion {
+            Completion::Responded => CallStep::Item,
+            Completion::OneWayDone | Completion::StreamEnded => CallStep::End,
+            Completion::Failed(failure) | Completion::Refused(failure) => CallStep::Failed(failure),
         })
     }
 }
 
-fn append(out: &mut Vec<u8>, answer: Vec<u8>, outcome: &Completion) {
-    if !matches!(outcome, Completion::Responded) {
-    } else if out.is_empty() {
-        *out = answer;
+fn append(out: &mut Vec<u8>, response: Vec<u8>, completion: &Completion) {
+    if !matches!(completion, Completion::Responded) {
+        return;
+    }
+    if out.is_empty() {
+        *out = response;
     } else {
-        out.extend_from_slice(&answer);
+        out.extend_from_slice(&response);
     }
 }
 
