@@ -38,6 +38,10 @@
 //! | `shared` | what every connection shares |
 //! | [`modules`] | events from libraries: open, build, watch (feature `modules`) |
 
+#[cfg(feature = "auth")]
+pub mod auth;
+#[cfg(not(feature = "auth"))]
+#[path = "auth/off.rs"]
 pub mod auth;
 pub mod config;
 mod connection;
@@ -62,7 +66,7 @@ pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
 #[cfg(feature = "http")]
 pub use http::MountedServer;
-pub use hub::client_calls::ClientCallError;
+pub use hub::ClientCallError;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
 pub use server::{BoundServer, EmitError, Handle, Server, StartError};
