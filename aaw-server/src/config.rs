@@ -7,7 +7,7 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
-pub use crate::net::admission::{AllowedOrigin, InvalidOrigin};
+pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 /// What a server holds to. Every field has a default that is safe on an open network. A `Duration::MAX` means never.
 ///

@@ -46,16 +46,15 @@ pub mod auth;
 pub mod config;
 mod connection;
 mod dispatch;
+mod error;
 #[cfg(feature = "http")]
-mod http;
-#[cfg(not(feature = "http"))]
-#[path = "http/off.rs"]
 mod http;
 mod hub;
 mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;
 mod net;
+mod origin;
 pub mod record;
 mod registry;
 mod server;
@@ -64,9 +63,10 @@ mod throttle;
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
-#[cfg(feature = "http")]
-pub use http::MountedServer;
+pub use error::StartError;
 pub use hub::ClientCallError;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
-pub use server::{BoundServer, EmitError, Handle, Server, StartError};
+#[cfg(feature = "http")]
+pub use server::routes::MountedServer;
+pub use server::{BoundServer, EmitError, Handle, Server};

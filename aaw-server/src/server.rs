@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +17,28 @@ use uuid::Uuid;
 use crate::auth::Service;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
-use crate::http::{Front, Routes};
+use crate::error::StartError;
 use crate::hub::client_calls::{self, ClientCallError};
 use crate::hub::table::Hub;
 use crate::module_host::Modules;
-use crate::net::accept::accept;
+use crate::net::accept::{RequestService, accept};
 use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
-use crate::net::shutdown::{Phase, Shutdown};
-use crate::throttle::Throttle;
+use crate::net::shutdown::{Shutdown, ShutdownPhase};
 use crate::record::CallRecord;
-use crate::registry::{Events, Plan, Registry, RegistryError};
+use crate::registry::{Events, Plan, Registry};
+use crate::throttle::Throttle;
+
+#[cfg(feature = "http")]
+pub(crate) mod routes;
+
+/// Responds to the requests of the listener.
+#[cfg(feature = "http")]
+type ListenerService = crate::http::HttpService;
+#[cfg(not(feature = "http"))]
+type ListenerService = crate::net::upgrade_only::UpgradeOnly;
+
+type Routes = <ListenerService as RequestService>::Routes;
 
 /// How long connections have, past the deadline of a stop, to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -41,45 +51,7 @@ pub struct Server {
     config: Config,
     events: Vec<Events>,
     hook: Option<CallHook>,
-    pub(crate) routes: Routes,
-}
-
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}", describe(source))]
-    Bind {
-        /// The host and port of the config.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The events do not go together.
-    #[error(transparent)]
-    Events(#[from] RegistryError),
-    /// The services of a module could not be built.
-    #[error("{origin}: the services could not be built: {failure}")]
-    Services {
-        /// Where the module came from.
-        origin: String,
-        /// What went wrong.
-        failure: Failure,
-    },
-    /// The folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) cannot be served.
-    #[cfg(feature = "http")]
-    #[error("cannot serve the folder {}: {source}", path.display())]
-    Static {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Routes of the program's own cannot be put beside aaw's, see [`Server::merge`]: axum's words say which.
-    #[cfg(feature = "http")]
-    #[error("the routes do not go together: {0}")]
-    Routes(String),
+    routes: Routes,
 }
 
 /// Why an event was not sent.
@@ -102,26 +74,13 @@ impl Config {
     /// # Errors
     /// [`StartError::Bind`] and [`StartError::Static`], as they would be then.
     pub async fn probe(&self) -> Result<(), StartError> {
-        Front::probe(self)?;
+        ListenerService::check_config(self)?;
         self.listen().await.map(drop)
     }
 
     async fn listen(&self) -> Result<TcpListener, StartError> {
         let listener = TcpListener::bind((self.host.as_str(), self.port)).await;
         listener.map_err(|source| StartError::Bind { address: format!("{}:{}", self.host, self.port), source })
-    }
-}
-
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the port is in use; stop what uses it, or choose another (--port, Config::port)".into()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied; ports below 1024 need rights that this user lacks".into()
-        }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
-        _ => error.to_string(),
     }
 }
 
@@ -199,21 +158,8 @@ impl Server {
         let address =
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
         let shared = share(config, &plan, &events, hook, address.ip()).await?;
-        let front = Front::new(&shared, routes)?;
-        Ok(BoundServer { listener, address, front, shared })
-    }
-
-    /// What a server is apart from a listener, for somebody else's.
-    #[cfg(feature = "http")]
-    pub(crate) async fn without_listener(self) -> Result<(Arc<ServerContext>, Routes), StartError> {
-        let Self { config, events, hook, routes } = self;
-        let plan = Registry::plan(&events)?;
-        let ip = match config.host.as_str() {
-            "localhost" => std::net::Ipv4Addr::LOCALHOST.into(),
-            // A name: it may be reached from anywhere.
-            host => host.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-        };
-        Ok((share(config, &plan, &events, hook, ip).await?, routes))
+        let service = ListenerService::new(&shared, routes)?;
+        Ok(BoundServer { listener, address, service, shared })
     }
 }
 
@@ -272,7 +218,7 @@ async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instanc
 pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
-    front: Front,
+    service: ListenerService,
     shared: Arc<ServerContext>,
 }
 
@@ -292,30 +238,30 @@ impl BoundServer {
     /// modules are dropped. Ready when all of it is done. Dropped, it stops accepting, and leaves the connections that
     /// there are.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, front, shared, .. } = self;
+        let Self { listener, service, shared, .. } = self;
         tokio::select! {
-            () = accept(&listener, &front, &shared) => {}
+            () = accept(&listener, &service, &shared) => {}
             () = shutdown => {}
         }
-        drop((listener, front));
+        drop((listener, service));
         stop(&shared).await;
     }
 }
 
 /// Ends what there is, in order.
-pub(crate) async fn stop(shared: &ServerContext) {
+async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
-    shared.shutdown.advance(Phase::Draining);
+    shared.shutdown.advance(ShutdownPhase::Draining);
     hub.drain();
     // Said when it is so: who reads it meets a server that takes no more calls.
     tracing::info!(connections = hub.len(), "stopping");
     if tokio::time::timeout(shared.config.stop_timeout, hub.wait_until_empty()).await.is_err() {
         tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
-        shared.shutdown.advance(Phase::Over);
+        shared.shutdown.advance(ShutdownPhase::Aborting);
         hub.stop();
         let _ = tokio::time::timeout(GOODBYE, hub.wait_until_empty()).await;
     }
-    shared.shutdown.advance(Phase::Over);
+    shared.shutdown.advance(ShutdownPhase::Aborting);
     // Lets the modules go, and with them the services they built.
     shared.dispatch.registry.store(Arc::default());
     if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
@@ -327,7 +273,7 @@ pub(crate) async fn stop(shared: &ServerContext) {
 /// A handle to a server that serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) shared: Arc<ServerContext>,
+    shared: Arc<ServerContext>,
 }
 
 impl Handle {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use uuid::Uuid;
 
-use super::failed::Failed;
+use super::error::HttpError;
 use super::request;
 use crate::auth::{CallContext, Caller, SessionSlot};
 use crate::hub::EventCaller;
@@ -18,7 +18,7 @@ pub(super) async fn identify(
     shared: &ServerContext,
     address: Option<IpAddr>,
     headers: &HeaderMap,
-) -> Result<Arc<EventCaller>, Failed> {
+) -> Result<Arc<EventCaller>, HttpError> {
     let guard = match (&shared.dispatch.auth, request::bearer(headers)?) {
         (Some(auth), Some(token)) => Some(auth.bearer(token).await?),
         _ => None,

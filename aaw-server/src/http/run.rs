@@ -40,7 +40,7 @@ enum HttpCallState {
     Done(Vec<u8>, Completion),
     Pending(Box<PendingCall>),
     Stream(Box<HandlerStream>),
-    Completed,
+    Finished,
 }
 
 impl HttpCall {
@@ -59,7 +59,7 @@ impl HttpCall {
             Dispatched::Done(response, completion) => HttpCallState::Done(response, completion),
             Dispatched::Pending(pending) => HttpCallState::Pending(Box::new(pending)),
             Dispatched::Stream(stream) => HttpCallState::Stream(Box::new(stream)),
-            Dispatched::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is not JSON")),
+            Dispatched::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is not valid JSON")),
         };
         let session_end = session.as_ref().filter(|_| matches!(state, HttpCallState::Stream(_))).map(|guard| {
             let ended = Arc::clone(guard.session()).wait_until_ended();
@@ -74,8 +74,8 @@ impl HttpCall {
     }
 
     /// Returns whether the call has completed.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.state, HttpCallState::Completed)
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.state, HttpCallState::Finished)
     }
 
     /// Polls the next step. The JSON of an item is appended to `out`, which is left as it was in every other case.
@@ -83,7 +83,7 @@ impl HttpCall {
         if let Some(session_end) = &mut self.session_end
             && session_end.as_mut().poll(cx).is_ready()
         {
-            (self.state, self.session_end) = (HttpCallState::Completed, None);
+            (self.state, self.session_end) = (HttpCallState::Finished, None);
             return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
         }
         let completion = match &mut self.state {
@@ -100,10 +100,10 @@ impl HttpCall {
                 append(out, std::mem::take(response), completion);
                 std::mem::replace(completion, Completion::StreamEnded)
             }
-            HttpCallState::Completed => Completion::StreamEnded,
+            HttpCallState::Finished => Completion::StreamEnded,
         };
         // Drops the handler, if it still exists.
-        (self.state, self.session_end) = (HttpCallState::Completed, None);
+        (self.state, self.session_end) = (HttpCallState::Finished, None);
         Poll::Ready(match completion {
             Completion::Responded => CallStep::Item,
             Completion::OneWayDone | Completion::StreamEnded => CallStep::End,
