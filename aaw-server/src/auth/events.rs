@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure};
 
-use super::body::{Fields, bad};
+use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, Caller};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
@@ -54,7 +54,7 @@ impl Service {
     ) -> Option<BuiltInFuture> {
         let event = BuiltInEvent::parse(name)?;
         let module_hook = if event == BuiltInEvent::RequestReset { module_hook() } else { None };
-        let (service, caller, fields) = (Arc::clone(self), Arc::clone(caller), Fields::parse(body));
+        let (service, caller, fields) = (Arc::clone(self), Arc::clone(caller), BodyFields::parse(body));
         // Started before the first poll, so that a client that logs out and disconnects has logged out.
         let log_out =
             if event == BuiltInEvent::Logout && fields.is_ok() { self.spawn_log_out(&caller) } else { None };
@@ -74,12 +74,12 @@ impl Service {
         }))
     }
 
-    async fn register(&self, fields: &Fields, context: &CallContext) -> Result<String, Failure> {
-        if !self.config.registration {
+    async fn register(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
+        if !self.config.allow_registration {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
-        let email = Email::parse(email).map_err(|error| bad(format!("The body does not fit at email: {error}")))?;
+        let email = Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
         let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
@@ -87,7 +87,7 @@ impl Service {
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
-    async fn log_in(&self, fields: &Fields, context: &CallContext) -> Result<String, Failure> {
+    async fn log_in(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
         let email = normalised(email)?;
         let (by_peer, by_email) = self.limits.log_in(email.as_str(), context.address).await?;
@@ -95,13 +95,13 @@ impl Service {
         let started = self.config.store.log_in(Credentials::new(email, password), log_in.session).await;
         // Only wrong credentials count; a log-in that is cancelled before this line counts too.
         if !matches!(started, Err(StoreError::InvalidCredentials)) {
-            by_peer.into_iter().chain([by_email]).for_each(|attempt| attempt.forgive());
+            by_peer.into_iter().chain([by_email]).for_each(|attempt| attempt.refund());
         }
         let started = started.map_err(|error| self.failure(&error))?;
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
-    async fn resume_session(&self, fields: &Fields, context: &CallContext) -> Result<String, Failure> {
+    async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
         let guard = self.resume(token, context.session.observer()).await?;
         let response = log_in_response(token, &guard.session().identity())?;
@@ -111,7 +111,7 @@ impl Service {
 
     async fn request_reset(
         &self,
-        fields: &Fields,
+        fields: &BodyFields,
         context: &CallContext,
         module_hook: Option<ResetHook>,
     ) -> Result<String, Failure> {
@@ -131,9 +131,9 @@ impl Service {
         Ok(OK.to_owned())
     }
 
-    async fn set_new_password(&self, fields: &Fields, context: &CallContext) -> Result<String, Failure> {
+    async fn set_new_password(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let invalid = || Failure::new(Code::new("invalid_reset"), "Reset link is invalid or expired");
-        let Some(password) = fields.text("password")? else { return Err(bad("A new password is required".into())) };
+        let Some(password) = fields.text("password")? else { return Err(bad_body("A new password is required".into())) };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
         self.limits.request(context.address).await?;
@@ -150,18 +150,18 @@ impl Service {
         self.bind(context, log_in, identity, &replaced.disarm(), EndReason::Password)
     }
 
-    fn email_and_password<'a>(&self, fields: &'a Fields) -> Result<(&'a str, Password), Failure> {
+    fn email_and_password<'a>(&self, fields: &'a BodyFields) -> Result<(&'a str, Password), Failure> {
         match (fields.text("email")?, fields.text("password")?) {
             (Some(email), Some(password)) if !email.trim().is_empty() => Ok((email, self.password(password)?)),
-            _ => Err(bad("Email and password are required".into())),
+            _ => Err(bad_body("Email and password are required".into())),
         }
     }
 
     /// Checks the length of a password before anything else is done with it, so that hashing it has a bounded cost.
     fn password(&self, text: &str) -> Result<Password, Failure> {
-        let max = self.config.max_password;
+        let max = self.config.max_password_bytes;
         if text.len() > max {
-            return Err(bad(format!(
+            return Err(bad_body(format!(
                 "The body does not fit at password: it has {} bytes, and may have {max}",
                 text.len()
             )));
@@ -173,7 +173,7 @@ impl Service {
 const OK: &str = r#"{"ok":true}"#;
 
 fn normalised(email: &str) -> Result<Email, Failure> {
-    Email::normalise(email).map_err(|error| bad(format!("The body does not fit at email: {error}")))
+    Email::normalise(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))
 }
 
 #[cfg(test)]

@@ -62,16 +62,16 @@ mod token;
 pub use aaw_event::Identity;
 pub use aaw_protocol::Token;
 pub(crate) use caller::{CallContext, Caller};
-pub use config::{Auth, PasswordReset, Rate, ResetHook};
+pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
 pub use email::{Email, InvalidEmail};
 #[cfg(feature = "auth-sqlite")]
-pub use passwords::{Passwords, PasswordsConfig};
+pub use passwords::{PasswordHasher, PasswordHasherConfig};
 pub(crate) use service::{BuiltInFuture, Service};
 pub(crate) use session::Session;
 pub(crate) use session_observer::SessionObserver;
 pub(crate) use session_registry::SessionGuard;
 pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
-pub use sqlite::{OpenError, SqliteStore, User};
+pub use sqlite::{SqliteStore, StoreOpenError, User};
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 pub use token::TokenHash;

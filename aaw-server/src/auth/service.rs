@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::caller::{CallContext, Caller};
 use super::config::{Auth, PasswordReset, ResetHook};
-use super::limits::{Attempt, Limit, TooMany};
-use super::session::{EndReason, Session};
+use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
+use super::session::EndReason;
 use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
 use super::store::{NewSession, StoreError};
@@ -53,10 +53,10 @@ pub(crate) struct Service {
 
 /// The rate limits of the built-in events.
 pub(super) struct RateLimits {
-    log_ins_per_email: Limit,
-    log_ins_per_peer: Limit,
-    requests_per_peer: Limit,
-    resets_per_email: Limit,
+    log_ins_per_email: AttemptLimiter,
+    log_ins_per_peer: AttemptLimiter,
+    requests_per_peer: AttemptLimiter,
+    resets_per_email: AttemptLimiter,
 }
 
 /// A log-in for which the store has not responded yet.
@@ -88,10 +88,10 @@ impl Service {
         let service = Arc::new(Self {
             registry: Arc::default(),
             limits: RateLimits {
-                log_ins_per_email: Limit::new(config.attempts_per_address),
-                log_ins_per_peer: Limit::new(config.attempts_per_peer),
-                requests_per_peer: Limit::new(config.requests_per_peer),
-                resets_per_email: Limit::new(config.resets_per_address),
+                log_ins_per_email: AttemptLimiter::new(config.failed_logins_per_email),
+                log_ins_per_peer: AttemptLimiter::new(config.failed_logins_per_ip),
+                requests_per_peer: AttemptLimiter::new(config.requests_per_ip),
+                resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
             deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
             store_failures: Throttle::default(),
@@ -275,19 +275,19 @@ impl RateLimits {
         &self,
         email: &str,
         peer: Option<IpAddr>,
-    ) -> Result<(Option<Attempt>, Attempt), Failure> {
+    ) -> Result<(Option<AttemptGuard>, AttemptGuard), Failure> {
         let by_peer = match peer {
             Some(peer) => Some(self.log_ins_per_peer.attempt(peer_key(peer)).await.map_err(too_many)?),
             None => None,
         };
         match self.log_ins_per_email.attempt(email).await {
             Ok(by_email) => Ok((by_peer, by_email)),
-            Err(TooMany(wait)) => {
+            Err(RateLimited(wait)) => {
                 // The log-in is not attempted, so it does not count.
                 if let Some(attempt) = by_peer {
-                    attempt.forgive();
+                    attempt.refund();
                 }
-                Err(too_many(TooMany(wait)))
+                Err(too_many(RateLimited(wait)))
             }
         }
     }
@@ -307,7 +307,7 @@ impl RateLimits {
 }
 
 /// Counts a request whatever its result.
-async fn count(limit: &Limit, key: impl Hash) -> Result<(), Failure> {
+async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
     limit.attempt(key).await.map(drop).map_err(too_many)
 }
 
@@ -320,7 +320,7 @@ fn peer_key(peer: IpAddr) -> u128 {
     }
 }
 
-fn too_many(TooMany(wait): TooMany) -> Failure {
+fn too_many(RateLimited(wait): RateLimited) -> Failure {
     let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "retry_after": seconds })).ok();
     Failure { data, ..Failure::new(Code::BUSY, format!("Too many attempts; try again in {seconds} s")) }
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_failure_of_a_rate_limit_names_the_seconds_to_wait() {
-        let failure = too_many(TooMany(Duration::from_millis(1200)));
+        let failure = too_many(RateLimited(Duration::from_millis(1200)));
         assert_eq!((failure.error.as_str(), failure.code), ("Too many attempts; try again in 2 s", Code::BUSY));
         assert_eq!(failure.data.unwrap().get(), r#"{"retry_after":2}"#);
     }

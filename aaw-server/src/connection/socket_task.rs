@@ -115,9 +115,9 @@ impl NewConnection {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn start(new: NewConnection, socket: S, read_ahead: Bytes) -> Self {
         let NewConnection { dialect, guard, caller, open_info, dispatch, config } = new;
-        let max_message = config.max_message;
+        let max_message = config.max_message_bytes;
         let limits = WebSocketConfig::default()
-            .read_buffer_size(config.read_buffer)
+            .read_buffer_size(config.read_buffer_bytes)
             .write_buffer_size(WRITE_BUFFER)
             // Frames wait for the socket in `frames`, where they are counted; tungstenite holds one message beyond its
             // write buffer. The rest is for the pongs that tungstenite adds; beyond it, it keeps only the newest.
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         drop(read_ahead);
         let socket = CountedSocket::new(socket);
         let socket = WebSocketStream::from_partially_read(socket, ahead, Role::Server, Some(limits)).await;
-        let mut protocol = ServerConnection::new(dialect, guard.peer.id().to_string(), config.session(), now());
+        let mut protocol = ServerConnection::new(dialect, guard.peer.id().to_string(), config.protocol(), now());
         let open_info = dispatch.has_hooks().then(|| {
             protocol.wait_for_open_hook();
             Box::new(open_info)
@@ -181,11 +181,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         if passed > 0 {
             let closed = dispatch.run_close_hooks(&caller, &info, passed);
-            if tokio::time::timeout(config.linger, closed).await.is_err() {
+            if tokio::time::timeout(config.linger_timeout, closed).await.is_err() {
                 tracing::warn!(connection = %id, "_close did not end in time and was dropped");
             }
         }
-        linger(lingering, config.linger).await;
+        linger(lingering, config.linger_timeout).await;
     }
 
     fn peer(&self) -> &Arc<Peer> {
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Checked after writing: pushes that are still queued now are those that the client does not accept fast enough.
         self.over_push_limit_since = match self.over_push_limit_since {
-            _ if self.peer().mailbox.pushed() <= self.config.max_pushes => None,
+            _ if self.peer().mailbox.pushed() <= self.config.max_push_backlog_bytes => None,
             None => Some(now),
             since => since,
         };
@@ -242,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.is_stalled(now) {
             self.protocol.close(Close::Stalled);
         }
-        if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= self.config.push_patience) {
+        if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= self.config.push_backlog_timeout) {
             self.protocol.close(Close::TooSlow);
         }
     }
@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn handle_call(&mut self, now: Instant, call: Call<'_>) {
-        let window = self.config.stream_window.into();
+        let window = self.config.upload_window.into();
         let upload = call.upload.then(|| UploadWriter::new(Arc::clone(self.peer()), window));
         // Read once: the session that authorises the call is the one whose end aborts it.
         let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
@@ -414,7 +414,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let key = self.protocol.add_pending(call);
         let credit = StreamCredit::new(self.protocol.credit(key));
         credit.set_paused(self.streams_paused);
-        let mut pump = StreamPump::new(stream, frame, Arc::clone(&credit), self.config.max_message);
+        let mut pump = StreamPump::new(stream, frame, Arc::clone(&credit), self.config.max_message_bytes);
         // A waker that does nothing suffices: the task polls the stream again.
         if let Poll::Ready(batch) = pump.poll(&mut Context::from_waker(Waker::noop())) {
             // What the handler has pushed is sent before its items.
@@ -438,7 +438,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn start_upload(&mut self, key: CallKey) {
         if let Some(upload) = self.upload(key) {
             upload.start(key);
-            self.protocol.grant_upload_credit(key, self.config.stream_window.into());
+            self.protocol.grant_upload_credit(key, self.config.upload_window.into());
             self.drain_outputs();
         }
     }
@@ -680,7 +680,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             due = due.min(clock::after(since, self.config.write_timeout));
         }
         if let Some(since) = self.over_push_limit_since {
-            due = due.min(clock::after(since, self.config.push_patience));
+            due = due.min(clock::after(since, self.config.push_backlog_timeout));
         }
         // Commands remain here only while the connection is not open.
         let deadlines = self.commands.iter().filter_map(|command| match command {

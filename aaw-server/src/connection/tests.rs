@@ -22,10 +22,10 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let config = Config::default();
     let hub = Arc::new(Hub::default());
     let permit = hub.admit(1).expect("it is the first");
-    let guard = hub.insert(permit, None, None, Mailbox::new(config.max_push_burst));
-    let services = HostServices::new(hub, None, config.max_message);
+    let guard = hub.insert(permit, None, None, Mailbox::new(config.max_push_burst_bytes));
+    let services = HostServices::new(hub, None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
-    let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message };
+    let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message_bytes };
     let connection = NewConnection {
         dialect,
         guard,

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::request::DispatchRequest;
 use crate::auth::Caller;
-use crate::registry::Event;
+use crate::registry::RegisteredEvent;
 
 /// The most bytes that a guard's failure may have.
 const MAX_LEN: usize = 64 << 10;
@@ -53,7 +53,7 @@ struct GuardBody<'a> {
 /// # Errors
 /// The failure with which a guard refuses the call.
 pub(super) fn begin<C: Caller, I: UploadSource>(
-    event: &Event,
+    event: &RegisteredEvent,
     request: &DispatchRequest<'_>,
     caller: &Arc<C>,
     upload: Option<&Arc<I>>,
@@ -141,7 +141,7 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
     }
 }
 
-fn guard_body(event: &Event, request: &DispatchRequest<'_>, caller: &impl Caller) -> String {
+fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &impl Caller) -> String {
     // A protected event is judged by the session of the request, here as in `Dispatch::begin`.
     let identity = if event.protected {
         request.session.map(|session| session.identity_json())

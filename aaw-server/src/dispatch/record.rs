@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::auth::CallContext;
 use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
-use crate::registry::Event;
+use crate::registry::RegisteredEvent;
 
 /// Receives a record of every call when it is over.
 pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
@@ -34,7 +34,7 @@ impl CallRecorder {
         hook: &CallHook,
         name: &str,
         body: &str,
-        event: Option<&Event>,
+        event: Option<&RegisteredEvent>,
         is_built_in: bool,
         caller: &CallContext,
     ) -> Self {

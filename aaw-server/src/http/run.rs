@@ -65,7 +65,7 @@ impl HttpCall {
             let ended = Arc::clone(guard.session()).wait_until_ended();
             Box::pin(ended) as Pin<Box<dyn Future<Output = ()> + Send>>
         });
-        Ok(Self { state, max_message: shared.config.max_message, session_end, _session: session })
+        Ok(Self { state, max_message: shared.config.max_message_bytes, session_end, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.

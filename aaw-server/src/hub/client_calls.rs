@@ -19,14 +19,14 @@ use crate::hub::peer::Peer;
 #[non_exhaustive]
 pub enum ClientCallError {
     /// The data cannot be serialised as JSON. The call was not sent.
-    #[error("the data cannot be JSON: {0}")]
-    NoJson(#[source] serde_json::Error),
+    #[error("cannot serialise the data as JSON: {0}")]
+    Serialize(#[source] serde_json::Error),
     /// The client's handler failed, or the call was not sent or not responded to; the failure's code tells which.
     #[error(transparent)]
     Failed(#[from] Failure),
     /// The response does not have the expected type.
-    #[error("the answer is not what was expected: {0}")]
-    BadAnswer(#[source] serde_json::Error),
+    #[error("the response does not have the expected type: {0}")]
+    BadResponse(#[source] serde_json::Error),
 }
 
 impl Peer {
