@@ -7,7 +7,8 @@
 //! | module | |
 //! |---|---|
 //! | `dispatcher` | finds the event, authorises the call, begins its handler |
-//! | `request` | a call as a transport hands it over, and what has become of it after its first poll |
+//! | `request` | a call as a transport hands it over |
+//! | `dispatched` | the state of a call after its first poll |
 //! | `hooks` | runs `_open`, `_close` and `_password_reset` |
 //! | `guards` | runs the guards of the event's folders before its handler |
 //! | `pending` | calls that did not complete in their first poll |
@@ -17,6 +18,7 @@
 //! | `record` | what the hook of [`Server::on_call`](crate::Server::on_call) receives |
 
 mod completion;
+mod dispatched;
 mod dispatcher;
 mod gather;
 mod guards;
@@ -28,10 +30,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dispatched::Dispatched;
 pub(crate) use dispatcher::Dispatch;
 pub(crate) use pending::PendingCall;
 pub(crate) use record::CallHook;
+pub(crate) use request::DispatchRequest;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;
-pub(crate) use request::{DispatchRequest, Dispatched};
 pub(crate) use stream::{HandlerStream, StreamStep};

@@ -39,7 +39,6 @@ pub(crate) struct EventCaller {
 enum CallOrigin {
     Connection(Arc<Peer>),
     /// Nothing can be pushed to it, and it is a member of no room.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
     Request(CallContext),
 }
 
@@ -48,7 +47,7 @@ impl EventCaller {
         Arc::new(Self { origin: CallOrigin::Connection(peer), services })
     }
 
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
+    #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "there are no HTTP requests"))]
     pub(crate) fn for_request(services: Arc<HostServices>, context: CallContext) -> Arc<Self> {
         Arc::new(Self { origin: CallOrigin::Request(context), services })
     }
