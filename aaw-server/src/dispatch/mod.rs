@@ -27,7 +27,7 @@ mod pending;
 mod record;
 mod request;
 mod stream;
-#[cfg(test)]
+#[cfg(all(test, feature = "auth"))]
 mod tests;
 
 pub(crate) use dispatched::Dispatched;
