@@ -1,4 +1,4 @@
-//! What a server holds to: a plain struct with defaults that are safe as they come.
+//! The configuration of a server: plain structs whose defaults are safe on an open network.
 
 #[cfg(feature = "http")]
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use aaw_protocol::server::ServerConfig;
 
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
-/// What a server holds to. Every field has a default that is safe on an open network. A `Duration::MAX` means never.
+/// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes;
+/// limits are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
 ///
 /// ```
 /// use aaw_server::Config;
@@ -18,89 +19,100 @@ pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address, or the name of one, to listen on. Default `127.0.0.1`: this machine only. `0.0.0.0` and `::` are
-    /// every interface.
+    /// The address or host name to listen on. Default `127.0.0.1`, which is reachable from this machine only. `0.0.0.0`
+    /// and `::` listen on every interface.
     pub host: String,
-    /// The port. Default 1337; 0 takes a free one, see [`BoundServer::local_addr`](crate::BoundServer::local_addr).
+    /// The TCP port to listen on. Default 1337. 0 selects a free port, which
+    /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Pages from these origins may connect, besides those of the server's own host and, if the server is reached
-    /// through a loopback name, those of this machine. Default: none.
+    /// Origins whose pages may connect, in addition to pages served from the server's own host and, if the server is
+    /// reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
-    /// Connections at the same time; further ones are answered 503. Default 65 536, about 450 MB if all are idle.
+    /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
+    /// Default 65 536, which take about 450 MB while all of them are idle.
     pub max_connections: usize,
-    /// How long a client may take for its request, without a body, and again for its hello; and how long a connection
-    /// stays open between two requests over HTTP. Default 10 s.
+    /// How long a client may take to send its request head, and then its hello message. Also how long an HTTP
+    /// connection is kept open between two requests. Default 10 s. A shorter timeout frees the sockets of stalled
+    /// clients earlier, but disconnects clients on slow networks.
     pub handshake_timeout: Duration,
-    /// After this long without a sign of life a client is pinged; after [`missed_heartbeats`](Self::missed_heartbeats)
-    /// of them in vain it is gone. Default 20 s: below the 60 s after which common proxies give up an idle connection.
-    pub heartbeat: Duration,
-    /// Pings that may go unanswered. Default 2.
-    pub missed_heartbeats: u32,
-    /// Bytes of one message, in either direction. Default 1 MiB: what most peers in this field take, and far above what
-    /// a question or an answer needs. A larger one from a client closes its connection (1009); an answer that is larger
-    /// becomes the error `too_large`.
-    pub max_message: usize,
-    /// Calls of one connection that run at the same time; further ones wait in a line. Default 256: enough to keep a
-    /// database busy from one connection, too few for one connection to fill the server.
-    pub max_calls: u32,
-    /// Bytes of calls that wait in a connection's line; past that a call is refused as `busy`. Default 1 MiB: some
-    /// thousand small calls, which is more than a client that waits for answers makes.
-    pub max_line: usize,
-    /// Bytes of pushes that may wait to go out to one connection for longer than
-    /// [`push_patience`](Self::push_patience); then it is closed (1013), since it would slow everybody else's broadcast
-    /// down or take ever more memory. Default 1 MiB. What a push takes besides its text counts too.
-    pub max_pushes: usize,
-    /// How long more may wait than [`max_pushes`](Self::max_pushes). Default 5 s: a burst that a client takes in that
-    /// time is none of its faults.
-    pub push_patience: Duration,
-    /// Bytes of pushes that may wait to go out to one connection at all, however shortly; past that it is closed at once.
-    /// Default 16 MiB. A broadcast is one buffer for all, and counts for each.
-    pub max_push_burst: usize,
-    /// Bytes of the frames of one connection's calls that run and are not done; past that further calls wait in line.
-    /// Default 4 MiB: handlers may hold many times the size of their bodies.
-    pub max_running: usize,
-    /// Items that a handler has room for of a stream that its caller sends it, granted anew at half. Default 64.
-    pub stream_window: u32,
-    /// Bytes of such items that may wait for the handlers of one connection; past that the call whose item came last
-    /// fails as `too_large`. Items taken since room was last given count too, so it should be no less than a
-    /// [`stream_window`](Self::stream_window) times [`max_message`](Self::max_message), or a caller within its window
-    /// could meet it. Default 256 MiB: about four uploads of the largest items at a time. While more than 1 MiB of one
-    /// call's items wait, its caller is given no more room.
-    pub max_uploads: usize,
-    /// Questions to one client that it has not answered; a further one fails as `busy`. Default 256. Each holds whoever
-    /// asked, for as long as its time-out lets it.
-    pub max_asks: u32,
-    /// Rooms that one connection may be in; joining a further one fails as `busy`. Default 1024: more than anybody follows,
-    /// and at most about half a megabyte of names and memberships.
+    /// How long a connection may be silent before the server pings it; see
+    /// [`max_missed_heartbeats`](Self::max_missed_heartbeats). Default 20 s, below the 60 s after which common proxies
+    /// close idle connections. A shorter interval detects lost clients earlier and costs more traffic.
+    pub heartbeat_interval: Duration,
+    /// How many consecutive pings may remain unanswered before the connection is closed. Default 2.
+    pub max_missed_heartbeats: u32,
+    /// The maximum size of one message in either direction, in bytes. Default 1 MiB. A larger message from a client
+    /// closes its connection with code 1009; a larger response becomes the error `too_large`. A higher limit lets each
+    /// connection occupy more memory.
+    pub max_message_bytes: usize,
+    /// The maximum number of calls of one connection that run at the same time; further calls wait in the connection's
+    /// queue. Default 256, which keeps a database busy from one connection without letting one connection occupy the
+    /// whole server.
+    pub max_concurrent_calls: u32,
+    /// The maximum size of the calls that wait in a connection's queue, in bytes; a call beyond it fails with the code
+    /// `busy`. Default 1 MiB, which holds some thousand small calls.
+    pub max_queued_call_bytes: usize,
+    /// The sustained limit of pushes that are queued for one connection, in bytes. A connection that exceeds it for
+    /// longer than [`push_backlog_timeout`](Self::push_backlog_timeout) is closed with code 1013, because a client that
+    /// reads too slowly would otherwise occupy ever more memory. Default 1 MiB. The overhead of each queued push counts
+    /// too.
+    pub max_push_backlog_bytes: usize,
+    /// How long a connection may exceed [`max_push_backlog_bytes`](Self::max_push_backlog_bytes). Default 5 s, which
+    /// lets a client on an ordinary network catch up after a burst.
+    pub push_backlog_timeout: Duration,
+    /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed at
+    /// once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
+    pub max_push_burst_bytes: usize,
+    /// The maximum total size of the frames of one connection's running calls, in bytes; further calls wait in the
+    /// queue. Default 4 MiB. Handlers may occupy many times the size of their bodies.
+    pub max_running_call_bytes: usize,
+    /// The credit of an upload, in items: how many items a caller may send ahead of the handler. Credit is renewed when
+    /// half of it has been used. Default 64. A larger window tolerates more latency and buffers more items.
+    pub upload_window: u32,
+    /// The maximum total size of upload items that are buffered for the handlers of one connection, in bytes; beyond it
+    /// the call that received the last item fails with the code `too_large`. Default 256 MiB, about four full windows of
+    /// the largest items. Items that were read since the last grant of credit count too, so the limit should be at least
+    /// [`upload_window`](Self::upload_window) times [`max_message_bytes`](Self::max_message_bytes); otherwise a caller
+    /// can exceed it within its credit. While more than 1 MiB is buffered for one call, that call's caller gets no
+    /// further credit.
+    pub max_upload_bytes: usize,
+    /// The maximum number of client calls to one connection that are waiting for a response; a further one fails with the
+    /// code `busy`. Default 256. Each keeps its caller waiting until the response or the timeout.
+    pub max_client_calls: u32,
+    /// The maximum number of rooms that one connection may be in; joining a further one fails with the code `busy`.
+    /// Default 1024, which takes at most about half a megabyte of names and memberships.
     pub max_rooms: usize,
-    /// Bytes of answers that wait to go out to one connection, past which none of its calls is started. Default 1 MiB:
-    /// who does not read answers needs no more of them.
-    pub max_unsent: usize,
-    /// A connection to which nothing could be written for this long, though something was to be, is closed, be it a
-    /// WebSocket or one over which HTTP is answered. Default 30 s: a phone that changes its network is back by then.
+    /// The maximum size of the responses that are queued for one connection, in bytes; while it is exceeded, none of the
+    /// connection's calls is started. Default 1 MiB.
+    pub max_unsent_response_bytes: usize,
+    /// How long a connection with data to send may make no progress before it is closed, over WebSockets and HTTP
+    /// alike. Default 30 s, enough for a phone to change its network.
     pub write_timeout: Duration,
-    /// How long the end of a connection may take: the close frame, and the client's answer to it. Default 2 s.
+    /// How long closing a connection may take: sending the close frame, and receiving the client's. Default 2 s.
     pub close_timeout: Duration,
-    /// When a connection ends, handlers whose answer was waited for are dropped. Those of sends, for which nobody
-    /// waited, may go on this long, so that "send and leave" works. Default 30 s. Until then the connection keeps its
-    /// place among [`max_connections`](Self::max_connections).
-    pub linger: Duration,
-    /// When the server stops, how long running calls may take to finish. Default 10 s: what process managers commonly
-    /// wait before they kill.
-    pub stop_timeout: Duration,
-    /// Bytes of each connection's read buffer. Default 4 KiB. It is filled with zeros at each read, so a larger one
-    /// costs time at every small message, and memory for every connection; it pays only for messages of many KiB.
-    pub read_buffer: usize,
-    /// Who may call what is below a folder called `auth`. Default: none, so nobody may (feature `auth`).
+    /// How long handlers of calls that were sent without waiting for a response may continue after their connection has
+    /// closed, so that a client may send and disconnect at once. Default 30 s. Handlers with a waiting caller are
+    /// dropped when the connection closes. Until its handlers end, the connection counts towards
+    /// [`max_connections`](Self::max_connections).
+    pub linger_timeout: Duration,
+    /// How long running calls may take to finish when the server shuts down; they are dropped after that. Default 10 s,
+    /// which is what process managers commonly wait before they kill a process.
+    pub shutdown_timeout: Duration,
+    /// The size of each connection's read buffer, in bytes. Default 4 KiB. The buffer is filled with zeros before each
+    /// read, so a larger one costs time for every small message, and memory for every connection; it pays off only for
+    /// messages of many KiB.
+    pub read_buffer_bytes: usize,
+    /// The configuration of authentication (feature `auth`). Default: none, so that events below a folder called `auth`
+    /// cannot be called.
     #[cfg(feature = "auth")]
     pub auth: Option<crate::auth::Auth>,
-    /// What HTTP holds to.
+    /// The configuration of HTTP (feature `http`).
     #[cfg(feature = "http")]
     pub http: HttpConfig,
 }
 
-/// What the same events hold to over plain HTTP (feature `http`). [`Config::max_message`], the time-outs and the
-/// bounds on connections are those of [`Config`].
+/// The configuration of HTTP (feature `http`), in addition to [`Config::max_message_bytes`], the timeouts and the
+/// connection limits of [`Config`], which apply to HTTP too.
 ///
 /// ```
 /// use aaw_server::Config;
@@ -113,21 +125,23 @@ pub struct Config {
 #[cfg(feature = "http")]
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// A folder that is served at `/`, read when it is asked for. Hidden files (`.git`, `.env`) and links that lead out
-    /// of it are not served. Default: none; then `/` is a page that lists the events.
+    /// A folder whose files are served at `/`. They are read at each request. Hidden files (`.git`, `.env`) and symbolic
+    /// links that lead out of the folder are not served. Default: none; `/` is then a page that lists the events.
     pub static_dir: Option<PathBuf>,
-    /// How long the body of a request may take to arrive. Default 30 s: 1 MiB over a poor line.
+    /// How long the body of a request may take to arrive. Default 30 s, enough for 1 MiB over a slow network.
     pub body_timeout: Duration,
-    /// Server-sent events in which nothing was said for this long get a comment. Default 15 s: below what proxies
-    /// commonly bear, and soon enough to notice a reader that has gone without a word.
-    pub sse_comment: Duration,
-    /// How long a polling request (`?take=`) waits for items, at most. Default 25 s: below the 30 s after which common
-    /// clients and proxies give up.
-    pub poll_wait: Duration,
-    /// How long a cursor that nobody uses is kept, and its handler with it. Default 60 s.
-    pub cursor_idle: Duration,
-    /// Streams that are read by polling at the same time; a further one is refused (429). Default 1024. Each is a handler
-    /// with all that it holds, for up to [`cursor_idle`](Self::cursor_idle) after its reader has gone.
+    /// How long a stream of server-sent events may be silent before a comment is sent to keep it alive. Default 15 s,
+    /// below the idle timeouts of common proxies. A shorter interval detects lost readers earlier and costs more
+    /// traffic.
+    pub sse_keep_alive_interval: Duration,
+    /// How long a polling request (`?take=`) waits for items at most. Default 25 s, below the 30 s after which common
+    /// clients and proxies abort a request.
+    pub poll_timeout: Duration,
+    /// How long a cursor, and the handler behind it, is kept after its last request. Default 60 s.
+    pub cursor_idle_timeout: Duration,
+    /// The maximum number of streams of the whole server that are read by polling at the same time; a further one is
+    /// refused with HTTP status 429. Default 1024. Each keeps its handler running for up to
+    /// [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
     pub max_cursors: usize,
 }
 
@@ -137,9 +151,9 @@ impl Default for HttpConfig {
         Self {
             static_dir: None,
             body_timeout: Duration::from_secs(30),
-            sse_comment: Duration::from_secs(15),
-            poll_wait: Duration::from_secs(25),
-            cursor_idle: Duration::from_secs(60),
+            sse_keep_alive_interval: Duration::from_secs(15),
+            poll_timeout: Duration::from_secs(25),
+            cursor_idle_timeout: Duration::from_secs(60),
             max_cursors: 1024,
         }
     }
@@ -147,31 +161,33 @@ impl Default for HttpConfig {
 
 impl Default for Config {
     fn default() -> Self {
+        // The limits that the protocol applies have their defaults in aaw-protocol.
+        let protocol = ServerConfig::default();
         Self {
             host: "127.0.0.1".into(),
             port: 1337,
             allow_origins: Vec::new(),
             max_connections: 65_536,
-            handshake_timeout: Duration::from_secs(10),
-            heartbeat: Duration::from_secs(20),
-            missed_heartbeats: 2,
-            max_message: 1 << 20,
-            max_calls: 256,
-            max_line: 1 << 20,
-            max_pushes: 1 << 20,
-            push_patience: Duration::from_secs(5),
-            max_push_burst: 16 << 20,
-            max_running: 4 << 20,
-            stream_window: 64,
-            max_uploads: 256 << 20,
-            max_asks: 256,
+            handshake_timeout: protocol.hello_timeout,
+            heartbeat_interval: protocol.heartbeat,
+            max_missed_heartbeats: protocol.missed_heartbeats,
+            max_message_bytes: protocol.limits.message as usize,
+            max_concurrent_calls: protocol.limits.calls,
+            max_queued_call_bytes: protocol.limits.line as usize,
+            max_push_backlog_bytes: 1 << 20,
+            push_backlog_timeout: Duration::from_secs(5),
+            max_push_burst_bytes: 16 << 20,
+            max_running_call_bytes: protocol.running,
+            upload_window: 64,
+            max_upload_bytes: protocol.uploads,
+            max_client_calls: protocol.asks,
             max_rooms: 1024,
-            max_unsent: 1 << 20,
+            max_unsent_response_bytes: protocol.unsent,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
-            linger: Duration::from_secs(30),
-            stop_timeout: Duration::from_secs(10),
-            read_buffer: 4 << 10,
+            linger_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            read_buffer_bytes: 4 << 10,
             #[cfg(feature = "auth")]
             auth: None,
             #[cfg(feature = "http")]
@@ -181,17 +197,23 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn session(&self) -> ServerConfig {
+    /// The part of this configuration that the protocol's state machine of each connection applies.
+    pub(crate) fn protocol(&self) -> ServerConfig {
+        // A limit that the wire cannot express is as good as none.
         let wire = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
         ServerConfig {
-            limits: Limits { calls: self.max_calls, line: wire(self.max_line), message: wire(self.max_message) },
-            unsent: self.max_unsent,
-            running: self.max_running,
+            limits: Limits {
+                calls: self.max_concurrent_calls,
+                line: wire(self.max_queued_call_bytes),
+                message: wire(self.max_message_bytes),
+            },
+            unsent: self.max_unsent_response_bytes,
+            running: self.max_running_call_bytes,
             hello_timeout: self.handshake_timeout,
-            heartbeat: self.heartbeat,
-            missed_heartbeats: self.missed_heartbeats,
-            uploads: self.max_uploads,
-            asks: self.max_asks,
+            heartbeat: self.heartbeat_interval,
+            missed_heartbeats: self.max_missed_heartbeats,
+            uploads: self.max_upload_bytes,
+            asks: self.max_client_calls,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What modules need of their server: a log, and somebody who waits until they have ended.
+//! The host of modules: it forwards their log messages, and waits for their end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use aaw_event::host::{Host, LogRecord};
 use tokio::sync::Notify;
 use tracing::level_filters::LevelFilter;
 
-/// Counts the modules that run. A module that was opened ends on a thread of its own: its services are dropped there, and
-/// a program that does not wait for that cuts their destructors off.
+/// Counts the running modules. The services of a module from a library are dropped on a thread of the module, so the
+/// program has to wait for that thread; otherwise the destructors of the services may not complete.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     running: AtomicUsize,
@@ -16,13 +16,13 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// A host for one more module.
+    /// Creates a host for one more module.
     pub(crate) fn host(self: &Arc<Self>) -> Arc<ModuleHost> {
         self.running.fetch_add(1, Ordering::AcqRel);
         Arc::new(ModuleHost { modules: Arc::clone(self) })
     }
 
-    /// Ready when no module runs any more.
+    /// Waits until no module runs any more.
     pub(crate) async fn wait_until_ended(&self) {
         loop {
             let ended = self.ended.notified();
@@ -34,7 +34,7 @@ impl Modules {
     }
 }
 
-/// The host of one module. The module lets go of it when its services have been dropped.
+/// The host of one module. The module drops it after its services.
 pub(crate) struct ModuleHost {
     modules: Arc<Modules>,
 }
@@ -50,7 +50,7 @@ impl Drop for ModuleHost {
 impl Host for ModuleHost {
     fn log(&self, record: LogRecord<'_>) {
         let LogRecord { level, target, message, package, .. } = record;
-        // The level of an event is part of its static description, so there is one description a level.
+        // The level is part of the static metadata of a tracing event, so there is one event per level.
         macro_rules! log {
             ($level:ident) => {
                 tracing::event!(target: "aaw::module", tracing::Level::$level, package, "{target}: {message}")

@@ -1,4 +1,4 @@
-//! What the log says of a call.
+//! The record of a call, for logs.
 
 use std::time::Duration;
 
@@ -9,47 +9,47 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// What a [hook](crate::Server::on_call) is told of each call, when it is over.
+/// A finished call, as the hook of [`Server::on_call`](crate::Server::on_call) receives it.
 ///
-/// Serialised it is one object with `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`, and `ms`.
-/// Passwords and tokens in the bodies and results of `aaw/` events are already replaced.
+/// It serialises as an object with the fields `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`, and `ms`.
+/// Passwords and tokens in the bodies and results of `aaw/` events are already redacted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRecord<'a> {
-    /// The event's name, as the client wrote it.
+    /// The name of the event, as the client sent it.
     pub event: &'a str,
-    /// Our id of the connection.
+    /// The server's id of the connection.
     pub connection: Uuid,
-    /// By what the client tells itself apart, if it does. It proves nothing.
+    /// The client key, if the client sent one. It identifies the client but does not authenticate it.
     pub client_key: Option<&'a str>,
-    /// What kind of event it was.
+    /// The kind of the event.
     pub kind: CallKind,
     /// The body, as JSON.
     pub body: &'a str,
-    /// The result, as JSON (`None` for a plain event, which has none; `{"items":3}`, how many there were, for a handler
-    /// that yields), or the failure. A call that nobody waited for any
-    /// more fails as [`Code::CANCELLED`].
+    /// The result as JSON, or the failure. For a unary handler the result is the response, for a streaming handler the
+    /// number of items (`{"items":3}`), for a one-way handler `None`. A call whose caller disconnected or stopped waiting
+    /// fails with [`Code::CANCELLED`].
     pub result: Result<Option<&'a str>, &'a Failure>,
-    /// From the call's arrival at its handler to its outcome.
+    /// The time from the start of the call to its end. Time in the wait queue does not count.
     pub elapsed: Duration,
 }
 
-/// What kind of event was called.
+/// The kind of a called event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallKind {
-    /// It answers.
+    /// Its handler returns one response.
     Unary,
-    /// It runs and answers nothing.
+    /// Its handler returns no response.
     OneWay,
-    /// It yields.
+    /// Its handler returns a stream.
     Streaming,
-    /// There is no such event.
+    /// The event does not exist.
     Unknown,
 }
 
 impl CallKind {
-    /// The word in the log.
+    /// Returns the name of the kind in the log: `unary`, `one_way`, `streaming` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
@@ -67,7 +67,7 @@ impl From<aaw_event::host::HandlerKind> for CallKind {
             HandlerKind::Unary => Self::Unary,
             HandlerKind::OneWay => Self::OneWay,
             HandlerKind::Streaming => Self::Streaming,
-            // Of an aaw-event that is newer than this: a module with such an event is not loaded.
+            // A kind of a newer aaw-event. Modules with such events are not loaded.
             _ => Self::Unknown,
         }
     }
@@ -90,15 +90,14 @@ impl Serialize for CallRecord<'_> {
     }
 }
 
-/// A text that is JSON, on one line; one that is not, as a string.
+/// Parses JSON so that it is logged on one line; text that is not JSON becomes a string.
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()))
 }
 
-/// Replaces the secrets in a body or result of aaw's own events; `None` where there is nothing to replace.
+/// Redacts the secrets in a body or result of a built-in event. Returns `None` for other events.
 ///
-/// What such an event takes and gives is known, so whatever else is in it is replaced: a password in the wrong place is
-/// one all the same.
+/// Only the known harmless fields are kept: everything else is redacted, since it may be a password in the wrong field.
 pub(crate) fn redact(event: &str, text: &str) -> Option<String> {
     if !is_reserved(event) {
         return None;
@@ -108,14 +107,14 @@ pub(crate) fn redact(event: &str, text: &str) -> Option<String> {
     Some(value.to_string())
 }
 
-/// The same for what a failure carries.
+/// Redacts the secrets in the data of a failure of a built-in event. Returns `None` if there is nothing to redact.
 pub(crate) fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
     let data = redact(event, failure.data.as_ref()?.get())?;
     Some(Failure { data: RawValue::from_string(data).ok(), ..failure.clone() })
 }
 
-/// The fields that are no secrets.
-const OPEN: [&str; 7] = ["email", "id", "ok", "user", "allowed", "retry_after", "items"];
+/// The fields that contain no secrets.
+const HARMLESS_FIELDS: [&str; 7] = ["email", "id", "ok", "user", "allowed", "retry_after", "items"];
 
 fn redact_in(value: &mut Value) {
     match value {
@@ -124,7 +123,7 @@ fn redact_in(value: &mut Value) {
             for (key, value) in map {
                 match value {
                     Value::Object(_) => redact_in(value),
-                    Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_open(key) => {}
+                    Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_harmless(key) => {}
                     Value::Array(globs) if key == "allowed" && globs.iter().all(Value::is_string) => {}
                     _ => *value = redacted(),
                 }
@@ -134,17 +133,17 @@ fn redact_in(value: &mut Value) {
     }
 }
 
-fn is_open(key: &str) -> bool {
-    OPEN.contains(&key)
+fn is_harmless(key: &str) -> bool {
+    HARMLESS_FIELDS.contains(&key)
 }
 
 fn redacted() -> Value {
     Value::String("[redacted]".into())
 }
 
-/// What is said of a call whose caller went before its outcome.
+/// The failure in the record of a call whose caller disconnected or cancelled it.
 pub(crate) fn cancelled() -> Failure {
-    Failure::new(Code::CANCELLED, "The caller has gone, or waited no longer")
+    Failure::new(Code::CANCELLED, "The caller disconnected or cancelled the call")
 }
 
 #[cfg(test)]
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_object_with_the_fields_that_were_promised() {
+    fn a_record_serialises_with_the_documented_fields() {
         let record = CallRecord {
             event: "ping",
             connection: Uuid::nil(),
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_of_aaws_own_events_are_replaced_wherever_they_stand_and_no_others() {
+    fn secrets_of_built_in_events_are_redacted_wherever_they_are() {
         for (text, expected) in [
             (r#"{"email":"a@b","password":"x"}"#, r#"{"email":"a@b","password":"[redacted]"}"#),
             (

@@ -1,4 +1,4 @@
-//! Which events there are: a table made once from all sources, and swapped whole while calls run.
+//! The table of all events. It is built once from all modules, and replaced as a whole while calls run.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -8,26 +8,26 @@ use aaw_event::Module;
 use aaw_event::host::{HandlerKind, Instance};
 use aaw_protocol::{EventName, InvalidName};
 
-/// A module, and where its events come from: what a [`Server`](crate::Server) is made of.
+/// A module whose events a [`Server`](crate::Server) serves, with the prefix of their names.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Events {
-    /// The table of events.
+    /// The module, which contains the events.
     pub module: Module,
-    /// The folder that stands before each name, such as `shop/orders`; empty for none.
+    /// The prefix of each name, such as `shop/orders` for `shop/orders/get`; empty for none.
     pub prefix: String,
-    /// Where the module came from, for messages: a path, a package's name.
+    /// Where the module comes from, for messages: the path of a library, or the name of a package.
     pub origin: String,
 }
 
 impl Events {
-    /// The events of a module, under their own names.
+    /// Serves the events of a module under their own names.
     pub fn new(module: Module) -> Self {
         let origin = format!("the package {}", module.package());
         Self { module, prefix: String::new(), origin }
     }
 
-    /// Puts a folder before each name: `under("shop")` makes `get` the event `shop/get`.
+    /// Sets the prefix of each name: with `under("shop")`, `get` becomes the event `shop/get`.
     #[must_use]
     pub fn under(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -41,34 +41,34 @@ impl From<Module> for Events {
     }
 }
 
-/// Why some events cannot be served together.
+/// Why events cannot be served together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// Two sources have an event of the same name.
-    #[error("the event {name} is there twice: in {first} and in {second}")]
-    Twice {
+    /// Two events have the same name.
+    #[error("duplicate event {name}: defined in {first} and in {second}")]
+    Duplicate {
         /// The name.
         name: EventName,
-        /// One source.
+        /// Where the first event comes from.
         first: String,
-        /// The other.
+        /// Where the second event comes from.
         second: String,
     },
-    /// A name below `aaw/`, which belongs to aaw itself.
-    #[error("{origin}: the event {name} begins with aaw/, which belongs to aaw itself; rename its file or folder")]
+    /// The name of an event starts with `aaw/`, which is reserved.
+    #[error("{origin}: the name of the event {name} starts with aaw/, which is reserved; rename its file or folder")]
     Reserved {
         /// The name.
         name: EventName,
-        /// Where it is.
+        /// Where the event comes from.
         origin: String,
     },
-    /// With its folder before it a name is none any more.
+    /// A name is invalid once its prefix is added.
     #[error("{origin}: {source}")]
-    BadName {
-        /// Where it is.
+    InvalidName {
+        /// Where the event comes from.
         origin: String,
-        /// What is wrong with it.
+        /// The reason.
         source: InvalidName,
     },
 }
@@ -76,96 +76,97 @@ pub enum RegistryError {
 /// The events of all modules, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    events: HashMap<EventName, Event>,
-    /// Of the modules that have some, in the order of the modules.
-    pub(crate) hooks: Vec<Hooks>,
-    /// Delivers the tokens of password resets: of the first module that has one.
+    events: HashMap<EventName, RegisteredEvent>,
+    /// The connection hooks of each module that has any, in the order of the modules.
+    pub(crate) hooks: Vec<ModuleHooks>,
+    /// The hook that delivers the tokens of password resets, of the first module that has one.
     pub(crate) password_reset: Option<(Instance, usize)>,
 }
 
-/// What a module runs at the beginning and the end of each connection.
+/// The hooks of a module that run when a connection opens and closes.
 #[derive(Debug)]
-pub(crate) struct Hooks {
+pub(crate) struct ModuleHooks {
     pub(crate) instance: Instance,
-    /// Their places in the module's table.
+    /// Indices in the module's table.
     pub(crate) open: Option<usize>,
     pub(crate) close: Option<usize>,
 }
 
 /// An event that can be called.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct RegisteredEvent {
     pub(crate) name: EventName,
     pub(crate) kind: HandlerKind,
     pub(crate) instance: Instance,
-    /// Its place in the module's table.
+    /// The index in the module's table.
     pub(crate) index: usize,
-    /// Whether its handler takes a stream of its caller's.
+    /// Whether the handler reads an upload.
     pub(crate) takes_upload: bool,
-    /// Whether it needs a session.
+    /// Whether the caller needs a session.
     pub(crate) protected: bool,
-    /// What runs before it, in this order: their places in the module's table.
+    /// The guards that run before the handler, in this order, as indices in the module's table.
     pub(crate) guards: Arc<[usize]>,
 }
 
 impl Registry {
-    /// Checks that the sources go together, before any of them is started.
-    pub(crate) fn plan(sources: &[Events]) -> Result<Plan, RegistryError> {
-        let mut places: HashMap<EventName, (usize, usize)> = HashMap::new();
+    /// Checks that the events can be served together, before any module is started.
+    pub(crate) fn plan(sources: &[Events]) -> Result<RegistryPlan, RegistryError> {
+        let mut positions: HashMap<EventName, (usize, usize)> = HashMap::new();
         for (source_index, source) in sources.iter().enumerate() {
             for (index, event) in source.module.events().iter().enumerate() {
                 let name = full_name(source, &event.name)?;
                 if name.is_reserved() {
                     return Err(RegistryError::Reserved { name, origin: source.origin.clone() });
                 }
-                if let Some((first, _)) = places.insert(name.clone(), (source_index, index)) {
+                if let Some((first, _)) = positions.insert(name.clone(), (source_index, index)) {
                     let (first, second) = (sources[first].origin.clone(), source.origin.clone());
-                    return Err(RegistryError::Twice { name, first, second });
+                    return Err(RegistryError::Duplicate { name, first, second });
                 }
             }
         }
-        Ok(Plan { places })
+        Ok(RegistryPlan { positions })
     }
 
     pub(crate) fn names(&self) -> BTreeSet<EventName> {
         self.events.keys().cloned().collect()
     }
 
-    /// All events, in no order.
+    /// Returns all events in arbitrary order.
     #[cfg(feature = "http")]
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &RegisteredEvent> {
         self.events.values()
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Event> {
+    pub(crate) fn get(&self, name: &str) -> Option<&RegisteredEvent> {
         self.events.get(name)
     }
 }
 
-/// Names and where their events are, before the modules have been started.
-pub(crate) struct Plan {
-    places: HashMap<EventName, (usize, usize)>,
+/// The names of all events, checked, before the modules are started.
+pub(crate) struct RegistryPlan {
+    /// The index of the module, and the index of the event in the module's table.
+    positions: HashMap<EventName, (usize, usize)>,
 }
 
-impl Plan {
-    /// The registry, with the started instance of each source, in the order of the sources.
+impl RegistryPlan {
+    /// Builds the registry from the started instances of the modules, which are in the order of `sources`.
     pub(crate) fn registry(&self, sources: &[Events], instances: &[Instance]) -> Registry {
-        let events = self.places.iter().map(|(name, &(source, index))| {
-            let listed = &sources[source].module.events()[index];
-            let event = Event {
+        let events = self.positions.iter().map(|(name, &(source, index))| {
+            let entry = &sources[source].module.events()[index];
+            let event = RegisteredEvent {
                 name: name.clone(),
-                kind: listed.kind,
+                kind: entry.kind,
                 instance: instances[source].clone(),
                 index,
-                takes_upload: listed.takes_upload,
+                takes_upload: entry.takes_upload,
                 protected: name.is_protected(),
-                guards: guards(&sources[source].module, &listed.name),
+                guards: guards(&sources[source].module, &entry.name),
             };
             (name.clone(), event)
         });
         let hooks = sources.iter().zip(instances).filter_map(|(source, instance)| {
             let (open, close) = (source.module.open_hook(), source.module.close_hook());
-            (open.is_some() || close.is_some()).then(|| Hooks { instance: instance.clone(), open, close })
+            (open.is_some() || close.is_some()).then(|| ModuleHooks { instance: instance.clone(), open, close })
         });
         let mut resets = sources.iter().zip(instances);
         let password_reset =
@@ -173,12 +174,12 @@ impl Plan {
         Registry { events: events.collect(), hooks: hooks.collect(), password_reset }
     }
 
-    /// What the start-up log lists.
-    pub(crate) fn listing(&self, sources: &[Events], with_auth: bool) -> Vec<Listed> {
+    /// Returns all events sorted by name, for the log.
+    pub(crate) fn listing(&self, sources: &[Events], with_auth: bool) -> Vec<EventListing> {
         let mut listed: Vec<_> = self
-            .places
+            .positions
             .iter()
-            .map(|(name, &(source, index))| Listed {
+            .map(|(name, &(source, index))| EventListing {
                 name: name.clone(),
                 kind: sources[source].module.events()[index].kind,
                 reachable: with_auth || !name.is_protected(),
@@ -189,30 +190,30 @@ impl Plan {
     }
 }
 
-/// An event, as the start-up log lists it.
+/// An event as the log lists it.
 #[derive(Debug, Clone)]
-pub(crate) struct Listed {
+pub(crate) struct EventListing {
     pub(crate) name: EventName,
     pub(crate) kind: HandlerKind,
     pub(crate) reachable: bool,
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for EventListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}", self.name, self.kind)?;
         f.write_str(if self.reachable { ")" } else { "; unreachable: authentication is not enabled)" })
     }
 }
 
-/// The guards of the folders around an event, outermost first, as the module lists them.
+/// Returns the guards of the folders that contain an event, outermost first, which is the module's order.
 fn guards(module: &Module, event: &EventName) -> Arc<[usize]> {
     module.guards().iter().filter(|guard| guard.guards(event.as_str())).map(|guard| guard.index).collect()
 }
 
-fn full_name(source: &Events, name: &EventName) -> Result<EventName, RegistryError> {
-    if source.prefix.is_empty() {
+fn full_name(events: &Events, name: &EventName) -> Result<EventName, RegistryError> {
+    if events.prefix.is_empty() {
         return Ok(name.clone());
     }
-    EventName::parse(&format!("{}/{name}", source.prefix))
-        .map_err(|bad| RegistryError::BadName { origin: source.origin.clone(), source: bad })
+    EventName::parse(&format!("{}/{name}", events.prefix))
+        .map_err(|source| RegistryError::InvalidName { origin: events.origin.clone(), source })
 }

@@ -1,4 +1,4 @@
-//! Start, serve, stop.
+//! Starts, serves and shuts down a server.
 
 use std::fmt;
 use std::future::Future;
@@ -18,15 +18,14 @@ use crate::auth::Service;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::error::StartError;
-use crate::hub::client_calls::{self, ClientCallError};
-use crate::hub::table::Hub;
+use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
 use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
 use crate::net::shutdown::{Shutdown, ShutdownPhase};
 use crate::record::CallRecord;
-use crate::registry::{Events, Plan, Registry};
+use crate::registry::{Events, Registry, RegistryPlan};
 use crate::throttle::Throttle;
 
 #[cfg(feature = "http")]
@@ -40,13 +39,13 @@ type ListenerService = crate::net::upgrade_only::UpgradeOnly;
 
 type Routes = <ListenerService as RequestService>::Routes;
 
-/// How long connections have, past the deadline of a stop, to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// How long connections may take to close after running calls were dropped at the deadline of a shutdown.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long the services of modules have to end. A task of an author's that holds on to them may never let go.
-const SERVICES_END: Duration = Duration::from_secs(5);
+/// How long dropping the services of modules may take. A handler's own task may hold a reference to them forever.
+const SERVICES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that is being put together: events, config, a hook.
+/// A server that is being configured. [`bind`](Self::bind) starts it.
 pub struct Server {
     config: Config,
     events: Vec<Events>,
@@ -58,21 +57,23 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be JSON.
-    #[error("the data cannot be JSON: {0}")]
-    NoJson(#[from] serde_json::Error),
-    /// It is too large, its name belongs to aaw, or there is nobody to send it to: the code says which.
+    /// The data cannot be serialised as JSON.
+    #[error("cannot serialise the data as JSON: {0}")]
+    Serialize(#[from] serde_json::Error),
+    /// The event was rejected. The code is [`TOO_LARGE`](crate::Code::TOO_LARGE) if it exceeds
+    /// [`Config::max_message_bytes`], [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist, and
+    /// another one if the name is reserved.
     #[error(transparent)]
     Refused(#[from] Failure),
 }
 
 impl Config {
-    /// Whether the address can be listened on, and the folder of
-    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) served, now. [`Server::bind`] finds out for good;
-    /// this is for programs that spend minutes on a build before.
+    /// Checks that the address can be listened on and that the folder of
+    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) can be served, for a program that does something
+    /// lengthy, such as a build, before [`Server::bind`]. `bind` checks again.
     ///
     /// # Errors
-    /// [`StartError::Bind`] and [`StartError::Static`], as they would be then.
+    /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be served.
     pub async fn probe(&self) -> Result<(), StartError> {
         ListenerService::check_config(self)?;
         self.listen().await.map(drop)
@@ -85,13 +86,13 @@ impl Config {
 }
 
 impl Server {
-    /// A server without events.
+    /// Creates a server without events.
     pub fn new(config: Config) -> Self {
         Self { config, events: Vec::new(), hook: None, routes: Routes::default() }
     }
 
-    /// Adds the events of a module: one that is linked (`my_events::module()`), or one that was opened
-    /// (`modules::open`, feature `modules`). Can be called several times; names must not meet.
+    /// Adds the events of a module: a linked one (`my_events::module()`) or a loaded one (`modules::open`, feature
+    /// `modules`). May be called several times; the names of all events must be distinct.
     ///
     /// ```
     /// use aaw_server::{Config, Events, Server};
@@ -107,10 +108,9 @@ impl Server {
         self
     }
 
-    /// Lets `hook` see every call when it is over, whatever its outcome; also one that was refused, or whose caller went
-    /// while it ran. It runs where the call ended, often on the task of its connection, so it should be quick. A panic
-    /// of its own is logged and ends nothing. (A call that is cancelled, or whose connection ends, while it waits in
-    /// line was never taken up, and is not told.)
+    /// Sets a hook that receives every finished call, including refused and cancelled ones. It runs where the call ended,
+    /// often on the task of a connection, so it must not block. A panic of the hook is logged and has no other effect. A call
+    /// that is cancelled, or whose connection closes, while it is in the wait queue was never started and is not reported.
     ///
     /// ```
     /// use aaw_server::{Config, Server};
@@ -127,7 +127,7 @@ impl Server {
         self
     }
 
-    /// Turns authentication on, with this store and otherwise the defaults of [`Auth`](crate::auth::Auth).
+    /// Enables authentication with this store and the defaults of [`Auth`](crate::auth::Auth).
     ///
     /// ```
     /// # #[cfg(feature = "auth-sqlite")]
@@ -146,11 +146,12 @@ impl Server {
         self
     }
 
-    /// Takes the address and builds the services of all modules. Connections that come from now on wait until
+    /// Listens on the address and builds the services of all modules. Incoming connections wait until
     /// [`BoundServer::serve`].
     ///
     /// # Errors
-    /// [`StartError`]: the address cannot be had, two events have one name, services could not be built.
+    /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or the
+    /// static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
         let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
@@ -163,30 +164,32 @@ impl Server {
     }
 }
 
-/// Starts the modules, and makes what all connections share.
+/// Starts the modules, and creates the state that all connections share.
 async fn share(
     config: Config,
-    plan: &Plan,
+    plan: &RegistryPlan,
     events: &[Events],
     hook: Option<CallHook>,
     ip: IpAddr,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
-    let registry = plan.registry(events, &start(events, &modules).await?);
+    let registry = plan.registry(events, &start_modules(events, &modules).await?);
     #[cfg(feature = "auth")]
     let auth = config.auth.clone().map(Service::start);
     #[cfg(not(feature = "auth"))]
     let auth: Option<Arc<Service>> = None;
-    list(plan, events, auth.is_some(), false);
+    log_events(plan, events, auth.is_some(), false);
+    let hub = Arc::new(Hub::new(config.max_rooms));
     Ok(Arc::new(ServerContext {
         admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
             auth: auth.clone(),
-            max_answer: config.max_message,
+            max_response: config.max_message_bytes,
         }),
-        hub: Arc::new(Hub::new(config.max_rooms, auth)),
+        host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
+        hub,
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
@@ -194,8 +197,8 @@ async fn share(
     }))
 }
 
-/// Logs which events there are; after a swap, only what somebody should know of.
-fn list(plan: &Plan, sources: &[Events], with_auth: bool, unreachable_only: bool) {
+/// Logs the events; after a reload only those that cannot be called.
+fn log_events(plan: &RegistryPlan, sources: &[Events], with_auth: bool, unreachable_only: bool) {
     for listed in plan.listing(sources, with_auth) {
         if !unreachable_only || !listed.reachable {
             tracing::info!("event {listed}");
@@ -204,7 +207,7 @@ fn list(plan: &Plan, sources: &[Events], with_auth: bool, unreachable_only: bool
 }
 
 /// Builds the services of all modules.
-async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
+async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
     let mut instances = Vec::with_capacity(sources.len());
     for source in sources {
         let instance = source.module.start(modules.host()).await;
@@ -214,7 +217,7 @@ async fn start(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instanc
     Ok(instances)
 }
 
-/// A server that has its address and its services, and does not serve yet.
+/// A server that listens on its address and has built its services, but does not accept connections yet.
 pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
@@ -223,20 +226,21 @@ pub struct BoundServer {
 }
 
 impl BoundServer {
-    /// The address it listens on: with port 0 in the config, the port it was given.
+    /// Returns the address that the server listens on, with the actual port if [`Config::port`] is 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What can be done to the server while it serves.
+    /// Returns a handle to control the server while it serves.
     pub fn handle(&self) -> Handle {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves until `shutdown` is ready, then stops in order: no new connections, no new calls; running calls finish, for
-    /// up to [`Config::stop_timeout`], be they made over a WebSocket or HTTP; WebSockets close with 1001; the services of
-    /// modules are dropped. Ready when all of it is done. Dropped, it stops accepting, and leaves the connections that
-    /// there are.
+    /// Serves until `shutdown` completes, and then shuts down gracefully: new connections and calls are refused, running
+    /// calls finish within [`Config::shutdown_timeout`], over WebSockets and HTTP alike, WebSockets are closed with code
+    /// 1001, and the services of the modules are dropped. The future completes after that.
+    ///
+    /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, service, shared, .. } = self;
         tokio::select! {
@@ -248,42 +252,42 @@ impl BoundServer {
     }
 }
 
-/// Ends what there is, in order.
+/// Shuts down gracefully.
 async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
     shared.shutdown.advance(ShutdownPhase::Draining);
     hub.drain();
-    // Said when it is so: who reads it meets a server that takes no more calls.
+    // Logged after `drain`: from here on new calls are refused.
     tracing::info!(connections = hub.len(), "stopping");
-    if tokio::time::timeout(shared.config.stop_timeout, hub.wait_until_empty()).await.is_err() {
-        tracing::warn!(connections = hub.len(), "calls still run past the deadline; they are dropped");
+    if tokio::time::timeout(shared.config.shutdown_timeout, hub.wait_until_empty()).await.is_err() {
+        tracing::warn!(connections = hub.len(), "calls are still running at the shutdown deadline and are dropped");
         shared.shutdown.advance(ShutdownPhase::Aborting);
         hub.stop();
-        let _ = tokio::time::timeout(GOODBYE, hub.wait_until_empty()).await;
+        let _ = tokio::time::timeout(ABORT_TIMEOUT, hub.wait_until_empty()).await;
     }
     shared.shutdown.advance(ShutdownPhase::Aborting);
-    // Lets the modules go, and with them the services they built.
+    // Drops the modules, and with them their services.
     shared.dispatch.registry.store(Arc::default());
-    if tokio::time::timeout(SERVICES_END, shared.modules.wait_until_ended()).await.is_err() {
-        tracing::warn!("services still end past their time; the program does not wait for them");
+    if tokio::time::timeout(SERVICES_TIMEOUT, shared.modules.wait_until_ended()).await.is_err() {
+        tracing::warn!("services have not ended in time; not waiting for them any longer");
     }
     tracing::info!("stopped");
 }
 
-/// A handle to a server that serves. Cheap to clone.
+/// A handle to a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<ServerContext>,
 }
 
 impl Handle {
-    /// How many connections there are.
+    /// Returns the number of WebSocket connections.
     pub fn connections(&self) -> usize {
         self.shared.hub.len()
     }
 
-    /// Sends an event to every connection, and says how many there were. It goes out after what was sent before, and
-    /// nobody waits for it: who cannot take it is not reached.
+    /// Sends an event to every connection, and returns the number of connections. The event is queued behind earlier pushes;
+    /// the method does not wait until it is sent, and a connection that fails meanwhile does not receive it.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -298,38 +302,45 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// [`EmitError`]: the data cannot be JSON or is larger than a message may be, or the name belongs to aaw itself.
+    /// [`EmitError::Serialize`] if the data cannot be serialised as JSON; [`EmitError::Refused`] if it is too large or the
+    /// name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
         let data = serde_json::to_string(&data)?;
-        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message)?)
+        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
     }
 
-    /// Sends an event to one connection: its id is what handlers see as `services.ws.id()`.
+    /// Sends an event to one connection. Handlers get the id of their connection from `services.ws.id()`.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit); and with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is no such connection, or not any more.
+    /// As [`emit`](Self::emit); also [`EmitError::Refused`] with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the
+    /// connection does not exist or has closed.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
         let data = serde_json::to_string(&data)?;
-        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message)?)
+        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
     }
 
-    /// Asks one client, and waits for its answer, at most `timeout` long (`Duration::MAX`: as long as it takes). The
-    /// connection's id is what handlers see as `services.ws.id()`; what answers is what the client registered for this
-    /// event (`client.handle(event, …)`). Dropping the future cancels: the client's handler is dropped then.
+    /// Calls a client and waits for its response, for at most `timeout` (`Duration::MAX` for no limit). The client responds
+    /// with the handler that it registered for this event (`client.handle(event, …)`). Handlers of the server get the id of
+    /// their connection from `services.ws.id()`.
+    ///
+    /// Dropping the future cancels the call, and the client drops its handler.
     ///
     /// ```no_run
     /// # async fn example(handle: aaw_server::Handle, connection: uuid::Uuid) -> Result<(), aaw_server::ClientCallError> {
-    /// let yes: bool = handle.call_client(connection, "confirm", "Really?", std::time::Duration::from_secs(30)).await?;
+    /// let confirmed: bool = handle.call_client(connection, "confirm", "Really?", std::time::Duration::from_secs(30)).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// [`ClientCallError::Failed`] with the client's own failure, or one of ours: [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT)
-    /// if the client has no handler of that name, [`TIMEOUT`](crate::Code::TIMEOUT),
-    /// [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if there is none or it ends before the answer,
-    /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client speaks the classic dialect,
-    /// [`BUSY`](crate::Code::BUSY) if it has too many unanswered questions or does not read,
-    /// [`TOO_LARGE`](crate::Code::TOO_LARGE). [`ClientCallError::BadAnswer`] if the answer is no `T`.
+    /// [`ClientCallError::Failed`] with the failure of the client's handler, or with one of these codes:
+    /// [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT) if the client has no handler for the event,
+    /// [`TIMEOUT`](crate::Code::TIMEOUT) if it does not respond in time,
+    /// [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist or closes before the response,
+    /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client uses the classic dialect,
+    /// [`BUSY`](crate::Code::BUSY) if [`Config::max_client_calls`] is reached or the client does not read, and
+    /// [`TOO_LARGE`](crate::Code::TOO_LARGE) if the data exceeds [`Config::max_message_bytes`].
+    /// [`ClientCallError::Serialize`] if the data cannot be serialised as JSON; [`ClientCallError::BadResponse`] if the response
+    /// cannot be deserialised as `T`.
     pub async fn call_client<T: DeserializeOwned>(
         &self,
         connection: Uuid,
@@ -337,14 +348,14 @@ impl Handle {
         data: impl Serialize,
         timeout: Duration,
     ) -> Result<T, ClientCallError> {
-        let data = serde_json::to_string(&data).map_err(ClientCallError::NoJson)?;
-        let peer = self.shared.hub.peer(connection).ok_or_else(client_calls::ended)?;
-        let answer = peer.ask(event, data, timeout).await?;
-        serde_json::from_str(&answer).map_err(ClientCallError::BadAnswer)
+        let data = serde_json::to_string(&data).map_err(ClientCallError::Serialize)?;
+        let peer = self.shared.hub.peer(connection).ok_or_else(connection_ended)?;
+        let response = peer.client_call(event, data, timeout).await?;
+        serde_json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
-    /// Puts these events in the place of all that there are. Calls that run go on with the old ones; whatever comes
-    /// later meets the new ones. No call is lost, and none waits.
+    /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
+    /// fails or waits because of the replacement.
     ///
     /// ```
     /// # async fn example() -> Result<(), aaw_server::StartError> {
@@ -359,17 +370,18 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// As [`Server::bind`]; the old events go on then.
+    /// [`StartError::Events`] if two events have the same name or a name is invalid; [`StartError::Services`] if services
+    /// cannot be built. The previous events are then kept.
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
-        let registry = plan.registry(&events, &start(&events, &self.shared.modules).await?);
+        let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
         let names = registry.names();
-        let before = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
-        let added: Vec<_> = names.difference(&before).map(|name| format!("+{name}")).collect();
-        let removed = before.difference(&names).map(|name| format!("-{name}"));
+        let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+        let added: Vec<_> = names.difference(&previous).map(|name| format!("+{name}")).collect();
+        let removed = previous.difference(&names).map(|name| format!("-{name}"));
         let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
-        tracing::info!("serving {} new events {changes}", names.len());
-        list(&plan, &events, self.shared.dispatch.auth.is_some(), true);
+        tracing::info!("replaced the events; serving {} now {changes}", names.len());
+        log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Libraries and packages as people have them: good ones, and all kinds of bad ones.
+//! Loads valid and invalid libraries and packages.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -17,7 +17,9 @@ use aaw_event::host::{Step, UploadSource, UploadStep};
 use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
 use aaw_server::modules::{EventsAt, LibraryCheckError, OpenError, Watch, load, open};
-use fixture::{Header, Nobody, ask, index, items, library, package, rustc, start, stock_library, workshop};
+use fixture::{
+    ModuleSource, TestCaller, call_once, index, items, library, package, rustc, start, stock_library, workshop,
+};
 use object::{Object, ObjectSection, ObjectSegment};
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
@@ -26,8 +28,8 @@ fn names(events: &[Events]) -> Vec<String> {
     events.iter().flat_map(|source| source.module.events()).map(|event| event.name.to_string()).collect()
 }
 
-/// What is said about a place; it names the path that was given.
-async fn refusal(path: &Path) -> String {
+/// Returns the error for a path, and checks that it names the path.
+async fn load_error(path: &Path) -> String {
     let error = match EventsAt::find(path) {
         Ok(at) => load(&at).await.unwrap_err().to_string(),
         Err(error) => error.to_string(),
@@ -42,19 +44,19 @@ async fn the_stock_events_are_built_opened_and_called() {
     let library = stock_library().await;
     let module = open(&library).unwrap();
     assert_eq!(module.package(), "aaw-events");
-    assert_eq!(ask(&module, "ping", "").await, r#"{"pong":true}"#);
-    assert_eq!(ask(&module, "echo", "[1]").await, "[1]");
+    assert_eq!(call_once(&module, "ping", "").await, r#"{"pong":true}"#);
+    assert_eq!(call_once(&module, "echo", "[1]").await, "[1]");
 
-    // Its timer is the library's own.
+    // `count` sleeps with the timer that is linked into the library.
     let instance = start(&module).await;
-    let count = instance.call(index(&module, "count"), r#"{"to":3,"every_ms":1}"#, &Arc::new(Nobody));
+    let count = instance.call(index(&module, "count"), r#"{"to":3,"every_ms":1}"#, &Arc::new(TestCaller));
     assert_eq!(items(count).await, (vec!["1".to_owned(), "2".to_owned(), "3".to_owned()], Step::End));
 }
 
-/// What a caller sends, out of a channel: the words of a failure, or an item.
-struct Upload(Mutex<mpsc::UnboundedReceiver<Result<&'static str, Failure>>>);
+/// An upload whose items and failures come from a channel.
+struct ChannelUpload(Mutex<mpsc::UnboundedReceiver<Result<&'static str, Failure>>>);
 
-impl UploadSource for Upload {
+impl UploadSource for ChannelUpload {
     fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
         let item = self.0.lock().unwrap().poll_recv(cx);
         item.map(|item| match item {
@@ -69,16 +71,16 @@ impl UploadSource for Upload {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
+async fn a_library_receives_uploads_and_has_hooks() {
     let package = package(&workshop("uploads"), "uploads");
     let save = |file: &str, text: &str| std::fs::write(package.join("src").join(file), text).unwrap();
     save(
         "sums.rs",
         "use aaw_event::prelude::*;
-        pub fn handler(start: i64, _: Services, mut incoming: Upload<i64>) -> impl Stream<Item = Result<i64>> {
+        pub fn handler(start: i64, _: Services, mut upload: Upload<i64>) -> impl Stream<Item = Result<i64>> {
             try_stream! {
                 let mut sum = start;
-                while let Some(number) = incoming.next().await {
+                while let Some(number) = upload.next().await {
                     sum += number?;
                     yield sum;
                 }
@@ -88,8 +90,8 @@ async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
     save(
         "_open.rs",
         "use aaw_event::prelude::*;
-        pub async fn handler(opened: OpenInfo) -> Result<()> {
-            opened.client_key.map(drop).ok_or_else(|| Error::new(\"Who is there?\"))
+        pub async fn handler(info: OpenInfo) -> Result<()> {
+            info.client_key.map(drop).ok_or_else(|| Error::new(\"A client key is required\"))
         }",
     );
     let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
@@ -104,31 +106,32 @@ async fn a_library_takes_what_its_caller_sends_and_has_hooks() {
         ),
         (Some(Err(Failure::new(Code::TIMEOUT, "Too late"))), Step::Failed(Failure::new(Code::TIMEOUT, "Too late"))),
     ] {
-        let (feed, upload) = mpsc::unbounded_channel();
-        let upload = Arc::new(Upload(Mutex::new(upload)));
-        let call = instance.call_with_upload(index(module, "sums"), "10", &Arc::new(Nobody), &upload);
+        let (sender, upload) = mpsc::unbounded_channel();
+        let upload = Arc::new(ChannelUpload(Mutex::new(upload)));
+        let call = instance.call_with_upload(index(module, "sums"), "10", &Arc::new(TestCaller), &upload);
         let call = tokio::spawn(items(call));
         for item in [Ok("1"), Ok("2")].into_iter().chain(last) {
-            // Whoever waits by then is woken by this thread.
+            // Lets the handler wait for the item, so that this thread has to wake it.
             tokio::task::yield_now().await;
-            feed.send(item).unwrap();
+            sender.send(item).unwrap();
         }
-        drop(feed);
+        drop(sender);
         assert_eq!(call.await.unwrap(), (vec!["11".to_owned(), "13".to_owned()], expected));
-        assert_eq!(Arc::strong_count(&upload), 1, "the library has let it go");
+        assert_eq!(Arc::strong_count(&upload), 1, "the library has dropped the upload");
     }
 
     assert_eq!(module.close_hook(), None);
-    for (body, expected) in
-        [(r#"{"client_key":"Ada"}"#, Step::End), ("{}", Step::Failed(Failure::new(Code::HANDLER, "Who is there?")))]
-    {
-        let call = instance.call(module.open_hook().unwrap(), body, &Arc::new(Nobody));
+    for (body, expected) in [
+        (r#"{"client_key":"Ada"}"#, Step::End),
+        ("{}", Step::Failed(Failure::new(Code::HANDLER, "A client key is required"))),
+    ] {
+        let call = instance.call(module.open_hook().unwrap(), body, &Arc::new(TestCaller));
         assert_eq!(items(call).await, (vec![], expected));
     }
 }
 
 #[tokio::test]
-async fn a_folder_of_libraries_is_loaded_with_its_folders_as_prefixes() {
+async fn the_subfolders_of_a_folder_of_libraries_become_prefixes() {
     let stock = stock_library().await;
     let top = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(top.path().join("shop/orders")).unwrap();
@@ -144,13 +147,13 @@ async fn a_folder_of_libraries_is_loaded_with_its_folders_as_prefixes() {
     assert_eq!(prefixes, ["", "shop/orders"]);
     assert_eq!(events[1].origin, top.path().join(library("shop/orders/a")).display().to_string());
 
-    // And one library alone.
+    // A single library.
     let at = EventsAt::find(&top.path().join(library("b"))).unwrap();
     assert_eq!(names(&load(&at).await.unwrap()), names(&events[..1]));
 }
 
 #[tokio::test]
-async fn a_library_that_is_cut_anywhere_is_refused() {
+async fn a_library_truncated_at_any_length_is_rejected() {
     let whole = std::fs::read(stock_library().await).unwrap();
     let mut lengths: BTreeSet<_> = (0..100).map(|part| whole.len() as u64 / 100 * part).collect();
     let file = object::File::parse(&*whole).unwrap();
@@ -169,20 +172,20 @@ async fn a_library_that_is_cut_anywhere_is_refused() {
     for length in lengths.into_iter().rev().filter(|&length| length < whole.len() as u64) {
         file.set_len(length).unwrap();
         let error = open(&path).unwrap_err();
-        let fits = match &error {
-            OpenError::LibraryCheckError { reason: LibraryCheckError::Empty, .. } => length == 0,
-            OpenError::LibraryCheckError { reason: LibraryCheckError::NoLibrary { .. }, .. } => length < 64,
-            OpenError::LibraryCheckError { reason, .. } => {
-                matches!(reason, LibraryCheckError::CutShort { .. } | LibraryCheckError::Damaged(_))
+        let is_expected = match &error {
+            OpenError::Check { reason: LibraryCheckError::Empty, .. } => length == 0,
+            OpenError::Check { reason: LibraryCheckError::NotALibrary { .. }, .. } => length < 64,
+            OpenError::Check { reason, .. } => {
+                matches!(reason, LibraryCheckError::Truncated { .. } | LibraryCheckError::Damaged(_))
             }
             _ => false,
         };
-        assert!(fits && error.to_string().starts_with(&*path.to_string_lossy()), "{length}: {error}");
+        assert!(is_expected && error.to_string().starts_with(&*path.to_string_lossy()), "{length}: {error}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_library_of_this_machine_is_refused() {
+async fn files_that_are_not_libraries_of_this_machine_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(library(name));
@@ -195,68 +198,72 @@ async fn what_is_no_library_of_this_machine_is_refused() {
         bytes[at] = to;
         bytes
     };
-    assert!(refusal(&write("text", b"just some words, saved under a wrong name")).await.contains("is no library"));
-    assert!(refusal(&write("empty", b"")).await.contains("the file is empty"));
+    assert!(load_error(&write("text", b"just some text, saved under a wrong name")).await.contains("is not a library"));
+    assert!(load_error(&write("empty", b"")).await.contains("the file is empty"));
     if cfg!(target_os = "linux") {
         // e_machine.
         let (number, name) = if cfg!(target_arch = "x86_64") { (183, "Aarch64") } else { (62, "X86_64") };
-        let machine = refusal(&write("machine", &flipped(18, number))).await;
+        let machine = load_error(&write("machine", &flipped(18, number))).await;
         assert!(machine.contains(&format!("was built for {name}")), "{machine}");
         // e_type: a core dump.
-        assert!(refusal(&write("kind", &flipped(16, 4))).await.contains("expected"));
+        assert!(load_error(&write("kind", &flipped(16, 4))).await.contains("expected"));
         let program = std::fs::read("/proc/self/exe").unwrap();
-        let program = refusal(&write("program", &program)).await;
-        assert!(program.contains("no events package") || program.contains("a program"), "{program}");
+        let program = load_error(&write("program", &program)).await;
+        assert!(program.contains("not an events package") || program.contains("a program"), "{program}");
     }
     let folder = tempfile::tempdir().unwrap();
     let dangling = folder.path().join(library("dangling"));
     std::os::unix::fs::symlink("/no/such/file", &dangling).unwrap();
-    assert!(open(&dangling).unwrap_err().to_string().contains("cannot be read"));
+    assert!(open(&dangling).unwrap_err().to_string().contains("cannot read the library"));
 }
 
 #[tokio::test]
-async fn a_pipe_called_like_a_library_does_not_hang_the_start() {
+async fn a_pipe_named_like_a_library_does_not_block_loading() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join(library("pipe"));
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    assert!(refusal(&pipe).await.contains("no regular file"));
+    assert!(load_error(&pipe).await.contains("not a regular file"));
 }
 
 #[test]
-fn libraries_of_others_are_refused_each_with_its_reason() {
+fn libraries_that_are_not_events_packages_are_rejected_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let header = Header::default;
-    let other = Header { symbol: "aaw_module_v1_other", ..header() };
+    let header = ModuleSource::default;
+    let other = ModuleSource { symbol: "aaw_module_v1_other", ..header() };
     for (name, source, expected) in [
         (
-            "stranger",
+            "unrelated",
             "#[unsafe(no_mangle)] pub extern \"C\" fn hello() {}".to_owned(),
             "exports no symbol aaw_module_v1_…",
         ),
         (
             "newer",
-            Header { symbol: "aaw_module_v2_made", abi: 2, ..header() }.source(),
-            "speaks module ABI 2, this server speaks 1",
+            ModuleSource { symbol: "aaw_module_v2_made", abi: 2, ..header() }.source(),
+            "uses module ABI 2, this server uses 1",
         ),
-        ("liar", Header { abi: 7, ..header() }.source(), "speaks module ABI 7, this host speaks 1"),
-        ("magic", Header { magic: "another!", ..header() }.source(), "does not begin as a package's does"),
-        ("aborts", Header { flags: 0, ..header() }.source(), "panic = \"abort\""),
+        ("mismatch", ModuleSource { abi: 7, ..header() }.source(), "speaks module ABI 7, this host speaks 1"),
+        ("magic", ModuleSource { magic: "another!", ..header() }.source(), "does not begin as a package's does"),
+        ("aborts", ModuleSource { flags: 0, ..header() }.source(), "panic = \"abort\""),
         (
             "two",
             header().source() + &other.source(),
             "several events packages (aaw_module_v1_made, aaw_module_v1_other)",
         ),
-        ("small", "#[unsafe(no_mangle)] pub static aaw_module_v1_made: u32 = 1;".to_owned(), "is no table of events"),
+        (
+            "small",
+            "#[unsafe(no_mangle)] pub static aaw_module_v1_made: u32 = 1;".to_owned(),
+            "is not a table of events",
+        ),
         (
             "code",
             "#[unsafe(no_mangle)] pub extern \"C\" fn aaw_module_v1_made() {}".to_owned(),
-            "is no table of events",
+            "is not a table of events",
         ),
         (
             "lacking",
             header().source()
                 + "unsafe extern \"C\" { fn nowhere(); } #[unsafe(no_mangle)] pub extern \"C\" fn f() { unsafe { nowhere() } }",
-            "it: undefined symbol: nowhere",
+            "the library: undefined symbol: nowhere",
         ),
     ] {
         let path = rustc(folder.path(), name, &source);
@@ -267,18 +274,18 @@ fn libraries_of_others_are_refused_each_with_its_reason() {
 }
 
 #[test]
-fn a_path_gives_what_lies_there_now_and_what_was_opened_stays() {
+fn opening_a_replaced_file_gives_the_new_module_and_the_old_one_still_works() {
     let folder = tempfile::tempdir().unwrap();
-    let made = |package| rustc(folder.path(), package, &Header { package, ..Header::default() }.source());
+    let made = |package| rustc(folder.path(), package, &ModuleSource { package, ..ModuleSource::default() }.source());
     let (one, two, three) = (made("one"), made("two"), made("three"));
     let path = folder.path().join(library("events"));
 
     std::fs::copy(one, &path).unwrap();
     let first = open(&path).unwrap();
-    // Written over in place, which would pull the pages away from under a library that was opened there.
+    // Overwritten in place, which would change the mapped pages of a library that was opened there.
     std::fs::copy(two, &path).unwrap();
     let second = open(&path).unwrap();
-    // And as one should.
+    // Replaced by renaming, the recommended way.
     std::fs::rename(three, &path).unwrap();
     let third = open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -287,8 +294,8 @@ fn a_path_gives_what_lies_there_now_and_what_was_opened_stays() {
 }
 
 #[tokio::test]
-async fn packages_that_cannot_be_built_are_refused_each_with_its_reason() {
-    let top = workshop("refused");
+async fn packages_that_cannot_be_built_are_rejected_with_the_reason() {
+    let top = workshop("rejected");
     let write = |file: &str, text: &str| {
         let file = top.join(file);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -302,10 +309,10 @@ async fn packages_that_cannot_be_built_are_refused_each_with_its_reason() {
     package("no-cdylib", "[workspace]\n", "");
     package("no-rust", &format!("{cdylib}[workspace]\n"), "this is not Rust");
     package("no-events", &format!("{cdylib}[workspace]\n"), "");
-    package("strange", "wrong = {\n", "");
+    package("invalid", "wrong = {\n", "");
     write("around/Cargo.toml", "[workspace]\nresolver = \"3\"\n");
-    package("around/stranger", cdylib, "");
-    write("around/stranger/Cargo.toml", &format!("[package]\nname = \"stranger\"\n{cdylib}"));
+    package("around/unlisted", cdylib, "");
+    write("around/unlisted/Cargo.toml", &format!("[package]\nname = \"unlisted\"\n{cdylib}"));
     write("many/Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n");
     for name in ["one", "two"] {
         write(&format!("many/{name}/Cargo.toml"), &format!("[package]\nname = \"{name}\"\n{cdylib}"));
@@ -314,11 +321,11 @@ async fn packages_that_cannot_be_built_are_refused_each_with_its_reason() {
 
     for (name, expected) in [
         ("no-cdylib", "expected crate-type = [\"cdylib\", \"rlib\"]"),
-        ("no-rust", "was not built (exit status: 101): see cargo's messages above"),
+        ("no-rust", "failed (exit status: 101): see cargo's messages above"),
         ("no-events", "exports no symbol"),
-        ("strange", "cargo does not accept"),
-        ("around/stranger", "and is no member of it: add it to `members` there"),
-        ("many", "several of its members make a library (one, two): expected the folder of one"),
+        ("invalid", "cargo rejects the events package"),
+        ("around/unlisted", "but is not a member of it: add it to `members` there"),
+        ("many", "several of its members build a dynamic library (one, two): expected the folder of one"),
     ] {
         let path = top.join(name);
         let at = EventsAt::find(&path).unwrap();
@@ -328,53 +335,53 @@ async fn packages_that_cannot_be_built_are_refused_each_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_init_writes_builds_is_tested_and_serves() {
+async fn the_package_that_init_writes_builds_passes_its_tests_and_loads() {
     let top = workshop("first");
     let package = package(&top, "my first events");
     let tests = Command::new(env!("CARGO")).arg("test").current_dir(&package).output().unwrap();
-    let said = String::from_utf8_lossy(&tests.stdout);
+    let output = String::from_utf8_lossy(&tests.stdout);
     assert!(
         tests.status.success()
-            && ["greets_by_name", "counts_to_three"].iter().all(|test| said.contains(&format!("{test} ... ok"))),
-        "{said}{}",
+            && ["greets_by_name", "counts_to_three"].iter().all(|test| output.contains(&format!("{test} ... ok"))),
+        "{output}{}",
         String::from_utf8_lossy(&tests.stderr)
     );
 
     let events = load(&EventsAt::find(&package).unwrap()).await.unwrap();
     assert_eq!(names(&events), ["count", "hello", "ping"]);
     assert_eq!(events[0].module.package(), "my-first-events");
-    assert_eq!(ask(&events[0].module, "hello", r#"{"name":"Ada"}"#).await, r#"{"greeting":"Hello, Ada!"}"#);
+    assert_eq!(call_once(&events[0].module, "hello", r#"{"name":"Ada"}"#).await, r#"{"greeting":"Hello, Ada!"}"#);
 }
 
 #[tokio::test]
-async fn a_package_whose_panics_abort_is_refused() {
+async fn a_package_built_with_panic_abort_is_rejected() {
     let top = workshop("aborting");
     let package = package(&top, "aborting");
-    // As `panic = "abort"` in a profile does, for the package alone, which decides for all.
+    // Like `panic = "abort"` in a profile, but for this package only, which is the one that determines the strategy.
     let args = ["rustc", "--quiet", "--lib", "--crate-type=cdylib", "--message-format=json", "--", "-Cpanic=abort"];
     let built = Command::new(env!("CARGO")).args(args).current_dir(&package).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages = String::from_utf8(built.stdout).unwrap();
     let path = messages.split('"').find(|text| text.ends_with(&library("libaborting"))).unwrap();
-    let error = refusal(Path::new(path)).await;
+    let error = load_error(Path::new(path)).await;
     assert!(error.contains("built with panic = \"abort\""), "{error}");
 }
 
-/// How long a change may take to arrive; cargo may have to wait for other tests.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a change may take to be reported; cargo may have to wait for other tests.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
 
 async fn next(watch: &mut Watch) -> Vec<Events> {
-    tokio::time::timeout(PATIENCE, watch.next()).await.expect("no change")
+    tokio::time::timeout(CHANGE_TIMEOUT, watch.next()).await.expect("no change")
 }
 
 thread_local! {
     static LINES: RefCell<Option<mpsc::UnboundedSender<String>>> = const { RefCell::new(None) };
 }
 
-/// Sends what is logged to whoever listens on its thread.
-struct Here;
+/// Sends log lines to the receiver of the current thread.
+struct ThreadLog;
 
-impl std::io::Write for Here {
+impl std::io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         LINES.with_borrow(|lines| {
             if let Some(lines) = lines {
@@ -389,7 +396,7 @@ impl std::io::Write for Here {
     }
 }
 
-impl MakeWriter<'_> for Here {
+impl MakeWriter<'_> for ThreadLog {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
@@ -397,17 +404,17 @@ impl MakeWriter<'_> for Here {
     }
 }
 
-/// What is logged on this thread from now on. One subscriber serves all tests: while subscribers come and go in parallel,
-/// tracing loses lines.
-fn logged() -> mpsc::UnboundedReceiver<String> {
+/// Returns the lines that are logged on this thread from now on. All tests share one subscriber: tracing loses lines while
+/// subscribers are added and removed in parallel.
+fn log_lines() -> mpsc::UnboundedReceiver<String> {
     static SUBSCRIBE: Once = Once::new();
-    SUBSCRIBE.call_once(|| tracing_subscriber::fmt().with_writer(Here).with_ansi(false).init());
+    SUBSCRIBE.call_once(|| tracing_subscriber::fmt().with_writer(ThreadLog).with_ansi(false).init());
     let (sender, lines) = mpsc::unbounded_channel();
     LINES.set(Some(sender));
     lines
 }
 
-/// Watches until something is logged that contains `expected`; nothing must come meanwhile.
+/// Watches until a line is logged that contains `expected`; the watch must not return events meanwhile.
 async fn next_line(watch: &mut Watch, lines: &mut mpsc::UnboundedReceiver<String>, expected: &str) {
     let line = async { while !lines.recv().await.unwrap().contains(expected) {} };
     tokio::select! {
@@ -417,12 +424,12 @@ async fn next_line(watch: &mut Watch, lines: &mut mpsc::UnboundedReceiver<String
 }
 
 #[tokio::test]
-async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
-    let mut lines = logged();
+async fn a_saved_file_is_loaded_and_a_broken_one_keeps_the_previous_events() {
+    let mut lines = log_lines();
     let top = workshop("watched");
     let package = package(&top, "watched");
     let save = |file: &str, text: &str| std::fs::write(package.join("src").join(file), text).unwrap();
-    let handler = |answer: u32| format!("pub async fn handler() -> u32 {{ {answer} }}");
+    let handler = |number: u32| format!("pub async fn handler() -> u32 {{ {number} }}");
 
     let mut watch = Watch::new(EventsAt::find(&package).unwrap()).unwrap();
     let first = watch.load().await.unwrap();
@@ -430,43 +437,45 @@ async fn a_saved_file_of_a_package_is_served_and_a_mistake_is_not() {
 
     save("ping.rs", &handler(1));
     let second = next(&mut watch).await;
-    assert_eq!(ask(&second[0].module, "ping", "").await, "1");
-    assert_eq!(ask(&first[0].module, "ping", "").await, r#"{"pong":true}"#);
+    assert_eq!(call_once(&second[0].module, "ping", "").await, "1");
+    assert_eq!(call_once(&first[0].module, "ping", "").await, r#"{"pong":true}"#);
 
     save("ping.rs", "this is not Rust");
-    next_line(&mut watch, &mut lines, "the old events go on: the events package").await;
+    next_line(&mut watch, &mut lines, "keeping the previous events: building the events package").await;
 
     save("ping.rs", &handler(1));
-    next_line(&mut watch, &mut lines, "the events are the same").await;
+    next_line(&mut watch, &mut lines, "the events are unchanged").await;
 
     save("ping.rs", "this is not Rust either");
-    next_line(&mut watch, &mut lines, "the old events go on: the events package").await;
+    next_line(&mut watch, &mut lines, "keeping the previous events: building the events package").await;
 
-    // A file in a new folder, and the mistake mended.
+    // Adds a file in a new folder, and fixes the error.
     std::fs::create_dir(package.join("src/users")).unwrap();
     save("users/get.rs", &handler(2));
     save("ping.rs", &handler(3));
     let mut third = next(&mut watch).await;
-    // The two files may have been seen one by one.
-    while names(&third) != ["count", "hello", "ping", "users/get"] || ask(&third[0].module, "ping", "").await != "3" {
+    // The two changes may have been loaded separately.
+    while names(&third) != ["count", "hello", "ping", "users/get"]
+        || call_once(&third[0].module, "ping", "").await != "3"
+    {
         third = next(&mut watch).await;
     }
 
-    // In the folder that was not there at first; and a file less.
+    // Changes a file in the new folder, then removes it.
     save("users/get.rs", &handler(4));
     let fourth = next(&mut watch).await;
-    assert_eq!(ask(&fourth[0].module, "users/get", "").await, "4");
+    assert_eq!(call_once(&fourth[0].module, "users/get", "").await, "4");
     std::fs::remove_dir_all(package.join("src/users")).unwrap();
     assert_eq!(names(&next(&mut watch).await), ["count", "hello", "ping"]);
 }
 
 #[tokio::test]
-async fn libraries_that_come_and_go_are_served_and_a_half_written_one_is_not() {
-    let mut lines = logged();
+async fn added_and_removed_libraries_are_loaded_and_an_incomplete_one_is_not() {
+    let mut lines = log_lines();
     let top = tempfile::tempdir().unwrap();
     let made = tempfile::tempdir().unwrap();
     let make = |package| {
-        let path = rustc(made.path(), package, &Header { package, ..Header::default() }.source());
+        let path = rustc(made.path(), package, &ModuleSource { package, ..ModuleSource::default() }.source());
         std::fs::read(path).unwrap()
     };
     let (one, two, three) = (make("one"), make("two"), make("three"));
@@ -479,9 +488,9 @@ async fn libraries_that_come_and_go_are_served_and_a_half_written_one_is_not() {
     let mut watch = Watch::new(EventsAt::find(top.path()).unwrap()).unwrap();
     assert_eq!(packages(&watch.load().await.unwrap()), [":one"]);
 
-    // Written in place, in two goes.
+    // Written in place, in two steps.
     std::fs::write(path("a"), &two[..two.len() / 2]).unwrap();
-    next_line(&mut watch, &mut lines, "the old events go on: ").await;
+    next_line(&mut watch, &mut lines, "keeping the previous events: ").await;
     std::fs::write(path("a"), &two).unwrap();
     assert_eq!(packages(&next(&mut watch).await), [":two"]);
 
@@ -497,9 +506,9 @@ async fn libraries_that_come_and_go_are_served_and_a_half_written_one_is_not() {
     std::fs::remove_dir_all(top.path().join("shop")).unwrap();
     assert_eq!(packages(&next(&mut watch).await), [":two"]);
 
-    // The last one.
+    // Removes the last library.
     std::fs::remove_file(path("a")).unwrap();
-    next_line(&mut watch, &mut lines, "holds no library").await;
+    next_line(&mut watch, &mut lines, "contains no libraries").await;
     std::fs::write(path("a"), &one).unwrap();
     assert_eq!(packages(&next(&mut watch).await), [":one"]);
 }

@@ -1,4 +1,4 @@
-//! Reloading while events are called. A binary of its own, since it counts the file descriptors of the process.
+//! Reloads events while they are called. A separate binary, since it counts the file descriptors of the process.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -19,7 +19,7 @@ const RELOADS: usize = 100;
 const CALLERS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reloads_lose_no_call_and_leak_no_file_descriptor() {
+async fn reloading_loses_no_calls_and_leaks_no_file_descriptors() {
     let path = stock_library().await;
     let load = async || {
         let path = path.clone();
@@ -27,31 +27,31 @@ async fn reloads_lose_no_call_and_leak_no_file_descriptor() {
         let instance = start(&module).await;
         (module, instance)
     };
-    // Whatever is opened once and for all is open after this.
+    // Opens everything that stays open for the lifetime of the process.
     let (module, instance) = load().await;
     call(&module, &instance, "ping", "").await;
     drop((module, instance));
     let before = settled_descriptors(usize::MAX);
 
     let current: Arc<ArcSwap<(Module, Instance)>> = Arc::new(ArcSwap::from_pointee(load().await));
-    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (stop, completed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let callers = (0..CALLERS).map(|caller| {
-        let (current, stop, answered) = (current.clone(), stop.clone(), answered.clone());
+        let (current, stop, completed) = (current.clone(), stop.clone(), completed.clone());
         tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                let now = current.load_full();
+                let loaded = current.load_full();
                 let body = format!("[{caller}]");
-                assert_eq!(call(&now.0, &now.1, "echo", &body).await, body);
-                answered.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(call(&loaded.0, &loaded.1, "echo", &body).await, body);
+                completed.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
             }
         })
     });
     let callers: Vec<_> = callers.collect();
     for _ in 0..RELOADS {
-        let so_far = answered.load(Ordering::Relaxed);
+        let before_reload = completed.load(Ordering::Relaxed);
         current.store(Arc::new(load().await));
-        while answered.load(Ordering::Relaxed) < so_far + CALLERS {
+        while completed.load(Ordering::Relaxed) < before_reload + CALLERS {
             tokio::task::yield_now().await;
         }
     }
@@ -60,14 +60,14 @@ async fn reloads_lose_no_call_and_leak_no_file_descriptor() {
         caller.await.unwrap();
     }
     drop(current);
-    assert!(answered.load(Ordering::Relaxed) >= RELOADS * CALLERS);
+    assert!(completed.load(Ordering::Relaxed) >= RELOADS * CALLERS);
     if let (Some(before), Some(after)) = (before, settled_descriptors(before.unwrap_or(0))) {
         assert!(after <= before, "{before} file descriptors before, {after} after");
     }
 }
 
-/// How many are open, once they are no more than expected: a package that was stopped closes its own on a thread that
-/// nobody can wait for. `None` where nobody can tell.
+/// Returns the number of open file descriptors, once it is no larger than expected: a stopped package closes its own on a
+/// thread that cannot be joined. `None` on systems without `/proc`.
 fn settled_descriptors(expected: usize) -> Option<usize> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

@@ -1,39 +1,39 @@
-//! What the bodies of the built-in events must hold.
+//! Parses the bodies of the built-in events.
 //!
-//! What is wrong is told by the name of the field and the kind of what was found there, never by its value: that may be a
-//! password in the wrong place, and failures are logged.
+//! Errors name the field and the JSON type that was found there, never the value: it may be a password in the wrong
+//! field, and errors are logged.
 
 use aaw_protocol::{Code, Failure};
 use serde_json::{Map, Value};
 
-/// A body's fields.
-pub(super) struct Fields(Map<String, Value>);
+/// The fields of a body.
+pub(super) struct BodyFields(Map<String, Value>);
 
-impl Fields {
-    /// The body is JSON. One that is missing has no fields.
+impl BodyFields {
+    /// Parses a body, which is known to be JSON. `null`, which stands for a missing body, has no fields.
     pub(super) fn parse(body: &str) -> Result<Self, Failure> {
         match serde_json::from_str(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(Value::Null) => Ok(Self(Map::new())),
-            Ok(other) => Err(bad(format!("The body does not fit: expected an object, found {}", kind(&other)))),
-            // Only what is nested too deep is JSON and comes to here.
-            Err(_) => Err(bad("The body does not fit: it is nested too deep".into())),
+            Ok(other) => Err(bad_body(format!("The body does not fit: expected an object, found {}", kind(&other)))),
+            // The body was validated as JSON before; only its nesting depth was not.
+            Err(_) => Err(bad_body("The body does not fit: it is nested too deep".into())),
         }
     }
 
-    /// A text; nothing if it is missing, `null` or empty.
+    /// Returns a string field; `None` if it is missing, `null` or empty.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
             Some(other) => {
-                Err(bad(format!("The body does not fit at {name}: expected a string, found {}", kind(other))))
+                Err(bad_body(format!("The body does not fit at {name}: expected a string, found {}", kind(other))))
             }
         }
     }
 }
 
-pub(super) fn bad(error: String) -> Failure {
+pub(super) fn bad_body(error: String) -> Failure {
     Failure::new(Code::BAD_BODY, error)
 }
 
@@ -53,19 +53,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_nothing_and_what_is_wrong_is_named_without_its_value() {
+    fn a_missing_field_is_none_and_an_error_names_the_field_without_its_value() {
         let fields =
-            Fields::parse(r#"{"email":"a@b.c","password":{"secret":"hunter2"},"token":null,"empty":""}"#).unwrap();
+            BodyFields::parse(r#"{"email":"a@b.c","password":{"secret":"hunter2"},"token":null,"empty":""}"#).unwrap();
         assert_eq!(fields.text("email"), Ok(Some("a@b.c")));
         assert_eq!((fields.text("token"), fields.text("empty"), fields.text("x")), (Ok(None), Ok(None), Ok(None)));
         let failure = fields.text("password").unwrap_err();
-        assert_eq!(failure, bad("The body does not fit at password: expected a string, found an object".into()));
-        assert_eq!(Fields::parse("null").unwrap().text("email"), Ok(None));
+        assert_eq!(failure, bad_body("The body does not fit at password: expected a string, found an object".into()));
+        assert_eq!(BodyFields::parse("null").unwrap().text("email"), Ok(None));
         for (body, found) in
             [(r#""hunter2""#, "a string"), ("[1]", "an array"), ("1", "a number"), ("true", "a boolean")]
         {
-            let failure = Fields::parse(body).map(|_| ()).unwrap_err();
-            assert_eq!(failure, bad(format!("The body does not fit: expected an object, found {found}")));
+            let failure = BodyFields::parse(body).map(|_| ()).unwrap_err();
+            assert_eq!(failure, bad_body(format!("The body does not fit: expected an object, found {found}")));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What authentication holds to.
+//! The configuration of authentication.
 
 use std::fmt;
 use std::future::Future;
@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Identity;
-use super::store::Store;
-use aaw_protocol::Token;
+use aaw_protocol::{Identity, Token};
 
-/// What authentication holds to: a store, and defaults that are those of the original.
+use super::store::Store;
+
+/// The configuration of authentication: a store, and limits whose defaults are those of the original aaw.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,61 +22,63 @@ use aaw_protocol::Token;
 /// ```
 #[derive(Clone)]
 pub struct Auth {
-    /// Who keeps users and sessions.
+    /// The store of users and sessions.
     pub store: Arc<dyn Store>,
-    /// How long a session lasts from its beginning, used or not. Default 30 days.
+    /// How long a session lasts after it was started, whether it is used or not. Default 30 days.
     pub session_lifetime: Duration,
-    /// How long the token of a password reset is good for; it is good once. Default 20 minutes.
+    /// How long the token of a password reset is valid; it can be used once. Default 20 minutes.
     pub reset_lifetime: Duration,
-    /// Delivers the token of a reset: a mail with a link, as a rule. Default: none; then the package's `_password_reset.rs`
-    /// does it, and without one asking for a reset fails with
+    /// Delivers the token of a password reset, usually as a link in an e-mail. Default: none; the `_password_reset.rs`
+    /// of an events package is called then, and without one, requesting a reset fails with
     /// `Password reset is not configured (no onPasswordReset handler)`.
     pub on_password_reset: Option<ResetHook>,
-    /// Whether whoever comes may register. Default true, as in the original; otherwise `aaw/register` fails with
-    /// `Auth is not set up via aaw`, and users are added by the program, or by `aaw-server user add`.
-    pub registration: bool,
-    /// Bytes of a password. Default 1024: more than anybody types, and too few to make hashing it dear.
-    pub max_password: usize,
-    /// How often somebody may fail to log in to one address, wherever they come from. Default: 10 times, and once more
-    /// every 30 s. What succeeds is not counted, and as many as may still fail run at the same time.
-    pub attempts_per_address: Rate,
-    /// How often log-ins may fail that come from one peer (an IPv4 address, the first 64 bits of an IPv6 address).
-    /// Default: 100 times, and once more each second. Behind a proxy all clients are one peer.
-    pub attempts_per_peer: Rate,
-    /// How often one peer may register, ask for a reset, or set a password with one. Default: 1000 times, and once more
-    /// each second.
-    pub requests_per_peer: Rate,
-    /// How often a reset may be asked for the same address. Default: 3 times, and once more every 5 minutes.
-    pub resets_per_address: Rate,
+    /// Whether clients may register users. Default true, as in the original aaw. If false, `aaw/register` fails with
+    /// `Auth is not set up via aaw`, and users are added by the program or by `aaw-server user add`.
+    pub allow_registration: bool,
+    /// The maximum size of a password, in bytes. Default 1024, which bounds the cost of hashing one.
+    pub max_password_bytes: usize,
+    /// How many log-ins to one e-mail address may fail, whichever client attempts them. Default: 10, and one more every
+    /// 30 s. Successful log-ins do not count. As many attempts run concurrently as may still fail; further ones wait.
+    pub failed_logins_per_email: RateLimit,
+    /// How many log-ins from one client address may fail. An IPv4 address counts as one client, and so do all IPv6
+    /// addresses with the same first 64 bits. Default: 100, and one more every second. Behind a reverse proxy all
+    /// clients share one address.
+    pub failed_logins_per_ip: RateLimit,
+    /// How many registrations, requests for a reset and uses of a reset one client address may make, counted together.
+    /// Default: 1000, and one more every second.
+    pub requests_per_ip: RateLimit,
+    /// How many resets may be requested for one e-mail address. Default: 3, and one more every 5 minutes.
+    pub resets_per_email: RateLimit,
 }
 
-/// How often something may be done: a burst, and then once in a while.
+/// A rate limit in the form of a token bucket: a burst of events, and then one event per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How often at once.
+pub struct RateLimit {
+    /// How many events may happen at once. 0 is treated as 1.
     pub burst: u32,
-    /// How long until it may be done once more.
-    pub every: Duration,
+    /// How long it takes until one more event may happen.
+    pub refill_interval: Duration,
 }
 
-impl Rate {
-    /// So often at once, and once more each `every`.
-    pub const fn new(burst: u32, every: Duration) -> Self {
-        Self { burst, every }
+impl RateLimit {
+    /// Allows `burst` events at once, and one more every `refill_interval`.
+    pub const fn new(burst: u32, refill_interval: Duration) -> Self {
+        Self { burst, refill_interval }
     }
 }
 
-/// What delivers the token of a reset.
+/// The callback that delivers the token of a password reset; see [`Auth::on_password_reset`].
 pub type ResetHook =
     Arc<dyn Fn(PasswordReset) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// A password that somebody wants to set anew. [`Debug`] does not tell the token.
+/// A password reset that was requested. [`Debug`] does not show the token.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PasswordReset {
-    /// Who it is.
+    /// The user whose password is to be reset.
     pub user: Identity,
-    /// What `aaw/password/set-new` wants with the new password: whoever has it can set it.
+    /// The token that `aaw/password/set-new` requires together with the new password. It is a bearer secret: its owner
+    /// can set the password.
     pub token: Token,
 }
 
@@ -87,7 +89,7 @@ impl PasswordReset {
 }
 
 impl Auth {
-    /// With this store, and the defaults.
+    /// A configuration with this store and the defaults.
     pub fn new(store: impl Store) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         Self {
@@ -95,16 +97,16 @@ impl Auth {
             session_lifetime: 30 * 24 * 3600 * SECOND,
             reset_lifetime: 20 * 60 * SECOND,
             on_password_reset: None,
-            registration: true,
-            max_password: 1024,
-            attempts_per_address: Rate::new(10, 30 * SECOND),
-            attempts_per_peer: Rate::new(100, SECOND),
-            requests_per_peer: Rate::new(1000, SECOND),
-            resets_per_address: Rate::new(3, 300 * SECOND),
+            allow_registration: true,
+            max_password_bytes: 1024,
+            failed_logins_per_email: RateLimit::new(10, 30 * SECOND),
+            failed_logins_per_ip: RateLimit::new(100, SECOND),
+            requests_per_ip: RateLimit::new(1000, SECOND),
+            resets_per_email: RateLimit::new(3, 300 * SECOND),
         }
     }
 
-    /// With this to deliver the tokens of resets. What it fails with is logged.
+    /// Sets the callback that delivers the tokens of password resets. Its errors are logged and do not reach the client.
     ///
     /// ```
     /// # use aaw_server::auth::{Auth, Store};
@@ -130,7 +132,7 @@ impl fmt::Debug for Auth {
         f.debug_struct("Auth")
             .field("session_lifetime", &self.session_lifetime)
             .field("reset_lifetime", &self.reset_lifetime)
-            .field("registration", &self.registration)
+            .field("allow_registration", &self.allow_registration)
             .finish_non_exhaustive()
     }
 }

@@ -1,33 +1,32 @@
-//! When two addresses are one.
+//! E-mail addresses, and their normal form.
 
 use std::fmt;
 
-/// The longest address that mail can be sent to (RFC 5321, 4.5.3.1.3, less the angle brackets).
-const LONGEST: usize = 254;
+/// The maximum size of an address in bytes: that of a path in RFC 5321, 4.5.3.1.3, without its angle brackets.
+const MAX_BYTES: usize = 254;
 
-/// An e-mail address, as it is kept: without spaces around it, and in lower case. So `Ada@Example.com ` is
-/// `ada@example.com`, and one person has one account, however a phone's keyboard writes it. (That two mailboxes differ in
-/// nothing but case is allowed to mail servers, and none does it.)
+/// An e-mail address in its normal form: trimmed and in lower case, so that `Ada@Example.com ` and `ada@example.com` are
+/// the same account. (RFC 5321 allows mail servers to distinguish mailboxes by case, but common ones do not.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Email(Box<str>);
 
-/// Why a text is no address.
+/// Why a string is not a valid e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEmail {
-    /// There is nothing in it.
+    /// The string is empty or consists of white space.
     #[error("an e-mail address is required")]
     Empty,
-    /// It has more than 254 bytes.
-    #[error("an e-mail address has at most {LONGEST} bytes")]
+    /// The address is longer than 254 bytes.
+    #[error("an e-mail address has at most {MAX_BYTES} bytes")]
     TooLong,
-    /// It is not of the form `name@example.com`.
+    /// The string does not have the form `name@example.com`.
     #[error("expected an e-mail address, like name@example.com")]
     Form,
 }
 
 impl Email {
-    /// Brings a text into the form in which addresses are compared, and sees that mail could be sent there.
+    /// Normalises an address and checks that it has the form of one.
     ///
     /// ```
     /// # use aaw_server::auth::Email;
@@ -36,33 +35,35 @@ impl Email {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidEmail`]. Whether mail arrives there is known only once it has.
+    /// [`InvalidEmail`] if the string is empty, too long, or does not have the form `name@example.com`. Whether the
+    /// address receives mail is not checked.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         let email = Self::normalise(text)?;
-        let is_odd = email.0.chars().any(|c| c.is_whitespace() || c.is_control());
+        let has_space_or_control = email.0.chars().any(|c| c.is_whitespace() || c.is_control());
         match email.0.rsplit_once('@') {
-            Some((name, host)) if !name.is_empty() && !host.is_empty() && !is_odd => Ok(email),
+            Some((name, host)) if !name.is_empty() && !host.is_empty() && !has_space_or_control => Ok(email),
             _ => Err(InvalidEmail::Form),
         }
     }
 
-    /// The same for one that has only to be looked up: a store of somebody else's may know its users by other names.
+    /// Normalises an address that is only looked up, without checking its form: a custom store may identify its users by
+    /// other names.
     ///
     /// # Errors
-    /// [`InvalidEmail`], if it is empty or too long.
+    /// [`InvalidEmail`] if the string is empty or too long.
     pub fn normalise(text: &str) -> Result<Self, InvalidEmail> {
         let text = text.trim();
         if text.is_empty() {
             return Err(InvalidEmail::Empty);
         }
-        // Before it is lower-cased, which may make it longer or shorter by a little.
-        if text.len() > LONGEST {
+        // Checked before lower-casing, which may change the length slightly.
+        if text.len() > MAX_BYTES {
             return Err(InvalidEmail::TooLong);
         }
         Ok(Self(text.to_lowercase().into()))
     }
 
-    /// The address.
+    /// Returns the address in its normal form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_and_spaces_around_it_make_no_other_address() {
+    fn addresses_are_trimmed_and_lower_cased() {
         for text in ["ada@example.com", " ada@example.com\n", "Ada@Example.COM", "\tADA@EXAMPLE.COM "] {
             assert_eq!(Email::parse(text).unwrap().as_str(), "ada@example.com");
         }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_so() {
+    fn an_invalid_address_is_rejected_with_the_reason() {
         for (text, expected) in [
             ("", InvalidEmail::Empty),
             (" \n", InvalidEmail::Empty),

@@ -1,8 +1,8 @@
-//! How often somebody may try.
+//! Limits the rate of log-in attempts and similar requests.
 //!
-//! Each address, and each peer, has a bucket of attempts. One that fails takes an attempt out of it, and time puts them
-//! back; one that succeeds takes nothing. As many run at once as may still fail, so nobody gets more guesses by making
-//! them at the same moment; others wait for one of these to end.
+//! Each key (an e-mail address, or a client's IP address) has a bucket of attempts. A failed attempt takes one out of the
+//! bucket, which refills over time; a successful attempt takes nothing. Only as many attempts run concurrently as may
+//! still fail, so that a client gains no extra guesses by making them in parallel; further ones wait until one ends.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -11,146 +11,150 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::config::Rate;
+use super::config::RateLimit;
 
-/// Buckets of one generation. Two generations are kept: whoever wants another's bucket forgotten has to fill one and then
-/// another, at the rate at which they may try.
-const GENERATION: usize = 32 << 10;
+/// The maximum number of buckets in one generation. Two generations are kept. To make the limiter forget a bucket, an
+/// attacker has to fill one generation and then another, at the rate that the limits allow.
+const GENERATION_SIZE: usize = 32 << 10;
 
-/// Buckets of one kind.
+/// Limits the attempts for each key by the same rate.
 #[derive(Debug)]
-pub(super) struct Limit {
-    rate: Rate,
-    /// Keys are random, so that nobody can find two addresses that share a bucket.
+pub(super) struct AttemptLimiter {
+    rate: RateLimit,
+    /// Randomly seeded, so that an attacker cannot find two keys that share a bucket.
     hasher: RandomState,
-    buckets: Mutex<Buckets>,
+    buckets: Mutex<BucketGenerations>,
 }
 
+/// The buckets, by the hash of their keys. A full young generation replaces the old one; a bucket of the old generation
+/// moves to the young one when it is used.
 #[derive(Debug, Default)]
-struct Buckets {
-    young: HashMap<u64, Arc<Bucket>>,
-    old: HashMap<u64, Arc<Bucket>>,
+struct BucketGenerations {
+    young: HashMap<u64, Arc<AttemptBucket>>,
+    old: HashMap<u64, Arc<AttemptBucket>>,
 }
 
 #[derive(Debug)]
-struct Bucket {
-    rate: Rate,
-    state: Mutex<State>,
-    /// Told, one at a time, when an attempt has ended.
+struct AttemptBucket {
+    rate: RateLimit,
+    state: Mutex<BucketState>,
+    /// Wakes one waiting attempt at a time when a running one has ended.
     ended: Notify,
 }
 
 #[derive(Debug)]
-struct State {
-    /// What is left of the burst.
-    left: f64,
-    at: Instant,
+struct BucketState {
+    /// The attempts that may still fail, including those that run.
+    remaining: f64,
+    updated_at: Instant,
     running: u32,
 }
 
-/// No more for now: one will be possible after this long.
+/// The rate limit is exceeded; the next attempt is possible after this time.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct TooMany(pub(super) Duration);
+pub(super) struct RateLimited(pub(super) Duration);
 
-/// An attempt that runs. Dropped, it has failed, whatever the reason: who hangs up has tried all the same.
+/// A running attempt. Dropping it counts it as failed, for whatever reason it is dropped: an attempt whose client
+/// disconnects counts too.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    bucket: Arc<Bucket>,
+pub(super) struct AttemptGuard {
+    bucket: Arc<AttemptBucket>,
     counts: bool,
 }
 
-impl Limit {
-    pub(super) fn new(rate: Rate) -> Self {
+impl AttemptLimiter {
+    pub(super) fn new(rate: RateLimit) -> Self {
         Self { rate, hasher: RandomState::new(), buckets: Mutex::default() }
     }
 
-    /// One more attempt, at once or when others have ended.
-    pub(super) async fn attempt(&self, key: impl Hash) -> Result<Attempt, TooMany> {
+    /// Starts an attempt, if necessary after running ones have ended. Fails at once if the rate limit is exceeded.
+    pub(super) async fn attempt(&self, key: impl Hash) -> Result<AttemptGuard, RateLimited> {
         let bucket = self.bucket(self.hasher.hash_one(key));
         loop {
             let ended = bucket.ended.notified();
             tokio::pin!(ended);
+            // Registered before the bucket is checked, so that no wake-up is lost in between.
             ended.as_mut().enable();
-            if let Some(attempt) = bucket.begin(Instant::now()) {
-                return attempt.map(|()| Attempt { bucket: Arc::clone(&bucket), counts: true });
+            if let Some(attempt) = bucket.try_start(Instant::now()) {
+                return attempt.map(|()| AttemptGuard { bucket: Arc::clone(&bucket), counts: true });
             }
             ended.await;
         }
     }
 
-    fn bucket(&self, key: u64) -> Arc<Bucket> {
+    fn bucket(&self, key: u64) -> Arc<AttemptBucket> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Buckets { young, old } = &mut *buckets;
+        let BucketGenerations { young, old } = &mut *buckets;
         if let Some(bucket) = young.get(&key) {
             return Arc::clone(bucket);
         }
-        if young.len() >= GENERATION {
+        if young.len() >= GENERATION_SIZE {
             *old = std::mem::take(young);
         }
-        let bucket = old.remove(&key).unwrap_or_else(|| Arc::new(Bucket::new(self.rate, Instant::now())));
+        let bucket = old.remove(&key).unwrap_or_else(|| Arc::new(AttemptBucket::new(self.rate, Instant::now())));
         young.insert(key, Arc::clone(&bucket));
         bucket
     }
 }
 
-impl Bucket {
-    fn new(rate: Rate, now: Instant) -> Self {
-        let state = State { left: f64::from(rate.burst.max(1)), at: now, running: 0 };
+impl AttemptBucket {
+    fn new(rate: RateLimit, now: Instant) -> Self {
+        let state = BucketState { remaining: f64::from(rate.burst.max(1)), updated_at: now, running: 0 };
         Self { rate, state: Mutex::new(state), ended: Notify::new() }
     }
 
-    /// Begins an attempt, or says how long none is possible. Nothing if one may be once another has ended.
-    fn begin(&self, now: Instant) -> Option<Result<(), TooMany>> {
+    /// Starts an attempt, or returns how long to wait until one is possible. `None` if the result depends on attempts
+    /// that still run.
+    fn try_start(&self, now: Instant) -> Option<Result<(), RateLimited>> {
         let mut state = self.refilled(now);
-        let free = state.left - f64::from(state.running);
-        let begun = if free >= 1.0 {
+        let free = state.remaining - f64::from(state.running);
+        let result = if free >= 1.0 {
             state.running += 1;
             Some(Ok(()))
         } else if state.running == 0 {
-            let missing = 1.0 - state.left;
-            Some(Err(TooMany(
-                Duration::try_from_secs_f64(missing * self.rate.every.as_secs_f64()).unwrap_or(Duration::MAX),
-            )))
+            let missing = 1.0 - state.remaining;
+            let wait = Duration::try_from_secs_f64(missing * self.rate.refill_interval.as_secs_f64());
+            Some(Err(RateLimited(wait.unwrap_or(Duration::MAX))))
         } else {
             None
         };
         drop(state);
-        // Another who waits may find the same, or room for one more.
-        if begun.is_some() {
+        // The next waiting attempt may get the same result, or start as well.
+        if result.is_some() {
             self.ended.notify_one();
         }
-        begun
+        result
     }
 
     fn end(&self, now: Instant, counts: bool) {
         let mut state = self.refilled(now);
         state.running = state.running.saturating_sub(1);
         if counts {
-            state.left = (state.left - 1.0).max(0.0);
+            state.remaining = (state.remaining - 1.0).max(0.0);
         }
         drop(state);
         self.ended.notify_one();
     }
 
-    /// With what time has put back.
-    fn refilled(&self, now: Instant) -> MutexGuard<'_, State> {
+    /// Locks the state and refills the bucket for the time that has passed.
+    fn refilled(&self, now: Instant) -> MutexGuard<'_, BucketState> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let every = self.rate.every.as_secs_f64().max(f64::MIN_POSITIVE);
-        let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.left = (state.left + passed / every).min(f64::from(self.rate.burst.max(1)));
-        state.at = state.at.max(now);
+        let interval = self.rate.refill_interval.as_secs_f64().max(f64::MIN_POSITIVE);
+        let passed = now.saturating_duration_since(state.updated_at).as_secs_f64();
+        state.remaining = (state.remaining + passed / interval).min(f64::from(self.rate.burst.max(1)));
+        state.updated_at = state.updated_at.max(now);
         state
     }
 }
 
-impl Attempt {
-    /// It has succeeded, or did not come to anything by nobody's fault: it does not count.
-    pub(super) fn forgive(mut self) {
+impl AttemptGuard {
+    /// Ends the attempt without counting it: it has succeeded, or failed for a reason that is not the client's.
+    pub(super) fn refund(mut self) {
         self.counts = false;
     }
 }
 
-impl Drop for Attempt {
+impl Drop for AttemptGuard {
     fn drop(&mut self) {
         self.bucket.end(Instant::now(), self.counts);
     }
@@ -160,64 +164,64 @@ impl Drop for Attempt {
 mod tests {
     use super::*;
 
-    const RATE: Rate = Rate::new(2, Duration::from_secs(10));
+    const RATE: RateLimit = RateLimit::new(2, Duration::from_secs(10));
 
     #[test]
-    fn what_fails_takes_attempts_and_time_puts_them_back() {
+    fn failed_attempts_use_up_the_bucket_and_time_refills_it() {
         let now = Instant::now();
-        let bucket = Bucket::new(RATE, now);
+        let bucket = AttemptBucket::new(RATE, now);
         for _ in 0..2 {
-            assert_eq!(bucket.begin(now), Some(Ok(())));
+            assert_eq!(bucket.try_start(now), Some(Ok(())));
             bucket.end(now, true);
         }
-        assert_eq!(bucket.begin(now), Some(Err(TooMany(Duration::from_secs(10)))));
+        assert_eq!(bucket.try_start(now), Some(Err(RateLimited(Duration::from_secs(10)))));
         let later = now + Duration::from_secs(4);
-        assert!(matches!(bucket.begin(later), Some(Err(TooMany(left))) if left.as_secs_f64().round() == 6.0));
-        assert_eq!(bucket.begin(now + Duration::from_secs(11)), Some(Ok(())));
+        assert!(matches!(bucket.try_start(later), Some(Err(RateLimited(left))) if left.as_secs_f64().round() == 6.0));
+        assert_eq!(bucket.try_start(now + Duration::from_secs(11)), Some(Ok(())));
     }
 
     #[test]
-    fn what_succeeds_takes_nothing() {
+    fn successful_attempts_do_not_count() {
         let now = Instant::now();
-        let bucket = Bucket::new(RATE, now);
+        let bucket = AttemptBucket::new(RATE, now);
         for _ in 0..100 {
-            assert_eq!(bucket.begin(now), Some(Ok(())));
+            assert_eq!(bucket.try_start(now), Some(Ok(())));
             bucket.end(now, false);
         }
     }
 
     #[test]
-    fn no_more_run_at_once_than_may_fail() {
+    fn only_as_many_attempts_run_as_may_still_fail() {
         let now = Instant::now();
-        let bucket = Bucket::new(RATE, now);
-        assert_eq!((bucket.begin(now), bucket.begin(now)), (Some(Ok(())), Some(Ok(()))));
-        assert_eq!(bucket.begin(now), None, "it waits");
+        let bucket = AttemptBucket::new(RATE, now);
+        assert_eq!((bucket.try_start(now), bucket.try_start(now)), (Some(Ok(())), Some(Ok(()))));
+        assert_eq!(bucket.try_start(now), None, "the attempt has to wait");
         bucket.end(now, false);
-        assert_eq!(bucket.begin(now), Some(Ok(())));
+        assert_eq!(bucket.try_start(now), Some(Ok(())));
         bucket.end(now, true);
-        assert_eq!(bucket.begin(now), None);
+        assert_eq!(bucket.try_start(now), None);
         bucket.end(now, true);
-        assert!(matches!(bucket.begin(now), Some(Err(_))));
+        assert!(matches!(bucket.try_start(now), Some(Err(_))));
     }
 
     #[tokio::test]
-    async fn those_who_wait_go_on_when_others_end_however_that_is() {
-        let limit = Arc::new(Limit::new(RATE));
+    async fn waiting_attempts_proceed_when_running_ones_end() {
+        let limit = Arc::new(AttemptLimiter::new(RATE));
         let running = [limit.attempt("a").await.unwrap(), limit.attempt("a").await.unwrap()];
         let waiting: Vec<_> = (0..50)
             .map(|_| {
                 let limit = Arc::clone(&limit);
-                tokio::spawn(async move { limit.attempt("a").await.map(Attempt::forgive) })
+                tokio::spawn(async move { limit.attempt("a").await.map(AttemptGuard::refund) })
             })
             .collect();
         tokio::task::yield_now().await;
         let [first, second] = running;
-        first.forgive();
+        first.refund();
         drop(second);
         for waiting in waiting {
             assert_eq!(waiting.await.unwrap(), Ok(()));
         }
-        // One failure is left, for whoever takes it.
+        // One attempt may still fail; this one uses it up.
         drop(limit.attempt("a").await.unwrap());
         let waiting: Vec<_> = (0..50)
             .map(|_| {
@@ -231,21 +235,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_has_a_bucket_of_its_own_and_there_are_only_so_many() {
-        let limit = Limit::new(RATE);
+    async fn each_key_has_its_own_bucket_and_their_number_is_bounded() {
+        let limit = AttemptLimiter::new(RATE);
         for _ in 0..2 {
             drop(limit.attempt("a").await.unwrap());
         }
         assert!(limit.attempt("a").await.is_err());
-        limit.attempt("b").await.unwrap().forgive();
-        for n in 0..3 * GENERATION {
-            limit.attempt(n).await.unwrap().forgive();
-            // Who is asked about is not forgotten.
-            if n % GENERATION == 0 {
+        limit.attempt("b").await.unwrap().refund();
+        for n in 0..3 * GENERATION_SIZE {
+            limit.attempt(n).await.unwrap().refund();
+            // A bucket that is in use is not forgotten.
+            if n % GENERATION_SIZE == 0 {
                 assert!(limit.attempt("a").await.is_err());
             }
         }
         let buckets = limit.buckets.lock().unwrap();
-        assert!(buckets.young.len() + buckets.old.len() <= 2 * GENERATION);
+        assert!(buckets.young.len() + buckets.old.len() <= 2 * GENERATION_SIZE);
     }
 }

@@ -1,8 +1,7 @@
-//! Argon2id, a few at a time, apart from everything else.
+//! Hashes passwords with Argon2id, on a few threads of their own.
 //!
-//! A hash takes about 20 ms of a processor and 19 MiB, on purpose. So hashes are made on threads of their own, of which
-//! there are few; whoever wants one waits in a line, and past its end is told so. Calls go on meanwhile: their threads
-//! have the other processors.
+//! By design a hash takes about 20 ms of CPU time and 19 MiB of memory. Hashes are therefore computed on a small number
+//! of dedicated threads behind a bounded wait queue, so that log-ins cannot occupy the threads that run calls.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,164 +16,168 @@ use tokio::sync::oneshot;
 
 use super::store::{Password, StoreError};
 
-/// Bytes of a salt.
-const SALT: usize = 16;
+const SALT_BYTES: usize = 16;
+
+const HASH_BYTES: usize = 32;
 
 const VERSION: Version = Version::V0x13;
 
-/// Bytes of a hash.
-const HASH: usize = 32;
+/// How long an idle thread keeps its working memory.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a thread that has nothing to do keeps its memory.
-const IDLE: Duration = Duration::from_secs(10);
+/// The maximum memory that a stored hash may require, in KiB. Stored hashes are trusted; the limit prevents a corrupt one
+/// from exhausting the memory.
+const MAX_STORED_MEMORY_KIB: u32 = 1 << 20;
 
-/// The most memory that a stored hash may ask for, in KiB. It is read from the store, which nobody but its owner writes;
-/// this is so that a mistake there does not take all memory.
-const MOST_MEMORY: u32 = 1 << 20;
-
-/// What hashing passwords holds to.
+/// The configuration of a [`PasswordHasher`].
 #[derive(Debug, Clone)]
-pub struct PasswordsConfig {
-    /// KiB that a hash takes. Default 19 456, and with the other two what OWASP recommends for Argon2id (2024).
-    pub memory: u32,
-    /// How often that memory is gone through. Default 2.
-    pub passes: u32,
-    /// Hashes at the same time. Default: half of the processors, at least 1. Each keeps its memory for 10 s.
+pub struct PasswordHasherConfig {
+    /// The memory that one hash takes, in KiB (Argon2's parameter m). Default 19 456; together with the default of
+    /// `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024). More memory and iterations
+    /// make guessing stolen hashes more expensive, and log-ins too.
+    pub memory_kib: u32,
+    /// The number of passes over the memory (Argon2's parameter t). Default 2.
+    pub iterations: u32,
+    /// The number of threads, and so of hashes that are computed at the same time. Default: half the number of
+    /// processors, at least 1. A thread keeps the memory of its last hash for 10 s.
     pub threads: usize,
-    /// How many may wait for one; further log-ins fail as `busy`. Default 1024.
-    pub waiting: usize,
+    /// The maximum number of hashes that wait for a thread; further log-ins fail with the code `busy`. Default 1024.
+    pub max_queued_hashes: usize,
 }
 
-impl Default for PasswordsConfig {
+impl Default for PasswordHasherConfig {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            memory: Params::DEFAULT_M_COST,
-            passes: Params::DEFAULT_T_COST,
+            memory_kib: Params::DEFAULT_M_COST,
+            iterations: Params::DEFAULT_T_COST,
             threads: (processors / 2).max(1),
-            waiting: 1024,
+            max_queued_hashes: 1024,
         }
     }
 }
 
-/// Hashes passwords and checks them: for a [`Store`](super::Store). Cheap to clone; clones share the threads.
+/// Hashes and verifies passwords, for a [`Store`](super::Store). Cheap to clone; clones share the threads, which end when
+/// the last clone is dropped.
 ///
 /// ```
 /// # async fn example() -> Result<(), aaw_server::auth::StoreError> {
-/// use aaw_server::auth::{Password, Passwords};
+/// use aaw_server::auth::{Password, PasswordHasher};
 ///
-/// let passwords = Passwords::default();
-/// let hash = passwords.hash(Password::new("correct horse")).await?;
-/// assert!(passwords.verify(Password::new("correct horse"), Some(&hash)).await?);
-/// assert!(!passwords.verify(Password::new("correct horse"), None).await?);
+/// let hasher = PasswordHasher::default();
+/// let hash = hasher.hash(Password::new("correct horse")).await?;
+/// assert!(hasher.verify(Password::new("correct horse"), Some(&hash)).await?);
+/// assert!(!hasher.verify(Password::new("correct horse"), None).await?);
 /// # Ok(()) }
 /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Passwords {
-    line: Arc<Line>,
+pub struct PasswordHasher {
+    queue: Arc<WaitQueue>,
     params: Params,
-    /// What is checked where there is nothing to check, so that it takes as long.
-    nobody: Arc<str>,
-    _end: Arc<End>,
+    /// Verified in place of a missing hash, so that an unknown user takes as long as a known one.
+    dummy_hash: Arc<str>,
+    _stop_threads: Arc<StopThreads>,
 }
 
-/// What waits for a thread.
+/// The hashes that wait for a thread.
 #[derive(Default)]
-struct Line {
-    queue: Mutex<Queue>,
-    more: Condvar,
-    /// How many may wait.
-    most: usize,
+struct WaitQueue {
+    state: Mutex<WaitQueueState>,
+    /// Wakes a thread when a job was added, and all of them when the queue is closed.
+    changed: Condvar,
+    capacity: usize,
 }
 
 #[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    is_over: bool,
+struct WaitQueueState {
+    jobs: VecDeque<HashJob>,
+    is_closed: bool,
 }
 
-/// Runs on one of the threads, in its memory.
-type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+/// Runs on one of the threads, and gets the thread's working memory.
+type HashJob = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
-/// Ends the threads when nobody can give them anything any more.
-struct End(Arc<Line>);
+/// Ends the threads when it is dropped. The threads share the queue, so the queue's own `Drop` cannot end them.
+struct StopThreads(Arc<WaitQueue>);
 
-impl Drop for End {
+impl Drop for StopThreads {
     fn drop(&mut self) {
-        self.0.lock().is_over = true;
-        self.0.more.notify_all();
+        self.0.lock().is_closed = true;
+        self.0.changed.notify_all();
     }
 }
 
-impl Default for Passwords {
+impl Default for PasswordHasher {
     fn default() -> Self {
-        let config = PasswordsConfig::default();
-        Self::with(Params::DEFAULT, config.threads, config.waiting)
+        let config = PasswordHasherConfig::default();
+        Self::with(Params::DEFAULT, config.threads, config.max_queued_hashes)
     }
 }
 
-impl Passwords {
-    /// With this config.
+impl PasswordHasher {
+    /// Creates a hasher and starts its threads.
     ///
     /// # Errors
-    /// What is wrong with it, such as too little memory.
-    pub fn new(config: &PasswordsConfig) -> Result<Self, String> {
-        let params = Params::new(config.memory, config.passes, 1, Some(HASH)).map_err(|error| error.to_string())?;
-        Ok(Self::with(params, config.threads.max(1), config.waiting))
+    /// Argon2's message if it does not accept the parameters, for example too little memory.
+    pub fn new(config: &PasswordHasherConfig) -> Result<Self, String> {
+        let params = Params::new(config.memory_kib, config.iterations, 1, Some(HASH_BYTES));
+        let params = params.map_err(|error| error.to_string())?;
+        Ok(Self::with(params, config.threads.max(1), config.max_queued_hashes))
     }
 
-    fn with(params: Params, threads: usize, waiting: usize) -> Self {
-        let line = Arc::new(Line { most: waiting.max(1), ..Line::default() });
+    fn with(params: Params, threads: usize, capacity: usize) -> Self {
+        let queue = Arc::new(WaitQueue { capacity: capacity.max(1), ..WaitQueue::default() });
         for _ in 0..threads {
-            let line = Arc::clone(&line);
+            let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name("aaw-passwords".into());
-            // Those that there are do the work.
-            if let Err(error) = thread.spawn(move || line.work()) {
-                tracing::error!("a thread for passwords was not started: {error}");
+            // The threads that were started do the work.
+            if let Err(error) = thread.spawn(move || queue.run_jobs()) {
+                tracing::error!("cannot start a thread for hashing passwords: {error}");
             }
         }
-        // Of no password: nothing that is checked against it passes, whatever comes of it.
-        let nobody = phc(&params, &[0; SALT], &[0; HASH]).unwrap_or_default().into();
-        Self { params, nobody, _end: Arc::new(End(Arc::clone(&line))), line }
+        // Not the hash of any password. `verify` returns false for it in any case.
+        let dummy_hash = to_phc(&params, &[0; SALT_BYTES], &[0; HASH_BYTES]).unwrap_or_default().into();
+        Self { params, dummy_hash, _stop_threads: Arc::new(StopThreads(Arc::clone(&queue))), queue }
     }
 
-    /// What to keep of a new password: a text in the PHC form, `$argon2id$…`.
+    /// Returns the hash of a password as a PHC string, `$argon2id$…`. If the future is dropped while it waits in the
+    /// queue, the hash is not computed.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many wait; [`StoreError::Failed`] if there is no memory for it, or no randomness.
-    /// Dropping the future gives up its place, unless the hash is being made.
+    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be allocated.
     pub async fn hash(&self, password: Password) -> Result<String, StoreError> {
         let params = self.params.clone();
         self.run(move |memory| {
-            // A salt has to be another each time, which 122 random bits are.
+            // A salt has to be unique, not secret: 122 random bits suffice.
             let salt = uuid::Uuid::new_v4().into_bytes();
-            let hash = hash(params.clone(), &password, &salt, memory)?;
-            phc(&params, &salt, &hash)
+            let hash = compute_hash(params.clone(), &password, &salt, memory)?;
+            to_phc(&params, &salt, &hash)
         })
         .await
     }
 
-    /// Whether the password is the one that this was kept of. With none it is not, and that takes as long.
+    /// Whether the password has this hash. Without a hash the result is false, and takes as long to compute. If the future
+    /// is dropped while it waits in the queue, the hash is not computed.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many wait; [`StoreError::Failed`] if what was kept cannot be read. Dropping the future
-    /// gives up its place.
-    pub async fn verify(&self, password: Password, kept: Option<&str>) -> Result<bool, StoreError> {
-        let is_somebody = kept.is_some();
-        let unreadable = || "the hash of a password cannot be read".to_owned();
-        let kept =
-            PasswordHash::from_str(kept.unwrap_or(&self.nobody)).map_err(|_| StoreError::Failed(unreadable()))?;
+    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory
+    /// cannot be allocated.
+    pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, StoreError> {
+        let user_exists = stored.is_some();
+        let invalid = || "a stored password hash is invalid".to_owned();
+        let stored =
+            PasswordHash::from_str(stored.unwrap_or(&self.dummy_hash)).map_err(|_| StoreError::Failed(invalid()))?;
         self.run(move |memory| {
-            let (Some(salt), Some(expected)) = (kept.salt, kept.hash) else { return Err(unreadable()) };
-            let params = Params::try_from(&kept).map_err(|_| unreadable())?;
-            let is_ours =
-                kept.algorithm.as_str() == Algorithm::Argon2id.as_str() && kept.version == Some(VERSION.into());
-            if !is_ours || params.m_cost() > MOST_MEMORY || expected.len() != HASH {
-                return Err(unreadable());
+            let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Err(invalid()) };
+            let params = Params::try_from(&stored).map_err(|_| invalid())?;
+            let is_supported =
+                stored.algorithm.as_str() == Algorithm::Argon2id.as_str() && stored.version == Some(VERSION.into());
+            if !is_supported || params.m_cost() > MAX_STORED_MEMORY_KIB || expected.len() != HASH_BYTES {
+                return Err(invalid());
             }
-            let found = hash(params, &password, &salt, memory)?;
-            Ok(bool::from(found.ct_eq(expected.as_bytes())) && is_somebody)
+            let actual = compute_hash(params, &password, &salt, memory)?;
+            Ok(bool::from(actual.ct_eq(expected.as_bytes())) && user_exists)
         })
         .await
     }
@@ -183,74 +186,81 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, String> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |memory| {
-            // Whoever waited may have gone.
-            if !tell.is_closed() {
-                let _ = tell.send(work(memory));
+        let (sender, result) = oneshot::channel();
+        let job: HashJob = Box::new(move |memory| {
+            // Skipped if the caller's future was dropped meanwhile.
+            if !sender.is_closed() {
+                let _ = sender.send(work(memory));
             }
         });
-        self.line.push(job)?;
-        match told.await {
-            Ok(done) => done.map_err(StoreError::Failed),
-            Err(_) => Err(StoreError::Failed("a thread for passwords has ended".into())),
+        self.queue.push(job)?;
+        match result.await {
+            Ok(result) => result.map_err(StoreError::Failed),
+            Err(_) => Err(StoreError::Failed("a thread for hashing passwords has ended".into())),
         }
     }
 }
 
-impl Line {
-    fn push(&self, job: Job) -> Result<(), StoreError> {
-        let mut queue = self.lock();
-        if queue.jobs.len() >= self.most {
+impl WaitQueue {
+    fn push(&self, job: HashJob) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.jobs.len() >= self.capacity {
             return Err(StoreError::Busy);
         }
-        queue.jobs.push_back(job);
-        drop(queue);
-        self.more.notify_one();
+        state.jobs.push_back(job);
+        drop(state);
+        self.changed.notify_one();
         Ok(())
     }
 
-    /// One thread's life.
-    fn work(&self) {
+    /// Runs jobs on the current thread until the queue is closed.
+    fn run_jobs(&self) {
         let mut memory = Vec::new();
-        let mut queue = self.lock();
-        while !queue.is_over {
-            if let Some(job) = queue.jobs.pop_front() {
-                drop(queue);
+        let mut state = self.lock();
+        while !state.is_closed {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
                 job(&mut memory);
-                queue = self.lock();
+                state = self.lock();
                 continue;
             }
-            let (woken, timed_out) = self.more.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
-            queue = woken;
-            if timed_out.timed_out() && queue.jobs.is_empty() {
+            let (guard, timeout) =
+                self.changed.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            if timeout.timed_out() && state.jobs.is_empty() {
                 memory = Vec::new();
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it holds the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, WaitQueueState> {
+        // No code panics while it holds the lock, so the state of a poisoned one is valid.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn hash(params: Params, password: &Password, salt: &[u8], memory: &mut Vec<Block>) -> Result<[u8; HASH], String> {
+fn compute_hash(
+    params: Params,
+    password: &Password,
+    salt: &[u8],
+    memory: &mut Vec<Block>,
+) -> Result<[u8; HASH_BYTES], String> {
     let blocks = params.block_count();
     if memory.len() < blocks {
-        memory.try_reserve_exact(blocks - memory.len()).map_err(|_| "no memory for a password's hash".to_owned())?;
+        let out_of_memory = |_| "cannot allocate the memory for a password hash".to_owned();
+        memory.try_reserve_exact(blocks - memory.len()).map_err(out_of_memory)?;
         memory.resize(blocks, Block::new());
     }
-    let mut hash = [0; HASH];
+    let mut hash = [0; HASH_BYTES];
     let argon2 = Argon2::new(Algorithm::Argon2id, VERSION, params);
-    let made =
-        argon2.hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut hash, &mut memory[..blocks]);
-    made.map_err(|error| error.to_string())?;
+    argon2
+        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut hash, &mut memory[..blocks])
+        .map_err(|error| error.to_string())?;
     Ok(hash)
 }
 
-/// As a text that says all that checking needs.
-fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<String, String> {
+/// Formats a hash as a PHC string, which contains everything that verifying needs.
+fn to_phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<String, String> {
     let hash = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(VERSION.into()),
@@ -261,9 +271,9 @@ fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-impl fmt::Debug for Passwords {
+impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Passwords").field("params", &self.params).finish_non_exhaustive()
+        f.debug_struct("PasswordHasher").field("params", &self.params).finish_non_exhaustive()
     }
 }
 
@@ -273,8 +283,9 @@ mod tests {
 
     use super::*;
 
-    fn quick(threads: usize, waiting: usize) -> Passwords {
-        Passwords::new(&PasswordsConfig { memory: 64, passes: 1, threads, waiting }).unwrap()
+    fn fast_hasher(threads: usize, max_queued_hashes: usize) -> PasswordHasher {
+        PasswordHasher::new(&PasswordHasherConfig { memory_kib: 64, iterations: 1, threads, max_queued_hashes })
+            .unwrap()
     }
 
     fn password(text: &str) -> Password {
@@ -282,62 +293,68 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_argon2id_as_it_is_recommended() {
-        let kept = Passwords::default().hash(password("correct horse")).await.unwrap();
-        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
-        // Another implementation finds the same.
+    async fn the_default_hash_is_argon2id_with_the_recommended_parameters() {
+        let stored = PasswordHasher::default().hash(password("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        // The crate's own verifier accepts the hash.
         use argon2::password_hash::PasswordVerifier as _;
-        let parsed = PasswordHash::from_str(&kept).unwrap();
+        let parsed = PasswordHash::from_str(&stored).unwrap();
         Argon2::default().verify_password(b"correct horse", &parsed).unwrap();
         assert!(Argon2::default().verify_password(b"correct horsf", &parsed).is_err());
     }
 
     #[tokio::test]
-    async fn only_the_same_password_passes_and_nobodys_never_does() {
-        let passwords = quick(2, 10);
-        let kept = passwords.hash(password("pässword")).await.unwrap();
-        assert_ne!(kept, passwords.hash(password("pässword")).await.unwrap(), "each has a salt of its own");
-        assert!(passwords.verify(password("pässword"), Some(&kept)).await.unwrap());
+    async fn only_the_same_password_verifies_and_without_a_hash_none_does() {
+        let hasher = fast_hasher(2, 10);
+        let stored = hasher.hash(password("pässword")).await.unwrap();
+        assert_ne!(stored, hasher.hash(password("pässword")).await.unwrap(), "each hash has its own salt");
+        assert!(hasher.verify(password("pässword"), Some(&stored)).await.unwrap());
         for wrong in ["", "p", "Pässword", "pässword ", "pässword\0"] {
-            assert!(!passwords.verify(password(wrong), Some(&kept)).await.unwrap(), "{wrong:?}");
-            assert!(!passwords.verify(password(wrong), None).await.unwrap());
+            assert!(!hasher.verify(password(wrong), Some(&stored)).await.unwrap(), "{wrong:?}");
+            assert!(!hasher.verify(password(wrong), None).await.unwrap());
         }
-        // What was kept with other parameters is checked with those.
-        let dearer = Passwords::new(&PasswordsConfig { memory: 128, passes: 2, threads: 1, waiting: 1 }).unwrap();
-        assert!(dearer.verify(password("pässword"), Some(&kept)).await.unwrap());
+        // A stored hash is verified with its own parameters.
+        let other = PasswordHasher::new(&PasswordHasherConfig {
+            memory_kib: 128,
+            iterations: 2,
+            threads: 1,
+            max_queued_hashes: 1,
+        })
+        .unwrap();
+        assert!(other.verify(password("pässword"), Some(&stored)).await.unwrap());
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_an_error_and_lets_nobody_in() {
-        let passwords = quick(1, 10);
-        let kept = passwords.hash(password("x")).await.unwrap();
+    async fn an_invalid_stored_hash_is_an_error() {
+        let hasher = fast_hasher(1, 10);
+        let stored = hasher.hash(password("x")).await.unwrap();
         for bad in [
             "",
             "x",
             "$2b$10$abcdefghijklmnopqrstuv",
-            &kept.replace("argon2id", "argon2i"),
-            &kept.replace("v=19", "v=16"),
-            &kept.replace("m=64", "m=4000000000"),
-            &kept[..kept.len() - 8],
+            &stored.replace("argon2id", "argon2i"),
+            &stored.replace("v=19", "v=16"),
+            &stored.replace("m=64", "m=4000000000"),
+            &stored[..stored.len() - 8],
         ] {
-            let verified = passwords.verify(password("x"), Some(bad)).await;
+            let verified = hasher.verify(password("x"), Some(bad)).await;
             assert!(matches!(verified, Err(StoreError::Failed(_))), "{bad}: {verified:?}");
         }
     }
 
     #[tokio::test]
-    async fn an_unknown_user_costs_what_a_known_one_does() {
-        let passwords = Passwords::default();
-        let kept = passwords.hash(password("correct horse")).await.unwrap();
-        let time = async |kept: Option<&str>| {
-            let begun = Instant::now();
-            passwords.verify(password("wrong"), kept).await.unwrap();
-            begun.elapsed()
+    async fn an_unknown_user_takes_as_long_as_a_known_one() {
+        let hasher = PasswordHasher::default();
+        let stored = hasher.hash(password("correct horse")).await.unwrap();
+        let time = async |stored: Option<&str>| {
+            let start = Instant::now();
+            hasher.verify(password("wrong"), stored).await.unwrap();
+            start.elapsed()
         };
-        // The least of several: what else the machine does comes on top.
+        // The minimum of several runs, since other work on the machine only adds to it.
         let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
         for _ in 0..8 {
-            known = known.min(time(Some(&kept)).await);
+            known = known.min(time(Some(&stored)).await);
             unknown = unknown.min(time(None).await);
         }
         let ratio = unknown.as_secs_f64() / known.as_secs_f64();
@@ -345,29 +362,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_line_is_bounded_and_who_leaves_gives_up_the_place() {
-        let passwords = quick(1, 2);
-        // The one thread is held up by a job of ours.
+    async fn the_queue_is_bounded_and_a_dropped_future_does_not_block_it() {
+        let hasher = fast_hasher(1, 2);
+        // Keeps the only thread busy.
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (began, begun) = oneshot::channel();
         let hold = move |_: &mut Vec<Block>| {
             let _ = began.send(());
             let _ = wait.recv();
         };
-        passwords.line.push(Box::new(hold)).unwrap();
+        hasher.queue.push(Box::new(hold)).unwrap();
         begun.await.unwrap();
         let first = tokio::spawn({
-            let passwords = passwords.clone();
-            async move { passwords.hash(password("x")).await }
+            let hasher = hasher.clone();
+            async move { hasher.hash(password("x")).await }
         });
         let second = tokio::spawn({
-            let passwords = passwords.clone();
-            async move { passwords.verify(password("x"), None).await }
+            let hasher = hasher.clone();
+            async move { hasher.verify(password("x"), None).await }
         });
-        while passwords.line.lock().jobs.len() < 2 {
+        while hasher.queue.lock().jobs.len() < 2 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(passwords.hash(password("x")).await, Err(StoreError::Busy)));
+        assert!(matches!(hasher.hash(password("x")).await, Err(StoreError::Busy)));
         second.abort();
         drop(go);
         assert!(first.await.unwrap().is_ok());

@@ -1,136 +1,135 @@
-//! The store that comes with it: users, sessions and resets in an SQLite file.
+//! The built-in store: users, sessions and password resets in an SQLite file.
 //!
-//! Two threads of its own, each with a connection: one reads, one writes. So whoever resumes a session does not wait
-//! behind a write, be it one that waits for another program's lock. What waits for either is bounded.
+//! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore does
+//! not wait for writes, not even for one that waits for another program's lock. The queue of each thread is bounded.
 
 mod open;
 mod statements;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod timestamp;
+mod user;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use aaw_protocol::Identity;
 use rusqlite::Connection;
 
-use super::Identity;
 use super::email::Email;
-use super::passwords::Passwords;
+use super::passwords::PasswordHasher;
 use super::store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
-pub use open::OpenError;
-use statements::Reset;
-use thread::Thread;
+pub use open::StoreOpenError;
+use statements::NewReset;
+use thread::DatabaseThread;
+use timestamp::{now, to_millis};
+pub use user::User;
 
-/// Users, sessions and resets in an SQLite file. Passwords are kept as Argon2id, tokens as their SHA-256.
+/// A store of users, sessions and password resets in an SQLite file. Passwords are stored as Argon2id hashes, tokens as
+/// their SHA-256. Cheap to clone; clones share the connections.
 ///
-/// The file can be used by several programs at the same time; what `aaw-server user` changes in it reaches a server that
-/// runs within about a second.
+/// Several programs can use the file at the same time. A running server applies the changes that `aaw-server user` makes
+/// within about a second.
 #[derive(Clone)]
 pub struct SqliteStore {
-    reader: Thread,
-    writer: Thread,
-    passwords: Passwords,
-    /// Whether a user was changed through this: no other connection to the file has written then.
+    reader: DatabaseThread,
+    writer: DatabaseThread,
+    passwords: PasswordHasher,
+    /// Whether a user was changed through this store. SQLite reports only changes through other connections.
     changed: Arc<AtomicBool>,
 }
 
-/// A user, as an administrator sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct User {
-    /// Who it is.
-    pub identity: Identity,
-    /// Since when.
-    pub created: SystemTime,
-    /// How many sessions they have.
-    pub sessions: u64,
-}
-
 impl SqliteStore {
-    /// Opens a file, or makes it, readable and writable for this system user alone.
+    /// Opens the file, or creates it with read and write access for its owner only.
     ///
     /// # Errors
-    /// [`OpenError`]: it cannot be opened, is no database, or one of something else, or of a newer aaw.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::open_with(path, Passwords::default()).await
+    /// [`StoreOpenError`] if the file cannot be opened or created, is not an SQLite database, is a database of another
+    /// application, or was written by a newer version of aaw.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreOpenError> {
+        Self::open_with(path, PasswordHasher::default()).await
     }
 
-    /// The same, with passwords hashed by these.
+    /// Like [`open`](Self::open), with this hasher for passwords.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_with(path: impl AsRef<Path>, passwords: Passwords) -> Result<Self, OpenError> {
+    pub async fn open_with(path: impl AsRef<Path>, passwords: PasswordHasher) -> Result<Self, StoreOpenError> {
         let path = path.as_ref().to_owned();
-        let opened = tokio::task::spawn_blocking(move || {
+        let connections = tokio::task::spawn_blocking(move || {
             let writer = open::open(&path)?;
             let reader = open::open(&path)?;
             Ok((reader, writer))
         });
-        let (reader, writer) = opened.await.map_err(|error| OpenError::Io(std::io::Error::other(error)))??;
-        let (reader, writer) = (Thread::start("aaw-auth-read", reader)?, Thread::start("aaw-auth-write", writer)?);
+        let (reader, writer) =
+            connections.await.map_err(|error| StoreOpenError::Io(std::io::Error::other(error)))??;
+        let reader = DatabaseThread::start("aaw-auth-read", reader)?;
+        let writer = DatabaseThread::start("aaw-auth-write", writer)?;
         Ok(Self { reader, writer, passwords, changed: Arc::default() })
     }
 
-    /// Adds a user, without a session.
+    /// Adds a user without starting a session. `allowed` restricts the protected events that the user may call to those
+    /// that match one of these globs; `None` allows all of them.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if there is one of this address; [`StoreError::Failed`], also for a glob that is none.
+    /// [`StoreError::EmailTaken`] if a user with this address exists; [`StoreError::Busy`] if too many operations wait;
+    /// [`StoreError::Failed`] if a glob is invalid or the database fails.
     pub async fn add_user(
         &self,
         email: Email,
         password: Password,
         allowed: Option<Vec<String>>,
     ) -> Result<Identity, StoreError> {
-        check(allowed.as_deref())?;
+        check_globs(allowed.as_deref())?;
         let hash = self.passwords.hash(password).await?;
         let now = now();
         self.write(move |db| statements::add_user(db, &email, &hash, allowed, now)).await?.ok_or(StoreError::EmailTaken)
     }
 
-    /// All users, by their addresses.
+    /// Returns all users, sorted by e-mail address.
     ///
     /// # Errors
-    /// [`StoreError::Failed`].
+    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
     pub async fn users(&self) -> Result<Vec<User>, StoreError> {
         let now = now();
         self.read(move |db| statements::users(db, now)).await
     }
 
-    /// Says what a user may call: all protected events, or what one of these globs matches. False if there is no such
-    /// user. Connections that they have learn of it.
+    /// Sets which protected events a user may call: those that match one of these globs, or all of them with `None`.
+    /// Returns false if there is no such user. Running servers apply the change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Failed`], also for a glob that is none.
+    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if a glob is invalid or the database
+    /// fails.
     pub async fn allow(&self, email: Email, allowed: Option<Vec<String>>) -> Result<bool, StoreError> {
-        check(allowed.as_deref())?;
+        check_globs(allowed.as_deref())?;
         self.change(move |db| statements::allow(db, &email, allowed)).await
     }
 
-    /// Removes a user, and with them their sessions. False if there is no such user. Connections that they have learn of
-    /// it.
+    /// Removes a user and ends the user's sessions. Returns false if there is no such user. Running servers apply the
+    /// change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Failed`].
+    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
     pub async fn remove_user(&self, email: Email) -> Result<bool, StoreError> {
         self.change(move |db| statements::remove_user(db, &email)).await
     }
 
-    /// Writes what sessions in use have to be looked at again for.
+    /// Writes a change of a user that affects sessions in use, so that [`Store::has_changed`] reports it.
     async fn change(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<bool> + Send + 'static,
     ) -> Result<bool, StoreError> {
         let changed = Arc::clone(&self.changed);
-        // Where it is done, and not where it is waited for: nobody may by then.
+        // Set on the writer's thread, since this future may be dropped before the change is written.
         self.write(move |db| {
-            let done = work(db)?;
-            changed.fetch_or(done, Ordering::AcqRel);
-            Ok(done)
+            let has_changed = work(db)?;
+            changed.fetch_or(has_changed, Ordering::AcqRel);
+            Ok(has_changed)
         })
         .await
     }
@@ -151,12 +150,12 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+    fn register(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
-            let Credentials { email, password } = who;
-            // Before the work: it is answered anyway. Whether it is still so is seen when it is written.
-            let known = email.clone();
-            if self.read(move |db| statements::account(db, &known)).await?.is_some() {
+            let Credentials { email, password } = credentials;
+            // Checked before hashing, to fail cheaply: the response reveals the address in any case. The write checks again.
+            let address = email.clone();
+            if self.read(move |db| statements::account(db, &address)).await?.is_some() {
                 return Err(StoreError::EmailTaken);
             }
             let hash = self.passwords.hash(password).await?;
@@ -166,24 +165,24 @@ impl Store for SqliteStore {
         })
     }
 
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+    fn log_in(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
-            let Credentials { email, password } = who;
+            let Credentials { email, password } = credentials;
             let account = self.read(move |db| statements::account(db, &email)).await?;
-            let kept = account.as_ref().map(|account| &*account.password);
-            let is_right = self.passwords.verify(password, kept).await?;
-            let Some(account) = account.filter(|_| is_right) else { return Err(StoreError::InvalidCredentials) };
+            let hash = account.as_ref().map(|account| &*account.password_hash);
+            let is_correct = self.passwords.verify(password, hash).await?;
+            let Some(account) = account.filter(|_| is_correct) else { return Err(StoreError::InvalidCredentials) };
             let now = now();
-            let began = self.write(move |db| statements::begin(db, &account, &session, now)).await?;
-            // The password was set anew, or the user removed, while it was checked.
-            began.ok_or(StoreError::InvalidCredentials)
+            let started = self.write(move |db| statements::start_session(db, &account, &session, now)).await?;
+            // `None` if the password was changed, or the user removed, while it was verified.
+            started.ok_or(StoreError::InvalidCredentials)
         })
     }
 
-    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
+    fn authenticate(&self, identity: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let now = now();
-            self.write(move |db| statements::authenticate(db, who, &session, now)).await
+            self.write(move |db| statements::authenticate(db, identity, &session, now)).await
         })
     }
 
@@ -197,7 +196,7 @@ impl Store for SqliteStore {
     }
 
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
-        let (now, reset) = (now(), Reset { token, expires: millis(expires) });
+        let (now, reset) = (now(), NewReset { token, expires: to_millis(expires) });
         Box::pin(self.write(move |db| statements::request_reset(db, &email, &reset, now)))
     }
 
@@ -208,9 +207,9 @@ impl Store for SqliteStore {
         session: NewSession,
     ) -> StoreFuture<'_, Option<StartedSession>> {
         Box::pin(async move {
-            let asked = now();
-            // Before the work, which somebody without a token is not worth.
-            if !self.read(move |db| statements::has_reset(db, &reset, asked)).await? {
+            let requested_at = now();
+            // Checked before hashing, so that a request without a valid token is cheap. The write checks again.
+            if !self.read(move |db| statements::has_reset(db, &reset, requested_at)).await? {
                 return Ok(None);
             }
             let hash = self.passwords.hash(new).await?;
@@ -221,30 +220,15 @@ impl Store for SqliteStore {
 
     fn has_changed(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let by_others = self.writer.has_changed().await?;
-            Ok(self.changed.swap(false, Ordering::AcqRel) || by_others)
+            let changed_by_others = self.writer.has_changed().await?;
+            Ok(self.changed.swap(false, Ordering::AcqRel) || changed_by_others)
         })
     }
 }
 
-fn check(allowed: Option<&[String]>) -> Result<(), StoreError> {
+fn check_globs(allowed: Option<&[String]>) -> Result<(), StoreError> {
     let mut globs = allowed.into_iter().flatten();
-    globs.try_for_each(|glob| super::session::parse(glob).map(drop)).map_err(StoreError::Failed)
-}
-
-/// Milliseconds since 1970, as times are kept.
-fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn now() -> i64 {
-    millis(SystemTime::now())
-}
-
-fn time(millis: i64) -> SystemTime {
-    let since = std::time::Duration::from_millis(u64::try_from(millis).unwrap_or(0));
-    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+    globs.try_for_each(|glob| super::session::parse_glob(glob).map(drop)).map_err(StoreError::Failed)
 }
 
 impl fmt::Debug for SqliteStore {

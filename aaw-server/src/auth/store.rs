@@ -1,35 +1,37 @@
-//! Who keeps users and sessions.
+//! The interface to the storage of users, sessions and password resets.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
-use super::Identity;
+use aaw_protocol::Identity;
+
 use super::email::Email;
 use super::token::TokenHash;
 
-/// What a store's operation gives, when it is done.
+/// The future of a store's operation.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Keeps users, their passwords, sessions and resets.
+/// Stores users, their passwords, sessions and password resets.
 ///
-/// Passwords are the store's business alone: it is given them as they were typed, and what it keeps of them never leaves
-/// it. Each operation is one step: done wholly or not at all, also when it fails, and it may be called many times at once.
-/// What a store does not offer it leaves out: the call that would need it fails with `Auth is not set up via aaw`.
+/// Only the store handles passwords: it receives them in plain text, and never returns what it stores of them. Each
+/// operation is atomic: it is applied completely or, if it fails, not at all. Operations may be called concurrently. Every
+/// operation has a default implementation that fails with `Auth is not set up via aaw` ([`StoreError::NotOffered`]), so a
+/// store implements only the operations it supports.
 ///
-/// A future of these is dropped when its caller has gone; the operation may be done then all the same.
+/// The future of an operation is dropped when its caller disconnects; the operation may be applied nevertheless.
 ///
 /// ```
 /// use aaw_server::auth::{StartedSession, Credentials, Identity, NewSession, Store, StoreError, StoreFuture};
 ///
-/// /// One user, who is known by heart; sessions last as long as their connections.
-/// struct One;
+/// /// A single user with a fixed password. Sessions are not stored, so they cannot be resumed.
+/// struct SingleUser;
 ///
-/// impl Store for One {
-///     fn log_in(&self, who: Credentials, _session: NewSession) -> StoreFuture<'_, StartedSession> {
+/// impl Store for SingleUser {
+///     fn log_in(&self, credentials: Credentials, _session: NewSession) -> StoreFuture<'_, StartedSession> {
 ///         Box::pin(async move {
-///             if who.email.as_str() == "ada@example.com" && who.password.expose() == "correct horse" {
+///             if credentials.email.as_str() == "ada@example.com" && credentials.password.expose() == "correct horse" {
 ///                 Ok(StartedSession::new(Identity::new("1", "ada@example.com")))
 ///             } else {
 ///                 Err(StoreError::InvalidCredentials)
@@ -43,47 +45,47 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// }
 /// ```
 pub trait Store: Send + Sync + 'static {
-    /// Adds a user and begins a session.
+    /// Adds a user and starts a session.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if there is a user of that address, also one that is being added right now.
-    fn register(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
-        unsupported_op((who, session))
+    /// [`StoreError::EmailTaken`] if the address is registered, or is being registered concurrently.
+    fn register(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((credentials, session))
     }
 
-    /// Begins a session of the user with this address and password. The work must be the same whether the address is
-    /// known or not, or the time it takes tells which are.
+    /// Starts a session for the user with this address and password. The operation must do the same work for known and
+    /// unknown addresses; otherwise its duration reveals which addresses are registered.
     ///
     /// # Errors
-    /// [`StoreError::InvalidCredentials`] if there is none.
-    fn log_in(&self, who: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
-        unsupported_op((who, session))
+    /// [`StoreError::InvalidCredentials`] if no user has this address and password.
+    fn log_in(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((credentials, session))
     }
 
-    /// Begins a session of somebody whom the application itself has recognised (`authenticate` in a handler). That need
-    /// not be a user of this store.
-    fn authenticate(&self, who: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
-        unsupported_op((who, session))
+    /// Starts a session for an identity that the application itself has authenticated (`authenticate` in a handler). It
+    /// need not be a user of this store.
+    fn authenticate(&self, identity: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
+        unsupported_op((identity, session))
     }
 
-    /// The session of this token; `None` if there is none, or not any more.
+    /// Returns the session with this token; `None` if it does not exist or has ended.
     fn resume(&self, session: TokenHash) -> StoreFuture<'_, Option<StoredSession>> {
         unsupported_op(session)
     }
 
-    /// Ends a session. It is no error if there is none.
+    /// Ends a session. Succeeds if it does not exist.
     fn end(&self, session: TokenHash) -> StoreFuture<'_, ()> {
         unsupported_op(session)
     }
 
-    /// Keeps the token of a reset for the user with this address, in the place of any before it; `None` if there is no
-    /// such user. The work must be the same either way.
+    /// Stores the token of a password reset for the user with this address, and replaces any earlier one. Returns `None`
+    /// if there is no such user. The operation must do the same work in both cases.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
         unsupported_op((email, token, expires))
     }
 
-    /// Sets the password of the user whose reset this is, ends all sessions of theirs and begins a new one; with that the
-    /// reset is used up. `None` if there is no such reset, or not any more.
+    /// Sets the password of the user to whom this reset belongs, ends all of the user's sessions, starts a new one, and
+    /// deletes the reset. Returns `None` if the reset does not exist or has expired.
     fn set_password(
         &self,
         reset: TokenHash,
@@ -93,8 +95,9 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op((reset, new, session))
     }
 
-    /// Whether somebody else than this store has changed what it holds since this was asked last, such as another
-    /// program. Sessions in use are then looked at again. Asked about once a second; the default says no.
+    /// Whether the stored data may have changed since the last call other than through this store's operations, for
+    /// example through another program. If so, the server reads the sessions in use again. It is called about once a
+    /// second. The default returns false.
     fn has_changed(&self) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
@@ -104,34 +107,34 @@ fn unsupported_op<'a, T: Send + 'a>(_: impl Sized) -> StoreFuture<'a, T> {
     Box::pin(std::future::ready(Err(StoreError::NotOffered)))
 }
 
-/// An address and a password, as somebody typed them.
+/// An e-mail address and a password, as a client sent them.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The address.
+    /// The e-mail address.
     pub email: Email,
     /// The password.
     pub password: Password,
 }
 
 impl Credentials {
-    /// For callers of a store.
+    /// Creates credentials, for code that calls a store.
     pub fn new(email: Email, password: Password) -> Self {
         Self { email, password }
     }
 }
 
-/// A password, as somebody typed it. [`Debug`](fmt::Debug) does not tell it.
+/// A password in plain text. [`Debug`](fmt::Debug) does not show it.
 #[derive(Clone)]
 pub struct Password(Box<str>);
 
 impl Password {
-    /// From a text, of any length.
+    /// Creates a password from a string of any length.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the plain text.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -143,74 +146,74 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A session that is to begin.
+/// A session to be started.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct NewSession {
-    /// What is to be kept of its token.
+    /// The hash of its token.
     pub token: TokenHash,
-    /// When it is to end by itself.
+    /// When it expires.
     pub expires: SystemTime,
 }
 
 impl NewSession {
-    /// For callers of a store.
+    /// Creates a new session, for code that calls a store.
     pub fn new(token: TokenHash, expires: SystemTime) -> Self {
         Self { token, expires }
     }
 }
 
-/// A session that has begun.
+/// A session that was started.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StartedSession {
-    /// Whose it is.
+    /// The identity of its user.
     pub identity: Identity,
-    /// Sessions that ended for it; connections that have them learn of it.
+    /// The sessions that the store has ended at the same time; the server ends them on all connections.
     pub ended: Vec<TokenHash>,
 }
 
 impl StartedSession {
-    /// One for which no other ended.
+    /// A session that was started without ending others.
     pub fn new(identity: Identity) -> Self {
         Self { identity, ended: Vec::new() }
     }
 }
 
-/// A session that was kept.
+/// A session that a store has read.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoredSession {
-    /// Whose it is, as they are now.
+    /// The current identity of its user.
     pub identity: Identity,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires: SystemTime,
 }
 
 impl StoredSession {
-    /// For a store.
+    /// Creates a stored session, for a store to return.
     pub fn new(identity: Identity, expires: SystemTime) -> Self {
         Self { identity, expires }
     }
 }
 
-/// Why a store did not do what it was asked.
+/// Why a store operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It cannot do this at all.
+    /// The store does not support the operation.
     #[error("Auth is not set up via aaw")]
     NotOffered,
-    /// No user has this address and this password.
+    /// No user has this address and password.
     #[error("Invalid credentials")]
     InvalidCredentials,
-    /// There is a user of this address.
+    /// A user with this address exists.
     #[error("Email already registered")]
     EmailTaken,
-    /// It has too much to do; later it may do it.
+    /// The queue of the store is full; the operation may succeed later.
     #[error("too many log-ins at once")]
     Busy,
-    /// It cannot do it now: what is wrong, for the log. Nothing was changed.
+    /// The operation failed without changing anything. The message is logged and does not reach the client.
     #[error("{0}")]
     Failed(String),
 }

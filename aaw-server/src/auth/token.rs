@@ -1,46 +1,48 @@
-//! Secrets that stand for a session or a reset, and what is kept of them.
+//! The bearer tokens of sessions and password resets, and the hashes that are stored of them.
 
 use std::fmt;
 
 use aaw_protocol::Token;
 use sha2::{Digest as _, Sha256};
 
-/// How long a token is: a UUID's text.
-const LENGTH: usize = 36;
+/// The length of a token in bytes: that of a UUID in its text form.
+const TOKEN_LENGTH: usize = 36;
 
-/// What is kept of a [`Token`]: the SHA-256 of its text. A token has more random bits than can be tried, so this needs no
-/// salt and no work.
+/// The SHA-256 of a [`Token`], which a store keeps in its place. A token has 122 random bits, which cannot be guessed, so
+/// the hash needs neither a salt nor an expensive hash function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenHash([u8; 32]);
 
-/// A new random token: a UUID of version 4, so 122 random bits, as 36 characters, the form that clients expect.
+/// Returns a new random token: a UUID of version 4 (122 random bits) in its text form of 36 characters, which clients
+/// expect.
 pub(super) fn random_token() -> Token {
     Token::new(uuid::Uuid::new_v4().to_string())
 }
 
 impl TokenHash {
-    /// The hash of a token, for a store.
+    /// Returns the hash of a token.
     pub fn of(token: &Token) -> Self {
         Self(Sha256::digest(token.as_str().as_bytes()).into())
     }
 
-    /// What a text that somebody sent would be kept as; nothing if it cannot be a token, however long it is.
+    /// Returns the hash of a string that a client sent as a token; `None` if it does not have the length of one. A string
+    /// of another length is not hashed, whatever its size.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == LENGTH).then(|| Self(Sha256::digest(text.as_bytes()).into()))
+        (text.len() == TOKEN_LENGTH).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
 
-    /// As bytes, for a store.
+    /// Returns the bytes of the hash, for a store to write.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// From the bytes of a store.
+    /// Creates a hash from the bytes that a store has read.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 }
 
-/// Enough of it to tell two apart.
+/// Shows the first two bytes only, enough to distinguish hashes in a log.
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenHash({:02x}{:02x}…)", self.0[0], self.0[1])
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_has_the_form_that_clients_expect_and_is_another_each_time() {
+    fn a_token_is_a_lower_case_uuid_and_differs_each_time() {
         let (a, b) = (random_token(), random_token());
         assert_ne!(a, b);
         let parsed = uuid::Uuid::parse_str(a.as_str()).unwrap();
@@ -61,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_found_again_and_is_not_the_token() {
+    fn hashing_a_received_token_yields_the_stored_hash() {
         let token = random_token();
         assert_eq!(TokenHash::parse(token.as_str()), Some(TokenHash::of(&token)));
         assert_eq!(TokenHash::from_bytes(*TokenHash::of(&token).as_bytes()), TokenHash::of(&token));
@@ -69,14 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_token_is_not_even_hashed() {
+    fn a_string_of_another_length_is_not_a_token() {
         for text in ["", "x", &"x".repeat(35), &"x".repeat(37), &"x".repeat(1 << 20)] {
             assert_eq!(TokenHash::parse(text), None, "{}", text.len());
         }
     }
 
     #[test]
-    fn debug_tells_no_secret() {
+    fn debug_output_does_not_contain_the_secret() {
         let token = random_token();
         assert!(!format!("{token:?}").contains(&token.as_str()[..8]));
         assert!(format!("{:?}", TokenHash::of(&token)).len() < 20);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use aaw_event::host::HandlerKind;
+use aaw_protocol::server::ResponseMode;
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -12,15 +13,15 @@ use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use super::caller::{identify, user_id};
 use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, NOT_ACCEPTABLE, ResponseFormat};
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
-use super::run::{CallStep, HttpCall, Requester};
+use super::run::{CallStep, HttpCall};
 use super::sse;
 use super::state::AppState;
-use crate::dispatch::Shape;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
 use crate::net::shutdown::ShutdownPhase;
@@ -59,7 +60,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let config = &shared.config;
-    let request_body = request::read_body(headers, body, config.max_message, config.http.body_timeout).await?;
+    let request_body = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
     if is_get && !request_body.is_empty() {
         return Err(HttpError::bad_request("A GET request must not have a body; pass it in the query, as ?body=JSON"));
     }
@@ -67,22 +68,22 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.trim_ascii().is_empty() { "null" } else { &body };
     let address = parts.extensions.get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
-    let caller = Requester::identify(shared, address.map(|address| address.ip()), headers).await?;
-    let user = caller.user();
-    let begin = |shape| HttpCall::begin(shared, caller, &name, body, shape);
+    let caller = identify(shared, address.map(|address| address.ip()), headers).await?;
+    let user = user_id(&caller);
+    let begin = |mode| HttpCall::begin(shared, &caller, &name, body, mode);
     if let Some(poll) = query.poll {
         // A stream can only be continued by the user that began it. The length keeps one user's id and event from
         // reading like another's.
         let user = user.unwrap_or_default();
         let event_of_user = format!("{}:{user} {name}", user.len());
-        return state.polling.respond(&event_of_user, poll, || begin(Shape::Items)).await;
+        return state.polling.respond(&event_of_user, poll, || begin(ResponseMode::Items)).await;
     }
     match format {
         ResponseFormat::Lines | ResponseFormat::Events if kind != Some(HandlerKind::OneWay) => {
-            respond_with_items(shared, begin(Shape::Items)?, format).await
+            respond_with_items(shared, begin(ResponseMode::Items)?, format).await
         }
         // A one-way event has no result: it gets 204, whatever the format.
-        _ => respond_with_whole(shared, begin(Shape::Array)?).await,
+        _ => respond_with_whole(shared, begin(ResponseMode::Single)?).await,
     }
 }
 
@@ -131,7 +132,7 @@ async fn respond_with_items(
     format: ResponseFormat,
 ) -> Result<Response, HttpError> {
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
-    let mut items = ItemsBody::new(call, format, shared.config.http.sse_comment, aborting);
+    let mut items = ItemsBody::new(call, format, shared.config.http.sse_keep_alive_interval, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if format == ResponseFormat::Events => Poll::Ready(Ok(())),
         first => first,

@@ -18,6 +18,7 @@
 //! its handler down, and a disconnect drops it.
 
 mod body_guard;
+mod caller;
 mod cursors;
 mod error;
 mod events;

@@ -132,7 +132,7 @@ impl PollingStreams {
     /// the next one would exceed the size of a message.
     async fn read_items(&self, stream: &mut ParkedStream, max: usize) -> Result<Vec<u8>, HttpError> {
         let config = &self.shared.config;
-        let deadline = clock::after(Instant::now().into_std(), config.http.poll_wait);
+        let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
         let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::Aborting));
         let (mut items, mut count) = (Vec::new(), 0);
@@ -162,7 +162,7 @@ impl PollingStreams {
                 }
             };
             // The first item is returned whatever its size, or it could never be read.
-            if count > 0 && items.len() + item.len() >= config.max_message {
+            if count > 0 && items.len() + item.len() >= config.max_message_bytes {
                 stream.next_item = Some(item);
                 break;
             }
@@ -210,7 +210,7 @@ impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`.
     fn park(mut self, cursor: Cursor, stream: ParkedStream) {
         self.is_parked = true;
-        let idle = self.streams.shared.config.http.cursor_idle;
+        let idle = self.streams.shared.config.http.cursor_idle_timeout;
         let mut state = self.streams.lock();
         state.cursors.park(Instant::now().into_std(), idle, cursor, self.used, self.event, stream);
         if !replace(&mut state.has_expiry_task, true) {

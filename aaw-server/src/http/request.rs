@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use aaw_protocol::Code;
 use axum::body::{Body, Bytes, HttpBody as _};
-#[cfg(feature = "auth")]
-use axum::http::header::AUTHORIZATION;
-use axum::http::header::EXPECT;
+use axum::http::header::{AUTHORIZATION, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -84,7 +82,6 @@ pub(super) fn unknown_cursor() -> HttpError {
 
 /// The token of `Authorization: Bearer TOKEN`. Other schemes are ignored: `Basic`, for example, may be meant for a
 /// proxy.
-#[cfg(feature = "auth")]
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,7 +1,7 @@
-//! From a package to its library, with cargo.
+//! Builds an events package with cargo.
 //!
-//! Cargo's messages go where cargo would print them: our standard error, with its colours. What we need to know comes
-//! as JSON on its standard output.
+//! Cargo writes its messages for people to our standard error, with colours, and its messages for programs as JSON to its
+//! standard output, which is parsed here.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -9,148 +9,154 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
-use serde::Deserialize;
+use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, PackageId, Target};
 use tokio::process::Command;
 
 use super::folder::is_library;
 
-/// Why an events package could not be built. Each text names it.
+/// Why an events package could not be built. The message names the package.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Cargo is not there.
-    #[error("{cargo} is not there, which is needed to build the events package {}: install Rust from https://rustup.rs, or serve a folder of libraries that are ready (*.{})", package.display(), std::env::consts::DLL_EXTENSION)]
-    NoCargo {
+    /// Cargo is not installed.
+    #[error("cannot find {cargo}, which is needed to build the events package {}: install Rust from https://rustup.rs, or serve a folder of built libraries (*.{})", package.display(), std::env::consts::DLL_EXTENSION)]
+    CargoNotFound {
         /// The folder of the package.
         package: PathBuf,
-        /// What was to be run.
+        /// The program that was to be run.
         cargo: String,
     },
     /// Cargo could not be run.
-    #[error("{cargo} cannot be run to build the events package {}: {reason}", package.display())]
-    Unrunnable {
+    #[error("cannot run {cargo} to build the events package {}: {reason}", package.display())]
+    CargoNotRunnable {
         /// The folder of the package.
         package: PathBuf,
-        /// What was to be run.
+        /// The program that was to be run.
         cargo: String,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
-    /// It lies inside a workspace that does not know it.
-    #[error("the events package {} lies inside the workspace {workspace} and is no member of it: add it to `members` there, or give it an empty `[workspace]` table in its own Cargo.toml", package.display())]
-    NoMember {
+    /// The package lies inside a workspace that does not list it as a member.
+    #[error("the events package {} lies inside the workspace {workspace} but is not a member of it: add it to `members` there, or add an empty `[workspace]` table to its own Cargo.toml", package.display())]
+    NotAWorkspaceMember {
         /// The folder of the package.
         package: PathBuf,
         /// The `Cargo.toml` of the workspace.
         workspace: String,
     },
-    /// Cargo does not accept its `Cargo.toml`.
-    #[error("cargo does not accept the events package {}:\n{message}", package.display())]
-    BadManifest {
+    /// Cargo rejects the `Cargo.toml` of the package.
+    #[error("cargo rejects the events package {}:\n{message}", package.display())]
+    InvalidManifest {
         /// The folder of the package.
         package: PathBuf,
-        /// Cargo's words.
+        /// Cargo's message.
         message: String,
     },
-    /// The package makes no library that could be opened.
-    #[error("the package {} makes no library that can be opened: expected crate-type = [\"cdylib\", \"rlib\"] in the [lib] table of its Cargo.toml", package.display())]
-    NoCdylib {
+    /// The package does not build a dynamic library.
+    #[error("the package {} does not build a dynamic library: expected crate-type = [\"cdylib\", \"rlib\"] in the [lib] table of its Cargo.toml", package.display())]
+    MissingCdylib {
         /// The folder of the package.
         package: PathBuf,
     },
-    /// A workspace without a package of its own, and not just one of its members makes a library.
-    #[error("{} is a workspace, and {}: expected the folder of one events package", package.display(), several(.found))]
-    Workspace {
+    /// A workspace without a root package, in which no member or several members build a dynamic library.
+    #[error("{} is a workspace, and {}: expected the folder of one events package", package.display(), describe_members(.found))]
+    AmbiguousWorkspace {
         /// The folder of the workspace.
         package: PathBuf,
-        /// The members that make a library.
+        /// The members that build a dynamic library.
         found: Vec<String>,
     },
-    /// It does not compile, or something it needs is missing.
-    #[error("the events package {} was not built ({status}): see cargo's messages above", package.display())]
+    /// The package does not compile, or a dependency is missing.
+    #[error("building the events package {} failed ({status}): see cargo's messages above", package.display())]
     Failed {
         /// The folder of the package.
         package: PathBuf,
-        /// How cargo ended.
+        /// The exit status of cargo.
         status: ExitStatus,
     },
-    /// Cargo says that all is well, but not where the library is.
-    #[error("cargo built the events package {}, but named {} libraries (*.{}) of it: expected one", package.display(), found.len(), std::env::consts::DLL_EXTENSION)]
-    NoLibrary {
+    /// Cargo succeeded, but did not report exactly one library.
+    #[error("cargo built the events package {}, but reported {} libraries (*.{}): expected one", package.display(), found.len(), std::env::consts::DLL_EXTENSION)]
+    UnexpectedLibraries {
         /// The folder of the package.
         package: PathBuf,
-        /// The libraries that it named.
+        /// The libraries that cargo reported.
         found: Vec<PathBuf>,
     },
 }
 
-fn several(found: &[String]) -> String {
+fn describe_members(found: &[String]) -> String {
     match found {
-        [] => "none of its members makes a library (crate-type cdylib)".to_owned(),
-        _ => format!("several of its members make a library ({})", found.join(", ")),
+        [] => "none of its members builds a dynamic library (crate-type cdylib)".to_owned(),
+        _ => format!("several of its members build a dynamic library ({})", found.join(", ")),
     }
 }
 
 /// A package that was built.
 #[derive(Debug)]
-pub(super) struct Built {
+pub(super) struct BuiltPackage {
     pub(super) library: PathBuf,
-    /// The folder of the package; another than the one that was asked for when that is a workspace's.
-    pub(super) package: PathBuf,
+    /// The folder of the package. It differs from the requested folder if that is the root of a workspace.
+    pub(super) folder: PathBuf,
     pub(super) workspace: PathBuf,
-    /// The files that cargo has made it from, dependencies by path and what build scripts have named included.
+    /// The files and folders that the library depends on, including path dependencies and those that build scripts name.
     pub(super) sources: BTreeSet<PathBuf>,
-    /// Where cargo writes.
-    pub(super) made: BTreeSet<PathBuf>,
+    /// The folders that cargo writes to.
+    pub(super) output_folders: BTreeSet<PathBuf>,
 }
 
-/// Builds the package in a folder, in the profile that this program was built in.
+/// Builds the package in a folder, in the profile in which this program was built.
 ///
-/// Dropping the future ends cargo.
-pub(super) async fn build(folder: &Path) -> Result<Built, BuildError> {
-    let asked = cargo(folder, &["metadata", "--no-deps", "--format-version=1"], Stdio::piped()).await?;
-    if !asked.status.success() {
-        return Err(refused(folder, &asked.stderr));
-    }
-    let metadata: Metadata = serde_json::from_slice(&asked.stdout).map_err(|error| BuildError::BadManifest {
-        package: folder.to_owned(),
-        message: format!("what `cargo metadata` says cannot be understood: {error}"),
-    })?;
-    let package = metadata.package_in(folder)?;
-    let package_folder = package.manifest_path.parent().unwrap_or(folder).to_owned();
+/// Dropping the future kills cargo.
+pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
+    let metadata = read_metadata(folder).await?;
+    let package = package_in(&metadata, folder)?;
+    let package_folder = package.manifest_path.parent().map_or(folder, AsRef::as_ref).to_owned();
 
-    let mut args = vec!["build", "--lib", "--message-format=json-render-diagnostics", "--package", &package.id];
+    let mut command = std::process::Command::new(cargo_path());
+    command.args(["build", "--lib", "--message-format=json-render-diagnostics", "--package", &package.id.repr]);
     if !cfg!(debug_assertions) {
-        args.push("--release");
+        command.arg("--release");
     }
-    let built = cargo(&package_folder, &args, Stdio::inherit()).await?;
-    if !built.status.success() {
-        return Err(BuildError::Failed { package: package_folder, status: built.status });
+    command.arg("--manifest-path").arg(package_folder.join("Cargo.toml")).current_dir(&package_folder);
+    let output = run(command, &package_folder, Stdio::inherit()).await?;
+    if !output.status.success() {
+        return Err(BuildError::Failed { package: package_folder, status: output.status });
     }
-    let mut found = libraries_of(&package.id, &built.stdout);
-    match found.pop() {
-        Some(library) if found.is_empty() => {
-            let made = metadata.build_directory.iter().chain([&metadata.target_directory]).cloned().collect();
-            let sources = sources_of(&library, &metadata.workspace_root, &made);
-            Ok(Built { library, package: package_folder, workspace: metadata.workspace_root, sources, made })
-        }
-        last => {
-            found.extend(last);
-            Err(BuildError::NoLibrary { package: package_folder, found })
-        }
-    }
+    let found = libraries_of(&package.id, &output.stdout);
+    let [library] = <[PathBuf; 1]>::try_from(found)
+        .map_err(|found| BuildError::UnexpectedLibraries { package: package_folder.clone(), found })?;
+    let workspace = metadata.workspace_root.into_std_path_buf();
+    let output_folders =
+        metadata.build_directory.into_iter().chain([metadata.target_directory]).map(Into::into).collect();
+    let sources = sources_of(&library, &workspace, &output_folders);
+    Ok(BuiltPackage { library, folder: package_folder, workspace, sources, output_folders })
 }
 
-async fn cargo(folder: &Path, args: &[&str], stderr: Stdio) -> Result<Output, BuildError> {
-    let cargo = std::env::var_os("CARGO").filter(|cargo| !cargo.is_empty());
-    run(&cargo.unwrap_or_else(|| "cargo".into()), folder, args, stderr).await
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").filter(|cargo| !cargo.is_empty()).unwrap_or_else(|| "cargo".into())
 }
 
-async fn run(cargo: &OsStr, folder: &Path, args: &[&str], stderr: Stdio) -> Result<Output, BuildError> {
-    let mut command = Command::new(cargo);
-    // In its folder, since cargo looks for its configuration from there upwards.
-    command.args(args).arg("--manifest-path").arg(folder.join("Cargo.toml")).current_dir(folder);
-    for name in leaked(std::env::vars_os().map(|(name, _)| name)) {
+async fn read_metadata(folder: &Path) -> Result<Metadata, BuildError> {
+    let mut command = MetadataCommand::new();
+    command.cargo_path(cargo_path()).manifest_path(folder.join("Cargo.toml")).current_dir(folder).no_deps();
+    let output = run(command.cargo_command(), folder, Stdio::piped()).await?;
+    if !output.status.success() {
+        return Err(metadata_error(folder, &output.stderr));
+    }
+    let invalid = |error: String| BuildError::InvalidManifest {
+        package: folder.to_owned(),
+        message: format!("cannot parse the output of `cargo metadata`: {error}"),
+    };
+    let json = String::from_utf8(output.stdout).map_err(|error| invalid(error.to_string()))?;
+    MetadataCommand::parse(json).map_err(|error| invalid(error.to_string()))
+}
+
+/// Runs a cargo command for the package in `folder`. Its working directory is the package's folder, since cargo searches
+/// for its configuration from there upwards.
+async fn run(command: std::process::Command, folder: &Path, stderr: Stdio) -> Result<Output, BuildError> {
+    let cargo = command.get_program().to_owned();
+    let mut command = Command::from(command);
+    for name in leaked_variables(std::env::vars_os().map(|(name, _)| name)) {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
@@ -158,21 +164,25 @@ async fn run(cargo: &OsStr, folder: &Path, args: &[&str], stderr: Stdio) -> Resu
         Ok(child) => child.wait_with_output().await,
         Err(error) => Err(error),
     };
-    output.map_err(|reason| {
-        let (package, cargo) = (folder.to_owned(), cargo.to_string_lossy().into_owned());
-        match reason.kind() {
-            // The system says so of a folder that has gone as well.
-            io::ErrorKind::NotFound if folder.is_dir() => BuildError::NoCargo { package, cargo },
-            _ => BuildError::Unrunnable { package, cargo, reason },
-        }
-    })
+    output.map_err(|reason| run_error(&cargo, folder, reason))
 }
 
-/// Which variables come from a cargo that started us, and speak of our package instead of the one to be built.
+fn run_error(cargo: &OsStr, folder: &Path, reason: io::Error) -> BuildError {
+    let (package, cargo) = (folder.to_owned(), cargo.to_string_lossy().into_owned());
+    match reason.kind() {
+        // The system returns `NotFound` for a missing working directory as well.
+        io::ErrorKind::NotFound if folder.is_dir() => BuildError::CargoNotFound { package, cargo },
+        _ => BuildError::CargoNotRunnable { package, cargo, reason },
+    }
+}
+
+/// Returns the environment variables that an outer cargo has set for this process and that describe this package instead
+/// of the one to be built.
 ///
-/// Build scripts that look at one of them would run again whenever the one build follows the other. What speaks of no
-/// package (`CARGO_HOME`, `CARGO_TARGET_DIR`, `RUSTUP_TOOLCHAIN` and their like) stays.
-fn leaked(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// They are removed: build scripts that depend on one of them would otherwise run again whenever a build with and a build
+/// without the outer cargo alternate. Variables that do not describe a package (`CARGO_HOME`, `CARGO_TARGET_DIR`,
+/// `RUSTUP_TOOLCHAIN` and so on) are kept.
+fn leaked_variables(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
     const PREFIXES: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_FEATURE_"];
     const WHOLE: [&str; 11] = [
         "CARGO_CRATE_NAME",
@@ -187,7 +197,7 @@ fn leaked(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
         "DEBUG",
         "RUST_RECURSION_COUNT",
     ];
-    // Where cargo adds its own folders for what it runs; somebody else's are needed.
+    // Cargo adds its own folders to these for the programs it runs. Without an outer cargo they are kept.
     const PATHS: [&str; 3] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"];
     let names: Vec<_> = names.collect();
     if !names.iter().any(|name| name == "CARGO_MANIFEST_DIR") {
@@ -200,100 +210,71 @@ fn leaked(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
     names.into_iter().filter(leaks).collect()
 }
 
-/// What `cargo metadata` says, as far as it matters.
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    workspace_root: PathBuf,
-    target_directory: PathBuf,
-    /// Another than the above if so configured.
-    build_directory: Option<PathBuf>,
+fn builds_cdylib(target: &Target) -> bool {
+    target.crate_types.contains(&CrateType::CDyLib)
 }
 
-#[derive(Debug, Deserialize)]
-struct Package {
-    id: String,
-    name: String,
-    manifest_path: PathBuf,
-    targets: Vec<Target>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Target {
-    crate_types: Vec<String>,
-}
-
-impl Target {
-    fn is_cdylib(&self) -> bool {
-        self.crate_types.iter().any(|kind| kind == "cdylib")
+/// Returns the package in `folder`; or, if that is a workspace without a root package, its only member that builds a
+/// dynamic library.
+fn package_in<'a>(metadata: &'a Metadata, folder: &Path) -> Result<&'a Package, BuildError> {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let manifest = canonical(&folder.join("Cargo.toml"));
+    let has_cdylib = |package: &&Package| package.targets.iter().any(builds_cdylib);
+    let packages = &metadata.packages;
+    if let Some(package) = packages.iter().find(|package| canonical(package.manifest_path.as_ref()) == manifest) {
+        let error = BuildError::MissingCdylib { package: folder.to_owned() };
+        return Some(package).filter(has_cdylib).ok_or(error);
     }
-}
-
-impl Metadata {
-    /// The package in `folder`; or, when that is a workspace without one, its only member that makes a library.
-    fn package_in(&self, folder: &Path) -> Result<&Package, BuildError> {
-        let manifest = folder.join("Cargo.toml");
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let makes_library = |package: &&Package| package.targets.iter().any(Target::is_cdylib);
-        if let Some(package) = self.packages.iter().find(|package| real(&package.manifest_path) == real(&manifest)) {
-            let none = BuildError::NoCdylib { package: folder.to_owned() };
-            return Some(package).filter(makes_library).ok_or(none);
-        }
-        let members: Vec<_> = self.packages.iter().filter(makes_library).collect();
-        match *members {
-            [package] => Ok(package),
-            _ => {
-                let found = members.iter().map(|package| package.name.clone()).collect();
-                Err(BuildError::Workspace { package: folder.to_owned(), found })
-            }
+    let members: Vec<_> = packages.iter().filter(has_cdylib).collect();
+    match *members {
+        [package] => Ok(package),
+        _ => {
+            let found = members.iter().map(|package| package.name.to_string()).collect();
+            Err(BuildError::AmbiguousWorkspace { package: folder.to_owned(), found })
         }
     }
 }
 
-/// Cargo's words when it did not even look at the package.
-fn refused(folder: &Path, stderr: &[u8]) -> BuildError {
+/// The error when `cargo metadata` fails, from its messages.
+fn metadata_error(folder: &Path, stderr: &[u8]) -> BuildError {
     let message = String::from_utf8_lossy(stderr);
     let package = folder.to_owned();
     if message.contains("believes it's in a workspace when it's not") {
         let workspace = message.lines().find_map(|line| line.trim().strip_prefix("workspace:")).unwrap_or("around it");
-        return BuildError::NoMember { package, workspace: workspace.trim().to_owned() };
+        return BuildError::NotAWorkspaceMember { package, workspace: workspace.trim().to_owned() };
     }
-    BuildError::BadManifest { package, message: message.trim_end().to_owned() }
+    BuildError::InvalidManifest { package, message: message.trim_end().to_owned() }
 }
 
-/// The libraries of one package among cargo's messages.
-fn libraries_of(package: &str, messages: &[u8]) -> Vec<PathBuf> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        package_id: String,
-        target: Target,
-        filenames: Vec<PathBuf>,
-    }
-    // Messages of other kinds lack its fields.
-    let artifacts =
-        messages.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Artifact>(line).ok());
+/// Returns the dynamic libraries of one package from cargo's messages.
+fn libraries_of(package: &PackageId, messages: &[u8]) -> Vec<PathBuf> {
+    let artifacts = Message::parse_stream(messages).filter_map(|message| match message {
+        Ok(Message::CompilerArtifact(artifact)) => Some(artifact),
+        _ => None,
+    });
     artifacts
-        .filter(|artifact| artifact.package_id == package && artifact.target.is_cdylib())
+        .filter(|artifact| artifact.package_id == *package && builds_cdylib(&artifact.target))
         .flat_map(|artifact| artifact.filenames)
-        .filter(|file| is_library(file))
+        .map(Into::into)
+        .filter(|file: &PathBuf| is_library(file))
         .collect()
 }
 
-/// What the library was made from, as the file that cargo writes beside it says: `library: source source …`.
-fn sources_of(library: &Path, workspace: &Path, made: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+/// Reads the sources of a library from the dependency file that cargo writes beside it: `library: source source …`.
+fn sources_of(library: &Path, workspace: &Path, output_folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let rules = std::fs::read_to_string(library.with_extension("d")).unwrap_or_else(|error| {
-        tracing::warn!(%error, "cargo does not say what {} was made from", library.display());
+        tracing::warn!(%error, "cannot read the list of sources that cargo writes for {}", library.display());
         String::new()
     });
-    let sources = rules.lines().filter_map(|rule| rule.split_once(": ")).flat_map(|(_, sources)| unescaped(sources));
+    let sources = rules.lines().filter_map(|rule| rule.split_once(": ")).flat_map(|(_, sources)| split_paths(sources));
     sources
         .map(|source| workspace.join(source))
-        .filter(|source| !made.iter().any(|folder| source.starts_with(folder)))
+        .filter(|source| !output_folders.iter().any(|folder| source.starts_with(folder)))
         .collect()
 }
 
-/// Paths with spaces between them; a space of a path's own has a backslash before it.
-fn unescaped(sources: &str) -> Vec<String> {
+/// Splits a list of paths at its spaces. A space within a path is preceded by a backslash.
+fn split_paths(sources: &str) -> Vec<String> {
     let mut paths = vec![String::new()];
     let mut rest = sources.chars().peekable();
     while let Some(next) = rest.next() {
@@ -311,66 +292,84 @@ fn unescaped(sources: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn leaked_of(names: &[&str]) -> Vec<String> {
-        let leaked = leaked(names.iter().map(Into::into));
+    fn leaked(names: &[&str]) -> Vec<String> {
+        let leaked = leaked_variables(names.iter().map(Into::into));
         leaked.into_iter().map(|name| name.into_string().unwrap()).collect()
     }
 
     #[test]
-    fn what_an_outer_cargo_says_of_us_is_removed_and_nothing_else() {
-        let stays = ["PATH", "HOME", "CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "RUSTUP_TOOLCHAIN"];
-        let goes = ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_CRATE_NAME", "OUT_DIR", "LD_LIBRARY_PATH"];
-        assert_eq!(leaked_of(&[&stays[..], &goes].concat()), goes);
+    fn the_package_variables_of_an_outer_cargo_are_removed_and_others_kept() {
+        let kept = ["PATH", "HOME", "CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_TERM_COLOR", "RUSTUP_TOOLCHAIN"];
+        let removed = ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_CRATE_NAME", "OUT_DIR", "LD_LIBRARY_PATH"];
+        assert_eq!(leaked(&[&kept[..], &removed].concat()), removed);
     }
 
     #[test]
-    fn without_an_outer_cargo_everything_stays() {
-        assert_eq!(leaked_of(&["PATH", "LD_LIBRARY_PATH", "OUT_DIR"]), [""; 0]);
+    fn without_an_outer_cargo_all_variables_are_kept() {
+        assert_eq!(leaked(&["PATH", "LD_LIBRARY_PATH", "OUT_DIR"]), [""; 0]);
     }
 
     #[test]
-    fn spaces_in_paths_are_read_as_cargo_writes_them() {
-        assert_eq!(unescaped(r"/a/b.rs /with\ two\ spaces/c.rs"), ["/a/b.rs", "/with two spaces/c.rs"]);
-        assert_eq!(unescaped(""), [""; 0]);
+    fn escaped_spaces_in_paths_are_read() {
+        assert_eq!(split_paths(r"/a/b.rs /with\ two\ spaces/c.rs"), ["/a/b.rs", "/with two spaces/c.rs"]);
+        assert_eq!(split_paths(""), [""; 0]);
     }
 
     #[test]
     fn the_library_is_found_among_cargos_messages() {
         let artifact = |id: &str, kind: &str, file: &str| {
-            format!(
-                r#"{{"reason":"compiler-artifact","package_id":"{id}","target":{{"crate_types":["{kind}"]}},"filenames":["/t/lib{file}.rlib","/t/{file}{}"]}}"#,
-                std::env::consts::DLL_SUFFIX
-            )
+            serde_json::json!({
+                "reason": "compiler-artifact",
+                "package_id": id,
+                "manifest_path": "/p/Cargo.toml",
+                "target": {
+                    "kind": [kind], "crate_types": [kind], "name": file, "src_path": "/p/src/lib.rs", "edition": "2024",
+                    "doc": true, "doctest": false, "test": true
+                },
+                "profile": {
+                    "opt_level": "0", "debuginfo": 0, "debug_assertions": true, "overflow_checks": true, "test": false
+                },
+                "features": [],
+                "filenames": [format!("/t/lib{file}.rlib"), format!("/t/{file}{}", std::env::consts::DLL_SUFFIX)],
+                "executable": null,
+                "fresh": false
+            })
+            .to_string()
         };
         let messages = [
-            r#"{"reason":"build-script-executed","package_id":"mine"}"#.to_owned(),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+            r#"{"reason":"of-a-newer-cargo","package_id":"mine"}"#.to_owned(),
             artifact("other", "cdylib", "other"),
             artifact("mine", "bin", "program"),
             "not JSON".to_owned(),
             artifact("mine", "cdylib", "mine"),
         ];
         let expected = PathBuf::from(format!("/t/mine{}", std::env::consts::DLL_SUFFIX));
-        assert_eq!(libraries_of("mine", messages.join("\n").as_bytes()), [expected]);
+        let mine = PackageId { repr: "mine".to_owned() };
+        assert_eq!(libraries_of(&mine, messages.join("\n").as_bytes()), [expected]);
     }
 
     #[tokio::test]
-    async fn without_cargo_it_says_what_to_do() {
+    async fn without_cargo_the_error_explains_what_to_do() {
+        let no_cargo = || std::process::Command::new("/no/such/cargo");
         let folder = tempfile::tempdir().unwrap();
-        let cargo = OsStr::new("/no/such/cargo");
-        let error = run(cargo, folder.path(), &[], Stdio::null()).await.unwrap_err().to_string();
-        assert!(error.starts_with("/no/such/cargo is not there") && error.contains("https://rustup.rs"), "{error}");
+        let error = run(no_cargo(), folder.path(), Stdio::null()).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot find /no/such/cargo") && error.contains("https://rustup.rs"), "{error}");
 
-        let gone = run(cargo, Path::new("/no/such/events"), &[], Stdio::null()).await.unwrap_err().to_string();
-        assert!(gone.contains("cannot be run to build the events package /no/such/events"), "{gone}");
+        let missing_folder = run(no_cargo(), Path::new("/no/such/events"), Stdio::null()).await.unwrap_err();
+        assert_eq!(
+            missing_folder.to_string().split(": ").next(),
+            Some("cannot run /no/such/cargo to build the events package /no/such/events")
+        );
     }
 
     #[test]
-    fn cargos_refusal_of_a_stranger_in_its_workspace_is_explained() {
+    fn a_package_that_its_workspace_does_not_list_is_explained() {
         let stderr = "error: current package believes it's in a workspace when it's not:\ncurrent:   /w/e/Cargo.toml\nworkspace: /w/Cargo.toml\n\nthis may be fixable …";
-        let error = refused(Path::new("/w/e"), stderr.as_bytes()).to_string();
+        let error = metadata_error(Path::new("/w/e"), stderr.as_bytes()).to_string();
         assert_eq!(
             error,
-            "the events package /w/e lies inside the workspace /w/Cargo.toml and is no member of it: add it to `members` there, or give it an empty `[workspace]` table in its own Cargo.toml"
+            "the events package /w/e lies inside the workspace /w/Cargo.toml but is not a member of it: add it to `members` there, or add an empty `[workspace]` table to its own Cargo.toml"
         );
     }
 }

@@ -1,7 +1,7 @@
-//! Whether a file can be opened without harm. Pure: bytes in, a symbol's name out.
+//! Checks that a library can be opened safely, from its bytes.
 //!
-//! The dynamic linker trusts what it maps: a library that was cut short ends the process with SIGBUS when somebody
-//! touches the pages that are missing. So everything that its headers promise has to lie within the file.
+//! The dynamic linker trusts the headers of the file that it maps: if a library was truncated, accessing one of its missing
+//! pages ends the process with SIGBUS. Every range that the headers describe must therefore lie within the file.
 
 use aaw_event::abi::{ABI, SYMBOL_PREFIX};
 use object::{
@@ -9,128 +9,126 @@ use object::{
     SymbolKind,
 };
 
-/// How the names of packages' symbols begin, whatever their ABI.
-const ANY_ABI: &str = "aaw_module_v";
+/// The common prefix of the symbols that events packages export, in every version of the ABI.
+const ANY_ABI_PREFIX: &str = "aaw_module_v";
 
-/// What lies at the beginning of every package's table, whatever its ABI: magic, number, size.
-const SMALLEST_TABLE: u64 = 16;
+/// The size of the fields at the start of a package's table, which are the same in every version of the ABI: magic, ABI
+/// number, size.
+const MIN_TABLE_BYTES: u64 = 16;
 
-/// Why a file is no library of events that this server could open.
+/// Why a file is not a library of events that this server can open.
 ///
-/// Each text goes on after the file's name.
+/// Each message continues after the name of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LibraryCheckError {
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty; expected a library of events")]
     Empty,
-    /// It begins as no library does.
-    #[error("the file is no library: it begins as no {expected} file does")]
-    NoLibrary {
-        /// The format of this system.
+    /// The file does not start like a library.
+    #[error("the file is not a library: it does not start like an {expected} file")]
+    NotALibrary {
+        /// The format of libraries on this system.
         expected: &'static str,
     },
-    /// A library of another system, or an object of another kind.
+    /// A library of another system, or another kind of object file.
     #[error("the file is {found}; expected {expected}")]
-    OtherKind {
-        /// What it is.
+    WrongKind {
+        /// What the file is.
         found: &'static str,
-        /// What this system has.
+        /// What this system opens.
         expected: &'static str,
     },
-    /// Built for another processor.
+    /// The library was built for another processor.
     #[error("the library was built for {found}; this server runs on {expected}")]
-    OtherMachine {
-        /// The library's.
+    WrongArchitecture {
+        /// The processor of the library.
         found: String,
-        /// Ours.
+        /// The processor of this server.
         expected: String,
     },
-    /// It ends before what its headers announce.
+    /// The file is shorter than its headers require.
     #[error(
-        "the library is cut short: it has {length} bytes, but its {part} reaches to {end}; write it to its end, then rename it into place"
+        "the library is truncated: it has {length} bytes, but its {part} ends at {end}; write it to another file and rename it into place"
     )]
-    CutShort {
-        /// Which part.
+    Truncated {
+        /// The part that lies beyond the end of the file.
         part: String,
-        /// Where that ends, in bytes.
+        /// The end of that part, in bytes.
         end: u64,
         /// The length of the file, in bytes.
         length: u64,
     },
-    /// Its headers make no sense.
-    #[error("the library is damaged or cut short: {0}")]
+    /// The headers are invalid.
+    #[error("the library is damaged or truncated: {0}")]
     Damaged(String),
-    /// A library, but of something else.
+    /// A library that is not an events package.
     #[error(
-        "the library is no events package: it exports no symbol {SYMBOL_PREFIX}…, which aaw_event::events!() in a package's lib.rs makes"
+        "the library is not an events package: it exports no symbol {SYMBOL_PREFIX}…, which aaw_event::events!() in a package's lib.rs defines"
     )]
-    NoPackage,
-    /// Built with an aaw-event that speaks another ABI.
-    #[error(
-        "the package speaks module ABI {found}, this server speaks {ABI}: build it with the aaw-event of this server"
-    )]
-    OtherAbi {
-        /// The package's.
+    NotAPackage,
+    /// The package was built with an incompatible version of aaw-event.
+    #[error("the package uses module ABI {found}, this server uses {ABI}: build it with the aaw-event of this server")]
+    IncompatibleAbi {
+        /// The package's version of the ABI.
         found: u32,
     },
     /// Several packages were linked into one library.
-    #[error("the library holds several events packages ({}); expected one: link only one with crate-type cdylib", .0.join(", "))]
-    Several(Vec<String>),
-    /// The symbol has the right name, but is something else.
-    #[error("the library is no events package: its symbol {0} is no table of events")]
-    BadSymbol(String),
+    #[error("the library contains several events packages ({}); expected one: link only one with crate-type cdylib", .0.join(", "))]
+    SeveralPackages(Vec<String>),
+    /// The symbol has the right name, but is not a table of events.
+    #[error("the library is not an events package: its symbol {0} is not a table of events")]
+    InvalidSymbol(String),
 }
 
-/// The one format that this system's linker opens, and its name.
+/// The only format that this system's linker opens.
 const FORMAT: &str = if cfg!(target_vendor = "apple") { "Mach-O" } else { "ELF" };
 
-/// Checks a library that was read whole, and gives the name of its package's symbol.
+/// Checks the bytes of a library, and returns the name of its package's symbol.
 pub(super) fn check(library: &[u8]) -> Result<String, LibraryCheckError> {
-    let file = parse(library)?;
-    all_there(&file, library.len() as u64)?;
-    symbol(&file)
+    check_format(library)?;
+    let file = File::parse(library).map_err(|error| LibraryCheckError::Damaged(error.to_string()))?;
+    check_architecture(&file)?;
+    check_kind(&file)?;
+    check_complete(&file, library.len() as u64)?;
+    find_symbol(&file)
 }
 
-fn parse(library: &[u8]) -> Result<File<'_>, LibraryCheckError> {
+fn check_format(library: &[u8]) -> Result<(), LibraryCheckError> {
     if library.is_empty() {
         return Err(LibraryCheckError::Empty);
     }
-    let kind = FileKind::parse(library).map_err(|_| LibraryCheckError::NoLibrary { expected: FORMAT })?;
+    let kind = FileKind::parse(library).map_err(|_| LibraryCheckError::NotALibrary { expected: FORMAT })?;
     let found = match kind {
         FileKind::Elf32 | FileKind::Elf64 => "ELF",
         FileKind::MachO32 | FileKind::MachO64 => "Mach-O",
         FileKind::MachOFat32 | FileKind::MachOFat64 => {
-            return Err(LibraryCheckError::OtherKind {
-                found: "for several machines at once",
+            return Err(LibraryCheckError::WrongKind {
+                found: "a universal binary for several processors",
                 expected: "a library for one",
             });
         }
-        _ => return Err(LibraryCheckError::NoLibrary { expected: FORMAT }),
+        _ => return Err(LibraryCheckError::NotALibrary { expected: FORMAT }),
     };
-    if found != FORMAT {
-        return Err(LibraryCheckError::OtherKind { found, expected: FORMAT });
-    }
-    let file = File::parse(library).map_err(|error| LibraryCheckError::Damaged(error.to_string()))?;
-    let (found, expected) = ((file.architecture(), file.endianness()), ours());
-    if found != expected && expected.0 != Architecture::Unknown {
-        let named = |(machine, endian)| match machine {
-            Architecture::Unknown => "an unknown processor".to_owned(),
-            _ => format!("{machine:?} ({endian:?}-endian)"),
-        };
-        return Err(LibraryCheckError::OtherMachine { found: named(found), expected: named(expected) });
-    }
-    match file.kind() {
-        ObjectKind::Dynamic => Ok(file),
-        ObjectKind::Executable => Err(LibraryCheckError::OtherKind { found: "a program", expected: "a library" }),
-        ObjectKind::Relocatable => Err(LibraryCheckError::OtherKind { found: "an object file", expected: "a library" }),
-        _ => Err(LibraryCheckError::OtherKind { found: "no library", expected: "one" }),
-    }
+    if found == FORMAT { Ok(()) } else { Err(LibraryCheckError::WrongKind { found, expected: FORMAT }) }
 }
 
-/// The processor that this program was built for; unknown where it does not matter enough to be named here.
-fn ours() -> (Architecture, Endianness) {
-    let machine = match std::env::consts::ARCH {
+fn check_architecture(file: &File<'_>) -> Result<(), LibraryCheckError> {
+    let (found, expected) = ((file.architecture(), file.endianness()), own_architecture());
+    if found == expected || expected.0 == Architecture::Unknown {
+        return Ok(());
+    }
+    let describe = |(architecture, endianness)| match architecture {
+        Architecture::Unknown => "an unknown processor".to_owned(),
+        _ => format!("{architecture:?} ({endianness:?}-endian)"),
+    };
+    Err(LibraryCheckError::WrongArchitecture { found: describe(found), expected: describe(expected) })
+}
+
+/// The processor that this program was built for. `Unknown` for processors that are not listed here, whose libraries are
+/// not checked for it.
+fn own_architecture() -> (Architecture, Endianness) {
+    let architecture = match std::env::consts::ARCH {
         "x86_64" if cfg!(target_pointer_width = "32") => Architecture::X86_64_X32,
         "x86_64" => Architecture::X86_64,
         "aarch64" => Architecture::Aarch64,
@@ -142,54 +140,66 @@ fn ours() -> (Architecture, Endianness) {
         "loongarch64" => Architecture::LoongArch64,
         _ => Architecture::Unknown,
     };
-    (machine, if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little })
+    (architecture, if cfg!(target_endian = "big") { Endianness::Big } else { Endianness::Little })
 }
 
-fn all_there(file: &File<'_>, length: u64) -> Result<(), LibraryCheckError> {
-    let within = |part: &dyn Fn() -> String, (start, size): (u64, u64)| match start.checked_add(size) {
+fn check_kind(file: &File<'_>) -> Result<(), LibraryCheckError> {
+    let found = match file.kind() {
+        ObjectKind::Dynamic => return Ok(()),
+        ObjectKind::Executable => "a program",
+        ObjectKind::Relocatable => "an object file",
+        _ => "another kind of object file",
+    };
+    Err(LibraryCheckError::WrongKind { found, expected: "a library" })
+}
+
+/// Checks that all segments and sections lie within the file.
+fn check_complete(file: &File<'_>, length: u64) -> Result<(), LibraryCheckError> {
+    let check_range = |part: &dyn Fn() -> String, (start, size): (u64, u64)| match start.checked_add(size) {
         Some(end) if end <= length => Ok(()),
-        end => Err(LibraryCheckError::CutShort { part: part(), end: end.unwrap_or(u64::MAX), length }),
+        end => Err(LibraryCheckError::Truncated { part: part(), end: end.unwrap_or(u64::MAX), length }),
     };
     for (index, segment) in file.segments().enumerate() {
-        within(&|| format!("segment {index}"), segment.file_range())?;
+        check_range(&|| format!("segment {index}"), segment.file_range())?;
     }
     for section in file.sections() {
         if let Some(range) = section.file_range() {
-            within(&|| format!("section {}", section.name().unwrap_or("without a name")), range)?;
+            check_range(&|| format!("section {}", section.name().unwrap_or("without a name")), range)?;
         }
     }
     Ok(())
 }
 
-fn symbol(file: &File<'_>) -> Result<String, LibraryCheckError> {
-    // Mach-O has no table of its own for what is exported, writes an underscore before each name, and no sizes.
+/// Returns the name of the only symbol of an events package.
+fn find_symbol(file: &File<'_>) -> Result<String, LibraryCheckError> {
+    // Mach-O has no separate table of exported symbols, prefixes names with an underscore, and has no symbol sizes.
     let (symbols, is_elf) = if FORMAT == "ELF" { (file.dynamic_symbols(), true) } else { (file.symbols(), false) };
     let mut found = Vec::new();
     for symbol in symbols.filter(|symbol| symbol.is_definition() && symbol.is_global()) {
         let Ok(name) = symbol.name() else { continue };
         let name = if is_elf { name } else { name.strip_prefix('_').unwrap_or(name) };
-        if name.starts_with(ANY_ABI) {
-            let is_table = symbol.kind() == SymbolKind::Data && (!is_elf || symbol.size() >= SMALLEST_TABLE);
+        if name.starts_with(ANY_ABI_PREFIX) {
+            let is_table = symbol.kind() == SymbolKind::Data && (!is_elf || symbol.size() >= MIN_TABLE_BYTES);
             found.push((name.to_owned(), is_table));
         }
     }
     match &mut *found {
-        [] => Err(LibraryCheckError::NoPackage),
-        [(name, is_table)] => match abi_of(name) {
+        [] => Err(LibraryCheckError::NotAPackage),
+        [(name, is_table)] => match abi_version(name) {
             Some(ABI) if *is_table => Ok(std::mem::take(name)),
-            Some(ABI) | None => Err(LibraryCheckError::BadSymbol(std::mem::take(name))),
-            Some(found) => Err(LibraryCheckError::OtherAbi { found }),
+            Some(ABI) | None => Err(LibraryCheckError::InvalidSymbol(std::mem::take(name))),
+            Some(found) => Err(LibraryCheckError::IncompatibleAbi { found }),
         },
         _ => {
             found.sort();
-            Err(LibraryCheckError::Several(found.into_iter().map(|(name, _)| name).collect()))
+            Err(LibraryCheckError::SeveralPackages(found.into_iter().map(|(name, _)| name).collect()))
         }
     }
 }
 
 /// The number in `aaw_module_v<number>_<package>`.
-fn abi_of(symbol: &str) -> Option<u32> {
-    symbol.strip_prefix(ANY_ABI)?.split_once('_')?.0.parse().ok()
+fn abi_version(symbol: &str) -> Option<u32> {
+    symbol.strip_prefix(ANY_ABI_PREFIX)?.split_once('_')?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -197,45 +207,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_is_read_from_the_name_that_the_abi_gives() {
-        assert_eq!(abi_of(&format!("{SYMBOL_PREFIX}events")), Some(ABI));
-        assert_eq!(abi_of("aaw_module_v27_a_b"), Some(27));
-        assert_eq!(abi_of("aaw_module_vast"), None);
+    fn the_abi_version_is_read_from_the_name_of_the_symbol() {
+        assert_eq!(abi_version(&format!("{SYMBOL_PREFIX}events")), Some(ABI));
+        assert_eq!(abi_version("aaw_module_v27_a_b"), Some(27));
+        assert_eq!(abi_version("aaw_module_vast"), None);
     }
 
     #[test]
-    fn what_is_no_library_is_told_apart() {
+    fn files_that_are_not_libraries_are_rejected() {
         assert_eq!(check(b""), Err(LibraryCheckError::Empty));
-        assert_eq!(check(b"not a library, just some words\n"), Err(LibraryCheckError::NoLibrary { expected: FORMAT }));
-        assert_eq!(check(&[0; 4096]), Err(LibraryCheckError::NoLibrary { expected: FORMAT }));
+        assert_eq!(check(b"not a library, just some text\n"), Err(LibraryCheckError::NotALibrary { expected: FORMAT }));
+        assert_eq!(check(&[0; 4096]), Err(LibraryCheckError::NotALibrary { expected: FORMAT }));
     }
 
-    /// This very test is a program, with sections and segments like a library's.
+    /// The program of this test has sections and segments like those of a library.
     #[test]
-    fn a_program_that_is_cut_anywhere_is_refused_and_never_a_panic() {
+    fn a_program_truncated_at_any_length_is_rejected_without_a_panic() {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let whole = check(&program).unwrap_err();
-        assert!(matches!(whole, LibraryCheckError::NoPackage | LibraryCheckError::OtherKind { .. }), "{whole}");
+        assert!(matches!(whole, LibraryCheckError::NotAPackage | LibraryCheckError::WrongKind { .. }), "{whole}");
         for part in 0..64 {
-            let cut = check(&program[..program.len() / 64 * part]).unwrap_err();
+            let truncated = check(&program[..program.len() / 64 * part]).unwrap_err();
             assert!(
-                !matches!(cut, LibraryCheckError::NoPackage | LibraryCheckError::OtherKind { .. }),
-                "{part}/64: {cut}"
+                !matches!(truncated, LibraryCheckError::NotAPackage | LibraryCheckError::WrongKind { .. }),
+                "{part}/64: {truncated}"
             );
         }
     }
 
-    /// Cut files mostly lack the table of sections, which comes last; a stripped one has none to lack.
+    /// A truncated file usually lacks the table of sections, which comes last. A stripped library may have no such table, so
+    /// that only its segments show the truncation.
     #[test]
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-    fn a_segment_beyond_the_end_is_seen_without_any_sections() {
+    fn a_segment_beyond_the_end_is_detected_without_sections() {
         let mut program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         // e_shoff; e_shnum and e_shstrndx.
         program[40..48].fill(0);
         program[60..64].fill(0);
-        assert!(!matches!(check(&program), Err(LibraryCheckError::CutShort { .. } | LibraryCheckError::Damaged(_))));
+        assert!(!matches!(check(&program), Err(LibraryCheckError::Truncated { .. } | LibraryCheckError::Damaged(_))));
         let length = program.len() / 8;
-        let cut = check(&program[..length]).unwrap_err();
-        assert!(matches!(&cut, LibraryCheckError::CutShort { part, .. } if part.starts_with("segment")), "{cut}");
+        let error = check(&program[..length]).unwrap_err();
+        assert!(matches!(&error, LibraryCheckError::Truncated { part, .. } if part.starts_with("segment")), "{error}");
     }
 }

@@ -1,83 +1,83 @@
-//! What a path means: a package to build, or libraries that are ready.
+//! Determines what lies at a path: a package to be built, or built libraries.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder::{self, FolderError, is_library};
 
-/// Where events come from.
+/// The source of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventsAt {
-    /// A folder with a `Cargo.toml`: an events package, to be built.
+    /// An events package to be built: a folder with a `Cargo.toml`.
     Package(PathBuf),
-    /// A folder of libraries, in sub-folders too.
+    /// A folder that contains libraries, possibly in subfolders.
     Folder(PathBuf),
-    /// One library.
+    /// A single library.
     Library(PathBuf),
 }
 
-/// Why there are no events at a path. Each text names it.
+/// Why no events were found at a path. The message names the path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    /// There is nothing.
-    #[error("there is no {}: expected an events package, or a folder of libraries; `aaw-server init {}` writes a package to begin with", path.display(), path.display())]
-    Missing {
+    /// The path does not exist.
+    #[error("{} does not exist: expected an events package or a folder of libraries; `aaw-server init {}` creates a package to start from", path.display(), path.display())]
+    NotFound {
         /// The path.
         path: PathBuf,
     },
-    /// The system does not let us look.
-    #[error("{} cannot be read: {reason}", path.display())]
+    /// The path cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
-    /// A file of another kind.
+    /// The path is a file that is not a library.
     #[error("{} is a file: expected the folder of an events package (with a Cargo.toml), a folder of libraries, or a library (*.{})", path.display(), std::env::consts::DLL_EXTENSION)]
-    File {
+    NotALibrary {
         /// The path.
         path: PathBuf,
     },
-    /// A folder of other things.
-    #[error("{} holds no events: expected a Cargo.toml (an events package), or libraries (*.{}); `aaw-server init {}` writes a package to begin with", path.display(), std::env::consts::DLL_EXTENSION, path.display())]
-    Nothing {
+    /// The path is a folder with neither a `Cargo.toml` nor libraries.
+    #[error("{} contains no events: expected a Cargo.toml (an events package) or libraries (*.{}); `aaw-server init {}` creates a package to start from", path.display(), std::env::consts::DLL_EXTENSION, path.display())]
+    NoEvents {
         /// The path.
         path: PathBuf,
     },
-    /// A folder of libraries that cannot be walked.
+    /// A subfolder cannot be read.
     #[error(transparent)]
     Folder(#[from] FolderError),
 }
 
 impl EventsAt {
-    /// Looks at what lies at `path`. A folder that has a `Cargo.toml` is a package, whatever else it holds.
+    /// Determines what lies at `path`. A folder with a `Cargo.toml` is a package, whatever else it contains.
     ///
     /// # Errors
-    /// [`FindError`]: nothing is there, or nothing that could be events.
+    /// [`FindError`] if the path does not exist, cannot be read, or contains no events.
     pub fn find(path: &Path) -> Result<Self, FindError> {
-        // Absolute, since messages and cargo must not depend on where somebody stands.
+        // Absolute, so that messages and cargo do not depend on the working directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let found = match std::fs::metadata(&path) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FindError::Missing { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FindError::NotFound { path }),
             Err(reason) => return Err(FindError::Unreadable { path, reason }),
         };
         if !found.is_dir() {
-            return if is_library(&path) { Ok(Self::Library(path)) } else { Err(FindError::File { path }) };
+            return if is_library(&path) { Ok(Self::Library(path)) } else { Err(FindError::NotALibrary { path }) };
         }
         if path.join("Cargo.toml").exists() {
             return Ok(Self::Package(path));
         }
         match folder::libraries(&path)?.is_empty() {
-            true => Err(FindError::Nothing { path }),
+            true => Err(FindError::NoEvents { path }),
             false => Ok(Self::Folder(path)),
         }
     }
 
-    /// The path itself.
+    /// Returns the path, made absolute.
     pub fn path(&self) -> &Path {
         match self {
             Self::Package(path) | Self::Folder(path) | Self::Library(path) => path,
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_says_what_it_holds() {
+    fn the_kind_of_a_path_is_determined_from_its_contents() {
         let at = tempfile::tempdir().unwrap();
         let at = at.path();
         let library = |name: &str| format!("{name}.{}", std::env::consts::DLL_EXTENSION);
@@ -107,10 +107,10 @@ mod tests {
         assert_eq!(find("libraries").unwrap(), EventsAt::Folder(at.join("libraries")));
         assert_eq!(find(&deep).unwrap(), EventsAt::Library(at.join(&deep)));
         for (path, expected) in [
-            ("missing", "there is no "),
+            ("missing", "missing does not exist: expected"),
             ("other/notes.txt", "other/notes.txt is a file: expected"),
-            ("other", "other holds no events: expected a Cargo.toml"),
-            ("empty", "empty holds no events: expected a Cargo.toml"),
+            ("other", "other contains no events: expected a Cargo.toml"),
+            ("empty", "empty contains no events: expected a Cargo.toml"),
         ] {
             let error = find(path).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(path), "{error}");

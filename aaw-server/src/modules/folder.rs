@@ -1,33 +1,33 @@
-//! The libraries of a folder, and the prefixes of their events.
+//! Finds the libraries in a folder, and the prefixes of their events.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a folder of libraries cannot be walked. Each text names the folder.
+/// Why a folder of libraries cannot be searched. The message names the folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
-    /// The system does not let us read it.
-    #[error("the folder {} cannot be read: {reason}", path.display())]
+    /// The folder cannot be read.
+    #[error("cannot read the folder {}: {reason}", path.display())]
     Unreadable {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
 }
 
-/// A library, and the folders between it and the top.
+/// A library, and its position below the searched folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundLibrary {
     pub(super) path: PathBuf,
-    /// As it stands before the names of its events: `shop/orders`, or nothing. Whether it can be part of a name is seen
-    /// where both are put together.
+    /// The folders between the searched folder and the library, such as `shop/orders`, which prefix the names of its
+    /// events. Empty at the top. Whether the result is a valid name is checked when the registry is built.
     pub(super) prefix: String,
 }
 
-/// Whether a path has the ending of this system's libraries.
+/// Whether a path has the extension of this system's libraries.
 pub(super) fn is_library(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(std::env::consts::DLL_EXTENSION))
 }
@@ -36,41 +36,41 @@ pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// All libraries below a folder, sorted; hidden files and folders are not looked at.
+/// Returns all libraries below a folder, sorted. Hidden files and folders are ignored.
 ///
-/// Symbolic links are followed. One that leads to a folder which it lies in is left alone.
-pub(super) fn libraries(top: &Path) -> Result<Vec<Found>, FolderError> {
+/// Symbolic links are followed, except those to a folder that contains them.
+pub(super) fn libraries(top: &Path) -> Result<Vec<FoundLibrary>, FolderError> {
     let mut found = Vec::new();
     walk(top, &mut Vec::new(), &mut Vec::new(), &mut found)?;
     Ok(found)
 }
 
-/// `names` lead from the top to `folder`; `within` are the real folders that one passes on the way.
+/// `names` is the path from the top to `folder`; `ancestors` are the folders on the way, without symbolic links.
 fn walk(
     folder: &Path,
     names: &mut Vec<String>,
-    within: &mut Vec<PathBuf>,
-    found: &mut Vec<Found>,
+    ancestors: &mut Vec<PathBuf>,
+    found: &mut Vec<FoundLibrary>,
 ) -> Result<(), FolderError> {
     let unreadable = |reason| FolderError::Unreadable { path: folder.to_owned(), reason };
     let real = folder.canonicalize().map_err(unreadable)?;
-    if within.contains(&real) {
+    if ancestors.contains(&real) {
         return Ok(());
     }
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?;
     let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| !is_hidden(path)).collect();
     paths.sort();
-    within.push(real);
+    ancestors.push(real);
     for path in paths {
         if path.is_dir() {
             names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-            walk(&path, names, within, found)?;
+            walk(&path, names, ancestors, found)?;
             names.pop();
         } else if is_library(&path) {
-            found.push(Found { path, prefix: names.join("/") });
+            found.push(FoundLibrary { path, prefix: names.join("/") });
         }
     }
-    within.pop();
+    ancestors.pop();
     Ok(())
 }
 
@@ -78,7 +78,7 @@ fn walk(
 mod tests {
     use super::*;
 
-    /// A folder with empty files, `.so` standing for this system's ending.
+    /// A folder with empty files; `.so` stands for the extension of this system.
     fn folder(files: &[&str]) -> tempfile::TempDir {
         let top = tempfile::tempdir().unwrap();
         for file in files {
@@ -93,7 +93,7 @@ mod tests {
         let found = libraries(top).unwrap();
         let expected: Vec<_> = expected
             .iter()
-            .map(|(file, prefix)| Found {
+            .map(|(file, prefix)| FoundLibrary {
                 path: top.join(file.replace(".so", std::env::consts::DLL_SUFFIX)),
                 prefix: (*prefix).to_owned(),
             })
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_prefixes_and_other_files_are_ignored() {
+    fn subfolders_become_prefixes_and_other_files_are_ignored() {
         let top = folder(&["b.so", "a.so", "shop/orders/c.so", "notes.txt", "a.so.tmp", "not a name/readme", "so"]);
         check(top.path(), &[("a.so", ""), ("b.so", ""), ("shop/orders/c.so", "shop/orders")]);
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_and_loops_are_harmless() {
+    fn links_are_followed_and_cycles_are_ignored() {
         let top = folder(&["v1/a.so"]);
         let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, top.path().join(at)).unwrap();
         link("v1", "v2");

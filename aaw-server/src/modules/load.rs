@@ -1,4 +1,4 @@
-//! All events of a place: built if need be, then opened.
+//! Loads all events of a source: builds its package if necessary, then opens its libraries.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,40 +6,41 @@ use std::path::{Path, PathBuf};
 
 use aaw_event::Module;
 
-use super::build::{BuildError, Built, build};
+use super::build::{BuildError, BuiltPackage, build};
 use super::find::EventsAt;
-use super::folder::{self, FolderError, Found};
+use super::folder::{self, FolderError, FoundLibrary};
 use super::open::{self, OpenError};
-use crate::Events;
+use crate::registry::Events;
 
-/// Why the events of a place could not be loaded. Each text names the file or the package.
+/// Why events could not be loaded. The message names the file or the package.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The package could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The folder could not be walked.
+    /// The folder could not be searched.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// There is no library any more.
-    #[error("the folder {} holds no library (*.{})", .0.display(), std::env::consts::DLL_EXTENSION)]
-    Empty(PathBuf),
+    /// The folder contains no library any more.
+    #[error("the folder {} contains no libraries (*.{})", .0.display(), std::env::consts::DLL_EXTENSION)]
+    NoLibraries(PathBuf),
     /// A library could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
 
-/// Loads all events of a place: builds its package with cargo (whose messages appear on standard error) or walks its
+/// Loads all events of a source: builds its package with cargo (whose messages go to standard error) or searches its
 /// folder, then checks and opens each library.
 ///
-/// Runs no code of an event; the services are built when the server starts. A package is built in the profile that
-/// this program was built in. One library that is wrong spoils the whole: what is served is what lies there.
+/// No handler runs; services are built when the server starts. A package is built in the profile in which this program was
+/// built. If one library is invalid, loading fails as a whole.
 ///
-/// Dropping the future ends cargo, and does not open what is not open yet.
+/// Dropping the future kills cargo. Libraries that are already being opened are opened nevertheless, and stay in memory.
 ///
 /// # Errors
-/// [`LoadError`] names what is wrong with which file.
+/// [`LoadError`] if the package does not build, the folder cannot be read or contains no libraries, or a library cannot be
+/// opened.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,89 +53,94 @@ pub enum LoadError {
 /// # Ok(()) }
 /// ```
 pub async fn load(at: &EventsAt) -> Result<Vec<Events>, LoadError> {
-    let place = look(at).await?;
-    Ok(open_all(place.libraries, Known::default()).await?.0)
+    let located = locate(at).await?;
+    Ok(open_all(located.libraries, ModuleCache::default()).await?.0)
 }
 
-/// What lies at a place now.
+/// The libraries of a source.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) libraries: Vec<Found>,
-    /// For a package.
-    pub(super) built: Option<Built>,
+pub(super) struct LocatedLibraries {
+    pub(super) libraries: Vec<FoundLibrary>,
+    /// Set if the source is a package.
+    pub(super) built: Option<BuiltPackage>,
 }
 
-pub(super) async fn look(at: &EventsAt) -> Result<Place, LoadError> {
-    let alone = |library: &Path| vec![Found { path: library.to_owned(), prefix: String::new() }];
+/// Builds the package of a source, or searches its folder.
+pub(super) async fn locate(at: &EventsAt) -> Result<LocatedLibraries, LoadError> {
+    let single = |library: &Path| vec![FoundLibrary { path: library.to_owned(), prefix: String::new() }];
     match at {
         EventsAt::Package(path) => {
             let built = build(path).await?;
-            Ok(Place { libraries: alone(&built.library), built: Some(built) })
+            Ok(LocatedLibraries { libraries: single(&built.library), built: Some(built) })
         }
-        EventsAt::Library(path) => Ok(Place { libraries: alone(path), built: None }),
+        EventsAt::Library(path) => Ok(LocatedLibraries { libraries: single(path), built: None }),
         EventsAt::Folder(path) => {
             let top = path.clone();
             let libraries = blocking(move || folder::libraries(&top)).await?;
             if libraries.is_empty() {
-                return Err(LoadError::Empty(path.clone()));
+                return Err(LoadError::NoLibraries(path.clone()));
             }
-            Ok(Place { libraries, built: None })
+            Ok(LocatedLibraries { libraries, built: None })
         }
     }
 }
 
-/// Libraries that were opened, so that one which has not changed need not be opened again: each stays in memory.
+/// The modules that were opened last. A library that has not changed is not opened again, since each opened library stays
+/// in memory.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Known {
-    /// By path, and with the prefix, which a moved folder changes.
-    libraries: HashMap<(PathBuf, String), OpenInfo>,
+pub(super) struct ModuleCache {
+    /// By path and prefix; moving a folder changes the prefix.
+    modules: HashMap<(PathBuf, String), CachedModule>,
 }
 
 #[derive(Debug, Clone)]
-struct OpenInfo {
-    /// Of the library's bytes.
+struct CachedModule {
+    /// The hash of the library's bytes.
     hash: u64,
     module: Module,
 }
 
-/// The module follows from the bytes.
-impl PartialEq for OpenInfo {
+/// Compares the hashes only, since the bytes determine the module.
+impl PartialEq for CachedModule {
     fn eq(&self, other: &Self) -> bool {
         self.hash == other.hash
     }
 }
 
-/// Opens those that are not known as they are; gives them all, and what is known from now on.
-pub(super) async fn open_all(libraries: Vec<Found>, known: Known) -> Result<(Vec<Events>, Known), OpenError> {
+/// Opens the libraries that are not in the cache or have changed. Returns the events of all libraries, and the new cache.
+pub(super) async fn open_all(
+    libraries: Vec<FoundLibrary>,
+    cache: ModuleCache,
+) -> Result<(Vec<Events>, ModuleCache), OpenError> {
     blocking(move || {
         let mut events = Vec::new();
-        let mut now = Known::default();
-        for Found { path, prefix } in libraries {
+        let mut new_cache = ModuleCache::default();
+        for FoundLibrary { path, prefix } in libraries {
             let bytes = open::read(&path)?;
             let mut hasher = DefaultHasher::new();
             bytes.hash(&mut hasher);
             let hash = hasher.finish();
             let key = (path, prefix);
-            let opened = match known.libraries.get(&key) {
-                Some(opened) if opened.hash == hash => opened.clone(),
-                _ => OpenInfo { hash, module: open::open_bytes(&key.0, &bytes)? },
+            let cached = match cache.modules.get(&key) {
+                Some(cached) if cached.hash == hash => cached.clone(),
+                _ => CachedModule { hash, module: open::open_bytes(&key.0, &bytes)? },
             };
             let origin = key.0.display().to_string();
-            events.push(Events { module: opened.module.clone(), prefix: key.1.clone(), origin });
-            now.libraries.insert(key, opened);
+            events.push(Events { module: cached.module.clone(), prefix: key.1.clone(), origin });
+            new_cache.modules.insert(key, cached);
         }
-        Ok((events, now))
+        Ok((events, new_cache))
     })
     .await
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs blocking work on a thread for it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Its runtime is being shut down, and whoever waits for this with it.
+            // Cancelled: the runtime is shutting down, and so is the task that waits here.
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,28 +1,28 @@
-//! Events from libraries: find them, build them, open them, watch them.
+//! Events from libraries: finding, building, opening and watching them.
 //!
 //! ```text
-//! a path ── find ──▶ EventsAt ── build, when it is a package ──▶ libraries ── check ──▶ open ──▶ Events
-//!                       └── Watch: the same again whenever a file is saved
+//! path ── find ──▶ EventsAt ── build, if it is a package ──▶ libraries ── check ──▶ open ──▶ Events
+//!                     └── Watch: the same again whenever a file is saved
 //! ```
 //!
-//! A library is trusted code: opening one runs what it brings along, and nothing can contain a stack overflow or an
-//! `abort` in it. What is refused are accidents: a file that is no library, is not written to its end, was built for
-//! another machine or by another aaw-event.
+//! A library is trusted code: opening one runs its initialisers, and a stack overflow or an `abort` in it ends the
+//! process. The checks detect accidents: a file that is not a library, is incomplete, or was built for another machine or
+//! with an incompatible version of aaw-event.
 //!
-//! * `find`: what a path means.
-//! * `build`: from a package to its library, with cargo.
-//! * `folder`: the libraries of a folder, and the prefixes of their events.
-//! * `load`: all of that in one go.
-//! * `check`: whether a file can be opened without harm; pure.
-//! * `open`: from a file to a [`Module`](aaw_event::Module); the one file here that needs `unsafe`.
-//! * `watch`: when to do it again.
+//! * `find`: what lies at a path.
+//! * `build`: builds a package with cargo.
+//! * `folder`: the libraries in a folder, and the prefixes of their events.
+//! * `load`: all of these in one step.
+//! * `check`: checks that a library can be opened safely.
+//! * `open`: opens a library as a [`Module`](aaw_event::Module); the only file of this crate with `unsafe` code.
+//! * `watch`: loads the events again when their sources change.
 
 mod build;
 mod check;
 mod find;
 mod folder;
 mod load;
-#[allow(unsafe_code, reason = "opens libraries, whose code the compiler cannot see")]
+#[allow(unsafe_code, reason = "opens libraries, whose code the compiler cannot check")]
 mod open;
 mod watch;
 
@@ -35,4 +35,6 @@ pub use open::{OpenError, open};
 pub use watch::{Watch, WatchError};
 
 #[cfg(not(unix))]
-compile_error!("the feature `modules` of aaw-server needs a Unix: link your events into a program of your own instead");
+compile_error!(
+    "the feature `modules` of aaw-server requires Unix: link your events into a program of your own instead"
+);

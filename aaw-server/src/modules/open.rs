@@ -1,4 +1,4 @@
-//! From a file to a module.
+//! Opens a library as a module.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,75 +13,75 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::check::{LibraryCheckError, check};
 
-/// Libraries stay for ever, so every so many of them the log says so.
-const WARN_EVERY: usize = 200;
+/// Opened libraries stay in memory, so a warning is logged each time that this many were opened.
+const WARN_INTERVAL: usize = 200;
 
-/// How many libraries this process has opened.
+/// The number of libraries that this process has opened.
 static OPENED: AtomicUsize = AtomicUsize::new(0);
 
-/// Why a library could not be opened. Each text names it.
+/// Why a library could not be opened. The message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The file cannot be read.
-    #[error("{}: the library cannot be read: {reason}", path.display())]
+    #[error("{}: cannot read the library: {reason}", path.display())]
     Unreadable {
         /// The library.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
-    /// It is no library of events.
+    /// The file is not a library of events that this server can open.
     #[error("{}: {reason}", path.display())]
-    LibraryCheckError {
+    Check {
         /// The library.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: LibraryCheckError,
     },
-    /// No copy of it could be made.
-    #[error("{}: the library cannot be copied to {}: {reason}; set TMPDIR to a folder that can be written", path.display(), folder.display())]
-    NotCopied {
+    /// The library could not be copied.
+    #[error("{}: cannot copy the library to {}: {reason}; set TMPDIR to a writable folder", path.display(), folder.display())]
+    Copy {
         /// The library.
         path: PathBuf,
-        /// Where temporary files are kept.
+        /// The folder of temporary files.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
-    /// The system's linker refused it: something that it needs is missing, say.
-    #[error("{}: the system cannot open the library: {reason}", path.display())]
-    Refused {
+    /// The dynamic linker cannot open the library, for example because a symbol is undefined.
+    #[error("{}: the dynamic linker cannot open the library: {reason}", path.display())]
+    Link {
         /// The library.
         path: PathBuf,
-        /// What the linker says.
+        /// The linker's message.
         reason: String,
     },
-    /// It was opened, but its table cannot be used.
+    /// The library was opened, but its table of events cannot be used.
     #[error("{}: {reason}", path.display())]
     Abi {
         /// The library.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: AbiError,
     },
 }
 
 /// Opens a library of events.
 ///
-/// The file is read whole and checked; what is opened is a copy of these very bytes that no one else sees, so the file
-/// may be overwritten, renamed or removed at any time, and opening a path again gives what lies there now. The library
-/// is never closed: code of it may still run. About a megabyte of mapped pages stays for each one that was opened, and
-/// the log warns after each 200.
+/// The file is read and checked, and a private copy of it is opened. The file may therefore be overwritten, renamed or
+/// removed at any time, and opening the path again opens its new contents. The library is never unloaded, since its code
+/// may still run: each opened library keeps about a megabyte of mapped pages, and a warning is logged after every 200.
 ///
-/// Blocks: it reads, writes and maps files. In async code, use `spawn_blocking` around it, or [`load`](super::load).
+/// This function blocks: it reads, writes and maps files. In async code, call it within `spawn_blocking`, or use
+/// [`load`](super::load).
 ///
 /// # Trust
 ///
-/// Opening a library runs its initialisers, and nothing can check what its code does: open what you would also link.
+/// Opening a library runs its initialisers, and its code is not restricted in any way: open only what you would also link.
 ///
 /// # Errors
-/// [`OpenError`] names the file and says what is wrong with it.
+/// [`OpenError`] if the file cannot be read, is not a library of events for this server, or cannot be copied or linked.
 ///
 /// ```no_run
 /// use aaw_server::{Config, Server, modules};
@@ -95,23 +95,23 @@ pub fn open(path: &Path) -> Result<Module, OpenError> {
     open_bytes(path, &read(path)?)
 }
 
-/// The library as it lies there now.
+/// Reads the file of a library.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
-    // Asked first, since reading a pipe might never end.
+    // Checked before reading, since reading from a pipe might never end.
     let is_file = std::fs::metadata(path).map(|found| found.is_file());
     let bytes = match is_file {
         Ok(true) => std::fs::read(path),
-        Ok(false) => Err(io::Error::other("it is no regular file")),
+        Ok(false) => Err(io::Error::other("it is not a regular file")),
         Err(error) => Err(error),
     };
     bytes.map_err(|reason| OpenError::Unreadable { path: path.to_owned(), reason })
 }
 
-/// Opens what was read from `path`.
+/// Opens a library that was read from `path`.
 pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenError> {
-    let symbol = check(library).map_err(|reason| OpenError::LibraryCheckError { path: path.to_owned(), reason })?;
+    let symbol = check(library).map_err(|reason| OpenError::Check { path: path.to_owned(), reason })?;
 
-    // The linker takes a path that it has seen for the library that it has; hence a name that is used once.
+    // The linker identifies libraries by their path and would return the one that is open; so each copy has a unique name.
     let folder = std::env::temp_dir();
     let mut name = OsString::from("-");
     name.push(path.file_name().unwrap_or_default());
@@ -119,37 +119,39 @@ pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenErro
         io::Write::write_all(&mut file, library)?;
         Ok(file.into_temp_path())
     });
-    let copy = copy.map_err(|reason| OpenError::NotCopied { path: path.to_owned(), folder, reason })?;
+    let copy = copy.map_err(|reason| OpenError::Copy { path: path.to_owned(), folder, reason })?;
 
-    let refused = |error: libloading::Error| {
+    let link_error = |error: libloading::Error| {
         let reason = match std::error::Error::source(&error) {
             Some(cause) => cause.to_string(),
             None => error.to_string(),
         };
-        // It names the copy, which nobody knows.
-        let mut reason = reason.replace(&*copy.to_string_lossy(), "it");
+        // The message names the temporary copy, which means nothing to the user.
+        let mut reason = reason.replace(&*copy.to_string_lossy(), "the library");
         if reason.contains("failed to map") {
             let folder = copy.parent().unwrap_or(Path::new("?")).display();
-            reason.push_str(&format!("; it was copied to {folder}: set TMPDIR to a folder that programs may run from"));
+            reason.push_str(&format!(
+                "; it was copied to {folder}: set TMPDIR to a folder on a file system without `noexec`"
+            ));
         }
-        OpenError::Refused { path: path.to_owned(), reason }
+        OpenError::Link { path: path.to_owned(), reason }
     };
-    // SAFETY: its initialisers run: those of a Rust cdylib that was checked to be whole and to say that it is an
-    // events package, which whoever starts the server trusts.
-    let library = unsafe { Library::open(Some(&*copy), RTLD_NOW | RTLD_LOCAL) }.map_err(refused)?;
-    // Never unloaded: its code may run at any time, from its own threads and in what thread-locals leave behind.
+    // SAFETY: opening runs the initialisers of the library. It was checked to be a complete library that exports the symbol
+    // of an events package, and its code is trusted by the operator of the server.
+    let library = unsafe { Library::open(Some(&*copy), RTLD_NOW | RTLD_LOCAL) }.map_err(link_error)?;
+    // Never unloaded: its code may run at any time, on its own threads and in destructors of thread-locals.
     let library = ManuallyDrop::new(library);
-    // SAFETY: only its address is taken, which any symbol has.
-    let header = unsafe { library.get::<*const ModuleHeader>(symbol.as_bytes()) }.map_err(refused)?;
-    // SAFETY: the address of the symbol `aaw_module_v1_…`, which was checked to be a table and which only aaw-event
-    // makes, in a library that is never unloaded.
+    // SAFETY: only the address of the symbol is taken, which is valid for a symbol of any type.
+    let header = unsafe { library.get::<*const ModuleHeader>(symbol.as_bytes()) }.map_err(link_error)?;
+    // SAFETY: this is the address of the symbol `aaw_module_v1_…`, which was checked to be a table and which only
+    // aaw-event defines, in a library that is never unloaded.
     let module = unsafe { Module::loaded(*header) };
 
     let opened = OPENED.fetch_add(1, Ordering::Relaxed) + 1;
     tracing::debug!(library = %path.display(), opened, "opened a library");
-    if opened.is_multiple_of(WARN_EVERY) {
+    if opened.is_multiple_of(WARN_INTERVAL) {
         tracing::warn!(
-            "{opened} libraries were opened, and each stays in memory for good: restart the server when it suits"
+            "{opened} libraries have been opened, and each stays in memory until the server exits: consider restarting it"
         );
     }
     module.map_err(|reason| OpenError::Abi { path: path.to_owned(), reason })

@@ -1,4 +1,4 @@
-//! When to load again: whenever what the events are made from has changed.
+//! Loads events again whenever their sources change.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,31 +13,32 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::build::Built;
+use super::build::BuiltPackage;
 use super::find::EventsAt;
 use super::folder::{is_hidden, is_library};
-use super::load::{Known, LoadError, look, open_all};
-use crate::Events;
+use super::load::{LoadError, ModuleCache, locate, open_all};
+use crate::registry::Events;
 
-/// A saved file is seldom alone, and seldom written in one go: how long it must have been quiet.
-const QUIET: Duration = Duration::from_millis(100);
+/// How long there must be no further change before the events are loaded again: editors save several files in a row, and
+/// write a file in several steps.
+const QUIET_PERIOD: Duration = Duration::from_millis(100);
 
-/// How long it may go on without ever being quiet.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The maximum time to wait for a quiet period.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
-/// Why a place cannot be watched.
+/// Why the source of events cannot be watched, for example because the system's limit of watched folders is reached.
 #[derive(Debug, thiserror::Error)]
-#[error("{} cannot be watched: {reason}", path.display())]
+#[error("cannot watch {}: {reason}", path.display())]
 pub struct WatchError {
     path: PathBuf,
     reason: notify::Error,
 }
 
-/// Loads the events of a place, and loads them again whenever something has changed that they are made from.
+/// Loads events, and loads them again whenever their sources change.
 ///
-/// A package is made from its `src`, its `Cargo.toml` and `Cargo.lock`, the packages that it depends on by path, and
-/// whatever else cargo has used; a folder, from its libraries. What editors leave beside a file is ignored. A change
-/// during a build leads to another one.
+/// The sources of a package are its `src`, its `Cargo.toml` and `Cargo.lock`, its path dependencies, and all other files
+/// that cargo has used; those of a folder are its libraries. Temporary files of editors are ignored. A change during a
+/// build leads to another build.
 ///
 /// ```no_run
 /// # async fn example(serve: impl Fn(Vec<aaw_server::Events>)) -> Result<(), Box<dyn std::error::Error>> {
@@ -53,133 +54,138 @@ pub struct WatchError {
 #[derive(Debug)]
 pub struct Watch {
     at: EventsAt,
-    /// What was handed out last.
-    known: Known,
-    interest: Interest,
-    /// Never read: while it lives, it listens.
+    /// The modules that were returned last.
+    cache: ModuleCache,
+    watched: WatchedPaths,
+    /// Never read: it watches until it is dropped.
     watcher: RecommendedWatcher,
     changed: Arc<Notify>,
-    /// Something has changed that was not loaded yet.
+    /// Whether there was a change that was not loaded yet.
     is_stale: bool,
-    /// The last attempt failed, and somebody may be waiting to hear that all is well again.
+    /// Whether the last attempt failed; the next success is then logged even if the events are unchanged.
     has_failed: bool,
 }
 
 impl Watch {
-    /// Begins to listen; what changes from now on is not missed.
+    /// Starts to watch; all changes from now on are noticed.
     ///
     /// # Errors
-    /// When the system does not let us: it has a bound for the number of folders that are watched.
+    /// [`WatchError`] if the system cannot watch the folders: their number is limited.
     pub fn new(at: EventsAt) -> Result<Self, WatchError> {
-        let interest = Interest::new(&at, None);
+        let watched = WatchedPaths::new(&at, None);
         let changed = Arc::default();
-        let watcher = listen(&at, &interest, &changed)?;
-        Ok(Self { at, known: Known::default(), interest, watcher, changed, is_stale: true, has_failed: false })
+        let watcher = start_watcher(&at, &watched, &changed)?;
+        Ok(Self { at, cache: ModuleCache::default(), watched, watcher, changed, is_stale: true, has_failed: false })
     }
 
-    /// Loads the events, for the first time, as [`load`](super::load) does.
+    /// Loads the events for the first time, as [`load`](super::load) does.
     ///
     /// # Errors
     /// As [`load`](super::load).
     pub async fn load(&mut self) -> Result<Vec<Events>, LoadError> {
-        Ok(self.attempt().await?.0)
+        Ok(self.try_load().await?.0)
     }
 
-    /// Waits until the events have changed, and gives them all.
+    /// Waits until the events have changed, and returns all of them.
     ///
-    /// Never fails: what cannot be loaded is logged, with the remark that the old events go on, and the next change
-    /// waited for. A change that leads to the same libraries is none. Libraries that have not changed are not opened
-    /// again: their [`Module`](aaw_event::Module) is the old one.
+    /// If loading fails, the error is logged and the next change is awaited. A change that results in the same libraries is
+    /// ignored. Unchanged libraries are not opened again and keep their [`Module`](aaw_event::Module).
     ///
-    /// Dropping the future ends cargo and loses nothing: the next call begins again.
+    /// Dropping the future kills cargo and loses no change: the next call loads again.
     pub async fn next(&mut self) -> Vec<Events> {
         loop {
             if !self.is_stale {
-                self.change().await;
+                self.wait_for_change().await;
                 self.is_stale = true;
             }
-            let attempt = self.attempt().await;
-            let had_failed = std::mem::replace(&mut self.has_failed, attempt.is_err());
-            match attempt {
+            let loaded = self.try_load().await;
+            let had_failed = std::mem::replace(&mut self.has_failed, loaded.is_err());
+            match loaded {
                 Ok((events, true)) => return events,
-                Ok((_, false)) if had_failed => tracing::info!("all is well again, and the events are the same"),
-                Ok((_, false)) => tracing::debug!("a file was saved, and the events are the same"),
-                Err(error) => tracing::error!("the old events go on: {error}"),
+                Ok((_, false)) if had_failed => tracing::info!("the error is fixed; the events are unchanged"),
+                Ok((_, false)) => tracing::debug!("a file was saved; the events are unchanged"),
+                Err(error) => tracing::error!("keeping the previous events: {error}"),
             }
         }
     }
 
-    /// Forgets what was handed out: the next change gives the events even if they are the same, opened anew.
+    /// Clears the cache of opened modules: the next change returns the events even if they are unchanged, and opens them
+    /// again.
     ///
-    /// For a server that could not use them, since the fault may lie elsewhere, in a database say.
+    /// For a server that could not start the services of the events, because the cause may lie elsewhere, for example in a
+    /// database.
     pub fn forget(&mut self) {
-        self.known = Known::default();
+        self.cache = ModuleCache::default();
     }
 
-    /// Returns when there was a change and it has been quiet since.
-    async fn change(&self) {
+    /// Waits for a change, and then for a quiet period.
+    async fn wait_for_change(&self) {
         self.changed.notified().await;
         let first = Instant::now();
-        while first.elapsed() < PATIENCE && timeout(QUIET, self.changed.notified()).await.is_ok() {}
+        while first.elapsed() < MAX_DEBOUNCE && timeout(QUIET_PERIOD, self.changed.notified()).await.is_ok() {}
     }
 
-    /// Loads once; gives the events, and whether they are others than before.
-    async fn attempt(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
-        self.listen_anew();
-        // Whatever was reported so far is read now.
+    /// Loads once; returns the events, and whether they have changed.
+    async fn try_load(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
+        self.restart_watcher();
+        // Loading includes all changes that were reported so far.
         let _ = self.changed.notified().now_or_never();
-        let loaded = self.load_once().await;
+        let loaded = self.load_changed().await;
         self.is_stale = false;
         loaded
     }
 
-    async fn load_once(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
-        let place = look(&self.at).await?;
-        if let Some(built) = &place.built {
-            let interest = Interest::new(&self.at, Some(built));
-            if interest != self.interest {
-                self.interest = interest;
-                self.listen_anew();
+    async fn load_changed(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
+        let located = locate(&self.at).await?;
+        if let Some(built) = &located.built {
+            let watched = WatchedPaths::new(&self.at, Some(built));
+            if watched != self.watched {
+                self.watched = watched;
+                self.restart_watcher();
             }
         }
-        let (events, known) = open_all(place.libraries, self.known.clone()).await?;
-        let are_others = known != self.known;
-        self.known = known;
-        Ok((events, are_others))
+        let (events, cache) = open_all(located.libraries, self.cache.clone()).await?;
+        let have_changed = cache != self.cache;
+        self.cache = cache;
+        Ok((events, have_changed))
     }
 
-    /// Folders come and go, and a watch goes with its folder; so each time there are new ones for all. The old watcher
-    /// listens until the new one does.
-    fn listen_anew(&mut self) {
-        match listen(&self.at, &self.interest, &self.changed) {
+    /// Replaces the watcher, since a removed and created folder has to be watched again. The old watcher works until the new
+    /// one does.
+    fn restart_watcher(&mut self) {
+        match start_watcher(&self.at, &self.watched, &self.changed) {
             Ok(watcher) => self.watcher = watcher,
-            Err(error) => tracing::warn!("some changes may go unnoticed: {error}"),
+            Err(error) => tracing::warn!("some changes may not be noticed: {error}"),
         }
     }
 }
 
-/// Notifies of each change that is of interest. Any number of changes at once are one.
-fn listen(at: &EventsAt, interest: &Interest, changed: &Arc<Notify>) -> Result<RecommendedWatcher, WatchError> {
+/// Watches the paths, and notifies `changed` of each relevant change.
+fn start_watcher(
+    at: &EventsAt,
+    watched: &WatchedPaths,
+    changed: &Arc<Notify>,
+) -> Result<RecommendedWatcher, WatchError> {
     let failed = |reason| WatchError { path: at.path().to_owned(), reason };
-    let (of, changed) = (interest.clone(), changed.clone());
+    let (paths, changed) = (watched.clone(), changed.clone());
     let handler = move |event: notify::Result<notify::Event>| match event {
-        Ok(event) if !event.need_rescan() && !of.concerned(&event) => {}
-        // Also when events were lost, or there is an error: better look once too often.
+        Ok(event) if !event.need_rescan() && !paths.is_affected_by(&event) => {}
+        // Also if notifications were lost or there is an error: an unnecessary load is harmless.
         _ => changed.notify_one(),
     };
     let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
-    for folder in interest.folders() {
+    for folder in watched.folders() {
         match watcher.watch(&folder, RecursiveMode::NonRecursive) {
             Ok(()) => {}
-            Err(error) if is_gone(&error) => {}
+            Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(failed(error)),
         }
     }
     Ok(watcher)
 }
 
-/// The folder went away since it was seen; the one above tells of that.
-fn is_gone(error: &notify::Error) -> bool {
+/// Whether the folder was removed meanwhile; the watch of its parent reports that.
+fn is_not_found(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::PathNotFound => true,
         notify::ErrorKind::Io(error) => error.kind() == io::ErrorKind::NotFound,
@@ -187,39 +193,40 @@ fn is_gone(error: &notify::Error) -> bool {
     }
 }
 
-/// Which files matter.
+/// The paths whose changes are relevant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Interest {
-    /// Those for themselves, whether they exist or not.
+struct WatchedPaths {
+    /// Single files, whether they exist or not.
     files: BTreeSet<PathBuf>,
-    /// Folders with all that is in them.
+    /// Folders with everything below them.
     trees: BTreeSet<PathBuf>,
-    /// Folders that never matter, whatever they lie in: cargo writes there, and would set itself off.
-    made: BTreeSet<PathBuf>,
-    /// Of the files in trees, only libraries matter.
+    /// Folders that are never watched: cargo writes there, so a build would trigger the next one.
+    output_folders: BTreeSet<PathBuf>,
+    /// Whether only the libraries in `trees` are relevant.
     libraries_only: bool,
 }
 
-impl Interest {
-    fn new(at: &EventsAt, built: Option<&Built>) -> Self {
+impl WatchedPaths {
+    fn new(at: &EventsAt, built: Option<&BuiltPackage>) -> Self {
         let mut files = BTreeSet::new();
         let mut trees = BTreeSet::new();
-        let made = built.map(|built| built.made.clone()).unwrap_or_default();
+        let output_folders = built.map(|built| built.output_folders.clone()).unwrap_or_default();
         match at {
             EventsAt::Library(path) => files.extend([path.clone()]),
             EventsAt::Folder(path) => trees.extend([path.clone()]),
             EventsAt::Package(path) => {
                 let mut packages = BTreeSet::from([path.clone()]);
                 if let Some(built) = built {
-                    packages.extend([built.package.clone(), built.workspace.clone()]);
+                    packages.extend([built.folder.clone(), built.workspace.clone()]);
                     packages.extend(built.sources.iter().filter_map(|source| package_of(source)));
-                    // A folder among them was named by a build script, and stands for all that is in it.
-                    let (folders, single) = built.sources.iter().cloned().partition::<Vec<_>, _>(|path| path.is_dir());
-                    files.extend(single);
-                    trees.extend(folders);
+                    // A folder in the list was named by a build script, which depends on everything below it.
+                    let (source_folders, source_files) =
+                        built.sources.iter().cloned().partition::<Vec<_>, _>(|path| path.is_dir());
+                    files.extend(source_files);
+                    trees.extend(source_folders);
                 }
                 for package in packages {
-                    let matters = [
+                    let package_files = [
                         "Cargo.toml",
                         "Cargo.lock",
                         "build.rs",
@@ -227,19 +234,24 @@ impl Interest {
                         "rust-toolchain",
                         ".cargo/config.toml",
                     ];
-                    files.extend(matters.map(|file| package.join(file)));
+                    files.extend(package_files.map(|file| package.join(file)));
                     trees.insert(package.join("src"));
                 }
             }
         }
-        // As the system reports them: without links on the way.
-        let real = |paths: BTreeSet<PathBuf>| paths.into_iter().map(|path| without_links(&path)).collect();
+        // Without symbolic links, as the system reports paths.
+        let resolved = |paths: BTreeSet<PathBuf>| paths.into_iter().map(|path| resolve_links(&path)).collect();
         let libraries_only = matches!(at, EventsAt::Folder(_));
-        Self { files: real(files), trees: real(trees), made: real(made), libraries_only }
+        Self {
+            files: resolved(files),
+            trees: resolved(trees),
+            output_folders: resolved(output_folders),
+            libraries_only,
+        }
     }
 
-    fn concerned(&self, event: &notify::Event) -> bool {
-        // Building opens and reads all of it, which changes nothing.
+    fn is_affected_by(&self, event: &notify::Event) -> bool {
+        // A build opens and reads the sources, which is not a change.
         let is_read = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
         !is_read && event.paths.iter().any(|path| self.contains(path))
     }
@@ -252,17 +264,17 @@ impl Interest {
         if path == tree {
             return true;
         }
-        if self.is_made(path) {
+        if self.is_output(path) {
             return false;
         }
-        // Without an ending it may have been a folder, which may be gone and cannot be asked.
-        let matters = !self.libraries_only || is_library(path) || path.extension().is_none();
+        // A path without an extension may be a removed folder, which cannot be checked any more.
+        let is_relevant = !self.libraries_only || is_library(path) || path.extension().is_none();
         let inside = path.strip_prefix(tree).unwrap_or(path);
-        matters && !inside.iter().any(|part| is_hidden(Path::new(part))) && !is_scratch(path)
+        is_relevant && !inside.iter().any(|part| is_hidden(Path::new(part))) && !is_temporary(path)
     }
 
-    /// The folders to listen to. Each by itself, since the folder of a package can hold a target folder as well, with
-    /// more folders in it than a system lets us watch.
+    /// The folders to watch. Each is watched separately and not recursively: the folder of a package may contain a target
+    /// folder, with more folders in it than the system can watch.
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for path in self.files.iter().chain(&self.trees) {
@@ -275,12 +287,13 @@ impl Interest {
         folders
     }
 
-    /// Links are followed; `seen` has the real folders, so that a loop of links ends.
+    /// Adds a folder and its subfolders. Links are followed; `seen` contains the resolved folders, so that a cycle of links
+    /// ends.
     fn add_tree(&self, folder: &Path, seen: &mut BTreeSet<PathBuf>, folders: &mut BTreeSet<PathBuf>) {
-        // What cannot be read is told of when it is loaded.
+        // An unreadable folder is reported when the events are loaded.
         let entries = std::fs::read_dir(folder).and_then(|entries| Ok((entries, folder.canonicalize()?)));
-        let Ok((entries, real)) = entries else { return };
-        if self.is_made(&real) || !seen.insert(real) {
+        let Ok((entries, resolved)) = entries else { return };
+        if self.is_output(&resolved) || !seen.insert(resolved) {
             return;
         }
         folders.insert(folder.to_owned());
@@ -291,31 +304,31 @@ impl Interest {
         }
     }
 
-    fn is_made(&self, path: &Path) -> bool {
-        self.made.iter().any(|made| path.starts_with(made))
+    fn is_output(&self, path: &Path) -> bool {
+        self.output_folders.iter().any(|folder| path.starts_with(folder))
     }
 }
 
-/// The package that a source belongs to: the nearest folder above it with a `Cargo.toml`.
+/// Returns the package of a source file: the nearest folder above it with a `Cargo.toml`.
 fn package_of(source: &Path) -> Option<PathBuf> {
     source.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned)
 }
 
-/// The same path with the links in it followed, as far as it exists.
-fn without_links(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
+/// Resolves the symbolic links in a path, as far as it exists.
+fn resolve_links(path: &Path) -> PathBuf {
+    if let Ok(resolved) = path.canonicalize() {
+        return resolved;
     }
     match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => without_links(parent).join(name),
+        (Some(parent), Some(name)) => resolve_links(parent).join(name),
         _ => path.to_owned(),
     }
 }
 
-/// What an editor writes beside the file that it saves. Hidden ones are told apart by their dot.
-fn is_scratch(path: &Path) -> bool {
+/// Whether a path is a temporary file that an editor writes beside the saved file. Hidden ones are detected elsewhere.
+fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    // vim tries with this one whether it may write.
+    // vim creates this file to test whether the folder is writable.
     name == b"4913"
         || name.ends_with(b"~")
         || (name.starts_with(b"#") && name.ends_with(b"#"))
@@ -326,17 +339,17 @@ fn is_scratch(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn check(interest: &Interest, path: &str, expected: bool) {
-        assert_eq!(interest.contains(Path::new(path)), expected, "{path}");
+    fn check(watched: &WatchedPaths, path: &str, expected: bool) {
+        assert_eq!(watched.contains(Path::new(path)), expected, "{path}");
     }
 
     #[test]
-    fn of_a_package_its_sources_matter_and_nothing_else() {
-        let interest = Interest::new(&EventsAt::Package("/no/such/events".into()), None);
+    fn only_the_sources_of_a_package_are_watched() {
+        let watched = WatchedPaths::new(&EventsAt::Package("/no/such/events".into()), None);
         for path in
             ["src/a.rs", "src/sub/b.rs", "src/sub", "src/query.sql", "src", "Cargo.toml", "Cargo.lock", "build.rs"]
         {
-            check(&interest, &format!("/no/such/events/{path}"), true);
+            check(&watched, &format!("/no/such/events/{path}"), true);
         }
         for path in [
             "target/x",
@@ -349,13 +362,13 @@ mod tests {
             ".git/x",
             "srcs",
         ] {
-            check(&interest, &format!("/no/such/events/{path}"), false);
+            check(&watched, &format!("/no/such/events/{path}"), false);
         }
-        check(&interest, "/no/such/other/src/a.rs", false);
+        check(&watched, "/no/such/other/src/a.rs", false);
     }
 
     #[test]
-    fn a_package_is_also_what_cargo_has_made_it_from() {
+    fn the_sources_that_cargo_reports_are_watched_too() {
         let top = tempfile::tempdir().unwrap();
         let top = top.path().canonicalize().unwrap();
         for folder in ["events/src", "events/target/debug", "shared/src"] {
@@ -364,15 +377,15 @@ mod tests {
         for file in ["events/Cargo.toml", "shared/Cargo.toml", "shared/src/lib.rs", "page.html"] {
             std::fs::write(top.join(file), "").unwrap();
         }
-        let built = Built {
+        let built = BuiltPackage {
             library: "/elsewhere/libevents.so".into(),
-            package: top.join("events"),
+            folder: top.join("events"),
             workspace: top.clone(),
-            // The last is a folder, as `rerun-if-changed=.` in a build script gives it.
+            // The last one is a folder, as from `rerun-if-changed=.` in a build script.
             sources: [top.join("shared/src/lib.rs"), top.join("page.html"), top.join("events")].into(),
-            made: [top.join("events/target")].into(),
+            output_folders: [top.join("events/target")].into(),
         };
-        let interest = Interest::new(&EventsAt::Package(top.join("events")), Some(&built));
+        let watched = WatchedPaths::new(&EventsAt::Package(top.join("events")), Some(&built));
         for (path, expected) in [
             ("events/src/a.rs", true),
             ("shared/src/new.rs", true),
@@ -383,9 +396,9 @@ mod tests {
             ("events/orders.sql", true),
             ("events/target/debug/libevents.so", false),
         ] {
-            check(&interest, &top.join(path).to_string_lossy(), expected);
+            check(&watched, &top.join(path).to_string_lossy(), expected);
         }
-        let folders = interest.folders();
+        let folders = watched.folders();
         assert!(
             folders.contains(&top.join("shared/src")) && !folders.contains(&top.join("events/target")),
             "{folders:?}"
@@ -393,24 +406,24 @@ mod tests {
     }
 
     #[test]
-    fn of_a_folder_the_libraries_matter() {
-        let interest = Interest::new(&EventsAt::Folder("/no/such".into()), None);
+    fn only_the_libraries_of_a_folder_are_watched() {
+        let watched = WatchedPaths::new(&EventsAt::Folder("/no/such".into()), None);
         let library = |name: &str| format!("/no/such/{name}{}", std::env::consts::DLL_SUFFIX);
-        check(&interest, &library("a"), true);
-        check(&interest, &library("shop/a"), true);
-        check(&interest, "/no/such/shop", true);
-        check(&interest, &library(".a"), false);
-        check(&interest, &format!("{}.tmp", library("a")), false);
-        check(&interest, "/no/such/notes.txt", false);
+        check(&watched, &library("a"), true);
+        check(&watched, &library("shop/a"), true);
+        check(&watched, "/no/such/shop", true);
+        check(&watched, &library(".a"), false);
+        check(&watched, &format!("{}.tmp", library("a")), false);
+        check(&watched, "/no/such/notes.txt", false);
     }
 
     #[test]
-    fn reading_changes_nothing_and_writing_does() {
-        let interest = Interest::new(&EventsAt::Library("/no/such/a.so".into()), None);
+    fn reads_are_ignored_and_writes_are_not() {
+        let watched = WatchedPaths::new(&EventsAt::Library("/no/such/a.so".into()), None);
         let event = |kind| notify::Event::new(kind).add_path("/no/such/a.so".into());
-        assert!(!interest.concerned(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
-        assert!(interest.concerned(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
-        assert!(interest.concerned(&event(EventKind::Modify(notify::event::ModifyKind::Any))));
-        assert!(interest.concerned(&event(EventKind::Remove(notify::event::RemoveKind::File))));
+        assert!(!watched.is_affected_by(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
+        assert!(watched.is_affected_by(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
+        assert!(watched.is_affected_by(&event(EventKind::Modify(notify::event::ModifyKind::Any))));
+        assert!(watched.is_affected_by(&event(EventKind::Remove(notify::event::RemoveKind::File))));
     }
 }

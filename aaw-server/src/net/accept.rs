@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::hub::table::Place as ConnectionPermit;
+use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::http_connection::{HttpConnection, RequestGuard};

@@ -16,9 +16,8 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::connection::Connection;
-use crate::hub::mailbox::Outbox as Mailbox;
-use crate::net::context::ServerContext;
+use crate::connection::NewConnection;
+use crate::hub::{EventCaller, Mailbox};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::http_connection::HttpConnection;
 use crate::net::write_timeout::WriteTimeout;
@@ -78,12 +77,12 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
-    let mailbox = Mailbox::new(shared.config.max_push_burst);
+    let mailbox = Mailbox::new(shared.config.max_push_burst_bytes);
     let shortened_key = client_key.map(|key| Shortened(key).to_string());
     let address = connection.address.map(|address| address.ip());
-    let guard = shared.hub.enter(permit, shortened_key, address, mailbox, shared.config.max_message);
+    let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
     tracing::debug!(
-        connection = %guard.peer.id, client_key, ?dialect, peer = connection.address.map(tracing::field::display),
+        connection = %guard.peer.id(), client_key, ?dialect, peer = connection.address.map(tracing::field::display),
         "connected"
     );
     let mut open_info = OpenInfo::default();
@@ -91,28 +90,32 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         let origin = request.headers().get(ORIGIN);
         open_info.origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
         open_info.address = connection.address.map(|address| address.to_string());
-        open_info.client_key.clone_from(&guard.peer.client_key);
+        open_info.client_key.clone_from(&guard.peer.context.client_key);
     }
     let response = switching_protocols(key, chosen);
+    let id = guard.peer.id();
+    let connection = NewConnection {
+        dialect,
+        caller: EventCaller::for_connection(Arc::clone(&shared.host_services), Arc::clone(&guard.peer)),
+        guard,
+        open_info,
+        dispatch: Arc::clone(&shared.dispatch),
+        config: Arc::clone(&shared.config),
+    };
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(connection = %guard.peer.id, "the handshake failed: {error}"),
+            Err(error) => return tracing::debug!(connection = %id, "the handshake failed: {error}"),
         };
-        let ServerContext { dispatch, config, .. } = &*shared;
-        let (dispatch, config) = (Arc::clone(dispatch), Arc::clone(config));
         match upgraded.downcast::<TokioIo<WriteTimeout<DisconnectDetector>>>() {
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
                 let socket = parts.io.into_inner().into_inner().into_inner();
-                Connection::serve(socket, parts.read_buf, dialect, guard, open_info, dispatch, config).await;
+                connection.serve(socket, parts.read_buf).await;
             }
             // A socket of the program's own axum server.
-            Err(upgraded) => {
-                let socket = TokioIo::new(upgraded);
-                Connection::serve(socket, Bytes::new(), dialect, guard, open_info, dispatch, config).await;
-            }
+            Err(upgraded) => connection.serve(TokioIo::new(upgraded), Bytes::new()).await,
         }
     });
     response

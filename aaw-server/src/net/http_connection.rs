@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{StatusCode, Uri};
 
-use crate::hub::table::Place as ConnectionPermit;
+use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens

@@ -101,8 +101,8 @@ impl MountedServer {
 
     /// Shuts down gracefully, as [`BoundServer::serve`](crate::BoundServer::serve) does, except for the listener: new
     /// calls and connections are refused (503), running calls may finish for up to
-    /// [`Config::stop_timeout`](crate::Config::stop_timeout), WebSockets close with code 1001, and the services of
-    /// modules are dropped.
+    /// [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets close with code 1001, and the services
+    /// of modules are dropped.
     pub async fn stop(self) {
         stop(&self.shared).await;
     }

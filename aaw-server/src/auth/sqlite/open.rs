@@ -1,4 +1,4 @@
-//! Opening the file: its rights, its kind, its form.
+//! Opens the database file: permissions, application id, schema.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-/// `aawA`: says that a file is ours (SQLite's `application_id`).
-const OURS: i32 = 0x6161_7741;
+/// Marks a database as one of aaw (SQLite's `application_id`): `aawA` in ASCII.
+const APPLICATION_ID: i32 = 0x6161_7741;
 
-/// How the tables are laid out.
-const FORM: i32 = 1;
+/// The version of the tables below (SQLite's `user_version`).
+const SCHEMA_VERSION: i32 = 1;
 
-/// How long an operation waits for another program's lock. Less than the 3 s that a client waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an operation waits for another program's lock. Less than 3 s, the default timeout of a client's call.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 const TABLES: &str = "
     CREATE TABLE users (
@@ -24,7 +24,7 @@ const TABLES: &str = "
         allowed TEXT,
         created INTEGER NOT NULL
     ) STRICT;
-    -- `identity` is that of somebody whom the application has recognised; otherwise it is the user's.
+    -- `identity` is set if the application authenticated the session itself; otherwise the identity is the user's.
     CREATE TABLE sessions (
         token BLOB PRIMARY KEY,
         user TEXT NOT NULL,
@@ -34,7 +34,7 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sessions_by_user ON sessions (user, created);
     CREATE INDEX sessions_by_end ON sessions (expires);
-    -- One for an address that nobody has is kept as well, so that it takes as long.
+    -- A reset for an unknown address is stored as well, so that requesting it takes as long.
     CREATE TABLE resets (
         token BLOB PRIMARY KEY,
         email TEXT NOT NULL UNIQUE,
@@ -43,110 +43,113 @@ const TABLES: &str = "
     CREATE INDEX resets_by_end ON resets (expires);
 ";
 
-/// Why a file cannot be a store.
+/// Why the file of a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
-    /// The system does not let us.
+pub enum StoreOpenError {
+    /// The file cannot be created or read.
     #[error("{0}")]
     Io(io::Error),
-    /// SQLite says no: it is no database, or locked, or broken.
+    /// SQLite cannot open it: it is not a database, is locked, or is corrupt.
     #[error("{path}: {source}", path = path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// It is a database of something else.
-    #[error("{path} is a database of something else; name another file", path = .0.display())]
-    NotOurs(PathBuf),
-    /// It was written by a newer aaw.
-    #[error("{path} was written by a newer version of aaw (form {form}, this one knows {FORM})", path = path.display())]
-    Newer {
+    /// It is a database of another application.
+    #[error("{path} is a database of another application; choose another file", path = .0.display())]
+    ForeignDatabase(PathBuf),
+    /// It was written by a newer version of aaw.
+    #[error("{path} was written by a newer version of aaw: its schema version is {schema_version}, expected {SCHEMA_VERSION}", path = path.display())]
+    NewerVersion {
         /// The file.
         path: PathBuf,
-        /// Its form.
-        form: i32,
+        /// The schema version of the file.
+        schema_version: i32,
     },
 }
 
-/// Opens the file, and makes it and its tables if they are not there.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    make(path).map_err(|error| OpenError::Io(io::Error::new(error.kind(), format!("{}: {error}", path.display()))))?;
-    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    // Not as a URI: a name is a name.
+/// Opens the file; creates it and its tables if they do not exist.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreOpenError> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    create_if_missing(path).map_err(|error| StoreOpenError::Io(named(error)))?;
+    let failed = |source| StoreOpenError::Sqlite { path: path.to_owned(), source };
+    // Without SQLITE_OPEN_URI, so that the path is not interpreted as a URI.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
-    let (application, form) = kind(&connection).map_err(failed)?;
+    connection.busy_timeout(LOCK_TIMEOUT).map_err(failed)?;
+    let (application, version) = application_and_version(&connection).map_err(failed)?;
     let is_empty = connection
         .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get::<_, bool>(0))
         .map_err(failed)?;
-    match (application, form) {
-        (OURS, FORM) => {}
-        (OURS, form) if form > FORM => return Err(OpenError::Newer { path: path.to_owned(), form }),
+    match (application, version) {
+        (APPLICATION_ID, SCHEMA_VERSION) => {}
+        (APPLICATION_ID, schema_version) if schema_version > SCHEMA_VERSION => {
+            return Err(StoreOpenError::NewerVersion { path: path.to_owned(), schema_version });
+        }
         (0, 0) if is_empty => {}
-        _ => return Err(OpenError::NotOurs(path.to_owned())),
+        _ => return Err(StoreOpenError::ForeignDatabase(path.to_owned())),
     }
     set_up(&mut connection).map_err(failed)?;
     Ok(connection)
 }
 
-fn kind(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+fn application_and_version(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get(0));
     Ok((pragma("application_id")?, pragma("user_version")?))
 }
 
 fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Each commit is on the disk when it is answered: the end of a session must not be undone by a power cut.
+    // A commit returns once it is on the disk: a power failure must not undo the end of a session.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(32);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Somebody else may have done it just now.
-    if kind(&transaction)?.0 == 0 {
+    // Another program may have created the tables meanwhile.
+    if application_and_version(&transaction)?.0 == 0 {
         transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", OURS)?;
-        transaction.pragma_update(None, "user_version", FORM)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
     transaction.commit()
 }
 
-/// Makes the file if it is not there, for its owner alone; SQLite gives the files beside it the same rights. One that
-/// others can read is told of.
-fn make(path: &Path) -> io::Result<()> {
+/// Creates the file if it does not exist, with access for its owner only; SQLite creates its auxiliary files with the same
+/// permissions. Logs a warning if an existing file is accessible to others.
+fn create_if_missing(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    match owner_alone(&mut options).create_new(true).open(path) {
+    match owner_only(&mut options).create_new(true).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
-            warn_if_open_to_others(path, &file)
+            warn_if_accessible_to_others(path, &file)
         }
         Err(error) => Err(error),
     }
 }
 
 #[cfg(unix)]
-fn owner_alone(options: &mut OpenOptions) -> &mut OpenOptions {
+fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
     options.mode(0o600)
 }
 
 #[cfg(not(unix))]
-fn owner_alone(options: &mut OpenOptions) -> &mut OpenOptions {
+fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
 #[cfg(unix)]
-fn warn_if_open_to_others(path: &Path, file: &File) -> io::Result<()> {
+fn warn_if_accessible_to_others(path: &Path, file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = file.metadata()?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         tracing::warn!(
-            "{} holds hashes of passwords, and others may read it (mode {mode:o}); 600 is enough",
+            "{} contains password hashes and is accessible to other users (mode {mode:o}); run `chmod 600` on it",
             path.display()
         );
     }
@@ -154,6 +157,6 @@ fn warn_if_open_to_others(path: &Path, file: &File) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn warn_if_open_to_others(_: &Path, _: &File) -> io::Result<()> {
+fn warn_if_accessible_to_others(_: &Path, _: &File) -> io::Result<()> {
     Ok(())
 }

@@ -1,39 +1,44 @@
-//! What is asked of the database. Each is one transaction: done wholly, or not at all.
+//! The operations on the database. Each is one transaction.
 
+use aaw_protocol::Identity;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
-use super::{User, millis, time};
-use crate::auth::{Email, Identity, NewSession, StartedSession, StoredSession, TokenHash};
+use super::timestamp::{from_millis, to_millis};
+use super::user::User;
+use crate::auth::email::Email;
+use crate::auth::store::{NewSession, StartedSession, StoredSession};
+use crate::auth::token::TokenHash;
 
-/// Sessions that one user may have; the oldest end for new ones.
-const SESSIONS: i64 = 4096;
+/// The maximum number of sessions of one user; a new session ends the oldest.
+const MAX_SESSIONS_PER_USER: i64 = 4096;
 
-/// Expired rows that one write takes along.
-const SWEEP: i64 = 64;
+/// The maximum number of expired rows that one write deletes.
+const MAX_EXPIRED_PER_WRITE: i64 = 64;
 
-/// A user, for those who check passwords.
-pub(super) struct Account {
+/// A user with the hash of the password.
+pub(super) struct StoredAccount {
     pub(super) identity: Identity,
-    pub(super) password: Box<str>,
+    pub(super) password_hash: Box<str>,
 }
 
-/// A reset that is to be kept.
-pub(super) struct Reset {
+/// A password reset to be stored.
+pub(super) struct NewReset {
     pub(super) token: TokenHash,
     pub(super) expires: i64,
 }
 
-/// What is kept, from when it is written: nobody else writes meanwhile.
+/// Begins a transaction that locks the database for writing at once, so that what it reads stays current.
 fn begin_write(db: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     db.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
-pub(super) fn account(db: &Connection, email: &Email) -> rusqlite::Result<Option<Account>> {
+pub(super) fn account(db: &Connection, email: &Email) -> rusqlite::Result<Option<StoredAccount>> {
     let mut found = db.prepare_cached("SELECT id, email, allowed, password FROM users WHERE email = ?")?;
-    found.query_row([email.as_str()], |row| Ok(Account { identity: identity(row)?, password: row.get(3)? })).optional()
+    let account = |row: &Row<'_>| Ok(StoredAccount { identity: identity(row)?, password_hash: row.get(3)? });
+    found.query_row([email.as_str()], account).optional()
 }
 
-/// Nothing if there is a user of this address.
+/// Adds a user; `None` if a user with this address exists.
 pub(super) fn add_user(
     db: &mut Connection,
     email: &Email,
@@ -47,7 +52,7 @@ pub(super) fn add_user(
     Ok(added)
 }
 
-/// The same, with a session.
+/// Adds a user and starts a session; `None` if a user with this address exists.
 pub(super) fn register(
     db: &mut Connection,
     email: &Email,
@@ -62,24 +67,24 @@ pub(super) fn register(
     Ok(Some(added))
 }
 
-/// Begins a session of a user who still has the password that was checked.
-pub(super) fn begin(
+/// Starts a session for a user whose password was verified; `None` if it has changed since, or the user was removed.
+pub(super) fn start_session(
     db: &mut Connection,
-    account: &Account,
+    account: &StoredAccount,
     session: &NewSession,
     now: i64,
 ) -> rusqlite::Result<Option<StartedSession>> {
     let transaction = begin_write(db)?;
     let mut found = transaction.prepare_cached("SELECT id, email, allowed FROM users WHERE id = ? AND password = ?")?;
-    let still = found.query_row([&*account.identity.id, &*account.password], identity).optional()?;
+    let current = found.query_row([&*account.identity.id, &*account.password_hash], identity).optional()?;
     drop(found);
-    let Some(identity) = still else { return Ok(None) };
+    let Some(identity) = current else { return Ok(None) };
     let ended = insert_session(&transaction, session, &identity.id, None, now)?;
     transaction.commit()?;
     Ok(Some(StartedSession { identity, ended }))
 }
 
-/// Begins a session of somebody who need not be a user of ours.
+/// Starts a session for an identity that need not be a user of this store.
 pub(super) fn authenticate(
     db: &mut Connection,
     identity: Identity,
@@ -100,7 +105,7 @@ pub(super) fn session(db: &Connection, token: &TokenHash, now: i64) -> rusqlite:
     )?;
     let stored = found.query_row(params![token.as_bytes(), now], |row| {
         let identity = match row.get::<_, Option<String>>(4)? {
-            Some(given) => serde_json::from_str(&given).ok(),
+            Some(stored) => serde_json::from_str(&stored).ok(),
             // The user was removed.
             None if row.get_ref(0)? == rusqlite::types::ValueRef::Null => None,
             None => Some(identity(row)?),
@@ -108,7 +113,7 @@ pub(super) fn session(db: &Connection, token: &TokenHash, now: i64) -> rusqlite:
         Ok(identity.map(|identity| (identity, row.get(3))))
     });
     match stored.optional()?.flatten() {
-        Some((identity, expires)) => Ok(Some(StoredSession { identity, expires: time(expires?) })),
+        Some((identity, expires)) => Ok(Some(StoredSession { identity, expires: from_millis(expires?) })),
         None => Ok(None),
     }
 }
@@ -118,30 +123,30 @@ pub(super) fn end(db: &Connection, token: &TokenHash) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Keeps a reset, be there such a user or not.
+/// Stores a reset, whether or not there is such a user, and returns the user.
 pub(super) fn request_reset(
     db: &mut Connection,
     email: &Email,
-    reset: &Reset,
+    reset: &NewReset,
     now: i64,
 ) -> rusqlite::Result<Option<Identity>> {
     let transaction = begin_write(db)?;
     transaction
         .prepare_cached("DELETE FROM resets WHERE token IN (SELECT token FROM resets WHERE expires <= ? LIMIT ?)")?
-        .execute([now, SWEEP])?;
+        .execute([now, MAX_EXPIRED_PER_WRITE])?;
     transaction
         .prepare_cached("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (?, ?, ?)")?
         .execute(params![reset.token.as_bytes(), email.as_str(), reset.expires])?;
-    let known = account(&transaction, email)?.map(|account| account.identity);
+    let user = account(&transaction, email)?.map(|account| account.identity);
     transaction.commit()?;
-    Ok(known)
+    Ok(user)
 }
 
 pub(super) fn has_reset(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<bool> {
     Ok(reset_of(db, token, now)?.is_some())
 }
 
-/// The user whose reset this is.
+/// Returns the user to whom a reset belongs.
 fn reset_of(db: &Connection, token: &TokenHash, now: i64) -> rusqlite::Result<Option<Identity>> {
     let mut found = db.prepare_cached(
         "SELECT users.id, users.email, users.allowed FROM resets JOIN users ON users.email = resets.email
@@ -177,7 +182,7 @@ pub(super) fn users(db: &Connection, now: i64) -> rusqlite::Result<Vec<User>> {
         let sessions = row.get::<_, i64>(4)?;
         Ok(User {
             identity: identity(row)?,
-            created: time(row.get(3)?),
+            created: from_millis(row.get(3)?),
             sessions: u64::try_from(sessions).unwrap_or(0),
         })
     })?;
@@ -187,7 +192,7 @@ pub(super) fn users(db: &Connection, now: i64) -> rusqlite::Result<Vec<User>> {
 pub(super) fn allow(db: &mut Connection, email: &Email, allowed: Option<Vec<String>>) -> rusqlite::Result<bool> {
     let changed = db
         .prepare_cached("UPDATE users SET allowed = ? WHERE email = ?")?
-        .execute(params![allowed.map(json), email.as_str()])?;
+        .execute(params![allowed.map(to_json), email.as_str()])?;
     Ok(changed > 0)
 }
 
@@ -214,11 +219,11 @@ fn insert_user(
             "INSERT INTO users (id, email, password, allowed, created) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (email) DO NOTHING",
         )?
-        .execute(params![id, email.as_str(), hash, allowed.clone().map(json), now])?;
-    Ok((added > 0).then(|| somebody(id, email.as_str().into(), allowed)))
+        .execute(params![id, email.as_str(), hash, allowed.clone().map(to_json), now])?;
+    Ok((added > 0).then(|| new_identity(id, email.as_str().into(), allowed)))
 }
 
-/// Gives back what ended for it.
+/// Adds a session, and returns the sessions that were ended in exchange.
 fn insert_session(
     transaction: &Transaction<'_>,
     session: &NewSession,
@@ -228,17 +233,18 @@ fn insert_session(
 ) -> rusqlite::Result<Vec<TokenHash>> {
     transaction
         .prepare_cached("DELETE FROM sessions WHERE token IN (SELECT token FROM sessions WHERE expires <= ? LIMIT ?)")?
-        .execute([now, SWEEP])?;
-    let mut oldest = transaction.prepare_cached(
+        .execute([now, MAX_EXPIRED_PER_WRITE])?;
+    let mut delete_oldest = transaction.prepare_cached(
         "DELETE FROM sessions WHERE token IN
             (SELECT token FROM sessions WHERE user = ? ORDER BY created DESC LIMIT -1 OFFSET ?)
          RETURNING token",
     )?;
-    let ended = oldest.query_map(params![user, SESSIONS - 1], token)?.collect::<rusqlite::Result<_>>()?;
+    let ended =
+        delete_oldest.query_map(params![user, MAX_SESSIONS_PER_USER - 1], token)?.collect::<rusqlite::Result<_>>()?;
     let identity = identity.map(|identity| serde_json::to_string(identity).unwrap_or_default());
     transaction
         .prepare_cached("INSERT INTO sessions (token, user, identity, created, expires) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![session.token.as_bytes(), user, identity, now, millis(session.expires)])?;
+        .execute(params![session.token.as_bytes(), user, identity, now, to_millis(session.expires)])?;
     Ok(ended)
 }
 
@@ -251,20 +257,20 @@ fn token(row: &Row<'_>) -> rusqlite::Result<TokenHash> {
     Ok(TokenHash::from_bytes(row.get(0)?))
 }
 
-/// Of `id`, `email`, `allowed`, in front of all else. A list that cannot be read allows nothing.
+/// Reads an identity from the first three columns: `id`, `email`, `allowed`. An invalid list allows nothing.
 fn identity(row: &Row<'_>) -> rusqlite::Result<Identity> {
     let allowed: Option<String> = row.get(2)?;
     let allowed = allowed.map(|globs| serde_json::from_str(&globs).unwrap_or_default());
-    Ok(somebody(row.get(0)?, row.get(1)?, allowed))
+    Ok(new_identity(row.get(0)?, row.get(1)?, allowed))
 }
 
-fn somebody(id: String, email: String, allowed: Option<Vec<String>>) -> Identity {
+fn new_identity(id: String, email: String, allowed: Option<Vec<String>>) -> Identity {
     let mut identity = Identity::new(id, email);
     identity.allowed = allowed;
     identity
 }
 
-fn json(globs: Vec<String>) -> String {
-    // Texts always serialise.
+fn to_json(globs: Vec<String>) -> String {
+    // Serialising strings cannot fail.
     serde_json::to_string(&globs).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The store by itself, over a file.
+//! Tests of the store with a file.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::*;
-use crate::auth::PasswordsConfig;
+use crate::auth::PasswordHasherConfig;
 use crate::auth::token::{TokenHash, random_token};
 
-struct Folder(tempfile::TempDir);
+struct StoreFolder(tempfile::TempDir);
 
-impl Folder {
+impl StoreFolder {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -22,8 +22,8 @@ impl Folder {
     }
 
     async fn store(&self) -> SqliteStore {
-        let config = PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 100 };
-        SqliteStore::open_with(self.file(), Passwords::new(&config).unwrap()).await.unwrap()
+        let config = PasswordHasherConfig { memory_kib: 64, iterations: 1, threads: 1, max_queued_hashes: 100 };
+        SqliteStore::open_with(self.file(), PasswordHasher::new(&config).unwrap()).await.unwrap()
     }
 }
 
@@ -40,8 +40,8 @@ fn email() -> Email {
 }
 
 #[tokio::test]
-async fn the_file_is_for_its_owner_alone_and_so_is_what_lies_beside_it() {
-    let folder = Folder::new();
+async fn the_file_and_its_auxiliary_files_are_accessible_to_their_owner_only() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     store.register(ada("x"), session()).await.unwrap();
     for entry in std::fs::read_dir(folder.0.path()).unwrap() {
@@ -51,8 +51,8 @@ async fn the_file_is_for_its_owner_alone_and_so_is_what_lies_beside_it() {
 }
 
 #[tokio::test]
-async fn what_was_kept_is_there_when_it_is_opened_again() {
-    let folder = Folder::new();
+async fn users_and_sessions_persist_when_the_store_is_reopened() {
+    let folder = StoreFolder::new();
     let (first, second) = (session(), session());
     let store = folder.store().await;
     let id = store.register(ada("x"), first).await.unwrap().identity.id;
@@ -66,58 +66,58 @@ async fn what_was_kept_is_there_when_it_is_opened_again() {
 }
 
 #[tokio::test]
-async fn a_file_of_something_else_is_left_alone() {
-    let folder = Folder::new();
-    std::fs::write(folder.file(), "this is no database, and long enough to be looked at as one".repeat(100)).unwrap();
+async fn a_file_that_is_not_a_store_is_rejected_and_not_changed() {
+    let folder = StoreFolder::new();
+    std::fs::write(folder.file(), "this is not a database, but long enough to be read as one".repeat(100)).unwrap();
     let error = SqliteStore::open(folder.file()).await.unwrap_err();
-    assert!(matches!(error, OpenError::Sqlite { .. }), "{error}");
+    assert!(matches!(error, StoreOpenError::Sqlite { .. }), "{error}");
 
     std::fs::remove_file(folder.file()).unwrap();
     Connection::open(folder.file()).unwrap().execute_batch("CREATE TABLE orders (id INTEGER)").unwrap();
     let error = SqliteStore::open(folder.file()).await.unwrap_err();
-    assert!(matches!(error, OpenError::NotOurs(_)), "{error}");
+    assert!(matches!(error, StoreOpenError::ForeignDatabase(_)), "{error}");
     let tables = Connection::open(folder.file()).unwrap();
     let count: i64 = tables.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 1);
 
-    let folder = Folder::new();
+    let folder = StoreFolder::new();
     drop(folder.store().await);
     Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 2).unwrap();
     let error = SqliteStore::open(folder.file()).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { form: 2, .. }), "{error}");
+    assert!(matches!(error, StoreOpenError::NewerVersion { schema_version: 2, .. }), "{error}");
     let error = SqliteStore::open(folder.0.path().join("no/such/folder")).await.unwrap_err();
-    assert!(matches!(error, OpenError::Io(_)) && error.to_string().contains("no/such/folder"), "{error}");
+    assert!(matches!(error, StoreOpenError::Io(_)) && error.to_string().contains("no/such/folder"), "{error}");
 }
 
 #[tokio::test]
-async fn while_another_program_has_it_locked_reading_goes_on_and_writing_fails_wholly() {
-    let folder = Folder::new();
+async fn while_another_program_holds_the_lock_reads_succeed_and_writes_fail_completely() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     let first = session();
     store.register(ada("x"), first).await.unwrap();
     let mut other = Connection::open(folder.file()).unwrap();
     let lock = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     lock.execute("UPDATE users SET created = 0", []).unwrap();
-    let begun = Instant::now();
+    let start = Instant::now();
     let second = session();
     let waiting = tokio::spawn({
         let store = store.clone();
         async move { store.log_in(ada("x"), second).await }
     });
-    // Meanwhile, and not behind it.
+    // A read does not wait behind the write.
     assert!(store.resume(first.token).await.unwrap().is_some());
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     let failed = waiting.await.unwrap().unwrap_err();
     assert!(matches!(&failed, StoreError::Failed(what) if what.contains("locked")), "{failed}");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     lock.rollback().unwrap();
-    assert!(store.resume(second.token).await.unwrap().is_none(), "nothing half written");
+    assert!(store.resume(second.token).await.unwrap().is_none(), "the failed write left nothing behind");
     store.log_in(ada("x"), second).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_password_that_is_set_anew_while_the_old_one_is_checked_lets_nobody_in() {
-    let folder = Folder::new();
+async fn a_log_in_fails_if_the_password_changes_while_it_is_verified() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     let old = session();
     store.register(ada("old"), old).await.unwrap();
@@ -125,17 +125,17 @@ async fn a_password_that_is_set_anew_while_the_old_one_is_checked_lets_nobody_in
     let (reset, set, late) = (TokenHash::of(&random_token()), session(), session());
     let expires = SystemTime::now() + Duration::from_secs(60);
     store.request_reset(email(), reset, expires).await.unwrap().unwrap();
-    let began = store.set_password(reset, Password::new("new"), set).await.unwrap().unwrap();
-    assert_eq!(began.ended, [old.token]);
-    let begun = store.write(move |db| statements::begin(db, &account, &late, now())).await.unwrap();
-    assert!(begun.is_none());
+    let started = store.set_password(reset, Password::new("new"), set).await.unwrap().unwrap();
+    assert_eq!(started.ended, [old.token]);
+    let late_start = store.write(move |db| statements::start_session(db, &account, &late, now())).await.unwrap();
+    assert!(late_start.is_none());
     assert!(store.resume(late.token).await.unwrap().is_none());
     assert!(store.resume(set.token).await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn of_two_who_set_a_password_with_one_reset_one_does() {
-    let folder = Folder::new();
+async fn a_reset_can_be_used_only_once() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     store.register(ada("old"), session()).await.unwrap();
     let reset = TokenHash::of(&random_token());
@@ -146,20 +146,20 @@ async fn of_two_who_set_a_password_with_one_reset_one_does() {
 }
 
 #[tokio::test]
-async fn a_reset_for_an_address_that_nobody_has_is_kept_and_good_for_nothing() {
-    let folder = Folder::new();
+async fn a_reset_for_an_unknown_address_is_stored_and_useless() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     let reset = TokenHash::of(&random_token());
     let expires = SystemTime::now() + Duration::from_secs(60);
     assert_eq!(store.request_reset(email(), reset, expires).await.unwrap(), None);
     let kept: i64 = store.read(|db| db.query_row("SELECT count(*) FROM resets", [], |row| row.get(0))).await.unwrap();
-    assert_eq!(kept, 1, "the work is the same");
+    assert_eq!(kept, 1, "the work is the same as for a known address");
     assert!(store.set_password(reset, Password::new("x"), session()).await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn a_user_has_only_so_many_sessions_and_what_has_expired_goes() {
-    let folder = Folder::new();
+async fn the_number_of_sessions_per_user_is_bounded_and_expired_ones_are_deleted() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     let id = store.register(ada("x"), session()).await.unwrap().identity.id;
     let fill = move |db: &mut Connection| {
@@ -174,19 +174,19 @@ async fn a_user_has_only_so_many_sessions_and_what_has_expired_goes() {
         transaction.commit()
     };
     store.write(fill).await.unwrap();
-    let began = store.log_in(ada("x"), session()).await.unwrap();
-    assert_eq!(began.ended.len(), 5001 - 4095);
+    let started = store.log_in(ada("x"), session()).await.unwrap();
+    assert_eq!(started.ended.len(), 5001 - 4095);
     let left: i64 = store.read(|db| db.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))).await.unwrap();
     assert_eq!(left, 4096);
 }
 
 #[tokio::test]
-async fn what_another_program_changes_is_noticed_once() {
-    let folder = Folder::new();
+async fn a_change_by_another_program_is_reported_once() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     assert!(!store.has_changed().await.unwrap());
     store.register(ada("x"), session()).await.unwrap();
-    assert!(!store.has_changed().await.unwrap(), "its own changes are none of another's");
+    assert!(!store.has_changed().await.unwrap(), "the store's own operations are not reported");
     let other = folder.store().await;
     assert!(other.allow(email(), Some(vec!["auth/x".into()])).await.unwrap());
     assert!(store.has_changed().await.unwrap());
@@ -195,8 +195,8 @@ async fn what_another_program_changes_is_noticed_once() {
 }
 
 #[tokio::test]
-async fn an_administrator_sees_adds_and_removes_users() {
-    let folder = Folder::new();
+async fn users_can_be_added_listed_and_removed() {
+    let folder = StoreFolder::new();
     let store = folder.store().await;
     let added = store.add_user(email(), Password::new("x"), Some(vec!["auth/*".into()])).await.unwrap();
     let again = store.add_user(email(), Password::new("y"), None).await;

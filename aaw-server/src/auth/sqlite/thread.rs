@@ -1,4 +1,4 @@
-//! A connection to the file, and the thread that has it.
+//! A thread that owns a connection to the database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,57 +7,61 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::open::OpenError;
-use crate::auth::StoreError;
+use super::open::StoreOpenError;
+use crate::auth::store::StoreError;
 
-/// How many operations may wait for one thread. Each takes some tens of microseconds to read, some milliseconds to write.
-const LINE: usize = 4096;
+/// The maximum number of operations that wait for one thread. Reading takes some tens of microseconds, writing some
+/// milliseconds.
+const QUEUE_CAPACITY: usize = 4096;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type DatabaseJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Does one thing after the other. It ends with the last of its clones.
+/// Runs operations one after the other on a thread of its own, which ends when the last clone is dropped.
 #[derive(Clone)]
-pub(super) struct Thread {
-    jobs: SyncSender<Job>,
-    /// What `PRAGMA data_version` was.
-    version: Arc<AtomicI64>,
+pub(super) struct DatabaseThread {
+    jobs: SyncSender<DatabaseJob>,
+    /// The last value of `PRAGMA data_version`; 0 before the first.
+    data_version: Arc<AtomicI64>,
 }
 
-impl Thread {
-    pub(super) fn start(name: &str, connection: Connection) -> Result<Self, OpenError> {
-        let (jobs, line) = sync_channel(LINE);
-        std::thread::Builder::new().name(name.into()).spawn(move || work(connection, &line)).map_err(OpenError::Io)?;
-        Ok(Self { jobs, version: Arc::new(AtomicI64::new(0)) })
+impl DatabaseThread {
+    pub(super) fn start(name: &str, connection: Connection) -> Result<Self, StoreOpenError> {
+        let (sender, jobs) = sync_channel(QUEUE_CAPACITY);
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || run_jobs(connection, &jobs))
+            .map_err(StoreOpenError::Io)?;
+        Ok(Self { jobs: sender, data_version: Arc::new(AtomicI64::new(0)) })
     }
 
-    /// Does this on the thread. Dropped before it is its turn, it is not done.
+    /// Runs an operation on the thread. If the future is dropped while the operation waits, the operation does not run.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            if !tell.is_closed() {
-                let _ = tell.send(work(connection));
+        let (sender, result) = oneshot::channel();
+        let job: DatabaseJob = Box::new(move |connection| {
+            if !sender.is_closed() {
+                let _ = sender.send(work(connection));
             }
         });
         self.jobs.try_send(job).map_err(|_| StoreError::Busy)?;
-        match told.await {
-            Ok(done) => done.map_err(|error| StoreError::Failed(error.to_string())),
-            Err(_) => Err(StoreError::Failed("its thread has ended".into())),
+        match result.await {
+            Ok(result) => result.map_err(|error| StoreError::Failed(error.to_string())),
+            Err(_) => Err(StoreError::Failed("the database thread has ended".into())),
         }
     }
 
-    /// Whether another connection than this has written since this was asked last.
+    /// Whether another connection has changed the database since the last call.
     pub(super) async fn has_changed(&self) -> Result<bool, StoreError> {
         let version = self.run(|db| db.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))).await?;
-        let before = self.version.swap(version, Ordering::Relaxed);
-        Ok(before != 0 && before != version)
+        let previous = self.data_version.swap(version, Ordering::Relaxed);
+        Ok(previous != 0 && previous != version)
     }
 }
 
-fn work(mut connection: Connection, line: &Receiver<Job>) {
-    while let Ok(job) = line.recv() {
+fn run_jobs(mut connection: Connection, jobs: &Receiver<DatabaseJob>) {
+    while let Ok(job) = jobs.recv() {
         job(&mut connection);
     }
 }

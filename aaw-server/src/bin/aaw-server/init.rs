@@ -1,10 +1,10 @@
-//! `aaw-server init`: a small events package to begin with.
+//! `aaw-server init`: creates a small events package.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What is written: where, and from which file in `template/`.
+/// The files of the package, and their templates.
 const FILES: [(&str, &str); 8] = [
     ("Cargo.toml", include_str!("../../../template/Cargo.toml.in")),
     ("build.rs", include_str!("../../../template/build.rs")),
@@ -16,52 +16,52 @@ const FILES: [(&str, &str); 8] = [
     ("README.md", include_str!("../../../template/README.md.in")),
 ];
 
-/// What a package is called when its folder's name says nothing.
+/// The name of the package if its folder's name contains no usable characters.
 const DEFAULT_NAME: &str = "events";
 
-/// Why no package was written. Each text names the file.
+/// Why no package was created. The message names the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InitError {
-    /// A file would be overwritten. Nothing was written.
-    #[error("{} is there already: nothing was written; expected a new or an empty folder", .0.display())]
+    /// A file exists already. Nothing was written.
+    #[error("{} already exists: nothing was written; choose a new or an empty folder", .0.display())]
     Exists(PathBuf),
-    /// There is a file where the folder should be. Nothing was written.
-    #[error("{} is no folder: nothing was written", .0.display())]
-    NoFolder(PathBuf),
-    /// The system does not let us write.
-    #[error("{} cannot be written: {reason}", path.display())]
+    /// The path of the folder is a file. Nothing was written.
+    #[error("{} is not a folder: nothing was written", .0.display())]
+    NotAFolder(PathBuf),
+    /// A file cannot be written.
+    #[error("cannot write {}: {reason}", path.display())]
     Unwritable {
         /// The file or the folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
 }
 
-/// A package that was written.
+/// A package that was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Written {
-    /// The package's name, made from the folder's.
+pub(crate) struct CreatedPackage {
+    /// The name of the package, derived from the folder's.
     pub(crate) name: String,
-    /// The files, in the order of writing.
+    /// The files that were written, in this order.
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Writes a small events package into `folder`, which is made if need be.
+/// Creates a small events package in `folder`, which is created if necessary.
 ///
-/// It depends on the aaw-event of the checkout that this program was built in; where that is gone (or never was: an
-/// installed program), on the published version.
+/// The package depends on the aaw-event of the checkout in which this program was built, or, if there is no checkout (as
+/// for an installed program), on the published version.
 ///
 /// # Errors
-/// [`InitError`]: a file is there already, or the system does not let us. A file is never overwritten.
-pub(crate) fn init(folder: &Path) -> Result<Written, InitError> {
+/// [`InitError`] if a file exists already or cannot be written. No file is ever overwritten.
+pub(crate) fn init(folder: &Path) -> Result<CreatedPackage, InitError> {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     if folder.exists() && !folder.is_dir() {
-        return Err(InitError::NoFolder(folder));
+        return Err(InitError::NotAFolder(folder));
     }
     let name = package_name(&folder);
-    let files = FILES.map(|(file, template)| (folder.join(file), filled(template, &name)));
-    // All of them first, so that nothing is written when one is there; a dangling link is there too.
+    let files = FILES.map(|(file, template)| (folder.join(file), fill_template(template, &name)));
+    // All files are checked before the first is written. A dangling link counts as an existing file.
     if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
         return Err(InitError::Exists(path.clone()));
     }
@@ -71,7 +71,7 @@ pub(crate) fn init(folder: &Path) -> Result<Written, InitError> {
             _ => InitError::Unwritable { path: path.clone(), reason },
         })?;
     }
-    Ok(Written { name, files: files.into_iter().map(|(path, _)| path).collect() })
+    Ok(CreatedPackage { name, files: files.into_iter().map(|(path, _)| path).collect() })
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -79,7 +79,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }
 
-fn filled(template: &str, name: &str) -> String {
+fn fill_template(template: &str, name: &str) -> String {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout's folder");
     template
         .replace("{{name}}", name)
@@ -87,21 +87,21 @@ fn filled(template: &str, name: &str) -> String {
         .replace("{{aaw-event-build}}", &dependency(&checkout.join("aaw-event/build")))
 }
 
-/// A dependency on the crate at `path`, or on its published version when there is none.
+/// Returns a dependency on the crate at `path`, or on the published version if there is none.
 fn dependency(path: &Path) -> String {
     let version = env!("CARGO_PKG_VERSION");
     match path.to_str().filter(|_| path.join("Cargo.toml").is_file()) {
-        Some(path) => format!("{{ version = {version:?}, path = {} }}", toml_text(path)),
+        Some(path) => format!("{{ version = {version:?}, path = {} }}", toml_string(path)),
         None => format!("{version:?}"),
     }
 }
 
-/// A string as TOML writes it.
-fn toml_text(text: &str) -> String {
+/// Quotes a string for TOML.
+fn toml_string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A name that cargo accepts, as close to the folder's as can be.
+/// Derives a package name that cargo accepts from the name of the folder.
 fn package_name(folder: &Path) -> String {
     let folder = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let parts = folder.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|part| !part.is_empty());
@@ -109,8 +109,8 @@ fn package_name(folder: &Path) -> String {
     if name.is_empty() {
         return DEFAULT_NAME.to_owned();
     }
-    // A crate cannot be called like a keyword, nor like what it depends on, and must not begin with a digit.
-    const TAKEN: &[&str] = &[
+    // Names that a crate cannot have: keywords, its dependencies, and folders of cargo.
+    const RESERVED: &[&str] = &[
         "aaw-event",
         "aaw-event-build",
         "alloc",
@@ -176,8 +176,8 @@ fn package_name(folder: &Path) -> String {
         "while",
         "yield",
     ];
-    let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if begins_well && !TAKEN.contains(&&*name) { name } else { format!("{DEFAULT_NAME}-{name}") }
+    let starts_with_letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if starts_with_letter && !RESERVED.contains(&&*name) { name } else { format!("{DEFAULT_NAME}-{name}") }
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_package_is_called_like_its_folder() {
+    fn the_package_is_named_after_its_folder() {
         for (folder, expected) in [
             ("/x/events", "events"),
             ("/x/My Shop (new)", "my-shop-new"),
@@ -203,45 +203,45 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_filled_in() {
+    fn all_placeholders_are_filled_in() {
         let folder = tempfile::tempdir().unwrap();
-        let written = init(&folder.path().join("deep/my events")).unwrap();
-        assert_eq!((written.name.as_str(), written.files.len()), ("my-events", FILES.len()));
-        for file in written.files {
+        let package = init(&folder.path().join("deep/my events")).unwrap();
+        assert_eq!((package.name.as_str(), package.files.len()), ("my-events", FILES.len()));
+        for file in package.files {
             let text = fs::read_to_string(&file).unwrap();
             assert!(!text.contains("{{"), "{}:\n{text}", file.display());
         }
     }
 
     #[test]
-    fn nothing_is_written_over_anything() {
-        for (there, _) in FILES {
+    fn existing_files_are_never_overwritten() {
+        for (existing, _) in FILES {
             let folder = tempfile::tempdir().unwrap();
-            let there = folder.path().join(there);
-            fs::create_dir_all(there.parent().unwrap()).unwrap();
-            fs::write(&there, "mine").unwrap();
+            let existing = folder.path().join(existing);
+            fs::create_dir_all(existing.parent().unwrap()).unwrap();
+            fs::write(&existing, "mine").unwrap();
 
             let error = init(folder.path()).unwrap_err();
-            assert!(matches!(&error, InitError::Exists(path) if *path == there), "{error}");
+            assert!(matches!(&error, InitError::Exists(path) if *path == existing), "{error}");
             assert!(error.to_string().contains("nothing was written"), "{error}");
             let entries: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert_eq!(entries.len(), 1, "{entries:?}");
-            assert_eq!(fs::read_to_string(there).unwrap(), "mine");
+            assert_eq!(fs::read_to_string(existing).unwrap(), "mine");
         }
     }
 
     #[test]
-    fn other_files_do_not_matter_and_a_file_is_no_folder() {
+    fn unrelated_files_are_ignored_and_a_file_is_not_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let notes = folder.path().join("notes.txt");
         fs::write(&notes, "mine").unwrap();
         init(folder.path()).unwrap();
-        assert!(matches!(init(&notes), Err(InitError::NoFolder(path)) if path == notes));
+        assert!(matches!(init(&notes), Err(InitError::NotAFolder(path)) if path == notes));
     }
 
     #[test]
-    fn a_crate_that_is_not_there_is_taken_from_the_registry() {
+    fn a_crate_without_a_checkout_is_taken_from_the_registry() {
         assert_eq!(dependency(Path::new("/no/such/aaw-event")), format!("{:?}", env!("CARGO_PKG_VERSION")));
-        assert_eq!(toml_text(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+        assert_eq!(toml_string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
     }
 }

@@ -1,7 +1,7 @@
-//! `--log json`: one line a call on standard output, written at once.
+//! The log of `--log json`: one line of JSON per call on standard output, written at once.
 //!
-//! A thread of its own writes, so that a reader of the pipe who stops reading does not stop the server: what it cannot
-//! take is counted, and the count is logged.
+//! A separate thread writes, so that a reader of the pipe that stops reading does not block the server. Lines beyond the
+//! limits of the queue are dropped, and their number is logged.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,89 +12,90 @@ use std::time::Duration;
 
 use aaw_server::CallRecord;
 
-/// Lines that wait for the reader of the pipe, at most,
-const MOST_LINES: usize = 8192;
+/// The maximum number of queued lines.
+const MAX_QUEUED_LINES: usize = 8192;
 
-/// and their bytes: a line holds a body and a result.
-const MOST_BYTES: usize = 16 << 20;
+/// The maximum size of the queued lines; a line contains a body and a response.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
 
-/// How long the end of the program waits for a reader that does not read.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the program waits at its end for the queued lines to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-enum Entry {
+enum LogEntry {
     Line(Vec<u8>),
-    /// There will be no more that anybody waits for.
+    /// The last entry: the thread ends.
     End,
 }
 
-/// Where calls are handed in.
+/// Queues calls for the log.
 pub(crate) struct JsonLog {
-    lines: SyncSender<Entry>,
-    counts: Arc<Counts>,
+    entries: SyncSender<LogEntry>,
+    counters: Arc<LogCounters>,
 }
 
 #[derive(Default)]
-struct Counts {
-    waiting_bytes: AtomicUsize,
-    lost: AtomicU64,
+struct LogCounters {
+    queued_bytes: AtomicUsize,
+    dropped_lines: AtomicU64,
 }
 
 /// The thread that writes.
-pub(crate) struct Writer {
-    lines: SyncSender<Entry>,
+pub(crate) struct LogWriter {
+    entries: SyncSender<LogEntry>,
     thread: JoinHandle<()>,
-    done: Receiver<()>,
+    finished: Receiver<()>,
 }
 
 /// Starts the thread.
-pub(crate) fn start() -> io::Result<(JsonLog, Writer)> {
-    let (sender, lines) = sync_channel(MOST_LINES);
-    let (done_sender, done) = sync_channel(1);
-    let counts = Arc::<Counts>::default();
-    let log = JsonLog { lines: sender.clone(), counts: Arc::clone(&counts) };
+pub(crate) fn start() -> io::Result<(JsonLog, LogWriter)> {
+    let (sender, entries) = sync_channel(MAX_QUEUED_LINES);
+    let (finished_sender, finished) = sync_channel(1);
+    let counters = Arc::<LogCounters>::default();
+    let log = JsonLog { entries: sender.clone(), counters: Arc::clone(&counters) };
     let thread = std::thread::Builder::new().name("json-log".into()).spawn(move || {
-        write_lines(&lines, &counts);
-        // Nobody may wait for it.
-        let _ = done_sender.send(());
+        write_lines(&entries, &counters);
+        // Fails if the program does not wait any more.
+        let _ = finished_sender.send(());
     })?;
-    Ok((log, Writer { lines: sender, thread, done }))
+    Ok((log, LogWriter { entries: sender, thread, finished }))
 }
 
 impl JsonLog {
-    /// Hands in a call. Never waits.
+    /// Queues the line of a call, or drops it if the queue is full. Never blocks.
     pub(crate) fn write(&self, call: &CallRecord<'_>) {
         let Ok(mut line) = serde_json::to_vec(call) else { return };
         line.push(b'\n');
         let len = line.len();
-        let waiting = self.counts.waiting_bytes.fetch_add(len, Ordering::Relaxed);
-        if waiting + len > MOST_BYTES || self.lines.try_send(Entry::Line(line)).is_err() {
-            self.counts.waiting_bytes.fetch_sub(len, Ordering::Relaxed);
-            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        let queued = self.counters.queued_bytes.fetch_add(len, Ordering::Relaxed);
+        if queued + len > MAX_QUEUED_BYTES || self.entries.try_send(LogEntry::Line(line)).is_err() {
+            self.counters.queued_bytes.fetch_sub(len, Ordering::Relaxed);
+            self.counters.dropped_lines.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Writer {
-    /// Waits until all is written that was handed in, or the reader has had its time.
+impl LogWriter {
+    /// Waits until all queued lines are written, for up to [`FLUSH_TIMEOUT`].
     pub(crate) fn finish(self) {
-        // With no room for the end, the reader has stopped reading, and is not waited for.
-        if self.lines.try_send(Entry::End).is_ok() && self.done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout)
+        // If the queue is full, the reader has stopped reading, and waiting would be in vain.
+        if self.entries.try_send(LogEntry::End).is_ok()
+            && self.finished.recv_timeout(FLUSH_TIMEOUT) != Err(RecvTimeoutError::Timeout)
         {
-            // It has said its last word.
+            // The thread has nothing left to do, so this does not block.
             let _ = self.thread.join();
         }
     }
 }
 
-fn write_lines(lines: &Receiver<Entry>, counts: &Counts) {
+fn write_lines(entries: &Receiver<LogEntry>, counters: &LogCounters) {
     let mut out = io::stdout().lock();
-    while let Ok(Entry::Line(line)) = lines.recv() {
-        // A closed pipe is no reason to fail a call, and there may be another reader later.
+    while let Ok(LogEntry::Line(line)) = entries.recv() {
+        // Errors are ignored: a closed pipe must not fail calls, and there may be another reader later.
         let _ = out.write_all(&line).and_then(|()| out.flush());
-        counts.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-        let lost = counts.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(lost, "calls are missing in the log: its reader is too slow");
+        counters.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+        let dropped = counters.dropped_lines.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "calls are missing from the JSON log: the reader of standard output is too slow");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `aaw-server user`: who may log in, from the command line.
+//! `aaw-server user`: manages the users in the file of `--auth`.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _};
@@ -8,62 +8,70 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aaw_server::auth::{Email, Password, SqliteStore};
 use clap::{Args, Subcommand};
 
-/// Where users and sessions are when nothing is said: as in the original.
+/// The default file of users and sessions, as in the original aaw.
 pub(crate) const DEFAULT_STORE: &str = "aaw-auth.sqlite";
 
+/// The maximum size of a password, which is that of the server's default configuration.
+const MAX_PASSWORD_BYTES: usize = 1024;
+
 #[derive(Debug, Args)]
-pub(crate) struct Users {
+pub(crate) struct UserArgs {
     #[command(subcommand)]
-    command: Command,
-    /// The file that users and sessions are kept in
+    command: UserCommand,
+    /// The file of users and sessions
     #[arg(long, global = true, value_name = "FILE", env = "AAW_AUTH", default_value = DEFAULT_STORE)]
     auth: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Add a user. The password is read from standard input (a line), or from AAW_PASSWORD: never from an argument, which
-    /// others on the machine could see
+enum UserCommand {
+    /// Add a user. The password is read from the variable AAW_PASSWORD, or from one line of standard input; it is not an
+    /// argument, because other users of the machine can see those
     Add {
+        /// The e-mail address
         email: String,
-        /// What they may call of what needs a session: a glob over names of events, such as 'auth/teamplay/*'; can be
-        /// given several times [default: everything]
+        /// Allow only the protected events that match this glob, for example 'auth/orders/*'; may be given several times
+        /// [default: all protected events]
         #[arg(long, value_name = "GLOB")]
         allow: Vec<String>,
     },
-    /// List the users, one a line: address, id, sessions, and what they may call
+    /// List the users, one per line: address, id, number of sessions, age in days, allowed events
     List,
-    /// Say anew what a user may call. A running server follows within a second or so
+    /// Set which protected events a user may call. A running server applies the change within about a second
     Allow {
+        /// The e-mail address
         email: String,
-        /// Globs over names of events
+        /// Allow the events that match one of these globs
         #[arg(required_unless_present_any = ["everything", "nothing"])]
         globs: Vec<String>,
-        /// Everything, as at first
+        /// Allow all protected events
         #[arg(long, conflicts_with_all = ["globs", "nothing"])]
         everything: bool,
-        /// Nothing that needs a session
+        /// Allow no protected events
         #[arg(long, conflicts_with = "globs")]
         nothing: bool,
     },
-    /// Remove a user and end their sessions
-    Remove { email: String },
+    /// Remove a user and end the user's sessions
+    Remove {
+        /// The e-mail address
+        email: String,
+    },
 }
 
-pub(crate) async fn run(users: Users) -> Result<(), Box<dyn Error>> {
-    let adds = matches!(users.command, Command::Add { .. });
-    if !adds && !users.auth.exists() {
-        return Err(format!("there is no {}; name the file with --auth", users.auth.display()).into());
+pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
+    let creates_file = matches!(args.command, UserCommand::Add { .. });
+    if !creates_file && !args.auth.exists() {
+        return Err(format!("{} does not exist; choose the file with --auth", args.auth.display()).into());
     }
-    let store = SqliteStore::open(&users.auth).await?;
-    match users.command {
-        Command::Add { email, allow } => {
+    let store = SqliteStore::open(&args.auth).await?;
+    match args.command {
+        UserCommand::Add { email, allow } => {
             let email = Email::parse(&email)?;
             let allowed = (!allow.is_empty()).then_some(allow);
-            let user = store.add_user(email, password()?, allowed).await?;
+            let user = store.add_user(email, read_password()?, allowed).await?;
             println!("added {} ({})", user.email, user.id);
         }
-        Command::List => {
+        UserCommand::List => {
             for user in store.users().await? {
                 let allowed = match &user.identity.allowed {
                     None => "everything".to_owned(),
@@ -78,56 +86,56 @@ pub(crate) async fn run(users: Users) -> Result<(), Box<dyn Error>> {
                 );
             }
         }
-        Command::Allow { email, globs, everything, nothing: _ } => {
+        UserCommand::Allow { email, globs, everything, nothing: _ } => {
             let email = Email::normalise(&email)?;
-            known(&email, store.allow(email.clone(), (!everything).then_some(globs)).await?)?;
+            check_exists(&email, store.allow(email.clone(), (!everything).then_some(globs)).await?)?;
             println!("changed {email}");
         }
-        Command::Remove { email } => {
+        UserCommand::Remove { email } => {
             let email = Email::normalise(&email)?;
-            known(&email, store.remove_user(email.clone()).await?)?;
+            check_exists(&email, store.remove_user(email.clone()).await?)?;
             println!("removed {email}");
         }
     }
     Ok(())
 }
 
-/// Sees that the store's file, which is there, is none of those that everybody can fetch.
-pub(crate) fn not_served(file: &Path, static_dir: &Path) -> Result<(), String> {
+/// Checks that the existing file of a store does not lie in the folder whose files are served.
+pub(crate) fn check_not_served(file: &Path, static_dir: &Path) -> Result<(), String> {
     match (file.canonicalize(), static_dir.canonicalize()) {
         (Ok(found), Ok(served)) if found.starts_with(&served) => Err(format!(
-            "{} holds hashes of passwords, and lies in {}, whose files everybody can fetch: put it elsewhere with --auth",
+            "{} contains password hashes and lies in {}, whose files are public: choose another file with --auth",
             file.display(),
             static_dir.display()
         )),
-        // What is wrong with the folder is told when it is opened.
+        // Errors of the folder are reported when it is opened.
         _ => Ok(()),
     }
 }
 
-fn known(email: &Email, is_known: bool) -> Result<(), String> {
-    if is_known { Ok(()) } else { Err(format!("there is no user {email}")) }
+fn check_exists(email: &Email, exists: bool) -> Result<(), String> {
+    if exists { Ok(()) } else { Err(format!("there is no user {email}")) }
 }
 
-/// From the environment, or a line of standard input.
-fn password() -> Result<Password, Box<dyn Error>> {
+/// Reads a password from the environment, or from a line of standard input.
+fn read_password() -> Result<Password, Box<dyn Error>> {
     if let Ok(password) = std::env::var("AAW_PASSWORD") {
-        return checked(&password);
+        return check_password(&password);
     }
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        eprintln!("The password, on one line (it will be seen; AAW_PASSWORD or a pipe keep it from the screen):");
+        eprintln!("Password (it will be visible; use AAW_PASSWORD or a pipe to avoid that):");
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
-    checked(line.trim_end_matches(['\r', '\n']))
+    check_password(line.trim_end_matches(['\r', '\n']))
 }
 
-fn checked(password: &str) -> Result<Password, Box<dyn Error>> {
+fn check_password(password: &str) -> Result<Password, Box<dyn Error>> {
     match password.len() {
-        0 => Err("a password is required, on standard input or as AAW_PASSWORD".into()),
-        1..=1024 => Ok(Password::new(password)),
-        _ => Err("a password may have 1024 bytes".into()),
+        0 => Err("a password is required, on standard input or in AAW_PASSWORD".into()),
+        1..=MAX_PASSWORD_BYTES => Ok(Password::new(password)),
+        len => Err(format!("the password has {len} bytes; the maximum is {MAX_PASSWORD_BYTES}").into()),
     }
 }
 
@@ -136,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_among_the_pages_is_refused() {
+    fn a_store_in_the_static_folder_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let (pages, inside, beside) =
             (folder.path().join("pages"), folder.path().join("pages/deep/a.sqlite"), folder.path().join("a.sqlite"));
@@ -144,8 +152,8 @@ mod tests {
         for file in [&inside, &beside] {
             std::fs::write(file, "").unwrap();
         }
-        assert!(not_served(&inside, &pages).unwrap_err().contains("put it elsewhere"));
-        assert!(not_served(&pages.join("deep/../../pages/deep/a.sqlite"), &pages).is_err());
-        assert_eq!(not_served(&beside, &pages), Ok(()));
+        assert!(check_not_served(&inside, &pages).unwrap_err().contains("choose another file"));
+        assert!(check_not_served(&pages.join("deep/../../pages/deep/a.sqlite"), &pages).is_err());
+        assert_eq!(check_not_served(&beside, &pages), Ok(()));
     }
 }

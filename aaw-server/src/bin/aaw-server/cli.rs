@@ -1,0 +1,151 @@
+//! The command line: its flags and subcommands, and the configuration that the flags result in.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use aaw_server::Config;
+use aaw_server::config::{AllowedOrigin, HttpConfig};
+use clap::builder::BoolishValueParser;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::users::{DEFAULT_STORE, UserArgs};
+
+/// The folder of the events if none is given.
+pub(crate) const DEFAULT_EVENTS: &str = "events";
+
+/// Serve a folder of events over WebSockets and HTTP. Each file is an event, which clients call by its path.
+#[derive(Debug, Parser)]
+#[command(name = "aaw-server", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "EXAMPLES:
+  aaw-server                     serve the events package in ./events
+  aaw-server my-events --watch   serve another package, and reload it when a file is saved
+  aaw-server --static public     also serve the files in ./public
+  aaw-server --auth              let users register and log in, and call the events below auth/
+  aaw-server init                create a small events package in ./events")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<ServerCommand>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Create a small events package that builds and runs, with tests
+    Init {
+        /// The folder to write to, which is created if it does not exist
+        #[arg(default_value = DEFAULT_EVENTS)]
+        dir: PathBuf,
+    },
+    /// Add, list, change and remove the users in the file of --auth
+    User(UserArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The events to serve: an events package (a folder with a Cargo.toml), which is built first, or a folder of built
+    /// libraries [default: events; if that does not exist and this folder is a package, this folder]
+    #[arg(env = "AAW_EVENTS")]
+    pub(crate) events: Option<PathBuf>,
+    /// The TCP port to listen on; 0 selects a free one
+    #[arg(long, env = "AAW_PORT", default_value_t = Config::default().port)]
+    port: u16,
+    /// The address to listen on; 0.0.0.0 is every interface
+    #[arg(long, env = "AAW_HOST", default_value_t = Config::default().host)]
+    pub(crate) host: String,
+    /// Let pages of this origin connect, for example https://app.example.com; may be given several times [default: only
+    /// pages of this server and, if it is reached as localhost, of this machine]
+    #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<AllowedOrigin>,
+    /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
+    #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
+    pub(crate) static_dir: Option<PathBuf>,
+    /// Let users log in, and store users and sessions in this file; without a file name, in aaw-auth.sqlite [default: off,
+    /// and events below a folder called auth cannot be called]
+    #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
+    pub(crate) auth: Option<PathBuf>,
+    /// What to log: pretty writes messages for people to standard error; json writes them as JSON, and one line per call to
+    /// standard output; off writes only why the server did not start
+    #[arg(long, value_enum, env = "AAW_LOG", default_value_t = LogFormat::Pretty)]
+    pub(crate) log: LogFormat,
+    /// Build and load the events again whenever a file is saved [default: off]
+    #[arg(long, env = "AAW_WATCH", value_parser = BoolishValueParser::new())]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Pretty,
+    Json,
+    Off,
+}
+
+impl ServeArgs {
+    /// The configuration that these flags result in, except for the store of `--auth`, which has to be opened first.
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            host: self.host.clone(),
+            port: self.port,
+            allow_origins: self.allow_origin.clone(),
+            http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
+            ..Config::default()
+        }
+    }
+}
+
+/// Prints the completion script of a shell to standard output.
+pub(crate) fn print_completions(shell: Shell) -> io::Result<()> {
+    // Generated into a buffer first: the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "aaw-server", &mut script);
+    io::stdout().write_all(&script)
+}
+
+/// Prints the man page to standard output.
+pub(crate) fn print_man_page() -> io::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    io::stdout().write_all(&page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_valid() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_are_parsed() {
+        assert!(Cli::try_parse_from(["aaw-server", "--watch", "my-events"]).unwrap().serve.watch);
+        for command in [&["init"][..], &["user", "list"], &["completions", "bash"], &["man"]] {
+            let cli = Cli::try_parse_from([&["aaw-server"], command].concat()).unwrap();
+            assert!(cli.command.is_some(), "{command:?}");
+        }
+        let auth = |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).unwrap().serve.auth;
+        assert_eq!((auth(&[]), auth(&["--auth"])), (None, Some("aaw-auth.sqlite".into())));
+        assert_eq!(auth(&["--auth", "users.sqlite"]), Some("users.sqlite".into()));
+        assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
+        assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
+    }
+
+    #[test]
+    fn flags_become_the_config_and_the_rest_has_its_defaults() {
+        let args =
+            ["aaw-server", "--port", "0", "--host", "::", "--allow-origin", "https://a.example", "--static", "pages"];
+        let config = Cli::try_parse_from(args).unwrap().serve.config();
+        assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
+        assert_eq!(config.http.static_dir, Some("pages".into()));
+        assert_eq!(config.max_connections, Config::default().max_connections);
+    }
+}

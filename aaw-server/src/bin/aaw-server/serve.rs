@@ -1,0 +1,132 @@
+//! Serves events: builds and loads them, runs the server, reloads the events, and shuts down on a signal.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aaw_server::auth::SqliteStore;
+use aaw_server::modules::{self, EventsAt, Watch};
+use aaw_server::{Config, Events, Handle, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+
+use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs};
+use crate::{json_log, log, users};
+
+pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    log::start(args.log);
+    // Installed first, so that a signal also stops the first build.
+    let mut shutdown = std::pin::pin!(shutdown_signal()?);
+    raise_file_limit();
+    let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
+    let config = args.config();
+    // Checked before a build that may take minutes.
+    config.probe().await?;
+    let store = open_store(&args).await?;
+    // Started before the first build, so that changes during the build are noticed.
+    let mut watch = args.watch.then(|| Watch::new(at.clone())).transpose()?;
+    let events = tokio::select! {
+        events = load(&at, watch.as_mut()) => events?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let mut server = events.into_iter().fold(Server::new(config), Server::events);
+    if let Some(store) = store {
+        server = server.auth(store);
+    }
+    let mut json_writer = None;
+    server = match args.log {
+        LogFormat::Json => {
+            let (log, writer) = json_log::start()?;
+            json_writer = Some(writer);
+            server.on_call(move |call| log.write(call))
+        }
+        // Logging a call costs more than the call itself, so calls are logged only at the level `debug`.
+        LogFormat::Pretty if tracing::enabled!(Level::DEBUG) => server.on_call(log::log_call),
+        LogFormat::Pretty | LogFormat::Off => server,
+    };
+    let server = server.bind().await?;
+    let address = server.local_addr();
+    let host = if address.ip().is_loopback() { "localhost" } else { &args.host };
+    let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
+    tracing::info!("listening on ws://{host}:{port} ({address})");
+    tracing::info!("try the events at http://{host}:{port}{path}");
+    let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
+    server.serve(shutdown).await;
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
+    if let Some(writer) = json_writer {
+        writer.finish();
+    }
+    Ok(())
+}
+
+/// The events to serve if none are given: `events`; or the current folder, if that is a package without such a subfolder.
+fn default_events() -> PathBuf {
+    let is_in_package = !Path::new(DEFAULT_EVENTS).exists() && Path::new("Cargo.toml").exists();
+    PathBuf::from(if is_in_package { "." } else { DEFAULT_EVENTS })
+}
+
+async fn open_store(args: &ServeArgs) -> Result<Option<SqliteStore>, Box<dyn Error>> {
+    let Some(file) = &args.auth else { return Ok(None) };
+    let store = SqliteStore::open(file).await?;
+    if let Some(static_dir) = &args.static_dir {
+        users::check_not_served(file, static_dir)?;
+    }
+    Ok(Some(store))
+}
+
+async fn load(at: &EventsAt, watch: Option<&mut Watch>) -> Result<Vec<Events>, modules::LoadError> {
+    if let EventsAt::Package(path) = at {
+        tracing::info!("building the events in {}", path.display());
+    }
+    match watch {
+        Some(watch) => watch.load().await,
+        None => modules::load(at).await,
+    }
+}
+
+/// Replaces the server's events whenever they have changed.
+async fn reload_on_change(mut watch: Watch, server: Handle) {
+    loop {
+        if let Err(error) = server.replace_events(watch.next().await).await {
+            tracing::error!("keeping the previous events: {error}");
+            watch.forget();
+        }
+    }
+}
+
+/// Returns a future that completes at the first SIGINT or SIGTERM. A second one ends the process at once.
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tokio::spawn(async move {
+            // By the convention of shells, 128 and the number of the signal.
+            tokio::select! {
+                _ = interrupt.recv() => std::process::exit(130),
+                _ = terminate.recv() => std::process::exit(143),
+            }
+        });
+    })
+}
+
+/// Raises the soft limit of open files, since each connection takes one. The limit is often 1024, for programs that use
+/// `select`, which this one does not.
+fn raise_file_limit() {
+    let max_connections = Config::default().max_connections as u64;
+    match rlimit::increase_nofile_limit(max_connections + 1024) {
+        // Some thousand connections suffice for most servers, so only a lower limit is worth a warning.
+        Ok(limit) if limit >= max_connections.min(4096) => {}
+        Ok(limit) => tracing::warn!(
+            limit,
+            max_connections,
+            "the open-file limit is below max_connections; raise it with `ulimit -n`"
+        ),
+        Err(error) => tracing::warn!("cannot raise the open-file limit: {error}"),
+    }
+}
