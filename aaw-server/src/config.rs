@@ -7,7 +7,7 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
-pub use crate::net::admission::{AllowedOrigin, InvalidOrigin};
+pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes;
 /// limits are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.

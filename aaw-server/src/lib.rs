@@ -65,20 +65,23 @@
 //! | [`auth`] | log-ins, sessions, stores |
 //! | `registry`, [`record`], `module_host`, `throttle` | the events; records of calls; the host of modules; limits for the log |
 
+#[cfg(feature = "auth")]
+pub mod auth;
+#[cfg(not(feature = "auth"))]
+#[path = "auth/off.rs"]
 pub mod auth;
 pub mod config;
 mod connection;
 mod dispatch;
+mod error;
 #[cfg(feature = "http")]
-mod http;
-#[cfg(not(feature = "http"))]
-#[path = "http/off.rs"]
 mod http;
 mod hub;
 mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;
 mod net;
+mod origin;
 pub mod record;
 mod registry;
 mod server;
@@ -87,9 +90,10 @@ mod throttle;
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use config::Config;
-#[cfg(feature = "http")]
-pub use http::MountedServer;
-pub use hub::client_calls::ClientCallError;
+pub use error::StartError;
+pub use hub::ClientCallError;
 pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
-pub use server::{BoundServer, EmitError, Handle, Server, StartError};
+#[cfg(feature = "http")]
+pub use server::routes::MountedServer;
+pub use server::{BoundServer, EmitError, Handle, Server};

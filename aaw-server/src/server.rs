@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +17,27 @@ use uuid::Uuid;
 use crate::auth::Service;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
-use crate::http::{Front, Routes};
-use crate::hub::client_calls::{self, ClientCallError};
-use crate::hub::table::Hub;
+use crate::error::StartError;
+use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::module_host::Modules;
-use crate::net::accept::accept;
+use crate::net::accept::{RequestService, accept};
 use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
-use crate::net::shutdown::{Phase, Shutdown};
+use crate::net::shutdown::{Shutdown, ShutdownPhase};
 use crate::record::CallRecord;
-use crate::registry::{Events, Registry, RegistryError, RegistryPlan};
+use crate::registry::{Events, Registry, RegistryPlan};
 use crate::throttle::Throttle;
+
+#[cfg(feature = "http")]
+pub(crate) mod routes;
+
+/// Responds to the requests of the listener.
+#[cfg(feature = "http")]
+type ListenerService = crate::http::HttpService;
+#[cfg(not(feature = "http"))]
+type ListenerService = crate::net::upgrade_only::UpgradeOnly;
+
+type Routes = <ListenerService as RequestService>::Routes;
 
 /// How long connections may take to close after running calls were dropped at the deadline of a shutdown.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,45 +50,7 @@ pub struct Server {
     config: Config,
     events: Vec<Events>,
     hook: Option<CallHook>,
-    pub(crate) routes: Routes,
-}
-
-/// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}", describe(source))]
-    Bind {
-        /// The host and port of the config.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The events do not go together.
-    #[error(transparent)]
-    Events(#[from] RegistryError),
-    /// The services of a module could not be built.
-    #[error("{origin}: the services could not be built: {failure}")]
-    Services {
-        /// Where the module came from.
-        origin: String,
-        /// What went wrong.
-        failure: Failure,
-    },
-    /// The folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) cannot be served.
-    #[cfg(feature = "http")]
-    #[error("cannot serve the folder {}: {source}", path.display())]
-    Static {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Routes of the program's own cannot be put beside aaw's, see [`Server::merge`]: axum's words say which.
-    #[cfg(feature = "http")]
-    #[error("the routes do not go together: {0}")]
-    Routes(String),
+    routes: Routes,
 }
 
 /// Why an event was not sent.
@@ -104,26 +75,13 @@ impl Config {
     /// # Errors
     /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be served.
     pub async fn probe(&self) -> Result<(), StartError> {
-        Front::probe(self)?;
+        ListenerService::check_config(self)?;
         self.listen().await.map(drop)
     }
 
     async fn listen(&self) -> Result<TcpListener, StartError> {
         let listener = TcpListener::bind((self.host.as_str(), self.port)).await;
         listener.map_err(|source| StartError::Bind { address: format!("{}:{}", self.host, self.port), source })
-    }
-}
-
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the port is in use; stop what uses it, or choose another (--port, Config::port)".into()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied; ports below 1024 need rights that this user lacks".into()
-        }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
-        _ => error.to_string(),
     }
 }
 
@@ -201,21 +159,8 @@ impl Server {
         let address =
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
         let shared = share(config, &plan, &events, hook, address.ip()).await?;
-        let front = Front::new(&shared, routes)?;
-        Ok(BoundServer { listener, address, front, shared })
-    }
-
-    /// What a server is apart from a listener, for somebody else's.
-    #[cfg(feature = "http")]
-    pub(crate) async fn without_listener(self) -> Result<(Arc<ServerContext>, Routes), StartError> {
-        let Self { config, events, hook, routes } = self;
-        let plan = Registry::plan(&events)?;
-        let ip = match config.host.as_str() {
-            "localhost" => std::net::Ipv4Addr::LOCALHOST.into(),
-            // A name: it may be reached from anywhere.
-            host => host.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
-        };
-        Ok((share(config, &plan, &events, hook, ip).await?, routes))
+        let service = ListenerService::new(&shared, routes)?;
+        Ok(BoundServer { listener, address, service, shared })
     }
 }
 
@@ -234,15 +179,17 @@ async fn share(
     #[cfg(not(feature = "auth"))]
     let auth: Option<Arc<Service>> = None;
     log_events(plan, events, auth.is_some(), false);
+    let hub = Arc::new(Hub::new(config.max_rooms));
     Ok(Arc::new(ServerContext {
         admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
             auth: auth.clone(),
-            max_answer: config.max_message_bytes,
+            max_response: config.max_message_bytes,
         }),
-        hub: Arc::new(Hub::new(config.max_rooms, auth)),
+        host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
+        hub,
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
@@ -274,7 +221,7 @@ async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec
 pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
-    front: Front,
+    service: ListenerService,
     shared: Arc<ServerContext>,
 }
 
@@ -295,30 +242,30 @@ impl BoundServer {
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, front, shared, .. } = self;
+        let Self { listener, service, shared, .. } = self;
         tokio::select! {
-            () = accept(&listener, &front, &shared) => {}
+            () = accept(&listener, &service, &shared) => {}
             () = shutdown => {}
         }
-        drop((listener, front));
+        drop((listener, service));
         stop(&shared).await;
     }
 }
 
 /// Shuts down gracefully.
-pub(crate) async fn stop(shared: &ServerContext) {
+async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
-    shared.shutdown.advance(Phase::Draining);
+    shared.shutdown.advance(ShutdownPhase::Draining);
     hub.drain();
     // Logged after `drain`: from here on new calls are refused.
     tracing::info!(connections = hub.len(), "stopping");
     if tokio::time::timeout(shared.config.shutdown_timeout, hub.wait_until_empty()).await.is_err() {
         tracing::warn!(connections = hub.len(), "calls are still running at the shutdown deadline and are dropped");
-        shared.shutdown.advance(Phase::Over);
+        shared.shutdown.advance(ShutdownPhase::Aborting);
         hub.stop();
         let _ = tokio::time::timeout(ABORT_TIMEOUT, hub.wait_until_empty()).await;
     }
-    shared.shutdown.advance(Phase::Over);
+    shared.shutdown.advance(ShutdownPhase::Aborting);
     // Drops the modules, and with them their services.
     shared.dispatch.registry.store(Arc::default());
     if tokio::time::timeout(SERVICES_TIMEOUT, shared.modules.wait_until_ended()).await.is_err() {
@@ -330,7 +277,7 @@ pub(crate) async fn stop(shared: &ServerContext) {
 /// A handle to a running server. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) shared: Arc<ServerContext>,
+    shared: Arc<ServerContext>,
 }
 
 impl Handle {
@@ -392,7 +339,7 @@ impl Handle {
     /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client uses the classic dialect,
     /// [`BUSY`](crate::Code::BUSY) if [`Config::max_client_calls`] is reached or the client does not read, and
     /// [`TOO_LARGE`](crate::Code::TOO_LARGE) if the data exceeds [`Config::max_message_bytes`].
-    /// [`ClientCallError::NoJson`] if the data cannot be serialised as JSON; [`ClientCallError::BadAnswer`] if the response
+    /// [`ClientCallError::Serialize`] if the data cannot be serialised as JSON; [`ClientCallError::BadResponse`] if the response
     /// cannot be deserialised as `T`.
     pub async fn call_client<T: DeserializeOwned>(
         &self,
@@ -401,10 +348,10 @@ impl Handle {
         data: impl Serialize,
         timeout: Duration,
     ) -> Result<T, ClientCallError> {
-        let data = serde_json::to_string(&data).map_err(ClientCallError::NoJson)?;
-        let peer = self.shared.hub.peer(connection).ok_or_else(client_calls::ended)?;
-        let response = peer.ask(event, data, timeout).await?;
-        serde_json::from_str(&response).map_err(ClientCallError::BadAnswer)
+        let data = serde_json::to_string(&data).map_err(ClientCallError::Serialize)?;
+        let peer = self.shared.hub.peer(connection).ok_or_else(connection_ended)?;
+        let response = peer.client_call(event, data, timeout).await?;
+        serde_json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call

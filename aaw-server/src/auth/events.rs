@@ -1,20 +1,20 @@
-//! The built-in events. The texts are those of the original: clients show them, and tell by them what has happened.
+//! The built-in events. Their error texts are those of the original, because its clients show them and match on them.
 
 use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure};
 
 use super::body::{BodyFields, bad_body};
+use super::caller::{CallContext, Caller};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
-use super::service::{Asked, Ended, Service, Superseded, after, logged_in};
+use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, time_after};
+use super::session::EndReason;
 use super::store::{Credentials, Password, StoreError};
 use super::token::{TokenHash, random_token};
-use crate::dispatch::Asker;
 
-/// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BuiltIn {
+enum BuiltInEvent {
     Register,
     Login,
     Resume,
@@ -23,8 +23,8 @@ enum BuiltIn {
     SetNew,
 }
 
-impl BuiltIn {
-    fn find(name: &str) -> Option<Self> {
+impl BuiltInEvent {
+    fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "aaw/register" => Self::Register,
             "aaw/login" => Self::Login,
@@ -38,113 +38,117 @@ impl BuiltIn {
 }
 
 impl Service {
-    /// Whether this is a built-in event.
-    pub(crate) fn answers(name: &str) -> bool {
-        BuiltIn::find(name).is_some()
+    /// Returns whether `name` is a built-in event.
+    pub(crate) fn is_built_in(name: &str) -> bool {
+        BuiltInEvent::parse(name).is_some()
     }
 
-    /// A call of a built-in event; nothing if it is none. The body is JSON. `deliver` is the package's own way to deliver
-    /// the token of a reset.
-    pub(crate) fn ask<C: Asker>(
+    /// Begins a call of a built-in event; `None` if `name` is not one. `body` is JSON. `module_hook` returns the hook of
+    /// a module that delivers password resets.
+    pub(crate) fn begin_built_in<C: Caller>(
         self: &Arc<Self>,
         name: &str,
         body: &str,
-        who: &Arc<C>,
-        deliver: impl FnOnce() -> Option<ResetHook>,
-    ) -> Option<Asked> {
-        let event = BuiltIn::find(name)?;
-        let deliver = if event == BuiltIn::RequestReset { deliver() } else { None };
-        let (service, who, fields) = (Arc::clone(self), Arc::clone(who), BodyFields::parse(body));
-        let ending = if event == BuiltIn::Logout && fields.is_ok() { self.begin_log_out(&who) } else { None };
+        caller: &Arc<C>,
+        module_hook: impl FnOnce() -> Option<ResetHook>,
+    ) -> Option<BuiltInFuture> {
+        let event = BuiltInEvent::parse(name)?;
+        let module_hook = if event == BuiltInEvent::RequestReset { module_hook() } else { None };
+        let (service, caller, fields) = (Arc::clone(self), Arc::clone(caller), BodyFields::parse(body));
+        // Started before the first poll, so that a client that logs out and disconnects has logged out.
+        let log_out = if event == BuiltInEvent::Logout && fields.is_ok() { self.spawn_log_out(&caller) } else { None };
         Some(Box::pin(async move {
-            let fields = fields?;
+            let (fields, context) = (fields?, caller.context());
             match event {
-                BuiltIn::Register => service.register(&fields, &who).await,
-                BuiltIn::Login => service.log_in(&fields, &who).await,
-                BuiltIn::Resume => service.answer_resume(&fields, &who).await,
-                BuiltIn::Logout => match ending {
-                    Some(ending) => service.done(ending).await.map(|()| OK.to_owned()),
+                BuiltInEvent::Register => service.register(&fields, context).await,
+                BuiltInEvent::Login => service.log_in(&fields, context).await,
+                BuiltInEvent::Resume => service.resume_session(&fields, context).await,
+                BuiltInEvent::Logout => match log_out {
+                    Some(task) => service.join(task).await.map(|()| OK.to_owned()),
                     None => Ok(OK.to_owned()),
                 },
-                BuiltIn::RequestReset => service.request_reset(&fields, &who, deliver).await,
-                BuiltIn::SetNew => service.set_new(&fields, &who).await,
+                BuiltInEvent::RequestReset => service.request_reset(&fields, context, module_hook).await,
+                BuiltInEvent::SetNew => service.set_new_password(&fields, context).await,
             }
         }))
     }
 
-    async fn register<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn register(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         if !self.config.allow_registration {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
         let email =
             Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
-        self.attempts.request(who.address()).await?;
-        let (token, session, claimed) = self.new_session(who);
-        let added = self.config.store.register(Credentials::new(email, password), session).await;
-        let began = added.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
+        self.limits.request(context.address).await?;
+        let log_in = self.begin_log_in(context);
+        let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
+        let started = started.map_err(|error| self.failure(&error))?;
+        self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
-    async fn log_in<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn log_in(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
         let email = normalised(email)?;
-        let (peer, address) = self.attempts.log_in(email.as_str(), who.address()).await?;
-        let (token, session, claimed) = self.new_session(who);
-        let logged_in = self.config.store.log_in(Credentials::new(email, password), session).await;
-        if !matches!(logged_in, Err(StoreError::InvalidCredentials)) {
-            peer.into_iter().chain([address]).for_each(|attempt| attempt.refund());
+        let (by_peer, by_email) = self.limits.log_in(email.as_str(), context.address).await?;
+        let log_in = self.begin_log_in(context);
+        let started = self.config.store.log_in(Credentials::new(email, password), log_in.session).await;
+        // Only wrong credentials count; a log-in that is cancelled before this line counts too.
+        if !matches!(started, Err(StoreError::InvalidCredentials)) {
+            by_peer.into_iter().chain([by_email]).for_each(|attempt| attempt.refund());
         }
-        let began = logged_in.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
+        let started = started.map_err(|error| self.failure(&error))?;
+        self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
-    async fn answer_resume<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
-        let held = self.resume(token, who.holder()).await?;
-        let answer = logged_in(token, &held.session.identity())?;
-        drop(who.hold(held));
-        Ok(answer)
+        let guard = self.resume(token, context.session.observer()).await?;
+        let response = log_in_response(token, &guard.session().identity())?;
+        drop(context.session.replace(guard));
+        Ok(response)
     }
 
-    async fn request_reset<C: Asker>(
+    async fn request_reset(
         &self,
         fields: &BodyFields,
-        who: &Arc<C>,
-        deliver: Option<ResetHook>,
+        context: &CallContext,
+        module_hook: Option<ResetHook>,
     ) -> Result<String, Failure> {
-        let Some(deliver) = self.config.on_password_reset.clone().or(deliver) else {
+        let Some(hook) = self.config.on_password_reset.clone().or(module_hook) else {
             let error = "Password reset is not configured (no onPasswordReset handler)";
             return Err(Failure::new(Code::UNREACHABLE, error));
         };
         let email = normalised(fields.text("email")?.unwrap_or_default())?;
-        self.attempts.request(who.address()).await?;
-        self.attempts.reset(email.as_str()).await?;
-        let (token, expires) = (random_token(), after(self.config.reset_lifetime));
-        let known = self.config.store.request_reset(email, TokenHash::of(&token), expires).await;
-        if let Some(user) = known.map_err(|error| self.failure(&error))? {
-            self.deliver(&deliver, PasswordReset::new(user, token));
+        self.limits.request(context.address).await?;
+        self.limits.reset(email.as_str()).await?;
+        let (token, expires) = (random_token(), time_after(self.config.reset_lifetime));
+        let user = self.config.store.request_reset(email, TokenHash::of(&token), expires).await;
+        if let Some(user) = user.map_err(|error| self.failure(&error))? {
+            self.deliver(&hook, PasswordReset::new(user, token));
         }
+        // The same response without such a user, which it would otherwise reveal.
         Ok(OK.to_owned())
     }
 
-    async fn set_new<C: Asker>(&self, fields: &BodyFields, who: &Arc<C>) -> Result<String, Failure> {
+    async fn set_new_password(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let invalid = || Failure::new(Code::new("invalid_reset"), "Reset link is invalid or expired");
         let Some(password) = fields.text("password")? else {
             return Err(bad_body("A new password is required".into()));
         };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
-        self.attempts.request(who.address()).await?;
-        let (token, session, claimed) = self.new_session(who);
-        let (store, live) = (Arc::clone(&self.config.store), Arc::clone(&self.live));
-        // To its end, also when the caller goes meanwhile: what the store has ended must end for all who have it.
-        let set = tokio::spawn(async move {
-            let set = store.set_password(reset, password, session).await?;
-            Ok(set.map(|began| (began.identity, Superseded::new(live, began.ended, Ended::Password))))
+        self.limits.request(context.address).await?;
+        let log_in = self.begin_log_in(context);
+        let (store, registry, session) = (Arc::clone(&self.config.store), Arc::clone(&self.registry), log_in.session);
+        // A task, which completes even if this call is cancelled: the sessions that the store ends must end everywhere.
+        let task = tokio::spawn(async move {
+            let started = store.set_password(reset, password, session).await?;
+            Ok(started
+                .map(|started| (started.identity, RevokeOnCancel::new(registry, started.ended, EndReason::Password))))
         });
-        let (identity, before) = self.done(set).await?.ok_or_else(invalid)?;
-        self.bind(who, &token, &session, claimed, identity, before)
+        let (identity, replaced) = self.join(task).await?.ok_or_else(invalid)?;
+        self.bind(context, log_in, identity, &replaced.disarm(), EndReason::Password)
     }
 
     fn email_and_password<'a>(&self, fields: &'a BodyFields) -> Result<(&'a str, Password), Failure> {
@@ -154,12 +158,12 @@ impl Service {
         }
     }
 
-    /// Before anything is done with it: one that is too long costs nothing more.
+    /// Checks the length of a password before anything else is done with it, so that hashing it has a bounded cost.
     fn password(&self, text: &str) -> Result<Password, Failure> {
-        let most = self.config.max_password_bytes;
-        if text.len() > most {
+        let max = self.config.max_password_bytes;
+        if text.len() > max {
             return Err(bad_body(format!(
-                "The body does not fit at password: it has {} bytes, and may have {most}",
+                "The body does not fit at password: it has {} bytes, and may have {max}",
                 text.len()
             )));
         }
@@ -178,12 +182,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_events_are_these() {
+    fn the_built_in_events_are_recognised_by_their_exact_names() {
         for name in ["register", "login", "resume", "logout", "password/request-reset", "password/set-new"] {
-            assert!(Service::answers(&format!("aaw/{name}")), "{name}");
+            assert!(Service::is_built_in(&format!("aaw/{name}")), "{name}");
         }
         for name in ["login", "aaw", "aaw/", "aaw/Login", "aaw/login/", "aaw/password", "aaw/nope", "auth/login"] {
-            assert!(!Service::answers(name), "{name}");
+            assert!(!Service::is_built_in(name), "{name}");
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Who is calling: log-ins, sessions, and events that need them. Off unless [`Config::auth`](crate::Config::auth) is set.
+//! Authentication: log-ins, sessions, and the events that require a session. Enabled by
+//! [`Config::auth`](crate::Config::auth).
 //!
-//! With it on, events below a folder called `auth` need a session, and aaw answers `aaw/register`, `aaw/login`,
-//! `aaw/resume`, `aaw/logout`, `aaw/password/request-reset` and `aaw/password/set-new` itself. A session begins with one
-//! of them, belongs to the connection from then on, and ends for all who hold it at once.
+//! While it is enabled, the events below a folder called `auth` require a session, and the server itself handles
+//! `aaw/register`, `aaw/login`, `aaw/resume`, `aaw/logout`, `aaw/password/request-reset` and `aaw/password/set-new`. Each
+//! of them but the log-out and the request of a reset starts or resumes a session and binds it to the connection. When a
+//! session ends, it ends for all connections that use it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "auth-sqlite")]
@@ -16,69 +18,61 @@
 //! # Ok(()) }
 //! ```
 //!
-//! | room | |
+//! | module | |
 //! |---|---|
-//! | `config` | [`Auth`]: what all of it holds to |
-//! | `store` | [`Store`]: who keeps users and sessions; passwords are its business alone |
-//! | `sqlite` | the store that comes with it (feature `auth-sqlite`) |
-//! | `passwords` | Argon2id, a few at a time, apart from everything else (feature `auth-sqlite`) |
-//! | `token` | secrets that stand for a session, and what is kept of them |
-//! | `email` | when two addresses are one |
-//! | `session` | a session that is in use, and what it may call |
-//! | `live` | the table of those, so that an end reaches everybody |
-//! | `limits` | how often somebody may try |
-//! | `body` | what the bodies of the built-in events must hold |
+//! | `config` | [`Auth`]: the store, lifetimes and limits |
+//! | `store` | [`Store`]: keeps users and sessions; only the store handles stored passwords |
+//! | `sqlite` | the store that comes with the server (feature `auth-sqlite`) |
+//! | `passwords` | hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`) |
+//! | `token` | tokens, and their hashes, which are what is stored |
+//! | `email` | validates and normalises e-mail addresses |
+//! | `session` | a session in use, and the events that it may call |
+//! | `session_registry` | all sessions in use, so that the end of one reaches everything that uses it |
+//! | `session_observer` | notification of a connection that a session has ended |
+//! | `session_slot` | the session of a connection or of an HTTP request |
+//! | `caller` | the caller of an event: its id, address and session |
+//! | `identity_change` | attributes a handler's log-in or log-out to its call |
+//! | `limits` | rate limits |
+//! | `body` | reads the bodies of the built-in events |
+//! | `service` | ties them together: starts, binds and ends sessions |
 //! | `events` | the built-in events |
-//! | `asked` | what handlers ask about their caller |
-//! | `service` | what ties them together |
+//!
+//! Without the feature `auth`, `off.rs` takes the place of this file: it keeps `caller`, `session_slot`,
+//! `session_observer` and `identity_change`, and replaces the rest by types without values.
 
-mod asked;
-
-#[cfg(feature = "auth")]
 mod body;
-#[cfg(feature = "auth")]
+mod caller;
 mod config;
-#[cfg(feature = "auth")]
 mod email;
-#[cfg(feature = "auth")]
 mod events;
-#[cfg(feature = "auth")]
+pub(crate) mod identity_change;
 mod limits;
-#[cfg(feature = "auth")]
-mod live;
 #[cfg(feature = "auth-sqlite")]
 mod passwords;
-#[cfg(feature = "auth")]
 mod service;
-#[cfg(feature = "auth")]
 mod session;
+mod session_observer;
+mod session_registry;
+mod session_slot;
 #[cfg(feature = "auth-sqlite")]
 mod sqlite;
-#[cfg(feature = "auth")]
 mod store;
-#[cfg(feature = "auth")]
 mod token;
 
-#[cfg(not(feature = "auth"))]
-#[path = "off.rs"]
-mod service;
-
 pub use aaw_event::Identity;
-#[cfg(feature = "auth")]
 pub use aaw_protocol::Token;
-pub(crate) use asked::host_op_async;
-#[cfg(feature = "auth")]
+pub(crate) use caller::{CallContext, Caller};
 pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
-#[cfg(feature = "auth")]
 pub use email::{Email, InvalidEmail};
 #[cfg(feature = "auth-sqlite")]
 pub use passwords::{PasswordHasher, PasswordHasherConfig};
-#[cfg(feature = "auth")]
-pub(crate) use service::Holder;
-pub(crate) use service::{Asked, Held, Service, Session};
+pub(crate) use service::{BuiltInFuture, Service};
+pub(crate) use session::Session;
+pub(crate) use session_observer::SessionObserver;
+pub(crate) use session_registry::SessionGuard;
+pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{SqliteStore, StoreOpenError, User};
-#[cfg(feature = "auth")]
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 #[cfg(feature = "auth")]
 pub use token::TokenHash;

@@ -1,79 +1,76 @@
-//! What stands in the place of `service` without the feature `auth`: nobody has a session, and nothing gives one.
+//! Takes the place of `auth/mod.rs` without the feature `auth`.
+//!
+//! [`Service`], [`Session`] and [`SessionGuard`] have no values here, so an `Option` of one is always `None` and the
+//! compiler removes what depends on it. The code that uses them is the same with and without the feature.
+
+#[path = "caller.rs"]
+mod caller;
+#[path = "disabled.rs"]
+mod disabled;
+#[path = "identity_change.rs"]
+pub(crate) mod identity_change;
+#[path = "session_observer.rs"]
+mod session_observer;
+#[path = "session_slot.rs"]
+mod session_slot;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use aaw_protocol::Failure;
+pub use aaw_event::Identity;
+use aaw_protocol::{Failure, Token};
 
-use super::Identity;
-use crate::dispatch::Asker;
+pub(crate) use caller::{CallContext, Caller};
+// The modules that define these types with the feature.
+use disabled as session;
+use disabled as session_registry;
+pub(crate) use disabled::{Session, SessionGuard};
+pub(crate) use session_observer::SessionObserver;
+pub(crate) use session_slot::SessionSlot;
 
-/// There is none.
 #[derive(Debug)]
 pub(crate) enum Service {}
 
-/// There is none.
-#[derive(Debug)]
-pub(crate) enum Session {}
+pub(crate) type BuiltInFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
 
-/// There is none that anybody could have.
-pub(crate) type Held = Session;
+pub(crate) type ResetHook =
+    Arc<dyn Fn(PasswordReset) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// How one would have ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Ended {}
+pub(crate) struct PasswordReset {
+    pub(crate) user: Identity,
+    pub(crate) token: Token,
+}
 
-/// What would deliver the token of a reset.
-pub(crate) type ResetHook = ();
-
-/// What a built-in event would come to.
-pub(crate) type Asked = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
-
+#[allow(dead_code, reason = "the other features decide which of these are used")]
 impl Service {
-    pub(crate) fn judge(&self, _session: Option<&Session>, _event: &str) -> Result<(), Failure> {
+    pub(crate) fn authorize(&self, _session: Option<&SessionGuard>, _event: &str) -> Result<(), Failure> {
         match *self {}
     }
 
-    pub(crate) async fn authenticate<C: Asker>(&self, _who: &Arc<C>, _user: Identity) -> Result<String, Failure> {
+    pub(crate) async fn bearer(&self, _token: &str) -> Result<SessionGuard, Failure> {
         match *self {}
     }
 
-    pub(crate) async fn log_out<C: Asker>(&self, _who: &Arc<C>) -> Result<(), Failure> {
+    pub(crate) async fn authenticate(&self, _context: &CallContext, _user: Identity) -> Result<String, Failure> {
         match *self {}
     }
 
-    pub(crate) fn answers(_name: &str) -> bool {
+    pub(crate) async fn log_out<C: Caller>(&self, _caller: &Arc<C>) -> Result<(), Failure> {
+        match *self {}
+    }
+
+    pub(crate) fn is_built_in(_name: &str) -> bool {
         false
     }
 
-    pub(crate) fn ask<C: Asker>(
+    pub(crate) fn begin_built_in<C: Caller>(
         &self,
         _name: &str,
         _body: &str,
-        _who: &Arc<C>,
-        _deliver: impl FnOnce() -> Option<ResetHook>,
-    ) -> Option<Asked> {
-        match *self {}
-    }
-}
-
-impl Ended {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {}
-    }
-}
-
-impl Session {
-    pub(crate) fn identity(&self) -> Arc<Identity> {
-        match *self {}
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        match *self {}
-    }
-
-    pub(crate) fn ended(&self) -> Option<Ended> {
+        _caller: &Arc<C>,
+        _module_hook: impl FnOnce() -> Option<ResetHook>,
+    ) -> Option<BuiltInFuture> {
         match *self {}
     }
 }

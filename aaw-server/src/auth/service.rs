@@ -1,4 +1,4 @@
-//! What ties store, sessions and limits together.
+//! Log-ins and log-outs: the part of authentication that ties the store, the sessions and the rate limits together.
 
 use std::fmt;
 use std::future::Future;
@@ -8,205 +8,230 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use aaw_event::Identity;
 use aaw_protocol::{Code, Failure, Shortened, Token};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::Identity;
+use super::caller::{CallContext, Caller};
 use super::config::{Auth, PasswordReset, ResetHook};
 use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
-use super::live::{Claimed, Live};
-pub(crate) use super::live::{Held, Holder};
-pub(crate) use super::session::{Ended, Session};
+use super::session::EndReason;
+use super::session_observer::SessionObserver;
+use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
 use super::store::{NewSession, StoreError};
 use super::token::{TokenHash, random_token};
-use crate::dispatch::Asker;
 use crate::throttle::Throttle;
 
-/// What a built-in event comes to: its answer as JSON.
-pub(crate) type Asked = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
+/// The response of a built-in event, as JSON.
+pub(crate) type BuiltInFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
 
 /// How often the store is asked whether another program has changed it.
-const LOOK: Duration = Duration::from_secs(1);
+const STORE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest that the watch sleeps: the system's clock may be set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The longest that the expiry task sleeps, since the system's clock may be set meanwhile.
+const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(60);
 
-/// Tokens of resets that are being delivered at the same time.
-const DELIVERIES: usize = 64;
+/// Password-reset tokens that are delivered at the same time.
+const MAX_DELIVERIES: usize = 64;
 
-/// How long one delivery may take.
-const DELIVERY: Duration = Duration::from_secs(60);
+/// The time limit of one such delivery.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As good as never, where a time has to be written down.
+/// Stands for "never" where a point in time has to be stored.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// One for each server with authentication.
+/// Authentication of one server.
 pub(crate) struct Service {
     pub(super) config: Auth,
-    pub(super) live: Arc<Live>,
-    pub(super) attempts: Attempts,
+    pub(super) registry: Arc<SessionRegistry>,
+    pub(super) limits: RateLimits,
     deliveries: Arc<Semaphore>,
-    failures: Throttle,
+    store_failures: Throttle,
 }
 
-/// How often what may be tried.
-pub(super) struct Attempts {
-    address: AttemptLimiter,
-    peer: AttemptLimiter,
-    requests: AttemptLimiter,
-    resets: AttemptLimiter,
+/// The rate limits of the built-in events.
+pub(super) struct RateLimits {
+    log_ins_per_email: AttemptLimiter,
+    log_ins_per_peer: AttemptLimiter,
+    requests_per_peer: AttemptLimiter,
+    resets_per_email: AttemptLimiter,
 }
 
-/// Sessions that the store has ended for the sake of another. Dropped, wherever that is, they end for all who have them.
-pub(super) struct Superseded {
-    live: Arc<Live>,
-    sessions: Vec<TokenHash>,
-    how: Ended,
+/// A log-in for which the store has not responded yet.
+pub(super) struct PendingLogIn {
+    token: Token,
+    /// What the store receives.
+    pub(super) session: NewSession,
+    claim: SessionClaim,
 }
 
-/// What a session begins with, as its user gets it.
+/// Sessions that the store has ended in favour of a new one, on their way from the task that called the store to the
+/// log-in that started it. If that log-in was cancelled, dropping this revokes them: the store has ended them already.
+pub(super) struct RevokeOnCancel {
+    registry: Arc<SessionRegistry>,
+    tokens: Vec<TokenHash>,
+    reason: EndReason,
+}
+
+/// The response to a log-in.
 #[derive(Serialize)]
-struct LoggedIn<'a> {
+struct LogInResponse<'a> {
     token: &'a str,
     user: &'a Identity,
 }
 
 impl Service {
-    /// Starts to watch over sessions, for as long as this lives.
+    /// Starts authentication, with a task that ends expired sessions until the service is dropped.
     pub(crate) fn start(config: Auth) -> Arc<Self> {
         let service = Arc::new(Self {
-            live: Arc::default(),
-            attempts: Attempts {
-                address: AttemptLimiter::new(config.failed_logins_per_email),
-                peer: AttemptLimiter::new(config.failed_logins_per_ip),
-                requests: AttemptLimiter::new(config.requests_per_ip),
-                resets: AttemptLimiter::new(config.resets_per_email),
+            registry: Arc::default(),
+            limits: RateLimits {
+                log_ins_per_email: AttemptLimiter::new(config.failed_logins_per_email),
+                log_ins_per_peer: AttemptLimiter::new(config.failed_logins_per_ip),
+                requests_per_peer: AttemptLimiter::new(config.requests_per_ip),
+                resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
-            deliveries: Arc::new(Semaphore::new(DELIVERIES)),
-            failures: Throttle::default(),
+            deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
+            store_failures: Throttle::default(),
             config,
         });
-        tokio::spawn(watch(Arc::downgrade(&service), Arc::clone(&service.live)));
+        tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
         service
     }
 
-    /// Whether somebody with this session, or with none, may call an event that needs one.
-    pub(crate) fn judge(&self, session: Option<&Session>, event: &str) -> Result<(), Failure> {
+    /// Decides whether a caller with this session, or without one, may call a protected event.
+    pub(crate) fn authorize(&self, session: Option<&SessionGuard>, event: &str) -> Result<(), Failure> {
         match session {
             None => Err(not_authenticated()),
-            Some(session) if session.may_call(event) => Ok(()),
+            Some(guard) if guard.session().may_call(event) => Ok(()),
             Some(_) => Err(Failure::new(Code::NOT_ALLOWED, format!("Not allowed: {}", Shortened(event)))),
         }
     }
 
-    /// The session of a token that came with a request, for as long as that lasts.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no requests"))]
-    pub(crate) async fn bearer(&self, token: &str) -> Result<Held, Failure> {
+    /// Returns the session of a bearer token.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
+    pub(crate) async fn bearer(&self, token: &str) -> Result<SessionGuard, Failure> {
         self.resume(token, None).await
     }
 
-    pub(super) async fn resume(&self, token: &str, holder: Option<Weak<dyn Holder>>) -> Result<Held, Failure> {
+    /// Returns the session of a token that the store knows.
+    pub(super) async fn resume(
+        &self,
+        token: &str,
+        observer: Option<Weak<dyn SessionObserver>>,
+    ) -> Result<SessionGuard, Failure> {
         let token = TokenHash::parse(token).ok_or_else(session_expired)?;
-        let claimed = self.live.claim(token, holder);
+        let claim = self.registry.claim(token, observer);
         let stored = self.config.store.resume(token).await.map_err(|error| self.failure(&error))?;
-        let held = stored.and_then(|stored| claimed.begin(stored.identity, stored.expires));
-        held.filter(|held| !held.session.is_over()).ok_or_else(session_expired)
+        let guard = stored.and_then(|stored| claim.activate(stored.identity, stored.expires));
+        guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
 
-    /// Begins a session of somebody whom the application has recognised. Answers as a log-in does.
-    pub(crate) async fn authenticate<C: Asker>(&self, who: &Arc<C>, user: Identity) -> Result<String, Failure> {
-        let (token, session, claimed) = self.new_session(who);
-        let began = self.config.store.authenticate(user, session).await.map_err(|error| self.failure(&error))?;
-        self.bind(who, &token, &session, claimed, began.identity, self.superseded(began.ended, Ended::Logout))
+    /// Starts a session for a user whom the application has identified itself. The response is that of a log-in.
+    pub(crate) async fn authenticate(&self, context: &CallContext, user: Identity) -> Result<String, Failure> {
+        let log_in = self.begin_log_in(context);
+        let started = self.config.store.authenticate(user, log_in.session).await;
+        let started = started.map_err(|error| self.failure(&error))?;
+        self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
-    /// Ends the caller's session, wherever it is used. Without one there is nothing to do.
-    pub(crate) async fn log_out<C: Asker>(&self, who: &Arc<C>) -> Result<(), Failure> {
-        match self.begin_log_out(who) {
-            Some(ending) => self.done(ending).await,
+    /// Ends the caller's session, wherever it is used. Does nothing without a session.
+    pub(crate) async fn log_out<C: Caller>(&self, caller: &Arc<C>) -> Result<(), Failure> {
+        match self.spawn_log_out(caller) {
+            Some(task) => self.join(task).await,
             None => Ok(()),
         }
     }
 
-    /// The same as a task of its own, begun at once: who logs out and hangs up has logged out, in the store as well as for
-    /// all who have the session. Nothing without one.
-    pub(super) fn begin_log_out<C: Asker>(&self, who: &Arc<C>) -> Option<JoinHandle<Result<(), StoreError>>> {
-        let session = who.session()?;
-        let (store, live, who) = (Arc::clone(&self.config.store), Arc::clone(&self.live), Arc::clone(who));
+    /// Spawns the log-out, so that a client that logs out and disconnects has logged out: in the store, and for everything
+    /// that uses the session. `None` without a session.
+    pub(super) fn spawn_log_out<C: Caller>(&self, caller: &Arc<C>) -> Option<JoinHandle<Result<(), StoreError>>> {
+        let guard = caller.context().session.current()?;
+        let (store, registry, caller) =
+            (Arc::clone(&self.config.store), Arc::clone(&self.registry), Arc::clone(caller));
         Some(tokio::spawn(async move {
+            let session = guard.session();
             store.end(session.token()).await?;
-            // Who ends it needs not be told.
-            let _held = who.release(&session);
-            live.end(session.token(), Ended::Logout);
+            // Released first: the client that logs out is sent no push about the end of a session it no longer has. The
+            // guard is kept, so its connection is notified all the same, and ends what the session authorised.
+            let _released = caller.context().session.release(session);
+            registry.end(session.token(), EndReason::Logout);
             Ok(())
         }))
     }
 
-    /// What a task has come to that goes on without its caller.
-    pub(super) async fn done<T>(&self, task: JoinHandle<Result<T, StoreError>>) -> Result<T, Failure> {
+    /// Awaits a task that continues if its caller is cancelled.
+    pub(super) async fn join<T>(&self, task: JoinHandle<Result<T, StoreError>>) -> Result<T, Failure> {
         let done = task.await.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())));
         done.map_err(|error| self.failure(&error))
     }
 
-    pub(super) fn superseded(&self, sessions: Vec<TokenHash>, how: Ended) -> Superseded {
-        Superseded::new(Arc::clone(&self.live), sessions, how)
-    }
-
-    /// A token, what is kept of it, and a claim to the session that it will stand for.
-    pub(super) fn new_session<C: Asker>(&self, who: &Arc<C>) -> (Token, NewSession, Claimed) {
+    /// Makes a token, and claims the session that it will stand for.
+    pub(super) fn begin_log_in(&self, context: &CallContext) -> PendingLogIn {
         let token = random_token();
-        let session = NewSession::new(TokenHash::of(&token), after(self.config.session_lifetime));
-        let claimed = self.live.claim(session.token, who.holder());
-        (token, session, claimed)
+        let session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        let claim = self.registry.claim(session.token, context.session.observer());
+        PendingLogIn { token, session, claim }
     }
 
-    /// The store has begun a session: it is the caller's from now on.
-    pub(super) fn bind<C: Asker>(
+    /// Binds a session that the store has started to its caller, and revokes the sessions that the store has `replaced` by
+    /// it.
+    pub(super) fn bind(
         &self,
-        who: &Arc<C>,
-        token: &Token,
-        session: &NewSession,
-        claimed: Claimed,
+        context: &CallContext,
+        log_in: PendingLogIn,
         identity: Identity,
-        before: Superseded,
+        replaced: &[TokenHash],
+        reason: EndReason,
     ) -> Result<String, Failure> {
-        let answer = logged_in(token.as_str(), &identity)?;
-        let held = claimed.begin(identity, session.expires).ok_or_else(session_expired)?;
-        // Before the old ones end, so that its own connection is not told of the end of what it has no more.
-        let _held = who.hold(held);
-        drop(before);
-        Ok(answer)
+        let PendingLogIn { token, session, claim } = log_in;
+        let bound = log_in_response(token.as_str(), &identity).and_then(|response| {
+            let guard = claim.activate(identity, session.expires).ok_or_else(session_expired)?;
+            Ok((response, context.session.replace(guard)))
+        });
+        // After the slot has changed, so that the client is sent no push about the end of a session it no longer has; while
+        // the previous guard exists, so that the connection is notified and ends what that session authorised; and also if
+        // the log-in failed, since the store has ended them.
+        self.registry.revoke(replaced, reason);
+        bound.map(|(response, _previous)| response)
     }
 
-    /// Has the token of a reset delivered. Nobody waits for it: how long it takes would tell that there is such a user.
+    /// Delivers the token of a password reset. The caller does not wait for it: the time that the delivery takes would
+    /// reveal that the user exists.
     pub(super) fn deliver(&self, hook: &ResetHook, reset: PasswordReset) {
-        let Ok(place) = Arc::clone(&self.deliveries).try_acquire_owned() else {
-            tracing::error!(user = reset.user.id, "the token of a password reset was not delivered: too many at once");
+        let Ok(permit) = Arc::clone(&self.deliveries).try_acquire_owned() else {
+            tracing::error!(
+                user = reset.user.id,
+                "the token of a password reset was not delivered: {MAX_DELIVERIES} deliveries are running"
+            );
             return;
         };
         let (user, delivery) = (reset.user.id.clone(), hook(reset));
         tokio::spawn(async move {
-            let _place = place;
-            match tokio::time::timeout(DELIVERY, delivery).await {
+            let _permit = permit;
+            match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(user, "the token of a password reset was not delivered: {error}"),
-                Err(_) => tracing::error!(user, "the token of a password reset was not delivered in time"),
+                Err(_) => {
+                    let seconds = DELIVERY_TIMEOUT.as_secs();
+                    tracing::error!(user, "the delivery of a password reset's token did not complete in {seconds} s");
+                }
             }
         });
     }
 
-    /// What the caller reads of a store's error. What is wrong with the store is for the log alone.
+    /// Returns what a caller receives for a store's error. What is wrong with the store itself goes to the log alone.
     pub(super) fn failure(&self, error: &StoreError) -> Failure {
         let code = match error {
             StoreError::NotOffered => Code::UNREACHABLE,
             StoreError::InvalidCredentials => Code::NOT_AUTHENTICATED,
             StoreError::EmailTaken => Code::new("email_taken"),
             StoreError::Busy => return Failure::new(Code::BUSY, "Too many log-ins at once; try again later"),
-            StoreError::Failed(what) => {
-                if let Some(unlogged) = self.failures.pass() {
-                    tracing::error!(unlogged, "the store of users and sessions failed: {what}");
+            StoreError::Failed(error) => {
+                if let Some(unlogged) = self.store_failures.pass() {
+                    tracing::error!(unlogged, "the store of users and sessions failed: {error}");
                 }
                 return Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable");
             }
@@ -214,77 +239,81 @@ impl Service {
         Failure::new(code, error.to_string())
     }
 
-    /// Looks at all sessions in use again: their users may have been changed, or be gone.
-    async fn look_again(&self) {
-        for session in self.live.sessions() {
+    /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been deleted.
+    async fn reload_sessions(&self) {
+        for session in self.registry.sessions() {
             match self.config.store.resume(session.token()).await {
                 Ok(Some(stored)) => session.update(stored.identity),
-                Ok(None) => self.live.end(session.token(), Ended::Logout),
-                // Sessions are not ended by a store that has a bad moment.
+                Ok(None) => self.registry.end(session.token(), EndReason::Logout),
+                // A store that is temporarily unavailable ends no sessions.
                 Err(_) => {}
             }
         }
     }
 }
 
-impl Superseded {
-    pub(super) fn new(live: Arc<Live>, sessions: Vec<TokenHash>, how: Ended) -> Self {
-        Self { live, sessions, how }
+impl RevokeOnCancel {
+    pub(super) fn new(registry: Arc<SessionRegistry>, tokens: Vec<TokenHash>, reason: EndReason) -> Self {
+        Self { registry, tokens, reason }
+    }
+
+    /// Returns the sessions, which the caller then revokes.
+    pub(super) fn disarm(mut self) -> Vec<TokenHash> {
+        std::mem::take(&mut self.tokens)
     }
 }
 
-impl Drop for Superseded {
+impl Drop for RevokeOnCancel {
     fn drop(&mut self) {
-        for session in self.sessions.drain(..) {
-            self.live.end(session, self.how);
-        }
+        self.registry.revoke(&self.tokens, self.reason);
     }
 }
 
-impl Attempts {
-    /// A log-in to this address, by somebody who comes from there.
+impl RateLimits {
+    /// Begins an attempt to log in: counted by the e-mail address, and by the remote address if that is known.
     pub(super) async fn log_in(
         &self,
-        address: &str,
+        email: &str,
         peer: Option<IpAddr>,
     ) -> Result<(Option<AttemptGuard>, AttemptGuard), Failure> {
-        let peer = match peer {
-            Some(peer) => Some(self.peer.attempt(network(peer)).await.map_err(too_many)?),
+        let by_peer = match peer {
+            Some(peer) => Some(self.log_ins_per_peer.attempt(peer_key(peer)).await.map_err(too_many)?),
             None => None,
         };
-        match self.address.attempt(address).await {
-            Ok(attempt) => Ok((peer, attempt)),
+        match self.log_ins_per_email.attempt(email).await {
+            Ok(by_email) => Ok((by_peer, by_email)),
             Err(RateLimited(wait)) => {
-                // It was not tried.
-                if let Some(peer) = peer {
-                    peer.refund();
+                // The log-in is not attempted, so it does not count.
+                if let Some(attempt) = by_peer {
+                    attempt.refund();
                 }
                 Err(too_many(RateLimited(wait)))
             }
         }
     }
 
-    /// Something that costs, or sends a mail, whoever it is for.
+    /// Counts a request that is expensive or sends a mail.
     pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<(), Failure> {
         match peer {
-            Some(peer) => count(&self.requests, network(peer)).await,
+            Some(peer) => count(&self.requests_per_peer, peer_key(peer)).await,
             None => Ok(()),
         }
     }
 
-    /// A reset for this address.
-    pub(super) async fn reset(&self, address: &str) -> Result<(), Failure> {
-        count(&self.resets, address).await
+    /// Counts a password reset for this e-mail address.
+    pub(super) async fn reset(&self, email: &str) -> Result<(), Failure> {
+        count(&self.resets_per_email, email).await
     }
 }
 
-/// Counts it, whatever comes of it.
+/// Counts a request whatever its result.
 async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
     limit.attempt(key).await.map(drop).map_err(too_many)
 }
 
-/// Who counts as one peer: an IPv4 address, or the network that a provider gives to one customer.
-fn network(peer: IpAddr) -> u128 {
+/// Returns the key by which a remote address is counted: an IPv4 address, or the /64 network of an IPv6 address, which
+/// providers assign to a single customer.
+fn peer_key(peer: IpAddr) -> u128 {
     match peer.to_canonical() {
         IpAddr::V4(peer) => u128::from(peer.to_bits()),
         IpAddr::V6(peer) => peer.to_bits() >> 64 << 64,
@@ -297,12 +326,12 @@ fn too_many(RateLimited(wait): RateLimited) -> Failure {
     Failure { data, ..Failure::new(Code::BUSY, format!("Too many attempts; try again in {seconds} s")) }
 }
 
-pub(super) fn logged_in(token: &str, user: &Identity) -> Result<String, Failure> {
-    // Texts always serialise.
-    serde_json::to_string(&LoggedIn { token, user }).map_err(|_| Failure::internal(Code::HANDLER))
+pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {
+    // Strings always serialise.
+    serde_json::to_string(&LogInResponse { token, user }).map_err(|_| Failure::internal(Code::HANDLER))
 }
 
-pub(crate) fn not_authenticated() -> Failure {
+fn not_authenticated() -> Failure {
     Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")
 }
 
@@ -310,29 +339,30 @@ fn session_expired() -> Failure {
     Failure::new(Code::NOT_AUTHENTICATED, "Session expired")
 }
 
-/// The time after this one from now, however long it is.
-pub(super) fn after(time: Duration) -> SystemTime {
+/// Returns the point in time that is this long from now, at most a century.
+pub(super) fn time_after(duration: Duration) -> SystemTime {
     let now = SystemTime::now();
-    now.checked_add(time.min(FOREVER)).unwrap_or(now)
+    now.checked_add(duration.min(FOREVER)).unwrap_or(now)
 }
 
-/// Ends sessions when their time is over, and looks at them again when somebody else has changed the store.
-async fn watch(service: Weak<Service>, live: Arc<Live>) {
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Ends sessions when they expire, and reloads them when another program has changed the store.
+async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) {
+    let mut poll_store = tokio::time::interval(STORE_POLL_INTERVAL);
+    poll_store.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let now = SystemTime::now();
-        let sleep = live.expire(now).map_or(LONGEST_SLEEP, |due| {
-            // A little later than it is due, so that it is due then.
-            due.duration_since(now).unwrap_or_default().saturating_add(Duration::from_millis(1)).min(LONGEST_SLEEP)
+        let sleep = registry.expire(now).map_or(MAX_EXPIRY_SLEEP, |expires| {
+            // A millisecond longer, since a timer may fire slightly early.
+            let left = expires.duration_since(now).unwrap_or_default();
+            left.saturating_add(Duration::from_millis(1)).min(MAX_EXPIRY_SLEEP)
         });
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
-            () = live.sooner.notified() => {}
-            _ = look.tick() => {
+            () = registry.expires_sooner.notified() => {}
+            _ = poll_store.tick() => {
                 let Some(service) = service.upgrade() else { return };
                 if let Ok(true) = service.config.store.has_changed().await {
-                    service.look_again().await;
+                    service.reload_sessions().await;
                 }
             }
         }
@@ -350,23 +380,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_an_address_or_a_customers_network() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    fn peers_are_counted_by_ipv4_address_or_by_ipv6_network() {
+        let key = |text: &str| peer_key(text.parse().unwrap());
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
     }
 
     #[test]
-    fn who_tried_too_often_is_told_when_to_come_back() {
+    fn the_failure_of_a_rate_limit_names_the_seconds_to_wait() {
         let failure = too_many(RateLimited(Duration::from_millis(1200)));
         assert_eq!((failure.error.as_str(), failure.code), ("Too many attempts; try again in 2 s", Code::BUSY));
         assert_eq!(failure.data.unwrap().get(), r#"{"retry_after":2}"#);
     }
 
     #[test]
-    fn a_lifetime_of_for_ever_is_one() {
-        assert!(after(Duration::MAX) > after(Duration::from_secs(3600)));
+    fn an_unlimited_lifetime_does_not_overflow() {
+        assert!(time_after(Duration::MAX) > time_after(Duration::from_secs(3600)));
     }
 }

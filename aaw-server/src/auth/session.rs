@@ -1,47 +1,47 @@
-//! A session that is in use, and what it may call.
+//! A session that is in use, and which events it may call.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;
 
+use aaw_event::Identity;
 use arc_swap::ArcSwap;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use tokio::sync::Notify;
 
-use super::Identity;
 use super::token::TokenHash;
 
-/// One for all who use it. Once over, it is so for ever, and lets nobody do anything.
+/// One log-in, shared by every connection and request that uses it. Once it has ended it stays so, and authorises nothing.
 pub(crate) struct Session {
     token: TokenHash,
     expires: SystemTime,
-    who: ArcSwap<Who>,
-    /// Nothing yet, or how it ended.
+    user: ArcSwap<SessionUser>,
+    /// 0, or the [`EndReason`].
     ended: AtomicU8,
-    told: Notify,
+    ended_notify: Notify,
 }
 
-/// Whose a session is, and what that allows.
-struct Who {
+/// The user of a session, with the permissions in the form that is matched against.
+struct SessionUser {
     identity: Arc<Identity>,
-    /// Nothing: every protected event.
+    /// `None` allows every protected event.
     allowed: Option<GlobSet>,
 }
 
-/// How a session ended.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Somebody who had it logged out, or an administrator took it away.
+pub(crate) enum EndReason {
+    /// A log-out, a log-in that replaced the session, or its removal from the store.
     Logout = 1,
-    /// Its time was over.
+    /// The session's lifetime elapsed.
     Expired = 2,
-    /// The user's password was set anew.
+    /// The user's password was reset.
     Password = 3,
 }
 
-impl Ended {
-    /// The word on the wire.
+impl EndReason {
+    /// Returns the reason as it is written on the wire.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -53,8 +53,8 @@ impl Ended {
 
 impl Session {
     pub(super) fn new(token: TokenHash, identity: Identity, expires: SystemTime) -> Self {
-        let who = ArcSwap::from_pointee(Who::new(identity));
-        Self { token, expires, who, ended: AtomicU8::new(0), told: Notify::new() }
+        let user = ArcSwap::from_pointee(SessionUser::new(identity));
+        Self { token, expires, user, ended: AtomicU8::new(0), ended_notify: Notify::new() }
     }
 
     pub(super) fn token(&self) -> TokenHash {
@@ -66,75 +66,82 @@ impl Session {
     }
 
     pub(crate) fn identity(&self) -> Arc<Identity> {
-        Arc::clone(&self.who.load().identity)
+        Arc::clone(&self.user.load().identity)
     }
 
-    /// The user is another one now, or may do something else.
+    /// Applies what the store now has for the user: another identity, or other permissions.
     pub(super) fn update(&self, identity: Identity) {
-        if *self.who.load().identity != identity {
-            self.who.store(Arc::new(Who::new(identity)));
+        if *self.user.load().identity != identity {
+            self.user.store(Arc::new(SessionUser::new(identity)));
         }
     }
 
-    /// Whether it may call this protected event.
+    /// Returns whether the user may call this protected event.
     pub(super) fn may_call(&self, event: &str) -> bool {
-        self.who.load().allowed.as_ref().is_none_or(|allowed| allowed.is_match(event))
+        self.user.load().allowed.as_ref().is_none_or(|allowed| allowed.is_match(event))
     }
 
-    /// Whether it has ended, or its time is over, be it that nobody has noticed yet.
+    /// Returns whether the session has ended or expired, even if the expiry has not been processed yet.
     pub(crate) fn is_over(&self) -> bool {
         self.ended().is_some() || self.expires <= SystemTime::now()
     }
 
-    pub(crate) fn ended(&self) -> Option<Ended> {
+    /// Returns why the session ended; `None` while it has not.
+    pub(crate) fn ended(&self) -> Option<EndReason> {
         match self.ended.load(Ordering::Acquire) {
             0 => None,
-            1 => Some(Ended::Logout),
-            2 => Some(Ended::Expired),
-            _ => Some(Ended::Password),
+            1 => Some(EndReason::Logout),
+            2 => Some(EndReason::Expired),
+            _ => Some(EndReason::Password),
         }
     }
 
-    pub(super) fn end(&self, how: Ended) {
-        // The first end is the one that is told.
-        let _ = self.ended.compare_exchange(0, how as u8, Ordering::AcqRel, Ordering::Acquire);
-        self.told.notify_waiters();
+    /// Ends the session. The first reason is kept.
+    pub(super) fn end(&self, reason: EndReason) {
+        let _ = self.ended.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.ended_notify.notify_waiters();
     }
 
-    /// Ready when it has ended.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "connections are told by mail"))]
+    /// Completes when the session has ended.
+    #[cfg_attr(
+        not(any(feature = "http", test)),
+        expect(dead_code, reason = "connections are notified through their mailbox")
+    )]
     pub(crate) async fn wait_until_ended(self: Arc<Self>) {
         loop {
-            let told = self.told.notified();
-            tokio::pin!(told);
-            told.as_mut().enable();
+            let notified = self.ended_notify.notified();
+            tokio::pin!(notified);
+            // Registered before the check, so an end in between is not missed.
+            notified.as_mut().enable();
             if self.ended().is_some() {
                 return;
             }
-            told.await;
+            notified.await;
         }
     }
 }
 
-impl Who {
+impl SessionUser {
     fn new(identity: Identity) -> Self {
-        let allowed = identity.allowed.as_deref().map(globs);
+        let allowed = identity.allowed.as_deref().map(compile_globs);
         Self { identity: Arc::new(identity), allowed }
     }
 }
 
-/// What matches one of these. A glob that is none matches nothing: who cannot say what somebody may do allows nothing by
-/// it.
-fn globs(globs: &[String]) -> GlobSet {
+/// Compiles patterns of event names. An invalid pattern matches nothing, so a mistake never grants permissions.
+fn compile_globs(globs: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
-    for glob in globs.iter().filter_map(|glob| parse(glob).ok()) {
+    for glob in globs.iter().filter_map(|glob| parse_glob(glob).ok()) {
         set.add(glob);
     }
     set.build().unwrap_or_else(|_| GlobSet::empty())
 }
 
-/// A glob over names of events. What is wrong with it, if it is none.
-pub(super) fn parse(glob: &str) -> Result<Glob, String> {
+/// Parses a pattern of event names.
+///
+/// # Errors
+/// The description of the syntax error.
+pub(super) fn parse_glob(glob: &str) -> Result<Glob, String> {
     Glob::new(glob).map_err(|error| error.to_string())
 }
 
@@ -150,7 +157,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::auth::token::{TokenHash, random_token};
+    use crate::auth::token::random_token;
 
     fn session(allowed: Option<&[&str]>) -> Session {
         let mut identity = Identity::new("1", "a@b.c");
@@ -159,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_over_names_of_events_say_what_may_be_called() {
+    fn globs_of_event_names_decide_which_events_may_be_called() {
         for (allowed, event, expected) in [
             (None, "auth/x", true),
             (Some(&[][..]), "auth/x", false),
@@ -182,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_user_may_do_can_change_while_the_session_lasts() {
+    fn permissions_can_change_while_the_session_is_in_use() {
         let session = session(None);
         session.update(Identity::new("1", "a@b.c").with_allowed(["auth/x"]));
         assert!(session.may_call("auth/x") && !session.may_call("auth/y"));
@@ -190,12 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_over_stays_so_as_it_ended_first() {
+    fn a_session_keeps_the_reason_of_its_first_end() {
         let session = session(None);
         assert!(!session.is_over());
-        session.end(Ended::Password);
-        session.end(Ended::Logout);
-        assert_eq!((session.is_over(), session.ended()), (true, Some(Ended::Password)));
+        session.end(EndReason::Password);
+        session.end(EndReason::Logout);
+        assert_eq!((session.is_over(), session.ended()), (true, Some(EndReason::Password)));
+    }
+
+    #[test]
+    fn an_expired_session_is_over_before_its_end_is_processed() {
         let past = SystemTime::now() - Duration::from_secs(1);
         assert!(Session::new(TokenHash::of(&random_token()), Identity::new("1", "a@b.c"), past).is_over());
     }

@@ -228,7 +228,7 @@ impl Store for SqliteStore {
 
 fn check_globs(allowed: Option<&[String]>) -> Result<(), StoreError> {
     let mut globs = allowed.into_iter().flatten();
-    globs.try_for_each(|glob| super::session::parse(glob).map(drop)).map_err(StoreError::Failed)
+    globs.try_for_each(|glob| super::session::parse_glob(glob).map(drop)).map_err(StoreError::Failed)
 }
 
 impl fmt::Debug for SqliteStore {

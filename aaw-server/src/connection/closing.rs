@@ -1,4 +1,4 @@
-//! The end of a connection: the close frame, and the silence that lets it arrive.
+//! Closes a connection: sends the close frame, and keeps the socket open until it has arrived.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,48 +12,53 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use super::{Ending, Outgoing, text};
+use super::end::ConnectionEnd;
+use super::outgoing::{OutgoingFrame, text_message};
 
-/// Says goodbye as the ending demands, and lets go of the socket. What was on its way out goes first where the peer is
-/// thought to read. Takes no longer than `timeout`.
-pub(super) async fn close<S>(socket: WebSocketStream<S>, ending: Ending, frames: VecDeque<Outgoing>, timeout: Duration)
-where
+/// Closes the socket as its end requires, within `timeout`. Queued `frames` are sent first where the client is expected to
+/// read them.
+pub(super) async fn close<S>(
+    socket: WebSocketStream<S>,
+    end: ConnectionEnd,
+    frames: VecDeque<OutgoingFrame>,
+    timeout: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // Whatever does not end in time ends with the socket.
-    let _ = tokio::time::timeout(timeout, say_goodbye(socket, ending, frames)).await;
+    // An error, or the timeout, closes the socket without the rest of the closing handshake.
+    let _ = tokio::time::timeout(timeout, close_gracefully(socket, end, frames)).await;
 }
 
-async fn say_goodbye<S>(
+async fn close_gracefully<S>(
     mut socket: WebSocketStream<S>,
-    ending: Ending,
-    frames: VecDeque<Outgoing>,
+    end: ConnectionEnd,
+    frames: VecDeque<OutgoingFrame>,
 ) -> Result<(), WsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match ending {
-        // tungstenite has answered the close frame; the answer may wait in its buffer.
-        Ending::ByPeer(_) => socket.flush().await?,
-        Ending::ByUs(close) => {
-            // Who stops, or is not let in, is told before why.
+    match end {
+        // tungstenite has replied to the close frame; the reply may still be in its buffer.
+        ConnectionEnd::ByClient(_) => socket.flush().await?,
+        ConnectionEnd::ByServer(close) => {
+            // In a graceful shutdown the client still gets its responses, and after a refusal by `_open` the reason.
             if matches!(close, Close::Stopping | Close::Refused(_)) {
                 for frame in frames {
-                    if let Outgoing::Answer(frame) | Outgoing::Push(frame) = frame {
-                        socket.feed(text(frame)).await?;
+                    if let OutgoingFrame::Response(frame) | OutgoingFrame::Push(frame) = frame {
+                        socket.feed(text_message(frame)).await?;
                     }
                 }
             }
             let frame = CloseFrame { code: close.code().into(), reason: close.to_string().into() };
             socket.send(Message::Close(Some(frame))).await?;
-            // Until the peer's close frame, or the end of what it sends.
+            // Until the client's close frame, or the end of its data.
             while let Some(Ok(_)) = socket.next().await {}
         }
-        Ending::Broken(error) => {
-            let Some((code, reason)) = broken_rule(&error) else { return Ok(()) };
+        ConnectionEnd::Broken(error) => {
+            let Some((code, reason)) = violation(&error) else { return Ok(()) };
             socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await?;
-            // What follows a broken frame is no frame, so it is thrown away unread. Closing while it still comes in
-            // would reset the connection, and the peer would never see why it was closed.
+            // Nothing can be parsed behind a broken frame, so the rest is read and discarded. Closing while data still
+            // arrives would reset the TCP connection, and the client would not receive the close frame.
             let socket = socket.get_mut();
             socket.shutdown().await.map_err(WsError::Io)?;
             discard(socket).await.map_err(WsError::Io)?;
@@ -62,8 +67,8 @@ where
     Ok(())
 }
 
-/// The close code for a rule of RFC 6455 that was broken; `None` if there is nobody left to tell.
-fn broken_rule(error: &WsError) -> Option<(u16, &'static str)> {
+/// Returns the close code and reason for a violation of RFC 6455; `None` if the client cannot receive it any more.
+fn violation(error: &WsError) -> Option<(u16, &'static str)> {
     match error {
         WsError::Utf8(_) => Some((1007, "the text is not UTF-8")),
         WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some((1009, "the message is larger than it may be")),

@@ -1,4 +1,4 @@
-//! A socket that knows how much was written to it: what tells a slow reader from one that has stopped.
+//! A socket that counts what is written to it, to tell a slow client from one that has stopped reading.
 
 use std::io;
 use std::pin::Pin;
@@ -6,31 +6,31 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Counts what the socket beneath it takes.
+/// Counts the bytes that the inner socket accepts.
 #[derive(Debug)]
-pub(super) struct Progress<S> {
+pub(super) struct CountedSocket<S> {
     socket: S,
     written: u64,
 }
 
-impl<S> Progress<S> {
+impl<S> CountedSocket<S> {
     pub(super) fn new(socket: S) -> Self {
         Self { socket, written: 0 }
     }
 
-    /// Bytes that the socket has taken.
+    /// Returns the number of bytes that the socket has accepted.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.socket).poll_write(cx, buf))?;
         self.written += written as u64;

@@ -1,4 +1,4 @@
-//! The real loop over a pipe in memory, with a clock that jumps to what is due next.
+//! The task of a connection over a pipe in memory, with a clock that advances to the next deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,36 +11,43 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::NewConnection;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::mailbox::Outbox;
-use crate::hub::table::Hub;
+use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
 
-/// A connection without events, over a pipe that holds so many bytes; the client's end of it.
+/// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
-    let (ours, theirs) = duplex(pipe);
+    let (server, client) = duplex(pipe);
     let config = Config::default();
     let hub = Arc::new(Hub::default());
-    let place = hub.admit(1).expect("it is the first");
-    let seat = hub.enter(place, None, None, Outbox::new(config.max_push_burst_bytes), config.max_message_bytes);
+    let permit = hub.admit(1).expect("it is the first");
+    let guard = hub.insert(permit, None, None, Mailbox::new(config.max_push_burst_bytes));
+    let services = HostServices::new(hub, None, config.max_message_bytes);
+    let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let dispatch =
-        Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_answer: config.max_message_bytes };
-    let served =
-        Connection::serve(ours, Bytes::new(), dialect, seat, OpenInfo::default(), Arc::new(dispatch), Arc::new(config));
-    (tokio::spawn(served), theirs)
+        Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message_bytes };
+    let connection = NewConnection {
+        dialect,
+        guard,
+        caller,
+        open_info: OpenInfo::default(),
+        dispatch: Arc::new(dispatch),
+        config: Arc::new(config),
+    };
+    (tokio::spawn(connection.serve(server, Bytes::new())), client)
 }
 
-/// The next frame that the server sends, without a look at what is in it: opcode and payload.
+/// Reads the next frame from the server: its opcode and payload.
 async fn frame(client: &mut DuplexStream) -> (u8, Vec<u8>) {
     let mut head = [0; 2];
     client.read_exact(&mut head).await.expect("a frame");
     let mut payload = vec![0; usize::from(head[1])];
-    client.read_exact(&mut payload).await.expect("its payload");
+    client.read_exact(&mut payload).await.expect("the payload");
     (head[0] & 0x0f, payload)
 }
 
-/// A masked text frame; the mask is zeros (RFC 6455, 5.3).
+/// Returns a masked text frame; the mask is zero (RFC 6455, section 5.3).
 fn text(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
@@ -50,7 +57,7 @@ const PING: u8 = 9;
 const CLOSE: u8 = 8;
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_client_is_pinged_twice_and_then_left() {
+async fn a_silent_client_is_pinged_twice_and_then_closed() {
     let start = Instant::now();
     let (served, mut client) = connect(Dialect::Classic, 1 << 10);
     for seconds in [20, 40] {
@@ -60,33 +67,33 @@ async fn a_silent_client_is_pinged_twice_and_then_left() {
     let (opcode, payload) = frame(&mut client).await;
     assert_eq!((opcode, &payload[..2]), (CLOSE, &1001u16.to_be_bytes()[..]));
     assert_eq!(start.elapsed().as_secs(), 60);
-    served.await.expect("it ends");
+    served.await.expect("the task ends");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_says_hello_is_left_after_ten_seconds() {
+async fn a_v1_client_without_a_hello_is_closed_after_ten_seconds() {
     let start = Instant::now();
     let (served, mut client) = connect(Dialect::V1, 1 << 10);
     let (opcode, payload) = frame(&mut client).await;
     assert_eq!((opcode, &payload[..2]), (CLOSE, &1002u16.to_be_bytes()[..]));
     assert_eq!(start.elapsed().as_secs(), 10);
-    served.await.expect("it ends");
+    served.await.expect("the task ends");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_for_thirty_seconds_is_left() {
+async fn a_client_that_reads_nothing_for_thirty_seconds_is_closed() {
     let start = Instant::now();
     let (served, mut client) = connect(Dialect::Classic, 1 << 10);
     for _ in 0..100 {
         client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");
     }
-    served.await.expect("it ends");
-    // Thirty seconds, and two in which it tried to say so.
+    served.await.expect("the task ends");
+    // The write timeout, and two seconds for the close frame.
     assert_eq!(start.elapsed(), Duration::from_secs(32));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_its_answers_late_gets_all_of_them() {
+async fn a_client_that_reads_its_responses_late_receives_all_of_them() {
     let (_served, mut client) = connect(Dialect::Classic, 1 << 10);
     for _ in 0..100 {
         client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");

@@ -1,4 +1,4 @@
-//! What a caller streams to its handler, between the connection's task and the handler's.
+//! An upload: the items that a caller streams to its handler, between the connection's task and the handler's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,124 +10,125 @@ use aaw_protocol::server::CallKey;
 use aaw_protocol::{Code, Failure};
 use futures_util::task::AtomicWaker;
 
-use crate::hub::mailbox::Mail;
-use crate::hub::table::Peer;
+use crate::hub::{Command, Peer};
 
-/// While more bytes of one upload wait than this, its caller is given no more room.
-const PATIENT: usize = 1 << 20;
+/// The bytes that one upload may buffer before its caller is granted no more credit.
+const MAX_BUFFERED: usize = 1 << 20;
 
-/// A caller's stream: filled by the connection's task, emptied by the handler. How much may wait, the session says: it
-/// takes no item that was given no room.
-pub(super) struct Upload {
+/// The buffered items of an upload: filled by the connection's task, emptied by the handler. It is bounded by the credit
+/// that is granted to the caller; `ServerConnection` rejects items beyond it.
+pub(super) struct UploadBuffer {
     peer: Arc<Peer>,
-    /// Items that the handler has room for at a time.
+    /// The number of items that the caller may be ahead of the handler.
     window: u64,
-    queue: Mutex<Queue>,
+    state: Mutex<UploadState>,
     waker: AtomicWaker,
 }
 
-/// The connection's end of an upload, held for as long as its call is open. Dropped, it tells whoever has taken the
-/// stream out of the call, into a task of its own, that nothing more comes: nobody else would ever wake that task.
-pub(super) struct Uploading(Arc<Upload>);
+/// The connection's end of an upload, kept while its call runs. Dropping it ends the upload for a handler that has moved it
+/// into a task of its own: nothing else would wake that task.
+pub(super) struct UploadWriter(Arc<UploadBuffer>);
 
 #[derive(Default)]
-struct Queue {
-    /// The call, once it goes on past its first poll.
+struct UploadState {
+    /// The call's key, once the call is pending. Before, no credit can be granted.
     key: Option<CallKey>,
     items: VecDeque<Box<str>>,
     bytes: usize,
-    /// Items that the handler has taken.
+    /// The number of items that the handler has taken.
     taken: u64,
-    /// Items that the caller was given room for in all.
+    /// The number of items that the caller was granted in all.
     granted: u64,
+    /// The caller has ended the upload.
     ended: bool,
-    /// The call is over, with or without that.
-    call_over: bool,
+    /// The call has completed, whether or not the upload has ended.
+    call_completed: bool,
 }
 
-impl Uploading {
+impl UploadWriter {
     pub(super) fn new(peer: Arc<Peer>, window: u64) -> Self {
-        let queue = Mutex::new(Queue { granted: window, ..Queue::default() });
-        Self(Arc::new(Upload { peer, window, queue, waker: AtomicWaker::new() }))
+        let state = Mutex::new(UploadState { granted: window, ..UploadState::default() });
+        Self(Arc::new(UploadBuffer { peer, window, state, waker: AtomicWaker::new() }))
     }
 
-    /// The handler's end.
-    pub(super) fn incoming(&self) -> &Arc<Upload> {
+    /// Returns the handler's end.
+    pub(super) fn buffer(&self) -> &Arc<UploadBuffer> {
         &self.0
     }
-}
 
-impl Drop for Uploading {
-    fn drop(&mut self) {
-        self.0.lock().call_over = true;
+    /// Starts to grant credit for the call with this key.
+    pub(super) fn start(&self, key: CallKey) {
+        self.0.lock().key = Some(key);
+    }
+
+    /// Buffers the caller's next item.
+    pub(super) fn push(&self, item: &str) {
+        let mut state = self.0.lock();
+        state.bytes += item.len();
+        state.items.push_back(item.into());
+        drop(state);
+        self.0.waker.wake();
+    }
+
+    /// Ends the upload, as its caller has done.
+    pub(super) fn end(&self) {
+        self.0.lock().ended = true;
         self.0.waker.wake();
     }
 }
 
-impl Upload {
-    /// The caller is given room for a window of items.
-    pub(super) fn begin(&self, key: CallKey) {
-        self.lock().key = Some(key);
-    }
-
-    /// The caller's next item.
-    pub(super) fn push(&self, item: &str) {
-        let mut queue = self.lock();
-        queue.bytes += item.len();
-        queue.items.push_back(item.into());
-        drop(queue);
-        self.waker.wake();
-    }
-
-    /// The caller has ended its stream.
-    pub(super) fn end(&self) {
-        self.lock().ended = true;
-        self.waker.wake();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it holds the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for UploadWriter {
+    fn drop(&mut self) {
+        self.0.lock().call_completed = true;
+        self.0.waker.wake();
     }
 }
 
-impl UploadSource for Upload {
+impl UploadBuffer {
+    fn lock(&self) -> MutexGuard<'_, UploadState> {
+        // Nothing panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UploadSource for UploadBuffer {
     fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
         self.waker.register(cx.waker());
-        let mut queue = self.lock();
-        let Some(item) = queue.items.pop_front() else {
-            return match *queue {
-                Queue { ended: true, .. } => Poll::Ready(UploadStep::End),
-                Queue { call_over: true, .. } => {
+        let mut state = self.lock();
+        let Some(item) = state.items.pop_front() else {
+            return match *state {
+                UploadState { ended: true, .. } => Poll::Ready(UploadStep::End),
+                UploadState { call_completed: true, .. } => {
                     let error = "The call is over, and its caller sends no more";
                     Poll::Ready(UploadStep::Failed(Failure::new(Code::CANCELLED, error)))
                 }
                 _ => Poll::Pending,
             };
         };
-        queue.bytes -= item.len();
-        queue.taken += 1;
-        let is_due = queue.granted - queue.taken <= self.window / 2 && queue.bytes < PATIENT;
-        let granted = queue.taken + self.window;
+        state.bytes -= item.len();
+        state.taken += 1;
+        // Credit is granted when half of the window is used up: one command for many items.
+        let is_due = state.granted - state.taken <= self.window / 2 && state.bytes < MAX_BUFFERED;
+        let granted = state.taken + self.window;
         if is_due {
-            queue.granted = granted;
+            state.granted = granted;
         }
-        let key = queue.key.filter(|_| is_due);
-        if queue.items.is_empty() {
-            // A burst leaves no memory behind.
-            queue.items.shrink_to(16);
+        let key = state.key.filter(|_| is_due);
+        if state.items.is_empty() {
+            // Releases the memory of a burst.
+            state.items.shrink_to(16);
         }
-        drop(queue);
+        drop(state);
         if let Some(key) = key {
-            self.peer.outbox.post(Mail::Room(key, granted));
+            self.peer.mailbox.post(Command::UploadCredit(key, granted));
         }
         out.extend_from_slice(item.as_bytes());
         Poll::Ready(UploadStep::Item)
     }
 }
 
-impl fmt::Debug for Upload {
+impl fmt::Debug for UploadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upload").finish_non_exhaustive()
+        f.debug_struct("UploadBuffer").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A handler that yields, for a caller who wants one answer, or none.
+//! A call of a streaming handler whose caller expects one response, or none.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,72 +7,75 @@ use std::task::{Context, Poll, ready};
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
-use super::stream::{HandlerStream, Next};
+use super::stream::{HandlerStream, StreamStep};
 
-/// Items taken in one turn, so that a handler which is always ready leaves room for its neighbours.
-const TURN: usize = 64;
+/// The items taken in one poll, so that a handler which is always ready lets other tasks run.
+const ITEMS_PER_POLL: usize = 64;
 
-/// Collects the items into one array behind the frame's beginning, or lets them go.
-pub(crate) struct Gather {
+/// Collects the items of a stream into one array behind the beginning of the frame, or discards them.
+pub(super) struct GatherStream {
     stream: HandlerStream,
     frame: Vec<u8>,
-    head: usize,
-    keeps: bool,
-    /// Bytes that the array may have.
-    most: usize,
+    /// The length of the frame before the array.
+    head_len: usize,
+    /// Whether the items are collected; otherwise they are discarded.
+    collects: bool,
+    /// The most bytes that the array may have.
+    max_len: usize,
 }
 
-impl Gather {
-    pub(super) fn new(stream: HandlerStream, mut frame: Vec<u8>, keeps: bool, most: usize) -> Self {
-        let head = frame.len();
-        if keeps {
+impl GatherStream {
+    pub(super) fn new(stream: HandlerStream, mut frame: Vec<u8>, collects: bool, max_len: usize) -> Self {
+        let head_len = frame.len();
+        if collects {
             frame.push(b'[');
         }
-        Self { stream, frame, head, keeps, most }
+        Self { stream, frame, head_len, collects, max_len }
     }
 
-    fn over(&mut self, outcome: Completion) -> (Vec<u8>, Completion) {
+    fn complete(&mut self, end: Completion) -> (Vec<u8>, Completion) {
         let mut frame = std::mem::take(&mut self.frame);
-        match outcome {
-            Completion::StreamEnded if self.keeps => {
+        match end {
+            Completion::StreamEnded if self.collects => {
                 frame.push(b']');
                 (frame, Completion::Responded)
             }
             Completion::StreamEnded => (frame, Completion::OneWayDone),
             other => {
-                frame.truncate(self.head);
+                frame.truncate(self.head_len);
                 (frame, other)
             }
         }
     }
 
     fn too_large(&mut self) -> (Vec<u8>, Completion) {
-        let error = format!("The items are larger than a message may be ({} bytes); read them as a stream", self.most);
-        self.over(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
+        let error =
+            format!("The items are larger than a message may be ({} bytes); read them as a stream", self.max_len);
+        self.complete(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
     }
 }
 
-impl Future for Gather {
+impl Future for GatherStream {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        for _ in 0..TURN {
-            let before = this.frame.len();
-            let is_first = before == this.head + 1;
-            if this.keeps && !is_first {
+        for _ in 0..ITEMS_PER_POLL {
+            let len_before = this.frame.len();
+            let is_first = len_before == this.head_len + 1;
+            if this.collects && !is_first {
                 this.frame.push(b',');
             }
-            let polled = this.stream.poll_next(cx, &mut this.frame, this.most);
-            if !matches!(polled, Poll::Ready(Next::Item)) {
-                this.frame.truncate(before);
+            let polled = this.stream.poll_next(cx, &mut this.frame, this.max_len);
+            if !matches!(polled, Poll::Ready(StreamStep::Item)) {
+                this.frame.truncate(len_before);
             }
             match ready!(polled) {
-                Next::Item if !this.keeps => this.frame.truncate(before),
-                // One more for the bracket at the end.
-                Next::Item if this.frame.len() - this.head < this.most => {}
-                Next::Item => return Poll::Ready(this.too_large()),
-                Next::Over(outcome) => return Poll::Ready(this.over(outcome)),
+                StreamStep::Item if !this.collects => this.frame.truncate(len_before),
+                // Less than, since the closing bracket takes one more byte.
+                StreamStep::Item if this.frame.len() - this.head_len < this.max_len => {}
+                StreamStep::Item => return Poll::Ready(this.too_large()),
+                StreamStep::End(completion) => return Poll::Ready(this.complete(completion)),
             }
         }
         cx.waker().wake_by_ref();

@@ -1,7 +1,7 @@
-//! The guards of a call's folders: `_guard.rs`, run before the handler is begun, outermost first.
+//! The guards of an event's folders: `_guard.rs`, run before the handler, outermost first.
 //!
-//! Whatever a guard ends with but an end refuses the call, and nothing more of it runs. What a guard waits for, the call
-//! waits for: it is part of the call's future, or of its stream, and is dropped with it.
+//! A guard that ends without a failure passes the call on; anything else refuses it, and nothing more of it runs. A guard
+//! that waits delays its call: it is part of the call's future or stream, and is dropped with it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,132 +9,140 @@ use std::task::{Context, Poll, Waker};
 use aaw_event::host::{Call as HandlerCall, Step, UploadSource};
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::Asker;
+use super::request::DispatchRequest;
+use crate::auth::Caller;
 use crate::registry::RegisteredEvent;
 
-/// What a guard says is words for a caller; more are not even copied.
-const MOST: usize = 64 << 10;
+/// The most bytes that a guard's failure may have.
+const MAX_LEN: usize = 64 << 10;
 
-/// A handler, or the guards before it. Polled as a handler is; what refuses the call is its failure.
-pub(super) enum Handler {
-    Runs(HandlerCall),
-    Waits(Box<Waiting>),
-    /// A guard has refused.
-    Over,
+/// A handler together with the guards that have not passed yet. Polled like a handler; a guard's refusal is its failure.
+pub(super) enum GuardedHandler {
+    Running(HandlerCall),
+    Waiting(Box<WaitingGuard>),
+    Refused,
 }
 
-/// A call that a guard keeps waiting.
-pub(super) struct Waiting {
+/// A guard that has not decided yet.
+pub(super) struct WaitingGuard {
     guard: HandlerCall,
-    /// Its place among the guards.
-    at: usize,
-    begin: Begin,
+    /// Its position among the event's guards.
+    position: usize,
+    begin_next: BeginNext,
 }
 
-/// Begins the guard of this place, or behind the last of them the handler.
-type Begin = Box<dyn Fn(usize) -> Stage + Send>;
+/// Begins the guard at a position, or behind the last guard the handler.
+type BeginNext = Box<dyn Fn(usize) -> NextStage + Send>;
 
-enum Stage {
+enum NextStage {
     Guard(HandlerCall),
     Handler(HandlerCall),
 }
 
-/// What guards are told: an `aaw_event::GuardedCall`.
+/// The body of a guard: an `aaw_event::GuardedCall`.
 #[derive(Serialize)]
-struct Told<'a> {
+struct GuardBody<'a> {
     event: &'a str,
-    identity: Option<&'a serde_json::value::RawValue>,
+    identity: Option<&'a RawValue>,
 }
 
-/// Runs the guards for as long as they do not wait, and then begins the handler.
+/// Runs the guards until one waits, and begins the handler behind the last.
 ///
 /// # Errors
-/// What a guard refuses the call with.
-pub(super) fn begin<C: Asker, I: UploadSource>(
+/// The failure with which a guard refuses the call.
+pub(super) fn begin<C: Caller, I: UploadSource>(
     event: &RegisteredEvent,
-    body: &str,
-    who: &Arc<C>,
+    request: &DispatchRequest<'_>,
+    caller: &Arc<C>,
     upload: Option<&Arc<I>>,
-) -> Result<Handler, Failure> {
-    let handler = |body: &str, who: &Arc<C>, upload: Option<&Arc<I>>| match upload {
-        Some(upload) => event.instance.call_with_upload(event.index, body, who, upload),
-        None => event.instance.call(event.index, body, who),
+) -> Result<GuardedHandler, Failure> {
+    let begin_handler = || match upload {
+        Some(upload) => event.instance.call_with_upload(event.index, request.body, caller, upload),
+        None => event.instance.call(event.index, request.body, caller),
     };
     if event.guards.is_empty() {
-        return Ok(Handler::Runs(handler(body, who, upload)));
+        return Ok(GuardedHandler::Running(begin_handler()));
     }
-    let told = told(event, &**who);
-    for (at, &index) in event.guards.iter().enumerate() {
-        let mut guard = event.instance.call(index, &told, who);
-        // Nothing is lost by a waker that wakes nobody: what is pending is polled again, by whoever runs the call.
-        match guard.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), MOST) {
-            Poll::Ready(step) => verdict(step, event.name.as_str())?,
+    let guard_body = guard_body(event, request, &**caller);
+    for (position, &index) in event.guards.iter().enumerate() {
+        let mut guard = event.instance.call(index, &guard_body, caller);
+        // A waker that does nothing suffices: a pending guard is polled again by the task that continues its call.
+        match guard.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), MAX_LEN) {
+            Poll::Ready(step) => check_passed(step, event.name.as_str())?,
             Poll::Pending => {
-                // From here on it may outlive what it was begun with.
+                // From here on the call may outlive what it borrows.
                 let (instance, guards, index) = (event.instance.clone(), Arc::clone(&event.guards), event.index);
-                let (body, who, upload) = (body.to_owned(), Arc::clone(who), upload.cloned());
-                let begin = move |at: usize| match guards.get(at) {
-                    Some(&guard) => Stage::Guard(instance.call(guard, &told, &who)),
-                    None => Stage::Handler(match &upload {
-                        Some(upload) => instance.call_with_upload(index, &body, &who, upload),
-                        None => instance.call(index, &body, &who),
+                let (body, caller, upload) = (request.body.to_owned(), Arc::clone(caller), upload.cloned());
+                let begin_next = move |position: usize| match guards.get(position) {
+                    Some(&guard) => NextStage::Guard(instance.call(guard, &guard_body, &caller)),
+                    None => NextStage::Handler(match &upload {
+                        Some(upload) => instance.call_with_upload(index, &body, &caller, upload),
+                        None => instance.call(index, &body, &caller),
                     }),
                 };
-                return Ok(Handler::Waits(Box::new(Waiting { guard, at, begin: Box::new(begin) })));
+                let waiting = WaitingGuard { guard, position, begin_next: Box::new(begin_next) };
+                return Ok(GuardedHandler::Waiting(Box::new(waiting)));
             }
         }
     }
-    Ok(Handler::Runs(handler(body, who, upload)))
+    Ok(GuardedHandler::Running(begin_handler()))
 }
 
-impl Handler {
+impl GuardedHandler {
     /// As [`HandlerCall::poll`].
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, most: usize, event: &str) -> Poll<Step> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize, event: &str) -> Poll<Step> {
         loop {
             let waiting = match self {
-                Self::Runs(handler) => return handler.poll(cx, out, most),
-                Self::Waits(waiting) => waiting,
-                Self::Over => return Poll::Ready(Step::End),
+                Self::Running(handler) => return handler.poll(cx, out, max_len),
+                Self::Waiting(waiting) => waiting,
+                Self::Refused => return Poll::Ready(Step::End),
             };
-            let Poll::Ready(step) = waiting.guard.poll(cx, &mut Vec::new(), MOST) else { return Poll::Pending };
-            if let Err(failure) = verdict(step, event) {
-                *self = Self::Over;
+            let Poll::Ready(step) = waiting.guard.poll(cx, &mut Vec::new(), MAX_LEN) else { return Poll::Pending };
+            if let Err(failure) = check_passed(step, event) {
+                *self = Self::Refused;
                 return Poll::Ready(Step::Refused(failure));
             }
-            waiting.at += 1;
-            match (waiting.begin)(waiting.at) {
-                Stage::Guard(guard) => waiting.guard = guard,
-                Stage::Handler(handler) => *self = Self::Runs(handler),
+            waiting.position += 1;
+            match (waiting.begin_next)(waiting.position) {
+                NextStage::Guard(guard) => waiting.guard = guard,
+                NextStage::Handler(handler) => *self = Self::Running(handler),
             }
         }
     }
 }
 
-/// Whether a guard has let the call through. Everything but its plain end refuses.
-fn verdict(step: Step, event: &str) -> Result<(), Failure> {
+/// Returns `Ok` if a guard has passed the call on. Only [`Step::End`] does.
+fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
     match step {
         Step::End => Ok(()),
         Step::Refused(mut failure) | Step::Failed(mut failure) => {
-            // Unless the guard has chosen another word; and what is an error of its own is no refusal.
+            // A refusal is `not_allowed` unless the guard has set another code; an internal error is not a refusal.
             if failure.code == Code::HANDLER && failure.error != Failure::INTERNAL {
                 failure.code = Code::NOT_ALLOWED;
             }
             Err(failure)
         }
-        Step::Panicked(what) => {
-            tracing::error!(event, "a guard panicked: {what}");
+        Step::Panicked(panic) => {
+            tracing::error!(event, "a guard panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
         }
         Step::Item | Step::TooLarge(_) => {
-            tracing::error!(event, "a guard ended in a way that it cannot: {step:?}");
+            tracing::error!(event, "expected a guard to end with () or an error, found {step:?}");
             Err(Failure::internal(Code::HANDLER))
         }
     }
 }
 
-fn told(event: &RegisteredEvent, who: &impl Asker) -> String {
-    let identity = who.identity_json().and_then(|json| serde_json::value::RawValue::from_string(json).ok());
-    // Texts and JSON can always be JSON.
-    serde_json::to_string(&Told { event: event.name.as_str(), identity: identity.as_deref() }).unwrap_or_default()
+fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &impl Caller) -> String {
+    // A protected event is judged by the session of the request, here as in `Dispatch::begin`.
+    let identity = if event.protected {
+        request.session.map(|session| session.identity_json())
+    } else {
+        caller.context().identity_json()
+    };
+    let identity = identity.and_then(|json| RawValue::from_string(json).ok());
+    // Strings and JSON always serialise.
+    serde_json::to_string(&GuardBody { event: event.name.as_str(), identity: identity.as_deref() }).unwrap_or_default()
 }

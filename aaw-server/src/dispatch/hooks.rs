@@ -1,4 +1,4 @@
-//! The application's own code at the beginning and the end of a connection: `_open.rs` and `_close.rs`.
+//! Runs the application's hooks: `_open.rs`, `_close.rs` and `_password_reset.rs`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -8,86 +8,71 @@ use aaw_event::host::{Instance, Step};
 use aaw_event::{CloseInfo, OpenInfo};
 use aaw_protocol::{Code, Failure};
 
-use super::{Asker, Dispatch};
-#[cfg(feature = "auth")]
-use crate::auth::ResetHook;
+use crate::auth::{Caller, ResetHook};
+use crate::registry::Registry;
 
-/// What a hook answers is not used; what is longer is not even copied.
-const MOST: usize = 64 << 10;
+/// The most bytes that are copied of what a hook returns, which is not used.
+const MAX_LEN: usize = 64 << 10;
 
-impl Dispatch {
-    /// Whether there are any.
-    pub(crate) fn has_hooks(&self) -> bool {
-        !self.registry.load().hooks.is_empty()
-    }
-
-    /// Runs the `_open` of each module, in their order, until one refuses. `passed` counts the modules that have let the
-    /// connection in, also if this is dropped meanwhile: they are the ones to be told of its end.
-    pub(crate) async fn opened<C: Asker>(
-        &self,
-        who: &Arc<C>,
-        opened: &OpenInfo,
-        passed: &AtomicUsize,
-    ) -> Result<(), Failure> {
-        let registry = self.registry.load_full();
-        let body = serde_json::to_string(opened).unwrap_or_default();
-        for hooks in &registry.hooks {
-            if let Some(open) = hooks.open {
-                run(&hooks.instance, open, &body, who, "_open").await?;
-            }
-            passed.fetch_add(1, Ordering::Release);
+/// Runs the `_open` hook of each module, in order, until one refuses the connection. `passed` counts the modules that have
+/// accepted it, also if this future is dropped: their `_close` hooks are to be run.
+pub(super) async fn open<C: Caller>(
+    registry: &Registry,
+    caller: &Arc<C>,
+    info: &OpenInfo,
+    passed: &AtomicUsize,
+) -> Result<(), Failure> {
+    let body = serde_json::to_string(info).unwrap_or_default();
+    for hooks in &registry.hooks {
+        if let Some(open) = hooks.open {
+            run(&hooks.instance, open, &body, caller, "_open").await?;
         }
-        // Of modules that are put in their places later, too.
-        passed.store(usize::MAX, Ordering::Release);
-        Ok(())
+        passed.fetch_add(1, Ordering::Release);
     }
+    // All, including modules that replace these before the connection ends.
+    passed.store(usize::MAX, Ordering::Release);
+    Ok(())
+}
 
-    /// Runs the `_close` of so many modules, the first ones.
-    pub(crate) async fn closed<C: Asker>(&self, who: &Arc<C>, why: &CloseInfo, passed: usize) {
-        let registry = self.registry.load_full();
-        let body = serde_json::to_string(why).unwrap_or_default();
-        for hooks in registry.hooks.iter().take(passed) {
-            if let Some(index) = hooks.close
-                && let Err(failure) = run(&hooks.instance, index, &body, who, "_close").await
-            {
-                tracing::error!(connection = %who.uuid(), "_close failed: {failure}");
-            }
+/// Runs the `_close` hooks of the first `passed` modules.
+pub(super) async fn close<C: Caller>(registry: &Registry, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
+    let body = serde_json::to_string(info).unwrap_or_default();
+    for hooks in registry.hooks.iter().take(passed) {
+        if let Some(close) = hooks.close
+            && let Err(failure) = run(&hooks.instance, close, &body, caller, "_close").await
+        {
+            tracing::error!(connection = %caller.context().id, "_close failed: {failure}");
         }
     }
 }
 
-/// The `_password_reset` of a module, for whoever asks for a reset.
-#[cfg(feature = "auth")]
-pub(super) fn deliver<C: Asker>(hook: &(Instance, usize), who: &Arc<C>) -> ResetHook {
-    let ((instance, index), who) = (hook.clone(), Arc::clone(who));
+/// Returns the function that delivers the token of a password reset through a module's `_password_reset` hook.
+pub(super) fn password_reset<C: Caller>((instance, index): &(Instance, usize), caller: &Arc<C>) -> ResetHook {
+    let (instance, index, caller) = (instance.clone(), *index, Arc::clone(caller));
     Arc::new(move |reset| {
-        let (instance, who) = (instance.clone(), Arc::clone(&who));
+        let (instance, caller) = (instance.clone(), Arc::clone(&caller));
         Box::pin(async move {
-            let told = aaw_event::PasswordReset::new(reset.user.email, reset.token.as_str());
-            let body = serde_json::to_string(&told).unwrap_or_default();
-            run(&instance, index, &body, &who, "_password_reset").await.map_err(|failure| failure.error)
+            let body = aaw_event::PasswordReset::new(reset.user.email, reset.token.as_str());
+            let body = serde_json::to_string(&body).unwrap_or_default();
+            run(&instance, index, &body, &caller, "_password_reset").await.map_err(|failure| failure.error)
         })
     })
 }
 
-/// Nobody asks for one.
-#[cfg(not(feature = "auth"))]
-pub(super) fn deliver<C: Asker>(_hook: &(Instance, usize), _who: &Arc<C>) {}
-
-async fn run<C: Asker>(
+async fn run<C: Caller>(
     instance: &Instance,
     index: usize,
     body: &str,
-    who: &Arc<C>,
+    caller: &Arc<C>,
     hook: &'static str,
 ) -> Result<(), Failure> {
-    let mut call = instance.call(index, body, who);
-    let mut answer = Vec::new();
-    match poll_fn(|cx| call.poll(cx, &mut answer, MOST)).await {
+    let mut call = instance.call(index, body, caller);
+    let mut returned = Vec::new();
+    match poll_fn(|cx| call.poll(cx, &mut returned, MAX_LEN)).await {
         Step::Item | Step::End | Step::TooLarge(_) => Ok(()),
         Step::Refused(failure) | Step::Failed(failure) => Err(failure),
-        Step::Panicked(what) => {
-            tracing::error!(connection = %who.uuid(), "{hook} panicked: {what}");
+        Step::Panicked(panic) => {
+            tracing::error!(connection = %caller.context().id, "{hook} panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
         }
     }

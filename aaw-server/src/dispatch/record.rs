@@ -1,4 +1,4 @@
-//! What the hook that sees every call is told.
+//! Collects what the hook of [`Server::on_call`](crate::Server::on_call) receives about a call.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,12 +8,17 @@ use aaw_protocol::server::Completion;
 use aaw_protocol::{Failure, Shortened};
 use uuid::Uuid;
 
-use super::{Asker, CallHook};
+use crate::auth::CallContext;
 use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
 use crate::registry::RegisteredEvent;
 
-/// What the hook will be told, collected only if there is one.
-pub(super) struct Record {
+/// Receives a record of every call when it is over.
+pub(crate) type CallHook = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;
+
+/// The record of a call that is not over. Made only if there is a hook.
+///
+/// Dropping it reports the call as cancelled, so that the hook receives every call exactly once.
+pub(super) struct CallRecorder {
     hook: CallHook,
     event: String,
     body: String,
@@ -21,17 +26,17 @@ pub(super) struct Record {
     connection: Uuid,
     client_key: Option<String>,
     started: Instant,
-    told: bool,
+    reported: bool,
 }
 
-impl Record {
+impl CallRecorder {
     pub(super) fn new(
         hook: &CallHook,
         name: &str,
         body: &str,
         event: Option<&RegisteredEvent>,
         is_built_in: bool,
-        who: &impl Asker,
+        caller: &CallContext,
     ) -> Self {
         let unlisted = if is_built_in { CallKind::Unary } else { CallKind::Unknown };
         Self {
@@ -39,35 +44,36 @@ impl Record {
             event: Shortened(name).to_string(),
             body: redact(name, body).unwrap_or_else(|| body.to_owned()),
             kind: event.map_or(unlisted, |event| event.kind.into()),
-            connection: who.uuid(),
-            client_key: who.client_key().map(str::to_owned),
+            connection: caller.id,
+            client_key: caller.client_key.clone(),
             started: Instant::now(),
-            told: false,
+            reported: false,
         }
     }
 
-    pub(super) fn finish(mut self, answer: &[u8], outcome: &Completion) {
-        match outcome {
+    /// Reports a call that has completed. `response` is JSON.
+    pub(super) fn finish(mut self, response: &[u8], completion: &Completion) {
+        match completion {
             Completion::Responded | Completion::StreamEnded => {
-                let answer = String::from_utf8_lossy(answer);
-                let redacted = redact(&self.event, &answer);
-                self.tell(Ok(Some(redacted.as_deref().unwrap_or(&answer))));
+                let response = String::from_utf8_lossy(response);
+                let redacted = redact(&self.event, &response);
+                self.report(Ok(Some(redacted.as_deref().unwrap_or(&response))));
             }
-            Completion::OneWayDone => self.tell(Ok(None)),
+            Completion::OneWayDone => self.report(Ok(None)),
             Completion::Failed(failure) | Completion::Refused(failure) => {
                 let redacted = redact_failure(&self.event, failure);
-                self.tell(Err(redacted.as_ref().unwrap_or(failure)));
+                self.report(Err(redacted.as_ref().unwrap_or(failure)));
             }
         }
     }
 
-    /// It was no call after all.
+    /// Reports nothing: the frame turned out not to be a call.
     pub(super) fn discard(mut self) {
-        self.told = true;
+        self.reported = true;
     }
 
-    fn tell(&mut self, result: Result<Option<&str>, &Failure>) {
-        self.told = true;
+    fn report(&mut self, result: Result<Option<&str>, &Failure>) {
+        self.reported = true;
         let record = CallRecord {
             event: &self.event,
             connection: self.connection,
@@ -77,18 +83,17 @@ impl Record {
             result,
             elapsed: self.started.elapsed(),
         };
-        // The hook is the program's own, and runs on a connection's task, or within a drop: its panic must end neither.
+        // The hook is the program's own code and runs on a connection's task or in a destructor. Its panic must end neither.
         if catch_unwind(AssertUnwindSafe(|| (self.hook)(&record))).is_err() {
-            tracing::error!(event = self.event, "the hook that sees every call panicked");
+            tracing::error!(event = self.event, "the hook that receives every call panicked");
         }
     }
 }
 
-/// A call that is dropped before its outcome is told too: the hook sees every call.
-impl Drop for Record {
+impl Drop for CallRecorder {
     fn drop(&mut self) {
-        if !self.told {
-            self.tell(Err(&cancelled()));
+        if !self.reported {
+            self.report(Err(&cancelled()));
         }
     }
 }

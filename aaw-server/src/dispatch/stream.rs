@@ -1,4 +1,4 @@
-//! A handler that yields.
+//! The items of a streaming handler.
 
 use std::task::{Context, Poll, ready};
 
@@ -6,51 +6,50 @@ use aaw_event::host::Step;
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
-use super::guards::Handler;
-use super::record::Record;
-use super::{Place, outcome};
+use super::completion::{LogContext, completion_of};
+use super::guards::GuardedHandler;
+use super::record::CallRecorder;
 
-/// The items of a handler, and how they end. It runs only while it is polled; dropped before its end, it drops the
-/// handler.
+/// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
-    handler: Handler,
-    record: Option<Record>,
-    place: Place,
+    handler: GuardedHandler,
+    recorder: Option<CallRecorder>,
+    log: LogContext,
     items: u64,
 }
 
-/// What a poll of a [`HandlerStream`] gave.
+/// The result of [`HandlerStream::poll_next`].
 #[derive(Debug)]
-pub(crate) enum Next {
-    /// An item: its JSON was appended.
+pub(crate) enum StreamStep {
+    /// The JSON of an item was appended.
     Item,
-    /// There is nothing more: [`Completion::StreamEnded`], or what went wrong. Then it is not polled again.
-    Over(Completion),
+    /// The stream has ended: [`Completion::StreamEnded`], or a failure. It must not be polled again.
+    End(Completion),
 }
 
 impl HandlerStream {
-    pub(super) fn new(handler: Handler, record: Option<Record>, place: Place) -> Self {
-        Self { handler, record, place, items: 0 }
+    pub(super) fn new(handler: GuardedHandler, recorder: Option<CallRecorder>, log: LogContext) -> Self {
+        Self { handler, recorder, log, items: 0 }
     }
 
-    /// Runs the handler until it yields, waits or is done. An item is appended to `out` as JSON. One that is longer than
-    /// `most` bytes ends the stream.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, most: usize) -> Poll<Next> {
-        let over = match ready!(self.handler.poll(cx, out, most, self.place.event.as_str())) {
+    /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
+    /// `max_len` bytes ends the stream.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
+        let completion = match ready!(self.handler.poll(cx, out, max_len, self.log.event.as_str())) {
             Step::Item => {
                 self.items += 1;
-                return Poll::Ready(Next::Item);
+                return Poll::Ready(StreamStep::Item);
             }
             Step::End => Completion::StreamEnded,
             Step::TooLarge(len) => {
-                let error = format!("An item has {len} bytes, and a message may have {most}");
+                let error = format!("An item has {len} bytes, and a message may have {max_len}");
                 Completion::Failed(Failure::new(Code::TOO_LARGE, error))
             }
-            step => outcome(step, most, &self.place.event, self.place.connection),
+            step => completion_of(step, max_len, &self.log.event, self.log.connection),
         };
-        if let Some(record) = self.record.take() {
-            record.finish(format!("{{\"items\":{}}}", self.items).as_bytes(), &over);
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(format!("{{\"items\":{}}}", self.items).as_bytes(), &completion);
         }
-        Poll::Ready(Next::Over(over))
+        Poll::Ready(StreamStep::End(completion))
     }
 }

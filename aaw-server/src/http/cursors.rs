@@ -1,7 +1,7 @@
-//! Which streams are read by polling: a table of cursors, with the time handed in.
+//! The table of streams that are read by polling; the time is passed in.
 //!
-//! A cursor stands for a stream that waits between two requests. It is named anew in each answer, so an old one finds
-//! nothing; it lasts a while, and there are only so many.
+//! A cursor identifies a stream between two requests. Each response names a new one, so an old one is not valid any
+//! more; a cursor expires when it is not used, and the number of streams is limited.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::clock;
 
-/// The name of a stream that waits: 128 random bits, so that nobody comes to another's by guessing.
+/// The name of a parked stream: 128 random bits, so that a client cannot guess another client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Cursor(u128);
 
 impl Cursor {
-    /// A new one. Nothing if the system has no randomness to give.
+    /// A new cursor; `None` if the operating system's random number generator fails.
     pub(super) fn random() -> Option<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).ok()?;
@@ -22,8 +22,8 @@ impl Cursor {
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let is_one = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        is_one.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+        let is_valid = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        is_valid.then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
     }
 }
 
@@ -33,53 +33,53 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// Why a cursor gave nothing.
+/// Why a cursor gives no stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotThere {
-    /// There is none of this name: made up, expired, used before, or of another event.
+pub(super) enum CursorError {
+    /// No such cursor: it was never issued, has expired, was used before, or is of another event.
     Unknown,
-    /// Another request reads with it right now.
+    /// Another request is reading with it.
     InUse,
 }
 
-/// The table. `T` is what waits.
+/// The table. `T` is a parked stream.
 #[derive(Debug)]
-pub(super) struct Cursors<T> {
-    places: HashMap<Cursor, Place<T>>,
-    /// Those that wait, the one that expires first in front. One that was taken since is skipped.
-    due: VecDeque<(Instant, Cursor)>,
-    /// Streams that are read by polling: those that wait and those in a request.
+pub(super) struct CursorTable<T> {
+    slots: HashMap<Cursor, CursorSlot<T>>,
+    /// When each parked stream expires, in order. Entries whose stream has been taken since are skipped.
+    expiry: VecDeque<(Instant, Cursor)>,
+    /// The number of streams: those parked and those in a request.
     open: usize,
 }
 
 #[derive(Debug)]
-enum Place<T> {
-    Waits { event: String, stream: T },
+enum CursorSlot<T> {
+    Parked { event: String, stream: T },
     InUse,
 }
 
-impl<T> Default for Cursors<T> {
+impl<T> Default for CursorTable<T> {
     fn default() -> Self {
-        Self { places: HashMap::new(), due: VecDeque::new(), open: 0 }
+        Self { slots: HashMap::new(), expiry: VecDeque::new(), open: 0 }
     }
 }
 
-impl<T> Cursors<T> {
-    /// One more stream is read by polling, unless there are `most` already.
-    pub(super) fn open(&mut self, most: usize) -> bool {
-        let is_room = self.open < most;
-        self.open += usize::from(is_room);
-        is_room
+impl<T> CursorTable<T> {
+    /// Counts one more stream. Returns false if there are `max` already.
+    pub(super) fn open(&mut self, max: usize) -> bool {
+        let is_below = self.open < max;
+        self.open += usize::from(is_below);
+        is_below
     }
 
-    /// A stream that was in a request is over. It came with `used`, unless it was the first.
+    /// Ends a stream that was in a request. `used` is the cursor of that request, if it was not the first.
     pub(super) fn close(&mut self, used: Option<Cursor>) {
         self.open = self.open.saturating_sub(1);
-        self.forget(used);
+        self.remove(used);
     }
 
-    /// Lets a stream wait until `now + idle`. It came with `used`, unless it was the first. True if a stream waits that
-    /// did not before: somebody has to look at the time.
+    /// Parks a stream under a new cursor, until `now + idle`. `used` is the cursor of the request that read it, if it
+    /// was not the first.
     pub(super) fn park(
         &mut self,
         now: Instant,
@@ -89,46 +89,46 @@ impl<T> Cursors<T> {
         event: &str,
         stream: T,
     ) {
-        self.forget(used);
-        self.places.insert(cursor, Place::Waits { event: event.to_owned(), stream });
-        self.due.push_back((clock::after(now, idle), cursor));
+        self.remove(used);
+        self.slots.insert(cursor, CursorSlot::Parked { event: event.to_owned(), stream });
+        self.expiry.push_back((clock::after(now, idle), cursor));
     }
 
-    /// Takes the stream of this cursor, if it is of this event. From here on the cursor is in use, until
+    /// Takes the stream of this cursor, if it was parked for this event. The cursor is in use from then on, until
     /// [`park`](Self::park) or [`close`](Self::close).
-    pub(super) fn take(&mut self, cursor: Cursor, of: &str) -> Result<T, NotThere> {
-        match self.places.get_mut(&cursor) {
-            Some(place @ Place::Waits { .. }) => {
-                if matches!(place, Place::Waits { event, .. } if event != of) {
-                    return Err(NotThere::Unknown);
+    pub(super) fn take(&mut self, cursor: Cursor, requested: &str) -> Result<T, CursorError> {
+        match self.slots.get_mut(&cursor) {
+            Some(slot @ CursorSlot::Parked { .. }) => {
+                if matches!(slot, CursorSlot::Parked { event, .. } if event != requested) {
+                    return Err(CursorError::Unknown);
                 }
-                match std::mem::replace(place, Place::InUse) {
-                    Place::Waits { stream, .. } => Ok(stream),
-                    Place::InUse => Err(NotThere::InUse),
+                match std::mem::replace(slot, CursorSlot::InUse) {
+                    CursorSlot::Parked { stream, .. } => Ok(stream),
+                    CursorSlot::InUse => Err(CursorError::InUse),
                 }
             }
-            Some(Place::InUse) => Err(NotThere::InUse),
-            None => Err(NotThere::Unknown),
+            Some(CursorSlot::InUse) => Err(CursorError::InUse),
+            None => Err(CursorError::Unknown),
         }
     }
 
-    /// When the next one expires.
+    /// When the next parked stream expires.
     pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
-        while let Some((due, cursor)) = self.due.front() {
-            if matches!(self.places.get(cursor), Some(Place::Waits { .. })) {
+        while let Some((due, cursor)) = self.expiry.front() {
+            if matches!(self.slots.get(cursor), Some(CursorSlot::Parked { .. })) {
                 return Some(*due);
             }
-            self.due.pop_front();
+            self.expiry.pop_front();
         }
         None
     }
 
-    /// What has expired. To be dropped where nobody waits for this table.
+    /// Removes the streams that have expired. Drop them without a lock on this table: that drops handlers.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
         while self.poll_timeout().is_some_and(|due| due <= now) {
-            if let Some((_, cursor)) = self.due.pop_front()
-                && let Some(Place::Waits { stream, .. }) = self.places.remove(&cursor)
+            if let Some((_, cursor)) = self.expiry.pop_front()
+                && let Some(CursorSlot::Parked { stream, .. }) = self.slots.remove(&cursor)
             {
                 self.open = self.open.saturating_sub(1);
                 expired.push(stream);
@@ -137,30 +137,30 @@ impl<T> Cursors<T> {
         expired
     }
 
-    /// All that wait, as if they had expired.
+    /// Removes all parked streams, as if they had expired.
     pub(super) fn clear(&mut self) -> Vec<T> {
-        let cursors: Vec<_> = self.due.drain(..).map(|(_, cursor)| cursor).collect();
-        let waiting = cursors.into_iter().filter_map(|cursor| match self.places.remove(&cursor)? {
-            Place::Waits { stream, .. } => Some(stream),
-            // In a request: that one forgets it.
-            Place::InUse => {
-                self.places.insert(cursor, Place::InUse);
+        let cursors: Vec<_> = self.expiry.drain(..).map(|(_, cursor)| cursor).collect();
+        let parked = cursors.into_iter().filter_map(|cursor| match self.slots.remove(&cursor)? {
+            CursorSlot::Parked { stream, .. } => Some(stream),
+            // Its request will close it.
+            CursorSlot::InUse => {
+                self.slots.insert(cursor, CursorSlot::InUse);
                 None
             }
         });
-        let waiting: Vec<_> = waiting.collect();
-        self.open = self.open.saturating_sub(waiting.len());
-        waiting
+        let parked: Vec<_> = parked.collect();
+        self.open = self.open.saturating_sub(parked.len());
+        parked
     }
 
-    fn forget(&mut self, used: Option<Cursor>) {
+    fn remove(&mut self, used: Option<Cursor>) {
         if let Some(used) = used {
-            self.places.remove(&used);
+            self.slots.remove(&used);
         }
-        // Those that were taken lie behind the first that waits; they must not pile up.
-        if self.due.len() > 2 * self.places.len() + 16 {
-            let Self { due, places, .. } = self;
-            due.retain(|(_, cursor)| matches!(places.get(cursor), Some(Place::Waits { .. })));
+        // Entries of streams that were taken can lie behind the first parked one; this keeps them from piling up.
+        if self.expiry.len() > 2 * self.slots.len() + 16 {
+            let Self { expiry, slots, .. } = self;
+            expiry.retain(|(_, cursor)| matches!(slots.get(cursor), Some(CursorSlot::Parked { .. })));
         }
     }
 }
@@ -171,14 +171,15 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(60);
 
-    struct Table {
-        cursors: Cursors<&'static str>,
+    /// A table with a clock that is moved by hand.
+    struct TestTable {
+        cursors: CursorTable<&'static str>,
         now: Instant,
     }
 
-    impl Table {
+    impl TestTable {
         fn new() -> Self {
-            Self { cursors: Cursors::default(), now: Instant::now() }
+            Self { cursors: CursorTable::default(), now: Instant::now() }
         }
 
         fn park(&mut self, cursor: u128, used: Option<u128>, stream: &'static str) {
@@ -189,105 +190,105 @@ mod tests {
             self.cursors.park(self.now, IDLE, Cursor(cursor), used, "count", stream);
         }
 
-        fn take(&mut self, cursor: u128) -> Result<&'static str, NotThere> {
+        fn take(&mut self, cursor: u128) -> Result<&'static str, CursorError> {
             self.cursors.take(Cursor(cursor), "count")
         }
 
-        fn passes(&mut self, seconds: u64) -> Vec<&'static str> {
+        fn advance(&mut self, seconds: u64) -> Vec<&'static str> {
             self.now += Duration::from_secs(seconds);
             self.cursors.handle_timeout(self.now)
         }
     }
 
     #[test]
-    fn a_cursor_is_good_once() {
-        let mut table = Table::new();
+    fn a_cursor_is_valid_for_one_request() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
         assert_eq!(table.take(1), Ok("a"));
-        assert_eq!(table.take(1), Err(NotThere::InUse), "another request reads with it");
+        assert_eq!(table.take(1), Err(CursorError::InUse), "another request is reading with it");
         table.park(2, Some(1), "a");
-        assert_eq!(table.take(1), Err(NotThere::Unknown), "it was used before");
+        assert_eq!(table.take(1), Err(CursorError::Unknown), "it was used before");
         assert_eq!(table.take(2), Ok("a"));
         table.cursors.close(Some(Cursor(2)));
-        assert_eq!(table.take(2), Err(NotThere::Unknown));
+        assert_eq!(table.take(2), Err(CursorError::Unknown));
     }
 
     #[test]
-    fn one_that_is_made_up_or_of_another_event_finds_nothing_and_takes_nothing() {
-        let mut table = Table::new();
+    fn an_unknown_cursor_or_one_of_another_event_leaves_the_stream_parked() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
-        assert_eq!(table.take(7), Err(NotThere::Unknown));
-        assert_eq!(table.cursors.take(Cursor(1), "other"), Err(NotThere::Unknown));
-        assert_eq!(table.take(1), Ok("a"), "it is still there");
+        assert_eq!(table.take(7), Err(CursorError::Unknown));
+        assert_eq!(table.cursors.take(Cursor(1), "other"), Err(CursorError::Unknown));
+        assert_eq!(table.take(1), Ok("a"), "the stream is still parked");
     }
 
     #[test]
-    fn unused_it_expires_and_each_use_gives_it_its_whole_time_again() {
-        let mut table = Table::new();
+    fn an_unused_cursor_expires_and_each_use_restarts_its_time() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
-        table.passes(30);
+        table.advance(30);
         table.park(2, None, "b");
         assert_eq!(table.cursors.poll_timeout(), Some(table.now + IDLE / 2));
         table.take(1).unwrap();
         table.park(3, Some(1), "a");
-        assert_eq!(table.passes(59), [] as [&str; 0]);
-        assert_eq!(table.passes(1), ["b", "a"]);
-        assert_eq!(table.take(3), Err(NotThere::Unknown));
+        assert_eq!(table.advance(59), [] as [&str; 0]);
+        assert_eq!(table.advance(1), ["b", "a"]);
+        assert_eq!(table.take(3), Err(CursorError::Unknown));
         assert_eq!(table.cursors.poll_timeout(), None);
     }
 
     #[test]
-    fn one_in_use_does_not_expire() {
-        let mut table = Table::new();
+    fn a_cursor_in_use_does_not_expire() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
         table.take(1).unwrap();
         assert_eq!(table.cursors.poll_timeout(), None);
-        assert_eq!(table.passes(1000), [] as [&str; 0]);
+        assert_eq!(table.advance(1000), [] as [&str; 0]);
         table.park(2, Some(1), "a");
         assert_eq!(table.take(2), Ok("a"));
     }
 
     #[test]
-    fn there_are_only_so_many_be_they_waiting_or_in_use() {
-        let mut table = Table::new();
+    fn the_limit_counts_parked_streams_and_those_in_use() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
         table.park(2, None, "b");
         assert!(!table.cursors.open(2));
         table.take(1).unwrap();
-        assert!(!table.cursors.open(2), "in use it counts as well");
+        assert!(!table.cursors.open(2), "a stream in use counts too");
         table.cursors.close(Some(Cursor(1)));
         assert!(table.cursors.open(2));
         table.cursors.close(None);
-        table.passes(60);
-        assert!(table.cursors.open(2) && table.cursors.open(2), "an expired one counts no more");
+        table.advance(60);
+        assert!(table.cursors.open(2) && table.cursors.open(2), "expired streams do not count");
     }
 
     #[test]
-    fn at_the_end_of_the_server_all_that_wait_are_given_back() {
-        let mut table = Table::new();
+    fn clear_returns_all_parked_streams_and_keeps_those_in_use() {
+        let mut table = TestTable::new();
         table.park(1, None, "a");
         table.park(2, None, "b");
         table.take(1).unwrap();
         assert_eq!(table.cursors.clear(), ["b"]);
-        assert_eq!(table.take(1), Err(NotThere::InUse));
+        assert_eq!(table.take(1), Err(CursorError::InUse));
         table.cursors.close(Some(Cursor(1)));
-        assert_eq!((table.cursors.open, table.cursors.places.len()), (0, 0));
+        assert_eq!((table.cursors.open, table.cursors.slots.len()), (0, 0));
     }
 
     #[test]
-    fn what_was_used_leaves_nothing_behind() {
-        let mut table = Table::new();
+    fn used_cursors_leave_nothing_behind() {
+        let mut table = TestTable::new();
         table.park(0, None, "a");
         for n in 0..1000 {
             table.take(n).unwrap();
             table.park(n + 1, Some(n), "a");
         }
-        assert_eq!(table.cursors.places.len(), 1);
-        assert!(table.cursors.due.len() < 32, "{}", table.cursors.due.len());
+        assert_eq!(table.cursors.slots.len(), 1);
+        assert!(table.cursors.expiry.len() < 32, "{}", table.cursors.expiry.len());
     }
 
     #[test]
-    fn a_cursor_reads_back_as_itself_and_nothing_else_does() {
+    fn only_the_text_of_a_cursor_parses() {
         let (a, b) = (Cursor::random().unwrap(), Cursor::random().unwrap());
         assert_ne!(a, b);
         assert_eq!(Cursor::parse(&a.to_string()), Some(a));

@@ -1,153 +1,149 @@
-//! `/events/NAME`: a call of an event, answered in the form that the client asks for.
+//! `/events/NAME`: calls an event, and responds in the format that the client prefers.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
 use aaw_event::host::HandlerKind;
+use aaw_protocol::server::ResponseMode;
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::failed::Failed;
-use super::items::Items;
-use super::negotiate::{self, Form};
+use super::caller::{identify, user_id};
+use super::error::HttpError;
+use super::items::ItemsBody;
+use super::negotiate::{Accept, NOT_ACCEPTABLE, ResponseFormat};
 use super::request::{self, Query};
-use super::run::{Requester, Run, Step};
-use super::site::Site;
+use super::response::{json_response, response_as};
+use super::run::{CallStep, HttpCall};
 use super::sse;
-use crate::dispatch::Shape;
+use super::state::AppState;
 use crate::net::context::ServerContext;
-use crate::net::handshake::Serving;
-use crate::net::shutdown::Phase;
+use crate::net::http_connection::RequestGuard;
+use crate::net::shutdown::ShutdownPhase;
 
-/// Where events are.
+/// The path of events, before their names.
 pub(super) const PATH: &str = "/events/";
 
-/// Answers a request for an event.
-pub(super) async fn call(State(site): State<Arc<Site>>, request: Request) -> Response {
-    answer(&site, request).await.unwrap_or_else(Failed::into_response)
+/// Handles a request for an event.
+pub(super) async fn call(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    respond(&state, request).await.unwrap_or_else(HttpError::into_response)
 }
 
-async fn answer(site: &Arc<Site>, request: Request) -> Result<Response, Failed> {
+async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, HttpError> {
     let (parts, body) = request.into_parts();
-    let (headers, shared) = (&parts.headers, &*site.shared);
-    if shared.shutdown.has_reached(Phase::Draining) {
-        return Err(Failed::stopping());
+    let (headers, shared) = (&parts.headers, &*state.shared);
+    if shared.shutdown.has_reached(ShutdownPhase::Draining) {
+        return Err(HttpError::stopping());
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
     let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
     let is_get = parts.method == Method::GET;
     if is_get {
-        may_get(headers, kind, &name)?;
+        check_get(headers, kind, &name)?;
     } else if parts.method != Method::POST {
         let allowed = if kind == Some(HandlerKind::Streaming) { "GET, POST" } else { "POST" };
-        return Err(Failed::method(allowed, "Events are called with POST, and streams read with GET, too"));
+        let error = "Expected the method POST. Streaming events can also be read with GET";
+        return Err(HttpError::method_not_allowed(allowed, error));
     }
     let query = Query::parse(parts.uri.query())?;
-    let accepted = headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or_default());
-    let Some(form) = negotiate::choose(accepted) else {
+    let Some(format) = Accept::from_headers(headers).preferred_format() else {
         let code = Code::new("not_acceptable");
-        return Err(Failed::new(StatusCode::NOT_ACCEPTABLE, code, negotiate::OFFERED));
+        return Err(HttpError::new(StatusCode::NOT_ACCEPTABLE, code, NOT_ACCEPTABLE));
     };
     if kind == Some(HandlerKind::Streaming) && headers.get("last-event-id").is_some_and(|id| id == sse::END) {
-        // An EventSource that comes back after the end. This is the answer after which it does not come again.
+        // An `EventSource` that reconnects after the end of the stream. 204 keeps it from reconnecting again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let config = &shared.config;
-    let sent = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
-    if is_get && !sent.is_empty() {
-        return Err(Failed::bad_request("The body of a GET is in its address: ?body=JSON"));
+    let request_body = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
+    if is_get && !request_body.is_empty() {
+        return Err(HttpError::bad_request("A GET request must not have a body; pass it in the query, as ?body=JSON"));
     }
-    let body = if is_get { query.body.unwrap_or_default() } else { sent };
-    // A body that is missing is the same as `null`: an empty one to the handler.
+    let body = if is_get { query.body.unwrap_or_default() } else { request_body };
+    // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.trim_ascii().is_empty() { "null" } else { &body };
-    let address = parts.extensions.get::<Arc<Serving>>().and_then(|serving| serving.visitor().address);
-    let who = Requester::identify(shared, address.map(|address| address.ip()), headers).await?;
-    let user = who.user();
-    let begin = |shape| Run::begin(shared, who, &name, body, shape);
+    let address = parts.extensions.get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
+    let caller = identify(shared, address.map(|address| address.ip()), headers).await?;
+    let user = user_id(&caller);
+    let begin = |mode| HttpCall::begin(shared, &caller, &name, body, mode);
     if let Some(poll) = query.poll {
-        // A stream goes on for whom it was begun for, and for nobody else.
+        // A stream can only be continued by the user that began it. The length keeps one user's id and event from
+        // reading like another's.
         let user = user.unwrap_or_default();
-        let whose = format!("{}:{user} {name}", user.len());
-        return site.polling.answer(&whose, poll, || begin(Shape::Items)).await;
+        let event_of_user = format!("{}:{user} {name}", user.len());
+        return state.polling.respond(&event_of_user, poll, || begin(ResponseMode::Items)).await;
     }
-    match form {
-        Form::Lines | Form::Events if kind != Some(HandlerKind::OneWay) => {
-            streamed(shared, begin(Shape::Items)?, form).await
+    match format {
+        ResponseFormat::Lines | ResponseFormat::Events if kind != Some(HandlerKind::OneWay) => {
+            respond_with_items(shared, begin(ResponseMode::Items)?, format).await
         }
-        // Of a plain event it is only said that it has run, whatever form was asked for.
-        _ => whole(shared, begin(Shape::Array)?).await,
+        // A one-way event has no result: it gets 204, whatever the format.
+        _ => respond_with_whole(shared, begin(ResponseMode::Single)?).await,
     }
 }
 
-/// A GET is for streams alone, since a browser sends one for any page that says so: an image's address would run a
-/// handler.
-fn may_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), Failed> {
+/// Checks that a GET request may call the event. Only streaming events can be read with GET: browsers send GET requests
+/// for every link and image of any page, which must not run other handlers.
+fn check_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), HttpError> {
     match kind {
         None => return Err(Failure::unknown_event(name).into()),
         Some(kind) if kind != HandlerKind::Streaming => {
-            let error = "Only a stream can be read with GET; call this event with POST";
-            return Err(Failed::method("POST", error));
+            let error = "Only streaming events can be read with GET. Call this event with POST";
+            return Err(HttpError::method_not_allowed("POST", error));
         }
         Some(_) => {}
     }
-    // An origin that is named has been judged. One that is not named, by a browser that says that it is another one, is
-    // none of those that are allowed.
+    // The middleware has checked the origin, if the request has one. A browser that declares a request cross-site but
+    // sends no origin, as for an image, must not bypass that check.
     let is_foreign = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
     if is_foreign && !headers.contains_key(ORIGIN) {
-        let error = "A page from elsewhere may not read this in a way that hides where it is from. If its origin is \
-                     allowed (--allow-origin), let it use EventSource or fetch";
+        let error = "A page of another site cannot read this event without an Origin header, as an image or a script \
+                     does. Allow its origin with --allow-origin, and read the event with EventSource or fetch";
         return Err(Failure::new(Code::NOT_ALLOWED, error).into());
     }
     Ok(())
 }
 
-/// All there is, at the end.
-async fn whole(shared: &ServerContext, mut run: Run) -> Result<Response, Failed> {
+/// Responds when the call is complete.
+async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Result<Response, HttpError> {
     let mut body = Vec::new();
     let step = tokio::select! {
         biased;
-        step = poll_fn(|cx| run.poll(cx, &mut body)) => step,
-        () = shared.shutdown.reached(Phase::Over) => return Err(Failed::stopping()),
+        step = poll_fn(|cx| call.poll(cx, &mut body)) => step,
+        () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::stopping()),
     };
     match step {
-        Step::Item => Ok(json_response(Body::from(body))),
-        Step::End => Ok(StatusCode::NO_CONTENT.into_response()),
-        Step::Failed(failure) => Err(failure.into()),
+        CallStep::Item => Ok(json_response(Body::from(body))),
+        CallStep::End => Ok(StatusCode::NO_CONTENT.into_response()),
+        CallStep::Failed(failure) => Err(failure.into()),
     }
 }
 
-/// Items as they come. The status waits for the first of them; server-sent events do not wait, so that whoever reads
-/// them knows that it is connected.
-async fn streamed(shared: &ServerContext, run: Run, form: Form) -> Result<Response, Failed> {
-    let over = shared.shutdown.reached(Phase::Over);
-    let mut items = Items::new(run, form, shared.config.http.sse_keep_alive_interval, over);
+/// Responds with items as they are produced. The status waits for the first of them, except for server-sent events:
+/// their reader learns at once that it is connected.
+async fn respond_with_items(
+    shared: &ServerContext,
+    call: HttpCall,
+    format: ResponseFormat,
+) -> Result<Response, HttpError> {
+    let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
+    let mut items = ItemsBody::new(call, format, shared.config.http.sse_keep_alive_interval, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
-        Poll::Pending if form == Form::Events => Poll::Ready(Ok(())),
+        Poll::Pending if format == ResponseFormat::Events => Poll::Ready(Ok(())),
         first => first,
     });
     tokio::select! {
         biased;
         first = first => first?,
-        () = shared.shutdown.reached(Phase::Over) => return Err(Failed::stopping()),
+        () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::stopping()),
     }
-    let mut response = typed(Body::new(items), form.media_type());
-    // nginx would gather what comes, and pass it on late.
+    let mut response = response_as(format, Body::new(items));
+    // Keeps nginx from buffering the items.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
-}
-
-pub(super) fn json_response(body: Body) -> Response {
-    typed(body, Form::Json.media_type())
-}
-
-fn typed(body: Body, media_type: &'static str) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

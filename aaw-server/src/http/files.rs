@@ -1,4 +1,4 @@
-//! A folder of files, served as it is.
+//! Static files of a folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,21 +12,24 @@ use percent_encoding::percent_decode_str;
 use tower_http::services::ServeDir;
 use tower_service::Service as _;
 
-use crate::server::StartError;
+use crate::error::StartError;
 
-/// What a folder is asked for by its own name.
+/// The file that is served for a folder.
 const INDEX: &str = "index.html";
 
-/// The folder.
+/// A folder of static files. Hidden files, and links that lead to one or out of the folder, are not served.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
-    /// With no links in it.
+pub(super) struct StaticFiles {
+    /// The canonical path: it contains no links.
     root: PathBuf,
     service: ServeDir,
 }
 
-impl Files {
-    /// Makes sure that it is there.
+impl StaticFiles {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// [`StartError::Static`] if there is no such folder.
     pub(super) fn open(dir: &Path) -> Result<Self, StartError> {
         let root = dir.canonicalize().and_then(|root| match root.is_dir() {
             true => Ok(root),
@@ -37,17 +40,17 @@ impl Files {
         Ok(Self { root, service })
     }
 
-    /// Whether it has a page of its own for `/`.
+    /// Whether the folder has a page for `/`.
     pub(super) fn has_index(&self) -> bool {
         self.root.join(INDEX).is_file()
     }
 
-    /// The file that is asked for. Nothing if it is not there, or is not to be seen.
+    /// Responds with the requested file; `None` if it does not exist or must not be served.
     pub(super) async fn respond(&self, request: Request) -> Option<Response> {
-        let wanted = inside(request.uri().path())?;
+        let path = relative_path(request.uri().path())?;
         let root = self.root.clone();
-        let is_ours = tokio::task::spawn_blocking(move || is_within(&root, &root.join(wanted))).await;
-        if !is_ours.unwrap_or(false) {
+        let may_be_served = tokio::task::spawn_blocking(move || is_within(&root, &root.join(path))).await;
+        if !may_be_served.unwrap_or(false) {
             return None;
         }
         let response = self.service.clone().call(request).await.unwrap_or_else(|never| match never {});
@@ -55,38 +58,38 @@ impl Files {
             return None;
         }
         let mut response = response.map(Body::new);
-        // Kept, but asked for again each time: what was saved is seen.
+        // Browsers may store the file, but validate it at each use, so that a changed file is seen at once.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         Some(response)
     }
 }
 
-/// The path within the folder that a request names; nothing if it leads out of it, or to a file that is hidden.
-fn inside(path: &str) -> Option<PathBuf> {
+/// The path within the folder that a request names; `None` if it leads out of the folder or to a hidden file.
+fn relative_path(path: &str) -> Option<PathBuf> {
     let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8().ok()?;
-    let mut inside = PathBuf::new();
+    let mut relative = PathBuf::new();
     let mut names = path.split('/').peekable();
     while let Some(name) = names.next() {
-        let is_end = names.peek().is_none();
-        if name.starts_with('.') || name.contains(['\\', '\0']) || (name.is_empty() && !is_end) {
+        let is_last = names.peek().is_none();
+        if name.starts_with('.') || name.contains(['\\', '\0']) || (name.is_empty() && !is_last) {
             return None;
         }
-        inside.push(name);
+        relative.push(name);
     }
-    Some(inside)
+    Some(relative)
 }
 
-/// Whether what is found at `path`, all links followed, is in `root`.
+/// Whether `path`, with all links resolved, is a file of `root` that is not hidden.
 fn is_within(root: &Path, path: &Path) -> bool {
-    let ends_within =
-        |path: &Path| path.canonicalize().is_ok_and(|end| end.starts_with(root) && !is_hidden(root, &end));
-    // A folder is answered with its page, which may be a link too.
-    ends_within(path) && (!path.is_dir() || !path.join(INDEX).exists() || ends_within(&path.join(INDEX)))
+    let resolves_within =
+        |path: &Path| path.canonicalize().is_ok_and(|target| target.starts_with(root) && !is_hidden(root, &target));
+    // For a folder its index file is served, which may be a link too.
+    resolves_within(path) && (!path.is_dir() || !path.join(INDEX).exists() || resolves_within(&path.join(INDEX)))
 }
 
-/// A link to a file that is hidden shows it no more than its own name does.
-fn is_hidden(root: &Path, end: &Path) -> bool {
-    let names = end.strip_prefix(root).into_iter().flat_map(Path::components);
+/// Whether the file, or a folder above it, is hidden. A link with a visible name does not make it visible.
+fn is_hidden(root: &Path, target: &Path) -> bool {
+    let names = target.strip_prefix(root).into_iter().flat_map(Path::components);
     names.into_iter().any(|name| name.as_os_str().as_encoded_bytes().starts_with(b"."))
 }
 
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_inside_or_nowhere() {
+    fn a_path_stays_within_the_folder_and_names_no_hidden_file() {
         for (path, expected) in [
             ("/", Some("")),
             ("/a.html", Some("a.html")),
@@ -114,7 +117,7 @@ mod tests {
             ("/%ff", None),
             ("*", None),
         ] {
-            assert_eq!(inside(path), expected.map(PathBuf::from), "{path}");
+            assert_eq!(relative_path(path), expected.map(PathBuf::from), "{path}");
         }
     }
 }

@@ -1,140 +1,162 @@
-//! Items as they come: a response's body as NDJSON or server-sent events.
+//! A stream's items as they are produced: a response body of NDJSON or server-sent events.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use aaw_protocol::Failure;
+use aaw_protocol::{Failure, clock};
 use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep};
 
-use super::failed;
-use super::negotiate::Form;
-use super::run::{Run, Step};
-use super::sse;
+use super::negotiate::ResponseFormat;
+use super::run::{CallStep, HttpCall};
+use super::{error, sse};
 
-/// Bytes of items that are gathered into one piece while the handler has more at once.
-const PIECE: usize = 8 << 10;
+/// Bytes of items that are gathered into one chunk while the handler has more ready.
+const CHUNK_SIZE: usize = 8 << 10;
 
-/// Items that are gathered into one piece, so that a handler that is always ready leaves room for others.
-const TURN: usize = 128;
+/// Items that are gathered into one chunk, so that a handler that is always ready leaves time for other tasks.
+const CHUNK_ITEMS: usize = 128;
 
-/// A body that polls its call while somebody reads it: who reads no more does not have the handler polled, and who has
-/// gone has it dropped.
-pub(super) struct Items {
-    /// Nothing once the call is over.
-    run: Option<Run>,
-    form: Form,
-    /// Items so far.
+/// A body that polls its call only when it is polled itself: a slow reader slows the handler down, and a disconnect
+/// drops it.
+pub(super) struct ItemsBody {
+    /// `None` once the call has ended.
+    call: Option<HttpCall>,
+    format: ResponseFormat,
+    /// Items produced so far.
     count: u64,
-    /// What is to be sent next.
+    /// The next chunk.
     out: Vec<u8>,
-    /// Says that there is nothing to say; server-sent events alone have a word for that.
-    comment: Option<(Pin<Box<Sleep>>, Duration)>,
-    /// Ready when the server gives up what still runs.
-    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// When to send a comment next. Server-sent events only; NDJSON has no comments.
+    comment_timer: Option<CommentTimer>,
+    /// Completes when the shutdown aborts the calls that still run.
+    aborting: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Items {
-    pub(super) fn new(
-        run: Run,
-        form: Form,
-        comment: Duration,
-        over: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        let comment = comment.min(crate::net::accept::FOREVER);
-        let comment = (form == Form::Events).then(|| (Box::pin(tokio::time::sleep(comment)), comment));
-        Self { run: Some(run), form, count: 0, out: Vec::new(), comment, over: Box::pin(over) }
+struct CommentTimer {
+    sleep: Pin<Box<Sleep>>,
+    interval: Duration,
+}
+
+impl CommentTimer {
+    fn new(interval: Duration) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(Self::next(interval))), interval }
     }
 
-    /// Takes the first step. What it was decides the status of the response, so a failure is given back.
+    fn next(interval: Duration) -> Instant {
+        clock::after(Instant::now().into_std(), interval).into()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sleep.as_mut().poll(cx)
+    }
+
+    /// Starts the next interval.
+    fn reset(&mut self, cx: &mut Context<'_>) {
+        self.sleep.as_mut().reset(Self::next(self.interval));
+        // Registers the waker. An interval that is so short that it is over already is noticed at the next poll.
+        let _ = self.poll(cx);
+    }
+}
+
+impl ItemsBody {
+    pub(super) fn new(
+        call: HttpCall,
+        format: ResponseFormat,
+        comment_interval: Duration,
+        aborting: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let comment_timer = (format == ResponseFormat::Events).then(|| CommentTimer::new(comment_interval));
+        Self { call: Some(call), format, count: 0, out: Vec::new(), comment_timer, aborting: Box::pin(aborting) }
+    }
+
+    /// Polls for the first step. A failure is returned rather than written, since it decides the response's status.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match ready!(self.poll_step(cx)) {
-            Step::Item => {}
-            Step::End => self.close(Ok(())),
-            Step::Failed(failure) => return Poll::Ready(Err(failure)),
+            CallStep::Item => {}
+            CallStep::End => self.finish(Ok(())),
+            CallStep::Failed(failure) => return Poll::Ready(Err(failure)),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// The next step; an item has been written.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let Self { run: Some(run), form, count, out, .. } = self else { return Poll::Ready(Step::End) };
+    /// Polls for the next step. An item is written to `out`.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
+        let Self { call: Some(call), format, count, out, .. } = self else { return Poll::Ready(CallStep::End) };
         let before = out.len();
-        if *form == Form::Events {
+        if *format == ResponseFormat::Events {
             sse::begin_item(out, *count + 1);
         }
         let from = out.len();
-        let step = run.poll(cx, out);
-        match (&step, form) {
-            (Poll::Ready(Step::Item), Form::Events) => sse::end_item(out, from),
-            (Poll::Ready(Step::Item), _) => {
+        let step = call.poll(cx, out);
+        match (&step, format) {
+            (Poll::Ready(CallStep::Item), ResponseFormat::Events) => sse::end_item(out, from),
+            (Poll::Ready(CallStep::Item), _) => {
                 sse::join_lines(&mut out[from..]);
                 out.push(b'\n');
             }
             _ => out.truncate(before),
         }
         match step {
-            Poll::Ready(Step::Item) => *count += 1,
-            Poll::Ready(_) => self.run = None,
+            Poll::Ready(CallStep::Item) => *count += 1,
+            Poll::Ready(_) => self.call = None,
             Poll::Pending => {}
         }
         step
     }
 
-    /// Writes how it ended, and drops the handler.
-    fn close(&mut self, ended: Result<(), Failure>) {
-        self.run = None;
-        match (ended, self.form) {
-            (Ok(()), Form::Events) => sse::end(&mut self.out),
-            (Err(failure), Form::Events) => sse::failed(&mut self.out, &failure),
+    /// Drops the handler, and writes how the stream ended.
+    fn finish(&mut self, result: Result<(), Failure>) {
+        self.call = None;
+        match (result, self.format) {
+            (Ok(()), ResponseFormat::Events) => sse::end(&mut self.out),
+            (Err(failure), ResponseFormat::Events) => sse::failed(&mut self.out, &failure),
             (Ok(()), _) => {}
             (Err(failure), _) => {
-                self.out.extend_from_slice(&failed::json(&failure));
+                self.out.extend_from_slice(&error::json(&failure));
                 self.out.push(b'\n');
             }
         }
     }
 
-    /// Gathers what is ready, into one piece.
-    fn gather(&mut self, cx: &mut Context<'_>) {
-        if self.run.is_some() && self.over.as_mut().poll(cx).is_ready() {
-            return self.close(Err(failed::stopping()));
+    /// Gathers the items that are ready into one chunk.
+    fn fill_chunk(&mut self, cx: &mut Context<'_>) {
+        if self.call.is_some() && self.aborting.as_mut().poll(cx).is_ready() {
+            return self.finish(Err(error::stopping()));
         }
-        for turn in 0.. {
-            if self.run.is_none() || self.out.len() >= PIECE {
+        for items in 0.. {
+            if self.call.is_none() || self.out.len() >= CHUNK_SIZE {
                 return;
             }
-            if turn == TURN {
+            if items == CHUNK_ITEMS {
                 return cx.waker().wake_by_ref();
             }
             match self.poll_step(cx) {
-                Poll::Ready(Step::Item) => {}
-                Poll::Ready(Step::End) => self.close(Ok(())),
-                Poll::Ready(Step::Failed(failure)) => self.close(Err(failure)),
+                Poll::Ready(CallStep::Item) => {}
+                Poll::Ready(CallStep::End) => self.finish(Ok(())),
+                Poll::Ready(CallStep::Failed(failure)) => self.finish(Err(failure)),
                 Poll::Pending => return,
             }
         }
     }
 
-    /// Says that there is nothing to say, if that has been so for long enough.
+    /// Writes a comment if nothing has been sent for the interval.
     fn poll_comment(&mut self, cx: &mut Context<'_>) {
-        let Some((timer, interval)) = &mut self.comment else { return };
-        let is_due = timer.as_mut().poll(cx).is_ready();
+        let Some(timer) = &mut self.comment_timer else { return };
+        let is_due = timer.poll(cx).is_ready();
         if is_due && self.out.is_empty() {
             self.out.extend_from_slice(sse::COMMENT);
         }
         if is_due || !self.out.is_empty() {
-            timer.as_mut().reset(Instant::now() + *interval);
-            // Registers the waker. An interval so short that it is over already comes round at the next poll.
-            let _ = timer.as_mut().poll(cx);
+            timer.reset(cx);
         }
     }
 }
 
-impl HttpBody for Items {
+impl HttpBody for ItemsBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -142,13 +164,13 @@ impl HttpBody for Items {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.gather(cx);
-        if self.run.is_some() {
+        self.fill_chunk(cx);
+        if self.call.is_some() {
             self.poll_comment(cx);
         }
         if !self.out.is_empty() {
             Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.out).into()))))
-        } else if self.run.is_none() {
+        } else if self.call.is_none() {
             Poll::Ready(None)
         } else {
             Poll::Pending
@@ -156,6 +178,6 @@ impl HttpBody for Items {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.run.is_none() && self.out.is_empty()
+        self.call.is_none() && self.out.is_empty()
     }
 }

@@ -1,36 +1,40 @@
-//! The same events over plain HTTP, for curl, EventSource and fetch; pages; and one's own routes beside them.
+//! The same events over plain HTTP, for curl, `EventSource` and `fetch`; web pages; and the program's own routes beside
+//! them.
 //!
 //! | path | |
 //! |---|---|
-//! | `POST`, `GET /events/NAME` | call an event, read a stream (`events`) |
-//! | `GET /events` | which events there are (`page`) |
-//! | `GET /` | a page to try them, or the folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) |
+//! | `POST`, `GET /events/NAME` | calls an event, reads a stream (`events`) |
+//! | `GET /events` | the list of events, as JSON or as a page (`page`) |
+//! | `GET /` | a page to try the events, or the folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) (`files`) |
 //! | `GET /aaw.js`, `/aaw/*.js` | the client for browsers (`scripts`) |
-//! | `GET /healthz` | whether the server takes calls |
+//! | `GET /healthz` | whether the server accepts calls |
 //!
-//! A request passes the `door` (a WebSocket? from an origin that may come in?), then `events` reads what it says
-//! (`request`, `negotiate`), begins the call (`run`) and answers it whole, as `items` come (`sse`), or by `polling` with
-//! `cursors`. What fails is a `failed` with a status.
+//! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`.
+//! For a call, `events` reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`),
+//! and responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with
+//! `cursors`. Errors are `HttpError`s, each with a status.
 //!
-//! Nothing here runs in a task of its own: a handler is polled where its answer is written, so a reader that is slow
-//! slows it, and one that hangs up drops it.
+//! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
+//! its handler down, and a disconnect drops it.
 
+mod body_guard;
+mod caller;
 mod cursors;
-mod door;
+mod error;
 mod events;
-mod failed;
 mod files;
-mod front;
 mod items;
-mod mount;
+mod middleware;
 mod negotiate;
 mod page;
 mod polling;
 mod request;
+mod response;
+mod router;
 mod run;
 mod scripts;
-mod site;
+mod service;
 mod sse;
+mod state;
 
-pub(crate) use front::{Front, Routes};
-pub use mount::MountedServer;
+pub(crate) use service::{HttpService, mounted_router};

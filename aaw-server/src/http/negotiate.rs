@@ -1,18 +1,23 @@
-//! Which form an answer takes, by the request's `Accept` (RFC 9110, 12.5.1).
+//! Content negotiation by the `Accept` header (RFC 9110, 12.5.1).
 
-/// The forms in which an event's items can be read.
+use std::cmp::Reverse;
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+
+/// The formats of a response to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The answer; of a stream, all items as one array.
+pub(super) enum ResponseFormat {
+    /// The response; of a stream, all items as one array.
     Json,
-    /// An item a line.
+    /// One item per line (NDJSON).
     Lines,
     /// Server-sent events.
     Events,
 }
 
-impl Form {
-    /// In the order in which we would choose.
+impl ResponseFormat {
+    /// In the order of the server's preference.
     const ALL: [Self; 3] = [Self::Json, Self::Lines, Self::Events];
 
     pub(super) fn media_type(self) -> &'static str {
@@ -24,40 +29,62 @@ impl Form {
     }
 }
 
-/// What a client is told that accepts none of them.
-pub(super) const OFFERED: &str = "Events are answered as application/json, application/x-ndjson or text/event-stream";
+/// The error text for a client that accepts none of the formats.
+pub(super) const NOT_ACCEPTABLE: &str =
+    "No acceptable format: events respond with application/json, application/x-ndjson or text/event-stream";
 
-/// The form that the client likes best; `None` if it accepts none. Without a header it takes anything.
-pub(super) fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<Form> {
-    let ranges: Vec<_> = accept.into_iter().flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
-    if ranges.is_empty() {
-        return Some(Form::Json);
+/// The media ranges that a client accepts, in the order of the header. Invalid ranges are left out.
+#[derive(Debug)]
+pub(super) struct Accept<'a>(Vec<MediaRange<'a>>);
+
+impl<'a> Accept<'a> {
+    pub(super) fn from_headers(headers: &'a HeaderMap) -> Self {
+        Self::parse(headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or_default()))
     }
-    let weighed = Form::ALL.into_iter().filter_map(|form| {
-        // The most specific range that covers a form says what it is worth; the first of those that are alike.
-        let (at, range) = ranges
-            .iter()
-            .enumerate()
-            .filter(|(_, range)| range.covers(form))
-            .max_by_key(|(at, range)| (range.specificity(), std::cmp::Reverse(*at)))?;
-        (range.quality > 0).then_some((form, (range.quality, range.specificity(), std::cmp::Reverse(at))))
-    });
-    // Among forms that are worth the same, one that was named comes before one that is merely covered, and then the
-    // client's order counts, and ours. `max_by_key` gives the last of equals, so ours is turned round.
-    weighed.collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, worth)| *worth).map(|(form, _)| form)
+
+    /// Parses the values of all `Accept` headers, which form one list.
+    fn parse(values: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(values.into_iter().flat_map(|value| value.split(',')).filter_map(MediaRange::parse).collect())
+    }
+
+    /// Whether the header lists HTML itself, not just a wildcard, as browsers do for pages.
+    pub(super) fn lists_html(&self) -> bool {
+        self.0.iter().any(|range| range.is("text", "html") && range.quality > 0)
+    }
+
+    /// The format that the client prefers; `None` if it accepts none. Without a header it accepts all.
+    ///
+    /// The quality decides first; then a format that is listed by name goes before one that a wildcard covers, then
+    /// the client's order counts, and last the server's.
+    pub(super) fn preferred_format(&self) -> Option<ResponseFormat> {
+        if self.0.is_empty() {
+            return Some(ResponseFormat::Json);
+        }
+        let candidates = ResponseFormat::ALL.into_iter().filter_map(|format| {
+            // A format has the quality of the most specific range that covers it, the first of several equal ones.
+            let (index, range) = self
+                .0
+                .iter()
+                .enumerate()
+                .filter(|(_, range)| range.covers(format))
+                .max_by_key(|(index, range)| (range.specificity(), Reverse(*index)))?;
+            (range.quality > 0).then_some((format, (range.quality, range.specificity(), Reverse(index))))
+        });
+        // `max_by_key` returns the last of several equal ones, hence the reversed order.
+        candidates.collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, rank)| *rank).map(|(format, _)| format)
+    }
 }
 
-/// One element of the header: `text/*;q=0.5`.
+/// One element of the header, for example `text/*;q=0.5`.
 #[derive(Debug, PartialEq)]
-struct Range<'a> {
+struct MediaRange<'a> {
     kind: &'a str,
     subtype: &'a str,
-    /// Thousandths.
+    /// The weight, in thousandths.
     quality: u16,
 }
 
-impl<'a> Range<'a> {
-    /// What makes no sense is as if it were not there.
+impl<'a> MediaRange<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
@@ -68,12 +95,16 @@ impl<'a> Range<'a> {
         Some(Self { kind, subtype, quality: quality.map_or(Some(1000), thousandths)? })
     }
 
-    fn covers(&self, form: Form) -> bool {
-        let (kind, subtype) = form.media_type().split_once('/').unwrap_or_default();
+    fn is(&self, kind: &str, subtype: &str) -> bool {
+        self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+    }
+
+    fn covers(&self, format: ResponseFormat) -> bool {
+        let (kind, subtype) = format.media_type().split_once('/').unwrap_or_default();
         match (self.kind, self.subtype) {
             ("*", "*") => true,
             (range, "*") => range.eq_ignore_ascii_case(kind),
-            (range, sub) => range.eq_ignore_ascii_case(kind) && sub.eq_ignore_ascii_case(subtype),
+            _ => self.is(kind, subtype),
         }
     }
 
@@ -82,7 +113,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// A weight: 0 to 1 with up to three digits behind the point.
+/// Parses a weight: 0 to 1, with up to three decimal places.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     if !matches!(whole, "0" | "1") || rest.len() > 3 || !rest.bytes().all(|b| b.is_ascii_digit()) {
@@ -96,54 +127,73 @@ fn thousandths(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_asked_for_is_chosen() {
-        for (accept, form) in [
-            ("application/json", Form::Json),
-            ("*/*", Form::Json),
-            ("", Form::Json),
-            ("application/*", Form::Json),
-            ("text/event-stream", Form::Events),
-            ("text/*", Form::Events),
-            ("TEXT/Event-Stream", Form::Events),
-            ("application/x-ndjson", Form::Lines),
-            ("application/x-ndjson; charset=utf-8", Form::Lines),
-            // A browser's address bar.
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form::Json),
-        ] {
-            assert_eq!(choose([accept]), Some(form), "{accept}");
-        }
-        assert_eq!(choose([]), Some(Form::Json));
+    fn format<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<ResponseFormat> {
+        Accept::parse(accept).preferred_format()
     }
 
     #[test]
-    fn the_weights_decide_then_what_was_named_then_the_order() {
-        for (accept, form) in [
-            ("application/json;q=0.5, text/event-stream", Form::Events),
-            ("application/json;q=0.5, text/event-stream;q=0.4", Form::Json),
-            ("text/event-stream, */*", Form::Events),
-            ("application/x-ndjson, application/json", Form::Lines),
-            ("application/json, application/x-ndjson", Form::Json),
-            ("application/json;q=0, */*", Form::Lines),
-            ("*/*;q=0.1, application/x-ndjson ; Q=0.2", Form::Lines),
-            ("*/*, application/*;q=0.9", Form::Events),
+    fn a_single_acceptable_format_is_chosen() {
+        for (accept, expected) in [
+            ("application/json", ResponseFormat::Json),
+            ("*/*", ResponseFormat::Json),
+            ("", ResponseFormat::Json),
+            ("application/*", ResponseFormat::Json),
+            ("text/event-stream", ResponseFormat::Events),
+            ("text/*", ResponseFormat::Events),
+            ("TEXT/Event-Stream", ResponseFormat::Events),
+            ("application/x-ndjson", ResponseFormat::Lines),
+            ("application/x-ndjson; charset=utf-8", ResponseFormat::Lines),
+            // The header of a browser that opens a page.
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", ResponseFormat::Json),
         ] {
-            assert_eq!(choose([accept]), Some(form), "{accept}");
+            assert_eq!(format([accept]), Some(expected), "{accept}");
         }
-        assert_eq!(choose(["text/html", "text/event-stream"]), Some(Form::Events), "two headers are one list");
+        assert_eq!(format([]), Some(ResponseFormat::Json));
     }
 
     #[test]
-    fn what_we_do_not_have_is_not_made_up() {
+    fn quality_decides_before_specificity_and_specificity_before_order() {
+        for (accept, expected) in [
+            ("application/json;q=0.5, text/event-stream", ResponseFormat::Events),
+            ("application/json;q=0.5, text/event-stream;q=0.4", ResponseFormat::Json),
+            ("text/event-stream, */*", ResponseFormat::Events),
+            ("application/x-ndjson, application/json", ResponseFormat::Lines),
+            ("application/json, application/x-ndjson", ResponseFormat::Json),
+            ("application/json;q=0, */*", ResponseFormat::Lines),
+            ("*/*;q=0.1, application/x-ndjson ; Q=0.2", ResponseFormat::Lines),
+            ("*/*, application/*;q=0.9", ResponseFormat::Events),
+        ] {
+            assert_eq!(format([accept]), Some(expected), "{accept}");
+        }
+        let two_headers = ["text/html", "text/event-stream"];
+        assert_eq!(format(two_headers), Some(ResponseFormat::Events), "two headers are one list");
+    }
+
+    #[test]
+    fn a_header_that_accepts_none_of_the_formats_gets_none() {
         for accept in ["text/html", "application/xml, text/plain", "*/*;q=0", "image/*", "application/json;q=0.000"] {
-            assert_eq!(choose([accept]), None, "{accept}");
+            assert_eq!(format([accept]), None, "{accept}");
         }
     }
 
     #[test]
-    fn a_weight_that_is_none_takes_its_range_away() {
+    fn only_a_header_that_lists_html_asks_for_a_page() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+            ("*/*, Text/HTML;q=0.1", true),
+            ("text/html;q=0, */*", false),
+            ("text/*", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            assert_eq!(Accept::parse([accept]).lists_html(), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_range_with_an_invalid_weight_is_ignored() {
         for bad in ["1.5", "2", "-1", "x", "0.1234", ".5", "", "1.001"] {
-            assert_eq!(Range::parse(&format!("text/html;q={bad}")), None, "{bad}");
+            assert_eq!(MediaRange::parse(&format!("text/html;q={bad}")), None, "{bad}");
         }
         assert_eq!(thousandths("0.25"), Some(250));
         assert_eq!(thousandths("1.000"), Some(1000));

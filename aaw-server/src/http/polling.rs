@@ -1,148 +1,169 @@
-//! A stream that is read by polling: each request takes the next few items, and names where the next one goes on.
+//! Streams that are read by polling: each request returns the next few items, and a cursor for the next request.
 
 use std::future::poll_fn;
 use std::mem::replace;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_protocol::{Code, Failure, clock};
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
-use super::cursors::{Cursor, Cursors, NotThere};
-use super::events::json_response;
-use super::failed::Failed;
-use super::request::{self, unknown_cursor};
-use super::run::{Run, Step};
+use super::cursors::{Cursor, CursorError, CursorTable};
+use super::error::HttpError;
+use super::request::{PollRequest, unknown_cursor};
+use super::response::json_response;
+use super::run::{CallStep, HttpCall};
 use crate::net::context::ServerContext;
-use crate::net::shutdown::Phase;
+use crate::net::shutdown::ShutdownPhase;
 
-/// Streams that wait between two requests.
-pub(super) struct Polling {
+/// The streams of a server that are read by polling.
+pub(super) struct PollingStreams {
     shared: Arc<ServerContext>,
-    table: Mutex<Table>,
+    state: Mutex<PollingState>,
 }
 
 #[derive(Default)]
-struct Table {
-    cursors: Cursors<Parked>,
-    /// Whether somebody looks at the time.
-    is_watched: bool,
+struct PollingState {
+    cursors: CursorTable<ParkedStream>,
+    /// Whether a task removes expired streams.
+    has_expiry_task: bool,
 }
 
-/// A stream between two requests. It is not polled.
+/// A stream between two requests. Its handler is not polled.
 #[derive(Default)]
-struct Parked {
-    /// Nothing once the call has ended.
-    run: Option<Run>,
-    /// An item that did not fit any more.
-    held: Option<Vec<u8>>,
-    /// How the call ended, behind the items.
+struct ParkedStream {
+    /// `None` once the call has ended.
+    call: Option<HttpCall>,
+    /// An item that did not fit into the last response.
+    next_item: Option<Vec<u8>>,
+    /// The failure with which the call ended, to be returned after the items.
     failure: Option<Failure>,
 }
 
-/// A stream that is in a request. Dropped, be it that the client hung up, it is over.
-struct InRequest<'a> {
-    polling: &'a Arc<Polling>,
+/// A stream that a request is reading. Dropped without parking the stream, for example because the client disconnected,
+/// it ends the stream.
+struct PollGuard<'a> {
+    streams: &'a Arc<PollingStreams>,
     event: &'a str,
-    /// What it came with.
+    /// The cursor of the request.
     used: Option<Cursor>,
     is_parked: bool,
 }
 
-impl Polling {
+impl PollingStreams {
     pub(super) fn new(shared: Arc<ServerContext>) -> Arc<Self> {
-        Arc::new(Self { shared, table: Mutex::default() })
+        Arc::new(Self { shared, state: Mutex::default() })
     }
 
-    /// Answers a polling request for this event, and this caller: a cursor is good for the two that it was made for.
-    /// `begin` is called if it is the first.
-    pub(super) async fn answer(
+    /// Responds to a polling request. `event` identifies both the event and its caller: a cursor is valid for the two
+    /// that it was issued for. `begin` starts the call of a first request.
+    pub(super) async fn respond(
         self: &Arc<Self>,
         event: &str,
-        poll: request::Poll,
-        begin: impl FnOnce() -> Result<Run, Failure>,
-    ) -> Result<Response, Failed> {
-        let in_request = |used| InRequest { polling: self, event, used, is_parked: false };
-        let (in_request, mut stream) = match poll.cursor {
-            None => {
-                if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
-                    let error = "Too many streams are being read by polling; try again later, or read one as a stream";
-                    return Err(Failure::new(Code::BUSY, error).into());
-                }
-                let in_request = in_request(None);
-                (in_request, Parked { run: Some(begin()?), ..Parked::default() })
-            }
-            Some(cursor) => {
-                let stream = self.lock().cursors.take(cursor, event).map_err(|reason| match reason {
-                    NotThere::Unknown => unknown_cursor(),
-                    NotThere::InUse => {
-                        Failure::new(Code::BUSY, "Another request reads with this cursor right now").into()
-                    }
-                })?;
-                (in_request(Some(cursor)), stream)
-            }
+        poll: PollRequest,
+        begin: impl FnOnce() -> Result<HttpCall, Failure>,
+    ) -> Result<Response, HttpError> {
+        let (guard, mut stream) = match poll.cursor {
+            None => self.open(event, begin)?,
+            Some(cursor) => self.resume(event, cursor)?,
         };
-        let is_stream = stream.run.as_ref().is_none_or(Run::is_stream);
-        let items = self.collect(&mut stream, poll.take).await?;
+        let is_stream = stream.call.as_ref().is_none_or(HttpCall::is_stream);
+        let items = self.read_items(&mut stream, poll.take).await?;
         if items.is_empty() {
             if let Some(failure) = stream.failure {
                 return Err(failure.into());
             }
-            if !is_stream && stream.run.is_none() {
-                return Ok(axum::http::StatusCode::NO_CONTENT.into_response());
+            if !is_stream && stream.call.is_none() {
+                return Ok(StatusCode::NO_CONTENT.into_response());
             }
         }
         let mut body = b"{\"items\":[".to_vec();
         body.extend_from_slice(&items);
         body.push(b']');
-        if stream.run.is_some() || stream.held.is_some() || stream.failure.is_some() {
+        if stream.call.is_some() || stream.next_item.is_some() || stream.failure.is_some() {
             let cursor = Cursor::random().ok_or_else(|| {
-                tracing::error!("the system has no randomness for a cursor");
-                Failed::from(Failure::internal(Code::HANDLER))
+                tracing::error!("creating a cursor failed: the system's random number generator is unavailable");
+                HttpError::from(Failure::internal(Code::HANDLER))
             })?;
-            in_request.park(cursor, stream);
+            guard.park(cursor, stream);
             body.extend_from_slice(format!(",\"cursor\":\"{cursor}\"").as_bytes());
         }
         body.push(b'}');
         Ok(json_response(Body::from(body)))
     }
 
-    /// The next items, with commas between them.
-    async fn collect(&self, stream: &mut Parked, most: usize) -> Result<Vec<u8>, Failed> {
+    /// Begins a stream, if the limit allows one more.
+    fn open<'a>(
+        self: &'a Arc<Self>,
+        event: &'a str,
+        begin: impl FnOnce() -> Result<HttpCall, Failure>,
+    ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
+        if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
+            let error = "The limit of streams that are read by polling is reached; try again later, or read the event \
+                         as a stream (Accept: text/event-stream)";
+            return Err(Failure::new(Code::BUSY, error).into());
+        }
+        // Created before the call is begun, so that an error there counts the stream off.
+        let guard = self.guard(event, None);
+        Ok((guard, ParkedStream { call: Some(begin()?), ..ParkedStream::default() }))
+    }
+
+    /// Takes a stream out of the table.
+    fn resume<'a>(
+        self: &'a Arc<Self>,
+        event: &'a str,
+        cursor: Cursor,
+    ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
+        let stream = self.lock().cursors.take(cursor, event).map_err(|error| match error {
+            CursorError::Unknown => unknown_cursor(),
+            CursorError::InUse => Failure::new(Code::BUSY, "Another request is reading with this cursor").into(),
+        })?;
+        Ok((self.guard(event, Some(cursor)), stream))
+    }
+
+    fn guard<'a>(self: &'a Arc<Self>, event: &'a str, used: Option<Cursor>) -> PollGuard<'a> {
+        PollGuard { streams: self, event, used, is_parked: false }
+    }
+
+    /// Reads up to `max` items, separated by commas. Returns those read so far when the time of a poll is over, or when
+    /// the next one would exceed the size of a message.
+    async fn read_items(&self, stream: &mut ParkedStream, max: usize) -> Result<Vec<u8>, HttpError> {
         let config = &self.shared.config;
         let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
-        let mut deadline = std::pin::pin!(tokio::time::sleep_until(deadline.into()));
-        let mut over = std::pin::pin!(self.shared.shutdown.reached(Phase::Over));
+        let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
+        let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::Aborting));
         let (mut items, mut count) = (Vec::new(), 0);
-        while count < most {
-            let item = match (stream.held.take(), &mut stream.run) {
-                (Some(held), _) => held,
+        while count < max {
+            let item = match (stream.next_item.take(), &mut stream.call) {
+                (Some(item), _) => item,
                 (None, None) => break,
-                (None, Some(run)) => {
+                (None, Some(call)) => {
                     let mut item = Vec::new();
                     let step = tokio::select! {
                         biased;
-                        () = &mut over => return Err(Failed::stopping()),
-                        step = poll_fn(|cx| run.poll(cx, &mut item)) => step,
+                        () = &mut aborting => return Err(HttpError::stopping()),
+                        step = poll_fn(|cx| call.poll(cx, &mut item)) => step,
                         () = &mut deadline => break,
                     };
-                    if run.is_over() || step != Step::Item {
-                        stream.run = None;
+                    if call.is_finished() || step != CallStep::Item {
+                        stream.call = None;
                     }
                     match step {
-                        Step::Item => item,
-                        Step::End => break,
-                        Step::Failed(failure) => {
+                        CallStep::Item => item,
+                        CallStep::End => break,
+                        CallStep::Failed(failure) => {
                             stream.failure = Some(failure);
                             break;
                         }
                     }
                 }
             };
-            // One always fits, or it would never be read.
+            // The first item is returned whatever its size, or it could never be read.
             if count > 0 && items.len() + item.len() >= config.max_message_bytes {
-                stream.held = Some(item);
+                stream.next_item = Some(item);
                 break;
             }
             if count > 0 {
@@ -150,59 +171,58 @@ impl Polling {
             }
             items.extend_from_slice(&item);
             count += 1;
-            // A handler that is always ready leaves room for others.
+            // A handler that is always ready leaves time for other tasks.
             tokio::task::coop::consume_budget().await;
         }
         Ok(items)
     }
 
-    /// Drops what nobody came back for, when its time is over, until nothing waits any more.
-    async fn watch(self: Arc<Self>) {
+    /// Drops parked streams when they expire, until none is left.
+    async fn expire(self: Arc<Self>) {
         loop {
             let due = {
-                let mut table = self.lock();
-                let due = table.cursors.poll_timeout();
-                table.is_watched = due.is_some();
+                let mut state = self.lock();
+                let due = state.cursors.poll_timeout();
+                state.has_expiry_task = due.is_some();
                 due
             };
             let Some(due) = due else { return };
-            let gone = tokio::select! {
+            let expired = tokio::select! {
                 biased;
-                // Nobody can come back to a server that takes no more connections.
-                () = self.shared.shutdown.reached(Phase::Draining) => self.lock().cursors.clear(),
+                // A draining server accepts no further requests, so no parked stream can be resumed.
+                () = self.shared.shutdown.reached(ShutdownPhase::Draining) => self.lock().cursors.clear(),
                 () = tokio::time::sleep_until(due.into()) => {
                     self.lock().cursors.handle_timeout(Instant::now().into_std())
                 }
             };
-            // Handlers are dropped here, with no lock held.
-            drop(gone);
+            // Handlers are dropped here, where the lock is not held.
+            drop(expired);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nothing panics while it holds the lock.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PollingState> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl InRequest<'_> {
-    /// Lets the stream wait for the next request, as `cursor`.
-    fn park(mut self, cursor: Cursor, stream: Parked) {
+impl PollGuard<'_> {
+    /// Parks the stream for the next request, which will name `cursor`.
+    fn park(mut self, cursor: Cursor, stream: ParkedStream) {
         self.is_parked = true;
-        let Polling { shared, .. } = &**self.polling;
-        let mut table = self.polling.lock();
-        let now = Instant::now().into_std();
-        table.cursors.park(now, shared.config.http.cursor_idle_timeout, cursor, self.used, self.event, stream);
-        if !replace(&mut table.is_watched, true) {
-            tokio::spawn(Arc::clone(self.polling).watch());
+        let idle = self.streams.shared.config.http.cursor_idle_timeout;
+        let mut state = self.streams.lock();
+        state.cursors.park(Instant::now().into_std(), idle, cursor, self.used, self.event, stream);
+        if !replace(&mut state.has_expiry_task, true) {
+            tokio::spawn(Arc::clone(self.streams).expire());
         }
     }
 }
 
-impl Drop for InRequest<'_> {
+impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
         if !self.is_parked {
-            self.polling.lock().cursors.close(self.used);
+            self.streams.lock().cursors.close(self.used);
         }
     }
 }

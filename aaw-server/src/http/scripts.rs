@@ -1,4 +1,4 @@
-//! The client for browsers, as files of this program: a page needs nothing else.
+//! The client for browsers, built into the program, so that a page needs no other source for it.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -6,19 +6,21 @@ use axum::body::Body;
 use axum::extract::{Path, Request};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+
+use super::error::HttpError;
 
 /// `/aaw.js`.
 const ENTRY: &str = include_str!("../../../aaw-js/aaw.js");
 
-macro_rules! parts {
+macro_rules! modules {
     ($($name:literal),* $(,)?) => {
         [$(($name, include_str!(concat!("../../../aaw-js/aaw/", $name)))),*]
     };
 }
 
-/// What it imports: `/aaw/NAME`. All files of that folder.
-const PARTS: &[(&str, &str)] = &parts![
+/// The modules that it imports, at `/aaw/NAME`: all files of that folder.
+const MODULES: &[(&str, &str)] = &modules![
     "abort.js",
     "asks.js",
     "backoff.js",
@@ -49,35 +51,37 @@ const PARTS: &[(&str, &str)] = &parts![
     "world.js",
 ];
 
+/// `GET /aaw.js`.
 pub(super) async fn entry(request: Request) -> Response {
     script(ENTRY, request.headers())
 }
 
-pub(super) async fn part(Path(file): Path<String>, request: Request) -> Response {
-    match PARTS.iter().find(|(name, _)| *name == file) {
+/// `GET /aaw/NAME`.
+pub(super) async fn module(Path(file): Path<String>, request: Request) -> Response {
+    match MODULES.iter().find(|(name, _)| *name == file) {
         Some((_, text)) => script(text, request.headers()),
-        None => super::site::not_found(),
+        None => HttpError::not_found().into_response(),
     }
 }
 
-fn script(text: &'static str, asked: &HeaderMap) -> Response {
+fn script(text: &'static str, request: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    let tag = format!("\"{:016x}\"", hasher.finish());
-    let is_known = asked.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok()).is_some_and(|known| {
-        known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == "*" || known == tag)
+    let etag = format!("\"{:016x}\"", hasher.finish());
+    let is_cached = request.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).is_some_and(|tags| {
+        tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == etag)
     });
-    let mut response = Response::new(if is_known { Body::empty() } else { Body::from(text) });
+    let mut response = Response::new(if is_cached { Body::empty() } else { Body::from(text) });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
-    // Any page may read it: it is the same for all, and says nothing of this server.
+    // Pages of every origin may read it: it is the same for all, and reveals nothing about this server.
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(ETAG, tag);
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
     }
-    if is_known {
+    if is_cached {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     response
@@ -93,6 +97,6 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         let mut files: Vec<_> = files.filter(|name| name.ends_with(".js")).collect();
         files.sort();
-        assert_eq!(PARTS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), files);
+        assert_eq!(MODULES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), files);
     }
 }

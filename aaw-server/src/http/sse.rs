@@ -1,42 +1,43 @@
-//! Server-sent events, as the HTML standard has them (9.2.6): blocks of lines that end with an empty one.
+//! Server-sent events (HTML standard, 9.2.6): blocks of lines, each ended by an empty line.
 
 use aaw_protocol::Failure;
 
-use super::failed;
+use super::error;
 
-/// What is sent when there is nothing to send, so that proxies see life, and we see who has gone.
+/// A comment, sent while there are no items: it keeps proxies from closing the connection, and detects a reader that
+/// has disconnected.
 pub(super) const COMMENT: &[u8] = b": \n\n";
 
-/// The id of the last block. Who comes back with it has heard all.
+/// The id of the last block. An `EventSource` that reconnects with it has received the whole stream.
 pub(super) const END: &str = "end";
 
-/// What stands before the JSON of an item, the `number`-th.
+/// Writes what precedes the JSON of item `number`.
 pub(super) fn begin_item(out: &mut Vec<u8>, number: u64) {
     begin(out, None, &number.to_string());
 }
 
-/// What stands behind JSON that begins at `from`.
+/// Writes what follows the JSON that begins at `from`.
 pub(super) fn end_item(out: &mut Vec<u8>, from: usize) {
     join_lines(&mut out[from..]);
     out.extend_from_slice(b"\n\n");
 }
 
-/// No more items.
+/// Writes the end of the stream.
 pub(super) fn end(out: &mut Vec<u8>) {
     begin(out, Some("end"), END);
     out.extend_from_slice(b"null\n\n");
 }
 
-/// No more items, since the call failed.
+/// Writes the failure that ended the stream.
 pub(super) fn failed(out: &mut Vec<u8>, failure: &Failure) {
     begin(out, Some("failed"), END);
     let from = out.len();
-    out.extend_from_slice(&failed::json(failure));
+    out.extend_from_slice(&error::json(failure));
     end_item(out, from);
 }
 
-/// Puts JSON on one line: a line break within it is a space between two of its signs. A handler that passes on JSON of
-/// others may have such.
+/// Puts JSON on one line. Within JSON, a line break can only be white space between tokens; a handler may produce one
+/// by passing on JSON from elsewhere.
 pub(super) fn join_lines(json: &mut [u8]) {
     for byte in json {
         if matches!(byte, b'\n' | b'\r') {
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_blocks_that_were_promised() {
+    fn items_an_end_and_a_failure_are_written_as_blocks() {
         let mut out = Vec::new();
         for (number, json) in [(1, &br#"{"a":1}"#[..]), (2, b"[1,\r\n2]")] {
             begin_item(&mut out, number);

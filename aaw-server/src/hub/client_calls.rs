@@ -1,191 +1,169 @@
-//! What clients are asked: from whoever asks to the connection's task, and the answer back.
+//! Calls that the server makes to a client: from the caller to the task of the client's connection, and the response back.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aaw_protocol::server::ClientCallKey;
-use aaw_protocol::{Code, Failure, clock};
+use aaw_protocol::{Failure, clock};
 use tokio::sync::oneshot;
 
-use crate::hub::mailbox::Mail;
-use crate::hub::table::Peer;
+use crate::hub::mailbox::{ClientCallRequest, Command, connection_ended};
+use crate::hub::peer::Peer;
 
-/// Why a client's answer is not there.
+/// Why a client call returned no response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientCallError {
-    /// The data cannot be JSON. Nobody was asked.
-    #[error("the data cannot be JSON: {0}")]
-    NoJson(#[source] serde_json::Error),
-    /// The client failed, or was not asked, or has not answered: the code says which.
+    /// The data cannot be serialised as JSON. The call was not sent.
+    #[error("cannot serialise the data as JSON: {0}")]
+    Serialize(#[source] serde_json::Error),
+    /// The client's handler failed, or the call was not sent or not responded to; the failure's code tells which.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// The client's answer is something else than was expected.
-    #[error("the answer is not what was expected: {0}")]
-    BadAnswer(#[source] serde_json::Error),
-}
-
-/// A question, on its way to the connection's task.
-#[derive(Debug)]
-pub(crate) struct Question {
-    pub(crate) key: ClientCallKey,
-    pub(crate) event: Arc<str>,
-    /// One JSON value.
-    pub(crate) data: Arc<str>,
-    pub(crate) deadline: Option<Instant>,
-    /// Dropped, it says that the connection has ended.
-    pub(crate) answer: oneshot::Sender<Result<Box<str>, Failure>>,
-}
-
-impl Question {
-    /// Bytes that it takes while it waits, besides its place.
-    pub(crate) fn len(&self) -> usize {
-        size_of::<Self>() + self.event.len() + self.data.len()
-    }
+    /// The response does not have the expected type.
+    #[error("the response does not have the expected type: {0}")]
+    BadResponse(#[source] serde_json::Error),
 }
 
 impl Peer {
-    /// Asks the client: calls its handler of `event` with `data`, one JSON value, and waits for the answer, at most
-    /// `timeout` long (`Duration::MAX`: as long as it takes). The question is on its way when this returns, behind
-    /// everything that was sent to the client before; those who ask several clients the same can share the texts.
+    /// Calls the client's handler of `event` with `data`, one JSON value, and waits up to `timeout` for its response;
+    /// `Duration::MAX` waits without a limit. The call is queued when this returns, behind everything that was pushed to
+    /// the client before. Calls of several clients can share the texts.
     ///
-    /// Dropping the future cancels: the client is told, and drops its handler.
+    /// Dropping the future cancels the call, and the client's handler with it.
     ///
     /// # Errors
-    /// The client's own failure, in its words. `timeout`; `no_connection`, also when the connection ends meanwhile;
-    /// `unreachable`: a classic client; `busy`: too many open questions, or it does not read; `too_large`.
-    pub(crate) fn ask(
+    /// The failure of the client's handler. `timeout`. `no_connection`, also when the connection ends before the response.
+    /// `unreachable` for a client of the classic dialect. `busy` if too many client calls are in flight, or the client
+    /// does not read. `too_large`.
+    pub(crate) fn client_call(
         self: &Arc<Self>,
         event: impl Into<Arc<str>>,
         data: impl Into<Arc<str>>,
         timeout: Duration,
-    ) -> Asking {
-        /// One count for all: a key need only be no other's of its connection.
-        static KEYS: AtomicU64 = AtomicU64::new(0);
-        let key = ClientCallKey(KEYS.fetch_add(1, Ordering::Relaxed));
-        // tokio's clock, which tests can stop.
+    ) -> ClientCallFuture {
+        /// Counts all connections' calls; a key needs to be unique within its connection only.
+        static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+        let key = ClientCallKey(NEXT_KEY.fetch_add(1, Ordering::Relaxed));
+        // tokio's clock, which tests can pause.
         let now = tokio::time::Instant::now().into_std();
         let deadline = (timeout != Duration::MAX).then(|| clock::after(now, timeout));
-        let (answer, answered) = oneshot::channel();
-        let question = Question { key, event: event.into(), data: data.into(), deadline, answer };
-        let refused = self.outbox.ask(Box::new(question)).err();
-        Asking { peer: Arc::clone(self), key, answered, refused, over: false }
+        let (sender, response) = oneshot::channel();
+        let request = ClientCallRequest { key, event: event.into(), data: data.into(), deadline, response: sender };
+        let refused = self.mailbox.client_call(Box::new(request)).err();
+        ClientCallFuture { peer: Arc::clone(self), key, response, refused, completed: false }
     }
 }
 
-/// What [`Peer::ask`] gives.
+/// A call to a client, see [`Peer::client_call`]. Dropping it cancels the call.
 #[derive(Debug)]
-#[must_use = "dropping it cancels the question"]
-pub(crate) struct Asking {
+#[must_use = "dropping the future cancels the call"]
+pub(crate) struct ClientCallFuture {
     peer: Arc<Peer>,
     key: ClientCallKey,
-    answered: oneshot::Receiver<Result<Box<str>, Failure>>,
-    /// Why it never got on its way.
+    response: oneshot::Receiver<Result<Box<str>, Failure>>,
+    /// Why the call was not queued.
     refused: Option<Failure>,
-    over: bool,
+    completed: bool,
 }
 
-impl Future for Asking {
+impl Future for ClientCallFuture {
     type Output = Result<Box<str>, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(failure) = self.refused.take() {
-            self.over = true;
+            self.completed = true;
             return Poll::Ready(Err(failure));
         }
-        let answer = ready!(Pin::new(&mut self.answered).poll(cx));
-        self.over = true;
-        Poll::Ready(answer.unwrap_or_else(|_| Err(ended())))
+        let response = ready!(Pin::new(&mut self.response).poll(cx));
+        self.completed = true;
+        Poll::Ready(response.unwrap_or_else(|_| Err(connection_ended())))
     }
 }
 
-impl Drop for Asking {
+impl Drop for ClientCallFuture {
     fn drop(&mut self) {
-        if !self.over && self.refused.is_none() {
-            // First this: a question that the connection's task has not taken up yet will not be asked at all.
-            self.answered.close();
-            self.peer.outbox.post(Mail::CancelAsk(self.key));
+        if !self.completed && self.refused.is_none() {
+            // Closed before the command is posted: a call that the connection's task has not started yet is not sent.
+            self.response.close();
+            self.peer.mailbox.post(Command::CancelClientCall(self.key));
         }
     }
-}
-
-pub(crate) fn ended() -> Failure {
-    Failure::new(Code::NO_CONNECTION, "The connection has ended")
-}
-
-pub(crate) fn not_in_time() -> Failure {
-    Failure::new(Code::TIMEOUT, "The client did not answer in time")
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
 
+    use aaw_protocol::Code;
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::hub::mailbox::Outbox;
-    use crate::hub::table::{Hub, Seat};
+    use crate::hub::mailbox::Mailbox;
 
-    fn enter(most: usize) -> Seat {
-        let hub = Arc::new(Hub::default());
-        hub.enter(hub.admit(10).unwrap(), None, None, Outbox::new(most), 1000)
+    fn peer() -> Arc<Peer> {
+        Peer::new(None, None, Mailbox::new(10_000))
     }
 
-    fn mail(seat: &Seat) -> VecDeque<Mail> {
-        let mut mail = VecDeque::new();
-        seat.peer.outbox.take(&mut mail);
-        mail
+    fn take_commands(peer: &Peer) -> VecDeque<Command> {
+        let mut commands = VecDeque::new();
+        peer.mailbox.take(&mut commands);
+        commands
     }
 
-    #[test]
-    fn a_question_is_on_its_way_at_once_and_taken_back_when_nobody_waits() {
-        let seat = enter(10_000);
-        let asking = seat.peer.ask("confirm", "1", Duration::MAX);
-        let first = mail(&seat).pop_front();
-        let Some(Mail::Ask(question)) = first else { panic!("{first:?}") };
-        assert_eq!((&*question.event, &*question.data, question.deadline), ("confirm", "1", None));
-        drop(asking);
-        assert!(question.answer.is_closed());
-        assert!(matches!(mail(&seat).pop_front(), Some(Mail::CancelAsk(key)) if key == question.key));
+    fn take_call(peer: &Peer) -> Box<ClientCallRequest> {
+        match take_commands(peer).pop_front() {
+            Some(Command::ClientCall(request)) => request,
+            other => panic!("expected a client call, found {other:?}"),
+        }
     }
 
     #[test]
-    fn an_answered_question_is_not_taken_back() {
-        let seat = enter(10_000);
-        let mut asking = seat.peer.ask("confirm", "1", Duration::from_secs(1));
-        let Some(Mail::Ask(question)) = mail(&seat).pop_front() else { panic!("it was asked") };
-        question.answer.send(Ok("true".into())).unwrap();
-        assert_eq!((&mut asking).now_or_never(), Some(Ok("true".into())));
-        drop(asking);
-        assert!(mail(&seat).is_empty());
+    fn a_call_is_queued_at_once_and_cancelled_when_its_future_is_dropped() {
+        let peer = peer();
+        let call = peer.client_call("confirm", "1", Duration::MAX);
+        let request = take_call(&peer);
+        assert_eq!((&*request.event, &*request.data, request.deadline), ("confirm", "1", None));
+        drop(call);
+        assert!(request.response.is_closed());
+        let command = take_commands(&peer).pop_front();
+        assert!(matches!(command, Some(Command::CancelClientCall(key)) if key == request.key));
     }
 
     #[test]
-    fn the_end_of_the_connection_is_the_end_of_its_questions() {
-        let seat = enter(10_000);
-        let peer = Arc::clone(&seat.peer);
-        let before = peer.ask("confirm", "1", Duration::MAX);
-        drop(seat);
-        let after = peer.ask("confirm", "1", Duration::MAX);
-        for asking in [before, after] {
-            let failure = asking.now_or_never().expect("it is over").unwrap_err();
+    fn a_completed_call_is_not_cancelled() {
+        let peer = peer();
+        let mut call = peer.client_call("confirm", "1", Duration::from_secs(1));
+        take_call(&peer).response.send(Ok("true".into())).unwrap();
+        assert_eq!((&mut call).now_or_never(), Some(Ok("true".into())));
+        drop(call);
+        assert!(take_commands(&peer).is_empty());
+    }
+
+    #[test]
+    fn calls_fail_when_the_connection_ends() {
+        let peer = peer();
+        let before = peer.client_call("confirm", "1", Duration::MAX);
+        peer.mailbox.close();
+        let after = peer.client_call("confirm", "1", Duration::MAX);
+        for call in [before, after] {
+            let failure = call.now_or_never().expect("it has completed").unwrap_err();
             assert_eq!(failure.code, Code::NO_CONNECTION);
         }
     }
 
     #[test]
-    fn questions_that_nobody_takes_are_bounded_in_bytes_and_close_nothing() {
-        let seat = enter(10_000);
+    fn queued_calls_are_bounded_in_bytes_and_do_not_close_the_connection() {
+        let peer = peer();
         let text: Arc<str> = "x".repeat(3000).into();
-        let asked: Vec<_> = (0..5).map(|_| seat.peer.ask("confirm", Arc::clone(&text), Duration::MAX)).collect();
-        let refused = asked.into_iter().filter_map(|asking| asking.now_or_never());
-        let codes: Vec<_> = refused.map(|outcome| outcome.unwrap_err().code).collect();
+        let calls: Vec<_> = (0..5).map(|_| peer.client_call("confirm", Arc::clone(&text), Duration::MAX)).collect();
+        let completed = calls.into_iter().filter_map(|call| call.now_or_never());
+        let codes: Vec<_> = completed.map(|response| response.unwrap_err().code).collect();
         assert_eq!(codes, [Code::BUSY, Code::BUSY]);
-        assert!(seat.peer.outbox.push("news".into()).is_ok(), "a push still fits, and the connection lives");
+        assert!(peer.mailbox.push("news".into()).is_ok(), "a push still fits");
     }
 }

@@ -1,254 +1,420 @@
-//! What handlers ask of the server: rooms, and questions to clients; by name, with arguments and results in JSON.
+//! The operations that handlers call on their host: pushes, broadcasts, rooms, client calls, and the caller's identity.
+//!
+//! Pushes and broadcasts are methods of [`Caller`](host::Caller). All others are found by name in [`OPERATIONS`]; their
+//! arguments and results are JSON.
 
 use std::fmt::Write;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aaw_event::host::unsupported_op;
+use aaw_event::Identity;
+use aaw_event::host::{self, unsupported_op};
 use aaw_protocol::{Code, Failure, codec, is_reserved};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::auth::{Caller, identity_change};
+use crate::hub::event_caller::EventCaller;
+use crate::hub::in_runtime::InRuntime;
+use crate::hub::mailbox::connection_ended;
+use crate::hub::peer::Peer;
+use crate::hub::push::{push_frame, reserved_name};
 use crate::hub::rooms::member_json;
-use crate::hub::table::{Hub, Peer, frame, name_of_ours};
 
-/// Bytes of answers that a question to a room collects; the answers beyond fail as `too_large`.
-const MOST_COLLECTED: usize = 64 << 20;
+/// The most bytes of responses that a call of a room collects; further responses fail as `too_large`.
+const MAX_COLLECTED: usize = 64 << 20;
 
-/// On whose behalf a handler asks.
-pub(crate) struct Behalf<'a> {
-    pub(crate) hub: &'a Arc<Hub>,
-    /// The connection of its call; none for a call over HTTP.
-    pub(crate) connection: Option<Uuid>,
-    /// Bytes that a message may have.
-    pub(crate) most: usize,
+/// The result of an operation that is awaited.
+type HostOpFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
+
+/// The implementation of an operation.
+enum HostOp {
+    /// Completes at once.
+    Immediate(fn(&EventCaller, &str) -> Result<String, Failure>),
+    /// Begins when the function is called, and is awaited.
+    Awaited(fn(Arc<EventCaller>, String) -> HostOpFuture),
 }
 
+/// All operations, by name.
+const OPERATIONS: [(&str, HostOp); 10] = [
+    ("room/join", HostOp::Immediate(join_room)),
+    ("room/leave", HostOp::Immediate(leave_room)),
+    ("room/emit", HostOp::Immediate(emit_to_room)),
+    ("room/size", HostOp::Immediate(room_size)),
+    ("room/members", HostOp::Immediate(room_members)),
+    ("identity", HostOp::Immediate(identity)),
+    ("ws/send_async", HostOp::Awaited(|caller, args| Box::pin(call_client(caller, args)))),
+    ("room/send_async", HostOp::Awaited(|caller, args| Box::pin(call_room(caller, args)))),
+    ("authenticate", HostOp::Awaited(authenticate)),
+    ("logout", HostOp::Awaited(log_out)),
+];
+
+fn find_op(name: &str) -> Option<&'static HostOp> {
+    const { &OPERATIONS }.iter().find(|(op, _)| *op == name).map(|(_, op)| op)
+}
+
+impl host::Caller for EventCaller {
+    fn id(&self) -> String {
+        self.context().id.to_string()
+    }
+
+    fn send_event(&self, event: &str, data: &str) -> Result<(), Failure> {
+        let Ok(peer) = self.peer() else {
+            let error = "A call over HTTP has no connection that an event could be sent to";
+            return Err(Failure::new(Code::NO_CONNECTION, error));
+        };
+        Ok(peer.mailbox.push(push_frame(event, data, self.services.max_message)?)?)
+    }
+
+    fn broadcast(&self, data: &str, include_self: bool) {
+        let except = (!include_self).then_some(self.context().id);
+        self.services.hub.broadcast(data, self.services.max_message, except);
+    }
+
+    fn host_op(&self, op: &str, args: &str) -> Result<String, Failure> {
+        match find_op(op) {
+            Some(HostOp::Immediate(run)) => run(self, args),
+            _ => Err(unsupported_op(op)),
+        }
+    }
+
+    fn host_op_async(self: Arc<Self>, op: String, args: String) -> HostOpFuture {
+        match find_op(&op) {
+            Some(HostOp::Awaited(begin)) => {
+                let runtime = self.services.runtime.clone();
+                Box::pin(InRuntime::new(runtime, begin(self, args)))
+            }
+            _ => Box::pin(ready(Err(unsupported_op(&op)))),
+        }
+    }
+}
+
+/// A string argument, copied only if the JSON contains escapes.
 #[derive(Deserialize)]
-struct Join<'a> {
+struct TextArg<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct JoinArgs<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    name: TextArg<'a>,
     presence: bool,
 }
 
 #[derive(Deserialize)]
-struct Name<'a> {
+struct RoomArgs<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    name: TextArg<'a>,
 }
 
 #[derive(Deserialize)]
-struct Emit<'a> {
+struct EmitArgs<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    name: TextArg<'a>,
     #[serde(borrow)]
-    event: Text<'a>,
+    event: TextArg<'a>,
     #[serde(borrow)]
     data: &'a RawValue,
     #[serde(borrow)]
-    except: Option<Text<'a>>,
+    except: Option<TextArg<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Question<'a> {
+struct ClientCallArgs<'a> {
     #[serde(borrow)]
-    to: Option<Text<'a>>,
+    to: Option<TextArg<'a>>,
     #[serde(borrow)]
-    event: Text<'a>,
-    #[serde(borrow)]
-    data: &'a RawValue,
-    timeout_ms: u64,
-}
-
-#[derive(Deserialize)]
-struct RoomQuestion<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    event: Text<'a>,
+    event: TextArg<'a>,
     #[serde(borrow)]
     data: &'a RawValue,
     timeout_ms: u64,
-    #[serde(borrow)]
-    except: Option<Text<'a>>,
 }
 
-/// Copied only where the JSON escapes something.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
-
-impl Behalf<'_> {
-    /// What does not wait.
-    pub(crate) fn host_op(&self, op: &str, args: &str) -> Result<String, Failure> {
-        let rooms = &self.hub.rooms;
-        match op {
-            "room/join" => {
-                let Join { name, presence } = parse(args)?;
-                rooms.join(&self.peer()?, &name.0, presence)?;
-                Ok("null".into())
-            }
-            "room/leave" => {
-                let Name { name } = parse(args)?;
-                // Who has gone has left all rooms, and a call over HTTP is in none.
-                if let Ok(peer) = self.peer() {
-                    rooms.leave(&peer, &name.0);
-                }
-                Ok("null".into())
-            }
-            "room/emit" => {
-                let Emit { name, event, data, except } = parse(args)?;
-                let frame = frame(&event.0, data.get(), self.most)?;
-                Ok(rooms.send(&name.0, &frame, id_of(except)).to_string())
-            }
-            "room/size" => {
-                let Name { name } = parse(args)?;
-                Ok(rooms.size(&name.0).to_string())
-            }
-            "room/members" => {
-                let Name { name } = parse(args)?;
-                let members: Vec<_> = rooms.members(&name.0).iter().map(|peer| member_json(peer)).collect();
-                Ok(format!("[{}]", members.join(",")))
-            }
-            _ => Err(unsupported_op(op)),
-        }
-    }
-
-    /// What is awaited.
-    pub(crate) async fn host_op_async(self, op: &str, args: &str) -> Result<String, Failure> {
-        match op {
-            "ws/send_async" => {
-                let Question { to, event, data, timeout_ms } = parse(args)?;
-                let peer = match to {
-                    None => self.peer()?,
-                    Some(to) => id_of(Some(to)).and_then(|id| self.hub.peer(id)).ok_or_else(gone)?,
-                };
-                may_ask(&event.0)?;
-                let answer = peer.ask(&*event.0, data.get(), millis(timeout_ms)).await?;
-                Ok(answer.into())
-            }
-            "room/send_async" => {
-                let RoomQuestion { name, event, data, timeout_ms, except } = parse(args)?;
-                may_ask(&event.0)?;
-                let except = id_of(except);
-                let members = self.hub.rooms.members(&name.0).into_iter().filter(|peer| Some(peer.id) != except);
-                Ok(collect(members, &event.0, data.get(), millis(timeout_ms)).await)
-            }
-            _ => Err(unsupported_op(op)),
-        }
-    }
-
-    fn peer(&self) -> Result<Arc<Peer>, Failure> {
-        let Some(connection) = self.connection else {
-            return Err(Failure::new(Code::NO_CONNECTION, "A call over HTTP has no connection"));
-        };
-        self.hub.peer(connection).ok_or_else(gone)
-    }
+struct RoomCallArgs<'a> {
+    #[serde(borrow)]
+    name: TextArg<'a>,
+    #[serde(borrow)]
+    event: TextArg<'a>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    timeout_ms: u64,
+    #[serde(borrow)]
+    except: Option<TextArg<'a>>,
 }
 
-/// Asks all of them the same at once, and puts together what each has answered.
-async fn collect(members: impl Iterator<Item = Arc<Peer>>, event: &str, data: &str, timeout: Duration) -> String {
+#[derive(Deserialize)]
+struct AuthenticateArgs {
+    user: Identity,
+}
+
+fn join_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
+    let JoinArgs { name, presence } = parse(args)?;
+    caller.services.hub.rooms.join(caller.peer()?, &name.0, presence)?;
+    Ok("null".into())
+}
+
+fn leave_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
+    let RoomArgs { name } = parse(args)?;
+    // An HTTP request is a member of no room, so there is nothing to do.
+    if let Ok(peer) = caller.peer() {
+        caller.services.hub.rooms.leave(peer, &name.0);
+    }
+    Ok("null".into())
+}
+
+fn emit_to_room(caller: &EventCaller, args: &str) -> Result<String, Failure> {
+    let EmitArgs { name, event, data, except } = parse(args)?;
+    let frame = push_frame(&event.0, data.get(), caller.services.max_message)?;
+    Ok(caller.services.hub.rooms.push(&name.0, &frame, parse_id(except)).to_string())
+}
+
+fn room_size(caller: &EventCaller, args: &str) -> Result<String, Failure> {
+    let RoomArgs { name } = parse(args)?;
+    Ok(caller.services.hub.rooms.size(&name.0).to_string())
+}
+
+fn room_members(caller: &EventCaller, args: &str) -> Result<String, Failure> {
+    let RoomArgs { name } = parse(args)?;
+    let members = caller.services.hub.rooms.members(&name.0);
+    let members: Vec<_> = members.iter().map(|peer| member_json(peer)).collect();
+    Ok(format!("[{}]", members.join(",")))
+}
+
+fn identity(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
+    Ok(caller.context().identity_json().unwrap_or_else(|| "null".into()))
+}
+
+/// `ws/send_async`: a client call to the caller's connection, or to the one with the given id.
+async fn call_client(caller: Arc<EventCaller>, args: String) -> Result<String, Failure> {
+    let ClientCallArgs { to, event, data, timeout_ms } = parse(&args)?;
+    let peer = match to {
+        None => Arc::clone(caller.peer()?),
+        Some(to) => {
+            let id = parse_id(Some(to));
+            id.and_then(|id| caller.services.hub.peer(id)).ok_or_else(connection_ended)?
+        }
+    };
+    check_not_reserved(&event.0)?;
+    let response = peer.client_call(&*event.0, data.get(), timeout(timeout_ms)).await?;
+    Ok(response.into())
+}
+
+/// `room/send_async`: a client call to each member of a room but `except`.
+async fn call_room(caller: Arc<EventCaller>, args: String) -> Result<String, Failure> {
+    let RoomCallArgs { name, event, data, timeout_ms, except } = parse(&args)?;
+    check_not_reserved(&event.0)?;
+    let except = parse_id(except);
+    let members = caller.services.hub.rooms.members(&name.0).into_iter().filter(|peer| Some(peer.id()) != except);
+    Ok(collect_responses(members, &event.0, data.get(), timeout(timeout_ms)).await)
+}
+
+/// Calls all of these clients at once, and collects their responses into one JSON array.
+async fn collect_responses(
+    members: impl Iterator<Item = Arc<Peer>>,
+    event: &str,
+    data: &str,
+    timeout: Duration,
+) -> String {
     let (event, data): (Arc<str>, Arc<str>) = (event.into(), data.into());
-    let mut answers: FuturesUnordered<_> = members
+    let mut calls: FuturesUnordered<_> = members
         .map(|peer| {
-            let asking = peer.ask(Arc::clone(&event), Arc::clone(&data), timeout);
-            async move { (peer.id, asking.await) }
+            let call = peer.client_call(Arc::clone(&event), Arc::clone(&data), timeout);
+            async move { (peer.id(), call.await) }
         })
         .collect();
-    let mut all = String::from("[");
-    while let Some((id, answer)) = answers.next().await {
-        let answer = answer.and_then(|answer| {
-            if all.len() + answer.len() > MOST_COLLECTED {
-                let error = format!("The answers of the room are larger than {MOST_COLLECTED} bytes together");
+    let mut collected = String::from("[");
+    while let Some((id, response)) = calls.next().await {
+        let response = response.and_then(|response| {
+            if collected.len() + response.len() > MAX_COLLECTED {
+                let error = format!("The responses of the room have more than {MAX_COLLECTED} bytes together");
                 return Err(Failure::new(Code::TOO_LARGE, error));
             }
-            // It stands among others: one that is no JSON could speak for them.
-            if !codec::is_json(&answer) {
-                return Err(Failure::new(Code::BAD_BODY, "The answer is no JSON"));
+            // Checked, because it becomes part of a larger text: one that is not JSON could forge other members' results.
+            if !codec::is_json(&response) {
+                return Err(Failure::new(Code::BAD_BODY, "The response is not JSON"));
             }
-            Ok(answer)
+            Ok(response)
         });
-        let comma = if all.len() > 1 { "," } else { "" };
-        let written = match answer {
-            Ok(answer) => write!(all, r#"{comma}{{"id":"{id}","result":{answer}}}"#),
+        let comma = if collected.len() > 1 { "," } else { "" };
+        let written = match response {
+            Ok(response) => write!(collected, r#"{comma}{{"id":"{id}","result":{response}}}"#),
             Err(failure) => {
                 let failure = serde_json::to_string(&failure).unwrap_or_else(|_| "null".into());
-                write!(all, r#"{comma}{{"id":"{id}","error":{failure}}}"#)
+                write!(collected, r#"{comma}{{"id":"{id}","error":{failure}}}"#)
             }
         };
-        // Nothing fails that writes into a `String`.
+        // Writing to a `String` does not fail.
         let _ = written;
     }
-    all.push(']');
-    all
+    collected.push(']');
+    collected
+}
+
+fn authenticate(caller: Arc<EventCaller>, args: String) -> HostOpFuture {
+    let Some(auth) = caller.services.auth.clone() else {
+        return Box::pin(ready(Err(Failure::new(Code::UNREACHABLE, "Authentication is not enabled"))));
+    };
+    identity_change::begin();
+    Box::pin(async move {
+        let AuthenticateArgs { user } = serde_json::from_str(&args)
+            .map_err(|error| Failure::new(Code::HANDLER, format!("authenticate: {error}")))?;
+        auth.authenticate(caller.context(), user).await
+    })
+}
+
+fn log_out(caller: Arc<EventCaller>, _args: String) -> HostOpFuture {
+    // Without authentication there is no session to end.
+    let Some(auth) = caller.services.auth.clone() else { return Box::pin(ready(Ok("null".into()))) };
+    identity_change::begin();
+    Box::pin(async move { auth.log_out(&caller).await.map(|()| "null".into()) })
 }
 
 fn parse<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
     serde_json::from_str(args).map_err(|error| {
-        // aaw-event has made them; another version of it, perhaps.
-        tracing::error!(%error, "a package asks in a way that this server does not know");
+        // aaw-event has serialised them, possibly a version that this server does not support.
+        tracing::error!(%error, "a module called a host operation with arguments that this server cannot parse");
         Failure::internal(Code::HANDLER)
     })
 }
 
-fn id_of(text: Option<Text<'_>>) -> Option<Uuid> {
+/// Parses a connection's id. `None` if it is missing or invalid, in which case no connection has it.
+fn parse_id(text: Option<TextArg<'_>>) -> Option<Uuid> {
     text.and_then(|text| text.0.parse().ok())
 }
 
-fn may_ask(event: &str) -> Result<(), Failure> {
-    if is_reserved(event) { Err(name_of_ours(event)) } else { Ok(()) }
+fn check_not_reserved(event: &str) -> Result<(), Failure> {
+    if is_reserved(event) { Err(reserved_name(event)) } else { Ok(()) }
 }
 
-fn millis(time: u64) -> Duration {
-    if time == u64::MAX { Duration::MAX } else { Duration::from_millis(time) }
+/// A timeout as it crosses the module ABI: the maximum means none.
+fn timeout(millis: u64) -> Duration {
+    if millis == u64::MAX { Duration::MAX } else { Duration::from_millis(millis) }
 }
 
-fn gone() -> Failure {
-    Failure::new(Code::NO_CONNECTION, "The connection has ended")
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
 
-/// A future that finds the server's runtime wherever it is polled and dropped: a loaded package does both on threads of
-/// its own, too.
-pub(crate) struct AtHome<F> {
-    runtime: Option<Handle>,
-    /// In an `Option`, so that it can be dropped while the runtime is entered.
-    future: Option<Pin<Box<F>>>,
-}
+    use aaw_event::host::Caller as _;
+    use futures_util::FutureExt as _;
 
-impl<F> AtHome<F> {
-    pub(crate) fn new(runtime: Option<Handle>, future: F) -> Self {
-        Self { runtime, future: Some(Box::pin(future)) }
+    use super::*;
+    use crate::auth::{CallContext, SessionSlot};
+    use crate::hub::event_caller::HostServices;
+    use crate::hub::hub::{ConnectionGuard, Hub};
+    use crate::hub::mailbox::{Command, Mailbox};
+
+    fn services() -> Arc<HostServices> {
+        HostServices::new(Arc::new(Hub::default()), None, 100)
     }
-}
 
-impl<F: Future> Future for AtHome<F> {
-    type Output = F::Output;
+    fn connect(services: &Arc<HostServices>) -> (ConnectionGuard, Arc<EventCaller>) {
+        let hub = &services.hub;
+        let guard = hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::new(1000));
+        let caller = EventCaller::for_connection(Arc::clone(services), Arc::clone(&guard.peer));
+        (guard, caller)
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { runtime, future } = &mut *self;
-        let _entered = runtime.as_ref().map(Handle::enter);
-        match future {
-            Some(inner) => {
-                let polled = inner.as_mut().poll(cx);
-                if polled.is_ready() {
-                    *future = None;
-                }
-                polled
-            }
-            None => Poll::Pending,
+    fn request(services: &Arc<HostServices>) -> Arc<EventCaller> {
+        let session = SessionSlot::for_request(None);
+        let context = CallContext { id: Uuid::new_v4(), client_key: None, address: None, session };
+        EventCaller::for_request(Arc::clone(services), context)
+    }
+
+    fn pushes(guard: &ConnectionGuard) -> Vec<String> {
+        let mut commands = VecDeque::new();
+        guard.peer.mailbox.take(&mut commands);
+        let text = |command| match command {
+            Command::Push(frame) => Some(String::from_utf8(frame.to_vec()).unwrap()),
+            _ => None,
+        };
+        commands.into_iter().filter_map(text).collect()
+    }
+
+    fn awaited(caller: &Arc<EventCaller>, op: &str, args: &str) -> Result<String, Failure> {
+        let future = Arc::clone(caller).host_op_async(op.into(), args.into());
+        future.now_or_never().expect("it completes at once")
+    }
+
+    #[test]
+    fn the_names_of_operations_are_unique() {
+        for (name, _) in &OPERATIONS {
+            assert_eq!(OPERATIONS.iter().filter(|(other, _)| other == name).count(), 1, "{name}");
         }
     }
-}
 
-impl<F> Drop for AtHome<F> {
-    fn drop(&mut self) {
-        let _entered = self.runtime.as_ref().map(Handle::enter);
-        self.future = None;
+    #[test]
+    fn a_connection_joins_a_room_and_receives_what_is_emitted_to_it() {
+        let services = services();
+        let (guard, caller) = connect(&services);
+        assert_eq!(caller.host_op("room/join", r#"{"name":"r","presence":false}"#), Ok("null".into()));
+        assert_eq!(caller.host_op("room/size", r#"{"name":"r"}"#), Ok("1".into()));
+        let args = r#"{"name":"r","event":"e","data":1,"except":null}"#;
+        assert_eq!(caller.host_op("room/emit", args), Ok("1".into()));
+        assert_eq!(pushes(&guard), [r#"["e",1]"#]);
+        let members = format!(r#"[{{"id":"{}","identity":null}}]"#, caller.id());
+        assert_eq!(caller.host_op("room/members", r#"{"name":"r"}"#), Ok(members));
+        assert_eq!(caller.host_op("room/leave", r#"{"name":"r"}"#), Ok("null".into()));
+        assert_eq!(caller.host_op("room/size", r#"{"name":"r"}"#), Ok("0".into()));
+    }
+
+    #[test]
+    fn a_broadcast_excludes_its_sender_unless_it_is_included() {
+        let services = services();
+        let ((a, caller), (b, _)) = (connect(&services), connect(&services));
+        caller.broadcast("1", false);
+        assert_eq!((pushes(&a).len(), pushes(&b)), (0, vec![r#"["broadcast",1]"#.to_owned()]));
+        caller.broadcast("2", true);
+        assert_eq!((pushes(&a).len(), pushes(&b).len()), (1, 1));
+    }
+
+    #[test]
+    fn operations_that_need_a_connection_fail_for_an_http_request() {
+        let caller = request(&services());
+        let no_connection = |failure: Failure| (failure.error, failure.code);
+        let expected = ("A call over HTTP has no connection".to_owned(), Code::NO_CONNECTION);
+        let join = caller.host_op("room/join", r#"{"name":"r","presence":true}"#);
+        assert_eq!(join.map_err(no_connection), Err(expected.clone()));
+        let call = awaited(&caller, "ws/send_async", r#"{"to":null,"event":"e","data":1,"timeout_ms":1}"#);
+        assert_eq!(call.map_err(no_connection), Err(expected));
+        assert_eq!(caller.send_event("e", "1").unwrap_err().code, Code::NO_CONNECTION);
+        assert_eq!(caller.host_op("room/leave", r#"{"name":"r"}"#), Ok("null".into()));
+        assert_eq!(caller.host_op("identity", "{}"), Ok("null".into()));
+    }
+
+    #[test]
+    fn a_connection_that_has_ended_can_be_used_and_fails() {
+        let services = services();
+        let (guard, caller) = connect(&services);
+        drop(guard);
+        assert_eq!(caller.send_event("e", "1").unwrap_err().code, Code::NO_CONNECTION);
+        let join = caller.host_op("room/join", r#"{"name":"r","presence":false}"#);
+        assert_eq!(join.unwrap_err().code, Code::NO_CONNECTION);
+        let call = awaited(&caller, "ws/send_async", r#"{"to":null,"event":"e","data":1,"timeout_ms":1}"#);
+        assert_eq!(call.unwrap_err().code, Code::NO_CONNECTION);
+        assert_eq!(caller.host_op("room/leave", r#"{"name":"r"}"#), Ok("null".into()));
+    }
+
+    #[test]
+    fn an_unknown_operation_and_one_of_the_other_kind_are_unsupported() {
+        let caller = request(&services());
+        for op in ["room/paint", "ws/send_async", "logout"] {
+            assert_eq!(caller.host_op(op, "{}"), Err(unsupported_op(op)));
+        }
+        for op in ["room/paint", "room/size", "identity"] {
+            assert_eq!(awaited(&caller, op, "{}"), Err(unsupported_op(op)));
+        }
+    }
+
+    #[test]
+    fn without_authentication_a_log_in_is_unreachable_and_a_log_out_does_nothing() {
+        let caller = request(&services());
+        assert_eq!(awaited(&caller, "authenticate", "{}").unwrap_err().code, Code::UNREACHABLE);
+        assert_eq!(awaited(&caller, "logout", "{}"), Ok("null".into()));
     }
 }

@@ -1,247 +1,302 @@
-//! What waits for a connection's task: pushes, outcomes of calls that ran elsewhere, the order to stop.
+//! The mailbox of a connection: the commands for the one task that owns its socket.
 //!
-//! Anyone may put something in, from any thread; the one task that owns the socket takes it out. Pushes are bounded in
-//! bytes, from being put in until they have left for the socket, and so are questions, until the session has them;
-//! outcomes are bounded by the calls that run.
+//! Any thread may post a command; the connection's task takes them all at once. Everything in a mailbox is bounded: pushes
+//! in bytes, from their posting until they have been written to the socket, together with client calls until the
+//! connection has started them; completions and items by the calls that are running.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Instant;
 
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::{Code, Failure};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use tokio::sync::oneshot;
 
 use crate::auth::Session;
-use crate::connection::Batch;
-use crate::hub::client_calls::{self, Question};
 
-/// Something for the connection's task.
+/// A command for the connection's task.
 #[derive(Debug)]
-pub(crate) enum Mail {
-    /// A whole frame that nobody asked for: an event, a broadcast.
+pub(crate) enum Command {
+    /// Send this whole frame: an event, a broadcast, a room's message.
     Push(Bytes),
-    /// A call that ran elsewhere is done.
-    Completion(CallKey, Vec<u8>, Completion),
-    /// A stream that runs elsewhere has yielded.
-    Items(CallKey, Batch),
-    /// A handler has room for its caller's items up to this one.
-    Room(CallKey, u64),
-    /// Something to ask the client. In a box: it is larger than the others, and rarer.
-    Ask(Box<Question>),
-    /// Nobody waits for the answer any more.
-    CancelAsk(ClientCallKey),
-    /// `_open` has run.
-    OpenInfo(Result<(), Failure>),
-    /// A session that the connection has, or had, is over.
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "there are none"))]
+    /// A call that ran as a task has completed: its frame, and how it completed.
+    Complete(CallKey, Vec<u8>, Completion),
+    /// A stream that runs as a task has items.
+    StreamItems(CallKey, ItemBatch),
+    /// A handler accepts its caller's upload up to this number of items.
+    UploadCredit(CallKey, u64),
+    /// Call the client. Boxed, because it is larger than the other commands and rarer.
+    ClientCall(Box<ClientCallRequest>),
+    /// The future that awaits this client call was dropped.
+    CancelClientCall(ClientCallKey),
+    /// The `_open` hook has completed.
+    OpenHookDone(Result<(), Failure>),
+    /// A session has ended that the connection has, or had when it started a call that still runs.
     SessionEnded(Arc<Session>),
-    /// No new calls; end when those that run are done.
+    /// Accept no new calls, and close when the running ones have completed.
     Drain,
-    /// End now.
+    /// Close now.
     Stop,
 }
 
-/// Why a push was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotTaken {
-    /// The connection has ended.
-    Gone,
-    /// Too many bytes wait: the connection is being closed for it.
-    Full,
+/// A call to the client, on its way to the connection's task.
+#[derive(Debug)]
+pub(crate) struct ClientCallRequest {
+    pub(crate) key: ClientCallKey,
+    pub(crate) event: Arc<str>,
+    /// One JSON value.
+    pub(crate) data: Arc<str>,
+    pub(crate) deadline: Option<Instant>,
+    /// Receives the response. Dropped when the connection ends.
+    pub(crate) response: oneshot::Sender<Result<Box<str>, Failure>>,
 }
 
-/// One connection's incoming mail.
+impl ClientCallRequest {
+    /// Returns the bytes that the request occupies, besides its place in the queue.
+    pub(crate) fn len(&self) -> usize {
+        size_of::<Self>() + self.event.len() + self.data.len()
+    }
+}
+
+/// Items of a stream as whole frames; and if the stream has ended, the beginning of its last frame and how it ended.
+#[derive(Debug, Default)]
+pub(crate) struct ItemBatch {
+    pub(crate) frames: Vec<Bytes>,
+    pub(crate) end: Option<(Vec<u8>, Completion)>,
+}
+
+/// Why a push was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PushError {
+    /// The connection has ended.
+    Ended,
+    /// The queued pushes exceed their bound, and the connection is being closed for it.
+    Overflow,
+}
+
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Ended => connection_ended(),
+            PushError::Overflow => {
+                let error = "The connection is being closed: its client reads too slowly";
+                Self::new(Code::NO_CONNECTION, error)
+            }
+        }
+    }
+}
+
+/// The failure of every operation on a connection that has ended.
+pub(crate) fn connection_ended() -> Failure {
+    Failure::new(Code::NO_CONNECTION, "The connection has ended")
+}
+
+/// The failure of a client call whose deadline has passed.
+pub(crate) fn client_call_timed_out() -> Failure {
+    Failure::new(Code::TIMEOUT, "The client did not answer in time")
+}
+
+/// The command queue of one connection.
 #[derive(Debug)]
-pub(crate) struct Outbox {
-    mail: Mutex<Queue>,
-    /// Whether there may be mail, so that the task's hot path takes no lock to find out that there is none.
-    any: AtomicBool,
+pub(crate) struct Mailbox {
+    queue: Mutex<CommandQueue>,
+    /// Whether there may be commands, so that the hot path of the connection's task takes no lock when there are none.
+    has_commands: AtomicBool,
     waker: AtomicWaker,
-    /// Bytes of pushes that were put in and have not left for the socket.
+    /// The cost of the pushes that have not been written to the socket and of the client calls that have not been
+    /// started, see [`cost`].
     pushed: AtomicUsize,
-    /// What they may be at all. What they may be for long, the connection's task watches: it knows whether they wait for
-    /// the client or for the task's own turn.
-    most_pushed: usize,
+    /// The burst limit of `pushed`. The sustained limit is enforced by the connection's task, which can tell a client that
+    /// reads too slowly from a task that has not had its turn yet.
+    max_pushed: usize,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    mail: VecDeque<Mail>,
-    /// Nothing is taken any more.
+struct CommandQueue {
+    commands: VecDeque<Command>,
+    /// No push and no client call is accepted any more.
     closed: bool,
-    overflown: bool,
+    /// It was closed because `max_pushed` was exceeded; the connection's task still receives other commands.
+    overflowed: bool,
 }
 
-impl Outbox {
-    pub(crate) fn new(most_pushed: usize) -> Self {
+impl Mailbox {
+    pub(crate) fn new(max_pushed: usize) -> Self {
         Self {
-            mail: Mutex::default(),
-            any: AtomicBool::new(false),
+            queue: Mutex::default(),
+            has_commands: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             pushed: AtomicUsize::new(0),
-            most_pushed,
+            max_pushed,
         }
     }
 
-    /// Puts in a frame that nobody asked for. Never waits.
-    pub(crate) fn push(&self, frame: Bytes) -> Result<(), NotTaken> {
+    /// Posts a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is closed,
+    /// because a client that missed one push must not receive the next.
+    pub(crate) fn push(&self, frame: Bytes) -> Result<(), PushError> {
         let mut queue = self.lock();
         if queue.closed {
-            return Err(if queue.overflown { NotTaken::Full } else { NotTaken::Gone });
+            return Err(if queue.overflowed { PushError::Overflow } else { PushError::Ended });
         }
         let cost = cost(frame.len());
-        let waiting = self.pushed.fetch_add(cost, Ordering::Relaxed);
+        let queued = self.pushed.fetch_add(cost, Ordering::Relaxed);
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
-        if waiting > 0 && waiting + cost > self.most_pushed {
+        if queued > 0 && queued + cost > self.max_pushed {
             queue.closed = true;
-            queue.overflown = true;
+            queue.overflowed = true;
         } else {
-            queue.mail.push_back(Mail::Push(frame));
+            queue.commands.push_back(Command::Push(frame));
         }
-        let overflown = queue.overflown;
+        let overflowed = queue.overflowed;
         drop(queue);
         self.wake();
-        if overflown { Err(NotTaken::Full) } else { Ok(()) }
+        if overflowed { Err(PushError::Overflow) } else { Ok(()) }
     }
 
-    /// Puts in something to ask the client. Never waits. Unlike a push it costs nobody the connection when there is no
-    /// room: whoever asks hears that.
-    pub(crate) fn ask(&self, question: Box<Question>) -> Result<(), Failure> {
+    /// Posts a client call without waiting. Unlike a push, one that does not fit fails alone and does not close the
+    /// connection.
+    pub(crate) fn client_call(&self, request: Box<ClientCallRequest>) -> Result<(), Failure> {
         let mut queue = self.lock();
         if queue.closed {
-            return Err(client_calls::ended());
+            return Err(connection_ended());
         }
-        let cost = cost(question.len());
-        let waiting = self.pushed.fetch_add(cost, Ordering::Relaxed);
-        if waiting > 0 && waiting + cost > self.most_pushed {
+        let cost = cost(request.len());
+        let queued = self.pushed.fetch_add(cost, Ordering::Relaxed);
+        if queued > 0 && queued + cost > self.max_pushed {
             self.pushed.fetch_sub(cost, Ordering::Relaxed);
             return Err(Failure::new(Code::BUSY, "The client does not read what it is sent"));
         }
-        queue.mail.push_back(Mail::Ask(question));
+        queue.commands.push_back(Command::ClientCall(request));
         drop(queue);
         self.wake();
         Ok(())
     }
 
-    /// Puts in whatever is not a push. Once the connection has ended it is dropped.
-    pub(crate) fn post(&self, mail: Mail) {
+    /// Posts any other command. It is dropped if the connection has ended.
+    pub(crate) fn post(&self, command: Command) {
         let mut queue = self.lock();
-        if queue.closed && !queue.overflown {
+        if queue.closed && !queue.overflowed {
             return;
         }
-        queue.mail.push_back(mail);
+        queue.commands.push_back(command);
         drop(queue);
         self.wake();
     }
 
-    /// Wakes this when there is mail. To be called before looking for mail.
+    /// Registers the waker of the connection's task. To be called before [`has_commands`](Self::has_commands).
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Whether [`take`](Self::take) may find something.
-    pub(crate) fn has_mail(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+    /// Returns whether [`take`](Self::take) may return commands.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.has_commands.load(Ordering::Acquire)
     }
 
-    /// Moves all mail into `into`, in order. True if pushes have overflown.
-    pub(crate) fn take(&self, into: &mut VecDeque<Mail>) -> bool {
+    /// Appends all commands to `into`, in order. Returns whether the mailbox has overflowed.
+    pub(crate) fn take(&self, into: &mut VecDeque<Command>) -> bool {
         let mut queue = self.lock();
-        self.any.store(false, Ordering::Release);
+        self.has_commands.store(false, Ordering::Release);
         if into.is_empty() {
-            std::mem::swap(into, &mut queue.mail);
+            std::mem::swap(into, &mut queue.commands);
         } else {
-            into.append(&mut queue.mail);
+            into.append(&mut queue.commands);
         }
-        queue.overflown
+        queue.overflowed
     }
 
-    /// Bytes of pushes that wait, with what each takes besides its text.
+    /// Returns the bytes of the pushes that wait for the socket, including the overhead of each.
     pub(crate) fn pushed(&self) -> usize {
         self.pushed.load(Ordering::Relaxed)
     }
 
-    /// A push of so many bytes has left for the socket.
-    pub(crate) fn pushed_out(&self, len: usize) {
+    /// Releases the cost of a push of `len` bytes that was written to the socket, or of a client call that was started.
+    pub(crate) fn release(&self, len: usize) {
         self.pushed.fetch_sub(cost(len), Ordering::Relaxed);
     }
 
-    /// Takes nothing from now on, and forgets what is in.
+    /// Closes the mailbox for good and drops its commands: the connection has ended.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
-        queue.overflown = false;
-        queue.mail = VecDeque::new();
+        queue.overflowed = false;
+        let commands = std::mem::take(&mut queue.commands);
+        drop(queue);
+        // Dropping a client call wakes the handler that awaits it, which may run code of a module: not under the lock.
+        drop(commands);
     }
 
     fn wake(&self) {
-        // Only the first since the task last looked wakes it: a burst costs one wake-up.
-        if !self.any.swap(true, Ordering::AcqRel) {
+        // Only the first command since the task last took them wakes it: a burst costs one wake-up.
+        if !self.has_commands.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, CommandQueue> {
         // Nothing panics while it holds the lock.
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a push takes while it waits: its text, and its places in queues, so that many small ones are bounded too.
+/// Returns what a queued push of `len` bytes costs: its text, and its place in the queue, so that many small pushes are
+/// bounded too.
 fn cost(len: usize) -> usize {
-    len + size_of::<Mail>()
+    len + size_of::<Command>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frames(outbox: &Outbox) -> Vec<Bytes> {
-        let mut mail = VecDeque::new();
-        outbox.take(&mut mail);
-        mail.into_iter().filter_map(|mail| if let Mail::Push(frame) = mail { Some(frame) } else { None }).collect()
+    fn take_pushes(mailbox: &Mailbox) -> Vec<Bytes> {
+        let mut commands = VecDeque::new();
+        mailbox.take(&mut commands);
+        let frame = |command| if let Command::Push(frame) = command { Some(frame) } else { None };
+        commands.into_iter().filter_map(frame).collect()
     }
 
     #[test]
-    fn mail_is_taken_in_order() {
-        let outbox = Outbox::new(1000);
-        assert!(!outbox.has_mail());
-        outbox.push("a".into()).unwrap();
-        outbox.push("b".into()).unwrap();
-        assert!(outbox.has_mail());
-        assert_eq!(frames(&outbox), ["a", "b"]);
-        assert!(!outbox.has_mail());
+    fn commands_are_taken_in_order() {
+        let mailbox = Mailbox::new(1000);
+        assert!(!mailbox.has_commands());
+        mailbox.push("a".into()).unwrap();
+        mailbox.push("b".into()).unwrap();
+        assert!(mailbox.has_commands());
+        assert_eq!(take_pushes(&mailbox), ["a", "b"]);
+        assert!(!mailbox.has_commands());
     }
 
     #[test]
-    fn what_has_been_taken_counts_until_it_has_left() {
-        let outbox = Outbox::new(cost(10));
-        outbox.push("123456".into()).unwrap();
-        assert_eq!(frames(&outbox).len(), 1);
-        outbox.pushed_out(6);
-        outbox.push("123456".into()).unwrap();
-        assert_eq!(frames(&outbox).len(), 1);
-        assert_eq!(outbox.push("12345".into()), Err(NotTaken::Full));
-        assert!(outbox.take(&mut VecDeque::new()), "the task learns that it has overflown");
-        outbox.pushed_out(6);
-        assert_eq!(outbox.push("1".into()), Err(NotTaken::Full), "there is a gap now, so nothing more goes out");
+    fn a_push_counts_until_it_is_released_and_an_overflow_is_final() {
+        let mailbox = Mailbox::new(cost(10));
+        mailbox.push("123456".into()).unwrap();
+        assert_eq!(take_pushes(&mailbox).len(), 1);
+        mailbox.release(6);
+        mailbox.push("123456".into()).unwrap();
+        assert_eq!(take_pushes(&mailbox).len(), 1);
+        assert_eq!(mailbox.push("12345".into()), Err(PushError::Overflow));
+        assert!(mailbox.take(&mut VecDeque::new()), "the connection's task sees the overflow");
+        mailbox.release(6);
+        assert_eq!(mailbox.push("1".into()), Err(PushError::Overflow), "one push is missing, so no other may follow");
     }
 
     #[test]
-    fn one_frame_of_any_size_fits() {
-        assert_eq!(Outbox::new(1).push("12345".into()), Ok(()));
+    fn a_single_push_may_exceed_the_bound() {
+        assert_eq!(Mailbox::new(1).push("12345".into()), Ok(()));
     }
 
     #[test]
-    fn an_ended_connection_takes_nothing() {
-        let outbox = Outbox::new(10);
-        outbox.push("a".into()).unwrap();
-        outbox.close();
-        assert_eq!(outbox.push("b".into()), Err(NotTaken::Gone));
-        outbox.post(Mail::Stop);
-        assert!(frames(&outbox).is_empty());
+    fn a_closed_mailbox_accepts_nothing() {
+        let mailbox = Mailbox::new(10);
+        mailbox.push("a".into()).unwrap();
+        mailbox.close();
+        assert_eq!(mailbox.push("b".into()), Err(PushError::Ended));
+        mailbox.post(Command::Stop);
+        assert!(take_pushes(&mailbox).is_empty());
     }
 }

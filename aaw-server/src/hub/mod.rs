@@ -1,7 +1,30 @@
-//! Who is connected, and what others have for a connection.
+//! The connections of a server: the table of them, their rooms, and what handlers and the program do with them.
+//!
+//! | module | |
+//! |---|---|
+//! | `hub` | the table of connections, the bound on their number, broadcasts |
+//! | `host_ops` | the operations that handlers call on their host, over WebSockets and HTTP alike |
+//! | `event_caller` | the caller of an event, as handlers use it (`services.ws`) |
+//! | `in_runtime` | runs futures in the server's runtime, whichever thread polls them |
+//! | `rooms` | named groups of connections |
+//! | `client_calls` | calls that the server makes to a client |
+//! | `peer` | a connection, as the rest of the server sees it |
+//! | `mailbox` | the commands for the task that owns a connection's socket |
+//! | `push` | frames of pushes |
 
-pub(crate) mod client_calls;
-pub(crate) mod host_ops;
-pub(crate) mod mailbox;
-pub(crate) mod rooms;
-pub(crate) mod table;
+mod client_calls;
+mod event_caller;
+mod host_ops;
+#[expect(clippy::module_inception, reason = "the folder is named for its central type")]
+mod hub;
+mod in_runtime;
+mod mailbox;
+mod peer;
+mod push;
+mod rooms;
+
+pub use client_calls::ClientCallError;
+pub(crate) use event_caller::{EventCaller, HostServices};
+pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
+pub(crate) use mailbox::{ClientCallRequest, Command, ItemBatch, Mailbox, client_call_timed_out, connection_ended};
+pub(crate) use peer::Peer;

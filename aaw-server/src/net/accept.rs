@@ -1,5 +1,8 @@
-//! TCP connections, from being accepted until they are WebSockets, or have had their answers.
+//! TCP connections: from accepting one until it is a WebSocket, or its HTTP requests have been responded to.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -7,55 +10,79 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Config;
-use crate::http::Front;
-use crate::hub::table::Place;
+use crate::error::StartError;
+use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
-use crate::net::handshake::{Serving, Visitor};
-use crate::net::hang_up::HangUp;
-use crate::net::shutdown::Phase;
+use crate::net::disconnect::DisconnectDetector;
+use crate::net::http_connection::{HttpConnection, RequestGuard};
+use crate::net::shutdown::ShutdownPhase;
 use crate::net::write_timeout::WriteTimeout;
 
-/// How long the accept loop waits when the system has no more file descriptors.
-const OUT_OF_FILES: Duration = Duration::from_millis(100);
+/// The pause of the accept loop after an error, such as too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How long a client that is refused has to take the refusal.
-const REFUSAL: Duration = Duration::from_secs(3);
+/// How long sending the refusal of a connection may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// hyper adds time-outs to the present time, which overflows; a century is as good as never.
-pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The longest time-out that hyper is given: it adds time-outs to the present time, which would overflow. A century,
+/// as good as never.
+const MAX_HYPER_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Responds to the HTTP requests of the listener's connections. The implementation depends on the feature `http`: with
+/// it, events over HTTP, pages and the program's own routes; without it, [`UpgradeOnly`](super::upgrade_only).
+pub(crate) trait RequestService: Clone + Send + Sync + 'static {
+    /// The program's own routes, served beside aaw's.
+    type Routes: fmt::Debug + Default;
+    type Body: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// Checks that what the config refers to, such as the folder of static files, exists.
+    fn check_config(config: &Config) -> Result<(), StartError>;
+
+    fn new(shared: &Arc<ServerContext>, routes: Self::Routes) -> Result<Self, StartError>;
+
+    /// Responds to one request. The guard lasts until the response's body has been sent, or been dropped.
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        guard: RequestGuard,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+}
 
 /// Accepts connections until it is dropped.
-pub(crate) async fn accept(listener: &TcpListener, front: &Front, shared: &Arc<ServerContext>) {
+pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService, shared: &Arc<ServerContext>) {
     loop {
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // A connection that was gone before it was accepted is no trouble; no more files is, for a while.
                 if let Some(unlogged) = shared.refusals.pass() {
                     tracing::warn!(unlogged, "accepting a connection failed: {error}");
                 }
+                // A connection that was closed before it was accepted does no harm. Other errors, such as too many open
+                // files, last for a while.
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                    tokio::time::sleep(OUT_OF_FILES).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
                 continue;
             }
         };
         match shared.hub.admit(shared.config.max_connections) {
-            Some(place) => {
-                tokio::spawn(visit(socket, address, front.clone(), Arc::clone(shared), place));
+            Some(permit) => {
+                tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
             }
             None => {
                 if let Some(unlogged) = shared.refusals.pass() {
-                    let most = shared.config.max_connections;
-                    tracing::warn!(peer = %address, unlogged, "refused a connection: there are {most} already");
+                    let max = shared.config.max_connections;
+                    tracing::warn!(peer = %address, unlogged, "refused a connection: the limit of {max} is reached");
                 }
                 tokio::spawn(refuse(socket));
             }
@@ -63,52 +90,64 @@ pub(crate) async fn accept(listener: &TcpListener, front: &Front, shared: &Arc<S
     }
 }
 
-/// Serves one TCP connection until it is upgraded, or ends.
-async fn visit(socket: TcpStream, address: SocketAddr, front: Front, shared: Arc<ServerContext>, place: Place) {
-    // Answers are gathered before they are written, so waiting for more to gather costs time and gains nothing.
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(peer = %address, "no TCP_NODELAY: {error}");
-    }
-    // Of a client that vanished without a word nothing is heard while it is only read to, or waited for.
-    if let Err(error) = SockRef::from(&socket).set_tcp_keepalive(&keepalive()) {
-        tracing::debug!(peer = %address, "no SO_KEEPALIVE: {error}");
-    }
+/// Serves one TCP connection until it is upgraded or closed.
+async fn serve(
+    socket: TcpStream,
+    address: SocketAddr,
+    service: impl RequestService,
+    shared: Arc<ServerContext>,
+    permit: ConnectionPermit,
+) {
+    set_socket_options(&socket, address);
     let Config { handshake_timeout, write_timeout, close_timeout, .. } = *shared.config;
-    let (draining, over) = (shared.shutdown.reached(Phase::Draining), shared.shutdown.reached(Phase::Over));
-    let socket = WriteTimeout::new(HangUp::new(socket), write_timeout);
-    let unwritten = socket.unwritten();
-    let visitor = Arc::new(Visitor::new(shared, Some(address), place));
-    let service = service_fn(|request| {
-        let answer = front.respond(Serving::begin(&visitor), request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    let draining = shared.shutdown.reached(ShutdownPhase::Draining);
+    let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
+    let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
+    let backlog = socket.backlog();
+    let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
+    let respond = service_fn(|request| {
+        let response = service.respond(request, RequestGuard::new(&connection));
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let mut http = http1::Builder::new();
-    // It bounds the time between two requests, too.
-    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout.min(FOREVER)).max_buf_size(16 << 10);
-    let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
-    tokio::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
+    // This also limits the time between two requests.
+    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout.min(MAX_HYPER_TIMEOUT)).max_buf_size(16 << 10);
+    let http = http.serve_connection(TokioIo::new(socket), respond).with_upgrades();
+    tokio::pin!(http);
+    let result = tokio::select! {
+        result = http.as_mut() => result,
         () = draining => {
-            connection.as_mut().graceful_shutdown();
-            // A request that is here is answered. For one that is still on its way nobody waits: it may never come.
-            let rest = poll_fn(|cx| match connection.as_mut().poll(cx) {
-                Poll::Pending if !visitor.is_served() && !unwritten.get() => Poll::Ready(Ok(())),
-                served => served,
+            http.as_mut().graceful_shutdown();
+            // A request in progress gets its response. The rest of one that is still arriving is not waited for: it
+            // might never arrive.
+            let finish = poll_fn(|cx| match http.as_mut().poll(cx) {
+                Poll::Pending if !connection.is_active() && !backlog.is_pending() => Poll::Ready(Ok(())),
+                result => result,
             });
             tokio::select! {
-                served = rest => served,
-                // What runs has been dropped by then; what there is of its answer may still go out.
-                () = async { over.await; tokio::time::sleep(close_timeout).await } => return,
+                result = finish => result,
+                // Handlers have been dropped by then. What they have written may still be sent for a while.
+                () = async { aborting.await; tokio::time::sleep(close_timeout).await } => return,
             }
         }
     };
-    if let Err(error) = served {
-        tracing::debug!(peer = %address, "an HTTP connection broke: {error}");
+    if let Err(error) = result {
+        tracing::debug!(peer = %address, "an HTTP connection failed: {error}");
     }
 }
 
-/// A client that says nothing is asked by its system's word after a minute, and given up after half a minute more.
+fn set_socket_options(socket: &TcpStream, address: SocketAddr) {
+    // Output is gathered before it is written, so Nagle's algorithm would only add latency.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(peer = %address, "setting TCP_NODELAY failed: {error}");
+    }
+    // A peer that vanished without closing is otherwise not detected while the server only reads from it, or waits.
+    if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive()) {
+        tracing::debug!(peer = %address, "setting SO_KEEPALIVE failed: {error}");
+    }
+}
+
+/// TCP keepalive: the first probe after 60 s without traffic, the connection is dropped 30 s later.
 fn keepalive() -> TcpKeepalive {
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "android", target_os = "freebsd"))]
@@ -116,12 +155,12 @@ fn keepalive() -> TcpKeepalive {
     keepalive
 }
 
-/// Tells a client that there is no room.
+/// Responds 503 without reading the request, since the limit of connections is reached.
 async fn refuse(mut socket: TcpStream) {
-    const FULL: &[u8] =
+    const RESPONSE: &[u8] =
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n";
-    let _ = tokio::time::timeout(REFUSAL, async {
-        socket.write_all(FULL).await?;
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
+        socket.write_all(RESPONSE).await?;
         socket.shutdown().await
     })
     .await;

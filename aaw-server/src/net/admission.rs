@@ -1,202 +1,62 @@
-//! Who may connect, decided from `Origin` and `Host` alone.
+//! Which requests may connect, decided from their `Origin` and `Host` headers alone.
 //!
-//! Browsers name in `Origin` (RFC 6454) the page that asks; programs name none. The peer's address proves nothing: behind
-//! a proxy every peer is loopback. And a server that is bound to loopback trusts its machine, so it must not be reached
-//! by a page whose own name was made to point there (DNS rebinding): there the `Host` is checked too.
-
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
+//! Browsers send the origin of the page that makes a request in `Origin` (RFC 6454); programs send no such header. The
+//! peer's address proves nothing: behind a proxy every peer is loopback. A server that is bound to loopback trusts its
+//! machine, so a page must not reach it through a name of its own that resolves to loopback (DNS rebinding): such a
+//! server also checks the `Host`.
 
 use aaw_protocol::Shortened;
 
-/// An origin that may connect, as `--allow-origin` names it: `https://app.example.com`, with a port if it is not the
-/// scheme's own, or `*` for every origin.
-///
-/// ```
-/// use aaw_server::config::AllowedOrigin;
-///
-/// let origin: AllowedOrigin = "https://app.example.com".parse()?;
-/// assert!("app.example.com".parse::<AllowedOrigin>().is_err());
-/// # Ok::<(), aaw_server::config::InvalidOrigin>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AllowedOrigin(Allowed);
+use crate::origin::{AllowedOrigin, Authority, Origin};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Allowed {
-    Any,
-    Origin(Origin),
-}
-
-/// Why a text is not an [`AllowedOrigin`].
+/// Why a request is rejected. The text is the body of the 403 response, and is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no origin; expected one like https://app.example.com or http://localhost:5173, or * for all")]
-pub struct InvalidOrigin(String);
-
-impl FromStr for AllowedOrigin {
-    type Err = InvalidOrigin;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "*" {
-            return Ok(Self(Allowed::Any));
-        }
-        // A trailing slash is what one copies from the address bar.
-        let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
-        origin.map(|origin| Self(Allowed::Origin(origin))).ok_or_else(|| InvalidOrigin(text.into()))
-    }
-}
-
-impl fmt::Display for AllowedOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Allowed::Any => f.write_str("*"),
-            Allowed::Origin(Origin { scheme, authority: Authority { host, port } }) => {
-                write!(f, "{scheme}://{host}")?;
-                port.map_or(Ok(()), |port| write!(f, ":{port}"))
-            }
-        }
-    }
-}
-
-/// Why a request was not let in. The text is its answer (403) and the log's line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum AdmissionError {
     #[error("The request has no valid Host header")]
-    NoHost,
+    InvalidHost,
     #[error(
-        "The host {0:?} is not one of this server's names: it listens on loopback only. \
-         If a proxy in front of it uses that name, start it with --allow-origin https://{0}"
+        "The host {0:?} is not a name of this server: it listens on loopback only. \
+         If a proxy in front of the server uses that name, start the server with --allow-origin https://{0}"
     )]
     ForeignHost(String),
-    #[error(
-        "The origin {0:?} is not allowed. To let pages from there connect, start the server with --allow-origin {0}"
-    )]
+    #[error("The origin {0:?} is not allowed. To allow pages of that origin, start the server with --allow-origin {0}")]
     ForeignOrigin(String),
-    #[error("The origin null (a file, a sandbox or a redirect) is not allowed")]
+    #[error(
+        "The origin null (of a local file, a sandboxed page or a redirect) is not allowed. \
+         Serve the page from an http or https address"
+    )]
     NullOrigin,
 }
 
-/// What requests are judged by.
+/// The rules of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
-    /// Whether only this machine can reach the server.
+    /// The server listens on loopback, so only this machine can reach it.
     pub(crate) on_loopback: bool,
     pub(crate) allowed: Vec<AllowedOrigin>,
 }
 
 impl Admission {
-    /// Judges a request by its `Origin` and `Host` headers.
-    pub(crate) fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Refusal> {
-        let host = host.and_then(Authority::parse).ok_or(Refusal::NoHost)?;
-        if self.on_loopback && !host.is_loopback() && !self.allows_host(&host) {
-            return Err(Refusal::ForeignHost(Shortened(&host.to_string()).to_string()));
+    /// Checks the `Origin` and the `Host` of a request. A request without an `Origin` passes if its host does.
+    pub(crate) fn check(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), AdmissionError> {
+        let host = host.and_then(Authority::parse).ok_or(AdmissionError::InvalidHost)?;
+        if self.on_loopback && !host.is_loopback() && !self.allowed.iter().any(|allowed| allowed.names_host(&host)) {
+            return Err(AdmissionError::ForeignHost(Shortened(&host.to_string()).to_string()));
         }
         let Some(origin) = origin else { return Ok(()) };
         if origin.eq_ignore_ascii_case("null") {
-            // Never by `*`: a sandboxed page of anybody's is `null`.
-            return Err(Refusal::NullOrigin);
+            // Not even `*` allows it: a sandboxed page of any site has the origin `null`.
+            return Err(AdmissionError::NullOrigin);
         }
-        let foreign = || Refusal::ForeignOrigin(Shortened(origin).to_string());
+        let foreign = || AdmissionError::ForeignOrigin(Shortened(origin).to_string());
         let origin = Origin::parse(origin).ok_or_else(foreign)?;
-        let same = origin.authority.host == host.host && origin.port() == host.port.or(origin.default_port());
-        let is_page = matches!(origin.scheme.as_str(), "http" | "https");
-        let both_loopback = is_page && origin.authority.is_loopback() && host.is_loopback();
-        if same || both_loopback || self.allows(&origin) { Ok(()) } else { Err(foreign()) }
-    }
-
-    fn allows(&self, origin: &Origin) -> bool {
-        self.allowed.iter().any(|AllowedOrigin(allowed)| match allowed {
-            Allowed::Any => true,
-            Allowed::Origin(allowed) => {
-                allowed.scheme == origin.scheme
-                    && allowed.authority.host == origin.authority.host
-                    && allowed.port() == origin.port()
-            }
-        })
-    }
-
-    /// Whether a host was named with `--allow-origin`. `*` names none: it opens the server to pages, not to names.
-    fn allows_host(&self, host: &Authority) -> bool {
-        self.allowed.iter().any(|AllowedOrigin(allowed)| match allowed {
-            Allowed::Any => false,
-            Allowed::Origin(allowed) => {
-                allowed.authority.host == host.host && allowed.port() == host.port.or(allowed.default_port())
-            }
-        })
-    }
-}
-
-/// Scheme, host and port (RFC 6454, 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    authority: Authority,
-}
-
-/// A host in lower case, and a port if one was named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Authority {
-    host: String,
-    port: Option<u16>,
-}
-
-impl Origin {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
-        let scheme_is_valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-        scheme_is_valid.then_some(())?;
-        Some(Self { scheme: scheme.to_ascii_lowercase(), authority: Authority::parse(rest)? })
-    }
-
-    fn default_port(&self) -> Option<u16> {
-        match self.scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
+        let is_same = origin.is_at(&host);
+        let are_both_loopback = origin.is_loopback_page() && host.is_loopback();
+        if is_same || are_both_loopback || self.allowed.iter().any(|allowed| allowed.allows(&origin)) {
+            Ok(())
+        } else {
+            Err(foreign())
         }
-    }
-
-    fn port(&self) -> Option<u16> {
-        self.authority.port.or(self.default_port())
-    }
-}
-
-impl Authority {
-    fn parse(text: &str) -> Option<Self> {
-        // The colons of an IPv6 address are within brackets.
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (text, None),
-        };
-        let port = match port {
-            None | Some("") => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
-            Some(_) => return None,
-        };
-        let host_is_valid = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-            }
-        };
-        // A name may end in the dot of the root.
-        let host = host.strip_suffix('.').unwrap_or(host);
-        host_is_valid.then(|| Self { host: host.to_ascii_lowercase(), port })
-    }
-
-    fn is_loopback(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>()
-            .map_or_else(|_| bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.to_canonical().is_loopback())
-    }
-}
-
-impl fmt::Display for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -209,9 +69,9 @@ mod tests {
     }
 
     #[test]
-    fn programs_name_no_origin_and_pass() {
-        assert_eq!(admission(true, &[]).judge(None, Some("localhost:1337")), Ok(()));
-        assert_eq!(admission(false, &[]).judge(None, Some("api.example.com")), Ok(()));
+    fn a_request_without_an_origin_passes() {
+        assert_eq!(admission(true, &[]).check(None, Some("localhost:1337")), Ok(()));
+        assert_eq!(admission(false, &[]).check(None, Some("api.example.com")), Ok(()));
     }
 
     #[test]
@@ -225,12 +85,12 @@ mod tests {
             ("http://10.0.0.7:1337", "10.0.0.7:1337"),
             ("http://[2001:db8::1]:1337", "[2001:db8::1]:1337"),
         ] {
-            assert_eq!(open.judge(Some(origin), Some(host)), Ok(()), "{origin} at {host}");
+            assert_eq!(open.check(Some(origin), Some(host)), Ok(()), "{origin} at {host}");
         }
     }
 
     #[test]
-    fn a_page_from_elsewhere_does_not() {
+    fn a_page_of_another_origin_is_rejected() {
         let open = admission(false, &[]);
         for (origin, host) in [
             ("https://evil.example", "api.example.com"),
@@ -241,14 +101,14 @@ mod tests {
             ("not an origin", "api.example.com"),
             ("", "api.example.com"),
         ] {
-            let refused = open.judge(Some(origin), Some(host));
-            assert!(matches!(refused, Err(Refusal::ForeignOrigin(_))), "{origin} at {host}: {refused:?}");
+            let checked = open.check(Some(origin), Some(host));
+            assert!(matches!(checked, Err(AdmissionError::ForeignOrigin(_))), "{origin} at {host}: {checked:?}");
         }
-        assert_eq!(open.judge(Some("null"), Some("api.example.com")), Err(Refusal::NullOrigin));
+        assert_eq!(open.check(Some("null"), Some("api.example.com")), Err(AdmissionError::NullOrigin));
     }
 
     #[test]
-    fn a_page_of_this_machine_reaches_a_server_of_this_machine_on_any_port() {
+    fn a_page_on_any_loopback_port_passes_at_a_loopback_host() {
         let local = admission(true, &[]);
         for (origin, host) in [
             ("http://localhost:5173", "localhost:1337"),
@@ -256,49 +116,39 @@ mod tests {
             ("http://app.localhost", "[::1]:1337"),
             ("http://localhost:5173", "[::ffff:127.0.0.1]:1337"),
         ] {
-            assert_eq!(local.judge(Some(origin), Some(host)), Ok(()), "{origin} at {host}");
+            assert_eq!(local.check(Some(origin), Some(host)), Ok(()), "{origin} at {host}");
         }
     }
 
     #[test]
-    fn a_name_that_was_made_to_point_to_loopback_is_refused() {
+    fn a_foreign_host_is_rejected_on_loopback() {
         let local = admission(true, &[]);
-        let refused = Err(Refusal::ForeignHost("evil.example:1337".into()));
-        assert_eq!(local.judge(Some("http://evil.example:1337"), Some("evil.example:1337")), refused);
-        assert_eq!(local.judge(None, Some("evil.example:1337")), refused);
-        assert_eq!(local.judge(None, None), Err(Refusal::NoHost));
-        assert_eq!(local.judge(None, Some("a b")), Err(Refusal::NoHost));
-        assert!(local.judge(Some("chrome-extension://localhost"), Some("localhost:1337")).is_err());
-        assert!(local.judge(None, Some("127.0.0.1.evil.example")).is_err());
-        assert!(local.judge(None, Some("localhost.evil.example")).is_err());
+        let rejected = Err(AdmissionError::ForeignHost("evil.example:1337".into()));
+        assert_eq!(local.check(Some("http://evil.example:1337"), Some("evil.example:1337")), rejected);
+        assert_eq!(local.check(None, Some("evil.example:1337")), rejected);
+        assert_eq!(local.check(None, None), Err(AdmissionError::InvalidHost));
+        assert_eq!(local.check(None, Some("a b")), Err(AdmissionError::InvalidHost));
+        assert!(local.check(Some("chrome-extension://localhost"), Some("localhost:1337")).is_err());
+        assert!(local.check(None, Some("127.0.0.1.evil.example")).is_err());
+        assert!(local.check(None, Some("localhost.evil.example")).is_err());
     }
 
     #[test]
-    fn what_was_allowed_passes_and_nothing_beside_it() {
+    fn an_allowed_origin_passes_and_similar_ones_do_not() {
         let local = admission(true, &["https://app.example.com", "http://dev.example:5173"]);
-        assert_eq!(local.judge(Some("https://app.example.com"), Some("localhost:1337")), Ok(()));
-        assert_eq!(local.judge(Some("https://app.example.com"), Some("app.example.com")), Ok(()));
-        assert_eq!(local.judge(Some("http://dev.example:5173"), Some("127.0.0.1:1337")), Ok(()));
-        assert!(local.judge(Some("http://app.example.com"), Some("localhost:1337")).is_err());
-        assert!(local.judge(Some("http://dev.example:5174"), Some("localhost:1337")).is_err());
-        assert_eq!(local.judge(Some("null"), Some("localhost")), Err(Refusal::NullOrigin));
+        assert_eq!(local.check(Some("https://app.example.com"), Some("localhost:1337")), Ok(()));
+        assert_eq!(local.check(Some("https://app.example.com"), Some("app.example.com")), Ok(()));
+        assert_eq!(local.check(Some("http://dev.example:5173"), Some("127.0.0.1:1337")), Ok(()));
+        assert!(local.check(Some("http://app.example.com"), Some("localhost:1337")).is_err());
+        assert!(local.check(Some("http://dev.example:5174"), Some("localhost:1337")).is_err());
+        assert_eq!(local.check(Some("null"), Some("localhost")), Err(AdmissionError::NullOrigin));
     }
 
     #[test]
-    fn a_star_opens_to_every_page_but_to_no_foreign_name() {
+    fn a_star_allows_every_origin_but_no_foreign_host() {
         let local = admission(true, &["*"]);
-        assert_eq!(local.judge(Some("https://any.example"), Some("localhost:1337")), Ok(()));
-        assert_eq!(local.judge(Some("null"), Some("localhost:1337")), Err(Refusal::NullOrigin));
-        assert!(local.judge(Some("http://evil.example"), Some("evil.example")).is_err());
-    }
-
-    #[test]
-    fn a_text_that_is_no_origin_is_named() {
-        for bad in
-            ["example.com", "https://", "https://a b", "https://a/path", "://x", "https://x:port", "", "https://u@x"]
-        {
-            assert!(bad.parse::<AllowedOrigin>().unwrap_err().to_string().contains("is no origin"), "{bad}");
-        }
-        assert_eq!("https://App.Example.com/".parse::<AllowedOrigin>().unwrap().to_string(), "https://app.example.com");
+        assert_eq!(local.check(Some("https://any.example"), Some("localhost:1337")), Ok(()));
+        assert_eq!(local.check(Some("null"), Some("localhost:1337")), Err(AdmissionError::NullOrigin));
+        assert!(local.check(Some("http://evil.example"), Some("evil.example")).is_err());
     }
 }

@@ -1,22 +1,23 @@
-//! What every connection of a server shares.
+//! The state that all connections of a server share.
 
 use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::table::Hub;
+use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
 use crate::net::admission::Admission;
 use crate::net::shutdown::Shutdown;
 use crate::throttle::Throttle;
 
-/// One for each server.
+/// The state of one server.
 pub(crate) struct ServerContext {
     pub(crate) admission: Admission,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
-    /// Lets the log say that clients are refused without being flooded by them.
+    /// Bounds how often the log reports refused clients, so that they cannot flood it.
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,
     pub(crate) shutdown: Shutdown,

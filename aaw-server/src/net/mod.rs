@@ -1,9 +1,12 @@
-//! From a TCP connection to a WebSocket, and the end of both.
+//! From an accepted TCP connection to a WebSocket or HTTP responses, and graceful shutdown.
 
 pub(crate) mod accept;
 pub(crate) mod admission;
 pub(crate) mod context;
+pub(crate) mod disconnect;
 pub(crate) mod handshake;
-pub(crate) mod hang_up;
+pub(crate) mod http_connection;
 pub(crate) mod shutdown;
+#[cfg(not(feature = "http"))]
+pub(crate) mod upgrade_only;
 pub(crate) mod write_timeout;

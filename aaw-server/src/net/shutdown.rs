@@ -1,43 +1,44 @@
-//! How far a server is with its end.
+//! The phases of a graceful shutdown.
 
 use tokio::sync::watch;
 
-/// It goes through these in order.
+/// The phases, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub(crate) enum ShutdownPhase {
+    /// The server accepts connections and calls.
     Serving,
-    /// Nothing new is taken up; what runs may finish.
+    /// New connections and calls are refused; running calls may finish.
     Draining,
-    /// What still runs is dropped.
-    Over,
+    /// Calls that still run are dropped.
+    Aborting,
 }
 
-/// Tells everybody who waits for it.
+/// The current phase. It only advances; any number of tasks can wait for a phase.
 #[derive(Debug)]
-pub(crate) struct Shutdown(watch::Sender<Phase>);
+pub(crate) struct Shutdown(watch::Sender<ShutdownPhase>);
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self(watch::Sender::new(Phase::Serving))
+        Self(watch::Sender::new(ShutdownPhase::Serving))
     }
 }
 
 impl Shutdown {
-    /// Never goes back.
-    pub(crate) fn advance(&self, to: Phase) {
+    /// Advances to a phase. Has no effect if that phase has been reached.
+    pub(crate) fn advance(&self, to: ShutdownPhase) {
         self.0.send_if_modified(|phase| std::mem::replace(phase, to.max(*phase)) < to);
     }
 
     #[cfg(feature = "http")]
-    pub(crate) fn has_reached(&self, phase: Phase) -> bool {
+    pub(crate) fn has_reached(&self, phase: ShutdownPhase) -> bool {
         *self.0.borrow() >= phase
     }
 
-    /// Ready from that phase on.
-    pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + 'static {
+    /// Completes when the phase has been reached.
+    pub(crate) fn reached(&self, phase: ShutdownPhase) -> impl Future<Output = ()> + Send + 'static {
         let mut phases = self.0.subscribe();
         async move {
-            // The server was dropped: as if it were over.
+            // An error means that the server was dropped, which ends everything too.
             let _ = phases.wait_for(|now| *now >= phase).await;
         }
     }
@@ -48,13 +49,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_goes_on_and_never_back() {
+    async fn phases_advance_and_never_go_back() {
         let shutdown = Shutdown::default();
-        let over = shutdown.reached(Phase::Over);
-        shutdown.advance(Phase::Draining);
-        shutdown.reached(Phase::Draining).await;
-        shutdown.advance(Phase::Over);
-        shutdown.advance(Phase::Draining);
-        over.await;
+        let aborting = shutdown.reached(ShutdownPhase::Aborting);
+        shutdown.advance(ShutdownPhase::Draining);
+        shutdown.reached(ShutdownPhase::Draining).await;
+        shutdown.advance(ShutdownPhase::Aborting);
+        shutdown.advance(ShutdownPhase::Draining);
+        aborting.await;
     }
 }

@@ -1,7 +1,8 @@
-//! A socket that gives up on a peer that takes nothing.
+//! A socket that fails when its peer stops reading.
 //!
-//! hyper waits for a slow reader as long as it likes. Here the same rule holds as on a WebSocket: who takes next to
-//! nothing within [`Config::write_timeout`](crate::Config::write_timeout) though there is something to take has stopped.
+//! hyper has no time-out for writing. This socket applies the rule that holds for WebSockets too: a peer that accepts
+//! less than [`MIN_PROGRESS`] bytes within [`Config::write_timeout`](crate::Config::write_timeout), while there is
+//! something to write, counts as stalled.
 
 use std::future::Future;
 use std::io;
@@ -15,39 +16,41 @@ use aaw_protocol::clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes that a peer must take within the time-out, or it counts as stopped.
-const LEAST_PROGRESS: u64 = 16 << 10;
+/// Bytes that a peer must accept within the time-out, or it counts as stalled.
+const MIN_PROGRESS: u64 = 16 << 10;
 
 /// A socket with a time-out for writing.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     socket: S,
     timeout: Duration,
+    /// Bytes written so far.
     written: u64,
-    /// What had been written when it began to stall.
+    /// The value of `written` when the peer stopped accepting bytes.
     stalled_at: Option<u64>,
-    /// Goes off when it has stalled for too long. Made when it first stalls: most sockets never do.
+    /// Ready when the peer has been stalled for the time-out. Created at the first stall, since most sockets never
+    /// stall.
     timer: Option<Pin<Box<Sleep>>>,
-    unwritten: Unwritten,
+    backlog: WriteBacklog,
 }
 
-/// Whether something waits for the socket; can be looked at from outside.
+/// Whether bytes wait to be written to a socket, readable while hyper owns the socket.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unwritten(Arc<AtomicBool>);
+pub(crate) struct WriteBacklog(Arc<AtomicBool>);
 
-impl Unwritten {
-    pub(crate) fn get(&self) -> bool {
+impl WriteBacklog {
+    pub(crate) fn is_pending(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl<S> WriteTimeout<S> {
     pub(crate) fn new(socket: S, timeout: Duration) -> Self {
-        Self { socket, timeout, written: 0, stalled_at: None, timer: None, unwritten: Unwritten::default() }
+        Self { socket, timeout, written: 0, stalled_at: None, timer: None, backlog: WriteBacklog::default() }
     }
 
-    pub(crate) fn unwritten(&self) -> Unwritten {
-        self.unwritten.clone()
+    pub(crate) fn backlog(&self) -> WriteBacklog {
+        self.backlog.clone()
     }
 
     /// The bare socket.
@@ -55,23 +58,23 @@ impl<S> WriteTimeout<S> {
         self.socket
     }
 
-    /// What came of a write.
-    fn judge<T>(
+    /// Accounts for a write, and turns a pending one into an error once the peer has been stalled for the time-out.
+    fn track_progress<T>(
         &mut self,
         cx: &mut Context<'_>,
-        wrote: Poll<io::Result<T>>,
+        result: Poll<io::Result<T>>,
         count: impl Fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        match wrote {
+        match result {
             Poll::Ready(Ok(done)) => {
                 self.written += count(&done) as u64;
-                if self.stalled_at.is_some_and(|then| self.written - then >= LEAST_PROGRESS) {
+                if self.stalled_at.is_some_and(|then| self.written - then >= MIN_PROGRESS) {
                     self.stalled_at = None;
                 }
                 Poll::Ready(Ok(done))
             }
             Poll::Pending => {
-                self.unwritten.0.store(true, Ordering::Relaxed);
+                self.backlog.0.store(true, Ordering::Relaxed);
                 if self.stalled_at.is_none() {
                     self.stalled_at = Some(self.written);
                     let due = Instant::from_std(clock::after(Instant::now().into_std(), self.timeout));
@@ -80,11 +83,11 @@ impl<S> WriteTimeout<S> {
                         None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
                     }
                 }
-                let is_over = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-                if !is_over {
+                let is_timed_out = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+                if !is_timed_out {
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
             }
             failed => failed,
         }
@@ -99,8 +102,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.judge(cx, wrote, |len| *len)
+        let result = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.track_progress(cx, result, |len| *len)
     }
 
     fn poll_write_vectored(
@@ -108,28 +111,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.judge(cx, wrote, |len| *len)
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.track_progress(cx, result, |len| *len)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.socket.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all that it had, so nothing waits any more.
+    /// hyper flushes after it has written all it has, so a completed flush means that nothing is pending.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        let flushed = self.judge(cx, flushed, |()| 0);
+        let flushed = self.track_progress(cx, flushed, |()| 0);
         if flushed.is_ready() {
             self.stalled_at = None;
-            self.unwritten.0.store(false, Ordering::Relaxed);
+            self.backlog.0.store(false, Ordering::Relaxed);
         }
         flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.socket).poll_shutdown(cx);
-        self.judge(cx, shut, |()| 0)
+        self.track_progress(cx, shut, |()| 0)
     }
 }
 
@@ -142,17 +145,17 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_given_up() {
+    async fn a_peer_that_reads_nothing_times_out() {
         let start = Instant::now();
         let (ours, _theirs) = tokio::io::duplex(1024);
         let mut ours = WriteTimeout::new(ours, TIMEOUT);
         let error = ours.write_all(&[0; 2048]).await.unwrap_err();
         assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, TIMEOUT));
-        assert!(ours.unwritten().get());
+        assert!(ours.backlog().is_pending());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_is_one_that_takes_a_byte_now_and_then() {
+    async fn a_peer_that_reads_a_byte_now_and_then_times_out() {
         let start = Instant::now();
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let mut ours = WriteTimeout::new(ours, TIMEOUT);
@@ -170,11 +173,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_slow_but_takes_on_is_not_nor_one_that_has_nothing_to_take() {
+    async fn a_slow_peer_and_an_idle_one_do_not_time_out() {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let mut ours = WriteTimeout::new(ours, TIMEOUT);
-        let unwritten = ours.unwritten();
-        let take = tokio::spawn(async move {
+        let backlog = ours.backlog();
+        let reader = tokio::spawn(async move {
             let mut buffer = [0; 1024];
             for _ in 0..200 {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -184,8 +187,8 @@ mod tests {
         });
         ours.write_all(&[0; 200 << 10]).await.unwrap();
         ours.flush().await.unwrap();
-        assert!(!unwritten.get());
-        let _theirs = take.await.unwrap();
+        assert!(!backlog.is_pending());
+        let _theirs = reader.await.unwrap();
         tokio::time::sleep(10 * TIMEOUT).await;
         ours.write_all(b"x").await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! A failure as an HTTP response: a status for the transport, and the same JSON that crosses a WebSocket.
+//! Failures as HTTP responses: a status, and the same JSON as over a WebSocket.
 
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
@@ -6,57 +6,64 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AU
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// Why a request is answered with a failure.
+/// An error as the response to a request.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(super) struct HttpError {
     status: StatusCode,
     failure: Failure,
-    hint: Hint,
+    header: ErrorHeader,
 }
 
-/// What else the client is told, in a header.
+/// A further header of the response.
 #[derive(Debug)]
-enum Hint {
-    Nothing,
-    /// The methods that there are.
+enum ErrorHeader {
+    /// `Retry-After`, if the failure's data contains a time.
+    FromFailure,
+    /// `Allow`, with the methods that the resource supports.
     Allow(&'static str),
-    /// It may come again soon.
-    RetryAfter,
+    /// `Retry-After` with a short time.
+    RetrySoon,
 }
 
-impl Failed {
+impl HttpError {
     pub(super) fn new(status: StatusCode, code: Code, error: impl Into<String>) -> Self {
-        Self { status, failure: Failure::new(code, error), hint: Hint::Nothing }
+        Self { status, failure: Failure::new(code, error), header: ErrorHeader::FromFailure }
     }
 
-    /// The request makes no sense.
     pub(super) fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::BAD_FRAME, error)
     }
 
-    pub(super) fn method(allowed: &'static str, error: impl Into<String>) -> Self {
-        let hint = Hint::Allow(allowed);
-        Self { hint, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
+    pub(super) fn not_found() -> Self {
+        let error = "Nothing is served at this path. Events are called at /events/NAME";
+        Self::new(StatusCode::NOT_FOUND, Code::new("not_found"), error)
     }
 
+    /// The resource does not support the method; it supports those of `allowed`.
+    pub(super) fn method_not_allowed(allowed: &'static str, error: impl Into<String>) -> Self {
+        let header = ErrorHeader::Allow(allowed);
+        Self { header, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
+    }
+
+    /// The server is shutting down.
     pub(super) fn stopping() -> Self {
         Self::unavailable(stopping().error)
     }
 
-    /// Not now; perhaps soon.
+    /// The request may succeed later.
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
-        let hint = Hint::RetryAfter;
-        Self { hint, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::BUSY, error) }
+        let header = ErrorHeader::RetrySoon;
+        Self { header, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::BUSY, error) }
     }
 }
 
-impl From<Failure> for Failed {
+impl From<Failure> for HttpError {
     fn from(failure: Failure) -> Self {
-        Self { status: status(&failure.code), failure, hint: Hint::Nothing }
+        Self { status: status(&failure.code), failure, header: ErrorHeader::FromFailure }
     }
 }
 
-impl IntoResponse for Failed {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(json(&self.failure)));
         *response.status_mut() = self.status;
@@ -66,42 +73,41 @@ impl IntoResponse for Failed {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        match self.hint {
-            Hint::Nothing => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
-            Hint::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
-            Hint::RetryAfter => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
+        match self.header {
+            ErrorHeader::FromFailure => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
+            ErrorHeader::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
+            ErrorHeader::RetrySoon => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
         };
         response
     }
 }
 
-/// When to come again, where the failure says so.
+/// The `retry_after` of a `busy` failure's data, in seconds.
 fn retry_after(failure: &Failure) -> Option<HeaderValue> {
     #[derive(serde::Deserialize)]
-    struct Data {
+    struct BusyData {
         retry_after: u64,
     }
     if failure.code != Code::BUSY {
         return None;
     }
-    let data: Data = serde_json::from_str(failure.data.as_ref()?.get()).ok()?;
+    let data: BusyData = serde_json::from_str(failure.data.as_ref()?.get()).ok()?;
     Some(data.retry_after.into())
 }
 
-/// What is said of a call that the server's end cut off, or that came too late.
+/// The failure of a call that a shutdown refuses or aborts.
 pub(super) fn stopping() -> Failure {
     Failure::new(Code::BUSY, "The server is stopping")
 }
 
-/// A failure as it crosses the wire.
+/// The JSON of a failure, as it is sent over a WebSocket.
 pub(super) fn json(failure: &Failure) -> Vec<u8> {
     let mut json = Vec::new();
     aaw_protocol::codec::failure(&mut json, failure);
     json
 }
 
-/// The status that says to HTTP what the code says to aaw. A handler may use any word; one that is not ours is its own
-/// failure.
+/// The status for an error code. Handlers may use codes of their own, which become 500.
 fn status(code: &Code) -> StatusCode {
     match code.as_str() {
         "bad_body" | "bad_frame" => StatusCode::BAD_REQUEST,
@@ -123,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_has_its_status() {
+    fn each_code_maps_to_its_status() {
         for (code, expected) in [
             (Code::BAD_BODY, 400),
             (Code::BAD_FRAME, 400),

@@ -1,0 +1,35 @@
+//! The caller of an event, as authentication, dispatch and the log see it.
+
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use super::session_slot::SessionSlot;
+
+/// Identifies the caller of an event: a connection, or a single HTTP request.
+#[derive(Debug)]
+pub(crate) struct CallContext {
+    /// The server's id of the connection or request.
+    pub(crate) id: Uuid,
+    /// The key that the client chose for itself. Unverified, so it is for the log and for hooks only.
+    pub(crate) client_key: Option<String>,
+    /// The remote address, if known; rate limits count by it.
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "only the rate limits of log-ins read it"))]
+    pub(crate) address: Option<IpAddr>,
+    /// The session that the caller is logged in with.
+    pub(crate) session: SessionSlot,
+}
+
+impl CallContext {
+    /// The caller's identity as JSON; `None` without a session.
+    pub(crate) fn identity_json(&self) -> Option<String> {
+        self.session.current().map(|guard| guard.identity_json())
+    }
+}
+
+/// The object that handlers use as `services.ws`, together with its [`CallContext`].
+///
+/// Dispatch and authentication are generic over it, so that they depend on neither connections nor HTTP.
+pub(crate) trait Caller: aaw_event::host::Caller {
+    fn context(&self) -> &CallContext;
+}

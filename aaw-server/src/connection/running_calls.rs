@@ -1,0 +1,47 @@
+//! Calls that run as tasks of their own, and what remains of them when the connection ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aaw_protocol::server::CallKey;
+use tokio::task::JoinHandle;
+
+use super::stream_pump::StreamCredit;
+use super::upload::UploadWriter;
+use crate::auth::SessionGuard;
+
+/// A call whose handler runs as a task.
+pub(super) struct RunningCall {
+    pub(super) task: JoinHandle<()>,
+    /// Whether the caller waits for a response.
+    pub(super) expects_response: bool,
+    /// The credit of a streaming handler.
+    pub(super) credit: Option<Arc<StreamCredit>>,
+    /// The caller's stream to the handler.
+    pub(super) upload: Option<UploadWriter>,
+    /// The session that authorised this call, if its event is protected. The call is aborted when that session ends, even
+    /// if the connection has since changed its session.
+    pub(super) session: Option<Arc<SessionGuard>>,
+}
+
+/// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client may
+/// send an event and leave.
+pub(super) fn abort_expecting_response(calls: HashMap<CallKey, RunningCall>) -> Vec<JoinHandle<()>> {
+    let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);
+    waited_for.iter().for_each(|call| call.task.abort());
+    others.into_iter().map(|call| call.task).collect()
+}
+
+/// Waits for handlers to end, and aborts those that do not end within `timeout`.
+pub(super) async fn linger(mut handlers: Vec<JoinHandle<()>>, timeout: Duration) {
+    let all = async {
+        for handler in &mut handlers {
+            // A panic in its task was logged where it happened.
+            let _ = handler.await;
+        }
+    };
+    if tokio::time::timeout(timeout, all).await.is_err() {
+        handlers.iter().for_each(JoinHandle::abort);
+    }
+}

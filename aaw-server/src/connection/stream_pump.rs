@@ -1,0 +1,134 @@
+//! From a streaming handler to frames for its connection, as far as the caller's credit allows.
+//!
+//! A streaming handler is polled where its call arrived, and once it waits for something in a task of its own, so that it
+//! can use another core. Its items go to the connection's task in batches, one at a time: the next batch is begun when the
+//! connection's task has taken the last one. So a stream holds one batch at most, however slow its connection is, and a
+//! wake-up is paid for a batch and not for an item.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use aaw_protocol::server::{CallKey, ItemFrame};
+use futures_util::task::AtomicWaker;
+
+use crate::dispatch::{HandlerStream, StreamStep};
+use crate::hub::{Command, ItemBatch, Peer};
+
+/// The items of one batch, so that a handler which is always ready lets other tasks run.
+const MAX_BATCH_ITEMS: usize = 64;
+
+/// The bytes of one batch from which on no item is added.
+const MAX_BATCH_BYTES: usize = 32 << 10;
+
+/// The bytes that a call's id and kind take at most behind an item.
+const MAX_TAIL_LEN: usize = 32;
+
+/// How far a stream may run: written by the connection's task, read by the stream's.
+#[derive(Debug)]
+pub(super) struct StreamCredit {
+    /// The number of items that the caller accepts in all.
+    granted: AtomicU64,
+    /// The connection's output queue is full, so that no stream may add to it.
+    paused: AtomicBool,
+    /// A batch was posted that the connection's task has not taken yet.
+    batch_posted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl StreamCredit {
+    pub(super) fn new(granted: u64) -> Arc<Self> {
+        Arc::new(Self {
+            granted: AtomicU64::new(granted),
+            paused: AtomicBool::new(false),
+            batch_posted: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Raises the number of items that the caller accepts in all.
+    pub(super) fn grant(&self, granted: u64) {
+        self.granted.fetch_max(granted, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+        if !paused {
+            self.waker.wake();
+        }
+    }
+
+    /// The connection's task has taken the posted batch.
+    pub(super) fn batch_taken(&self) {
+        self.batch_posted.store(false, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn allows(&self, sent: u64) -> bool {
+        !self.batch_posted.load(Ordering::Acquire)
+            && !self.paused.load(Ordering::Acquire)
+            && sent < self.granted.load(Ordering::Acquire)
+    }
+}
+
+/// A stream that runs, and makes frames of its items.
+pub(super) struct StreamPump {
+    stream: HandlerStream,
+    frame: ItemFrame,
+    credit: Arc<StreamCredit>,
+    sent: u64,
+    /// The most bytes that an item's frame may have.
+    max_message: usize,
+}
+
+impl StreamPump {
+    pub(super) fn new(stream: HandlerStream, frame: ItemFrame, credit: Arc<StreamCredit>, max_message: usize) -> Self {
+        Self { stream, frame, credit, sent: 0, max_message }
+    }
+
+    /// Runs the handler while there is credit. Pending if it has yielded nothing.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ItemBatch> {
+        let mut batch = ItemBatch::default();
+        let mut bytes = 0;
+        while batch.frames.len() < MAX_BATCH_ITEMS && bytes < MAX_BATCH_BYTES {
+            if !self.credit.allows(self.sent) {
+                self.credit.waker.register(cx.waker());
+                // Checked again, since credit may have arrived before the waker was registered.
+                if !self.credit.allows(self.sent) {
+                    break;
+                }
+            }
+            let mut frame = self.frame.begin();
+            let max_item = self.max_message.saturating_sub(frame.len() + MAX_TAIL_LEN);
+            match self.stream.poll_next(cx, &mut frame, max_item) {
+                Poll::Pending => break,
+                Poll::Ready(StreamStep::Item) => {
+                    self.frame.end(&mut frame);
+                    bytes += frame.len();
+                    self.sent += 1;
+                    batch.frames.push(frame.into());
+                }
+                Poll::Ready(StreamStep::End(completion)) => {
+                    batch.end = Some((frame, completion));
+                    break;
+                }
+            }
+        }
+        if batch.frames.is_empty() && batch.end.is_none() { Poll::Pending } else { Poll::Ready(batch) }
+    }
+
+    /// Continues as a task until the stream ends, posting its batches to the connection.
+    pub(super) async fn run(mut self, key: CallKey, peer: Arc<Peer>) {
+        loop {
+            let batch = poll_fn(|cx| self.poll(cx)).await;
+            let has_ended = batch.end.is_some();
+            self.credit.batch_posted.store(true, Ordering::Release);
+            peer.mailbox.post(Command::StreamItems(key, batch));
+            if has_ended {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Finds the event of a call, authorises the call, and begins its handler.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll, Waker};
+
+use aaw_event::host::{HandlerKind, UploadSource};
+use aaw_event::{CloseInfo, OpenInfo};
+use aaw_protocol::server::{Completion, ResponseMode};
+use aaw_protocol::{Code, Failure, codec, is_reserved};
+use arc_swap::ArcSwap;
+
+use super::completion::{LogContext, completion_of};
+use super::dispatched::Dispatched;
+use super::gather::GatherStream;
+use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
+use super::record::{CallHook, CallRecorder};
+use super::request::DispatchRequest;
+use super::stream::HandlerStream;
+use super::{guards, hooks};
+use crate::auth::identity_change::FirstPoll;
+use crate::auth::{Caller, Service, SessionGuard};
+use crate::registry::Registry;
+
+/// Dispatches the calls of one server.
+pub(crate) struct Dispatch {
+    pub(crate) registry: ArcSwap<Registry>,
+    pub(crate) hook: Option<CallHook>,
+    /// `None` if authentication is not enabled.
+    pub(crate) auth: Option<Arc<Service>>,
+    /// The most bytes that a response may have; a larger one is not copied from its module.
+    pub(crate) max_response: usize,
+}
+
+impl Dispatch {
+    /// Finds the event, authorises the call, and polls the handler once. The response, as JSON, is appended to `frame`.
+    ///
+    /// With an `upload`, the event must take one.
+    pub(crate) fn begin<C: Caller, I: UploadSource>(
+        &self,
+        request: DispatchRequest<'_>,
+        frame: Vec<u8>,
+        caller: &Arc<C>,
+        upload: Option<&Arc<I>>,
+    ) -> Dispatched {
+        let DispatchRequest { event: name, body, mode, session } = request;
+        let registry = self.registry.load();
+        let event = registry.get(name);
+        let is_built_in = event.is_none() && self.has_built_in(name);
+        let recorder =
+            self.hook.as_ref().map(|hook| CallRecorder::new(hook, name, body, event, is_built_in, caller.context()));
+        let takes_upload = event.is_some_and(|event| event.takes_upload);
+        let refusal = match event {
+            Some(event) if event.protected => self.authorize(name, session).err(),
+            None if !is_built_in => Some(Failure::unknown_event(name)),
+            _ => None,
+        };
+        let refusal = refusal.or_else(|| {
+            let error = || format!("{name} takes no stream from its caller");
+            (upload.is_some() && !takes_upload).then(|| Failure::new(Code::BAD_BODY, error()))
+        });
+        if let Some(failure) = refusal {
+            return refuse(failure, body, frame, recorder);
+        }
+        let Some(event) = event else { return self.begin_built_in(name, body, frame, caller, recorder) };
+        // A body that is not JSON is not a call, so no guard runs for it. Without guards the handler's own parsing tells.
+        if !event.guards.is_empty() && !codec::is_json(body) {
+            return refuse_not_json(recorder);
+        }
+        let first_poll = FirstPoll::enter();
+        let handler = match guards::begin(event, &request, caller, upload) {
+            Ok(handler) => handler,
+            Err(failure) => return refuse(failure, body, frame, recorder),
+        };
+        let log = || LogContext { event: event.name.clone(), connection: caller.context().id };
+        if event.kind == HandlerKind::Streaming {
+            // Checked here, because a stream without credit is not polled, and nothing else would parse the body.
+            if !codec::is_json(body) {
+                return refuse_not_json(recorder);
+            }
+            let stream = HandlerStream::new(handler, recorder, log());
+            return self.begin_stream(stream, mode, frame, &first_poll);
+        }
+        let (mut handler, mut frame, max_len) = (handler, frame, self.max_response);
+        let head_len = frame.len();
+        // A waker that does nothing suffices: a pending handler is polled again by the task that continues its call.
+        match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, max_len, name) {
+            Poll::Pending => {
+                let (kind, log) = (event.kind, log());
+                let call = PendingUnary { handler, kind, frame, head_len, max_len, recorder, log };
+                Dispatched::Pending(PendingCall::new(PendingKind::Unary(call), first_poll.began_identity_change()))
+            }
+            Poll::Ready(step) => match completion_of(step, max_len, &event.name, caller.context().id) {
+                Completion::Refused(failure) => refuse(failure, body, frame, recorder),
+                completion => {
+                    if let Some(recorder) = recorder {
+                        recorder.finish(&frame[head_len..], &completion);
+                    }
+                    Dispatched::Done(frame, completion)
+                }
+            },
+        }
+    }
+
+    /// Records a call that was refused before dispatch.
+    pub(crate) fn record_refused<C: Caller>(&self, name: &str, body: &str, failure: &Failure, caller: &Arc<C>) {
+        if let Some(hook) = &self.hook {
+            let registry = self.registry.load();
+            let is_built_in = self.has_built_in(name);
+            let recorder = CallRecorder::new(hook, name, body, registry.get(name), is_built_in, caller.context());
+            recorder.finish(&[], &Completion::Refused(failure.clone()));
+        }
+    }
+
+    /// Returns whether there are `_open` or `_close` hooks.
+    pub(crate) fn has_hooks(&self) -> bool {
+        !self.registry.load().hooks.is_empty()
+    }
+
+    /// Runs the `_open` hooks, see [`hooks::open`].
+    pub(crate) async fn run_open_hooks<C: Caller>(
+        &self,
+        caller: &Arc<C>,
+        info: &OpenInfo,
+        passed: &AtomicUsize,
+    ) -> Result<(), Failure> {
+        hooks::open(&self.registry.load_full(), caller, info, passed).await
+    }
+
+    /// Runs the `_close` hooks of the first `passed` modules.
+    pub(crate) async fn run_close_hooks<C: Caller>(&self, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
+        hooks::close(&self.registry.load_full(), caller, info, passed).await;
+    }
+
+    /// Begins a call of a streaming handler. If its caller expects one response, the items are gathered.
+    fn begin_stream(
+        &self,
+        stream: HandlerStream,
+        mode: ResponseMode,
+        frame: Vec<u8>,
+        first_poll: &FirstPoll,
+    ) -> Dispatched {
+        let collects = match mode {
+            ResponseMode::Items | ResponseMode::Pushes => return Dispatched::Stream(stream),
+            ResponseMode::Single => true,
+            ResponseMode::Nothing => false,
+        };
+        let mut gather = GatherStream::new(stream, frame, collects, self.max_response);
+        match Pin::new(&mut gather).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((frame, completion)) => Dispatched::Done(frame, completion),
+            Poll::Pending => {
+                let began_identity_change = first_poll.began_identity_change();
+                Dispatched::Pending(PendingCall::new(PendingKind::Gather(gather), began_identity_change))
+            }
+        }
+    }
+
+    /// Decides whether a protected event may be called with this session.
+    fn authorize(&self, name: &str, session: Option<&SessionGuard>) -> Result<(), Failure> {
+        match &self.auth {
+            Some(auth) => auth.authorize(session, name),
+            None => {
+                let error = format!("Authentication is not enabled — {name} is unreachable");
+                Err(Failure::new(Code::UNREACHABLE, error))
+            }
+        }
+    }
+
+    fn has_built_in(&self, name: &str) -> bool {
+        is_reserved(name) && self.auth.is_some() && Service::is_built_in(name)
+    }
+
+    fn begin_built_in<C: Caller>(
+        &self,
+        name: &str,
+        body: &str,
+        frame: Vec<u8>,
+        caller: &Arc<C>,
+        recorder: Option<CallRecorder>,
+    ) -> Dispatched {
+        if !codec::is_json(body) {
+            return refuse_not_json(recorder);
+        }
+        let registry = self.registry.load();
+        let reset_hook = || registry.password_reset.as_ref().map(|hook| hooks::password_reset(hook, caller));
+        match self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook)) {
+            Some(response) => {
+                let call = PendingBuiltIn { response, frame, recorder };
+                Dispatched::Pending(PendingCall::new(PendingKind::BuiltIn(call), true))
+            }
+            None => refuse(Failure::unknown_event(name), body, frame, recorder),
+        }
+    }
+}
+
+/// Completes a call that is not run. Its body may not have been parsed yet: if it is not JSON, the frame was not a call.
+fn refuse(failure: Failure, body: &str, frame: Vec<u8>, recorder: Option<CallRecorder>) -> Dispatched {
+    if !codec::is_json(body) {
+        return refuse_not_json(recorder);
+    }
+    let completion = Completion::Refused(failure);
+    if let Some(recorder) = recorder {
+        recorder.finish(&[], &completion);
+    }
+    Dispatched::Done(frame, completion)
+}
+
+fn refuse_not_json(recorder: Option<CallRecorder>) -> Dispatched {
+    if let Some(recorder) = recorder {
+        recorder.discard();
+    }
+    Dispatched::NotJson
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatch").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}

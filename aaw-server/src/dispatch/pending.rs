@@ -1,0 +1,111 @@
+//! Calls that did not complete in their first poll.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use aaw_event::host::HandlerKind;
+use aaw_protocol::server::Completion;
+
+use super::completion::{LogContext, completion_of};
+use super::gather::GatherStream;
+use super::guards::GuardedHandler;
+use super::record::CallRecorder;
+use crate::auth::BuiltInFuture;
+
+/// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and the
+/// call's completion. Dropping it drops the handler.
+pub(crate) struct PendingCall {
+    kind: PendingKind,
+    is_barrier: bool,
+}
+
+pub(super) enum PendingKind {
+    Unary(PendingUnary),
+    Gather(GatherStream),
+    BuiltIn(PendingBuiltIn),
+}
+
+impl PendingCall {
+    /// `began_identity_change`: in its first poll the handler has begun a log-in or log-out.
+    ///
+    /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorised by its result.
+    /// A one-way event is one too, because a one-way handler has run when the next call begins, also where a guard delays
+    /// it: a client that joins a room and then requests its size counts itself.
+    pub(super) fn new(kind: PendingKind, began_identity_change: bool) -> Self {
+        let is_barrier = began_identity_change
+            || matches!(
+                kind,
+                PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
+            );
+        Self { kind, is_barrier }
+    }
+
+    /// Returns whether the caller's further calls wait for this one.
+    pub(crate) fn is_barrier(&self) -> bool {
+        self.is_barrier
+    }
+}
+
+impl Future for PendingCall {
+    type Output = (Vec<u8>, Completion);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().kind {
+            PendingKind::Unary(call) => Pin::new(call).poll(cx),
+            PendingKind::Gather(call) => Pin::new(call).poll(cx),
+            PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
+        }
+    }
+}
+
+/// A call of a unary handler; or of a one-way handler that a guard delays.
+pub(super) struct PendingUnary {
+    pub(super) handler: GuardedHandler,
+    pub(super) kind: HandlerKind,
+    pub(super) frame: Vec<u8>,
+    /// The length of the frame before the response.
+    pub(super) head_len: usize,
+    /// The most bytes that the response may have.
+    pub(super) max_len: usize,
+    pub(super) recorder: Option<CallRecorder>,
+    pub(super) log: LogContext,
+}
+
+impl Future for PendingUnary {
+    type Output = (Vec<u8>, Completion);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handler, frame, head_len, max_len, recorder, log, .. } = &mut *self;
+        let step = ready!(handler.poll(cx, frame, *max_len, log.event.as_str()));
+        let completion = completion_of(step, *max_len, &log.event, log.connection);
+        if let Some(recorder) = recorder.take() {
+            recorder.finish(&frame[*head_len..], &completion);
+        }
+        Poll::Ready((std::mem::take(frame), completion))
+    }
+}
+
+/// A call of a built-in event.
+pub(super) struct PendingBuiltIn {
+    pub(super) response: BuiltInFuture,
+    pub(super) frame: Vec<u8>,
+    pub(super) recorder: Option<CallRecorder>,
+}
+
+impl Future for PendingBuiltIn {
+    type Output = (Vec<u8>, Completion);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { response, frame, recorder } = &mut *self;
+        let (response, completion) = match ready!(response.as_mut().poll(cx)) {
+            Ok(response) => (response, Completion::Responded),
+            Err(failure) => (String::new(), Completion::Failed(failure)),
+        };
+        if let Some(recorder) = recorder.take() {
+            recorder.finish(response.as_bytes(), &completion);
+        }
+        frame.extend_from_slice(response.as_bytes());
+        Poll::Ready((std::mem::take(frame), completion))
+    }
+}

@@ -1,0 +1,214 @@
+//! Dispatches calls of a linked module, as the task of a connection does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aaw_event::export::{Entry, NoServices, Package, no_services, sync_services};
+use aaw_event::host::{Caller as _, UploadSource};
+use aaw_protocol::server::{Completion, ResponseMode};
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::auth::{
+    Auth, Caller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
+};
+use crate::hub::{ConnectionGuard, EventCaller, HostServices, Hub, Mailbox};
+use crate::module_host::Modules;
+use crate::registry::{Events, Registry};
+
+/// The handlers, as an author writes them.
+mod events {
+    use aaw_event::prelude::*;
+
+    /// Runs the code of a test in its first poll, and never completes.
+    pub(super) async fn long_poll(test: u32) {
+        super::run_during_poll(test);
+        std::future::pending::<()>().await;
+    }
+
+    pub(super) async fn authenticate(_: Empty, services: Services) -> Result<()> {
+        services.authenticate(Identity::new("1", "a@b.c")).await?;
+        Ok(())
+    }
+
+    pub(super) async fn log_out(_: Empty, services: Services) -> Result<()> {
+        services.logout().await
+    }
+
+    pub(super) async fn secret() -> &'static str {
+        "secret"
+    }
+}
+
+static MODULE: Package<NoServices> = Package::new(
+    "dispatch-tests",
+    true,
+    sync_services(no_services),
+    const {
+        &[
+            Entry::answer1("long_poll", events::long_poll),
+            Entry::answer2("authenticate", events::authenticate),
+            Entry::answer2("log_out", events::log_out),
+            Entry::answer0("auth/secret", events::secret),
+        ]
+    },
+);
+
+/// The code that [`events::long_poll`] runs, by the number in its body.
+static DURING_POLL: Mutex<Option<HashMap<u32, Box<dyn FnOnce() + Send>>>> = Mutex::new(None);
+
+fn run_during_poll(test: u32) {
+    let code = DURING_POLL.lock().unwrap().as_mut().and_then(|code| code.remove(&test));
+    code.expect("each test has its own number")();
+}
+
+/// Accepts every user. No operation completes in its first poll.
+struct TestStore;
+
+impl Store for TestStore {
+    fn authenticate(&self, user: Identity, _session: NewSession) -> StoreFuture<'_, StartedSession> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            Ok(StartedSession::new(user))
+        })
+    }
+
+    fn end(&self, _session: TokenHash) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            Ok(())
+        })
+    }
+}
+
+/// A server with one connection.
+struct TestServer {
+    dispatch: Arc<Dispatch>,
+    caller: Arc<EventCaller>,
+    _guard: ConnectionGuard,
+}
+
+impl TestServer {
+    async fn start() -> Self {
+        let sources = [Events::new(MODULE.module())];
+        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.unwrap();
+        let registry = Registry::plan(&sources).unwrap().registry(&sources, &[instance]);
+        let auth = Some(Service::start(Auth::new(TestStore)));
+        let max_response = 1 << 20;
+        let registry = ArcSwap::from_pointee(registry);
+        let dispatch = Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response });
+        let hub = Arc::new(Hub::default());
+        let guard = hub.insert(hub.admit(1).unwrap(), None, None, Mailbox::new(1000));
+        let services = HostServices::new(hub, auth, max_response);
+        let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
+        Self { dispatch, caller, _guard: guard }
+    }
+
+    /// Begins a call, authorised by the given session.
+    fn begin(&self, event: &str, body: &str, session: Option<&SessionGuard>) -> Dispatched {
+        begin(&self.dispatch, &self.caller, event, body, session)
+    }
+
+    /// Begins a long poll that runs `code` in its first poll.
+    fn begin_long_poll(&self, code: impl FnOnce() + Send + 'static) -> PendingCall {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let test = NEXT.fetch_add(1, Ordering::Relaxed);
+        DURING_POLL.lock().unwrap().get_or_insert_default().insert(test, Box::new(code));
+        pending(self.begin("long_poll", &test.to_string(), None))
+    }
+
+    /// Logs the connection in, as a call on another thread does.
+    async fn log_in(&self) -> Arc<SessionGuard> {
+        host_op(&self.caller, "authenticate").await.unwrap();
+        self.caller.context().session.current().expect("the log-in is bound to the connection")
+    }
+}
+
+enum NoItems {}
+
+impl UploadSource for NoItems {
+    fn poll_next(
+        &self,
+        _: &mut std::task::Context<'_>,
+        _: &mut Vec<u8>,
+    ) -> std::task::Poll<aaw_event::host::UploadStep> {
+        match *self {}
+    }
+}
+
+fn begin(
+    dispatch: &Dispatch,
+    caller: &Arc<EventCaller>,
+    event: &str,
+    body: &str,
+    session: Option<&SessionGuard>,
+) -> Dispatched {
+    let request = DispatchRequest { event, body, mode: ResponseMode::Single, session };
+    dispatch.begin::<_, NoItems>(request, Vec::new(), caller, None)
+}
+
+fn pending(call: Dispatched) -> PendingCall {
+    match call {
+        Dispatched::Pending(call) => call,
+        Dispatched::Done(_, completion) => panic!("expected a pending call, found {completion:?}"),
+        _ => panic!("expected a pending call"),
+    }
+}
+
+fn host_op(caller: &Arc<EventCaller>, op: &str) -> impl Future<Output = Result<String, aaw_protocol::Failure>> + use<> {
+    let args = r#"{"user":{"id":"1","email":"a@b.c"}}"#;
+    Arc::clone(caller).host_op_async(op.into(), args.into())
+}
+
+#[tokio::test]
+async fn a_call_that_begins_a_log_in_or_log_out_is_a_barrier() {
+    let server = TestServer::start().await;
+    assert!(pending(server.begin("authenticate", "null", None)).is_barrier());
+    server.log_in().await;
+    assert!(pending(server.begin("log_out", "null", None)).is_barrier());
+    assert!(!server.begin_long_poll(|| ()).is_barrier());
+}
+
+#[tokio::test]
+async fn a_call_is_no_barrier_for_a_log_in_that_another_thread_begins_during_its_first_poll() {
+    let server = TestServer::start().await;
+    for op in ["authenticate", "logout"] {
+        let caller = Arc::clone(&server.caller);
+        let call = server.begin_long_poll(move || {
+            std::thread::spawn(move || drop(host_op(&caller, op))).join().unwrap();
+        });
+        assert!(!call.is_barrier(), "{op}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_within_a_nested_first_poll_makes_the_nested_call_the_barrier() {
+    let server = TestServer::start().await;
+    let (dispatch, caller) = (Arc::clone(&server.dispatch), Arc::clone(&server.caller));
+    let call = server.begin_long_poll(move || {
+        assert!(pending(begin(&dispatch, &caller, "authenticate", "null", None)).is_barrier());
+    });
+    assert!(!call.is_barrier());
+    let (dispatch, caller) = (Arc::clone(&server.dispatch), Arc::clone(&server.caller));
+    let call = server.begin_long_poll(move || {
+        drop(host_op(&caller, "authenticate"));
+        assert!(pending(begin(&dispatch, &caller, "authenticate", "null", None)).is_barrier());
+    });
+    assert!(call.is_barrier(), "it has begun a log-in itself, before the nested call");
+}
+
+/// The transport keeps the session that it has read, and aborts the call when that session ends. So a log-in between its
+/// reading and the dispatch must not authorise the call: the call would survive the log-out.
+#[tokio::test]
+async fn a_call_is_not_authorised_by_a_log_in_after_its_session_was_read() {
+    let server = TestServer::start().await;
+    let session = server.caller.context().session.current();
+    server.log_in().await;
+    let call = server.begin("auth/secret", "null", session.as_deref());
+    let Dispatched::Done(_, Completion::Refused(failure)) = call else { panic!("the call was authorised") };
+    assert_eq!(failure.error, "Not authenticated");
+    let session = server.caller.context().session.current();
+    let call = server.begin("auth/secret", "null", session.as_deref());
+    assert!(matches!(call, Dispatched::Done(response, Completion::Responded) if response == br#""secret""#));
+}

@@ -1,0 +1,106 @@
+//! What requests pass before they reach a handler: the WebSocket upgrade, the check of origin and host, and CORS.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aaw_protocol::Code;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_layer::Layer as _;
+use tower_service::Service as _;
+
+use super::body_guard::GuardedBody;
+use super::error::HttpError;
+use super::state::AppState;
+use crate::net::handshake;
+use crate::net::http_connection::{self, HttpConnection, RequestGuard};
+
+/// How long a browser may cache the response to a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Upgrades a request for a WebSocket, whatever its path. Other requests are passed on.
+pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+    let (guard, body_guard) = match request.extensions_mut().remove::<Arc<RequestGuard>>() {
+        Some(guard) => (guard, None),
+        // The request comes from the program's own listener, so it counts as a connection of its own.
+        None => match state.shared.hub.admit(state.shared.config.max_connections) {
+            Some(permit) => {
+                let connection = Arc::new(HttpConnection::new(Arc::clone(&state.shared), None, permit));
+                let guard = Arc::new(RequestGuard::new(&connection));
+                (Arc::clone(&guard), Some(guard))
+            }
+            None => return HttpError::unavailable("The limit of connections is reached").into_response(),
+        },
+    };
+    if handshake::is_upgrade(request.headers()) {
+        return handshake::respond(guard.connection(), &mut request).map(Body::from);
+    }
+    request.extensions_mut().insert(guard);
+    let response = next.run(request).await;
+    // Until the body has been sent, a graceful shutdown waits for it.
+    match body_guard {
+        Some(guard) => response.map(|body| Body::new(GuardedBody::new(body, guard))),
+        None => response,
+    }
+}
+
+/// Rejects requests from origins that are not allowed and those with a foreign host; adds CORS headers to the responses
+/// of all others.
+pub(super) async fn check_origin(State(cors): State<CorsLayer>, request: Request, next: Next) -> Response {
+    if let Some(rejection) = rejection(&request) {
+        return rejection;
+    }
+    let is_options = request.method() == Method::OPTIONS;
+    if is_options && !request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        // Not a preflight, though tower-http would respond to it as to one.
+        return next.run(request).await;
+    }
+    let mut response = cors.layer(next).call(request).await.unwrap_or_else(|never: Infallible| match never {});
+    if is_options {
+        // tower-http responds to preflights with 200, and joins the methods without a space.
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    }
+    response
+}
+
+/// The CORS headers for [`check_origin`], which has rejected the origins that are not allowed. Every request header is
+/// allowed: none lets a page do what it could not do over a WebSocket.
+pub(super) fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(PREFLIGHT_MAX_AGE)
+        .vary([ORIGIN])
+}
+
+/// Rejects requests with a foreign host, whatever their origin.
+///
+/// For routes that are not behind [`upgrade`]: requests of a program's own listener have no [`RequestGuard`] there.
+pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    let checked = http_connection::check_admission(&state.shared, None, request.headers(), request.uri());
+    let Err((status, error)) = checked else { return next.run(request).await };
+    let address = request.extensions().get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
+    http_connection::log_refusal(&state.shared, address, "request", &error);
+    rejection_response(status, error)
+}
+
+/// The response to a request with an origin or a host that is not allowed.
+fn rejection(request: &Request) -> Option<Response> {
+    // `upgrade` or our own listener has put it there.
+    let connection = request.extensions().get::<Arc<RequestGuard>>()?.connection();
+    let (status, error) = connection.check_request(request.headers(), request.uri()).err()?;
+    connection.log_refusal("request", &error);
+    Some(rejection_response(status, error))
+}
+
+fn rejection_response(status: StatusCode, error: String) -> Response {
+    let code = if status == StatusCode::FORBIDDEN { Code::NOT_ALLOWED } else { Code::BAD_FRAME };
+    HttpError::new(status, code, error).into_response()
+}

@@ -1,0 +1,132 @@
+//! Which path is served by which handler, and the handlers that are too small for a file of their own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use aaw_protocol::Code;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+
+use super::error::HttpError;
+use super::response::json_response;
+use super::state::AppState;
+use super::{events, middleware, page, scripts};
+use crate::error::StartError;
+use crate::net::shutdown::ShutdownPhase;
+
+/// The program's own routes.
+#[derive(Debug, Default)]
+pub(crate) struct Routes(Vec<Router>);
+
+impl Routes {
+    pub(crate) fn push(&mut self, routes: Router) {
+        self.0.push(routes);
+    }
+}
+
+/// Where the router is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// For all requests of the server's own listener: it has a fallback.
+    Standalone,
+    /// Within a program's own axum app, to which requests without a route of aaw's are left.
+    Mounted,
+}
+
+/// The router of aaw's routes and the program's own.
+///
+/// # Errors
+/// [`StartError::Routes`] if two routes conflict. axum panics then, and has no way to list a router's paths beforehand.
+pub(super) fn build(state: &Arc<AppState>, routes: Routes, placement: Placement) -> Result<Router, StartError> {
+    let merge = || {
+        let aaw = aaw_routes(state, placement);
+        routes.0.into_iter().fold(aaw, |all, routes| all.merge(with_host_check(state, routes)))
+    };
+    catch_unwind(AssertUnwindSafe(merge)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        StartError::Routes(text.unwrap_or_default())
+    })
+}
+
+fn aaw_routes(state: &Arc<AppState>, placement: Placement) -> Router {
+    let restricted = Router::new().route("/events", get(page::list)).route(
+        &format!("{}{{*name}}", events::PATH),
+        // Two explicit methods, so that a route of the program's own for the same path is detected as a conflict.
+        get(events::call).post(events::call).fallback(events::call),
+    );
+    let restricted = if placement == Placement::Standalone || state.files.is_some() {
+        // A fallback rather than a route, so that the program may have its own route for `/`.
+        restricted.fallback(root_or_file)
+    } else {
+        restricted.route("/", any(root_or_file))
+    };
+    let restricted = restricted.layer(from_fn_with_state(middleware::cors(), middleware::check_origin));
+    // These are public: a load balancer requests `/healthz` by address, and a page of any origin may import the client
+    // script, which does not mean that it may connect.
+    let public = Router::new()
+        .route("/healthz", get(health))
+        .route("/aaw.js", get(scripts::entry))
+        .route("/aaw/{*file}", get(scripts::module));
+    restricted
+        .merge(public)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(state), middleware::upgrade))
+        .layer(map_response(forbid_sniffing))
+        .with_state(Arc::clone(state))
+}
+
+/// The program's own routes check origins themselves, if they want to. The host is checked for them.
+fn with_host_check(state: &Arc<AppState>, routes: Router) -> Router {
+    routes.layer(from_fn_with_state(Arc::clone(state), middleware::check_host))
+}
+
+/// Keeps browsers from guessing another content type than the declared one.
+async fn forbid_sniffing(mut response: Response) -> Response {
+    if response.headers().contains_key(CONTENT_TYPE) {
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// `/` and every path without a route: a static file, or the page.
+async fn root_or_file(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let is_root = request.uri().path() == "/";
+    if let Some(files) = &state.files
+        && (!is_root || files.has_index())
+    {
+        return files.respond(request).await.unwrap_or_else(|| HttpError::not_found().into_response());
+    }
+    match (is_root, request.method()) {
+        (true, &Method::GET | &Method::HEAD) => page::page(),
+        (true, _) => {
+            let error = "Expected the method GET or HEAD. Events are called at /events/NAME";
+            HttpError::method_not_allowed("GET, HEAD", error).into_response()
+        }
+        (false, _) => HttpError::not_found().into_response(),
+    }
+}
+
+/// The response to a method that a route does not support. axum adds the `Allow` header.
+async fn method_not_allowed() -> Response {
+    let error = "Expected the method GET or HEAD";
+    HttpError::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error).into_response()
+}
+
+/// `GET /healthz`: whether the server accepts calls.
+async fn health(State(state): State<Arc<AppState>>) -> Response {
+    let (status, body) = match state.shared.shutdown.has_reached(ShutdownPhase::Draining) {
+        false => (StatusCode::OK, r#"{"status":"ok"}"#),
+        true => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#),
+    };
+    // Not cached: an old status is of no use.
+    let mut response = json_response(Body::from(body));
+    *response.status_mut() = status;
+    response
+}

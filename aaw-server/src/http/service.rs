@@ -1,0 +1,60 @@
+//! The entry points: the service for the requests of the server's own listener, and the router for those of a program's
+//! own axum app.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use tower_service::Service as _;
+
+use super::body_guard::GuardedBody;
+use super::files::StaticFiles;
+use super::router::{self, Placement, Routes};
+use super::state::AppState;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::net::accept::RequestService;
+use crate::net::context::ServerContext;
+use crate::net::http_connection::RequestGuard;
+
+/// Responds to the requests of the server's own listener. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpService {
+    router: Router,
+}
+
+impl RequestService for HttpService {
+    type Routes = Routes;
+    type Body = Body;
+
+    fn check_config(config: &Config) -> Result<(), StartError> {
+        config.http.static_dir.as_deref().map(StaticFiles::open).transpose().map(drop)
+    }
+
+    fn new(shared: &Arc<ServerContext>, routes: Routes) -> Result<Self, StartError> {
+        let router = router::build(&AppState::new(shared)?, routes, Placement::Standalone)?;
+        Ok(Self { router })
+    }
+
+    fn respond(
+        &self,
+        mut request: Request<Incoming>,
+        guard: RequestGuard,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let guard = Arc::new(guard);
+        request.extensions_mut().insert(Arc::clone(&guard));
+        let response = self.router.clone().call(request);
+        async move {
+            let response = response.await.unwrap_or_else(|never: Infallible| match never {});
+            response.map(|body| Body::new(GuardedBody::new(body, guard)))
+        }
+    }
+}
+
+/// The router for a program that listens with its own axum app.
+pub(crate) fn mounted_router(shared: &Arc<ServerContext>, routes: Routes) -> Result<Router, StartError> {
+    router::build(&AppState::new(shared)?, routes, Placement::Mounted)
+}

@@ -1,0 +1,74 @@
+//! The caller of an event, as its handler uses it: a connection, or a single HTTP request.
+
+use std::sync::Arc;
+
+use aaw_protocol::{Code, Failure};
+use tokio::runtime::Handle;
+
+use crate::auth::{CallContext, Caller, Service};
+use crate::hub::hub::Hub;
+use crate::hub::peer::Peer;
+
+/// What the host operations of a server need, shared by all its callers.
+#[derive(Debug)]
+pub(crate) struct HostServices {
+    pub(crate) hub: Arc<Hub>,
+    /// `None` if authentication is not enabled.
+    pub(crate) auth: Option<Arc<Service>>,
+    /// The server's runtime, for futures that a module polls on threads of its own.
+    pub(super) runtime: Option<Handle>,
+    /// The most bytes that a message may have.
+    pub(super) max_message: usize,
+}
+
+impl HostServices {
+    /// To be called within the server's runtime.
+    pub(crate) fn new(hub: Arc<Hub>, auth: Option<Arc<Service>>, max_message: usize) -> Arc<Self> {
+        Arc::new(Self { hub, auth, runtime: Handle::try_current().ok(), max_message })
+    }
+}
+
+/// The caller of an event. Handlers use it as `services.ws`, also after the call and the connection have ended.
+#[derive(Debug)]
+pub(crate) struct EventCaller {
+    origin: CallOrigin,
+    pub(super) services: Arc<HostServices>,
+}
+
+#[derive(Debug)]
+enum CallOrigin {
+    Connection(Arc<Peer>),
+    /// Nothing can be pushed to it, and it is a member of no room.
+    Request(CallContext),
+}
+
+impl EventCaller {
+    pub(crate) fn for_connection(services: Arc<HostServices>, peer: Arc<Peer>) -> Arc<Self> {
+        Arc::new(Self { origin: CallOrigin::Connection(peer), services })
+    }
+
+    #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "there are no HTTP requests"))]
+    pub(crate) fn for_request(services: Arc<HostServices>, context: CallContext) -> Arc<Self> {
+        Arc::new(Self { origin: CallOrigin::Request(context), services })
+    }
+
+    /// Returns the caller's connection, which may have ended.
+    ///
+    /// # Errors
+    /// `no_connection` for an HTTP request.
+    pub(super) fn peer(&self) -> Result<&Arc<Peer>, Failure> {
+        match &self.origin {
+            CallOrigin::Connection(peer) => Ok(peer),
+            CallOrigin::Request(_) => Err(Failure::new(Code::NO_CONNECTION, "A call over HTTP has no connection")),
+        }
+    }
+}
+
+impl Caller for EventCaller {
+    fn context(&self) -> &CallContext {
+        match &self.origin {
+            CallOrigin::Connection(peer) => &peer.context,
+            CallOrigin::Request(context) => context,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The table of connections.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aaw_protocol::{BROADCAST, Failure};
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::hub::mailbox::{Command, Mailbox, connection_ended};
+use crate::hub::peer::Peer;
+use crate::hub::push::push_frame;
+use crate::hub::rooms::Rooms;
+
+/// The connections of a server, and their rooms.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    peers: DashMap<Uuid, Arc<Peer>>,
+    pub(crate) rooms: Rooms,
+    /// The number of connections, including those whose handshake is not complete and those that are closing: what the
+    /// limit on connections counts.
+    admitted: AtomicUsize,
+    /// Notified when `admitted` becomes zero.
+    emptied: Notify,
+    /// The server is shutting down: connections accept no new calls.
+    draining: AtomicBool,
+}
+
+/// The permit for one connection, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit {
+    hub: Arc<Hub>,
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        if self.hub.admitted.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.hub.emptied.notify_waiters();
+        }
+    }
+}
+
+/// Keeps a connection in the table. Dropping it removes the connection and closes its mailbox and its session.
+#[derive(Debug)]
+pub(crate) struct ConnectionGuard {
+    pub(crate) peer: Arc<Peer>,
+    /// `None` only while [`leave`](Self::leave) drops the guard.
+    permit: Option<ConnectionPermit>,
+    hub: Arc<Hub>,
+}
+
+impl ConnectionGuard {
+    /// Removes the connection from the table and returns its permit, which counts until the socket is closed.
+    pub(crate) fn leave(mut self) -> Option<ConnectionPermit> {
+        self.permit.take()
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.hub.peers.remove(&self.peer.id());
+        self.hub.rooms.leave_all(&self.peer);
+        self.peer.mailbox.close();
+        self.peer.context.session.close();
+    }
+}
+
+impl Hub {
+    /// Creates a table whose connections may each join up to `max_rooms` rooms.
+    pub(crate) fn new(max_rooms: usize) -> Self {
+        Self { rooms: Rooms::new(max_rooms), ..Self::default() }
+    }
+
+    /// Admits one more connection, unless there are `max` already.
+    pub(crate) fn admit(self: &Arc<Self>, max: usize) -> Option<ConnectionPermit> {
+        let permit = ConnectionPermit { hub: Arc::clone(self) };
+        let before = self.admitted.fetch_add(1, Ordering::AcqRel);
+        (before < max).then_some(permit)
+    }
+
+    /// Inserts a connection. From here on broadcasts reach it.
+    pub(crate) fn insert(
+        self: &Arc<Self>,
+        permit: ConnectionPermit,
+        client_key: Option<String>,
+        address: Option<IpAddr>,
+        mailbox: Mailbox,
+    ) -> ConnectionGuard {
+        let peer = Peer::new(client_key, address, mailbox);
+        self.peers.insert(peer.id(), Arc::clone(&peer));
+        // Inserted before `draining` is read: either `drain` finds the connection in the table, or it is seen here.
+        if self.draining.load(Ordering::SeqCst) {
+            peer.mailbox.post(Command::Drain);
+        }
+        ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+    }
+
+    /// Returns the number of connections in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls have
+    /// completed.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::Drain));
+    }
+
+    /// Makes every connection close now.
+    pub(crate) fn stop(&self) {
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::Stop));
+    }
+
+    /// Completes when no connection is admitted.
+    pub(crate) async fn wait_until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.admitted.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Pushes the event `broadcast` to all connections but `except`. `data` is JSON; if the frame is larger than
+    /// `max_message` bytes, an error is logged and nothing is sent.
+    pub(crate) fn broadcast(&self, data: &str, max_message: usize, except: Option<Uuid>) {
+        match push_frame(BROADCAST, data, max_message) {
+            Ok(frame) => drop(self.push_to_all(&frame, except)),
+            Err(failure) => tracing::error!("a broadcast was not sent: {failure}"),
+        }
+    }
+
+    /// Pushes an event to all connections, and returns the number of those that it was posted to. `data` is JSON.
+    pub(crate) fn emit(&self, event: &str, data: &str, max_message: usize) -> Result<usize, Failure> {
+        Ok(self.push_to_all(&push_frame(event, data, max_message)?, None))
+    }
+
+    /// Pushes an event to one connection. `data` is JSON.
+    pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, max_message: usize) -> Result<(), Failure> {
+        let frame = push_frame(event, data, max_message)?;
+        Ok(self.peer(connection).ok_or_else(connection_ended)?.mailbox.push(frame)?)
+    }
+
+    /// Returns the connection with this id.
+    pub(crate) fn peer(&self, connection: Uuid) -> Option<Arc<Peer>> {
+        self.peers.get(&connection).map(|peer| Arc::clone(&peer))
+    }
+
+    /// Posts one buffer to all connections but `except`, and returns the number of those that accepted it. The others have
+    /// ended, or are being closed because they read too slowly.
+    fn push_to_all(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
+        let others = self.peers.iter().filter(|peer| Some(peer.id()) != except);
+        others.filter(|peer| peer.mailbox.push(frame.clone()).is_ok()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use aaw_protocol::Code;
+
+    use super::*;
+
+    fn connect(hub: &Arc<Hub>) -> ConnectionGuard {
+        hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::new(1000))
+    }
+
+    fn take_pushes(guard: &ConnectionGuard) -> Vec<Bytes> {
+        let mut commands = VecDeque::new();
+        guard.peer.mailbox.take(&mut commands);
+        let frame = |command| if let Command::Push(frame) = command { Some(frame) } else { None };
+        commands.into_iter().filter_map(frame).collect()
+    }
+
+    #[test]
+    fn a_broadcast_reaches_all_connections_but_the_excepted_one() {
+        let hub = Arc::new(Hub::default());
+        let (a, b) = (connect(&hub), connect(&hub));
+        hub.broadcast("1", 100, Some(a.peer.id()));
+        assert_eq!((take_pushes(&a), take_pushes(&b)), (vec![], vec![Bytes::from(r#"["broadcast",1]"#)]));
+        hub.broadcast("2", 100, None);
+        assert_eq!((take_pushes(&a).len(), take_pushes(&b).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_broadcast_is_one_buffer_for_all_connections() {
+        let hub = Arc::new(Hub::default());
+        let (a, b) = (connect(&hub), connect(&hub));
+        hub.broadcast("1", 100, None);
+        assert_eq!(take_pushes(&a)[0].as_ptr(), take_pushes(&b)[0].as_ptr());
+    }
+
+    #[test]
+    fn a_connection_that_has_ended_is_not_in_the_table() {
+        let hub = Arc::new(Hub::default());
+        let guard = connect(&hub);
+        let id = guard.peer.id();
+        drop(guard);
+        assert_eq!(hub.len(), 0);
+        assert_eq!(hub.emit_to(id, "e", "1", 100).unwrap_err().code, Code::NO_CONNECTION);
+    }
+
+    #[test]
+    fn a_connection_that_is_inserted_while_the_server_drains_drains_too() {
+        let hub = Arc::new(Hub::default());
+        hub.drain();
+        let guard = connect(&hub);
+        let mut commands = VecDeque::new();
+        guard.peer.mailbox.take(&mut commands);
+        assert!(matches!(commands.pop_front(), Some(Command::Drain)));
+    }
+
+    #[test]
+    fn admitted_connections_are_bounded_until_their_permits_are_dropped() {
+        let hub = Arc::new(Hub::default());
+        let permit = hub.admit(1).unwrap();
+        assert!(hub.admit(1).is_none());
+        drop(permit);
+        assert!(hub.admit(1).is_some());
+    }
+}

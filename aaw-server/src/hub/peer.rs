@@ -1,0 +1,55 @@
+//! A connection, as the rest of the server sees it.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use uuid::Uuid;
+
+use crate::auth::{CallContext, Session, SessionObserver, SessionSlot};
+use crate::hub::mailbox::{Command, Mailbox};
+
+/// A connection: who it is, the mailbox of the task that owns its socket, and the rooms that it has joined.
+///
+/// Handlers keep it beyond the connection's end; then its mailbox and its session are closed, and it can join no room.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) context: CallContext,
+    pub(crate) mailbox: Mailbox,
+    joined: Mutex<JoinedRooms>,
+}
+
+/// The rooms that a connection has joined.
+#[derive(Debug, Default)]
+pub(super) struct JoinedRooms {
+    pub(super) names: HashSet<Arc<str>>,
+    /// The connection has ended, and joins no more rooms.
+    pub(super) closed: bool,
+}
+
+impl Peer {
+    pub(super) fn new(client_key: Option<String>, address: Option<IpAddr>, mailbox: Mailbox) -> Arc<Self> {
+        Arc::new_cyclic(|weak: &Weak<Self>| {
+            let observer: Weak<dyn SessionObserver> = weak.clone();
+            let session = SessionSlot::for_connection(observer);
+            let context = CallContext { id: Uuid::new_v4(), client_key, address, session };
+            Self { context, mailbox, joined: Mutex::default() }
+        })
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.context.id
+    }
+
+    /// Locks the connection's rooms. Taken before a room's lock, see `rooms`.
+    pub(super) fn joined_rooms(&self) -> MutexGuard<'_, JoinedRooms> {
+        // Nothing panics while it holds the lock.
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionObserver for Peer {
+    fn session_ended(&self, session: &Arc<Session>) {
+        self.mailbox.post(Command::SessionEnded(Arc::clone(session)));
+    }
+}

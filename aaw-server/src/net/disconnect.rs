@@ -1,0 +1,102 @@
+//! A socket that detects that its peer has disconnected, even while unread bytes are pending.
+//!
+//! While a handler runs, hyper keeps reading to detect that the client has closed the connection. It stops once it has
+//! read the beginning of a further request. A disconnect behind that would go unnoticed, and a handler that has nothing
+//! to write would run on without a reader.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// The interval of the checks while unread bytes are pending. A peer that has closed its side, and to which nothing was
+/// written for one interval, counts as disconnected.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A TCP connection for hyper.
+#[derive(Debug)]
+pub(crate) struct DisconnectDetector {
+    socket: TcpStream,
+    /// The time of the next check. Created only when unread bytes are pending and there is nothing to write, which is
+    /// rare.
+    check: Option<Pin<Box<Sleep>>>,
+    /// Something was written since the last check. A peer that has closed only its own side may still be reading.
+    has_written: bool,
+}
+
+impl DisconnectDetector {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self { socket, check: None, has_written: false }
+    }
+
+    /// The bare socket.
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.socket
+    }
+
+    /// Fails if the peer has closed its side behind unread bytes. Otherwise registers for the next check, if there are
+    /// such bytes.
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        // While nothing is readable, incoming bytes and a close both wake this task, so no timer is needed.
+        let Poll::Ready(readable) = self.socket.poll_read_ready(cx) else {
+            self.check = None;
+            return Ok(());
+        };
+        readable?;
+        let timer = self.check.get_or_insert_with(|| {
+            self.has_written = false;
+            Box::pin(tokio::time::sleep(CHECK_INTERVAL))
+        });
+        while timer.as_mut().poll(cx).is_ready() {
+            // Readiness distinguishes unread bytes from a close of the read side behind them.
+            let ready = pin!(self.socket.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
+            let is_closed = matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed());
+            if is_closed && !std::mem::take(&mut self.has_written) {
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client has disconnected"));
+            }
+            timer.as_mut().reset(Instant::now() + CHECK_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for DisconnectDetector {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for DisconnectDetector {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_written = true;
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.has_written = true;
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    /// The check is here because hyper flushes at the end of each of its polls, whether or not it has written.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

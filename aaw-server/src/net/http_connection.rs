@@ -1,0 +1,101 @@
+//! One HTTP connection: its permit among the server's connections, the requests in progress on it, and whether a
+//! request may be served at all.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::header::{HOST, HeaderMap, ORIGIN};
+use hyper::{StatusCode, Uri};
+
+use crate::hub::ConnectionPermit;
+use crate::net::context::ServerContext;
+
+/// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
+/// with its own axum server, each request is one.
+pub(crate) struct HttpConnection {
+    pub(crate) shared: Arc<ServerContext>,
+    /// The peer's address, if it is known.
+    pub(crate) address: Option<SocketAddr>,
+    /// Counts this connection among the server's. The WebSocket takes it over.
+    permit: Mutex<Option<ConnectionPermit>>,
+    requests_in_progress: AtomicUsize,
+}
+
+impl HttpConnection {
+    pub(crate) fn new(shared: Arc<ServerContext>, address: Option<SocketAddr>, permit: ConnectionPermit) -> Self {
+        Self { shared, address, permit: Mutex::new(Some(permit)), requests_in_progress: AtomicUsize::new(0) }
+    }
+
+    /// Whether a request is in progress, from its arrival until its response has been sent.
+    pub(crate) fn is_active(&self) -> bool {
+        self.requests_in_progress.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes the permit for an upgrade; `None` if the connection has been upgraded before.
+    pub(crate) fn take_permit(&self) -> Option<ConnectionPermit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Checks the `Origin` and the `Host` of a request.
+    pub(crate) fn check_request(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+        // With two values, a proxy in front of the server may have checked the one and we the other.
+        if [HOST, ORIGIN].into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+            return Err((StatusCode::BAD_REQUEST, "Expected one Host header and at most one Origin header".into()));
+        }
+        let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        check_admission(&self.shared, origin.as_deref(), headers, uri)
+    }
+
+    /// Logs that a request was refused.
+    pub(crate) fn log_refusal(&self, what: &str, error: &str) {
+        log_refusal(&self.shared, self.address, what, error);
+    }
+}
+
+/// Checks this origin, if there is one, and the host that the request names.
+pub(crate) fn check_admission(
+    shared: &ServerContext,
+    origin: Option<&str>,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(), (StatusCode, String)> {
+    let checked = shared.admission.check(origin, host(headers, uri).as_deref());
+    checked.map_err(|error| (StatusCode::FORBIDDEN, error.to_string()))
+}
+
+/// Logs that a request was refused, unless such lines are being throttled.
+pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
+    if let Some(unlogged) = shared.refusals.pass() {
+        let peer = address.map(tracing::field::display);
+        tracing::warn!(peer, unlogged, "refused a {what}: {error}");
+    }
+}
+
+/// The host that a request names. That of an absolute request target takes precedence over the `Host` header (RFC 9112,
+/// 3.2.2). HTTP/2, which a program's own axum server may accept, has it in the target only.
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+    let header = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    uri.authority().map(|host| host.as_str().into()).or_else(header)
+}
+
+/// Marks a request as in progress. Dropped when its response has been sent, or given up.
+pub(crate) struct RequestGuard(Arc<HttpConnection>);
+
+impl RequestGuard {
+    pub(crate) fn new(connection: &Arc<HttpConnection>) -> Self {
+        connection.requests_in_progress.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(connection))
+    }
+
+    pub(crate) fn connection(&self) -> &HttpConnection {
+        &self.0
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.requests_in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,115 @@
+//! aaw's routes and the program's own on one port: either within the other.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::{Handle, Server, share, stop};
+use crate::error::StartError;
+use crate::http::mounted_router;
+use crate::net::context::ServerContext;
+use crate::registry::Registry;
+
+impl Server {
+    /// Adds the program's own routes beside aaw's. Can be called several times.
+    ///
+    /// A request that matches one of these routes is handled by it, also if it is a WebSocket handshake; all other
+    /// requests are aaw's. These routes have to check the `Origin` of requests themselves. The `Host` is checked for
+    /// them: a server that is bound to loopback rejects foreign names (DNS rebinding). A route for `/` replaces aaw's
+    /// page, which is also at `/events`.
+    ///
+    /// [`bind`](Self::bind) fails with [`StartError::Routes`] if one of these routes is also one of aaw's (`/events`,
+    /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`), or if the router has a fallback, since aaw has one.
+    ///
+    /// ```
+    /// use axum::{Router, extract::Path, routing::get};
+    /// use aaw_server::{Config, Server};
+    ///
+    /// let hello = Router::new().route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("Hello {name}") }));
+    /// let server = Server::new(Config::default()).events(aaw_events::module()).merge(hello);
+    /// # drop(server);
+    /// ```
+    #[must_use]
+    pub fn merge(mut self, routes: Router) -> Self {
+        self.routes.push(routes);
+        self
+    }
+
+    /// Builds the services of all modules for a program that listens with its own axum app, which then merges or nests
+    /// [`MountedServer::router`]. WebSockets are accepted there as well.
+    ///
+    /// aaw listens on no address, but [`Config::host`](crate::Config::host) still determines which hosts requests may
+    /// name: with a loopback address, which is the default, foreign names are rejected. Limiting the size of request
+    /// heads, and the time in which they arrive, is up to the program.
+    ///
+    /// ```
+    /// use aaw_server::{Config, Server};
+    /// use axum::{Router, routing::get};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let aaw = Server::new(Config::default()).events(aaw_events::module()).mount().await?;
+    /// let app = Router::new().route("/hello", get(|| async { "Hello" })).merge(aaw.router());
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
+    /// # let ctrl_c = async {};
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         ctrl_c.await;
+    ///         aaw.stop().await;
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`], as for [`bind`](Self::bind), except [`StartError::Bind`].
+    pub async fn mount(self) -> Result<MountedServer, StartError> {
+        let Self { config, events, hook, routes } = self;
+        let plan = Registry::plan(&events)?;
+        let ip = match config.host.as_str() {
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            // A name can resolve to any address.
+            host => host.parse().unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+        };
+        let shared = share(config, &plan, &events, hook, ip).await?;
+        let router = mounted_router(&shared, routes)?;
+        Ok(MountedServer { router, shared })
+    }
+}
+
+/// A server within the program's own axum app. Created by [`Server::mount`].
+pub struct MountedServer {
+    router: Router,
+    shared: Arc<ServerContext>,
+}
+
+impl MountedServer {
+    /// Returns aaw's routes, to be merged or nested below a path: `/` (WebSockets and the page), `/events`,
+    /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`, and those of [`Server::merge`]. With
+    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) the router also has a fallback.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Returns a handle to send events, call clients and replace the events while the server is running.
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Shuts down gracefully, as [`BoundServer::serve`](crate::BoundServer::serve) does, except for the listener: new
+    /// calls and connections are refused (503), running calls may finish for up to
+    /// [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets close with code 1001, and the services
+    /// of modules are dropped.
+    pub async fn stop(self) {
+        stop(&self.shared).await;
+    }
+}
+
+impl fmt::Debug for MountedServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MountedServer").finish_non_exhaustive()
+    }
+}
