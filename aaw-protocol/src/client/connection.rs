@@ -413,7 +413,7 @@ impl<W> ClientConnection<W> {
                 }
             }
             ConnectionPhase::Closing { until, .. } if until <= now => {
-                self.abort_connection(now, DisconnectReason::ClosedByUs)
+                self.abort_connection(now, DisconnectReason::ClosedByUs);
             }
             _ => {}
         }
@@ -505,7 +505,7 @@ impl<W> ClientConnection<W> {
             None if size > limit => self.report_lost_event(size, limit),
             None => self.outputs.push_back(Output::Send(message.into_one_way())),
             Some(key) if size > limit => {
-                self.complete_call(key, CallResult::NotSent(NotSent::TooLarge { size, limit }))
+                self.complete_call(key, CallResult::NotSent(NotSent::TooLarge { size, limit }));
             }
             Some(key) => self.write_call(key, message, dialect),
         }
