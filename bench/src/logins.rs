@@ -18,8 +18,8 @@ const LOG_IN: &str = r#"["aaw/login",{"email":"ada@example.com","password":"corr
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Measures `connections` that log in repeatedly for `time`, with the default password hashing, and the latency of `ping`
-/// before and meanwhile.
+/// Measures `connections` that log in repeatedly for `time`, with the default password hashing, and the latency of
+/// `ping` before and meanwhile.
 pub(crate) async fn measure(connections: usize, time: Duration) -> Result<(), BoxError> {
     let server = Server::start_anywhere("auth")?;
     let mut pinger = connect(&server).await?;

@@ -14,8 +14,8 @@
 //! the system accounts to the process of the server: the other figures include the generator, which shares the machine.
 //!
 //! * *linked*, *library*: the server of aaw with the package `events`, linked into it, or loaded as a library.
-//! * *tungstenite*: only tokio-tungstenite, which echoes the same frames, tuned like our server: a small read buffer, and
-//!   one flush for everything that was read.
+//! * *tungstenite*: only tokio-tungstenite, which echoes the same frames, tuned like our server: a small read buffer,
+//!   and one flush for everything that was read.
 //! * *default*: the same with the defaults of tokio-tungstenite, and a flush for each message.
 
 mod generator;

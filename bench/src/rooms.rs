@@ -53,8 +53,8 @@ pub(crate) async fn measure(members: u64, time: Duration, rounds: usize) -> Resu
     Ok(())
 }
 
-/// Returns the deliveries per second, the processor time of the server for each, and the time from a message to its last
-/// delivery, both in seconds.
+/// Returns the deliveries per second, the processor time of the server for each, and the time from a message to its
+/// last delivery, both in seconds.
 async fn send_messages(
     server: &Server,
     members: u64,

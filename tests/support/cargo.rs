@@ -29,8 +29,8 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is a folder of the workspace").to_owned()
 }
 
-/// Returns the command `cargo`, without the variables that the cargo that runs the tests has set, so that it works as if
-/// it were started from a shell.
+/// Returns the command `cargo`, without the variables that the cargo that runs the tests has set, so that it works as
+/// if it were started from a shell.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {

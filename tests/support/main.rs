@@ -1,5 +1,5 @@
-//! The test events in a process of their own, so that tests can measure its memory. Prints `{"port":N}` when it listens,
-//! and the number of open connections for each line on standard input. Stops when standard input ends.
+//! The test events in a process of their own, so that tests can measure its memory. Prints `{"port":N}` when it
+//! listens, and the number of open connections for each line on standard input. Stops when standard input ends.
 
 use aaw_server::{Config, Events, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};

@@ -59,7 +59,8 @@ async fn two_thousand_connections_are_served() {
     expect_alive_and_stop(process, addr).await;
 }
 
-/// Checks that the memory grows by less than `max_kib` while `clients` clients send `bytes` repeatedly and read nothing.
+/// Checks that the memory grows by less than `max_kib` while `clients` clients send `bytes` repeatedly and read
+/// nothing.
 async fn check_memory(clients: usize, bytes: &[u8], max_kib: u64) {
     let (process, addr) = start().await;
     let before = process.memory();

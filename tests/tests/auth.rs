@@ -86,7 +86,7 @@ fn resume(token: &str) -> String {
     json!({ "token": token }).to_string()
 }
 
-// --- Responses of the built-in events ---------------------------------------------------------------------------------
+// --- Responses of the built-in events --------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn registering_authenticates_that_connection_and_no_other() {
@@ -205,7 +205,7 @@ async fn a_store_without_an_operation_makes_its_event_unreachable() {
     client.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
 }
 
-// --- Sessions ---------------------------------------------------------------------------------------------------------
+// --- Sessions --------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_token_resumes_its_session_on_another_connection() {
@@ -426,7 +426,7 @@ async fn changes_through_the_same_store_reach_open_connections() {
     ada.expect(r#"["aaw/session",{"ended":"logout"}]"#).await;
 }
 
-// --- Sessions that handlers start and end -----------------------------------------------------------------------------
+// --- Sessions that handlers start and end ----------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_handler_can_start_and_end_sessions_of_its_own_identities() {
@@ -518,7 +518,7 @@ async fn calls_wait_for_a_change_of_the_identity_before_them() {
     }
 }
 
-// --- Bad input --------------------------------------------------------------------------------------------------------
+// --- Bad input -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_error_for_a_bad_body_names_the_field_and_never_the_value() {
@@ -686,7 +686,7 @@ async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
     until("both to be delivered", || auth_server.resets.lock().unwrap().len() == 2).await;
 }
 
-// --- Failing and slow stores -------------------------------------------------------------------------------------------
+// --- Failing and slow stores -----------------------------------------------------------------------------------------
 
 /// A store whose operations wait for a permit of `passes`, and fail while `fails` is set.
 struct ControlledStore {
@@ -823,7 +823,7 @@ async fn a_cancelled_log_out_still_ends_the_session_everywhere() {
     second.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
 }
 
-// --- HTTP -------------------------------------------------------------------------------------------------------------
+// --- HTTP ------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn over_http_a_bearer_token_authenticates_the_request() {
@@ -899,7 +899,7 @@ async fn a_cursor_is_valid_only_for_its_user() {
     }
 }
 
-// --- The log ----------------------------------------------------------------------------------------------------------
+// --- The log ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn no_secret_is_logged_or_stored() {
@@ -934,7 +934,7 @@ async fn no_secret_is_logged_or_stored() {
     assert!(!debug.contains(&reset) && !debug.contains("hunter2"));
 }
 
-// --- Load -------------------------------------------------------------------------------------------------------------
+// --- Load ------------------------------------------------------------------------------------------------------------
 
 /// 1000 connections log in at the same time, while another one calls `ping`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ async fn check_bad_message(message: Message, error: &str) {
     log.expect_line(&["WARN", "bad frame", &v1.connection]);
 }
 
-// --- Malformed frames -------------------------------------------------------------------------------------------------
+// --- Malformed frames ------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn invalid_json_is_rejected() {
@@ -131,7 +131,7 @@ async fn a_body_nested_a_hundred_thousand_deep_does_not_break_the_server() {
     }
 }
 
-// --- Rules of v1 ------------------------------------------------------------------------------------------------------
+// --- Rules of v1 -----------------------------------------------------------------------------------------------------
 
 /// Sends an invalid v1 frame after a call with id 1, and checks its error and that the next id is still 2.
 async fn check_rejected(text: &str, error: &str) {
@@ -249,7 +249,7 @@ async fn a_classic_id_that_is_too_long_is_rejected() {
     client.call("notes", "{}").await.assert_eq("[]");
 }
 
-// --- Bodies that are split off before they are parsed -----------------------------------------------------------------
+// --- Bodies that are split off before they are parsed ----------------------------------------------------------------
 
 #[tokio::test]
 async fn a_body_of_invalid_json_is_a_bad_frame_and_does_not_use_up_the_id() {
@@ -276,7 +276,7 @@ async fn a_body_of_invalid_json_is_a_bad_frame_and_does_not_use_up_the_id() {
     server.expect_alive(&mut other).await;
 }
 
-// --- RFC 6455 ---------------------------------------------------------------------------------------------------------
+// --- RFC 6455 --------------------------------------------------------------------------------------------------------
 
 /// Sends bytes that violate the protocol, and checks that the client receives a close frame with this code.
 async fn check_closes(bytes: &[u8], code: u16) {
@@ -368,7 +368,7 @@ async fn an_end_in_the_middle_of_a_frame_closes_the_connection() {
     assert_eq!(server.handle.connections(), 1);
 }
 
-// --- Names of events --------------------------------------------------------------------------------------------------
+// --- Names of events -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn unusual_names_are_unknown_events() {
@@ -446,7 +446,7 @@ async fn protected_events_are_unreachable_without_authentication() {
     server.v1().await.call("auth", "null").await.assert_eq(r#""open""#);
 }
 
-// --- Bodies -----------------------------------------------------------------------------------------------------------
+// --- Bodies ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_error_for_a_bad_body_names_the_field_and_the_expected_type() {
@@ -473,7 +473,7 @@ async fn the_error_for_a_bad_body_names_the_field_and_the_expected_type() {
     server.expect_alive(&mut client).await;
 }
 
-// --- Panics, and messages that are too large --------------------------------------------------------------------------
+// --- Panics, and messages that are too large -------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_panic_fails_only_its_call() {
@@ -555,7 +555,7 @@ async fn a_push_that_is_too_large_fails_and_such_a_broadcast_is_logged() {
     server.expect_alive(&mut other).await;
 }
 
-// --- Start ------------------------------------------------------------------------------------------------------------
+// --- Start -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_error_for_a_port_in_use_names_the_remedy() {

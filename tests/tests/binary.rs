@@ -119,7 +119,7 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     assert!(code == 1 && errors.contains("there is no user ada@example.com"), "{errors}");
 }
 
-// --- aaw-server -------------------------------------------------------------------------------------------------------
+// --- aaw-server ------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_stock_events_are_built_listed_and_served() {
@@ -328,7 +328,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     assert_eq!(server.exited().await.code(), Some(143));
 }
 
-// --- init, watch ------------------------------------------------------------------------------------------------------
+// --- init, watch -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_package_from_init_passes_its_tests_and_is_served() {
@@ -415,7 +415,7 @@ async fn a_saved_file_is_reloaded_without_failing_a_call() {
     assert!(client.send_async::<Value>("hello", (), DEADLINE).await.is_err());
 }
 
-// --- aaw --------------------------------------------------------------------------------------------------------------
+// --- aaw -------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn exit_codes_distinguish_a_failed_call_a_failed_connection_and_a_timeout() {

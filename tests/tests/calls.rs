@@ -10,7 +10,7 @@ async fn check(event: &str, body: &str, response: &str) {
     server.v1().await.call(event, body).await.assert_eq(response);
 }
 
-// --- Names of events --------------------------------------------------------------------------------------------------
+// --- Names of events -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_path_of_a_file_is_the_name_of_its_event() {
@@ -39,7 +39,7 @@ async fn files_with_a_leading_underscore_are_not_events() {
         .assert_eq(r#"{"error":"Unknown event: _services","code":"unknown_event"}"#);
 }
 
-// --- Responses --------------------------------------------------------------------------------------------------------
+// --- Responses -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_call_returns_the_value_of_its_handler() {
@@ -119,7 +119,7 @@ async fn a_call_with_credit_returns_one_item_and_the_end() {
     client.exchange(r#"["note",8,3,"call",{"credit":1}]"#, r#"["note",null,3,"end"]"#).await;
 }
 
-// --- One-way events ---------------------------------------------------------------------------------------------------
+// --- One-way events --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_one_way_event_runs_and_returns_nothing() {
@@ -165,7 +165,7 @@ async fn a_failed_one_way_event_reports_the_error_to_a_call_with_an_id() {
         .await;
 }
 
-// --- Services ---------------------------------------------------------------------------------------------------------
+// --- Services --------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn services_are_built_once_for_all_connections() {
@@ -218,7 +218,7 @@ async fn a_push_to_a_closed_connection_fails() {
     counts.assert_eq(r#"{"came":1,"through":1,"dropped":0}"#);
 }
 
-// --- Missing bodies ---------------------------------------------------------------------------------------------------
+// --- Missing bodies --------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_missing_body_and_null_arrive_as_an_empty_object() {
@@ -235,7 +235,7 @@ async fn a_missing_body_and_null_arrive_as_an_empty_object() {
     }
 }
 
-// --- Errors -----------------------------------------------------------------------------------------------------------
+// --- Errors ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_error_for_an_unknown_event_contains_its_name() {
@@ -280,7 +280,7 @@ async fn an_internal_error_is_logged_and_hidden_from_the_caller() {
     log.expect_line(&["fails/question", "the disk's secret"]);
 }
 
-// --- Independent calls and connections --------------------------------------------------------------------------------
+// --- Independent calls and connections -------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn two_calls_of_one_event_complete_out_of_order_with_their_own_responses() {
@@ -337,7 +337,7 @@ async fn a_client_can_neither_choose_its_connection_id_nor_replace_a_connection(
     b.expect(r#"["broadcast",2]"#).await;
 }
 
-// --- Order ------------------------------------------------------------------------------------------------------------
+// --- Order -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn pushes_of_a_handler_arrive_before_its_response() {

@@ -167,7 +167,7 @@ async fn pushes_of_a_handler_are_delivered_before_its_response() {
     }
 }
 
-// --- Reconnection -----------------------------------------------------------------------------------------------------
+// --- Reconnection ----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_client_reconnects_after_a_restart_of_the_server_and_keeps_its_listeners() {
@@ -260,7 +260,7 @@ async fn closing_ends_the_connection_on_both_sides() {
     until("the connection to be removed", || server.handle.connections() == 0).await;
 }
 
-// --- Refused connections, and limits ----------------------------------------------------------------------------------
+// --- Refused connections, and limits ---------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn connect_returns_the_status_and_body_of_a_403() {

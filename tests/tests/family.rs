@@ -247,7 +247,7 @@ async fn the_original_client_is_notified_when_the_server_closes() {
     }
 }
 
-// --- Our client against the original server ---------------------------------------------------------------------------
+// --- Our client against the original server --------------------------------------------------------------------------
 
 /// Starts the original server. Returns it with its port.
 async fn npm_server() -> (Process, u64) {
@@ -339,7 +339,8 @@ async fn our_client_reconnects_to_the_original_server() {
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), "7");
 }
 
-/// Forwards a fixed port to a server whose port changes with each start. Returns the address, and the port to forward to.
+/// Forwards a fixed port to a server whose port changes with each start. Returns the address, and the port to forward
+/// to.
 async fn relay(port: u64) -> (SocketAddr, Arc<AtomicU16>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let addr = listener.local_addr().expect("a free port");

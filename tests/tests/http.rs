@@ -12,7 +12,7 @@ fn get(server: &TestServer, target: &str) -> HttpRequest {
     HttpRequest::get(server.addr, &format!("/events/{target}"))
 }
 
-// --- Responses --------------------------------------------------------------------------------------------------------
+// --- Responses -------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_post_returns_the_response_as_json() {
@@ -100,7 +100,7 @@ async fn a_connection_serves_several_requests() {
     raw.expect_text(r#"["echo",3,3]"#).await;
 }
 
-// --- Errors -----------------------------------------------------------------------------------------------------------
+// --- Errors ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn each_error_has_its_status_and_the_same_json_as_over_a_websocket() {
@@ -187,7 +187,7 @@ async fn an_unsupported_accept_is_406_with_the_supported_types_and_runs_nothing(
     assert!(server.app.notes.lock().unwrap().is_empty());
 }
 
-// --- Methods ----------------------------------------------------------------------------------------------------------
+// --- Methods ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_get_reads_streams_and_runs_nothing_else() {
@@ -244,7 +244,7 @@ async fn a_cross_site_get_without_an_origin_is_refused() {
     }
 }
 
-// --- Broadcasts, and call records -------------------------------------------------------------------------------------
+// --- Broadcasts, and call records ------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_handler_called_over_http_can_broadcast() {
@@ -285,7 +285,7 @@ async fn many_concurrent_requests_receive_their_own_responses() {
     );
 }
 
-// --- Timeouts, and callers that disconnect ----------------------------------------------------------------------------
+// --- Timeouts, and callers that disconnect ---------------------------------------------------------------------------
 
 #[tokio::test]
 async fn an_incomplete_body_times_out() {

@@ -1,6 +1,7 @@
 //! A program's own axum routes in a server of aaw, and aaw in an axum application.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aaw_server::{Config, Handle, Server, StartError};
@@ -102,8 +103,8 @@ async fn additional_routes_are_served_beside_those_of_aaw() {
 #[tokio::test]
 async fn an_additional_route_can_emit_to_all_connections() {
     // The handle exists only once the server is bound.
-    let shared = std::sync::Arc::new(std::sync::OnceLock::<Handle>::new());
-    let broadcast = |State(handle): State<std::sync::Arc<std::sync::OnceLock<Handle>>>, Path(message): Path<String>| async move {
+    let shared = Arc::new(OnceLock::<Handle>::new());
+    let broadcast = |State(handle): State<Arc<OnceLock<Handle>>>, Path(message): Path<String>| async move {
         handle.get().unwrap().emit("message", &message).unwrap().to_string()
     };
     let routes = Router::new().route("/broadcast/{message}", get(broadcast)).with_state(shared.clone());

@@ -1,4 +1,5 @@
-//! Graceful shutdown for HTTP: running requests finish until the deadline, and idle or slow connections do not delay it.
+//! Graceful shutdown for HTTP: running requests finish until the deadline, and idle or slow connections do not delay
+//! it.
 
 use std::time::Duration;
 

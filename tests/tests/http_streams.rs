@@ -20,7 +20,7 @@ async fn wait_for_counts(server: &TestServer, gate: &str, least: Counts) -> Coun
     within("the counts", || format!("{:?}", gate.counts()), gate.wait(least)).await
 }
 
-// --- Formats ----------------------------------------------------------------------------------------------------------
+// --- Formats ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn each_item_is_sent_as_a_line_at_once() {
@@ -139,7 +139,7 @@ async fn a_stream_has_the_same_items_in_all_five_formats() {
     assert_eq!(polled, expected);
 }
 
-// --- Errors -----------------------------------------------------------------------------------------------------------
+// --- Errors ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn an_error_follows_the_items_before_it() {
@@ -184,7 +184,7 @@ async fn an_item_above_the_limit_ends_the_stream() {
     assert_eq!(lines.failure(), (413, "too_large".into()));
 }
 
-// --- Slow and disconnected clients ------------------------------------------------------------------------------------
+// --- Slow and disconnected clients -----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn disconnecting_drops_the_handler() {

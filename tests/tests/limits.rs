@@ -1,5 +1,5 @@
-//! Limits: message sizes, concurrent calls and the wait queue, cancellation and timeouts, clients that do not read, silent
-//! clients.
+//! Limits: message sizes, concurrent calls and the wait queue, cancellation and timeouts, clients that do not read,
+//! silent clients.
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ async fn let_server_run(other: &mut WireClient) {
 /// Twice what the buffers of the system hold.
 const FLOOD_LIMIT: usize = 64 << 20;
 
-/// Sends a frame repeatedly until the socket has taken nothing for a while, or the limit is reached. Returns the bytes sent.
+/// Sends a frame repeatedly until the socket has taken nothing for a while, or the limit is reached. Returns the bytes
+/// sent.
 async fn flood(client: &mut RawConnection, frame: &[u8], other: &mut WireClient) -> usize {
     let frames = frame.repeat(1000);
     let (mut sent, mut full) = (0, 0);
@@ -46,7 +47,7 @@ async fn flood(client: &mut RawConnection, frame: &[u8], other: &mut WireClient)
     sent
 }
 
-// --- The welcome, and the size of messages ----------------------------------------------------------------------------
+// --- The welcome, and the size of messages ---------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_welcome_contains_the_limits() {
@@ -86,7 +87,7 @@ async fn a_message_may_be_as_large_as_the_limit() {
     server.expect_alive(&mut v1).await;
 }
 
-// --- Concurrent calls, and the wait queue -----------------------------------------------------------------------------
+// --- Concurrent calls, and the wait queue ----------------------------------------------------------------------------
 
 #[tokio::test]
 async fn calls_above_the_limit_wait_in_the_queue() {
@@ -209,7 +210,7 @@ async fn the_bodies_of_running_calls_are_limited_in_bytes() {
     client.expect(r#"["gate/hold",{"held":"x"},7]"#).await;
 }
 
-// --- Cancellation and timeouts ----------------------------------------------------------------------------------------
+// --- Cancellation and timeouts ---------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_cancel_drops_the_handler_and_has_no_response() {
@@ -321,7 +322,7 @@ async fn the_timeout_of_a_call_includes_its_time_in_the_queue() {
     client.exchange(r#"["notes",null,3]"#, r#"["notes",[],3]"#).await;
 }
 
-// --- Clients that do not read -----------------------------------------------------------------------------------------
+// --- Clients that do not read ----------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_client_that_never_reads_its_pushes_is_closed_and_delays_no_other() {
@@ -495,7 +496,7 @@ async fn a_connection_is_closed_after_the_write_timeout() {
     server.expect_alive(&mut other).await;
 }
 
-// --- Silent clients, and the number of connections --------------------------------------------------------------------
+// --- Silent clients, and the number of connections -------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_connection_without_a_request_is_closed() {

@@ -273,7 +273,7 @@ async fn stopping_lets_calls_finish(mut server: TestServer, _: &LogCapture) {
     server.stopped().await;
 }
 
-// --- Several modules, and reloading -----------------------------------------------------------------------------------
+// --- Several modules, and reloading ----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn two_servers_with_one_library_share_no_state() {

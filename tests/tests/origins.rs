@@ -25,7 +25,7 @@ async fn check(server: &TestServer, origin: Option<&str>, host: Option<&str>, st
     response.body
 }
 
-// --- Origins ----------------------------------------------------------------------------------------------------------
+// --- Origins ---------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn programs_and_pages_from_loopback_may_connect() {
@@ -146,7 +146,7 @@ async fn a_request_with_two_origins_or_two_hosts_is_refused() {
     assert!([400, 403].contains(&two.send().await.status));
 }
 
-// --- The handshake ----------------------------------------------------------------------------------------------------
+// --- The handshake ---------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_handshake_response_conforms_to_rfc_6455() {

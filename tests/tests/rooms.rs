@@ -314,7 +314,7 @@ async fn over_http_a_handler_can_emit_to_a_room_but_not_join() {
     assert!(client_call.body.contains("no_connection"), "{client_call:?}");
 }
 
-// --- Client calls made by handlers ------------------------------------------------------------------------------------
+// --- Client calls made by handlers -----------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_handler_can_call_its_client_and_other_clients() {
@@ -391,7 +391,7 @@ async fn a_client_call_to_a_room_collects_the_responses() {
     caller.call("room/ask", &body.to_string()).await.assert_eq("{}");
 }
 
-// --- Rooms and sessions -----------------------------------------------------------------------------------------------
+// --- Rooms and sessions ----------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn presence_contains_the_identity() {
@@ -426,7 +426,7 @@ async fn presence_contains_the_identity() {
     expect_notification(&mut other, "aaw/left").await;
 }
 
-// --- Loaded as a library ----------------------------------------------------------------------------------------------
+// --- Loaded as a library ---------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn rooms_and_client_calls_work_in_a_library() {

@@ -12,7 +12,7 @@ async fn read(client: &mut WireClient, event: &str, body: &str, credit: u64) -> 
     client.collect_until(|frame| frame.ends_with(r#",1,"end"]"#) || frame.ends_with(r#",1,"error"]"#)).await
 }
 
-// --- Items, and the end -----------------------------------------------------------------------------------------------
+// --- Items, and the end ----------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn each_item_is_a_frame_and_the_end_follows() {
@@ -146,7 +146,7 @@ async fn a_stream_has_one_record_with_the_number_of_its_items() {
     assert_eq!(server.calls.all().len(), 2);
 }
 
-// --- Credit -----------------------------------------------------------------------------------------------------------
+// --- Credit ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn no_more_items_are_sent_than_there_is_credit() {
@@ -216,7 +216,7 @@ async fn invalid_credit_is_a_bad_frame_and_changes_nothing() {
     client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
 }
 
-// --- Cancel -----------------------------------------------------------------------------------------------------------
+// --- Cancel ----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_cancel_drops_the_stream_at_once() {
@@ -275,7 +275,7 @@ async fn a_stream_is_dropped_at_the_deadline_of_the_shutdown() {
     gate.wait_for_ended(1).await;
 }
 
-// --- Concurrent streams, and clients that do not read -----------------------------------------------------------------
+// --- Concurrent streams, and clients that do not read ----------------------------------------------------------------
 
 #[tokio::test]
 async fn a_stalled_stream_delays_neither_another_nor_a_call() {
@@ -374,7 +374,7 @@ async fn items_of_many_concurrent_streams_arrive_in_order() {
     within("all streams", || "some".into(), all).await;
 }
 
-// --- With aaw-client --------------------------------------------------------------------------------------------------
+// --- With aaw-client -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_client_reads_streams_and_other_kinds_as_streams() {
@@ -451,7 +451,7 @@ async fn a_shutdown_fails_the_stream() {
     assert!(items.next().await.is_none());
 }
 
-// --- Speed ------------------------------------------------------------------------------------------------------------
+// --- Speed -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn a_long_stream_finishes_within_the_deadline() {

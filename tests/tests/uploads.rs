@@ -184,7 +184,7 @@ async fn unread_items_are_limited_in_bytes() {
     client.exchange(r#"["upload/sum",null,2,"end"]"#, r#"["upload/sum",7,2]"#).await;
 }
 
-// --- With aaw-client --------------------------------------------------------------------------------------------------
+// --- With aaw-client -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
 async fn the_client_uploads_and_reads_concurrently() {

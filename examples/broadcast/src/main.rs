@@ -2,8 +2,8 @@
 //!
 //! Run:      cargo run -p aaw-example-broadcast
 //! Then:     open http://localhost:1337 in two windows, and http://localhost:1337/broadcast/happy%20birthday in a third
-//! Expect:   each window shows a welcome and the number of connections. Opening the third address shows "happy birthday"
-//!           in both. The program logs a line for each connection that opens or closes. Or in a terminal:
+//! Expect:   each window shows a welcome and the number of connections. Opening the third address shows "happy
+//!           birthday" in both. The program logs a line for each connection that opens or closes. Or in a terminal:
 //!
 //! ```text
 //! curl http://localhost:1337/broadcast/happy%20birthday

@@ -104,8 +104,8 @@ impl Chat {
         .await
     }
 
-    /// Stores a message, and then calls `publish` with it. The database is locked meanwhile, so that messages are published
-    /// in the order of their ids.
+    /// Stores a message, and then calls `publish` with it. The database is locked meanwhile, so that messages are
+    /// published in the order of their ids.
     pub async fn add(
         &self,
         room: Room,

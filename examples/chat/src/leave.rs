@@ -1,4 +1,5 @@
-//! Removes this connection from a room. It is not below `auth/`, so that a client can still leave after it has logged out.
+//! Removes this connection from a room. It is not below `auth/`, so that a client can still leave after it has logged
+//! out.
 
 use aaw_event::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Asks all connected clients, the caller included, a yes-or-no question. Returns the count of their answers, and sends it
-//! to all of them as the event `counted`.
+//! Asks all connected clients, the caller included, a yes-or-no question. Returns the count of their answers, and sends
+//! it to all of them as the event `counted`.
 //!
-//! If the caller cancels the call or disconnects, the question disappears everywhere: aaw drops the handler, which cancels
-//! the client calls that it awaits.
+//! If the caller cancels the call or disconnects, the question disappears everywhere: aaw drops the handler, which
+//! cancels the client calls that it awaits.
 
 use aaw_event::prelude::*;
 

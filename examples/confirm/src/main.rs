@@ -2,8 +2,9 @@
 //!
 //! Run:      cargo run -p aaw-example-confirm
 //! Then:     open http://localhost:1337 in two windows, and ask something in one of them
-//! Expect:   both windows show the question and, once both have answered or after 20 s, the count of each answer. If you
-//!           withdraw the question, or close the window that asked it, it disappears from the other. Or ask from a terminal:
+//! Expect:   both windows show the question and, once both have answered or after 20 s, the count of each answer. If
+//!           you withdraw the question, or close the window that asked it, it disappears from the other. Or ask from a
+//!           terminal:
 //!
 //! ```text
 //! curl http://localhost:1337/events/ask -d '{"question": "Tea?"}'

@@ -2,7 +2,8 @@
 //!
 //! Run:      cargo run -p aaw-example-linked
 //! Then:     cargo run -p aaw-cli -- call ws://localhost:1337 echo '{"hello":"you"}'
-//! Expect:   the call prints its response, and this program prints a line for the call. Ctrl-C shuts it down gracefully.
+//! Expect:   the call prints its response, and this program prints a line for the call. Ctrl-C shuts it down
+//!           gracefully.
 //!
 //! `PORT=0` in the environment takes a free port.
 

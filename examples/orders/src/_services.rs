@@ -76,8 +76,8 @@ impl Default for Shop {
 }
 
 impl Shop {
-    /// Returns the current totals of a category, and a receiver of all later changes, in any category. No change is lost
-    /// between the two. An unknown category has no totals.
+    /// Returns the current totals of a category, and a receiver of all later changes, in any category. No change is
+    /// lost between the two. An unknown category has no totals.
     pub fn follow(&self, category: &str) -> (Vec<Order>, broadcast::Receiver<Order>) {
         // Under the lock, because changes are published under it.
         let all = self.orders.lock();

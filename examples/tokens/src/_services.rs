@@ -14,8 +14,8 @@ pub struct Model {
     stand_in: Option<StandIn>,
 }
 
-/// Uses the API at `OPENAI_BASE_URL`, with the key in `OPENAI_API_KEY` and the model in `OPENAI_MODEL`. Without an address
-/// it starts a stand-in, so that the example works without an account.
+/// Uses the API at `OPENAI_BASE_URL`, with the key in `OPENAI_API_KEY` and the model in `OPENAI_MODEL`. Without an
+/// address it starts a stand-in, so that the example works without an account.
 pub async fn services() -> Result<Model> {
     let var = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     match var("OPENAI_BASE_URL") {

@@ -1,6 +1,7 @@
 //! A stand-in for a chat-completions API, so that the example runs without a key, and its tests without a network.
 //!
-//! It responds to `POST /v1/chat/completions` as the real APIs do, but always with the same text. The model selects how:
+//! It responds to `POST /v1/chat/completions` as the real APIs do, but always with the same text. The model selects
+//! the kind of response:
 //!
 //! | model | |
 //! |---|---|
@@ -12,8 +13,8 @@
 //! | `busy` | status 429 |
 //! | any other | status 404: unknown model |
 //!
-//! `GET /requests` returns how many requests are open, finished, and aborted by the client; `?finished=1` or `?aborted=1`
-//! waits for that many.
+//! `GET /requests` returns how many requests are open, finished, and aborted by the client; `?finished=1` or
+//! `?aborted=1` waits for that many.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -173,9 +174,10 @@ fn halves(event: &str) -> [Bytes; 2] {
 fn answer(question: &str) -> String {
     let question: String = question.trim().chars().take(200).collect();
     format!(
-        "You said: “{question}” I am only a stand-in, so every answer is the same: a handler sent me a request over HTTP, \
-         I return server-sent events, token by token, and each token reaches your page as soon as I have sent it. If you \
-         press Stop, or close the page, the handler is dropped, which ends the request, and I stop. Grüße, 你好, 👋!"
+        "You said: “{question}” I am only a stand-in, so every answer is the same: a handler sent me a request over \
+         HTTP, I return server-sent events, token by token, and each token reaches your page as soon as I have sent \
+         it. If you press Stop, or close the page, the handler is dropped, which ends the request, and I stop. Grüße, \
+         你好, 👋!"
     )
 }
 

@@ -4,8 +4,8 @@
 //! Then:     open http://localhost:1337 and write a message
 //! Expect:   an answer that grows word by word. Pressing Stop, or closing the page, also ends the request to the model.
 //!
-//! By default a stand-in within this program answers. Any API that is compatible with OpenAI's chat completions can take
-//! its place:
+//! By default a stand-in within this program answers. Any API that is compatible with OpenAI's chat completions can
+//! take its place:
 //!
 //! ```text
 //! OPENAI_BASE_URL=https://api.openai.com/v1 OPENAI_API_KEY=… cargo run -p aaw-example-tokens

@@ -33,8 +33,8 @@ pub struct Users {
     rows_read: Arc<AtomicU64>,
 }
 
-/// Opens the table in the file `USERS_DB`, or else in a file beside the program, below cargo's target folder. Creates the
-/// table if it is missing: a million rows take a few seconds and 60 MB.
+/// Opens the table in the file `USERS_DB`, or else in a file beside the program, below cargo's target folder. Creates
+/// the table if it is missing: a million rows take a few seconds and 60 MB.
 pub async fn services() -> Result<Users> {
     let rows = std::env::var("USERS_ROWS").map_or(Ok(DEFAULT_ROWS), |rows| rows.parse())?;
     let file = match std::env::var_os("USERS_DB") {
@@ -55,8 +55,8 @@ impl Users {
         Ok(Self { file, cursors: Arc::new(Semaphore::new(MAX_CURSORS)), rows_read: Arc::default() })
     }
 
-    /// Opens a cursor that reads the rows from the id `from` on. The cursor waits while the receiver is full, and closes
-    /// when the receiver is dropped.
+    /// Opens a cursor that reads the rows from the id `from` on. The cursor waits while the receiver is full, and
+    /// closes when the receiver is dropped.
     pub fn from(&self, from: i64, is_damaged: bool) -> Result<mpsc::Receiver<Result<User>>> {
         let permit = Arc::clone(&self.cursors).try_acquire_owned();
         let permit = permit.map_err(|_| Error::new("Too many clients are reading the table").with_code("busy"))?;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
 
-/// The state of one server, so that tests do not affect each other. Clones share it: a test keeps one to open gates from
-/// outside of the server.
+/// The state of one server, so that tests do not affect each other. Clones share it: a test keeps one to open gates
+/// from outside of the server.
 #[derive(Default, Clone)]
 pub struct App {
     gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
@@ -26,7 +26,8 @@ impl App {
         gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Gate::new())).clone()
     }
 
-    /// Returns a watcher that counts the items of a stream, and its end, at this gate. Without a gate it counts nothing.
+    /// Returns a watcher that counts the items of a stream, and its end, at this gate. Without a gate it counts
+    /// nothing.
     pub fn watch(&self, gate: Option<&str>) -> StreamWatcher {
         StreamWatcher { gate: gate.map(|name| self.gate(name)) }
     }

@@ -1,5 +1,5 @@
-//! Stores a message, and sends it as the event `said` to all members of the room. The author receives it too, so that all
-//! members see the same messages in the same order.
+//! Stores a message, and sends it as the event `said` to all members of the room. The author receives it too, so that
+//! all members see the same messages in the same order.
 
 use aaw_event::prelude::*;
 

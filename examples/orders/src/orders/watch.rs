@@ -1,5 +1,5 @@
-//! Yields the totals of a category: all of them at once, and then each change. The client can send commands in its upload
-//! to switch the same stream to another category.
+//! Yields the totals of a category: all of them at once, and then each change. The client can send commands in its
+//! upload to switch the same stream to another category.
 
 use aaw_event::prelude::*;
 use tokio::sync::broadcast::error::RecvError;

@@ -1,5 +1,5 @@
-//! Returns at once, and starts a task that waits at a gate and then pushes `later`; with `all` the task broadcasts `later`
-//! to all connections instead.
+//! Returns at once, and starts a task that waits at a gate and then pushes `later`; with `all` the task broadcasts
+//! `later` to all connections instead.
 
 use crate::_services::App;
 use aaw_event::prelude::*;
