@@ -426,7 +426,7 @@ fn encode(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendE
         hello::HELLO
             | hello::WELCOME
             | hello::ERROR
-            | hello::SESSION
+            | hello::SESSION_ENDED
             | hello::PING
             | hello::PONG
             | hello::ACK

@@ -79,14 +79,14 @@ impl Default for Config {
             headers: HeaderMap::new(),
             connect_timeout: connection.welcome_timeout,
             backoff: connection.backoff,
-            heartbeat_interval: connection.heartbeat,
-            max_message_bytes: connection.max_message,
+            heartbeat_interval: connection.heartbeat_interval,
+            max_message_bytes: connection.max_message_bytes,
             max_concurrent_calls: connection.max_in_flight,
-            max_queued_send_bytes: connection.max_waiting_sends,
-            max_queued_call_bytes: connection.max_waiting_calls,
+            max_queued_send_bytes: connection.max_queued_event_bytes,
+            max_queued_call_bytes: connection.max_queued_call_bytes,
             stream_window: 64,
             push_buffer: 256,
-            max_client_calls: connection.max_asked,
+            max_client_calls: connection.max_client_calls,
             token: None,
             on_token: None,
             auth_timeout: connection.resume_timeout,
@@ -100,15 +100,15 @@ impl Config {
     /// The part that the [`ClientConnection`](aaw_protocol::client::ClientConnection) applies.
     pub(crate) fn connection(&self) -> ClientConfig {
         ClientConfig {
-            heartbeat: self.heartbeat_interval,
+            heartbeat_interval: self.heartbeat_interval,
             backoff: self.backoff.clone(),
             welcome_timeout: self.connect_timeout,
             resume_timeout: self.auth_timeout,
             max_in_flight: self.max_concurrent_calls,
-            max_asked: self.max_client_calls,
-            max_message: self.max_message_bytes,
-            max_waiting_sends: self.max_queued_send_bytes,
-            max_waiting_calls: self.max_queued_call_bytes,
+            max_client_calls: self.max_client_calls,
+            max_message_bytes: self.max_message_bytes,
+            max_queued_event_bytes: self.max_queued_send_bytes,
+            max_queued_call_bytes: self.max_queued_call_bytes,
             ..ClientConfig::default()
         }
     }

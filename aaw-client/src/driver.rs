@@ -347,7 +347,7 @@ impl Driver {
                     self.ready_uploads.push_back(key);
                     match self.connection.upload_item(key, item) {
                         // For a call that has ended, its `CallDone` is among the outputs.
-                        Ok(()) | Err(NotSent::Over) => {}
+                        Ok(()) | Err(NotSent::UploadClosed) => {}
                         // The server has lowered its message limit since the item was checked against it.
                         Err(reason) => {
                             self.connection.cancel(now, key);
@@ -387,10 +387,10 @@ impl Driver {
                 }
             }
             // An error means that the call's future was dropped just now.
-            Output::CallDone { waiter: CallWaiter::Unary(reply), outcome } => drop(reply.send(outcome)),
-            Output::CallDone { waiter: CallWaiter::Stream(key), outcome } => {
+            Output::CallDone { waiter: CallWaiter::Unary(reply), result } => drop(reply.send(result)),
+            Output::CallDone { waiter: CallWaiter::Stream(key), result } => {
                 if let Some(stream) = self.streams.remove(&key) {
-                    stream.end(stream_result(outcome));
+                    stream.end(stream_result(result));
                 }
             }
             Output::ClientCall { key, event, data } => self.handle_client_call(key, &event, data),
