@@ -16,7 +16,7 @@ pub(crate) enum ExitReason {
     NoConnection = 3,
     /// The call was sent, and there was no response within the timeout.
     TimedOut = 4,
-    /// The call was sent, and its response is unknown.
+    /// The call was sent, and its outcome is unknown.
     Unknown = 5,
     /// SIGINT: 128 plus its number, as in shells.
     Interrupted = 130,
@@ -81,7 +81,7 @@ impl CliError {
                 "\nThe call was sent and may have run. Use --timeout to wait longer, for example --timeout 10s.",
             ),
             CallError::TimedOut { .. } => (ExitReason::NoConnection, ""),
-            CallError::ResponseUnknown(_) => (ExitReason::Unknown, "\nThe call may have run or not."),
+            CallError::OutcomeUnknown(_) => (ExitReason::Unknown, "\nThe call may have run or not."),
             _ => (ExitReason::Unknown, ""),
         };
         Self { reason, message: format!("aaw: {event} on {url}: {error}{hint}") }

@@ -125,7 +125,7 @@ async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
                 return Err(CliError::from_call(&CallError::Failed(failure), &url, &event));
             }
             ConnectionEvent::Close(reason) if reason != DisconnectReason::ClosedByUs => {
-                return Err(CliError::from_call(&CallError::ResponseUnknown(reason), &url, &event));
+                return Err(CliError::from_call(&CallError::OutcomeUnknown(reason), &url, &event));
             }
             ConnectionEvent::Error(warning) => {
                 return Err(CliError::system(format!("{event} on {url}: {warning}")));

@@ -134,7 +134,7 @@ async fn a_connection_broken_after_the_call_exits_with_5() {
     drop(connection);
     let (code, out, err) = exit(child).await;
     assert_eq!((code, out), (Some(5), empty()));
-    assert!(err.contains("its response is unknown") && err.contains("may have run or not"), "{err}");
+    assert!(err.contains("its outcome is unknown") && err.contains("may have run or not"), "{err}");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn stream_prints_each_item_as_it_arrives_on_a_line() {
 async fn a_failed_stream_prints_its_items_and_exits_with_the_code_of_the_error() {
     for (ending, expected, message) in [
         (Some(r#"["e",{"error":"no","code":"mine"},1,"error"]"#), 1, r#"{"error":"no","code":"mine"}"#),
-        (None, 5, "its response is unknown"),
+        (None, 5, "its outcome is unknown"),
     ] {
         let (child, mut lines, mut connection) = stream().await;
         connection.send(r#"["e",1,1,"item"]"#).await;

@@ -97,7 +97,7 @@ impl Client {
     /// - [`CallError::Failed`]: the server refused the call, or the handler failed.
     /// - [`CallError::TimedOut`]: there was no response within `timeout`; its field `sent` states whether the call was
     ///   sent.
-    /// - [`CallError::ResponseUnknown`]: the call was sent, and the connection ended before its response.
+    /// - [`CallError::OutcomeUnknown`]: the call was sent, and the connection ended before its response.
     /// - [`CallError::BadResponse`]: the response does not fit `T`.
     pub async fn send_async<T: DeserializeOwned>(
         &self,
@@ -129,10 +129,10 @@ impl Client {
             Ok(CallResult::StreamEnded) => Ok("null".into()),
             Ok(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
             Ok(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
-            Ok(CallResult::Unknown(reason)) => Err(CallError::ResponseUnknown(reason)),
+            Ok(CallResult::Unknown(reason)) => Err(CallError::OutcomeUnknown(reason)),
             Ok(CallResult::NotSent(reason)) => Err(CallError::NotSent(reason.into())),
             // The driver was dropped before it had a result: its runtime was shut down.
-            Err(_) => Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)),
+            Err(_) => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
         }
     }
 
@@ -160,7 +160,7 @@ impl Client {
     /// stream counts as a call in flight: with as many of them as the server allows a connection (256 by default), further
     /// calls wait until one ends. Use a client of its own for hundreds of open streams.
     ///
-    /// When the connection ends, the items that have arrived can be read, followed by [`CallError::ResponseUnknown`]; the
+    /// When the connection ends, the items that have arrived can be read, followed by [`CallError::OutcomeUnknown`]; the
     /// call is not repeated. The original server has no streams and yields one item, its response.
     ///
     /// Dropping the stream cancels the call.
@@ -395,7 +395,7 @@ impl Client {
     /// Closes the connection gracefully, for all clones, and waits until it is closed.
     ///
     /// What was sent before is written, then the connection is closed with the code 1000. Open calls end at once, as
-    /// [`CallError::ResponseUnknown`] or [`CallError::NotSent`].
+    /// [`CallError::OutcomeUnknown`] or [`CallError::NotSent`].
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -53,7 +53,7 @@ impl DriverStream {
 impl Drop for DriverStream {
     fn drop(&mut self) {
         // Takes effect only if the stream has no result yet: the runtime was shut down with the driver on it.
-        self.download.end(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)));
+        self.download.end(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
         if let Some(upload) = &self.upload {
             upload.end_call();
         }

@@ -102,8 +102,8 @@ pub enum CallError {
         sent: bool,
     },
     /// The call was sent, and the connection ended before its response arrived. The handler may have run or not.
-    #[error("the call was sent, its response is unknown: {0}")]
-    ResponseUnknown(DisconnectReason),
+    #[error("the call was sent, its outcome is unknown: {0}")]
+    OutcomeUnknown(DisconnectReason),
     /// The call succeeded, and its response does not fit the requested type.
     #[error("the response is not what was expected: {0}")]
     BadResponse(DecodeError),
@@ -115,7 +115,7 @@ pub(crate) fn stream_result(result: CallResult) -> Result<(), CallError> {
         CallResult::Response(_) | CallResult::StreamEnded => Ok(()),
         CallResult::Failed(failure) => Err(CallError::Failed(failure)),
         CallResult::TimedOut { sent } => Err(CallError::TimedOut { after: Duration::MAX, sent }),
-        CallResult::Unknown(reason) => Err(CallError::ResponseUnknown(reason)),
+        CallResult::Unknown(reason) => Err(CallError::OutcomeUnknown(reason)),
         CallResult::NotSent(reason) => Err(CallError::NotSent(reason.into())),
     }
 }

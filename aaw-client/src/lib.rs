@@ -19,7 +19,7 @@
 //!
 //! A client whose connection is lost reconnects, and its listeners and handlers stay registered. A call is never repeated
 //! automatically; its [`CallError`] states what is known: a call that was [not sent](CallError::NotSent) is safe to
-//! repeat, one whose [response is unknown](CallError::ResponseUnknown) may have run.
+//! repeat, one whose [outcome is unknown](CallError::OutcomeUnknown) may have run.
 //!
 //! # Where to start
 //!

@@ -109,7 +109,7 @@ fn enqueue(driver: &DriverHandle, download: Arc<DownloadQueue>, command: DriverC
 /// command.
 fn end_if_driver_ended(commands: &mpsc::Sender<DriverCommand>, download: &DownloadQueue) {
     if commands.is_closed() {
-        download.end(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)));
+        download.end(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
     }
 }
 

@@ -309,7 +309,7 @@ async fn a_broken_connection_is_replaced_and_listeners_stay() {
         server.accept().await
     };
     let (called, mut connection) = tokio::join!(client.send_async::<()>("e", (), LONG), script);
-    assert!(matches!(called, Err(CallError::ResponseUnknown(DisconnectReason::Broken(_)))), "{called:?}");
+    assert!(matches!(called, Err(CallError::OutcomeUnknown(DisconnectReason::Broken(_)))), "{called:?}");
     assert!(matches!(soon("close", events.next()).await, Some(ConnectionEvent::Close(DisconnectReason::Broken(_)))));
     assert!(matches!(soon("open", events.next()).await, Some(ConnectionEvent::Open { .. })));
     assert_eq!(client.state(), ConnectionState::Open { connection: Some("c1".into()) });
@@ -465,7 +465,7 @@ async fn closing_writes_queued_sends_and_ends_open_calls() {
         assert_eq!(connection.closed().await, 1000);
     };
     tokio::join!(soon("the end", client.close()), script);
-    assert_eq!(call.await.unwrap(), Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs)));
+    assert_eq!(call.await.unwrap(), Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)));
     assert!(matches!(soon("close", events.next()).await, Some(ConnectionEvent::Close(DisconnectReason::ClosedByUs))));
     assert!(events.next().await.is_none() && pushes.next().await.is_none());
     assert_eq!(client.state(), ConnectionState::Closed);

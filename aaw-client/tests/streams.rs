@@ -256,7 +256,7 @@ async fn a_broken_connection_ends_a_stream_after_its_items() {
     connection.close(1012, "").await;
     assert_eq!(next(&mut stream).await, Some(Ok(1)));
     let reason = DisconnectReason::ClosedByServer { code: 1012, reason: String::new() };
-    assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(reason))));
+    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(reason))));
     assert_eq!(next(&mut stream).await, None);
     // The call is not repeated.
     let mut connection = server.accept().await;
@@ -269,7 +269,7 @@ async fn closing_the_client_ends_its_streams() {
     let (mut uploads, mut stream) = client.duplex::<u32, u32>("mirror", ());
     connection.read().await;
     tokio::join!(soon("the end", client.close()), connection.closed());
-    assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs))));
+    assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
     assert_eq!(next(&mut stream).await, None);
     assert_eq!(uploads.send(1).await, Err(UploadError::CallEnded));
     let mut late = client.stream::<u32>("count", ());
@@ -289,7 +289,7 @@ fn a_runtime_that_is_shut_down_ends_its_streams() {
     runtime.shutdown_timeout(LONG);
     let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     other.block_on(async {
-        assert_eq!(next(&mut stream).await, Some(Err(CallError::ResponseUnknown(DisconnectReason::ClosedByUs))));
+        assert_eq!(next(&mut stream).await, Some(Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs))));
         assert_eq!(soon("an error", uploads.send(1)).await, Err(UploadError::CallEnded));
         let mut late = client.stream::<u32>("count", ());
         assert_eq!(next(&mut late).await, Some(Err(CallError::NotSent(SendError::Closed))));
