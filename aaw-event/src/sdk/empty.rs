@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-/// A body that is not looked at: a handler that takes `_: Empty` accepts whatever is sent.
+/// A body that is ignored: a handler that takes `_: Empty` accepts any JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Empty;
 
