@@ -12,3 +12,21 @@ impl<'de> Deserialize<'de> for Empty {
         deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse_body;
+
+    #[test]
+    fn any_json_is_accepted() {
+        for body in ["", "null", "{}", "[1,2]", "17", r#"{"a":{"b":null}}"#] {
+            assert_eq!(parse_body::<Empty>(body).unwrap(), Empty, "{body}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_rejected() {
+        assert!(parse_body::<Empty>("{} {}").is_err());
+    }
+}
