@@ -152,7 +152,8 @@ mod tests {
                 host_op_async: absent_async,
             };
             // SAFETY: the table outlives the handle.
-            let caller = unsafe { CallerHandle::retain(RawCaller { ctx: std::ptr::null(), vtable: &raw const vtable }) };
+            let caller =
+                unsafe { CallerHandle::retain(RawCaller { ctx: std::ptr::null(), vtable: &raw const vtable }) };
             if size == offset_of!(CallerVtable, host_op) {
                 assert_eq!(caller.host_op("room/join", b"{}"), Err(unsupported_op("room/join")));
             }

@@ -29,7 +29,8 @@ impl PendingHostOp {
         let mut out = Vec::new();
         let mut buffer = SinkBuffer::unlimited(&mut out);
         // SAFETY: owned, and `&mut self` makes this the only poll; waker and sink outlive it.
-        let code = waker::lend(cx.waker(), |waker| unsafe { ((*self.0.vtable).poll)(self.0.data, waker, buffer.sink()) });
+        let code =
+            waker::lend(cx.waker(), |waker| unsafe { ((*self.0.vtable).poll)(self.0.data, waker, buffer.sink()) });
         Poll::Ready(match code {
             step::PENDING => return Poll::Pending,
             step::ITEM => Ok(out),

@@ -44,7 +44,8 @@ impl UploadHandle {
         let head_len = out.len();
         let mut buffer = SinkBuffer::unlimited(out);
         // SAFETY: retained; waker and sink outlive the poll.
-        let code = waker::lend(cx.waker(), |waker| unsafe { ((*self.0.vtable).poll)(self.0.ctx, waker, buffer.sink()) });
+        let code =
+            waker::lend(cx.waker(), |waker| unsafe { ((*self.0.vtable).poll)(self.0.ctx, waker, buffer.sink()) });
         match code {
             step::PENDING => Poll::Pending,
             step::ITEM => Poll::Ready(Some(Ok(()))),

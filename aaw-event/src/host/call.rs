@@ -83,7 +83,9 @@ impl Call {
             (step::REFUSED, None) => Step::Refused(parse_failure(&out[head_len..])),
             (step::END, _) => Step::End,
             (step::PANIC, None) => Step::Panicked(String::from_utf8_lossy(&out[head_len..]).into_owned()),
-            (step::PANIC, Some(len)) => Step::Panicked(format!("with a text of {len} bytes, more than the host accepts")),
+            (step::PANIC, Some(len)) => {
+                Step::Panicked(format!("with a text of {len} bytes, more than the host accepts"))
+            }
             (step::PENDING, _) => {
                 out.truncate(head_len);
                 return Poll::Pending;

@@ -63,8 +63,9 @@ unsafe extern "C" fn release(ctx: *const c_void) {
 
 unsafe extern "C" fn log(ctx: *const c_void, level: u32, target: Bytes, message: Bytes) {
     // SAFETY: as in `retain`; the texts live for this call.
-    let (this, target, message) =
-        unsafe { (&*ctx.cast::<PackageHost>(), target.as_checked().unwrap_or("?"), message.as_checked().unwrap_or("?")) };
+    let (this, target, message) = unsafe {
+        (&*ctx.cast::<PackageHost>(), target.as_checked().unwrap_or("?"), message.as_checked().unwrap_or("?"))
+    };
     let record = LogRecord { level: level_of(level), target, message, package: this.package };
     // A panic of the log itself has nowhere to be logged.
     let _ = catch_panic(|| this.host.log(record));

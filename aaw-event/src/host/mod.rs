@@ -27,8 +27,8 @@ mod upload;
 mod tests;
 
 pub use call::{Call, Step};
-pub use caller::{Caller, unsupported_op};
 pub(crate) use caller::raw as raw_caller;
+pub use caller::{Caller, unsupported_op};
 pub use instance::Instance;
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};

@@ -196,8 +196,7 @@ struct LastStep {
     text: Vec<u8>,
 }
 
-static COMPLETED: CallVtable =
-    CallVtable { size: size_of::<CallVtable>(), poll: poll_completed, drop: drop_completed };
+static COMPLETED: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: poll_completed, drop: drop_completed };
 
 unsafe extern "C" fn poll_completed(data: *mut c_void, _: *const abi::Waker, sink: Sink) -> u32 {
     // SAFETY: null, or the box of `completed`; polled from one thread at a time.

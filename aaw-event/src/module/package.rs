@@ -53,7 +53,12 @@ pub struct Package<A> {
 impl<A: Send + Sync + 'static> Package<A> {
     /// Creates the symbol. `unwinds` is the panic strategy that the package itself was compiled with, which is that of the
     /// whole library.
-    pub const fn new(name: &'static str, unwinds: bool, start: StartFunction<A>, events: &'static [HandlerEntry<A>]) -> Self {
+    pub const fn new(
+        name: &'static str,
+        unwinds: bool,
+        start: StartFunction<A>,
+        events: &'static [HandlerEntry<A>],
+    ) -> Self {
         let header = ModuleHeader {
             magic: MAGIC,
             abi: ABI,

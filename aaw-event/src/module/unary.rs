@@ -84,7 +84,9 @@ where
     // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
     let event: &'static str = unsafe { args.event.as_str() };
     match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
-        Ok(Ok(future)) => call::from_future(future, ResponseWriter::<R> { event, kind: PhantomData }, &instance.runtime),
+        Ok(Ok(future)) => {
+            call::from_future(future, ResponseWriter::<R> { event, kind: PhantomData }, &instance.runtime)
+        }
         Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
         Err(panic) => call::completed(CompletedCall::Panicked(panic)),
     }

@@ -41,7 +41,9 @@ impl<T> Future for ResponseFuture<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match std::mem::replace(&mut self.state, ResponseState::Done) {
             ResponseState::Pending(mut op) => match op.poll(cx) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(Error::from_failure).and_then(|json| (self.parse)(&json))),
+                Poll::Ready(result) => {
+                    Poll::Ready(result.map_err(Error::from_failure).and_then(|json| (self.parse)(&json)))
+                }
                 Poll::Pending => {
                     self.state = ResponseState::Pending(op);
                     Poll::Pending

@@ -172,9 +172,7 @@ fn parse_responses<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<(String, Resu
         let response = match error {
             Some(failure) => Err(Error::from_failure(failure)),
             // serde parses `"result": null` as `None`, and `null` is a valid response.
-            None => {
-                parse_response(result.as_ref().map_or("null", |json| json.get())).map_err(Error::from_failure)
-            }
+            None => parse_response(result.as_ref().map_or("null", |json| json.get())).map_err(Error::from_failure),
         };
         (id, response)
     };
