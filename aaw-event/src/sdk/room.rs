@@ -108,7 +108,7 @@ impl Room {
 
     /// Removes this connection from a room. Leaving a room that it is not in has no effect.
     pub fn leave(&self, name: &str) {
-        or_log(host_op(&self.caller, "room/leave", &NameArgs { name }), "room/leave");
+        or_log::<()>(host_op(&self.caller, "room/leave", &NameArgs { name }), "room/leave");
     }
 
     /// Pushes an event to all members of a room, except to the connection with the id `except` (`services.ws.id()`, say).
