@@ -1,9 +1,9 @@
-//! What a call costs between host and handler, and an item of a stream: `cargo run --release -p aaw-event --example cost`.
+//! Measures a call between host and handler, and an item of a stream: `cargo run --release -p aaw-event --example cost`.
 //!
-//! Expect 60 to 200 nanoseconds a call when linked, and about a hundred more with a runtime of its own; it depends on
-//! the machine. An item should cost less than a call: nothing is allocated for it, and nothing parsed.
-#![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
-#![allow(missing_docs, unreachable_pub, reason = "its events are as an author writes them")]
+//! Expect 60 to 200 nanoseconds per call of a linked package, and about 100 more if the package has a runtime of its own,
+//! depending on the machine. An item should cost less than a call: nothing is allocated or parsed for it.
+#![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
+#![allow(missing_docs, unreachable_pub, reason = "its events are written as an author writes them")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ mod events {
     }
 
     #[derive(Serialize)]
-    pub struct Answer {
+    pub struct User {
         id: i64,
         name: &'static str,
     }
@@ -33,15 +33,15 @@ mod events {
         true
     }
 
-    pub async fn typed(body: Body) -> Answer {
-        Answer { id: body.id, name: "Ada" }
+    pub async fn typed(body: Body) -> User {
+        User { id: body.id, name: "Ada" }
     }
 
-    pub async fn with_services(body: Body, _: Services) -> Result<Answer> {
-        Ok(Answer { id: body.id, name: "Ada" })
+    pub async fn with_services(body: Body, _: Services) -> Result<User> {
+        Ok(User { id: body.id, name: "Ada" })
     }
 
-    pub fn plain() {}
+    pub fn one_way() {}
 
     pub fn count(to: u64) -> impl Stream<Item = u64> {
         stream! {
@@ -52,7 +52,7 @@ mod events {
     }
 }
 
-type Entry = aaw_event::export::Entry<aaw_event::export::NoServices>;
+type Entry = aaw_event::export::HandlerEntry<aaw_event::export::NoServices>;
 
 aaw_event::__package!(
     "cost",
@@ -60,17 +60,17 @@ aaw_event::__package!(
     aaw_event::export::NoServices,
     aaw_event::export::sync_services(aaw_event::export::no_services),
     [
-        crate::Entry::stream1("count", crate::events::count),
-        crate::Entry::answer0("ping", crate::events::ping),
-        crate::Entry::plain0("plain", crate::events::plain),
-        crate::Entry::answer1("typed", crate::events::typed),
-        crate::Entry::answer2("with_services", crate::events::with_services),
+        crate::Entry::streaming1("count", crate::events::count),
+        crate::Entry::unary0("ping", crate::events::ping),
+        crate::Entry::one_way0("one_way", crate::events::one_way),
+        crate::Entry::unary1("typed", crate::events::typed),
+        crate::Entry::unary2("with_services", crate::events::with_services),
     ]
 );
 
-struct Nobody;
+struct NullHost;
 
-impl Host for Nobody {
+impl Host for NullHost {
     fn log(&self, record: LogRecord<'_>) {
         eprintln!("{}", record.message);
     }
@@ -80,7 +80,7 @@ impl Host for Nobody {
     }
 }
 
-impl Caller for Nobody {
+impl Caller for NullHost {
     fn id(&self) -> String {
         String::new()
     }
@@ -94,17 +94,17 @@ impl Caller for Nobody {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    // SAFETY: the header of this very build, which is never unloaded.
-    let loaded = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.expect("a good table");
+    // SAFETY: the header of this build, which is never unloaded.
+    let loaded = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.expect("the table is valid");
     for (how, module) in [("linked", module()), ("loaded", loaded)] {
-        let instance = module.start(Arc::new(Nobody)).await.expect("no services");
+        let instance = module.start(Arc::new(NullHost)).await.expect("there are no services to build");
         for (index, event) in module.events().iter().enumerate() {
             let instance = instance.clone();
             let (name, is_stream) = (event.name.clone(), event.kind == HandlerKind::Streaming);
-            // On a thread of its own: a loaded package is polled in a runtime of its own, and here that is of the same
-            // tokio.
+            // On a separate thread: a loaded package polls inside its own runtime, which here is of the same tokio as
+            // `main`, and runtimes must not be nested.
             let measure = move || {
-                let caller = Arc::new(Nobody);
+                let caller = Arc::new(NullHost);
                 let mut out = Vec::with_capacity(1024);
                 let mut best = f64::MAX;
                 for _ in 0..20 {
@@ -124,9 +124,9 @@ async fn main() {
                     }
                     best = best.min(start.elapsed().as_nanos() as f64 / f64::from(CALLS));
                 }
-                println!("{how} {name}: {best:.0} ns{}", if is_stream { " an item" } else { "" });
+                println!("{how} {name}: {best:.0} ns{}", if is_stream { " per item" } else { "" });
             };
-            std::thread::spawn(measure).join().expect("measured");
+            std::thread::spawn(measure).join().expect("the measurement panicked");
         }
     }
 }

@@ -1,51 +1,53 @@
-//! What crosses between a host and an events package: C-shaped structs, function pointers and `u32` codes.
+//! The module ABI: the C-shaped structs, function pointers and `u32` codes that cross between a host and an events
+//! package.
 //!
-//! Host and package need not share a compiler, so nothing here is a Rust enum, a `String`, a `dyn` or a future. Both
-//! sides of this file are this crate: `host` reads what `module` lays out.
+//! Host and package need not be built by the same compiler, so nothing here is a Rust enum, a `String`, a `dyn` or a
+//! future. Both sides are implemented in this crate: `module` lays out what `host` reads.
 //!
 //! # Rules
 //!
-//! * [`ModuleHeader`] begins with magic, ABI number and size; these three never move.
-//! * Tables only grow at their end. Each carries its `size` (or a stride), by which the other side knows what it may
-//!   read. What means something else gets a new [`ABI`] number, which is part of the symbol's name.
-//! * `Bytes` are borrowed for the one function call that they are handed to; only those in a [`ModuleHeader`] live
-//!   as long as the library, which is for ever.
-//! * A `Sink` may refuse what is written to it, so that its owner decides how much it copies.
-//! * No function here unwinds. Each side contains the panics of its own code.
-//! * What a package makes for a call (`RawCall`) is dropped before its `RawInstance` is stopped.
+//! * [`ModuleHeader`] begins with the magic bytes, the ABI number and the size of the header. These three never move.
+//! * Structs only grow at their end. Each carries its `size` (or a stride), which limits what the other side may read.
+//!   A change of meaning requires a new [`ABI`] number, which is part of the exported symbol's name.
+//! * A `Bytes` value is borrowed for the one function call that it is passed to. Only those in a [`ModuleHeader`] live
+//!   as long as the library, which is never unloaded.
+//! * A `Sink` may refuse a write, so its owner decides how much it copies.
+//! * No function unwinds. Each side catches the panics of its own code.
+//! * A call (`RawCall`) is dropped before the `RawInstance` that made it is stopped.
 //!
-//! # Streams, and what a caller sends
+//! # Streams and uploads
 //!
-//! A stream is a `RawCall` that gives `ITEM` again and again and then `END`, with the kind `STREAM`. What a caller sends
-//! after its body is a `RawUpload`, which goes the other way: the host lends it with the call, in
-//! `CallArgs::incoming`, the package retains it and polls it. Its wakers are the package's then, in the same table.
-//! An event says by `entry_flags::TAKES_UPLOAD` that it looks at it.
+//! A stream is a `RawCall` of an event of the kind `STREAMING`: it returns `ITEM` repeatedly, then `END`. An upload is
+//! a `RawUpload` and goes in the opposite direction: the host lends it to the call in `CallArgs::upload`, and the
+//! package retains and polls it, passing a waker of its own through the same waker table. An event whose handler takes an
+//! upload has the flag `entry_flags::TAKES_UPLOAD`.
 //!
 //! # Hooks
 //!
-//! What runs when a connection opens and when it has closed are entries of the kinds `OPEN` and `CLOSE`, with a body as
-//! an event has: the JSON of what there is to know of the connection. They give `END`, or `ERROR`. What runs before the
-//! events of a folder (`GUARD`), and what delivers the token of a forgotten password (`PASSWORD_RESET`), are the same.
+//! A hook is a table entry, as an event is, with a kind of its own: `OPEN` and `CLOSE` run when a connection opens and when
+//! it has closed, `GUARD` runs before the events of a folder, `PASSWORD_RESET` delivers the token of a forgotten password.
+//! Its body is the JSON of the hook's argument. It returns `END`, or `ERROR`.
 //!
-//! # What a handler asks of its host
+//! # Host operations
 //!
-//! `CallerVtable::host_op` and `CallerVtable::host_op_async` take the name of an operation and its arguments as JSON, and give
-//! its result as JSON: rooms, the caller's identity, a question to a client. So an operation that is added needs no new
-//! function, and a host that does not offer one says so in words. What a handler awaits is a `RawCall` in the other
-//! direction: the package polls and drops it, from any of its threads, and the host enters its own runtime where it needs
-//! one. Both functions were appended: a package looks at the table's size before it calls them.
+//! `CallerVtable::host_op` and `CallerVtable::host_op_async` take the name of an operation and its arguments as JSON, and
+//! return its result as JSON: rooms, the caller's identity, a call to a client. A new operation therefore needs no new
+//! function pointer, and a host that does not offer one returns an error that names it. An operation that is awaited is a
+//! `RawCall` in the opposite direction: the package polls and drops it from any of its threads, and the host enters
+//! its own runtime where the operation needs one. Both functions were appended to the table: a package checks the table's
+//! size before it calls them.
 //!
-//! # Room for what is to come
+//! # Extending it
 //!
-//! A host that does not know a kind refuses the package by that event's name; so a new kind needs no new number of the
-//! ABI, and a guard is never left out by a host that is too old for it.
+//! A host rejects a package that contains an entry of an unknown kind, with an error that names the event. So a new kind
+//! needs no new ABI number, and a host that is too old for guards cannot silently skip them.
 
 use std::ffi::c_void;
 
-/// The number of this ABI. A package of another number is refused.
+/// The number of this ABI. A package with another number is rejected.
 pub const ABI: u32 = crate::__abi_number!();
 
-/// How the names of the exported symbols begin; the package's name follows, with `_` for `-`.
+/// The prefix of the exported symbol's name. The package's name follows, with `_` for `-`.
 ///
 /// The name of the package is part of the symbol so that two packages can be linked into one program.
 pub const SYMBOL_PREFIX: &str = crate::__symbol!("");
@@ -55,81 +57,95 @@ pub const MAGIC: [u8; 8] = *b"aaw-mod\0";
 
 /// Values of [`ModuleHeader::flags`].
 pub(crate) mod flags {
-    /// Panics of the package unwind, so they can be contained. A package without this is refused.
+    /// Panics of the package unwind, so they can be caught. A package without this flag is rejected.
     pub(crate) const UNWINDS: u32 = 1;
 }
 
 /// Values of [`EventEntry::kind`].
 pub(crate) mod kind {
-    pub(crate) const ANSWER: u32 = 1;
-    pub(crate) const PLAIN: u32 = 2;
-    pub(crate) const STREAM: u32 = 3;
-    /// No event: runs when a connection has opened. Its name is `_open`.
+    /// The handler returns one response.
+    pub(crate) const UNARY: u32 = 1;
+    /// The handler returns nothing to its caller.
+    pub(crate) const ONE_WAY: u32 = 2;
+    /// The handler returns a stream of items.
+    pub(crate) const STREAMING: u32 = 3;
+    /// A hook that runs when a connection has opened. Its name is [`hook_name::OPEN`](super::hook_name::OPEN).
     pub(crate) const OPEN: u32 = 4;
-    /// No event: runs when a connection has ended. Its name is `_close`.
+    /// A hook that runs when a connection has closed. Its name is [`hook_name::CLOSE`](super::hook_name::CLOSE).
     pub(crate) const CLOSE: u32 = 5;
-    /// No event: runs before each event of a folder. Its name is the folder's, with `/_guard` behind it.
+    /// A hook that runs before each event of a folder. Its name is the folder's path followed by `/_guard`; the root's
+    /// is `_guard`.
     pub(crate) const GUARD: u32 = 6;
-    /// No event: delivers the token of a forgotten password. Its name is `_password_reset`.
+    /// A hook that delivers the token of a forgotten password. Its name is
+    /// [`hook_name::PASSWORD_RESET`](super::hook_name::PASSWORD_RESET).
     pub(crate) const PASSWORD_RESET: u32 = 7;
 }
 
-/// Values of [`EventEntry::flags`]. A host leaves alone those that it does not know.
+/// The names of the hooks that a package has at most one of.
+pub(crate) mod hook_name {
+    pub(crate) const OPEN: &str = "_open";
+    pub(crate) const CLOSE: &str = "_close";
+    pub(crate) const PASSWORD_RESET: &str = "_password_reset";
+}
+
+/// Values of [`EventEntry::flags`]. A host ignores unknown ones.
 pub(crate) mod entry_flags {
-    /// The event looks at `CallArgs::incoming`.
+    /// The handler reads `CallArgs::upload`.
     pub(crate) const TAKES_UPLOAD: u32 = 1;
 }
 
-/// What a poll of a [`RawCall`] or of a [`RawUpload`] gives; the latter has the first four.
+/// What a poll of a [`RawCall`] or of a [`RawUpload`] returns. An upload returns only the first four.
 pub(crate) mod step {
-    /// Not yet; the waker will be woken.
+    /// Nothing yet. The waker is woken when it is worth polling again.
     pub(crate) const PENDING: u32 = 0;
     /// One item: its JSON was written to the sink.
     pub(crate) const ITEM: u32 = 1;
-    /// There is nothing more.
+    /// The end: there is nothing more.
     pub(crate) const END: u32 = 2;
-    /// Failed: the JSON of an `aaw_protocol::Failure` was written to the sink.
+    /// The handler failed: the JSON of an `aaw_protocol::Failure` was written to the sink.
     pub(crate) const ERROR: u32 = 3;
-    /// Panicked: what is known of it was written to the sink as text.
+    /// The handler panicked: the panic's text was written to the sink.
     pub(crate) const PANIC: u32 = 4;
-    /// The handler was not run: its body does not fit. The JSON of an `aaw_protocol::Failure` was written to the sink.
+    /// The body does not fit, so the handler did not run. The JSON of an `aaw_protocol::Failure` was written to the
+    /// sink.
     pub(crate) const REFUSED: u32 = 5;
 }
 
-/// What a [`Sink`] answers to a write.
+/// What a write to a [`Sink`] returns.
 pub(crate) mod written {
-    /// It has the bytes.
+    /// All bytes were copied.
     pub(crate) const TAKEN: u32 = 0;
-    /// It has none of them: they are more than its owner wants. Every value but `TAKEN` means that they were not taken.
+    /// No bytes were copied: there were more than the sink's limit. Any value other than `TAKEN` means that nothing was
+    /// copied.
     pub(crate) const TOO_LARGE: u32 = 1;
 }
 
-/// How a package was brought in; the host says so in [`ModuleHeader::start`].
+/// How a package got into the program; the host passes this to [`ModuleHeader::start`].
 pub(crate) mod mode {
-    /// A library of its own, with its own statics: it runs its own runtime and forwards its logs.
+    /// As a library with its own statics: the package runs its own runtime and forwards its logs.
     pub(crate) const LOADED: u32 = 0;
-    /// Part of the host's binary: the host's runtime, logs and panic hook are the package's too.
+    /// As part of the host's binary: host and package share the runtime, the logs and the panic hook.
     pub(crate) const LINKED: u32 = 1;
 }
 
-/// What the functions that can fail answer.
+/// What a fallible function returns.
 pub(crate) mod status {
     pub(crate) const OK: u32 = 0;
     /// The JSON of an `aaw_protocol::Failure` was written to the sink.
     pub(crate) const FAILED: u32 = 1;
 }
 
-/// The symbol that a package exports: who it is, what it offers, how to start it.
+/// The exported symbol of a package: its name, its table of events, and the function that starts it.
 ///
 /// Made by `aaw_event::events!()` only; read by [`Module::loaded`](crate::host::Module::loaded).
 #[repr(C)]
 pub struct ModuleHeader {
     pub(crate) magic: [u8; 8],
     pub(crate) abi: u32,
-    /// The size of this struct as the package was compiled.
+    /// The size of this struct when the package was compiled.
     pub(crate) size: u32,
     pub(crate) flags: u32,
-    /// From one [`EventEntry`] to the next, in bytes.
+    /// The distance from one [`EventEntry`] to the next, in bytes.
     pub(crate) event_stride: u32,
     pub(crate) package: Bytes,
     /// The version of aaw-event that the package was built with.
@@ -139,18 +155,18 @@ pub struct ModuleHeader {
     pub(crate) start: Option<StartFn>,
 }
 
-// SAFETY: a header is made of constants: what it points to is static and never written.
+// SAFETY: a header consists of constants; what it points to is static and never written.
 unsafe impl Sync for ModuleHeader {}
 // SAFETY: as above.
 unsafe impl Send for ModuleHeader {}
 
-/// One event of a package.
+/// One event, or one hook, of a package.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct EventEntry {
     pub(crate) name: Bytes,
     pub(crate) kind: u32,
-    /// Values of [`entry_flags`]; zero in a package of before there were any.
+    /// Values of [`entry_flags`]. Zero in packages that were built before there were any.
     pub(crate) flags: u32,
     pub(crate) call: Option<CallFn>,
 }
@@ -160,15 +176,16 @@ unsafe impl Sync for EventEntry {}
 // SAFETY: as above.
 unsafe impl Send for EventEntry {}
 
-/// Starts a package. `given` is null, or (when linked) points to the `Arc` of services that the program hands in.
+/// Starts a package. `prebuilt` is null, or (linked packages only) points to the `Arc` of services that the program has
+/// built.
 ///
-/// The host is borrowed: the package retains it. A null `data` in the answer means that it panicked.
-pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, given: *const c_void) -> RawInstance;
+/// The host is borrowed: the package retains it. A null `data` in the returned instance means that the package panicked.
+pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, prebuilt: *const c_void) -> RawInstance;
 
-/// Begins a call. The body is read before this returns; the caller is borrowed, the handler's services retain it.
+/// Begins a call. The body is parsed before this returns. The caller is borrowed; the handler's services retain it.
 pub(crate) type CallFn = unsafe extern "C" fn(instance: *const c_void, args: *const CallArgs) -> RawCall;
 
-/// Bytes that somebody else owns. Text is UTF-8.
+/// Borrowed bytes. Text is UTF-8.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Bytes {
@@ -185,7 +202,7 @@ impl Bytes {
         Self { ptr: bytes.as_ptr(), len: bytes.len() }
     }
 
-    /// `None` when there is no memory at all, which an honest peer never says.
+    /// The bytes; `None` for a null pointer or an impossible length, which only a damaged table contains.
     ///
     /// # Safety
     /// The bytes live, unchanged, for `'a`.
@@ -193,54 +210,55 @@ impl Bytes {
         if self.ptr.is_null() || self.len > isize::MAX as usize {
             return None;
         }
-        // SAFETY: not null, not longer than memory can be; the caller vouches for the rest.
+        // SAFETY: not null, and not longer than an object can be; the caller guarantees the rest.
         Some(unsafe { std::slice::from_raw_parts(self.ptr, self.len) })
     }
 
-    /// Checked text; `None` when it is none.
+    /// The text; `None` if it is not UTF-8, or as for [`Bytes::as_slice`].
     ///
     /// # Safety
     /// As for [`Bytes::as_slice`].
     pub(crate) unsafe fn as_checked<'a>(self) -> Option<&'a str> {
-        // SAFETY: handed on.
+        // SAFETY: the caller's guarantee is passed on.
         unsafe { self.as_slice() }.and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
-    /// Text that was a `&str` on the other side, not checked again: a body can be large.
+    /// The text that was a `&str` on the other side. UTF-8 is not checked again, because a body can be large.
     ///
     /// # Safety
-    /// As for [`Bytes::as_slice`], and the bytes came out of a `&str`.
+    /// As for [`Bytes::as_slice`], and the bytes came from a `&str`.
     pub(crate) unsafe fn as_str<'a>(self) -> &'a str {
-        // SAFETY: a `&str` is never null, and UTF-8.
+        // SAFETY: a `&str` is never null, and is UTF-8.
         unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(self.ptr, self.len)) }
     }
 }
 
-/// Where output goes: all of it in one write. A second write, of a panic after an item, say, replaces the first.
+/// The destination of output. The whole output is one write; a second write (a panic after an item, say) replaces the
+/// first.
 ///
-/// It belongs to whoever made it, for the one function call that it is handed to. A refusal (see [`written`]) needs
-/// nothing of the writer: it gives its step as if the bytes had been taken, and the sink's owner knows that it has
-/// refused them, and drops the call if it wants no more.
+/// A sink belongs to the side that made it, and is valid for the one function call that it is passed to. A writer ignores
+/// a refusal (see [`written`]) and returns its step as if the bytes had been taken: the owner knows what it has refused,
+/// and drops the call if it wants no more.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Sink {
     pub(crate) ctx: *mut c_void,
-    /// Gives a value of [`written`].
+    /// Returns a value of [`written`].
     pub(crate) write: unsafe extern "C" fn(ctx: *mut c_void, bytes: Bytes) -> u32,
 }
 
 impl Sink {
-    /// Gives a value of [`written`].
+    /// Writes the output. Returns a value of [`written`].
     ///
     /// # Safety
-    /// Within the function call that the sink was handed to.
+    /// Called within the function call that the sink was passed to.
     pub(crate) unsafe fn write(self, bytes: &[u8]) -> u32 {
-        // SAFETY: the caller vouches that the sink still lives; the bytes outlive the call.
+        // SAFETY: the caller guarantees that the sink is still valid; the bytes outlive the call.
         unsafe { (self.write)(self.ctx, Bytes::of_slice(bytes)) }
     }
 }
 
-/// A call that runs: of an event, or of what builds the services.
+/// A running call: of an event, of a hook, of the function that builds the services, or of a host operation.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawCall {
@@ -251,14 +269,15 @@ pub(crate) struct RawCall {
 #[repr(C)]
 pub(crate) struct CallVtable {
     pub(crate) size: usize,
-    /// Gives a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after an answer's `ITEM`, what the
-    /// handler held has been dropped, and it gives `END`. Never called by two threads at once, by any thread in turn.
+    /// Returns a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after the `ITEM` of a unary call, the
+    /// handler's state has been dropped and further polls return `END`. May be called from any thread, but never from two
+    /// threads at once.
     pub(crate) poll: unsafe extern "C" fn(data: *mut c_void, waker: *const Waker, sink: Sink) -> u32,
-    /// Frees the call; one that has not ended is cancelled by this.
+    /// Frees the call. A call that has not ended is cancelled.
     pub(crate) drop: unsafe extern "C" fn(data: *mut c_void),
 }
 
-/// A package that was started.
+/// A started package.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawInstance {
@@ -269,27 +288,27 @@ pub(crate) struct RawInstance {
 #[repr(C)]
 pub(crate) struct InstanceVtable {
     pub(crate) size: usize,
-    /// Builds the services: to be polled to its `END` before the first call of an event. Called once.
+    /// Builds the services. Called once; the returned call is polled to its `END` before the first call of an event.
     pub(crate) services: unsafe extern "C" fn(data: *mut c_void) -> RawCall,
-    /// Frees the instance: its services are dropped and its runtime is shut down, perhaps after this has returned.
+    /// Frees the instance: drops its services and shuts its runtime down, possibly after this has returned.
     pub(crate) stop: unsafe extern "C" fn(data: *mut c_void),
 }
 
-/// What a call comes with.
+/// The arguments of a call.
 #[repr(C)]
 pub(crate) struct CallArgs {
     pub(crate) size: usize,
-    /// The event's name: the package's own text out of its [`EventEntry`].
+    /// The event's name: the package's own text from its [`EventEntry`].
     pub(crate) event: Bytes,
     /// JSON; empty when the caller sent none.
     pub(crate) body: Bytes,
     pub(crate) caller: RawCaller,
-    /// What the caller sends after its body; null where it sends nothing. Borrowed: the package retains what it points
-    /// to, for a handler that takes it.
-    pub(crate) incoming: *const RawUpload,
+    /// The caller's upload; null when it sends none. Borrowed: the package retains what it points to when the handler
+    /// takes it.
+    pub(crate) upload: *const RawUpload,
 }
 
-/// Who calls: the connection, as the host provides it.
+/// The connection or request that a call comes from, as the host provides it.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawCaller {
@@ -297,26 +316,26 @@ pub(crate) struct RawCaller {
     pub(crate) vtable: *const CallerVtable,
 }
 
-/// May be used from any thread, for as long as it is retained: longer than the call.
+/// May be used from any thread for as long as it is retained, which may be longer than the call.
 #[repr(C)]
 pub(crate) struct CallerVtable {
     pub(crate) size: usize,
     pub(crate) retain: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) id: unsafe extern "C" fn(ctx: *const c_void, sink: Sink),
-    /// Gives a value of [`status`].
+    /// Returns a value of [`status`].
     pub(crate) send_event: unsafe extern "C" fn(ctx: *const c_void, event: Bytes, data: Bytes, sink: Sink) -> u32,
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
-    /// Does `op` at once. Gives a value of [`status`]: with `OK` the JSON of its result was written to the sink. Not in
-    /// the table of a host of before.
+    /// Performs `op` before it returns a value of [`status`]. With `OK`, the JSON of the result was written to the sink.
+    /// Appended later: absent from the table of an older host.
     pub(crate) host_op: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32,
-    /// Begins `op`. Its call gives `PENDING`, `ITEM` (the JSON of its result) or `ERROR`, nothing after one of the latter
-    /// two, and is cancelled by being dropped; it keeps the host's side of what it needs. Its wakers are the package's.
-    /// Not in the table of a host of before.
+    /// Begins `op`. The returned call gives `PENDING`, `ITEM` (the JSON of the result) or `ERROR`, and nothing after
+    /// `ITEM` or `ERROR`. Dropping it cancels the operation. It keeps alive whatever it needs of the host. Its wakers are
+    /// the package's. Appended later: absent from the table of an older host.
     pub(crate) host_op_async: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall,
 }
 
-/// What a caller sends after its body, as the host provides it.
+/// A caller's upload, as the host provides it.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawUpload {
@@ -324,18 +343,18 @@ pub(crate) struct RawUpload {
     pub(crate) vtable: *const UploadVtable,
 }
 
-/// May be used from any thread, for as long as it is retained: longer than the call.
+/// May be used from any thread for as long as it is retained, which may be longer than the call.
 #[repr(C)]
 pub(crate) struct UploadVtable {
     pub(crate) size: usize,
     pub(crate) retain: unsafe extern "C" fn(ctx: *const c_void),
     pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),
-    /// Gives `PENDING`, `ITEM`, `END` or `ERROR` of [`step`]. After `END` or `ERROR` it is not called again. The waker
-    /// is the package's, for the length of the poll.
+    /// Returns `PENDING`, `ITEM`, `END` or `ERROR` of [`step`]. Not called again after `END` or `ERROR`. The waker is
+    /// the package's, and is lent for the length of the poll.
     pub(crate) poll: unsafe extern "C" fn(ctx: *const c_void, waker: *const Waker, sink: Sink) -> u32,
 }
 
-/// What the host does for a package as a whole.
+/// What the host provides to a package as a whole, independent of any call.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawHost {
@@ -343,7 +362,7 @@ pub(crate) struct RawHost {
     pub(crate) vtable: *const HostVtable,
 }
 
-/// May be used from any thread, for as long as it is retained.
+/// May be used from any thread for as long as it is retained.
 #[repr(C)]
 pub(crate) struct HostVtable {
     pub(crate) size: usize,
@@ -351,11 +370,11 @@ pub(crate) struct HostVtable {
     pub(crate) release: unsafe extern "C" fn(ctx: *const c_void),
     /// Levels are numbers: 1 error, 2 warn, 3 info, 4 debug, 5 trace.
     pub(crate) log: unsafe extern "C" fn(ctx: *const c_void, level: u32, target: Bytes, message: Bytes),
-    /// The most verbose level that is wanted; 0 for none.
+    /// The most verbose level that the host wants; 0 for none.
     pub(crate) max_level: unsafe extern "C" fn(ctx: *const c_void) -> u32,
 }
 
-/// A waker of whoever polls, for the length of one poll. What must outlive the poll is cloned.
+/// The waker of the polling side, lent for the length of one poll. What must outlive the poll is cloned.
 #[repr(C)]
 pub(crate) struct Waker {
     pub(crate) vtable: *const WakerVtable,
@@ -370,4 +389,57 @@ pub(crate) struct WakerVtable {
     pub(crate) wake: unsafe extern "C" fn(waker: *const Waker),
     pub(crate) wake_by_ref: unsafe extern "C" fn(waker: *const Waker),
     pub(crate) drop: unsafe extern "C" fn(waker: *const Waker),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// The offset of each field and the size of the struct, in words.
+    macro_rules! layout {
+        ($type:ty: $($field:ident),*) => {
+            [$(offset_of!($type, $field),)* size_of::<$type>()].map(|bytes| bytes as f64 / size_of::<usize>() as f64)
+        };
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_layout_of_version_1_does_not_change() {
+        let header = layout!(ModuleHeader:
+            magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
+        assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
+        assert_eq!(layout!(EventEntry: name, kind, flags, call), [0., 2., 2.5, 3., 4.]);
+        assert_eq!(layout!(Bytes: ptr, len), [0., 1., 2.]);
+        assert_eq!(layout!(Sink: ctx, write), [0., 1., 2.]);
+        assert_eq!(layout!(CallArgs: size, event, body, caller, upload), [0., 1., 3., 5., 7., 8.]);
+        let pairs = [
+            layout!(RawCall: data, vtable),
+            layout!(RawInstance: data, vtable),
+            layout!(RawCaller: ctx, vtable),
+            layout!(RawUpload: ctx, vtable),
+            layout!(RawHost: ctx, vtable),
+        ];
+        assert_eq!(pairs, [[0., 1., 2.]; 5]);
+        assert_eq!(layout!(CallVtable: size, poll, drop), [0., 1., 2., 3.]);
+        assert_eq!(layout!(InstanceVtable: size, services, stop), [0., 1., 2., 3.]);
+        let caller = layout!(CallerVtable: size, retain, release, id, send_event, broadcast, host_op, host_op_async);
+        assert_eq!(caller, [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
+        assert_eq!(layout!(UploadVtable: size, retain, release, poll), [0., 1., 2., 3., 4.]);
+        assert_eq!(layout!(HostVtable: size, retain, release, log, max_level), [0., 1., 2., 3., 4., 5.]);
+        assert_eq!(layout!(Waker: vtable), [0., 1.]);
+        assert_eq!(layout!(WakerVtable: size, clone, wake, wake_by_ref, drop), [0., 1., 2., 3., 4., 5.]);
+    }
+
+    #[test]
+    fn the_codes_of_version_1_do_not_change() {
+        assert_eq!(ABI, 1);
+        assert_eq!(SYMBOL_PREFIX, "aaw_module_v1_");
+        let kinds = [kind::UNARY, kind::ONE_WAY, kind::STREAMING, kind::OPEN, kind::CLOSE, kind::GUARD];
+        assert_eq!((kinds, kind::PASSWORD_RESET), ([1, 2, 3, 4, 5, 6], 7));
+        assert_eq!([step::PENDING, step::ITEM, step::END, step::ERROR, step::PANIC, step::REFUSED], [0, 1, 2, 3, 4, 5]);
+        assert_eq!((written::TAKEN, written::TOO_LARGE, status::OK, status::FAILED), (0, 1, 0, 1));
+        assert_eq!((mode::LOADED, mode::LINKED, flags::UNWINDS, entry_flags::TAKES_UPLOAD), (0, 1, 1, 1));
+    }
 }

@@ -1,12 +1,13 @@
 //! The macros of a package's `lib.rs`.
 
-/// Makes a package of the files beside this one: each file with a `handler` is an event.
+/// Makes a package of the files next to this one: each file with a `handler` becomes an event.
 ///
-/// Stands alone in `lib.rs`; `aaw_event_build::events()` in `build.rs` has found the files. It declares a module for
-/// each file, `pub fn module()` (and `pub fn module_with(services)` when there is a `_services.rs`) for programs that link
-/// the package, and the symbol by which a server that opens it as a library finds it.
+/// It is usually the only line of `lib.rs`. `aaw_event_build::events()` in `build.rs` has found the files; this macro
+/// includes what it has generated: a module for each file, `pub fn module()` for programs that link the package (and
+/// `pub fn module_with(services)` if there is a `_services.rs`), and the symbol by which a server that opens the package as
+/// a library finds its events.
 ///
-/// What is wrong with a file is a compile error that names it.
+/// A mistake in a file is a compile error that names the file.
 #[macro_export]
 macro_rules! events {
     () => {
@@ -14,7 +15,7 @@ macro_rules! events {
     };
 }
 
-/// The ABI's number, as a literal: a symbol's name can be made of nothing else.
+/// The ABI's number as a literal, which is the only form that the name of a symbol can be made of.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __abi_number {
@@ -23,7 +24,7 @@ macro_rules! __abi_number {
     };
 }
 
-/// The name of the symbol of a package whose name is the identifier `$name`.
+/// The exported symbol of the package `$name`, a literal with `_` for `-`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __symbol {
@@ -32,23 +33,24 @@ macro_rules! __symbol {
     };
 }
 
-/// For generated code: the exported table. Here, so that a package can say `#![forbid(unsafe_code)]`.
+/// For generated code: the exported table. A macro of this crate emits it, so that a package may contain
+/// `#![forbid(unsafe_code)]`.
 ///
-/// `$symbol` is the package's name as an identifier, with `_` for `-`.
+/// `$symbol` is the package's name with `_` for `-`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __package {
     ($symbol:literal, $package:literal, $app:ty, $start:expr, [$($entry:expr,)*]) => {
         #[doc(hidden)]
         pub mod __aaw {
-            static EVENTS: &[$crate::export::Entry<$app>] = &[$($entry,)*];
+            static EVENTS: &[$crate::export::HandlerEntry<$app>] = &[$($entry,)*];
 
             #[unsafe(export_name = $crate::__symbol!($symbol))]
             pub static PACKAGE: $crate::export::Package<$app> =
                 $crate::export::Package::new($package, cfg!(panic = "unwind"), $start, EVENTS);
         }
 
-        /// The events of this package, to be served by the program that it is linked into.
+        /// The events of this package, for the program that links it.
         pub fn module() -> $crate::Module {
             __aaw::PACKAGE.module()
         }

@@ -1,4 +1,7 @@
-//! Events of [aaw](https://docs.rs/aaw-server): a file with a function, called over a WebSocket.
+//! Write the events of an [aaw](https://docs.rs/aaw-server) server: one file with one function per event.
+//!
+//! An event is a name and the handler behind it. The name is the path of the file, the handler is the file's function
+//! `handler`. Clients call events over a WebSocket, or over HTTP.
 //!
 //! ```
 //! // src/users/get.rs is the event `users/get`
@@ -24,18 +27,19 @@
 //! }
 //! ```
 //!
-//! # A package of events
+//! # An events package
 //!
-//! A package holds one file an event. Besides the files it needs three things:
+//! Events live in a Cargo package of their own. The stock server `aaw-server` opens it as a library; a program of your own
+//! can link it instead. Besides the files of its events, a package needs three things:
 //!
 //! ```toml
 //! # Cargo.toml
 //! [lib]
-//! crate-type = ["cdylib", "rlib"] # opened by the stock server, or linked into a program of one's own
+//! crate-type = ["cdylib", "rlib"] # cdylib: opened by the stock server; rlib: linked into a program
 //!
 //! [dependencies]
 //! aaw-event = "0.1"
-//! serde = "1" # what `#[derive(Deserialize)]` of the prelude writes names it
+//! serde = "1" # the code that `#[derive(Deserialize)]` generates names this crate
 //!
 //! [build-dependencies]
 //! aaw-event-build = "0.1"
@@ -49,26 +53,87 @@
 //! aaw_event::events!();
 //! ```
 //!
-//! How a handler is written decides how it answers:
+//! The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
 //!
-//! | written | the event |
+//! A file whose name begins with an underscore is not an event: `_services.rs` builds the [services](#services),
+//! `_open.rs`, `_close.rs`, `_guard.rs` and `_password_reset.rs` are [hooks](#hooks-and-guards), and any other is shared
+//! code of your own. The documentation of `aaw_event_build` lists all rules.
+//!
+//! # Handlers
+//!
+//! The signature of a handler decides its kind:
+//!
+//! | signature | kind |
 //! |---|---|
-//! | `pub async fn handler(…) -> Result<T>`, or `-> T` | answers once |
-//! | `pub fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | answers many times: each item as it is yielded |
-//! | `pub fn handler(…)`, or `-> Result<()>` | is plain: it runs, and answers nobody |
+//! | `pub async fn handler(…) -> Result<T>`, or `-> T` | **unary**: returns one response |
+//! | `pub fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | **streaming**: returns any number of items, each as it is yielded |
+//! | `pub fn handler(…)`, or `-> Result<()>` | **one-way**: runs, and returns nothing to its caller |
 //!
-//! Its arguments are `(body, services, incoming)`; each may be left out from the end. The body is anything `Deserialize`;
-//! a missing body and `null` arrive as `{}`, or as `null` where the type takes no object. A body that does not fit is
-//! answered with the code `bad_body` and the field's name, and the handler does not run.
+//! The arguments are `(body, services, upload)`; trailing arguments may be omitted.
 //!
-//! Files that begin with an underscore are no events: `_services.rs` builds what [`Services`] deref to, `_open.rs` and
-//! `_close.rs` run when a connection opens and when it has ended (see [`OpenInfo`]), others are for code that is shared.
-//! `aaw_event_build` says which names mean what.
+//! The body is any type that is `Deserialize`. A missing body and `null` are parsed as `{}`, or as `null` if the type does
+//! not accept an object. If a body does not fit, the handler does not run: the caller receives an error with the code
+//! `bad_body` that names the field. `Value` accepts any JSON, [`Empty`] ignores the body, and `Box<`[`RawValue`]`>` keeps it
+//! unparsed.
+//!
+//! Handlers run on the server's threads. Move long computations and blocking calls to `tokio::task::spawn_blocking`.
+//!
+//! A handler is cancelled when its caller disconnects, cancels the call or stops waiting: its future is dropped at the
+//! current `.await`. A panic in a handler fails its own call with the code `panic`, and nothing else.
+//!
+//! # Errors
+//!
+//! A handler returns [`Result`], whose error separates what callers may read from what they may not:
+//!
+//! * [`Error::new`] is a message for the caller. [`with_code`](Error::with_code) and [`with_data`](Error::with_data) add
+//!   what the caller's program needs.
+//! * `?` converts any standard error. The server logs it with its causes, and the caller receives `Internal error`.
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//!
+//! // src/page.rs
+//! pub async fn handler(name: String) -> Result<String> {
+//!     if name.contains(['/', '\\']) {
+//!         return Err(Error::new("No such page").with_code("no_page"));
+//!     }
+//!     Ok(std::fs::read_to_string(format!("pages/{name}"))?)
+//! }
+//! ```
+//!
+//! # Services
+//!
+//! [`Services`] is the second argument of a handler. `services.ws` is the connection that the call came from: it
+//! [pushes events](Ws::send_event) to it, [broadcasts](Ws::broadcast) to all connections, and [calls the
+//! client](Ws::send_async). `services.room` is for chat rooms: [`join`](Room::join), [`leave`](Room::leave),
+//! [`emit`](Room::emit), [`members`](Room::members). [`services.identity()`](Services::identity) is the caller's
+//! identity, [`authenticate`](Services::authenticate) and [`logout`](Services::logout) start and end its session.
+//!
+//! `_services.rs` adds services of your own, such as a pool of database connections. They are built once, before the
+//! first call, and `Services<App>` derefs to them:
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//!
+//! // src/_services.rs
+//! pub struct App {
+//!     pub greeting: String,
+//! }
+//!
+//! pub async fn services() -> Result<App> {
+//!     Ok(App { greeting: std::env::var("GREETING").unwrap_or_else(|_| "Hello".to_owned()) })
+//! }
+//!
+//! // src/greet.rs
+//! pub async fn handler(name: String, services: Services<App>) -> String {
+//!     format!("{}, {name}!", services.greeting)
+//! }
+//! ```
 //!
 //! # Streams
 //!
-//! `stream!` and `try_stream!` of the prelude, which come from the crate async-stream, make a stream of a block that
-//! yields; any other [`Stream`](prelude::Stream) will do as well.
+//! A streaming handler returns any [`Stream`](prelude::Stream). The macros `stream!` and `try_stream!` of the prelude
+//! (from the crate async-stream) make one from a block that yields:
 //!
 //! ```
 //! use aaw_event::prelude::*;
@@ -86,47 +151,118 @@
 //! }
 //! ```
 //!
-//! The stream is polled for an item only when its reader has room for one; it stands still while the reader does. When
-//! the reader has had enough, or has gone, it is dropped, at its next `yield` or `.await`. An item that is an error ends
-//! it: what was yielded before is the reader's all the same. Where something has to be awaited before the first item can
-//! be named, the handler may be an `async fn` that returns a stream, or a `Result` with one.
+//! The stream is polled only while its reader has granted credit, so a slow reader suspends the stream and nothing else.
+//! When the reader cancels it or disconnects, the stream is dropped at its current `yield` or `.await`. An error ends the
+//! stream; the items before it are still delivered.
 //!
-//! A handler that takes [`Upload<T>`](Upload) as its third argument reads what its caller sends after the body.
+//! A handler that must await something before it can return its stream may be an `async fn` that returns a stream, or a
+//! `Result` of one.
 //!
-//! # Good to know
+//! # Uploads
 //!
-//! * Handlers run on the server's threads. Work that computes for long belongs into `spawn_blocking`.
-//! * A handler whose caller has gone, or has waited too long, is dropped at its next `.await`.
-//! * A panic in a handler ends its call and nothing else. A panic while another one unwinds, a stack overflow and
-//!   `abort` end the server: a package is trusted code.
-//! * A package that was opened as a library has `static`s of its own, and a tokio runtime of its own, with one worker
-//!   for what it spawns. Statics are new after a reload. tokio's `signal` and `process` leak file descriptors at each
-//!   reload: leave them out.
+//! The third argument, [`Upload<T>`](Upload), is a stream in the other direction: the items that the caller sends after
+//! its body. Taking items grants the caller credit for more, so the handler sets the pace. Unary and streaming handlers can
+//! take an upload.
 //!
-//! # The rooms
+//! ```
+//! use aaw_event::prelude::*;
 //!
-//! * [`prelude`]: what a handler is written with; its types are documented here at the top.
-//! * `module`: from a handler to a table of C-shaped entries, and what these do.
-//! * [`abi`]: that table, which is all that a server and a package share.
-//! * [`host`]: what a server does with it.
+//! // src/sum.rs
+//! pub async fn handler(_: Empty, _: Services, mut upload: Upload<u64>) -> Result<u64> {
+//!     let mut sum = 0;
+//!     while let Some(number) = upload.next().await {
+//!         sum += number?;
+//!     }
+//!     Ok(sum)
+//! }
+//! ```
+//!
+//! # Hooks and guards
+//!
+//! These files hold a `handler` too, with the arguments `(argument, services)`. It may be an `async fn` or a `fn`, and
+//! returns `Result<()>` or nothing.
+//!
+//! | file | runs | argument | an error |
+//! |---|---|---|---|
+//! | `_open.rs` | when a connection has opened, before its first call | [`OpenInfo`] | closes the connection |
+//! | `_close.rs` | when a connection has closed | [`CloseInfo`] | is logged |
+//! | `_guard.rs`, in any folder | before each event of its folder and of the subfolders | [`GuardedCall`] | rejects the call |
+//! | `_password_reset.rs` | when a user has forgotten the password | [`PasswordReset`] | fails the request |
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//!
+//! // src/admin/_guard.rs protects all events below `admin/`
+//! pub async fn handler(call: GuardedCall, _: Services) -> Result<()> {
+//!     match call.identity {
+//!         Some(identity) if identity.email.ends_with("@example.org") => Ok(()),
+//!         _ => Err(Error::new("Staff only")),
+//!     }
+//! }
+//! ```
+//!
+//! An event in a folder named `auth` (`auth/whoami`, `shop/auth/orders`) needs no guard to be protected: the server runs it
+//! only for callers with a session.
+//!
+//! # Testing
+//!
+//! A handler is a plain function, so a test calls it directly. [`Services::for_test`] makes services that record what is
+//! sent, [`Upload::for_test`] makes an upload of given items. See [`testing`].
+//!
+//! ```
+//! use aaw_event::prelude::*;
+//! use aaw_event::testing::{Recipient, SentMessage};
+//!
+//! // src/announce.rs
+//! pub fn handler(body: Value, services: Services) {
+//!     services.ws.broadcast(body, false);
+//! }
+//!
+//! let services = Services::for_test(());
+//! handler(json!("happy birthday"), services.clone());
+//! assert_eq!(services.sent(), [SentMessage::new(Recipient::Others, "broadcast", "happy birthday")]);
+//! ```
+//!
+//! # Linked or opened as a library
+//!
+//! A package that is linked into a program shares the program's runtime, statics and logs.
+//!
+//! A package that the server opens as a library has its own statics, and a tokio runtime of its own with one worker
+//! thread for the tasks that it spawns. Its `tracing` and `log` records are forwarded to the server. When the library is
+//! rebuilt, the server opens the new one and lets the calls of the old one finish; state in statics is lost. Do not use
+//! tokio's `signal` and `process` modules in such a package: they leak file descriptors on each reload.
+//!
+//! An events package is trusted code. The server catches a panic, but not a panic during unwinding, a stack overflow or
+//! `abort`: these end the server.
+//!
+//! # Modules of this crate
+//!
+//! * [`prelude`]: what a handler is written with. Its types are documented on this page.
+//! * [`testing`]: calling handlers from tests.
+//! * [`host`]: how a server checks, starts and calls a package. Authors of events do not need it.
+//! * [`abi`]: the C-shaped structs that cross between a server and a package, which may be built by different compilers.
 
-#[allow(unsafe_code, reason = "C-shaped memory that crosses between two compilers' outputs")]
+#[allow(unsafe_code, reason = "C-shaped memory that crosses between the outputs of two compilers")]
 pub mod abi;
-mod contain;
+mod catch_panic;
 mod events;
-#[allow(unsafe_code, reason = "calls the function pointers of the module ABI")]
+#[allow(unsafe_code, reason = "calls function pointers of the module ABI")]
+mod handles;
+#[allow(unsafe_code, reason = "calls function pointers of the module ABI, and is called through them")]
 pub mod host;
-#[allow(unsafe_code, reason = "is called through the function pointers of the module ABI")]
+mod json;
+#[allow(unsafe_code, reason = "is called through function pointers of the module ABI")]
 mod module;
 pub mod prelude;
 mod scratch;
 mod sdk;
 #[allow(unsafe_code, reason = "is called through a function pointer of the module ABI")]
 mod sink;
-#[allow(unsafe_code, reason = "hands wakers through the function pointers of the module ABI")]
+pub mod testing;
+#[allow(unsafe_code, reason = "passes wakers through function pointers of the module ABI")]
 mod waker;
 
-/// A stream whose type need not be named: `-> BoxStream<'static, Result<T>>`, made by `.boxed()`.
+/// A boxed stream, for a return type that can be named: `-> BoxStream<'static, Result<T>>`. `.boxed()` makes one.
 #[doc(inline)]
 pub use futures_util::stream::BoxStream;
 pub use host::Module;
@@ -134,8 +270,8 @@ pub use host::Module;
 pub use module::export;
 pub use sdk::{
     CloseInfo, ClosedBy, Empty, Error, GuardedCall, Identity, LoggedIn, Member, OpenInfo, PasswordReset, Presence,
-    ResponseFuture, Result, Room, Sent, Services, To, Upload, Ws,
+    ResponseFuture, Result, Room, Services, Upload, Ws,
 };
-/// JSON that is passed on as it is: as a body or an answer, in a `Box`.
+/// JSON that is passed through unparsed, as a body, a response or an item: `Box<RawValue>`.
 #[doc(inline)]
 pub use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! All that a file with a handler usually needs: `use aaw_event::prelude::*;`.
+//! What a file with a handler usually needs: `use aaw_event::prelude::*;`.
 
 pub use async_stream::{stream, try_stream};
 pub use futures_util::{Stream, StreamExt};

@@ -1,22 +1,27 @@
-//! A package as if it had been opened as a library: with a runtime of its own, and its logs and panics forwarded.
+//! A package as if it had been opened as a library: with a runtime of its own, and with its logs and panics forwarded.
 //!
-//! One test with a package that runs: what is forwarded belongs to the whole process. That a real library works so is
-//! tested with the server.
-#![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
+//! Only one test starts the package, because the forwarding is global to the process. Real libraries are tested with the
+//! server.
+#![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "its events are written as an author writes them"
+)]
 
 mod common;
 
 use std::cell::RefCell;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use aaw_event::Module;
 use aaw_event::abi::{ModuleHeader, SYMBOL_PREFIX};
 use aaw_event::host::{Call, Instance, Step};
 use aaw_protocol::Code;
-use common::{Connection, Logs, call, failed, index, item, started};
+use common::{Connection, Logs, block_on, call, failed, index, item, try_start};
 
 static STOPPED: Mutex<Option<mpsc::Sender<&'static str>>> = Mutex::new(None);
 
@@ -25,7 +30,7 @@ mod services {
 
     impl Drop for App {
         fn drop(&mut self) {
-            // What is dropped may need the runtime.
+            // Destructors may need the runtime.
             tokio::spawn(async {});
             let stopped = super::STOPPED.lock().unwrap().take();
             let _ = stopped.unwrap().send("services");
@@ -49,7 +54,7 @@ mod events {
         tokio::spawn(async { "slept" }).await.unwrap()
     }
 
-    /// Always ready: only a budget makes it give way.
+    /// Always ready: only the cooperative budget makes it yield.
     pub async fn busy(_: Empty) {
         let (to, mut from) = tokio::sync::mpsc::unbounded_channel();
         loop {
@@ -59,34 +64,34 @@ mod events {
     }
 
     #[tracing::instrument]
-    pub async fn talk(body: u8) {
+    pub async fn write_logs(body: u8) {
         tracing::info!(half = body / 2, "counted");
-        tracing::debug!("nobody wants this");
+        tracing::debug!("below the level");
         log::warn!("by log");
     }
 
-    /// Leaves tokio in a state that it complains about, after the handler.
-    pub async fn forget() -> u8 {
+    /// Leaks a runtime guard, on which tokio panics after the handler has returned.
+    pub async fn leak_guard() -> u8 {
         std::mem::forget(tokio::runtime::Handle::current().enter());
         1
     }
 
-    pub fn plain() {}
+    pub fn one_way() {}
 
     /// An error that panics when it is logged.
     #[derive(Debug)]
-    pub struct Unspeakable;
+    pub struct PanicsOnDisplay;
 
-    impl std::fmt::Display for Unspeakable {
+    impl std::fmt::Display for PanicsOnDisplay {
         fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             panic!("displayed")
         }
     }
 
-    impl std::error::Error for Unspeakable {}
+    impl std::error::Error for PanicsOnDisplay {}
 
-    pub fn unspeakable() -> Result<()> {
-        Err(Unspeakable)?
+    pub fn panic_on_display() -> Result<()> {
+        Err(PanicsOnDisplay)?
     }
 
     pub async fn explode() {
@@ -101,7 +106,7 @@ mod events {
         }
     }
 
-    /// Fails after an item with what is for the log alone; when it is dropped before that, it panics.
+    /// Fails with an internal error after an item. Panics if it is dropped before.
     pub fn lines() -> impl Stream<Item = Result<u8>> {
         try_stream! {
             let bomb = Bomb;
@@ -112,7 +117,7 @@ mod events {
     }
 }
 
-type Entry = aaw_event::export::Entry<services::App>;
+type Entry = aaw_event::export::HandlerEntry<services::App>;
 
 aaw_event::__package!(
     "loaded_tests",
@@ -120,54 +125,35 @@ aaw_event::__package!(
     crate::services::App,
     aaw_event::export::sync_services(crate::services::services),
     [
-        crate::Entry::answer1("busy", crate::events::busy),
-        crate::Entry::answer0("explode", crate::events::explode),
-        crate::Entry::answer0("forget", crate::events::forget),
-        crate::Entry::stream0("lines", crate::events::lines),
-        crate::Entry::plain0("plain", crate::events::plain),
-        crate::Entry::answer2("sleep", crate::events::sleep),
-        crate::Entry::answer1("talk", crate::events::talk),
-        crate::Entry::plain0("unspeakable", crate::events::unspeakable),
+        crate::Entry::unary1("busy", crate::events::busy),
+        crate::Entry::unary0("explode", crate::events::explode),
+        crate::Entry::unary0("leak_guard", crate::events::leak_guard),
+        crate::Entry::streaming0("lines", crate::events::lines),
+        crate::Entry::one_way0("one_way", crate::events::one_way),
+        crate::Entry::unary2("sleep", crate::events::sleep),
+        crate::Entry::unary1("write_logs", crate::events::write_logs),
+        crate::Entry::one_way0("panic_on_display", crate::events::panic_on_display),
     ]
 );
 
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
+/// A panic of tokio fails the call, and the host continues.
+fn leaks_a_guard(module: &Module, instance: &Instance) {
+    assert_eq!(call(module, instance, "leak_guard", ""), failed(Code::HANDLER, "Internal error"));
+    assert_eq!(call(module, instance, "write_logs", "1"), item("null"));
 }
 
-fn block_on(call: &mut Call) -> (Step, Vec<u8>) {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut out = Vec::new();
-    loop {
-        match call.poll(&mut Context::from_waker(&waker), &mut out, usize::MAX) {
-            Poll::Ready(step) => return (step, out),
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-/// What tokio then panics with ends the call, not the host.
-fn guard_is_forgotten(module: &Module, instance: &Instance) {
-    assert_eq!(call(module, instance, "forget", ""), failed(Code::HANDLER, "Internal error"));
-    assert_eq!(call(module, instance, "talk", "1"), item("null"));
-}
-
-/// A call that is dropped by a thread's end, when there is no tokio on it any more.
-fn thread_is_ending(module: &Module, instance: &Instance) {
-    struct AtTheEnd {
+/// Calls during the destructors of a thread, when its tokio context is gone.
+fn calls_at_thread_exit(module: &Module, instance: &Instance) {
+    struct CallsOnDrop {
         module: Module,
         instance: Instance,
         _sleep: Call,
     }
 
-    impl Drop for AtTheEnd {
+    impl Drop for CallsOnDrop {
         fn drop(&mut self) {
             let Self { module, instance, _sleep } = self;
-            for event in ["plain", "explode", "talk"] {
+            for event in ["one_way", "explode", "write_logs"] {
                 let mut call = instance.call(index(module, event), "1", &Arc::new(Connection::default()));
                 let step = call.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX);
                 assert!(step.is_ready(), "{event}");
@@ -175,13 +161,13 @@ fn thread_is_ending(module: &Module, instance: &Instance) {
         }
     }
 
-    thread_local!(static KEPT: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) });
-    // First, so that it is dropped last: after what tokio keeps for this thread, and what a contained panic does.
+    thread_local!(static KEPT: RefCell<Option<CallsOnDrop>> = const { RefCell::new(None) });
+    // Initialised first, so dropped last: after the thread-locals of tokio and of `catch_panic`.
     KEPT.with(|_| ());
     assert!(matches!(call(module, instance, "explode", "").0, Step::Panicked(_)));
     let mut sleep = instance.call(index(module, "sleep"), "", &Arc::new(Connection::default()));
     assert!(sleep.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX).is_pending());
-    KEPT.set(Some(AtTheEnd { module: module.clone(), instance: instance.clone(), _sleep: sleep }));
+    KEPT.set(Some(CallsOnDrop { module: module.clone(), instance: instance.clone(), _sleep: sleep }));
 }
 
 unsafe extern "C" {
@@ -191,32 +177,33 @@ unsafe extern "C" {
 
 #[test]
 #[cfg_attr(miri, ignore = "it has no symbols to link to")]
-fn the_symbol_is_called_as_the_abi_says() {
+fn the_symbol_has_the_name_of_the_abi() {
     assert_eq!(format!("{SYMBOL_PREFIX}loaded_tests"), "aaw_module_v1_loaded_tests");
     assert_eq!(&raw const SYMBOL, __aaw::PACKAGE.header());
 }
 
 #[test]
-fn a_loaded_package_lives_on_its_own() {
-    let (stopped, ear) = mpsc::channel();
+fn a_loaded_package_has_its_own_runtime_and_forwards_its_logs() {
+    let (stopped, stops) = mpsc::channel();
     *STOPPED.lock().unwrap() = Some(stopped);
-    // SAFETY: the header of this very build, which is never unloaded.
+    // SAFETY: the header of this build, which is never unloaded.
     let module = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.unwrap();
     let logs = Arc::new(Logs::default());
-    let instance = started(&module, logs.clone()).unwrap();
+    let instance = try_start(&module, logs.clone()).unwrap();
 
-    // No runtime of the host's is around: timers and tasks are the package's own.
+    // This thread has no runtime: timers and tasks run on the package's own.
     let caller = Arc::new(Connection::default());
     let mut sleep = instance.call(index(&module, "sleep"), "", &caller);
-    assert_eq!(block_on(&mut sleep), (Step::Item, br#""slept""#.to_vec()));
+    assert_eq!(block_on(&mut sleep), (Step::Item, r#""slept""#.to_owned()));
 
-    // A handler that never waits gives way all the same.
+    // A handler that is always ready yields when its budget is exhausted.
     let mut busy = instance.call(index(&module, "busy"), "", &caller);
     assert_eq!(busy.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), usize::MAX), Poll::Pending);
     drop(busy);
 
-    assert_eq!(call(&module, &instance, "talk", "6"), item("null"));
-    let expected = ["loaded-tests INFO talk{body=6}: counted half=3".to_owned(), "loaded-tests WARN by log".to_owned()];
+    assert_eq!(call(&module, &instance, "write_logs", "6"), item("null"));
+    let expected =
+        ["loaded-tests INFO write_logs{body=6}: counted half=3".to_owned(), "loaded-tests WARN by log".to_owned()];
     assert_eq!(*logs.0.lock().unwrap(), expected);
 
     logs.0.lock().unwrap().clear();
@@ -225,27 +212,27 @@ fn a_loaded_package_lives_on_its_own() {
         let steps: Vec<_> = (0..polls).map(|_| block_on(&mut lines).0).collect();
         assert_eq!(steps, [item("1").0, failed(Code::HANDLER, "Internal error").0][..polls]);
     }
-    let said = std::mem::take(&mut *logs.0.lock().unwrap());
-    assert_eq!(said[0], "loaded-tests ERROR a handler failed: disk on fire event=\"lines\"");
+    let logged = std::mem::take(&mut *logs.0.lock().unwrap());
+    assert_eq!(logged[0], "loaded-tests ERROR a handler failed: disk on fire event=\"lines\"");
     assert!(
-        said[1].contains("a handler panicked while it was dropped") && said[1].contains("dropped (at "),
-        "{said:?}"
+        logged[1].contains("a handler panicked while it was dropped") && logged[1].contains("dropped (at "),
+        "{logged:?}"
     );
-    assert_eq!(said.len(), 2);
+    assert_eq!(logged.len(), 2);
 
-    for (event, said) in [("explode", "boom"), ("unspeakable", "displayed")] {
+    for (event, message) in [("explode", "boom"), ("panic_on_display", "displayed")] {
         let (step, _) = call(&module, &instance, event, "");
         let Step::Panicked(text) = step else { panic!("{step:?}") };
-        assert!(text.starts_with(&format!("{said} (at ")) && text.contains("loaded.rs:"), "{text}");
+        assert!(text.starts_with(&format!("{message} (at ")) && text.contains("loaded.rs:"), "{text}");
     }
 
-    // On threads that are not needed afterwards.
-    for wrecks in [guard_is_forgotten, thread_is_ending] {
+    // On threads that are not used afterwards.
+    for run in [leaks_a_guard, calls_at_thread_exit] {
         let (module, instance) = (module.clone(), instance.clone());
-        std::thread::spawn(move || wrecks(&module, &instance)).join().unwrap();
+        std::thread::spawn(move || run(&module, &instance)).join().unwrap();
     }
-    assert_eq!(call(&module, &instance, "talk", "6"), item("null"), "and it goes on");
+    assert_eq!(call(&module, &instance, "write_logs", "6"), item("null"), "the package still works");
 
     drop((instance, sleep));
-    assert_eq!(ear.recv(), Ok("services"));
+    assert_eq!(stops.recv(), Ok("services"));
 }

@@ -1,21 +1,26 @@
-//! Handlers that yield, that read what their caller sends, and hooks: each test with the package linked in, and as if it
-//! had been opened as a library.
-#![allow(unsafe_code, reason = "hands over the table as a library's symbol")]
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "its events are as an author writes them")]
+//! Streaming handlers, uploads and hooks. Each test runs twice: with the package linked, and as if it had been opened as a
+//! library.
+#![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "its events are written as an author writes them"
+)]
 
 mod common;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use aaw_event::host::{Call, HandlerKind, Instance, Step, UploadSource, UploadStep};
 use aaw_event::{CloseInfo, ClosedBy, Module, OpenInfo};
 use aaw_protocol::{Code, Failure};
-use common::{Connection, Woken, failed, index, item, refused, start};
+use common::{Connection, CountingWaker, block_on, end, failed, index, item, refused, start};
 use services::App;
 
-/// What `_services.rs` would be.
+/// The services, as in a `_services.rs`.
 mod services {
     use std::cell::RefCell;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,51 +29,51 @@ mod services {
     use tokio::sync::Notify;
 
     thread_local! {
-        /// What the test on this thread wants `services()` to give.
-        pub static WANTED: RefCell<Option<App>> = const { RefCell::new(None) };
+        /// What `services()` returns in the test on this thread.
+        pub static APP: RefCell<Option<App>> = const { RefCell::new(None) };
     }
 
     /// The services of these tests.
     #[derive(Clone)]
     pub struct App {
-        /// Each handler that waits, waits for this.
+        /// What handlers wait for.
         pub gate: Arc<Notify>,
-        /// Hears of drops, with whether there was a runtime then.
+        /// Receives a name when something is dropped, and whether there was a runtime then.
         pub dropped: mpsc::Sender<(&'static str, bool)>,
-        /// Items that were begun.
-        pub begun: Arc<AtomicUsize>,
-        /// What a task has made of what the caller sent.
-        pub told: mpsc::Sender<String>,
+        /// The number of items that were begun.
+        pub started_items: Arc<AtomicUsize>,
+        /// Receives what a task or a hook has computed.
+        pub results: mpsc::Sender<String>,
     }
 
     pub fn services() -> App {
-        WANTED.with_borrow(Clone::clone).unwrap()
+        APP.with_borrow(Clone::clone).unwrap()
     }
 
     impl App {
-        pub fn begins(&self) {
-            self.begun.fetch_add(1, Ordering::SeqCst);
+        pub fn start_item(&self) {
+            self.started_items.fetch_add(1, Ordering::SeqCst);
         }
 
-        pub fn begun(&self) -> usize {
-            self.begun.load(Ordering::SeqCst)
+        pub fn started_items(&self) -> usize {
+            self.started_items.load(Ordering::SeqCst)
         }
 
-        pub fn guard(&self) -> Guard {
-            Guard(self.dropped.clone())
+        pub fn guard(&self) -> ReportsDrop {
+            ReportsDrop(self.dropped.clone())
         }
     }
 
-    pub struct Guard(mpsc::Sender<(&'static str, bool)>);
+    pub struct ReportsDrop(mpsc::Sender<(&'static str, bool)>);
 
-    impl Drop for Guard {
+    impl Drop for ReportsDrop {
         fn drop(&mut self) {
             let _ = self.0.send(("handler", tokio::runtime::Handle::try_current().is_ok()));
         }
     }
 }
 
-/// What the events' files would be.
+/// The handlers, as in the files of a package.
 mod events {
     use std::collections::HashMap;
     use std::pin::Pin;
@@ -78,30 +83,20 @@ mod events {
     use aaw_event::prelude::*;
     use aaw_event::{BoxStream, RawValue};
 
-    use crate::services::{App, Guard};
+    use crate::common::PanicsOnDrop;
+    use crate::services::{App, ReportsDrop};
 
-    /// A stream that keeps what it holds when it is over, unlike a `stream!`.
-    pub struct Keeper<T> {
+    /// A stream that keeps its state after its end, unlike a `stream!`.
+    pub struct StatefulStream<T> {
         left: Vec<Option<Result<u8>>>,
         _held: T,
     }
 
-    impl<T: Unpin> Stream for Keeper<T> {
+    impl<T: Unpin> Stream for StatefulStream<T> {
         type Item = Result<u8>;
 
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             Poll::Ready(self.left.remove(0))
-        }
-    }
-
-    /// Panics when dropped, unless something else panics.
-    pub struct Bomb;
-
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            if !std::thread::panicking() {
-                panic!("dropped");
-            }
         }
     }
 
@@ -119,7 +114,7 @@ mod events {
         stream! {
             let _guard = services.guard();
             for number in 1.. {
-                services.begins();
+                services.start_item();
                 yield number;
             }
         }
@@ -138,24 +133,27 @@ mod events {
         services.gate.notified().await;
         futures_util::stream::iter([body, body + 1])
     }
-    pub async fn doubtful(body: Option<u8>) -> Result<Pin<Box<dyn Stream<Item = Result<u8>> + Send>>> {
+    pub async fn optional(body: Option<u8>) -> Result<Pin<Box<dyn Stream<Item = Result<u8>> + Send>>> {
         let body = body.ok_or_else(|| Error::new("None of these"))?;
         Ok(Box::pin(try_stream! { yield body; }))
     }
     pub fn fails(_: Empty, services: Services<App>) -> impl Stream<Item = Result<u8>> {
-        Keeper { left: vec![Some(Ok(1)), Some(Err(Error::new("Sold out"))), Some(Ok(3))], _held: services.guard() }
+        StatefulStream {
+            left: vec![Some(Ok(1)), Some(Err(Error::new("Sold out"))), Some(Ok(3))],
+            _held: services.guard(),
+        }
     }
-    pub fn question() -> impl Stream<Item = Result<String>> {
+    pub fn question_mark() -> impl Stream<Item = Result<String>> {
         try_stream! {
             yield "first".to_owned();
             yield std::fs::read_to_string("/there/is/no/such/file")?;
             yield "never".to_owned();
         }
     }
-    pub fn keeps(_: Empty, services: Services<App>) -> Keeper<Guard> {
-        Keeper { left: vec![Some(Ok(1)), None, Some(Ok(3))], _held: services.guard() }
+    pub fn keeps_state(_: Empty, services: Services<App>) -> StatefulStream<ReportsDrop> {
+        StatefulStream { left: vec![Some(Ok(1)), None, Some(Ok(3))], _held: services.guard() }
     }
-    pub fn no_json(_: Empty, services: Services<App>) -> impl Stream<Item = HashMap<Vec<u8>, u8>> {
+    pub fn not_json(_: Empty, services: Services<App>) -> impl Stream<Item = HashMap<Vec<u8>, u8>> {
         stream! {
             let _guard = services.guard();
             yield HashMap::new();
@@ -174,19 +172,19 @@ mod events {
             panic!("after items");
         }
     }
-    pub fn panic_in_drop() -> Keeper<Bomb> {
-        Keeper { left: vec![Some(Ok(1)), None, None], _held: Bomb }
+    pub fn panic_in_drop() -> StatefulStream<PanicsOnDrop> {
+        StatefulStream { left: vec![Some(Ok(1)), None, None], _held: PanicsOnDrop }
     }
-    pub fn panic_when_done() -> impl Stream<Item = u8> {
+    pub fn panic_at_end() -> impl Stream<Item = u8> {
         stream! {
-            let _bomb = Bomb;
+            let _guard = PanicsOnDrop;
             yield 1;
         }
     }
     pub fn sizes() -> impl Stream<Item = String> {
         futures_util::stream::iter(["12345", "1234567890", "1"].map(str::to_owned))
     }
-    /// What stands before the stream needs a runtime, too.
+    /// Creates a timer before the stream, which needs the runtime.
     pub fn ticks(body: u8) -> impl Stream<Item = u8> {
         let mut timer = Box::pin(tokio::time::sleep(Duration::from_millis(1)));
         stream! {
@@ -196,7 +194,7 @@ mod events {
             }
         }
     }
-    /// Always ready, and never with an item: only a budget makes it give way.
+    /// Always ready, and never with an item: only the cooperative budget makes it yield.
     pub fn busy() -> impl Stream<Item = u8> {
         stream! {
             let (to, mut from) = tokio::sync::mpsc::unbounded_channel();
@@ -214,31 +212,27 @@ mod events {
         x: u8,
     }
 
-    pub async fn sum(start: u64, _: Services, mut incoming: Upload<u64>) -> Result<u64> {
+    pub async fn sum(start: u64, _: Services, mut upload: Upload<u64>) -> Result<u64> {
         let mut sum = start;
-        while let Some(number) = incoming.next().await {
+        while let Some(number) = upload.next().await {
             sum += number?;
         }
         Ok(sum)
     }
-    pub async fn points(_: Empty, _: Services, incoming: Upload<Point>) -> Result<Vec<u8>> {
-        let points: Vec<Result<Point>> = incoming.collect().await;
+    pub async fn points(_: Empty, _: Services, upload: Upload<Point>) -> Result<Vec<u8>> {
+        let points: Vec<Result<Point>> = upload.collect().await;
         points.into_iter().map(|point| point.map(|point| point.x)).collect()
     }
-    /// Does not mind what does not fit.
-    pub fn mild(_: Empty, _: Services, incoming: Upload<u8>) -> impl Stream<Item = String> {
-        incoming.map(|item| match item {
+    /// Continues after an item that does not fit.
+    pub fn lenient(_: Empty, _: Services, upload: Upload<u8>) -> impl Stream<Item = String> {
+        upload.map(|item| match item {
             Ok(number) => number.to_string(),
             Err(error) => format!("{}: {}", error.code(), error.message()),
         })
     }
-    pub fn echo(
-        _: Empty,
-        _: Services,
-        mut incoming: Upload<Box<RawValue>>,
-    ) -> impl Stream<Item = Result<Box<RawValue>>> {
+    pub fn echo(_: Empty, _: Services, mut upload: Upload<Box<RawValue>>) -> impl Stream<Item = Result<Box<RawValue>>> {
         try_stream! {
-            while let Some(item) = incoming.next().await {
+            while let Some(item) = upload.next().await {
                 yield item?;
             }
         }
@@ -246,30 +240,30 @@ mod events {
     pub async fn echo_awaited(
         _: Empty,
         services: Services<App>,
-        incoming: Upload<Value>,
+        upload: Upload<Value>,
     ) -> Result<impl Stream<Item = Result<Value>>> {
         services.gate.notified().await;
-        Ok(incoming)
+        Ok(upload)
     }
-    pub async fn takes_one(_: Empty, services: Services<App>, mut incoming: Upload<Value>) -> Option<Value> {
-        let first = incoming.next().await.and_then(Result::ok);
-        drop(incoming);
+    pub async fn takes_one(_: Empty, services: Services<App>, mut upload: Upload<Value>) -> Option<Value> {
+        let first = upload.next().await.and_then(Result::ok);
+        drop(upload);
         services.gate.notified().await;
         first
     }
-    /// Answers at once; a task goes on.
-    pub async fn keeps_incoming(_: Empty, services: Services<App>, mut incoming: Upload<u64>) {
+    /// Returns at once; a task reads the upload.
+    pub async fn reads_in_task(_: Empty, services: Services<App>, mut upload: Upload<u64>) {
         let task = async move {
             let mut sum = 0;
-            while let Some(number) = incoming.next().await {
+            while let Some(number) = upload.next().await {
                 match number {
                     Ok(number) => sum += number,
                     Err(error) => {
-                        let _ = services.told.send(error.to_string());
+                        let _ = services.results.send(error.to_string());
                     }
                 }
             }
-            let _ = services.told.send(sum.to_string());
+            let _ = services.results.send(sum.to_string());
         };
         tokio::spawn(task);
     }
@@ -289,11 +283,11 @@ mod events {
         }
     }
     pub fn close(closed: CloseInfo, services: Services<App>) {
-        let _ = services.told.send(format!("{:?} {:?} {}", closed.by, closed.code, closed.reason));
+        let _ = services.results.send(format!("{:?} {:?} {}", closed.by, closed.code, closed.reason));
     }
 }
 
-type Event = aaw_event::export::Entry<App>;
+type Event = aaw_event::export::HandlerEntry<App>;
 
 aaw_event::__package!(
     "stream_tests",
@@ -301,79 +295,78 @@ aaw_event::__package!(
     crate::services::App,
     aaw_event::export::sync_services(crate::services::services),
     [
-        crate::Event::async_stream2("awaited", crate::events::awaited),
-        crate::Event::stream0("busy", crate::events::busy),
-        crate::Event::stream1("count", crate::events::count),
-        crate::Event::async_stream1("doubtful", crate::events::doubtful),
-        crate::Event::stream3("echo", crate::events::echo),
-        crate::Event::async_stream3("echo_awaited", crate::events::echo_awaited),
-        crate::Event::stream2("endless", crate::events::endless),
-        crate::Event::stream2("fails", crate::events::fails),
-        crate::Event::stream2("gated", crate::events::gated),
-        crate::Event::stream2("keeps", crate::events::keeps),
-        crate::Event::answer3("keeps_incoming", crate::events::keeps_incoming),
-        crate::Event::stream3("mild", crate::events::mild),
-        crate::Event::stream2("no_json", crate::events::no_json),
-        crate::Event::stream0("none", crate::events::none),
-        crate::Event::stream2("panic/after", crate::events::panic_after),
-        crate::Event::stream2("panic/at_once", crate::events::panic_at_once),
-        crate::Event::stream0("panic/in_drop", crate::events::panic_in_drop),
-        crate::Event::stream0("panic/when_done", crate::events::panic_when_done),
-        crate::Event::answer0("ping", crate::events::ping),
-        crate::Event::answer3("points", crate::events::points),
-        crate::Event::stream0("question", crate::events::question),
-        crate::Event::stream0("sizes", crate::events::sizes),
-        crate::Event::answer3("sum", crate::events::sum),
-        crate::Event::answer3("takes_one", crate::events::takes_one),
-        crate::Event::stream1("ticks", crate::events::ticks),
+        crate::Event::async_streaming2("awaited", crate::events::awaited),
+        crate::Event::streaming0("busy", crate::events::busy),
+        crate::Event::streaming1("count", crate::events::count),
+        crate::Event::async_streaming1("optional", crate::events::optional),
+        crate::Event::streaming3("echo", crate::events::echo),
+        crate::Event::async_streaming3("echo_awaited", crate::events::echo_awaited),
+        crate::Event::streaming2("endless", crate::events::endless),
+        crate::Event::streaming2("fails", crate::events::fails),
+        crate::Event::streaming2("gated", crate::events::gated),
+        crate::Event::streaming2("keeps_state", crate::events::keeps_state),
+        crate::Event::unary3("reads_in_task", crate::events::reads_in_task),
+        crate::Event::streaming3("lenient", crate::events::lenient),
+        crate::Event::streaming2("not_json", crate::events::not_json),
+        crate::Event::streaming0("none", crate::events::none),
+        crate::Event::streaming2("panic/after", crate::events::panic_after),
+        crate::Event::streaming2("panic/at_once", crate::events::panic_at_once),
+        crate::Event::streaming0("panic/in_drop", crate::events::panic_in_drop),
+        crate::Event::streaming0("panic/at_end", crate::events::panic_at_end),
+        crate::Event::unary0("ping", crate::events::ping),
+        crate::Event::unary3("points", crate::events::points),
+        crate::Event::streaming0("question_mark", crate::events::question_mark),
+        crate::Event::streaming0("sizes", crate::events::sizes),
+        crate::Event::unary3("sum", crate::events::sum),
+        crate::Event::unary3("takes_one", crate::events::takes_one),
+        crate::Event::streaming1("ticks", crate::events::ticks),
         crate::Event::hook2(aaw_event::export::CLOSE, crate::events::close),
         crate::Event::async_hook2(aaw_event::export::OPEN, crate::events::open),
     ]
 );
 
-/// The package, running.
-struct Run {
+struct RunningPackage {
     module: Module,
     instance: Instance,
     app: App,
     dropped: mpsc::Receiver<(&'static str, bool)>,
-    told: mpsc::Receiver<String>,
+    results: mpsc::Receiver<String>,
     is_loaded: bool,
 }
 
-/// Linked in; and as if it had been opened as a library.
-fn both() -> [Run; 2] {
-    // SAFETY: the header of this very build, which is never unloaded.
+/// The package linked, and as if it had been loaded.
+fn both() -> [RunningPackage; 2] {
+    // SAFETY: the header of this build, which is never unloaded.
     let loaded = unsafe { Module::loaded(__aaw::PACKAGE.header()) }.unwrap();
     [(module(), false), (loaded, true)].map(|(module, is_loaded)| {
-        let (dropped, ear) = mpsc::channel();
-        let (told, listener) = mpsc::channel();
-        let app = App { gate: Arc::default(), dropped, begun: Arc::default(), told };
-        services::WANTED.set(Some(app.clone()));
+        let (dropped, drops) = mpsc::channel();
+        let (sender, results) = mpsc::channel();
+        let app = App { gate: Arc::default(), dropped, started_items: Arc::default(), results: sender };
+        services::APP.set(Some(app.clone()));
         let instance = start(&module);
-        Run { module, instance, app, dropped: ear, told: listener, is_loaded }
+        RunningPackage { module, instance, app, dropped: drops, results, is_loaded }
     })
 }
 
-impl Run {
+impl RunningPackage {
     fn call(&self, event: &str, body: &str) -> Call {
         self.instance.call(index(&self.module, event), body, &Arc::new(Connection::default()))
     }
 
-    fn call_with(&self, event: &str, body: &str, incoming: &Arc<Upload>) -> Call {
+    fn call_with(&self, event: &str, body: &str, upload: &Arc<TestUpload>) -> Call {
         let caller = Arc::new(Connection::default());
-        self.instance.call_with_upload(index(&self.module, event), body, &caller, incoming)
+        self.instance.call_with_upload(index(&self.module, event), body, &caller, upload)
     }
 
-    /// All that a stream has to say that never waits.
+    /// All steps of a call that is never pending.
     fn all(&self, event: &str, body: &str) -> Vec<(Step, String)> {
         all(&mut self.call(event, body))
     }
 
-    /// Asserts that the handler has been dropped, in its runtime.
+    /// Asserts that the state of the handler was dropped, in its runtime.
     #[track_caller]
     fn has_dropped(&self) {
-        let (what, in_runtime) = self.dropped.try_recv().expect("not dropped yet");
+        let (what, in_runtime) = self.dropped.try_recv().expect("not dropped");
         assert_eq!((what, in_runtime), ("handler", self.is_loaded));
     }
 
@@ -397,11 +390,11 @@ fn poll(call: &mut Call) -> Poll<(Step, String)> {
 
 #[track_caller]
 fn next(call: &mut Call) -> (Step, String) {
-    let Poll::Ready(step) = poll(call) else { panic!("it waits") };
+    let Poll::Ready(step) = poll(call) else { panic!("the call is pending") };
     step
 }
 
-/// Polls up to and with the end, and once more.
+/// Polls until the end, and once more.
 fn all(call: &mut Call) -> Vec<(Step, String)> {
     let mut steps = vec![next(call)];
     while steps.last().unwrap().0 == Step::Item {
@@ -411,8 +404,8 @@ fn all(call: &mut Call) -> Vec<(Step, String)> {
     steps
 }
 
-/// What a panic says is followed by its place where the package's own hook has seen it.
-fn without_place(mut steps: Vec<(Step, String)>) -> Vec<(Step, String)> {
+/// Removes the location of panics, which the package's hook adds if it is installed.
+fn without_location(mut steps: Vec<(Step, String)>) -> Vec<(Step, String)> {
     for (step, _) in &mut steps {
         if let Step::Panicked(text) = step {
             *text = text.split(" (at ").next().unwrap().to_owned();
@@ -421,45 +414,23 @@ fn without_place(mut steps: Vec<(Step, String)>) -> Vec<(Step, String)> {
     steps
 }
 
-fn end() -> (Step, String) {
-    (Step::End, String::new())
-}
-
 fn panicked(text: &str) -> (Step, String) {
     (Step::Panicked(text.to_owned()), String::new())
 }
 
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on(call: &mut Call) -> (Step, String) {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match poll_with(call, &waker, usize::MAX) {
-            Poll::Ready(step) => return step,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-/// What a caller sends, as a test feeds it.
+/// An upload whose items the test adds.
 #[derive(Default)]
-struct Upload(Mutex<Feed>, Condvar);
+struct TestUpload(Mutex<TestUploadState>, Condvar);
 
 #[derive(Default)]
-struct Feed {
+struct TestUploadState {
     steps: VecDeque<(UploadStep, &'static str)>,
     waker: Option<Waker>,
     polls: usize,
-    is_over: bool,
+    has_ended: bool,
 }
 
-impl Upload {
+impl TestUpload {
     fn of(items: &[&'static str]) -> Arc<Self> {
         let upload = Self::default();
         items.iter().for_each(|item| upload.item(item));
@@ -477,16 +448,16 @@ impl Upload {
     }
 
     fn push(&self, step: UploadStep, json: &'static str) {
-        let mut feed = self.0.lock().unwrap();
-        feed.steps.push_back((step, json));
-        let waker = feed.waker.take();
-        drop(feed);
+        let mut state = self.0.lock().unwrap();
+        state.steps.push_back((step, json));
+        let waker = state.waker.take();
+        drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until a waker has been left.
-    fn is_waited_for(&self) {
-        drop(self.1.wait_while(self.0.lock().unwrap(), |feed| feed.waker.is_none()).unwrap());
+    /// Blocks until the handler waits for an item.
+    fn wait_for_waker(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |state| state.waker.is_none()).unwrap());
     }
 
     fn polls(&self) -> usize {
@@ -494,18 +465,18 @@ impl Upload {
     }
 }
 
-impl UploadSource for Upload {
+impl UploadSource for TestUpload {
     fn poll_next(&self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<UploadStep> {
-        let mut feed = self.0.lock().unwrap();
-        assert!(!feed.is_over, "polled after its end");
+        let mut state = self.0.lock().unwrap();
+        assert!(!state.has_ended, "polled after its end");
         assert!(out.is_empty());
-        feed.polls += 1;
-        let Some((step, json)) = feed.steps.pop_front() else {
-            feed.waker = Some(cx.waker().clone());
+        state.polls += 1;
+        let Some((step, json)) = state.steps.pop_front() else {
+            state.waker = Some(cx.waker().clone());
             self.1.notify_all();
             return Poll::Pending;
         };
-        feed.is_over = step != UploadStep::Item;
+        state.has_ended = step != UploadStep::Item;
         out.extend_from_slice(json.as_bytes());
         Poll::Ready(step)
     }
@@ -514,103 +485,107 @@ impl UploadSource for Upload {
 // --- streams ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn the_table_says_what_is_a_stream_and_what_takes_one() {
-    for run in both() {
+fn the_table_contains_kinds_and_uploads() {
+    for package in both() {
         let info = |event| {
-            let info = &run.module.events()[index(&run.module, event)];
+            let info = &package.module.events()[index(&package.module, event)];
             (info.kind, info.takes_upload)
         };
         assert_eq!(info("count"), (HandlerKind::Streaming, false));
-        assert_eq!(info("doubtful"), (HandlerKind::Streaming, false));
+        assert_eq!(info("optional"), (HandlerKind::Streaming, false));
         assert_eq!(info("echo"), (HandlerKind::Streaming, true));
         assert_eq!(info("echo_awaited"), (HandlerKind::Streaming, true));
         assert_eq!(info("sum"), (HandlerKind::Unary, true));
         assert_eq!(info("ping"), (HandlerKind::Unary, false));
-        assert_eq!(HandlerKind::Streaming.to_string(), "stream");
+        assert_eq!(HandlerKind::Streaming.to_string(), "streaming");
     }
 }
 
 #[test]
-fn items_come_one_a_poll_and_then_the_end() {
-    for run in both() {
-        assert_eq!(run.all("count", "3"), [item("1"), item("2"), item("3"), end()]);
-        assert_eq!(run.all("count", "0"), [end()]);
-        assert_eq!(run.all("none", ""), [end()]);
-        assert_eq!(run.all("doubtful", "7"), [item("7"), end()]);
+fn each_poll_returns_one_item_and_then_the_end() {
+    for package in both() {
+        assert_eq!(package.all("count", "3"), [item("1"), item("2"), item("3"), end()]);
+        assert_eq!(package.all("count", "0"), [end()]);
+        assert_eq!(package.all("none", ""), [end()]);
+        assert_eq!(package.all("optional", "7"), [item("7"), end()]);
     }
 }
 
 #[test]
-fn a_handler_makes_no_item_that_nobody_has_asked_for() {
-    for run in both() {
-        let mut call = run.call("endless", "");
-        assert_eq!(run.app.begun(), 0);
+fn an_item_is_made_only_when_it_is_polled_for() {
+    for package in both() {
+        let mut call = package.call("endless", "");
+        assert_eq!(package.app.started_items(), 0);
         assert_eq!((next(&mut call), next(&mut call)), (item("1"), item("2")));
-        assert_eq!(run.app.begun(), 2);
-        run.has_not_dropped();
+        assert_eq!(package.app.started_items(), 2);
+        package.has_not_dropped();
         drop(call);
-        run.has_dropped();
+        package.has_dropped();
     }
 }
 
 #[test]
-fn a_stream_that_waits_wakes_whoever_polled_it_last() {
-    for run in both() {
-        let mut call = run.call("gated", "");
-        let (earlier, later) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+fn a_pending_stream_wakes_the_last_waker() {
+    for package in both() {
+        let mut call = package.call("gated", "");
+        let (earlier, later) = (Arc::new(CountingWaker::default()), Arc::new(CountingWaker::default()));
         for _ in 0..3 {
             for woken in [&earlier, &later] {
                 assert_eq!(poll_with(&mut call, &Waker::from(woken.clone()), usize::MAX), Poll::Pending);
             }
-            run.app.gate.notify_one();
+            package.app.gate.notify_one();
             assert_eq!(next(&mut call), item(r#""through""#));
         }
-        assert_eq!((earlier.times(), later.times()), (0, 3));
+        assert_eq!((earlier.count(), later.count()), (0, 3));
         assert_eq!(poll_with(&mut call, &Waker::from(later.clone()), usize::MAX), Poll::Pending);
         drop(call);
-        run.has_dropped();
-        assert_eq!((later.times(), Arc::strong_count(&later), Arc::strong_count(&earlier)), (3, 1, 1));
+        package.has_dropped();
+        assert_eq!((later.count(), Arc::strong_count(&later), Arc::strong_count(&earlier)), (3, 1, 1));
     }
 }
 
 #[test]
-fn a_stream_may_have_to_be_awaited_and_may_not_come() {
-    for run in both() {
-        let mut call = run.call("awaited", "4");
+fn a_stream_can_be_awaited_and_can_fail_to_open() {
+    for package in both() {
+        let mut call = package.call("awaited", "4");
         assert_eq!(poll(&mut call), Poll::Pending);
-        run.has_not_dropped();
-        run.app.gate.notify_one();
+        package.has_not_dropped();
+        package.app.gate.notify_one();
         assert_eq!(next(&mut call), item("4"));
-        // The future has made room for its stream.
-        run.has_dropped();
+        // The stream has replaced the future.
+        package.has_dropped();
         assert_eq!((next(&mut call), next(&mut call), next(&mut call)), (item("5"), end(), end()));
 
-        let mut call = run.call("awaited", "4");
+        let mut call = package.call("awaited", "4");
         assert_eq!(poll(&mut call), Poll::Pending);
         drop(call);
-        run.has_dropped();
-        assert_eq!(run.all("doubtful", ""), [failed(Code::HANDLER, "None of these")]);
+        package.has_dropped();
+        assert_eq!(package.all("optional", ""), [failed(Code::HANDLER, "None of these")]);
     }
 }
 
 #[test]
-fn an_error_comes_after_the_items_and_nothing_after_it() {
-    for run in both() {
-        assert_eq!(run.all("fails", ""), [item("1"), failed(Code::HANDLER, "Sold out")]);
-        assert_eq!(run.all("question", ""), [item(r#""first""#), failed(Code::HANDLER, "Internal error")]);
-        assert_eq!(run.all("no_json", ""), [item("{}"), failed(Code::HANDLER, "Internal error")]);
+fn an_error_follows_the_items_and_ends_the_stream() {
+    for package in both() {
+        assert_eq!(package.all("fails", ""), [item("1"), failed(Code::HANDLER, "Sold out")]);
+        assert_eq!(package.all("question_mark", ""), [item(r#""first""#), failed(Code::HANDLER, "Internal error")]);
+        assert_eq!(package.all("not_json", ""), [item("{}"), failed(Code::HANDLER, "Internal error")]);
     }
 }
 
 #[test]
-fn what_a_handler_holds_goes_with_its_last_poll() {
-    for run in both() {
-        for (event, steps) in [("keeps", 2), ("fails", 2), ("no_json", 2), ("panic/after", 2)] {
-            let mut call = run.call(event, "");
+fn the_state_of_a_handler_is_dropped_in_its_last_poll() {
+    for package in both() {
+        for (event, steps) in [("keeps_state", 2), ("fails", 2), ("not_json", 2), ("panic/after", 2)] {
+            let mut call = package.call(event, "");
             for step in 1..=steps {
-                run.has_not_dropped();
+                package.has_not_dropped();
                 assert!(poll(&mut call).is_ready(), "{event}");
-                assert_eq!(step == steps, run.dropped.try_recv() == Ok(("handler", run.is_loaded)), "{event} {step}");
+                assert_eq!(
+                    step == steps,
+                    package.dropped.try_recv() == Ok(("handler", package.is_loaded)),
+                    "{event} {step}"
+                );
             }
             assert_eq!(next(&mut call), end());
         }
@@ -618,27 +593,27 @@ fn what_a_handler_holds_goes_with_its_last_poll() {
 }
 
 #[test]
-fn panics_are_contained_wherever_they_happen() {
-    for run in both() {
-        let all = |event| without_place(run.all(event, ""));
+fn panics_are_caught_wherever_they_happen() {
+    for package in both() {
+        let all = |event| without_location(package.all(event, ""));
         assert_eq!(all("panic/at_once"), [panicked("at once")]);
-        run.has_dropped();
+        package.has_dropped();
         assert_eq!(all("panic/after"), [item("1"), panicked("after items")]);
-        assert_eq!(all("panic/when_done"), [item("1"), panicked("dropped")]);
-        // Too late for its reader, who has everything.
+        assert_eq!(all("panic/at_end"), [item("1"), panicked("dropped")]);
+        // The reader has everything, so a panic while the state is dropped is only logged.
         assert_eq!(all("panic/in_drop"), [item("1"), end()]);
-        let mut call = run.call("panic/in_drop", "");
+        let mut call = package.call("panic/in_drop", "");
         assert_eq!(next(&mut call), item("1"));
         drop(call);
-        drop(run.call("panic/in_drop", ""));
-        assert_eq!(run.all("count", "1"), [item("1"), end()], "and it goes on");
+        drop(package.call("panic/in_drop", ""));
+        assert_eq!(package.all("count", "1"), [item("1"), end()], "the package still works");
     }
 }
 
 #[test]
-fn an_item_that_is_too_long_does_not_end_the_stream_by_itself() {
-    for run in both() {
-        let mut call = run.call("sizes", "");
+fn an_item_beyond_the_limit_does_not_end_the_stream() {
+    for package in both() {
+        let mut call = package.call("sizes", "");
         let mut next = || poll_with(&mut call, Waker::noop(), 7);
         assert_eq!(next(), Poll::Ready(item(r#""12345""#)));
         assert_eq!(next(), Poll::Ready((Step::TooLarge(12), String::new())));
@@ -647,66 +622,66 @@ fn an_item_that_is_too_long_does_not_end_the_stream_by_itself() {
 }
 
 #[test]
-fn a_body_is_checked_before_a_stream_begins() {
-    for run in both() {
+fn a_body_is_checked_before_the_handler_runs() {
+    for package in both() {
         let expected = refused("The body does not fit: invalid type: string \"x\", expected u64");
-        assert_eq!(run.all("count", r#""x""#), [expected]);
-        assert!(matches!(run.all("endless", "{")[0].0, Step::Refused(_)));
-        assert!(matches!(run.all("doubtful", "300")[0].0, Step::Refused(_)));
-        assert_eq!(run.app.begun(), 0);
+        assert_eq!(package.all("count", r#""x""#), [expected]);
+        assert!(matches!(package.all("endless", "{")[0].0, Step::Refused(_)));
+        assert!(matches!(package.all("optional", "300")[0].0, Step::Refused(_)));
+        assert_eq!(package.app.started_items(), 0);
     }
 }
 
 #[test]
 fn a_call_that_was_never_polled_can_be_dropped() {
-    for run in both() {
+    for package in both() {
         for event in ["endless", "gated", "awaited", "none"] {
-            drop(run.call(event, "1"));
+            drop(package.call(event, "1"));
         }
-        let upload = Upload::of(&["1"]);
-        drop(run.call_with("sum", "", &upload));
-        drop(run.call_with("echo", "", &upload));
+        let upload = TestUpload::of(&["1"]);
+        drop(package.call_with("sum", "", &upload));
+        drop(package.call_with("echo", "", &upload));
         assert_eq!((Arc::strong_count(&upload), upload.polls()), (1, 0));
     }
 }
 
 #[test]
 fn a_loaded_packages_streams_have_its_own_timers_and_a_budget() {
-    let [_, run] = both();
-    let mut call = run.call("ticks", "2");
+    let [_, package] = both();
+    let mut call = package.call("ticks", "2");
     assert_eq!([(); 3].map(|()| block_on(&mut call)), [item("0"), item("1"), end()]);
-    assert_eq!(poll(&mut run.call("busy", "")), Poll::Pending);
+    assert_eq!(poll(&mut package.call("busy", "")), Poll::Pending);
 }
 
-// --- what a caller sends ----------------------------------------------------------------------------------------------
+// --- uploads ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_handler_reads_what_its_caller_sends() {
-    for run in both() {
-        let upload = Upload::ended(&["1", "2", "30"]);
-        assert_eq!(all(&mut run.call_with("sum", "100", &upload))[..1], [item("133")]);
+fn a_handler_reads_an_upload() {
+    for package in both() {
+        let upload = TestUpload::ended(&["1", "2", "30"]);
+        assert_eq!(all(&mut package.call_with("sum", "100", &upload))[..1], [item("133")]);
         assert_eq!((upload.polls(), Arc::strong_count(&upload)), (4, 1));
 
-        let upload = Upload::ended(&[r#"{"a": 1.50}"#, "null"]);
-        assert_eq!(all(&mut run.call_with("echo", "", &upload)), [item(r#"{"a": 1.50}"#), item("null"), end()]);
+        let upload = TestUpload::ended(&[r#"{"a": 1.50}"#, "null"]);
+        assert_eq!(all(&mut package.call_with("echo", "", &upload)), [item(r#"{"a": 1.50}"#), item("null"), end()]);
         assert_eq!(Arc::strong_count(&upload), 1);
     }
 }
 
 #[test]
-fn a_caller_that_sends_nothing_sends_an_empty_stream() {
-    for run in both() {
-        assert_eq!(run.all("sum", "7"), [item("7"), end()]);
-        assert_eq!(run.all("echo", ""), [end()]);
+fn without_an_upload_the_argument_is_empty() {
+    for package in both() {
+        assert_eq!(package.all("sum", "7"), [item("7"), end()]);
+        assert_eq!(package.all("echo", ""), [end()]);
     }
 }
 
 #[test]
-fn who_does_not_take_what_a_caller_sends_leaves_it_alone() {
-    for run in both() {
-        let upload = Upload::of(&["1"]);
-        let call = run.call_with("ping", "", &upload);
-        let stream = run.call_with("count", "1", &upload);
+fn a_handler_without_an_upload_argument_ignores_the_upload() {
+    for package in both() {
+        let upload = TestUpload::of(&["1"]);
+        let call = package.call_with("ping", "", &upload);
+        let stream = package.call_with("count", "1", &upload);
         assert_eq!(Arc::strong_count(&upload), 1);
         drop((call, stream));
         assert_eq!(upload.polls(), 0);
@@ -714,41 +689,41 @@ fn who_does_not_take_what_a_caller_sends_leaves_it_alone() {
 }
 
 #[test]
-fn a_handler_that_waits_for_its_caller_is_woken_by_it() {
-    for run in both() {
-        let upload = Upload::of(&["1"]);
-        let woken = Arc::new(Woken::default());
+fn an_item_of_an_upload_wakes_the_handler() {
+    for package in both() {
+        let upload = TestUpload::of(&["1"]);
+        let woken = Arc::new(CountingWaker::default());
         let waker = Waker::from(woken.clone());
-        let mut call = run.call_with("echo", "", &upload);
+        let mut call = package.call_with("echo", "", &upload);
         assert_eq!(poll_with(&mut call, &waker, usize::MAX), Poll::Ready(item("1")));
         for n in 1..=3 {
             assert_eq!(poll_with(&mut call, &waker, usize::MAX), Poll::Pending);
-            assert_eq!(woken.times(), n - 1);
-            // As a connection's task does, on another thread.
+            assert_eq!(woken.count(), n - 1);
+            // On another thread, as the task of a connection would.
             let other = upload.clone();
             std::thread::spawn(move || other.item("2")).join().unwrap();
-            assert_eq!(woken.times(), n);
+            assert_eq!(woken.count(), n);
             assert_eq!(poll_with(&mut call, &waker, usize::MAX), Poll::Ready(item("2")));
         }
-        // A waker that the host has kept outlives the handler.
+        // The waker that the upload has stored outlives the handler.
         assert_eq!(poll_with(&mut call, &waker, usize::MAX), Poll::Pending);
         drop((call, waker));
         assert_eq!(Arc::strong_count(&upload), 1);
         upload.item("3");
-        assert_eq!((woken.times(), Arc::strong_count(&woken)), (4, 1));
+        assert_eq!((woken.count(), Arc::strong_count(&woken)), (4, 1));
     }
 }
 
 #[test]
-fn an_item_that_does_not_fit_is_told_to_the_caller() {
-    for run in both() {
-        let upload = Upload::of(&[r#"{"x":1}"#, r#"{"x":2}"#, r#"{"x":true}"#]);
+fn an_upload_item_that_does_not_fit_is_an_error() {
+    for package in both() {
+        let upload = TestUpload::of(&[r#"{"x":1}"#, r#"{"x":2}"#, r#"{"x":true}"#]);
         upload.push(UploadStep::End, "");
         let expected = "Item 3 does not fit at x: invalid type: boolean `true`, expected u8";
-        assert_eq!(all(&mut run.call_with("points", "", &upload)), [failed(Code::BAD_BODY, expected)]);
-        // The stream goes on, if the handler does.
-        let upload = Upload::ended(&["1", "x", "[", "4"]);
-        let steps = all(&mut run.call_with("mild", "", &upload));
+        assert_eq!(all(&mut package.call_with("points", "", &upload)), [failed(Code::BAD_BODY, expected)]);
+        // A handler that continues receives the next items.
+        let upload = TestUpload::ended(&["1", "x", "[", "4"]);
+        let steps = all(&mut package.call_with("lenient", "", &upload));
         assert_eq!((&steps[0], &steps[3], &steps[4]), (&item(r#""1""#), &item(r#""4""#), &end()));
         let expected = "bad_body: Item 2 does not fit: expected value";
         assert_eq!(steps[1], item(&format!("{expected:?}")));
@@ -757,105 +732,106 @@ fn an_item_that_does_not_fit_is_told_to_the_caller() {
 }
 
 #[test]
-fn what_breaks_off_fails_in_the_hosts_words_and_ends() {
-    for run in both() {
-        let failure = || UploadStep::Failed(Failure::new(Code::NO_CONNECTION, "The connection has gone"));
-        let upload = Upload::of(&["1"]);
+fn an_interrupted_upload_fails_with_the_failure_of_the_host_and_ends() {
+    for package in both() {
+        let failure = || UploadStep::Failed(Failure::new(Code::NO_CONNECTION, "The connection has closed"));
+        let upload = TestUpload::of(&["1"]);
         upload.push(failure(), "");
-        let expected = failed(Code::NO_CONNECTION, "The connection has gone");
-        assert_eq!(all(&mut run.call_with("sum", "1", &upload)), [expected]);
+        let expected = failed(Code::NO_CONNECTION, "The connection has closed");
+        assert_eq!(all(&mut package.call_with("sum", "1", &upload)), [expected]);
         assert_eq!(Arc::strong_count(&upload), 1);
 
-        // It is not polled again, though this handler goes on.
-        let upload = Upload::of(&["1"]);
+        // It is not polled again, although this handler continues.
+        let upload = TestUpload::of(&["1"]);
         upload.push(failure(), "");
-        let steps = all(&mut run.call_with("mild", "", &upload));
-        assert_eq!(steps[1..], [item(r#""no_connection: The connection has gone""#), end()]);
+        let steps = all(&mut package.call_with("lenient", "", &upload));
+        assert_eq!(steps[1..], [item(r#""no_connection: The connection has closed""#), end()]);
     }
 }
 
-/// A host that panics.
-struct Broken;
+/// An upload that panics.
+struct PanickingUpload;
 
-impl UploadSource for Broken {
+impl UploadSource for PanickingUpload {
     fn poll_next(&self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<UploadStep> {
         panic!("when polled")
     }
 }
 
-impl Drop for Broken {
+impl Drop for PanickingUpload {
     fn drop(&mut self) {
         panic!("when dropped");
     }
 }
 
 #[test]
-fn a_panic_of_the_hosts_ends_the_stream_and_nothing_else() {
-    for run in both() {
-        let broken = Arc::new(Broken);
+fn a_panic_of_an_upload_fails_the_upload_only() {
+    for package in both() {
+        let upload = Arc::new(PanickingUpload);
         let caller = Arc::new(Connection::default());
-        let mut call = run.instance.call_with_upload(index(&run.module, "sum"), "1", &caller, &broken);
-        // The handler's is the last one.
-        // SAFETY: gives up the test's own count, which it uses no more.
-        unsafe { Arc::decrement_strong_count(Arc::into_raw(broken)) };
+        let mut call = package.instance.call_with_upload(index(&package.module, "sum"), "1", &caller, &upload);
+        // The handler then has the last reference, whose destructor panics.
+        // SAFETY: releases the test's own count, and the test does not use it again.
+        unsafe { Arc::decrement_strong_count(Arc::into_raw(upload)) };
         assert_eq!(next(&mut call), failed(Code::PANIC, "Internal error"));
     }
 }
 
 #[test]
-fn what_is_dropped_early_is_let_go_at_once() {
-    for run in both() {
-        let upload = Upload::of(&["1", "2"]);
-        let mut call = run.call_with("takes_one", "", &upload);
+fn a_dropped_upload_is_released_at_once() {
+    for package in both() {
+        let upload = TestUpload::of(&["1", "2"]);
+        let mut call = package.call_with("takes_one", "", &upload);
         assert_eq!(Arc::strong_count(&upload), 2);
         assert_eq!(poll(&mut call), Poll::Pending);
         assert_eq!((upload.polls(), Arc::strong_count(&upload)), (1, 1));
-        run.app.gate.notify_one();
+        package.app.gate.notify_one();
         assert_eq!(next(&mut call), item("1"));
     }
 }
 
 #[test]
-fn a_stream_that_is_awaited_may_be_what_the_caller_sends() {
-    for run in both() {
-        let upload = Upload::ended(&["1"]);
-        let mut call = run.call_with("echo_awaited", "", &upload);
+fn a_handler_may_return_its_upload_as_its_stream() {
+    for package in both() {
+        let upload = TestUpload::ended(&["1"]);
+        let mut call = package.call_with("echo_awaited", "", &upload);
         assert_eq!(poll(&mut call), Poll::Pending);
-        run.app.gate.notify_one();
+        package.app.gate.notify_one();
         assert_eq!(all(&mut call), [item("1"), end()]);
     }
 }
 
 #[test]
-fn what_a_caller_sends_may_outlive_its_call() {
+fn an_upload_may_outlive_its_call() {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    for run in both() {
-        let upload = Upload::of(&["1"]);
-        // Linked in, its task is one of the host's; else it runs on the package's own threads, and its wakers cross.
-        let host = (!run.is_loaded).then(|| threads.enter());
-        let mut call = run.call_with("keeps_incoming", "", &upload);
+    for package in both() {
+        let upload = TestUpload::of(&["1"]);
+        // The task runs on the host's runtime if the package is linked; otherwise on the package's own, and its wakers
+        // cross the ABI.
+        let host = (!package.is_loaded).then(|| threads.enter());
+        let mut call = package.call_with("reads_in_task", "", &upload);
         assert_eq!(next(&mut call), item("null"));
         drop((call, host));
         for json in ["2", r#""x""#, "3"] {
-            upload.is_waited_for();
+            upload.wait_for_waker();
             upload.item(json);
         }
         upload.push(UploadStep::End, "");
-        let said = run.told.recv().unwrap();
-        assert!(said.starts_with("Item 3 does not fit: invalid type: string"), "{said}");
-        assert_eq!(run.told.recv().unwrap(), "6");
+        let error = package.results.recv().unwrap();
+        assert!(error.starts_with("Item 3 does not fit: invalid type: string"), "{error}");
+        assert_eq!(package.results.recv().unwrap(), "6");
     }
 }
 
 // --- hooks ------------------------------------------------------------------------------------------------------------
 
 #[test]
-fn hooks_are_no_events_and_are_called_like_some() {
-    for run in both() {
-        assert!(run.module.events().iter().all(|event| !event.name.as_str().starts_with('_')));
-        let (open, close) = (run.module.open_hook().unwrap(), run.module.close_hook().unwrap());
+fn hooks_are_not_events_and_are_called_like_events() {
+    for package in both() {
+        assert!(package.module.events().iter().all(|event| !event.name.as_str().starts_with('_')));
+        let (open, close) = (package.module.open_hook().unwrap(), package.module.close_hook().unwrap());
         let caller = Arc::new(Connection::default());
-        let call = |hook, body: String| run.instance.call(hook, &body, &caller);
+        let call = |hook, body: String| package.instance.call(hook, &body, &caller);
         let json = |opened: &OpenInfo| serde_json::to_string(opened).unwrap();
 
         let mut opened = OpenInfo::default();
@@ -867,12 +843,12 @@ fn hooks_are_no_events_and_are_called_like_some() {
         opened.client_key = Some("slow".to_owned());
         let mut slow = call(open, json(&opened));
         assert_eq!(poll(&mut slow), Poll::Pending);
-        run.app.gate.notify_one();
+        package.app.gate.notify_one();
         assert_eq!(all(&mut slow), [failed(Code::new("not_allowed"), "Not from http://elsewhere")]);
         assert!(matches!(all(&mut call(open, "7".to_owned()))[0].0, Step::Refused(_)));
 
         let closed = CloseInfo::new(ClosedBy::Client, Some(1000), "bye");
         assert_eq!(all(&mut call(close, serde_json::to_string(&closed).unwrap())), [end()]);
-        assert_eq!(run.told.try_recv().unwrap(), "Client Some(1000) bye");
+        assert_eq!(package.results.try_recv().unwrap(), "Client Some(1000) bye");
     }
 }

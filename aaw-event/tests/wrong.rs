@@ -1,17 +1,17 @@
-//! What the compiler says of a handler that is wrong in a way that `aaw_event_build` cannot see: one file a mistake,
-//! the message beside it is the assertion. The rest is tested in `aaw_event_build`.
+//! The compile errors of handlers whose mistakes `aaw_event_build` cannot detect: one file per mistake, with the expected
+//! message next to it. The mistakes that it detects are tested in `aaw_event_build`.
 //!
-//! The compiler's own words around ours change from one version to the next, so they are compared with one of them.
+//! The compiler's own part of a message changes between versions, so the messages are compared with one version only.
 
 use std::process::Command;
 
 const COMPILER: &str = "rustc 1.95.";
 
 #[test]
-fn a_mistake_is_explained() {
-    let version = Command::new("rustc").arg("--version").output().expect("rustc is there, as cargo is").stdout;
+fn each_mistake_has_a_helpful_message() {
+    let version = Command::new("rustc").arg("--version").output().expect("rustc is installed next to cargo").stdout;
     if !version.starts_with(COMPILER.as_bytes()) {
-        eprintln!("not compared: the messages beside the files are those of {COMPILER}");
+        eprintln!("skipped: the expected messages are those of {COMPILER}");
         return;
     }
     trybuild::TestCases::new().compile_fail("tests/wrong/*.rs");

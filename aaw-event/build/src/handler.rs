@@ -1,4 +1,4 @@
-//! How a file's `handler` is written, which decides how its event answers.
+//! The signature of a file's `handler`, which decides the kind of its event.
 
 use syn::spanned::Spanned;
 use syn::{
@@ -6,60 +6,59 @@ use syn::{
     Visibility,
 };
 
-use crate::tree::Fault;
+use crate::source_error::SourceError;
 
 /// What to generate for a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) kind: Kind,
+pub(crate) struct HandlerShape {
+    pub(crate) form: HandlerForm,
     pub(crate) arguments: usize,
 }
 
+/// The form of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `async fn`.
-    Answer,
-    /// `fn` that returns nothing.
-    Plain,
-    /// `fn` that returns a stream.
-    Stream,
-    /// `async fn` that returns a stream, or a `Result` with one.
-    AsyncStream,
+pub(crate) enum HandlerForm {
+    /// An `async fn`.
+    Unary,
+    /// A `fn` that returns nothing.
+    OneWay,
+    /// A `fn` that returns a stream.
+    Streaming,
+    /// An `async fn` that returns a stream, or a `Result` of one.
+    AsyncStreaming,
 }
 
-/// Finds the handler of an event's file; `stem` is the file's name, for the words.
-pub(crate) fn read(file: &syn::File, stem: &str) -> Result<Shape, Fault> {
+/// Reads the handler of an event's file; `stem` is the file's name without the extension, for messages.
+pub(crate) fn read(file: &syn::File, stem: &str) -> Result<HandlerShape, SourceError> {
     let Some(handler) = find(file) else {
-        return Err(Fault {
-            line: 1,
-            text: format!(
-                "there is no handler: an event's file has a `pub async fn handler(…)` or a `pub fn handler(…)`. A file \
-                 that is no event begins with an underscore: _{stem}.rs"
-            ),
-        });
+        let text = format!(
+            "no function `handler` found: expected `pub async fn handler(…)` or `pub fn handler(…)`. If the file is not an \
+             event, begin its name with an underscore: _{stem}.rs"
+        );
+        return Err(SourceError::new(1, text));
     };
     let signature = &handler.sig;
     check(handler)?;
-    let kind = if signature.asyncness.is_some() { answer(&signature.output)? } else { plain(&signature.output)? };
-    let fault = |at: proc_macro2::Span, text: &str| Err(Fault { line: at.start().line, text: text.to_owned() });
+    let is_async = signature.asyncness.is_some();
+    let form = if is_async { async_form(&signature.output)? } else { sync_form(&signature.output)? };
     let arguments = signature.inputs.len();
     if arguments > 3 {
-        let text = format!("the handler has {arguments} arguments; expected (body, services, incoming), or fewer");
-        return fault(signature.ident.span(), &text);
+        let text = format!("the handler has {arguments} arguments: expected at most three, `(body, services, upload)`");
+        return Err(SourceError::at(signature.ident.span(), text));
     }
-    for (place, argument) in signature.inputs.iter().enumerate() {
-        if place != 2 && is_incoming(argument, file) {
-            let text = "`Upload` is a handler's third argument: (body, services, incoming). One that needs no body \
-                        takes `_: Empty`, one that needs no services takes `_: Services`";
-            return fault(argument.span(), text);
+    for (position, argument) in signature.inputs.iter().enumerate() {
+        if position != 2 && is_upload(argument, file) {
+            let text = "`Upload` must be the third argument: expected `(body, services, upload)`. A handler that needs no \
+                        body takes `_: Empty`, one that needs no services takes `_: Services`";
+            return Err(SourceError::at(argument.span(), text));
         }
-        if place == 2 && kind == Kind::Plain {
-            let text = "a plain handler takes no third argument: nobody waits for what it makes of its caller's \
-                        stream. An `async fn` answers, and can take it";
-            return fault(argument.span(), text);
+        if position == 2 && form == HandlerForm::OneWay {
+            let text = "a one-way handler cannot take an upload: expected `(body, services)`, or an `async fn`, which \
+                        returns a response and can take one";
+            return Err(SourceError::at(argument.span(), text));
         }
     }
-    Ok(Shape { kind, arguments })
+    Ok(HandlerShape { form, arguments })
 }
 
 /// The file's function `handler`.
@@ -70,55 +69,46 @@ pub(crate) fn find(file: &syn::File) -> Option<&ItemFn> {
     })
 }
 
-/// What is wrong with a handler whatever it answers.
-pub(crate) fn check(handler: &ItemFn) -> Result<(), Fault> {
+/// Checks what holds for every handler, of an event or of a hook.
+pub(crate) fn check(handler: &ItemFn) -> Result<(), SourceError> {
     let signature = &handler.sig;
-    let fault = |at: proc_macro2::Span, text: String| Err(Fault { line: at.start().line, text });
     let name = signature.ident.span();
     if !matches!(handler.vis, Visibility::Public(_)) {
-        return fault(name, "the handler is not public: write `pub` before it".to_owned());
+        return Err(SourceError::at(name, "the handler is not public: write `pub` before it"));
     }
     if signature.constness.is_some()
         || signature.abi.is_some()
         || signature.variadic.is_some()
         || !matches!(signature.safety, Safety::Default)
     {
-        return fault(name, "a handler is an `async fn` or a `fn`, and neither const, unsafe nor extern".to_owned());
+        let text = "the handler is const, unsafe, extern or variadic: expected an `async fn` or a `fn`";
+        return Err(SourceError::at(name, text));
     }
     if let Some(parameter) = signature.generics.params.first() {
         let what = match parameter {
-            GenericParam::Lifetime(_) => "borrows",
+            GenericParam::Lifetime(_) => "has a lifetime parameter",
             _ => "is generic",
         };
-        return fault(
-            name,
-            format!("the handler {what}: a handler takes and returns types of its own, without parameters"),
-        );
+        let text = format!("the handler {what}: expected owned types without parameters");
+        return Err(SourceError::at(name, text));
     }
     for argument in &signature.inputs {
         let FnArg::Typed(argument) = argument else {
-            return fault(name, "a handler is a free function: it has no self".to_owned());
+            return Err(SourceError::at(name, "the handler takes `self`: expected a free function"));
         };
-        match &*argument.ty {
-            Type::Reference(_) => {
-                let found = written(&argument.ty);
-                return fault(
-                    argument.span(),
-                    format!("the handler takes `{found}`: it owns what it takes, without `&`"),
-                );
-            }
-            Type::ImplTrait(_) => {
-                let found = written(&argument.ty);
-                return fault(argument.span(), format!("the handler takes `{found}`: a type with a name is expected"));
-            }
-            _ => {}
-        }
+        let expected = match &*argument.ty {
+            Type::Reference(_) => "an owned type, without `&`",
+            Type::ImplTrait(_) => "a named type",
+            _ => continue,
+        };
+        let text = format!("the handler takes `{}`: expected {expected}", source_text(&argument.ty));
+        return Err(SourceError::at(argument.span(), text));
     }
     Ok(())
 }
 
-/// Whether it is aaw_event's `Upload<T>`, as far as one can see: a file may well call a type of its own that.
-fn is_incoming(argument: &FnArg, file: &syn::File) -> bool {
+/// Whether the argument looks like aaw_event's `Upload<T>`, and the file defines no type of that name.
+fn is_upload(argument: &FnArg, file: &syn::File) -> bool {
     let FnArg::Typed(argument) = argument else { return false };
     let Type::Path(path) = &*argument.ty else { return false };
     let is_own = file.items.iter().any(|item| match item {
@@ -131,26 +121,26 @@ fn is_incoming(argument: &FnArg, file: &syn::File) -> bool {
     !is_own && last.is_some_and(|last| last.ident == "Upload" && types_of(&last.arguments).next().is_some())
 }
 
-fn answer(output: &ReturnType) -> Result<Kind, Fault> {
-    let ReturnType::Type(_, output) = output else { return Ok(Kind::Answer) };
-    let line = output.span().start().line;
-    // `Result<T, String>` is `Serialize`: left to the compiler, it would be answered as {"Ok": …}.
+fn async_form(output: &ReturnType) -> Result<HandlerForm, SourceError> {
+    let ReturnType::Type(_, output) = output else { return Ok(HandlerForm::Unary) };
+    // `Result<T, String>` is `Serialize`: the compiler would accept it, and the response would be {"Ok": …}.
     if is_foreign_result(output) {
         let text = format!(
-            "the handler returns `{}`; expected the `Result<T>` of aaw_event::prelude. `?` converts every standard \
-             error into its error, `Error::new(\"…\")` says something to the caller",
-            written(output)
+            "the handler returns `{}`: expected the `Result<T>` of aaw_event::prelude. `?` converts every standard error \
+             into its error; `Error::new(\"…\")` is a message for the caller",
+            source_text(output)
         );
-        return Err(Fault { line, text });
+        return Err(SourceError::at(output.span(), text));
     }
     let inner = result_of(output).and_then(|arguments| arguments.first().copied());
     if let Some(item) = stream_of(inner.unwrap_or(output)) {
-        return items(item).map(|()| Kind::AsyncStream);
+        return check_item(item).map(|()| HandlerForm::AsyncStreaming);
     }
-    Ok(Kind::Answer)
+    Ok(HandlerForm::Unary)
 }
 
-/// A `Result` that is visibly not aaw_event's: it names another crate (`io::Result<T>`), or another error.
+/// Whether the type is a `Result` that is visibly not aaw_event's: it names another crate (`io::Result<T>`), or another
+/// error.
 fn is_foreign_result(ty: &Type) -> bool {
     let (Some(arguments), Type::Path(path)) = (result_of(ty), ty) else { return false };
     let segments = &path.path.segments;
@@ -162,49 +152,50 @@ fn is_foreign_result(ty: &Type) -> bool {
     }
 }
 
-fn plain(output: &ReturnType) -> Result<Kind, Fault> {
-    let ReturnType::Type(_, output) = output else { return Ok(Kind::Plain) };
-    if is_nothing(output) {
-        return Ok(Kind::Plain);
+fn sync_form(output: &ReturnType) -> Result<HandlerForm, SourceError> {
+    let ReturnType::Type(_, output) = output else { return Ok(HandlerForm::OneWay) };
+    if is_unit(output) {
+        return Ok(HandlerForm::OneWay);
     }
     if let Some(item) = stream_of(output) {
-        return items(item).map(|()| Kind::Stream);
+        return check_item(item).map(|()| HandlerForm::Streaming);
     }
-    let line = output.span().start().line;
-    let found = written(output);
-    if result_of(output).is_some_and(|arguments| arguments.first().is_some_and(|ok| stream_of(ok).is_some())) {
-        let text = format!(
-            "the handler is no `async fn` and returns `{found}`: write `pub async fn`, or yield the error as an item"
-        );
-        return Err(Fault { line, text });
-    }
-    let text = format!(
-        "the handler is no `async fn` and returns `{found}`. An `async fn` answers; a `fn` that returns a stream, \
-         written as `impl Stream<Item = …>`, answers many times; a `fn` that returns nothing or `Result<()>` is a plain \
-         event, which answers nobody"
-    );
-    Err(Fault { line, text })
+    let found = source_text(output);
+    let text = if result_of(output).is_some_and(|arguments| arguments.first().is_some_and(|ok| stream_of(ok).is_some()))
+    {
+        format!(
+            "the handler is not an `async fn` and returns `{found}`: write `pub async fn`, or yield the error as an item \
+             of the stream"
+        )
+    } else {
+        format!(
+            "the handler is not an `async fn` and returns `{found}`: expected `pub async fn` for a handler that returns \
+             one response, a return type `impl Stream<Item = …>` for a streaming handler, or no return type, or \
+             `Result<()>`, for a one-way handler"
+        )
+    };
+    Err(SourceError::at(output.span(), text))
 }
 
-/// `()`, or a `Result` of it.
-pub(crate) fn is_nothing(output: &Type) -> bool {
+/// Whether the type is `()`, or a `Result` of it.
+pub(crate) fn is_unit(output: &Type) -> bool {
     let is_unit = |ty: &Type| matches!(ty, Type::Tuple(tuple) if tuple.elems.is_empty());
     is_unit(output) || result_of(output).is_some_and(|arguments| arguments.first().is_some_and(|ok| is_unit(ok)))
 }
 
-/// Checks what a stream yields, as far as it is written.
-fn items(item: Option<&Type>) -> Result<(), Fault> {
+/// Checks the item type of a stream, where it is written.
+fn check_item(item: Option<&Type>) -> Result<(), SourceError> {
     let Some(item) = item.filter(|item| is_foreign_result(item)) else { return Ok(()) };
     let text = format!(
-        "the handler's stream yields `{}`; expected the `Result<T>` of aaw_event::prelude. In `try_stream!`, `?` converts \
+        "the handler's stream yields `{}`: expected the `Result<T>` of aaw_event::prelude. In `try_stream!`, `?` converts \
          every standard error into its error",
-        written(item)
+        source_text(item)
     );
-    Err(Fault { line: item.span().start().line, text })
+    Err(SourceError::at(item.span(), text))
 }
 
-/// What a type yields that is visibly a stream: `impl Stream<Item = T>`, `Pin<Box<dyn Stream<Item = T>>>`,
-/// `BoxStream<'static, T>`, `ReceiverStream<T>`. The inner `None` is for what is not written.
+/// The item type of a type that is visibly a stream: `impl Stream<Item = T>`, `Pin<Box<dyn Stream<Item = T>>>`,
+/// `BoxStream<'static, T>`, `ReceiverStream<T>`. The inner `Option` is `None` where the item type is not written.
 fn stream_of(ty: &Type) -> Option<Option<&Type>> {
     let bounds = match ty {
         Type::ImplTrait(ty) => &ty.bounds,
@@ -244,14 +235,14 @@ fn types_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
     })
 }
 
-/// The arguments of a type that is called `Result`, wherever it comes from.
+/// The type arguments of a type named `Result`, whichever crate it is from.
 pub(crate) fn result_of(ty: &Type) -> Option<Vec<&Type>> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
     Some(types_of(&last.arguments).collect())
 }
 
-/// As it stands in the file.
-pub(crate) fn written(node: &(impl Spanned + quote::ToTokens)) -> String {
+/// The text of a node as written in the file.
+pub(crate) fn source_text(node: &(impl Spanned + quote::ToTokens)) -> String {
     node.span().source_text().unwrap_or_else(|| quote::quote!(#node).to_string())
 }

@@ -1,36 +1,35 @@
-//! `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs`: handlers that are no events.
+//! `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs`: handlers that are hooks, not events.
 
 use syn::ReturnType;
 use syn::spanned::Spanned;
 
-use crate::handler::{check, find, is_nothing, written};
-use crate::tree::Fault;
+use crate::handler::{check, find, is_unit, source_text};
+use crate::source_error::SourceError;
 
-/// When a hook runs.
+/// Which hook a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum HookKind {
     Open,
     Close,
-    /// Before each event of its folder.
+    /// Runs before each event of its folder.
     Guard,
-    /// When somebody has forgotten their password.
     PasswordReset,
 }
 
 /// A hook of a package.
 #[derive(Debug, Clone)]
-pub(crate) struct Hook {
-    pub(crate) when: When,
-    /// Its file below `src/`, without the ending: `users/_guard`.
+pub(crate) struct HookFile {
+    pub(crate) kind: HookKind,
+    /// The path of its file below `src/`, without the extension: `users/_guard`.
     pub(crate) name: String,
-    /// `crate::users::_guard`.
+    /// The path of its module: `crate::users::_guard`.
     pub(crate) module: String,
     pub(crate) is_async: bool,
     pub(crate) arguments: usize,
 }
 
-impl When {
-    /// By the file's name.
+impl HookKind {
+    /// The hook with this file name (without the extension).
     pub(crate) fn of(stem: &str) -> Option<Self> {
         match stem {
             "_open" => Some(Self::Open),
@@ -41,7 +40,7 @@ impl When {
         }
     }
 
-    /// How its handler begins, for the words.
+    /// The expected signature, for messages.
     fn expected(self) -> &'static str {
         match self {
             Self::Open => "`pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`",
@@ -54,25 +53,25 @@ impl When {
     }
 }
 
-/// Reads the hook that is the module `module`; `name` is its file below `src/`, without the ending.
-pub(crate) fn read(file: &syn::File, when: When, name: &str, module: &str) -> Result<Hook, Fault> {
-    let expected = when.expected();
+/// Reads a hook. `name` is the path of its file below `src/`, without the extension; `module` that of its module.
+pub(crate) fn read(file: &syn::File, kind: HookKind, name: &str, module: &str) -> Result<HookFile, SourceError> {
+    let expected = kind.expected();
     let Some(handler) = find(file) else {
-        return Err(Fault { line: 1, text: format!("there is no handler: expected {expected}") });
+        return Err(SourceError::new(1, format!("no function `handler` found: expected {expected}")));
     };
     check(handler)?;
     let signature = &handler.sig;
     let arguments = signature.inputs.len();
     if arguments > 2 {
         let text = format!("the handler has {arguments} arguments: expected {expected}, or fewer arguments");
-        return Err(Fault { line: signature.ident.span().start().line, text });
+        return Err(SourceError::at(signature.ident.span(), text));
     }
     if let ReturnType::Type(_, output) = &signature.output
-        && !is_nothing(output)
+        && !is_unit(output)
     {
-        let text = format!("the handler returns `{}`, which nobody gets: expected {expected}", written(output));
-        return Err(Fault { line: output.span().start().line, text });
+        let text = format!("the handler returns `{}`, which has no use here: expected {expected}", source_text(output));
+        return Err(SourceError::at(output.span(), text));
     }
     let (name, module) = (name.to_owned(), module.to_owned());
-    Ok(Hook { when, name, module, is_async: signature.asyncness.is_some(), arguments })
+    Ok(HookFile { kind, name, module, is_async: signature.asyncness.is_some(), arguments })
 }

@@ -1,87 +1,89 @@
-//! For the `build.rs` of a package of [aaw](https://docs.rs/aaw-event) events: finds the files that are events and
-//! writes the table of them, which `aaw_event::events!()` in `lib.rs` includes.
+//! The build script of an events package of [aaw](https://docs.rs/aaw-event): finds the files that are events, and
+//! generates the table of events that `aaw_event::events!()` in `lib.rs` includes.
 //!
 //! ```ignore
 //! // build.rs
 //! fn main() { aaw_event_build::events() }
 //! ```
 //!
-//! A build script does this, and no macro, since only a build script is run again when a file is added or renamed.
+//! This is a build script rather than a macro because Cargo runs a build script again when a file is added or renamed.
 //!
-//! # Which file is what
+//! # Files
 //!
 //! | in `src/` | is |
 //! |---|---|
 //! | `users/get.rs` | the event `users/get`, and the module `crate::users::get` |
-//! | `users.rs` beside `users/` | the event `users`; its public items are in `crate::users` too |
-//! | `_queries.rs`, `users/_rows.rs` | the author's shared code: the modules `crate::_queries`, `crate::users::_rows` |
-//! | `_shared/…` | the same for a whole folder: `_shared/money.rs` is `crate::_shared::money` |
-//! | `_shared/mod.rs` | says what the modules of its folder are |
+//! | `users.rs` next to `users/` | the event `users`; its public items are re-exported in `crate::users` |
+//! | `_queries.rs`, `users/_rows.rs` | shared code: the modules `crate::_queries`, `crate::users::_rows` |
+//! | `_shared/…` | a folder of shared code: `_shared/money.rs` is `crate::_shared::money` |
+//! | `_shared/mod.rs` | declares the modules of its folder itself |
 //! | `_services.rs` | builds the services, once, when the package starts |
-//! | `_open.rs`, `_close.rs` | hooks: their handlers run when a connection opens, and when it has ended |
-//! | `_guard.rs`, `users/_guard.rs` | a hook: its handler runs before each event of its folder and of those inside it |
-//! | `_password_reset.rs` | a hook: its handler delivers the token of a forgotten password |
-//! | `aaw.rs`, `aaw/…` | an error: these names belong to aaw |
-//! | `lib.rs`, `main.rs` | the crate's roots; no events |
-//! | `mod.rs` | an error, but in a folder with a leading underscore: the modules of events are declared already |
-//! | what does not end in `.rs`, what begins with `.` | nothing |
+//! | `_open.rs`, `_close.rs` | hooks: run when a connection opens, and when it has closed |
+//! | `_guard.rs`, `users/_guard.rs` | a hook: runs before each event of its folder and of the subfolders |
+//! | `_password_reset.rs` | a hook: delivers the token of a forgotten password |
+//! | `aaw.rs`, `aaw/…` | an error: these names are reserved |
+//! | `lib.rs`, `main.rs` | the crate's roots, not events |
+//! | `mod.rs` | an error, except in a folder of shared code: the modules of events are declared already |
+//! | other extensions, names that begin with `.` | ignored |
 //!
-//! The file's path is the event's name as it stands. Its module cannot always be: `-` and `.` become `_`, what begins
-//! with a digit gets a `_` in front, a keyword is `r#type`, `self.rs` is `self_`. If that name is taken, `_2` follows.
+//! The name of an event is the path of its file, unchanged. The name of its module has to be an identifier: `-` and `.`
+//! become `_`, a leading digit gets a `_` in front, a keyword becomes `r#type`, `self.rs` becomes `self_`. If that name is
+//! taken, `_2` follows.
 //!
-//! # How a handler is written
+//! # Handlers
 //!
-//! | `pub …` | the event |
+//! | `pub …` | the event is |
 //! |---|---|
-//! | `async fn handler(…) -> Result<T>`, or `-> T` | answers once |
-//! | `fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | answers many times |
-//! | `async fn handler(…) -> Result<impl Stream<Item = …>>`, or without the `Result` | the same, when something has to be awaited first |
-//! | `fn handler(…)`, or `-> Result<()>` | is plain: answers nobody |
+//! | `async fn handler(…) -> Result<T>`, or `-> T` | unary: returns one response |
+//! | `fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | streaming: returns any number of items |
+//! | `async fn handler(…) -> Result<impl Stream<Item = …>>`, or without the `Result` | streaming, after something was awaited |
+//! | `fn handler(…)`, or `-> Result<()>` | one-way: returns nothing to its caller |
 //!
-//! What a handler returns is a stream when it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or
-//! another type whose name ends with `Stream`. Its arguments are `(body, services, incoming)`, or the first of these; the
-//! third is not for plain events.
+//! A return type is a stream if it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or another type
+//! whose name ends with `Stream`. The arguments are `(body, services, upload)`; trailing arguments may be omitted. A one-way
+//! handler takes no upload.
 //!
 //! # `_open.rs` and `_close.rs`
 //!
 //! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `closed: CloseInfo`.
-//! Both arguments may be left out from the end, it may as well not be `async`, or return nothing. When the one of
-//! `_open.rs` fails, the connection is refused.
+//! Trailing arguments may be omitted, the function need not be `async`, and may return nothing. If the handler of `_open.rs`
+//! fails, the connection is closed.
 //!
 //! # `_guard.rs` and `_password_reset.rs`
 //!
-//! `pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>`, in any folder with events, and `pub
-//! async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`, in `src/` alone; with the same freedom.
-//! When a guard fails, the event does not run, and the caller reads why. Guards of outer folders run before those of
-//! inner ones. `users/_guard.rs` is not for the event `users` of a file `users.rs` beside the folder.
+//! `pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>` in any folder with events, and `pub async
+//! fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>` in `src/` only, with the same variations. If a
+//! guard fails, the event does not run, and the caller receives the error. The guards of outer folders run before those of
+//! inner ones. `users/_guard.rs` does not apply to the event `users` of a file `users.rs` next to the folder.
 //!
 //! # `_services.rs`
 //!
-//! `pub async fn services() -> Result<App>`; it may as well not be `async`, or return an `App`. The type must be
-//! written with a name that is public in that file (`pub struct App`, `pub use`), or with one that the file imports by `use`,
-//! one by one: the table needs to name it too.
+//! `pub async fn services() -> Result<App>`. The function need not be `async`, and may return an `App`. The table of events
+//! has to name the type, so it must be public in that file (`pub struct App`, `pub use`), or imported by name with `use`.
 //!
-//! # Good to know
+//! # Formatting
 //!
-//! `cargo fmt` does not find files that a macro includes: `rustfmt src/**/*.rs` does.
+//! `cargo fmt` does not find files that a macro includes: use `rustfmt src/**/*.rs`.
 
 #![forbid(unsafe_code)]
 
 mod handler;
 mod hook;
+mod names;
 mod paths;
 mod services;
+mod source_error;
 mod tree;
 mod write;
 
 use std::path::Path;
 use std::{env, fs, process};
 
-/// Writes the table of events of the package whose build script this is.
+/// Generates the table of events of the package whose build script calls this.
 ///
-/// Writes only what has changed, and asks cargo to come again when something below `src/` does. What is wrong with a
-/// file becomes a compile error of the package that names the file and the line, all of them at once. When files cannot be
-/// read or written, it ends the build script with a message.
+/// The output is only written when it has changed, and Cargo runs the build script again when a file below `src/`
+/// changes. A mistake in a file becomes a compile error of the package that names the file and the line; all mistakes are
+/// reported at once. If files cannot be read or written, the build script fails with a message.
 pub fn events() {
     println!("cargo::rerun-if-changed=src");
     if let Err(error) = run() {
@@ -91,15 +93,18 @@ pub fn events() {
 }
 
 fn run() -> Result<(), String> {
-    let var = |name: &str| env::var(name).map_err(|_| format!("no {name}: this is for a build script"));
+    let var = |name: &str| {
+        env::var(name)
+            .map_err(|_| format!("the environment variable {name} is not set: expected to be called by a build script"))
+    };
     let root = var("CARGO_MANIFEST_DIR")?;
     let generated = generate(&Path::new(&root).join("src"), &var("CARGO_PKG_NAME")?)?;
     let to = Path::new(&var("OUT_DIR")?).join("aaw_events.rs");
-    // An untouched file is not compiled again.
+    // Cargo does not recompile the package if the file keeps its modification time.
     if fs::read_to_string(&to).is_ok_and(|before| before == generated) {
         return Ok(());
     }
-    fs::write(&to, generated).map_err(|error| format!("{}: {error}", to.display()))
+    fs::write(&to, generated).map_err(|error| format!("cannot write {}: {error}", to.display()))
 }
 
 fn generate(src: &Path, package: &str) -> Result<String, String> {

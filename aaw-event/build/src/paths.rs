@@ -1,27 +1,28 @@
-//! A type that `_services.rs` writes, in words that mean the same everywhere in the crate.
+//! Rewrites a type of `_services.rs` so that its paths are valid everywhere in the crate.
 
 use std::collections::BTreeMap;
 
 use quote::quote;
 use syn::{GenericArgument, Ident, Item, Path, PathArguments, Type, TypeParamBound, UseTree, Visibility};
 
-const HERE: &str = "crate::_services";
+/// The module of the file.
+const OWN_MODULE: &str = "crate::_services";
 
-/// Names that need no `use`.
-const EVERYWHERE: [&str; 23] = [
+/// Names that are valid without `use`.
+const PRELUDE: [&str; 23] = [
     "Option", "Vec", "String", "Box", "Result", "bool", "char", "str", "u8", "u16", "u32", "u64", "u128", "usize",
     "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64", "Send",
 ];
 
-/// What names mean in one file.
-pub(crate) struct Scope {
-    /// From the name to the path that a `use` gives it.
+/// The names of one file.
+pub(crate) struct FileScope {
+    /// The path of each imported name.
     imported: BTreeMap<String, Vec<String>>,
-    /// From the name of an item of the file to whether it is public.
+    /// Whether each item of the file is public, by its name.
     items: BTreeMap<String, bool>,
 }
 
-impl Scope {
+impl FileScope {
     pub(crate) fn of(file: &syn::File) -> Self {
         let mut scope = Self { imported: BTreeMap::new(), items: BTreeMap::new() };
         for item in &file.items {
@@ -68,11 +69,11 @@ impl Scope {
         }
     }
 
-    /// Writes `ty` anew.
-    pub(crate) fn global(&self, ty: &Type) -> Result<String, String> {
+    /// The text of `ty` with global paths. The error is a message for the author.
+    pub(crate) fn globalize(&self, ty: &Type) -> Result<String, String> {
         let mut ty = ty.clone();
         self.rewrite(&mut ty)?;
-        // As a person would write it: tokens are printed with spaces everywhere.
+        // Tokens are printed with spaces between them; remove those that a person would not write.
         let mut text = quote!(#ty).to_string();
         for (spaced, tight) in [(" ::", "::"), (":: ", "::"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ",")] {
             text = text.replace(spaced, tight);
@@ -93,7 +94,7 @@ impl Scope {
                 _ => Ok(()),
             }),
             other => Err(format!(
-                "`services` builds `{}`, which the table of events cannot name: give it a name (`pub type App = …;`)",
+                "`services` builds `{}`, which the table of events cannot name: expected a named type, such as `pub type App = …;`",
                 quote!(#other)
             )),
         }
@@ -116,18 +117,20 @@ impl Scope {
             self.absolute(import)
         } else if let Some(is_public) = self.items.get(&first) {
             if !is_public {
-                return Err(format!("`{first}` is not public: write `pub` before it, so that events can name it"));
+                return Err(format!(
+                    "`{first}` is not public: write `pub` before it, so that the table of events can name it"
+                ));
             }
-            format!("{HERE}::{first}")
-        } else if is_single && (EVERYWHERE.contains(&first.as_str()) || first == "Sync") {
+            format!("{OWN_MODULE}::{first}")
+        } else if is_single && (PRELUDE.contains(&first.as_str()) || first == "Sync") {
             return Ok(());
         } else if is_single {
-            // From a glob, perhaps: it can be named if that is public.
-            format!("{HERE}::{first}")
+            // Possibly imported by a glob, and nameable here if that is a `pub use`.
+            format!("{OWN_MODULE}::{first}")
         } else {
             self.absolute(&[first])
         };
-        let global: Path = syn::parse_str(&global).map_err(|error| format!("`{global}` is no path: {error}"))?;
+        let global: Path = syn::parse_str(&global).map_err(|error| format!("`{global}` is not a path: {error}"))?;
         let arguments = path.segments.first().map(|first| first.arguments.clone()).unwrap_or_default();
         let rest = path.segments.iter().skip(1).cloned().collect::<Vec<_>>();
         *path = global;
@@ -141,9 +144,9 @@ impl Scope {
     fn absolute(&self, path: &[String]) -> String {
         match path.first().map(String::as_str) {
             Some("crate") => path.join("::"),
-            Some("self") => [&[HERE.to_owned()], &path[1..]].concat().join("::"),
+            Some("self") => [&[OWN_MODULE.to_owned()], &path[1..]].concat().join("::"),
             Some("super") => [&["crate".to_owned()], &path[1..]].concat().join("::"),
-            Some(first) if self.items.contains_key(first) => format!("{HERE}::{}", path.join("::")),
+            Some(first) if self.items.contains_key(first) => format!("{OWN_MODULE}::{}", path.join("::")),
             _ => format!("::{}", path.join("::")),
         }
     }

@@ -1,325 +1,322 @@
-//! The files below `src/`, as modules and events.
+//! The files below `src/`, read as modules, events and hooks.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use aaw_protocol::EventName;
 
-use crate::handler::{self, Shape};
-use crate::hook::{self, Hook, When};
-use crate::services::{self, Services};
+use crate::handler::{self, HandlerShape};
+use crate::hook::{self, HookFile, HookKind};
+use crate::names::ModuleNames;
+use crate::services::{self, ServicesFunction};
+use crate::source_error::SourceError;
 
-/// What is wrong, as the author reads it: `src/users/get.rs:12: …`.
-pub(crate) type Complaint = String;
-
-/// What a line of a file has to be complained about.
-pub(crate) struct Fault {
-    pub(crate) line: usize,
-    pub(crate) text: String,
-}
-
-/// A package, read.
+/// The contents of a package.
 #[derive(Default)]
-pub(crate) struct Package {
-    pub(crate) modules: Vec<Module>,
-    pub(crate) events: Vec<Event>,
+pub(crate) struct PackageSource {
+    pub(crate) modules: Vec<ModuleDecl>,
+    /// Sorted by name.
+    pub(crate) events: Vec<EventFile>,
     /// In the order of their files.
-    pub(crate) hooks: Vec<Hook>,
-    pub(crate) services: Option<Services>,
-    pub(crate) complaints: Vec<Complaint>,
+    pub(crate) hooks: Vec<HookFile>,
+    pub(crate) services: Option<ServicesFunction>,
+    /// The mistakes in the package's files, as the author reads them: `src/users/get.rs:12: …`.
+    pub(crate) errors: Vec<String>,
 }
 
 /// A module to be declared.
-pub(crate) struct Module {
-    /// As it is written: `users`, `r#type`.
+pub(crate) struct ModuleDecl {
+    /// The name as it is written: `users`, `r#type`.
     pub(crate) ident: String,
-    pub(crate) content: Content,
+    pub(crate) content: ModuleContent,
 }
 
-pub(crate) enum Content {
+pub(crate) enum ModuleContent {
     File(PathBuf),
     Folder {
-        /// Below `src/`, for the documentation.
+        /// The path below `src/`, for the documentation.
         path: String,
-        /// The module of the file of the same name, whose items belong here too.
-        beside: Option<String>,
-        modules: Vec<Module>,
+        /// The module of the file with the folder's name, whose items are re-exported here.
+        sibling: Option<String>,
+        modules: Vec<ModuleDecl>,
     },
 }
 
-/// An event to be put into the table.
-pub(crate) struct Event {
+/// An event, to be added to the table.
+pub(crate) struct EventFile {
     pub(crate) name: String,
-    /// Below `src/`.
+    /// The path below `src/`.
     pub(crate) file: String,
-    /// `crate::users::get`.
+    /// The path of its module: `crate::users::get`.
     pub(crate) module: String,
-    pub(crate) shape: Shape,
+    pub(crate) shape: HandlerShape,
 }
 
-/// Deeper than any name can be: folders that contain themselves end here.
-const DEEPEST: usize = 100;
+/// Deeper than any event's name allows, so that folders that contain themselves through a link end somewhere.
+const MAX_DEPTH: usize = 100;
 
-/// Reads all below `src`.
+/// Reads all files below `src`.
 ///
 /// # Errors
-/// When a file or folder cannot be read. What is wrong within a file is a complaint in the answer.
-pub(crate) fn read(src: &Path) -> Result<Package, String> {
-    let mut package = Package::default();
-    let here = Here { folder: src, path: String::new(), module: "crate".to_owned(), depth: 0 };
-    package.modules = folder(&mut package, &here)?;
+/// When a file or folder cannot be read. A mistake within a file is one of the package's
+/// [`errors`](PackageSource::errors) instead.
+pub(crate) fn read(src: &Path) -> Result<PackageSource, String> {
+    let mut package = PackageSource::default();
+    let root = Folder { directory: src, path: String::new(), module: "crate".to_owned(), depth: 0 };
+    package.modules = read_folder(&mut package, &root)?;
     package.events.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(package)
 }
 
-struct Here<'a> {
-    folder: &'a Path,
-    /// Below `src/`, with a slash at its end where it is not empty.
+struct Folder<'a> {
+    directory: &'a Path,
+    /// The path below `src/`, with a trailing slash unless it is empty.
     path: String,
-    /// `crate::users`.
+    /// The path of its module: `crate::users`.
     module: String,
     depth: usize,
 }
 
-fn folder(package: &mut Package, here: &Here<'_>) -> Result<Vec<Module>, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", here.folder.display());
-    let (mut files, mut folders) = (Vec::new(), Vec::new());
-    if here.depth > DEEPEST {
-        return Err(format!("{}: more than {DEEPEST} folders deep; does a link lead back?", here.folder.display()));
+impl Folder<'_> {
+    /// Whether the folder holds shared code: it, or a folder around it, begins with an underscore.
+    fn is_shared(&self) -> bool {
+        self.path.split('/').any(|part| part.starts_with('_'))
     }
-    for entry in fs::read_dir(here.folder).map_err(failed)? {
+}
+
+/// The Rust files (without the extension) and the folders of one folder, with their paths, sorted by name.
+struct Listing {
+    files: Vec<(String, PathBuf)>,
+    folders: Vec<(String, PathBuf)>,
+}
+
+fn list(folder: &Folder<'_>) -> Result<Listing, String> {
+    let failed = |error: std::io::Error| format!("cannot read the folder {}: {error}", folder.directory.display());
+    let mut listing = Listing { files: Vec::new(), folders: Vec::new() };
+    for entry in fs::read_dir(folder.directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
             continue;
         }
         if path.is_dir() {
-            folders.push((name, path));
+            if contains_rust(&path, folder.depth) {
+                listing.folders.push((name, path));
+            }
         } else if let Some(stem) = name.strip_suffix(".rs") {
-            files.push((stem.to_owned(), path));
+            listing.files.push((stem.to_owned(), path));
         }
     }
-    // A directory is listed in any order.
-    files.sort();
-    folders.sort();
+    // The operating system lists a folder in any order.
+    listing.files.sort();
+    listing.folders.sort();
+    Ok(listing)
+}
 
-    let is_shared = here.path.split('/').any(|part| part.starts_with('_'));
-    let mut modules = Vec::new();
-    let mut idents = Idents::default();
-    // Names that can stay as they are have the first choice.
-    for (name, _) in folders.iter().chain(&files) {
-        idents.reserve(name);
+/// Reads a folder, and returns the modules to be declared for it.
+fn read_folder(package: &mut PackageSource, folder: &Folder<'_>) -> Result<Vec<ModuleDecl>, String> {
+    if folder.depth > MAX_DEPTH {
+        let directory = folder.directory.display();
+        return Err(format!(
+            "{directory}: more than {MAX_DEPTH} folders deep; is a link to a folder around it in the path?"
+        ));
     }
-    let mut folder_idents = Vec::new();
-    for (name, path) in folders {
-        if !holds_rust(&path, here.depth) {
-            continue;
-        }
-        let ident = idents.take(&name);
-        folder_idents.push((name.clone(), ident.clone(), modules.len()));
-        let hand_written = path.join("mod.rs");
-        let content = if (is_shared || name.starts_with('_')) && hand_written.is_file() {
-            Content::File(hand_written)
-        } else {
-            let path_below = format!("{}{name}/", here.path);
-            let module = format!("{}::{ident}", here.module);
-            let below = Here { folder: &path, path: path_below.clone(), module, depth: here.depth + 1 };
-            Content::Folder { path: path_below, beside: None, modules: folder(package, &below)? }
-        };
-        modules.push(Module { ident, content });
+    let Listing { files, folders } = list(folder)?;
+    let mut names = ModuleNames::default();
+    // A name that needs no change takes precedence over one that becomes equal to it.
+    for (name, _) in folders.iter().chain(&files) {
+        names.reserve(name);
+    }
+    let mut modules = Vec::new();
+    for (name, path) in &folders {
+        let ident = names.take(name);
+        let content = read_subfolder(package, folder, name, path, &ident)?;
+        modules.push(ModuleDecl { ident, content });
     }
     for (stem, path) in files {
-        if matches!(stem.as_str(), "lib" | "main") && here.depth == 0 {
+        if matches!(stem.as_str(), "lib" | "main") && folder.depth == 0 {
             continue;
         }
-        let beside = folder_idents.iter().find(|(name, ..)| *name == stem);
-        let ident = match beside {
-            Some(_) => idents.take(&format!("{stem}_event")),
-            None => idents.take(&stem),
+        // `users.rs` next to `users/` needs another module name than the folder's.
+        let sibling = folders.iter().position(|(name, _)| *name == stem);
+        let ident = match sibling {
+            Some(_) => names.take(&format!("{stem}_event")),
+            None => names.take(&stem),
         };
-        if let Some((.., index)) = beside
-            && let Content::Folder { beside, .. } = &mut modules[*index].content
+        if let Some(index) = sibling
+            && let ModuleContent::Folder { sibling, .. } = &mut modules[index].content
         {
-            *beside = Some(ident.clone());
+            *sibling = Some(ident.clone());
         }
-        let module = format!("{}::{ident}", here.module);
-        let below = format!("{}{stem}.rs", here.path);
-        if !file(package, &stem, &below, &path, &module, is_shared)? {
-            continue;
+        let module = format!("{}::{ident}", folder.module);
+        let file = SourceFile { stem, path: &path, folder: &folder.path, module, is_shared: folder.is_shared() };
+        if file.read(package)? {
+            modules.push(ModuleDecl { ident, content: ModuleContent::File(path) });
         }
-        modules.push(Module { ident, content: Content::File(path) });
     }
     modules.sort_by(|one, other| one.ident.cmp(&other.ident));
     Ok(modules)
 }
 
-/// Reads one file; whether it is to be declared as a module.
-fn file(
-    package: &mut Package,
-    stem: &str,
-    below: &str,
-    path: &Path,
-    module: &str,
-    is_shared: bool,
-) -> Result<bool, String> {
-    let complain = |line: usize, text: &str| format!("src/{below}:{line}: {text}");
-    if stem == "mod" {
-        package.complaints.push(complain(
-            1,
-            "there is no place for a mod.rs: aaw_event::events!() declares the modules of this folder. Put shared code \
-             into a file whose name begins with an underscore",
-        ));
-        return Ok(false);
+fn read_subfolder(
+    package: &mut PackageSource,
+    parent: &Folder<'_>,
+    name: &str,
+    directory: &Path,
+    ident: &str,
+) -> Result<ModuleContent, String> {
+    let hand_written = directory.join("mod.rs");
+    if (parent.is_shared() || name.starts_with('_')) && hand_written.is_file() {
+        return Ok(ModuleContent::File(hand_written));
     }
-    let is_services = stem == "_services";
-    if is_services && below != "_services.rs" {
-        package.complaints.push(complain(1, "services are built in one place: src/_services.rs"));
-        return Ok(false);
-    }
-    let hook = When::of(stem);
-    let folder = below.strip_suffix(&format!("{stem}.rs")).unwrap_or_default();
-    let misplaced = match hook {
-        None => None,
-        Some(When::Guard) if is_shared => Some("there are no events here that it could guard".to_owned()),
-        Some(When::Guard) if folder.split('/').next() == Some("aaw") => {
-            Some("names under aaw/ belong to aaw itself".to_owned())
-        }
-        Some(When::Guard) => EventName::parse(folder.trim_end_matches('/'))
-            .err()
-            .filter(|_| !folder.is_empty())
-            .map(|reason| format!("there can be no events here that it could guard: {reason}")),
-        Some(When::Open | When::Close) if !folder.is_empty() => {
-            Some(format!("what runs for every connection stands in one place: src/{stem}.rs"))
-        }
-        Some(When::PasswordReset) if !folder.is_empty() => {
-            Some(format!("what delivers tokens stands in one place: src/{stem}.rs"))
-        }
-        Some(_) => None,
-    };
-    if let Some(text) = misplaced {
-        package.complaints.push(complain(1, &text));
-        return Ok(false);
-    }
-    let is_event = !is_shared && !stem.starts_with('_');
-    if !is_event && !is_services && hook.is_none() {
-        return Ok(true);
-    }
-    let name = below.strip_suffix(".rs").unwrap_or(below);
-    if is_event {
-        match EventName::parse(name) {
-            Err(reason) => {
-                package.complaints.push(complain(
-                    1,
-                    &format!(
-                        "this file cannot be an event: {reason}. A file that is no event begins with an underscore"
-                    ),
-                ));
-                return Ok(false);
-            }
-            Ok(name) if name.is_reserved() => {
-                package
-                    .complaints
-                    .push(complain(1, &format!("the event {name} cannot be: names under aaw/ belong to aaw itself")));
-                return Ok(false);
-            }
-            Ok(_) => {}
-        }
-    }
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let parsed = match syn::parse_file(&text) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            // It is declared, too: the compiler has better words for what it cannot read.
-            package.complaints.push(complain(error.span().start().line, &format!("this is not Rust: {error}")));
-            return Ok(true);
-        }
-    };
-    if is_services {
-        match services::read(&parsed) {
-            Ok(found) => package.services = Some(found),
-            Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
-        }
-        return Ok(true);
-    }
-    if let Some(when) = hook {
-        match hook::read(&parsed, when, name, module) {
-            Ok(found) => package.hooks.push(found),
-            Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
-        }
-        return Ok(true);
-    }
-    match handler::read(&parsed, stem) {
-        Ok(shape) => package.events.push(Event {
-            name: name.to_owned(),
-            file: below.to_owned(),
-            module: module.to_owned(),
-            shape,
-        }),
-        Err(fault) => package.complaints.push(complain(fault.line, &fault.text)),
-    }
-    Ok(true)
+    let path = format!("{}{name}/", parent.path);
+    let module = format!("{}::{ident}", parent.module);
+    let folder = Folder { directory, path: path.clone(), module, depth: parent.depth + 1 };
+    Ok(ModuleContent::Folder { path, sibling: None, modules: read_folder(package, &folder)? })
 }
 
-/// A folder of pictures is no module.
-fn holds_rust(folder: &Path, depth: usize) -> bool {
-    depth <= DEEPEST
-        && fs::read_dir(folder).is_ok_and(|mut entries| {
+/// A Rust file below `src/`.
+struct SourceFile<'a> {
+    /// The file's name without the extension.
+    stem: String,
+    path: &'a Path,
+    /// The path of its folder below `src/`, with a trailing slash unless it is empty.
+    folder: &'a str,
+    /// The path of its module: `crate::users::get`.
+    module: String,
+    /// Whether it is in a folder of shared code.
+    is_shared: bool,
+}
+
+/// What a file is, by its name and its folder.
+enum FileRole {
+    Event,
+    Hook(HookKind),
+    Services,
+    /// The author's own code, which is only declared as a module.
+    Shared,
+}
+
+impl SourceFile<'_> {
+    /// Reads the file into `package`. Returns whether it is to be declared as a module.
+    fn read(&self, package: &mut PackageSource) -> Result<bool, String> {
+        let role = match self.role() {
+            Ok(role) => role,
+            Err(text) => {
+                package.errors.push(self.message(SourceError::new(1, text)));
+                return Ok(false);
+            }
+        };
+        if matches!(role, FileRole::Shared) {
+            return Ok(true);
+        }
+        let text =
+            fs::read_to_string(self.path).map_err(|error| format!("cannot read {}: {error}", self.path.display()))?;
+        if let Err(error) = self.parse(&text, role, package) {
+            package.errors.push(self.message(error));
+        }
+        // A file with a mistake is declared too, so that the compiler reports what it finds in it.
+        Ok(true)
+    }
+
+    fn parse(&self, text: &str, role: FileRole, package: &mut PackageSource) -> Result<(), SourceError> {
+        let parsed = syn::parse_file(text)
+            .map_err(|error| SourceError::at(error.span(), format!("this is not valid Rust: {error}")))?;
+        match role {
+            FileRole::Event => {
+                let shape = handler::read(&parsed, &self.stem)?;
+                let (name, file) = (self.name(), format!("{}.rs", self.name()));
+                package.events.push(EventFile { name, file, module: self.module.clone(), shape });
+            }
+            FileRole::Hook(kind) => package.hooks.push(hook::read(&parsed, kind, &self.name(), &self.module)?),
+            FileRole::Services => package.services = Some(services::read(&parsed)?),
+            FileRole::Shared => {}
+        }
+        Ok(())
+    }
+
+    /// The error is a message for the author: a file of this name is not allowed in this folder.
+    fn role(&self) -> Result<FileRole, String> {
+        let stem = self.stem.as_str();
+        if stem == "mod" {
+            return Err(
+                "a mod.rs is not allowed here: aaw_event::events!() declares the modules of this folder. Move \
+                        shared code to a file whose name begins with an underscore"
+                    .to_owned(),
+            );
+        }
+        if stem == "_services" {
+            return if self.folder.is_empty() {
+                Ok(FileRole::Services)
+            } else {
+                Err("_services.rs is not allowed in a subfolder: expected src/_services.rs".to_owned())
+            };
+        }
+        if let Some(kind) = HookKind::of(stem) {
+            return self.check_hook_folder(kind).map(|()| FileRole::Hook(kind));
+        }
+        if self.is_shared || stem.starts_with('_') {
+            return Ok(FileRole::Shared);
+        }
+        match EventName::parse(&self.name()) {
+            Err(reason) => Err(format!(
+                "this file name is not a valid event name: {reason}. If the file is not an event, begin its name with an \
+                 underscore"
+            )),
+            Ok(name) if name.is_reserved() => {
+                Err(format!("the event name {name} is reserved: names under aaw/ belong to aaw"))
+            }
+            Ok(_) => Ok(FileRole::Event),
+        }
+    }
+
+    fn check_hook_folder(&self, kind: HookKind) -> Result<(), String> {
+        let folder = self.folder.trim_end_matches('/');
+        match kind {
+            HookKind::Open | HookKind::Close | HookKind::PasswordReset => {
+                if folder.is_empty() {
+                    return Ok(());
+                }
+                Err(format!("{stem}.rs is not allowed in a subfolder: expected src/{stem}.rs", stem = self.stem))
+            }
+            HookKind::Guard if self.is_shared => {
+                Err("a guard is not allowed in a folder of shared code, which has no events".to_owned())
+            }
+            HookKind::Guard if folder.split('/').next() == Some("aaw") => {
+                Err("a guard is not allowed in the folder aaw: names under aaw/ belong to aaw".to_owned())
+            }
+            HookKind::Guard if folder.is_empty() => Ok(()),
+            HookKind::Guard => match EventName::parse(folder) {
+                Ok(_) => Ok(()),
+                Err(reason) => {
+                    Err(format!("a guard is not allowed in this folder, which cannot have events: {reason}"))
+                }
+            },
+        }
+    }
+
+    /// The path below `src/`, without the extension.
+    fn name(&self) -> String {
+        format!("{}{}", self.folder, self.stem)
+    }
+
+    fn message(&self, error: SourceError) -> String {
+        format!("src/{}.rs:{}: {}", self.name(), error.line, error.text)
+    }
+}
+
+/// Whether a folder contains Rust files, at any depth. A folder of images, say, is not a module.
+fn contains_rust(directory: &Path, depth: usize) -> bool {
+    depth <= MAX_DEPTH
+        && fs::read_dir(directory).is_ok_and(|mut entries| {
             entries.any(|entry| {
                 entry.is_ok_and(|entry| {
                     let path = entry.path();
-                    let hidden = entry.file_name().to_string_lossy().starts_with('.');
-                    !hidden
-                        && (path.extension().is_some_and(|end| end == "rs")
-                            || path.is_dir() && holds_rust(&path, depth + 1))
+                    let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+                    !is_hidden
+                        && (path.extension().is_some_and(|extension| extension == "rs")
+                            || path.is_dir() && contains_rust(&path, depth + 1))
                 })
             })
         })
-}
-
-/// The module names of one folder.
-#[derive(Default)]
-struct Idents {
-    reserved: BTreeSet<String>,
-    taken: BTreeSet<String>,
-}
-
-impl Idents {
-    /// Keeps `name` for the file of that very name.
-    fn reserve(&mut self, name: &str) {
-        if ident(name) == name {
-            self.reserved.insert(name.to_owned());
-        }
-    }
-
-    fn take(&mut self, name: &str) -> String {
-        let wanted = ident(name);
-        let is_free =
-            |this: &Self, ident: &str| !this.taken.contains(ident) && (ident == name || !this.reserved.contains(ident));
-        let mut found = wanted.clone();
-        let mut number = 2;
-        while !is_free(self, &found) {
-            found = format!("{}_{number}", wanted.trim_start_matches("r#"));
-            number += 1;
-        }
-        self.taken.insert(found.clone());
-        found
-    }
-}
-
-fn ident(name: &str) -> String {
-    let mut ident: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
-    if ident.starts_with(|c: char| c.is_numeric()) {
-        ident.insert(0, '_');
-    }
-    match ident.as_str() {
-        // These cannot be raw.
-        "self" | "Self" | "super" | "crate" | "_" => format!("{ident}_"),
-        "abstract" | "as" | "async" | "await" | "become" | "box" | "break" | "const" | "continue" | "do" | "dyn"
-        | "else" | "enum" | "extern" | "false" | "final" | "fn" | "for" | "gen" | "if" | "impl" | "in" | "let"
-        | "loop" | "macro" | "match" | "mod" | "move" | "mut" | "override" | "priv" | "pub" | "ref" | "return"
-        | "static" | "struct" | "trait" | "true" | "try" | "type" | "typeof" | "unsafe" | "unsized" | "use"
-        | "virtual" | "where" | "while" | "yield" => format!("r#{ident}"),
-        _ => ident,
-    }
 }

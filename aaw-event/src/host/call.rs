@@ -1,4 +1,4 @@
-//! One call of an event.
+//! One call of an event or a hook.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,45 +6,46 @@ use std::task::{Context, Poll};
 
 use aaw_protocol::{Code, Failure};
 
-use super::instance::Running;
+use super::running::RunningPackage;
 use crate::abi::{RawCall, step};
-use crate::sink::Buffer;
-use crate::waker::Lent;
+use crate::sink::SinkBuffer;
+use crate::waker;
 
-/// A call that runs, polled in place on the host's thread.
+/// A running call, polled in place on the host's thread.
 ///
-/// May be polled by one task now and by another later, each with its own waker; only the last one is woken. Dropping it
-/// cancels the handler: its future is dropped, and what panics there is contained and logged.
+/// It may be polled by different tasks in turn, each with its own waker; only the most recent waker is woken. Dropping the
+/// call cancels the handler: its future is dropped, and a panic in a destructor is caught and logged.
 #[must_use = "a call does nothing unless polled"]
 pub struct Call {
     raw: RawCall,
-    /// After `raw` is dropped, the instance may stop.
-    _running: Arc<Running>,
+    /// Dropped after `raw`: the package may stop only when its calls have been dropped.
+    _package: Arc<RunningPackage>,
 }
 
-/// What a poll of a [`Call`] gave.
+/// What a poll of a [`Call`] returns.
 ///
-/// Exhaustive on purpose: a host that does not know a step would answer its caller wrongly, so a new one is a new
-/// version of this crate.
+/// Exhaustive on purpose: a host that ignored an unknown step would respond wrongly to its caller, so a new step requires
+/// a new version of this crate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// An item: its JSON was appended. It is the only one of an answer, after which the call may be dropped; a stream
-    /// goes on at the next poll.
+    /// An item: its JSON was appended. A unary call has exactly one, its response, after which the call may be dropped. A
+    /// stream continues with the next poll.
     Item,
-    /// Nothing more comes. A plain event ends so at once, and so does a hook that went well.
+    /// The end: nothing follows. A one-way event, and a hook that has succeeded, return this at once.
     End,
-    /// The handler was not run: its body does not fit. The words are for the caller.
+    /// The body does not fit, so the handler did not run. The failure is meant for the caller.
     ///
-    /// Only the package's own check of a body gives this: a handler that fails with the same code has
+    /// Only the package's own check of the body has this result. A handler that fails with the same code has
     /// [`Failed`](Self::Failed).
     Refused(Failure),
-    /// It failed, perhaps after items, in the words that the caller is told. An error that is not for callers was logged by the package.
+    /// The handler failed, possibly after items. The failure is meant for the caller; an internal error has already been
+    /// logged by the package.
     Failed(Failure),
-    /// Its item, or its failure, is longer than the host takes: so many bytes. None of them were copied. A stream
-    /// does not end by that: the next poll gives its next item.
+    /// An item or a failure had this many bytes, more than the host accepts. None of them were copied. This does not end
+    /// a stream: the next poll returns its next item.
     TooLarge(usize),
-    /// It panicked. The text (with its place, when known) is for the log only: the caller is told
-    /// [`Code::PANIC`] in words of the host's.
+    /// The handler panicked. The text (with the panic's location, when known) is for the log only; the host sends its
+    /// own text with the code [`Code::PANIC`].
     Panicked(String),
 }
 
@@ -53,42 +54,44 @@ unsafe impl Send for Call {}
 
 impl Call {
     /// # Safety
-    /// `raw` was made by `running`, and is kept nowhere else.
-    pub(super) unsafe fn new(raw: RawCall, running: Arc<Running>) -> Self {
-        Self { raw, _running: running }
+    /// `raw` was made by `package`, and is kept nowhere else.
+    pub(super) unsafe fn new(raw: RawCall, package: Arc<RunningPackage>) -> Self {
+        Self { raw, _package: package }
     }
 
-    /// Runs the handler until it waits, has an item, or is done: one item a poll. What it answers is appended to `out` as JSON; in every other case
-    /// `out` is left as it was.
+    /// Runs the handler until it waits, has an item, or ends: at most one item per poll. The item is appended to `out` as
+    /// JSON; in every other case `out` is left unchanged.
     ///
-    /// What is longer than `max_len` bytes is not copied: then it gives [`Step::TooLarge`]. That bounds `out`, not what
-    /// the package needs to make the answer. After an end it gives [`Step::End`]; what the handler held has been dropped by
-    /// then, within the poll that ended it.
+    /// An item or failure longer than `max_len` bytes is not copied: the result is then [`Step::TooLarge`]. That limits
+    /// the length of `out`, not the memory in which the package builds the item. Polled after its end, the call returns
+    /// [`Step::End`]. The handler's state is dropped within the poll that ends it.
     ///
-    /// A stream that is always ready gives an item at each poll: whoever polls it in a loop bounds how many it takes in
-    /// one turn.
+    /// A stream that is always ready returns an item at each poll. A host that polls in a loop must limit how many items
+    /// it takes in one turn.
     pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<Step> {
         let head_len = out.len();
-        let mut buffer = Buffer::limited(out, max_len);
-        let found = Lent::lend(cx.waker(), |waker| {
-            // SAFETY: `&mut self` makes this the only thread in the call; waker and sink outlive the poll.
+        let mut buffer = SinkBuffer::limited(out, max_len);
+        let code = waker::lend(cx.waker(), |waker| {
+            // SAFETY: `&mut self` makes this the only poll; waker and sink outlive it.
             unsafe { ((*self.raw.vtable).poll)(self.raw.data, waker, buffer.sink()) }
         });
         let refused_len = buffer.refused_len();
-        let step = match (found, refused_len) {
+        let step = match (code, refused_len) {
             (step::ITEM | step::ERROR | step::REFUSED, Some(len)) => Step::TooLarge(len),
             (step::ITEM, None) => return Poll::Ready(Step::Item),
-            (step::ERROR, None) => Step::Failed(failure(&out[head_len..])),
-            (step::REFUSED, None) => Step::Refused(failure(&out[head_len..])),
+            (step::ERROR, None) => Step::Failed(parse_failure(&out[head_len..])),
+            (step::REFUSED, None) => Step::Refused(parse_failure(&out[head_len..])),
             (step::END, _) => Step::End,
             (step::PANIC, None) => Step::Panicked(String::from_utf8_lossy(&out[head_len..]).into_owned()),
-            (step::PANIC, Some(len)) => Step::Panicked(format!("in {len} bytes, which is more than the host takes")),
+            (step::PANIC, Some(len)) => {
+                Step::Panicked(format!("with a text of {len} bytes, more than the host accepts"))
+            }
             (step::PENDING, _) => {
                 out.truncate(head_len);
                 return Poll::Pending;
             }
-            (other, _) => {
-                Step::Panicked(format!("the package answered a poll with {other}, which this host does not know"))
+            (unknown, _) => {
+                Step::Panicked(format!("the package returned the step {unknown}, which this host does not know"))
             }
         };
         out.truncate(head_len);
@@ -96,16 +99,16 @@ impl Call {
     }
 }
 
-fn failure(json: &[u8]) -> Failure {
+fn parse_failure(json: &[u8]) -> Failure {
     serde_json::from_slice(json).unwrap_or_else(|error| {
-        tracing::error!(%error, "a package failed in words that are no failure");
+        tracing::error!(%error, "a package returned a failure that cannot be parsed");
         Failure::internal(Code::HANDLER)
     })
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the call, and its instance still runs.
+        // SAFETY: `self` owns the call, and its package is still running.
         unsafe { ((*self.raw.vtable).drop)(self.raw.data) }
     }
 }

@@ -1,4 +1,4 @@
-//! What a handler awaits of its host: a future of the host's, polled by a package.
+//! A host operation that a handler awaits: a future of the host, polled by a package.
 
 use std::ffi::c_void;
 use std::future::Future;
@@ -8,31 +8,31 @@ use std::task::{Context, Poll};
 use aaw_protocol::{Code, Failure};
 
 use crate::abi::{self, CallVtable, RawCall, Sink, step};
-use crate::contain::contained;
+use crate::catch_panic::catch_panic;
 use crate::waker;
 
-type Answering = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
+type HostOpFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
 
-/// `None` when it has ended.
-type Asked = Option<Answering>;
+/// `None` once the operation has ended.
+type HostOpState = Option<HostOpFuture>;
 
-static VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll, drop: drop_asked };
+static VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll, drop: drop_op };
 
-/// Owned by whoever gets it.
-pub(super) fn raw(future: Answering) -> RawCall {
-    RawCall { data: Box::into_raw(Box::new(Some(future) as Asked)).cast(), vtable: &VTABLE }
+/// Boxes `future` as a call, which the receiver owns.
+pub(super) fn raw(future: HostOpFuture) -> RawCall {
+    RawCall { data: Box::into_raw(Box::new(Some(future) as HostOpState)).cast(), vtable: &VTABLE }
 }
 
 unsafe extern "C" fn poll(data: *mut c_void, waker: *const abi::Waker, sink: Sink) -> u32 {
     // SAFETY: `data` is the box of `raw`, and a call is polled by one thread at a time.
-    let asked = unsafe { &mut *data.cast::<Asked>() };
-    let polled = contained(|| {
-        let Some(future) = asked else { return None };
-        // SAFETY: the package's waker lives as long as this poll.
-        let waker = unsafe { waker::borrowed(waker) };
+    let state = unsafe { &mut *data.cast::<HostOpState>() };
+    let polled = catch_panic(|| {
+        let Some(future) = state else { return None };
+        // SAFETY: the package's waker lives for the length of this poll.
+        let waker = unsafe { waker::borrow(waker) };
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
-            *asked = None;
+            *state = None;
         }
         Some(polled)
     });
@@ -40,14 +40,14 @@ unsafe extern "C" fn poll(data: *mut c_void, waker: *const abi::Waker, sink: Sin
         Ok(Some(Poll::Pending)) => return step::PENDING,
         Ok(None) => return step::END,
         Ok(Some(Poll::Ready(Ok(result)))) => {
-            // SAFETY: the sink was handed to this very call.
+            // SAFETY: the sink was passed to this call.
             let _ = unsafe { sink.write(result.as_bytes()) };
             return step::ITEM;
         }
         Ok(Some(Poll::Ready(Err(failure)))) => failure,
         Err(panic) => {
-            tracing::error!(panic, "what a handler asked of its connection panicked");
-            end(asked);
+            tracing::error!(panic, "a host operation panicked");
+            drop_future(state);
             Failure::internal(Code::PANIC)
         }
     };
@@ -57,14 +57,14 @@ unsafe extern "C" fn poll(data: *mut c_void, waker: *const abi::Waker, sink: Sin
     step::ERROR
 }
 
-unsafe extern "C" fn drop_asked(data: *mut c_void) {
-    // SAFETY: the box of `raw`; a call is dropped once, and used no more.
-    let mut asked = unsafe { Box::from_raw(data.cast::<Asked>()) };
-    end(&mut asked);
+unsafe extern "C" fn drop_op(data: *mut c_void) {
+    // SAFETY: the box of `raw`; a call is dropped once, and not used again.
+    let mut state = unsafe { Box::from_raw(data.cast::<HostOpState>()) };
+    drop_future(&mut state);
 }
 
-fn end(asked: &mut Asked) {
-    if let Err(panic) = contained(|| *asked = None) {
-        tracing::error!(panic, "what a handler asked of its connection panicked while it was dropped");
+fn drop_future(state: &mut HostOpState) {
+    if let Err(panic) = catch_panic(|| *state = None) {
+        tracing::error!(panic, "a host operation panicked while it was dropped");
     }
 }

@@ -1,4 +1,4 @@
-//! What a package can ask of its host as a whole: to keep its logs.
+//! What the host provides to a package as a whole: a destination for its logs.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use crate::abi::{Bytes, HostVtable, RawHost};
-use crate::contain::contained;
+use crate::catch_panic::catch_panic;
 
-/// Whoever runs packages.
+/// The program that runs packages, as the destination of their logs.
 ///
-/// Only a package that was loaded as a library uses this: it has `tracing` and `log` of its own and forwards what they
-/// record. What a linked package records is in the program's own subscriber already.
+/// Only a package that was loaded as a library uses it: such a package has `tracing` and `log` statics of its own and
+/// forwards their records. The records of a linked package reach the program's own subscriber directly.
 pub trait Host: Send + Sync + 'static {
-    /// Keeps one record. Called from any thread, often within a call's poll: it should be quick.
+    /// Receives one record. Called from any thread, often during the poll of a call, so it should return quickly.
     fn log(&self, record: LogRecord<'_>);
 
-    /// The most verbose level that is worth forwarding. Asked once, when the package starts.
+    /// The most verbose level that is forwarded. Read once, when the package starts.
     fn max_level(&self) -> LevelFilter;
 }
 
@@ -25,62 +25,63 @@ pub trait Host: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LogRecord<'a> {
-    /// How grave it is.
+    /// The severity.
     pub level: Level,
-    /// Where it comes from: a module's path, as a rule.
+    /// The record's target: usually the path of a module.
     pub target: &'a str,
-    /// What it says: the spans it lies in with their fields, the message, the fields.
+    /// The text: the enclosing spans with their fields, the message, the fields.
     pub message: &'a str,
     /// The package's name.
     pub package: &'a str,
 }
 
-/// A [`Host`] as one package sees it.
-pub(super) struct HostOf {
+/// A [`Host`] for one package: it adds the package's name to each record.
+pub(super) struct PackageHost {
     pub(super) host: Arc<dyn Host>,
     pub(super) package: &'static str,
 }
 
 static VTABLE: HostVtable = HostVtable { size: size_of::<HostVtable>(), retain, release, log, max_level };
 
-/// Borrowed: who keeps it calls `retain`.
-pub(super) fn raw(host: &Arc<HostOf>) -> RawHost {
+/// Borrows `host` for one call; the package retains it.
+pub(super) fn raw(host: &Arc<PackageHost>) -> RawHost {
     RawHost { ctx: Arc::as_ptr(host).cast(), vtable: &VTABLE }
 }
 
 unsafe extern "C" fn retain(ctx: *const c_void) {
-    // SAFETY: `ctx` came from `raw`, and whoever calls holds it.
-    unsafe { Arc::increment_strong_count(ctx.cast::<HostOf>()) }
+    // SAFETY: `ctx` is the `Arc` of `raw`, which the package holds or borrows.
+    unsafe { Arc::increment_strong_count(ctx.cast::<PackageHost>()) }
 }
 
 unsafe extern "C" fn release(ctx: *const c_void) {
-    // SAFETY: as above; it gives back what it has retained.
-    let dropped = contained(|| unsafe { Arc::decrement_strong_count(ctx.cast::<HostOf>()) });
+    // SAFETY: as above; the package gives back a count that it has retained.
+    let dropped = catch_panic(|| unsafe { Arc::decrement_strong_count(ctx.cast::<PackageHost>()) });
     if let Err(panic) = dropped {
         tracing::error!(panic, "the host panicked while it was dropped");
     }
 }
 
 unsafe extern "C" fn log(ctx: *const c_void, level: u32, target: Bytes, message: Bytes) {
-    // SAFETY: `ctx` came from `raw` and is held; the texts live for this call.
-    let (this, target, message) =
-        unsafe { (&*ctx.cast::<HostOf>(), target.as_checked().unwrap_or("?"), message.as_checked().unwrap_or("?")) };
+    // SAFETY: as in `retain`; the texts live for this call.
+    let (this, target, message) = unsafe {
+        (&*ctx.cast::<PackageHost>(), target.as_checked().unwrap_or("?"), message.as_checked().unwrap_or("?"))
+    };
     let record = LogRecord { level: level_of(level), target, message, package: this.package };
-    // A log that panics can hardly be logged.
-    let _ = contained(|| this.host.log(record));
+    // A panic of the log itself has nowhere to be logged.
+    let _ = catch_panic(|| this.host.log(record));
 }
 
 unsafe extern "C" fn max_level(ctx: *const c_void) -> u32 {
-    // SAFETY: as above.
-    let this = unsafe { &*ctx.cast::<HostOf>() };
-    contained(|| match this.host.max_level().into_level() {
+    // SAFETY: as in `retain`.
+    let this = unsafe { &*ctx.cast::<PackageHost>() };
+    catch_panic(|| match this.host.max_level().into_level() {
         None => 0,
         Some(level) => number_of(level),
     })
     .unwrap_or(0)
 }
 
-/// The number by which a level crosses.
+/// The ABI's number of a level.
 pub(crate) fn number_of(level: Level) -> u32 {
     match level {
         Level::ERROR => 1,

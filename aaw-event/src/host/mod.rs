@@ -1,16 +1,16 @@
-//! The host's side: checking an events package, starting it, calling its events.
+//! The host's side of the module ABI: checks an events package, starts it, and calls its events.
 //!
-//! For whoever serves events (aaw-server); an author of events needs none of it.
+//! For programs that serve events, such as aaw-server. An author of events needs none of it.
 //!
 //! ```text
-//! Module ── start(host) ──▶ Starting ── .await ──▶ Instance ── call(event, body, caller) ──▶ Call ── poll ──▶ Step
-//! checked                   builds the services    running                                   drop = cancel
+//! Module ── start(host) ──▶ StartFuture ── .await ──▶ Instance ── call(event, body, caller) ──▶ Call ── poll ──▶ Step
+//! checked                   builds the services       running                                   drop = cancel
 //! ```
 //!
-//! A package that is linked in gives its [`Module`] by a function that `aaw_event::events!()` generates
-//! (`aaw_events::module()`); one that was opened as a library gives the address of its symbol to [`Module::loaded`].
-//! From there on the two are the same. What a caller sends after its body goes the other way: the host's [`UploadSource`] is
-//! polled by the handler.
+//! The [`Module`] of a linked package comes from a function that `aaw_event::events!()` generates (`aaw_events::module()`);
+//! the module of a library that was opened at run time comes from [`Module::loaded`], which takes the address of the
+//! exported symbol. From then on the two are used in the same way. The host implements [`Host`] for the logs of loaded
+//! packages, [`Caller`] for the connection behind a call, and [`UploadSource`] for an upload, which the handler polls.
 
 mod call;
 mod caller;
@@ -18,12 +18,23 @@ mod host_op;
 mod instance;
 mod logs;
 mod module;
+mod running;
+mod start;
+mod table;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 pub use call::{Call, Step};
+pub(crate) use caller::raw as raw_caller;
 pub use caller::{Caller, unsupported_op};
-pub use instance::{Instance, Starting};
+pub use instance::Instance;
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};
-pub use module::{AbiError, EventInfo, GuardInfo, HandlerKind, Module};
+pub use module::Module;
+pub use start::StartFuture;
+pub(crate) use table::PrebuiltServices;
+pub use table::{AbiError, EventInfo, GuardInfo, HandlerKind};
+pub(crate) use upload::raw as raw_upload;
 pub use upload::{UploadSource, UploadStep};

@@ -1,111 +1,104 @@
-//! What a handler takes: from the parts of a call to the arguments of an author's function.
+//! What a handler may take: from the parts of a call to the arguments of an author's function.
 
 use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure};
 use serde::de::DeserializeOwned;
 
-use super::body;
-use super::caller::OwnedCaller;
-use super::instance::Instance;
+use super::instance::PackageInstance;
 use super::package::function_of;
-use super::upload::OwnedUpload;
 use crate::abi::{CallArgs, RawCaller, RawUpload};
+use crate::handles::{CallerHandle, UploadHandle};
+use crate::json::parse_body;
 use crate::sdk::{Empty, Services, Upload};
 
-/// What a handler can take as its first argument.
+/// What a handler may take as its first argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler's body",
     label = "a handler's first argument must be `Deserialize`",
     note = "write `#[derive(Deserialize)]` above `{Self}`, or take `Value` (any JSON) or `Empty` (nothing)"
 )]
-pub trait FitsBody: DeserializeOwned {}
+pub trait FromBody: DeserializeOwned {}
 
-impl<B: DeserializeOwned> FitsBody for B {}
+impl<B: DeserializeOwned> FromBody for B {}
 
-/// What a handler can take as its second argument, in a package whose services are an `A`. `M` only tells the impls
-/// apart.
+/// What a handler may take as its second argument, in a package whose services are an `A`. `M` distinguishes the
+/// implementations.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its second argument",
     label = "expected `Services`, or `Services<…>` of what `_services.rs` builds",
     note = "the services of this package are `{A}`",
-    note = "what the caller sends after its body is the third argument: `(body, services, incoming)`"
+    note = "an `Upload` is the third argument: `(body, services, upload)`"
 )]
-pub trait Takes<A, M>: Sized {
-    /// Makes it for one call.
-    fn take(caller: Calling, app: &Arc<A>, nothing: &Arc<()>) -> Self;
+pub trait ServicesArgument<A, M>: Sized {
+    /// Makes the argument for one call.
+    fn from_call(caller: CallerHandle, app: &Arc<A>, unit: &Arc<()>) -> Self;
 }
 
-/// Where the connection of a handler's second argument comes from.
-pub struct Calling(OwnedCaller);
-
-/// The package's own services.
+/// Marks a handler that takes the package's services.
 #[derive(Debug)]
-pub struct Own;
+pub struct TakesApp;
 
-/// None of them.
+/// Marks a handler that takes `Services` without the package's services.
 #[derive(Debug)]
-pub struct Nothing;
+pub struct TakesUnit;
 
-impl<A> Takes<A, Own> for Services<A> {
-    fn take(caller: Calling, app: &Arc<A>, _: &Arc<()>) -> Self {
-        Self::of(caller.0, app.clone())
+impl<A> ServicesArgument<A, TakesApp> for Services<A> {
+    fn from_call(caller: CallerHandle, app: &Arc<A>, _: &Arc<()>) -> Self {
+        Self::new(caller, app.clone())
     }
 }
 
-impl<A> Takes<A, Nothing> for Services<()> {
-    fn take(caller: Calling, _: &Arc<A>, nothing: &Arc<()>) -> Self {
-        Self::of(caller.0, nothing.clone())
+impl<A> ServicesArgument<A, TakesUnit> for Services<()> {
+    fn from_call(caller: CallerHandle, _: &Arc<A>, unit: &Arc<()>) -> Self {
+        Self::new(caller, unit.clone())
     }
 }
 
-/// What a handler can take as its third argument.
+/// What a handler may take as its third argument.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its third argument",
-    label = "expected `Upload<…>` of what the caller sends after its body"
+    label = "expected `Upload<…>`, the items that the caller sends after its body"
 )]
-pub trait TakesUpload: Sized {
-    /// What its items are.
+pub trait UploadArgument: Sized {
+    /// The type of its items.
     type Item;
 
-    /// Makes it for one call.
-    fn take(incoming: Arriving) -> Self;
+    /// Makes the argument for one call.
+    fn from_call(upload: Option<UploadHandle>) -> Self;
 }
 
-/// Where a handler's third argument comes from.
-pub struct Arriving(Option<OwnedUpload>);
-
-impl<T> TakesUpload for Upload<T> {
+impl<T> UploadArgument for Upload<T> {
     type Item = T;
 
-    fn take(incoming: Arriving) -> Self {
-        Self::of(incoming.0)
+    fn from_call(upload: Option<UploadHandle>) -> Self {
+        Self::new(upload)
     }
 }
 
-/// What an item of a handler's third argument can be.
+/// What an item of a handler's upload may be.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an item of what a caller sends",
+    message = "`{Self}` cannot be an item of an upload",
     label = "the `T` of a handler's `Upload<T>` must be `Deserialize`",
     note = "write `#[derive(Deserialize)]` above `{Self}`, or take `Upload<Value>` (any JSON)"
 )]
-pub trait FitsItem: DeserializeOwned {}
+pub trait FromUploadItem: DeserializeOwned {}
 
-impl<T: DeserializeOwned> FitsItem for T {}
+impl<T: DeserializeOwned> FromUploadItem for T {}
 
-/// Lends a call's parts to [`Invoke`].
-pub(super) struct Input<'a, A> {
+/// The parts of a call, borrowed by [`Invoke`].
+pub(super) struct CallParts<'a, A> {
     body: &'a str,
     caller: RawCaller,
     app: &'a Arc<A>,
-    nothing: &'a Arc<()>,
-    incoming: *const RawUpload,
+    unit: &'a Arc<()>,
+    upload: *const RawUpload,
 }
 
-/// A handler of any number of arguments; `Args` tells how many.
+/// A handler with any number of arguments; `Args` is the tuple of their types.
 pub(super) trait Invoke<A, Args>: Copy + 'static {
     type Output;
-    fn invoke(self, input: Input<'_, A>) -> Result<Self::Output, Failure>;
+    fn invoke(self, parts: CallParts<'_, A>) -> Result<Self::Output, Failure>;
 }
 
 impl<A, H, O> Invoke<A, ()> for H
@@ -114,9 +107,9 @@ where
 {
     type Output = O;
 
-    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
-        // Nobody has parsed the body yet, so it may not be JSON, and whoever does not parse it must check it.
-        let Empty = body::parse(input.body)?;
+    fn invoke(self, parts: CallParts<'_, A>) -> Result<O, Failure> {
+        // The host has not parsed the body. A handler without arguments must not run either if it is not JSON.
+        let Empty = parse_body(parts.body)?;
         Ok(self())
     }
 }
@@ -128,8 +121,8 @@ where
 {
     type Output = O;
 
-    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
-        Ok(self(body::parse(input.body)?))
+    fn invoke(self, parts: CallParts<'_, A>) -> Result<O, Failure> {
+        Ok(self(parse_body(parts.body)?))
     }
 }
 
@@ -137,38 +130,37 @@ impl<A, H, B, S, M, O> Invoke<A, (B, S, M)> for H
 where
     H: Fn(B, S) -> O + Copy + 'static,
     B: DeserializeOwned,
-    S: Takes<A, M>,
+    S: ServicesArgument<A, M>,
 {
     type Output = O;
 
-    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
-        let body = body::parse(input.body)?;
+    fn invoke(self, parts: CallParts<'_, A>) -> Result<O, Failure> {
+        let body = parse_body(parts.body)?;
         // SAFETY: the host keeps the caller alive while a call begins, which is now.
-        let caller = unsafe { OwnedCaller::retain(input.caller) };
-        Ok(self(body, S::take(Calling(caller), input.app, input.nothing)))
+        let caller = unsafe { CallerHandle::retain(parts.caller) };
+        Ok(self(body, S::from_call(caller, parts.app, parts.unit)))
     }
 }
 
-impl<A, H, B, S, M, I, O> Invoke<A, (B, S, M, I)> for H
+impl<A, H, B, S, M, U, O> Invoke<A, (B, S, M, U)> for H
 where
-    H: Fn(B, S, I) -> O + Copy + 'static,
+    H: Fn(B, S, U) -> O + Copy + 'static,
     B: DeserializeOwned,
-    S: Takes<A, M>,
-    I: TakesUpload,
+    S: ServicesArgument<A, M>,
+    U: UploadArgument,
 {
     type Output = O;
 
-    fn invoke(self, input: Input<'_, A>) -> Result<O, Failure> {
-        let body = body::parse(input.body)?;
-        // SAFETY: as above; the host keeps what the caller sends alive as well.
-        let (caller, incoming) = unsafe { (OwnedCaller::retain(input.caller), OwnedUpload::retain(input.incoming)) };
-        let services = S::take(Calling(caller), input.app, input.nothing);
-        Ok(self(body, services, I::take(Arriving(incoming))))
+    fn invoke(self, parts: CallParts<'_, A>) -> Result<O, Failure> {
+        let body = parse_body(parts.body)?;
+        // SAFETY: as above; the host keeps the upload alive as well.
+        let (caller, upload) = unsafe { (CallerHandle::retain(parts.caller), UploadHandle::retain(parts.upload)) };
+        Ok(self(body, S::from_call(caller, parts.app, parts.unit), U::from_call(upload)))
     }
 }
 
-/// What is an error here has not run the handler.
-pub(super) fn invoke<A, H, Args>(instance: &Instance<A>, args: &CallArgs) -> Result<H::Output, Failure>
+/// Invokes a handler. After an error here the handler has not run.
+pub(super) fn invoke<A, H, Args>(instance: &PackageInstance<A>, args: &CallArgs) -> Result<H::Output, Failure>
 where
     H: Invoke<A, Args>,
 {
@@ -177,6 +169,5 @@ where
     // SAFETY: the host has checked that a body is text; it outlives this call.
     let body = unsafe { args.body.as_str() };
     let app = instance.app.get().ok_or_else(|| Failure::new(Code::BUSY, "The events are still starting"))?;
-    let (nothing, caller, incoming) = (&instance.nothing, args.caller, args.incoming);
-    handler.invoke(Input { body, caller, app, nothing, incoming })
+    handler.invoke(CallParts { body, caller: args.caller, app, unit: &instance.unit, upload: args.upload })
 }

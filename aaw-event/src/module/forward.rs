@@ -1,6 +1,6 @@
-//! A loaded package's `tracing`, `log` and panics, on their way to the host.
+//! Forwards a loaded package's `tracing` and `log` records, and its panics, to the host.
 //!
-//! A library has statics of its own: without this, whatever an author records is lost.
+//! A library has its own statics, so its records do not reach the subscriber of the host. Without this they are lost.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,25 +13,25 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::abi::{Bytes, RawHost};
-use crate::contain;
+use crate::catch_panic::record_panic;
 
-/// The hosts that the instances of this library run for. The newest gets the records: there are several only in
-/// tests and while one instance takes over from another.
-static HOSTS: RwLock<Vec<Arc<OwnedHost>>> = RwLock::new(Vec::new());
+/// The hosts of this library's instances. The newest receives the records: there are several only in tests, and while one
+/// instance replaces another.
+static HOSTS: RwLock<Vec<Arc<HostHandle>>> = RwLock::new(Vec::new());
 
-/// The most verbose level that the newest host wants, by its number.
+/// The most verbose level that the newest host wants, as the ABI's number.
 static MAX_LEVEL: AtomicU32 = AtomicU32::new(0);
 
-/// Records go to the host while this lives.
-pub(super) struct Forwarding(Arc<OwnedHost>);
+/// Forwards records to the host while it lives.
+pub(super) struct LogForwarding(Arc<HostHandle>);
 
-impl Forwarding {
+impl LogForwarding {
     /// # Safety
     /// The host is alive during this call.
     pub(super) unsafe fn to(host: RawHost) -> Self {
-        // SAFETY: alive, as the caller vouches.
+        // SAFETY: alive, as the caller guarantees.
         unsafe { ((*host.vtable).retain)(host.ctx) };
-        let host = Arc::new(OwnedHost(host));
+        let host = Arc::new(HostHandle(host));
         MAX_LEVEL.store(host.max_level(), Ordering::Relaxed);
         HOSTS.write().unwrap_or_else(PoisonError::into_inner).push(host.clone());
         install();
@@ -39,21 +39,21 @@ impl Forwarding {
     }
 }
 
-impl Drop for Forwarding {
+impl Drop for LogForwarding {
     fn drop(&mut self) {
         HOSTS.write().unwrap_or_else(PoisonError::into_inner).retain(|host| !Arc::ptr_eq(host, &self.0));
     }
 }
 
 /// Retained for as long as this lives.
-struct OwnedHost(RawHost);
+struct HostHandle(RawHost);
 
-// SAFETY: the ABI says of `HostVtable` that its functions may be called from any thread.
-unsafe impl Send for OwnedHost {}
-// SAFETY: and by several at once.
-unsafe impl Sync for OwnedHost {}
+// SAFETY: the ABI lets any thread call the functions of a `HostVtable`.
+unsafe impl Send for HostHandle {}
+// SAFETY: the ABI lets several threads call them at once.
+unsafe impl Sync for HostHandle {}
 
-impl OwnedHost {
+impl HostHandle {
     fn log(&self, level: u32, target: &str, message: &str) {
         // SAFETY: retained; the texts outlive the call.
         unsafe { ((*self.0.vtable).log)(self.0.ctx, level, Bytes::of(target), Bytes::of(message)) }
@@ -65,15 +65,15 @@ impl OwnedHost {
     }
 }
 
-impl Drop for OwnedHost {
+impl Drop for HostHandle {
     fn drop(&mut self) {
-        // SAFETY: gives back what `Forwarding::to` took, once.
+        // SAFETY: releases the count that `LogForwarding::to` took, once.
         unsafe { ((*self.0.vtable).release)(self.0.ctx) }
     }
 }
 
 fn forward(level: u32, target: &str, message: &str) {
-    // The lock is not held while the host runs.
+    // The lock is not held while the host logs.
     let host = HOSTS.read().unwrap_or_else(PoisonError::into_inner).last().cloned();
     if let Some(host) = host {
         host.log(level, target, message);
@@ -84,15 +84,17 @@ fn is_wanted(level: u32) -> bool {
     level <= MAX_LEVEL.load(Ordering::Relaxed)
 }
 
-/// Once a library. What an author has installed before is left in its place.
+/// Installs the subscriber, the logger and the panic hook, once per library. A subscriber or logger that the author has
+/// installed before stays.
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let _ = tracing::subscriber::set_global_default(Registry::default().with(Forward));
-        let _ = log::set_logger(&Forward);
+        let _ = tracing::subscriber::set_global_default(Registry::default().with(ForwardingLayer));
+        let _ = log::set_logger(&ForwardingLayer);
         std::panic::set_hook(Box::new(|info| {
-            // A panic that a call contains is told to the host with the call's end; nobody else speaks for a task's.
-            if let Err(text) = contain::seen(info) {
+            // A panic of a call is reported to the host as the call's result. A panic of a thread or task is reported
+            // here.
+            if let Err(text) = record_panic(info) {
                 forward(1, "panic", &format!("a thread or task of the events package panicked: {text}"));
             }
         }));
@@ -106,17 +108,17 @@ fn install() {
         _ => log::LevelFilter::Trace,
     };
     log::set_max_level(level);
-    // What was asked for the level of an earlier host is asked again.
+    // Callsites have cached their interest for the level of an earlier host.
     tracing::callsite::rebuild_interest_cache();
 }
 
-struct Forward;
+struct ForwardingLayer;
 
 fn number_of(level: Level) -> u32 {
     crate::host::level_number(level)
 }
 
-impl log::Log for Forward {
+impl log::Log for ForwardingLayer {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
         is_wanted(metadata.level() as u32)
     }
@@ -130,14 +132,14 @@ impl log::Log for Forward {
     fn flush(&self) {}
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ForwardingLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         is_wanted(number_of(*metadata.level()))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            let mut fields = Fields::default();
+            let mut fields = RecordedFields::default();
             attributes.record(&mut fields);
             span.extensions_mut().insert(fields);
         }
@@ -145,7 +147,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         if let Some(span) = context.span(id)
-            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+            && let Some(fields) = span.extensions_mut().get_mut::<RecordedFields>()
         {
             values.record(fields);
         }
@@ -155,14 +157,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
         let mut text = String::new();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             text.push_str(span.name());
-            if let Some(fields) = span.extensions().get::<Fields>()
+            if let Some(fields) = span.extensions().get::<RecordedFields>()
                 && !fields.pairs.is_empty()
             {
                 let _ = write!(text, "{{{}}}", fields.pairs);
             }
             text.push_str(": ");
         }
-        let mut fields = Fields::default();
+        let mut fields = RecordedFields::default();
         event.record(&mut fields);
         text.push_str(&fields.message);
         if !fields.message.is_empty() && !fields.pairs.is_empty() {
@@ -173,14 +175,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
     }
 }
 
-/// Fields as text: `message` apart, the others as `name=value`.
+/// Fields as text: `message` separately, the others as `name=value`.
 #[derive(Default)]
-struct Fields {
+struct RecordedFields {
     message: String,
     pairs: String,
 }
 
-impl Fields {
+impl RecordedFields {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         if field.name() == "message" {
             let _ = self.message.write_fmt(value);
@@ -191,7 +193,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for RecordedFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format_args!("{value:?}"));
     }

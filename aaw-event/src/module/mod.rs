@@ -1,37 +1,28 @@
-//! The package's side: from an author's functions to a C-shaped table, and what the functions in that table do.
+//! The package's side of the module ABI: from an author's functions to the table of events, and the functions in that
+//! table.
 //!
-//! `package`, `handler`, `stream`, `hook` and `services` are what generated code names; `arguments` and `answers` are what
-//! a handler can take and give; `instance` and `call` answer the host; the rest is what they stand on.
+//! Generated code names `package`, `services`, and the entry functions of `unary`, `one_way`, `streaming` and `hook`.
+//! `arguments` and `response` define what a handler may take and return. `instance` and `call` are what the host starts and
+//! polls. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to the host.
 
 mod arguments;
-mod body;
 mod call;
-mod caller;
 mod forward;
-mod handler;
 mod hook;
-mod host_op;
 mod instance;
-mod output;
+mod one_way;
 mod package;
+mod response;
 mod runtime;
 mod services;
-mod stream;
+mod streaming;
 mod unary;
-mod upload;
 
-pub(crate) use body::{parse_answer, parse_item};
-pub(crate) use caller::OwnedCaller;
-pub(crate) use host_op::Asking;
-pub(crate) use output::json;
-pub(crate) use package::Given;
-pub(crate) use upload::OwnedUpload;
-
-/// For generated code: not for people, and not stable.
+/// For generated code: not meant for people, and not stable.
 pub mod export {
-    pub use super::arguments::{FitsBody, FitsItem, Takes, TakesUpload};
+    pub use super::arguments::{FromBody, FromUploadItem, ServicesArgument, UploadArgument};
     pub use super::hook::{CLOSE, Hook, OPEN, PASSWORD_RESET, guard};
-    pub use super::package::{Entry, Package, Start};
-    pub use super::services::{Built, NoServices, async_services, no_services, sync_services};
-    pub use super::unary::{Answers, Item, Opens, Outcome, Yields};
+    pub use super::package::{HandlerEntry, Package, StartFunction};
+    pub use super::response::{HandlerStream, IntoHandlerStream, IntoItem, IntoResponse, IntoUnitResult};
+    pub use super::services::{IntoServices, NoServices, async_services, no_services, sync_services};
 }

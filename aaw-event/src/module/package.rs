@@ -5,44 +5,45 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags};
-use crate::host::Module;
+use crate::host::{Module, PrebuiltServices};
 
-/// An event of a package whose services are an `A`.
+/// An event or a hook of a package whose services are an `A`.
 ///
-/// Laid out as the ABI says: an array of these is the table of events.
+/// It has the layout of an [`EventEntry`], so an array of these is the table of events.
 #[repr(transparent)]
-pub struct Entry<A> {
+pub struct HandlerEntry<A> {
     entry: EventEntry,
     services: PhantomData<fn(A)>,
 }
 
-impl<A> Entry<A> {
+impl<A> HandlerEntry<A> {
     pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn) -> Self {
-        // What is called later is a function without a value; a closure that captures has one, which would be lost.
-        const { assert!(size_of::<H>() == 0, "a handler is a plain function") };
+        // The table stores the type of the handler, not its value. A closure that captures has a value, which would be
+        // lost.
+        const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
         let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call) };
         Self { entry, services: PhantomData }
     }
 
-    pub(super) const fn taking_incoming(mut self) -> Self {
+    pub(super) const fn taking_upload(mut self) -> Self {
         self.entry.flags |= entry_flags::TAKES_UPLOAD;
         self
     }
 }
 
-/// How a package whose services are an `A` is started.
-pub struct Start<A> {
+/// The function that starts a package whose services are an `A`.
+pub struct StartFunction<A> {
     start: StartFn,
     services: PhantomData<fn(A)>,
 }
 
-impl<A> Start<A> {
+impl<A> StartFunction<A> {
     pub(super) const fn new(start: StartFn) -> Self {
         Self { start, services: PhantomData }
     }
 }
 
-/// A package's exported symbol: the [`ModuleHeader`], with the type of its services for the compiler.
+/// A package's exported symbol: its [`ModuleHeader`], typed by its services.
 #[repr(transparent)]
 pub struct Package<A> {
     header: ModuleHeader,
@@ -50,8 +51,14 @@ pub struct Package<A> {
 }
 
 impl<A: Send + Sync + 'static> Package<A> {
-    /// `unwinds` is what the package itself was compiled with, which decides for the whole library.
-    pub const fn new(name: &'static str, unwinds: bool, start: Start<A>, events: &'static [Entry<A>]) -> Self {
+    /// Creates the symbol. `unwinds` is the panic strategy that the package itself was compiled with, which is that of the
+    /// whole library.
+    pub const fn new(
+        name: &'static str,
+        unwinds: bool,
+        start: StartFunction<A>,
+        events: &'static [HandlerEntry<A>],
+    ) -> Self {
         let header = ModuleHeader {
             magic: MAGIC,
             abi: ABI,
@@ -67,48 +74,42 @@ impl<A: Send + Sync + 'static> Package<A> {
         Self { header, services: PhantomData }
     }
 
-    /// The package as part of this program, with the services that it builds itself.
+    /// The package as part of this program. It builds its own services.
     ///
     /// # Panics
-    /// When its table is not as `events!()` makes it.
+    /// When the table is invalid, which `events!()` rules out.
     pub fn module(&'static self) -> Module {
         Module::linked(&self.header, None)
     }
 
-    /// The package as part of this program, with services that the program has built.
+    /// The package as part of this program, with services that the program has built: `services()` does not run.
     ///
     /// # Panics
     /// As [`Package::module`].
     pub fn module_with(&'static self, app: A) -> Module {
-        Module::linked(&self.header, Some(Arc::new(Handed(Arc::new(app)))))
+        Module::linked(&self.header, Some(Arc::new(PrebuiltApp(Arc::new(app)))))
     }
 
-    /// What a host would find as the library's symbol.
+    /// The address of the exported symbol.
     pub fn header(&'static self) -> *const ModuleHeader {
         &raw const self.header
     }
 }
 
-/// Services that a linked program hands in, on their way to the package.
-pub(crate) trait Given: Send + Sync + 'static {
-    /// Points to the `Arc` that the package expects.
-    fn as_ptr(&self) -> *const c_void;
-}
+struct PrebuiltApp<A>(Arc<A>);
 
-struct Handed<A>(Arc<A>);
-
-impl<A: Send + Sync + 'static> Given for Handed<A> {
+impl<A: Send + Sync + 'static> PrebuiltServices for PrebuiltApp<A> {
     fn as_ptr(&self) -> *const c_void {
         (&raw const self.0).cast()
     }
 }
 
-/// The function of the type `F`, whose values have no bytes: the table keeps none.
+/// The value of the zero-sized function type `F`, of which the table stores only the type.
 ///
 /// # Safety
-/// `F` is `Copy` and `Send`, and a value of it existed: so this is one more copy of that.
+/// `F` is `Copy` and `Send`, and a value of it has existed: the returned value is one more copy.
 pub(super) unsafe fn function_of<F>() -> F {
     const { assert!(size_of::<F>() == 0) };
-    // SAFETY: no bytes to read, and a copy of a value that existed.
+    // SAFETY: there are no bytes to read, and the value is a copy of one that has existed.
     unsafe { std::ptr::NonNull::<F>::dangling().read() }
 }

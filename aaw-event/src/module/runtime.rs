@@ -1,4 +1,4 @@
-//! Where handlers run: the host's runtime when linked, one's own when loaded.
+//! The runtime of a package: the host's when linked, its own when loaded.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 
-use crate::contain::contained;
+use crate::catch_panic::catch_panic;
 
-/// How long a stopping package's blocking work is waited for, by a thread that does nothing else.
-const LAST_WAIT: Duration = Duration::from_secs(30);
+/// How long a package that stops waits for its blocking tasks, on a thread of its own.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) enum Runtime {
-    /// The host's is this one's too.
+    /// The host's runtime.
     Host,
-    /// A loaded package has its own statics, so its own tokio: the host's reactor is not there for it. One worker, for
-    /// its timers, sockets and spawned tasks; the handlers themselves are polled by the host's threads. Started on
-    /// first use.
+    /// A loaded package has its own statics, therefore its own tokio, which cannot use the host's reactor. This runtime
+    /// has one worker, for the package's timers, sockets and spawned tasks; the handlers themselves are polled by the
+    /// host's threads. Started on first use.
     Own(OnceLock<runtime::Runtime>),
 }
 
@@ -29,18 +29,17 @@ impl Runtime {
 
     /// Runs one poll of a handler. `f` must not panic.
     ///
-    /// With a runtime of its own that is inside of `block_on`: `enter` alone gives the handler no cooperative budget,
-    /// and a handler that is always ready then starves the host's timers. About 50 ns.
+    /// The package's own runtime polls inside `block_on`: `enter` alone gives the handler no cooperative budget, and a
+    /// handler that is always ready then starves the host's timers. `block_on` costs about 50 ns.
     ///
     /// # Errors
-    /// When the runtime cannot be started or entered, or, after `f` has run, not be left.
+    /// When the runtime cannot be started or entered, or cannot be left after `f` has run.
     pub(super) fn poll<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
         no_panic(|| {
             let runtime = started(runtime)?;
-            // `block_on` may not be nested, as it would be when a handler's work makes the host poll another call of
-            // this library: then the outer one's budget serves both. tokio's context belongs to the library, as all
-            // statics do.
+            // `block_on` must not be nested, which would happen when a handler makes the host poll another call of this
+            // library; the outer budget then serves both. tokio's context belongs to the library, as all statics do.
             if Handle::try_current().is_ok() {
                 let _guard = runtime.enter();
                 return Ok(f());
@@ -53,7 +52,7 @@ impl Runtime {
         })
     }
 
-    /// Runs what does not wait: a plain handler, a destructor. It can spawn. `f` must not panic.
+    /// Runs `f`, which does not wait (a one-way handler, a destructor) but may spawn. `f` must not panic.
     ///
     /// # Errors
     /// As for [`Runtime::poll`].
@@ -70,20 +69,20 @@ impl Runtime {
         matches!(self, Self::Own(runtime) if runtime.get().is_some())
     }
 
-    /// Ends the tasks, and waits for them. On a thread that no runtime knows.
+    /// Shuts the runtime down and waits for it. Must be called on a thread that drives no runtime.
     pub(super) fn shut_down(self) {
         if let Self::Own(runtime) = self
             && let Some(runtime) = runtime.into_inner()
         {
-            runtime.shutdown_timeout(LAST_WAIT);
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }
 
-/// tokio panics where it gets no thread for its worker, on a thread that is ending, and where a handler has leaked the
-/// guard of a `Handle::enter`. None of these may end the host.
+/// Converts a panic of tokio into an error. tokio panics when it gets no thread for its worker, on a thread that is
+/// shutting down, and when a handler has leaked the guard of a `Handle::enter`. None of these may end the host.
 fn no_panic<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    contained(f).unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    catch_panic(f).unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
 fn started(cell: &OnceLock<runtime::Runtime>) -> io::Result<&runtime::Runtime> {
@@ -92,8 +91,8 @@ fn started(cell: &OnceLock<runtime::Runtime>) -> io::Result<&runtime::Runtime> {
     }
     let new = runtime::Builder::new_multi_thread().worker_threads(1).thread_name("aaw-events").enable_all().build()?;
     if let Err(late) = cell.set(new) {
-        // Another thread was first.
+        // Another thread has started one first.
         late.shutdown_background();
     }
-    cell.get().ok_or_else(|| io::Error::other("there is no runtime"))
+    cell.get().ok_or_else(|| io::Error::other("the runtime was not started"))
 }

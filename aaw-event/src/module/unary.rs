@@ -1,149 +1,108 @@
-//! What a handler gives back: an answer, an outcome, the items of a stream.
+//! Unary handlers: `async fn handler(…)`, which returns one response.
+//!
+//! Generated code calls one of the `const fn`s of [`HandlerEntry`] for each file, chosen by the form of its handler; the
+//! number is that of its arguments. Each function states its bounds by itself, so that the compiler reports what is wrong
+//! with a handler in its usual terms: "future cannot be sent between threads", "`Body` is not `Deserialize`".
 
-use aaw_protocol::Failure;
-use futures_util::Stream;
-use serde::Serialize;
+use std::ffi::c_void;
+use std::marker::PhantomData;
 
-use super::output;
-use crate::sdk::Error;
+use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
+use super::call::{self, CallOutput, CompletedCall, WriteOutput};
+use super::instance::PackageInstance;
+use super::package::HandlerEntry;
+use super::response::{IntoResponse, log_and_convert};
+use crate::abi::{CallArgs, RawCall, kind, step};
+use crate::catch_panic::catch_panic;
 
-/// What an `async fn handler` can answer: a `Result` of aaw_event's, or just the answer. `M` only tells the impls
-/// apart.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a handler's answer",
-    label = "a handler answers a `Serialize`, or a `Result` of aaw_event's with one",
-    note = "write `#[derive(Serialize)]` above the type; for errors, return `Result<T>` from `aaw_event::prelude`, \
-            into which `?` converts every other error"
-)]
-pub trait Answers<M> {
-    /// Shows the JSON.
-    ///
-    /// # Errors
-    /// The handler's own, or that the answer cannot be JSON.
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
-}
+/// One function per number of arguments of a unary handler.
+impl<A: Send + Sync + 'static> HandlerEntry<A> {
+    /// An `async fn handler()`.
+    pub const fn unary0<H, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> F + Copy + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoResponse<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (), R>)
+    }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Infallible;
+    /// An `async fn handler(body)`.
+    pub const fn unary1<H, B, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoResponse<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B,), R>)
+    }
 
-/// An answer or an error.
-#[derive(Debug)]
-pub struct Fallible;
+    /// An `async fn handler(body, services)`.
+    pub const fn unary2<H, B, S, M, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoResponse<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M), R>)
+    }
 
-impl<T: Serialize> Answers<Infallible> for T {
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(output::json(&self, then)?)
+    /// An `async fn handler(body, services, upload)`.
+    pub const fn unary3<H, B, S, M, U, F, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S, U) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        U: UploadArgument + 'static,
+        U::Item: FromUploadItem,
+        F: Future + Send + 'static,
+        F::Output: IntoResponse<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M, U), R>).taking_upload()
     }
 }
 
-// `Error` is not `Serialize`, so only one of the two ever fits.
-impl<T: Serialize> Answers<Fallible> for Result<T, Error> {
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(output::json(&self?, then)?)
+/// [`CallFn`](crate::abi::CallFn) of a unary event.
+unsafe extern "C" fn unary<A, H, Args, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: Future + Send + 'static,
+    <H::Output as Future>::Output: IntoResponse<R>,
+    R: 'static,
+{
+    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
+    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
+    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
+    let event: &'static str = unsafe { args.event.as_str() };
+    match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
+        Ok(Ok(future)) => {
+            call::from_future(future, ResponseWriter::<R> { event, kind: PhantomData }, &instance.runtime)
+        }
+        Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
+        Err(panic) => call::completed(CompletedCall::Panicked(panic)),
     }
 }
 
-/// What a plain `fn handler`, or that of a hook, can return.
-#[diagnostic::on_unimplemented(
-    message = "a handler that answers nobody cannot return `{Self}`",
-    label = "a plain `fn handler`, and that of a hook, returns `()` or `Result<()>`",
-    note = "write `async fn handler` for one that answers"
-)]
-pub trait Outcome {
-    /// Nobody is answered; a failure is for the log.
-    ///
-    /// # Errors
-    /// The handler's own.
-    fn outcome(self) -> Result<(), Error>;
+/// Writes the response as the call's one item.
+struct ResponseWriter<R> {
+    event: &'static str,
+    kind: PhantomData<fn(R)>,
 }
 
-impl Outcome for () {
-    fn outcome(self) -> Result<(), Error> {
-        Ok(())
+impl<O: IntoResponse<R>, R: 'static> WriteOutput<O> for ResponseWriter<R> {
+    fn write_output(&self, output: O, out: CallOutput) -> u32 {
+        match output.write_json(|json| out.write(json)) {
+            Ok(()) => step::ITEM,
+            Err(error) => out.fail(&log_and_convert(self.event, error)),
+        }
     }
-}
-
-impl Outcome for Result<(), Error> {
-    fn outcome(self) -> Result<(), Error> {
-        self
-    }
-}
-
-/// A handler's stream.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no stream",
-    label = "a `fn handler` that returns something returns an `impl Stream<Item = …>`",
-    note = "write `async fn handler` for one that answers once"
-)]
-pub trait Yields: Stream {}
-
-impl<S: Stream> Yields for S {}
-
-/// What an `async fn handler` of a stream can return: a stream, or a `Result` of aaw_event's with one. `M` only tells
-/// the impls apart.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no stream",
-    label = "expected an `impl Stream<Item = …>`, or a `Result` of aaw_event's with one"
-)]
-pub trait Opens<M> {
-    /// The stream.
-    type Stream: Stream;
-
-    /// Gives it.
-    ///
-    /// # Errors
-    /// The handler's own.
-    fn open(self) -> Result<Self::Stream, Error>;
-}
-
-impl<S: Stream> Opens<Infallible> for S {
-    type Stream = S;
-
-    fn open(self) -> Result<S, Error> {
-        Ok(self)
-    }
-}
-
-impl<S: Stream> Opens<Fallible> for Result<S, Error> {
-    type Stream = S;
-
-    fn open(self) -> Self {
-        self
-    }
-}
-
-/// What a handler's stream can yield: a `Result` of aaw_event's, or just the item. `M` only tells the impls apart.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be an item of a handler's stream",
-    label = "an item is a `Serialize`, or a `Result` of aaw_event's with one",
-    note = "write `#[derive(Serialize)]` above the type; for errors, yield `Result<T>` of `aaw_event::prelude`: in \
-            `try_stream!`, `?` converts every other error into its error"
-)]
-pub trait Item<M> {
-    /// Shows the JSON.
-    ///
-    /// # Errors
-    /// The handler's own, or that the item cannot be JSON.
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
-}
-
-impl<T: Serialize> Item<Infallible> for T {
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(output::json(&self, then)?)
-    }
-}
-
-impl<T: Serialize> Item<Fallible> for Result<T, Error> {
-    fn show(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(output::json(&self?, then)?)
-    }
-}
-
-/// What the caller is told; what it is not told goes into the log.
-pub(super) fn log_and_convert(event: &str, error: Error) -> Failure {
-    if error.cause().is_some() {
-        tracing::error!(event, "a handler failed: {error:#}");
-    }
-    error.into_failure()
 }

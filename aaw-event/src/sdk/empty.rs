@@ -3,12 +3,30 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-/// A body that is not looked at: a handler that takes `_: Empty` accepts whatever is sent.
+/// A body that is ignored: a handler that takes `_: Empty` accepts any JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Empty;
 
 impl<'de> Deserialize<'de> for Empty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse_body;
+
+    #[test]
+    fn any_json_is_accepted() {
+        for body in ["", "null", "{}", "[1,2]", "17", r#"{"a":{"b":null}}"#] {
+            assert_eq!(parse_body::<Empty>(body).unwrap(), Empty, "{body}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_rejected() {
+        assert!(parse_body::<Empty>("{} {}").is_err());
     }
 }

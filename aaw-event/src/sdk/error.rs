@@ -1,4 +1,4 @@
-//! What a handler fails with.
+//! The error of a handler.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -7,56 +7,58 @@ use std::fmt;
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 
-/// What a handler returns.
+/// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a handler failed: either words for the caller, or an error for the log.
+/// Why a handler failed: either a message for the caller, or an internal error for the log.
 ///
-/// The two are kept apart, so that nothing of the server's inside reaches a caller by accident:
+/// The two are kept apart so that no internal detail of the server reaches a caller by accident:
 ///
-/// * what [`Error::new`] says reaches the caller, word by word;
-/// * whatever `?` converts is **logged**, with everything that caused it, and the caller is told `Internal error`.
+/// * the message of [`Error::new`] is sent to the caller as it is;
+/// * an error that `?` converts is **logged**, with its chain of causes, and the caller receives `Internal error`.
 ///
 /// ```
 /// use aaw_event::prelude::*;
 ///
 /// async fn handler(path: String) -> Result<String> {
 ///     if path.contains("..") {
-///         return Err(Error::new("No such page").with_code("no_page")); // the caller reads this
+///         return Err(Error::new("No such page").with_code("no_page")); // sent to the caller
 ///     }
-///     Ok(std::fs::read_to_string(path)?) // the caller reads "Internal error", the log says why
+///     Ok(std::fs::read_to_string(path)?) // the caller receives "Internal error"; the cause is logged
 /// }
 /// ```
 ///
-/// It is no [`std::error::Error`] itself: that is what allows `?` to convert every error that is one.
+/// It does not implement [`std::error::Error`], which is what allows `?` to convert every error that does.
 pub struct Error {
-    // Boxed: a `Result` is moved around much more often than it fails.
-    inner: Box<Inner>,
+    // Boxed to keep `Result` small: it is moved much more often than it is an error.
+    inner: Box<ErrorParts>,
 }
 
-struct Inner {
-    text: Cow<'static, str>,
+struct ErrorParts {
+    message: Cow<'static, str>,
     code: Code,
     data: Option<Box<serde_json::value::RawValue>>,
-    /// Not for the caller.
+    /// For the log; not sent to the caller.
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// A failure in words for the caller. Its code is `handler`.
+    /// Creates an error with a message for the caller. Its code is `handler`.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
     /// let error = Error::new("The basket is empty");
     /// assert_eq!((error.message(), error.code()), ("The basket is empty", "handler"));
     /// ```
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { text: Cow::Owned(text.into()), code: Code::HANDLER, data: None, cause: None }) }
+    pub fn new(message: impl Into<String>) -> Self {
+        let message = Cow::Owned(message.into());
+        Self { inner: Box::new(ErrorParts { message, code: Code::HANDLER, data: None, cause: None }) }
     }
 
-    /// The word by which the caller's program tells this failure from others.
+    /// Sets the code by which the caller's program distinguishes this error from others.
     ///
-    /// Any word will do. One of aaw's own (`timeout`, `busy`, `bad_body`, …) says to programs what it says elsewhere.
+    /// Any text is valid. Programs treat one of aaw's own codes (`timeout`, `busy`, `bad_body`, …) as they treat it
+    /// elsewhere.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
@@ -69,7 +71,7 @@ impl Error {
         self
     }
 
-    /// Whatever else the caller should get, as JSON. What cannot be JSON is logged and left out.
+    /// Adds data for the caller, as JSON. Data that cannot be serialised is logged and omitted.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
@@ -79,49 +81,49 @@ impl Error {
     pub fn with_data(mut self, data: impl Serialize) -> Self {
         match serde_json::value::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
-            Err(error) => tracing::error!(%error, "the data of an error cannot be JSON"),
+            Err(error) => tracing::error!(%error, "the data of an error cannot be serialised as JSON"),
         }
         self
     }
 
-    /// What the caller is told.
+    /// The message that the caller receives.
     pub fn message(&self) -> &str {
-        &self.inner.text
+        &self.inner.message
     }
 
-    /// The word that the caller's program is told.
+    /// The code that the caller receives.
     pub fn code(&self) -> &str {
         self.inner.code.as_str()
     }
 
-    /// The error that `?` converted, which the caller is not told.
+    /// The internal error that `?` converted; `None` for an error made by [`Error::new`]. It is not sent to the caller.
     pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
     }
 
     pub(crate) fn into_failure(self) -> Failure {
-        let Inner { text, code, data, cause } = *self.inner;
-        // First: if it panics, nothing has been made yet that would leak.
+        let ErrorParts { message, code, data, cause } = *self.inner;
+        // Dropped first: its destructor is the author's code and may panic.
         drop(cause);
-        Failure { error: text.into_owned(), code, data }
+        Failure { error: message.into_owned(), code, data }
     }
 
-    /// A failure that the host has already put into words.
-    pub(crate) fn told(failure: Failure) -> Self {
+    /// A failure of the host, whose message is meant for the caller.
+    pub(crate) fn from_failure(failure: Failure) -> Self {
         let Failure { error, code, data } = failure;
-        Self { inner: Box::new(Inner { text: Cow::Owned(error), code, data, cause: None }) }
+        Self { inner: Box::new(ErrorParts { message: Cow::Owned(error), code, data, cause: None }) }
     }
 }
 
-/// Logged when the handler returns it; the caller is told `Internal error`.
+/// The error is logged when the handler returns it; the caller receives `Internal error`.
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(cause: E) -> Self {
-        let text = Cow::Borrowed(Failure::INTERNAL);
-        Self { inner: Box::new(Inner { text, code: Code::HANDLER, data: None, cause: Some(Box::new(cause)) }) }
+        let message = Cow::Borrowed(Failure::INTERNAL);
+        Self { inner: Box::new(ErrorParts { message, code: Code::HANDLER, data: None, cause: Some(Box::new(cause)) }) }
     }
 }
 
-/// For logs: the cause where there is one, with `{:#}` all that caused it; else the words for the caller.
+/// For logs: the internal error if there is one (with `{:#}` its whole chain of causes), otherwise the message.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(cause) = self.cause() else { return f.write_str(self.message()) };
@@ -135,7 +137,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `{:#}`, so that a failed `unwrap` in a test says everything.
+/// As `{:#}`, so that a failed `unwrap` in a test shows the whole chain of causes.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
@@ -149,14 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_for_the_caller_reach_it() {
+    fn a_message_reaches_the_caller() {
         let error = Error::new("No such user").with_code("no_user").with_data(serde_json::json!({ "id": 7 }));
         let json = serde_json::to_string(&error.into_failure()).unwrap();
         assert_eq!(json, r#"{"error":"No such user","code":"no_user","data":{"id":7}}"#);
     }
 
     #[test]
-    fn a_converted_error_is_for_the_log_alone() {
+    fn a_converted_error_is_only_logged() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot read the order")]
         struct Outer(#[source] io::Error);

@@ -1,14 +1,15 @@
-//! What `_guard.rs` and `_password_reset.rs` are told.
+//! The arguments of the handlers in `_guard.rs` and `_password_reset.rs`.
 
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 
-/// A call that waits to be let through: the first argument of the handler in a folder's `_guard.rs`.
+/// A call that is about to run: the first argument of the handler in a folder's `_guard.rs`.
 ///
-/// That handler runs before each event of its folder and of the folders inside it, whatever way the call came; the guards
-/// of the folders around it run before it. When it fails, neither further guards nor the event run, and the caller reads
-/// why, with the code `not_allowed` unless the guard has chosen another. What it waits for, the call waits for.
+/// A guard runs before each event of its folder and of the subfolders, for calls over WebSockets and over HTTP alike. The
+/// guards of outer folders run first. If a guard fails, neither further guards nor the event run, and the caller receives
+/// the guard's error, with the code `not_allowed` unless the guard has set another. The call waits for as long as the
+/// guard does.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -24,22 +25,22 @@ use super::identity::Identity;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GuardedCall {
-    /// The event's name, as the server offers it.
+    /// The event's name, as the server serves it.
     pub event: String,
-    /// Who calls; `None` without a session, and where authentication is off.
+    /// The caller's identity; `None` without a session, and where authentication is disabled.
     #[serde(default)]
     pub identity: Option<Identity>,
 }
 
 impl GuardedCall {
-    /// For a host, and for tests of a `_guard.rs`.
+    /// Creates the argument of a guard: for hosts, and for tests of a `_guard.rs`.
     pub fn new(event: impl Into<String>, identity: Option<Identity>) -> Self {
         Self { event: event.into(), identity }
     }
 }
 
-/// Somebody has forgotten their password: the first argument of the handler in `src/_password_reset.rs`, which delivers
-/// the token, by e-mail as a rule.
+/// A request to reset a forgotten password: the first argument of the handler in `src/_password_reset.rs`, which delivers
+/// the token to the user, usually by e-mail.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -54,20 +55,20 @@ impl GuardedCall {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PasswordReset {
-    /// Where to.
+    /// The address of the user.
     pub email: String,
-    /// By which a new password can be set, once and for 20 minutes. It belongs into no log.
+    /// The bearer token with which a new password can be set, once and within 20 minutes. It must not be logged.
     pub token: String,
 }
 
 impl PasswordReset {
-    /// For a host, and for tests of a `_password_reset.rs`.
+    /// Creates the argument of the hook: for hosts, and for tests of a `_password_reset.rs`.
     pub fn new(email: impl Into<String>, token: impl Into<String>) -> Self {
         Self { email: email.into(), token: token.into() }
     }
 }
 
-/// Without the token.
+/// Omits the token.
 impl std::fmt::Debug for PasswordReset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PasswordReset").field("email", &self.email).finish_non_exhaustive()
@@ -79,13 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_of_another_version_is_understood() {
+    fn unknown_fields_of_a_newer_host_are_ignored() {
         let guarded: GuardedCall = serde_json::from_str(r#"{"event":"a/b","weather":"fine"}"#).unwrap();
         assert_eq!(guarded, GuardedCall::new("a/b", None));
     }
 
     #[test]
-    fn a_token_is_in_no_log() {
+    fn debug_output_omits_the_token() {
         assert!(!format!("{:?}", PasswordReset::new("a@b.c", "secret")).contains("secret"));
     }
 }

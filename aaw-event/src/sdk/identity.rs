@@ -1,20 +1,22 @@
-//! Who calls.
+//! The identity of a caller, and the result of a log-in.
 
 pub use aaw_protocol::Identity;
 use serde::{Deserialize, Serialize};
 
-/// A session that was begun by `services.authenticate(user)`. Its JSON is what clients keep and resume: a handler that
-/// logs somebody in answers it as it is.
+/// A session that [`Services::authenticate`](crate::Services::authenticate) has started.
+///
+/// A handler that logs its caller in returns it unchanged: its JSON is what clients store, and what they resume the
+/// session with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoggedIn {
-    /// By which the session is resumed. Whoever has it is the user: it belongs into no log.
+    /// The bearer token that resumes the session. Its holder acts as the user, so it must not be logged.
     pub token: String,
-    /// Whose session it is.
+    /// The user of the session.
     pub user: Identity,
 }
 
-/// Without the token.
+/// Omits the token.
 impl std::fmt::Debug for LoggedIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoggedIn").field("user", &self.user).finish_non_exhaustive()
@@ -26,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_in_no_log() {
+    fn debug_output_omits_the_token() {
         let logged_in = LoggedIn { token: "secret".into(), user: Identity::new("1", "a@b.c") };
         assert!(!format!("{logged_in:?}").contains("secret"));
     }

@@ -1,4 +1,4 @@
-//! What a handler awaits of the server.
+//! The future of a host operation that a handler awaits.
 
 use std::fmt;
 use std::future::Future;
@@ -6,33 +6,32 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::error::{Error, Result};
-use crate::module::Asking;
+use crate::handles::PendingHostOp;
 
-/// Something that was asked for, to be awaited: what [`Ws::send_async`](crate::Ws::send_async) and its like give.
+/// The future of a client call or another host operation, as returned by [`Ws::send_async`](crate::Ws::send_async).
 ///
-/// It begins when it is first polled, so `.await` it or spawn it. **Dropping it gives it up**: a client that was asked is
-/// told to stop. Polled after its end it stays pending.
-#[must_use = "nothing is asked until this is awaited"]
+/// The operation begins when the future is first polled, so `.await` it or spawn it. **Dropping the future cancels the
+/// operation**: a client that was called receives a cancellation. Polled after it was ready, it stays pending.
+#[must_use = "nothing is sent until this is awaited"]
 pub struct ResponseFuture<T> {
-    state: State,
-    read: fn(&[u8]) -> Result<T>,
+    state: ResponseState,
+    parse: fn(&[u8]) -> Result<T>,
 }
 
-enum State {
-    Host(Asking),
-    /// Known already.
-    Done(Result<Vec<u8>>),
-    Over,
+enum ResponseState {
+    Pending(PendingHostOp),
+    /// The operation could not begin.
+    Failed(Error),
+    Done,
 }
 
 impl<T> ResponseFuture<T> {
-    pub(super) fn by_host(asking: Asking, read: fn(&[u8]) -> Result<T>) -> Self {
-        Self { state: State::Host(asking), read }
+    pub(super) fn new(op: PendingHostOp, parse: fn(&[u8]) -> Result<T>) -> Self {
+        Self { state: ResponseState::Pending(op), parse }
     }
 
-    /// `said` is JSON.
-    pub(super) fn done(said: Result<Vec<u8>>, read: fn(&[u8]) -> Result<T>) -> Self {
-        Self { state: State::Done(said), read }
+    pub(super) fn failed(error: Error, parse: fn(&[u8]) -> Result<T>) -> Self {
+        Self { state: ResponseState::Failed(error), parse }
     }
 }
 
@@ -40,18 +39,19 @@ impl<T> Future for ResponseFuture<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let said = match std::mem::replace(&mut self.state, State::Over) {
-            State::Host(mut asking) => match asking.poll(cx) {
-                Poll::Ready(said) => said.map_err(Error::told),
+        match std::mem::replace(&mut self.state, ResponseState::Done) {
+            ResponseState::Pending(mut op) => match op.poll(cx) {
+                Poll::Ready(result) => {
+                    Poll::Ready(result.map_err(Error::from_failure).and_then(|json| (self.parse)(&json)))
+                }
                 Poll::Pending => {
-                    self.state = State::Host(asking);
-                    return Poll::Pending;
+                    self.state = ResponseState::Pending(op);
+                    Poll::Pending
                 }
             },
-            State::Done(said) => said,
-            State::Over => return Poll::Pending,
-        };
-        Poll::Ready(said.and_then(|said| (self.read)(&said)))
+            ResponseState::Failed(error) => Poll::Ready(Err(error)),
+            ResponseState::Done => Poll::Pending,
+        }
     }
 }
 

@@ -1,22 +1,23 @@
-//! Rooms: connections that hear what is said to a name.
+//! Rooms: named groups of connections.
 
 use std::time::Duration;
 
+use aaw_protocol::Failure;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
+use super::host_ops::{host_op, host_op_async, parse_result, to_millis};
 use super::identity::Identity;
 use super::response_future::ResponseFuture;
-use super::side::{Side, TEST_ID, read};
-use super::ws::{Sent, To, millis};
-use crate::module::parse_answer;
+use crate::handles::CallerHandle;
+use crate::json::parse_response;
 
 /// The server's rooms, as `services.room`.
 ///
-/// A room is there while somebody is in it, and needs no making; an unknown one is empty. Works from tasks and threads
-/// too, and after the call has ended; only joining needs the connection. Cloning costs a reference count.
+/// A room exists while it has members and needs no setup; an unknown room is empty. Rooms can be used from tasks and
+/// threads, and after the call has ended; only joining needs the connection. Cloning costs one reference count.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -36,37 +37,37 @@ use crate::module::parse_answer;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Room {
-    to: Side,
+    caller: CallerHandle,
 }
 
-/// Asks for presence, see [`Room::join_with`].
+/// Enables presence for a member, see [`Room::join_with`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presence;
 
-/// Somebody who is in a room.
+/// A member of a room: one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Member {
     /// The connection's id.
     pub id: String,
-    /// Who it has shown itself to be.
+    /// The identity of the connection's session; `None` without a session.
     #[serde(default)]
     pub identity: Option<Identity>,
 }
 
 #[derive(Serialize)]
-struct Join<'a> {
+struct JoinArgs<'a> {
     name: &'a str,
     presence: bool,
 }
 
 #[derive(Serialize)]
-struct Name<'a> {
+struct NameArgs<'a> {
     name: &'a str,
 }
 
 #[derive(Serialize)]
-struct Emit<'a, D> {
+struct EmitArgs<'a, D> {
     name: &'a str,
     event: &'a str,
     data: D,
@@ -74,7 +75,7 @@ struct Emit<'a, D> {
 }
 
 #[derive(Serialize)]
-struct Send<'a, D> {
+struct RoomCallArgs<'a, D> {
     name: &'a str,
     event: &'a str,
     data: D,
@@ -83,98 +84,66 @@ struct Send<'a, D> {
 }
 
 impl Room {
-    pub(super) fn of(to: Side) -> Self {
-        Self { to }
+    pub(super) fn new(caller: CallerHandle) -> Self {
+        Self { caller }
     }
 
-    /// Puts this connection into a room, until it leaves or ends. Being in it already is no error.
+    /// Adds this connection to a room, until it leaves or closes. Joining a room twice has no effect.
     ///
     /// # Errors
-    /// When the connection has gone (`no_connection`; a call over HTTP has none), is in as many rooms as it may be (1024,
-    /// by the server's default; `busy`), or when the name is empty or longer than 200 bytes (`bad_body`).
+    /// `no_connection`, when the connection has closed, and for a call over HTTP; `busy`, when the connection is in as many
+    /// rooms as the server allows (1024 by default); `bad_body`, when the name is empty or longer than 200 bytes.
     pub fn join(&self, name: &str) -> Result<()> {
-        self.enter(name, false)
+        host_op(&self.caller, "room/join", &JoinArgs { name, presence: false })
     }
 
-    /// As [`join`](Self::join), and the room is told: its other members get the event `aaw/joined`, and `aaw/left` when
-    /// this connection leaves or ends, with `{"room", "member": {"id", "identity"}}`; each exactly once.
+    /// Adds this connection to a room and notifies the room's other members: they receive the event `aaw/joined`, and
+    /// `aaw/left` when this connection leaves or closes, each exactly once, with `{"room", "member": {"id", "identity"}}`.
     ///
     /// # Errors
     /// As [`join`](Self::join).
     pub fn join_with(&self, name: &str, _: Presence) -> Result<()> {
-        self.enter(name, true)
+        host_op(&self.caller, "room/join", &JoinArgs { name, presence: true })
     }
 
-    fn enter(&self, name: &str, presence: bool) -> Result<()> {
-        match &self.to {
-            Side::Host(caller) => Side::host_op(caller, "room/join", &Join { name, presence }),
-            Side::Test(stage) => {
-                stage.acts().rooms.insert(name.to_owned());
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes this connection out of a room. Not being in it is no error.
+    /// Removes this connection from a room. Leaving a room that it is not in has no effect.
     pub fn leave(&self, name: &str) {
-        match &self.to {
-            Side::Host(caller) => or_log(Side::host_op(caller, "room/leave", &Name { name }), "room/leave"),
-            Side::Test(stage) => {
-                stage.acts().rooms.remove(name);
-            }
-        }
+        or_log::<()>(host_op(&self.caller, "room/leave", &NameArgs { name }), "room/leave");
     }
 
-    /// Pushes an event to all who are in a room, but not to the connection `except` (`services.ws.id()`, say); this
-    /// connection need not be in it. Says how many it reached.
+    /// Pushes an event to all members of a room, except to the connection with the id `except` (`services.ws.id()`, say).
+    /// Returns the number of connections that it was queued for. This connection need not be a member.
     ///
-    /// It is one buffer however many they are, and waits for nobody: who reads too slowly is not reached. What is emitted
-    /// to a room arrives in the same order at each of its members.
+    /// The members share one buffer, and this function does not wait for any of them: a member whose push queue is full is
+    /// skipped. All members receive the events of a room in the same order.
     ///
     /// # Errors
-    /// When `data` cannot be JSON or is larger than a message may be, or when the event's name begins with `aaw/`.
+    /// When `data` cannot be serialised as JSON or exceeds the maximum message size, or when the event's name begins with
+    /// `aaw/`.
     pub fn emit(&self, name: &str, event: &str, data: impl Serialize, except: Option<&str>) -> Result<usize> {
-        match &self.to {
-            Side::Host(caller) => Side::host_op(caller, "room/emit", &Emit { name, event, data: &data, except }),
-            Side::Test(stage) => {
-                let data = serde_json::to_value(&data)?;
-                let mut acts = stage.acts();
-                acts.sent.push(Sent::new(To::Room(name.to_owned()), event, data));
-                Ok(usize::from(acts.rooms.contains(name) && except != Some(TEST_ID)))
-            }
-        }
+        host_op(&self.caller, "room/emit", &EmitArgs { name, event, data: &data, except })
     }
 
-    /// How many are in a room.
+    /// The number of members of a room.
     pub fn size(&self, name: &str) -> usize {
-        match &self.to {
-            Side::Host(caller) => or_log(Side::host_op(caller, "room/size", &Name { name }), "room/size"),
-            Side::Test(stage) => usize::from(stage.acts().rooms.contains(name)),
-        }
+        or_log(host_op(&self.caller, "room/size", &NameArgs { name }), "room/size")
     }
 
-    /// Who is in a room, in no order; with or without presence.
+    /// The members of a room, with and without presence, in no particular order.
     pub fn members(&self, name: &str) -> Vec<Member> {
-        match &self.to {
-            Side::Host(caller) => or_log(Side::host_op(caller, "room/members", &Name { name }), "room/members"),
-            Side::Test(stage) => {
-                let acts = stage.acts();
-                let is_in = acts.rooms.contains(name);
-                let member = || Member { id: TEST_ID.to_owned(), identity: acts.identity.clone() };
-                is_in.then(member).into_iter().collect()
-            }
-        }
+        or_log(host_op(&self.caller, "room/members", &NameArgs { name }), "room/members")
     }
 
-    /// Asks all who are in a room, but not the connection `except`, and collects what they answer within `timeout`: for
-    /// each its connection's id, and its answer or why there is none, in no order. See
-    /// [`Ws::send_async`](crate::Ws::send_async) for the reasons; the room's own is `timeout`.
+    /// Calls the clients of all members of a room, except that of the connection `except`, and collects their responses
+    /// within `timeout`: for each member, in no particular order, its connection's id and its response or error. The
+    /// errors are those of [`Ws::send_async`](crate::Ws::send_async).
     ///
-    /// In a test the answer is what [`Services::with_response`](crate::Services::with_response) says, of the one connection,
-    /// if it is in the room.
+    /// In a test the response is the one set with
+    /// [`TestServices::with_response`](crate::testing::TestServices::with_response), for the one connection, if it is a
+    /// member.
     ///
     /// # Errors
-    /// When nobody could be asked: the payload cannot be JSON, or the event's name begins with `aaw/`.
+    /// When no client could be called: the payload cannot be serialised as JSON, or the event's name begins with `aaw/`.
     pub fn send_async<T: DeserializeOwned>(
         &self,
         name: &str,
@@ -183,53 +152,36 @@ impl Room {
         timeout: Duration,
         except: Option<&str>,
     ) -> ResponseFuture<Vec<(String, Result<T>)>> {
-        match &self.to {
-            Side::Host(caller) => {
-                let args = Send { name, event, data: &payload, timeout_ms: millis(timeout), except };
-                Side::host_op_async(caller, "room/send_async", &args, answers)
-            }
-            Side::Test(stage) => {
-                let mut acts = stage.acts();
-                let asked = serde_json::to_value(&payload).map_err(Error::from).and_then(|data| {
-                    acts.sent.push(Sent::new(To::Room(name.to_owned()), event, data));
-                    let is_asked = acts.rooms.contains(name) && except != Some(TEST_ID);
-                    let answer = is_asked.then(|| match acts.answers.get(event) {
-                        Some(answer) => serde_json::json!({ "id": TEST_ID, "result": answer }),
-                        None => serde_json::json!({ "id": TEST_ID, "error": super::ws::no_answer(event) }),
-                    });
-                    Ok(serde_json::to_vec(&answer.into_iter().collect::<Vec<_>>())?)
-                });
-                ResponseFuture::done(asked, answers)
-            }
-        }
+        let args = RoomCallArgs { name, event, data: &payload, timeout_ms: to_millis(timeout), except };
+        host_op_async(&self.caller, "room/send_async", &args, parse_responses)
     }
 }
 
-/// What each has answered. A client's answer that does not fit is its own failure, not the whole room's.
-fn answers<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<(String, Result<T>)>> {
+/// Parses the members' responses. A response that does not fit is an error of that member alone.
+fn parse_responses<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<(String, Result<T>)>> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct MemberResponse {
         id: String,
         #[serde(default)]
         result: Option<Box<RawValue>>,
         #[serde(default)]
-        error: Option<aaw_protocol::Failure>,
+        error: Option<Failure>,
     }
-    let all: Vec<Answer> = read(json)?;
-    let one = |Answer { id, result, error }| {
-        let answer = match error {
-            Some(failure) => Err(Error::told(failure)),
-            // `null` is an answer too.
-            None => parse_answer(result.as_ref().map_or("null", |json| json.get())).map_err(Error::told),
+    let all: Vec<MemberResponse> = parse_result(json)?;
+    let one = |MemberResponse { id, result, error }| {
+        let response = match error {
+            Some(failure) => Err(Error::from_failure(failure)),
+            // serde parses `"result": null` as `None`, and `null` is a valid response.
+            None => parse_response(result.as_ref().map_or("null", |json| json.get())).map_err(Error::from_failure),
         };
-        (id, answer)
+        (id, response)
     };
     Ok(all.into_iter().map(one).collect())
 }
 
-/// Where there is nothing to be said to the handler: only a server that has no rooms fails so.
-fn or_log<T: Default>(done: Result<T>, op: &str) -> T {
-    done.unwrap_or_else(|error| {
+/// For operations whose only possible failure is a server without rooms, which is logged.
+fn or_log<T: Default>(result: Result<T>, op: &str) -> T {
+    result.unwrap_or_else(|error| {
         tracing::error!(op, "{error:#}");
         T::default()
     })
@@ -237,55 +189,15 @@ fn or_log<T: Default>(done: Result<T>, op: &str) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
-    use serde_json::json;
-
     use super::*;
-    use crate::sdk::Services;
-
-    fn now<T>(future: impl Future<Output = T>) -> T {
-        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => output,
-            Poll::Pending => panic!("it waits"),
-        }
-    }
 
     #[test]
-    fn a_test_has_rooms_with_one_connection() {
-        let services = Services::for_test(());
-        let room = &services.room;
-        assert_eq!((room.size("a"), room.members("a")), (0, vec![]));
-        room.join("a").unwrap();
-        room.join_with("a", Presence).unwrap();
-        assert_eq!((room.size("a"), room.members("a")[0].id.as_str()), (1, "test"));
-        assert_eq!(room.emit("a", "said", 1, None).unwrap(), 1);
-        assert_eq!(room.emit("a", "said", 2, Some(&services.ws.id())).unwrap(), 0);
-        room.leave("a");
-        assert_eq!((room.size("a"), room.emit("a", "said", 3, None).unwrap()), (0, 0));
-        let said = |n: u8| Sent::new(To::Room("a".to_owned()), "said", n);
-        assert_eq!(services.ws.sent(), [said(1), said(2), said(3)]);
-    }
-
-    #[test]
-    fn a_test_answers_for_the_room() {
-        let services = Services::for_test(()).with_response("confirm", json!({ "yes": true }));
-        let ask = |event: &str| now(services.room.send_async::<Value>("a", event, (), Duration::from_secs(1), None));
-        assert!(ask("confirm").unwrap().is_empty());
-        services.room.join("a").unwrap();
-        assert_eq!(ask("confirm").unwrap()[0].1.as_ref().unwrap(), &json!({ "yes": true }));
-        assert_eq!(ask("other").unwrap()[0].1.as_ref().unwrap_err().code(), "unknown_event");
-    }
-
-    #[test]
-    fn answers_are_taken_one_by_one() {
+    fn the_responses_of_members_are_parsed_one_by_one() {
         let json = br#"[{"id":"a","result":1},{"id":"b","error":{"error":"No","code":"timeout"}},{"id":"c","result":"x"},{"id":"d","result":null}]"#;
-        let all = answers::<Option<u8>>(json).unwrap();
-        let said: Vec<_> = all.iter().map(|(id, answer)| (id.as_str(), answer.as_ref().map_err(Error::code))).collect();
+        let all = parse_responses::<Option<u8>>(json).unwrap();
+        let found: Vec<_> =
+            all.iter().map(|(id, response)| (id.as_str(), response.as_ref().map_err(Error::code))).collect();
         let expected = [("a", Ok(&Some(1))), ("b", Err("timeout")), ("c", Err("bad_body")), ("d", Ok(&None))];
-        assert_eq!(said, expected);
+        assert_eq!(found, expected);
     }
-
-    use serde_json::Value;
 }

@@ -5,21 +5,19 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::error::Error;
+use super::host_ops::{NoArgs, host_op, host_op_async, parse_result};
 use super::identity::{Identity, LoggedIn};
 use super::response_future::ResponseFuture;
 use super::room::Room;
-use super::side::{Side, Stage, read};
 use super::ws::Ws;
-use crate::module::OwnedCaller;
+use crate::handles::CallerHandle;
 
-/// What a handler works with: the package's own services, and the connection that calls.
+/// The services of a handler: those that the package has built, and the connection that the call came from.
 ///
-/// `Services<App>` derefs to the `App` that the package's `_services.rs` builds, once, when the package starts; a
-/// handler that needs none of it takes `Services`. Cloning costs three reference counts. A clone may be kept after the
-/// call has ended, and be moved into a task.
+/// `Services<App>` derefs to the `App` that the package's `_services.rs` builds, once, when the package starts. A handler
+/// that needs none of it takes `Services`. Cloning costs three reference counts. A clone may be kept after the call has
+/// ended, and moved into a task.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -39,6 +37,8 @@ use crate::module::OwnedCaller;
 ///     format!("{}, {name}", services.greeting)
 /// }
 /// ```
+///
+/// A test makes them with [`Services::for_test`].
 pub struct Services<S = ()> {
     /// The connection that the call came from.
     pub ws: Ws,
@@ -48,85 +48,28 @@ pub struct Services<S = ()> {
 }
 
 impl<S> Services<S> {
-    pub(crate) fn of(caller: OwnedCaller, app: Arc<S>) -> Self {
-        Self::new(Side::Host(caller), app)
+    pub(crate) fn new(caller: CallerHandle, app: Arc<S>) -> Self {
+        Self { ws: Ws::new(caller.clone()), room: Room::new(caller), app }
     }
 
-    fn new(to: Side, app: Arc<S>) -> Self {
-        Self { ws: Ws::of(to.clone()), room: Room::of(to), app }
-    }
-
-    /// Services without a server, to call a handler from a test. What the handler sends is kept: see [`Ws::sent`].
-    ///
-    /// ```
-    /// use aaw_event::prelude::*;
-    /// use aaw_event::{Sent, To};
-    ///
-    /// fn handler(body: Value, services: Services) {
-    ///     services.ws.broadcast(body, false);
-    /// }
-    ///
-    /// let services = Services::for_test(());
-    /// handler(json!("happy birthday"), services.clone());
-    /// assert_eq!(services.ws.sent(), [Sent::new(To::Others, "broadcast", "happy birthday")]);
-    /// ```
-    pub fn for_test(app: S) -> Self {
-        Self::new(Side::Test(Arc::<Stage>::default()), Arc::new(app))
-    }
-
-    /// Who calls in a test. On a server it changes nothing.
-    ///
-    /// ```
-    /// use aaw_event::Identity;
-    /// use aaw_event::prelude::*;
-    ///
-    /// async fn handler(_: Empty, services: Services) -> Option<Identity> {
-    ///     services.identity()
-    /// }
-    ///
-    /// # async fn example() {
-    /// let ada = Identity::new("1", "ada@example.org");
-    /// let services = Services::for_test(()).with_identity(ada.clone());
-    /// assert_eq!(handler(Empty, services).await, Some(ada));
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn with_identity(self, identity: Identity) -> Self {
-        if let Side::Test(stage) = self.ws.side() {
-            stage.acts().identity = Some(identity);
-        }
-        self
-    }
-
-    /// What the client answers in a test when it is asked `event`; whatever else it is asked, it knows no such event. On a
-    /// server it changes nothing.
-    #[must_use]
-    pub fn with_response(self, event: impl Into<String>, answer: impl Into<Value>) -> Self {
-        if let Side::Test(stage) = self.ws.side() {
-            stage.acts().answers.insert(event.into(), answer.into());
-        }
-        self
-    }
-
-    /// Who calls: the identity of the connection's session by now, or of the request. `None` without a session, and where
-    /// authentication is off.
+    /// The identity of the caller: that of the connection's current session, or of the HTTP request's. `None` without a
+    /// session, and where authentication is disabled.
     pub fn identity(&self) -> Option<Identity> {
-        match self.ws.side() {
-            Side::Host(caller) => Side::host_op(caller, "identity", &Nothing {}).unwrap_or_else(|error| {
-                tracing::debug!("no identity: {error:#}");
-                None
-            }),
-            Side::Test(stage) => stage.acts().identity.clone(),
-        }
+        host_op(self.ws.caller(), "identity", &NoArgs {}).unwrap_or_else(|error| {
+            tracing::debug!("no identity: {error:#}");
+            None
+        })
     }
 
-    /// Begins a session of `user` and binds it to this connection: for a handler that finds out by itself who somebody
-    /// is. Whoever calls has shown who they are by then; nothing is checked here.
+    /// Starts a session for `user` and binds it to this connection: for a handler that authenticates its caller in a way of
+    /// its own. The handler must have verified the caller; this function checks nothing.
     ///
-    /// Answer what it gives as it is: clients keep the token, and resume the session by it after a reconnect.
+    /// The handler should return the result unchanged: clients store the token, and resume the session with it after a
+    /// reconnect.
     ///
     /// # Errors
-    /// When authentication is off (`unreachable`), there is no connection (`no_connection`), or the store fails.
+    /// `unreachable`, when authentication is disabled; `no_connection`, when the connection has closed, and for a call over
+    /// HTTP; or an error of the session store.
     ///
     /// ```
     /// use aaw_event::prelude::*;
@@ -141,36 +84,20 @@ impl<S> Services<S> {
     /// }
     /// ```
     pub fn authenticate(&self, user: Identity) -> ResponseFuture<LoggedIn> {
-        match self.ws.side() {
-            Side::Host(caller) => Side::host_op_async(caller, "authenticate", &ByUser { user: &user }, read),
-            Side::Test(stage) => {
-                stage.acts().identity = Some(user.clone());
-                let logged_in = serde_json::json!({ "token": "test", "user": user });
-                ResponseFuture::done(serde_json::to_vec(&logged_in).map_err(Error::from), read)
-            }
-        }
+        host_op_async(self.ws.caller(), "authenticate", &AuthenticateArgs { user: &user }, parse_result)
     }
 
-    /// Ends the session of this connection, wherever it is in use. Without one nothing happens.
+    /// Ends the session of this connection, on every connection that uses it. Without a session it has no effect.
     ///
     /// # Errors
-    /// When authentication is off (`unreachable`), or the store fails.
+    /// `unreachable`, when authentication is disabled; or an error of the session store.
     pub fn logout(&self) -> ResponseFuture<()> {
-        match self.ws.side() {
-            Side::Host(caller) => Side::host_op_async(caller, "logout", &Nothing {}, |_| Ok(())),
-            Side::Test(stage) => {
-                stage.acts().identity = None;
-                ResponseFuture::done(Ok(Vec::new()), |_| Ok(()))
-            }
-        }
+        host_op_async(self.ws.caller(), "logout", &NoArgs {}, |_| Ok(()))
     }
 }
 
 #[derive(Serialize)]
-struct Nothing {}
-
-#[derive(Serialize)]
-struct ByUser<'a> {
+struct AuthenticateArgs<'a> {
     user: &'a Identity,
 }
 

@@ -1,23 +1,50 @@
-//! Wakers that cross, in either direction: whoever polls lends its own, whoever is polled borrows it.
+//! Wakers that cross the ABI, in either direction: the polling side lends its waker, the polled side borrows it.
 //!
-//! A host lends one to a package's call, a package lends one to the host's stream of what a caller sends.
+//! The host lends its waker to a package's call; the package lends its waker to the host's uploads and operations.
 
-mod borrow;
-mod lend;
+mod foreign;
+mod lent;
 
-pub(crate) use borrow::borrowed;
-pub(crate) use lend::Lent;
+use std::mem::ManuallyDrop;
+use std::task::Waker;
+
+use crate::abi;
+
+/// Lends `waker` to the other side while `poll` runs, without an allocation.
+///
+/// A waker that came from the other side is passed back as it is. A handler that awaits its caller's items lends the very
+/// waker that the host has lent to it; wrapping it in each direction would cost two more allocations per wait.
+pub(crate) fn lend<R>(waker: &Waker, poll: impl FnOnce(*const abi::Waker) -> R) -> R {
+    match foreign::unwrap(waker) {
+        Some(foreign) => poll(foreign),
+        None => lent::lend(waker, poll),
+    }
+}
+
+/// The waker that the other side has lent, for the length of one poll and without an allocation.
+///
+/// It is `ManuallyDrop` because the other side still owns it.
+///
+/// # Safety
+/// `waker` lives for as long as the returned waker is used.
+pub(crate) unsafe fn borrow(waker: *const abi::Waker) -> ManuallyDrop<Waker> {
+    // SAFETY: alive, as the caller guarantees.
+    if let Some(own) = unsafe { lent::unwrap(waker) } {
+        return own;
+    }
+    // SAFETY: alive, as the caller guarantees, and not one of this side's.
+    unsafe { foreign::wrap(waker) }
+}
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Wake, Waker};
+    use std::task::Wake;
 
     use super::*;
-    use crate::abi;
 
-    /// A waker of the other side's, as it would be in another library: with tables that are not this one's.
+    /// A waker of the other side, as in another library: its table is not one of this library's.
     #[repr(C)]
     struct Foreign {
         head: abi::Waker,
@@ -28,13 +55,13 @@ mod tests {
         abi::WakerVtable { size: size_of::<abi::WakerVtable>(), clone, wake, wake_by_ref, drop };
 
     unsafe extern "C" fn clone(waker: *const abi::Waker) -> *const abi::Waker {
-        // SAFETY: this table stands in a `Foreign` only.
+        // SAFETY: only a `Foreign` has this table.
         let woken = unsafe { &*waker.cast::<Foreign>() }.woken.clone();
         Box::into_raw(Box::new(Foreign { head: abi::Waker { vtable: &FOREIGN }, woken })).cast()
     }
 
     unsafe extern "C" fn wake(waker: *const abi::Waker) {
-        // SAFETY: as above; handed over, as what follows says.
+        // SAFETY: as above; the waker is owned, and freed last.
         unsafe {
             wake_by_ref(waker);
             drop(waker);
@@ -47,7 +74,7 @@ mod tests {
     }
 
     unsafe extern "C" fn drop(waker: *const abi::Waker) {
-        // SAFETY: the box of `clone`.
+        // SAFETY: the box that `clone` made.
         std::mem::drop(unsafe { Box::from_raw(waker.cast_mut().cast::<Foreign>()) });
     }
 
@@ -60,11 +87,11 @@ mod tests {
     }
 
     #[test]
-    fn the_other_sides_waker_is_kept_woken_and_let_go() {
+    fn a_foreign_waker_can_be_cloned_woken_and_dropped() {
         let woken = Arc::new(AtomicUsize::new(0));
         let lent = Foreign { head: abi::Waker { vtable: &FOREIGN }, woken: woken.clone() };
-        // SAFETY: `lent` outlives it.
-        let waker = unsafe { borrowed((&raw const lent).cast()) };
+        // SAFETY: `lent` outlives the borrowed waker.
+        let waker = unsafe { borrow((&raw const lent).cast()) };
         waker.wake_by_ref();
         let (kept, other) = (Waker::clone(&waker), Waker::clone(&waker));
         let third = kept.clone();
@@ -76,30 +103,30 @@ mod tests {
     }
 
     #[test]
-    fn the_other_sides_waker_goes_back_as_it_came() {
+    fn a_foreign_waker_is_lent_back_unwrapped() {
         let lent = Foreign { head: abi::Waker { vtable: &FOREIGN }, woken: Arc::default() };
         let lent = (&raw const lent).cast::<abi::Waker>();
-        // SAFETY: `lent` outlives it.
-        let waker = unsafe { borrowed(lent) };
-        Lent::lend(&waker, |back| assert_eq!(back, lent));
+        // SAFETY: `lent` outlives the borrowed waker.
+        let waker = unsafe { borrow(lent) };
+        lend(&waker, |back| assert_eq!(back, lent));
     }
 
     #[test]
-    fn ones_own_waker_comes_back_as_it_was() {
+    fn a_lent_waker_is_borrowed_back_unwrapped() {
         let own = Arc::new(Own(AtomicUsize::new(0)));
         let waker = Waker::from(own.clone());
-        let kept = Lent::lend(&waker, |lent| {
-            // SAFETY: `lent` outlives it.
-            let back = unsafe { borrowed(lent) };
-            // Not of the table for wakers of the other side.
+        let kept = lend(&waker, |lent| {
+            // SAFETY: `lent` outlives the borrowed waker.
+            let back = unsafe { borrow(lent) };
+            // It does not have the table for foreign wakers.
             assert_eq!((back.data(), back.vtable()), (waker.data(), waker.vtable()));
-            // SAFETY: as the other side does; owned from here on.
+            // SAFETY: `lent` is alive, and the clone is owned from here on.
             let kept = unsafe { ((*(*lent).vtable).clone)(lent) };
             // SAFETY: as above.
-            unsafe { borrowed(kept) }.wake_by_ref();
+            unsafe { borrow(kept) }.wake_by_ref();
             kept
         });
-        // SAFETY: owned, and used no more.
+        // SAFETY: owned, and not used again.
         unsafe { ((*(*kept).vtable).wake)(kept) };
         std::mem::drop(waker);
         assert_eq!((own.0.load(Ordering::SeqCst), Arc::strong_count(&own)), (2, 1));

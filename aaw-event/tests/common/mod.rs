@@ -1,17 +1,17 @@
-//! A host in memory, for the tests of packages.
-#![allow(dead_code, missing_docs, reason = "each test uses a part")]
-#![allow(clippy::unwrap_used, reason = "a test's own part, outside of a test function")]
+//! A host in memory, for the tests of events packages.
+#![allow(dead_code, missing_docs, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use aaw_event::Module;
-use aaw_event::host::{Caller, Host, Instance, LogRecord, Step};
+use aaw_event::host::{Call, Caller, Host, Instance, LogRecord, Step};
 use aaw_protocol::{Code, Failure};
 use tracing::level_filters::LevelFilter;
 
-/// Keeps what a package logs.
+/// Stores what a package logs.
 #[derive(Default)]
 pub struct Logs(pub Mutex<Vec<String>>);
 
@@ -26,7 +26,7 @@ impl Host for Logs {
     }
 }
 
-/// A connection that keeps what it is given.
+/// A connection that stores what is sent.
 #[derive(Default)]
 pub struct Connection {
     pub sent: Mutex<Vec<String>>,
@@ -51,32 +51,32 @@ impl Caller for Connection {
     }
 }
 
-/// Counts how often it is woken.
+/// A waker that counts how often it is woken.
 #[derive(Default)]
-pub struct Woken(AtomicUsize);
+pub struct CountingWaker(AtomicUsize);
 
-impl Woken {
-    pub fn times(&self) -> usize {
+impl CountingWaker {
+    pub fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-impl Wake for Woken {
+impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// Starts a package whose services wait for nothing.
+/// Starts a package whose services are built at the first poll.
 pub fn start(module: &Module) -> Instance {
-    started(module, Arc::new(Logs::default())).unwrap()
+    try_start(module, Arc::new(Logs::default())).unwrap()
 }
 
-pub fn started(module: &Module, host: Arc<dyn Host>) -> Result<Instance, Failure> {
+pub fn try_start(module: &Module, host: Arc<dyn Host>) -> Result<Instance, Failure> {
     let mut starting = module.start(host);
     match std::pin::Pin::new(&mut starting).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => panic!("the services wait"),
+        Poll::Pending => panic!("the start is pending"),
     }
 }
 
@@ -84,7 +84,7 @@ pub fn index(module: &Module, event: &str) -> usize {
     module.events().iter().position(|info| info.name.as_str() == event).expect(event)
 }
 
-/// Calls an event that is done at once, and drops the call.
+/// Calls an event that ends at its first poll.
 pub fn call(module: &Module, instance: &Instance, event: &str, body: &str) -> (Step, String) {
     call_from(&Arc::default(), module, instance, event, body)
 }
@@ -99,7 +99,7 @@ pub fn call_from(
     let mut out = Vec::from(*b"before ");
     let mut call = instance.call(index(module, event), body, caller);
     let Poll::Ready(step) = call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX) else {
-        panic!("{event} waits")
+        panic!("{event} is pending")
     };
     let mut after = Vec::new();
     assert_eq!(
@@ -121,4 +121,43 @@ pub fn refused(error: &str) -> (Step, String) {
 
 pub fn failed(code: Code, error: &str) -> (Step, String) {
     (Step::Failed(Failure::new(code, error)), String::new())
+}
+
+pub fn end() -> (Step, String) {
+    (Step::End, String::new())
+}
+
+/// Panics when it is dropped, except during another panic.
+pub struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// A waker that unparks the current thread.
+pub fn unpark() -> Waker {
+    Waker::from(Arc::new(Unpark(std::thread::current())))
+}
+
+/// Blocks until the call returns a step.
+pub fn block_on(call: &mut Call) -> (Step, String) {
+    let (waker, mut out) = (unpark(), Vec::new());
+    loop {
+        match call.poll(&mut Context::from_waker(&waker), &mut out, usize::MAX) {
+            Poll::Ready(step) => return (step, String::from_utf8(out).unwrap()),
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod get {
     pub async fn handler(_: Services, _: Value) {}
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer2("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::unary2("get", crate::get::handler);
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! A body that serde knows nothing of.
+//! A body without `Deserialize`.
 
 mod get {
     pub struct Body;
@@ -6,7 +6,7 @@ mod get {
     pub async fn handler(_: Body) {}
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer1("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::unary1("get", crate::get::handler);
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! Something that stays on its thread, held over an `.await`.
+//! A value that is not `Send`, held across an `.await`.
 
 mod get {
     pub async fn handler() -> u8 {
@@ -8,7 +8,7 @@ mod get {
     }
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer0("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::unary0("get", crate::get::handler);
 
 fn main() {}

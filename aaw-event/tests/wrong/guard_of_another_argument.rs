@@ -1,4 +1,4 @@
-//! A `_guard.rs` that takes the body of the events that it guards.
+//! A `_guard.rs` that takes a body instead of a `GuardedCall`.
 
 mod guard {
     use aaw_event::prelude::*;
@@ -8,8 +8,8 @@ mod guard {
     }
 }
 
-static _GUARD: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::async_hook2(
+static _GUARD: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::async_hook2(
         aaw_event::export::guard("users/_guard"),
         crate::guard::handler,
     );

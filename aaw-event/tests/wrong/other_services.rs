@@ -1,4 +1,4 @@
-//! Services that this package does not have.
+//! Services of a type that the package does not build.
 
 mod get {
     use aaw_event::prelude::*;
@@ -10,6 +10,6 @@ mod get {
 
 pub struct App;
 
-static _EVENT: aaw_event::export::Entry<App> = aaw_event::export::Entry::<App>::answer2("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<App> = aaw_event::export::HandlerEntry::<App>::unary2("get", crate::get::handler);
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! An awaited stream's item without `Serialize`.
+//! An item without `Serialize`, of a stream that an `async fn` returns.
 
 mod get {
     use aaw_event::prelude::*;
@@ -10,7 +10,7 @@ mod get {
     }
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::async_stream1("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::async_streaming1("get", crate::get::handler);
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! A stream's item without `Serialize`.
+//! A stream item without `Serialize`.
 
 mod get {
     use aaw_event::prelude::*;
@@ -10,7 +10,7 @@ mod get {
     }
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::stream0("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::streaming0("get", crate::get::handler);
 
 fn main() {}

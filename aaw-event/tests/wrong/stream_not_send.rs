@@ -1,4 +1,4 @@
-//! A stream that cannot go to another thread.
+//! A stream that is not `Send`.
 
 mod get {
     use std::rc::Rc;
@@ -14,7 +14,7 @@ mod get {
     }
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::stream0("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::streaming0("get", crate::get::handler);
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! A third argument that is no `Upload`.
+//! A third argument that is not an `Upload`.
 
 mod get {
     use aaw_event::prelude::*;
@@ -8,7 +8,7 @@ mod get {
     }
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::stream3("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::streaming3("get", crate::get::handler);
 
 fn main() {}

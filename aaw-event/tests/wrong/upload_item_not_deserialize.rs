@@ -1,4 +1,4 @@
-//! An item of the caller's without `Deserialize`.
+//! An upload item without `Deserialize`.
 
 mod get {
     use aaw_event::prelude::*;
@@ -8,7 +8,7 @@ mod get {
     pub async fn handler(_: Empty, _: Services, _: Upload<Row>) {}
 }
 
-static _EVENT: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::answer3("get", crate::get::handler);
+static _EVENT: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::unary3("get", crate::get::handler);
 
 fn main() {}

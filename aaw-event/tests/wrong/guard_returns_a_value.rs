@@ -1,4 +1,4 @@
-//! A `_guard.rs` that says yes or no instead of failing.
+//! A `_guard.rs` that returns a `bool` instead of a `Result`.
 
 mod guard {
     use aaw_event::prelude::*;
@@ -10,8 +10,8 @@ mod guard {
     }
 }
 
-static _GUARD: aaw_event::export::Entry<aaw_event::export::NoServices> =
-    aaw_event::export::Entry::<aaw_event::export::NoServices>::async_hook1(
+static _GUARD: aaw_event::export::HandlerEntry<aaw_event::export::NoServices> =
+    aaw_event::export::HandlerEntry::<aaw_event::export::NoServices>::async_hook1(
         aaw_event::export::guard("users/_guard"),
         crate::guard::handler,
     );

@@ -1,16 +1,28 @@
-//! From the caller's JSON to the type that a handler takes.
+//! JSON in both directions: values to bytes, and a caller's JSON to the type that a handler takes.
 
 use aaw_protocol::text::middle_cut;
 use aaw_protocol::{Code, Failure, Shortened};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A caller can send megabytes where a number belongs; what it is told about that stays short.
-const LONGEST_REASON: usize = 200;
-const LONGEST_PATH: usize = 60;
+use crate::scratch;
 
-/// Parses a body. One that is missing, or `null`, is an empty object; where that does not fit, it is `null`, so that
+/// The longest reason and path in an error message, in characters. A caller can send megabytes where a number is expected;
+/// the message about it stays short.
+const MAX_REASON_CHARS: usize = 200;
+const MAX_PATH_CHARS: usize = 60;
+
+/// Serialises `value` into the thread's buffer and passes the bytes to `then`.
+pub(crate) fn with_json<T: Serialize + ?Sized, R>(
+    value: &T,
+    then: impl FnOnce(&[u8]) -> R,
+) -> Result<R, serde_json::Error> {
+    scratch::with_buffer(|buffer| serde_json::to_writer(&mut *buffer, value).map(|()| then(buffer)))
+}
+
+/// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so that
 /// `Option<T>` and `()` can be bodies.
-pub(super) fn parse<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
+pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
     let explain = |json| explain::<B>("The body", json);
     if body.is_empty() || body == "null" {
         return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(|_| explain("{}"));
@@ -18,17 +30,18 @@ pub(super) fn parse<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
     serde_json::from_str(body).map_err(|_| explain(body))
 }
 
-/// Parses an item of what a caller sends after its body. Nothing stands in for one that is `null`.
+/// Parses an item of an upload. Unlike a body, `null` is not replaced.
 pub(crate) fn parse_item<T: DeserializeOwned>(json: &str, number: u64) -> Result<T, Failure> {
     serde_json::from_str(json).map_err(|_| explain::<T>(&format!("Item {number}"), json))
 }
 
-/// Parses what somebody answered who was asked: a client, as a rule.
-pub(crate) fn parse_answer<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
-    serde_json::from_str(json).map_err(|_| explain::<T>("The answer", json))
+/// Parses the response to a client call, or the result of a host operation.
+pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|_| explain::<T>("The response", json))
 }
 
-/// Parses again, now remembering the path: that costs too much to be done each time.
+/// Parses a second time, recording the path to the value that does not fit. Recording costs too much to be done on every
+/// parse.
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
     let mut json = serde_json::Deserializer::from_str(json);
@@ -39,13 +52,13 @@ fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
             Ok(()) => return Failure::new(Code::BAD_BODY, format!("{what} does not fit")),
         },
     };
-    // A position in a text that the caller's library wrote says nothing to a person.
+    // The caller's library wrote the text, so a line and a column in it are of no use to a reader.
     let reason = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    let reason = middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), LONGEST_REASON);
+    let reason = middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), MAX_REASON_CHARS);
     let text = match path.as_str() {
         "." | "?" => format!("{what} does not fit: {reason}"),
-        path => format!("{what} does not fit at {}: {reason}", middle_cut(path, LONGEST_PATH)),
+        path => format!("{what} does not fit at {}: {reason}", middle_cut(path, MAX_PATH_CHARS)),
     };
     Failure::new(Code::BAD_BODY, Shortened(&text).to_string().replace(|c: char| c.is_control(), " "))
 }
@@ -56,51 +69,42 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::sdk::Empty;
 
     #[derive(Debug, Deserialize, PartialEq)]
     struct Order {
         id: u8,
         #[serde(default)]
-        lines: Vec<Line>,
+        lines: Vec<OrderLine>,
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Line {
+    struct OrderLine {
         count: u8,
     }
 
     fn refused<B: DeserializeOwned + std::fmt::Debug>(body: &str) -> String {
-        let failure = parse::<B>(body).unwrap_err();
+        let failure = parse_body::<B>(body).unwrap_err();
         assert_eq!(failure.code, Code::BAD_BODY);
         failure.error
     }
 
     #[test]
-    fn a_body_that_fits_is_parsed() {
-        assert_eq!(parse::<Order>(r#"{"id":1}"#).unwrap(), Order { id: 1, lines: vec![] });
+    fn a_valid_body_is_parsed() {
+        assert_eq!(parse_body::<Order>(r#"{"id":1}"#).unwrap(), Order { id: 1, lines: vec![] });
     }
 
     #[test]
-    fn a_missing_body_is_an_empty_object_or_else_null() {
+    fn a_missing_body_is_parsed_as_an_empty_object_or_as_null() {
         for missing in ["", "null"] {
-            assert_eq!(parse::<Value>(missing).unwrap(), serde_json::json!({}));
-            assert_eq!(parse::<Option<i64>>(missing).unwrap(), None);
-            parse::<()>(missing).unwrap();
-            parse::<Empty>(missing).unwrap();
+            assert_eq!(parse_body::<Value>(missing).unwrap(), serde_json::json!({}));
+            assert_eq!(parse_body::<Option<i64>>(missing).unwrap(), None);
+            parse_body::<()>(missing).unwrap();
             assert_eq!(refused::<Order>(missing), "The body does not fit: missing field `id`");
         }
     }
 
     #[test]
-    fn empty_takes_anything() {
-        for anything in ["{}", "[1,2]", "17", r#"{"a":{"b":null}}"#] {
-            parse::<Empty>(anything).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_field_that_does_not_fit_is_named() {
+    fn the_error_names_the_field_that_does_not_fit() {
         assert_eq!(
             refused::<Order>(r#"{"id":1,"lines":[{"count":1},{"count":"x"}]}"#),
             "The body does not fit at lines[1].count: invalid type: string \"x\", expected u8"
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_sent_is_cut() {
+    fn long_values_and_names_are_cut_in_the_error() {
         let long = "é".repeat(100_000);
         let text = refused::<Order>(&format!(r#"{{"id":"{long}"}}"#));
         assert!(text.chars().count() <= 300, "{text}");

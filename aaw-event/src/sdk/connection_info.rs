@@ -1,14 +1,14 @@
-//! What the hooks are told of a connection.
+//! The arguments of the handlers in `_open.rs` and `_close.rs`.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of a connection that has just opened: the first argument of the handler in `src/_open.rs`.
+/// A connection that has just opened: the first argument of the handler in `src/_open.rs`.
 ///
-/// That handler runs before the connection's first call. When it fails, the connection is closed, with a reason that its
-/// client sees: the words of an [`Error::new`](crate::Error::new), or `Internal error`.
+/// That handler runs before the connection's first call. If it fails, the connection is closed with a reason that the
+/// client receives: the message of an [`Error::new`](crate::Error::new), or `Internal error`.
 ///
-/// A call over HTTP has no connection: no such handler runs for it, and none can refuse it. What has to hold for every
-/// caller is for the events' handlers to check.
+/// A call over HTTP has no connection, so this hook neither runs for it nor can reject it. Checks that must hold for every
+/// call belong in a guard or in the handlers.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -16,61 +16,62 @@ use serde::{Deserialize, Serialize};
 /// // src/_open.rs
 /// pub async fn handler(opened: OpenInfo, services: Services) -> Result<()> {
 ///     if opened.client_key.is_none() {
-///         return Err(Error::new("Say who you are"));
+///         return Err(Error::new("A client key is required"));
 ///     }
 ///     services.ws.send_event("message", "Welcome")
 /// }
 ///
 /// // src/_close.rs
 /// pub fn handler_of_close(closed: CloseInfo, services: Services) {
-///     tracing::info!(id = services.ws.id(), by = ?closed.by, "gone: {}", closed.reason);
+///     tracing::info!(id = services.ws.id(), by = ?closed.by, "connection closed: {}", closed.reason);
 /// }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OpenInfo {
-    /// Where the page comes from that has opened it, as its browser says; a program says nothing, as a rule.
+    /// The origin of the page that has opened the connection, as its browser reports it. Programs usually send none.
     pub origin: Option<String>,
-    /// The peer's address and port: the client's, or that of a proxy before it.
+    /// The address and port of the TCP peer: the client, or a proxy in front of the server.
     pub address: Option<String>,
-    /// By what the client calls itself, which is its own choice and proves nothing.
+    /// The client key, which the client chooses itself. It proves nothing.
     pub client_key: Option<String>,
 }
 
-/// Why a connection has ended: the first argument of the handler in `src/_close.rs`.
+/// Why a connection has closed: the first argument of the handler in `src/_close.rs`.
 ///
-/// `services.ws` still says which connection it was; there is nobody to send to any more.
+/// `services.ws.id()` still returns the id of the connection, but nothing can be sent to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CloseInfo {
-    /// Who has ended it.
+    /// The side that closed the connection.
     pub by: ClosedBy,
-    /// The code of the close frame, of RFC 6455; `None` where there was none.
+    /// The status code of the close frame (RFC 6455); `None` without a close frame or without a code.
     #[serde(default)]
     pub code: Option<u16>,
-    /// The reason that was given; empty where there was none.
+    /// The reason in the close frame; empty if none was given.
     #[serde(default)]
     pub reason: String,
 }
 
 impl CloseInfo {
-    /// For a host, and for tests of a `_close.rs`.
+    /// Creates the argument of the hook: for hosts, and for tests of a `_close.rs`.
     pub fn new(by: ClosedBy, code: Option<u16>, reason: impl Into<String>) -> Self {
         Self { by, code, reason: reason.into() }
     }
 }
 
-/// Who has ended a connection.
+/// The side that closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ClosedBy {
-    /// The client, by a close frame.
+    /// The client, with a close frame.
     Client,
-    /// The server: it stops, or would have no more of this client.
+    /// The server: it is shutting down, or has disconnected the client.
     Server,
-    /// Nobody: it broke, without a close frame. Also what a newer server says and this version has no word for.
+    /// Neither: the connection broke without a close frame. Also stands for values of newer servers that this version does
+    /// not know.
     #[serde(other)]
     Broken,
 }
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_of_another_version_is_understood() {
+    fn unknown_fields_and_values_of_a_newer_host_are_accepted() {
         let json = r#"{"origin":"http://x","weather":"fine"}"#;
         let opened = OpenInfo { origin: Some("http://x".to_owned()), ..OpenInfo::default() };
         assert_eq!(serde_json::from_str::<OpenInfo>(json).unwrap(), opened);
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn who_it_was_is_a_word() {
+    fn close_info_serialises_the_side_in_lower_case() {
         let json = serde_json::to_string(&CloseInfo::new(ClosedBy::Client, Some(1000), "bye")).unwrap();
         assert_eq!(json, r#"{"by":"client","code":1000,"reason":"bye"}"#);
         assert_eq!(

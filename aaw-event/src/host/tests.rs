@@ -1,0 +1,139 @@
+//! Tests of the table check.
+
+use aaw_protocol::EventName;
+
+use super::table::{ModuleTable, check};
+use super::{AbiError, HandlerKind};
+use crate::abi::{ABI, Bytes, EventEntry, ModuleHeader, kind, mode};
+use crate::export::{CLOSE, HandlerEntry, NoServices, OPEN, Package, guard, no_services, sync_services};
+use crate::prelude::{Empty, Services, Stream, Upload, stream};
+
+async fn handler() {}
+
+async fn takes_upload(_: Empty, _: Services, _: Upload<u8>) {}
+
+fn one_way() {}
+
+fn streaming() -> impl Stream<Item = u8> {
+    stream! { yield 1; }
+}
+
+static GOOD: Package<NoServices> = Package::new(
+    "good",
+    true,
+    sync_services(no_services),
+    const {
+        &[
+            HandlerEntry::unary0("users/get", handler),
+            HandlerEntry::hook0(CLOSE, one_way),
+            HandlerEntry::one_way0("announce", one_way),
+            HandlerEntry::unary3("users/put", takes_upload),
+            HandlerEntry::async_hook0(OPEN, handler),
+            HandlerEntry::async_hook0(guard("users/_guard"), handler),
+            HandlerEntry::async_hook0(guard("_guard"), handler),
+            HandlerEntry::streaming0("users/all", streaming),
+        ]
+    },
+);
+
+fn checked(header: *const ModuleHeader) -> Result<ModuleTable, AbiError> {
+    // SAFETY: null, or a header that is static or leaked, with at most one fault that the check must find before it reads
+    // further.
+    unsafe { check(header, mode::LOADED, None) }
+}
+
+/// The error for a copy of a good header after `change`.
+fn changed(change: impl FnOnce(&mut ModuleHeader)) -> AbiError {
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    change(&mut header);
+    let header: &'static ModuleHeader = Box::leak(Box::new(header));
+    checked(header).err().expect("the header was accepted")
+}
+
+fn with_entries(entries: &'static [EventEntry]) -> AbiError {
+    changed(|header| (header.events, header.event_count) = (entries.as_ptr(), entries.len()))
+}
+
+fn entry(name: &'static str, kind: u32) -> EventEntry {
+    // SAFETY: the table of `GOOD` has entries.
+    let good = unsafe { (*GOOD.header()).events.read() };
+    EventEntry { name: Bytes::of(name), kind, ..good }
+}
+
+#[test]
+fn a_good_table_is_accepted() {
+    let table = checked(GOOD.header()).unwrap();
+    let events: Vec<_> =
+        table.events.iter().map(|event| (event.name.as_str(), event.kind, event.takes_upload)).collect();
+    let expected = [
+        ("users/get", HandlerKind::Unary, false),
+        ("announce", HandlerKind::OneWay, false),
+        ("users/put", HandlerKind::Unary, true),
+        ("users/all", HandlerKind::Streaming, false),
+    ];
+    assert_eq!(events, expected);
+    let hooks = (table.open_hook, table.close_hook);
+    assert_eq!(hooks, (Some(4), Some(5)));
+    let names: Vec<_> = table.entries.iter().map(|entry| entry.name).collect();
+    let expected = ["users/get", "announce", "users/put", "users/all", "_open", "_close", "_guard", "users/_guard"];
+    assert_eq!(names, expected);
+    let guards: Vec<_> = table.guards.iter().map(|guard| (guard.folder.as_str(), guard.index)).collect();
+    assert_eq!(guards, [("", 6), ("users", 7)]);
+    assert_eq!(table.password_reset_hook, None);
+}
+
+#[test]
+fn a_package_without_hooks_and_with_unknown_flags_is_accepted() {
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    let entries = vec![EventEntry { flags: 6, ..entry("a", kind::STREAMING) }].leak();
+    (header.events, header.event_count) = (entries.as_ptr(), entries.len());
+    let table = checked(Box::leak(Box::new(header))).unwrap();
+    assert_eq!((table.open_hook, table.close_hook), (None, None));
+    assert!(!table.events[0].takes_upload);
+}
+
+#[test]
+fn each_fault_of_a_header_has_its_own_error() {
+    assert_eq!(checked(std::ptr::null()).err(), Some(AbiError::BadAddress));
+    assert_eq!(changed(|header| header.magic = *b"\x7fELF\0\0\0\0"), AbiError::NotAPackage);
+    let other = changed(|header| header.abi = 7);
+    assert_eq!(other, AbiError::OtherAbi { found: 7, expected: ABI });
+    assert!(other.to_string().contains("ABI 7, this host speaks 1"), "{other}");
+    assert!(matches!(changed(|header| header.size = 16), AbiError::TooSmall { table: "header", found: 16, .. }));
+    assert!(matches!(changed(|header| header.event_stride = 8), AbiError::TooSmall { found: 8, .. }));
+    assert_eq!(changed(|header| header.event_stride += 1), AbiError::Damaged("table of events"));
+    assert_eq!(changed(|header| header.flags = 0), AbiError::Aborts);
+    assert_eq!(changed(|header| header.package = Bytes::of_slice(b"\xff")), AbiError::Damaged("name"));
+    assert_eq!(changed(|header| header.start = None), AbiError::Damaged("start function"));
+    assert_eq!(changed(|header| header.events = std::ptr::null()), AbiError::Damaged("table of events"));
+    assert_eq!(changed(|header| header.event_count = usize::MAX), AbiError::Damaged("table of events"));
+}
+
+#[test]
+fn each_fault_of_an_entry_has_its_own_error() {
+    let entries = |entries: Vec<EventEntry>| with_entries(entries.leak());
+    let package = || "good".to_owned();
+    let name = |name| EventName::parse(name).unwrap();
+    assert!(matches!(entries(vec![entry("../x", kind::UNARY)]), AbiError::BadName { .. }));
+    let reserved = AbiError::ReservedName { package: package(), name: name("aaw/x") };
+    assert_eq!(entries(vec![entry("aaw/x", kind::UNARY)]), reserved);
+    let twice = vec![entry("b", kind::UNARY), entry("a", kind::ONE_WAY), entry("b", kind::UNARY)];
+    assert_eq!(entries(twice), AbiError::Duplicate { package: package(), name: name("b") });
+    let unknown = AbiError::UnknownKind { package: package(), name: name("a"), found: 9 };
+    assert_eq!(entries(vec![entry("a", 9)]), unknown);
+    let hook = || AbiError::Damaged("table of hooks");
+    assert_eq!(entries(vec![entry("_open", kind::CLOSE)]), hook());
+    assert_eq!(entries(vec![entry("opened", kind::OPEN)]), hook());
+    assert_eq!(entries(vec![entry("_open", kind::OPEN), entry("_open", kind::OPEN)]), hook());
+    assert!(matches!(entries(vec![entry("_open", kind::UNARY)]), AbiError::BadName { .. }));
+    for bad in ["guard", "users_guard", "/_guard", "../_guard", "users//_guard", "_guard/users"] {
+        assert_eq!(entries(vec![entry(bad, kind::GUARD)]), AbiError::Damaged("table of guards"), "{bad}");
+    }
+    let twice = vec![entry("a/_guard", kind::GUARD), entry("_guard", kind::GUARD), entry("a/_guard", kind::GUARD)];
+    assert_eq!(entries(twice), AbiError::Damaged("table of guards"));
+    assert_eq!(entries(vec![entry("_reset", kind::PASSWORD_RESET)]), hook());
+    let without_function = EventEntry { call: None, ..entry("a", kind::UNARY) };
+    assert_eq!(entries(vec![without_function]), AbiError::Damaged("function of an event"));
+}

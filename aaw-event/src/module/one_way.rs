@@ -1,0 +1,70 @@
+//! One-way handlers: `fn handler(…)`, which returns nothing to its caller.
+
+use std::ffi::c_void;
+
+use super::arguments::{FromBody, Invoke, ServicesArgument, invoke};
+use super::call::{self, CompletedCall};
+use super::instance::PackageInstance;
+use super::package::HandlerEntry;
+use super::response::{IntoUnitResult, log_and_convert};
+use crate::abi::{CallArgs, RawCall, kind};
+use crate::catch_panic::catch_panic;
+
+/// One function per number of arguments of a one-way handler.
+impl<A: Send + Sync + 'static> HandlerEntry<A> {
+    /// A `fn handler()`.
+    pub const fn one_way0<H, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> O + Copy + Send + Sync + 'static,
+        O: IntoUnitResult,
+    {
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, ()>)
+    }
+
+    /// A `fn handler(body)`.
+    pub const fn one_way1<H, B, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> O + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        O: IntoUnitResult,
+    {
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B,)>)
+    }
+
+    /// A `fn handler(body, services)`.
+    pub const fn one_way2<H, B, S, M, O>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> O + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        O: IntoUnitResult,
+    {
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B, S, M)>)
+    }
+}
+
+/// [`CallFn`](crate::abi::CallFn) of a one-way event, or of a hook that is a `fn`. The handler runs here, while the call begins.
+pub(super) unsafe extern "C" fn one_way<A, H, Args>(instance: *const c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: IntoUnitResult,
+{
+    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
+    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
+    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
+    let event: &'static str = unsafe { args.event.as_str() };
+    let run = || {
+        catch_panic(|| match invoke::<A, H, Args>(instance, args).map(IntoUnitResult::into_unit_result) {
+            Ok(Ok(())) => CompletedCall::Done,
+            // Inside `catch_panic`, because this runs code of the author too: the error's `Display` and its destructor.
+            Ok(Err(error)) => CompletedCall::Failed(log_and_convert(event, error)),
+            Err(failure) => CompletedCall::Refused(failure),
+        })
+    };
+    call::completed(match instance.runtime.enter(run) {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => CompletedCall::Panicked(panic),
+        Err(error) => CompletedCall::Failed(call::runtime_failure(&error)),
+    })
+}

@@ -1,0 +1,257 @@
+//! Streaming handlers: `fn handler(…) -> impl Stream`, or an `async fn` that awaits something before it returns its stream.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use pin_project_lite::pin_project;
+
+use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
+use super::call::{self, CallOutput, CallProgress, CompletedCall, PollCall};
+use super::instance::PackageInstance;
+use super::package::HandlerEntry;
+use super::response::{HandlerStream, IntoHandlerStream, IntoItem, log_and_convert};
+use crate::abi::{CallArgs, RawCall, kind, step};
+use crate::catch_panic::catch_panic;
+
+/// One function per form and number of arguments of a streaming handler.
+impl<A: Send + Sync + 'static> HandlerEntry<A> {
+    /// A `fn handler()`.
+    pub const fn streaming0<H, Y, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> Y + Copy + Send + Sync + 'static,
+        Y: HandlerStream + Send + 'static,
+        Y::Item: IntoItem<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (), R>)
+    }
+
+    /// A `fn handler(body)`.
+    pub const fn streaming1<H, B, Y, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> Y + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        Y: HandlerStream + Send + 'static,
+        Y::Item: IntoItem<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B,), R>)
+    }
+
+    /// A `fn handler(body, services)`.
+    pub const fn streaming2<H, B, S, M, Y, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> Y + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        Y: HandlerStream + Send + 'static,
+        Y::Item: IntoItem<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M), R>)
+    }
+
+    /// A `fn handler(body, services, upload)`.
+    pub const fn streaming3<H, B, S, M, U, Y, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S, U) -> Y + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        U: UploadArgument + 'static,
+        U::Item: FromUploadItem,
+        Y: HandlerStream + Send + 'static,
+        Y::Item: IntoItem<R>,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M, U), R>).taking_upload()
+    }
+
+    /// An `async fn handler()`.
+    pub const fn async_streaming0<H, F, P, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn() -> F + Copy + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoHandlerStream<P>,
+        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
+        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        P: 'static,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (), P, R>)
+    }
+
+    /// An `async fn handler(body)`.
+    pub const fn async_streaming1<H, B, F, P, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoHandlerStream<P>,
+        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
+        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        P: 'static,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B,), P, R>)
+    }
+
+    /// An `async fn handler(body, services)`.
+    pub const fn async_streaming2<H, B, S, M, F, P, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        F: Future + Send + 'static,
+        F::Output: IntoHandlerStream<P>,
+        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
+        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        P: 'static,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M), P, R>)
+    }
+
+    /// An `async fn handler(body, services, upload)`.
+    pub const fn async_streaming3<H, B, S, M, U, F, P, R>(name: &'static str, _: H) -> Self
+    where
+        H: Fn(B, S, U) -> F + Copy + Send + Sync + 'static,
+        B: FromBody + 'static,
+        S: ServicesArgument<A, M> + 'static,
+        M: 'static,
+        U: UploadArgument + 'static,
+        U::Item: FromUploadItem,
+        F: Future + Send + 'static,
+        F::Output: IntoHandlerStream<P>,
+        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
+        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        P: 'static,
+        R: 'static,
+    {
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M, U), P, R>).taking_upload()
+    }
+}
+
+/// [`CallFn`](crate::abi::CallFn) of a streaming event whose handler is a `fn`.
+unsafe extern "C" fn streaming<A, H, Args, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: Stream + Send + 'static,
+    <H::Output as Stream>::Item: IntoItem<R>,
+    R: 'static,
+{
+    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
+    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
+    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
+    let event: &'static str = unsafe { args.event.as_str() };
+    // The body of a `fn` runs here, and a timer that it creates needs the runtime.
+    match instance.runtime.enter(|| catch_panic(|| invoke::<A, H, Args>(instance, args))) {
+        Ok(Ok(Ok(stream))) => {
+            call::boxed(StreamCall { stream, event, marker: PhantomData::<fn(R)> }, &instance.runtime)
+        }
+        Ok(Ok(Err(failure))) => call::completed(CompletedCall::Refused(failure)),
+        Ok(Err(panic)) => call::completed(CompletedCall::Panicked(panic)),
+        Err(error) => call::completed(CompletedCall::Failed(call::runtime_failure(&error))),
+    }
+}
+
+/// [`CallFn`](crate::abi::CallFn) of a streaming event whose handler is an `async fn`.
+unsafe extern "C" fn async_streaming<A, H, Args, P, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+where
+    H: Invoke<A, Args>,
+    H::Output: Future + Send + 'static,
+    <H::Output as Future>::Output: IntoHandlerStream<P>,
+    <<H::Output as Future>::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
+    <<<H::Output as Future>::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+    P: 'static,
+    R: 'static,
+{
+    // SAFETY: as in `streaming`.
+    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
+    // SAFETY: as in `streaming`.
+    let event: &'static str = unsafe { args.event.as_str() };
+    match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
+        Ok(Ok(future)) => {
+            let call = AsyncStreamCall::<_, _, P, R>::Opening { future, event, marker: PhantomData };
+            call::boxed(call, &instance.runtime)
+        }
+        Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
+        Err(panic) => call::completed(CompletedCall::Panicked(panic)),
+    }
+}
+
+pin_project! {
+    /// A handler's stream.
+    struct StreamCall<Y, R> {
+        #[pin]
+        stream: Y,
+        event: &'static str,
+        marker: PhantomData<fn(R)>,
+    }
+}
+
+impl<Y, R> PollCall for StreamCall<Y, R>
+where
+    Y: Stream + Send + 'static,
+    Y::Item: IntoItem<R>,
+    R: 'static,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress {
+        let this = self.project();
+        match this.stream.poll_next(cx) {
+            Poll::Pending => CallProgress::Pending,
+            Poll::Ready(None) => CallProgress::Ended(step::END),
+            Poll::Ready(Some(item)) => match item.write_json(|json| out.write(json)) {
+                Ok(()) => CallProgress::Item,
+                Err(error) => CallProgress::Ended(out.fail(&log_and_convert(this.event, error))),
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// A handler that awaits its stream. The stream replaces the handler's future in the same box.
+    #[project = AsyncStreamCallProjection]
+    enum AsyncStreamCall<F, Y, P, R> {
+        Opening {
+            #[pin]
+            future: F,
+            event: &'static str,
+            marker: PhantomData<fn(P)>,
+        },
+        Open {
+            #[pin]
+            stream: StreamCall<Y, R>,
+        },
+    }
+}
+
+impl<F, Y, P, R> PollCall for AsyncStreamCall<F, Y, P, R>
+where
+    F: Future + Send + 'static,
+    F::Output: IntoHandlerStream<P, Stream = Y>,
+    Y: Stream + Send + 'static,
+    Y::Item: IntoItem<R>,
+    P: 'static,
+    R: 'static,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress {
+        let (opened, event) = match self.as_mut().project() {
+            AsyncStreamCallProjection::Open { stream } => return stream.poll(cx, out),
+            AsyncStreamCallProjection::Opening { future, event, .. } => match future.poll(cx) {
+                Poll::Pending => return CallProgress::Pending,
+                Poll::Ready(output) => (output.into_handler_stream(), *event),
+            },
+        };
+        match opened {
+            Ok(stream) => self.set(Self::Open { stream: StreamCall { stream, event, marker: PhantomData } }),
+            Err(error) => return CallProgress::Ended(out.fail(&log_and_convert(event, error))),
+        }
+        self.poll(cx, out)
+    }
+}

@@ -1,0 +1,121 @@
+//! The services of a handler in a test.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::caller::TestCaller;
+use super::sent::SentMessage;
+use crate::handles::CallerHandle;
+use crate::sdk::{Identity, Services};
+
+/// The [`Services`] of a handler in a test, with the connection that they are for.
+///
+/// It derefs to the services. It is not `Clone` itself, so `services.clone()` makes the [`Services`] that a handler takes;
+/// what the handler sends is then recorded here.
+///
+/// ```
+/// use aaw_event::prelude::*;
+/// use aaw_event::testing::{Recipient, SentMessage};
+///
+/// fn handler(name: String, services: Services) -> Result<()> {
+///     services.ws.send_event("greeted", name)
+/// }
+///
+/// let services = Services::for_test(());
+/// handler("Ada".to_owned(), services.clone()).unwrap();
+/// assert_eq!(services.sent(), [SentMessage::new(Recipient::Caller, "greeted", "Ada")]);
+/// ```
+pub struct TestServices<S = ()> {
+    services: Services<S>,
+    caller: Arc<TestCaller>,
+}
+
+impl<S> TestServices<S> {
+    /// Sets the identity of the caller.
+    ///
+    /// ```
+    /// use aaw_event::Identity;
+    /// use aaw_event::prelude::*;
+    ///
+    /// async fn handler(_: Empty, services: Services) -> Option<Identity> {
+    ///     services.identity()
+    /// }
+    ///
+    /// # async fn example() {
+    /// let ada = Identity::new("1", "ada@example.org");
+    /// let services = Services::for_test(()).with_identity(ada.clone());
+    /// assert_eq!(handler(Empty, services.clone()).await, Some(ada));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        self.caller.set_identity(identity);
+        self
+    }
+
+    /// Sets the client's response to client calls of `event`. A client call of any other event fails with
+    /// `unknown_event`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use aaw_event::prelude::*;
+    ///
+    /// async fn handler(_: Empty, services: Services) -> Result<bool> {
+    ///     services.ws.send_async("confirm", "Delete it?", Duration::from_secs(30)).await
+    /// }
+    ///
+    /// # async fn example() {
+    /// let services = Services::for_test(()).with_response("confirm", true);
+    /// assert!(handler(Empty, services.clone()).await.unwrap());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_response(self, event: impl Into<String>, response: impl Into<Value>) -> Self {
+        self.caller.set_response(event.into(), response.into());
+        self
+    }
+
+    /// The messages that were sent so far, in order: pushes, broadcasts, messages to rooms, and client calls.
+    pub fn sent(&self) -> Vec<SentMessage> {
+        self.caller.sent()
+    }
+}
+
+impl<S> Services<S> {
+    /// Makes services without a server, to call a handler from a test; see [`testing`](crate::testing).
+    ///
+    /// ```
+    /// use aaw_event::prelude::*;
+    ///
+    /// async fn handler(_: Empty, services: Services) -> String {
+    ///     services.ws.id()
+    /// }
+    ///
+    /// # async fn example() {
+    /// let services = Services::for_test(());
+    /// assert_eq!(handler(Empty, services.clone()).await, "test");
+    /// # }
+    /// ```
+    pub fn for_test(app: S) -> TestServices<S> {
+        let caller = Arc::new(TestCaller::default());
+        TestServices { services: Self::new(CallerHandle::new(&caller), Arc::new(app)), caller }
+    }
+}
+
+impl<S> Deref for TestServices<S> {
+    type Target = Services<S>;
+
+    fn deref(&self) -> &Services<S> {
+        &self.services
+    }
+}
+
+impl<S> fmt::Debug for TestServices<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServices").field("sent", &self.sent()).finish_non_exhaustive()
+    }
+}
