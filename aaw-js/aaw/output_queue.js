@@ -1,11 +1,11 @@
-// What a `ClientConnection` tells its driver to do. All parts of the connection append to one queue.
+// The instructions of a `ClientConnection` to its driver. All parts of the connection append to one queue.
 
 import { CallError } from "./call_error.js";
 
 /** @typedef {import("./call_error.js").Failure} Failure */
 
 /**
- * A call that the server makes to this client. Calls are told apart by the identity of this object, because the next
+ * A call that the server makes to this client. Calls are distinguished by the identity of this object, because the next
  * connection uses the same ids again.
  *
  * @typedef {object} ClientCall

@@ -598,7 +598,7 @@ test("listeners receive the responses to calls and to sendSync", async () => {
   ]);
 });
 
-test("a sendSync with listeners obeys the queue limits, and is no call on a classic connection", async () => {
+test("a sendSync with listeners obeys the queue limits, and is not a call on a classic connection", async () => {
   const platform = new FakePlatform();
   const ws = platform.client(undefined, { maxInFlight: 2, maxWaitingCalls: 1000 });
   const log = record(ws, "chat");
