@@ -48,7 +48,7 @@ test("the form of the page sends any text to all pages", async (t) => {
   const [one, other] = [await open(t, browser, url), await open(t, browser, url)];
   for (const page of [one, other]) await showsMessage(page, /^Welcome/);
   const text = `100 % <b>& "a/b"?</b> #1 👋`;
-  await one.getByLabel("Message").fill(text);
+  await one.getByLabel("Message", { exact: true }).fill(text);
   await one.getByRole("button", { name: "Send to all" }).click();
   for (const page of [one, other]) {
     await showsMessage(page, /👋/);

@@ -45,7 +45,7 @@ const enter = async (t, url, name) => {
 };
 
 const send = async (page, text) => {
-  await page.getByLabel("Message").fill(text);
+  await page.getByLabel("Message", { exact: true }).fill(text);
   await page.getByRole("button", { name: "Send" }).click();
 };
 
@@ -72,13 +72,13 @@ test("two windows exchange messages", async (t) => {
 test("typing is shown to the other members, until the message is sent or a timeout", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [await enter(t, url, "ada"), await enter(t, url, "bob")];
-  await ada.getByLabel("Message").pressSequentially("Hm");
+  await ada.getByLabel("Message", { exact: true }).pressSequentially("Hm");
   await shows(bob, "#typing", /^ada@example.org is typing …$/);
   assert.equal(await ada.textContent("#typing"), "");
   await ada.getByRole("button", { name: "Send" }).click();
   await showsLine(bob, /Hm/);
   assert.equal(await bob.textContent("#typing"), "");
-  await bob.getByLabel("Message").pressSequentially("I");
+  await bob.getByLabel("Message", { exact: true }).pressSequentially("I");
   await shows(ada, "#typing", /^bob@example.org is typing …$/);
   await shows(ada, "#typing", /^$/);
 });

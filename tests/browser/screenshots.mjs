@@ -44,7 +44,7 @@ await screenshot("users", {}, async (page) => {
 });
 
 await screenshot("tokens", {}, async (page) => {
-  await page.getByLabel("Message").fill("How does your response get here?");
+  await page.getByLabel("Message", { exact: true }).fill("How does your response get here?");
   await page.getByRole("button", { name: "Send" }).click();
   await shows(page, "li.assistant", /the request to me/);
 });
@@ -78,11 +78,11 @@ await screenshot("chat", { CHAT_DATA: data }, async (page, { url }) => {
     [other, "I am on my way!"],
     [page, "Bring the biscuits"],
   ]) {
-    await one.getByLabel("Message").fill(text);
+    await one.getByLabel("Message", { exact: true }).fill(text);
     await one.getByRole("button", { name: "Send" }).click();
     await shows(page, "#lines li:last-child", new RegExp(text));
   }
-  await other.getByLabel("Message").pressSequentially("W");
+  await other.getByLabel("Message", { exact: true }).pressSequentially("W");
   await shows(page, "#typing", /bob/);
 });
 await rm(data, { recursive: true });

@@ -41,7 +41,7 @@ const requests = async (least = {}) => {
 };
 
 const ask = async (page, text) => {
-  await page.getByLabel("Message").fill(text);
+  await page.getByLabel("Message", { exact: true }).fill(text);
   await page.getByRole("button", { name: "Send" }).click();
 };
 

@@ -21,7 +21,7 @@ Bun.serve = (options) => {
   return server;
 };
 
-// Imported after `Bun.serve` was replaced, because the package keeps a reference to it.
+// Imported after `Bun.serve` was replaced, because the package reads it when it is imported.
 const { default: aaw } = await import("async-await-websockets/server.js");
 
 const log = (call) => console.error(JSON.stringify(call));
