@@ -1,4 +1,4 @@
-// The client of aaw, for browsers, Node and Bun.
+// The aaw client for browsers, Node and Bun.
 //
 //   import aaw from "/aaw.js";
 //
@@ -6,26 +6,28 @@
 //   const user = await ws.sendAsync("users/get", { id: 1 });
 //   for await (const user of ws.stream("users/all")) console.log(user);
 //
-// What is behind it: aaw/client.js is the handle, aaw/driver.js owns the socket, aaw/session.js decides.
+// Structure: aaw/client.js is the public interface, aaw/driver.js owns the socket and the timer, and aaw/connection.js
+// is the protocol as a pure state machine.
 
+import { CallError } from "./aaw/call_error.js";
 import { Client } from "./aaw/client.js";
-import { CallError } from "./aaw/failure.js";
 import { http } from "./aaw/http.js";
+import { platform } from "./aaw/platform.js";
 import { sse } from "./aaw/sse.js";
-import { world } from "./aaw/world.js";
 
 export { CallError, http, sse };
 
 /**
- * Connects to a server, and again whenever the connection is lost, until it is closed.
+ * Creates a client. It connects to the server at once, and reconnects whenever the connection is lost, until it is
+ * closed.
  *
- * @param {import("./aaw/driver.js").Where} [url] `ws://…` or `wss://…`; `http` and paths of the page's host will do,
- *   too. Or a function that says it, now or later, and is asked before each attempt: for a token that expires, say.
- *   Default in a page: the host that it is from.
+ * @param {import("./aaw/driver.js").UrlSource} [url] A URL with the scheme `ws`, `wss`, `http` or `https`, or a path on
+ *   the page's host. Or a function that returns the URL or a promise of it, and is called before each attempt: for a
+ *   URL that contains an expiring token, for example. Default, in a page: the page's host.
  * @param {import("./aaw/options.js").Options} [options]
- * @throws {TypeError} The URL is none.
+ * @throws {TypeError} The URL is invalid, or it is missing outside of a page. Or there is no WebSocket class.
  */
-const aaw = (url, options) => new Client(url, options ?? {}, world);
+const aaw = (url, options) => new Client(url, options ?? {}, platform);
 
 aaw.http = http;
 aaw.sse = sse;

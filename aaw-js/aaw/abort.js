@@ -1,11 +1,12 @@
-// Signals that end what they were given to.
+// Listening to an `AbortSignal` without leaving listeners behind.
 
 /**
- * Calls back once when the signal is aborted, at once if it is already.
+ * Calls `callback` once when the signal is aborted, or immediately if it is aborted already.
  *
  * @param {AbortSignal | undefined} signal
  * @param {(reason: unknown) => void} callback
- * @returns {() => void} Ends that. A signal may live as long as the page, so what is over should not hang on it.
+ * @returns {() => void} Removes the listener. A signal may live as long as the page, so a finished call must remove its
+ *   listener, or the signal keeps it in memory.
  */
 export const onAbort = (signal, callback) => {
   if (!signal) return () => {};

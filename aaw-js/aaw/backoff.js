@@ -1,46 +1,46 @@
-// How long to wait before connecting again.
+// The delays between attempts to connect.
 
 /**
- * Waits are random between nothing and a ceiling that grows with each failure ("full jitter"), so that the clients of a
- * server that restarted do not come back all at once.
+ * Each delay is random, between zero and a ceiling that grows with each failure ("full jitter"), so that the clients of
+ * a restarted server do not all reconnect at the same moment.
  *
  * @typedef {object} Backoff
- * @property {number} min The ceiling of the first wait, in ms.
- * @property {number} max No ceiling is higher, in ms. A connection that stayed this long begins the next series at
- *   `min` again; one that broke earlier goes on with the old series, or a server that accepts and hangs up would be
- *   called without pause.
- * @property {number} factor What each failure multiplies the ceiling by.
+ * @property {number} min The ceiling of the first delay, in ms.
+ * @property {number} max The highest ceiling, in ms. A connection that lasted at least this long resets the ceiling to
+ *   `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
+ *   without pause.
+ * @property {number} factor Each failure multiplies the ceiling by this.
  */
 
-/** A series of waits. Chance is handed in. */
-export class Waits {
+/** Computes the delays. The random source is a parameter, so that tests are deterministic. */
+export class ReconnectDelays {
   #backoff;
   #random;
   #failures = 0;
 
   /**
    * @param {Backoff} backoff
-   * @param {() => number} random From 0 up to, and without, 1.
+   * @param {() => number} random Returns a number in [0, 1).
    */
   constructor(backoff, random) {
     this.#backoff = backoff;
     this.#random = random;
   }
 
-  /** A connection that stayed `lasted` ms has ended. */
-  connectionEnded(/** @type {number} */ lasted) {
-    if (lasted >= this.#backoff.max) this.reset();
+  /** A connection that was open for `duration` ms has ended. */
+  handleConnectionEnded(/** @type {number} */ duration) {
+    if (duration >= this.#backoff.max) this.reset();
   }
 
-  /** There is reason to hope: the next wait is short. */
+  /** Starts again with the shortest ceiling. */
   reset() {
     this.#failures = 0;
   }
 
-  /** The next wait, in ms. */
-  next() {
+  /** Returns the next delay, in ms. */
+  nextDelay() {
     const { min, max, factor } = this.#backoff;
-    // 0 times an overflow is no number; neither is it a long wait.
+    // A `min` of 0 times an overflowed power is NaN, which means no delay.
     const ceiling = Math.min(min * Math.max(factor, 1) ** this.#failures || 0, max);
     this.#failures += 1;
     return ceiling * this.#random();

@@ -1,171 +1,175 @@
-// The handle that applications have.
+// The client that applications use.
 
 import { onAbort } from "./abort.js";
-import { bind } from "./bind.js";
+import { bindMethods } from "./bind_methods.js";
+import { CallError, cancelled } from "./call_error.js";
+import { closeEvent } from "./close_event.js";
 import { Driver } from "./driver.js";
 import { Duplex } from "./duplex.js";
 import { Emitter } from "./emitter.js";
-import { CallError, cancelled } from "./failure.js";
-import { draft } from "./frame.js";
-import { Handlers } from "./handlers.js";
-import { sessionConfig } from "./options.js";
-import { closeEvent } from "./socket_events.js";
-import { SocketFace, show } from "./socket_face.js";
-import { KeptToken } from "./storage.js";
+import { encodeMessage } from "./encoded_message.js";
+import { HandlerRegistry } from "./handler_registry.js";
+import { connectionConfig } from "./options.js";
+import { PersistentToken } from "./persistent_token.js";
 import { ItemStream } from "./stream.js";
+import { fire, WebSocketCompat } from "./websocket_compat.js";
 
-/** @typedef {import("./handlers.js").Handler} Handler */
-/** @typedef {import("./keeper.js").Identity} Identity */
+/** @typedef {import("./handler_registry.js").Handler} Handler */
 /** @typedef {import("./options.js").Options} Options */
-/** @typedef {import("./session.js").Outcome} Outcome */
+/** @typedef {import("./output_queue.js").CallResult} CallResult */
 /** @typedef {import("./stream.js").StreamOptions} StreamOptions */
+/** @typedef {import("./token_store.js").Identity} Identity */
 
 /**
  * @typedef {object} CallOptions
- * @property {number} [timeout] In ms, the wait for a connection included. `Infinity`: as long as it takes.
- * @property {AbortSignal} [signal] Gives the call up. It rejects with the code `cancelled`, and the server drops its
+ * @property {number} [timeout] In ms, including the time that the call waits for a connection. `Infinity`: none.
+ * @property {AbortSignal} [signal] Cancels the call: it rejects with the code `cancelled`, and the server drops its
  *   handler.
  */
 
-/** @typedef {{ token: string, user: Identity }} LoggedIn What a log-in answers. */
+/** @typedef {{ token: string, user: Identity }} LoggedIn The response to a log-in. */
 
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State `waiting`: for the next attempt to connect. */
 
 /**
- * A connection to a server, and the connections after it.
+ * A client of one server. It connects when it is created, and reconnects whenever the connection is lost, until it is
+ * closed.
  *
- * Its methods need no `this`. It also has the face of a WebSocket, as the original's client has.
+ * Its methods work without `this`. It also implements the WebSocket interface, as the original's client does.
  */
-export class Client extends SocketFace {
+export class Client extends WebSocketCompat {
   #driver;
   #emitter = new Emitter();
-  #handlers = new Handlers();
+  #handlers = new HandlerRegistry();
   #timeout;
   #window;
 
   /**
-   * @param {import("./driver.js").Where | undefined} where
+   * @param {import("./driver.js").UrlSource | undefined} url
    * @param {Options} options
-   * @param {import("./world.js").World} world
+   * @param {import("./platform.js").Platform} platform
    */
-  constructor(where, options, world) {
+  constructor(url, options, platform) {
     super();
-    bind(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
-    bind(this, "login", "register", "resume", "logout", "requestReset", "setNew");
+    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
+    bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
     const SocketClass = options.WebSocket ?? globalThis.WebSocket;
-    if (!SocketClass) throw new TypeError("aaw: there is no WebSocket here; hand one in as `options.WebSocket`");
+    if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
     this.#timeout = options.timeout ?? 3000;
     this.#window = Math.max(1, Math.floor(options.window ?? 64));
-    const kept = new KeptToken(options.storage, options.storageKey ?? "aaw/token");
-    this.#driver = new Driver(where, sessionConfig(options, kept.read()), SocketClass, world, {
+    const stored = new PersistentToken(options.storage, options.storageKey ?? "aaw/token");
+    this.#driver = new Driver(url, connectionConfig(options, stored.read()), SocketClass, platform, {
       handleOpen: (event) => {
         this.#emitter.emit("open", event);
-        show(this, new Event("open"));
+        fire(this, new Event("open"));
       },
       handleClose: (event) => {
         this.#emitter.emit("close", event);
-        show(this, closeEvent(event.code, event.reason, event.wasClean));
+        fire(this, closeEvent(event.code, event.reason, event.wasClean));
       },
       handleError: (error) => {
         this.#emitter.emit("error", error);
-        if (!(error instanceof CallError)) show(this, new Event("error"));
+        if (!(error instanceof CallError)) fire(this, new Event("error"));
       },
       handleMessage: (data) => {
-        if (this.wantsMessages) show(this, new MessageEvent("message", { data }));
+        if (this.wantsMessages) fire(this, new MessageEvent("message", { data }));
       },
       handlePush: (event, data) => this.#emitter.emit(event, data),
-      handleAsked: (ask, data) => void this.#handlers.handleAsked(ask, data, this.#driver),
-      handleAskCancelled: (ask) => this.#handlers.handleCancelled(ask),
-      handleLogin: (token) => kept.write(token),
-      handleUnauthorized: (failure) => this.#emitter.emit("unauthorized", failure),
-      handleState: () => this.#emitter.emit("aaw/state", this.state),
+      handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver),
+      handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call),
+      handleTokenChanged: (token) => stored.write(token),
+      handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error),
+      handleStateChanged: () => this.#emitter.emit("aaw/state", this.state),
     });
   }
 
   /**
-   * Calls an event and resolves with its answer. Any number can be open at once, each gets its own answer; they reach
-   * the server in the order in which they were made. While there is no connection they wait for one.
+   * Calls an event and resolves with its response. Any number of calls can be in flight; they reach the server in the
+   * order in which they were made. While there is no connection, they wait for one.
    *
-   * A plain event, one that answers nothing, resolves with `null` once it has run. (On a server of the original it does
-   * not, and times out.)
+   * For a streaming event the response is an array of its items. For a one-way event it is `null`, once the handler has
+   * returned. (The original's server sends no response for those, so the call times out.)
    *
    * @template [T=any]
    * @param {string} event
-   * @param {unknown} [payload] Anything that JSON can say.
-   * @param {number | CallOptions} [options] A time-out in ms, or more. Default 3000.
-   * @returns {Promise<T>} Rejects with a `CallError`: its `error` is a text, its `code` a word, and `sent` says whether
-   *   the server may have seen the call.
+   * @param {unknown} [payload] Any value that can be serialised to JSON.
+   * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
+   * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
+   *   whether the server may have received the call.
    */
   sendAsync(event, payload, options = {}) {
     return new Promise((resolve, reject) => {
       const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : (options ?? {});
-      // Throws into the promise.
-      const call = draft(event, payload);
-      const waiter = {
-        handleDone: (/** @type {Outcome} */ outcome) => {
+      // An error that this throws rejects the promise.
+      const message = encodeMessage(event, payload);
+      const observer = {
+        handleDone: (/** @type {CallResult} */ result) => {
           stopListening();
-          this.#emitAnswer(event, outcome);
-          if (outcome.as === "failed") reject(outcome.failure);
-          else resolve(/** @type {T} */ (outcome.as === "answered" ? outcome.data : null));
+          this.#emitResult(event, result);
+          if (result.type === "failed") reject(result.error);
+          else resolve(/** @type {T} */ (result.type === "response" ? result.data : null));
         },
       };
       if (signal?.aborted) {
         reject(cancelled(signal.reason, false));
         return;
       }
-      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(waiter))));
-      this.#driver.call(waiter, call, { timeout });
+      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
+      this.#driver.call(observer, message, { timeout });
     });
   }
 
   /**
-   * Sends an event and waits for nothing. It goes out now, or with the next connection; it is lost if the connection
-   * breaks just then. What must arrive is a `sendAsync`.
+   * Sends an event without waiting for a response. It is written now or, without a connection, to the next one. It is
+   * lost if the connection breaks while it is in transit; use `sendAsync` if that matters.
    *
-   * If the event answers, and somebody listens to its name, listeners get the answer, as with the original.
+   * If the event responds and there are listeners for its name, they receive the response, as with the original.
    *
    * @param {string} event
-   * @param {unknown} [payload]
+   * @param {unknown} [payload] Any value that can be serialised to JSON.
    * @returns {void}
-   * @throws {CallError} It will not be sent: `bad_body`, `too_large`, `busy` (too much waits already), `no_connection`
-   *   (the client is closed).
+   * @throws {CallError} It will not be sent: `bad_body` (it cannot be serialised), `bad_frame` (the event's name is not
+   *   a string, or reserved), `too_large`, `busy` (the queue of waiting events is full) or `no_connection` (the client
+   *   is closed).
    */
   sendSync(event, payload) {
-    const message = draft(event, payload);
-    if (!this.#emitter.isHeard(event)) {
+    const message = encodeMessage(event, payload);
+    if (!this.#emitter.hasListeners(event)) {
       this.#driver.send(message);
       return;
     }
-    // A v1 server answers calls alone. Read as a stream, an event that answers has items, one that does not has none,
-    // which is exactly what listeners heard from the original.
-    const listeners = {
+    // A v1 server responds to calls only, so this is a call. Read as a stream, it has an item for each response of the
+    // event and none for a one-way event: the same as the listeners of the original receive.
+    const observer = {
       handleItem: (/** @type {unknown} */ data) => this.#emitter.emit(event, data),
-      handleDone: (/** @type {Outcome} */ outcome) => {
-        this.#emitAnswer(event, outcome);
-        if (outcome.as === "failed" && !outcome.failure.sent) this.#emitter.emit("error", outcome.failure);
+      handleDone: (/** @type {CallResult} */ result) => {
+        this.#emitResult(event, result);
+        if (result.type === "failed" && !result.error.sent) this.#emitter.emit("error", result.error);
       },
     };
-    this.#driver.call(listeners, message, { credit: Number.MAX_SAFE_INTEGER, isSend: true });
+    this.#driver.call(observer, message, { credit: Number.MAX_SAFE_INTEGER, isSend: true });
   }
 
   /**
-   * Calls an event that answers many times: `for await (const item of ws.stream("users/all")) …`. The call is made at
-   * once, and ends with the loop. An event that answers once is a stream of one item, a plain one of none.
+   * Calls a streaming event: `for await (const item of ws.stream("users/all")) …`. The call is made at once, and is
+   * cancelled when the loop is left. The response of a unary event is a stream of one item, that of a one-way event a
+   * stream of none.
    *
    * @template [T=any]
    * @param {string} event
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {ItemStream<T>}
-   * @throws {CallError} `bad_body`: the payload cannot be JSON.
+   * @throws {CallError} `bad_body`: the payload cannot be serialised to JSON. `bad_frame`: the event's name is not a
+   *   string, or reserved. Other errors are thrown by the iteration.
    */
   stream(event, payload, options = {}) {
-    return new ItemStream(this.#driver, draft(event, payload), options, this.#window);
+    return new ItemStream(this.#driver, encodeMessage(event, payload), options, this.#window);
   }
 
   /**
-   * Calls an event that takes a stream from its caller, and may answer with one: read it as any stream, and `send`
-   * items meanwhile.
+   * Calls an event that takes an upload: a stream of items from its caller. Read the response like any stream, and
+   * `send` items meanwhile.
    *
    * @template [U=any]
    * @template [T=any]
@@ -173,17 +177,19 @@ export class Client extends SocketFace {
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {Duplex<U, T>}
-   * @throws {CallError} `bad_body`: the payload cannot be JSON.
+   * @throws {CallError} As `stream` does.
    */
   duplex(event, payload, options = {}) {
-    return new Duplex(this.#driver, draft(event, payload), options, this.#window);
+    return new Duplex(this.#driver, encodeMessage(event, payload), options, this.#window);
   }
 
   /**
-   * Listens to an event that the server sends, whatever the connection; answers to calls of that name are heard, too.
-   * Of the client itself: `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after an attempt that
-   * failed), `error` (an `Event` of the socket, or a `CallError`), `unauthorized` (a `CallError`: the session is over),
-   * `aaw/state` (the new `state`). `aaw/joined` and `aaw/left` tell of a room that this client is in.
+   * Adds a listener for the pushes of an event. It stays across reconnects. It also receives the responses to calls of
+   * that event.
+   *
+   * The client itself emits `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after a failed attempt),
+   * `error` (the socket's `Event`, or a `CallError`), `unauthorized` (a `CallError`: the session has ended) and
+   * `aaw/state` (the new `state`). The server sends `aaw/joined` and `aaw/left` for the rooms that this client is in.
    *
    * @param {string} event
    * @param {(detail: any) => unknown} callback
@@ -194,7 +200,7 @@ export class Client extends SocketFace {
   }
 
   /**
-   * Stops listening: the callback, or, without one, the one that was added last.
+   * Removes a listener: the given callback, or, without one, the listener that was added last.
    *
    * @param {string} event
    * @param {(detail: any) => unknown} [callback]
@@ -205,59 +211,59 @@ export class Client extends SocketFace {
   }
 
   /**
-   * Answers the server when it asks: `ws.handle("confirm", (body) => confirm(body.text))`. It may take its time, and
-   * return a promise; the server waits as long as it said to itself. An event that nobody handles is answered with
-   * `unknown_event`.
+   * Registers the handler of a client call, that is, of calls that the server makes:
+   * `ws.handle("confirm", (body) => confirm(body.text))`. The handler may return a promise; the timeout is the
+   * server's. Calls of events without a handler fail with `unknown_event`.
    *
    * @param {string} event
    * @param {Handler} handler
-   * @returns {() => void} Ends that: the event is unknown again.
+   * @returns {() => void} Removes the handler.
    * @throws {TypeError} The event has a handler already.
    */
   handle(event, handler) {
     return this.#handlers.add(event, handler);
   }
 
-  // --- Who is calling -----------------------------------------------------------------------------------------------
+  // --- Authentication -----------------------------------------------------------------------------------------------
 
   /**
-   * Logs in. From here on the client keeps the session's token, and resumes it whenever it has connected again, before
-   * anything else is sent and before `open`.
+   * Logs in. The client keeps the session's token, and resumes the session on each new connection, before anything else
+   * is sent and before `open` is emitted.
    *
    * @param {string} email
    * @param {string} password
    * @param {number | CallOptions} [options]
-   * @returns {Promise<LoggedIn>} Rejects with `Invalid credentials`, for one.
+   * @returns {Promise<LoggedIn>} Rejects with `Invalid credentials` if the address or the password is wrong.
    */
   login(email, password, options) {
     return this.sendAsync("aaw/login", { email, password }, options);
   }
 
   /**
-   * Makes an account, and logs in to it.
+   * Creates an account and logs in.
    *
    * @param {string} email
    * @param {string} password
    * @param {number | CallOptions} [options]
-   * @returns {Promise<LoggedIn>} Rejects with `Email already registered`, for one.
+   * @returns {Promise<LoggedIn>} Rejects with `Email already registered` if the address is taken.
    */
   register(email, password, options) {
     return this.sendAsync("aaw/register", { email, password }, options);
   }
 
   /**
-   * Goes on with a session by its token, which the application has kept itself.
+   * Resumes a session whose token the application has stored itself.
    *
    * @param {string} token
    * @param {number | CallOptions} [options]
-   * @returns {Promise<LoggedIn>} Rejects with `Session expired` if it is over.
+   * @returns {Promise<LoggedIn>} Rejects with `Session expired` if the session has ended.
    */
   resume(token, options) {
     return this.sendAsync("aaw/resume", { token }, options);
   }
 
   /**
-   * Ends the session, wherever it is in use.
+   * Ends the session, on all connections that use it.
    *
    * @param {number | CallOptions} [options]
    * @returns {Promise<{ ok: true }>}
@@ -267,8 +273,8 @@ export class Client extends SocketFace {
   }
 
   /**
-   * Has the application deliver a token by which a new password can be set, if there is such an account. The answer
-   * does not tell.
+   * Requests a password reset: if the account exists, the server's password-reset hook delivers a token for `setNew`.
+   * The response is the same if it does not exist.
    *
    * @param {string} email
    * @param {number | CallOptions} [options]
@@ -279,20 +285,20 @@ export class Client extends SocketFace {
   }
 
   /**
-   * Sets a new password, which ends all sessions of the account, and logs in.
+   * Sets a new password, ends all sessions of the account, and logs in.
    *
-   * @param {string} token What `requestReset` had delivered. It can be used once.
+   * @param {string} token The token that `requestReset` had delivered. It can be used once.
    * @param {string} password
    * @param {number | CallOptions} [options]
-   * @returns {Promise<LoggedIn>} Rejects with `Reset link is invalid or expired`, for one.
+   * @returns {Promise<LoggedIn>} Rejects with `Reset link is invalid or expired`.
    */
   setNew(token, password, options) {
     return this.sendAsync("aaw/password/set-new", { token, password }, options);
   }
 
   /**
-   * Whom the server knows this client as, by what the last log-in answered; `null` without one, and until a kept token
-   * is resumed. It stays while the connection is lost.
+   * The user of the session, from the response to the last log-in; `null` without a session, and until the session of a
+   * stored token is resumed. It does not change while the connection is lost.
    *
    * @returns {Identity | null}
    */
@@ -300,7 +306,11 @@ export class Client extends SocketFace {
     return this.#driver.identity;
   }
 
-  /** Of the session. Whoever has it is the user: do not show it. @returns {string | null} */
+  /**
+   * The session's token: a bearer secret, so do not show or log it. `null` without a session.
+   *
+   * @returns {string | null}
+   */
   get token() {
     return this.#driver.token;
   }
@@ -308,65 +318,68 @@ export class Client extends SocketFace {
   // --- The connection -----------------------------------------------------------------------------------------------
 
   /**
-   * Ends the client: what waits is sent if there is a connection, calls that are open reject, and it stays closed.
+   * Closes the client for good. Events that wait to be sent are written if there is a connection; all calls reject.
    *
-   * @returns {Promise<void>} When the connection is gone.
+   * @returns {Promise<void>} Resolves when the connection is closed.
    */
   close() {
     this.#driver.close();
-    return this.#driver.ended;
+    return this.#driver.closed;
   }
 
   /**
-   * Sends a message as one would over a WebSocket: the text of `[event, data]`. Anything else is `sendSync`'s.
+   * Sends a message as over a WebSocket: the JSON text of `[event, data]`. The same as `sendSync(event, data)`.
    *
    * @param {string} text
    * @returns {void}
-   * @throws {Error} It is none, or will not be sent.
+   * @throws {Error} The text is not such an array, or `sendSync` throws.
    */
   send(text) {
     const [event, data] = JSON.parse(text);
     this.sendSync(event, data);
   }
 
-  /** How the connection is doing. When it changes, listeners to `aaw/state` are told. @returns {State} */
+  /** The state of the connection. When it changes, `aaw/state` is emitted. @returns {State} */
   get state() {
     return this.#driver.state;
   }
 
-  /** This side's random name of the connection, which the server logs as its client's key. Each has its own. */
+  /** The client key: a random name of the current connection, chosen by the client, which the server logs. */
   get sid() {
     return this.#driver.sid;
   }
 
-  /** The server's id of the connection, as its handlers and its log have it; `null` while there is none. */
+  /** The server's id of the connection, as in its handlers and its log; `null` while there is no connection. */
   get connection() {
-    return this.state === "open" ? this.#driver.connection : null;
+    return this.state === "open" ? this.#driver.connectionId : null;
   }
 
-  /** As that of a WebSocket: 0 while there is no connection and one will be, 1 (`WebSocket.OPEN`), 3 once it is closed. */
+  /**
+   * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is, 3 once the client is
+   * closed.
+   */
   get readyState() {
     return { connecting: 0, waiting: 0, open: 1, closed: 3 }[this.state];
   }
 
-  /** As that of a WebSocket. */
+  /** The URL of the current connection or attempt, as in a WebSocket. */
   get url() {
     return this.#driver.url;
   }
 
-  /** As that of a WebSocket: `aaw.v1` on a server of ours, `sid` on one of the original. */
+  /** The sub-protocol, as in a WebSocket: `aaw.v1` with an aaw server, `sid` with a server of the original package. */
   get protocol() {
     return this.#driver.protocol;
   }
 
-  /** As that of a WebSocket. */
+  /** The bytes that the socket has buffered, as in a WebSocket. */
   get bufferedAmount() {
     return this.#driver.bufferedAmount;
   }
 
-  /** Listeners hear all that came under a name. @param {string} event @param {Outcome} outcome */
-  #emitAnswer(event, outcome) {
-    if (outcome.as === "answered") this.#emitter.emit(event, outcome.data);
-    else if (outcome.as === "failed" && outcome.told) this.#emitter.emit(event, { ...outcome.failure });
+  /** Passes the result of a call to the listeners of its event. @param {string} event @param {CallResult} result */
+  #emitResult(event, result) {
+    if (result.type === "response") this.#emitter.emit(event, result.data);
+    else if (result.type === "failed" && result.isFromServer) this.#emitter.emit(event, { ...result.error });
   }
 }

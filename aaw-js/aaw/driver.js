@@ -1,104 +1,104 @@
-// Owns the socket and the timer: tells the session what happens, and does what it says.
+// Owns the socket and the timer: passes their events to the `ClientConnection`, and carries out its outputs.
 
-import { CallError } from "./failure.js";
-import { Session } from "./session.js";
-import { closeEvent } from "./socket_events.js";
+import { CallError } from "./call_error.js";
+import { closeEvent } from "./close_event.js";
+import { ClientConnection } from "./connection.js";
 import { socketUrl } from "./url.js";
 
-/** @typedef {import("./asks.js").Ask} Ask */
-/** @typedef {import("./failure.js").Failure} Failure */
-/** @typedef {import("./frame.js").Draft} Draft */
-/** @typedef {import("./session.js").CallOptions} CallOptions */
-/** @typedef {import("./session.js").Outcome} Outcome */
-/** @typedef {import("./world.js").Socket} Socket */
-/** @typedef {import("./world.js").SocketClass} SocketClass */
-/** @typedef {import("./world.js").World} World */
+/** @typedef {import("./call_error.js").Failure} Failure */
+/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
+/** @typedef {import("./output_queue.js").CallResult} CallResult */
+/** @typedef {import("./output_queue.js").ClientCall} ClientCall */
+/** @typedef {import("./pending_call.js").CallSettings} CallSettings */
+/** @typedef {import("./platform.js").Platform} Platform */
+/** @typedef {import("./platform.js").Socket} Socket */
+/** @typedef {import("./platform.js").SocketClass} SocketClass */
 
 /**
- * Whoever waits for a call.
+ * Receives the events of one call.
  *
- * @typedef {object} Waiter
- * @property {(outcome: Outcome) => void} handleDone Exactly once, and last.
+ * @typedef {object} CallObserver
+ * @property {(result: CallResult) => void} handleDone Called exactly once, last.
  * @property {(data: unknown) => void} [handleItem]
- * @property {(items: number) => void} [handleRoom]
+ * @property {(items: number) => void} [handleUploadCredit] The server accepts items up to the `items`-th in total.
  */
 
 /**
- * Who wants to know what happens to the connection.
+ * Receives the events of the connection.
  *
- * @typedef {object} Hearer
+ * @typedef {object} DriverDelegate
  * @property {(event: Event) => void} handleOpen
  * @property {(event: CloseEvent) => void} handleClose
  * @property {(error: Event | CallError) => void} handleError
  * @property {(text: string) => void} handleMessage
  * @property {(event: string, data: unknown) => void} handlePush
- * @property {(ask: Ask, data: unknown) => void} handleAsked Ends with `reply` or `replyFailure`.
- * @property {(ask: Ask) => void} handleAskCancelled Nobody waits for that any more.
- * @property {(token: string | null) => void} handleLogin The session is another, or there is none any more.
- * @property {(failure: CallError) => void} handleUnauthorized
- * @property {() => void} handleState
+ * @property {(call: ClientCall, data: unknown) => void} handleClientCall Ends with `respond` or `respondError`.
+ * @property {(call: ClientCall) => void} handleClientCallCancelled
+ * @property {(token: string | null) => void} handleTokenChanged The session is a new one, or has ended (`null`).
+ * @property {(error: CallError) => void} handleUnauthorized
+ * @property {() => void} handleStateChanged
  */
 
 /**
- * Where the server is: known, or asked for at each attempt.
+ * The server's URL, or a function that returns it, which is called before each attempt to connect.
  *
- * @typedef {string | URL | (() => string | URL | Promise<string | URL>)} Where
+ * @typedef {string | URL | (() => string | URL | Promise<string | URL>)} UrlSource
  */
 
-/** Bytes in the socket above which nothing more is given to it. */
-const FULL = 1 << 20;
+/** When the socket has buffered this many bytes, queued messages wait. */
+const MAX_BUFFERED = 1 << 20;
 
-/** How often to look whether a full socket has emptied, in ms: sockets of browsers do not say so. */
-const LOOK = 20;
+/** How often to check whether the socket's buffer has drained, in ms: browsers fire no event for it. */
+const DRAIN_CHECK_INTERVAL = 20;
 
 export class Driver {
-  #where;
+  #urlSource;
   #SocketClass;
-  #world;
-  #hearer;
-  /** @type {Session<Waiter>} */
-  #session;
+  #platform;
+  #delegate;
+  /** @type {ClientConnection<CallObserver>} */
+  #connection;
   /** @type {Socket | null} */
   #socket = null;
-  /** The attempt, or connection, that counts; what others have to say is ignored. @type {object} */
+  /** Identifies the current attempt or connection. Events of earlier ones are ignored. @type {object} */
   #attempt = {};
-  /** The socket's own, for listeners to `open`. */
+  /** The socket's `open` event, for the listeners to `open`. */
   #openEvent = new Event("open");
   /** @type {{ due: number, timer: unknown, ref: boolean } | null} */
   #timer = null;
-  #running = false;
-  #state = "";
-  #unwake;
-  /** @type {Promise<void>} */
-  ended;
-  #resolveEnded = () => {};
-  /** Of this connection, or attempt. */
+  #isRunning = false;
+  #reportedState = "";
+  #removeWakeListener;
+  /** Resolves once the client is closed. @type {Promise<void>} */
+  closed;
+  #resolveClosed = () => {};
+  /** The URL of the current connection or attempt. */
   url = "";
-  /** This connection's key, which stands in the server's log; the original keeps its clients apart by it. */
+  /** The client key of the current connection: the server logs it, and the original's identifies its clients by it. */
   sid = "";
-  /** The server's id of this connection. @type {string | null} */
-  connection = null;
+  /** The server's id of the current connection. @type {string | null} */
+  connectionId = null;
 
   /**
-   * @param {Where | undefined} where
-   * @param {import("./session.js").SessionConfig} config
+   * @param {UrlSource | undefined} urlSource
+   * @param {import("./connection.js").ConnectionConfig} config
    * @param {SocketClass} SocketClass
-   * @param {World} world
-   * @param {Hearer} hearer
+   * @param {Platform} platform
+   * @param {DriverDelegate} delegate
    */
-  constructor(where, config, SocketClass, world, hearer) {
-    this.#where = typeof where === "function" ? where : socketUrl(where);
+  constructor(urlSource, config, SocketClass, platform, delegate) {
+    this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
     this.#SocketClass = SocketClass;
-    this.#world = world;
-    this.#hearer = hearer;
-    this.#session = new Session(config, world.random, world.now());
-    this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
-    this.#unwake = world.onWake(() => this.#tell(() => this.#session.wake(world.now())));
+    this.#platform = platform;
+    this.#delegate = delegate;
+    this.#connection = new ClientConnection(config, platform.random, platform.now());
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+    this.#removeWakeListener = platform.onWake(() => this.#input(() => this.#connection.wake(platform.now())));
     this.#run();
   }
 
   get state() {
-    return this.#session.state;
+    return this.#connection.state;
   }
 
   /** The sub-protocol of the connection; empty while there is none. */
@@ -106,89 +106,90 @@ export class Driver {
     return this.#socket?.protocol ?? "";
   }
 
-  /** Bytes that the socket has not sent yet. */
+  /** Bytes that the socket has buffered. */
   get bufferedAmount() {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
   get maxMessage() {
-    return this.#session.maxMessage;
+    return this.#connection.maxMessage;
   }
 
   get token() {
-    return this.#session.token;
+    return this.#connection.token;
   }
 
   get identity() {
-    return this.#session.identity;
+    return this.#connection.identity;
   }
 
   /**
-   * Makes a call, which ends with `waiter.handleDone`. The same waiter names it from here on.
+   * Makes a call. The observer identifies it in the other methods.
    *
-   * @param {Waiter} waiter
-   * @param {Draft} draft
-   * @param {Omit<CallOptions, "deadline"> & { timeout?: number }} options `timeout` in ms; default: none.
+   * @param {CallObserver} observer
+   * @param {EncodedMessage} message
+   * @param {Omit<CallSettings, "deadline"> & { timeout?: number }} settings `timeout` in ms; default: none.
+   * @throws {CallError} It will not be sent; only if `isSend` is set. Otherwise the observer receives the error.
    */
-  call(waiter, draft, { timeout = Infinity, ...options }) {
-    const now = this.#world.now();
-    this.#tell(() => this.#session.call(now, waiter, draft, { ...options, deadline: now + timeout }));
+  call(observer, message, { timeout = Infinity, ...settings }) {
+    const now = this.#platform.now();
+    this.#input(() => this.#connection.call(now, observer, message, { ...settings, deadline: now + timeout }));
   }
 
   /**
-   * Nobody waits for the call any more.
+   * Cancels a call. Its observer receives nothing more.
    *
-   * @param {Waiter} waiter
-   * @returns {boolean} Whether the server may have seen it.
+   * @param {CallObserver} observer
+   * @returns {boolean} Whether the server may have received the call.
    */
-  cancel(waiter) {
-    return this.#tell(() => this.#session.cancel(this.#world.now(), waiter));
+  cancel(observer) {
+    return this.#input(() => this.#connection.cancel(this.#platform.now(), observer));
   }
 
-  /** @param {Draft} draft @throws {CallError} It will not be sent. */
-  send(draft) {
-    this.#tell(() => this.#session.send(draft));
+  /** Sends a one-way event. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
+  send(message) {
+    this.#input(() => this.#connection.send(message));
   }
 
-  /** @param {Waiter} waiter @param {number} items */
-  credit(waiter, items) {
-    this.#tell(() => this.#session.credit(waiter, items));
+  /** @param {CallObserver} observer @param {number} items The total that the reader accepts. */
+  grantCredit(observer, items) {
+    this.#input(() => this.#connection.grantCredit(observer, items));
   }
 
-  /** @param {Waiter} waiter @param {string} json @returns {boolean} Whether there was room. */
-  uploadItem(waiter, json) {
-    return this.#tell(() => this.#session.uploadItem(waiter, json));
+  /** @param {CallObserver} observer @param {string} json @returns {boolean} Whether there was credit for it. */
+  uploadItem(observer, json) {
+    return this.#input(() => this.#connection.uploadItem(observer, json));
   }
 
-  /** @param {Waiter} waiter */
-  uploadEnd(waiter) {
-    this.#tell(() => this.#session.uploadEnd(waiter));
+  /** @param {CallObserver} observer */
+  uploadEnd(observer) {
+    this.#input(() => this.#connection.uploadEnd(observer));
   }
 
-  /** @param {Ask} ask @param {string} json */
-  reply(ask, json) {
-    this.#tell(() => this.#session.reply(ask, json));
+  /** @param {ClientCall} call @param {string} json */
+  respond(call, json) {
+    this.#input(() => this.#connection.respond(call, json));
   }
 
-  /** @param {Ask} ask @param {Failure} failure */
-  replyFailure(ask, failure) {
-    this.#tell(() => this.#session.replyFailure(ask, failure));
+  /** @param {ClientCall} call @param {Failure} failure */
+  respondError(call, failure) {
+    this.#input(() => this.#connection.respondError(call, failure));
   }
 
   close() {
-    this.#tell(() => this.#session.close(this.#world.now()));
+    this.#input(() => this.#connection.close(this.#platform.now()));
   }
 
   // --- The loop -----------------------------------------------------------------------------------------------------
 
   /**
-   * Every input to the session goes through here, so that what follows from it is done at once.
+   * Passes an input to the connection, then carries out the outputs that it causes.
    *
    * @template R
    * @param {() => R} input
    * @returns {R}
    */
-  #tell(input) {
+  #input(input) {
     try {
       return input();
     } finally {
@@ -197,29 +198,30 @@ export class Driver {
   }
 
   #run() {
-    // What an output leads to, a listener that makes a call, say, comes back here; the outermost goes on with it.
-    if (this.#running) return;
-    this.#running = true;
+    // An output may lead to another input, if a listener makes a call, for example. The outermost loop continues with
+    // it.
+    if (this.#isRunning) return;
+    this.#isRunning = true;
     try {
-      for (let output = this.#next(); output; output = this.#next()) this.#act(output);
+      for (let output = this.#nextOutput(); output; output = this.#nextOutput()) this.#handleOutput(output);
     } finally {
-      this.#running = false;
+      this.#isRunning = false;
     }
-    this.#tellState();
+    this.#reportState();
     this.#setTimer();
   }
 
-  #next() {
+  #nextOutput() {
     if (this.#socket) {
-      if (this.#socket.bufferedAmount < FULL) this.#session.handleWritable();
-      else this.#session.handleBlocked();
+      if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
+      else this.#connection.handleBlocked();
     }
-    return this.#session.pollOutput();
+    return this.#connection.pollOutput();
   }
 
-  /** @param {import("./session.js").Output<Waiter>} output */
-  #act(output) {
-    switch (output.do) {
+  /** @param {import("./output_queue.js").Output<CallObserver>} output */
+  #handleOutput(output) {
+    switch (output.type) {
       case "connect":
         void this.#connect();
         break;
@@ -229,72 +231,72 @@ export class Driver {
       case "close":
         this.#socket?.close(1000);
         break;
-      case "abandon":
-        this.#drop(output.why);
+      case "abort":
+        this.#abort(output.reason);
         break;
       case "item":
-        output.waiter.handleItem?.(output.data);
+        output.observer.handleItem?.(output.data);
         break;
-      case "room":
-        output.waiter.handleRoom?.(output.items);
+      case "uploadCredit":
+        output.observer.handleUploadCredit?.(output.items);
         break;
-      case "done":
-        output.waiter.handleDone(output.outcome);
+      case "callDone":
+        output.observer.handleDone(output.result);
         break;
       case "push":
-        this.#hearer.handlePush(output.event, output.data);
+        this.#delegate.handlePush(output.event, output.data);
         break;
-      case "asked":
-        this.#hearer.handleAsked(output.ask, output.data);
+      case "clientCall":
+        this.#delegate.handleClientCall(output.call, output.data);
         break;
-      case "askCancelled":
-        this.#hearer.handleAskCancelled(output.ask);
+      case "clientCallCancelled":
+        this.#delegate.handleClientCallCancelled(output.call);
         break;
-      case "login":
-        this.#hearer.handleLogin(output.token);
+      case "tokenChanged":
+        this.#delegate.handleTokenChanged(output.token);
         break;
       case "unauthorized":
-        this.#hearer.handleUnauthorized(output.failure);
+        this.#delegate.handleUnauthorized(output.error);
         break;
       case "opened":
-        this.connection = output.connection;
-        this.#tellState();
-        this.#hearer.handleOpen(this.#openEvent);
+        this.connectionId = output.connection;
+        this.#reportState();
+        this.#delegate.handleOpen(this.#openEvent);
         break;
-      case "problem":
-        this.#hearer.handleError(output.problem);
+      case "warning":
+        this.#delegate.handleError(output.error);
         break;
-      case "ended":
-        this.#unwake();
-        this.#resolveEnded();
+      case "closed":
+        this.#removeWakeListener();
+        this.#resolveClosed();
     }
   }
 
-  #tellState() {
-    const { state } = this.#session;
-    if (state === this.#state) return;
-    const isFirst = this.#state === "";
-    this.#state = state;
-    if (!isFirst) this.#hearer.handleState();
+  #reportState() {
+    const { state } = this.#connection;
+    if (state === this.#reportedState) return;
+    const isFirst = this.#reportedState === "";
+    this.#reportedState = state;
+    if (!isFirst) this.#delegate.handleStateChanged();
   }
 
-  /** One timer for all that the session waits for. One that goes off too early costs less than one that is moved. */
+  /** Sets the one timer. A pending one that fires too early is kept: that costs less than replacing it each time. */
   #setTimer() {
-    const isFull = this.#socket !== null && this.#socket.bufferedAmount >= FULL;
-    const now = this.#world.now();
-    const due = Math.min(this.#session.pollTimeout(), isFull ? now + LOOK : Infinity);
-    // An open connection keeps Node alive by itself, and a heartbeat is no reason to.
-    const ref = this.#session.state !== "open" || this.#session.hasCalls;
+    const isFull = this.#socket !== null && this.#socket.bufferedAmount >= MAX_BUFFERED;
+    const now = this.#platform.now();
+    const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
+    // Without calls, the timer of an open connection is the heartbeat's, which must not keep a Node process alive.
+    const ref = this.#connection.state !== "open" || this.#connection.hasCalls;
     if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
-    if (this.#timer) this.#world.clearTimeout(this.#timer.timer);
+    if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
     this.#timer = null;
     if (due === Infinity) return;
-    const timer = this.#world.setTimeout(
+    const timer = this.#platform.setTimeout(
       () => {
         this.#timer = null;
-        this.#tell(() => this.#session.handleTimeout(this.#world.now()));
+        this.#input(() => this.#connection.handleTimeout(this.#platform.now()));
       },
-      Math.min(Math.max(due - now, 0), LONGEST),
+      Math.min(Math.max(due - now, 0), MAX_TIMER_DELAY),
     );
     if (!ref) /** @type {{ unref?: () => void }} */ (timer).unref?.();
     this.#timer = { due, timer, ref };
@@ -306,8 +308,8 @@ export class Driver {
     const attempt = (this.#attempt = {});
     let socket;
     try {
-      // Not awaited if it is known: a page that looks for its socket right away finds it.
-      const url = typeof this.#where === "function" ? socketUrl(await this.#where()) : this.#where;
+      // A fixed URL is not awaited, so that the socket exists as soon as the client does.
+      const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
       if (attempt !== this.#attempt) return;
       this.url = url;
       this.sid = `_${uuid()}`;
@@ -315,8 +317,8 @@ export class Driver {
     } catch (error) {
       if (attempt !== this.#attempt) return;
       this.#attempt = {};
-      this.#hearer.handleError(noUrl(error));
-      this.#tell(() => this.#session.handleConnectFailed(this.#world.now()));
+      this.#delegate.handleError(connectError(error));
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now()));
       return;
     }
     this.#socket = socket;
@@ -325,17 +327,17 @@ export class Driver {
 
   /** @param {Socket} socket @param {object} attempt */
   #listen(socket, attempt) {
-    const { now } = this.#world;
+    const { now } = this.#platform;
     let isOpen = false;
     /** @param {CloseEvent} event */
-    const gone = (event) => {
+    const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
-      this.#tell(() => {
-        if (isOpen) this.#session.handleDisconnected(now(), event.code, event.reason);
-        else this.#session.handleConnectFailed(now());
+      this.#input(() => {
+        if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
+        else this.#connection.handleConnectFailed(now());
       });
-      this.#hearer.handleClose(event);
+      this.#delegate.handleClose(event);
     };
     /** @param {"open" | "close" | "error" | "message"} type @param {(event: any) => void} listener */
     const on = (type, listener) =>
@@ -347,47 +349,47 @@ export class Driver {
       isOpen = true;
       this.#openEvent = event;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
-      this.#tell(() => this.#session.handleConnected(now(), dialect));
+      this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
     on("message", ({ data }) => {
-      this.#tell(() => {
-        if (typeof data === "string") this.#session.handleText(now(), data);
-        else this.#session.handleBinary(now());
+      this.#input(() => {
+        if (typeof data === "string") this.#connection.handleText(now(), data);
+        else this.#connection.handleBinary(now());
       });
-      if (typeof data === "string") this.#hearer.handleMessage(data);
+      if (typeof data === "string") this.#delegate.handleMessage(data);
     });
     on("error", (event) => {
-      this.#hearer.handleError(event);
-      // Node 20 fires no `close` after an attempt that failed.
-      if (!isOpen && attempt === this.#attempt) gone(closeEvent(1006, ""));
+      this.#delegate.handleError(event);
+      // Node 20 fires no `close` event after a failed attempt.
+      if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
     });
-    on("close", gone);
+    on("close", handleClosed);
   }
 
-  /** Lets go of the connection, or the attempt, as it stands. @param {string} why */
-  #drop(why) {
+  /** Drops the connection, or the attempt, without waiting for the socket. @param {string} reason */
+  #abort(reason) {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
     try {
       socket?.close();
     } catch {
-      // `ws` throws where the handshake is not over; it is closed all the same.
+      // The package `ws` throws during the handshake, but closes the socket.
     }
-    if (socket) this.#hearer.handleClose(closeEvent(1006, why));
+    if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 }
 
-/** What timers can wait at most, in ms: longer waits would be none at all. */
-const LONGEST = 2 ** 31 - 1;
+/** The longest delay that `setTimeout` supports, in ms. With a longer one it fires at once. */
+const MAX_TIMER_DELAY = 2 ** 31 - 1;
 
 /** @param {unknown} cause */
-const noUrl = (cause) => {
+const connectError = (cause) => {
   const error = cause instanceof Error ? cause.message : String(cause);
   return new CallError({ error: `Cannot connect: ${error}`, code: "no_connection" }, { sent: false, cause });
 };
 
-/** A random UUID. Pages that came over plain HTTP have no `crypto.randomUUID`. */
+/** A random UUID. `crypto.randomUUID` does not exist in pages that were loaded over plain HTTP. */
 const uuid = () => {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

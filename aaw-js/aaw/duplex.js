@@ -1,21 +1,19 @@
-// A call with items both ways.
+// A call with items in both directions.
 
-import { bind } from "./bind.js";
-import { CallError } from "./failure.js";
-import { byteLength, toJson } from "./frame.js";
+import { bindMethods } from "./bind_methods.js";
+import { CallError } from "./call_error.js";
+import { FRAME_OVERHEAD } from "./frame.js";
+import { byteLength, toJson } from "./json.js";
 import { ItemStream } from "./stream.js";
-import { Upload } from "./upload.js";
-
-/** Bytes that a frame may have around an item, but for the event's name. */
-const AROUND = 96;
+import { UploadBuffer } from "./upload_buffer.js";
 
 /**
- * The items of an answer, as those of any stream, and a way to send items meanwhile.
+ * The items of a response, as in any stream, and an upload: a stream of items to the handler.
  *
- * The two directions are apart: the answer goes on after `end`, and leaving its loop ends both.
+ * The two directions are independent: the response continues after `end`. Leaving the loop ends both.
  *
- * @template U What is sent.
- * @template T What is read.
+ * @template U The type of the items that are sent.
+ * @template T The type of the items that are read.
  * @extends {ItemStream<T>}
  */
 export class Duplex extends ItemStream {
@@ -25,38 +23,40 @@ export class Duplex extends ItemStream {
 
   /**
    * @param {import("./driver.js").Driver} driver
-   * @param {import("./frame.js").Draft} draft
+   * @param {import("./encoded_message.js").EncodedMessage} message
    * @param {import("./stream.js").StreamOptions} options
    * @param {number} window
    */
-  constructor(driver, draft, options, window) {
-    const upload = new Upload();
-    super(driver, draft, options, window, upload);
-    bind(this, "send", "end");
+  constructor(driver, message, options, window) {
+    const upload = new UploadBuffer();
+    super(driver, message, options, window, upload);
+    bindMethods(this, "send", "end");
     this.#upload = upload;
     this.#driver = driver;
-    this.#event = draft.event;
+    this.#event = message.event;
   }
 
   /**
-   * Sends an item. What is sent without waiting is kept in order, up to 1 MiB.
+   * Sends an item. Items that are sent without awaiting the previous ones keep their order; up to 1 MiB of them is
+   * buffered until the server grants credit.
    *
    * @param {U} item
-   * @returns {Promise<boolean>} `true` once the server's handler had room for it; `false` if the call is over, which its
-   *   iteration explains, or `end` was called. It rejects, and the call goes on, if the item cannot be JSON (`bad_body`),
-   *   is larger than a message may be (`too_large`), or too much waits already (`busy`).
+   * @returns {Promise<boolean>} `true` once the server had credit for the item and it was written; `false` if the call
+   *   is over (the iteration says why) or `end` was called. Rejects with a `CallError` if the item cannot be serialised
+   *   to JSON (`bad_body`), exceeds the size limit of messages (`too_large`), or does not fit in the buffer (`busy`).
+   *   The call continues without the item.
    */
   async send(item) {
     const json = toJson(item);
-    const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + AROUND;
+    const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + FRAME_OVERHEAD;
     if (size > this.#driver.maxMessage) {
-      const error = `The item's message could have ${size} bytes, and ${this.#driver.maxMessage} are allowed`;
+      const error = `The item is too large: up to ${size} bytes, the limit is ${this.#driver.maxMessage}`;
       throw new CallError({ error, code: "too_large" }, { sent: false });
     }
     return this.#upload.send(json);
   }
 
-  /** No more items follow those that were sent: the handler's incoming stream ends after them. */
+  /** Ends the upload: the handler's stream ends after the items that were sent. */
   end() {
     this.#upload.end();
   }

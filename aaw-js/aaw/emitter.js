@@ -1,17 +1,19 @@
-// Who listens to what.
+// The listeners that an application registers with `on`.
 
-/** Reports what a listener threw as the platform reports what nobody caught; others go on. @param {unknown} error */
+/** Reports an error that a listener threw, as the platform reports uncaught errors. @param {unknown} error */
 export const report = (error) => {
   if (typeof reportError === "function") reportError(error);
   else console.error(error);
 };
 
-/** Listeners by the name of the event. They survive connections. */
+/** Listeners by event name. They stay registered across reconnects. */
 export class Emitter {
   /** @type {Map<string, ((detail: any) => unknown)[]>} */
   #listeners = new Map();
 
   /**
+   * Adds a listener.
+   *
    * @param {string} event
    * @param {(detail: any) => unknown} callback
    */
@@ -20,7 +22,7 @@ export class Emitter {
   }
 
   /**
-   * Removes the listener that was added last, or the one given, once.
+   * Removes the given listener, or the most recently added one. A callback that was added twice is removed once.
    *
    * @param {string} event
    * @param {(detail: any) => unknown} [callback]
@@ -35,17 +37,22 @@ export class Emitter {
   }
 
   /** @param {string} event */
-  isHeard(event) {
+  hasListeners(event) {
     return this.#listeners.has(event);
   }
 
-  /** @param {string} event @param {unknown} detail */
+  /**
+   * Calls the listeners of an event. An error that one of them throws is reported; the others are still called.
+   *
+   * @param {string} event
+   * @param {unknown} detail
+   */
   emit(event, detail) {
-    // `on` and `off` make a new list: this one stays as it is while it is gone through.
+    // `on` and `off` replace the list, so this one does not change during the loop.
     for (const listener of this.#listeners.get(event) ?? []) {
       try {
         const returned = listener(detail);
-        // An `async` listener throws into its promise.
+        // An `async` listener rejects instead of throwing.
         if (returned instanceof Promise) returned.catch(report);
       } catch (error) {
         report(error);

@@ -1,60 +1,62 @@
-// Whether the server is still there. A browser cannot see WebSocket pings, so this asks with `aaw/ping`.
+// Detects connections that are dead without having been closed. Browsers do not expose WebSocket pings, so this uses
+// `aaw/ping` frames.
 
-/** How long an answer may take when there is reason to doubt, in ms. */
-const DOUBT = 5000;
+/** The pong timeout after `probe`, in ms. */
+const PROBE_TIMEOUT = 5000;
 
-/** Asks after a silent interval, and gives the server up after another. Whatever arrives is a sign of life. */
+/** Pings after an idle interval, and times out after another one. Any incoming message counts as activity. */
 export class Heartbeat {
   #interval;
-  /** When the server was last heard, or asked if that was later. */
-  #since;
-  #asked = false;
-  /** When to look again. It stays where it is when something is heard: to look once for nothing costs less. */
-  #look;
+  /** When the last message arrived, or the last ping was sent if that was later. */
+  #lastActivity;
+  #isPingPending = false;
+  /** When to check next. Activity does not move it: one check too many costs less than a new timer for each message. */
+  #nextCheck;
 
   /**
-   * @param {number} interval In ms; `Infinity` asks nothing.
+   * @param {number} interval In ms; `Infinity` disables the heartbeat.
    * @param {number} now
    */
   constructor(interval, now) {
     this.#interval = interval;
-    this.#since = now;
-    this.#look = now + interval;
+    this.#lastActivity = now;
+    this.#nextCheck = now + interval;
   }
 
-  /** Anything at all came in. */
-  handleSignOfLife(/** @type {number} */ now) {
-    this.#since = now;
-    this.#asked = false;
+  /** A message has arrived. */
+  handleActivity(/** @type {number} */ now) {
+    this.#lastActivity = now;
+    this.#isPingPending = false;
   }
 
-  /** The machine slept, or its network changed: a ping goes out now, and its answer is awaited less patiently. */
-  handleDoubt(/** @type {number} */ now) {
-    this.#since = now;
-    this.#asked = true;
-    this.#look = now + Math.min(this.#interval, DOUBT);
+  /** The caller sends a ping now, outside the schedule; it times out sooner than a scheduled one. */
+  probe(/** @type {number} */ now) {
+    this.#lastActivity = now;
+    this.#isPingPending = true;
+    this.#nextCheck = now + Math.min(this.#interval, PROBE_TIMEOUT);
   }
 
   pollTimeout() {
-    return this.#look;
+    return this.#nextCheck;
   }
 
   /**
    * @param {number} now
-   * @returns {"quiet" | "ping" | "gone"}
+   * @returns {"idle" | "ping" | "timedOut"} `idle`: nothing to do. `ping`: send one. `timedOut`: the connection is
+   *   dead.
    */
   handleTimeout(now) {
-    if (now < this.#look) return "quiet";
-    if (this.#asked) return "gone";
-    const due = this.#since + this.#interval;
+    if (now < this.#nextCheck) return "idle";
+    if (this.#isPingPending) return "timedOut";
+    const due = this.#lastActivity + this.#interval;
     if (now < due) {
-      this.#look = due;
-      return "quiet";
+      this.#nextCheck = due;
+      return "idle";
     }
-    this.#asked = true;
-    // Counted from this ping, not from when it was due: after a stall the server has its full time to answer.
-    this.#since = now;
-    this.#look = now + this.#interval;
+    this.#isPingPending = true;
+    // Measured from this ping and not from when it was due: after a stall the server still has the full interval.
+    this.#lastActivity = now;
+    this.#nextCheck = now + this.#interval;
     return "ping";
   }
 }

@@ -1,9 +1,9 @@
-// The same events over HTTP: for scripts that call once, and where WebSockets do not get through.
+// Calls over HTTP: for scripts that make a single call, and for networks that block WebSockets.
 
 import { onAbort } from "./abort.js";
-import { bind } from "./bind.js";
-import { CallError, cancelled, readFailure } from "./failure.js";
-import { toJson } from "./frame.js";
+import { bindMethods } from "./bind_methods.js";
+import { CallError, cancelled, outcomeUnknown, readFailure } from "./call_error.js";
+import { toJson } from "./json.js";
 import { SseStream } from "./sse.js";
 import { httpUrl } from "./url.js";
 
@@ -12,44 +12,46 @@ import { httpUrl } from "./url.js";
 
 /**
  * @typedef {object} HttpOptions
- * @property {number} [timeout] How long a call waits if it does not say, in ms. Default 3000.
+ * @property {number} [timeout] The timeout of calls that do not set their own, in ms. Default 3000.
  * @property {HeadersInit} [headers] Sent with every request.
- * @property {number} [maxItem] Characters that one item of a stream may have. Default 16 Mi.
- * @property {typeof globalThis.fetch} [fetch] What to make requests with. Default: the global `fetch`.
+ * @property {number} [maxItem] The size limit of one item of a stream, in characters. Default 16 Mi (16777216).
+ * @property {typeof globalThis.fetch} [fetch] The function that makes requests. Default: the global `fetch`.
  */
 
-const MAX_ITEM = 16 << 20;
+const DEFAULT_MAX_ITEM = 16 << 20;
 
 /**
- * A client that makes one request a call, and has no connection: nothing is pushed to it.
+ * Returns a client that makes one HTTP request for each call. It has no connection, so it receives no pushes.
  *
- * @param {string | URL} [url] The server's: `http`, `https`, `ws` or `wss`. Default in a page: the host it is from.
+ * @param {string | URL} [url] The server's URL, with the scheme `http`, `https`, `ws` or `wss`. Default, in a page: the
+ *   page's host.
  * @param {HttpOptions} [options]
- * @throws {TypeError} The URL is none.
+ * @throws {TypeError} The URL is invalid, or it is missing outside of a page.
  */
 export const http = (url, options = {}) => new HttpClient(httpUrl(url), options);
 
-/** Its methods need no `this`. */
+/** Calls events over HTTP. Its methods work without `this`. */
 export class HttpClient {
   #url;
   #options;
 
   /** @param {string} url @param {HttpOptions} options */
   constructor(url, options) {
-    bind(this, "sendAsync", "stream");
+    bindMethods(this, "sendAsync", "stream");
     this.#url = url;
     this.#options = options;
   }
 
   /**
-   * Calls an event and resolves with its answer. The items of one that answers many times are an array; a plain one
-   * resolves with `null`.
+   * Calls an event and resolves with its response. For a streaming event that is an array of its items; for a one-way
+   * event, `null`.
    *
    * @template [T=any]
    * @param {string} event
-   * @param {unknown} [payload] Anything that JSON can say.
-   * @param {number | CallOptions} [options] A time-out in ms, or more. Default 3000.
-   * @returns {Promise<T>} Rejects with a `CallError`, as over a WebSocket.
+   * @param {unknown} [payload] Any value that can be serialised to JSON.
+   * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
+   * @returns {Promise<T>} Rejects with a `CallError`, as over a WebSocket. If the server cannot be reached, its code is
+   *   `outcome_unknown`, because `fetch` does not report whether the request was sent.
    */
   async sendAsync(event, payload, options = {}) {
     const { timeout = this.#options.timeout ?? 3000, signal } =
@@ -59,26 +61,27 @@ export class HttpClient {
       const response = await request.response;
       return response.status === 204 ? /** @type {T} */ (null) : await response.json();
     } catch (error) {
-      throw request.explain(error);
+      throw request.toCallError(error);
     } finally {
-      request.forget();
+      request.release();
     }
   }
 
   /**
-   * Calls an event that answers many times: `for await (const item of http.stream("users/all")) …`. The request is
-   * made at once, and ends with the loop. Who reads slowly slows the handler, by way of TCP.
+   * Calls a streaming event: `for await (const item of http.stream("users/all")) …`. The request is made at once, and
+   * is aborted when the loop is left. A slow reader slows the handler down, through TCP's flow control.
    *
    * @template [T=any]
    * @param {string} event
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {HttpStream<T>}
-   * @throws {CallError} `bad_body`: the payload cannot be JSON.
+   * @throws {CallError} `bad_body`: the payload cannot be serialised to JSON. `unknown_event`: no event can have this
+   *   name.
    */
   stream(event, payload, options = {}) {
     const request = this.#post(event, payload, "text/event-stream", options?.signal, Infinity);
-    return new HttpStream(request, this.#options.maxItem ?? MAX_ITEM);
+    return new HttpStream(request, this.#options.maxItem ?? DEFAULT_MAX_ITEM);
   }
 
   /**
@@ -93,9 +96,9 @@ export class HttpClient {
     headers.set("accept", accept);
     headers.set("content-type", "application/json");
     const init = { method: "POST", headers, body: toJson(payload) };
-    return new Post(
+    return new CallRequest(
       this.#options.fetch ?? globalThis.fetch,
-      `${this.#url}/events/${path(event)}`,
+      `${this.#url}/events/${eventPath(event)}`,
       init,
       signal,
       timeout,
@@ -103,11 +106,11 @@ export class HttpClient {
   }
 }
 
-/** A request under way, and why it was given up, if it was. */
-class Post {
-  #ended = new AbortController();
-  /** Ends the clock and lets go of the signal. */
-  forget;
+/** The request of one call, with its timeout and its signal. */
+class CallRequest {
+  #controller = new AbortController();
+  /** Stops the timer and the listening to the caller's signal. */
+  release;
 
   /**
    * @param {typeof globalThis.fetch} fetch
@@ -117,39 +120,39 @@ class Post {
    * @param {number} timeout
    */
   constructor(fetch, url, init, signal, timeout) {
-    const late = () =>
-      this.#ended.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
-    const timer = timeout <= LONGEST ? setTimeout(late, timeout) : undefined;
-    const stopListening = onAbort(signal, (reason) => this.#ended.abort(cancelled(reason, true)));
-    this.forget = () => {
+    const onTimeout = () =>
+      this.#controller.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
+    const timer = timeout <= MAX_TIMER_DELAY ? setTimeout(onTimeout, timeout) : undefined;
+    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, true)));
+    this.release = () => {
       clearTimeout(timer);
       stopListening();
     };
-    /** Rejects with what the server said, if that was no success. */
-    this.response = answered(fetch(url, { ...init, signal: this.#ended.signal }));
-    // Whoever uses it will see.
+    /** Rejects with the server's error if the status is not a success. */
+    this.response = requireOk(fetch(url, { ...init, signal: this.#controller.signal }));
+    // A stream that is never read would otherwise report an unhandled rejection.
     this.response.catch(() => {});
   }
 
-  /** Ends it as it stands. */
-  leave() {
-    this.forget();
-    this.#ended.abort();
+  /** Aborts the request, if it is not over. */
+  abort() {
+    this.release();
+    this.#controller.abort();
   }
 
-  /** What an error of this request means to the caller. @param {unknown} error @returns {CallError} */
-  explain(error) {
-    const { aborted, reason } = this.#ended.signal;
+  /** Converts an error of this request. @param {unknown} error @returns {CallError} */
+  toCallError(error) {
+    const { aborted, reason } = this.#controller.signal;
     if (aborted && reason instanceof CallError) return reason;
     if (error instanceof CallError) return error;
-    // A `TypeError` of fetch does not tell a server that was not reached from one that was and broke off.
-    return unknown(error instanceof Error ? error.message : String(error), error);
+    // The `TypeError` of `fetch` does not distinguish a server that was not reached from a lost connection.
+    return outcomeUnknown(error instanceof Error ? error.message : String(error), error);
   }
 }
 
 /**
- * The items of an answer, read with `for await`, once. Leaving the loop ends the request, and the server drops the
- * handler. A failure is thrown after the items that came before it.
+ * The items of a response, to be read once with `for await`. Leaving the loop aborts the request, and the server drops
+ * the handler. If the call fails, the error is thrown after the items that arrived before it.
  *
  * @template T
  * @implements {AsyncIterableIterator<T, undefined>}
@@ -157,29 +160,29 @@ class Post {
 export class HttpStream {
   #request;
   #items;
-  #hasLeft = false;
+  #isCancelled = false;
 
-  /** @param {Post} request @param {number} maxItem */
+  /** @param {CallRequest} request @param {number} maxItem */
   constructor(request, maxItem) {
     this.#request = request;
     this.#items = /** @type {AsyncGenerator<T, undefined>} */ (readItems(request, maxItem));
   }
 
-  /** The next item. @returns {Promise<IteratorResult<T, undefined>>} */
+  /** Resolves with the next item. @returns {Promise<IteratorResult<T, undefined>>} */
   async next() {
     try {
       return await this.#items.next();
     } catch (error) {
-      if (this.#hasLeft) return { value: undefined, done: true };
+      if (this.#isCancelled) return { value: undefined, done: true };
       throw error;
     }
   }
 
-  /** Leaves the stream, as `break` does. @returns {Promise<IteratorResult<T, undefined>>} */
+  /** Cancels the stream, as leaving the loop does. @returns {Promise<IteratorResult<T, undefined>>} */
   async return() {
-    this.#hasLeft = true;
-    // First, or a `next` that waits would keep the generator waiting.
-    this.#request.leave();
+    this.#isCancelled = true;
+    // Before the generator's `return`, which waits until a pending `next` has ended.
+    this.#request.abort();
     await this.#items.return(undefined).catch(() => {});
     return { value: undefined, done: true };
   }
@@ -189,11 +192,11 @@ export class HttpStream {
   }
 }
 
-/** @param {Post} request @param {number} maxItem @returns {AsyncGenerator<unknown, undefined>} */
+/** @param {CallRequest} request @param {number} maxItem @returns {AsyncGenerator<unknown, undefined>} */
 async function* readItems(request, maxItem) {
   try {
     const response = await request.response;
-    // A plain event has no items, and no stream of them.
+    // A one-way event has no items, and its response no body.
     if (response.status === 204) return;
     for await (const { event, data } of new SseStream(response, maxItem)) {
       if (event === "end") return;
@@ -201,43 +204,44 @@ async function* readItems(request, maxItem) {
       if (event === "failed") throw new CallError(readFailure(item), { sent: true });
       yield item;
     }
-    throw unknown("the response broke off", undefined);
+    throw outcomeUnknown("the response ended before the stream did");
   } catch (error) {
-    throw request.explain(error);
+    throw request.toCallError(error);
   } finally {
-    request.leave();
+    request.abort();
   }
 }
 
-/** @param {Promise<Response>} request @throws {CallError} The server failed the call. */
-const answered = async (request) => {
+/** @param {Promise<Response>} request @throws {CallError} The status is not a success. */
+const requireOk = async (request) => {
   const response = await request;
   if (response.ok) return response;
-  throw new CallError(readRefusal(await response.text(), response), { sent: true });
+  throw new CallError(readErrorBody(await response.text(), response), { sent: true });
 };
 
-/** @param {string} text @param {Response} response @returns {import("./failure.js").Failure} */
-const readRefusal = (text, { status, statusText }) => {
+/** @param {string} text @param {Response} response @returns {import("./call_error.js").Failure} */
+const readErrorBody = (text, { status, statusText }) => {
   try {
     const failure = JSON.parse(text);
     if (typeof failure?.error === "string") return readFailure(failure);
   } catch {
-    // Something else stands between here and the server.
+    // Not an aaw server's response: it comes from a proxy, for example.
   }
-  return { error: `The server answered ${status} ${statusText}`.trim(), code: `http_${status}` };
+  return { error: `The server responded with ${status} ${statusText}`.trim(), code: `http_${status}` };
 };
 
-/** @param {string} event @throws {CallError} `unknown_event`: no event can have this name. */
-const path = (event) => {
+/**
+ * The path of an event's URL.
+ *
+ * @param {string} event
+ * @throws {CallError} `unknown_event`: no event can have this name.
+ */
+const eventPath = (event) => {
   const parts = String(event).split("/");
-  // Above all not `..`, which would be another path of the server.
+  // This also rejects `..`, which would change the path.
   if (parts.every((part) => /^[A-Za-z0-9]/.test(part))) return parts.map(encodeURIComponent).join("/");
   throw new CallError({ error: `Unknown event: ${event}`, code: "unknown_event" }, { sent: false });
 };
 
-/** @param {string} why @param {unknown} cause */
-const unknown = (why, cause) =>
-  new CallError({ error: `The outcome is unknown: ${why}`, code: "outcome_unknown" }, { sent: true, cause });
-
-/** What timers can wait at most, in ms. */
-const LONGEST = 2 ** 31 - 1;
+/** The longest delay that `setTimeout` supports, in ms. */
+const MAX_TIMER_DELAY = 2 ** 31 - 1;

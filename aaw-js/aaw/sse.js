@@ -1,43 +1,44 @@
 // Server-sent events of any response, as an async iterable.
 
-import { CallError } from "./failure.js";
+import { CallError } from "./call_error.js";
 import { SseParser } from "./sse_parser.js";
 
 /** @typedef {import("./sse_parser.js").ServerSentEvent} ServerSentEvent */
 
 /**
  * @typedef {object} SseOptions
- * @property {number} [maxEvent] Characters that one event may have, its field names and a line that has not ended yet
- *   included. Past it the iteration throws an `EventTooLarge`, and the body is cancelled. Default 4 Mi (4194304).
+ * @property {number} [maxEvent] The size limit of one event in characters, including field names and an unfinished
+ *   line. A larger one makes the iteration throw an `EventTooLarge`, and the body is cancelled. Default 4 Mi (4194304).
  */
 
-const MAX_EVENT = 4 << 20;
+const DEFAULT_MAX_EVENT = 4 << 20;
 
 /**
- * Reads server-sent events from what `fetch` gave, with any method, body and headers:
+ * Reads server-sent events from a `fetch` response, whatever the method and the server:
  * `for await (const { event, data, id } of aaw.sse(await fetch(url, { method: "POST" }))) …`.
  *
- * Nothing is read ahead of the loop, and leaving it cancels the body, which ends the request. The iteration throws
- * what the body fails with, and an error if the response is not `ok`. It does not reconnect.
+ * The body is read only as the loop requests events, and leaving the loop cancels it, which ends the request. The
+ * iteration throws the body's errors, and a `CallError` with the code `http_STATUS` if the response is not `ok`. It
+ * does not reconnect.
  *
  * @param {Response | ReadableStream<Uint8Array>} response
  * @param {SseOptions} [options]
  * @returns {SseStream}
  */
-export const sse = (response, { maxEvent = MAX_EVENT } = {}) => new SseStream(response, maxEvent);
+export const sse = (response, { maxEvent = DEFAULT_MAX_EVENT } = {}) => new SseStream(response, maxEvent);
 
 /** @implements {AsyncIterableIterator<ServerSentEvent, undefined>} */
 export class SseStream {
   #reader;
   #parser;
   #decoder = new TextDecoder();
-  /** Events of the chunk that was read last. @type {Iterator<ServerSentEvent, void>} */
+  /** The events of the last chunk. @type {Iterator<ServerSentEvent, void>} */
   #events = [][Symbol.iterator]();
-  /** What the first `next` throws. @type {unknown} */
-  #refusal = null;
+  /** The error of a response that is not `ok`, which the first `next` throws. @type {unknown} */
+  #responseError = null;
   #isOver = false;
-  /** Reads one after the other, however they are asked for. @type {Promise<unknown>} */
-  #turn = Promise.resolve();
+  /** The previous `next`: concurrent ones run one after the other. @type {Promise<unknown>} */
+  #previous = Promise.resolve();
 
   /** @param {Response | ReadableStream<Uint8Array>} response @param {number} maxEvent */
   constructor(response, maxEvent) {
@@ -45,25 +46,25 @@ export class SseStream {
     this.#parser = new SseParser(maxEvent);
     this.#reader = body?.getReader() ?? null;
     if ("ok" in response && !response.ok) {
-      const error = `The server answered ${response.status} ${response.statusText}`.trim();
-      this.#refusal = new CallError({ error, code: `http_${response.status}` }, { sent: true });
+      const error = `The server responded with ${response.status} ${response.statusText}`.trim();
+      this.#responseError = new CallError({ error, code: `http_${response.status}` }, { sent: true });
     }
   }
 
-  /** @returns {Promise<IteratorResult<ServerSentEvent, undefined>>} */
+  /** Resolves with the next event. @returns {Promise<IteratorResult<ServerSentEvent, undefined>>} */
   next() {
-    const next = this.#turn.then(() => this.#next());
-    this.#turn = next.catch(() => {});
+    const next = this.#previous.then(() => this.#next());
+    this.#previous = next.catch(() => {});
     return next;
   }
 
   /**
-   * Leaves the stream, as `break` does: the body is cancelled.
+   * Cancels the body, as leaving the loop does.
    *
    * @returns {Promise<IteratorResult<ServerSentEvent, undefined>>}
    */
   async return() {
-    // Not in turn: a read that waits ends by it.
+    // Does not wait for a pending `next`, which ends because the body is cancelled.
     this.#isOver = true;
     await this.#cancel();
     return { value: undefined, done: true };
@@ -76,21 +77,21 @@ export class SseStream {
   /** @returns {Promise<IteratorResult<ServerSentEvent, undefined>>} */
   async #next() {
     try {
-      if (this.#refusal) throw this.#refusal;
+      if (this.#responseError) throw this.#responseError;
       while (!this.#isOver) {
         const event = this.#events.next();
         if (!event.done) return event;
         if (!this.#reader) break;
         const { value, done } = await this.#reader.read();
         if (done) break;
-        // Drops the byte order mark, keeps what is left of a character for the next chunk, and puts U+FFFD where bytes
-        // are none.
+        // The decoder removes the byte order mark, keeps an incomplete character for the next chunk, and replaces
+        // invalid bytes with U+FFFD.
         this.#events = this.#parser.push(this.#decoder.decode(value, { stream: true }));
       }
       this.#isOver = true;
       return { value: undefined, done: true };
     } catch (error) {
-      this.#refusal = null;
+      this.#responseError = null;
       this.#isOver = true;
       await this.#cancel();
       throw error;
@@ -101,7 +102,7 @@ export class SseStream {
     try {
       await this.#reader?.cancel();
     } catch {
-      // It had failed already, and that was said.
+      // The body has failed already, and its error was thrown by `next`.
     }
   }
 }

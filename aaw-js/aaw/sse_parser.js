@@ -1,53 +1,53 @@
-// Server-sent events from text, by the rules of the HTML standard, section 9.2.6 "Interpreting an event stream".
+// Parses server-sent events, as in section 9.2.6 "Interpreting an event stream" of the HTML standard.
 
 /**
  * @typedef {object} ServerSentEvent
- * @property {string} event Its type; `message` if the server gave none.
+ * @property {string} event The event's type; `message` by default.
  * @property {string} data
- * @property {string} id The last id that the server gave, with this event or an earlier one; empty if none.
- * @property {number} [retry] If the server asked for it since the last event: the wait before reconnecting, in ms.
+ * @property {string} id The id of this event, or else of the last event that had one; empty if none had.
+ * @property {number} [retry] The reconnection time in ms, if the server has sent one since the previous event.
  */
 
-/** An event is larger than its reader allows. */
+/** An event exceeds the size limit. */
 export class EventTooLarge extends Error {
-  /** For programs, as in a `CallError`. */
+  /** The kind of error, as in a `CallError`. */
   code = "too_large";
 
   /** @param {number} limit */
   constructor(limit) {
-    super(`An event of the stream is larger than ${limit} characters; \`maxEvent\` allows more`);
+    super(`A server-sent event exceeds the limit of ${limit} characters`);
     this.name = "EventTooLarge";
   }
 }
 
-/** A function of the text so far: chunks may end anywhere, also between CR and LF. */
+/** An incremental parser. Chunks may end anywhere, even between CR and LF. */
 export class SseParser {
   #limit;
-  /** The line that has not ended yet. */
+  /** The unfinished line. */
   #line = "";
-  /** The last chunk ended with CR: an LF at the beginning of the next belongs to it. */
+  /** The last chunk ended with CR, so an LF at the start of the next one belongs to that line end. */
   #afterCr = false;
   /** @type {string[]} */
   #data = [];
-  /** Characters of the event so far. */
+  /** The size of the current event, in characters. */
   #size = 0;
   #event = "";
   #id = "";
   /** @type {number | undefined} */
   #retry = undefined;
 
-  /** @param {number} limit Characters that the lines of one event may have together. */
+  /** @param {number} limit The size limit of one event: the characters of its lines together. */
   constructor(limit) {
     this.#limit = limit;
   }
 
   /**
-   * Takes the next text, and gives the events that it completes. What has not been completed at the end of the stream
-   * is no event.
+   * Parses the next chunk, and yields the events that it completes. An event that is incomplete at the end of the
+   * stream is discarded, as the standard requires.
    *
    * @param {string} text
    * @returns {Generator<ServerSentEvent, void>}
-   * @throws {EventTooLarge}
+   * @throws {EventTooLarge} The current event exceeds the limit.
    */
   *push(text) {
     let from = this.#afterCr && text.startsWith("\n") ? 1 : 0;
@@ -59,26 +59,26 @@ export class SseParser {
       from = lineEnd.lastIndex;
       if (event) yield event;
     }
-    this.#grow(text.length - from);
+    this.#count(text.length - from);
     this.#line += text.slice(from);
   }
 
   /** @param {number} characters */
-  #grow(characters) {
+  #count(characters) {
     this.#size += characters;
     if (this.#size > this.#limit) throw new EventTooLarge(this.#limit);
   }
 
   /** @param {string} rest @returns {ServerSentEvent | null} */
   #endLine(rest) {
-    this.#grow(rest.length);
+    this.#count(rest.length);
     const line = this.#line + rest;
     this.#line = "";
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
     if (colon < 0) this.#field(line, "");
     else if (colon > 0) this.#field(line.slice(0, colon), line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1));
-    // A line that begins with a colon is a comment: it is over, and takes no room.
+    // A line that begins with a colon is a comment, which does not count towards the event's size.
     else this.#size -= line.length;
     return null;
   }
@@ -91,8 +91,8 @@ export class SseParser {
         break;
       case "data":
         this.#data.push(value);
-        // Or empty lines without end would be an event without size.
-        this.#grow(1);
+        // Counts the line, or any number of empty `data` lines would be an event of size 0.
+        this.#count(1);
         break;
       case "id":
         if (!value.includes("\0")) this.#id = value;
@@ -102,7 +102,7 @@ export class SseParser {
     }
   }
 
-  /** An empty line ends an event. One without data is none, though its id counts. */
+  /** An empty line ends an event. Without data there is no event, but its id is kept. */
   #dispatch() {
     const [data, event, retry] = [this.#data, this.#event, this.#retry];
     this.#data = [];

@@ -1,107 +1,113 @@
-// An answer of many items.
+// The response of a streaming event.
 
 import { onAbort } from "./abort.js";
-import { cancelled } from "./failure.js";
-import { Items } from "./items.js";
+import { cancelled } from "./call_error.js";
+import { ItemQueue } from "./item_queue.js";
 
+/** @typedef {import("./driver.js").CallObserver} CallObserver */
 /** @typedef {import("./driver.js").Driver} Driver */
-/** @typedef {import("./driver.js").Waiter} Waiter */
-/** @typedef {import("./frame.js").Draft} Draft */
-/** @typedef {import("./upload.js").Upload} Upload */
+/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
+/** @typedef {import("./upload_buffer.js").UploadBuffer} UploadBuffer */
 
 /**
  * @typedef {object} StreamOptions
- * @property {AbortSignal} [signal] Ends the stream: the server drops the handler, what was not read is dropped, and the
- *   iteration throws a `CallError` with the code `cancelled`.
+ * @property {AbortSignal} [signal] Cancels the stream: the server drops the handler, items that were not read are
+ *   discarded, and the iteration throws a `CallError` with the code `cancelled`.
  */
 
 /**
- * The items of an answer, read with `for await`, once. Leaving the loop cancels the call, and the server drops its
- * handler.
+ * The items of a response, to be read once with `for await`. Leaving the loop cancels the call, and the server drops
+ * its handler.
  *
- * The server sends no more than there is room for, 64 items unless the client was told otherwise, and more as they are
- * taken: who reads slowly slows the handler. A failure is thrown after the items that came before it. If the connection
- * is lost, that is a `CallError` with the code `outcome_unknown`.
+ * The server sends only as many items as the client has granted credit for: at first the option `window` (64 by
+ * default), then more as they are read. So a slow reader slows the handler down. If the call fails, the error is thrown
+ * after the items that arrived before it. If the connection is lost, that is a `CallError` with the code
+ * `outcome_unknown`.
  *
  * @template T
  * @implements {AsyncIterableIterator<T, undefined>}
  */
 export class ItemStream {
-  /** @type {Items<T>} */
+  /** @type {ItemQueue<T>} */
   #items;
-  #leave;
+  #cancel;
 
   /**
-   * Makes the call at once: items can be on their way before they are asked for.
+   * Makes the call at once, so that items can arrive before the first `next`.
    *
    * @param {Driver} driver
-   * @param {Draft} draft
+   * @param {EncodedMessage} message
    * @param {StreamOptions} options
-   * @param {number} window Items that there is room for.
-   * @param {Upload} [upload]
+   * @param {number} window The initial credit.
+   * @param {UploadBuffer} [upload]
    */
-  constructor(driver, draft, { signal }, window, upload) {
+  constructor(driver, message, { signal }, window, upload) {
     let taken = 0;
     let granted = window;
-    const items = new Items(() => {
+    const items = new ItemQueue(() => {
       taken += 1;
+      // Granting credit only when half of it is used saves frames.
       if (granted - taken > window / 2) return;
       granted = taken + window;
-      driver.credit(waiter, granted);
+      driver.grantCredit(observer, granted);
     });
     let isOver = false;
     let stopListening = () => {};
-    const over = () => {
+    const finish = () => {
       isOver = true;
       stopListening();
-      upload?.handleOver();
+      upload?.handleCallDone();
     };
-    /** @type {Waiter} */
-    const waiter = {
-      handleItem: (data) => items.put(/** @type {T} */ (data)),
-      handleRoom: () => upload?.handleRoom(),
-      handleDone: (outcome) => {
-        over();
-        if (outcome.as === "failed") items.fail(outcome.failure);
+    /** @type {CallObserver} */
+    const observer = {
+      handleItem: (data) => items.push(/** @type {T} */ (data)),
+      handleUploadCredit: () => upload?.handleCredit(),
+      handleDone: (result) => {
+        finish();
+        if (result.type === "failed") items.fail(result.error);
         else items.end();
       },
     };
     this.#items = items;
-    this.#leave = () => {
+    this.#cancel = () => {
       if (!isOver) {
-        driver.cancel(waiter);
-        over();
+        driver.cancel(observer);
+        finish();
       }
-      items.drop();
+      items.clear();
       items.end();
     };
 
     if (signal?.aborted) {
-      over();
+      finish();
       items.fail(cancelled(signal.reason, false));
       return;
     }
     stopListening = onAbort(signal, (reason) => {
-      const sent = driver.cancel(waiter);
-      over();
-      items.drop();
+      const sent = driver.cancel(observer);
+      finish();
+      items.clear();
       items.fail(cancelled(reason, sent));
     });
-    upload?.begin(
-      (json) => driver.uploadItem(waiter, json),
-      () => driver.uploadEnd(waiter),
+    upload?.attach(
+      (json) => driver.uploadItem(observer, json),
+      () => driver.uploadEnd(observer),
     );
-    driver.call(waiter, draft, { credit: window, upload: upload !== undefined });
+    driver.call(observer, message, { credit: window, upload: upload !== undefined });
   }
 
-  /** The next item. Several may be asked for at once. @returns {Promise<IteratorResult<T, undefined>>} */
+  /**
+   * Resolves with the next item. It may be called again before the previous promise has resolved.
+   *
+   * @returns {Promise<IteratorResult<T, undefined>>}
+   */
   next() {
     return this.#items.take();
   }
 
-  /** Leaves the stream, as `break` does. @returns {Promise<IteratorResult<T, undefined>>} */
+  /** Cancels the stream, as leaving the loop does. @returns {Promise<IteratorResult<T, undefined>>} */
   return() {
-    this.#leave();
+    this.#cancel();
     return Promise.resolve({ value: undefined, done: true });
   }
 

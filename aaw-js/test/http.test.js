@@ -1,4 +1,4 @@
-// The same events over HTTP, against a server of this file's own that says what a server of ours would.
+// The HTTP client, against a local server that sends the responses of an aaw server.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -8,15 +8,15 @@ import { after, before, test } from "node:test";
 import { http } from "../aaw/http.js";
 
 /** @typedef {import("node:http").IncomingMessage & { body?: string }} Request */
-/** @typedef {import("node:http").ServerResponse} Answer */
+/** @typedef {import("node:http").ServerResponse} Response */
 
-/** What the next request is answered with. @type {(request: Request, answer: Answer) => void} */
-let answer = () => {};
+/** Handles the next requests. @type {(request: Request, response: Response) => void} */
+let respond = () => {};
 
 const server = createServer(async (request, response) => {
   let body = "";
   for await (const chunk of request) body += chunk;
-  await answer(Object.assign(request, { body }), response);
+  await respond(Object.assign(request, { body }), response);
 });
 let url = "";
 
@@ -33,16 +33,16 @@ after(() => {
 });
 
 /** @param {number} status @param {unknown} json */
-const says = (status, json) => {
-  answer = (_, response) => {
+const respondWith = (status, json) => {
+  respond = (_, response) => {
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify(json));
   };
 };
 
 /** @param {string} text */
-const streams = (text) => {
-  answer = (_, response) => {
+const respondWithEvents = (text) => {
+  respond = (_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.end(text);
   };
@@ -55,10 +55,10 @@ const read = async (stream) => {
   return items;
 };
 
-test("a call is a POST of its payload, below the URL, whatever scheme names it", async () => {
+test("a call is a POST of its payload to a path below the URL, with any accepted scheme", async () => {
   /** @type {Request[]} */
   const requests = [];
-  answer = (request, response) => {
+  respond = (request, response) => {
     requests.push(request);
     response.end('{"id":1}');
   };
@@ -76,22 +76,25 @@ test("a call is a POST of its payload, below the URL, whatever scheme names it",
   assert.equal(requests[0].headers["x-key"], "7");
 });
 
-test("a plain event answers null, and is a stream of no items", async () => {
-  answer = (_, response) => response.writeHead(204).end();
+test("the response of a one-way event is null, and a stream of no items", async () => {
+  respond = (_, response) => response.writeHead(204).end();
   assert.equal(await http(url).sendAsync("announce"), null);
   assert.deepEqual(await read(http(url).stream("announce")), []);
 });
 
-test("a failure rejects with what the server said", async () => {
-  says(404, { error: "Unknown event: nope", code: "unknown_event" });
+test("a failed call rejects with the server's error", async () => {
+  respondWith(404, { error: "Unknown event: nope", code: "unknown_event" });
   await assert.rejects(http(url).sendAsync("nope"), { error: "Unknown event: nope", code: "unknown_event" });
   await assert.rejects(http(url).stream("nope").next(), { error: "Unknown event: nope", code: "unknown_event" });
-  answer = (_, response) => response.writeHead(502, "Bad Gateway").end("<html>");
-  await assert.rejects(http(url).sendAsync("nope"), { error: "The server answered 502 Bad Gateway", code: "http_502" });
+  respond = (_, response) => response.writeHead(502, "Bad Gateway").end("<html>");
+  await assert.rejects(http(url).sendAsync("nope"), {
+    error: "The server responded with 502 Bad Gateway",
+    code: "http_502",
+  });
 });
 
-test("names that no event has, and payloads that are no JSON, make no request", async () => {
-  answer = () => assert.fail("a request");
+test("an invalid event name or an unserialisable payload makes no request", async () => {
+  respond = () => assert.fail("a request was made");
   for (const name of ["../healthz", "a//b", "", ".", "a/..", "_open"]) {
     await assert.rejects(http(url).sendAsync(name), { code: "unknown_event", sent: false });
   }
@@ -99,13 +102,13 @@ test("names that no event has, and payloads that are no JSON, make no request", 
   assert.throws(() => http(url).stream("ping", 1n), { code: "bad_body" });
 });
 
-test("a call that takes too long is given up, and so is one whose signal is aborted", async () => {
-  answer = () => {};
+test("a timeout or an aborted signal ends the request", async () => {
+  respond = () => {};
   await assert.rejects(http(url).sendAsync("slow", null, 20), { code: "timeout" });
   await assert.rejects(http(url, { timeout: 20 }).sendAsync("slow"), { code: "timeout" });
   const controller = new AbortController();
   const gone = new Promise((resolve) => {
-    answer = (_, response) => {
+    respond = (_, response) => {
       response.on("close", resolve);
       controller.abort();
     };
@@ -115,35 +118,35 @@ test("a call that takes too long is given up, and so is one whose signal is abor
   await gone;
 });
 
-test("a server that is not there leaves the outcome unknown", async () => {
+test("a call to an unreachable server fails with outcome_unknown", async () => {
   await assert.rejects(http("http://127.0.0.1:1").sendAsync("ping"), { code: "outcome_unknown" });
-  answer = (_, response) => response.destroy();
+  respond = (_, response) => response.destroy();
   await assert.rejects(http(url).sendAsync("ping"), { code: "outcome_unknown" });
 });
 
-test("a stream gives the items, then ends", async () => {
-  streams('id: 1\ndata: {"n":1}\n\n: comment\n\nid: 2\ndata: null\n\nevent: end\nid: end\ndata: null\n\n');
+test("a stream yields its items, then ends", async () => {
+  respondWithEvents('id: 1\ndata: {"n":1}\n\n: comment\n\nid: 2\ndata: null\n\nevent: end\nid: end\ndata: null\n\n');
   assert.deepEqual(await read(http(url).stream("count", { to: 2 })), [{ n: 1 }, null]);
 });
 
-test("a failure comes after the items before it", async () => {
-  streams('id: 1\ndata: 1\n\nevent: failed\nid: end\ndata: {"error":"No more","code":"handler"}\n\n');
+test("an error is thrown after the items that precede it", async () => {
+  respondWithEvents('id: 1\ndata: 1\n\nevent: failed\nid: end\ndata: {"error":"No more","code":"handler"}\n\n');
   const stream = http(url).stream("count");
   assert.equal((await stream.next()).value, 1);
   await assert.rejects(stream.next(), { error: "No more", code: "handler" });
   assert.equal((await stream.next()).done, true);
 });
 
-test("a stream that breaks off is an unknown outcome", async () => {
-  streams("id: 1\ndata: 1\n\n");
+test("a stream that is cut off fails with outcome_unknown", async () => {
+  respondWithEvents("id: 1\ndata: 1\n\n");
   const stream = http(url).stream("count");
   assert.equal((await stream.next()).value, 1);
   await assert.rejects(stream.next(), { code: "outcome_unknown" });
 });
 
-test("leaving the loop ends the request", async () => {
+test("leaving the loop aborts the request", async () => {
   const gone = new Promise((resolve) => {
-    answer = (_, response) => {
+    respond = (_, response) => {
       response.on("close", resolve);
       response.write("data: 1\n\n");
     };
@@ -155,18 +158,18 @@ test("leaving the loop ends the request", async () => {
   await gone;
 });
 
-test("return ends a next that waits, be it for the response", async () => {
-  const asked = new Promise((resolve) => (answer = resolve));
+test("return ends a pending next, even before the response arrives", async () => {
+  const requested = new Promise((resolve) => (respond = resolve));
   const stream = http(url).stream("count");
   const next = stream.next();
-  await asked;
+  await requested;
   await stream.return();
   assert.deepEqual(await next, { value: undefined, done: true });
 });
 
-test("a signal ends a stream", async () => {
+test("an aborted signal ends a stream", async () => {
   const controller = new AbortController();
-  answer = (_, response) => response.write("data: 1\n\n");
+  respond = (_, response) => response.write("data: 1\n\n");
   const stream = http(url).stream("count", null, { signal: controller.signal });
   assert.equal((await stream.next()).value, 1);
   const next = stream.next();

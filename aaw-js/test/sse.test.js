@@ -1,4 +1,4 @@
-// Server-sent events, by the rules of the HTML standard.
+// Server-sent events, as the HTML standard defines them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,7 +7,7 @@ import { sse } from "../aaw/sse.js";
 
 const encoder = new TextEncoder();
 
-/** A body of these chunks; it says whether it was cancelled. @param {(string | Uint8Array)[]} chunks */
+/** A body of these chunks, which counts reads and records its cancellation. @param {(string | Uint8Array)[]} chunks */
 const body = (chunks, isEndless = false) => {
   let at = 0;
   let isCancelled = false;
@@ -47,7 +47,7 @@ const check = async (text, /** @type {unknown[]} */ ...events) =>
 /** @param {string} data */
 const message = (data, id = "") => ({ event: "message", data, id });
 
-// Every rule at once: the mark, all three line ends, comments, fields of all kinds, characters of two to four bytes.
+// All rules at once: byte order mark, the three line ends, comments, all fields, characters of two to four bytes.
 const SAMPLE = [
   "\uFEFF: a comment\r\n",
   "retry: 10\r",
@@ -74,7 +74,7 @@ const EVENTS = [
   { event: "message", data: "last", id: "" },
 ];
 
-test("a sample is read alike wherever its chunks end", async () => {
+test("the events do not depend on where a chunk ends", async () => {
   const bytes = encoder.encode(SAMPLE);
   assert.deepEqual(await read(body([bytes]).stream), EVENTS);
   for (let at = 0; at <= bytes.length; at += 1) {
@@ -84,7 +84,7 @@ test("a sample is read alike wherever its chunks end", async () => {
   assert.deepEqual(await read(body(Array.from(bytes, (byte) => Uint8Array.of(byte))).stream), EVENTS, "byte by byte");
 });
 
-test("a sample is read alike wherever two of its chunks end", async () => {
+test("the events do not depend on where two chunks end", async () => {
   const bytes = encoder.encode(SAMPLE);
   for (let from = 0; from < bytes.length; from += 1) {
     for (let to = from; to <= Math.min(from + 4, bytes.length); to += 1) {
@@ -94,7 +94,7 @@ test("a sample is read alike wherever two of its chunks end", async () => {
   }
 });
 
-test("the examples of the standard", async () => {
+test("the examples of the HTML standard yield the events it documents", async () => {
   await check("data: YHOO\ndata: +2\ndata: 10\n\n", message("YHOO\n+2\n10"));
   await check(
     ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
@@ -106,7 +106,7 @@ test("the examples of the standard", async () => {
   await check("data:test\n\ndata: test\n\n", message("test"), message("test"));
 });
 
-test("fields", async () => {
+test("the fields data, id, event and retry are parsed, and others ignored", async () => {
   await check("data: a\nid: 1\n\ndata: b\n\n", message("a", "1"), message("b", "1"));
   await check("id: 1\n\ndata: b\n\n", message("b", "1"));
   await check("id: 1\ndata: a\nid: 2\0\n\n", message("a", "1"));
@@ -125,12 +125,12 @@ test("fields", async () => {
   await check("");
 });
 
-test("bytes that are no UTF-8 become U+FFFD", async () => {
+test("invalid UTF-8 is replaced with U+FFFD", async () => {
   const bytes = Uint8Array.of(...encoder.encode("data: "), 0xff, 0xe2, 0x82, ...encoder.encode("\n\n"));
   assert.deepEqual(await read(body([bytes]).stream), [message("\ufffd\ufffd")]);
 });
 
-test("a response is read, or what refused it is told", async () => {
+test("a response is read, and an error status is thrown", async () => {
   assert.deepEqual(await read(new Response("data: a\n\n")), [message("a")]);
   assert.deepEqual(await read(new Response(null, { status: 204 })), []);
   await assert.rejects(read(new Response("no", { status: 500 })), { code: "http_500" });
@@ -143,7 +143,7 @@ test("leaving the loop cancels the body, and nothing is read ahead", async () =>
   assert.equal(pulls(), 1);
 });
 
-test("return ends a next that waits", async () => {
+test("return ends a pending next", async () => {
   const { stream, isCancelled } = body([], true);
   const events = sse(stream);
   const next = events.next();
@@ -152,7 +152,7 @@ test("return ends a next that waits", async () => {
   assert.equal(isCancelled(), true);
 });
 
-test("several may be asked for at once", async () => {
+test("next can be called several times at once", async () => {
   const events = sse(body(["data: a\n\nda", "ta: b\n\n"]).stream);
   const results = await Promise.all([events.next(), events.next(), events.next(), events.next()]);
   assert.deepEqual(
@@ -161,7 +161,7 @@ test("several may be asked for at once", async () => {
   );
 });
 
-test("what the body fails with is thrown, once", async () => {
+test("an error of the body is thrown once", async () => {
   const broken = new Error("reset");
   let isFirst = true;
   const events = sse(
@@ -178,7 +178,7 @@ test("what the body fails with is thrown, once", async () => {
   assert.equal((await events.next()).done, true);
 });
 
-test("an event that is too large is an error, however it is cut, and the body is cancelled", async () => {
+test("an event that is too large throws, and the body is cancelled", async () => {
   const megabyte = "x".repeat(1 << 20);
   for (const chunks of [
     [`data: ${megabyte.repeat(10)}\n\n`],
@@ -195,7 +195,7 @@ test("an event that is too large is an error, however it is cut, and the body is
   }
 });
 
-test("the bound is for one event, and can be another", async () => {
+test("the size limit applies to a single event, and is configurable", async () => {
   const megabyte = "x".repeat(1 << 20);
   const events = await read(
     body([...Array(10).fill(`data: ${megabyte}\n\n`), ...Array(10).fill(`:${megabyte}\n`)]).stream,

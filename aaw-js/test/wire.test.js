@@ -1,67 +1,67 @@
-// The wire samples in aaw-protocol/wire, which the tests of the server read too, from the client's side: what it says
-// is what the samples say, byte for byte, and what it hears it takes as PROTOCOL.md tells it to.
+// Plays the wire samples in aaw-protocol/wire, which the server's tests use too, from the client's side: its frames
+// must equal those of the samples, byte for byte, and it must handle the server's frames as PROTOCOL.md specifies.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { decode, draft } from "../aaw/frame.js";
-import { sessionConfig } from "../aaw/options.js";
-import { Session } from "../aaw/session.js";
-import { FakeWorld } from "./support/world.js";
+import { ClientConnection } from "../aaw/connection.js";
+import { encodeMessage } from "../aaw/encoded_message.js";
+import { decodeFrame } from "../aaw/frame.js";
+import { connectionConfig } from "../aaw/options.js";
+import { FakePlatform } from "./support/fake_platform.js";
 
-/** @typedef {{ name: string, dialect: import("../aaw/session.js").Dialect, steps: Record<string, any>[] }} Exchange */
+/** @typedef {import("../aaw/connection.js").Dialect} Dialect */
+/** @typedef {{ name: string, dialect: Dialect, steps: Record<string, any>[] }} Exchange */
 
 /** @param {string} name */
-const read = (name) =>
+const readSamples = (name) =>
   JSON.parse(readFileSync(new URL(`../../aaw-protocol/wire/${name}.json`, import.meta.url), "utf8"));
 
-/** One end of an exchange. Calls are known by the id they get. */
+/** Drives a connection through an exchange. The observer of a call is the id that the call gets. */
 class Player {
-  /** @type {Session<number>} */
-  session = new Session(sessionConfig({}), () => 0, 0);
+  /** @type {ClientConnection<number>} */
+  connection = new ClientConnection(connectionConfig({}), () => 0, 0);
   now = 0;
   #calls = 0;
   /**
-   * The events of calls that are not over, and the credit they have.
+   * The events of the calls that have not ended, and their credit.
    *
    * @type {Map<number, { event: string, credit?: number }>}
    */
-  open = new Map();
-  /** The server's calls that are not over. @type {Map<number, import("../aaw/asks.js").Ask>} */
-  asks = new Map();
-  /** What the session wants, and no step has accounted for yet. */
-  #outputs = [...this.#drain()];
+  openCalls = new Map();
+  /** The client calls that have not ended. @type {Map<number, import("../aaw/output_queue.js").ClientCall>} */
+  clientCalls = new Map();
 
-  /** @param {import("../aaw/session.js").Dialect} dialect */
+  /** @param {Dialect} dialect */
   constructor(dialect) {
-    assert.deepEqual(this.#outputs.splice(0), [{ do: "connect" }]);
-    this.session.handleConnected(this.now, dialect);
-    if (dialect === "classic") assert.deepEqual([...this.#drain()], [{ do: "opened", connection: null }]);
+    assert.deepEqual([...this.#drain()], [{ type: "connect" }]);
+    this.connection.handleConnected(this.now, dialect);
+    if (dialect === "classic") assert.deepEqual([...this.#drain()], [{ type: "opened", connection: null }]);
   }
 
   *#drain() {
-    for (let output = this.session.pollOutput(); output; output = this.session.pollOutput()) yield output;
+    for (let output = this.connection.pollOutput(); output; output = this.connection.pollOutput()) yield output;
   }
 
-  /** What happened since, texts for what is to be sent. */
-  take() {
+  /** The outputs since the last call of this; a frame that is sent is its text. */
+  takeOutputs() {
     return [...this.#drain()].map((output) => {
-      if (output.do === "asked") this.asks.set(output.ask.id, output.ask);
-      return output.do === "send" ? output.text : output;
+      if (output.type === "clientCall") this.clientCalls.set(output.call.id, output.call);
+      return output.type === "send" ? output.text : output;
     });
   }
 
-  /** Has the client say this. @param {string} text @returns {string[]} What it should have said for it. */
-  say(text) {
+  /** Makes the client send this frame. @param {string} text @returns {string[]} The frames that it should send. */
+  play(text) {
     const [event, data, id, kind, meta] = JSON.parse(text);
     if (event === "aaw/hello") return [text];
     if (id < 0) {
-      const ask = this.asks.get(id);
-      if (!ask) return [];
-      this.asks.delete(id);
-      if (kind === "error") this.session.replyFailure(ask, data);
-      else this.session.reply(ask, JSON.stringify(data));
+      const call = this.clientCalls.get(id);
+      if (!call) return [];
+      this.clientCalls.delete(id);
+      if (kind === "error") this.connection.respondError(call, data);
+      else this.connection.respond(call, JSON.stringify(data));
       return [text];
     }
     switch (kind) {
@@ -69,149 +69,159 @@ class Player {
       case "call":
         if (id === undefined) {
           if (event.startsWith("aaw/")) return [];
-          this.session.send(draft(event, data));
+          this.connection.send(encodeMessage(event, data));
           return [data === undefined ? text.replace("]", ",null]") : text];
         }
         this.#calls += 1;
-        this.open.set(this.#calls, { event, credit: meta?.credit });
-        this.session.call(this.now, this.#calls, draft(event, data), {
+        this.openCalls.set(this.#calls, { event, credit: meta?.credit });
+        this.connection.call(this.now, this.#calls, encodeMessage(event, data), {
           credit: meta?.credit,
           upload: meta?.in === true,
         });
-        return [withKnownMeta(text, id, meta)];
+        return [withSupportedMeta(text, id, meta)];
       case "cancel":
-        this.session.cancel(this.now, id);
-        return this.open.delete(id) ? [text] : [];
+        this.connection.cancel(this.now, id);
+        return this.openCalls.delete(id) ? [text] : [];
       case "credit": {
-        this.session.credit(id, data);
-        const call = this.open.get(id);
+        this.connection.grantCredit(id, data);
+        const call = this.openCalls.get(id);
         if (call?.credit === undefined || call.credit >= data) return [];
         call.credit = data;
         return [text];
       }
       case "item":
-        assert.equal(this.session.uploadItem(id, JSON.stringify(data)), this.open.has(id));
-        return this.open.has(id) ? [text] : [];
+        assert.equal(this.connection.uploadItem(id, JSON.stringify(data)), this.openCalls.has(id));
+        return this.openCalls.has(id) ? [text] : [];
       case "end":
-        this.session.uploadEnd(id);
-        return this.open.has(id) ? [text] : [];
+        this.connection.uploadEnd(id);
+        return this.openCalls.has(id) ? [text] : [];
       default:
-        assert.fail(`a client says ${text}`);
+        assert.fail(`unexpected frame of a client: ${text}`);
     }
   }
 }
 
-/** A call without what this client never says of one. @param {string} text @param {number} id @param {any} meta */
-const withKnownMeta = (text, id, meta) => {
-  const known = JSON.stringify({ in: meta?.in, credit: meta?.credit });
+/**
+ * A call, with the keys of its meta object that this client uses.
+ *
+ * @param {string} text
+ * @param {number} id
+ * @param {any} meta
+ */
+const withSupportedMeta = (text, id, meta) => {
+  const supported = JSON.stringify({ in: meta?.in, credit: meta?.credit });
   const call = `${text.slice(0, text.indexOf(`,${id}`))},${id}`;
-  return known === "{}" ? `${call}]` : `${call},"call",${known}]`;
+  return supported === "{}" ? `${call}]` : `${call},"call",${supported}]`;
 };
 
-/** What a client makes of a frame. @param {string} text @param {boolean} isClassic @param {Player} player */
-const meaning = (text, isClassic, { open, asks }) => {
-  const { event, data, id: told, kind } = decode(text);
-  const oldest = isClassic ? [...open].find(([, call]) => call.event === event)?.[0] : undefined;
-  const id = /** @type {number | null} */ (told ?? oldest ?? null);
+/**
+ * The outputs that a frame of the server should cause.
+ *
+ * @param {string} text
+ * @param {boolean} isClassic
+ * @param {Player} player
+ */
+const expectedOutputs = (text, isClassic, { openCalls, clientCalls }) => {
+  const { event, data, id: frameId, kind } = decodeFrame(text);
+  const oldest = isClassic ? [...openCalls].find(([, call]) => call.event === event)?.[0] : undefined;
+  const id = /** @type {number | null} */ (frameId ?? oldest ?? null);
   if (id === null) {
     switch (event) {
       case "aaw/welcome":
-        return [{ do: "opened", connection: "7f" }];
+        return [{ type: "opened", connection: "7f" }];
       case "aaw/error":
-        return [{ do: "problem", code: /** @type {any} */ (data).code }];
+        return [{ type: "warning", code: /** @type {any} */ (data).code }];
+      case "aaw/session":
+        return [
+          { type: "unauthorized", code: "not_authenticated" },
+          { type: "push", event, data },
+        ];
       default:
-        if (event === "aaw/session") {
-          return [{ do: "unauthorized", code: "not_authenticated" }, { do: "push", event, data }];
-        }
-        return event.startsWith("aaw/") && !/^aaw\/(joined|left)$/.test(event) ? [] : [{ do: "push", event, data }];
+        return event.startsWith("aaw/") && !/^aaw\/(joined|left)$/.test(event) ? [] : [{ type: "push", event, data }];
     }
   }
   if (id < 0) {
-    const ask = { id, event };
-    if (kind !== "cancel") return [{ do: "asked", ask, data }];
-    return asks.delete(id) ? [{ do: "askCancelled", ask }] : [];
+    const call = { id, event };
+    if (kind !== "cancel") return [{ type: "clientCall", call, data }];
+    return clientCalls.delete(id) ? [{ type: "clientCallCancelled", call }] : [];
   }
-  if (!open.has(id)) return [];
-  if (kind === null || kind === "error" || kind === "end") open.delete(id);
+  if (!openCalls.has(id)) return [];
+  if (kind === null || kind === "error" || kind === "end") openCalls.delete(id);
   switch (kind) {
     case null: {
       const error = isClassic && /** @type {any} */ (data)?.error;
-      if (error) return [{ do: "done", waiter: id, code: "handler" }];
-      return [...keeps(event, data), { do: "done", waiter: id, as: "answered", data }];
+      if (error) return [{ type: "callDone", observer: id, code: "handler" }];
+      return [...tokenChange(event, data), { type: "callDone", observer: id, result: { type: "response", data } }];
     }
     case "error":
-      return [{ do: "done", waiter: id, code: /** @type {any} */ (data).code ?? "handler" }];
+      return [{ type: "callDone", observer: id, code: /** @type {any} */ (data).code ?? "handler" }];
     case "item":
-      return [{ do: "item", waiter: id, data }];
+      return [{ type: "item", observer: id, data }];
     case "end":
-      return [{ do: "done", waiter: id, as: "ended" }];
+      return [{ type: "callDone", observer: id, result: { type: "streamEnded" } }];
     case "credit":
-      return [{ do: "room", waiter: id, items: data }];
+      return [{ type: "uploadCredit", observer: id, items: data }];
   }
 };
 
-/** What answers have a client keep. @param {string} event @param {any} data */
-const keeps = (event, data) => {
-  if (event === "aaw/logout") return [{ do: "login", token: null }];
-  return event.startsWith("aaw/") && data.token ? [{ do: "login", token: data.token }] : [];
+/** The outputs about the session's token that a response should cause. @param {string} event @param {any} data */
+const tokenChange = (event, data) => {
+  if (event === "aaw/logout") return [{ type: "tokenChanged", token: null }];
+  return event.startsWith("aaw/") && data.token ? [{ type: "tokenChanged", token: data.token }] : [];
 };
 
-/** @param {any} output */
-const plain = ({ problem, failure, outcome, ...output }) => {
-  if (failure) return { ...output, code: failure.code };
-  if (problem) return { ...output, code: problem.code };
-  if (outcome?.as === "failed") return { ...output, code: outcome.failure.code };
-  return { ...output, ...outcome };
+/** An output with the code of its error in place of the error. @param {any} output */
+const withCode = ({ error, result, ...output }) => {
+  if (error) return { ...output, code: error.code };
+  if (result?.type === "failed") return { ...output, code: result.error.code };
+  return result ? { ...output, result } : output;
 };
 
-/** Whether the ids of an exchange are such as this client gives. @param {Exchange} exchange */
-const isOurs = ({ dialect, steps }) =>
+/** Whether this client would assign the ids that an exchange uses. @param {Exchange} exchange */
+const hasSequentialIds = ({ dialect, steps }) =>
   dialect === "v1" ||
   steps
     .flatMap(({ client }) => (client ? [JSON.parse(client)[2]] : []))
     .filter((id) => id !== undefined)
     .every((id, at) => id === at + 1);
 
-for (const exchange of /** @type {Exchange[]} */ ([...read("v1"), ...read("asks"), ...read("classic")])) {
+for (const exchange of /** @type {Exchange[]} */ (["v1", "asks", "classic"].flatMap(readSamples))) {
   const { name, dialect, steps } = exchange;
-  if (!isOurs(exchange)) continue;
+  if (!hasSequentialIds(exchange)) continue;
   test(`${dialect}: ${name}`, () => {
     const player = new Player(dialect);
     const isClassic = dialect === "classic";
-    // The client greets before all else, whatever the sample wants to show.
-    if (!isClassic) assert.deepEqual(player.take(), ['["aaw/hello",{}]']);
+    // This client sends the hello first, even if the sample shows other frames only.
+    if (!isClassic) assert.deepEqual(player.takeOutputs(), ['["aaw/hello",{}]']);
     for (const { client, server, close, pass = 0 } of steps) {
       player.now += pass;
       if (client !== undefined) {
-        const said = player.say(client);
+        const expected = player.play(client);
         assert.deepEqual(
-          player.take(),
-          said.filter((text) => !text.startsWith('["aaw/hello"')),
+          player.takeOutputs(),
+          expected.filter((text) => !text.startsWith('["aaw/hello"')),
           client,
         );
       } else if (server !== undefined) {
-        player.session.handleText(player.now, server);
-        assert.deepEqual(player.take().map(plain), meaning(server, isClassic, player), server);
+        player.connection.handleText(player.now, server);
+        assert.deepEqual(player.takeOutputs().map(withCode), expectedOutputs(server, isClassic, player), server);
       } else if (close) {
-        player.session.handleDisconnected(player.now, close[0], close[1]);
+        player.connection.handleDisconnected(player.now, close[0], close[1]);
         const ended = player
-          .take()
-          .flatMap((output) => (typeof output === "object" && output.do === "done" ? [output] : []));
-        assert.deepEqual(
-          ended.map(({ waiter }) => waiter),
-          [...player.open.keys()],
-        );
-        assert.equal(player.session.state, "waiting");
+          .takeOutputs()
+          .flatMap((output) => (typeof output === "object" && output.type === "callDone" ? [output.observer] : []));
+        assert.deepEqual(ended, [...player.openCalls.keys()]);
+        assert.equal(player.connection.state, "waiting");
       }
     }
   });
 }
 
-test("the dialect is what the server chose", () => {
-  for (const { chosen, dialect } of read("handshakes")) {
-    const world = new FakeWorld();
-    world.client();
-    world.socket.accept(chosen ?? "");
-    assert.equal(world.socket.sent.length, dialect === "v1" ? 1 : 0, chosen);
+test("the sub-protocol that the server chooses decides the dialect", () => {
+  for (const { chosen, dialect } of readSamples("handshakes")) {
+    const platform = new FakePlatform();
+    platform.client();
+    platform.socket.accept(chosen ?? "");
+    assert.equal(platform.socket.sent.length, dialect === "v1" ? 1 : 0, chosen);
   }
 });

@@ -1,4 +1,4 @@
-// examples/broadcast, SCENARIOS E1 to E5; and a page of another origin that imports the client from it.
+// examples/broadcast, and a page of another origin that imports the client from it.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -18,83 +18,84 @@ after(async () => {
   await browser?.close();
 });
 
-/** One for each test, as everybody hears everybody. */
+/** Starts a server for one test, because each message reaches all its pages. */
 const serve = async (t) => {
   const program = await start("aaw-example-broadcast");
   t.after(() => program.stop());
   return program;
 };
 
-const newest = (page, pattern) => shows(page, "#messages li", pattern);
+/** Waits until the newest message matches. */
+const showsMessage = (page, pattern) => shows(page, "#messages li", pattern);
 
-test("who comes is greeted, and everybody hears what an HTTP request says", async (t) => {
+test("each page gets the welcome message, and all pages the message of an HTTP request", async (t) => {
   const { url } = await serve(t);
   const pages = [await open(t, browser, url), await open(t, browser, url)];
-  for (const page of pages) await newest(page, /^Welcome to my server/);
+  for (const page of pages) await showsMessage(page, /^Welcome to my server/);
 
   const response = await fetch(`${url}/broadcast/happy%20birthday`);
   assert.equal(response.status, 200);
   assert.match(response.headers.get("content-type"), /^application\/json/);
   assert.deepEqual(await response.json(), { message: "happy birthday" });
   for (const page of pages) {
-    await newest(page, /^happy birthday/);
+    await showsMessage(page, /^happy birthday/);
     assert.equal(await page.locator("#messages li").count(), 2);
   }
 });
 
-test("the page's own form does the same, with whatever is written", async (t) => {
+test("the form of the page sends any text to all pages", async (t) => {
   const { url } = await serve(t);
   const [one, other] = [await open(t, browser, url), await open(t, browser, url)];
-  for (const page of [one, other]) await newest(page, /^Welcome/);
+  for (const page of [one, other]) await showsMessage(page, /^Welcome/);
   const text = `100 % <b>& "a/b"?</b> #1 👋`;
-  await one.getByLabel("Message").fill(text);
-  await one.getByRole("button", { name: "Tell everybody" }).click();
+  await one.getByLabel("Message", { exact: true }).fill(text);
+  await one.getByRole("button", { name: "Send to all" }).click();
   for (const page of [one, other]) {
-    await newest(page, /👋/);
+    await showsMessage(page, /👋/);
     assert.ok((await page.textContent("#messages li")).startsWith(text));
   }
 });
 
-test("coming and going run the program's own code, and who has gone is not there any more", async (t) => {
+test("connecting and disconnecting run the program's hooks, and update the count", async (t) => {
   const { url, logged } = await serve(t);
   const [one, other] = [await open(t, browser, url), await open(t, browser, url)];
-  await shows(one, "#online", /^2 are connected/);
+  await shows(one, "#online", /^2 pages are connected/);
   await logged(/new connection/);
   await other.close();
-  await shows(one, "#online", /^Nobody else/);
+  await shows(one, "#online", /^No other page/);
   await logged(/gone/);
-  await until(url, "online", (many) => many === 1);
+  await until(url, "online", (count) => count === 1);
 });
 
-test("a page that loses its connection comes back by itself, and is greeted again", async (t) => {
+test("a page that loses its connection reconnects, and gets the welcome message again", async (t) => {
   const first = await serve(t);
   const page = await open(t, browser, first.url);
-  await newest(page, /^Welcome/);
+  await showsMessage(page, /^Welcome/);
   await first.stop();
   await shows(page, "#state", /^connection lost$/);
   const second = await start("aaw-example-broadcast", { PORT: new URL(first.url).port });
   t.after(() => second.stop());
   await page.locator("#messages li").nth(1).waitFor();
-  await shows(page, "#online", /^Nobody else/);
+  await shows(page, "#online", /^No other page/);
 });
 
-test("a page of another port imports the client, and hears as well", async (t) => {
+test("a page of another port imports the client, and receives messages", async (t) => {
   const { url } = await serve(t);
   const { port } = new URL(url);
   const elsewhere = createServer((_, response) => {
     response.setHeader("content-type", "text/html");
-    response.end(`<!doctype html><link rel="icon" href="data:,"><title>Elsewhere</title><p id="heard"></p>
+    response.end(`<!doctype html><link rel="icon" href="data:,"><title>Elsewhere</title><p id="message"></p>
       <script type="module">
         import aaw from "http://localhost:${port}/aaw.js";
         const ws = aaw("ws://localhost:${port}");
-        ws.on("message", ({ message }) => (document.getElementById("heard").textContent = message));
+        ws.on("message", ({ message }) => (document.getElementById("message").textContent = message));
       </script>`);
   }).listen(0, "127.0.0.1");
   await once(elsewhere, "listening");
   t.after(() => elsewhere.close());
 
   const page = await open(t, browser, `http://localhost:${elsewhere.address().port}`);
-  await shows(page, "#heard", /^Welcome/);
+  await shows(page, "#message", /^Welcome/);
   await fetch(`${url}/broadcast/${encodeURIComponent("from afar")}`);
-  await shows(page, "#heard", /^from afar$/);
+  await shows(page, "#message", /^from afar$/);
 });

@@ -1,4 +1,4 @@
-// examples/chat, in windows that talk to each other: SCENARIOS A13 to A18 as a page meets them.
+// examples/chat, with several windows: authentication, rooms and presence.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,7 +19,7 @@ after(async () => {
   await browser?.close();
 });
 
-/** A program of its own for each test, and a folder that it keeps things in. */
+/** Starts a server for one test, with a data folder of its own. */
 const serve = async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "aaw-chat-"));
   const program = await start("aaw-example-chat", { CHAT_DATA: folder });
@@ -35,85 +35,85 @@ const fill = async (page, name, password = `${name}'s secret`) => {
   await page.getByLabel("Password").fill(password);
 };
 
-/** A window with an account of its own, in the first room. */
+/** Opens a window, creates an account and waits until it is in the first room. */
 const enter = async (t, url, name) => {
   const page = await open(t, browser, url);
   await fill(page, name);
-  await page.getByRole("button", { name: "Make an account" }).click();
+  await page.getByRole("button", { name: "Create account" }).click();
   await shows(page, "#members", new RegExp(`${name}@example.org`));
   return page;
 };
 
-const say = async (page, text) => {
-  await page.getByLabel("Say something").fill(text);
-  await page.getByRole("button", { name: "Say it" }).click();
+const send = async (page, text) => {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
 };
 
-/** What is said last, without who and when. */
-const hears = (page, pattern) => shows(page, "#lines li:last-child", new RegExp(`${pattern.source}$`));
+/** Waits until the text of the last line, without its author and time, matches. */
+const showsLine = (page, pattern) => shows(page, "#lines li:last-child", new RegExp(`${pattern.source}$`));
 
-test("two windows talk", async (t) => {
+test("two windows exchange messages", async (t) => {
   const { url } = await serve(t);
   const ada = await enter(t, url, "ada");
   const bob = await enter(t, url, "bob");
-  for (const page of [ada, bob]) await shows(page, "#members", /^Here: ada@example.org, bob@example.org$/);
+  for (const page of [ada, bob]) await shows(page, "#members", /^Members: ada@example.org, bob@example.org$/);
 
-  await say(ada, `Hello <b>Bob</b> & "all" 👋`);
-  for (const page of [ada, bob]) await hears(page, /Hello <b>Bob<\/b> & "all" 👋/);
-  await say(bob, "Hello Ada");
+  await send(ada, `Hello <b>Bob</b> & "all" 👋`);
+  for (const page of [ada, bob]) await showsLine(page, /Hello <b>Bob<\/b> & "all" 👋/);
+  await send(bob, "Hello Ada");
   for (const page of [ada, bob]) {
-    await hears(page, /Hello Ada/);
+    await showsLine(page, /Hello Ada/);
     assert.equal(await page.locator("#lines li").count(), 2);
     assert.equal(await page.locator("#lines li.mine").count(), 1);
   }
   assert.match(await ada.textContent("#lines li:last-child small"), /^bob@example.org, /);
 });
 
-test("who is typing is shown to the others, until they say it or stop", async (t) => {
+test("typing is shown to the other members, until the message is sent or a timeout", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [await enter(t, url, "ada"), await enter(t, url, "bob")];
-  await ada.getByLabel("Say something").pressSequentially("Hm");
+  await ada.getByLabel("Message", { exact: true }).pressSequentially("Hm");
   await shows(bob, "#typing", /^ada@example.org is typing …$/);
   assert.equal(await ada.textContent("#typing"), "");
-  await ada.getByRole("button", { name: "Say it" }).click();
-  await hears(bob, /Hm/);
+  await ada.getByRole("button", { name: "Send" }).click();
+  await showsLine(bob, /Hm/);
   assert.equal(await bob.textContent("#typing"), "");
-  await bob.getByLabel("Say something").pressSequentially("I");
+  await bob.getByLabel("Message", { exact: true }).pressSequentially("I");
   await shows(ada, "#typing", /^bob@example.org is typing …$/);
   await shows(ada, "#typing", /^$/);
 });
 
-test("rooms are apart, and each keeps what was said", async (t) => {
+test("each room has its own members and history", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [await enter(t, url, "ada"), await enter(t, url, "bob")];
   await shows(ada, "#members", /bob/);
   await bob.getByText("books").click();
-  await shows(ada, "#members", /^Here: ada@example.org$/);
-  await shows(bob, "#members", /^Here: bob@example.org$/);
-  await say(ada, "in the tea room");
-  await say(bob, "among books");
-  await hears(ada, /in the tea room/);
-  await hears(bob, /among books/);
+  await shows(ada, "#members", /^Members: ada@example.org$/);
+  await shows(bob, "#members", /^Members: bob@example.org$/);
+  await send(ada, "in the tea room");
+  await send(bob, "among books");
+  await showsLine(ada, /in the tea room/);
+  await showsLine(bob, /among books/);
   assert.equal(await ada.locator("#lines li").count(), 1);
   await ada.getByText("books").click();
-  await hears(ada, /among books/);
-  await shows(bob, "#members", /^Here: ada@example.org, bob@example.org$/);
+  await showsLine(ada, /among books/);
+  await shows(bob, "#members", /^Members: ada@example.org, bob@example.org$/);
 });
 
-test("who comes is shown the last 50 lines", async (t) => {
+test("a new member gets the last 50 lines", async (t) => {
   const { url } = await serve(t);
   const ada = await enter(t, url, "ada");
   for (let n = 1; n <= 55; n += 1) {
-    await say(ada, `line ${n}`);
-    await hears(ada, new RegExp(`line ${n}`));
+    await send(ada, `line ${n}`);
+    await showsLine(ada, new RegExp(`line ${n}`));
   }
   const bob = await enter(t, url, "bob");
-  await hears(bob, /line 55/);
+  await showsLine(bob, /line 55/);
   assert.equal(await bob.locator("#lines li").count(), 50);
   assert.match(await bob.textContent("#lines li"), /line 6$/);
 });
 
-test("who is not logged in gets nowhere, and who logs in wrongly is told", async (t) => {
+test("without a log-in events are refused, and a failed log-in shows the error", async (t) => {
   const { url } = await serve(t);
   const response = await fetch(`${url}/events/auth/say`, { method: "POST", body: '{"room":"tea","text":"Hello"}' });
   assert.equal(response.status, 401);
@@ -122,40 +122,40 @@ test("who is not logged in gets nowhere, and who logs in wrongly is told", async
   const page = await open(t, browser, url);
   await fill(page, "ada");
   await page.getByRole("button", { name: "Log in" }).click();
-  await shows(page, "#refused", /^Invalid credentials$/);
-  await page.getByRole("button", { name: "Make an account" }).click();
+  await shows(page, "#login-error", /^Invalid credentials$/);
+  await page.getByRole("button", { name: "Create account" }).click();
   await shows(page, "#members", /ada/);
 
   const other = await open(t, browser, url);
   await fill(other, "ada", "another secret");
-  await other.getByRole("button", { name: "Make an account" }).click();
-  await shows(other, "#refused", /^Email already registered$/);
+  await other.getByRole("button", { name: "Create account" }).click();
+  await shows(other, "#login-error", /^Email already registered$/);
   assert.equal(await other.locator("#chat").isVisible(), false);
 });
 
-test("a page that is loaded again is still logged in, until its window has logged out", async (t) => {
+test("a reloaded page is still logged in, until it logs out", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [await enter(t, url, "ada"), await enter(t, url, "bob")];
-  await say(ada, "Hello");
+  await send(ada, "Hello");
   await ada.reload();
   await shows(ada, "#me", /^ada@example.org$/);
-  await hears(ada, /Hello/);
+  await showsLine(ada, /Hello/);
   await shows(bob, "#members", /ada/);
 
   await ada.getByRole("button", { name: "Log out" }).click();
   await ada.getByLabel("Password").waitFor();
-  await shows(bob, "#members", /^Here: bob@example.org$/);
-  await say(bob, "She is gone");
-  await hears(bob, /She is gone/);
+  await shows(bob, "#members", /^Members: bob@example.org$/);
+  await send(bob, "Ada has left");
+  await showsLine(bob, /Ada has left/);
   await ada.reload();
   await ada.getByLabel("Password").waitFor();
   assert.equal(await ada.locator("#lines li").count(), 0);
 });
 
-test("a session that is ended in one window ends in the other that has it", async (t) => {
+test("a log-out in one window ends the session in another window", async (t) => {
   const { url } = await serve(t);
   const ada = await enter(t, url, "ada");
-  // A second window with the same session: what a browser does when it duplicates a tab.
+  // A second window with the same session, as when a tab is duplicated.
   const twin = await ada.context().newPage();
   const token = await ada.evaluate(() => sessionStorage.getItem("aaw/token"));
   assert.match(token, /^[0-9a-f-]{36}$/);
@@ -163,27 +163,27 @@ test("a session that is ended in one window ends in the other that has it", asyn
   await twin.goto(url);
   await shows(twin, "#me", /^ada@example.org$/);
   await ada.getByRole("button", { name: "Log out" }).click();
-  await shows(twin, "#refused", /^Session expired$/);
+  await shows(twin, "#login-error", /^Session expired$/);
   await twin.getByLabel("Password").waitFor();
   assert.equal(await twin.evaluate(() => sessionStorage.getItem("aaw/token")), null);
 });
 
-test("after the server was away the session is resumed, the room entered again, and the lines are there", async (t) => {
+test("after a restart of the server the session is resumed, and the room entered again", async (t) => {
   const first = await serve(t);
   const [ada, bob] = [await enter(t, first.url, "ada"), await enter(t, first.url, "bob")];
-  await say(ada, "Before");
-  await hears(bob, /Before/);
+  await send(ada, "Before");
+  await showsLine(bob, /Before/);
   await first.stop();
   for (const page of [ada, bob]) await shows(page, "#state", /^connection lost$/);
-  assert.equal(await ada.locator("#chat").isVisible(), true, "nobody is logged out");
+  assert.equal(await ada.locator("#chat").isVisible(), true, "the user stays logged in");
   const second = await start("aaw-example-chat", { PORT: new URL(first.url).port, CHAT_DATA: first.folder });
   t.after(() => second.stop());
   for (const page of [ada, bob]) {
     await shows(page, "#state", /^connected$/);
-    await shows(page, "#members", /^Here: ada@example.org, bob@example.org$/);
-    await hears(page, /Before/);
+    await shows(page, "#members", /^Members: ada@example.org, bob@example.org$/);
+    await showsLine(page, /Before/);
   }
-  await say(bob, "After");
-  await hears(ada, /After/);
+  await send(bob, "After");
+  await showsLine(ada, /After/);
   assert.equal(await ada.locator("#lines li").count(), 2);
 });

@@ -1,4 +1,4 @@
-// Chromium, without a window. Debian's package, or whatever of its kind is on the path.
+// Headless Chromium: Debian's package, or another build that is on the PATH.
 
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 
-/** Nothing goes out to a network by itself; as root there is no sandbox. playwright adds a fresh profile. */
+/** No background network traffic; no sandbox, because it does not work as root. playwright adds a fresh profile. */
 const FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -19,8 +19,8 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** How long whatever is waited for may take, in ms: far more than it does, on a busy machine. */
-export const PATIENCE = 30_000;
+/** The timeout of all waiting, in ms. A passing test never reaches it, even on a busy machine. */
+export const TIMEOUT = 30_000;
 
 const find = () => {
   for (const folder of (process.env.PATH ?? "").split(delimiter)) {
@@ -30,35 +30,36 @@ const find = () => {
         accessSync(path, constants.X_OK);
         return path;
       } catch {
-        // Not here.
+        // Not in this folder.
       }
     }
   }
-  throw new Error(`There is no ${NAMES.join(", no ")}. On Debian: apt-get install chromium`);
+  throw new Error(`found none of ${NAMES.join(", ")} on the PATH; on Debian: apt-get install chromium`);
 };
 
 export const launch = () => chromium.launch({ executablePath: find(), args: FLAGS });
 
 /**
- * Opens a page as somebody new, and tells the test `t` when something in it was not caught.
+ * Opens a page in a browser context of its own, without cookies or storage. The test `t` fails if the page has an
+ * uncaught error.
  *
- * @param {import("playwright-core").BrowserContextOptions} [looks]
+ * @param {import("playwright-core").BrowserContextOptions} [contextOptions]
  */
-export const open = async (t, browser, url, looks) => {
-  const context = await browser.newContext(looks);
-  context.setDefaultTimeout(PATIENCE);
+export const open = async (t, browser, url, contextOptions) => {
+  const context = await browser.newContext(contextOptions);
+  context.setDefaultTimeout(TIMEOUT);
   const page = await context.newPage();
   const uncaught = [];
   page.on("pageerror", (error) => uncaught.push(error));
   t?.after(async () => {
     await context.close();
-    if (uncaught.length) throw new AggregateError(uncaught, `uncaught in ${url}: ${uncaught.join("; ")}`);
+    if (uncaught.length) throw new AggregateError(uncaught, `uncaught errors in ${url}: ${uncaught.join("; ")}`);
   });
   await page.goto(url);
   return page;
 };
 
-/** Waits until the text of an element fits. */
+/** Waits until the text of an element matches. */
 export const shows = (page, selector, pattern) =>
   page.waitForFunction(
     ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ""),

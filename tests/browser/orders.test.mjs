@@ -1,9 +1,9 @@
-// examples/orders, SCENARIOS C1 to C6.
+// examples/orders: a stream of totals, with commands over its upload.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { PATIENCE, launch, open, shows } from "./chromium.mjs";
+import { TIMEOUT, launch, open, shows } from "./chromium.mjs";
 import { call, start, until } from "./program.mjs";
 
 const EXAMPLE = "aaw-example-orders";
@@ -31,20 +31,20 @@ const choose = async (page, category) => {
 
 const products = (page) => page.locator("#products h2").allTextContents();
 
-/** Product → total. */
+/** The totals on the page, by product. */
 const totals = (page) =>
   page.$$eval("#products li", (items) => {
     const text = (item, selector) => item.querySelector(selector).textContent;
     return Object.fromEntries(items.map((item) => [text(item, "h2"), Number(text(item, ".big"))]));
   });
 
-/** Waits until a product has more orders than that. */
-const grows = async (page, product, before) => {
+/** Waits until the total of a product exceeds `before`. */
+const totalExceeds = async (page, product, before) => {
   const total = await page.locator("li", { hasText: product }).locator(".big").elementHandle();
   await page.waitForFunction(([total, before]) => Number(total.textContent) > before, [total, before]);
 };
 
-test("a category shows its totals at once, over one socket, and then what changes", async (t) => {
+test("a category shows its totals and their changes, over one socket", async (t) => {
   const page = await open(t, browser, shop.url);
   const sockets = [];
   page.on("websocket", (socket) => sockets.push(socket.url()));
@@ -52,11 +52,11 @@ test("a category shows its totals at once, over one socket, and then what change
   assert.deepEqual(await products(page), ["Vacuum cleaner", "Leaf blower", "Radio alarm clock"]);
   await shows(page, "#state", /^live$/);
 
-  for (const [product, before] of Object.entries(await totals(page))) await grows(page, product, before);
+  for (const [product, before] of Object.entries(await totals(page))) await totalExceeds(page, product, before);
   assert.equal(sockets.length, 1, sockets.join());
 });
 
-test("another category is a command over the same socket and stream", async (t) => {
+test("another category is a command over the same socket and call", async (t) => {
   const page = await open(t, browser, shop.url);
   const sent = [];
   page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push([socket, payload])));
@@ -70,11 +70,11 @@ test("another category is a command over the same socket and stream", async (t) 
   const commands = about.filter(([, , , kind]) => kind === "item");
   assert.deepEqual(calls.map(([, body]) => body), [{ category: "electronics" }]);
   assert.deepEqual(commands.map(([, command]) => command.payload.category), ["stationery", "confectionery"]);
-  assert.ok(about.every(([, , id]) => id === calls[0][2]), "all of one call");
+  assert.ok(about.every(([, , id]) => id === calls[0][2]), "all frames belong to one call");
   assert.equal(new Set(sent.map(([socket]) => socket)).size, 1);
 });
 
-test("an unknown category yields nothing and is no error", async (t) => {
+test("an unknown category yields no items and no error", async (t) => {
   const page = await open(t, browser, shop.url);
   const seen = await page.evaluate(async () => {
     const { default: aaw } = await import("/aaw.js");
@@ -93,25 +93,25 @@ test("an unknown category yields nothing and is no error", async (t) => {
   assert.deepEqual(seen, Array(5).fill("stationery"));
 });
 
-test("everybody sees the same totals, and a product that is added later", async (t) => {
+test("all pages show the same totals, and a product that is added later", async (t) => {
   const [one, other] = [await open(t, browser, shop.url), await open(t, browser, shop.url)];
   await choose(one, "confectionery");
   await choose(other, "confectionery");
 
-  await one.getByLabel("Its name").fill("Turkish delight");
-  await one.getByRole("button", { name: "Add it to confectionery" }).click();
-  for (const page of [one, other]) await grows(page, "Turkish delight", 0);
-  // They are asked one after the other, and orders come in meanwhile: at some moment none has.
-  const patience = AbortSignal.timeout(PATIENCE);
+  await one.getByLabel("Name").fill("Turkish delight");
+  await one.getByRole("button", { name: "Add to confectionery" }).click();
+  for (const page of [one, other]) await totalExceeds(page, "Turkish delight", 0);
+  // The pages are read one after the other, and orders arrive meanwhile. Repeat until none arrived in between.
+  const timeout = AbortSignal.timeout(TIMEOUT);
   for (;;) {
-    patience.throwIfAborted();
-    const [seen, there] = [await totals(one), await totals(other)];
-    if (JSON.stringify(seen) === JSON.stringify(there)) break;
+    timeout.throwIfAborted();
+    const [first, second] = [await totals(one), await totals(other)];
+    if (JSON.stringify(first) === JSON.stringify(second)) break;
   }
 
-  await one.getByLabel("Its name").fill("   ");
-  await one.getByRole("button", { name: "Add it to confectionery" }).click();
-  await shows(one, "#wrong", /1 to 60 characters/);
+  await one.getByLabel("Name").fill("   ");
+  await one.getByRole("button", { name: "Add to confectionery" }).click();
+  await shows(one, "#error", /1 to 60 characters/);
 });
 
 test("a product starts at 0", async () => {
@@ -119,11 +119,11 @@ test("a product starts at 0", async () => {
   assert.deepEqual({ name, total }, { name: "Ruler", total: 0 });
 });
 
-test("corrupt JSON is logged and hurts nobody", async (t) => {
+test("corrupt JSON is logged and affects no other connection", async (t) => {
   const page = await open(t, browser, shop.url);
   await choose(page, "electronics");
-  // By hand, as no client of ours sends this.
-  const answers = await page.evaluate(async () => {
+  // With a plain WebSocket, because the client cannot send this.
+  const frames = await page.evaluate(async () => {
     const socket = new WebSocket(`ws://${location.host}`, "aaw.v1");
     const frames = [];
     const next = () => new Promise((resolve) => socket.addEventListener("message", resolve, { once: true }));
@@ -132,19 +132,19 @@ test("corrupt JSON is logged and hurts nobody", async (t) => {
     const welcome = next();
     socket.send(JSON.stringify(["aaw/hello", { versions: [1] }]));
     await welcome;
-    const refused = next();
+    const error = next();
     socket.send('["orders/watch",{"category":');
-    await refused;
-    const answered = next();
+    await error;
+    const response = next();
     socket.send('["orders/categories",null,1,"call"]');
-    await answered;
+    await response;
     socket.close();
     return frames;
   });
-  assert.match(answers[1], /bad_frame/);
-  assert.match(answers[2], /"stationery"/);
+  assert.match(frames[1], /bad_frame/);
+  assert.match(frames[2], /"stationery"/);
 
-  const went = await page.evaluate(async () => {
+  const category = await page.evaluate(async () => {
     const { default: aaw } = await import("/aaw.js");
     const ws = aaw();
     const totals = ws.duplex("orders/watch", { category: "nowhere" });
@@ -154,24 +154,24 @@ test("corrupt JSON is logged and hurts nobody", async (t) => {
     await ws.close();
     return value.category;
   });
-  assert.equal(went, "stationery");
+  assert.equal(category, "stationery");
   await shop.logged(/WARN.*bad frame: not JSON/);
   await shop.logged(/WARN.*no command/);
 
   const [[product, before]] = Object.entries(await totals(page));
-  await grows(page, product, before);
+  await totalExceeds(page, product, before);
 });
 
 test("the stream stops when its page is closed", async (t) => {
-  await until(shop.url, "orders/watching", (many) => many === 0);
+  await until(shop.url, "orders/watching", (count) => count === 0);
   const page = await open(t, browser, shop.url);
   await choose(page, "electronics");
-  await until(shop.url, "orders/watching", (many) => many === 1);
+  await until(shop.url, "orders/watching", (count) => count === 1);
   await page.close();
-  await until(shop.url, "orders/watching", (many) => many === 0);
+  await until(shop.url, "orders/watching", (count) => count === 0);
 });
 
-test("the page connects again by itself, and goes on with its category", async (t) => {
+test("the page reconnects, and requests its category again", async (t) => {
   const first = await start(EXAMPLE, { ORDERS_EVERY_MS: "20" });
   t.after(() => first.stop());
   const page = await open(t, browser, first.url);

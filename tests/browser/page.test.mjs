@@ -1,4 +1,5 @@
-// The server's own page, at / where there is no other: which events there are, and a call of any of them.
+// The server's built-in page, which lists the events and calls them. It is at /, or at /events if the program has a
+// page.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -7,14 +8,14 @@ import { launch, open, shows } from "./chromium.mjs";
 import { start } from "./program.mjs";
 
 let browser;
-/** A program with the stock events, and no page of its own. */
+/** A program without a page of its own. */
 let linked;
-/** One that has, so that the list is at /events. */
+/** A program with a page of its own. */
 let orders;
 
 before(async () => {
   browser = await launch();
-  linked = await start("aaw-example-linked", { says: /^listening on (ws:\S+)$/ });
+  linked = await start("aaw-example-linked", { urlPattern: /^listening on (ws:\S+)$/ });
   linked.page = linked.url.replace(/^ws/, "http");
   orders = await start("aaw-example-orders", { ORDERS_EVERY_MS: "20" });
 });
@@ -29,7 +30,7 @@ const choose = (page, event) => page.locator("#events button", { has: page.getBy
 
 const run = (page) => page.getByRole("button", { name: "Run" }).click();
 
-test("the page lists the events, and calls one that answers", async (t) => {
+test("the page lists the events, and calls a unary event", async (t) => {
   const page = await open(t, browser, linked.page);
   await choose(page, "echo");
   await page.getByLabel("Body").fill(`{"hello": "you"}`);
@@ -39,14 +40,14 @@ test("the page lists the events, and calls one that answers", async (t) => {
   assert.match(await page.textContent("#curl"), /^curl .*\/events\/echo' .*\{"hello": "you"\}/);
 });
 
-test("an event that fails says so in its words", async (t) => {
+test("the error of a failed call is shown", async (t) => {
   const page = await open(t, browser, linked.page);
   await choose(page, "explode");
   await run(page);
   await shows(page, "#out", /Something went wrong/);
 });
 
-test("a body that is no JSON is refused in words", async (t) => {
+test("a body that is not JSON shows an error", async (t) => {
   const page = await open(t, browser, linked.page);
   await choose(page, "echo");
   await page.getByLabel("Body").fill("{");
@@ -55,7 +56,7 @@ test("a body that is no JSON is refused in words", async (t) => {
   await shows(page, "#out", /"bad_body"|"bad_frame"/);
 });
 
-test("the items of a stream come as they are yielded, until one has enough", async (t) => {
+test("the items of a stream are shown as they arrive, until it is stopped", async (t) => {
   const page = await open(t, browser, `${orders.url}/events`);
   await choose(page, "orders/watch");
   await page.getByLabel("Body").fill(`{"category": "stationery"}`);

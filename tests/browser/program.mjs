@@ -1,4 +1,4 @@
-// The examples, as programs that run until their test is over.
+// Starts the examples as child processes.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,20 +6,20 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { PATIENCE } from "./chromium.mjs";
+import { TIMEOUT } from "./chromium.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** What is built together: each of them alone would have cargo build what they share with other features again. */
+/** Built in one command: building each alone would make cargo rebuild shared dependencies with other features. */
 const PACKAGES = ["broadcast", "chat", "confirm", "linked", "orders", "tokens", "users"].map((name) => `aaw-example-${name}`);
 
-/** Where the programs are: in AAW_EXAMPLES_BIN_DIR if somebody has built them already, or wherever cargo puts them. */
-const built = async (name) => {
+/** The path of a program: in AAW_EXAMPLES_BIN_DIR if that is set; otherwise cargo builds the programs first. */
+const programPath = async (name) => {
   const folder = process.env.AAW_EXAMPLES_BIN_DIR;
   if (folder) return join(folder, name);
   programs ??= build();
   const executable = (await programs).get(name);
-  if (!executable) throw new Error(`cargo built no ${name}`);
+  if (!executable) throw new Error(`cargo has not built ${name}`);
   return executable;
 };
 
@@ -27,8 +27,8 @@ let programs;
 
 const build = async () => {
   const packages = PACKAGES.flatMap((name) => ["-p", name]);
-  const how = ["build", "--locked", "--bins", "--message-format=json-render-diagnostics", ...packages];
-  const cargo = spawn("cargo", how, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
+  const args = ["build", "--locked", "--bins", "--message-format=json-render-diagnostics", ...packages];
+  const cargo = spawn("cargo", args, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
   const programs = new Map();
   for await (const line of createInterface({ input: cargo.stdout })) {
     const { executable, target } = JSON.parse(line);
@@ -38,12 +38,12 @@ const build = async () => {
 };
 
 /**
- * Starts a program, on a port of its own, and waits until it says where it is.
+ * Starts a program on a free port, and waits until it prints its URL.
  *
- * @param {RegExp} says Its first group is what `url` will be.
+ * @param {RegExp} urlPattern Its first group is the URL.
  */
-export const start = async (name, { says = /^open (http:\S+)$/, ...environment } = {}) => {
-  const child = spawn(await built(name), {
+export const start = async (name, { urlPattern = /^open (http:\S+)$/, ...environment } = {}) => {
+  const child = spawn(await programPath(name), {
     env: { ...process.env, PORT: "0", RUST_LOG: "info", NO_COLOR: "1", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -51,34 +51,34 @@ export const start = async (name, { says = /^open (http:\S+)$/, ...environment }
   child.stderr.setEncoding("utf8").on("data", (text) => (log += text));
   const exit = once(child, "exit");
   const url = await new Promise((resolve, reject) => {
-    // The first start of one of them writes a table of a million rows.
-    setTimeout(() => reject(new Error(`${name} does not say where it serves:\n${log}`)), 2 * PATIENCE).unref();
+    // The first start of the example `users` writes a table of a million rows.
+    setTimeout(() => reject(new Error(`${name} has not printed its URL:\n${log}`)), 2 * TIMEOUT).unref();
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const found = says.exec(line);
+      const found = urlPattern.exec(line);
       if (found) resolve(found[1]);
     });
     child.on("error", reject);
-    exit.then(([code]) => reject(new Error(`${name} ended (${code}) before it served:\n${log}`)));
+    exit.then(([code]) => reject(new Error(`${name} exited with code ${code} before it printed its URL:\n${log}`)));
   });
   return {
     url,
-    /** What it has logged so far. */
+    /** The log so far. */
     log: () => log,
-    /** Waits until it has logged that. */
+    /** Waits until the log matches. */
     logged: async (pattern) => {
-      const patience = AbortSignal.timeout(PATIENCE);
+      const timeout = AbortSignal.timeout(TIMEOUT);
       while (!pattern.test(log)) {
-        await once(child.stderr, "data", { signal: patience }).catch(() => {
+        await once(child.stderr, "data", { signal: timeout }).catch(() => {
           throw new Error(`${name} has not logged ${pattern}:\n${log}`);
         });
       }
     },
-    /** Ends it, as when the system takes the process away, without a goodbye. */
+    /** Kills it, so that connections end without a close frame. */
     stop: async () => {
       child.kill("SIGKILL");
       await exit;
     },
-    /** Ends it as Ctrl-C does, and gives its exit code. */
+    /** Interrupts it, as Ctrl-C does, and returns its exit code. */
     interrupt: async () => {
       child.kill("SIGINT");
       const [code] = await exit;
@@ -87,15 +87,15 @@ export const start = async (name, { says = /^open (http:\S+)$/, ...environment }
   };
 };
 
-/** The items of a streaming event, read over HTTP, until one fits. */
-export const until = async (url, event, fits) => {
+/** Reads the items of a streaming event over HTTP, until one matches. */
+export const until = async (url, event, matches) => {
   const headers = { accept: "application/x-ndjson" };
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout(TIMEOUT);
   const response = await fetch(`${url}/events/${event}`, { method: "POST", headers, signal });
   let last;
   for await (const item of lines(response)) {
     last = item;
-    if (fits(item)) return item;
+    if (matches(item)) return item;
   }
   throw new Error(`${event} ended with ${JSON.stringify(last)}`);
 };
@@ -109,7 +109,7 @@ async function* lines(response) {
   }
 }
 
-/** One call over HTTP. */
+/** Calls an event over HTTP. */
 export const call = async (url, event, body) => {
   const response = await fetch(`${url}/events/${event}`, { method: "POST", body: JSON.stringify(body ?? null) });
   if (!response.ok) throw new Error(`${event}: ${response.status} ${await response.text()}`);

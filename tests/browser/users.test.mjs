@@ -1,4 +1,4 @@
-// examples/users, SCENARIOS B2 to B4.
+// examples/users: a large table over each transport.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -6,14 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { PATIENCE, launch, open, shows } from "./chromium.mjs";
+import { TIMEOUT, launch, open, shows } from "./chromium.mjs";
 import { call, start } from "./program.mjs";
 
 const EXAMPLE = "aaw-example-users";
 
 let browser;
 let folder;
-/** With a table that can be read to its end in no time, and is larger than a message may be. */
+/** Its table is read quickly, but exceeds the size limit of a message. */
 let small;
 
 before(async () => {
@@ -28,68 +28,68 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const press = (page, button) => page.getByRole("button", { name: button, exact: true }).click();
+const click = (page, button) => page.getByRole("button", { name: button, exact: true }).click();
 
-for (const way of ["WebSocket", "NDJSON", "Server-sent events", "Polling"]) {
-  test(`every row comes over ${way}`, async (t) => {
+for (const transport of ["WebSocket", "NDJSON", "Server-sent events", "Polling"]) {
+  test(`all rows arrive over ${transport}`, async (t) => {
     const page = await open(t, browser, small.url);
-    await press(page, way);
-    await shows(page, "#how", new RegExp(`^(Read all|Failed): ${way}$`));
-    assert.equal(await page.textContent("#wrong"), "");
+    await click(page, transport);
+    await shows(page, "#status", new RegExp(`^(Completed|Failed): ${transport}$`));
+    assert.equal(await page.textContent("#error"), "");
     assert.equal(await page.textContent("#count"), "20,000");
     assert.match(await page.textContent("#rows tr"), /^20000.* .*20000@example\.org$/);
   });
 
-  test(`rows that come before an error are shown over ${way}`, async (t) => {
+  test(`the rows before an error are shown over ${transport}`, async (t) => {
     const page = await open(t, browser, small.url);
     await page.getByLabel("With a damaged row").check();
-    await press(page, way);
-    await shows(page, "#how", new RegExp(`^(Read all|Failed): ${way}$`));
-    assert.equal(await page.textContent("#wrong"), "Row 1000 cannot be read");
+    await click(page, transport);
+    await shows(page, "#status", new RegExp(`^(Completed|Failed): ${transport}$`));
+    assert.equal(await page.textContent("#error"), "Row 1000 cannot be read");
     assert.equal(await page.textContent("#count"), "999");
   });
 }
 
-test("all rows as one array are more than a message may be", async (t) => {
+test("all rows as one array exceed the size limit of a message", async (t) => {
   const page = await open(t, browser, small.url);
-  await press(page, "One array");
-  await shows(page, "#wrong", /larger than a message may be/);
+  await click(page, "One array");
+  await shows(page, "#error", /larger than a message may be/);
   assert.equal(await page.textContent("#count"), "0");
 });
 
-test("a million rows: the first are there at once, and Stop closes the cursor", async (t) => {
+test("the first of a million rows arrive at once, and Stop closes the cursor", async (t) => {
   const users = await start(EXAMPLE);
   t.after(() => users.stop());
-  for (const way of ["WebSocket", "NDJSON", "Server-sent events"]) {
+  for (const transport of ["WebSocket", "NDJSON", "Server-sent events"]) {
     const page = await open(t, browser, users.url);
-    await press(page, way);
+    await click(page, transport);
     await shows(page, "#count", /[1-9]/);
     assert.equal((await call(users.url, "users/cursors")).open, 1);
-    await press(page, "Stop");
-    await shows(page, "#how", new RegExp(`^Stopped: ${way}$`));
+    await click(page, "Stop");
+    await shows(page, "#status", new RegExp(`^Stopped: ${transport}$`));
     assert.ok(Number((await page.textContent("#count")).replaceAll(",", "")) < 1_000_000);
-    await closed(users.url);
+    await cursorsClosed(users.url);
   }
 });
 
-test("who reads slowly slows the cursor, and closes it with the page", async (t) => {
-  await closed(small.url);
+test("a slow reader slows the cursor down, and closing the page closes it", async (t) => {
+  await cursorsClosed(small.url);
   const before = await call(small.url, "users/cursors");
   const page = await open(t, browser, small.url);
   await page.getByLabel("Read slowly").check();
-  await press(page, "WebSocket");
-  // A second later the table would have been read to its end.
+  await click(page, "WebSocket");
+  // A fast reader would have read the whole table by then.
   await shows(page, "#count", /\d\d/);
   const { open: cursors, rows_read } = await call(small.url, "users/cursors");
   assert.equal(cursors, 1);
-  // What the page has room for, and a little that is on its way.
+  // The page's credit, and a few rows in transit.
   assert.ok(rows_read - before.rows_read < 1500, `${rows_read - before.rows_read} rows`);
   await page.close();
-  await closed(small.url);
+  await cursorsClosed(small.url);
 });
 
-/** Until no cursor is open. */
-const closed = async (url) => {
-  const patience = AbortSignal.timeout(PATIENCE);
-  while ((await call(url, "users/cursors")).open > 0) patience.throwIfAborted();
+/** Waits until no cursor is open. */
+const cursorsClosed = async (url) => {
+  const timeout = AbortSignal.timeout(TIMEOUT);
+  while ((await call(url, "users/cursors")).open > 0) timeout.throwIfAborted();
 };

@@ -1,34 +1,35 @@
-// The npm client, unchanged, driven by JSON lines.
+// Runs the unmodified npm client, controlled by lines of JSON.
 //
 //   node_modules/.bin/bun client.mjs ws://127.0.0.1:1337
 //   node --experimental-websocket client.mjs ws://127.0.0.1:1337       (Node 20)
 //
-// in   {"tag":1,"do":"sendAsync","event":"ping","payload":{…},"timeout":500}     the last two may be absent
+// in   {"tag":1,"do":"sendAsync","event":"ping","payload":{…},"timeout":500}     `payload` and `timeout` are optional
 //      {"tag":2,"do":"sendSync","event":"notify","payload":{…}}
 //      {"tag":3,"do":"on","event":"notified"}
-// out  {"tag":1,"result":{…}} or {"tag":1,"error":{…}}        in the order in which they are done
-//      {"push":"notified","data":{…}}                         whatever arrives under that name, answers too
+// out  {"tag":1,"result":{…}} or {"tag":1,"error":{…}}        in order of completion
+//      {"push":"notified","data":{…}}                         all messages with that name, responses included
 //      {"state":"open"}, {"state":"close"}, {"state":"error"}
 //
-// One process a connection: the client keeps its socket in module state. It never gives up reconnecting,
-// so the end of stdin ends the process at once, with whatever is still open. A frame that it cannot take
-// apart ends the process with 1 (in a page it would only be logged).
+// One process for each connection, because the client keeps its socket in module state. The client never stops
+// reconnecting, so the process exits at the end of stdin, without closing the connection. A malformed frame makes it
+// exit with code 1 (in a page, the error would only be logged).
 //
-// What has to do with reconnecting wants Bun: Node 20 fires no "close" after an attempt that failed, so the
-// client does not try again, and none after a closing handshake until the server has closed TCP as well.
+// Tests of reconnecting need Bun: Node 20 fires no "close" event after a failed attempt, so the client does not try
+// again, and none after a closing handshake until the server has closed the TCP connection.
 
 import { createInterface } from "node:readline";
 
-// All that it asks of a page is an element to dispatch events on. By the time it is called, not imported.
+// The only part of the DOM that the client uses: an element to dispatch events on. It is needed when the client is
+// called.
 globalThis.document = { createElement: () => new EventTarget() };
 
-// By its file: the package's main is the server, which needs Bun as soon as it is imported.
+// The package's main module is the server, which needs Bun when it is imported.
 const { default: aaw } = await import("async-await-websockets/client.js");
 
 const print = (line) => console.log(JSON.stringify(line));
 
-// The client throws `{ error }`; its socket throws Errors (still connecting), which JSON would show as `{}`.
-const thrown = (error) => (error instanceof Error ? { name: error.name, message: error.message } : error);
+// The client throws `{ error }`. Its socket throws an Error while it is connecting, which JSON would show as `{}`.
+const serialisable = (error) => (error instanceof Error ? { name: error.name, message: error.message } : error);
 
 const ws = aaw(process.argv[2]);
 
@@ -42,10 +43,10 @@ const commands = {
 
 const run = async ({ tag, do: command, ...rest }) => {
   try {
-    // `null` where there is no result, or JSON would drop the key.
+    // `null` in place of `undefined`, for which JSON would omit the key.
     print({ tag, result: (await commands[command](rest)) ?? null });
   } catch (error) {
-    print({ tag, error: thrown(error) });
+    print({ tag, error: serialisable(error) });
   }
 };
 

@@ -1,18 +1,18 @@
-// The npm server, unchanged, on a free port of 127.0.0.1.
+// Runs the unmodified npm server on a free port of 127.0.0.1.
 //
 //   node_modules/.bin/bun server.mjs events
 //
-// Prints {"port":N} once it accepts connections, and nothing else on stdout; a line of JSON a call goes to stderr.
-// The end of stdin ends it, at once and without close frames. So do, by its own faults and with exit code 1,
-// an unknown event, a frame that makes no sense and a plain event that throws.
+// Prints {"port":N} to stdout once it accepts connections, and nothing else; for each call, a line of JSON to stderr.
+// It exits at the end of stdin, without close frames. Bugs of the package make it exit with code 1 on an unknown event,
+// a malformed frame, or a one-way event that throws.
 
 import { relative } from "node:path";
 
-// stdout is for the port alone: the package greets there, and events may print.
+// Keeps stdout for the port: the package and events print to the console.
 console.log = console.info = console.debug = console.error;
 
-// The package keeps what `Bun.serve` returns to itself and takes no host. Its surroundings may: port 0 leaves
-// no gap for another process to take the port in, as finding a free one first would.
+// The package takes no host, and does not expose the server that `Bun.serve` returns, so this wraps `Bun.serve`. Port 0
+// avoids the race of finding a free port first.
 const { serve } = Bun;
 let port;
 Bun.serve = (options) => {
@@ -21,12 +21,12 @@ Bun.serve = (options) => {
   return server;
 };
 
-// Imported only now: it takes `Bun.serve` as it finds it.
+// Imported after `Bun.serve` was replaced, because the package reads it when it is imported.
 const { default: aaw } = await import("async-await-websockets/server.js");
 
 const log = (call) => console.error(JSON.stringify(call));
 
-// It looks below the working directory, so an absolute folder has to be told from there.
+// The package resolves the folder against the working directory, so an absolute path must be made relative to it.
 await aaw(relative(process.cwd(), process.argv[2]) || ".", {}, 0, log);
 
 process.stdout.write(`${JSON.stringify({ port })}\n`);

@@ -1,4 +1,4 @@
-// Log-ins with the real server, over real sockets, and what becomes of them when it goes away and comes back.
+// Authentication against a real server, over real sockets, including restarts of the server.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { test } from "node:test";
 import aaw from "../../aaw-js/aaw.js";
 import { STOCK, start } from "./server.mjs";
 
-/** Longer than anything here takes. */
+/** A timeout that a passing test never reaches, in ms. */
 const LONG = 30_000;
 
 /** @param {import("node:test").TestContext} t */
@@ -23,7 +23,7 @@ const serve = async (t) => {
   });
   return {
     url: server.url,
-    /** Takes it away, and brings it back at the same place, after `meanwhile`. */
+    /** Kills the server, runs `meanwhile`, and starts it again on the same port. */
     restart: async (meanwhile = async () => {}) => {
       const { port } = server;
       await server.stop("SIGKILL");
@@ -50,7 +50,7 @@ const next = (ws, event) =>
     ws.on(event, listener);
   });
 
-test("the texts are those of the original, and the identity is what the server says", async (t) => {
+test("errors have the original's texts, and the identity is the user of the response", async (t) => {
   const { url } = await serve(t);
   const ws = client(t, url);
   await assert.rejects(ws.sendAsync("auth/whoami"), { error: "Not authenticated", code: "not_authenticated" });
@@ -71,7 +71,7 @@ test("the texts are those of the original, and the identity is what the server s
   await assert.rejects(ws.sendAsync("auth/whoami"), { error: "Not authenticated" });
 });
 
-test("after the server was away the session is resumed before open, and calls find it", async (t) => {
+test("after a restart of the server the session is resumed before open and before queued calls", async (t) => {
   const { url, restart } = await serve(t);
   const ws = client(t, url);
   const { user } = await ws.register("ada@example.org", "secret");
@@ -86,11 +86,11 @@ test("after the server was away the session is resumed before open, and calls fi
   assert.deepEqual(await early, user);
 });
 
-test("a session that has ended meanwhile is unauthorized, and the connection goes on without it", async (t) => {
+test("a session that has ended emits unauthorized, and the connection opens without it", async (t) => {
   const { url, restart } = await serve(t);
   const [ws, other] = [client(t, url), client(t, url)];
   const { token } = await ws.register("ada@example.org", "secret");
-  // A client that has this token, and does not know yet that it is over.
+  // The storage of a client that still has the token of the ended session.
   const kept = new Map([["aaw/token", token]]);
   const storage = {
     getItem: (/** @type {string} */ key) => kept.get(key) ?? null,
@@ -113,7 +113,7 @@ test("a session that has ended meanwhile is unauthorized, and the connection goe
   assert.deepEqual(await late.sendAsync("ping"), { pong: true });
 });
 
-test("the token is good over HTTP", async (t) => {
+test("the token authenticates requests over HTTP", async (t) => {
   const { url } = await serve(t);
   const ws = client(t, url);
   const { token, user } = await ws.register("ada@example.org", "secret");
@@ -122,7 +122,7 @@ test("the token is good over HTTP", async (t) => {
   await assert.rejects(aaw.http(url, { timeout: LONG }).sendAsync("auth/whoami"), { code: "not_authenticated" });
 });
 
-test("who joins a room hears what is said there, and a log-in is not overtaken", async (t) => {
+test("a room member receives its messages, and a call after a log-in runs as the user", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [client(t, url), client(t, url)];
   const [, whoami] = await Promise.all([ada.register("ada@example.org", "secret"), ada.sendAsync("auth/whoami")]);

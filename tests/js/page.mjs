@@ -1,20 +1,20 @@
-// A page written for async-await-websockets 3.0.6: nothing here is known to our client alone.
+// A page for async-await-websockets 3.0.6. It uses nothing that only the aaw client has.
 //
 //   bun page.mjs MODULE URL          (or node --experimental-websocket)
 //
-// MODULE is the client. Prints what happens, a line of JSON each; `page.test.mjs` runs it with both clients.
+// MODULE is the client. The page prints each event as a line of JSON; `page.test.mjs` runs it with both clients.
 
-// All that the original asks of a page.
+// The only part of the DOM that the original uses.
 globalThis.document ??= { createElement: () => new EventTarget() };
 
 const { default: aaw } = await import(process.argv[2]);
 const ws = aaw(process.argv[3], { reconnectInterval: 50 });
 
-// As pages do.
+// Pages destructure the client.
 const { sendSync, sendAsync } = ws;
 
 const print = (...what) => console.log(JSON.stringify(what));
-const heard = (event) => new Promise((resolve) => ws.on(event, resolve));
+const nextEvent = (event) => new Promise((resolve) => ws.on(event, resolve));
 
 const attempt = async (...call) => {
   try {
@@ -36,29 +36,29 @@ ws.on("open", async () => {
   await attempt("explode");
   await attempt("slow", { ms: 5000 }, 30);
   await attempt("sub/nested", { a: 1 });
-  // One after the other: the original takes the answer of one for that of another.
+  // Sequentially, because the original mixes up the responses of concurrent calls.
   for (const n of [1, 2, 3]) await attempt("echo", { n });
 
-  const notified = heard("notified");
+  const notified = nextEvent("notified");
   sendSync("notify", { hi: 1 });
   print("notified", await notified);
 
-  // An event that answers, without waiting for it: its listeners hear the answer.
-  const pong = heard("ping");
+  // `sendSync` of a unary event: its listeners receive the response.
+  const pong = nextEvent("ping");
   sendSync("ping");
   print("ping", await pong);
 
-  // Listeners hear answers, too.
+  // Listeners also receive the responses to calls.
   ws.on("echo", (data) => print("echo", data));
-  await attempt("echo", { heard: true });
+  await attempt("echo", { hasListener: true });
   ws.off("echo");
-  await attempt("echo", { heard: false });
+  await attempt("echo", { hasListener: false });
 
-  // A plain event answers nothing: its listeners hear what it pushes under its name, and no more.
+  // A one-way event has no response: its listeners receive only pushes of the same name.
   ws.on("notify", (data) => print("notify", data));
-  const again = heard("notified");
+  const secondNotified = nextEvent("notified");
   sendSync.bind(undefined, "notify", { hi: 2 })();
-  print("notified", await again);
+  print("notified", await secondNotified);
   await attempt("ping");
 
   print("done");

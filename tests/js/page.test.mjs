@@ -1,4 +1,5 @@
-// Pages written for the npm client 3.0.6 do with ours what they do with that: against our server, and against its own.
+// Pages for the npm client 3.0.6 behave the same with the aaw client, against the aaw server and against the
+// original's.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -19,33 +20,34 @@ const OURS = path("../../aaw-js/aaw.js");
 const PACKAGE = path("../family/node_modules/async-await-websockets");
 const THEIRS = join(PACKAGE, "client.js");
 
-/** What the page prints, on Bun. @param {string} client @param {string} url */
-const page = async (client, url) => {
+/** Runs the page on Bun, and returns the lines it prints. @param {string} client @param {string} url */
+const runPage = async (client, url) => {
   const { stdout } = await run(BUN, [path("page.mjs"), client, url], { timeout: 60_000 });
   return stdout.trim().split("\n");
 };
 
-const servers = { "our server": () => start({ events: STOCK }), "the original's server": () => startOriginal() };
+const servers = { "the aaw server": () => start({ events: STOCK }), "the original's server": () => startOriginal() };
 
 for (const [name, serve] of Object.entries(servers)) {
-  test(`a page does the same with either client against ${name}`, async () => {
+  test(`a page behaves the same with either client against ${name}`, async () => {
     const server = await serve();
-    const theirs = await page(THEIRS, server.url);
-    assert.deepEqual(await page(OURS, server.url), theirs);
+    const theirs = await runPage(THEIRS, server.url);
+    assert.deepEqual(await runPage(OURS, server.url), theirs);
     assert.equal(theirs.at(-1), '["done"]');
     await server.stop();
   });
 }
 
-test("the original's own example page runs on our client", async (t) => {
+test("the example page of the original runs with the aaw client", async (t) => {
   const html = readFileSync(join(PACKAGE, "examples/client/index.html"), "utf8");
-  const [, script] = /<script type="module">([^]*?)<\/script>/.exec(html) ?? assert.fail("it has a script");
+  const [, script] =
+    /<script type="module">([^]*?)<\/script>/.exec(html) ?? assert.fail("the page has no module script");
   const server = await startOriginal(join(PACKAGE, "examples/server/events"));
   const folder = await mkdtemp(join(tmpdir(), "aaw-page-"));
   t.after(() => rm(folder, { recursive: true }));
   const file = join(folder, "page.mjs");
   const code = script.replace("../../client.js", OURS).replace("ws://localhost:1337", server.url);
-  // Its buttons are pressed once it is connected.
+  // Calls the handlers of the page's buttons once it is connected.
   writeFileSync(
     file,
     `globalThis.window = globalThis;\n${code}

@@ -1,5 +1,5 @@
-// The client against the real server, over real sockets. On Node 20 with --experimental-websocket, on later ones
-// without; on Bun with `bun test`.
+// The client against a real server, over real sockets. Node 20 needs `--experimental-websocket`, later versions do not;
+// Bun runs it with `bun test`.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import aaw from "../../aaw-js/aaw.js";
 import { start, startOriginal } from "./server.mjs";
 
-/** Longer than anything here takes. */
+/** A timeout that a passing test never reaches, in ms. */
 const LONG = 30_000;
 
 /** @type {Awaited<ReturnType<typeof start>>} */
@@ -29,8 +29,8 @@ after(async () => {
   await server?.stop();
 });
 
-/** A gate of this test's own: events wait there, and are counted. */
 let gates = 0;
+/** Returns the name of an unused gate of the test events. Handlers wait at a gate, and are counted there. */
 const gate = () => `js-${(gates += 1)}`;
 
 /** @param {AsyncIterable<unknown>} stream @param {number} [most] */
@@ -40,7 +40,7 @@ const take = async (stream, most = Infinity) => {
   return items;
 };
 
-test("calls of one event at the same time get their own answers", async () => {
+test("concurrent calls of one event get their own responses", async () => {
   const numbers = Array.from({ length: 1000 }, (_, n) => n);
   assert.deepEqual(
     await Promise.all(numbers.map((n) => ws.sendAsync("echo", { n }))),
@@ -48,7 +48,7 @@ test("calls of one event at the same time get their own answers", async () => {
   );
 });
 
-test("what is sent before the connection is there arrives, in order", async () => {
+test("calls made before the connection is open arrive, in order", async () => {
   const early = aaw(server.url, { timeout: LONG });
   const [echo, id] = await Promise.all([early.sendAsync("echo", "ü"), early.sendAsync("whoami")]);
   assert.equal(echo, "ü");
@@ -58,14 +58,14 @@ test("what is sent before the connection is there arrives, in order", async () =
   assert.equal(early.connection, null);
 });
 
-test("failures carry the server's words", async () => {
+test("failed calls reject with the server's error and code", async () => {
   await assert.rejects(ws.sendAsync("nope"), { error: "Unknown event: nope", code: "unknown_event" });
   await assert.rejects(ws.sendAsync("panics/at_once"), { code: "panic" });
   await assert.rejects(ws.sendAsync("typed", { id: "x" }), { code: "bad_body" });
   await assert.rejects(ws.sendAsync("echo", "x".repeat(1 << 20)), { code: "too_large", sent: false });
 });
 
-test("a time-out and a signal drop the handler", async () => {
+test("a timeout and an aborted signal drop the handler", async () => {
   const name = gate();
   await assert.rejects(ws.sendAsync("gate/hold", { gate: name }, 50), { code: "timeout" });
   await ws.sendAsync("gate/wait", { gate: name, dropped: 1 });
@@ -77,30 +77,30 @@ test("a time-out and a signal drop the handler", async () => {
   await ws.sendAsync("gate/wait", { gate: name, dropped: 2 });
 });
 
-test("pushes reach listeners, whoever caused them", async () => {
+test("pushes reach the listeners of all clients, including the sender", async () => {
   const other = aaw(server.url);
   await other.sendAsync("ping");
-  const heard = Promise.all([ws, other].map((who) => new Promise((resolve) => who.on("broadcast", resolve))));
+  const received = Promise.all([ws, other].map((client) => new Promise((resolve) => client.on("broadcast", resolve))));
   ws.sendSync("broadcasts/all", { happy: "birthday" });
-  assert.deepEqual(await heard, [{ happy: "birthday" }, { happy: "birthday" }]);
+  assert.deepEqual(await received, [{ happy: "birthday" }, { happy: "birthday" }]);
   ws.off("broadcast");
   await other.close();
 });
 
-test("a long stream arrives whole and in order", async () => {
+test("a long stream arrives completely and in order", async () => {
   let expected = 0;
   for await (const n of ws.stream("streams/count", { to: 20_000 })) assert.equal(n, (expected += 1));
   assert.equal(expected, 20_000);
 });
 
-test("who does not read stops the handler at the window, and nothing else", async () => {
+test("an unread stream pauses its handler at the window, and no other call", async () => {
   const name = gate();
   const stalled = ws.stream("streams/endless", { gate: name });
   await ws.sendAsync("gate/wait", { gate: name, items: 64 });
   assert.deepEqual(await take(ws.stream("streams/count", { to: 1000 })).then(({ length }) => length), 1000);
   const { items, over } = await ws.sendAsync("gate/wait", { gate: name });
-  // One may be made and wait for credit.
-  assert.ok(items <= 65, `${items} items were made`);
+  // The handler may have produced one more item, which waits for credit.
+  assert.ok(items <= 65, `${items} items were produced`);
   assert.equal(over, undefined);
   assert.deepEqual(
     await take(stalled, 200),
@@ -109,7 +109,7 @@ test("who does not read stops the handler at the window, and nothing else", asyn
   await ws.sendAsync("gate/wait", { gate: name, over: 1 });
 });
 
-test("a signal stops the handler of a stream", async () => {
+test("an aborted signal drops the handler of a stream", async () => {
   const name = gate();
   const controller = new AbortController();
   const stream = ws.stream("streams/gated", { gate: name }, { signal: controller.signal });
@@ -119,32 +119,32 @@ test("a signal stops the handler of a stream", async () => {
   await ws.sendAsync("gate/wait", { gate: name, over: 1 });
 });
 
-test("an error comes after the items before it", async () => {
+test("an error is thrown after the items that precede it", async () => {
   const stream = ws.stream("streams/fails_after", { items: 100, text: "No more" });
   for (let n = 1; n <= 100; n += 1) assert.deepEqual(await stream.next(), { value: n, done: false });
   await assert.rejects(stream.next(), { error: "No more", code: "handler" });
 });
 
-test("a stream as a call is an array, a call as a stream one item, a plain event none", async () => {
+test("sendAsync of a streaming event is an array, and stream of a unary or one-way event has one item or none", async () => {
   assert.deepEqual(await ws.sendAsync("streams/count", { to: 3 }), [1, 2, 3]);
   assert.deepEqual(await take(ws.stream("echo", { a: 1 })), [{ a: 1 }]);
   assert.deepEqual(await take(ws.stream("note", 7)), []);
   assert.equal(await ws.sendAsync("note", 7), null);
 });
 
-test("listeners hear what sendSync is answered, item by item", async () => {
+test("listeners receive the responses to sendSync, item by item", async () => {
   /** @type {unknown[]} */
-  const heard = [];
+  const received = [];
   const all = new Promise((resolve) => {
-    ws.on("streams/count", (item) => heard.push(item) === 3 && resolve(undefined));
+    ws.on("streams/count", (item) => received.push(item) === 3 && resolve(undefined));
   });
   ws.sendSync("streams/count", { to: 3 });
   await all;
   ws.off("streams/count");
-  assert.deepEqual(heard, [1, 2, 3]);
+  assert.deepEqual(received, [1, 2, 3]);
 });
 
-test("items go both ways", async () => {
+test("a duplex call transfers items in both directions", async () => {
   const duplex = ws.duplex("upload/echo");
   for (const item of ["a", { b: 1 }, null]) {
     assert.equal(await duplex.send(item), true);
@@ -154,14 +154,14 @@ test("items go both ways", async () => {
   assert.deepEqual(await duplex.next(), { value: undefined, done: true });
 });
 
-test("an upload is as long as it likes, and is answered at its end", async () => {
+test("a long upload gets its response at its end", async () => {
   const duplex = ws.duplex("upload/sum");
   for (let n = 1; n <= 1000; n += 1) await duplex.send(n);
   duplex.end();
   assert.deepEqual(await take(duplex), [500_500]);
 });
 
-test("a handler that takes nothing stops the sender at the window", async () => {
+test("a handler that reads no items pauses the upload at the window", async () => {
   const name = gate();
   const duplex = ws.duplex("upload/slow", { gate: name, take: 2 });
   await ws.sendAsync("gate/wait", { gate: name, came: 1 });
@@ -176,7 +176,7 @@ test("a handler that takes nothing stops the sender at the window", async () => 
   await Promise.all(all);
 });
 
-test("an item that does not fit fails the call, in words", async () => {
+test("an upload item of the wrong type fails the call with bad_body", async () => {
   const duplex = ws.duplex("upload/points");
   await duplex.send({ x: 1 });
   await duplex.send({ x: "one" });
@@ -184,11 +184,11 @@ test("an item that does not fit fails the call, in words", async () => {
   await assert.rejects(duplex.next(), { code: "bad_body" });
 });
 
-test("an event that takes no stream says so", async () => {
+test("an upload to an event that takes none fails with bad_body", async () => {
   await assert.rejects(ws.duplex("echo").next(), { code: "bad_body" });
 });
 
-test("the same events are called over HTTP", async () => {
+test("the HTTP client calls the same events", async () => {
   const http = aaw.http(server.url, { timeout: LONG });
   assert.deepEqual(await http.sendAsync("echo", { text: "ü" }), { text: "ü" });
   assert.equal(await http.sendAsync("note", 7), null);
@@ -203,7 +203,7 @@ test("the same events are called over HTTP", async () => {
   await assert.rejects(failing.next(), { error: "No more", code: "handler" });
 });
 
-test("over HTTP, too, who leaves stops the handler", async () => {
+test("leaving an HTTP stream, or an HTTP timeout, drops the handler", async () => {
   const http = aaw.http(server.url);
   const name = gate();
   assert.deepEqual(await take(http.stream("streams/endless", { gate: name }), 3), [1, 2, 3]);
@@ -212,7 +212,7 @@ test("over HTTP, too, who leaves stops the handler", async () => {
   await ws.sendAsync("gate/wait", { gate: name, dropped: 1 });
 });
 
-test("any response of server-sent events is read", async () => {
+test("aaw.sse reads the server's event streams", async () => {
   const url = `${server.url.replace("ws", "http")}/events/streams/count`;
   const headers = { accept: "text/event-stream" };
   const response = await fetch(url, { method: "POST", headers, body: '{"to":2}' });
@@ -223,7 +223,7 @@ test("any response of server-sent events is read", async () => {
   ]);
 });
 
-test("the server serves this client, with all that it imports", async () => {
+test("the server serves the client and all modules that it imports", async () => {
   const base = server.url.replace("ws", "http");
   const seen = new Set();
   const visit = async (/** @type {string} */ url) => {
@@ -241,7 +241,7 @@ test("the server serves this client, with all that it imports", async () => {
   assert.ok(seen.size > 20, `${seen.size} modules`);
 });
 
-test("it comes back after the server was gone", async () => {
+test("the client reconnects after the server was killed", async () => {
   const first = await start();
   const client = aaw(first.url, { timeout: LONG, backoff: { max: 100 } });
   /** @type {string[]} */
@@ -250,7 +250,7 @@ test("it comes back after the server was gone", async () => {
   const stream = client.stream("streams/gated", { gate: gate() });
   await client.sendAsync("ping");
   const closed = new Promise((resolve) => client.on("close", resolve));
-  // Without a word.
+  // Without a close frame.
   await first.stop("SIGKILL");
   await assert.rejects(stream.next(), { code: "outcome_unknown", sent: true });
   await closed;
@@ -262,12 +262,12 @@ test("it comes back after the server was gone", async () => {
   await second.stop();
 });
 
-test("the original's server is called, too", async () => {
+test("the client calls events of the original's server", async () => {
   const original = await startOriginal();
   const client = aaw(original.url, { timeout: LONG });
   assert.deepEqual(await client.sendAsync("ping"), { pong: true });
-  const overtaken = [50, 10, 0].map((ms) => client.sendAsync("echo", { ms }));
-  assert.deepEqual(await Promise.all(overtaken), [{ ms: 50 }, { ms: 10 }, { ms: 0 }]);
+  const calls = [50, 10, 0].map((ms) => client.sendAsync("echo", { ms }));
+  assert.deepEqual(await Promise.all(calls), [{ ms: 50 }, { ms: 10 }, { ms: 0 }]);
   await assert.rejects(client.sendAsync("explode"), { error: "Error: Something went wrong", code: "handler" });
   assert.deepEqual(await take(client.stream("echo", { a: 1 })), [{ a: 1 }]);
   const notified = new Promise((resolve) => client.on("notified", resolve));

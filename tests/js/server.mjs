@@ -1,11 +1,12 @@
-// Servers in processes of their own: ours, with the events of ../events, and the original's.
+// Starts servers as child processes: the aaw server, and the original's.
 
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** The events that the stock server serves, and those of the tests. */
+/** The events package that the default server serves. */
 export const STOCK = fileURLToPath(new URL("../../events", import.meta.url));
-const ODD = fileURLToPath(new URL("../events", import.meta.url));
+/** The events package of the tests. */
+const TEST_EVENTS = fileURLToPath(new URL("../events", import.meta.url));
 
 const FAMILY = fileURLToPath(new URL("../family", import.meta.url));
 
@@ -13,23 +14,25 @@ const FAMILY = fileURLToPath(new URL("../family", import.meta.url));
 export const BUN = fileURLToPath(new URL("../family/node_modules/.bin/bun", import.meta.url));
 
 /**
- * Starts the binary that `AAW_SERVER_BIN` names, and waits until it listens. It builds its events first if need be.
+ * Starts the aaw server at the path in `AAW_SERVER_BIN`, and waits until it listens. The server builds its events
+ * package first, if it is not built yet.
  *
- * @param {{ port?: number, events?: string, auth?: string }} [options] `auth`: the file of its users.
+ * @param {{ port?: number, events?: string, auth?: string }} [options] `auth`: the path of the user database; without
+ *   it, authentication is off. `port` 0: any free port.
  */
-export const start = async ({ port = 0, events = ODD, auth } = {}) => {
+export const start = async ({ port = 0, events = TEST_EVENTS, auth } = {}) => {
   const binary = process.env.AAW_SERVER_BIN;
-  if (!binary) throw new Error("AAW_SERVER_BIN has to name the aaw-server to test, such as target/debug/aaw-server");
-  const how = ["--port", `${port}`, ...(auth ? [`--auth=${auth}`] : []), events];
-  const server = spawn(binary, how, { stdio: ["ignore", "pipe", "pipe"] });
-  const [, listens] = await said(server, /listening on ws:\/\/\S+ \(127\.0\.0\.1:(\d+)\)/);
-  return new Server(server, Number(listens));
+  if (!binary) throw new Error("set AAW_SERVER_BIN to the aaw-server to test, for example target/debug/aaw-server");
+  const args = ["--port", `${port}`, ...(auth ? [`--auth=${auth}`] : []), events];
+  const server = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const [, listensOn] = await waitForLine(server, /listening on ws:\/\/\S+ \(127\.0\.0\.1:(\d+)\)/);
+  return new Server(server, Number(listensOn));
 };
 
-/** Starts the server of the npm package, on Bun, with these events. @param {string} [events] */
+/** Starts the server of the npm package, on Bun. @param {string} [events] */
 export const startOriginal = async (events = "events") => {
   const server = spawn(BUN, ["server.mjs", events], { cwd: FAMILY, stdio: ["pipe", "pipe", "pipe"] });
-  const [, port] = await said(server, /\{"port":(\d+)\}/);
+  const [, port] = await waitForLine(server, /\{"port":(\d+)\}/);
   return new Server(server, Number(port));
 };
 
@@ -54,23 +57,23 @@ class Server {
 }
 
 /**
- * Waits until a process prints a line.
+ * Waits until a process prints a line that matches the pattern.
  *
  * @param {import("node:child_process").ChildProcess} process
- * @param {RegExp} line
+ * @param {RegExp} pattern
  * @returns {Promise<RegExpExecArray>}
  */
-const said = (process, line) =>
+const waitForLine = (process, pattern) =>
   new Promise((resolve, reject) => {
     let output = "";
-    // What comes after the line is read all the same, or the process would stand still once the pipe is full.
-    const hear = (/** @type {Buffer} */ chunk) => {
+    // Reads on after the line, because the process would block once the pipe is full.
+    const onData = (/** @type {Buffer} */ chunk) => {
       if (output.length < 1 << 20) output += chunk;
-      const found = line.exec(output);
+      const found = pattern.exec(output);
       if (found) resolve(found);
     };
-    process.stdout?.on("data", hear);
-    process.stderr?.on("data", hear);
+    process.stdout?.on("data", onData);
+    process.stderr?.on("data", onData);
     process.on("error", reject);
-    process.on("exit", (code) => reject(new Error(`it ended with ${code}:\n${output}`)));
+    process.on("exit", (code) => reject(new Error(`the process exited with code ${code}:\n${output}`)));
   });

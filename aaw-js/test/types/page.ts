@@ -1,4 +1,4 @@
-// What the types say to somebody who writes TypeScript. It is compiled, by `npm run check`, and never run.
+// The types as a TypeScript program uses them. `npm run check` compiles it; it is never run.
 
 import aaw, { CallError } from "aaw-js";
 
@@ -59,15 +59,15 @@ try {
   if (error instanceof CallError) [error.error, error.code, error.sent ? "sent" : "not sent"].join();
 }
 
-// @ts-expect-error An event has a name.
+// @ts-expect-error The event must be a string.
 ws.sendAsync(1);
-// @ts-expect-error A time-out is a number.
+// @ts-expect-error The timeout must be a number or an object.
 ws.sendAsync("ping", null, "3000");
-// @ts-expect-error There is no such option.
+// @ts-expect-error Unknown option.
 aaw("ws://localhost:1337", { timeuot: 1000 });
-// @ts-expect-error A password is a text.
+// @ts-expect-error The password must be a string.
 ws.login("ada@example.org", 7);
-// @ts-expect-error A storage is more than its name.
+// @ts-expect-error The storage must be an object.
 aaw("/", { storage: "localStorage" });
-// @ts-expect-error What is sent has a type.
+// @ts-expect-error The item does not have the declared type.
 orders.send({ kategory: "tea" });

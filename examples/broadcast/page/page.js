@@ -1,59 +1,59 @@
 import aaw from "/aaw.js";
 
-/** Messages that are shown; older ones go. */
-const MOST = 50;
+/** Messages on the page; older ones are removed. */
+const MAX_MESSAGES = 50;
 
 const byId = (id) => document.getElementById(id);
 const ws = aaw();
 
-// Listeners stay when the connection is made again, and the server greets us again then.
+// Listeners stay across reconnects. The server sends its welcome message on each new connection.
 ws.on("message", ({ message }) => {
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.textContent = new Date().toLocaleTimeString();
   item.append(message, time);
   byId("messages").prepend(item);
-  byId("messages").children[MOST]?.remove();
+  byId("messages").children[MAX_MESSAGES]?.remove();
 });
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
-const tell = () => {
+const showState = () => {
   byId("state").dataset.state = ws.state;
   byId("state").textContent = STATES[ws.state];
 };
-ws.on("aaw/state", tell);
-tell();
+ws.on("aaw/state", showState);
+showState();
 
-const address = (text) => `/broadcast/${encodeURIComponent(text)}`;
-const write = () => {
-  byId("request").textContent = `curl ${location.origin}${address(byId("text").value || "happy birthday")}`;
+const path = (text) => `/broadcast/${encodeURIComponent(text)}`;
+const showRequest = () => {
+  byId("request").textContent = `curl ${location.origin}${path(byId("text").value || "happy birthday")}`;
 };
-byId("text").addEventListener("input", write);
-write();
+byId("text").addEventListener("input", showRequest);
+showRequest();
 
 byId("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  byId("wrong").textContent = "";
+  byId("error").textContent = "";
   try {
-    const response = await fetch(address(byId("text").value));
+    const response = await fetch(path(byId("text").value));
     if (!response.ok) throw new Error((await response.json()).error);
     byId("text").value = "";
-    write();
+    showRequest();
   } catch ({ message }) {
-    byId("wrong").textContent = message;
+    byId("error").textContent = message;
   }
 });
 
 for (;;) {
   try {
-    for await (const many of ws.stream("online")) {
-      byId("online").textContent = many === 1 ? "Nobody else is connected." : `${many} are connected.`;
+    for await (const count of ws.stream("online")) {
+      byId("online").textContent = count === 1 ? "No other page is connected." : `${count} pages are connected.`;
     }
   } catch (error) {
     byId("online").textContent = "";
-    // Once more, over the next connection; if it is not the connection that was lost, without a hurry.
+    // The next call waits for the next connection. After any other error, wait before trying again.
     if (error.code !== "outcome_unknown") await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }

@@ -1,52 +1,54 @@
 import aaw from "/aaw.js";
 
-/** Lines that are shown; older ones go. */
-const MOST = 200;
+/** Lines on the page; older ones are removed. */
+const MAX_LINES = 200;
 
-/** How often the others are told that somebody is typing, and how long they show it, in ms. */
-const TELL = 2000;
-const SHOW = 3000;
+/** How often this page reports that its user is typing, in ms. */
+const TYPING_INTERVAL = 2000;
+
+/** How long a report of the other members is shown, in ms. */
+const TYPING_TIMEOUT = 3000;
 
 const byId = (id) => document.getElementById(id);
 
-// Which rooms there are is asked over HTTP: there is no connection yet.
+// The list of rooms is loaded over HTTP, because there is no connection yet.
 const rooms = await aaw.http().sendAsync("rooms");
 
-// The session outlives a reload of the page, and ends with the window. The client resumes it by itself.
+// The token is kept across reloads, until the window is closed. The client resumes the session.
 const ws = aaw(undefined, { storage: sessionStorage });
 
 /** The room that is shown. */
 let [room] = rooms;
 
-/** Who is in it: an address for each connection; and who has left it since it was entered. */
-let here = { emails: new Map(), left: new Set() };
+/** The room's members: the address of each connection, and the connections that have left since it was entered. */
+let members = { emails: new Map(), left: new Set() };
 
-/** Who is typing, until when. */
+/** The members who are typing, by address, and until when that is shown. */
 const typing = new Map();
 
-// --- Who I am --------------------------------------------------------------------------------------------------------
+// --- Authentication --------------------------------------------------------------------------------------------------
 
-/** Shows what belongs to whoever is logged in, or the log-in. */
-const show = () => {
-  const isIn = ws.identity !== null;
-  byId("login").hidden = isIn;
-  byId("chat").hidden = !isIn;
-  byId("me").textContent = isIn ? ws.identity.email : "";
-  if (!isIn) byId("lines").replaceChildren();
+/** Shows the chat if the user is logged in, or else the log-in form. */
+const showUser = () => {
+  const isLoggedIn = ws.identity !== null;
+  byId("login").hidden = isLoggedIn;
+  byId("chat").hidden = !isLoggedIn;
+  byId("me").textContent = isLoggedIn ? ws.identity.email : "";
+  if (!isLoggedIn) byId("lines").replaceChildren();
 };
 
 byId("login").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const how = event.submitter?.value ?? "login";
-  byId("refused").textContent = "";
+  const method = event.submitter?.value ?? "login";
+  byId("login-error").textContent = "";
   try {
-    // `ws.login` or `ws.register`. Checking a password takes a while, on purpose.
-    await ws[how](byId("email").value, byId("password").value, 10_000);
+    // `ws.login` or `ws.register`. The server's password hash is slow on purpose, hence the longer timeout.
+    await ws[method](byId("email").value, byId("password").value, 10_000);
     byId("password").value = "";
-    show();
+    showUser();
     await enter(room);
   } catch ({ error }) {
-    byId("refused").textContent = error;
+    byId("login-error").textContent = error;
   }
 });
 
@@ -55,22 +57,22 @@ byId("logout").addEventListener("click", async () => {
   try {
     await ws.logout();
   } catch ({ error }) {
-    byId("wrong").textContent = error;
+    byId("error").textContent = error;
   }
-  show();
+  showUser();
 });
 
-// The session is over: logged out elsewhere, or expired.
+// The session has ended: logged out elsewhere, or expired.
 ws.on("unauthorized", ({ error }) => {
   if (ws.state === "open") ws.sendSync("leave", { room });
-  byId("refused").textContent = error;
-  show();
+  byId("login-error").textContent = error;
+  showUser();
 });
 
-// Also after a reconnect: the session is resumed by then, but rooms belong to the connection that is gone.
+// Also after a reconnect: the session is resumed then, but the old connection's room membership is lost.
 ws.on("open", () => {
-  show();
-  if (ws.identity) enter(room).catch(({ error }) => (byId("wrong").textContent = error));
+  showUser();
+  if (ws.identity) enter(room).catch(({ error }) => (byId("error").textContent = error));
 });
 
 // --- Rooms -----------------------------------------------------------------------------------------------------------
@@ -78,61 +80,61 @@ ws.on("open", () => {
 async function enter(name) {
   if (room !== name) ws.sendSync("leave", { room });
   room = name;
-  const entered = (here = { emails: new Map(), left: new Set() });
+  const entered = (members = { emails: new Map(), left: new Set() });
   byId("lines").replaceChildren();
   typing.clear();
   showTyping();
-  const { lines, members } = await ws.sendAsync("auth/enter", { room });
+  const response = await ws.sendAsync("auth/enter", { room });
   // Another room was chosen meanwhile.
-  if (entered !== here) return;
-  for (const line of lines) add(line);
-  // Who has left since is not here any more, whatever the answer says.
-  for (const { id, email } of members) if (!here.left.has(id)) here.emails.set(id, email);
+  if (entered !== members) return;
+  for (const line of response.lines) addLine(line);
+  // A member may have left before the response arrived.
+  for (const { id, email } of response.members) if (!members.left.has(id)) members.emails.set(id, email);
   showMembers();
 }
 
 ws.on("aaw/joined", ({ room: where, member }) => {
   if (where !== room || !member.identity) return;
-  here.left.delete(member.id);
-  here.emails.set(member.id, member.identity.email);
+  members.left.delete(member.id);
+  members.emails.set(member.id, member.identity.email);
   showMembers();
 });
 
 ws.on("aaw/left", ({ room: where, member }) => {
   if (where !== room) return;
-  here.left.add(member.id);
-  here.emails.delete(member.id);
+  members.left.add(member.id);
+  members.emails.delete(member.id);
   showMembers();
 });
 
 function showMembers() {
-  // Somebody with two windows is one.
-  byId("members").textContent = `Here: ${[...new Set(here.emails.values())].sort().join(", ")}`;
+  // A user with two windows is listed once.
+  byId("members").textContent = `Members: ${[...new Set(members.emails.values())].sort().join(", ")}`;
 }
 
 for (const name of rooms) {
   const label = document.createElement("label");
-  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "room", className: "unseen" });
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "room", className: "visually-hidden" });
   radio.checked = name === room;
   radio.addEventListener("change", () => {
-    byId("wrong").textContent = "";
-    enter(name).catch(({ error }) => (byId("wrong").textContent = error));
+    byId("error").textContent = "";
+    enter(name).catch(({ error }) => (byId("error").textContent = error));
   });
   label.append(radio, name);
   byId("rooms").append(label);
 }
 
-// --- What is said ----------------------------------------------------------------------------------------------------
+// --- Messages --------------------------------------------------------------------------------------------------------
 
 ws.on("said", ({ room: where, line }) => {
   if (where !== room) return;
-  add(line);
+  addLine(line);
   typing.delete(line.by);
   showTyping();
 });
 
-/** Shows a line, once, where it belongs: it may be both among the last ones and just said. */
-function add({ id, by, text, at }) {
+/** Inserts a line in order, once: it may arrive both in the history and as a message. */
+function addLine({ id, by, text, at }) {
   const list = byId("lines");
   if (list.querySelector(`[data-id="${id}"]`)) return;
   const item = document.createElement("li");
@@ -143,54 +145,54 @@ function add({ id, by, text, at }) {
   item.append(head, text);
   const isAtEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40;
   list.insertBefore(item, [...list.children].find((other) => Number(other.dataset.id) > id) ?? null);
-  if (list.children.length > MOST) list.firstElementChild.remove();
-  // Who reads what was said earlier is left to it.
+  if (list.children.length > MAX_LINES) list.firstElementChild.remove();
+  // Does not scroll while the user reads earlier lines.
   if (isAtEnd) list.scrollTop = list.scrollHeight;
 }
 
 byId("say").addEventListener("submit", async (event) => {
   event.preventDefault();
-  byId("wrong").textContent = "";
-  toldAt = -Infinity;
+  byId("error").textContent = "";
+  reportedAt = -Infinity;
   try {
-    // It comes back as `said`, as to everybody.
+    // The line arrives as `said`, as for all members.
     await ws.sendAsync("auth/say", { room, text: byId("text").value });
     byId("text").value = "";
   } catch ({ error }) {
-    byId("wrong").textContent = error;
+    byId("error").textContent = error;
   }
 });
 
-// --- Who is typing ---------------------------------------------------------------------------------------------------
+// --- Typing ----------------------------------------------------------------------------------------------------------
 
-let toldAt = -Infinity;
+let reportedAt = -Infinity;
 byId("text").addEventListener("input", () => {
-  if (ws.state !== "open" || performance.now() - toldAt < TELL) return;
-  toldAt = performance.now();
+  if (ws.state !== "open" || performance.now() - reportedAt < TYPING_INTERVAL) return;
+  reportedAt = performance.now();
   ws.sendSync("auth/typing", { room });
 });
 
 ws.on("typing", ({ room: where, by }) => {
   if (where !== room) return;
-  typing.set(by, performance.now() + SHOW);
-  setTimeout(showTyping, SHOW + 10);
+  typing.set(by, performance.now() + TYPING_TIMEOUT);
+  setTimeout(showTyping, TYPING_TIMEOUT + 10);
   showTyping();
 });
 
 function showTyping() {
   for (const [by, until] of typing) if (until <= performance.now()) typing.delete(by);
-  const all = [...typing.keys()].sort();
-  byId("typing").textContent = all.length ? `${all.join(", ")} ${all.length > 1 ? "are" : "is"} typing …` : "";
+  const names = [...typing.keys()].sort();
+  byId("typing").textContent = names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …` : "";
 }
 
 // --- The connection --------------------------------------------------------------------------------------------------
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
-const tell = () => {
+const showState = () => {
   byId("state").dataset.state = ws.state;
   byId("state").textContent = STATES[ws.state];
 };
-ws.on("aaw/state", tell);
-tell();
+ws.on("aaw/state", showState);
+showState();

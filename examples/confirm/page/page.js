@@ -1,14 +1,15 @@
 import aaw from "/aaw.js";
 
-/** Counts that are shown; older ones go. */
-const MOST = 20;
+/** Results on the page; older ones are removed. */
+const MAX_RESULTS = 20;
 
 const byId = (id) => document.getElementById(id);
 const element = (name, textContent, className = "") =>
   Object.assign(document.createElement(name), { textContent, className });
 const ws = aaw();
 
-// The server asks. What this resolves with is the answer; the signal says that nobody waits for it any more.
+// Handles the server's call: the promise resolves with the answer. The signal is aborted when the server no longer waits
+// for it.
 ws.handle("confirm", ({ question }, { signal }) => {
   return new Promise((resolve) => {
     const card = element("div", "", "card");
@@ -26,58 +27,58 @@ ws.handle("confirm", ({ question }, { signal }) => {
       buttons.append(button);
     }
     card.append(element("p", question), buttons);
-    byId("asked").append(card);
+    byId("questions").append(card);
     signal.addEventListener("abort", end);
   });
 });
 
-// How it went is told to everybody.
+// The server pushes the result to all pages.
 ws.on("counted", ({ question, yes, no, silent }) => {
   const item = document.createElement("li");
   const bar = element("div", "", "bar");
-  for (const [className, many] of [
+  for (const [className, count] of [
     ["yes", yes],
     ["no", no],
     ["silent", silent],
   ]) {
     const part = element("span", "", className);
-    part.style.flexGrow = many;
+    part.style.flexGrow = count;
     bar.append(part);
   }
   const numbers = `${yes} yes, ${no} no${silent ? `, ${silent} did not answer` : ""}`;
   item.append(element("p", question), bar, element("span", numbers, "numbers quiet"));
   byId("counts").prepend(item);
-  byId("counts").children[MOST]?.remove();
+  byId("counts").children[MAX_RESULTS]?.remove();
 });
 
-/** Gives the question up that this page has asked. */
+/** Cancels the question of this page. */
 let withdraw;
 byId("withdraw").addEventListener("click", () => withdraw.abort());
 
 byId("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   withdraw = new AbortController();
-  byId("wrong").textContent = "";
+  byId("error").textContent = "";
   byId("ask").disabled = true;
   byId("withdraw").disabled = false;
   try {
-    // People take their time; the server knows how much they have.
-    const call = { timeout: Infinity, signal: withdraw.signal };
-    await ws.sendAsync("ask", { question: byId("question").value }, call);
+    // The server limits the time to answer.
+    const options = { timeout: Infinity, signal: withdraw.signal };
+    await ws.sendAsync("ask", { question: byId("question").value }, options);
     byId("question").value = "";
   } catch ({ error, code }) {
-    if (code !== "cancelled") byId("wrong").textContent = error;
+    if (code !== "cancelled") byId("error").textContent = error;
   }
   byId("ask").disabled = false;
   byId("withdraw").disabled = true;
 });
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
-const tell = () => {
+const showState = () => {
   byId("state").dataset.state = ws.state;
   byId("state").textContent = STATES[ws.state];
 };
-ws.on("aaw/state", tell);
-tell();
+ws.on("aaw/state", showState);
+showState();

@@ -1,27 +1,27 @@
 import aaw from "/aaw.js";
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "live", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
 const byId = (id) => document.getElementById(id);
 
-/** The connection: made when the first category is chosen. */
+/** The client. It is created when the first category is chosen. */
 let ws;
 
-/** The stream of totals, to which commands can be sent. */
+/** The stream of totals. Commands are sent over it. */
 let totals;
 
-/** What is shown. */
+/** The category that is shown. */
 let chosen;
 
-// What there is to choose from is asked over HTTP: there is no connection yet.
+// The categories are loaded over HTTP, because there is no connection yet.
 const categories = await aaw.http().sendAsync("orders/categories");
 for (const category of categories) {
   const label = document.createElement("label");
   const radio = document.createElement("input");
   radio.type = "radio";
   radio.name = "category";
-  radio.className = "unseen";
+  radio.className = "visually-hidden";
   radio.addEventListener("change", () => choose(category));
   label.append(radio, category);
   byId("categories").append(label);
@@ -42,37 +42,37 @@ function choose(category) {
 
 function connect() {
   ws = aaw();
-  const tell = () => {
+  const showState = () => {
     byId("state").dataset.state = ws.state;
     byId("state").textContent = STATES[ws.state];
   };
-  ws.on("aaw/state", tell);
-  tell();
-  again(async () => {
+  ws.on("aaw/state", showState);
+  showState();
+  repeat(async () => {
     totals = ws.duplex("orders/watch", { category: chosen });
-    for await (const order of totals) show(order);
+    for await (const order of totals) showTotal(order);
   });
-  again(async () => {
-    for await (const many of ws.stream("orders/watching")) {
-      byId("watching").textContent = many === 1 ? "Nobody else is watching." : `${many} pages are watching.`;
+  repeat(async () => {
+    for await (const count of ws.stream("orders/watching")) {
+      byId("watching").textContent = count === 1 ? "No other page is watching." : `${count} pages are watching.`;
     }
   });
 }
 
-/** Reads a stream, and once more whenever it has ended: it waits for the next connection by itself. */
-async function again(read) {
+/** Reads a stream again whenever it ends. The call waits for the next connection. */
+async function repeat(read) {
   for (;;) {
     try {
       await read();
     } catch (error) {
-      // If it is not the connection that was lost, another attempt is not worth a hurry.
+      // After any error but a lost connection, wait before trying again.
       if (error.code !== "outcome_unknown") await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   }
 }
 
-function show({ id, category, name, total }) {
-  // What was on its way when another category was chosen.
+function showTotal({ id, category, name, total }) {
+  // It was in transit when another category was chosen.
   if (category !== chosen) return;
   let item = byId(id);
   if (!item) {
@@ -92,12 +92,12 @@ function show({ id, category, name, total }) {
 
 byId("add").addEventListener("submit", async (event) => {
   event.preventDefault();
-  byId("wrong").textContent = "";
+  byId("error").textContent = "";
   try {
-    // It comes back over the stream, as to everybody.
+    // The product arrives over the stream, as on all pages.
     await ws.sendAsync("orders/add", { category: chosen, name: byId("name").value });
     byId("name").value = "";
   } catch ({ error }) {
-    byId("wrong").textContent = error;
+    byId("error").textContent = error;
   }
 });

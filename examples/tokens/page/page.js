@@ -1,38 +1,38 @@
 import aaw from "/aaw.js";
 
-/** What was said of late goes with every question; models forget, and bodies have a bound. */
-const REMEMBERED = 20;
+/** The last messages that are sent with each question. Models keep no state, and bodies have a size limit. */
+const MAX_HISTORY = 20;
 
 const byId = (id) => document.getElementById(id);
 const ws = aaw();
 
-/** What was said, as the model is told. */
+/** The conversation, in the format of the model's API. */
 const messages = [];
 
-/** Ends the answer that is coming. */
+/** Cancels the current response. */
 let stop = new AbortController();
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
-const tell = () => {
+const showState = () => {
   byId("state").dataset.state = ws.state;
   byId("state").textContent = STATES[ws.state];
 };
-ws.on("aaw/state", tell);
-tell();
+ws.on("aaw/state", showState);
+showState();
 
 ws.sendAsync("model").then(({ name, is_stand_in }) => {
   byId("model").textContent = is_stand_in
-    ? "A stand-in answers; OPENAI_BASE_URL in the program's environment names a real model's API."
-    : `${name} answers.`;
+    ? "Model: a built-in stand-in. Set OPENAI_BASE_URL in the program's environment to use a real model's API."
+    : `Model: ${name}`;
 });
 
-function say(role, content) {
+function addMessage(role, content) {
   const item = document.createElement("li");
   item.className = role;
   item.textContent = content;
-  byId("said").append(item);
+  byId("messages").append(item);
   return item;
 }
 
@@ -40,25 +40,25 @@ byId("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const question = { role: "user", content: byId("text").value };
   messages.push(question);
-  say(question.role, question.content);
-  const item = say("assistant", "");
+  addMessage(question.role, question.content);
+  const item = addMessage("assistant", "");
   item.setAttribute("aria-busy", "true");
   byId("text").value = "";
-  byId("wrong").textContent = "";
+  byId("error").textContent = "";
   byId("send").disabled = true;
   byId("stop").disabled = false;
   stop = new AbortController();
-  const answer = { role: "assistant", content: "" };
+  const response = { role: "assistant", content: "" };
   try {
-    for await (const token of ws.stream("chat", { messages: messages.slice(-REMEMBERED) }, { signal: stop.signal })) {
-      answer.content += token;
+    for await (const token of ws.stream("chat", { messages: messages.slice(-MAX_HISTORY) }, { signal: stop.signal })) {
+      response.content += token;
       item.append(token);
       item.scrollIntoView({ block: "nearest" });
     }
   } catch ({ code, error }) {
-    if (code !== "cancelled") byId("wrong").textContent = error;
+    if (code !== "cancelled") byId("error").textContent = error;
   }
-  if (answer.content) messages.push(answer);
+  if (response.content) messages.push(response);
   else item.remove();
   item.removeAttribute("aria-busy");
   byId("send").disabled = false;

@@ -1,22 +1,22 @@
 import aaw from "/aaw.js";
 
-/** The newest rows are shown; a page does not hold a million either. */
-const SHOWN = 8;
+/** Rows on the page: the newest ones. */
+const MAX_ROWS = 8;
 
-/** Rows that one request of polling asks for. */
-const AT_ONCE = 500;
+/** Rows that each polling request returns at most. */
+const PAGE_SIZE = 500;
 
 const EVENT = "users/all";
 
 const byId = (id) => document.getElementById(id);
 
-/** With more room than the usual 64 items: these are small, and many. */
+/** The credit is larger than the default of 64 items, because the rows are small and many. */
 const ws = aaw(undefined, { window: 1024 });
 
 const http = aaw.http();
 
-/** The ways to read one event. Each is given the body and a signal, and yields rows. */
-const ways = {
+/** The transports. Each takes the body and a signal, and yields rows. */
+const transports = {
   websocket: (body, signal) => ws.stream(EVENT, body, { signal }),
 
   sse: (body, signal) => http.stream(EVENT, body, { signal }),
@@ -25,7 +25,7 @@ const ways = {
     yield* await http.sendAsync(EVENT, body, { signal, timeout: Infinity });
   },
 
-  // What follows shows what the above do: plain requests, as any program can make them.
+  // The others do without the client: they make plain requests, as any program can.
 
   async *ndjson(body, signal) {
     const response = await post(EVENT, body, "application/x-ndjson", signal);
@@ -38,7 +38,7 @@ const ways = {
       rest = lines.pop();
       for (const line of lines) {
         const item = JSON.parse(line);
-        // A failure is the last line; a row has no such field.
+        // If the call fails, the last line is the error. Rows have no such field.
         if (item.error) throw item;
         yield item;
       }
@@ -48,7 +48,7 @@ const ways = {
   async *polling(body, signal) {
     let cursor;
     do {
-      const query = new URLSearchParams({ take: AT_ONCE, ...(cursor && { cursor }) });
+      const query = new URLSearchParams({ take: PAGE_SIZE, ...(cursor && { cursor }) });
       const response = await post(`${EVENT}?${query}`, body, "application/json", signal);
       const page = await response.json();
       yield* page.items;
@@ -66,7 +66,7 @@ async function post(path, body, accept, signal) {
 
 let stop = new AbortController();
 
-async function read(way, name) {
+async function read(transport, name) {
   stop.abort();
   const mine = (stop = new AbortController());
   const body = { is_damaged: byId("damaged").checked };
@@ -81,54 +81,54 @@ async function read(way, name) {
     byId("count").textContent = count.toLocaleString("en");
     const seconds = (performance.now() - began) / 1000;
     const rate = Math.round(count / seconds).toLocaleString("en");
-    byId("rate").textContent = count && seconds > 0.2 ? `${rate} a second` : "";
-    byId("rows").replaceChildren(...newest.toReversed().map(line));
+    byId("rate").textContent = count && seconds > 0.2 ? `${rate} per second` : "";
+    byId("rows").replaceChildren(...newest.toReversed().map(tableRow));
   };
-  byId("wrong").textContent = "";
-  byId("how").textContent = `Reading: ${name}`;
+  byId("error").textContent = "";
+  byId("status").textContent = `Reading: ${name}`;
   byId("stop").disabled = false;
   draw();
   try {
-    for await (const user of ways[way](body, mine.signal)) {
+    for await (const user of transports[transport](body, mine.signal)) {
       count += 1;
       newest.push(user);
-      if (newest.length > SHOWN) newest.shift();
+      if (newest.length > MAX_ROWS) newest.shift();
       if (isDrawn) {
-        // At most once a frame: rows come faster than anybody looks.
+        // At most once for each animation frame.
         isDrawn = false;
         requestAnimationFrame(draw);
       }
       if (slowly) await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    if (mine === stop) byId("how").textContent = `Read all: ${name}`;
+    if (mine === stop) byId("status").textContent = `Completed: ${name}`;
   } catch (error) {
     if (mine !== stop) return;
-    byId("how").textContent = mine.signal.aborted ? `Stopped: ${name}` : `Failed: ${name}`;
-    // The server's words, of whatever way; or the browser's.
-    if (!mine.signal.aborted) byId("wrong").textContent = error.error ?? error.message;
+    byId("status").textContent = mine.signal.aborted ? `Stopped: ${name}` : `Failed: ${name}`;
+    // The server's error (`error`), or the browser's (`message`).
+    if (!mine.signal.aborted) byId("error").textContent = error.error ?? error.message;
   }
   if (mine !== stop) return;
   draw();
   byId("stop").disabled = true;
 }
 
-function line({ id, name, email }) {
+function tableRow({ id, name, email }) {
   const row = document.createElement("tr");
   for (const text of [id, name, email]) row.insertCell().textContent = text;
   return row;
 }
 
-for (const button of document.querySelectorAll("[data-way]")) {
-  button.addEventListener("click", () => read(button.dataset.way, button.textContent));
+for (const button of document.querySelectorAll("[data-transport]")) {
+  button.addEventListener("click", () => read(button.dataset.transport, button.textContent));
 }
 byId("stop").addEventListener("click", () => stop.abort());
 
-/** What the states of the connection are called. */
+/** The labels of the connection's states. */
 const STATES = { open: "connected", waiting: "connection lost", connecting: "connecting", closed: "closed" };
 
-const tell = () => {
+const showState = () => {
   byId("state").dataset.state = ws.state;
   byId("state").textContent = STATES[ws.state];
 };
-ws.on("aaw/state", tell);
-tell();
+ws.on("aaw/state", showState);
+showState();

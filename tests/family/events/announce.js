@@ -1,4 +1,4 @@
-// Plain: the original answers async functions only.
+// Not `async`, so a one-way event: the original responds only to `async` handlers.
 export default (body, { ws }) => {
   ws.broadcast(body, body.includeSelf);
 };

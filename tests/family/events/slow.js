@@ -1,4 +1,4 @@
-// Answers come in the order in which they are done: two of these can overtake each other.
+// Responses are sent in order of completion, so one call can overtake another.
 export default async (body) => {
   await Bun.sleep(body.ms);
   return body;

@@ -1,61 +1,61 @@
-// Items on their way from who sends them to who takes them.
+// The queue between an asynchronous producer of items and a `for await` loop.
 
 /**
- * What `for await` reads: items as they come, then the end or an error. It bounds nothing; who fills it does, by
- * what `onTake` tells.
+ * Items in order, then the end or an error. The queue itself has no size limit: the producer limits itself by what
+ * `onTake` reports.
  *
  * @template T
  */
-export class Items {
+export class ItemQueue {
   /** @type {T[]} */
   #items = [];
   /** @type {{ resolve: (result: IteratorResult<T, undefined>) => void, reject: (error: unknown) => void }[]} */
-  #takers = [];
+  #consumers = [];
   /** @type {{ error: unknown, failed: boolean } | null} */
   #end = null;
   #onTake;
 
-  /** @param {() => void} [onTake] An item has been taken. */
+  /** @param {() => void} [onTake] Called each time that an item was taken. */
   constructor(onTake = () => {}) {
     this.#onTake = onTake;
   }
 
   /** @param {T} item */
-  put(item) {
+  push(item) {
     if (this.#end) return;
-    const taker = this.#takers.shift();
-    if (!taker) {
+    const consumer = this.#consumers.shift();
+    if (!consumer) {
       this.#items.push(item);
       return;
     }
-    taker.resolve({ value: item, done: false });
+    consumer.resolve({ value: item, done: false });
     this.#onTake();
   }
 
-  /** There is no more. What came before is still taken. */
+  /** Ends the queue. Items that are in it can still be taken. */
   end() {
     this.#finish({ error: undefined, failed: false });
   }
 
-  /** There is no more, and this is why: it is told once, after what came before. @param {unknown} error */
+  /** Ends the queue with an error, which one `take` rejects with after the items. @param {unknown} error */
   fail(error) {
     this.#finish({ error, failed: true });
   }
 
-  /** Nobody wants what came and was not taken yet, an error included. */
-  drop() {
+  /** Discards the items that were not taken, and an error that was not reported. */
+  clear() {
     this.#items = [];
     if (this.#end) this.#end.failed = false;
   }
 
-  /** @returns {Promise<IteratorResult<T, undefined>>} */
+  /** Resolves with the next item, as soon as there is one. @returns {Promise<IteratorResult<T, undefined>>} */
   take() {
     if (this.#items.length) {
       const value = /** @type {T} */ (this.#items.shift());
       this.#onTake();
       return Promise.resolve({ value, done: false });
     }
-    if (!this.#end) return new Promise((resolve, reject) => this.#takers.push({ resolve, reject }));
+    if (!this.#end) return new Promise((resolve, reject) => this.#consumers.push({ resolve, reject }));
     const { error, failed } = this.#end;
     this.#end.failed = false;
     return failed ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
@@ -65,9 +65,9 @@ export class Items {
   #finish(end) {
     if (this.#end) return;
     this.#end = end;
-    for (const taker of this.#takers.splice(0)) {
-      if (end.failed) taker.reject(end.error);
-      else taker.resolve({ value: undefined, done: true });
+    for (const consumer of this.#consumers.splice(0)) {
+      if (end.failed) consumer.reject(end.error);
+      else consumer.resolve({ value: undefined, done: true });
       end.failed = false;
     }
   }

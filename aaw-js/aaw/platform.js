@@ -1,7 +1,7 @@
-// What the client asks of its surroundings: sockets, a clock, chance, and to be woken. Tests hand in their own.
+// What the client uses of its environment: sockets, a clock, timers, randomness and wake-up events. Tests replace it.
 
 /**
- * The part of a WebSocket that is used here; those of browsers, Node, Bun and the package `ws` all have it.
+ * The part of the WebSocket API that the client uses. Browsers, Node, Bun and the package `ws` all provide it.
  *
  * @typedef {object} Socket
  * @property {string} protocol
@@ -14,23 +14,23 @@
 /** @typedef {new (url: string, protocols: string[]) => Socket} SocketClass */
 
 /**
- * @typedef {object} World
- * @property {() => number} now In ms, from any beginning. It never goes back.
+ * @typedef {object} Platform
+ * @property {() => number} now A monotonic clock in ms, with any origin.
  * @property {(callback: () => void, ms: number) => unknown} setTimeout
  * @property {(timer: any) => void} clearTimeout
- * @property {() => number} random
- * @property {(callback: () => void) => () => void} onWake Calls back when there is reason to look after the connection;
- *   what it returns ends that.
+ * @property {() => number} random Returns a number in [0, 1).
+ * @property {(callback: () => void) => () => void} onWake Calls back when the connection should be checked at once: the
+ *   network is back, or the page is visible again. Returns a function that removes the callback.
  */
 
-/** @type {World} */
-export const world = {
+/** @type {Platform} */
+export const platform = {
   now: () => performance.now(),
   setTimeout: (callback, ms) => setTimeout(callback, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
   onWake: (callback) => {
-    // Only pages know of these: a laptop that was opened, a phone back from its lock screen.
+    // These events exist in pages only. They fire when a laptop is opened or a phone unlocked, for example.
     if (typeof addEventListener !== "function" || typeof document === "undefined") return () => {};
     const onVisible = () => document.visibilityState === "visible" && callback();
     addEventListener("online", callback);

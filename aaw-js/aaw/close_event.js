@@ -1,7 +1,8 @@
-// The events that a socket would have fired itself, for where it does not.
+// `CloseEvent`s that no socket fired.
 
 /**
- * No WebSocket fires one about a connection that was given up, and Node 20 has no `CloseEvent` to make one with.
+ * Makes the event for a connection that the client dropped itself, for which the WebSocket fires none in time. Node 20
+ * has no `CloseEvent` class, so there it is an `Event` with the same properties.
  *
  * @param {number} code
  * @param {string} reason

@@ -1,4 +1,4 @@
-// Surroundings whose clock is moved by hand and whose sockets go nowhere.
+// A platform whose clock is advanced by the test and whose sockets are controlled by it.
 
 /** @typedef {import("../../aaw/options.js").Options} Options */
 
@@ -29,43 +29,43 @@ export class FakeSocket extends EventTarget {
     this.closed = { code, reason };
   }
 
-  // --- What the other side does -------------------------------------------------------------------------------------
+  // --- What the server does -----------------------------------------------------------------------------------------
 
-  /** @param {string} protocol */
+  /** Accepts the connection with this sub-protocol. @param {string} protocol */
   accept(protocol) {
     this.protocol = protocol;
     this.dispatchEvent(new Event("open"));
   }
 
-  /** Accepts as a server of ours, and greets. @param {object} [limits] */
-  greet(limits = { calls: 256, line: 1048576, message: 1048576 }) {
+  /** Accepts the connection as a v1 server, and sends the welcome. @param {object} [limits] */
+  welcome(limits = { calls: 256, line: 1048576, message: 1048576 }) {
     this.accept("aaw.v1");
-    this.say(["aaw/welcome", { connection: "7f", resumed: false, limits }]);
+    this.deliver(["aaw/welcome", { connection: "7f", resumed: false, limits }]);
   }
 
-  /** @param {unknown} frame */
-  say(frame) {
-    this.hear(JSON.stringify(frame));
+  /** Sends a frame to the client. @param {unknown} frame */
+  deliver(frame) {
+    this.deliverRaw(JSON.stringify(frame));
   }
 
-  /** @param {unknown} data */
-  hear(data) {
+  /** Sends a message to the client. @param {unknown} data */
+  deliverRaw(data) {
     this.dispatchEvent(new MessageEvent("message", { data }));
   }
 
-  /** @param {number} code @param {string} [reason] */
-  end(code, reason = "") {
+  /** Closes the connection. @param {number} code @param {string} [reason] */
+  disconnect(code, reason = "") {
     this.dispatchEvent(Object.assign(new Event("close"), { code, reason, wasClean: code !== 1006 }));
   }
 
-  /** The attempt fails, as in a browser. */
+  /** Fails the attempt to connect, as in a browser. */
   fail() {
     this.dispatchEvent(new Event("error"));
-    this.end(1006);
+    this.disconnect(1006);
   }
 
-  /** What was sent since it was last asked, without the greeting. @returns {unknown[]} */
-  take() {
+  /** The frames that the client has sent since the last call of this, without the hello. @returns {unknown[]} */
+  takeSent() {
     return this.sent
       .splice(0)
       .map((text) => JSON.parse(text))
@@ -73,14 +73,14 @@ export class FakeSocket extends EventTarget {
   }
 }
 
-export class FakeWorld {
+export class FakePlatform {
   #now = 0;
   /** @type {Set<{ due: number, callback: () => void, isRef: boolean, unref: () => void }>} */
   timers = new Set();
   /** @type {FakeSocket[]} */
   sockets = [];
   /** @type {Set<() => void>} */
-  wakers = new Set();
+  wakeListeners = new Set();
   random = () => 0.5;
 
   now = () => this.#now;
@@ -97,18 +97,18 @@ export class FakeWorld {
 
   /** @param {() => void} callback */
   onWake = (callback) => {
-    this.wakers.add(callback);
-    return () => void this.wakers.delete(callback);
+    this.wakeListeners.add(callback);
+    return () => void this.wakeListeners.delete(callback);
   };
 
   wake() {
-    for (const callback of this.wakers) callback();
+    for (const callback of this.wakeListeners) callback();
   }
 
-  /** @param {number} ms */
-  pass(ms) {
+  /** Advances the clock, and runs the timers that are due meanwhile. @param {number} ms */
+  advance(ms) {
     const until = this.#now + ms;
-    for (let next = this.#next(until); next; next = this.#next(until)) {
+    for (let next = this.#nextTimer(until); next; next = this.#nextTimer(until)) {
       this.#now = next.due;
       this.timers.delete(next);
       next.callback();
@@ -117,16 +117,17 @@ export class FakeWorld {
   }
 
   /** @param {number} until */
-  #next(until) {
+  #nextTimer(until) {
     return [...this.timers].filter(({ due }) => due <= until).sort((a, b) => a.due - b.due)[0];
   }
 
+  /** The newest socket. */
   get socket() {
     return /** @type {FakeSocket} */ (this.sockets.at(-1));
   }
 
-  /** @param {import("../../aaw/driver.js").Where} [where] @param {Options} [options] */
-  client(where = "ws://server.test", options = {}) {
+  /** A client that is connecting. @param {import("../../aaw/driver.js").UrlSource} [url] @param {Options} [options] */
+  client(url = "ws://server.test", options = {}) {
     const { sockets } = this;
     const SocketClass = class extends FakeSocket {
       /** @param {string} url @param {string[]} protocols */
@@ -135,17 +136,17 @@ export class FakeWorld {
         sockets.push(this);
       }
     };
-    return new Client(where, { ...options, WebSocket: SocketClass }, this);
+    return new Client(url, { ...options, WebSocket: SocketClass }, this);
   }
 
-  /** A client with an open connection to a server of ours. @param {Options} [options] */
-  open(options) {
+  /** A client with an open v1 connection. @param {Options} [options] */
+  connectedClient(options) {
     const client = this.client(undefined, options);
-    this.socket.greet();
-    this.socket.take();
+    this.socket.welcome();
+    this.socket.takeSent();
     return client;
   }
 }
 
-/** Lets everything run that is ready to. */
+/** Resolves after all promises that are ready have run their callbacks. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
