@@ -56,8 +56,7 @@ impl Service {
         let module_hook = if event == BuiltInEvent::RequestReset { module_hook() } else { None };
         let (service, caller, fields) = (Arc::clone(self), Arc::clone(caller), BodyFields::parse(body));
         // Started before the first poll, so that a client that logs out and disconnects has logged out.
-        let log_out =
-            if event == BuiltInEvent::Logout && fields.is_ok() { self.spawn_log_out(&caller) } else { None };
+        let log_out = if event == BuiltInEvent::Logout && fields.is_ok() { self.spawn_log_out(&caller) } else { None };
         Some(Box::pin(async move {
             let (fields, context) = (fields?, caller.context());
             match event {
@@ -79,7 +78,8 @@ impl Service {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
-        let email = Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
+        let email =
+            Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
         let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
@@ -133,7 +133,9 @@ impl Service {
 
     async fn set_new_password(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let invalid = || Failure::new(Code::new("invalid_reset"), "Reset link is invalid or expired");
-        let Some(password) = fields.text("password")? else { return Err(bad_body("A new password is required".into())) };
+        let Some(password) = fields.text("password")? else {
+            return Err(bad_body("A new password is required".into()));
+        };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
         self.limits.request(context.address).await?;
@@ -142,9 +144,8 @@ impl Service {
         // A task, which completes even if this call is cancelled: the sessions that the store ends must end everywhere.
         let task = tokio::spawn(async move {
             let started = store.set_password(reset, password, session).await?;
-            Ok(started.map(|started| {
-                (started.identity, RevokeOnCancel::new(registry, started.ended, EndReason::Password))
-            }))
+            Ok(started
+                .map(|started| (started.identity, RevokeOnCancel::new(registry, started.ended, EndReason::Password))))
         });
         let (identity, replaced) = self.join(task).await?.ok_or_else(invalid)?;
         self.bind(context, log_in, identity, &replaced.disarm(), EndReason::Password)

@@ -103,7 +103,10 @@ impl Session {
     }
 
     /// Completes when the session has ended.
-    #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "connections are notified through their mailbox"))]
+    #[cfg_attr(
+        not(any(feature = "http", test)),
+        expect(dead_code, reason = "connections are notified through their mailbox")
+    )]
     pub(crate) async fn wait_until_ended(self: Arc<Self>) {
         loop {
             let notified = self.ended_notify.notified();

@@ -32,9 +32,7 @@ use super::upload::UploadWriter;
 use crate::auth::{Session, SessionGuard};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, DispatchRequest, Dispatched, HandlerStream, PendingCall};
-use crate::hub::{
-    ClientCallRequest, Command, ConnectionGuard, EventCaller, ItemBatch, Peer, client_call_timed_out,
-};
+use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, ItemBatch, Peer, client_call_timed_out};
 
 /// The messages and queued calls handled in one turn, so that a client that never stops sending lets other tasks run.
 const MESSAGES_PER_TURN: u32 = 128;
@@ -242,7 +240,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.is_stalled(now) {
             self.protocol.close(Close::Stalled);
         }
-        if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= self.config.push_backlog_timeout) {
+        if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= self.config.push_backlog_timeout)
+        {
             self.protocol.close(Close::TooSlow);
         }
     }
@@ -473,8 +472,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Starts the `_open` hook.
     fn run_open_hook(&mut self) {
         let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
-        let (dispatch, caller, peer) =
-            (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
         self.open_hook = Some(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout));
     }
 
@@ -584,8 +582,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let is_affected = |call: &RunningCall| {
             call.session.as_ref().is_some_and(|guard| guard.is_over()) && (!ended_itself || call.credit.is_some())
         };
-        let affected: Vec<_> =
-            self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
+        let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
         for key in affected {
             if let Some(call) = self.calls.remove(&key) {
                 call.task.abort();

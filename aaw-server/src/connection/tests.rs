@@ -25,7 +25,8 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let guard = hub.insert(permit, None, None, Mailbox::new(config.max_push_burst_bytes));
     let services = HostServices::new(hub, None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
-    let dispatch = Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message_bytes };
+    let dispatch =
+        Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message_bytes };
     let connection = NewConnection {
         dialect,
         guard,

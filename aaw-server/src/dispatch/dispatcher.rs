@@ -49,10 +49,8 @@ impl Dispatch {
         let registry = self.registry.load();
         let event = registry.get(name);
         let is_built_in = event.is_none() && self.has_built_in(name);
-        let recorder = self
-            .hook
-            .as_ref()
-            .map(|hook| CallRecorder::new(hook, name, body, event, is_built_in, caller.context()));
+        let recorder =
+            self.hook.as_ref().map(|hook| CallRecorder::new(hook, name, body, event, is_built_in, caller.context()));
         let takes_upload = event.is_some_and(|event| event.takes_upload);
         let refusal = match event {
             Some(event) if event.protected => self.authorize(name, session).err(),

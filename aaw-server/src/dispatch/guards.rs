@@ -92,13 +92,7 @@ pub(super) fn begin<C: Caller, I: UploadSource>(
 
 impl GuardedHandler {
     /// As [`HandlerCall::poll`].
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        max_len: usize,
-        event: &str,
-    ) -> Poll<Step> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize, event: &str) -> Poll<Step> {
         loop {
             let waiting = match self {
                 Self::Running(handler) => return handler.poll(cx, out, max_len),

@@ -34,12 +34,7 @@ impl HandlerStream {
 
     /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
     /// `max_len` bytes ends the stream.
-    pub(crate) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-        max_len: usize,
-    ) -> Poll<StreamStep> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
         let completion = match ready!(self.handler.poll(cx, out, max_len, self.log.event.as_str())) {
             Step::Item => {
                 self.items += 1;
@@ -47,7 +42,7 @@ impl HandlerStream {
             }
             Step::End => Completion::StreamEnded,
             Step::TooLarge(len) => {
-                let error = format!("An item has {len} bytes, and a message may have {max_len}");
+                let error = format!("The item of {len} bytes exceeds the message limit of {max_len} bytes");
                 Completion::Failed(Failure::new(Code::TOO_LARGE, error))
             }
             step => completion_of(step, max_len, &self.log.event, self.log.connection),

@@ -141,13 +141,7 @@ impl Hub {
     }
 
     /// Pushes an event to one connection. `data` is JSON.
-    pub(crate) fn emit_to(
-        &self,
-        connection: Uuid,
-        event: &str,
-        data: &str,
-        max_message: usize,
-    ) -> Result<(), Failure> {
+    pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, max_message: usize) -> Result<(), Failure> {
         let frame = push_frame(event, data, max_message)?;
         Ok(self.peer(connection).ok_or_else(connection_ended)?.mailbox.push(frame)?)
     }

@@ -26,7 +26,5 @@ mod rooms;
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
-pub(crate) use mailbox::{
-    ClientCallRequest, Command, ItemBatch, Mailbox, client_call_timed_out, connection_ended,
-};
+pub(crate) use mailbox::{ClientCallRequest, Command, ItemBatch, Mailbox, client_call_timed_out, connection_ended};
 pub(crate) use peer::Peer;
