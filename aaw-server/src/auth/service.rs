@@ -116,7 +116,7 @@ impl Service {
         self.resume(token, None).await
     }
 
-    /// Returns the session of a token that the store knows.
+    /// Returns the session that the store has for a token.
     pub(super) async fn resume(
         &self,
         token: &str,
@@ -393,6 +393,23 @@ mod tests {
         let failure = too_many(RateLimited(Duration::from_millis(1200)));
         assert_eq!((failure.error.as_str(), failure.code), ("Too many attempts; try again in 2 s", Code::BUSY));
         assert_eq!(failure.data.unwrap().get(), r#"{"retry_after":2}"#);
+    }
+
+    #[test]
+    fn a_cancelled_log_in_revokes_the_sessions_that_it_has_replaced() {
+        let registry = Arc::<SessionRegistry>::default();
+        let start = || {
+            let token = TokenHash::of(&random_token());
+            let guard = registry.claim(token, None).activate(Identity::new("1", "a@b.c"), time_after(FOREVER));
+            (token, guard.expect("the session has not ended"))
+        };
+        let ((cancelled, cancelled_guard), (bound, bound_guard)) = (start(), start());
+        drop(RevokeOnCancel::new(Arc::clone(&registry), vec![cancelled], EndReason::Password));
+        assert_eq!(cancelled_guard.session().ended(), Some(EndReason::Password));
+        let tokens = RevokeOnCancel::new(Arc::clone(&registry), vec![bound], EndReason::Password).disarm();
+        assert!(!bound_guard.is_over(), "the log-in revokes it when it is bound");
+        registry.revoke(&tokens, EndReason::Password);
+        assert!(bound_guard.is_over());
     }
 
     #[test]

@@ -111,3 +111,78 @@ impl fmt::Debug for SessionSlot {
         f.debug_tuple("SessionSlot").field(&self.current()).finish()
     }
 }
+
+#[cfg(all(test, feature = "auth"))]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use aaw_event::Identity;
+
+    use super::*;
+    use crate::auth::session::EndReason;
+    use crate::auth::session_registry::SessionRegistry;
+    use crate::auth::token::{TokenHash, random_token};
+
+    struct NoObserver;
+
+    impl SessionObserver for NoObserver {
+        fn session_ended(&self, _session: &Arc<Session>) {}
+    }
+
+    fn connection_slot() -> SessionSlot {
+        SessionSlot::for_connection(Weak::<NoObserver>::new())
+    }
+
+    fn start_session(registry: &Arc<SessionRegistry>) -> (TokenHash, SessionGuard) {
+        let token = TokenHash::of(&random_token());
+        let expires = SystemTime::now() + Duration::from_secs(60);
+        let guard = registry.claim(token, None).activate(Identity::new("1", "a@b.c"), expires);
+        (token, guard.expect("the session has not ended"))
+    }
+
+    #[test]
+    fn a_log_in_replaces_the_session_of_a_connection() {
+        let (registry, slot) = (Arc::default(), connection_slot());
+        let ((_, first), (_, second)) = (start_session(&registry), start_session(&registry));
+        let (first_session, second_session) = (Arc::clone(first.session()), Arc::clone(second.session()));
+        assert!(slot.replace(first).is_none());
+        let previous = slot.replace(second).unwrap();
+        assert!(Arc::ptr_eq(previous.session(), &first_session));
+        assert!(slot.release(&first_session).is_none(), "the slot has another session");
+        assert!(Arc::ptr_eq(slot.current().unwrap().session(), &second_session));
+        assert!(slot.release(&second_session).is_some());
+        assert!(slot.current().is_none());
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_not_current() {
+        let (registry, slot) = (Arc::default(), connection_slot());
+        let (token, guard) = start_session(&registry);
+        slot.replace(guard);
+        registry.end(token, EndReason::Logout);
+        assert!(slot.current().is_none());
+    }
+
+    #[test]
+    fn the_slot_of_a_connection_that_has_ended_stores_no_session() {
+        let (registry, slot) = (Arc::default(), connection_slot());
+        slot.replace(start_session(&registry).1);
+        slot.close();
+        assert!(slot.current().is_none());
+        assert!(slot.replace(start_session(&registry).1).is_some());
+        assert!(slot.current().is_none());
+    }
+
+    #[test]
+    fn the_slot_of_a_request_does_not_change() {
+        let registry = Arc::default();
+        let (_, guard) = start_session(&registry);
+        let session = Arc::clone(guard.session());
+        let slot = SessionSlot::for_request(Some(guard));
+        assert!(slot.observer().is_none());
+        assert!(slot.replace(start_session(&registry).1).is_some());
+        assert!(slot.release(&session).is_none());
+        slot.close();
+        assert!(Arc::ptr_eq(slot.current().unwrap().session(), &session));
+    }
+}

@@ -99,7 +99,7 @@ impl UploadSource for UploadBuffer {
             return match *state {
                 UploadState { ended: true, .. } => Poll::Ready(UploadStep::End),
                 UploadState { call_completed: true, .. } => {
-                    let error = "The call is over, and its caller sends no more";
+                    let error = "The call has completed, so its caller sends no more items";
                     Poll::Ready(UploadStep::Failed(Failure::new(Code::CANCELLED, error)))
                 }
                 _ => Poll::Pending,

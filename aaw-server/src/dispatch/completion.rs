@@ -20,7 +20,7 @@ pub(super) fn completion_of(step: Step, max_len: usize, event: &EventName, conne
         Step::Refused(failure) => Completion::Refused(failure),
         Step::Failed(failure) => Completion::Failed(failure),
         Step::TooLarge(len) => {
-            let error = format!("The answer has {len} bytes, and a message may have {max_len}");
+            let error = format!("The response of {len} bytes exceeds the message limit of {max_len} bytes");
             Completion::Failed(Failure::new(Code::TOO_LARGE, error))
         }
         Step::Panicked(panic) => {

@@ -49,8 +49,7 @@ impl GatherStream {
     }
 
     fn too_large(&mut self) -> (Vec<u8>, Completion) {
-        let error =
-            format!("The items are larger than a message may be ({} bytes); read them as a stream", self.max_len);
+        let error = format!("The items exceed the message limit of {} bytes; read them as a stream", self.max_len);
         self.complete(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
     }
 }

@@ -42,7 +42,7 @@ impl HandlerStream {
             }
             Step::End => Completion::StreamEnded,
             Step::TooLarge(len) => {
-                let error = format!("An item has {len} bytes, and a message may have {max_len}");
+                let error = format!("The item of {len} bytes exceeds the message limit of {max_len} bytes");
                 Completion::Failed(Failure::new(Code::TOO_LARGE, error))
             }
             step => completion_of(step, max_len, &self.log.event, self.log.connection),

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Poll};
 
 use aaw_event::export::{Entry, NoServices, Package, no_services, sync_services};
-use aaw_event::host::{Caller as _, UploadSource};
+use aaw_event::host::{Caller as _, UploadSource, UploadStep};
+use aaw_protocol::Failure;
 use aaw_protocol::server::{Completion, ResponseMode};
 use arc_swap::ArcSwap;
 
@@ -56,10 +58,12 @@ static MODULE: Package<NoServices> = Package::new(
 );
 
 /// The code that [`events::long_poll`] runs, by the number in its body.
-static DURING_POLL: Mutex<Option<HashMap<u32, Box<dyn FnOnce() + Send>>>> = Mutex::new(None);
+static DURING_POLL: LazyLock<Mutex<HashMap<u32, TestCode>>> = LazyLock::new(Mutex::default);
+
+type TestCode = Box<dyn FnOnce() + Send>;
 
 fn run_during_poll(test: u32) {
-    let code = DURING_POLL.lock().unwrap().as_mut().and_then(|code| code.remove(&test));
+    let code = DURING_POLL.lock().expect("not poisoned").remove(&test);
     code.expect("each test has its own number")();
 }
 
@@ -92,14 +96,14 @@ struct TestServer {
 impl TestServer {
     async fn start() -> Self {
         let sources = [Events::new(MODULE.module())];
-        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.unwrap();
-        let registry = Registry::plan(&sources).unwrap().registry(&sources, &[instance]);
+        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
+        let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
         let auth = Some(Service::start(Auth::new(TestStore)));
         let max_response = 1 << 20;
         let registry = ArcSwap::from_pointee(registry);
         let dispatch = Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response });
         let hub = Arc::new(Hub::default());
-        let guard = hub.insert(hub.admit(1).unwrap(), None, None, Mailbox::new(1000));
+        let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::new(1000));
         let services = HostServices::new(hub, auth, max_response);
         let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
         Self { dispatch, caller, _guard: guard }
@@ -114,13 +118,13 @@ impl TestServer {
     fn begin_long_poll(&self, code: impl FnOnce() + Send + 'static) -> PendingCall {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let test = NEXT.fetch_add(1, Ordering::Relaxed);
-        DURING_POLL.lock().unwrap().get_or_insert_default().insert(test, Box::new(code));
+        DURING_POLL.lock().expect("not poisoned").insert(test, Box::new(code));
         pending(self.begin("long_poll", &test.to_string(), None))
     }
 
     /// Logs the connection in, as a call on another thread does.
     async fn log_in(&self) -> Arc<SessionGuard> {
-        host_op(&self.caller, "authenticate").await.unwrap();
+        host_op(&self.caller, "authenticate").await.expect("the store accepts every user");
         self.caller.context().session.current().expect("the log-in is bound to the connection")
     }
 }
@@ -128,11 +132,7 @@ impl TestServer {
 enum NoItems {}
 
 impl UploadSource for NoItems {
-    fn poll_next(
-        &self,
-        _: &mut std::task::Context<'_>,
-        _: &mut Vec<u8>,
-    ) -> std::task::Poll<aaw_event::host::UploadStep> {
+    fn poll_next(&self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<UploadStep> {
         match *self {}
     }
 }
@@ -156,7 +156,7 @@ fn pending(call: Dispatched) -> PendingCall {
     }
 }
 
-fn host_op(caller: &Arc<EventCaller>, op: &str) -> impl Future<Output = Result<String, aaw_protocol::Failure>> + use<> {
+fn host_op(caller: &Arc<EventCaller>, op: &str) -> impl Future<Output = Result<String, Failure>> + use<> {
     let args = r#"{"user":{"id":"1","email":"a@b.c"}}"#;
     Arc::clone(caller).host_op_async(op.into(), args.into())
 }
@@ -176,7 +176,7 @@ async fn a_call_is_no_barrier_for_a_log_in_that_another_thread_begins_during_its
     for op in ["authenticate", "logout"] {
         let caller = Arc::clone(&server.caller);
         let call = server.begin_long_poll(move || {
-            std::thread::spawn(move || drop(host_op(&caller, op))).join().unwrap();
+            std::thread::spawn(move || drop(host_op(&caller, op))).join().expect("no panic");
         });
         assert!(!call.is_barrier(), "{op}");
     }

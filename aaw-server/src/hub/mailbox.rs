@@ -92,12 +92,12 @@ impl From<PushError> for Failure {
 
 /// The failure of every operation on a connection that has ended.
 pub(crate) fn connection_ended() -> Failure {
-    Failure::new(Code::NO_CONNECTION, "The connection has ended")
+    Failure::new(Code::NO_CONNECTION, "The connection is closed")
 }
 
 /// The failure of a client call whose deadline has passed.
 pub(crate) fn client_call_timed_out() -> Failure {
-    Failure::new(Code::TIMEOUT, "The client did not answer in time")
+    Failure::new(Code::TIMEOUT, "The client did not respond in time")
 }
 
 /// The command queue of one connection.
@@ -168,7 +168,7 @@ impl Mailbox {
         let queued = self.pushed.fetch_add(cost, Ordering::Relaxed);
         if queued > 0 && queued + cost > self.max_pushed {
             self.pushed.fetch_sub(cost, Ordering::Relaxed);
-            return Err(Failure::new(Code::BUSY, "The client does not read what it is sent"));
+            return Err(Failure::new(Code::BUSY, "The client reads too slowly"));
         }
         queue.commands.push_back(Command::ClientCall(request));
         drop(queue);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::auth::{CallContext, Session, SessionObserver, SessionSlot};
 use crate::hub::mailbox::{Command, Mailbox};
 
-/// A connection: who it is, the mailbox of the task that owns its socket, and the rooms that it has joined.
+/// A connection: its identity, the mailbox of the task that owns its socket, and the rooms that it has joined.
 ///
 /// Handlers keep it beyond the connection's end; then its mailbox and its session are closed, and it can join no room.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ pub(super) fn push_frame(event: &str, data: &str, max_message: usize) -> Result<
     frame.extend_from_slice(data.as_bytes());
     codec::end(&mut frame);
     if frame.len() > max_message {
-        let error = format!("The data of {} is larger than a message may be ({max_message} bytes)", Shortened(event));
+        let error = format!("The data of {} exceeds the message limit of {max_message} bytes", Shortened(event));
         return Err(Failure::new(Code::TOO_LARGE, error));
     }
     Ok(frame.into())
@@ -24,7 +24,7 @@ pub(super) fn push_frame(event: &str, data: &str, max_message: usize) -> Result<
 
 /// The failure of a handler that uses a name which is reserved for aaw itself.
 pub(super) fn reserved_name(event: &str) -> Failure {
-    Failure::new(Code::NOT_ALLOWED, format!("{} is a name of aaw's own", Shortened(event)))
+    Failure::new(Code::NOT_ALLOWED, format!("{} is a reserved event name", Shortened(event)))
 }
 
 #[cfg(test)]
