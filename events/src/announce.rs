@@ -8,7 +8,7 @@ pub fn handler(body: Value, services: Services) {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::{Sent, To};
+    use aaw_event::testing::{Recipient, SentMessage};
 
     use super::*;
 
@@ -16,6 +16,6 @@ mod tests {
     fn the_body_is_broadcast_to_the_other_connections() {
         let services = Services::for_test(());
         handler(json!("happy birthday"), services.clone());
-        assert_eq!(services.ws.sent(), [Sent::new(To::Others, "broadcast", "happy birthday")]);
+        assert_eq!(services.sent(), [SentMessage::new(Recipient::Others, "broadcast", "happy birthday")]);
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aaw_server::auth::{
-    Auth, Credentials, Email, NewSession, Password, PasswordReset, Passwords, PasswordsConfig, Rate, SqliteStore,
-    StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
+    Auth, Credentials, Email, NewSession, Password, PasswordHasher, PasswordHasherConfig, PasswordReset, RateLimit,
+    SqliteStore, StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
 };
 use aaw_test_hooks::_services::App;
 use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient, until, within};
@@ -29,8 +29,9 @@ struct AuthServer {
 }
 
 /// Returns hashing at the lowest cost, so that it does not dominate the tests.
-fn cheap() -> Passwords {
-    Passwords::new(&PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 5000 }).expect("a config")
+fn cheap() -> PasswordHasher {
+    PasswordHasher::new(&PasswordHasherConfig { memory_kib: 64, iterations: 1, threads: 1, max_queued_hashes: 5000 })
+        .expect("a config")
 }
 
 async fn start() -> AuthServer {
@@ -574,14 +575,19 @@ async fn addresses_ignore_case_and_surrounding_spaces() {
     logged_in(
         &client.call("aaw/login", r#"{"email":"\tADA@example.com\n","password":" correct horse"}"#).await.value(),
     );
-    // Passwords are not trimmed.
+    // PasswordHasher are not trimmed.
     client.call("aaw/login", ADA).await.assert_eq(INVALID);
 }
 
 #[tokio::test]
 async fn a_password_of_500_kb_is_rejected_before_hashing() {
     // The smallest limits: one hash at a time, and one in the queue.
-    let passwords = Passwords::new(&PasswordsConfig { threads: 1, waiting: 1, ..PasswordsConfig::default() }).unwrap();
+    let passwords = PasswordHasher::new(&PasswordHasherConfig {
+        threads: 1,
+        max_queued_hashes: 1,
+        ..PasswordHasherConfig::default()
+    })
+    .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), passwords).await.unwrap();
     let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
@@ -619,7 +625,8 @@ async fn of_concurrent_registrations_of_one_address_exactly_one_succeeds() {
 
 #[tokio::test]
 async fn failed_log_ins_of_one_address_are_limited_and_the_error_names_the_delay() {
-    let auth_server = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(100))).await;
+    let auth_server =
+        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(3, Duration::from_secs(100))).await;
     let (_ada, ..) = auth_server.ada().await;
     let mut client = auth_server.server.v1().await;
     for _ in 0..3 {
@@ -640,7 +647,8 @@ async fn failed_log_ins_of_one_address_are_limited_and_the_error_names_the_delay
 
 #[tokio::test]
 async fn concurrent_log_ins_do_not_exceed_the_limit_of_failed_ones() {
-    let auth_server = start_with(|auth| auth.attempts_per_address = Rate::new(3, Duration::from_secs(1000))).await;
+    let auth_server =
+        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(3, Duration::from_secs(1000))).await;
     let (_ada, ..) = auth_server.ada().await;
     let mut clients = Vec::new();
     for _ in 0..20 {
@@ -654,7 +662,7 @@ async fn concurrent_log_ins_do_not_exceed_the_limit_of_failed_ones() {
 
 #[tokio::test]
 async fn failed_log_ins_of_one_peer_are_limited_and_successful_ones_are_not_counted() {
-    let auth_server = start_with(|auth| auth.attempts_per_peer = Rate::new(5, Duration::from_secs(100))).await;
+    let auth_server = start_with(|auth| auth.failed_logins_per_ip = RateLimit::new(5, Duration::from_secs(100))).await;
     let (mut ada, ..) = auth_server.ada().await;
     for _ in 0..20 {
         logged_in(&ada.call("aaw/login", ADA).await.value());
@@ -674,7 +682,7 @@ async fn failed_log_ins_of_one_peer_are_limited_and_successful_ones_are_not_coun
 
 #[tokio::test]
 async fn reset_requests_are_limited_for_known_and_unknown_addresses() {
-    let auth_server = start_with(|auth| auth.resets_per_address = Rate::new(2, Duration::from_secs(100))).await;
+    let auth_server = start_with(|auth| auth.resets_per_email = RateLimit::new(2, Duration::from_secs(100))).await;
     let (mut ada, ..) = auth_server.ada().await;
     for email in ["ada@example.com", "nobody@example.com"] {
         let body = json!({ "email": email }).to_string();
@@ -943,9 +951,9 @@ async fn a_thousand_concurrent_log_ins_do_not_delay_calls() {
     aaw_tests::raise_open_file_limit();
     let folder = tempfile::tempdir().unwrap();
     // Less memory than the default, because this build is not optimised: a hash still takes tens of milliseconds.
-    let config = PasswordsConfig { memory: 512, passes: 1, ..PasswordsConfig::default() };
+    let config = PasswordHasherConfig { memory_kib: 512, iterations: 1, ..PasswordHasherConfig::default() };
     let store =
-        SqliteStore::open_with(folder.path().join("auth.sqlite"), Passwords::new(&config).unwrap()).await.unwrap();
+        SqliteStore::open_with(folder.path().join("auth.sqlite"), PasswordHasher::new(&config).unwrap()).await.unwrap();
     let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
     let mut pinger = server.v1().await;
     logged_in(&pinger.call("aaw/register", ADA).await.value());

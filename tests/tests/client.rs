@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aaw_client::{
-    CallError, Code, ConnectError, ConnectionEvent, ConnectionEvents, DisconnectReason, SendError, State, connect,
-    connect_lazy, connect_with,
+    CallError, Code, ConnectError, ConnectionEvent, ConnectionEvents, ConnectionState, DisconnectReason, SendError,
+    connect, connect_lazy, connect_with,
 };
 use aaw_tests::{DEADLINE, RawConnection, TestServer, until, within};
 use futures_util::future::join_all;
@@ -90,7 +90,7 @@ async fn errors_have_a_code_and_data() {
     assert_eq!(failed("auth/secret", json!(1)).await.code, Code::UNREACHABLE);
     // A response of another type is an error of the client.
     let mismatch = client.send_async::<i64>("ping", (), DEADLINE).await.unwrap_err();
-    assert!(matches!(mismatch, CallError::BadAnswer(_)), "{mismatch:?}");
+    assert!(matches!(mismatch, CallError::BadResponse(_)), "{mismatch:?}");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn a_client_reconnects_after_a_restart_of_the_server_and_keeps_its_listene
 
 #[tokio::test]
 async fn the_outcome_of_a_call_is_unknown_when_its_connection_breaks() {
-    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(20)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(20)).await;
     let client = connect(&server.url()).await.unwrap();
     let call = client.send_async::<Value>("gate/hold", json!({"gate": "x"}), DEADLINE);
     let stop = async {
@@ -254,7 +254,7 @@ async fn closing_ends_the_connection_on_both_sides() {
     let client = connect(&server.url()).await.unwrap();
     assert_eq!(server.handle.connections(), 1);
     within("to close", || "nothing".into(), client.close()).await;
-    assert_eq!((client.state(), server.handle.connections()), (State::Closed, 0));
+    assert_eq!((client.state(), server.handle.connections()), (ConnectionState::Closed, 0));
     let dropped = connect(&server.url()).await.unwrap();
     drop(dropped);
     until("the connection to be removed", || server.handle.connections() == 0).await;
@@ -298,7 +298,8 @@ async fn a_payload_above_the_servers_limit_is_not_sent() {
 
 #[tokio::test]
 async fn a_client_respects_the_limit_of_concurrent_calls() {
-    let server = TestServer::start_with(|config| (config.max_calls, config.max_line) = (2, 0)).await;
+    let server =
+        TestServer::start_with(|config| (config.max_concurrent_calls, config.max_queued_call_bytes) = (2, 0)).await;
     let client = connect(&server.url()).await.unwrap();
     // The server has no wait queue: one call above its limit would fail as busy.
     let calls = (0..100).map(|n| client.send_async::<i64>("sleepy", n, DEADLINE));

@@ -149,8 +149,8 @@ async fn a_shutdown_does_not_wait_for_client_calls() {
 #[tokio::test]
 async fn client_calls_that_cannot_be_sent_fail() {
     let server = TestServer::start_with(|config| {
-        config.max_asks = 1;
-        config.max_message = 1000;
+        config.max_client_calls = 1;
+        config.max_message_bytes = 1000;
     })
     .await;
     let mut client = server.v1().await;
@@ -189,7 +189,7 @@ async fn the_client_library_handles_client_calls() {
     let client = aaw_client::connect(&server.url()).await.expect("it connects");
     let id = client.connection_id().expect("it has one").parse().expect("an id");
     let _handling = client.handle("add", |(a, b): (u32, u32)| async move {
-        if a == 0 { Err(aaw_client::HandlerError::new("Nothing to add to").code("nothing")) } else { Ok(a + b) }
+        if a == 0 { Err(aaw_client::HandlerError::new("Nothing to add to").with_code("nothing")) } else { Ok(a + b) }
     });
     let add = |numbers: (u32, u32)| server.handle.call_client::<u32>(id, "add", numbers, Duration::from_secs(10));
     // Concurrent calls get their own responses.

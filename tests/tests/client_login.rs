@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aaw_client::{CallError, Client, Config, ConnectionEvent, ConnectionEvents, Token, connect, connect_with};
-use aaw_server::auth::{Auth, Passwords, PasswordsConfig, SqliteStore};
+use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, SqliteStore};
 use aaw_tests::{DEADLINE, TestServer, within};
 use serde_json::{Value, json};
 
@@ -13,8 +13,13 @@ const PASSWORD: &str = "correct horse";
 /// Returns a store with hashing at the lowest cost, and the folder of its file.
 async fn store() -> (SqliteStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let cheap =
-        Passwords::new(&PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 5000 }).expect("a config");
+    let cheap = PasswordHasher::new(&PasswordHasherConfig {
+        memory_kib: 64,
+        iterations: 1,
+        threads: 1,
+        max_queued_hashes: 5000,
+    })
+    .expect("a config");
     (SqliteStore::open_with(folder.path().join("auth.sqlite"), cheap).await.expect("a store"), folder)
 }
 

@@ -125,11 +125,11 @@ async fn a_handler_that_ends_early_ends_the_upload() {
     let (mut uploads, mut stream) = client.duplex::<u64, Value>("upload/ignores", ());
     assert_eq!(stream.next().await, Some(Ok(json!("ignored"))));
     assert_eq!(stream.next().await, None);
-    assert_eq!(uploads.send(1).await, Err(UploadError::Over));
+    assert_eq!(uploads.send(1).await, Err(UploadError::CallEnded));
     // An event that takes no upload rejects it.
     let (mut uploads, mut stream) = client.duplex::<u64, Value>("echo", ());
     assert!(matches!(stream.next().await, Some(Err(CallError::Failed(failure))) if failure.code == "bad_body"));
-    assert_eq!(uploads.send(1).await, Err(UploadError::Over));
+    assert_eq!(uploads.send(1).await, Err(UploadError::CallEnded));
     client.close().await;
     let mut stream = client.stream::<Value>("ping", ());
     assert_eq!(stream.next().await, Some(Err(CallError::NotSent(SendError::Closed))));

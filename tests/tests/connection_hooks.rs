@@ -64,7 +64,9 @@ async fn the_open_hook_may_refuse_and_the_client_receives_the_reason() {
     assert_eq!(client.expect_close(1008).await, "Members only");
     assert_eq!(server.classic().await.expect_close(1008).await, "Members only");
     match aaw_client::connect_with(&server.url(), Config::default()).await {
-        Err(ConnectError::DisconnectReason { why, .. }) => assert!(why.to_string().contains("Members only"), "{why}"),
+        Err(ConnectError::Disconnected { reason: why, .. }) => {
+            assert!(why.to_string().contains("Members only"), "{why}");
+        }
         other => panic!("{other:?}"),
     }
     // `_close` does not run for a refused connection, and neither do its calls.

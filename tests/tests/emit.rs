@@ -27,7 +27,7 @@ async fn emit_reaches_all_connections_and_emit_to_reaches_one() {
 
 #[tokio::test]
 async fn pushes_that_cannot_be_sent_fail() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let code = |sent: Result<usize, EmitError>| match sent {
         Err(EmitError::Refused(failure)) => failure.code.as_str().to_owned(),
         other => panic!("{other:?}"),
@@ -35,5 +35,5 @@ async fn pushes_that_cannot_be_sent_fail() {
     assert_eq!(code(server.handle.emit("aaw/welcome", 1)), "not_allowed");
     assert_eq!(code(server.handle.emit("news", "x".repeat(1000))), "too_large");
     let not_json = std::collections::HashMap::from([((1, 2), 3)]);
-    assert!(matches!(server.handle.emit("news", &not_json), Err(EmitError::NoJson(_))));
+    assert!(matches!(server.handle.emit("news", &not_json), Err(EmitError::Serialize(_))));
 }

@@ -20,7 +20,7 @@ async fn the_caller_example_calls_the_linked_example() {
     let output = caller.stdout();
     for expected in [
         "open, as connection ",
-        "ping answered Pong { pong: true }",
+        "ping responded with Pong { pong: true }",
         "ten at once: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]",
         "explode failed: Something went wrong (code handler)",
         "nowhere failed: Unknown event: nowhere (code unknown_event)",

@@ -134,7 +134,7 @@ async fn each_error_has_its_status_and_the_same_json_as_over_a_websocket() {
 
 #[tokio::test]
 async fn a_body_above_the_limit_is_413_however_it_is_sent() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let body = |len: usize| format!("{:?}", "x".repeat(len - 2));
     assert_eq!(post(&server, "ignore", body(1000)).send().await.status, 200);
     assert_eq!(post(&server, "ignore", body(1001)).send().await.failure(), (413, "too_large".into()));
@@ -155,7 +155,7 @@ async fn a_body_above_the_limit_is_413_however_it_is_sent() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_drained_so_that_the_error_arrives() {
-    let server = TestServer::start_with(|config| config.max_message = 100_000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 100_000).await;
     let mut raw = RawConnection::connect(server.addr).await;
     // Far larger than the buffers of the sockets.
     let refused = post(&server, "ignore", vec![b'1'; 1_500_000]).send_over(&mut raw).await;
@@ -166,7 +166,7 @@ async fn a_body_that_is_too_large_is_drained_so_that_the_error_arrives() {
 
 #[tokio::test]
 async fn a_response_above_the_limit_is_413() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let array = post(&server, "streams/count", r#"{"to":1000}"#).send().await;
     assert_eq!(array.failure(), (413, "too_large".into()));
     assert!(array.body.contains("read them as a stream"), "{}", array.body);

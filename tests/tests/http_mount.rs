@@ -24,7 +24,7 @@ struct Program {
 }
 
 fn server(app: &App) -> Server {
-    let config = Config { port: 0, stop_timeout: Duration::from_secs(5), ..Config::default() };
+    let config = Config { port: 0, shutdown_timeout: Duration::from_secs(5), ..Config::default() };
     Server::new(config).events(aaw_test_events::module_with(app.clone()))
 }
 
@@ -42,7 +42,7 @@ impl Program {
     /// Starts an axum application that `build` makes from the routes of aaw.
     async fn mounting(build: impl FnOnce(Router) -> Router, change: impl FnOnce(&mut Config)) -> Self {
         let app = App::default();
-        let mut config = Config { stop_timeout: Duration::from_secs(5), ..Config::default() };
+        let mut config = Config { shutdown_timeout: Duration::from_secs(5), ..Config::default() };
         change(&mut config);
         let server = Server::new(config).events(aaw_test_events::module_with(app.clone()));
         let mounted = server.mount().await.expect("it starts");

@@ -62,7 +62,7 @@ async fn a_stream_that_ends_with_a_full_response_returns_no_items_in_the_next() 
 
 #[tokio::test]
 async fn a_request_returns_the_available_items_after_the_wait_time() {
-    let server = TestServer::start_with(|config| config.http.poll_wait = Duration::from_millis(100)).await;
+    let server = TestServer::start_with(|config| config.http.poll_timeout = Duration::from_millis(100)).await;
     server.app.gate("x").release(2);
     let started = std::time::Instant::now();
     let (items, cursor) = page(&poll(&server, "streams/gated", "take=10", json!({"gate":"x","to":3})).send().await);
@@ -88,7 +88,7 @@ async fn a_stream_does_not_run_between_requests() {
 
 #[tokio::test]
 async fn a_response_is_limited_to_the_size_of_a_message() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let (items, cursor) = page(&poll(&server, "streams/large", "take=10", json!({"items":7,"bytes":300})).send().await);
     assert_eq!(items.len(), 3);
     let (items, cursor) = page(&next(&server, "streams/large", 10, &cursor.unwrap()).send().await);
@@ -175,7 +175,7 @@ async fn of_concurrent_requests_with_one_cursor_exactly_one_gets_items() {
 
 #[tokio::test]
 async fn an_unused_cursor_expires_and_drops_its_handler() {
-    let server = TestServer::start_with(|config| config.http.cursor_idle = Duration::from_millis(50)).await;
+    let server = TestServer::start_with(|config| config.http.cursor_idle_timeout = Duration::from_millis(50)).await;
     let cursor = start_stream(&server, "x").await;
     // It expires without another request.
     wait_for_counts(&server, "x", Counts { over: 1, ..Counts::default() }).await;

@@ -37,7 +37,7 @@ async fn running_requests_finish_and_idle_connections_close_at_once() {
 
 #[tokio::test]
 async fn requests_that_still_run_at_the_deadline_fail_as_busy() {
-    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(50)).await;
     let json = hold(&server, "application/json").start().await;
     let lines = hold(&server, "application/x-ndjson").start().await;
     let events = hold(&server, "text/event-stream").start().await;
@@ -68,7 +68,7 @@ async fn requests_that_still_run_at_the_deadline_fail_as_busy() {
 #[tokio::test]
 async fn a_client_that_does_not_read_does_not_delay_the_shutdown() {
     let mut server = TestServer::start_with(|config| {
-        config.stop_timeout = Duration::from_millis(50);
+        config.shutdown_timeout = Duration::from_millis(50);
         config.close_timeout = Duration::from_millis(50);
     })
     .await;

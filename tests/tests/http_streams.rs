@@ -83,7 +83,7 @@ async fn many_items_are_sent_completely_and_in_order() {
 
 #[tokio::test]
 async fn a_stream_may_be_far_larger_than_a_message() {
-    let server = TestServer::start_with(|config| config.max_message = 10_000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 10_000).await;
     let (_, mut body) = read(&server, "streams/large", LINES, json!({"items":500,"bytes":9000})).open().await;
     for n in 0..500 {
         assert_eq!(body.line().await.map(|line| line.len()), Some(9002), "{n}");
@@ -179,7 +179,7 @@ async fn an_error_before_the_first_item_sets_the_status() {
 
 #[tokio::test]
 async fn an_item_above_the_limit_ends_the_stream() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let lines = read(&server, "streams/large", LINES, json!({"items":1,"bytes":2000})).send().await;
     assert_eq!(lines.failure(), (413, "too_large".into()));
 }
@@ -277,7 +277,7 @@ async fn a_slow_client_pauses_only_its_own_handler() {
 
 #[tokio::test]
 async fn an_idle_event_stream_gets_comments() {
-    let server = TestServer::start_with(|config| config.http.sse_comment = Duration::from_millis(20)).await;
+    let server = TestServer::start_with(|config| config.http.sse_keep_alive_interval = Duration::from_millis(20)).await;
     let (_, mut body) = read(&server, "streams/gated", EVENTS, json!({"gate":"x","to":1})).open().await;
     let started = Instant::now();
     for _ in 0..5 {
@@ -296,7 +296,7 @@ async fn an_idle_event_stream_gets_comments() {
 
 #[tokio::test]
 async fn an_idle_ndjson_stream_gets_no_comments() {
-    let server = TestServer::start_with(|config| config.http.sse_comment = Duration::from_millis(1)).await;
+    let server = TestServer::start_with(|config| config.http.sse_keep_alive_interval = Duration::from_millis(1)).await;
     let raw = read(&server, "streams/gated", LINES, json!({"gate":"x","to":2})).start().await;
     wait_for_counts(&server, "x", Counts { came: 1, ..Counts::default() }).await;
     let events = read(&server, "streams/gated", EVENTS, json!({"gate":"y","to":1}));

@@ -57,7 +57,8 @@ async fn the_welcome_contains_the_limits() {
     ] {
         let server = TestServer::start_with(|config| {
             if let Some((calls, line, message)) = change {
-                (config.max_calls, config.max_line, config.max_message) = (calls, line, message);
+                (config.max_concurrent_calls, config.max_queued_call_bytes, config.max_message_bytes) =
+                    (calls, line, message);
             }
         })
         .await;
@@ -71,7 +72,7 @@ async fn the_welcome_contains_the_limits() {
 
 #[tokio::test]
 async fn a_message_may_be_as_large_as_the_limit() {
-    let server = TestServer::start_with(|config| config.max_message = 1000).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
     let mut client = server.classic().await;
     let body = "x".repeat(1000 - r#"["echo",""]"#.len());
     client.exchange(&format!(r#"["echo","{body}"]"#), &format!(r#"["echo","{body}"]"#)).await;
@@ -113,7 +114,7 @@ async fn calls_above_the_limit_wait_in_the_queue() {
 
 #[tokio::test]
 async fn calls_of_a_classic_client_are_limited_too() {
-    let server = TestServer::start_with(|config| config.max_calls = 2).await;
+    let server = TestServer::start_with(|config| config.max_concurrent_calls = 2).await;
     let gate = server.app.gate("x");
     let mut client = server.classic().await;
     client.send_all((0..5).map(|n| format!(r#"["gate/hold",{{"gate":"x","answer":{n}}},"{n}"]"#))).await;
@@ -131,7 +132,7 @@ async fn calls_of_a_classic_client_are_limited_too() {
 
 #[tokio::test]
 async fn the_wait_queue_is_first_in_first_out() {
-    let server = TestServer::start_with(|config| config.max_calls = 1).await;
+    let server = TestServer::start_with(|config| config.max_concurrent_calls = 1).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     // Calls with and without an id are in one queue, and handlers that return immediately do not overtake others.
@@ -156,7 +157,8 @@ async fn the_wait_queue_is_first_in_first_out() {
 
 #[tokio::test]
 async fn a_full_wait_queue_rejects_the_call_as_busy() {
-    let server = TestServer::start_with(|config| (config.max_calls, config.max_line) = (1, 4000)).await;
+    let server =
+        TestServer::start_with(|config| (config.max_concurrent_calls, config.max_queued_call_bytes) = (1, 4000)).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let text = "x".repeat(1500);
@@ -192,7 +194,7 @@ async fn the_default_wait_queue_holds_a_mebibyte() {
 
 #[tokio::test]
 async fn the_bodies_of_running_calls_are_limited_in_bytes() {
-    let server = TestServer::start_with(|config| config.max_running = 10_000).await;
+    let server = TestServer::start_with(|config| config.max_running_call_bytes = 10_000).await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     let pad = "x".repeat(4000);
@@ -235,7 +237,7 @@ async fn a_cancel_drops_the_handler_and_has_no_response() {
 
 #[tokio::test]
 async fn a_cancel_removes_a_queued_call_and_lets_the_next_one_start() {
-    let server = TestServer::start_with(|config| config.max_calls = 1).await;
+    let server = TestServer::start_with(|config| config.max_concurrent_calls = 1).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     client.send(r#"["note","cancelled",2]"#).await;
@@ -281,7 +283,7 @@ async fn a_handler_called_without_an_id_outlives_its_connection() {
 
 #[tokio::test]
 async fn a_handler_without_a_connection_is_dropped_after_the_linger_time() {
-    let server = TestServer::start_with(|config| config.linger = Duration::from_millis(20)).await;
+    let server = TestServer::start_with(|config| config.linger_timeout = Duration::from_millis(20)).await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"}]"#).await;
@@ -312,7 +314,7 @@ async fn a_call_times_out() {
 
 #[tokio::test]
 async fn the_timeout_of_a_call_includes_its_time_in_the_queue() {
-    let server = TestServer::start_with(|config| config.max_calls = 1).await;
+    let server = TestServer::start_with(|config| config.max_concurrent_calls = 1).await;
     let mut client = server.v1().await;
     let failure = r#"{"error":"The handler did not end within the time its caller gave it","code":"timeout"}"#;
     client.send(r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":30}]"#).await;
@@ -396,7 +398,7 @@ async fn a_burst_of_megabytes_is_delivered_to_a_client_that_reads() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_a_burst_in_time_is_closed() {
-    let server = TestServer::start_with(|config| config.push_patience = Duration::from_millis(50)).await;
+    let server = TestServer::start_with(|config| config.push_backlog_timeout = Duration::from_millis(50)).await;
     let mut other = server.v1().await;
     let mut unread = connect_raw(&server, "_client").await;
     // More than the buffers of the system hold, and less than the burst limit.
@@ -409,7 +411,7 @@ async fn a_client_that_does_not_read_a_burst_in_time_is_closed() {
 
 #[tokio::test]
 async fn a_single_push_above_the_limit_is_delivered() {
-    let server = TestServer::start_with(|config| config.max_push_burst = 10).await;
+    let server = TestServer::start_with(|config| config.max_push_burst_bytes = 10).await;
     let mut client = server.v1().await;
     client.send(r#"["pushes/plain",{"event":"longer than ten bytes"}]"#).await;
     client.expect(r#"["longer than ten bytes",null]"#).await;
@@ -543,7 +545,7 @@ async fn a_v1_client_without_a_hello_is_closed_with_1002() {
 
 #[tokio::test]
 async fn a_client_that_misses_two_pings_is_closed() {
-    let server = TestServer::start_with(|config| config.heartbeat = Duration::from_millis(30)).await;
+    let server = TestServer::start_with(|config| config.heartbeat_interval = Duration::from_millis(30)).await;
     let mut unread = RawConnection::websocket(server.addr, Some("_client")).await;
     unread.send_text(r#"["gate/hold",{"gate":"x"}]"#).await;
     for _ in 0..2 {
@@ -558,7 +560,7 @@ async fn a_client_that_misses_two_pings_is_closed() {
 
 #[tokio::test]
 async fn a_client_that_responds_to_pings_stays_connected() {
-    let server = TestServer::start_with(|config| config.heartbeat = Duration::from_millis(30)).await;
+    let server = TestServer::start_with(|config| config.heartbeat_interval = Duration::from_millis(30)).await;
     let mut client = RawConnection::websocket(server.addr, Some("_client")).await;
     for _ in 0..6 {
         assert_eq!(client.read_frame().await.first, raw::PING);

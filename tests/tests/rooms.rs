@@ -1,7 +1,7 @@
 //! Rooms: membership, emitting, presence, limits; and client calls made by handlers.
 
 use aaw_server::Config;
-use aaw_server::auth::{Auth, Passwords, PasswordsConfig, SqliteStore};
+use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, SqliteStore};
 use aaw_server::modules::{EventsAt, load};
 use aaw_test_rooms::_services::App;
 use aaw_tests::raw::RawConnection;
@@ -263,7 +263,7 @@ async fn all_members_receive_the_same_order() {
 
 #[tokio::test]
 async fn a_member_that_does_not_read_does_not_delay_the_others() {
-    let (server, _) = start(|config| config.max_push_burst = 1 << 20).await;
+    let (server, _) = start(|config| config.max_push_burst_bytes = 1 << 20).await;
     let mut unread = RawConnection::websocket(server.addr, Some("_key")).await;
     unread.send_text(r#"["room/join",{"name":"tea"}]"#).await;
     let (mut speaker, mut listener) = (server.v1().await, server.v1().await);
@@ -285,7 +285,7 @@ async fn a_member_that_does_not_read_does_not_delay_the_others() {
 
 #[tokio::test]
 async fn emitting_an_invalid_event_fails() {
-    let (server, _) = start(|config| config.max_message = 10_000).await;
+    let (server, _) = start(|config| config.max_message_bytes = 10_000).await;
     let mut client = server.v1().await;
     join(&mut client, "tea").await;
     let large = client.call("room/emit", r#"{"name":"tea","bytes":10000}"#).await.value();
@@ -396,15 +396,15 @@ async fn a_client_call_to_a_room_collects_the_responses() {
 #[tokio::test]
 async fn presence_contains_the_identity() {
     let folder = tempfile::tempdir().unwrap();
-    let cheap = PasswordsConfig { memory: 64, passes: 1, threads: 1, waiting: 100 };
-    let passwords = Passwords::new(&cheap).unwrap();
+    let cheap = PasswordHasherConfig { memory_kib: 64, iterations: 1, threads: 1, max_queued_hashes: 100 };
+    let passwords = PasswordHasher::new(&cheap).unwrap();
     let store = SqliteStore::open_with(folder.path().join("auth.sqlite"), passwords).await.unwrap();
     let (server, app) = start(|config| config.auth = Some(Auth::new(store))).await;
     let (mut ada, mut other) = (server.v1().await, server.v1().await);
     join(&mut other, "tea").await;
     assert_eq!(size(&mut other, "tea").await, 1);
     let register = r#"["aaw/register",{"email":"ada@example.com","password":"correct horse"},1]"#;
-    // Later calls wait for the registration: the join and the guard already have the identity.
+    // Later calls wait for the allow_registration: the join and the guard already have the identity.
     ada.send_all([register, r#"["room/join",{"name":"tea","presence":true}]"#, r#"["guarded/get",7,2]"#]).await;
     let registered: Value = serde_json::from_str(&ada.next().await).unwrap();
     let user = &registered[1]["user"];

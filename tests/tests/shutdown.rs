@@ -77,7 +77,7 @@ async fn responses_during_the_shutdown_arrive_before_the_close_frame() {
 
 #[tokio::test]
 async fn queued_calls_are_rejected() {
-    let mut server = TestServer::start_with(|config| config.max_calls = 1).await;
+    let mut server = TestServer::start_with(|config| config.max_concurrent_calls = 1).await;
     let mut client = server.v1().await;
     client.send_all([r#"["gate/hold",{"gate":"x"},1]"#, r#"["note","queued",2]"#, r#"["note","queued"]"#]).await;
     let mut other = server.classic().await;
@@ -97,7 +97,7 @@ async fn queued_calls_are_rejected() {
 
 #[tokio::test]
 async fn a_running_handler_is_dropped_at_the_deadline() {
-    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(50)).await;
     let mut client = server.v1().await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
     let mut other = server.v1().await;

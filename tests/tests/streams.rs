@@ -68,7 +68,7 @@ async fn without_an_id_a_v1_stream_runs_to_its_end_and_sends_nothing() {
 
 #[tokio::test]
 async fn too_many_items_for_one_response_fail_only_that_call() {
-    let server = TestServer::start_with(|config| config.max_message = 4096).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 4096).await;
     let mut client = server.v1().await;
     client
         .call("streams/endless", "{}")
@@ -79,7 +79,7 @@ async fn too_many_items_for_one_response_fail_only_that_call() {
 
 #[tokio::test]
 async fn an_item_larger_than_a_message_fails_the_stream() {
-    let server = TestServer::start_with(|config| config.max_message = 4096).await;
+    let server = TestServer::start_with(|config| config.max_message_bytes = 4096).await;
     let mut client = server.v1().await;
     let frames = read(&mut client, "streams/large", r#"{"items":2,"bytes":5000}"#, 64).await;
     assert_eq!(frames.len(), 1, "{frames:?}");
@@ -264,7 +264,7 @@ async fn a_stream_times_out_with_an_error() {
 
 #[tokio::test]
 async fn a_stream_is_dropped_at_the_deadline_of_the_shutdown() {
-    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.send(r#"["streams/gated",{"gate":"g"},1,"call",{"credit":64}]"#).await;
@@ -311,7 +311,7 @@ async fn a_stream_that_is_always_ready_does_not_starve_others() {
 #[tokio::test]
 async fn a_client_that_stops_reading_pauses_the_handler_and_is_closed() {
     let server = TestServer::start_with(|config| {
-        config.max_unsent = 64 << 10;
+        config.max_unsent_response_bytes = 64 << 10;
         config.write_timeout = Duration::from_millis(300);
     })
     .await;
@@ -416,7 +416,7 @@ async fn a_stream_that_is_not_read_stops_the_handler_at_the_window() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     gate.release(1000);
-    let config = Config { stream_window: 16, ..Config::default() };
+    let config = Config { upload_window: 16, ..Config::default() };
     let client = aaw_client::connect_with(&server.url(), config).await.unwrap();
     let mut items = client.stream::<Value>("streams/gated", json!({ "gate": "g" }));
     within("16 items", || format!("{:?}", gate.counts()), async {
@@ -437,7 +437,7 @@ async fn a_stream_that_is_not_read_stops_the_handler_at_the_window() {
 
 #[tokio::test]
 async fn a_shutdown_fails_the_stream() {
-    let mut server = TestServer::start_with(|config| config.stop_timeout = Duration::from_millis(50)).await;
+    let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(50)).await;
     let gate = server.app.gate("g");
     gate.release(1);
     let client = aaw_client::connect(&server.url()).await.unwrap();

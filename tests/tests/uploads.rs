@@ -44,7 +44,7 @@ async fn an_upload_and_a_stream_run_concurrently() {
 
 #[tokio::test]
 async fn credit_is_granted_as_the_handler_reads() {
-    let server = TestServer::start_with(|config| config.stream_window = 4).await;
+    let server = TestServer::start_with(|config| config.upload_window = 4).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",4,1,"credit"]"#).await;
@@ -57,7 +57,7 @@ async fn credit_is_granted_as_the_handler_reads() {
 
 #[tokio::test]
 async fn an_item_without_credit_fails_the_call() {
-    let server = TestServer::start_with(|config| config.stream_window = 2).await;
+    let server = TestServer::start_with(|config| config.upload_window = 2).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",2,1,"credit"]"#).await;
@@ -169,7 +169,7 @@ fn items(items: u64) -> Counts {
 
 #[tokio::test]
 async fn unread_items_are_limited_in_bytes() {
-    let server = TestServer::start_with(|config| config.max_uploads = 100_000).await;
+    let server = TestServer::start_with(|config| config.max_upload_bytes = 100_000).await;
     let gate = server.app.gate("g");
     let mut client = server.v1().await;
     client.exchange(r#"["upload/slow",{"gate":"g"},1,"call",{"in":true}]"#, r#"["upload/slow",64,1,"credit"]"#).await;
@@ -212,7 +212,7 @@ async fn the_client_uploads_and_reads_concurrently() {
 
 #[tokio::test]
 async fn a_slow_handler_pauses_its_caller() {
-    let server = TestServer::start_with(|config| config.stream_window = 4).await;
+    let server = TestServer::start_with(|config| config.upload_window = 4).await;
     let gate = server.app.gate("g");
     let client = aaw_client::connect(&server.url()).await.unwrap();
     let (mut up, mut down) = client.duplex::<u32, Value>("upload/slow", json!({ "gate": "g" }));

@@ -55,7 +55,7 @@ pub(crate) struct Service {
 pub(super) struct RateLimits {
     log_ins_per_email: AttemptLimiter,
     log_ins_per_peer: AttemptLimiter,
-    requests_per_peer: AttemptLimiter,
+    requests_per_ip: AttemptLimiter,
     resets_per_email: AttemptLimiter,
 }
 
@@ -90,7 +90,7 @@ impl Service {
             limits: RateLimits {
                 log_ins_per_email: AttemptLimiter::new(config.failed_logins_per_email),
                 log_ins_per_peer: AttemptLimiter::new(config.failed_logins_per_ip),
-                requests_per_peer: AttemptLimiter::new(config.requests_per_ip),
+                requests_per_ip: AttemptLimiter::new(config.requests_per_ip),
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
             deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
@@ -295,7 +295,7 @@ impl RateLimits {
     /// Counts a request that is expensive or sends a mail.
     pub(super) async fn request(&self, peer: Option<IpAddr>) -> Result<(), Failure> {
         match peer {
-            Some(peer) => count(&self.requests_per_peer, peer_key(peer)).await,
+            Some(peer) => count(&self.requests_per_ip, peer_key(peer)).await,
             None => Ok(()),
         }
     }

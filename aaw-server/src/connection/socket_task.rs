@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aaw_event::OpenInfo;
 use aaw_protocol::codec::{self, BadFrame};
-use aaw_protocol::hello::SESSION;
+use aaw_protocol::hello::SESSION_ENDED;
 use aaw_protocol::server::{Call, CallKey, ClientCallKey, Close, Completion, Input, Output, ServerConnection};
 use aaw_protocol::{Code, Dialect, Failure, clock, is_protected};
 use bytes::Bytes;
@@ -385,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         upload: Option<UploadWriter>,
         session: Option<Arc<SessionGuard>>,
     ) {
-        let expects_response = call.answers;
+        let expects_response = call.expects_response;
         let key = if pending.is_barrier() {
             self.protocol.add_pending_barrier(call)
         } else {
@@ -409,7 +409,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         upload: Option<UploadWriter>,
         session: Option<Arc<SessionGuard>>,
     ) {
-        let (expects_response, frame) = (call.answers, call.item_frame());
+        let (expects_response, frame) = (call.expects_response, call.item_frame());
         let key = self.protocol.add_pending(call);
         let credit = StreamCredit::new(self.protocol.credit(key));
         credit.set_paused(self.streams_paused);
@@ -595,7 +595,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.dialect == Dialect::V1
             && let Some(reason) = session.ended()
         {
-            let frame = codec::message(SESSION, &serde_json::json!({ "ended": reason.as_str() }));
+            let frame = codec::message(SESSION_ENDED, &serde_json::json!({ "ended": reason.as_str() }));
             // If the mailbox has overflowed, the connection is being closed.
             let _ = self.peer().mailbox.push(frame.into());
         }
@@ -617,10 +617,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         credit.grant(items);
                     }
                 }
-                Output::ClientCallDone { key, outcome } => {
+                Output::ClientCallDone { key, result } => {
                     if let Some(response) = self.client_calls.remove(&key) {
                         // The call's future may have been dropped meanwhile.
-                        let _ = response.send(outcome);
+                        let _ = response.send(result);
                     }
                 }
                 Output::RunOpenHook => self.run_open_hook(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 
-use aaw_event::export::{Entry, NoServices, Package, no_services, sync_services};
+use aaw_event::export::{HandlerEntry, NoServices, Package, no_services, sync_services};
 use aaw_event::host::{Caller as _, UploadSource, UploadStep};
 use aaw_protocol::Failure;
 use aaw_protocol::server::{Completion, ResponseMode};
@@ -49,10 +49,10 @@ static MODULE: Package<NoServices> = Package::new(
     sync_services(no_services),
     const {
         &[
-            Entry::answer1("long_poll", events::long_poll),
-            Entry::answer2("authenticate", events::authenticate),
-            Entry::answer2("log_out", events::log_out),
-            Entry::answer0("auth/secret", events::secret),
+            HandlerEntry::unary1("long_poll", events::long_poll),
+            HandlerEntry::unary2("authenticate", events::authenticate),
+            HandlerEntry::unary2("log_out", events::log_out),
+            HandlerEntry::unary0("auth/secret", events::secret),
         ]
     },
 );

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aaw_protocol::hello::{JOINED, LEFT};
+use aaw_protocol::hello::{MEMBER_JOINED, MEMBER_LEFT};
 use aaw_protocol::{Code, Failure, codec};
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -88,7 +88,7 @@ impl Rooms {
                 .or_insert_with(|| RoomMember { peer: Arc::clone(peer), announced: None });
             let notification = match announced {
                 Some(announced) if member.announced.is_none() => {
-                    let frame = presence_frame(JOINED, name, &announced);
+                    let frame = presence_frame(MEMBER_JOINED, name, &announced);
                     member.announced = Some(announced);
                     Some(frame)
                 }
@@ -148,7 +148,7 @@ impl Rooms {
         let mut members = room.lock();
         let Some(member) = members.by_id.remove(&peer.id()) else { return };
         if let Some(announced) = member.announced {
-            members.push(&presence_frame(LEFT, name, &announced), None);
+            members.push(&presence_frame(MEMBER_LEFT, name, &announced), None);
         }
         members.removed = members.by_id.is_empty();
         let removed = members.removed;

@@ -25,7 +25,7 @@ pub async fn handler(body: Body, services: Services) -> Result<Greeting> {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::{Sent, To};
+    use aaw_event::testing::{Recipient, SentMessage};
 
     use super::*;
 
@@ -34,6 +34,6 @@ mod tests {
         let services = Services::for_test(());
         let response = handler(Body { name: "Ada".to_owned() }, services.clone()).await.unwrap();
         assert_eq!(response, Greeting { greeting: "Hello, Ada!".to_owned() });
-        assert_eq!(services.ws.sent(), [Sent::new(To::Caller, "greeted", "Ada")]);
+        assert_eq!(services.sent(), [SentMessage::new(Recipient::Caller, "greeted", "Ada")]);
     }
 }

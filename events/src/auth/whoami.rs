@@ -14,6 +14,6 @@ mod tests {
     async fn the_identity_is_that_of_the_session() {
         let ada = Identity::new("1", "ada@example.org");
         let services = Services::for_test(()).with_identity(ada.clone());
-        assert_eq!(handler(Empty, services).await, Some(ada));
+        assert_eq!(handler(Empty, services.clone()).await, Some(ada));
     }
 }

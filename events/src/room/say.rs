@@ -15,7 +15,7 @@ pub fn handler(body: Body, services: Services) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::{Sent, To};
+    use aaw_event::testing::{Recipient, SentMessage};
 
     use super::*;
 
@@ -23,6 +23,6 @@ mod tests {
     fn the_message_is_sent_to_the_room() {
         let services = Services::for_test(());
         handler(Body { name: "tea".into(), text: "milk?".into() }, services.clone()).unwrap();
-        assert_eq!(services.ws.sent(), [Sent::new(To::Room("tea".into()), "said", json!({ "text": "milk?" }))]);
+        assert_eq!(services.sent(), [SentMessage::new(Recipient::Room("tea".into()), "said", json!({ "text": "milk?" }))]);
     }
 }

@@ -12,7 +12,7 @@ pub fn handler(opened: OpenInfo, services: Services<Online>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::{Sent, To};
+    use aaw_event::testing::{Recipient, SentMessage};
 
     use super::*;
 
@@ -21,7 +21,7 @@ mod tests {
         let services = Services::for_test(crate::_services::services());
         handler(OpenInfo::default(), services.clone()).unwrap();
         let welcome = json!({ "message": "Welcome to my server" });
-        assert_eq!(services.ws.sent(), [Sent::new(To::Caller, "message", welcome)]);
+        assert_eq!(services.sent(), [SentMessage::new(Recipient::Caller, "message", welcome)]);
         assert_eq!(*services.subscribe().borrow(), 1);
     }
 }

@@ -47,7 +47,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
     // The stream `online` never ends, so a graceful shutdown would wait for it in vain.
-    let config = Config { http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let config = Config { http, shutdown_timeout: Duration::ZERO, ..Config::default() };
     let aaw = Server::new(config).events(aaw_example_broadcast::module()).mount().await?;
 
     // An axum application with a route of its own, merged with the routes of aaw, which include the WebSocket upgrade.

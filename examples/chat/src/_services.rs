@@ -145,7 +145,7 @@ impl Chat {
 
     /// Returns services with an in-memory database, called by a logged-in client.
     #[cfg(test)]
-    pub fn for_test() -> Services<Self> {
+    pub fn for_test() -> aaw_event::testing::TestServices<Self> {
         let chat = Self::with_connection(Connection::open_in_memory().unwrap()).unwrap();
         Services::for_test(chat).with_identity(Identity::new("1", "ada@example.org"))
     }

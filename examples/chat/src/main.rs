@@ -38,7 +38,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
-    let config = Config { port, http, stop_timeout: Duration::from_secs(2), ..Config::default() };
+    let config = Config { port, http, shutdown_timeout: Duration::from_secs(2), ..Config::default() };
     let users = SqliteStore::open(aaw_example_chat::data()?.join("aaw-example-chat-users.sqlite")).await?;
     let server = Server::new(config).events(aaw_example_chat::module()).auth(users).bind().await?;
 

@@ -50,10 +50,12 @@ pub async fn handler(body: Body, services: Services<Confirm>) -> Result<Count> {
 mod tests {
     use std::time::Duration;
 
+    use aaw_event::testing::TestServices;
+
     use super::*;
 
     /// Returns services with one client in the room, which answers `answer`.
-    fn answering(answer: Value) -> Services<Confirm> {
+    fn answering(answer: Value) -> TestServices<Confirm> {
         let services = Services::for_test(Confirm { timeout: Duration::from_secs(1) }).with_response("confirm", answer);
         services.room.join(EVERYONE).unwrap();
         services
@@ -71,7 +73,7 @@ mod tests {
             let services = answering(answer);
             let count = handler(body(" Tea? "), services.clone()).await.unwrap();
             assert_eq!(count, Count { question: "Tea?".to_owned(), yes, no, silent });
-            let sent = services.ws.sent();
+            let sent = services.sent();
             assert_eq!((sent[0].event.as_str(), &sent[0].data), ("confirm", &json!({ "question": "Tea?" })));
             assert_eq!((sent[1].event.as_str(), &sent[1].data["yes"]), ("counted", &json!(yes)));
         }
@@ -81,7 +83,7 @@ mod tests {
     async fn an_empty_room_gives_no_answers() {
         let services = answering(json!(true));
         services.room.leave(EVERYONE);
-        let count = handler(body("Tea?"), services).await.unwrap();
+        let count = handler(body("Tea?"), services.clone()).await.unwrap();
         assert_eq!((count.yes, count.no, count.silent), (0, 0, 0));
     }
 
@@ -90,7 +92,7 @@ mod tests {
         for question in ["", "  ", &"x".repeat(201)] {
             let services = answering(json!(true));
             assert!(handler(body(question), services.clone()).await.is_err());
-            assert!(services.ws.sent().is_empty());
+            assert!(services.sent().is_empty());
         }
     }
 }

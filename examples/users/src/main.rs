@@ -44,7 +44,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");
     let http = HttpConfig { static_dir: Some(page.into()), ..HttpConfig::default() };
     // Clients can read the table again, so a shutdown need not wait for their streams.
-    let config = Config { port, http, stop_timeout: Duration::ZERO, ..Config::default() };
+    let config = Config { port, http, shutdown_timeout: Duration::ZERO, ..Config::default() };
     let server = Server::new(config).events(aaw_example_users::module()).bind().await?;
 
     println!("open http://localhost:{}", server.local_addr().port());

@@ -20,7 +20,7 @@ pub async fn handler(body: Body, services: Services<Chat>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::To;
+    use aaw_event::testing::Recipient;
 
     use super::*;
 
@@ -29,8 +29,8 @@ mod tests {
         let services = Chat::for_test();
         let room = Room::Tea;
         handler(Body { room, text: "Hello".into() }, services.clone()).await.unwrap();
-        let [sent] = &services.ws.sent()[..] else { panic!("{:?}", services.ws.sent()) };
-        assert_eq!((&sent.to, sent.event.as_str()), (&To::Room("tea".into()), "said"));
+        let [sent] = &services.sent()[..] else { panic!("{:?}", services.sent()) };
+        assert_eq!((&sent.to, sent.event.as_str()), (&Recipient::Room("tea".into()), "said"));
         let stored = services.last(room).await.unwrap();
         assert_eq!(sent.data, json!({ "room": "tea", "line": stored[0] }));
         assert_eq!((stored[0].by.as_str(), stored[0].text.as_str()), ("ada@example.org", "Hello"));

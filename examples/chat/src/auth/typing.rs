@@ -18,7 +18,7 @@ pub fn handler(body: Body, services: Services<Chat>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use aaw_event::{Sent, To};
+    use aaw_event::testing::{Recipient, SentMessage};
 
     use super::*;
 
@@ -26,7 +26,7 @@ mod tests {
     fn the_room_is_notified() {
         let services = Chat::for_test();
         handler(Body { room: Room::Tea }, services.clone()).unwrap();
-        let expected = Sent::new(To::Room("tea".into()), "typing", json!({ "room": "tea", "by": "ada@example.org" }));
-        assert_eq!(services.ws.sent(), [expected]);
+        let expected = SentMessage::new(Recipient::Room("tea".into()), "typing", json!({ "room": "tea", "by": "ada@example.org" }));
+        assert_eq!(services.sent(), [expected]);
     }
 }

@@ -111,7 +111,7 @@ mod tests {
         let invalid =
             [json!("stationery"), json!({ "cmd": "empty-till" }), json!({ "cmd": "update-category" }), json!(null)];
         let commands = Upload::for_test(invalid.into_iter().chain([to("stationery")]));
-        let stream = pin!(handler(body("confectionery"), services, commands));
+        let stream = pin!(handler(body("confectionery"), services.clone(), commands));
         assert_eq!(names(stream, 4).await[3], "Fountain pen 0");
     }
 
@@ -119,7 +119,7 @@ mod tests {
     async fn an_unknown_category_yields_nothing_and_does_not_fail() {
         let services = Services::for_test(Shop::default());
         let commands = Upload::for_test([to("weapons"), to("stationery")]);
-        let mut stream = pin!(handler(body("nowhere"), services, commands));
+        let mut stream = pin!(handler(body("nowhere"), services.clone(), commands));
         assert_eq!(names(&mut stream, 1).await, ["Fountain pen 0"]);
     }
 

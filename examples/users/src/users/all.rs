@@ -38,7 +38,7 @@ mod tests {
     fn users(rows: i64) -> (Services<Users>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let users = Users::open(folder.path().join("users.db"), rows).unwrap();
-        (Services::for_test(users), folder)
+        (Services::for_test(users).clone(), folder)
     }
 
     #[tokio::test]
