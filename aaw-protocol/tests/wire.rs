@@ -301,7 +301,7 @@ impl SampleHandler {
                     match serde_json::from_str::<i64>(&item) {
                         Ok(item) => sum += item,
                         Err(error) => {
-                            // The position within the item is omitted, as aaw-event does for a body that is one value.
+                            // The position within the item is omitted, as in the errors of aaw-event.
                             let reason = error.to_string();
                             let reason = reason.split(" at line").next().unwrap_or_default();
                             let error = format!("Item {} does not fit: {reason}", self.taken);

@@ -17,7 +17,7 @@
 //! a seed.
 //!
 //! 1. **Output.** After each input, or every few inputs, drain [`poll_output`](ClientConnection::poll_output).
-//!    [`Output::Connect`] asks for a connection attempt; report its result with
+//!    [`Output::Connect`] requests a connection attempt; report its result with
 //!    [`handle_connected`](ClientConnection::handle_connected) or
 //!    [`handle_connect_failed`](ClientConnection::handle_connect_failed).
 //! 2. **Input.** Whenever the socket returned any data, call

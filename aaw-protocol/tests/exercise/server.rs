@@ -342,10 +342,10 @@ impl ServerExercise {
         match &expected {
             None => {}
             Some(ExpectedInput::Done) => {
-                assert!(matches!(input, Input::Handled), "{text} should be handled, not {input:?}")
+                assert!(matches!(input, Input::Handled), "{text} should be handled, not {input:?}");
             }
             Some(ExpectedInput::Bad) => {
-                assert!(matches!(input, Input::BadFrame(_)), "{text} should be bad, not {input:?}")
+                assert!(matches!(input, Input::BadFrame(_)), "{text} should be bad, not {input:?}");
             }
             Some(ExpectedInput::Item) => assert!(matches!(input, Input::UploadItem { .. }), "{text}: {input:?}"),
             Some(ExpectedInput::End) => assert!(matches!(input, Input::UploadEnd { .. }), "{text}: {input:?}"),
