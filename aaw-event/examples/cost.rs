@@ -1,7 +1,8 @@
-//! Measures a call between host and handler, and an item of a stream: `cargo run --release -p aaw-event --example cost`.
+//! Measures the cost of a call between host and handler, and of an item of a stream:
+//! `cargo run --release -p aaw-event --example cost`.
 //!
-//! Expect 60 to 200 nanoseconds per call of a linked package, and about 100 more if the package has a runtime of its own,
-//! depending on the machine. An item should cost less than a call: nothing is allocated or parsed for it.
+//! Expect 60 to 200 nanoseconds per call of a linked package, and about 100 more if the package has a runtime of its
+//! own, depending on the machine. An item should cost less than a call: nothing is allocated or parsed for it.
 #![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
 #![allow(missing_docs, unreachable_pub, reason = "its events are written as an author writes them")]
 

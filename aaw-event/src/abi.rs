@@ -19,28 +19,28 @@
 //!
 //! A stream is a `RawCall` of an event of the kind `STREAMING`: it returns `ITEM` repeatedly, then `END`. An upload is
 //! a `RawUpload` and goes in the opposite direction: the host lends it to the call in `CallArgs::upload`, and the
-//! package retains and polls it, passing a waker of its own through the same waker table. An event whose handler takes an
-//! upload has the flag `entry_flags::TAKES_UPLOAD`.
+//! package retains and polls it, passing a waker of its own through the same waker table. An event whose handler takes
+//! an upload has the flag `entry_flags::TAKES_UPLOAD`.
 //!
 //! # Hooks
 //!
-//! A hook is a table entry, as an event is, with a kind of its own: `OPEN` and `CLOSE` run when a connection opens and when
-//! it has closed, `GUARD` runs before the events of a folder, `PASSWORD_RESET` delivers the token of a forgotten password.
-//! Its body is the JSON of the hook's argument. It returns `END`, or `ERROR`.
+//! A hook is a table entry, as an event is, with a kind of its own: `OPEN` and `CLOSE` run when a connection opens and
+//! when it has closed, `GUARD` runs before the events of a folder, `PASSWORD_RESET` delivers the token of a forgotten
+//! password. Its body is the JSON of the hook's argument. It returns `END`, or `ERROR`.
 //!
 //! # Host operations
 //!
-//! `CallerVtable::host_op` and `CallerVtable::host_op_async` take the name of an operation and its arguments as JSON, and
-//! return its result as JSON: rooms, the caller's identity, a call to a client. A new operation therefore needs no new
-//! function pointer, and a host that does not offer one returns an error that names it. An operation that is awaited is a
-//! `RawCall` in the opposite direction: the package polls and drops it from any of its threads, and the host enters
-//! its own runtime where the operation needs one. Both functions were appended to the table: a package checks the table's
-//! size before it calls them.
+//! `CallerVtable::host_op` and `CallerVtable::host_op_async` take the name of an operation and its arguments as JSON,
+//! and return its result as JSON: rooms, the caller's identity, a call to a client. A new operation therefore needs no
+//! new function pointer, and a host that does not offer one returns an error that names it. An operation that is
+//! awaited is a `RawCall` in the opposite direction: the package polls and drops it from any of its threads, and the
+//! host enters its own runtime where the operation needs one. Both functions were appended to the table: a package
+//! checks the table's size before it calls them.
 //!
 //! # Extending it
 //!
-//! A host rejects a package that contains an entry of an unknown kind, with an error that names the event. So a new kind
-//! needs no new ABI number, and a host that is too old for guards cannot silently skip them.
+//! A host rejects a package that contains an entry of an unknown kind, with an error that names the event. So a new
+//! kind needs no new ABI number, and a host that is too old for guards cannot silently skip them.
 
 use std::ffi::c_void;
 
@@ -179,7 +179,8 @@ unsafe impl Send for EventEntry {}
 /// Starts a package. `prebuilt` is null, or (linked packages only) points to the `Arc` of services that the program has
 /// built.
 ///
-/// The host is borrowed: the package retains it. A null `data` in the returned instance means that the package panicked.
+/// The host is borrowed: the package retains it. A null `data` in the returned instance means that the package
+/// panicked.
 pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, prebuilt: *const c_void) -> RawInstance;
 
 /// Begins a call. The body is parsed before this returns. The caller is borrowed; the handler's services retain it.
@@ -236,9 +237,9 @@ impl Bytes {
 /// The destination of output. The whole output is one write; a second write (a panic after an item, say) replaces the
 /// first.
 ///
-/// A sink belongs to the side that made it, and is valid for the one function call that it is passed to. A writer ignores
-/// a refusal (see [`written`]) and returns its step as if the bytes had been taken: the owner knows what it has refused,
-/// and drops the call if it wants no more.
+/// A sink belongs to the side that made it, and is valid for the one function call that it is passed to. A writer
+/// ignores a refusal (see [`written`]) and returns its step as if the bytes had been taken: the owner knows what it has
+/// refused, and drops the call if it wants no more.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Sink {
@@ -269,9 +270,9 @@ pub(crate) struct RawCall {
 #[repr(C)]
 pub(crate) struct CallVtable {
     pub(crate) size: usize,
-    /// Returns a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after the `ITEM` of a unary call, the
-    /// handler's state has been dropped and further polls return `END`. May be called from any thread, but never from two
-    /// threads at once.
+    /// Returns a value of [`step`]. After `END`, `ERROR`, `PANIC` or `REFUSED`, and after the `ITEM` of a unary call,
+    /// the handler's state has been dropped and further polls return `END`. May be called from any thread, but never
+    /// from two threads at once.
     pub(crate) poll: unsafe extern "C" fn(data: *mut c_void, waker: *const Waker, sink: Sink) -> u32,
     /// Frees the call. A call that has not ended is cancelled.
     pub(crate) drop: unsafe extern "C" fn(data: *mut c_void),
@@ -326,12 +327,12 @@ pub(crate) struct CallerVtable {
     /// Returns a value of [`status`].
     pub(crate) send_event: unsafe extern "C" fn(ctx: *const c_void, event: Bytes, data: Bytes, sink: Sink) -> u32,
     pub(crate) broadcast: unsafe extern "C" fn(ctx: *const c_void, data: Bytes, include_self: bool),
-    /// Performs `op` before it returns a value of [`status`]. With `OK`, the JSON of the result was written to the sink.
-    /// Appended later: absent from the table of an older host.
+    /// Performs `op` before it returns a value of [`status`]. With `OK`, the JSON of the result was written to the
+    /// sink. Appended later: absent from the table of an older host.
     pub(crate) host_op: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes, sink: Sink) -> u32,
     /// Begins `op`. The returned call gives `PENDING`, `ITEM` (the JSON of the result) or `ERROR`, and nothing after
-    /// `ITEM` or `ERROR`. Dropping it cancels the operation. It keeps alive whatever it needs of the host. Its wakers are
-    /// the package's. Appended later: absent from the table of an older host.
+    /// `ITEM` or `ERROR`. Dropping it cancels the operation. It keeps alive whatever it needs of the host. Its wakers
+    /// are the package's. Appended later: absent from the table of an older host.
     pub(crate) host_op_async: unsafe extern "C" fn(ctx: *const c_void, op: Bytes, args: Bytes) -> RawCall,
 }
 

@@ -4,8 +4,8 @@
 ///
 /// It is usually the only line of `lib.rs`. `aaw_event_build::events()` in `build.rs` has found the files; this macro
 /// includes what it has generated: a module for each file, `pub fn module()` for programs that link the package (and
-/// `pub fn module_with(services)` if there is a `_services.rs`), and the symbol by which a server that opens the package as
-/// a library finds its events.
+/// `pub fn module_with(services)` if there is a `_services.rs`), and the symbol by which a server that opens the
+/// package as a library finds its events.
 ///
 /// A mistake in a file is a compile error that names the file.
 #[macro_export]
@@ -46,8 +46,8 @@ macro_rules! __package {
             static EVENTS: &[$crate::export::HandlerEntry<$app>] = &[$($entry,)*];
 
             #[unsafe(export_name = $crate::__symbol!($symbol))]
-            pub static PACKAGE: $crate::export::Package<$app> =
-                $crate::export::Package::new($package, cfg!(panic = "unwind"), $start, EVENTS);
+            pub static PACKAGE: $crate::export::PackageSymbol<$app> =
+                $crate::export::PackageSymbol::new($package, cfg!(panic = "unwind"), $start, EVENTS);
         }
 
         /// The events of this package, for the program that links it.

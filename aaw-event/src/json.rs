@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::scratch;
 
-/// The longest reason and path in an error message, in characters. A caller can send megabytes where a number is expected;
-/// the message about it stays short.
+/// The longest reason and path in an error message, in characters. A caller can send megabytes where a number is
+/// expected; the message about it stays short.
 const MAX_REASON_CHARS: usize = 200;
 const MAX_PATH_CHARS: usize = 60;
 
@@ -20,8 +20,8 @@ pub(crate) fn with_json<T: Serialize + ?Sized, R>(
     scratch::with_buffer(|buffer| serde_json::to_writer(&mut *buffer, value).map(|()| then(buffer)))
 }
 
-/// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so that
-/// `Option<T>` and `()` can be bodies.
+/// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
+/// that `Option<T>` and `()` can be bodies.
 pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
     let explain = |json| explain::<B>("The body", json);
     if body.is_empty() || body == "null" {
@@ -40,8 +40,8 @@ pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failu
     serde_json::from_str(json).map_err(|_| explain::<T>("The response", json))
 }
 
-/// Parses a second time, recording the path to the value that does not fit. Recording costs too much to be done on every
-/// parse.
+/// Parses a second time, recording the path to the value that does not fit. Recording costs too much to be done on
+/// every parse.
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
     let mut json = serde_json::Deserializer::from_str(json);
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Order {
+    struct OrderBody {
         id: u8,
         #[serde(default)]
         lines: Vec<OrderLine>,
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_valid_body_is_parsed() {
-        assert_eq!(parse_body::<Order>(r#"{"id":1}"#).unwrap(), Order { id: 1, lines: vec![] });
+        assert_eq!(parse_body::<OrderBody>(r#"{"id":1}"#).unwrap(), OrderBody { id: 1, lines: vec![] });
     }
 
     #[test]
@@ -99,27 +99,27 @@ mod tests {
             assert_eq!(parse_body::<Value>(missing).unwrap(), serde_json::json!({}));
             assert_eq!(parse_body::<Option<i64>>(missing).unwrap(), None);
             parse_body::<()>(missing).unwrap();
-            assert_eq!(refused::<Order>(missing), "The body does not fit: missing field `id`");
+            assert_eq!(refused::<OrderBody>(missing), "The body does not fit: missing field `id`");
         }
     }
 
     #[test]
     fn the_error_names_the_field_that_does_not_fit() {
         assert_eq!(
-            refused::<Order>(r#"{"id":1,"lines":[{"count":1},{"count":"x"}]}"#),
+            refused::<OrderBody>(r#"{"id":1,"lines":[{"count":1},{"count":"x"}]}"#),
             "The body does not fit at lines[1].count: invalid type: string \"x\", expected u8"
         );
         assert_eq!(
-            refused::<Order>(r#"{"id":300}"#),
+            refused::<OrderBody>(r#"{"id":300}"#),
             "The body does not fit at id: invalid value: integer `300`, expected u8"
         );
-        assert_eq!(refused::<Order>("{} {}"), "The body does not fit: missing field `id`");
+        assert_eq!(refused::<OrderBody>("{} {}"), "The body does not fit: missing field `id`");
     }
 
     #[test]
     fn long_values_and_names_are_cut_in_the_error() {
         let long = "é".repeat(100_000);
-        let text = refused::<Order>(&format!(r#"{{"id":"{long}"}}"#));
+        let text = refused::<OrderBody>(&format!(r#"{{"id":"{long}"}}"#));
         assert!(text.chars().count() <= 300, "{text}");
         assert!(text.contains("at id") && text.contains('…'), "{text}");
         let text = refused::<std::collections::HashMap<String, u8>>(&format!(r#"{{"{long}":"{long}"}}"#));

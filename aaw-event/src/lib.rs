@@ -29,8 +29,8 @@
 //!
 //! # An events package
 //!
-//! Events live in a Cargo package of their own. The stock server `aaw-server` opens it as a library; a program of your own
-//! can link it instead. Besides the files of its events, a package needs three things:
+//! Events live in a Cargo package of their own. The stock server `aaw-server` opens it as a library; a program of your
+//! own can link it instead. Besides the files of its events, a package needs three things:
 //!
 //! ```toml
 //! # Cargo.toml
@@ -56,8 +56,8 @@
 //! The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
 //!
 //! A file whose name begins with an underscore is not an event: `_services.rs` builds the [services](#services),
-//! `_open.rs`, `_close.rs`, `_guard.rs` and `_password_reset.rs` are [hooks](#hooks-and-guards), and any other is shared
-//! code of your own. The documentation of `aaw_event_build` lists all rules.
+//! `_open.rs`, `_close.rs`, `_guard.rs` and `_password_reset.rs` are [hooks](#hooks-and-guards), and any other is
+//! shared code of your own. The documentation of `aaw_event_build` lists all rules.
 //!
 //! # Handlers
 //!
@@ -71,10 +71,10 @@
 //!
 //! The arguments are `(body, services, upload)`; trailing arguments may be omitted.
 //!
-//! The body is any type that is `Deserialize`. A missing body and `null` are parsed as `{}`, or as `null` if the type does
-//! not accept an object. If a body does not fit, the handler does not run: the caller receives an error with the code
-//! `bad_body` that names the field. `Value` accepts any JSON, [`Empty`] ignores the body, and `Box<`[`RawValue`]`>` keeps it
-//! unparsed.
+//! The body is any type that is `Deserialize`. A missing body and `null` are parsed as `{}`, or as `null` if the type
+//! does not accept an object. If a body does not fit, the handler does not run: the caller receives an error with the
+//! code `bad_body` that names the field. `Value` accepts any JSON, [`Empty`] ignores the body, and
+//! `Box<`[`RawValue`]`>` keeps it unparsed.
 //!
 //! Handlers run on the server's threads. Move long computations and blocking calls to `tokio::task::spawn_blocking`.
 //!
@@ -85,8 +85,8 @@
 //!
 //! A handler returns [`Result`], whose error separates what callers may read from what they may not:
 //!
-//! * [`Error::new`] is a message for the caller. [`with_code`](Error::with_code) and [`with_data`](Error::with_data) add
-//!   what the caller's program needs.
+//! * [`Error::new`] is a message for the caller. [`with_code`](Error::with_code) and [`with_data`](Error::with_data)
+//!   add what the caller's program needs.
 //! * `?` converts any standard error. The server logs it with its causes, and the caller receives `Internal error`.
 //!
 //! ```
@@ -151,9 +151,9 @@
 //! }
 //! ```
 //!
-//! The stream is polled only while its reader has granted credit, so a slow reader suspends the stream and nothing else.
-//! When the reader cancels it or disconnects, the stream is dropped at its current `yield` or `.await`. An error ends the
-//! stream; the items before it are still delivered.
+//! The stream is polled only while its reader has granted credit, so a slow reader suspends the stream and nothing
+//! else. When the reader cancels it or disconnects, the stream is dropped at its current `yield` or `.await`. An error
+//! ends the stream; the items before it are still delivered.
 //!
 //! A handler that must await something before it can return its stream may be an `async fn` that returns a stream, or a
 //! `Result` of one.
@@ -161,8 +161,8 @@
 //! # Uploads
 //!
 //! The third argument, [`Upload<T>`](Upload), is a stream in the other direction: the items that the caller sends after
-//! its body. Taking items grants the caller credit for more, so the handler sets the pace. Unary and streaming handlers can
-//! take an upload.
+//! its body. Taking items grants the caller credit for more, so the handler sets the pace. Unary and streaming handlers
+//! can take an upload.
 //!
 //! ```
 //! use aaw_event::prelude::*;
@@ -201,13 +201,13 @@
 //! }
 //! ```
 //!
-//! An event in a folder named `auth` (`auth/whoami`, `shop/auth/orders`) needs no guard to be protected: the server runs it
-//! only for callers with a session.
+//! An event in a folder named `auth` (`auth/whoami`, `shop/auth/orders`) needs no guard to be protected: the server
+//! runs it only for callers with a session.
 //!
 //! # Testing
 //!
-//! A handler is a plain function, so a test calls it directly. [`Services::for_test`] makes services that record what is
-//! sent, [`Upload::for_test`] makes an upload of given items. See [`testing`].
+//! A handler is a plain function, so a test calls it directly. [`Services::for_test`] makes services that record what
+//! is sent, [`Upload::for_test`] makes an upload of given items. See [`testing`].
 //!
 //! ```
 //! use aaw_event::prelude::*;
@@ -228,9 +228,9 @@
 //! A package that is linked into a program shares the program's runtime, statics and logs.
 //!
 //! A package that the server opens as a library has its own statics, and a tokio runtime of its own with one worker
-//! thread for the tasks that it spawns. Its `tracing` and `log` records are forwarded to the server. When the library is
-//! rebuilt, the server opens the new one and lets the calls of the old one finish; state in statics is lost. Do not use
-//! tokio's `signal` and `process` modules in such a package: they leak file descriptors on each reload.
+//! thread for the tasks that it spawns. Its `tracing` and `log` records are forwarded to the server. When the library
+//! is rebuilt, the server opens the new one and lets the calls of the old one finish; state in statics is lost. Do not
+//! use tokio's `signal` and `process` modules in such a package: they leak file descriptors on each reload.
 //!
 //! An events package is trusted code. The server catches a panic, but not a panic during unwinding, a stack overflow or
 //! `abort`: these end the server.
@@ -240,7 +240,8 @@
 //! * [`prelude`]: what a handler is written with. Its types are documented on this page.
 //! * [`testing`]: calling handlers from tests.
 //! * [`host`]: how a server checks, starts and calls a package. Authors of events do not need it.
-//! * [`abi`]: the C-shaped structs that cross between a server and a package, which may be built by different compilers.
+//! * [`abi`]: the C-shaped structs that cross between a server and a package, which may be built by different
+//!   compilers.
 
 #[allow(unsafe_code, reason = "C-shaped memory that crosses between the outputs of two compilers")]
 pub mod abi;

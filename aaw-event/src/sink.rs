@@ -48,8 +48,8 @@ impl<'a> SinkBuffer<'a> {
 }
 
 unsafe extern "C" fn write(ctx: *mut c_void, bytes: Bytes) -> u32 {
-    // SAFETY: `ctx` is the buffer that made the sink, and nothing else accesses it while the sink is in use; `bytes` live
-    // for this call.
+    // SAFETY: `ctx` is the buffer that made the sink, and nothing else accesses it while the sink is in use; `bytes`
+    // live for this call.
     let (buffer, bytes) = unsafe { (&mut *ctx.cast::<SinkBuffer<'_>>(), bytes.as_slice()) };
     buffer.write(bytes.unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! Host operations, with and without waiting; guards and the password reset. Each test runs twice: with the package linked,
-//! and as if it had been opened as a library.
+//! Host operations, with and without waiting; guards and the password reset. Each test runs twice: with the package
+//! linked, and as if it had been opened as a library.
 #![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
 #![allow(
     missing_docs,

@@ -1,7 +1,7 @@
 //! A package as if it had been opened as a library: with a runtime of its own, and with its logs and panics forwarded.
 //!
-//! Only one test starts the package, because the forwarding is global to the process. Real libraries are tested with the
-//! server.
+//! Only one test starts the package, because the forwarding is global to the process. Real libraries are tested with
+//! the server.
 #![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
 #![allow(
     missing_docs,

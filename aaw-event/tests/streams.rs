@@ -1,5 +1,5 @@
-//! Streaming handlers, uploads and hooks. Each test runs twice: with the package linked, and as if it had been opened as a
-//! library.
+//! Streaming handlers, uploads and hooks. Each test runs twice: with the package linked, and as if it had been opened
+//! as a library.
 #![allow(unsafe_code, reason = "loads the table as if it were the symbol of a library")]
 #![allow(
     missing_docs,
@@ -482,7 +482,7 @@ impl UploadSource for TestUpload {
     }
 }
 
-// --- streams ----------------------------------------------------------------------------------------------------------
+// --- streams ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn the_table_contains_kinds_and_uploads() {
@@ -653,7 +653,7 @@ fn a_loaded_packages_streams_have_its_own_timers_and_a_budget() {
     assert_eq!(poll(&mut package.call("busy", "")), Poll::Pending);
 }
 
-// --- uploads ----------------------------------------------------------------------------------------------------------
+// --- uploads ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_handler_reads_an_upload() {
@@ -823,7 +823,7 @@ fn an_upload_may_outlive_its_call() {
     }
 }
 
-// --- hooks ------------------------------------------------------------------------------------------------------------
+// --- hooks -----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn hooks_are_not_events_and_are_called_like_events() {

@@ -1,5 +1,5 @@
-//! The compile errors of handlers whose mistakes `aaw_event_build` cannot detect: one file per mistake, with the expected
-//! message next to it. The mistakes that it detects are tested in `aaw_event_build`.
+//! The compile errors of handlers whose mistakes `aaw_event_build` cannot detect: one file per mistake, with the
+//! expected message next to it. The mistakes that it detects are tested in `aaw_event_build`.
 //!
 //! The compiler's own part of a message changes between versions, so the messages are compared with one version only.
 

@@ -32,8 +32,8 @@ pub(crate) enum HandlerForm {
 pub(crate) fn read(file: &syn::File, stem: &str) -> Result<HandlerShape, SourceError> {
     let Some(handler) = find(file) else {
         let text = format!(
-            "no function `handler` found: expected `pub async fn handler(…)` or `pub fn handler(…)`. If the file is not an \
-             event, begin its name with an underscore: _{stem}.rs"
+            "no function `handler` found: expected `pub async fn handler(…)` or `pub fn handler(…)`. If the file is \
+             not an event, begin its name with an underscore: _{stem}.rs"
         );
         return Err(SourceError::new(1, text));
     };
@@ -48,8 +48,8 @@ pub(crate) fn read(file: &syn::File, stem: &str) -> Result<HandlerShape, SourceE
     }
     for (position, argument) in signature.inputs.iter().enumerate() {
         if position != 2 && is_upload(argument, file) {
-            let text = "`Upload` must be the third argument: expected `(body, services, upload)`. A handler that needs no \
-                        body takes `_: Empty`, one that needs no services takes `_: Services`";
+            let text = "`Upload` must be the third argument: expected `(body, services, upload)`. A handler that \
+                        needs no body takes `_: Empty`, one that needs no services takes `_: Services`";
             return Err(SourceError::at(argument.span(), text));
         }
         if position == 2 && form == HandlerForm::OneWay {
@@ -126,8 +126,8 @@ fn async_form(output: &ReturnType) -> Result<HandlerForm, SourceError> {
     // `Result<T, String>` is `Serialize`: the compiler would accept it, and the response would be {"Ok": …}.
     if is_foreign_result(output) {
         let text = format!(
-            "the handler returns `{}`: expected the `Result<T>` of aaw_event::prelude. `?` converts every standard error \
-             into its error; `Error::new(\"…\")` is a message for the caller",
+            "the handler returns `{}`: expected the `Result<T>` of aaw_event::prelude. `?` converts every standard \
+             error into its error; `Error::new(\"…\")` is a message for the caller",
             source_text(output)
         );
         return Err(SourceError::at(output.span(), text));
@@ -164,14 +164,14 @@ fn sync_form(output: &ReturnType) -> Result<HandlerForm, SourceError> {
     let text = if result_of(output).is_some_and(|arguments| arguments.first().is_some_and(|ok| stream_of(ok).is_some()))
     {
         format!(
-            "the handler is not an `async fn` and returns `{found}`: write `pub async fn`, or yield the error as an item \
-             of the stream"
+            "the handler is not an `async fn` and returns `{found}`: write `pub async fn`, or yield the error as an \
+             item of the stream"
         )
     } else {
         format!(
-            "the handler is not an `async fn` and returns `{found}`: expected `pub async fn` for a handler that returns \
-             one response, a return type `impl Stream<Item = …>` for a streaming handler, or no return type, or \
-             `Result<()>`, for a one-way handler"
+            "the handler is not an `async fn` and returns `{found}`: expected `pub async fn` for a handler that \
+             returns one response, a return type `impl Stream<Item = …>` for a streaming handler, or no return type, \
+             or `Result<()>`, for a one-way handler"
         )
     };
     Err(SourceError::at(output.span(), text))
@@ -187,8 +187,8 @@ pub(crate) fn is_unit(output: &Type) -> bool {
 fn check_item(item: Option<&Type>) -> Result<(), SourceError> {
     let Some(item) = item.filter(|item| is_foreign_result(item)) else { return Ok(()) };
     let text = format!(
-        "the handler's stream yields `{}`: expected the `Result<T>` of aaw_event::prelude. In `try_stream!`, `?` converts \
-         every standard error into its error",
+        "the handler's stream yields `{}`: expected the `Result<T>` of aaw_event::prelude. In `try_stream!`, `?` \
+         converts every standard error into its error",
         source_text(item)
     );
     Err(SourceError::at(item.span(), text))

@@ -27,8 +27,8 @@
 //! | other extensions, names that begin with `.` | ignored |
 //!
 //! The name of an event is the path of its file, unchanged. The name of its module has to be an identifier: `-` and `.`
-//! become `_`, a leading digit gets a `_` in front, a keyword becomes `r#type`, `self.rs` becomes `self_`. If that name is
-//! taken, `_2` follows.
+//! become `_`, a leading digit gets a `_` in front, a keyword becomes `r#type`, `self.rs` becomes `self_`. If that name
+//! is taken, `_2` follows.
 //!
 //! # Handlers
 //!
@@ -39,27 +39,29 @@
 //! | `async fn handler(…) -> Result<impl Stream<Item = …>>`, or without the `Result` | streaming, after something was awaited |
 //! | `fn handler(…)`, or `-> Result<()>` | one-way: returns nothing to its caller |
 //!
-//! A return type is a stream if it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or another type
-//! whose name ends with `Stream`. The arguments are `(body, services, upload)`; trailing arguments may be omitted. A one-way
-//! handler takes no upload.
+//! A return type is a stream if it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or another
+//! type whose name ends with `Stream`. The arguments are `(body, services, upload)`; trailing arguments may be omitted.
+//! A one-way handler takes no upload.
 //!
 //! # `_open.rs` and `_close.rs`
 //!
-//! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `closed: CloseInfo`.
-//! Trailing arguments may be omitted, the function need not be `async`, and may return nothing. If the handler of `_open.rs`
-//! fails, the connection is closed.
+//! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `closed:
+//! CloseInfo`. Trailing arguments may be omitted, the function need not be `async`, and may return nothing. If the
+//! handler of `_open.rs` fails, the connection is closed.
 //!
 //! # `_guard.rs` and `_password_reset.rs`
 //!
-//! `pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>` in any folder with events, and `pub async
-//! fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>` in `src/` only, with the same variations. If a
-//! guard fails, the event does not run, and the caller receives the error. The guards of outer folders run before those of
-//! inner ones. `users/_guard.rs` does not apply to the event `users` of a file `users.rs` next to the folder.
+//! `pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>` in any folder with events, and `pub
+//! async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>` in `src/` only, with the same
+//! variations. If a guard fails, the event does not run, and the caller receives the error. The guards of outer folders
+//! run before those of inner ones. `users/_guard.rs` does not apply to the event `users` of a file `users.rs` next to
+//! the folder.
 //!
 //! # `_services.rs`
 //!
-//! `pub async fn services() -> Result<App>`. The function need not be `async`, and may return an `App`. The table of events
-//! has to name the type, so it must be public in that file (`pub struct App`, `pub use`), or imported by name with `use`.
+//! `pub async fn services() -> Result<App>`. The function need not be `async`, and may return an `App`. The table of
+//! events has to name the type, so it must be public in that file (`pub struct App`, `pub use`), or imported by name
+//! with `use`.
 //!
 //! # Formatting
 //!
@@ -82,8 +84,8 @@ use std::{env, fs, process};
 /// Generates the table of events of the package whose build script calls this.
 ///
 /// The output is only written when it has changed, and Cargo runs the build script again when a file below `src/`
-/// changes. A mistake in a file becomes a compile error of the package that names the file and the line; all mistakes are
-/// reported at once. If files cannot be read or written, the build script fails with a message.
+/// changes. A mistake in a file becomes a compile error of the package that names the file and the line; all mistakes
+/// are reported at once. If files cannot be read or written, the build script fails with a message.
 pub fn events() {
     println!("cargo::rerun-if-changed=src");
     if let Err(error) = run() {

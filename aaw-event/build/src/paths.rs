@@ -94,7 +94,8 @@ impl FileScope {
                 _ => Ok(()),
             }),
             other => Err(format!(
-                "`services` builds `{}`, which the table of events cannot name: expected a named type, such as `pub type App = …;`",
+                "`services` builds `{}`, which the table of events cannot name: expected a named type, such as \
+                 `pub type App = …;`",
                 quote!(#other)
             )),
         }

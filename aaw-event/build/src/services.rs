@@ -31,8 +31,8 @@ pub(crate) fn read(file: &syn::File) -> Result<ServicesFunction, SourceError> {
     if !signature.inputs.is_empty() || !signature.generics.params.is_empty() {
         return error("`services` has parameters: expected `pub async fn services() -> Result<App>`");
     }
-    let no_type = "`services` returns nothing: expected `pub async fn services() -> Result<App>`. A package that needs no \
-                   services has no _services.rs";
+    let no_type = "`services` returns nothing: expected `pub async fn services() -> Result<App>`. A package that \
+                   needs no services has no _services.rs";
     let ReturnType::Type(_, output) = &signature.output else { return error(no_type) };
     let ty: &Type = match result_of(output) {
         Some(arguments) => match arguments.first() {

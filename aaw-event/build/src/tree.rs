@@ -62,13 +62,13 @@ const MAX_DEPTH: usize = 100;
 /// [`errors`](PackageSource::errors) instead.
 pub(crate) fn read(src: &Path) -> Result<PackageSource, String> {
     let mut package = PackageSource::default();
-    let root = Folder { directory: src, path: String::new(), module: "crate".to_owned(), depth: 0 };
+    let root = SourceFolder { directory: src, path: String::new(), module: "crate".to_owned(), depth: 0 };
     package.modules = read_folder(&mut package, &root)?;
     package.events.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(package)
 }
 
-struct Folder<'a> {
+struct SourceFolder<'a> {
     directory: &'a Path,
     /// The path below `src/`, with a trailing slash unless it is empty.
     path: String,
@@ -77,7 +77,7 @@ struct Folder<'a> {
     depth: usize,
 }
 
-impl Folder<'_> {
+impl SourceFolder<'_> {
     /// Whether the folder holds shared code: it, or a folder around it, begins with an underscore.
     fn is_shared(&self) -> bool {
         self.path.split('/').any(|part| part.starts_with('_'))
@@ -90,7 +90,7 @@ struct Listing {
     folders: Vec<(String, PathBuf)>,
 }
 
-fn list(folder: &Folder<'_>) -> Result<Listing, String> {
+fn list(folder: &SourceFolder<'_>) -> Result<Listing, String> {
     let failed = |error: std::io::Error| format!("cannot read the folder {}: {error}", folder.directory.display());
     let mut listing = Listing { files: Vec::new(), folders: Vec::new() };
     for entry in fs::read_dir(folder.directory).map_err(failed)? {
@@ -114,7 +114,7 @@ fn list(folder: &Folder<'_>) -> Result<Listing, String> {
 }
 
 /// Reads a folder, and returns the modules to be declared for it.
-fn read_folder(package: &mut PackageSource, folder: &Folder<'_>) -> Result<Vec<ModuleDecl>, String> {
+fn read_folder(package: &mut PackageSource, folder: &SourceFolder<'_>) -> Result<Vec<ModuleDecl>, String> {
     if folder.depth > MAX_DEPTH {
         let directory = folder.directory.display();
         return Err(format!(
@@ -160,7 +160,7 @@ fn read_folder(package: &mut PackageSource, folder: &Folder<'_>) -> Result<Vec<M
 
 fn read_subfolder(
     package: &mut PackageSource,
-    parent: &Folder<'_>,
+    parent: &SourceFolder<'_>,
     name: &str,
     directory: &Path,
     ident: &str,
@@ -171,7 +171,7 @@ fn read_subfolder(
     }
     let path = format!("{}{name}/", parent.path);
     let module = format!("{}::{ident}", parent.module);
-    let folder = Folder { directory, path: path.clone(), module, depth: parent.depth + 1 };
+    let folder = SourceFolder { directory, path: path.clone(), module, depth: parent.depth + 1 };
     Ok(ModuleContent::Folder { path, sibling: None, modules: read_folder(package, &folder)? })
 }
 
@@ -260,8 +260,8 @@ impl SourceFile<'_> {
         }
         match EventName::parse(&self.name()) {
             Err(reason) => Err(format!(
-                "this file name is not a valid event name: {reason}. If the file is not an event, begin its name with an \
-                 underscore"
+                "this file name is not a valid event name: {reason}. If the file is not an event, begin its name \
+                 with an underscore"
             )),
             Ok(name) if name.is_reserved() => {
                 Err(format!("the event name {name} is reserved: names under aaw/ belong to aaw"))

@@ -59,7 +59,8 @@ impl CallerHandle {
         unsafe { ((*self.0.vtable).broadcast)(self.0.ctx, Bytes::of_slice(data), include_self) }
     }
 
-    /// Performs an operation that does not wait, and returns the JSON of its result. `args` is JSON written by serde_json.
+    /// Performs an operation that does not wait, and returns the JSON of its result. `args` is JSON written by
+    /// serde_json.
     pub(crate) fn host_op(&self, op: &str, args: &[u8]) -> Result<Vec<u8>, Failure> {
         if self.table_len() < LEN_WITH_HOST_OP {
             return Err(unsupported_op(op));

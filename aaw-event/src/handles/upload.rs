@@ -39,7 +39,8 @@ impl UploadHandle {
         Self(raw)
     }
 
-    /// Polls for the next item and appends its JSON to `out`. Must not be polled again after the end (`None`) or an error.
+    /// Polls for the next item and appends its JSON to `out`. Must not be polled again after the end (`None`) or an
+    /// error.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Option<Result<(), Failure>>> {
         let head_len = out.len();
         let mut buffer = SinkBuffer::unlimited(out);

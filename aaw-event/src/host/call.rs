@@ -13,8 +13,8 @@ use crate::waker;
 
 /// A running call, polled in place on the host's thread.
 ///
-/// It may be polled by different tasks in turn, each with its own waker; only the most recent waker is woken. Dropping the
-/// call cancels the handler: its future is dropped, and a panic in a destructor is caught and logged.
+/// It may be polled by different tasks in turn, each with its own waker; only the most recent waker is woken. Dropping
+/// the call cancels the handler: its future is dropped, and a panic in a destructor is caught and logged.
 #[must_use = "a call does nothing unless polled"]
 pub struct Call {
     raw: RawCall,
@@ -24,12 +24,12 @@ pub struct Call {
 
 /// What a poll of a [`Call`] returns.
 ///
-/// Exhaustive on purpose: a host that ignored an unknown step would respond wrongly to its caller, so a new step requires
-/// a new version of this crate.
+/// Exhaustive on purpose: a host that ignored an unknown step would respond wrongly to its caller, so a new step
+/// requires a new version of this crate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// An item: its JSON was appended. A unary call has exactly one, its response, after which the call may be dropped. A
-    /// stream continues with the next poll.
+    /// An item: its JSON was appended. A unary call has exactly one, its response, after which the call may be dropped.
+    /// A stream continues with the next poll.
     Item,
     /// The end: nothing follows. A one-way event, and a hook that has succeeded, return this at once.
     End,
@@ -38,11 +38,11 @@ pub enum Step {
     /// Only the package's own check of the body has this result. A handler that fails with the same code has
     /// [`Failed`](Self::Failed).
     Refused(Failure),
-    /// The handler failed, possibly after items. The failure is meant for the caller; an internal error has already been
-    /// logged by the package.
+    /// The handler failed, possibly after items. The failure is meant for the caller; an internal error has already
+    /// been logged by the package.
     Failed(Failure),
-    /// An item or a failure had this many bytes, more than the host accepts. None of them were copied. This does not end
-    /// a stream: the next poll returns its next item.
+    /// An item or a failure had this many bytes, more than the host accepts. None of them were copied. This does not
+    /// end a stream: the next poll returns its next item.
     TooLarge(usize),
     /// The handler panicked. The text (with the panic's location, when known) is for the log only; the host sends its
     /// own text with the code [`Code::PANIC`].
@@ -59,15 +59,15 @@ impl Call {
         Self { raw, _package: package }
     }
 
-    /// Runs the handler until it waits, has an item, or ends: at most one item per poll. The item is appended to `out` as
-    /// JSON; in every other case `out` is left unchanged.
+    /// Runs the handler until it waits, has an item, or ends: at most one item per poll. The item is appended to `out`
+    /// as JSON; in every other case `out` is left unchanged.
     ///
     /// An item or failure longer than `max_len` bytes is not copied: the result is then [`Step::TooLarge`]. That limits
     /// the length of `out`, not the memory in which the package builds the item. Polled after its end, the call returns
     /// [`Step::End`]. The handler's state is dropped within the poll that ends it.
     ///
-    /// A stream that is always ready returns an item at each poll. A host that polls in a loop must limit how many items
-    /// it takes in one turn.
+    /// A stream that is always ready returns an item at each poll. A host that polls in a loop must limit how many
+    /// items it takes in one turn.
     pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<Step> {
         let head_len = out.len();
         let mut buffer = SinkBuffer::limited(out, max_len);

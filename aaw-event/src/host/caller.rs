@@ -15,12 +15,12 @@ use crate::catch_panic::catch_panic;
 /// The connection, or the HTTP request, that a call comes from: what handlers use as `services.ws`, `services.room` and
 /// `services` itself.
 ///
-/// Handlers may keep it beyond their call and use it from tasks and other threads, also after the connection has closed. A
-/// panic in an implementation is caught and logged.
+/// Handlers may keep it beyond their call and use it from tasks and other threads, also after the connection has
+/// closed. A panic in an implementation is caught and logged.
 ///
-/// Everything beyond the first three methods is an operation, with a name and with arguments and a result in JSON, so that
-/// one can be added without changing this trait or the ABI. A host returns [`unsupported_op`] for an operation that it
-/// does not offer.
+/// Everything beyond the first three methods is an operation, with a name and with arguments and a result in JSON, so
+/// that one can be added without changing this trait or the ABI. A host returns [`unsupported_op`] for an operation
+/// that it does not offer.
 ///
 /// | operation | arguments | result |
 /// |---|---|---|

@@ -11,9 +11,9 @@ use crate::abi::{Bytes, CallArgs, RawUpload};
 
 /// A package whose services are built: its events can be called. Cloning is cheap.
 ///
-/// The package stops when the last clone and the last [`Call`] have been dropped: its services are dropped, and a loaded
-/// package's runtime is shut down on a separate thread, without blocking the caller. A linked package's services are
-/// dropped on the thread that drops the last reference.
+/// The package stops when the last clone and the last [`Call`] have been dropped: its services are dropped, and a
+/// loaded package's runtime is shut down on a separate thread, without blocking the caller. A linked package's services
+/// are dropped on the thread that drops the last reference.
 #[derive(Clone)]
 pub struct Instance {
     package: Arc<RunningPackage>,

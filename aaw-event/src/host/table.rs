@@ -211,8 +211,8 @@ unsafe fn check_header(header: *const ModuleHeader) -> Result<&'static ModuleHea
     if header.is_null() || !header.is_aligned() {
         return Err(AbiError::BadAddress);
     }
-    // Nothing beyond these three fields is read until they are known to be valid.
-    // SAFETY: the caller guarantees a symbol of aaw-event; in every version of the ABI these three are its first 16 bytes.
+    // Nothing beyond these three fields is read until they are known to be valid. SAFETY: the caller guarantees a
+    // symbol of aaw-event; in every version of the ABI these three are its first 16 bytes.
     let (magic, abi, size) = unsafe {
         ((&raw const (*header).magic).read(), (&raw const (*header).abi).read(), (&raw const (*header).size).read())
     };

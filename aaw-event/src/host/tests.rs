@@ -5,7 +5,7 @@ use aaw_protocol::EventName;
 use super::table::{ModuleTable, check};
 use super::{AbiError, HandlerKind};
 use crate::abi::{ABI, Bytes, EventEntry, ModuleHeader, kind, mode};
-use crate::export::{CLOSE, HandlerEntry, NoServices, OPEN, Package, guard, no_services, sync_services};
+use crate::export::{CLOSE, HandlerEntry, NoServices, OPEN, PackageSymbol, guard, no_services, sync_services};
 use crate::prelude::{Empty, Services, Stream, Upload, stream};
 
 async fn handler() {}
@@ -18,7 +18,7 @@ fn streaming() -> impl Stream<Item = u8> {
     stream! { yield 1; }
 }
 
-static GOOD: Package<NoServices> = Package::new(
+static GOOD: PackageSymbol<NoServices> = PackageSymbol::new(
     "good",
     true,
     sync_services(no_services),
@@ -37,8 +37,8 @@ static GOOD: Package<NoServices> = Package::new(
 );
 
 fn checked(header: *const ModuleHeader) -> Result<ModuleTable, AbiError> {
-    // SAFETY: null, or a header that is static or leaked, with at most one fault that the check must find before it reads
-    // further.
+    // SAFETY: null, or a header that is static or leaked, with at most one fault that the check must find before it
+    // reads further.
     unsafe { check(header, mode::LOADED, None) }
 }
 

@@ -33,7 +33,8 @@ pub enum UploadStep {
     Item,
     /// The caller has sent all items.
     End,
-    /// The upload was interrupted. The handler receives this failure as an error, whose message is meant for the caller.
+    /// The upload was interrupted. The handler receives this failure as an error, whose message is meant for the
+    /// caller.
     Failed(Failure),
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use aaw_protocol::{Code, Failure};
 use pin_project_lite::pin_project;
 
-use super::runtime::Runtime;
+use super::runtime::PackageRuntime;
 use crate::abi::{self, CallVtable, RawCall, Sink, step};
 use crate::catch_panic::catch_panic;
 use crate::waker;
@@ -81,11 +81,11 @@ struct BoxedCall<C> {
     /// `None` once it has ended.
     call: Option<C>,
     /// Part of the instance, which the host keeps alive while it has calls.
-    runtime: *const Runtime,
+    runtime: *const PackageRuntime,
 }
 
 /// Boxes `future` as a call that is polled in `runtime`.
-pub(super) fn from_future<F, W>(future: F, writer: W, runtime: &Runtime) -> RawCall
+pub(super) fn from_future<F, W>(future: F, writer: W, runtime: &PackageRuntime) -> RawCall
 where
     F: Future + Send + 'static,
     W: WriteOutput<F::Output>,
@@ -94,7 +94,7 @@ where
 }
 
 /// Boxes `call`, which is polled in `runtime`.
-pub(super) fn boxed<C: PollCall>(call: C, runtime: &Runtime) -> RawCall {
+pub(super) fn boxed<C: PollCall>(call: C, runtime: &PackageRuntime) -> RawCall {
     let boxed = Box::new(BoxedCall { call: Some(call), runtime });
     RawCall { data: Box::into_raw(boxed).cast(), vtable: &CallVtableOf::<C>::VTABLE }
 }
@@ -120,8 +120,8 @@ unsafe extern "C" fn poll<C: PollCall>(data: *mut c_void, waker: *const abi::Wak
             let waker = unsafe { waker::borrow(waker) };
             inner.poll(&mut Context::from_waker(&waker), out)
         });
-        // The handler's state is dropped now, inside the runtime, rather than when the host drops the call: a reader that
-        // takes its time must not keep it alive.
+        // The handler's state is dropped now, inside the runtime, rather than when the host drops the call: a reader
+        // that takes its time must not keep it alive.
         if !matches!(polled, Ok(CallProgress::Pending | CallProgress::Item)) {
             drop_caught(|| call.set(None));
         }

@@ -15,8 +15,8 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use crate::abi::{Bytes, RawHost};
 use crate::catch_panic::record_panic;
 
-/// The hosts of this library's instances. The newest receives the records: there are several only in tests, and while one
-/// instance replaces another.
+/// The hosts of this library's instances. The newest receives the records: there are several only in tests, and while
+/// one instance replaces another.
 static HOSTS: RwLock<Vec<Arc<HostHandle>>> = RwLock::new(Vec::new());
 
 /// The most verbose level that the newest host wants, as the ABI's number.

@@ -18,39 +18,39 @@ use crate::sdk::{CloseInfo, GuardedCall, OpenInfo, PasswordReset};
 
 /// The identity of a hook; `E` is its handler's first argument.
 #[derive(Debug)]
-pub struct Hook<E> {
+pub struct HookId<E> {
     name: &'static str,
     kind: u32,
     argument: PhantomData<fn(E)>,
 }
 
-impl<E> Clone for Hook<E> {
+impl<E> Clone for HookId<E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E> Copy for Hook<E> {}
+impl<E> Copy for HookId<E> {}
 
 /// `_open.rs`.
-pub const OPEN: Hook<OpenInfo> = Hook { name: hook_name::OPEN, kind: kind::OPEN, argument: PhantomData };
+pub const OPEN: HookId<OpenInfo> = HookId { name: hook_name::OPEN, kind: kind::OPEN, argument: PhantomData };
 
 /// `_close.rs`.
-pub const CLOSE: Hook<CloseInfo> = Hook { name: hook_name::CLOSE, kind: kind::CLOSE, argument: PhantomData };
+pub const CLOSE: HookId<CloseInfo> = HookId { name: hook_name::CLOSE, kind: kind::CLOSE, argument: PhantomData };
 
 /// `_password_reset.rs`.
-pub const PASSWORD_RESET: Hook<PasswordReset> =
-    Hook { name: hook_name::PASSWORD_RESET, kind: kind::PASSWORD_RESET, argument: PhantomData };
+pub const PASSWORD_RESET: HookId<PasswordReset> =
+    HookId { name: hook_name::PASSWORD_RESET, kind: kind::PASSWORD_RESET, argument: PhantomData };
 
 /// The `_guard.rs` of a folder; `name` is its path below `src/` without the extension.
-pub const fn guard(name: &'static str) -> Hook<GuardedCall> {
-    Hook { name, kind: kind::GUARD, argument: PhantomData }
+pub const fn guard(name: &'static str) -> HookId<GuardedCall> {
+    HookId { name, kind: kind::GUARD, argument: PhantomData }
 }
 
 /// One function per form and number of arguments of a hook's handler.
 impl<A: Send + Sync + 'static> HandlerEntry<A> {
     /// An `async fn handler()`.
-    pub const fn async_hook0<E, H, F>(hook: Hook<E>, _: H) -> Self
+    pub const fn async_hook0<E, H, F>(hook: HookId<E>, _: H) -> Self
     where
         H: Fn() -> F + Copy + Send + Sync + 'static,
         F: Future + Send + 'static,
@@ -60,7 +60,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 
     /// An `async fn handler(argument)`.
-    pub const fn async_hook1<E, H, F>(hook: Hook<E>, _: H) -> Self
+    pub const fn async_hook1<E, H, F>(hook: HookId<E>, _: H) -> Self
     where
         E: DeserializeOwned + 'static,
         H: Fn(E) -> F + Copy + Send + Sync + 'static,
@@ -71,7 +71,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 
     /// An `async fn handler(argument, services)`.
-    pub const fn async_hook2<E, H, S, M, F>(hook: Hook<E>, _: H) -> Self
+    pub const fn async_hook2<E, H, S, M, F>(hook: HookId<E>, _: H) -> Self
     where
         E: DeserializeOwned + 'static,
         H: Fn(E, S) -> F + Copy + Send + Sync + 'static,
@@ -84,7 +84,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 
     /// A `fn handler()`.
-    pub const fn hook0<E, H, O>(hook: Hook<E>, _: H) -> Self
+    pub const fn hook0<E, H, O>(hook: HookId<E>, _: H) -> Self
     where
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
@@ -93,7 +93,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 
     /// A `fn handler(argument)`.
-    pub const fn hook1<E, H, O>(hook: Hook<E>, _: H) -> Self
+    pub const fn hook1<E, H, O>(hook: HookId<E>, _: H) -> Self
     where
         E: DeserializeOwned + 'static,
         H: Fn(E) -> O + Copy + Send + Sync + 'static,
@@ -103,7 +103,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 
     /// A `fn handler(argument, services)`.
-    pub const fn hook2<E, H, S, M, O>(hook: Hook<E>, _: H) -> Self
+    pub const fn hook2<E, H, S, M, O>(hook: HookId<E>, _: H) -> Self
     where
         E: DeserializeOwned + 'static,
         H: Fn(E, S) -> O + Copy + Send + Sync + 'static,

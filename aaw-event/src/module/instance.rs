@@ -9,7 +9,7 @@ use aaw_protocol::{Code, Failure};
 use super::call::{self, CallOutput, CompletedCall, WriteOutput};
 use super::forward::LogForwarding;
 use super::package::function_of;
-use super::runtime::Runtime;
+use super::runtime::PackageRuntime;
 use crate::abi::{InstanceVtable, RawCall, RawHost, RawInstance, mode, step};
 use crate::catch_panic::catch_panic;
 use crate::sdk::Error;
@@ -25,7 +25,7 @@ pub(super) struct PackageInstance<A> {
     pub(super) app: OnceLock<Arc<A>>,
     /// What `Services<()>` derefs to.
     pub(super) unit: Arc<()>,
-    pub(super) runtime: Runtime,
+    pub(super) runtime: PackageRuntime,
     /// `None` when linked.
     forwarding: Option<LogForwarding>,
 }
@@ -42,17 +42,17 @@ where
     let started = catch_panic(|| {
         let app = OnceLock::new();
         if !prebuilt.is_null() {
-            // SAFETY: not null only if `Package::<A>::module_with` of this very package made it.
+            // SAFETY: not null only if `PackageSymbol::<A>::module_with` of this very package made it.
             let prebuilt: &Arc<A> = unsafe { &*prebuilt.cast() };
             let _ = app.set(prebuilt.clone());
         }
         let unit = Arc::new(());
         if mode == mode::LINKED {
-            return PackageInstance { app, unit, runtime: Runtime::Host, forwarding: None };
+            return PackageInstance { app, unit, runtime: PackageRuntime::Host, forwarding: None };
         }
         // SAFETY: the host is alive during this call.
         let forwarding = unsafe { LogForwarding::to(host) };
-        PackageInstance { app, unit, runtime: Runtime::own(), forwarding: Some(forwarding) }
+        PackageInstance { app, unit, runtime: PackageRuntime::own(), forwarding: Some(forwarding) }
     });
     let data = match started {
         Ok(instance) => Box::into_raw(Box::new(instance)).cast(),

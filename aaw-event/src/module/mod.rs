@@ -2,8 +2,9 @@
 //! table.
 //!
 //! Generated code names `package`, `services`, and the entry functions of `unary`, `one_way`, `streaming` and `hook`.
-//! `arguments` and `response` define what a handler may take and return. `instance` and `call` are what the host starts and
-//! polls. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to the host.
+//! `arguments` and `response` define what a handler may take and return. `instance` and `call` are what the host starts
+//! and polls. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to
+//! the host.
 
 mod arguments;
 mod call;
@@ -21,8 +22,8 @@ mod unary;
 /// For generated code: not meant for people, and not stable.
 pub mod export {
     pub use super::arguments::{FromBody, FromUploadItem, ServicesArgument, UploadArgument};
-    pub use super::hook::{CLOSE, Hook, OPEN, PASSWORD_RESET, guard};
-    pub use super::package::{HandlerEntry, Package, StartFunction};
-    pub use super::response::{HandlerStream, IntoHandlerStream, IntoItem, IntoResponse, IntoUnitResult};
+    pub use super::hook::{CLOSE, HookId, OPEN, PASSWORD_RESET, guard};
+    pub use super::package::{HandlerEntry, PackageSymbol, StartFunction};
+    pub use super::response::{IntoItem, IntoResponse, IntoStreamResponse, IntoUnitResult, StreamResponse};
     pub use super::services::{IntoServices, NoServices, async_services, no_services, sync_services};
 }

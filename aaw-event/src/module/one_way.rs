@@ -44,7 +44,8 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     }
 }
 
-/// [`CallFn`](crate::abi::CallFn) of a one-way event, or of a hook that is a `fn`. The handler runs here, while the call begins.
+/// [`CallFn`](crate::abi::CallFn) of a one-way event, or of a hook that is a `fn`. The handler runs here, while the
+/// call begins.
 pub(super) unsafe extern "C" fn one_way<A, H, Args>(instance: *const c_void, args: *const CallArgs) -> RawCall
 where
     H: Invoke<A, Args>,

@@ -45,14 +45,14 @@ impl<A> StartFunction<A> {
 
 /// A package's exported symbol: its [`ModuleHeader`], typed by its services.
 #[repr(transparent)]
-pub struct Package<A> {
+pub struct PackageSymbol<A> {
     header: ModuleHeader,
     services: PhantomData<fn(A)>,
 }
 
-impl<A: Send + Sync + 'static> Package<A> {
-    /// Creates the symbol. `unwinds` is the panic strategy that the package itself was compiled with, which is that of the
-    /// whole library.
+impl<A: Send + Sync + 'static> PackageSymbol<A> {
+    /// Creates the symbol. `unwinds` is the panic strategy that the package itself was compiled with, which is that of
+    /// the whole library.
     pub const fn new(
         name: &'static str,
         unwinds: bool,
@@ -85,7 +85,7 @@ impl<A: Send + Sync + 'static> Package<A> {
     /// The package as part of this program, with services that the program has built: `services()` does not run.
     ///
     /// # Panics
-    /// As [`Package::module`].
+    /// As [`PackageSymbol::module`].
     pub fn module_with(&'static self, app: A) -> Module {
         Module::linked(&self.header, Some(Arc::new(PrebuiltApp(Arc::new(app)))))
     }

@@ -76,9 +76,9 @@ impl IntoUnitResult for Result<(), Error> {
     label = "a `fn handler` that returns something must return an `impl Stream<Item = …>`",
     note = "write `async fn handler` for a handler that returns one response"
 )]
-pub trait HandlerStream: Stream {}
+pub trait StreamResponse: Stream {}
 
-impl<S: Stream> HandlerStream for S {}
+impl<S: Stream> StreamResponse for S {}
 
 /// What a streaming `async fn handler` may return: a stream, or aaw_event's `Result` of one. `M` distinguishes the two
 /// implementations.
@@ -86,7 +86,7 @@ impl<S: Stream> HandlerStream for S {}
     message = "`{Self}` is not a stream",
     label = "expected an `impl Stream<Item = …>`, or aaw_event's `Result` of one"
 )]
-pub trait IntoHandlerStream<M> {
+pub trait IntoStreamResponse<M> {
     /// The stream.
     type Stream: Stream;
 
@@ -94,26 +94,27 @@ pub trait IntoHandlerStream<M> {
     ///
     /// # Errors
     /// The handler's own error.
-    fn into_handler_stream(self) -> Result<Self::Stream, Error>;
+    fn into_stream_response(self) -> Result<Self::Stream, Error>;
 }
 
-impl<S: Stream> IntoHandlerStream<ReturnsValue> for S {
+impl<S: Stream> IntoStreamResponse<ReturnsValue> for S {
     type Stream = S;
 
-    fn into_handler_stream(self) -> Result<S, Error> {
+    fn into_stream_response(self) -> Result<S, Error> {
         Ok(self)
     }
 }
 
-impl<S: Stream> IntoHandlerStream<ReturnsResult> for Result<S, Error> {
+impl<S: Stream> IntoStreamResponse<ReturnsResult> for Result<S, Error> {
     type Stream = S;
 
-    fn into_handler_stream(self) -> Self {
+    fn into_stream_response(self) -> Self {
         self
     }
 }
 
-/// What a handler's stream may yield: a value, or aaw_event's `Result` of one. `M` distinguishes the two implementations.
+/// What a handler's stream may yield: a value, or aaw_event's `Result` of one. `M` distinguishes the two
+/// implementations.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an item of a handler's stream",
     label = "an item must be `Serialize`, or aaw_event's `Result` of such a type",

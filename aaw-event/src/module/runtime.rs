@@ -13,7 +13,7 @@ use crate::catch_panic::catch_panic;
 /// How long a package that stops waits for its blocking tasks, on a thread of its own.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) enum Runtime {
+pub(super) enum PackageRuntime {
     /// The host's runtime.
     Host,
     /// A loaded package has its own statics, therefore its own tokio, which cannot use the host's reactor. This runtime
@@ -22,7 +22,7 @@ pub(super) enum Runtime {
     Own(OnceLock<runtime::Runtime>),
 }
 
-impl Runtime {
+impl PackageRuntime {
     pub(super) fn own() -> Self {
         Self::Own(OnceLock::new())
     }
@@ -55,7 +55,7 @@ impl Runtime {
     /// Runs `f`, which does not wait (a one-way handler, a destructor) but may spawn. `f` must not panic.
     ///
     /// # Errors
-    /// As for [`Runtime::poll`].
+    /// As for [`PackageRuntime::poll`].
     pub(super) fn enter<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
         no_panic(|| {
@@ -64,7 +64,7 @@ impl Runtime {
         })
     }
 
-    /// Whether there is a runtime that [`Runtime::shut_down`] would have to wait for.
+    /// Whether there is a runtime that [`PackageRuntime::shut_down`] would have to wait for.
     pub(super) fn is_running(&self) -> bool {
         matches!(self, Self::Own(runtime) if runtime.get().is_some())
     }

@@ -1,4 +1,5 @@
-//! Streaming handlers: `fn handler(…) -> impl Stream`, or an `async fn` that awaits something before it returns its stream.
+//! Streaming handlers: `fn handler(…) -> impl Stream`, or an `async fn` that awaits something before it returns its
+//! stream.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -12,7 +13,7 @@ use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, Uploa
 use super::call::{self, CallOutput, CallProgress, CompletedCall, PollCall};
 use super::instance::PackageInstance;
 use super::package::HandlerEntry;
-use super::response::{HandlerStream, IntoHandlerStream, IntoItem, log_and_convert};
+use super::response::{IntoItem, IntoStreamResponse, StreamResponse, log_and_convert};
 use crate::abi::{CallArgs, RawCall, kind, step};
 use crate::catch_panic::catch_panic;
 
@@ -22,7 +23,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     pub const fn streaming0<H, Y, R>(name: &'static str, _: H) -> Self
     where
         H: Fn() -> Y + Copy + Send + Sync + 'static,
-        Y: HandlerStream + Send + 'static,
+        Y: StreamResponse + Send + 'static,
         Y::Item: IntoItem<R>,
         R: 'static,
     {
@@ -34,7 +35,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     where
         H: Fn(B) -> Y + Copy + Send + Sync + 'static,
         B: FromBody + 'static,
-        Y: HandlerStream + Send + 'static,
+        Y: StreamResponse + Send + 'static,
         Y::Item: IntoItem<R>,
         R: 'static,
     {
@@ -48,7 +49,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         B: FromBody + 'static,
         S: ServicesArgument<A, M> + 'static,
         M: 'static,
-        Y: HandlerStream + Send + 'static,
+        Y: StreamResponse + Send + 'static,
         Y::Item: IntoItem<R>,
         R: 'static,
     {
@@ -64,7 +65,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         M: 'static,
         U: UploadArgument + 'static,
         U::Item: FromUploadItem,
-        Y: HandlerStream + Send + 'static,
+        Y: StreamResponse + Send + 'static,
         Y::Item: IntoItem<R>,
         R: 'static,
     {
@@ -76,9 +77,9 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
     where
         H: Fn() -> F + Copy + Send + Sync + 'static,
         F: Future + Send + 'static,
-        F::Output: IntoHandlerStream<P>,
-        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
-        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        F::Output: IntoStreamResponse<P>,
+        <F::Output as IntoStreamResponse<P>>::Stream: Send + 'static,
+        <<F::Output as IntoStreamResponse<P>>::Stream as Stream>::Item: IntoItem<R>,
         P: 'static,
         R: 'static,
     {
@@ -91,9 +92,9 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn(B) -> F + Copy + Send + Sync + 'static,
         B: FromBody + 'static,
         F: Future + Send + 'static,
-        F::Output: IntoHandlerStream<P>,
-        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
-        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        F::Output: IntoStreamResponse<P>,
+        <F::Output as IntoStreamResponse<P>>::Stream: Send + 'static,
+        <<F::Output as IntoStreamResponse<P>>::Stream as Stream>::Item: IntoItem<R>,
         P: 'static,
         R: 'static,
     {
@@ -108,9 +109,9 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         S: ServicesArgument<A, M> + 'static,
         M: 'static,
         F: Future + Send + 'static,
-        F::Output: IntoHandlerStream<P>,
-        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
-        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        F::Output: IntoStreamResponse<P>,
+        <F::Output as IntoStreamResponse<P>>::Stream: Send + 'static,
+        <<F::Output as IntoStreamResponse<P>>::Stream as Stream>::Item: IntoItem<R>,
         P: 'static,
         R: 'static,
     {
@@ -127,9 +128,9 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         U: UploadArgument + 'static,
         U::Item: FromUploadItem,
         F: Future + Send + 'static,
-        F::Output: IntoHandlerStream<P>,
-        <F::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
-        <<F::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+        F::Output: IntoStreamResponse<P>,
+        <F::Output as IntoStreamResponse<P>>::Stream: Send + 'static,
+        <<F::Output as IntoStreamResponse<P>>::Stream as Stream>::Item: IntoItem<R>,
         P: 'static,
         R: 'static,
     {
@@ -165,9 +166,9 @@ unsafe extern "C" fn async_streaming<A, H, Args, P, R>(instance: *const c_void, 
 where
     H: Invoke<A, Args>,
     H::Output: Future + Send + 'static,
-    <H::Output as Future>::Output: IntoHandlerStream<P>,
-    <<H::Output as Future>::Output as IntoHandlerStream<P>>::Stream: Send + 'static,
-    <<<H::Output as Future>::Output as IntoHandlerStream<P>>::Stream as Stream>::Item: IntoItem<R>,
+    <H::Output as Future>::Output: IntoStreamResponse<P>,
+    <<H::Output as Future>::Output as IntoStreamResponse<P>>::Stream: Send + 'static,
+    <<<H::Output as Future>::Output as IntoStreamResponse<P>>::Stream as Stream>::Item: IntoItem<R>,
     P: 'static,
     R: 'static,
 {
@@ -234,7 +235,7 @@ pin_project! {
 impl<F, Y, P, R> PollCall for AsyncStreamCall<F, Y, P, R>
 where
     F: Future + Send + 'static,
-    F::Output: IntoHandlerStream<P, Stream = Y>,
+    F::Output: IntoStreamResponse<P, Stream = Y>,
     Y: Stream + Send + 'static,
     Y::Item: IntoItem<R>,
     P: 'static,
@@ -245,7 +246,7 @@ where
             AsyncStreamCallProjection::Open { stream } => return stream.poll(cx, out),
             AsyncStreamCallProjection::Opening { future, event, .. } => match future.poll(cx) {
                 Poll::Pending => return CallProgress::Pending,
-                Poll::Ready(output) => (output.into_handler_stream(), *event),
+                Poll::Ready(output) => (output.into_stream_response(), *event),
             },
         };
         match opened {

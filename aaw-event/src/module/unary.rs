@@ -1,8 +1,8 @@
 //! Unary handlers: `async fn handler(…)`, which returns one response.
 //!
-//! Generated code calls one of the `const fn`s of [`HandlerEntry`] for each file, chosen by the form of its handler; the
-//! number is that of its arguments. Each function states its bounds by itself, so that the compiler reports what is wrong
-//! with a handler in its usual terms: "future cannot be sent between threads", "`Body` is not `Deserialize`".
+//! Generated code calls one of the `const fn`s of [`HandlerEntry`] for each file, chosen by the form of its handler;
+//! the number is that of its arguments. Each function states its bounds by itself, so that the compiler reports what is
+//! wrong with a handler in its usual terms: "future cannot be sent between threads", "`Body` is not `Deserialize`".
 
 use std::ffi::c_void;
 use std::marker::PhantomData;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// That handler runs before the connection's first call. If it fails, the connection is closed with a reason that the
 /// client receives: the message of an [`Error::new`](crate::Error::new), or `Internal error`.
 ///
-/// A call over HTTP has no connection, so this hook neither runs for it nor can reject it. Checks that must hold for every
-/// call belong in a guard or in the handlers.
+/// A call over HTTP has no connection, so this hook neither runs for it nor can reject it. Checks that must hold for
+/// every call belong in a guard or in the handlers.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -70,8 +70,8 @@ pub enum ClosedBy {
     Client,
     /// The server: it is shutting down, or has disconnected the client.
     Server,
-    /// Neither: the connection broke without a close frame. Also stands for values of newer servers that this version does
-    /// not know.
+    /// Neither: the connection broke without a close frame. Also stands for values of newer servers that this version
+    /// does not know.
     #[serde(other)]
     Broken,
 }

@@ -6,10 +6,10 @@ use super::identity::Identity;
 
 /// A call that is about to run: the first argument of the handler in a folder's `_guard.rs`.
 ///
-/// A guard runs before each event of its folder and of the subfolders, for calls over WebSockets and over HTTP alike. The
-/// guards of outer folders run first. If a guard fails, neither further guards nor the event run, and the caller receives
-/// the guard's error, with the code `not_allowed` unless the guard has set another. The call waits for as long as the
-/// guard does.
+/// A guard runs before each event of its folder and of the subfolders, for calls over WebSockets and over HTTP alike.
+/// The guards of outer folders run first. If a guard fails, neither further guards nor the event run, and the caller
+/// receives the guard's error, with the code `not_allowed` unless the guard has set another. The call waits for as long
+/// as the guard does.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -39,8 +39,8 @@ impl GuardedCall {
     }
 }
 
-/// A request to reset a forgotten password: the first argument of the handler in `src/_password_reset.rs`, which delivers
-/// the token to the user, usually by e-mail.
+/// A request to reset a forgotten password: the first argument of the handler in `src/_password_reset.rs`, which
+/// delivers the token to the user, usually by e-mail.
 ///
 /// ```
 /// use aaw_event::prelude::*;

@@ -91,14 +91,15 @@ impl Room {
     /// Adds this connection to a room, until it leaves or closes. Joining a room twice has no effect.
     ///
     /// # Errors
-    /// `no_connection`, when the connection has closed, and for a call over HTTP; `busy`, when the connection is in as many
-    /// rooms as the server allows (1024 by default); `bad_body`, when the name is empty or longer than 200 bytes.
+    /// `no_connection`, when the connection has closed, and for a call over HTTP; `busy`, when the connection is in as
+    /// many rooms as the server allows (1024 by default); `bad_body`, when the name is empty or longer than 200 bytes.
     pub fn join(&self, name: &str) -> Result<()> {
         host_op(&self.caller, "room/join", &JoinArgs { name, presence: false })
     }
 
     /// Adds this connection to a room and notifies the room's other members: they receive the event `aaw/joined`, and
-    /// `aaw/left` when this connection leaves or closes, each exactly once, with `{"room", "member": {"id", "identity"}}`.
+    /// `aaw/left` when this connection leaves or closes, each exactly once, with `{"room", "member": {"id",
+    /// "identity"}}`.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -111,15 +112,15 @@ impl Room {
         or_log::<()>(host_op(&self.caller, "room/leave", &NameArgs { name }), "room/leave");
     }
 
-    /// Pushes an event to all members of a room, except to the connection with the id `except` (`services.ws.id()`, say).
-    /// Returns the number of connections that it was queued for. This connection need not be a member.
+    /// Pushes an event to all members of a room, except to the connection with the id `except` (`services.ws.id()`,
+    /// say). Returns the number of connections that it was queued for. This connection need not be a member.
     ///
-    /// The members share one buffer, and this function does not wait for any of them: a member whose push queue is full is
-    /// skipped. All members receive the events of a room in the same order.
+    /// The members share one buffer, and this function does not wait for any of them: a member whose push queue is full
+    /// is skipped. All members receive the events of a room in the same order.
     ///
     /// # Errors
-    /// When `data` cannot be serialised as JSON or exceeds the maximum message size, or when the event's name begins with
-    /// `aaw/`.
+    /// When `data` cannot be serialised as JSON or exceeds the maximum message size, or when the event's name begins
+    /// with `aaw/`.
     pub fn emit(&self, name: &str, event: &str, data: impl Serialize, except: Option<&str>) -> Result<usize> {
         host_op(&self.caller, "room/emit", &EmitArgs { name, event, data: &data, except })
     }
@@ -143,7 +144,8 @@ impl Room {
     /// member.
     ///
     /// # Errors
-    /// When no client could be called: the payload cannot be serialised as JSON, or the event's name begins with `aaw/`.
+    /// When no client could be called: the payload cannot be serialised as JSON, or the event's name begins with
+    /// `aaw/`.
     pub fn send_async<T: DeserializeOwned>(
         &self,
         name: &str,

@@ -15,9 +15,9 @@ use crate::handles::CallerHandle;
 
 /// The services of a handler: those that the package has built, and the connection that the call came from.
 ///
-/// `Services<App>` derefs to the `App` that the package's `_services.rs` builds, once, when the package starts. A handler
-/// that needs none of it takes `Services`. Cloning costs three reference counts. A clone may be kept after the call has
-/// ended, and moved into a task.
+/// `Services<App>` derefs to the `App` that the package's `_services.rs` builds, once, when the package starts. A
+/// handler that needs none of it takes `Services`. Cloning costs three reference counts. A clone may be kept after the
+/// call has ended, and moved into a task.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -61,15 +61,15 @@ impl<S> Services<S> {
         })
     }
 
-    /// Starts a session for `user` and binds it to this connection: for a handler that authenticates its caller in a way of
-    /// its own. The handler must have verified the caller; this function checks nothing.
+    /// Starts a session for `user` and binds it to this connection: for a handler that authenticates its caller in a
+    /// way of its own. The handler must have verified the caller; this function checks nothing.
     ///
     /// The handler should return the result unchanged: clients store the token, and resume the session with it after a
     /// reconnect.
     ///
     /// # Errors
-    /// `unreachable`, when authentication is disabled; `no_connection`, when the connection has closed, and for a call over
-    /// HTTP; or an error of the session store.
+    /// `unreachable`, when authentication is disabled; `no_connection`, when the connection has closed, and for a call
+    /// over HTTP; or an error of the session store.
     ///
     /// ```
     /// use aaw_event::prelude::*;

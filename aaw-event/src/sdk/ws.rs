@@ -34,12 +34,12 @@ impl Ws {
         self.caller.id()
     }
 
-    /// Pushes an event to this connection, after everything that was sent to it before. It is queued; this function does
-    /// not wait for the client.
+    /// Pushes an event to this connection, after everything that was sent to it before. It is queued; this function
+    /// does not wait for the client.
     ///
     /// # Errors
-    /// When the connection has closed (`no_connection`) or its push queue is full, with a message that may be passed on to
-    /// the caller; or when `data` cannot be serialised as JSON.
+    /// When the connection has closed (`no_connection`) or its push queue is full, with a message that may be passed on
+    /// to the caller; or when `data` cannot be serialised as JSON.
     ///
     /// ```
     /// use aaw_event::prelude::*;
@@ -62,8 +62,8 @@ impl Ws {
 
     /// Pushes `data` as the event `broadcast` to every connection of the server; to this one only with `include_self`.
     ///
-    /// It does not fail: connections that cannot be reached are skipped. Data that cannot be serialised as JSON is logged,
-    /// and nothing is sent.
+    /// It does not fail: connections that cannot be reached are skipped. Data that cannot be serialised as JSON is
+    /// logged, and nothing is sent.
     pub fn broadcast(&self, data: impl Serialize, include_self: bool) {
         if let Err(error) = with_json(&data, |json| self.caller.broadcast(json, include_self)) {
             tracing::error!(%error, "the data of a broadcast cannot be serialised as JSON");
@@ -73,16 +73,16 @@ impl Ws {
     /// Calls the client of this connection and resolves to its response: what the client's handler of `event`
     /// (`client.handle(event, …)`) returns. This is a *client call*.
     ///
-    /// Nothing is sent until the future is polled. Dropping it cancels the call, and the client is notified. Other calls of
-    /// the connection continue meanwhile. In a test the response is the one set with
+    /// Nothing is sent until the future is polled. Dropping it cancels the call, and the client is notified. Other
+    /// calls of the connection continue meanwhile. In a test the response is the one set with
     /// [`TestServices::with_response`](crate::testing::TestServices::with_response).
     ///
     /// # Errors
     /// The client's own error, or one of these codes: `timeout`, when there was no response within `timeout`;
-    /// `unknown_event`, when the client has no handler of that name; `handler`, when its handler throws; `no_connection`,
-    /// when the connection has closed, or closes before the response, and for a call over HTTP; `unreachable`, when the
-    /// client does not support client calls; `busy`, when too many client calls to it are in flight; `too_large`;
-    /// `bad_body`, when the response does not fit `T`.
+    /// `unknown_event`, when the client has no handler of that name; `handler`, when its handler throws;
+    /// `no_connection`, when the connection has closed, or closes before the response, and for a call over HTTP;
+    /// `unreachable`, when the client does not support client calls; `busy`, when too many client calls to it are in
+    /// flight; `too_large`; `bad_body`, when the response does not fit `T`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -105,8 +105,8 @@ impl Ws {
         self.call_client(None, event, payload, timeout)
     }
 
-    /// Calls the client of another connection, as [`send_async`](Self::send_async) does. `id` is the connection's id, which
-    /// handlers of that connection read as [`services.ws.id()`](Self::id).
+    /// Calls the client of another connection, as [`send_async`](Self::send_async) does. `id` is the connection's id,
+    /// which handlers of that connection read as [`services.ws.id()`](Self::id).
     ///
     /// # Errors
     /// As [`send_async`](Self::send_async); also `no_connection` when there is no such connection.

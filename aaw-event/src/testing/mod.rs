@@ -1,8 +1,9 @@
 //! Testing handlers without a server.
 //!
 //! A handler is a plain function. [`Services::for_test`](crate::Services::for_test) makes its second argument, and
-//! [`Upload::for_test`](crate::Upload::for_test) its third. Behind them is a [`Caller`](crate::host::Caller) that records
-//! what the handler sends, in place of a server's connection; everything in between is the code that runs on a server.
+//! [`Upload::for_test`](crate::Upload::for_test) its third. Behind them is a [`Caller`](crate::host::Caller) that
+//! records what the handler sends, in place of a server's connection; everything in between is the code that runs on a
+//! server.
 //!
 //! ```
 //! use aaw_event::prelude::*;
@@ -24,8 +25,8 @@
 //! # everyone_else_receives_the_announcement();
 //! ```
 //!
-//! The test's connection has the id `test`. It may join rooms, of which it is then the only member; it has the identity of
-//! [`TestServices::with_identity`]; and its client returns the responses of [`TestServices::with_response`].
+//! The test's connection has the id `test`. It may join rooms, of which it is then the only member; it has the identity
+//! of [`TestServices::with_identity`]; and its client returns the responses of [`TestServices::with_response`].
 
 mod caller;
 mod sent;

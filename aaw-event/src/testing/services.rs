@@ -13,8 +13,8 @@ use crate::sdk::{Identity, Services};
 
 /// The [`Services`] of a handler in a test, with the connection that they are for.
 ///
-/// It derefs to the services. It is not `Clone` itself, so `services.clone()` makes the [`Services`] that a handler takes;
-/// what the handler sends is then recorded here.
+/// It derefs to the services. It is not `Clone` itself, so `services.clone()` makes the [`Services`] that a handler
+/// takes; what the handler sends is then recorded here.
 ///
 /// ```
 /// use aaw_event::prelude::*;

@@ -12,8 +12,8 @@ use crate::abi;
 
 /// Lends `waker` to the other side while `poll` runs, without an allocation.
 ///
-/// A waker that came from the other side is passed back as it is. A handler that awaits its caller's items lends the very
-/// waker that the host has lent to it; wrapping it in each direction would cost two more allocations per wait.
+/// A waker that came from the other side is passed back as it is. A handler that awaits its caller's items lends the
+/// very waker that the host has lent to it; wrapping it in each direction would cost two more allocations per wait.
 pub(crate) fn lend<R>(waker: &Waker, poll: impl FnOnce(*const abi::Waker) -> R) -> R {
     match foreign::unwrap(waker) {
         Some(foreign) => poll(foreign),
