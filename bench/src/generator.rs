@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::BoxError;
+use crate::measurement::BoxError;
 use crate::process::Server;
 
 /// The number of connections, and of concurrent calls on each.

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::BoxError;
+use crate::measurement::BoxError;
 use crate::process::Server;
 
 const REGISTER: &str = r#"["aaw/register",{"email":"ada@example.com","password":"correct horse"},1]"#;

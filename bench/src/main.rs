@@ -20,6 +20,7 @@
 
 mod generator;
 mod logins;
+mod measurement;
 mod process;
 mod rooms;
 mod servers;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use generator::Load;
+use measurement::{BoxError, median};
 use process::Server;
 
 /// The servers: the label in the output, and the argument that starts one.
@@ -68,8 +70,6 @@ fn main() -> ExitCode {
         |()| ExitCode::SUCCESS,
     )
 }
-
-type BoxError = Box<dyn std::error::Error>;
 
 fn compare(rounds: usize, time: Duration) -> Result<(), BoxError> {
     let processors = std::thread::available_parallelism()?;
@@ -132,10 +132,4 @@ fn compare_idle(connections: usize) -> Result<(), BoxError> {
 
 fn runtime() -> Result<tokio::runtime::Runtime, BoxError> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

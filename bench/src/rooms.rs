@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::generator::Caller;
+use crate::measurement::{BoxError, median};
 use crate::process::Server;
-use crate::{BoxError, median};
 
 /// The number of frames that all members together have received.
 #[derive(Default)]

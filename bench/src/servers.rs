@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::BoxError;
+use crate::measurement::BoxError;
 
 /// Runs one of the servers until the process is killed. The first line it prints is its address.
 #[tokio::main]

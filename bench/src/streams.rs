@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::measurement::{BoxError, median};
 use crate::process::Server;
-use crate::{BoxError, median};
 
 /// The time limit of a call; far more than any takes.
 const DEADLINE: Duration = Duration::from_secs(120);

@@ -416,7 +416,7 @@ async fn a_stream_that_is_not_read_stops_the_handler_at_the_window() {
     let server = TestServer::start().await;
     let gate = server.app.gate("g");
     gate.release(1000);
-    let config = Config { upload_window: 16, ..Config::default() };
+    let config = Config { stream_window: 16, ..Config::default() };
     let client = aaw_client::connect_with(&server.url(), config).await.unwrap();
     let mut items = client.stream::<Value>("streams/gated", json!({ "gate": "g" }));
     within("16 items", || format!("{:?}", gate.counts()), async {

@@ -24,7 +24,7 @@ mod tests {
 
     async fn services_with(model: &str) -> Services<Model> {
         let stand_in = StandIn::start(0, Duration::from_millis(1)).await.unwrap();
-        Services::for_test(Model::from_stand_in(stand_in, model).unwrap())
+        Services::for_test(Model::from_stand_in(stand_in, model).unwrap()).clone()
     }
 
     fn hello() -> Body {
