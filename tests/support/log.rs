@@ -12,7 +12,7 @@ thread_local! {
     static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Captures what is logged on the current thread, which is everything in a test with a current-thread runtime.
+/// Captures what is logged on the current thread, which is all logging in a test with a current-thread runtime.
 ///
 /// All tests of a binary share one subscriber. A subscriber per test would be simpler, but tracing caches for the whole
 /// process which call sites are enabled, and loses lines while subscribers are added and removed in parallel.

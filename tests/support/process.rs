@@ -64,7 +64,7 @@ impl Process {
     }
 
     /// Returns the process id.
-    pub fn id(&self) -> u32 {
+    fn id(&self) -> u32 {
         self.child.id().unwrap_or_default()
     }
 

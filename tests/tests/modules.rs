@@ -231,7 +231,7 @@ async fn large_responses(server: TestServer, _: &LogCapture) {
     let mut client = server.v1().await;
     let response = client.call("big", r#"{"bytes":1000000}"#).await;
     assert_eq!(response.0.len(), 1_000_002);
-    let error = r#"{"error":"The response has 104857602 bytes, and a message may have 1048576","code":"too_large"}"#;
+    let error = r#"{"error":"The answer has 104857602 bytes, and a message may have 1048576","code":"too_large"}"#;
     client.call("big", &format!(r#"{{"bytes":{}}}"#, 100 << 20)).await.assert_eq(error);
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
