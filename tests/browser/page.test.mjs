@@ -35,7 +35,7 @@ test("the page lists the events, and calls a unary event", async (t) => {
   await choose(page, "echo");
   await page.getByLabel("Body").fill(`{"hello": "you"}`);
   await run(page);
-  await shows(page, "#status", /^Answered/);
+  await shows(page, "#status", /^Response/);
   assert.deepEqual(JSON.parse(await page.textContent("#out")), { hello: "you" });
   assert.match(await page.textContent("#curl"), /^curl .*\/events\/echo' .*\{"hello": "you"\}/);
 });

@@ -53,7 +53,7 @@ for (const transport of ["WebSocket", "NDJSON", "Server-sent events", "Polling"]
 test("all rows as one array exceed the size limit of a message", async (t) => {
   const page = await open(t, browser, small.url);
   await click(page, "One array");
-  await shows(page, "#error", /larger than a message may be/);
+  await shows(page, "#error", /read them as a stream/);
   assert.equal(await page.textContent("#count"), "0");
 });
 
