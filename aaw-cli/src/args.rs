@@ -184,8 +184,14 @@ pub(crate) struct TokenArgs {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+    /// The longest text that is parsed. humantime 2.4 panics on some sums beyond `Duration::MAX`, all of them longer.
+    const MAX_LEN: usize = 20;
+
     if let Ok(millis) = text.parse() {
         return Ok(Duration::from_millis(millis));
+    }
+    if text.len() > MAX_LEN {
+        return Err(format!("longer than {MAX_LEN} characters; expected a duration such as 500ms, 3s or 1m30s"));
     }
     humantime::parse_duration(text).map_err(|error| {
         let problem = match error {
@@ -230,7 +236,17 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for bad in ["", "s", "soon", "-1s", "3x", "99999999999999999999", "18446744073709551615m", "3é"] {
+        for bad in [
+            "18446744073709551615s 1000ms",
+            "",
+            "s",
+            "soon",
+            "-1s",
+            "3x",
+            "99999999999999999999",
+            "18446744073709551615m",
+            "3é",
+        ] {
             let error = duration(bad).unwrap_err();
             assert!(error.ends_with("expected a duration such as 500ms, 3s or 1m30s"), "{bad}: {error}");
         }

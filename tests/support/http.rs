@@ -152,6 +152,38 @@ pub struct HttpResponse {
     pub body: String,
 }
 
+impl RawConnection {
+    /// Opens a WebSocket, offering these sub-protocols.
+    ///
+    /// # Panics
+    /// If the handshake fails.
+    pub async fn websocket(addr: SocketAddr, protocols: Option<&str>) -> Self {
+        let mut handshake = HttpRequest::handshake(addr);
+        if let Some(protocols) = protocols {
+            handshake = handshake.header("Sec-WebSocket-Protocol", protocols);
+        }
+        let (response, raw) = handshake.open_websocket().await;
+        assert_eq!(response.status, 101, "{response:?}");
+        raw
+    }
+
+    /// Reads the response to a request that was sent.
+    ///
+    /// # Panics
+    /// If the connection ends before.
+    pub async fn read_response(&mut self) -> HttpResponse {
+        HttpResponse::read(self).await
+    }
+
+    /// Reads the head of a response.
+    ///
+    /// # Panics
+    /// If the connection ends before.
+    pub async fn read_head(&mut self) -> HttpResponse {
+        HttpResponse::read_head(self).await
+    }
+}
+
 impl HttpResponse {
     pub(crate) async fn read(raw: &mut RawConnection) -> Self {
         let mut response = Self::read_head(raw).await;

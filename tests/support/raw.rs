@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{HttpRequest, HttpResponse, truncated, within};
+use crate::{truncated, within};
 
 /// A TCP connection.
 pub struct RawConnection {
@@ -43,20 +43,6 @@ impl RawConnection {
         let stream = TcpStream::connect(addr).await.expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
         Self { stream, buffer: Vec::new() }
-    }
-
-    /// Opens a WebSocket, offering these sub-protocols.
-    ///
-    /// # Panics
-    /// If the handshake fails.
-    pub async fn websocket(addr: SocketAddr, protocols: Option<&str>) -> Self {
-        let mut handshake = HttpRequest::handshake(addr);
-        if let Some(protocols) = protocols {
-            handshake = handshake.header("Sec-WebSocket-Protocol", protocols);
-        }
-        let (response, raw) = handshake.open_websocket().await;
-        assert_eq!(response.status, 101, "{response:?}");
-        raw
     }
 
     /// Writes bytes.
@@ -136,22 +122,6 @@ impl RawConnection {
     /// If it sends something.
     pub async fn expect_end(&mut self) {
         assert_eq!(self.take(1).await, None);
-    }
-
-    /// Reads the response to a request that was sent.
-    ///
-    /// # Panics
-    /// If the connection ends before.
-    pub async fn read_response(&mut self) -> HttpResponse {
-        HttpResponse::read(self).await
-    }
-
-    /// Reads the head of a response.
-    ///
-    /// # Panics
-    /// If the connection ends before.
-    pub async fn read_head(&mut self) -> HttpResponse {
-        HttpResponse::read_head(self).await
     }
 
     /// Returns the bytes up to and including the next occurrence of `end`, `None` if the connection ends before.

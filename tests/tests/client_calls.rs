@@ -76,7 +76,7 @@ async fn an_error_of_the_client_is_returned() {
     let call = tokio::spawn(async move { handle.call_client::<u8>(id, "confirm", 2, Duration::MAX).await });
     client.expect(r#"["confirm",2,-2]"#).await;
     client.send(r#"["confirm","no number",-2]"#).await;
-    assert!(matches!(call.await.expect("no panic"), Err(ClientCallError::BadAnswer(_))));
+    assert!(matches!(call.await.expect("no panic"), Err(ClientCallError::BadResponse(_))));
 }
 
 #[tokio::test]
