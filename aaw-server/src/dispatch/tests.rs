@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::auth::{
-    Auth, Caller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
+    Auth, IdentifiedCaller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
 };
 use crate::hub::{ConnectionGuard, EventCaller, HostServices, Hub, Mailbox};
 use crate::module_host::Modules;
