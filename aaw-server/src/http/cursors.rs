@@ -1,7 +1,7 @@
 //! The table of streams that are read by polling; the time is passed in.
 //!
-//! A cursor identifies a stream between two requests. Each response names a new one, so an old one is not valid any more;
-//! a cursor expires when it is not used, and the number of streams is limited.
+//! A cursor identifies a stream between two requests. Each response names a new one, so an old one is not valid any
+//! more; a cursor expires when it is not used, and the number of streams is limited.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -78,8 +78,8 @@ impl<T> CursorTable<T> {
         self.remove(used);
     }
 
-    /// Parks a stream under a new cursor, until `now + idle`. `used` is the cursor of the request that read it, if it was
-    /// not the first.
+    /// Parks a stream under a new cursor, until `now + idle`. `used` is the cursor of the request that read it, if it
+    /// was not the first.
     pub(super) fn park(
         &mut self,
         now: Instant,

@@ -6,7 +6,7 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AU
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// A request that is answered with an error.
+/// An error as the response to a request.
 #[derive(Debug)]
 pub(super) struct HttpError {
     status: StatusCode,

@@ -124,8 +124,8 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
     }
 }
 
-/// Responds with items as they are produced. The status waits for the first of them, except for server-sent events: their
-/// reader learns at once that it is connected.
+/// Responds with items as they are produced. The status waits for the first of them, except for server-sent events:
+/// their reader learns at once that it is connected.
 async fn respond_with_items(
     shared: &ServerContext,
     call: HttpCall,

@@ -20,8 +20,8 @@ const CHUNK_SIZE: usize = 8 << 10;
 /// Items that are gathered into one chunk, so that a handler that is always ready leaves time for other tasks.
 const CHUNK_ITEMS: usize = 128;
 
-/// A body that polls its call only when it is polled itself: a slow reader slows the handler down, and a disconnect drops
-/// it.
+/// A body that polls its call only when it is polled itself: a slow reader slows the handler down, and a disconnect
+/// drops it.
 pub(super) struct ItemsBody {
     /// `None` once the call has ended.
     call: Option<HttpCall>,

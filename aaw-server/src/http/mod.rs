@@ -9,10 +9,10 @@
 //! | `GET /aaw.js`, `/aaw/*.js` | the client for browsers (`scripts`) |
 //! | `GET /healthz` | whether the server accepts calls |
 //!
-//! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`. For
-//! a call, `events` reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`), and
-//! responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with `cursors`.
-//! Errors are `HttpError`s, each with a status.
+//! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`.
+//! For a call, `events` reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`),
+//! and responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with
+//! `cursors`. Errors are `HttpError`s, each with a status.
 //!
 //! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
 //! its handler down, and a disconnect drops it.

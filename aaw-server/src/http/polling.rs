@@ -45,7 +45,7 @@ struct ParkedStream {
 
 /// A stream that a request is reading. Dropped without parking the stream, for example because the client disconnected,
 /// it ends the stream.
-struct ReadGuard<'a> {
+struct PollGuard<'a> {
     streams: &'a Arc<PollingStreams>,
     event: &'a str,
     /// The cursor of the request.
@@ -100,7 +100,7 @@ impl PollingStreams {
         self: &'a Arc<Self>,
         event: &'a str,
         begin: impl FnOnce() -> Result<HttpCall, Failure>,
-    ) -> Result<(ReadGuard<'a>, ParkedStream), HttpError> {
+    ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
         if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
             let error = "The limit of streams that are read by polling is reached; try again later, or read the event \
                          as a stream (Accept: text/event-stream)";
@@ -116,7 +116,7 @@ impl PollingStreams {
         self: &'a Arc<Self>,
         event: &'a str,
         cursor: Cursor,
-    ) -> Result<(ReadGuard<'a>, ParkedStream), HttpError> {
+    ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
         let stream = self.lock().cursors.take(cursor, event).map_err(|error| match error {
             CursorError::Unknown => unknown_cursor(),
             CursorError::InUse => Failure::new(Code::BUSY, "Another request is reading with this cursor").into(),
@@ -124,8 +124,8 @@ impl PollingStreams {
         Ok((self.guard(event, Some(cursor)), stream))
     }
 
-    fn guard<'a>(self: &'a Arc<Self>, event: &'a str, used: Option<Cursor>) -> ReadGuard<'a> {
-        ReadGuard { streams: self, event, used, is_parked: false }
+    fn guard<'a>(self: &'a Arc<Self>, event: &'a str, used: Option<Cursor>) -> PollGuard<'a> {
+        PollGuard { streams: self, event, used, is_parked: false }
     }
 
     /// Reads up to `max` items, separated by commas. Returns those read so far when the time of a poll is over, or when
@@ -206,7 +206,7 @@ impl PollingStreams {
     }
 }
 
-impl ReadGuard<'_> {
+impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`.
     fn park(mut self, cursor: Cursor, stream: ParkedStream) {
         self.is_parked = true;
@@ -219,7 +219,7 @@ impl ReadGuard<'_> {
     }
 }
 
-impl Drop for ReadGuard<'_> {
+impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
         if !self.is_parked {
             self.streams.lock().cursors.close(self.used);

@@ -80,7 +80,8 @@ pub(super) fn unknown_cursor() -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, Code::new("unknown_cursor"), error)
 }
 
-/// The token of `Authorization: Bearer TOKEN`. Other schemes are ignored: `Basic`, for example, may be meant for a proxy.
+/// The token of `Authorization: Bearer TOKEN`. Other schemes are ignored: `Basic`, for example, may be meant for a
+/// proxy.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -36,8 +36,8 @@ pub(super) fn failed(out: &mut Vec<u8>, failure: &Failure) {
     end_item(out, from);
 }
 
-/// Puts JSON on one line. Within JSON, a line break can only be white space between tokens; a handler may produce one by
-/// passing on JSON from elsewhere.
+/// Puts JSON on one line. Within JSON, a line break can only be white space between tokens; a handler may produce one
+/// by passing on JSON from elsewhere.
 pub(super) fn join_lines(json: &mut [u8]) {
     for byte in json {
         if matches!(byte, b'\n' | b'\r') {

@@ -22,7 +22,7 @@ use crate::net::disconnect::DisconnectDetector;
 use crate::net::http_connection::HttpConnection;
 use crate::net::write_timeout::WriteTimeout;
 
-/// Whether a request asks for an upgrade to a WebSocket.
+/// Whether a request is for an upgrade to a WebSocket.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &UPGRADE, "websocket")
 }

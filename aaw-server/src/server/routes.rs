@@ -15,10 +15,10 @@ use crate::registry::Registry;
 impl Server {
     /// Adds the program's own routes beside aaw's. Can be called several times.
     ///
-    /// A request that matches one of these routes is handled by it, also if it asks for a WebSocket; all other requests
-    /// are aaw's. These routes have to check the `Origin` of requests themselves. The `Host` is checked for them: a
-    /// server that is bound to loopback rejects foreign names (DNS rebinding). A route for `/` replaces aaw's page, which
-    /// is also at `/events`.
+    /// A request that matches one of these routes is handled by it, also if it is a WebSocket handshake; all other
+    /// requests are aaw's. These routes have to check the `Origin` of requests themselves. The `Host` is checked for
+    /// them: a server that is bound to loopback rejects foreign names (DNS rebinding). A route for `/` replaces aaw's
+    /// page, which is also at `/events`.
     ///
     /// [`bind`](Self::bind) fails with [`StartError::Routes`] if one of these routes is also one of aaw's (`/events`,
     /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`), or if the router has a fallback, since aaw has one.
@@ -87,8 +87,8 @@ pub struct MountedServer {
 }
 
 impl MountedServer {
-    /// Returns aaw's routes, to be merged or nested below a path: `/` (WebSockets and the page), `/events`, `/events/…`,
-    /// `/healthz`, `/aaw.js`, `/aaw/…`, and those of [`Server::merge`]. With
+    /// Returns aaw's routes, to be merged or nested below a path: `/` (WebSockets and the page), `/events`,
+    /// `/events/…`, `/healthz`, `/aaw.js`, `/aaw/…`, and those of [`Server::merge`]. With
     /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) the router also has a fallback.
     pub fn router(&self) -> Router {
         self.router.clone()
@@ -101,8 +101,8 @@ impl MountedServer {
 
     /// Shuts down gracefully, as [`BoundServer::serve`](crate::BoundServer::serve) does, except for the listener: new
     /// calls and connections are refused (503), running calls may finish for up to
-    /// [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets close with code 1001, and the services of modules
-    /// are dropped.
+    /// [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets close with code 1001, and the services
+    /// of modules are dropped.
     pub async fn stop(self) {
         stop(&self.shared).await;
     }
