@@ -1,4 +1,4 @@
-//! Finds the events.
+//! Collects the events of this package.
 
 fn main() {
     aaw_event_build::events();

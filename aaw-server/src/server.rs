@@ -61,8 +61,8 @@ pub enum EmitError {
     #[error("cannot serialise the data as JSON: {0}")]
     Serialize(#[from] serde_json::Error),
     /// The event was rejected. The code is [`TOO_LARGE`](crate::Code::TOO_LARGE) if it exceeds
-    /// [`Config::max_message_bytes`], [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist, and
-    /// another one if the name is reserved.
+    /// [`Config::max_message_bytes`], [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist or has
+    /// closed, and [`NOT_ALLOWED`](crate::Code::NOT_ALLOWED) if the name is reserved.
     #[error(transparent)]
     Refused(#[from] Failure),
 }

@@ -1,4 +1,4 @@
-//! Tells everybody else. Plain, as it is no `async fn`: nobody is answered.
+//! Broadcasts the body to all other connections. The handler is one-way (not an `async fn`), so it returns no response.
 
 use aaw_event::prelude::*;
 
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_else_is_told() {
+    fn the_body_is_broadcast_to_the_other_connections() {
         let services = Services::for_test(());
         handler(json!("happy birthday"), services.clone());
         assert_eq!(services.ws.sent(), [Sent::new(To::Others, "broadcast", "happy birthday")]);

@@ -1,4 +1,4 @@
-//! Counts: yields the numbers 1 to `to`, and waits `every_ms` milliseconds before each.
+//! Streams the numbers 1 to `to`, and waits `every_ms` milliseconds before each.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Default for Body {
 pub fn handler(body: Body) -> impl Stream<Item = u64> {
     stream! {
         for number in 1..=body.to {
-            // Not even a sleep of nothing: that would wait for the timer's next millisecond.
+            // A sleep of zero would still wait for the next millisecond of the timer.
             if body.every_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(body.every_ms)).await;
             }
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn counts_without_waiting() {
         let body = serde_json::from_value(json!({ "to": 1000 })).unwrap();
-        // There is no runtime whose timer it could use, and nobody who would poll it again.
+        // Without a runtime there is no timer, and the stream is polled only once.
         let numbers = pin!(handler(body).collect::<Vec<_>>()).poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(numbers, Poll::Ready((1..=1000).collect()));
     }

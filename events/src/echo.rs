@@ -1,4 +1,4 @@
-//! Answers what it is sent, byte for byte: a `RawValue` is JSON that nobody takes apart.
+//! Returns its body unchanged, byte for byte: a `RawValue` is JSON that is not parsed.
 
 use aaw_event::RawValue;
 

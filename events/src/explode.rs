@@ -1,4 +1,4 @@
-//! Fails, in words that the caller reads.
+//! Fails with an error message for the caller.
 
 use aaw_event::prelude::*;
 

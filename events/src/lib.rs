@@ -1,5 +1,4 @@
-//! The events that the stock `aaw-server` serves when it is given no others: one of each kind, to try a connection
-//! with, and to begin a package of one's own from.
+//! The stock events: one of each kind, for trying out a connection, and as a starting point for a package of your own.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Sends the caller an event of its own, `notified`.
+//! Sends the event `notified` to the caller.
 
 use aaw_event::prelude::*;
 

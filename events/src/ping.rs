@@ -1,4 +1,4 @@
-//! Whether anybody is there.
+//! Checks that the server responds.
 
 use aaw_event::prelude::*;
 

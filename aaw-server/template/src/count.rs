@@ -1,4 +1,4 @@
-//! An event that answers many times: `aaw stream ws://localhost:1337 count '{"to": 3}'`
+//! An event with a streaming handler: `aaw stream ws://localhost:1337 count '{"to": 3}'`
 
 use aaw_event::prelude::*;
 
@@ -7,8 +7,8 @@ pub struct Body {
     to: u32,
 }
 
-/// No `async fn`, but a `fn` that returns a stream. Each number is sent as it is yielded, and the next one is not asked
-/// for before the reader has room for it; when the reader has gone, the stream is dropped.
+/// A `fn` that returns a stream, instead of an `async fn`. Each number is sent as soon as it is yielded. The stream is
+/// polled for the next number only while the caller has credit, and is dropped when the caller disconnects.
 pub fn handler(body: Body) -> impl Stream<Item = Result<u32>> {
     try_stream! {
         if body.to > 1_000_000 {

@@ -2,24 +2,25 @@
 
 use aaw_event::prelude::*;
 
-/// What the caller sends. If it does not fit, the caller is told what was expected, and the handler does not run.
+/// The body that the caller sends. A call with another body fails with an error that names the field, and the handler does
+/// not run.
 #[derive(Deserialize)]
 pub struct Body {
     name: String,
 }
 
-/// What the caller gets.
+/// The response that the caller receives.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Answer {
+pub struct Greeting {
     greeting: String,
 }
 
-pub async fn handler(body: Body, services: Services) -> Result<Answer> {
+pub async fn handler(body: Body, services: Services) -> Result<Greeting> {
     if body.name.is_empty() {
         return Err(Error::new("A name is required"));
     }
     services.ws.send_event("greeted", &body.name)?;
-    Ok(Answer { greeting: format!("Hello, {}!", body.name) })
+    Ok(Greeting { greeting: format!("Hello, {}!", body.name) })
 }
 
 #[cfg(test)]
@@ -31,8 +32,8 @@ mod tests {
     #[tokio::test]
     async fn greets_by_name() {
         let services = Services::for_test(());
-        let answer = handler(Body { name: "Ada".to_owned() }, services.clone()).await.unwrap();
-        assert_eq!(answer, Answer { greeting: "Hello, Ada!".to_owned() });
+        let response = handler(Body { name: "Ada".to_owned() }, services.clone()).await.unwrap();
+        assert_eq!(response, Greeting { greeting: "Hello, Ada!".to_owned() });
         assert_eq!(services.ws.sent(), [Sent::new(To::Caller, "greeted", "Ada")]);
     }
 }

@@ -1,3 +1,3 @@
-//! Each file beside this one that has a `handler` is an event: `users/get.rs` is called as `users/get`.
+//! Each file in this folder that defines a `handler` is an event. Its path is the name: `users/get.rs` is `users/get`.
 
 aaw_event::events!();

@@ -1,4 +1,4 @@
-//! Who calls. Below `auth/`, so only who has a session gets here.
+//! Returns the identity of the caller. The event is below `auth/`, so the caller has a session.
 
 use aaw_event::prelude::*;
 
@@ -11,7 +11,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_is_the_sessions() {
+    async fn the_identity_is_that_of_the_session() {
         let ada = Identity::new("1", "ada@example.org");
         let services = Services::for_test(()).with_identity(ada.clone());
         assert_eq!(handler(Empty, services).await, Some(ada));

@@ -1,4 +1,4 @@
-//! Puts the connection into a room. Plain, so it has joined when its next call is taken up.
+//! Adds the connection to a room. The handler is one-way, so it completes before the connection's next call starts.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Takes the connection out of a room.
+//! Removes the connection from a room.
 
 use aaw_event::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Says something in a room: the others who are in it get the event `said`.
+//! Sends a message to the other members of a room, as the event `said`.
 
 use aaw_event::prelude::*;
 
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_room_hears_it() {
+    fn the_message_is_sent_to_the_room() {
         let services = Services::for_test(());
         handler(Body { name: "tea".into(), text: "milk?".into() }, services.clone()).unwrap();
         assert_eq!(services.ws.sent(), [Sent::new(To::Room("tea".into()), "said", json!({ "text": "milk?" }))]);

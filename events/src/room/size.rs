@@ -1,4 +1,4 @@
-//! How many are in a room. One that nobody is in is empty, and no error.
+//! Returns the number of members of a room, which is 0 for a room without members.
 
 use aaw_event::prelude::*;
 

@@ -58,7 +58,7 @@ pub(crate) struct ServeArgs {
     /// The TCP port to listen on; 0 selects a free one
     #[arg(long, env = "AAW_PORT", default_value_t = Config::default().port)]
     port: u16,
-    /// The address to listen on; 0.0.0.0 is every interface
+    /// The address to listen on; the default is reachable from this machine only, 0.0.0.0 is every interface
     #[arg(long, env = "AAW_HOST", default_value_t = Config::default().host)]
     pub(crate) host: String,
     /// Let pages of this origin connect, for example https://app.example.com; may be given several times [default: only
@@ -72,8 +72,7 @@ pub(crate) struct ServeArgs {
     /// and events below a folder called auth cannot be called]
     #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
     pub(crate) auth: Option<PathBuf>,
-    /// What to log: pretty writes messages for people to standard error; json writes them as JSON, and one line per call to
-    /// standard output; off writes only why the server did not start
+    /// What to log, and in which format
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = LogFormat::Pretty)]
     pub(crate) log: LogFormat,
     /// Build and load the events again whenever a file is saved [default: off]
@@ -83,8 +82,11 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
+    /// Messages for people, to standard error
     Pretty,
+    /// Messages as JSON to standard error, and one line of JSON per finished call to standard output
     Json,
+    /// Nothing, except why the server did not start
     Off,
 }
 
