@@ -74,5 +74,4 @@ pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{SqliteStore, StoreOpenError, User};
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
-#[cfg(feature = "auth")]
 pub use token::TokenHash;
