@@ -27,9 +27,9 @@ impl CallContext {
     }
 }
 
-/// The object that handlers use as `services.ws`, together with its [`CallContext`].
+/// The object that handlers use as `services.ws`, with its [`CallContext`].
 ///
-/// Dispatch and authentication are generic over it, so that they depend on neither connections nor HTTP.
-pub(crate) trait Caller: aaw_event::host::Caller {
+/// Dispatch and authentication are generic over this trait, so that they depend on neither connections nor HTTP.
+pub(crate) trait IdentifiedCaller: aaw_event::host::Caller {
     fn context(&self) -> &CallContext;
 }

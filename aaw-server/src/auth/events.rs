@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aaw_protocol::{Code, Failure};
 
 use super::body::{BodyFields, bad_body};
-use super::caller::{CallContext, Caller};
+use super::caller::{CallContext, IdentifiedCaller};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
 use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, time_after};
@@ -45,7 +45,7 @@ impl Service {
 
     /// Begins a call of a built-in event; `None` if `name` is not one. `body` is JSON. `module_hook` returns the hook of
     /// a module that delivers password resets.
-    pub(crate) fn begin_built_in<C: Caller>(
+    pub(crate) fn begin_built_in<C: IdentifiedCaller>(
         self: &Arc<Self>,
         name: &str,
         body: &str,

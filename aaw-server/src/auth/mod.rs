@@ -61,7 +61,7 @@ mod token;
 
 pub use aaw_event::Identity;
 pub use aaw_protocol::Token;
-pub(crate) use caller::{CallContext, Caller};
+pub(crate) use caller::{CallContext, IdentifiedCaller};
 pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
 pub use email::{Email, InvalidEmail};
 #[cfg(feature = "auth-sqlite")]
@@ -74,5 +74,4 @@ pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{SqliteStore, StoreOpenError, User};
 pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
-#[cfg(feature = "auth")]
 pub use token::TokenHash;

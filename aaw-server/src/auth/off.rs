@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use aaw_event::Identity;
 use aaw_protocol::{Failure, Token};
 
-pub(crate) use caller::{CallContext, Caller};
+pub(crate) use caller::{CallContext, IdentifiedCaller};
 // The modules that define these types with the feature.
 use disabled as session;
 use disabled as session_registry;
@@ -56,7 +56,7 @@ impl Service {
         match *self {}
     }
 
-    pub(crate) async fn log_out<C: Caller>(&self, _caller: &Arc<C>) -> Result<(), Failure> {
+    pub(crate) async fn log_out<C: IdentifiedCaller>(&self, _caller: &Arc<C>) -> Result<(), Failure> {
         match *self {}
     }
 
@@ -64,7 +64,7 @@ impl Service {
         false
     }
 
-    pub(crate) fn begin_built_in<C: Caller>(
+    pub(crate) fn begin_built_in<C: IdentifiedCaller>(
         &self,
         _name: &str,
         _body: &str,

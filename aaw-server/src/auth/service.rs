@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::caller::{CallContext, Caller};
+use super::caller::{CallContext, IdentifiedCaller};
 use super::config::{Auth, PasswordReset, ResetHook};
 use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
 use super::session::EndReason;
@@ -138,7 +138,7 @@ impl Service {
     }
 
     /// Ends the caller's session, wherever it is used. Does nothing without a session.
-    pub(crate) async fn log_out<C: Caller>(&self, caller: &Arc<C>) -> Result<(), Failure> {
+    pub(crate) async fn log_out<C: IdentifiedCaller>(&self, caller: &Arc<C>) -> Result<(), Failure> {
         match self.spawn_log_out(caller) {
             Some(task) => self.join(task).await,
             None => Ok(()),
@@ -147,7 +147,10 @@ impl Service {
 
     /// Spawns the log-out, so that a client that logs out and disconnects has logged out: in the store, and for everything
     /// that uses the session. `None` without a session.
-    pub(super) fn spawn_log_out<C: Caller>(&self, caller: &Arc<C>) -> Option<JoinHandle<Result<(), StoreError>>> {
+    pub(super) fn spawn_log_out<C: IdentifiedCaller>(
+        &self,
+        caller: &Arc<C>,
+    ) -> Option<JoinHandle<Result<(), StoreError>>> {
         let guard = caller.context().session.current()?;
         let (store, registry, caller) =
             (Arc::clone(&self.config.store), Arc::clone(&self.registry), Arc::clone(caller));

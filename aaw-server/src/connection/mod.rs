@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `socket_task` | the task: reads, dispatches calls, handles commands, writes, keeps time |
 //! | `open_hook` | runs `_open` before the connection is open |
-//! | `running_calls` | calls that run as tasks of their own, and what remains of them when the connection ends |
+//! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
 //! | `upload` | from a caller's stream to its handler |
 //! | `end` | why a connection ends |
@@ -17,12 +17,12 @@
 //! | `outgoing` | frames that wait for the socket |
 //! | `progress` | counts what the socket accepts, to tell a slow client from one that has stopped reading |
 
+mod call_tasks;
 mod closing;
 mod end;
 mod open_hook;
 mod outgoing;
 mod progress;
-mod running_calls;
 mod socket_task;
 mod stream_pump;
 #[cfg(test)]

@@ -21,12 +21,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
+use super::call_tasks::{CallTask, abort_expecting_response, linger};
 use super::closing::close;
 use super::end::ConnectionEnd;
 use super::open_hook::OpenHook;
 use super::outgoing::{OutgoingFrame, text_message};
 use super::progress::CountedSocket;
-use super::running_calls::{RunningCall, abort_expecting_response, linger};
 use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
 use crate::auth::{Session, SessionGuard};
@@ -71,7 +71,7 @@ struct Connection<S> {
     /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
     commands: VecDeque<Command>,
     /// The calls whose handlers run as tasks of their own.
-    calls: HashMap<CallKey, RunningCall>,
+    calls: HashMap<CallKey, CallTask>,
     /// Receive the responses of client calls in flight.
     client_calls: HashMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
     /// Whether streams are paused, since too much waits for the socket.
@@ -325,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Input::Call(call) => self.handle_call(now, call),
             Input::Handled => {}
             Input::Refused { event, body, failure } => {
-                self.dispatch.record_refused(&event, body, &failure, &self.caller);
+                self.dispatch.record_refused(&event, body, &failure, &self.peer().context);
             }
             Input::BadFrame(bad) => self.log_bad_frame(&bad),
             Input::UploadItem { key, data } => {
@@ -396,7 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (frame, completion) = pending.await;
             peer.mailbox.post(Command::Complete(key, frame, completion));
         });
-        self.calls.insert(key, RunningCall { task, expects_response, credit: None, upload, session });
+        self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session });
         self.start_upload(key);
     }
 
@@ -429,7 +429,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // Again, because its first items may have filled the output queue, and `calls` does not contain it yet.
         credit.set_paused(self.streams_paused);
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
-        self.calls.insert(key, RunningCall { task, expects_response, credit: Some(credit), upload, session });
+        self.calls.insert(key, CallTask { task, expects_response, credit: Some(credit), upload, session });
         self.start_upload(key);
     }
 
@@ -454,7 +454,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.drain_outputs();
         self.update_stream_pause();
-        if let Some(RunningCall { credit: Some(credit), .. }) = self.calls.get(&key) {
+        if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
             credit.batch_taken();
         }
     }
@@ -579,7 +579,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // If the connection released the session without taking another, it ended the session itself; the call that did so
         // must still be responded to, and it may be protected.
         let ended_itself = !had_session && slot.current().is_none();
-        let is_affected = |call: &RunningCall| {
+        let is_affected = |call: &CallTask| {
             call.session.as_ref().is_some_and(|guard| guard.is_over()) && (!ended_itself || call.credit.is_some())
         };
         let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
@@ -613,7 +613,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 }
                 Output::Credit { key, items } => {
-                    if let Some(RunningCall { credit: Some(credit), .. }) = self.calls.get(&key) {
+                    if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
                         credit.grant(items);
                     }
                 }

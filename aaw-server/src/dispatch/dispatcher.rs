@@ -21,7 +21,7 @@ use super::request::DispatchRequest;
 use super::stream::HandlerStream;
 use super::{guards, hooks};
 use crate::auth::identity_change::FirstPoll;
-use crate::auth::{Caller, Service, SessionGuard};
+use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
 use crate::registry::Registry;
 
 /// Dispatches the calls of one server.
@@ -38,7 +38,7 @@ impl Dispatch {
     /// Finds the event, authorises the call, and polls the handler once. The response, as JSON, is appended to `frame`.
     ///
     /// With an `upload`, the event must take one.
-    pub(crate) fn begin<C: Caller, I: UploadSource>(
+    pub(crate) fn begin<C: IdentifiedCaller, I: UploadSource>(
         &self,
         request: DispatchRequest<'_>,
         frame: Vec<u8>,
@@ -105,11 +105,11 @@ impl Dispatch {
     }
 
     /// Records a call that was refused before dispatch.
-    pub(crate) fn record_refused<C: Caller>(&self, name: &str, body: &str, failure: &Failure, caller: &Arc<C>) {
+    pub(crate) fn record_refused(&self, name: &str, body: &str, failure: &Failure, caller: &CallContext) {
         if let Some(hook) = &self.hook {
             let registry = self.registry.load();
             let is_built_in = self.has_built_in(name);
-            let recorder = CallRecorder::new(hook, name, body, registry.get(name), is_built_in, caller.context());
+            let recorder = CallRecorder::new(hook, name, body, registry.get(name), is_built_in, caller);
             recorder.finish(&[], &Completion::Refused(failure.clone()));
         }
     }
@@ -120,7 +120,7 @@ impl Dispatch {
     }
 
     /// Runs the `_open` hooks, see [`hooks::open`].
-    pub(crate) async fn run_open_hooks<C: Caller>(
+    pub(crate) async fn run_open_hooks<C: IdentifiedCaller>(
         &self,
         caller: &Arc<C>,
         info: &OpenInfo,
@@ -130,7 +130,7 @@ impl Dispatch {
     }
 
     /// Runs the `_close` hooks of the first `passed` modules.
-    pub(crate) async fn run_close_hooks<C: Caller>(&self, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
+    pub(crate) async fn run_close_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
         hooks::close(&self.registry.load_full(), caller, info, passed).await;
     }
 
@@ -172,7 +172,7 @@ impl Dispatch {
         is_reserved(name) && self.auth.is_some() && Service::is_built_in(name)
     }
 
-    fn begin_built_in<C: Caller>(
+    fn begin_built_in<C: IdentifiedCaller>(
         &self,
         name: &str,
         body: &str,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::request::DispatchRequest;
-use crate::auth::Caller;
+use crate::auth::IdentifiedCaller;
 use crate::registry::RegisteredEvent;
 
 /// The most bytes that a guard's failure may have.
@@ -52,7 +52,7 @@ struct GuardBody<'a> {
 ///
 /// # Errors
 /// The failure with which a guard refuses the call.
-pub(super) fn begin<C: Caller, I: UploadSource>(
+pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
     event: &RegisteredEvent,
     request: &DispatchRequest<'_>,
     caller: &Arc<C>,
@@ -135,7 +135,7 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
     }
 }
 
-fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &impl Caller) -> String {
+fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &impl IdentifiedCaller) -> String {
     // A protected event is judged by the session of the request, here as in `Dispatch::begin`.
     let identity = if event.protected {
         request.session.map(|session| session.identity_json())

@@ -8,7 +8,7 @@ use aaw_event::host::{Instance, Step};
 use aaw_event::{CloseInfo, OpenInfo};
 use aaw_protocol::{Code, Failure};
 
-use crate::auth::{Caller, ResetHook};
+use crate::auth::{IdentifiedCaller, ResetHook};
 use crate::registry::Registry;
 
 /// The most bytes that are copied of what a hook returns, which is not used.
@@ -16,7 +16,7 @@ const MAX_LEN: usize = 64 << 10;
 
 /// Runs the `_open` hook of each module, in order, until one refuses the connection. `passed` counts the modules that have
 /// accepted it, also if this future is dropped: their `_close` hooks are to be run.
-pub(super) async fn open<C: Caller>(
+pub(super) async fn open<C: IdentifiedCaller>(
     registry: &Registry,
     caller: &Arc<C>,
     info: &OpenInfo,
@@ -35,7 +35,7 @@ pub(super) async fn open<C: Caller>(
 }
 
 /// Runs the `_close` hooks of the first `passed` modules.
-pub(super) async fn close<C: Caller>(registry: &Registry, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
+pub(super) async fn close<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
     let body = serde_json::to_string(info).unwrap_or_default();
     for hooks in registry.hooks.iter().take(passed) {
         if let Some(close) = hooks.close
@@ -47,7 +47,7 @@ pub(super) async fn close<C: Caller>(registry: &Registry, caller: &Arc<C>, info:
 }
 
 /// Returns the function that delivers the token of a password reset through a module's `_password_reset` hook.
-pub(super) fn password_reset<C: Caller>((instance, index): &(Instance, usize), caller: &Arc<C>) -> ResetHook {
+pub(super) fn password_reset<C: IdentifiedCaller>((instance, index): &(Instance, usize), caller: &Arc<C>) -> ResetHook {
     let (instance, index, caller) = (instance.clone(), *index, Arc::clone(caller));
     Arc::new(move |reset| {
         let (instance, caller) = (instance.clone(), Arc::clone(&caller));
@@ -59,7 +59,7 @@ pub(super) fn password_reset<C: Caller>((instance, index): &(Instance, usize), c
     })
 }
 
-async fn run<C: Caller>(
+async fn run<C: IdentifiedCaller>(
     instance: &Instance,
     index: usize,
     body: &str,

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::auth::{
-    Auth, Caller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
+    Auth, IdentifiedCaller, Identity, NewSession, Service, SessionGuard, StartedSession, Store, StoreFuture, TokenHash,
 };
 use crate::hub::{ConnectionGuard, EventCaller, HostServices, Hub, Mailbox};
 use crate::module_host::Modules;
@@ -171,7 +171,7 @@ async fn a_call_that_begins_a_log_in_or_log_out_is_a_barrier() {
 }
 
 #[tokio::test]
-async fn a_call_is_no_barrier_for_a_log_in_that_another_thread_begins_during_its_first_poll() {
+async fn a_call_is_not_a_barrier_for_a_log_in_that_another_thread_begins_during_its_first_poll() {
     let server = TestServer::start().await;
     for op in ["authenticate", "logout"] {
         let caller = Arc::clone(&server.caller);

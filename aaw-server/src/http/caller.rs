@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::HttpError;
 use super::request;
-use crate::auth::{CallContext, Caller, SessionSlot};
+use crate::auth::{CallContext, IdentifiedCaller, SessionSlot};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 

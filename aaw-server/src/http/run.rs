@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, is_protected};
 
-use crate::auth::{Caller, SessionGuard};
+use crate::auth::{IdentifiedCaller, SessionGuard};
 use crate::dispatch::{DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, StreamStep};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;

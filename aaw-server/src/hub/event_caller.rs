@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aaw_protocol::{Code, Failure};
 use tokio::runtime::Handle;
 
-use crate::auth::{CallContext, Caller, Service};
+use crate::auth::{CallContext, IdentifiedCaller, Service};
 use crate::hub::hub::Hub;
 use crate::hub::peer::Peer;
 
@@ -64,7 +64,7 @@ impl EventCaller {
     }
 }
 
-impl Caller for EventCaller {
+impl IdentifiedCaller for EventCaller {
     fn context(&self) -> &CallContext {
         match &self.origin {
             CallOrigin::Connection(peer) => &peer.context,

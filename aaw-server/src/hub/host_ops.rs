@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::auth::{Caller, identity_change};
+use crate::auth::{IdentifiedCaller, identity_change};
 use crate::hub::event_caller::EventCaller;
 use crate::hub::in_runtime::InRuntime;
 use crate::hub::mailbox::connection_ended;

@@ -26,13 +26,13 @@ const MAX_NAME_LEN: usize = 200;
 /// All rooms of a server. Bounded by its connections and the number of rooms that each may join.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    rooms: DashMap<Arc<str>, Arc<Room>>,
+    rooms: DashMap<Arc<str>, Arc<RoomState>>,
     /// The number of rooms that one connection may be in.
     max_joined: usize,
 }
 
 #[derive(Debug, Default)]
-struct Room {
+struct RoomState {
     members: Mutex<RoomMembers>,
 }
 
@@ -134,7 +134,8 @@ impl Rooms {
 
     /// Returns the members of a room, in no particular order.
     pub(crate) fn members(&self, name: &str) -> Vec<Arc<Peer>> {
-        let members = |room: Arc<Room>| room.lock().by_id.values().map(|member| Arc::clone(&member.peer)).collect();
+        let members =
+            |room: Arc<RoomState>| room.lock().by_id.values().map(|member| Arc::clone(&member.peer)).collect();
         self.find(name).map_or_else(Vec::new, members)
     }
 
@@ -158,11 +159,11 @@ impl Rooms {
         }
     }
 
-    fn find(&self, name: &str) -> Option<Arc<Room>> {
+    fn find(&self, name: &str) -> Option<Arc<RoomState>> {
         self.rooms.get(name).map(|room| Arc::clone(&room))
     }
 
-    fn find_or_insert(&self, name: &str) -> (Arc<str>, Arc<Room>) {
+    fn find_or_insert(&self, name: &str) -> (Arc<str>, Arc<RoomState>) {
         if let Some(found) = self.rooms.get(name) {
             return (Arc::clone(found.key()), Arc::clone(&found));
         }
@@ -171,7 +172,7 @@ impl Rooms {
     }
 
     /// Removes this room from the table, and not another one that has taken its name.
-    fn remove_room(&self, name: &str, removed: &Arc<Room>) {
+    fn remove_room(&self, name: &str, removed: &Arc<RoomState>) {
         self.rooms.remove_if(name, |_, room| Arc::ptr_eq(room, removed));
     }
 }
@@ -183,7 +184,7 @@ impl Default for Rooms {
     }
 }
 
-impl Room {
+impl RoomState {
     fn lock(&self) -> MutexGuard<'_, RoomMembers> {
         // Nothing panics while it holds the lock.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)

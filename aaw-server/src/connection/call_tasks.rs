@@ -12,7 +12,7 @@ use super::upload::UploadWriter;
 use crate::auth::SessionGuard;
 
 /// A call whose handler runs as a task.
-pub(super) struct RunningCall {
+pub(super) struct CallTask {
     pub(super) task: JoinHandle<()>,
     /// Whether the caller waits for a response.
     pub(super) expects_response: bool,
@@ -27,7 +27,7 @@ pub(super) struct RunningCall {
 
 /// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client may
 /// send an event and leave.
-pub(super) fn abort_expecting_response(calls: HashMap<CallKey, RunningCall>) -> Vec<JoinHandle<()>> {
+pub(super) fn abort_expecting_response(calls: HashMap<CallKey, CallTask>) -> Vec<JoinHandle<()>> {
     let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);
     waited_for.iter().for_each(|call| call.task.abort());
     others.into_iter().map(|call| call.task).collect()
