@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 
-use aaw_event::export::{HandlerEntry, NoServices, Package, no_services, sync_services};
+use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
 use aaw_event::host::{Caller as _, UploadSource, UploadStep};
 use aaw_protocol::Failure;
 use aaw_protocol::server::{Completion, ResponseMode};
@@ -43,7 +43,7 @@ mod events {
     }
 }
 
-static MODULE: Package<NoServices> = Package::new(
+static MODULE: PackageSymbol<NoServices> = PackageSymbol::new(
     "dispatch-tests",
     true,
     sync_services(no_services),
