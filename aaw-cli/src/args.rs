@@ -185,7 +185,7 @@ pub(crate) struct TokenArgs {
 
 fn duration(text: &str) -> Result<Duration, String> {
     /// The longest text that is parsed. humantime 2.4 panics on some sums beyond `Duration::MAX`, all of them longer.
-    const MAX_LEN: usize = 20;
+    const MAX_LEN: usize = 24;
 
     if let Ok(millis) = text.parse() {
         return Ok(Duration::from_millis(millis));

@@ -242,7 +242,7 @@ fn libraries_that_are_not_events_packages_are_rejected_with_the_reason() {
             "uses module ABI 2, this server uses 1",
         ),
         ("mismatch", ModuleSource { abi: 7, ..header() }.source(), "speaks module ABI 7, this host speaks 1"),
-        ("magic", ModuleSource { magic: "another!", ..header() }.source(), "does not begin as a package's does"),
+        ("magic", ModuleSource { magic: "another!", ..header() }.source(), "does not begin with the magic bytes of one"),
         ("aborts", ModuleSource { flags: 0, ..header() }.source(), "panic = \"abort\""),
         (
             "two",

@@ -484,7 +484,7 @@ async fn a_panic_fails_only_its_call() {
         ("panics/at_once", "at once, with a secret"),
         ("panics/late", "late, with a secret"),
         ("panics/in_drop", "in drop, with a secret"),
-        ("panics/payload", "a panic whose payload is no text"),
+        ("panics/payload", "a panic whose payload is not text"),
         ("panics/serializing", "while serialising, with a secret"),
         ("panics/plain", "plain, with a secret"),
     ] {
@@ -521,7 +521,7 @@ async fn a_response_of_100_mebibytes_fails_only_its_call() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
     let body = format!(r#"{{"bytes":{}}}"#, 100 << 20);
-    let error = "The answer has 104857602 bytes, and a message may have 1048576";
+    let error = "The response of 104857602 bytes exceeds the message limit of 1048576 bytes";
     let mut client = server.v1().await;
     client.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}","code":"too_large"}}"#));
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
@@ -529,7 +529,7 @@ async fn a_response_of_100_mebibytes_fails_only_its_call() {
     // The same from a handler that was pending.
     client.send(&format!(r#"["gate/hold_large",{{"gate":"x","bytes":{}}},3]"#, 2 << 20)).await;
     client.send(r#"["gate/release",{"gate":"x"}]"#).await;
-    let error = "The answer has 2097154 bytes, and a message may have 1048576";
+    let error = "The response of 2097154 bytes exceeds the message limit of 1048576 bytes";
     client.expect(&format!(r#"["gate/hold_large",{{"error":"{error}","code":"too_large"}},3,"error"]"#)).await;
     server.expect_alive(&mut other).await;
 }
@@ -542,14 +542,14 @@ async fn a_push_that_is_too_large_fails_and_such_a_broadcast_is_logged() {
     let mut client = server.v1().await;
     client.call("pushes/large", &format!(r#"{{"bytes":{},"times":3}}"#, 2 << 20)).await.assert_eq("0");
     client.call("broadcasts/large", &format!(r#"{{"bytes":{},"times":1}}"#, 2 << 20)).await.assert_eq("null");
-    log.expect_line(&["ERROR", "a broadcast was not sent", "larger than a message may be"]);
+    log.expect_line(&["ERROR", "a broadcast was not sent", "exceeds the message limit"]);
     other.expect_nothing().await;
     // A push with a reserved name fails too.
     client.send(r#"["pushes/plain",{"event":"aaw/welcome"}]"#).await;
     client
         .exchange(
             r#"["pushes/plain",{"event":"aaw/welcome"},3]"#,
-            r#"["pushes/plain",{"error":"aaw/welcome is a name of aaw's own","code":"not_allowed"},3,"error"]"#,
+            r#"["pushes/plain",{"error":"aaw/welcome is a reserved event name","code":"not_allowed"},3,"error"]"#,
         )
         .await;
     server.expect_alive(&mut other).await;
@@ -562,7 +562,7 @@ async fn the_error_for_a_port_in_use_names_the_remedy() {
     let server = TestServer::start().await;
     let config = Config { port: server.addr.port(), ..Config::default() };
     let error = Server::new(config).bind().await.expect_err("the port is in use").to_string();
-    let expected = "the port is in use; stop what uses it, or choose another (--port, Config::port)";
+    let expected = "the port is in use; stop the program that uses it, or choose another port (--port, Config::port)";
     assert_eq!(error, format!("cannot listen on {}: {expected}", server.addr));
     let config = Config { host: "192.0.2.1".into(), port: 0, ..Config::default() };
     let error = Server::new(config).bind().await.expect_err("not this machine").to_string();
@@ -576,7 +576,7 @@ async fn duplicate_events_stop_the_start() {
     let error =
         Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
     assert!(
-        error.contains("is there twice: in the package aaw-test-events and in the package aaw-test-events"),
+        error.contains(": defined in the package aaw-test-events and in the package aaw-test-events"),
         "{error}"
     );
 }

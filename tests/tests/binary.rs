@@ -86,7 +86,7 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("users.sqlite");
     let (_, errors, code) = user(&store, &["list"], "").await;
-    assert!(code == 1 && errors.contains("there is no"), "{errors}");
+    assert!(code == 1 && errors.contains("does not exist"), "{errors}");
     let (output, errors, code) = user(&store, &["add", "Ada@Example.com"], "correct horse").await;
     assert!(code == 0 && output.starts_with("added ada@example.com ("), "{output}{errors}");
     let (_, errors, code) = user(&store, &["add", "ada@example.com"], "x").await;
@@ -150,7 +150,7 @@ async fn a_folder_of_pages_is_served_beside_the_events() {
     std::fs::write(folder.path().join("index.html"), "<h1>mine</h1>").unwrap();
     let path = folder.path().to_str().unwrap();
     let (server, url) = serve(&workspace().join("events"), &["--static", path]).await;
-    server.stderr_line(&["the events can be tried at http://localhost:", "/events"]).await;
+    server.stderr_line(&["try the events at http://localhost:", "/events"]).await;
     let addr = url.strip_prefix("ws://").and_then(|addr| addr.parse().ok()).unwrap();
     assert_eq!(HttpRequest::get(addr, "/").send().await.body, "<h1>mine</h1>");
     assert_eq!(HttpRequest::post(addr, "/events/ping", "").send().await.body, r#"{"pong":true}"#);
@@ -189,17 +189,17 @@ async fn two_libraries_that_define_one_event_stop_the_start_and_are_both_named()
         std::fs::copy(&artifacts().await.events, library).unwrap();
     }
     let folder = folder.path().to_str().unwrap();
-    fails_to_serve(&[folder, "--port", "0"], &["is there twice", "one.", "two."]).await;
+    fails_to_serve(&[folder, "--port", "0"], &["duplicate event", "one.", "two."]).await;
 }
 
 #[tokio::test]
 async fn an_invalid_library_stops_the_start() {
     let whole = std::fs::read(&artifacts().await.events).unwrap();
     for (content, words) in [
-        (&b"hello"[..], "the file is no library"),
+        (&b"hello"[..], "the file is not a library"),
         (b"", "the file is empty"),
-        (&whole[..whole.len() / 2], "damaged or cut short"),
-        (&whole[..100], "damaged or cut short"),
+        (&whole[..whole.len() / 2], "damaged or truncated"),
+        (&whole[..100], "damaged or truncated"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let library = folder.path().join(format!("bad{}", std::env::consts::DLL_SUFFIX));
@@ -223,9 +223,9 @@ async fn a_port_in_use_stops_the_start() {
 async fn an_events_folder_that_is_missing_or_empty_or_a_file_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    fails_to_serve(&[&at("missing")], &["there is no", "missing", "aaw-server init"]).await;
+    fails_to_serve(&[&at("missing")], &["does not exist", "missing", "aaw-server init"]).await;
     std::fs::create_dir(at("empty")).unwrap();
-    fails_to_serve(&[&at("empty")], &["empty holds no events", "aaw-server init"]).await;
+    fails_to_serve(&[&at("empty")], &["empty contains no events", "aaw-server init"]).await;
     std::fs::write(at("file"), "").unwrap();
     fails_to_serve(&[&at("file")], &["file is a file"]).await;
 }
@@ -354,13 +354,13 @@ async fn a_package_that_does_not_compile_stops_the_start_with_the_error_of_the_c
     let (_folder, package) = package("aaw-test-broken").await;
     let path = package.to_str().unwrap().to_owned();
     std::fs::write(package.join("src/ping.rs"), "pub async fn handler() -> bool { 7 }").unwrap();
-    fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs:1", "mismatched types", "was not built"]).await;
+    fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs:1", "mismatched types", "see cargo's messages above"]).await;
     // An invalid signature of a handler, and an invalid name of an event.
     std::fs::write(package.join("src/ping.rs"), "pub fn handler() -> bool { true }").unwrap();
-    fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs", "was not built"]).await;
+    fails_to_serve(&[&path, "--port", "0"], &["src/ping.rs", "see cargo's messages above"]).await;
     std::fs::write(package.join("src/ping.rs"), "pub async fn handler() {}").unwrap();
     std::fs::write(package.join("src/a b.rs"), "pub async fn handler() {}").unwrap();
-    fails_to_serve(&[&path, "--port", "0"], &["a b.rs", "was not built"]).await;
+    fails_to_serve(&[&path, "--port", "0"], &["a b.rs", "see cargo's messages above"]).await;
 }
 
 #[tokio::test]
@@ -397,7 +397,7 @@ async fn a_saved_file_is_reloaded_without_failing_a_call() {
 
     // An error of the compiler is logged, and the old events stay.
     std::fs::write(&ping, "pub async fn handler() -> i32 { nonsense }").unwrap();
-    server.stderr_line(&["the old events go on"]).await;
+    server.stderr_line(&["keeping the previous events"]).await;
     server.stderr_line(&["src/ping.rs"]).await;
     let client = connect(&url).await.unwrap();
     assert_eq!(client.send_async::<i32>("ping", (), DEADLINE).await.unwrap(), 2);

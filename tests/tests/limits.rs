@@ -81,7 +81,7 @@ async fn a_message_may_be_as_large_as_the_limit() {
     let body = format!(r#"{{"bytes":{}}}"#, 1000 - r#"["big","",1]"#.len());
     assert!(v1.call("big", &body).await.0.starts_with("\"xxx"));
     let body = format!(r#"{{"bytes":{}}}"#, 1001 - r#"["big","",1]"#.len());
-    let error = r#"{"error":"The answer is larger than a message may be (1000 bytes)","code":"too_large"}"#;
+    let error = r#"{"error":"The response exceeds the message limit of 1000 bytes","code":"too_large"}"#;
     v1.call("big", &body).await.assert_eq(error);
     client.send(&format!(r#"["echo",{:?}]"#, "x".repeat(990))).await;
     client.expect_close(1009).await;
@@ -164,7 +164,7 @@ async fn a_full_wait_queue_rejects_the_call_as_busy() {
     let text = "x".repeat(1500);
     client.send(&format!(r#"["echo","{text}",2]"#)).await;
     client.send(&format!(r#"["echo","{text}",3]"#)).await;
-    let busy = r#"{"error":"Too many calls: 1 run and the line is full","code":"busy"}"#;
+    let busy = r#"{"error":"Too many calls: 1 run and the wait queue is full","code":"busy"}"#;
     client.exchange(&format!(r#"["echo","{text}",4]"#), &format!(r#"["echo",{busy},4,"error"]"#)).await;
     let failure = busy.replace('}', r#","event":"note"}"#);
     client.exchange(&format!(r#"["note","{text}"]"#), &format!(r#"["aaw/error",{failure}]"#)).await;
@@ -185,7 +185,7 @@ async fn the_default_wait_queue_holds_a_mebibyte() {
     client.send_all((1..=256).map(|id| format!(r#"["gate/hold",{{"gate":"x"}},{id}]"#))).await;
     let text = "x".repeat(100_000);
     client.send_all((257..=267).map(|id| format!(r#"["echo","{text}",{id}]"#))).await;
-    let busy = r#"{"error":"Too many calls: 256 run and the line is full","code":"busy"}"#;
+    let busy = r#"{"error":"Too many calls: 256 run and the wait queue is full","code":"busy"}"#;
     client.expect(&format!(r#"["echo",{busy},267,"error"]"#)).await;
     server.app.gate("x").release(256);
     let rest = client.collect_until(|text| text.ends_with(",266]")).await;

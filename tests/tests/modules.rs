@@ -122,7 +122,7 @@ async fn panics(server: TestServer, log: &LogCapture) {
         ("panics/in_drop", "in drop, with a secret"),
         ("panics/plain", "plain, with a secret"),
         ("panics/serializing", "while serialising, with a secret"),
-        ("panics/payload", "a panic whose payload is no text"),
+        ("panics/payload", "a panic whose payload is not text"),
     ] {
         client.call(event, "null").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
         log.expect_line(&["ERROR", event, panic]);
@@ -150,7 +150,7 @@ async fn pushes_arrive_before_responses(server: TestServer, _: &LogCapture) {
     }
     // A push that cannot be sent fails in the handler.
     let mut client = server.v1().await;
-    let refused = r#"{"error":"aaw/x is a name of aaw's own","code":"not_allowed"}"#;
+    let refused = r#"{"error":"aaw/x is a reserved event name","code":"not_allowed"}"#;
     client.call("pushes/plain", r#"{"event":"aaw/x"}"#).await.assert_eq(refused);
 }
 
@@ -231,7 +231,7 @@ async fn large_responses(server: TestServer, _: &LogCapture) {
     let mut client = server.v1().await;
     let response = client.call("big", r#"{"bytes":1000000}"#).await;
     assert_eq!(response.0.len(), 1_000_002);
-    let error = r#"{"error":"The answer has 104857602 bytes, and a message may have 1048576","code":"too_large"}"#;
+    let error = r#"{"error":"The response of 104857602 bytes exceeds the message limit of 1048576 bytes","code":"too_large"}"#;
     client.call("big", &format!(r#"{{"bytes":{}}}"#, 100 << 20)).await.assert_eq(error);
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
@@ -346,6 +346,6 @@ async fn duplicate_events_do_not_replace_the_old_ones() {
     let server = TestServer::start().await;
     let duplicate = vec![aaw_test_events::module().into(), aaw_test_events::module().into()];
     let error = server.handle.replace_events(duplicate).await.expect_err("duplicate events").to_string();
-    assert!(error.contains("is there twice"), "{error}");
+    assert!(error.contains("duplicate event"), "{error}");
     server.v1().await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

@@ -73,7 +73,7 @@ async fn too_many_items_for_one_response_fail_only_that_call() {
     client
         .call("streams/endless", "{}")
         .await
-        .assert_eq(r#"{"error":"The items are larger than a message may be (4096 bytes); read them as a stream","code":"too_large"}"#);
+        .assert_eq(r#"{"error":"The items exceed the message limit of 4096 bytes; read them as a stream","code":"too_large"}"#);
     client.expect_nothing().await;
 }
 
