@@ -45,7 +45,7 @@ pub(crate) enum CliCommand {
     /// Call an event and print its response as one line of JSON
     #[command(after_help = concat!("\
 Notes:
-  An event that streams responds with all its items in one array; `aaw stream` prints them as they arrive.
+  A streaming event responds with one array of all its items; `aaw stream` prints them as they arrive.
   Ctrl-C ends the program and with it the connection, which cancels the call.
 
 ", exit_codes!(), "
@@ -71,7 +71,7 @@ Examples:
     #[command(after_help = concat!("\
 Notes:
   Ends when the server has confirmed the close of the connection, which it does after it has received the event.
-  An error that the server reports until then, such as an unknown event, is exit code 1.
+  If the server reports an error before that, such as an unknown event, the exit code is 1.
   --timeout applies to connecting only.
 
 ", exit_codes!(), "
@@ -104,8 +104,8 @@ Examples:
     #[command(after_help = concat!("\
 Notes:
   The password is read from the environment variable AAW_PASSWORD if it is set; otherwise from the terminal, or
-  from the first line of standard input if that is not a terminal. Neither it nor the token is ever an argument
-  or a part of the URL, which other users of the machine and logs can see.
+  from the first line of standard input if that is not a terminal. Neither the password nor the
+  token is passed as an argument or in the URL, where other users of the machine, or logs, could see it.
   `aaw call URL aaw/logout` ends the session.
 
 ", exit_codes!(), "
@@ -123,7 +123,7 @@ Examples:
         /// Create the account first
         #[arg(long)]
         register: bool,
-        /// Store the token in FILE, private to its owner, and print the user [default: print the token]
+        /// Store the token in FILE, readable only by you, and print the user [default: print the token]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         token_file: Option<PathBuf>,
     },
@@ -145,12 +145,12 @@ Examples:
   aaw man call | man -l -
   aaw man > /usr/local/share/man/man1/aaw.1")]
     Man {
-        /// The command to print the page of, such as call [default: the page of aaw itself]
+        /// The command whose page to print, such as call [default: aaw itself]
         command: Option<String>,
     },
 }
 
-/// The arguments of a call or a one-way event.
+/// The arguments of a call or a one-way send.
 #[derive(Debug, Args)]
 pub(crate) struct EventArgs {
     #[command(flatten)]
@@ -168,17 +168,17 @@ pub(crate) struct ConnectionArgs {
     /// The URL of the server: ws://HOST:PORT, or wss://HOST with TLS
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
-    /// Timeout to connect, and then for the response, such as 500ms, 3s or 1m30s; a bare number is milliseconds
+    /// Timeout for connecting, and again for the response, such as 500ms, 3s or 1m30s; a bare number is in milliseconds
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// A header of the handshake, as 'Name: value'; can be repeated [default: none]
+    /// A header of the handshake, as 'Name: value'; may be given several times [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// Resume the session of the token in FILE [default: of the token in AAW_TOKEN, if it is set]
+    /// Resume the session of the token in FILE [default: the token in AAW_TOKEN, if that is set]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
 }

@@ -73,7 +73,8 @@ fn store_in(file: PathBuf) -> OnToken {
     })
 }
 
-/// Writes the token to a file that only its owner can read, atomically: a concurrent reader gets the old token or the new.
+/// Writes the token to a file that only its owner can read, atomically: a concurrent reader gets the old token or the
+/// new.
 pub(crate) fn write_token(file: &Path, token: &Token) -> io::Result<()> {
     let mut name = file.file_name().ok_or_else(|| io::Error::other("the path does not name a file"))?.to_owned();
     name.push(format!(".{}", std::process::id()));

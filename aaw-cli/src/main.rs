@@ -3,8 +3,10 @@
 //! The modules, each of which uses only those below it:
 //!
 //! - `run`: the commands.
-//! - `credentials`: the token from a file or the environment, and the password. `docs`: shell completions and man pages.
-//! - `args`: the command line. `exit`: errors and exit codes. `output`: lines on standard output, notes on standard error.
+//! - `credentials`: the token from a file or the environment, and the password. `docs`: shell completions and man
+//!   pages.
+//! - `args`: the command line. `exit`: errors and exit codes. `output`: lines on standard output, notes on standard
+//!   error.
 
 #![forbid(unsafe_code)]
 

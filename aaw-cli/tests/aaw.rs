@@ -29,7 +29,8 @@ async fn run(args: &[&str]) -> (Option<i32>, String, String) {
     exit(aaw(args).spawn().unwrap()).await
 }
 
-/// Runs `aaw call URL e …` against a server that sends `response`. Returns the call's frame, and how the program exited.
+/// Runs `aaw call URL e …` against a server that sends `response`. Returns the call's frame, and how the program
+/// exited.
 async fn call(args: &[&str], response: &str) -> (String, (Option<i32>, String, String)) {
     let server = ScriptedServer::start().await;
     let url = server.url();
@@ -171,7 +172,8 @@ async fn an_error_reported_for_a_send_exits_with_1() {
     assert!(err.contains("Unknown event: e"), "{err}");
 }
 
-/// Starts `aaw stream URL e [5]`. Returns the program, the lines of its output, and the server's connection after the call.
+/// Starts `aaw stream URL e [5]`. Returns the program, the lines of its output, and the server's connection after the
+/// call.
 async fn stream() -> (Child, Lines<BufReader<ChildStdout>>, ScriptedConnection<TcpStream>) {
     let server = ScriptedServer::start().await;
     let mut child = aaw(&["stream", &server.url(), "e", "[5]"]).spawn().unwrap();

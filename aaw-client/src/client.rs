@@ -64,8 +64,8 @@ impl Client {
     ///
     /// The timeout includes the wait for a connection. `Duration::MAX` disables it; [`DEFAULT_TIMEOUT`] is 3 s.
     ///
-    /// Any number of calls can be open at once, also of the same event; each gets its own response. Calls made one after
-    /// the other reach the server in that order.
+    /// Any number of calls can be open at once, also of the same event; each gets its own response. Calls made one
+    /// after the other reach the server in that order.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -88,8 +88,8 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the call, and the server drops the handler. A call that was not sent yet never is. The
-    /// original server does not support cancellation and runs the handler to its end.
+    /// Dropping the future cancels the call, and the server drops the handler. A call that was not sent yet never is.
+    /// The original server does not support cancellation and runs the handler to its end.
     ///
     /// # Errors
     ///
@@ -155,13 +155,13 @@ impl Client {
     ///
     /// The result is a [`Stream`](futures_util::Stream), for use with `StreamExt` and `TryStreamExt`.
     ///
-    /// The call is made at once, also before the stream is polled, in order with the calls and one-way events before it.
+    /// The call is made at once, also before the stream is polled, in order with the calls and one-way sends before it.
     /// It waits for a connection if there is none. There is no timeout, neither for the call nor for an item. An open
-    /// stream counts as a call in flight: with as many of them as the server allows a connection (256 by default), further
-    /// calls wait until one ends. Use a client of its own for hundreds of open streams.
+    /// stream counts as a call in flight: with as many of them as the server allows a connection (256 by default),
+    /// further calls wait until one ends. Use a client of its own for hundreds of open streams.
     ///
-    /// When the connection ends, the items that have arrived can be read, followed by [`CallError::OutcomeUnknown`]; the
-    /// call is not repeated. The original server has no streams and yields one item, its response.
+    /// When the connection ends, the items that have arrived can be read, followed by [`CallError::OutcomeUnknown`];
+    /// the call is not repeated. The original server has no streams and yields one item, its response.
     ///
     /// Dropping the stream cancels the call.
     ///
@@ -185,10 +185,10 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// The stream behaves as that of [`stream`](Self::stream). [`UploadSender::send`] waits until the server has granted
-    /// credit, which it does as the handler reads. Dropping the stream cancels the call, and the sender fails from then
-    /// on; dropping the sender ends the upload. The two can be used by different tasks. Using them alternately in one task
-    /// can deadlock, when each side waits for the other to read.
+    /// The stream behaves as that of [`stream`](Self::stream). [`UploadSender::send`] waits until the server has
+    /// granted credit, which it does as the handler reads. Dropping the stream cancels the call, and the sender fails
+    /// from then on; dropping the sender ends the upload. The two can be used by different tasks. Using them
+    /// alternately in one task can deadlock, when each side waits for the other to read.
     ///
     /// An event that takes no upload fails with the code `bad_body`; with the original server the call fails with
     /// [`SendError::NoUploads`].
@@ -209,8 +209,8 @@ impl Client {
     /// Sends an event without a response.
     ///
     /// `Ok` means that the event will be written, on this connection or the next, in order with the calls and one-way
-    /// events of this client; not that the server has received it. It is lost if the connection breaks at that moment, or
-    /// if the client is closed while there is no connection. Use a call for what must arrive.
+    /// events of this client; not that the server has received it. It is lost if the connection breaks at that moment,
+    /// or if the client is closed while there is no connection. Use a call for what must arrive.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::SendError> {
@@ -230,7 +230,8 @@ impl Client {
     ///
     /// [`SendError`] if the event will not be sent:
     ///
-    /// - [`SendError::Payload`], [`SendError::ReservedName`] and [`SendError::TooLarge`] for an event that cannot be sent.
+    /// - [`SendError::Payload`], [`SendError::ReservedName`] and [`SendError::TooLarge`] for an event that cannot be
+    ///   sent.
     /// - [`SendError::QueueFull`] if there is no connection and the queue is full.
     /// - [`SendError::Closed`] if the client is closed.
     pub async fn send_event(&self, event: &str, payload: impl Serialize) -> Result<(), SendError> {
@@ -309,7 +310,8 @@ impl Client {
         Subscription::new(self.on(event), callback)
     }
 
-    /// Registers the handler of client calls of an event: `services.ws.send_async("confirm", …)` on the server calls it.
+    /// Registers the handler of client calls of an event: `services.ws.send_async("confirm", …)` on the server calls
+    /// it.
     ///
     /// The handler stays registered across reconnects, until the [`HandlerRegistration`] is dropped, or for the life of
     /// the client if that is [detached](HandlerRegistration::detach). An event has one handler; a later registration
@@ -324,9 +326,9 @@ impl Client {
     /// # }
     /// ```
     ///
-    /// Each client call runs in a task of its own, so several run concurrently. A handler must not block its thread. Its
-    /// future is dropped when the server cancels the call and when the connection ends. A body of `null` is read as an
-    /// empty object if the type accepts that and not `null`.
+    /// Each client call runs in a task of its own, so several run concurrently. A handler must not block its thread.
+    /// Its future is dropped when the server cancels the call and when the connection ends. A body of `null` is read as
+    /// an empty object if the type accepts that and not `null`.
     ///
     /// A client call fails with the code
     ///

@@ -28,8 +28,8 @@ pub struct OnToken(Arc<TokenCallback>);
 type TokenCallback = dyn Fn(Option<&Token>) + Send + Sync;
 
 impl OnToken {
-    /// Wraps a callback. It runs in the client's own task and delays it, so it should return soon. A panic in it is caught
-    /// and logged.
+    /// Wraps a callback. It runs in the client's own task and delays it, so it should return soon. A panic in it is
+    /// caught and logged.
     pub fn new(callback: impl Fn(Option<&Token>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(callback))
     }

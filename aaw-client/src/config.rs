@@ -39,19 +39,20 @@ pub struct Config {
     /// Calls that may be sent and not yet responded to, open streams included. Default 1024. Further calls wait, within
     /// their own timeout. The server has a limit of its own (256 by default); the lower one applies.
     pub max_concurrent_calls: u32,
-    /// Bytes of one-way events that may be queued while there is no connection. Default 1 MiB. Beyond it
+    /// Bytes of one-way sends that may be queued while there is no connection. Default 1 MiB. Beyond it
     /// [`send_event`](crate::Client::send_event) fails.
     pub max_queued_send_bytes: usize,
     /// Bytes of calls that may be queued while there is no connection. Default 16 MiB. Beyond it a call fails as not
     /// sent.
     pub max_queued_call_bytes: usize,
-    /// Items of one stream that the server may send before they are read: the client grants this much credit, and renews
-    /// it when half of the items were read. Default 64, at least 1. A larger window sustains its throughput over a longer
-    /// round trip; a smaller one buffers less when the reader pauses, at worst this many messages of the largest size.
+    /// Items of one stream that the server may send before they are read: the client grants this much credit, and
+    /// renews it when half of the items were read. Default 64, at least 1. A larger window sustains its throughput over
+    /// a longer round trip; a smaller one buffers less when the reader pauses, at worst this many messages of the
+    /// largest size.
     pub stream_window: u32,
     /// Pushes that one listener buffers, and events that one [`ConnectionEvents`](crate::ConnectionEvents) buffers.
-    /// Default 256, at least 1. Beyond it the oldest is dropped and counted. A larger buffer bridges longer pauses of the
-    /// reader, and may use this many messages of the largest size.
+    /// Default 256, at least 1. Beyond it the oldest is dropped and counted. A larger buffer bridges longer pauses of
+    /// the reader, and may use this many messages of the largest size.
     pub push_buffer: usize,
     /// Client calls that the [handlers](crate::Client::handle) may run at the same time. Default 256, the most that a
     /// server makes by default. Further ones fail as `busy`. Each may use a message of the largest size.
@@ -66,7 +67,8 @@ pub struct Config {
     /// connection wait until the server has accepted the token. After it they are sent without. Default 10 s: servers
     /// hash passwords slowly, and may queue them.
     pub auth_timeout: Duration,
-    /// The TLS configuration for `wss://`. Default `None`: rustls with ring and the certificates that the system trusts.
+    /// The TLS configuration for `wss://`. Default `None`: rustls with ring and the certificates that the system
+    /// trusts.
     #[cfg(feature = "tls")]
     pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }

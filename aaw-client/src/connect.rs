@@ -18,8 +18,8 @@ use crate::{Client, Config, ConnectError, ConnectionEvents, HandlerError, Handle
 
 /// Connects to a server, `ws://localhost:1337` or `wss://…`, with the default [`Config`].
 ///
-/// Returns when the connection is open. If it is lost later, the client reconnects, again and again until it succeeds or
-/// the client is closed or dropped.
+/// Returns when the connection is open. If it is lost later, the client reconnects, again and again until it succeeds
+/// or the client is closed or dropped.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), aaw_client::ConnectError> {
@@ -69,7 +69,7 @@ pub async fn connect_with(url: &str, config: Config) -> Result<Client, ConnectEr
 
 /// Returns a client at once, and connects in the background until it succeeds, with the default [`Config`].
 ///
-/// Calls wait for the connection within their timeout. One-way events are queued for it.
+/// Calls wait for the connection within their timeout. One-way sends are queued for it.
 ///
 /// ```no_run
 /// # #[tokio::main] async fn main() -> Result<(), aaw_client::ConnectError> {
@@ -108,7 +108,8 @@ pub fn connect_lazy_with(url: &str, config: Config) -> Result<Client, ConnectErr
 
 /// Returns a client that has not begun to connect, so that listeners and handlers can be registered before.
 ///
-/// A listener that is registered after [`connect`] has returned misses what the server sends at once, such as a greeting.
+/// A listener that is registered after [`connect`] has returned misses what the server sends at once, such as a
+/// greeting.
 ///
 /// ```no_run
 /// # use aaw_client::Config;

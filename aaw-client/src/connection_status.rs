@@ -58,14 +58,14 @@ pub enum ClientWarning {
     /// An attempt to connect failed. Another follows.
     #[error(transparent)]
     Connect(ConnectError),
-    /// The server reported an error for a message that has no response, usually a one-way event of an unknown name.
+    /// The server reported an error for a message that has no response, usually a one-way send of an unknown name.
     #[error("the server reported: {0}")]
     Reported(Failure),
     /// The server sent a message that violates the protocol. It was ignored.
     #[error("{0}")]
     BadMessage(String),
-    /// A one-way event that was queued while there was no connection cannot be sent on this one, and was dropped.
-    #[error("a one-way event that waited for the connection was dropped: {0}")]
+    /// A one-way send that was queued while there was no connection cannot be sent on this one, and was dropped.
+    #[error("a one-way send that waited for the connection was dropped: {0}")]
     SendLost(SendError),
 }
 

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use crate::CallError;
 use crate::sync::{lock, store_waker, unlock_and_wake};
 
-/// The items of one stream that were not read yet, and how it ended. The credit that the reader grants the server bounds
-/// it, so nothing is dropped.
+/// The items of one stream that were not read yet, and how it ended. The credit that the reader grants the server
+/// bounds it, so nothing is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct DownloadQueue(Mutex<DownloadQueueState>);
 
@@ -36,7 +36,8 @@ impl DownloadQueue {
 
     pub(crate) fn push(&self, item: Box<str>) {
         let mut state = lock(&self.0);
-        // After the reader was dropped, items arrive until the server has processed the cancellation. They are discarded.
+        // After the reader was dropped, items arrive until the server has processed the cancellation. They are
+        // discarded.
         if !state.reader_dropped && state.end.is_none() {
             state.items.push_back(item);
             unlock_and_wake(state, |state| state.reader.take());

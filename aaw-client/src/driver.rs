@@ -37,11 +37,11 @@ pub(crate) enum CallWaiter {
     Stream(CallKey),
 }
 
-/// The future of the driver. It completes when the client was closed, or all its handles were dropped and the connection
-/// was closed for that reason.
+/// The future of the driver. It completes when the client was closed, or all its handles were dropped and the
+/// connection was closed for that reason.
 ///
-/// A hand-written future, not a `select!` loop: each time it is woken, it runs [its phases](Self::poll_phases) until none
-/// makes progress, and flushes the socket once. A flush for each message would be the largest cost of a WebSocket.
+/// A hand-written future, not a `select!` loop: each time it is woken, it runs [its phases](Self::poll_phases) until
+/// none makes progress, and flushes the socket once. A flush for each message would be the largest cost of a WebSocket.
 pub(crate) struct Driver {
     endpoint: Endpoint,
     connection: ClientConnection<CallWaiter>,
@@ -58,16 +58,16 @@ pub(crate) struct Driver {
     /// Present until the first attempt to connect has a result. If it fails, the driver ends.
     first_attempt: Option<oneshot::Sender<Result<(), ConnectError>>>,
     socket: SocketState,
-    /// The socket had nothing to read when it was last polled since the wake-up, and will wake this task. Polling it again
-    /// before would only make tungstenite zero its read buffer once more.
+    /// The socket was polled after the last wake-up and had nothing to read; it will wake this task. Polling it before
+    /// that would only make tungstenite zero its read buffer again.
     read_pending: bool,
     /// Messages that the connection has put out and the socket has not accepted yet: one, and those that respond to the
     /// server.
     unsent: VecDeque<Message>,
     needs_flush: bool,
     timer: Pin<Box<Sleep>>,
-    /// When the timer fires, if it is set. It may be earlier than necessary, never later: deadlines come and go with each
-    /// call, and resetting the timer each time costs more than an occasional wake-up in vain.
+    /// When the timer fires, if it is set. It may be earlier than necessary, never later: deadlines come and go with
+    /// each call, and resetting the timer each time costs more than an occasional wake-up in vain.
     timer_set: Option<Instant>,
     ended: bool,
 }
@@ -128,8 +128,8 @@ impl Driver {
 
     /// One round of all phases but the flush.
     ///
-    /// Reading comes first, so that a response that has arrived wins over the timeout of its call. Output comes last, so
-    /// that everything that the other phases caused is written with one flush.
+    /// Reading comes first, so that a response that has arrived wins over the timeout of its call. Output comes last,
+    /// so that everything that the other phases caused is written with one flush.
     fn poll_phases(&mut self, cx: &mut Context<'_>, now: Instant) -> PhaseProgress {
         let phases = [
             self.poll_socket(cx, now),
@@ -167,8 +167,8 @@ impl Driver {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> PhaseProgress {
-        /// Responses that a server may leave unread. Beyond it the server is not read either, because each of its messages
-        /// may cause a further response. The socket wakes this task when it accepts messages again.
+        /// Responses that a server may leave unread. Beyond it the server is not read either, because each of its
+        /// messages may cause a further response. The socket wakes this task when it accepts messages again.
         const MAX_UNSENT: usize = 4096;
         let mut progress = PhaseProgress::None;
         while !self.read_pending
@@ -228,8 +228,8 @@ impl Driver {
                     }
                 }
                 Some(UrgentCommand::Close) => self.connection.close(now),
-                // All handles were dropped. `poll_commands` would detect it too, but it does not read its queue while the
-                // connection is congested, and a server that has stopped reading may never read again.
+                // All handles were dropped. `poll_commands` would detect it too, but it does not read its queue while
+                // the connection is congested, and a server that has stopped reading may never read again.
                 None if self.connection.is_congested() => {
                     self.handles_dropped = true;
                     self.connection.close(now);
@@ -240,7 +240,8 @@ impl Driver {
         progress
     }
 
-    /// Takes commands while the connection is not congested: handles wait for space in the queue, and so for the server.
+    /// Takes commands while the connection is not congested: handles wait for space in the queue, and so for the
+    /// server.
     fn poll_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> PhaseProgress {
         let mut progress = PhaseProgress::None;
         while !self.handles_dropped && !self.connection.is_congested() {
@@ -320,7 +321,7 @@ impl Driver {
                 Poll::Ready(Err(error)) => self.disconnect(now, broken(&error)),
                 Poll::Pending => self.connection.handle_blocked(),
             }
-            // Uploads alternate with the queued calls and one-way events.
+            // Uploads alternate with the queued calls and one-way sends.
             self.last_was_upload = !self.last_was_upload && self.connection.can_upload() && self.write_upload(now);
             let Some(output) = self.connection.poll_output() else {
                 if self.last_was_upload {

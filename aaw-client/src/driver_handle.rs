@@ -12,7 +12,7 @@ use crate::CallError;
 use crate::download_queue::DownloadQueue;
 use crate::upload_queue::UploadQueue;
 
-/// A command that waits its turn, in order with the other calls and one-way events of the client.
+/// A command that waits its turn, in order with the other calls and one-way sends of the client.
 #[derive(Debug)]
 pub(crate) enum DriverCommand {
     Call { key: CallKey, message: EncodedMessage, deadline: Instant, reply: oneshot::Sender<CallResult> },
@@ -20,13 +20,14 @@ pub(crate) enum DriverCommand {
     Send { message: EncodedMessage, reply: oneshot::Sender<Result<(), NotSent>> },
 }
 
-/// A command that does not wait behind calls and one-way events. Its queue has no bound of its own: apart from `Close`,
+/// A command that does not wait behind calls and one-way sends. Its queue has no bound of its own: apart from `Close`,
 /// each command belongs to an open call, which has few of them at a time.
 #[derive(Debug)]
 pub(crate) enum UrgentCommand {
     /// The caller has dropped this call.
     Cancel(CallKey),
-    /// The reader of this stream accepts `items` items in all. Sent again only after items of the last credit were read.
+    /// The reader of this stream accepts `items` items in all. Sent again only after items of the last credit were
+    /// read.
     Credit {
         key: CallKey,
         items: u64,

@@ -67,7 +67,7 @@ pub enum ConnectError {
         problem: String,
     },
     /// The WebSocket handshake succeeded, and the connection ended before it was open.
-    #[error("{url} accepted the connection, then: {reason}")]
+    #[error("{url} accepted the connection, but it ended: {reason}")]
     Disconnected {
         /// The server's URL.
         url: String,
@@ -94,7 +94,7 @@ pub enum CallError {
     #[error("{0}")]
     Failed(Failure),
     /// The timeout elapsed. If the call was sent, it is cancelled on the server.
-    #[error("no response within {after:?}{}", if *.sent { "" } else { "; the call was not sent, there was no connection" })]
+    #[error("no response within {after:?}{}", if *.sent { "" } else { "; the call was not sent, because there was no connection" })]
     TimedOut {
         /// The timeout.
         after: Duration,
@@ -102,10 +102,10 @@ pub enum CallError {
         sent: bool,
     },
     /// The call was sent, and the connection ended before its response arrived. The handler may have run or not.
-    #[error("the call was sent, its outcome is unknown: {0}")]
+    #[error("the call was sent, but its outcome is unknown: {0}")]
     OutcomeUnknown(DisconnectReason),
     /// The call succeeded, and its response does not fit the requested type.
-    #[error("the response is not what was expected: {0}")]
+    #[error("the response does not have the expected type: {0}")]
     BadResponse(DecodeError),
 }
 
@@ -124,13 +124,13 @@ pub(crate) fn stream_result(result: CallResult) -> Result<(), CallError> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other items
-    /// can be sent.
+    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other
+    /// items can be sent.
     #[error("the item cannot be serialized: {0}")]
     Payload(String),
     /// The item's message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
     /// Other items can be sent.
-    #[error("the item's message has {size} bytes, the limit is {limit}")]
+    #[error("the item's message of {size} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
         /// Bytes of the message.
         size: usize,
@@ -143,7 +143,7 @@ pub enum UploadError {
     CallEnded,
 }
 
-/// Why a call or a one-way event was not sent.
+/// Why a call or a one-way send was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -154,7 +154,7 @@ pub enum SendError {
     #[error("the event name {0} is reserved for aaw itself")]
     ReservedName(String),
     /// The message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
-    #[error("the message has {size} bytes, the limit is {limit}")]
+    #[error("the message of {size} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
         /// Bytes of the message.
         size: usize,

@@ -10,8 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::handlers::{ErasedHandler, HandlerResult};
 
-/// One task for each running client call, so that handlers run concurrently and a slow one delays nothing else. Dropping
-/// it aborts all of them.
+/// One task for each running client call, so that handlers run concurrently and a slow one delays nothing else.
+/// Dropping it aborts all of them.
 #[derive(Default)]
 pub(crate) struct HandlerTasks {
     tasks: JoinSet<HandlerResult>,

@@ -119,7 +119,8 @@ where
     })
 }
 
-/// Parses a body. `null` becomes an empty object where the type accepts that and not `null`, as for the server's events.
+/// Parses a body. `null` becomes an empty object where the type accepts that and not `null`, as for the server's
+/// events.
 fn parse_body<B: DeserializeOwned>(data: &str) -> Result<B, String> {
     parse(data).or_else(|mismatch| {
         let empty = (data == "null").then(|| serde_json::from_str("{}").ok()).flatten();

@@ -17,34 +17,35 @@
 //! # }
 //! ```
 //!
-//! A client whose connection is lost reconnects, and its listeners and handlers stay registered. A call is never repeated
-//! automatically; its [`CallError`] states what is known: a call that was [not sent](CallError::NotSent) is safe to
-//! repeat, one whose [outcome is unknown](CallError::OutcomeUnknown) may have run.
+//! A client whose connection is lost reconnects, and its listeners and handlers stay registered. A call is never
+//! repeated automatically; its [`CallError`] states what is known: a call that was [not sent](CallError::NotSent) is
+//! safe to repeat, one whose [outcome is unknown](CallError::OutcomeUnknown) may have run.
 //!
 //! # Where to start
 //!
 //! - [`connect`], [`connect_with`], [`connect_lazy`], [`connect_lazy_with`] make a [`Client`]; [`prepare`] registers
 //!   listeners and handlers before it connects.
 //! - Calls: [`Client::send_async`] for a response, [`Client::stream`] for a stream of items, [`Client::duplex`] for a
-//!   stream with an upload, [`Client::send_event`] for a one-way event.
+//!   stream with an upload, [`Client::send_event`] for a one-way send.
 //! - What the server begins: [`Client::on`] for pushes, [`Client::handle`] for client calls.
 //! - Sessions: [`Client::login`], [`Client::register`], [`Client::resume`], [`Client::logout`].
 //! - The connection: [`Client::state`], [`Client::connection_events`], [`Client::close`].
 //! - [`Config`]: headers, TLS, timeouts and limits. All limits have defaults.
 //! - Errors, one for each kind of operation: [`ConnectError`], [`CallError`], [`SendError`], [`UploadError`].
 //!
-//! The server may also be the original one, the JavaScript package `async-await-websockets`. Its responses carry no ids, so
-//! concurrent calls of one event get theirs in the order in which they arrive.
+//! The server may also be the original one, the JavaScript package `async-await-websockets`. Its responses carry no
+//! ids, so concurrent calls of one event get theirs in the order in which they arrive.
 //!
 //! # How it works
 //!
 //! The modules, each of which uses only those below it:
 //!
 //! - `connect` (the functions above), `login` (the methods for sessions).
-//! - `client` (the handle), `stream` (the handles of a streaming call), `driver` (the task of a client: it owns the socket
-//!   and carries out what the pure [`ClientConnection`](aaw_protocol::client::ClientConnection) decides).
-//! - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared` (the
-//!   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `socket_error`.
+//! - `client` (the handle), `stream` (the handles of a streaming call), `driver` (the task of a client: it owns the
+//!   socket and carries out what the pure [`ClientConnection`](aaw_protocol::client::ClientConnection) decides).
+//! - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared`
+//!   (the state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect),
+//!   `socket_error`.
 //! - `handlers`, `push`, `client_session`, `connection_status` (what the parts of `shared` are), `config`.
 //! - `upload_queue` and `download_queue` (between the driver and a streaming call; bounded by credit), `lossy_queue`
 //!   (between the driver and a listener; drops the oldest).

@@ -33,13 +33,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`CallError::Failed`] if the server refuses, for example with `Invalid credentials`; the other variants as for any
-    /// call.
+    /// [`CallError::Failed`] if the server refuses, for example with `Invalid credentials`; the other variants as for
+    /// any call.
     pub async fn login(&self, email: &str, password: &str) -> Result<Identity, CallError> {
         self.begin_session("aaw/login", json!({ "email": email, "password": password })).await
     }
 
-    /// Creates an account and logs in, by calling the server's event `aaw/register`. Otherwise as [`login`](Self::login).
+    /// Creates an account and logs in, by calling the server's event `aaw/register`. Otherwise as
+    /// [`login`](Self::login).
     ///
     /// # Errors
     ///
@@ -70,7 +71,8 @@ impl Client {
         Ok(user)
     }
 
-    /// Ends the session on all connections, by calling the server's event `aaw/logout`. The client then forgets the token.
+    /// Ends the session on all connections, by calling the server's event `aaw/logout`. The client then forgets the
+    /// token.
     ///
     /// The timeout is [`Config::auth_timeout`](crate::Config::auth_timeout), 10 s by default.
     ///
@@ -85,7 +87,8 @@ impl Client {
     /// The identity that the server has last sent for this session.
     ///
     /// `None` before the first login or resumption, after [`logout`](Self::logout), and after
-    /// [`ConnectionEvent::Unauthorized`](crate::ConnectionEvent::Unauthorized). It is kept while there is no connection.
+    /// [`ConnectionEvent::Unauthorized`](crate::ConnectionEvent::Unauthorized). It is kept while there is no
+    /// connection.
     pub fn identity(&self) -> Option<Identity> {
         self.session().identity()
     }

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::{lock, store_waker, unlock_and_wake};
 
-/// A bounded queue from the driver to one listener. A push into a full queue drops and counts the oldest item: the driver
-/// never waits for a listener, and a listener that catches up reads the latest items.
+/// A bounded queue from the driver to one listener. A push into a full queue drops and counts the oldest item: the
+/// driver never waits for a listener, and a listener that catches up reads the latest items.
 #[derive(Debug)]
 pub(crate) struct LossyQueue<T>(Mutex<LossyQueueState<T>>);
 

@@ -77,8 +77,8 @@ impl Pushes {
         std::future::poll_fn(|cx| self.queue.poll_next(cx)).await
     }
 
-    /// Turns this into a stream of deserialized data. Data that does not fit `T` is an item with an error, and the stream
-    /// continues.
+    /// Turns this into a stream of deserialized data. Data that does not fit `T` is an item with an error, and the
+    /// stream continues.
     ///
     /// ```no_run
     /// # use futures_util::StreamExt as _;

@@ -23,7 +23,7 @@ pub(crate) fn broken(error: &WsError) -> DisconnectReason {
             "the server ended the connection without a close frame".into()
         }
         WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            format!("the server sent a message of {size} bytes, the limit is {max_size} (Config::max_message_bytes)")
+            format!("the server sent a message of {size} bytes; the limit is {max_size} (Config::max_message_bytes)")
         }
         WsError::Io(error) => error.to_string(),
         error => error.to_string(),

@@ -22,11 +22,11 @@ use crate::error::parse;
 use crate::upload_queue::{NotifyDriver, UploadQueue};
 use crate::{CallError, SendError, UploadError};
 
-/// The items of a streaming call: a stream of `Result<T, CallError>`, from [`Client::stream`](crate::Client::stream) and
-/// [`Client::duplex`](crate::Client::duplex).
+/// The items of a streaming call: a stream of `Result<T, CallError>`, from [`Client::stream`](crate::Client::stream)
+/// and [`Client::duplex`](crate::Client::duplex).
 ///
-/// It ends with `None` after the last item, or with one error and then `None`. An error comes after all items that arrived
-/// before it. An item that does not fit `T` is such an error too, and cancels the call.
+/// It ends with `None` after the last item, or with one error and then `None`. An error comes after all items that
+/// arrived before it. An item that does not fit `T` is such an error too, and cancels the call.
 ///
 /// At most [`stream_window`](crate::Config::stream_window) items (64 by default) are buffered. The server gets further
 /// credit when half of them were read, so a reader that pauses pauses the handler, and nothing else.
@@ -248,8 +248,8 @@ impl<T> UploadSender<T> {
 impl<T: Serialize> UploadSender<T> {
     /// Sends an item. Waits until the server has granted credit for it and the connection accepts it.
     ///
-    /// `Ok` means that the item will be written, in order with the items before it; not that the handler has received it.
-    /// The result of the call is the end of its [`ItemStream`].
+    /// `Ok` means that the item will be written, in order with the items before it; not that the handler has received
+    /// it. The result of the call is the end of its [`ItemStream`].
     ///
     /// # Cancel safety
     ///
@@ -258,8 +258,8 @@ impl<T: Serialize> UploadSender<T> {
     /// # Errors
     ///
     /// - [`UploadError::CallEnded`] once the call has ended for any reason.
-    /// - [`UploadError::TooLarge`] and [`UploadError::Payload`] concern this item alone: it is not sent, and further items
-    ///   can be.
+    /// - [`UploadError::TooLarge`] and [`UploadError::Payload`] concern this item alone: it is not sent, and further
+    ///   items can be.
     pub async fn send(&mut self, item: T) -> Result<(), UploadError> {
         let item = self.encode(&item)?;
         poll_fn(|cx| self.upload.poll_ready(cx)).await?;

@@ -5,8 +5,8 @@ use std::task::{Context, Waker};
 
 /// Locks a mutex and ignores poisoning.
 ///
-/// Each critical section of this crate leaves the data valid at every point where it can panic (an allocation, a waker),
-/// and none runs an application's code.
+/// Each critical section of this crate leaves the data valid at every point where it can panic (an allocation, a
+/// waker), and none runs an application's code.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

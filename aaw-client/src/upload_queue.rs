@@ -12,7 +12,7 @@ use crate::sync::{lock, store_waker, unlock_and_wake};
 /// The items of one upload that the driver has not taken yet. Two bounds apply, and the sender waits for both: the
 /// server's credit, and [`MAX_BYTES`](Self::MAX_BYTES).
 ///
-/// Items do not share the queue of calls and one-way events: there, calls that wait for others to complete would block
+/// Items do not share the queue of calls and one-way sends: there, calls that wait for others to complete would block
 /// the items that those others need to complete.
 #[derive(Debug, Default)]
 pub(crate) struct UploadQueue(Mutex<UploadQueueState>);

@@ -536,7 +536,7 @@ async fn a_server_that_reads_slowly_makes_uploads_wait() {
     rest.await.unwrap();
 }
 
-/// Two uploads and one-way events at the same time: each makes progress.
+/// Two uploads and one-way sends at the same time: each makes progress.
 #[tokio::test]
 async fn uploads_and_sends_take_turns() {
     let (_server, client, mut connection) = pair().await;

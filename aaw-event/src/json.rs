@@ -12,7 +12,7 @@ use crate::scratch;
 const MAX_REASON_CHARS: usize = 200;
 const MAX_PATH_CHARS: usize = 60;
 
-/// Serialises `value` into the thread's buffer and passes the bytes to `then`.
+/// Serializes `value` into the thread's buffer and passes the bytes to `then`.
 pub(crate) fn with_json<T: Serialize + ?Sized, R>(
     value: &T,
     then: impl FnOnce(&[u8]) -> R,

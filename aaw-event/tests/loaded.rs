@@ -162,7 +162,7 @@ fn calls_at_thread_exit(module: &Module, instance: &Instance) {
     }
 
     thread_local!(static KEPT: RefCell<Option<CallsOnDrop>> = const { RefCell::new(None) });
-    // Initialised first, so dropped last: after the thread-locals of tokio and of `catch_panic`.
+    // Initialized first, so dropped last: after the thread-locals of tokio and of `catch_panic`.
     KEPT.with(|_| ());
     assert!(matches!(call(module, instance, "explode", "").0, Step::Panicked(_)));
     let mut sleep = instance.call(index(module, "sleep"), "", &Arc::new(Connection::default()));

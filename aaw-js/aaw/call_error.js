@@ -23,7 +23,7 @@
  * | `no_connection` | Not sent: the client is closed |
  * | `busy` | Not sent: the queue of waiting messages is full. (Servers use it too) |
  * | `too_large` | Not sent: the message exceeds the server's size limit. (From a server: the response does) |
- * | `bad_body` | Not sent: the payload cannot be serialised. (From a server: it does not match the event's type) |
+ * | `bad_body` | Not sent: the payload cannot be serialized. (From a server: it does not match the event's type) |
  */
 export class CallError extends Error {
   /**
@@ -34,7 +34,7 @@ export class CallError extends Error {
     const text = typeof error === "string" ? error : (JSON.stringify(error) ?? String(error));
     super(text, cause === undefined ? undefined : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
-    // The original rejects with a plain `{ error }`, which pages destructure, spread and serialise. So these are
+    // The original rejects with a plain `{ error }`, which pages destructure, spread and serialize. So these are
     // properties of the object itself, and the others are not enumerable.
     /** The message, for people. */
     this.error = /** @type {string} */ (error);

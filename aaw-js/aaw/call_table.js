@@ -37,17 +37,17 @@ export class CallTable {
     this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
   }
 
-  /** Adds a one-way event to the queue. @param {EncodedMessage} message @throws {CallError} `busy` */
+  /** Adds a one-way send to the queue. @param {EncodedMessage} message @throws {CallError} `busy` */
   addSend(message) {
     this.#queue.push({ message, call: null });
   }
 
-  /** The first call or one-way event that waits to be written. */
+  /** The first call or one-way send that waits to be written. */
   get firstQueued() {
     return this.#queue.first;
   }
 
-  /** Removes a one-way event. @param {import("./wait_queue.js").QueuedMessage<PendingCall<W>>} item */
+  /** Removes a one-way send. @param {import("./wait_queue.js").QueuedMessage<PendingCall<W>>} item */
   removeSend(item) {
     this.#queue.remove(item);
   }

@@ -92,7 +92,7 @@ export class Client extends WebSocketCompat {
    *
    * @template [T=any]
    * @param {string} event
-   * @param {unknown} [payload] Any value that can be serialised to JSON.
+   * @param {unknown} [payload] Any value that can be serialized to JSON.
    * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
    * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
    *   whether the server may have received the call.
@@ -126,9 +126,9 @@ export class Client extends WebSocketCompat {
    * If the event responds and there are listeners for its name, they receive the response, as with the original.
    *
    * @param {string} event
-   * @param {unknown} [payload] Any value that can be serialised to JSON.
+   * @param {unknown} [payload] Any value that can be serialized to JSON.
    * @returns {void}
-   * @throws {CallError} It will not be sent: `bad_body` (it cannot be serialised), `bad_frame` (the event's name is not
+   * @throws {CallError} It will not be sent: `bad_body` (it cannot be serialized), `bad_frame` (the event's name is not
    *   a string, or reserved), `too_large`, `busy` (the queue of waiting events is full) or `no_connection` (the client
    *   is closed).
    */
@@ -160,7 +160,7 @@ export class Client extends WebSocketCompat {
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {ItemStream<T>}
-   * @throws {CallError} `bad_body`: the payload cannot be serialised to JSON. `bad_frame`: the event's name is not a
+   * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `bad_frame`: the event's name is not a
    *   string, or reserved. Other errors are thrown by the iteration.
    */
   stream(event, payload, options = {}) {

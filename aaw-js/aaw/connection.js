@@ -36,7 +36,7 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
  * @property {number} maxInFlight Calls that are written and have not ended. The server's limit applies too.
  * @property {number} maxMessage The size of one message. The server's limit applies too.
  * @property {number} maxWaitingCalls The size of the calls that wait to be written.
- * @property {number} maxWaitingSends The size of the one-way events that wait to be written.
+ * @property {number} maxWaitingSends The size of the one-way sends that wait to be written.
  */
 
 /**
@@ -128,7 +128,7 @@ export class ClientConnection {
   }
 
   /**
-   * Sends a one-way event, on this connection or the next.
+   * Makes a one-way send, on this connection or the next.
    *
    * @param {EncodedMessage} message
    * @throws {CallError} `too_large`, `busy` (the queue is full) or `no_connection` (the client is closed).
@@ -185,7 +185,7 @@ export class ClientConnection {
   }
 
   /**
-   * Closes the client. If there is a connection, queued one-way events are written first. All calls end.
+   * Closes the client. If there is a connection, queued one-way sends are written first. All calls end.
    *
    * @param {number} now
    */
@@ -278,7 +278,8 @@ export class ClientConnection {
       this.#outputs.send('["aaw/hello",{}]');
       this.#writeResume();
     } else {
-      // No heartbeat: a classic server would take `aaw/ping` for a call, and the original's ends on an unknown event.
+      // No heartbeat: a classic server would treat `aaw/ping` as a call, and the original server exits on an unknown
+      // event.
       this.#heartbeat = new Heartbeat(Infinity, now);
       this.#writeResume();
       this.#handleWelcome(now, null);
@@ -695,7 +696,7 @@ export class ClientConnection {
   /**
    * Empties the queue because the client is closed. Its calls fail.
    *
-   * @param {(message: EncodedMessage) => void} onSend Receives the one-way events.
+   * @param {(message: EncodedMessage) => void} onSend Receives the one-way sends.
    */
   #drainQueue(onSend) {
     for (let first = this.#calls.firstQueued; first; first = this.#calls.firstQueued) {

@@ -146,7 +146,7 @@ export class Driver {
     return this.#input(() => this.#connection.cancel(this.#platform.now(), observer));
   }
 
-  /** Sends a one-way event. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
+  /** Makes a one-way send. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
   send(message) {
     this.#input(() => this.#connection.send(message));
   }

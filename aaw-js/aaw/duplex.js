@@ -42,7 +42,7 @@ export class Duplex extends ItemStream {
    *
    * @param {U} item
    * @returns {Promise<boolean>} `true` once the server had credit for the item and it was written; `false` if the call
-   *   is over (the iteration says why) or `end` was called. Rejects with a `CallError` if the item cannot be serialised
+   *   is over (the iteration says why) or `end` was called. Rejects with a `CallError` if the item cannot be serialized
    *   to JSON (`bad_body`), exceeds the size limit of messages (`too_large`), or does not fit in the buffer (`busy`).
    *   The call continues without the item.
    */

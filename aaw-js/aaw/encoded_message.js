@@ -1,4 +1,4 @@
-// A call or one-way event that is serialised already and not written yet.
+// A call or one-way send that is serialized already and not written yet.
 
 import { CallError } from "./call_error.js";
 import { FRAME_OVERHEAD } from "./frame.js";
@@ -19,7 +19,7 @@ import { byteLength, toJson } from "./json.js";
  * @param {string} event
  * @param {unknown} payload
  * @returns {EncodedMessage}
- * @throws {CallError} `bad_body`: the payload cannot be serialised to JSON. `bad_frame`: the event's name is not a
+ * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `bad_frame`: the event's name is not a
  *   string, or is reserved.
  */
 export const encodeMessage = (event, payload) => {
@@ -39,7 +39,7 @@ const RESERVED_NAMES = new Set(
   ["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`),
 );
 
-/** The frame of a one-way event. @param {EncodedMessage} message */
+/** The frame of a one-way send. @param {EncodedMessage} message */
 export const oneWayFrame = ({ head }) => `${head}]`;
 
 /**

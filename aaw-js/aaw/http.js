@@ -48,7 +48,7 @@ export class HttpClient {
    *
    * @template [T=any]
    * @param {string} event
-   * @param {unknown} [payload] Any value that can be serialised to JSON.
+   * @param {unknown} [payload] Any value that can be serialized to JSON.
    * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
    * @returns {Promise<T>} Rejects with a `CallError`, as over a WebSocket. If the server cannot be reached, its code is
    *   `outcome_unknown`, because `fetch` does not report whether the request was sent.
@@ -76,7 +76,7 @@ export class HttpClient {
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {HttpStream<T>}
-   * @throws {CallError} `bad_body`: the payload cannot be serialised to JSON. `unknown_event`: no event can have this
+   * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `unknown_event`: no event can have this
    *   name.
    */
   stream(event, payload, options = {}) {

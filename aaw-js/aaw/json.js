@@ -13,7 +13,7 @@ export const toJson = (value) => {
     return JSON.stringify(value) ?? "null";
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const error = `The payload cannot be serialised to JSON: ${reason}`;
+    const error = `The payload cannot be serialized to JSON: ${reason}`;
     throw new CallError({ error, code: "bad_body" }, { sent: false, cause });
   }
 };

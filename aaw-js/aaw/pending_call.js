@@ -7,8 +7,8 @@
  * @property {number} [deadline] When the call fails with `timeout`, in ms on the connection's clock. Default: never.
  * @property {number} [credit] The response is read as a stream, and the server may send this many items at first.
  * @property {boolean} [upload] The caller sends items too.
- * @property {boolean} [isSend] The call stands for a one-way event whose responses are passed to listeners. On a
- *   classic connection it is written as a one-way event and ends without an output, because responses arrive there as
+ * @property {boolean} [isSend] The call stands for a one-way send whose responses are passed to listeners. On a
+ *   classic connection it is written as a one-way send and ends without an output, because responses arrive there as
  *   pushes. On a v1 connection it is a call.
  */
 

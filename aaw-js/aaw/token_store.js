@@ -14,8 +14,8 @@
 const LOGIN_EVENTS = new Set(["aaw/login", "aaw/register", "aaw/resume", "aaw/password/set-new"]);
 
 /**
- * Characters. A real token has 36; a stored value that is far longer is something else, and the server would close each
- * connection that sends it.
+ * The maximum length of a stored token, in characters. A real token has 36; the server would close each connection that
+ * sends a value that is far longer.
  */
 const MAX_TOKEN_LENGTH = 1024;
 

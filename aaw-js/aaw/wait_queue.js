@@ -5,7 +5,7 @@ import { CallError } from "./call_error.js";
 /** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
 
 /**
- * A call, or, without one, a one-way event. It is also the node of the queue's linked list.
+ * A call, or, without one, a one-way send. It is also the node of the queue's linked list.
  *
  * @template C
  * @typedef {object} QueuedMessage
@@ -16,8 +16,8 @@ import { CallError } from "./call_error.js";
  */
 
 /**
- * A first-in, first-out queue with one size limit for calls and another for one-way events, in bytes. They share the
- * queue so that a one-way event does not overtake a call that was made before it. `C` is the type of the calls.
+ * A first-in, first-out queue with one size limit for calls and another for one-way sends, in bytes. They share the
+ * queue so that a one-way send does not overtake a call that was made before it. `C` is the type of the calls.
  *
  * A linked list, so that removing a call that timed out or was cancelled takes constant time however long the queue is.
  * (A `Set` keeps the order too, but finding its first element passes over all deleted ones.)

@@ -120,7 +120,7 @@ test("an aborted signal cancels a call", async () => {
   assert.deepEqual(platform.socket.takeSent(), []);
 });
 
-test("an unserialisable payload, an invalid name or a message that is too large is rejected and not sent", async () => {
+test("an unserializable payload, an invalid name or a message that is too large is rejected and not sent", async () => {
   const platform = new FakePlatform();
   const ws = platform.connectedClient();
   /** @type {{ self?: unknown }} */
@@ -198,7 +198,7 @@ test("messages wait while the send buffer of the socket is full", () => {
 
 // --- Connections -----------------------------------------------------------------------------------------------------
 
-test("calls and one-way events wait for a connection, up to their limits", async () => {
+test("calls and one-way sends wait for a connection, up to their limits", async () => {
   const platform = new FakePlatform();
   const ws = platform.client(undefined, { maxWaitingSends: 1000, maxWaitingCalls: 1000 });
   const call = ws.sendAsync("a", "x".repeat(700), Infinity);

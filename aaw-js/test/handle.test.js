@@ -44,7 +44,7 @@ test("a handler that returns nothing responds with null", async () => {
   assert.deepEqual(platform.socket.takeSent(), [["seen", null, -1]]);
 });
 
-test("a handler that throws, rejects, or returns an unserialisable or too large value fails the call", async () => {
+test("a handler that throws, rejects, or returns an unserializable or too large value fails the call", async () => {
   const platform = new FakePlatform();
   const ws = platform.client();
   platform.socket.welcome({ calls: 256, message: 1000 });
@@ -72,7 +72,7 @@ test("a handler that throws, rejects, or returns an unserialisable or too large 
     failed("odd", "a text", -3),
     failed("silent", "The handler failed", -4),
   ]);
-  assert.match(said[4][1].error, /cannot be serialised/);
+  assert.match(said[4][1].error, /cannot be serialized/);
   assert.deepEqual([said[4][1].code, said[5][1].code], ["handler", "too_large"]);
 });
 

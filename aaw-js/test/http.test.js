@@ -93,7 +93,7 @@ test("a failed call rejects with the server's error", async () => {
   });
 });
 
-test("an invalid event name or an unserialisable payload makes no request", async () => {
+test("an invalid event name or an unserializable payload makes no request", async () => {
   respond = () => assert.fail("a request was made");
   for (const name of ["../healthz", "a//b", "", ".", "a/..", "_open"]) {
     await assert.rejects(http(url).sendAsync(name), { code: "unknown_event", sent: false });

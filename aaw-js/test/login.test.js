@@ -447,7 +447,7 @@ test("classic: the session is resumed before open", async () => {
     ["unauthorized", "Session expired", null],
     ["open", null],
   ]);
-  // The response to a one-way event belongs to no call.
+  // The response to a one-way send belongs to no call.
   ws.sendSync("aaw/login", {});
   platform.socket.deliver(["aaw/login", { token: OTHER, user: ADA }]);
   assert.deepEqual([ws.token, ws.identity], [OTHER, ADA]);

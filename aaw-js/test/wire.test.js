@@ -185,7 +185,7 @@ const hasSequentialIds = ({ dialect, steps }) =>
     .filter((id) => id !== undefined)
     .every((id, at) => id === at + 1);
 
-for (const exchange of /** @type {Exchange[]} */ (["v1", "asks", "classic"].flatMap(readSamples))) {
+for (const exchange of /** @type {Exchange[]} */ (["v1", "client_calls", "classic"].flatMap(readSamples))) {
   const { name, dialect, steps } = exchange;
   if (!hasSequentialIds(exchange)) continue;
   test(`${dialect}: ${name}`, () => {

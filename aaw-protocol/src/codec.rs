@@ -6,8 +6,8 @@
 //! digits from the back. If the text is valid JSON, the result equals that of a JSON parser. If it is not,
 //! [`Frame::data`] is not valid JSON either. A frame that was split this way has [`Frame::checked`] set to `false`, and
 //! its body must be validated before it is used or forwarded: by parsing it, or with [`is_json`]. When that fails,
-//! [`decode_strictly`] returns the error to report. The split saves a second pass over every byte of a body, which costs
-//! more than the socket does.
+//! [`decode_strictly`] returns the error to report. The split saves a second pass over every byte of a body, which
+//! costs more than the socket does.
 
 use std::borrow::Cow;
 
@@ -43,7 +43,7 @@ pub struct Frame<'a> {
 /// The kind of a v1 frame: what the frame means for the call with its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// No kind: a call or a response if the frame has an id, otherwise a one-way event or a push.
+    /// No kind: a call or a response if the frame has an id, otherwise a one-way send or a push.
     Unmarked,
     /// A call. Required for a call with meta.
     Call,
@@ -121,7 +121,7 @@ pub enum BadFrame {
         found: String,
     },
     /// The kind is not one of this version's.
-    #[error("unknown kind {0} (element 4); known are call, error, item, end, credit, cancel")]
+    #[error("unknown kind {0} (element 4); expected call, error, item, end, credit or cancel")]
     UnknownKind(String),
     /// The meta is not an object, or a known key has a value of the wrong type.
     #[error("bad meta (element 5): {0}")]
@@ -157,10 +157,10 @@ pub fn is_json(text: &str) -> bool {
 /// Splits `["event",body,id]` if the event contains no escapes and the id consists of digits; returns `None` for any
 /// other text.
 ///
-/// If the text is JSON, the split equals that of a parser. An array whose text ends in `,digits]` has those digits as its
-/// last element, because a string would end in a quote and a container in a bracket. The text between the first and the
-/// last comma is one value, unless there are more elements, which the body's parser detects. A frame with more elements
-/// whose last one is a number is invalid in any case, because neither a kind nor a meta can be a number.
+/// If the text is JSON, the split equals that of a parser. An array whose text ends in `,digits]` has those digits as
+/// its last element, because a string would end in a quote and a container in a bracket. The text between the first and
+/// the last comma is one value, unless there are more elements, which the body's parser detects. A frame with more
+/// elements whose last one is a number is invalid in any case, because neither a kind nor a meta can be a number.
 fn split_call(text: &str) -> Option<Frame<'_>> {
     let bytes = text.as_bytes();
     if !bytes.starts_with(b"[\"") {
@@ -175,8 +175,8 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
     let digits = before_bracket.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let id_start = before_bracket.len() - digits;
     let body_start = name_end + 2;
-    // The comma before the id must not be the one after the event, and the body between the two must not be empty. An id
-    // with a leading 0 is not a JSON number, and 0 itself is not a valid id: `decode_strictly` reports both.
+    // The comma before the id must not be the one after the event, and the body between the two must not be empty. An
+    // id with a leading 0 is not a JSON number, and 0 itself is not a valid id: `decode_strictly` reports both.
     if digits == 0 || id_start < body_start + 2 || bytes[id_start - 1] != b',' || bytes[id_start] == b'0' {
         return None;
     }
@@ -359,7 +359,7 @@ pub fn event_json(event: &str) -> String {
     serde_json::to_string(event).unwrap_or_default()
 }
 
-/// Ends a frame without an id: a one-way event, a push, or the classic response to a call without an id.
+/// Ends a frame without an id: a one-way send, a push, or the classic response to a call without an id.
 pub fn end(out: &mut Vec<u8>) {
     out.push(b']');
 }

@@ -6,7 +6,8 @@ pub const V1: &str = "aaw.v1";
 /// The dialect of a connection: which frames its peers exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// The dialect of the JavaScript package `async-await-websockets`: a call is `[event, body]`, and so is its response.
+    /// The dialect of the JavaScript package `async-await-websockets`: a call is `[event, body]`, and so is its
+    /// response.
     Classic,
     /// The dialect of aaw's clients and servers, with ids, kinds and a handshake of frames.
     V1,
@@ -17,8 +18,8 @@ pub enum Dialect {
 pub struct Negotiated<'a> {
     /// The dialect of the connection.
     pub dialect: Dialect,
-    /// The sub-protocol that the server's handshake response must select. Browsers and Bun fail a handshake that selects
-    /// none of the offered ones, so it is `None` only if the client offered nothing.
+    /// The sub-protocol that the server's handshake response must select. Browsers and Bun fail a handshake that
+    /// selects none of the offered ones, so it is `None` only if the client offered nothing.
     pub chosen: Option<&'a str>,
     /// The client key: the first offer other than [`V1`]. It labels the client in the log and authenticates nothing.
     pub client_key: Option<&'a str>,

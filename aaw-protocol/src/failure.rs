@@ -96,8 +96,8 @@ impl Code {
     pub const TOO_LARGE: Self = Self::of("too_large");
     /// The caller cancelled the call.
     pub const CANCELLED: Self = Self::of("cancelled");
-    /// The call has no possible recipient: the event needs authentication and the server has none, or the server calls a
-    /// client whose dialect has no client calls.
+    /// The call has no possible recipient: the event needs authentication and the server has none, or the server calls
+    /// a client whose dialect has no client calls.
     pub const UNREACHABLE: Self = Self::of("unreachable");
     /// There is no connection for the call.
     pub const NO_CONNECTION: Self = Self::of("no_connection");

@@ -59,8 +59,8 @@ impl Heartbeat {
             return HeartbeatAction::Close;
         }
         self.missed += 1;
-        // The interval counts from this ping, not from when it was due: after a stall of this machine the peer still has
-        // a full interval to respond, and input that waits in the socket is read before the peer is declared dead.
+        // The interval counts from this ping, not from when it was due: after a stall of this machine the peer still
+        // has a full interval to respond, and input that waits in the socket is read before the peer is declared dead.
         self.silent_since = now;
         self.next_check = after(now, self.interval);
         HeartbeatAction::Ping

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub const HELLO: &str = "aaw/hello";
 /// The event of the server's response to [`HELLO`].
 pub const WELCOME: &str = "aaw/welcome";
-/// The event with which a server reports a frame that it rejected, or a one-way event that it did not run.
+/// The event with which a server reports a frame that it rejected, or a one-way send that it did not run.
 pub const ERROR: &str = "aaw/error";
 /// The event with which a client checks that the server is alive when it cannot see WebSocket pings, as in a browser.
 pub const PING: &str = "aaw/ping";

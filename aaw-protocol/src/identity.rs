@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The user whose session a connection has.
 ///
-/// As JSON it is `{"id", "email"}`, with `allowed` only if it is set. Other servers of the family use numbers as ids, so
-/// a number is accepted as an id and stored as its digits.
+/// As JSON it is `{"id", "email"}`, with `allowed` only if it is set. Other servers of the family use numbers as ids,
+/// so a number is accepted as an id and stored as its digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Identity {

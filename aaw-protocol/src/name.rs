@@ -12,9 +12,9 @@ pub const BROADCAST: &str = "broadcast";
 /// The validated name of an event: the path of its file below the events folder, without the extension and with `/`
 /// between folders (`users/get`).
 ///
-/// Each part between slashes consists of ASCII letters, digits, `-`, `_` and `.`, starts with a letter or a digit, and is
-/// not empty. The whole name has at most [`MAX_NAME_LEN`] bytes. A name is therefore safe in a path, in a URL and in a
-/// log without escaping. Cloning is cheap.
+/// Each part between slashes consists of ASCII letters, digits, `-`, `_` and `.`, starts with a letter or a digit, and
+/// is not empty. The whole name has at most [`MAX_NAME_LEN`] bytes. A name is therefore safe in a path, in a URL and in
+/// a log without escaping. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Arc<str>);
 
@@ -34,7 +34,7 @@ pub enum InvalidName {
         part: String,
     },
     /// A part contains a character other than ASCII letters, digits, `-`, `_` and `.`.
-    #[error("the name {name:?} contains {found:?}; allowed are ASCII letters, digits, '-', '_' and '.'")]
+    #[error("the name {name:?} contains {found:?}; expected ASCII letters, digits, '-', '_' and '.'")]
     BadCharacter {
         /// The whole name.
         name: String,

@@ -25,8 +25,8 @@ impl fmt::Display for Shortened<'_> {
 
 /// Returns `text` with its middle cut out, at most `max_chars` characters long.
 ///
-/// It keeps both ends of serde's errors, which first quote the value that they found, at any length, and name at the end
-/// what was expected.
+/// It keeps both ends of serde's errors, which first quote the value that they found, at any length, and name at the
+/// end what was expected.
 ///
 /// ```
 /// # use aaw_protocol::text::middle_cut;

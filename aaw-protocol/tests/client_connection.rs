@@ -1,5 +1,5 @@
-//! Property test: a [`ClientConnection`](aaw_protocol::client::ClientConnection) keeps its invariants for any sequence of
-//! operations. The module [`exercise`] lists them.
+//! Property test: a [`ClientConnection`](aaw_protocol::client::ClientConnection) keeps its invariants for any sequence
+//! of operations. The module [`exercise`] lists them.
 
 use proptest::prelude::*;
 

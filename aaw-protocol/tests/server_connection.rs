@@ -1,5 +1,5 @@
-//! Property test: a [`ServerConnection`](aaw_protocol::server::ServerConnection) keeps its invariants for any sequence of
-//! operations. The module [`exercise`] lists them.
+//! Property test: a [`ServerConnection`](aaw_protocol::server::ServerConnection) keeps its invariants for any sequence
+//! of operations. The module [`exercise`] lists them.
 
 use proptest::prelude::*;
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 struct Exchange {
     name: String,
     dialect: String,
-    #[serde(default, rename = "held")]
+    #[serde(default, rename = "hookPending")]
     hook_pending: bool,
     steps: Vec<Step>,
 }
@@ -29,11 +29,11 @@ enum Step {
     Pass(u64),
     Opened(#[allow(dead_code, reason = "always true")] bool),
     Refused(String),
-    #[serde(rename = "ask")]
+    #[serde(rename = "clientCall")]
     ClientCall(String, String, Option<u64>),
-    #[serde(rename = "unask")]
+    #[serde(rename = "cancelClientCall")]
     CancelClientCall(#[allow(dead_code, reason = "always true")] bool),
-    #[serde(rename = "answered")]
+    #[serde(rename = "responded")]
     Responded(String),
     Failed(String),
     Push(String),
@@ -48,7 +48,7 @@ struct Handshake {
 }
 
 fn exchanges() -> Vec<Exchange> {
-    [include_str!("../wire/v1.json"), include_str!("../wire/classic.json"), include_str!("../wire/asks.json")]
+    [include_str!("../wire/v1.json"), include_str!("../wire/classic.json"), include_str!("../wire/client_calls.json")]
         .into_iter()
         .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("valid samples"))
         .collect()
@@ -165,7 +165,7 @@ impl Server {
             known @ ("ping" | "echo" | "slow" | "count" | "stumble" | "explode" | "announce" | "notify")
                 if call.upload =>
             {
-                Completion::Refused(Failure::new(Code::BAD_BODY, format!("{known} takes no stream from its caller")))
+                Completion::Refused(Failure::new(Code::BAD_BODY, format!("{known} does not take an upload")))
             }
             "ping" => {
                 frame.extend_from_slice(br#"{"pong":true}"#);

@@ -9,8 +9,8 @@ use aaw_protocol::server::ServerConfig;
 
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
-/// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes;
-/// limits are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
+/// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
+/// are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
 ///
 /// ```
 /// use aaw_server::Config;
@@ -39,7 +39,7 @@ pub struct Config {
     /// [`max_missed_heartbeats`](Self::max_missed_heartbeats). Default 20 s, below the 60 s after which common proxies
     /// close idle connections. A shorter interval detects lost clients earlier and costs more traffic.
     pub heartbeat_interval: Duration,
-    /// How many consecutive pings may remain unanswered before the connection is closed. Default 2.
+    /// How many consecutive pings may bring no data from the client before the connection is closed. Default 2.
     pub max_missed_heartbeats: u32,
     /// The maximum size of one message in either direction, in bytes. Default 1 MiB. A larger message from a client
     /// closes its connection with code 1009; a larger response becomes the error `too_large`. A higher limit lets each
@@ -60,8 +60,8 @@ pub struct Config {
     /// How long a connection may exceed [`max_push_backlog_bytes`](Self::max_push_backlog_bytes). Default 5 s, which
     /// lets a client on an ordinary network catch up after a burst.
     pub push_backlog_timeout: Duration,
-    /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed at
-    /// once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
+    /// The burst limit of pushes that are queued for one connection, in bytes; a connection that exceeds it is closed
+    /// at once. Default 16 MiB. A broadcast is stored once for all connections, but counts in full for each of them.
     pub max_push_burst_bytes: usize,
     /// The maximum total size of the frames of one connection's running calls, in bytes; further calls wait in the
     /// queue. Default 4 MiB. Handlers may occupy many times the size of their bodies.
@@ -70,23 +70,23 @@ pub struct Config {
     /// half of it has been used. Default 64. A larger window tolerates more latency and buffers more items.
     pub upload_window: u32,
     /// The maximum total size of upload items that are buffered for the handlers of one connection, in bytes; beyond it
-    /// the call that received the last item fails with the code `too_large`. Default 256 MiB, about four full windows of
-    /// the largest items. Items that were read since the last grant of credit count too, so the limit should be at least
-    /// [`upload_window`](Self::upload_window) times [`max_message_bytes`](Self::max_message_bytes); otherwise a caller
-    /// can exceed it within its credit. While more than 1 MiB is buffered for one call, that call's caller gets no
-    /// further credit.
+    /// the call that received the last item fails with the code `too_large`. Default 256 MiB, about four full windows
+    /// of the largest items. Items that were read since the last grant of credit count too, so the limit should be at
+    /// least [`upload_window`](Self::upload_window) times [`max_message_bytes`](Self::max_message_bytes); otherwise a
+    /// caller can exceed it within its credit. While more than 1 MiB is buffered for one call, that call's caller gets
+    /// no further credit.
     pub max_upload_bytes: usize,
-    /// The maximum number of client calls to one connection that are waiting for a response; a further one fails with the
-    /// code `busy`. Default 256. Each keeps its caller waiting until the response or the timeout.
+    /// The maximum number of client calls to one connection that are waiting for a response; a further one fails with
+    /// the code `busy`. Default 256. Each keeps its caller waiting until the response or the timeout.
     pub max_client_calls: u32,
     /// The maximum number of rooms that one connection may be in; joining a further one fails with the code `busy`.
     /// Default 1024, which takes at most about half a megabyte of names and memberships.
     pub max_rooms: usize,
-    /// The maximum size of the responses that are queued for one connection, in bytes; while it is exceeded, none of the
-    /// connection's calls is started. Default 1 MiB.
+    /// The maximum size of the responses that are queued for one connection, in bytes; while it is exceeded, none of
+    /// the connection's calls is started. Default 1 MiB.
     pub max_unsent_response_bytes: usize,
-    /// How long a connection with data to send may make no progress before it is closed, over WebSockets and HTTP
-    /// alike. Default 30 s, enough for a phone to change its network.
+    /// How long a connection with data to send may accept less than 16 KiB before it is closed, over WebSockets and
+    /// HTTP alike. Default 30 s, enough for a phone to change its network.
     pub write_timeout: Duration,
     /// How long closing a connection may take: sending the close frame, and receiving the client's. Default 2 s.
     pub close_timeout: Duration,
@@ -125,8 +125,9 @@ pub struct Config {
 #[cfg(feature = "http")]
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// A folder whose files are served at `/`. They are read at each request. Hidden files (`.git`, `.env`) and symbolic
-    /// links that lead out of the folder are not served. Default: none; `/` is then a page that lists the events.
+    /// A folder whose files are served at `/`. They are read at each request. Hidden files (`.git`, `.env`) and
+    /// symbolic links that lead out of the folder are not served. Default: none; `/` is then a page that lists the
+    /// events.
     pub static_dir: Option<PathBuf>,
     /// How long the body of a request may take to arrive. Default 30 s, enough for 1 MiB over a slow network.
     pub body_timeout: Duration,

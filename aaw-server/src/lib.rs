@@ -1,7 +1,8 @@
 //! A server for events: calls with responses, streams and pushes over WebSockets, and the same events over HTTP.
 //!
-//! An event is a name and a handler. Handlers are written in an *events package*, a crate that uses `aaw-event`: each of its
-//! files is an event, and the file's path is the event's name. A [`Server`] serves the events of one or more packages:
+//! An event is a name and a handler. Handlers are written in an *events package*, a crate that uses `aaw-event`: each
+//! of its files is an event, and the file's path is the event's name. A [`Server`] serves the events of one or more
+//! packages:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), aaw_server::StartError> {
@@ -16,15 +17,15 @@
 //! # Linked and loaded events
 //!
 //! A package can be *linked*: it is a dependency of the program, which passes its `module()` to [`Server::events`], as
-//! above. Or it can be *loaded* as a dynamic library while the program runs (feature `modules`): `modules::load` builds a
-//! package with cargo, or opens the built libraries in a folder, and `modules::Watch` loads them again when a file is saved.
-//! Loading requires Unix, and events can be replaced without a restart: [`Handle::replace_events`].
+//! above. Or it can be *loaded* as a dynamic library while the program runs (feature `modules`): `modules::load` builds
+//! a package with cargo, or opens the built libraries in a folder, and `modules::Watch` loads them again when a file is
+//! saved. Loading requires Unix, and events can be replaced without a restart: [`Handle::replace_events`].
 //!
 //! # Lifecycle
 //!
 //! 1. [`Server::new`] takes a [`Config`]; `events`, `auth`, `on_call` and `merge` add to it.
-//! 2. [`Server::bind`] listens on the address and builds the services of all packages. It returns every error that prevents
-//!    a start. (`Server::mount` is the alternative for a program that has its own axum server.)
+//! 2. [`Server::bind`] listens on the address and builds the services of all packages. It returns every error that
+//!    prevents a start. (`Server::mount` is the alternative for a program that has its own axum server.)
 //! 3. [`BoundServer::serve`] accepts connections until its shutdown future completes. A [`Handle`] can meanwhile send
 //!    events, call clients and replace the events.
 //! 4. Shutdown is graceful: no new connections and calls are accepted, running calls finish within
@@ -45,10 +46,10 @@
 //!
 //! # Inside
 //!
-//! One task owns each socket (`connection`). It passes what it reads to the connection's state machine in `aaw-protocol`,
-//! which decides what is to be done. `dispatch` looks an event up in the `registry`, runs its handler, and returns the
-//! response to that task, which writes it. Everything else that a connection sends (pushes, client calls) reaches its task
-//! through its mailbox in `hub`.
+//! One task owns each socket (`connection`). It passes what it reads to the connection's state machine in
+//! `aaw-protocol`, which decides what is to be done. `dispatch` looks an event up in the `registry`, runs its handler,
+//! and returns the response to that task, which writes it. Everything else that a connection sends (pushes, client
+//! calls) reaches its task through its mailbox in `hub`.
 //!
 //! Each module imports only from modules below it:
 //!

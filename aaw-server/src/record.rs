@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 /// A finished call, as the hook of [`Server::on_call`](crate::Server::on_call) receives it.
 ///
-/// It serialises as an object with the fields `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`, and `ms`.
-/// Passwords and tokens in the bodies and results of `aaw/` events are already redacted.
+/// It serializes as an object with the fields `event`, `connection`, `client_key`, `kind`, `body`, `result` or `error`,
+/// and `ms`. Passwords and tokens in the bodies and results of `aaw/` events are already redacted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRecord<'a> {
@@ -27,8 +27,8 @@ pub struct CallRecord<'a> {
     /// The body, as JSON.
     pub body: &'a str,
     /// The result as JSON, or the failure. For a unary handler the result is the response, for a streaming handler the
-    /// number of items (`{"items":3}`), for a one-way handler `None`. A call whose caller disconnected or stopped waiting
-    /// fails with [`Code::CANCELLED`].
+    /// number of items (`{"items":3}`), for a one-way handler `None`. A call whose caller disconnected or stopped
+    /// waiting fails with [`Code::CANCELLED`].
     pub result: Result<Option<&'a str>, &'a Failure>,
     /// The time from the start of the call to its end. Time in the wait queue does not count.
     pub elapsed: Duration,
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_serialises_with_the_documented_fields() {
+    fn a_record_serializes_with_the_documented_fields() {
         let record = CallRecord {
             event: "ping",
             connection: Uuid::nil(),

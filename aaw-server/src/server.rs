@@ -57,23 +57,24 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be serialised as JSON.
-    #[error("cannot serialise the data as JSON: {0}")]
+    /// The data cannot be serialized as JSON.
+    #[error("cannot serialize the data as JSON: {0}")]
     Serialize(#[from] serde_json::Error),
     /// The event was rejected. The code is [`TOO_LARGE`](crate::Code::TOO_LARGE) if it exceeds
-    /// [`Config::max_message_bytes`], [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist or has
-    /// closed, and [`NOT_ALLOWED`](crate::Code::NOT_ALLOWED) if the name is reserved.
+    /// [`Config::max_message_bytes`], [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist or
+    /// has closed, and [`NOT_ALLOWED`](crate::Code::NOT_ALLOWED) if the name is reserved.
     #[error(transparent)]
     Refused(#[from] Failure),
 }
 
 impl Config {
     /// Checks that the address can be listened on and that the folder of
-    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) can be served, for a program that does something
-    /// lengthy, such as a build, before [`Server::bind`]. `bind` checks again.
+    /// [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) can be served, for a program that does
+    /// something lengthy, such as a build, before [`Server::bind`]. `bind` checks again.
     ///
     /// # Errors
-    /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be served.
+    /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be
+    /// served.
     pub async fn probe(&self) -> Result<(), StartError> {
         ListenerService::check_config(self)?;
         self.listen().await.map(drop)
@@ -108,9 +109,10 @@ impl Server {
         self
     }
 
-    /// Sets a hook that receives every finished call, including refused and cancelled ones. It runs where the call ended,
-    /// often on the task of a connection, so it must not block. A panic of the hook is logged and has no other effect. A call
-    /// that is cancelled, or whose connection closes, while it is in the wait queue was never started and is not reported.
+    /// Sets a hook that receives every finished call, including refused and cancelled ones. It runs where the call
+    /// ended, often on the task of a connection, so it must not block. A panic of the hook is logged and has no other
+    /// effect. A call that is cancelled, or whose connection closes, while it is in the wait queue was never started
+    /// and is not reported.
     ///
     /// ```
     /// use aaw_server::{Config, Server};
@@ -150,8 +152,8 @@ impl Server {
     /// [`BoundServer::serve`].
     ///
     /// # Errors
-    /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or the
-    /// static folder or the additional routes cannot be served.
+    /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
+    /// the static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
         let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
@@ -236,9 +238,9 @@ impl BoundServer {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves until `shutdown` completes, and then shuts down gracefully: new connections and calls are refused, running
-    /// calls finish within [`Config::shutdown_timeout`], over WebSockets and HTTP alike, WebSockets are closed with code
-    /// 1001, and the services of the modules are dropped. The future completes after that.
+    /// Serves until `shutdown` completes, and then shuts down gracefully: new connections and calls are refused,
+    /// running calls finish within [`Config::shutdown_timeout`], over WebSockets and HTTP alike, WebSockets are closed
+    /// with code 1001, and the services of the modules are dropped. The future completes after that.
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
@@ -269,7 +271,7 @@ async fn stop(shared: &ServerContext) {
     // Drops the modules, and with them their services.
     shared.dispatch.registry.store(Arc::default());
     if tokio::time::timeout(SERVICES_TIMEOUT, shared.modules.wait_until_ended()).await.is_err() {
-        tracing::warn!("services have not ended in time; not waiting for them any longer");
+        tracing::warn!("services did not end in time; no longer waiting for them");
     }
     tracing::info!("stopped");
 }
@@ -286,8 +288,8 @@ impl Handle {
         self.shared.hub.len()
     }
 
-    /// Sends an event to every connection, and returns the number of connections. The event is queued behind earlier pushes;
-    /// the method does not wait until it is sent, and a connection that fails meanwhile does not receive it.
+    /// Sends an event to every connection, and returns the number of connections. The event is queued behind earlier
+    /// pushes; the method does not wait until it is sent, and a connection that fails meanwhile does not receive it.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -302,8 +304,8 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// [`EmitError::Serialize`] if the data cannot be serialised as JSON; [`EmitError::Refused`] if it is too large or the
-    /// name is reserved.
+    /// [`EmitError::Serialize`] if the data cannot be serialized as JSON; [`EmitError::Refused`] if it is too large or
+    /// the name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
         let data = serde_json::to_string(&data)?;
         Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
@@ -319,9 +321,9 @@ impl Handle {
         Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
     }
 
-    /// Calls a client and waits for its response, for at most `timeout` (`Duration::MAX` for no limit). The client responds
-    /// with the handler that it registered for this event (`client.handle(event, …)`). Handlers of the server get the id of
-    /// their connection from `services.ws.id()`.
+    /// Calls a client and waits for its response, for at most `timeout` (`Duration::MAX` for no limit). The client
+    /// responds with the handler that it registered for this event (`client.handle(event, …)`). Handlers of the server
+    /// get the id of their connection from `services.ws.id()`.
     ///
     /// Dropping the future cancels the call, and the client drops its handler.
     ///
@@ -334,13 +336,12 @@ impl Handle {
     /// # Errors
     /// [`ClientCallError::Failed`] with the failure of the client's handler, or with one of these codes:
     /// [`UNKNOWN_EVENT`](crate::Code::UNKNOWN_EVENT) if the client has no handler for the event,
-    /// [`TIMEOUT`](crate::Code::TIMEOUT) if it does not respond in time,
-    /// [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the connection does not exist or closes before the response,
-    /// [`UNREACHABLE`](crate::Code::UNREACHABLE) if the client uses the classic dialect,
-    /// [`BUSY`](crate::Code::BUSY) if [`Config::max_client_calls`] is reached or the client does not read, and
-    /// [`TOO_LARGE`](crate::Code::TOO_LARGE) if the data exceeds [`Config::max_message_bytes`].
-    /// [`ClientCallError::Serialize`] if the data cannot be serialised as JSON; [`ClientCallError::BadResponse`] if the response
-    /// cannot be deserialised as `T`.
+    /// [`TIMEOUT`](crate::Code::TIMEOUT) if it does not respond in time, [`NO_CONNECTION`](crate::Code::NO_CONNECTION)
+    /// if the connection does not exist or closes before the response, [`UNREACHABLE`](crate::Code::UNREACHABLE) if the
+    /// client uses the classic dialect, [`BUSY`](crate::Code::BUSY) if [`Config::max_client_calls`] is reached or the
+    /// client does not read, and [`TOO_LARGE`](crate::Code::TOO_LARGE) if the data exceeds
+    /// [`Config::max_message_bytes`]. [`ClientCallError::Serialize`] if the data cannot be serialized as JSON;
+    /// [`ClientCallError::BadResponse`] if the response cannot be deserialized as `T`.
     pub async fn call_client<T: DeserializeOwned>(
         &self,
         connection: Uuid,
@@ -370,8 +371,8 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// [`StartError::Events`] if two events have the same name or a name is invalid; [`StartError::Services`] if services
-    /// cannot be built. The previous events are then kept.
+    /// [`StartError::Events`] if two events have the same name or a name is invalid; [`StartError::Services`] if
+    /// services cannot be built. The previous events are then kept.
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
         let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
@@ -380,7 +381,7 @@ impl Handle {
         let added: Vec<_> = names.difference(&previous).map(|name| format!("+{name}")).collect();
         let removed = previous.difference(&names).map(|name| format!("-{name}"));
         let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
-        tracing::info!("replaced the events; serving {} now {changes}", names.len());
+        tracing::info!("replaced the events; now serving {} {changes}", names.len());
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }

@@ -16,8 +16,8 @@ struct ThrottleState {
 }
 
 impl Throttle {
-    /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this line as
-    /// suppressed and returns `None`.
+    /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this
+    /// line as suppressed and returns `None`.
     pub(crate) fn pass(&self) -> Option<u64> {
         self.pass_at(Instant::now())
     }

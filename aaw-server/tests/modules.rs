@@ -241,8 +241,12 @@ fn libraries_that_are_not_events_packages_are_rejected_with_the_reason() {
             ModuleSource { symbol: "aaw_module_v2_made", abi: 2, ..header() }.source(),
             "uses module ABI 2, this server uses 1",
         ),
-        ("mismatch", ModuleSource { abi: 7, ..header() }.source(), "speaks module ABI 7, this host speaks 1"),
-        ("magic", ModuleSource { magic: "another!", ..header() }.source(), "does not begin with the magic bytes of one"),
+        ("mismatch", ModuleSource { abi: 7, ..header() }.source(), "uses module ABI 7, this host uses 1"),
+        (
+            "magic",
+            ModuleSource { magic: "another!", ..header() }.source(),
+            "does not begin with the magic bytes of one",
+        ),
         ("aborts", ModuleSource { flags: 0, ..header() }.source(), "panic = \"abort\""),
         (
             "two",
@@ -404,8 +408,8 @@ impl MakeWriter<'_> for ThreadLog {
     }
 }
 
-/// Returns the lines that are logged on this thread from now on. All tests share one subscriber: tracing loses lines while
-/// subscribers are added and removed in parallel.
+/// Returns the lines that are logged on this thread from now on. All tests share one subscriber: tracing loses lines
+/// while subscribers are added and removed in parallel.
 fn log_lines() -> mpsc::UnboundedReceiver<String> {
     static SUBSCRIBE: Once = Once::new();
     SUBSCRIBE.call_once(|| tracing_subscriber::fmt().with_writer(ThreadLog).with_ansi(false).init());

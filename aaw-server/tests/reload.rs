@@ -66,8 +66,8 @@ async fn reloading_loses_no_calls_and_leaks_no_file_descriptors() {
     }
 }
 
-/// Returns the number of open file descriptors, once it is no larger than expected: a stopped package closes its own on a
-/// thread that cannot be joined. `None` on systems without `/proc`.
+/// Returns the number of open file descriptors, once it is no larger than expected: a stopped package closes its own on
+/// a thread that cannot be joined. `None` on systems without `/proc`.
 fn settled_descriptors(expected: usize) -> Option<usize> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

@@ -1,5 +1,5 @@
-//! Any sequence of operations on a `ClientConnection`: the property test in `aaw-protocol/tests/client_connection.rs`, with
-//! input from libFuzzer.
+//! Any sequence of operations on a `ClientConnection`: the property test in `aaw-protocol/tests/client_connection.rs`,
+//! with input from libFuzzer.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any text decodes to a frame or an error, the shortcut past the JSON parser agrees with the parser, and errors quote only
-//! a short part of the text.
+//! Any text decodes to a frame or an error, the shortcut past the JSON parser agrees with the parser, and errors quote
+//! only a short part of the text.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any sequence of operations on a `ServerConnection`: the property test in `aaw-protocol/tests/server_connection.rs`, with
-//! input from libFuzzer.
+//! Any sequence of operations on a `ServerConnection`: the property test in `aaw-protocol/tests/server_connection.rs`,
+//! with input from libFuzzer.
 
 #![no_main]
 

@@ -29,7 +29,7 @@ const { default: aaw } = await import("async-await-websockets/client.js");
 const print = (line) => console.log(JSON.stringify(line));
 
 // The client throws `{ error }`. Its socket throws an Error while it is connecting, which JSON would show as `{}`.
-const serialisable = (error) => (error instanceof Error ? { name: error.name, message: error.message } : error);
+const serializable = (error) => (error instanceof Error ? { name: error.name, message: error.message } : error);
 
 const ws = aaw(process.argv[2]);
 
@@ -46,7 +46,7 @@ const run = async ({ tag, do: command, ...rest }) => {
     // `null` in place of `undefined`, for which JSON would omit the key.
     print({ tag, result: (await commands[command](rest)) ?? null });
   } catch (error) {
-    print({ tag, error: serialisable(error) });
+    print({ tag, error: serializable(error) });
   }
 };
 

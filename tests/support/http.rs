@@ -204,6 +204,12 @@ impl HttpResponse {
         self.head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::trim)
     }
 
+    /// Returns the values of all headers of this name, in lower case.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let prefix = format!("{}:", name.to_ascii_lowercase());
+        self.head.lines().filter_map(|line| line.strip_prefix(&prefix)).map(str::trim).collect()
+    }
+
     /// Returns the body as JSON.
     ///
     /// # Panics

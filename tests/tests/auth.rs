@@ -289,7 +289,7 @@ async fn a_session_expires_on_its_connection_and_for_resuming() {
 }
 
 #[tokio::test]
-async fn calls_that_a_session_authorised_are_aborted_when_it_ends() {
+async fn calls_that_a_session_authorized_are_aborted_when_it_ends() {
     let auth_server = start().await;
     let (mut ada, token, _) = auth_server.ada().await;
     ada.send(r#"["auth/held",null,2]"#).await;
@@ -315,7 +315,7 @@ async fn calls_that_a_session_authorised_are_aborted_when_it_ends() {
 }
 
 #[tokio::test]
-async fn calls_that_a_session_authorised_are_aborted_even_if_the_connection_has_another_session() {
+async fn calls_that_a_session_authorized_are_aborted_even_if_the_connection_has_another_session() {
     let auth_server = start().await;
     let (mut ada, token, _) = auth_server.ada().await;
     ada.send(r#"["auth/held",null,2]"#).await;
@@ -342,7 +342,7 @@ async fn an_upload_to_a_protected_unary_event_is_rejected() {
     let (mut ada, ..) = auth_server.ada().await;
     ada.exchange(
         r#"["auth/whoami",null,2,"call",{"in":true}]"#,
-        r#"["auth/whoami",{"error":"auth/whoami takes no stream from its caller","code":"bad_body"},2,"error"]"#,
+        r#"["auth/whoami",{"error":"auth/whoami does not take an upload","code":"bad_body"},2,"error"]"#,
     )
     .await;
 }
@@ -555,7 +555,7 @@ async fn the_error_for_a_bad_body_names_the_field_and_never_the_value() {
         client.call(event, body).await.assert_eq(&failure(text, "bad_body"));
     }
     let long = json!({ "email": format!("{}@example.com", "a".repeat(300)), "password": "x" }).to_string();
-    let text = "The body does not fit at email: an e-mail address has at most 254 bytes";
+    let text = "The body does not fit at email: an e-mail address must have at most 254 bytes";
     for event in ["aaw/login", "aaw/register"] {
         client.call(event, &long).await.assert_eq(&failure(text, "bad_body"));
     }
@@ -593,7 +593,7 @@ async fn a_password_of_500_kb_is_rejected_before_hashing() {
     let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
     let mut client = server.v1().await;
     let body = json!({ "email": "ada@example.com", "password": "x".repeat(500_000) }).to_string();
-    let text = "The body does not fit at password: it has 500000 bytes, and may have 1024";
+    let text = "The body does not fit at password: it has 500000 bytes; the limit is 1024";
     for _ in 0..20 {
         for event in ["aaw/login", "aaw/register"] {
             client.call(event, &body).await.assert_eq(&failure(text, "bad_body"));
@@ -950,7 +950,7 @@ async fn a_thousand_concurrent_log_ins_do_not_delay_calls() {
     const MANY: usize = 1000;
     aaw_tests::raise_open_file_limit();
     let folder = tempfile::tempdir().unwrap();
-    // Less memory than the default, because this build is not optimised: a hash still takes tens of milliseconds.
+    // Less memory than the default, because this build is not optimized: a hash still takes tens of milliseconds.
     let config = PasswordHasherConfig { memory_kib: 512, iterations: 1, ..PasswordHasherConfig::default() };
     let store =
         SqliteStore::open_with(folder.path().join("auth.sqlite"), PasswordHasher::new(&config).unwrap()).await.unwrap();

@@ -69,7 +69,7 @@ async fn an_id_that_is_neither_a_string_nor_a_number_is_rejected() {
 
 #[tokio::test]
 async fn an_unknown_kind_is_rejected() {
-    let known = "(element 4); known are call, error, item, end, credit, cancel";
+    let known = "(element 4); expected call, error, item, end, credit or cancel";
     check_bad_frame(r#"["ping",null,1,"shout"]"#, &format!("unknown kind \"shout\" {known}")).await;
     check_bad_frame(r#"["ping",null,1,7]"#, &format!("unknown kind 7 {known}")).await;
 }
@@ -168,18 +168,18 @@ async fn ids_that_a_client_cannot_use_are_rejected() {
         let error = format!("the id (element 3) must be an integer other than 0, found {id}");
         check_rejected(&format!(r#"["ping",null,{id}]"#), &error).await;
     }
-    check_rejected(r#"["ping",null,-1]"#, "an answer with id -1 to a call that was never made").await;
+    check_rejected(r#"["ping",null,-1]"#, "a response with id -1 to a client call that was never made").await;
     check_rejected(r#"["ping",null,-1,"call"]"#, "id -1 for a call; a client's ids are 1, 2, 3 and so on").await;
 }
 
 #[tokio::test]
 async fn frames_for_a_call_that_does_not_exist_are_rejected() {
     check_rejected(r#"["ping",null,null,"cancel"]"#, "kind \"cancel\" without an id (element 3)").await;
-    check_rejected(r#"["ping",null,7,"cancel"]"#, "id 7 names no call; the last was 1").await;
-    check_rejected(r#"["ping",1,7,"credit"]"#, "id 7 names no call; the last was 1").await;
-    check_rejected(r#"["ping",1,7,"item"]"#, "id 7 names no call; the last was 1").await;
-    check_rejected(r#"["ping",1,7,"end"]"#, "id 7 names no call; the last was 1").await;
-    check_rejected(r#"["ping",1,1,"error"]"#, "an answer with id 1 to a call that was never made").await;
+    check_rejected(r#"["ping",null,7,"cancel"]"#, "id 7 belongs to no call; the last id was 1").await;
+    check_rejected(r#"["ping",1,7,"credit"]"#, "id 7 belongs to no call; the last id was 1").await;
+    check_rejected(r#"["ping",1,7,"item"]"#, "id 7 belongs to no call; the last id was 1").await;
+    check_rejected(r#"["ping",1,7,"end"]"#, "id 7 belongs to no call; the last id was 1").await;
+    check_rejected(r#"["ping",1,1,"error"]"#, "a response with id 1 to a client call that was never made").await;
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn a_panic_fails_only_its_call() {
         ("panics/late", "late, with a secret"),
         ("panics/in_drop", "in drop, with a secret"),
         ("panics/payload", "a panic whose payload is not text"),
-        ("panics/serializing", "while serialising, with a secret"),
+        ("panics/serializing", "while serializing, with a secret"),
         ("panics/plain", "plain, with a secret"),
     ] {
         server.classic().await.call(event, "null").await.assert_eq(r#"{"error":"Internal error"}"#);
@@ -575,10 +575,7 @@ async fn duplicate_events_stop_the_start() {
     let config = Config { port: 0, ..Config::default() };
     let error =
         Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
-    assert!(
-        error.contains(": defined in the package aaw-test-events and in the package aaw-test-events"),
-        "{error}"
-    );
+    assert!(error.contains(": defined in the package aaw-test-events and in the package aaw-test-events"), "{error}");
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     assert!(call("auth/whoami", json!({})).await.is_err());
     let ada = json!({ "email": "ada@example.com", "password": "correct horse" });
     call("aaw/login", ada.clone()).await.expect("the log-in succeeds");
-    assert_eq!(call("auth/whoami", json!({})).await.expect("the call is authorised")["email"], "ada@example.com");
+    assert_eq!(call("auth/whoami", json!({})).await.expect("the call is authorized")["email"], "ada@example.com");
     let (output, ..) = user(&store, &["list"], "").await;
     assert!(
         output.starts_with("ada@example.com\t") && output.contains("1 sessions") && output.ends_with("everything"),
@@ -402,7 +402,7 @@ async fn a_saved_file_is_reloaded_without_failing_a_call() {
     let client = connect(&url).await.unwrap();
     assert_eq!(client.send_async::<i32>("ping", (), DEADLINE).await.unwrap(), 2);
 
-    // A new file in a new folder becomes an event, and a removed file is no longer one.
+    // A new file in a new folder becomes an event, and the event of a removed file disappears.
     std::fs::create_dir(package.join("src/deep")).unwrap();
     std::fs::write(package.join("src/deep/new.rs"), returning(7)).unwrap();
     std::fs::remove_file(package.join("src/hello.rs")).unwrap();

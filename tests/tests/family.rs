@@ -124,7 +124,7 @@ async fn check_client(runtime: Runtime) {
     .await;
     a.expect(json!({"tag": "late", "error": {"error": "WebSocket error (client): request timed out"}})).await;
 
-    // One-way events, pushes, broadcasts.
+    // One-way sends, pushes, broadcasts.
     a.perform("sendSync", "note", json!("plain")).await;
     a.call("notes", json!({}), json!({"result": ["plain"]})).await;
     a.perform("on", "notified", json!(null)).await;
@@ -283,7 +283,7 @@ async fn our_client_calls_the_original_server() {
         assert_eq!(call("echo", json!({ "n": n })).await, Ok(json!({ "n": n })));
     }
 
-    // A one-way event, which pushes.
+    // A one-way send, which pushes.
     let mut pushes = client.on("notified");
     client.send_event("notify", json!({"hi": 1})).await.unwrap();
     assert_eq!(within("a push", || "nothing".into(), pushes.next()).await.unwrap().json(), r#"{"hi":1}"#);

@@ -256,7 +256,14 @@ async fn an_allowed_origin_gets_cors_headers() {
     assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"));
     assert_eq!(response.header("access-control-allow-methods"), Some("get, post"));
     assert_eq!(response.header("access-control-allow-headers"), Some("content-type"));
-    assert!(response.header("access-control-max-age").is_some());
+    assert_eq!(response.header("access-control-max-age"), Some("600"));
+    assert_eq!(response.headers("vary"), ["origin", "access-control-request-headers"]);
+    // Without a method to be allowed, OPTIONS is an ordinary request.
+    let options = HttpRequest::new(server.addr, "OPTIONS", "/events/ping").header("Origin", "https://app.example");
+    let response = options.send().await;
+    assert_eq!(response.status, 405);
+    assert_eq!(response.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(response.headers("vary"), ["origin"]);
     assert!(server.calls.all().iter().all(|call| call["event"] != "OPTIONS"));
     // A request without an origin gets no CORS headers.
     let program = HttpRequest::post(server.addr, "/events/ping", "").send().await;
@@ -264,7 +271,7 @@ async fn an_allowed_origin_gets_cors_headers() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_recognised_on_every_path() {
+async fn an_upgrade_is_recognized_on_every_path() {
     let server = TestServer::start().await;
     for target in ["/", "/events", "/events/ping", "/healthz", "/aaw.js", "/nothing"] {
         let mut raw = RawConnection::connect(server.addr).await;

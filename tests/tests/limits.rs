@@ -297,7 +297,7 @@ async fn a_call_times_out() {
     let server = TestServer::start().await;
     let gate = server.app.gate("x");
     let mut client = server.v1().await;
-    let failure = r#"{"error":"The handler did not end within the time its caller gave it","code":"timeout"}"#;
+    let failure = r#"{"error":"The call did not complete within its timeout","code":"timeout"}"#;
     client
         .exchange(
             r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":20}]"#,
@@ -316,7 +316,7 @@ async fn a_call_times_out() {
 async fn the_timeout_of_a_call_includes_its_time_in_the_queue() {
     let server = TestServer::start_with(|config| config.max_concurrent_calls = 1).await;
     let mut client = server.v1().await;
-    let failure = r#"{"error":"The handler did not end within the time its caller gave it","code":"timeout"}"#;
+    let failure = r#"{"error":"The call did not complete within its timeout","code":"timeout"}"#;
     client.send(r#"["gate/hold",{"gate":"x"},1,"call",{"timeout":30}]"#).await;
     client.send(r#"["note","too late",2,"call",{"timeout":10}]"#).await;
     client.expect(&format!(r#"["gate/hold",{failure},1,"error"]"#)).await;

@@ -121,7 +121,7 @@ async fn panics(server: TestServer, log: &LogCapture) {
         ("panics/late", "late, with a secret"),
         ("panics/in_drop", "in drop, with a secret"),
         ("panics/plain", "plain, with a secret"),
-        ("panics/serializing", "while serialising, with a secret"),
+        ("panics/serializing", "while serializing, with a secret"),
         ("panics/payload", "a panic whose payload is not text"),
     ] {
         client.call(event, "null").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
@@ -231,7 +231,8 @@ async fn large_responses(server: TestServer, _: &LogCapture) {
     let mut client = server.v1().await;
     let response = client.call("big", r#"{"bytes":1000000}"#).await;
     assert_eq!(response.0.len(), 1_000_002);
-    let error = r#"{"error":"The response of 104857602 bytes exceeds the message limit of 1048576 bytes","code":"too_large"}"#;
+    let error =
+        r#"{"error":"The response of 104857602 bytes exceeds the message limit of 1048576 bytes","code":"too_large"}"#;
     client.call("big", &format!(r#"{{"bytes":{}}}"#, 100 << 20)).await.assert_eq(error);
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }

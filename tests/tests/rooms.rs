@@ -13,7 +13,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> (TestServer, App) {
     (TestServer::start_with_events(vec![aaw_test_rooms::module_with(app.clone()).into()], change).await, app)
 }
 
-/// Joins a room with a one-way event: the next call of this client already sees the membership.
+/// Joins a room with a one-way send: the next call of this client already sees the membership.
 async fn join(client: &mut WireClient, name: &str) {
     client.send(&json!(["room/join", { "name": name }]).to_string()).await;
 }
@@ -160,7 +160,7 @@ async fn the_number_of_rooms_of_a_connection_is_limited() {
     for name in ["a", "b", "c", "d", "e", "a"] {
         join(&mut client, name).await;
     }
-    // A failed one-way event has no response, so the size of the room shows whether the client has joined.
+    // A failed one-way send has no response, so the size of the room shows whether the client has joined.
     for (name, expected) in [("a", 1), ("c", 1), ("d", 0), ("e", 0)] {
         assert_eq!(size(&mut client, name).await, expected, "{name}");
     }
@@ -184,7 +184,7 @@ async fn joins_above_the_limit_fail() {
     let (server, _) = start(|_| {}).await;
     let (mut client, mut other) = (server.v1().await, server.v1().await);
     let joins = (0..5_000).map(|number| json!(["room/join", { "name": format!("room {number}") }]).to_string());
-    // One-way events have no responses that the client would have to read.
+    // One-way sends have no responses that the client would have to read.
     client.send_all(joins).await;
     assert_eq!(size(&mut client, "room 1023").await, 1);
     assert_eq!(size(&mut client, "room 1024").await, 0);

@@ -70,10 +70,9 @@ async fn without_an_id_a_v1_stream_runs_to_its_end_and_sends_nothing() {
 async fn too_many_items_for_one_response_fail_only_that_call() {
     let server = TestServer::start_with(|config| config.max_message_bytes = 4096).await;
     let mut client = server.v1().await;
-    client
-        .call("streams/endless", "{}")
-        .await
-        .assert_eq(r#"{"error":"The items exceed the message limit of 4096 bytes; read them as a stream","code":"too_large"}"#);
+    client.call("streams/endless", "{}").await.assert_eq(
+        r#"{"error":"The items exceed the message limit of 4096 bytes; read them as a stream","code":"too_large"}"#,
+    );
     client.expect_nothing().await;
 }
 
@@ -112,7 +111,7 @@ async fn a_panic_after_items_fails_only_that_stream() {
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_serialised_is_an_internal_error() {
+async fn an_item_that_cannot_be_serialized_is_an_internal_error() {
     let server = TestServer::start().await;
     let frames = read(&mut server.v1().await, "streams/no_json", "{}", 64).await;
     assert!(frames.last().unwrap().contains(r#""error":"Internal error""#), "{frames:?}");

@@ -104,7 +104,7 @@ async fn an_event_without_an_upload_rejects_one() {
     client
         .exchange(
             r#"["ping",null,1,"call",{"in":true}]"#,
-            r#"["ping",{"error":"ping takes no stream from its caller","code":"bad_body"},1,"error"]"#,
+            r#"["ping",{"error":"ping does not take an upload","code":"bad_body"},1,"error"]"#,
         )
         .await;
 }

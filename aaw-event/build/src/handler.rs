@@ -89,7 +89,7 @@ pub(crate) fn check(handler: &ItemFn) -> Result<(), SourceError> {
             GenericParam::Lifetime(_) => "has a lifetime parameter",
             _ => "is generic",
         };
-        let text = format!("the handler {what}: expected owned types without parameters");
+        let text = format!("the handler {what}: expected a function without lifetime or type parameters");
         return Err(SourceError::at(name, text));
     }
     for argument in &signature.inputs {

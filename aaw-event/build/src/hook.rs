@@ -63,13 +63,14 @@ pub(crate) fn read(file: &syn::File, kind: HookKind, name: &str, module: &str) -
     let signature = &handler.sig;
     let arguments = signature.inputs.len();
     if arguments > 2 {
-        let text = format!("the handler has {arguments} arguments: expected {expected}, or fewer arguments");
+        let text = format!("the handler has {arguments} arguments: expected at most two, as in {expected}");
         return Err(SourceError::at(signature.ident.span(), text));
     }
     if let ReturnType::Type(_, output) = &signature.output
         && !is_unit(output)
     {
-        let text = format!("the handler returns `{}`, which has no use here: expected {expected}", source_text(output));
+        let text =
+            format!("the handler returns `{}`, which a hook cannot return: expected {expected}", source_text(output));
         return Err(SourceError::at(output.span(), text));
     }
     let (name, module) = (name.to_owned(), module.to_owned());

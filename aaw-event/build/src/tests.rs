@@ -249,8 +249,8 @@ fn each_mistake_in_a_hook_has_a_message() {
         "src/_open.rs:1: no function `handler` found: expected `pub async fn handler(opened: OpenInfo, ",
     );
     wrong("async fn handler() {}", "the handler is not public");
-    wrong("pub async fn handler() -> bool {}", "returns `bool`, which has no use here");
-    wrong("pub fn handler() -> impl Stream<Item = u8> {}", "which has no use here");
+    wrong("pub async fn handler() -> bool {}", "returns `bool`, which a hook cannot return");
+    wrong("pub fn handler() -> impl Stream<Item = u8> {}", "which a hook cannot return");
     wrong("pub fn handler(o: OpenInfo, s: Services, i: Upload<u8>) {}", "has 3 arguments");
     wrong("pub fn handler(o: &OpenInfo) {}", "takes `&OpenInfo`");
     wrong("pub fn handler( {}", "src/_open.rs:1: this is not valid Rust");
@@ -284,7 +284,7 @@ fn each_mistake_in_a_guard_or_the_password_reset_has_a_message() {
     let expected = "src/a/_guard.rs:1: no function `handler` found: expected `pub async fn handler(call: GuardedCall, ";
     wrong("pub fn guard() {}", expected);
     wrong("fn handler() -> Result<()> {}", "the handler is not public");
-    wrong("pub async fn handler() -> bool {}", "returns `bool`, which has no use here");
+    wrong("pub async fn handler() -> bool {}", "returns `bool`, which a hook cannot return");
     wrong("pub fn handler(c: GuardedCall, s: Services, i: Upload<u8>) {}", "has 3 arguments");
     let right = "pub fn handler() -> Result<()> {}";
     let misplaced = |file: &str, expected: &str| assert_error(&[("x.rs", UNARY), (file, right)], expected);

@@ -102,9 +102,7 @@ pub enum AbiError {
     #[error("this is not an events package: its symbol does not begin with the magic bytes of one")]
     NotAPackage,
     /// The package was built with an aaw-event that has another ABI number.
-    #[error(
-        "the package speaks module ABI {found}, this host speaks {expected}: build it with the aaw-event of this host"
-    )]
+    #[error("the package uses module ABI {found}, this host uses {expected}: build it with the aaw-event of this host")]
     OtherAbi {
         /// The package's number.
         found: u32,

@@ -134,7 +134,7 @@ unsafe extern "C" fn stop<A: Send + Sync + 'static>(data: *mut c_void) {
     };
     if std::thread::Builder::new().name("aaw-events-stop".to_owned()).spawn(stop).is_err() {
         // Leaving the runtime running costs memory; blocking this thread could block the host.
-        tracing::error!("an events package cannot be stopped: no thread could be started for it; it keeps running");
+        tracing::error!("an events package keeps running: the thread that stops it could not be started");
         std::mem::forget(stopping);
     }
 }

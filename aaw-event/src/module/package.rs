@@ -18,8 +18,8 @@ pub struct HandlerEntry<A> {
 
 impl<A> HandlerEntry<A> {
     pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn) -> Self {
-        // The table stores the type of the handler, not its value. A closure that captures has a value, which would be
-        // lost.
+        // The table stores the type of the handler, not its value. The value of a closure
+        // with captures would be lost.
         const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
         let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call) };
         Self { entry, services: PhantomData }

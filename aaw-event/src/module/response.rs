@@ -19,7 +19,7 @@ pub trait IntoResponse<M> {
     /// Passes the JSON of the response to `then`.
     ///
     /// # Errors
-    /// The handler's own error, or that the response cannot be serialised.
+    /// The handler's own error, or that the response cannot be serialized.
     fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
 }
 
@@ -125,7 +125,7 @@ pub trait IntoItem<M> {
     /// Passes the JSON of the item to `then`.
     ///
     /// # Errors
-    /// The handler's own error, or that the item cannot be serialised.
+    /// The handler's own error, or that the item cannot be serialized.
     fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
 }
 

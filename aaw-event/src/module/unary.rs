@@ -1,7 +1,7 @@
 //! Unary handlers: `async fn handler(…)`, which returns one response.
 //!
 //! Generated code calls one of the `const fn`s of [`HandlerEntry`] for each file, chosen by the form of its handler;
-//! the number is that of its arguments. Each function states its bounds by itself, so that the compiler reports what is
+//! the number is that of its arguments. Each function states its own bounds, so that the compiler reports what is
 //! wrong with a handler in its usual terms: "future cannot be sent between threads", "`Body` is not `Deserialize`".
 
 use std::ffi::c_void;

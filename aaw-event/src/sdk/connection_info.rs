@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn close_info_serialises_the_side_in_lower_case() {
+    fn close_info_serializes_the_side_in_lower_case() {
         let json = serde_json::to_string(&CloseInfo::new(ClosedBy::Client, Some(1000), "bye")).unwrap();
         assert_eq!(json, r#"{"by":"client","code":1000,"reason":"bye"}"#);
         assert_eq!(

@@ -71,7 +71,7 @@ impl Error {
         self
     }
 
-    /// Adds data for the caller, as JSON. Data that cannot be serialised is logged and omitted.
+    /// Adds data for the caller, as JSON. Data that cannot be serialized is logged and omitted.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
@@ -81,7 +81,7 @@ impl Error {
     pub fn with_data(mut self, data: impl Serialize) -> Self {
         match serde_json::value::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
-            Err(error) => tracing::error!(%error, "the data of an error cannot be serialised as JSON"),
+            Err(error) => tracing::error!(%error, "the data of an error cannot be serialized as JSON"),
         }
         self
     }

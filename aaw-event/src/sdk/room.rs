@@ -119,7 +119,7 @@ impl Room {
     /// is skipped. All members receive the events of a room in the same order.
     ///
     /// # Errors
-    /// When `data` cannot be serialised as JSON or exceeds the maximum message size, or when the event's name begins
+    /// When `data` cannot be serialized as JSON or exceeds the maximum message size, or when the event's name begins
     /// with `aaw/`.
     pub fn emit(&self, name: &str, event: &str, data: impl Serialize, except: Option<&str>) -> Result<usize> {
         host_op(&self.caller, "room/emit", &EmitArgs { name, event, data: &data, except })
@@ -144,7 +144,7 @@ impl Room {
     /// member.
     ///
     /// # Errors
-    /// When no client could be called: the payload cannot be serialised as JSON, or the event's name begins with
+    /// When no client could be called: the payload cannot be serialized as JSON, or the event's name begins with
     /// `aaw/`.
     pub fn send_async<T: DeserializeOwned>(
         &self,

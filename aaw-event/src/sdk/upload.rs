@@ -24,7 +24,7 @@ const MAX_KEPT_CAPACITY: usize = 64 * 1024;
 ///
 /// An item that does not fit `T` is an error with the code `bad_body`, whose message names the item and the field; `?`
 /// passes it on to the caller. A handler that prefers to skip such an item may go on to the next one. When the caller
-/// disconnects or cancels its upload, the next item is an error that tells why, and the upload ends.
+/// disconnects or cancels its upload, the next item is an error that states why, and the upload ends.
 ///
 /// Dropping the upload at any time is allowed: the caller then gets no more credit. The upload may be moved into a task
 /// and outlive the call. If the caller sends no upload, it is empty.

@@ -39,7 +39,7 @@ impl Ws {
     ///
     /// # Errors
     /// When the connection has closed (`no_connection`) or its push queue is full, with a message that may be passed on
-    /// to the caller; or when `data` cannot be serialised as JSON.
+    /// to the caller; or when `data` cannot be serialized as JSON.
     ///
     /// ```
     /// use aaw_event::prelude::*;
@@ -62,11 +62,11 @@ impl Ws {
 
     /// Pushes `data` as the event `broadcast` to every connection of the server; to this one only with `include_self`.
     ///
-    /// It does not fail: connections that cannot be reached are skipped. Data that cannot be serialised as JSON is
+    /// It does not fail: connections that cannot be reached are skipped. Data that cannot be serialized as JSON is
     /// logged, and nothing is sent.
     pub fn broadcast(&self, data: impl Serialize, include_self: bool) {
         if let Err(error) = with_json(&data, |json| self.caller.broadcast(json, include_self)) {
-            tracing::error!(%error, "the data of a broadcast cannot be serialised as JSON");
+            tracing::error!(%error, "the data of a broadcast cannot be serialized as JSON");
         }
     }
 

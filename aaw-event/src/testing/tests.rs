@@ -37,7 +37,7 @@ fn sent_messages_are_recorded_in_order() {
 }
 
 #[test]
-fn data_that_cannot_be_serialised_is_not_sent() {
+fn data_that_cannot_be_serialized_is_not_sent() {
     let services = Services::for_test(());
     let not_json = HashMap::from([(vec![1], 2)]);
     services.ws.broadcast(&not_json, true);
@@ -139,7 +139,7 @@ fn an_upload_item_that_does_not_fit_is_named_and_the_next_one_follows() {
 }
 
 #[test]
-fn an_upload_item_that_cannot_be_serialised_interrupts_the_upload() {
+fn an_upload_item_that_cannot_be_serialized_interrupts_the_upload() {
     let items = [HashMap::new(), HashMap::from([(vec![1], 2)]), HashMap::new()];
     let expected = [Ok(json!({})), Err("handler: Internal error".to_owned())];
     assert_eq!(all(Upload::<Value>::for_test(items)), expected);

@@ -33,8 +33,8 @@ impl UploadSource for TestUpload {
 impl<T> Upload<T> {
     /// Makes an upload of these items, to call a handler from a test.
     ///
-    /// The items are serialised as a caller would send them, so they need not be of the handler's own type: an item
-    /// that does not fit shows how the handler treats it. An item that cannot be serialised interrupts the upload.
+    /// The items are serialized as a caller would send them, so they need not be of the handler's own type: an item
+    /// that does not fit shows how the handler treats it. An item that cannot be serialized interrupts the upload.
     ///
     /// ```
     /// # use aaw_event::prelude::*;

@@ -7,8 +7,8 @@ use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::{Code, Failure, Shortened};
 
 impl<W> ClientConnection<W> {
-    /// Responds to a [client call](Output::ClientCall) with one JSON value or a failure. Does nothing if the call is over:
-    /// it has a response, was cancelled, or its connection is gone.
+    /// Responds to a [client call](Output::ClientCall) with one JSON value or a failure. Does nothing if the call is
+    /// over: it has a response, was cancelled, or its connection is gone.
     ///
     /// A response that exceeds the message limit becomes a failure with the code [`TOO_LARGE`](Code::TOO_LARGE).
     pub fn respond(&mut self, key: ClientCallKey, result: Result<&str, Failure>) {
@@ -37,8 +37,8 @@ impl<W> ClientConnection<W> {
             return Err(BadFrame::Unexpected(format!("id {id} for a client call; the next is {next}")));
         }
         self.client_calls.last_id = id;
-        // The id identifies the call, so a long name is not repeated in the response. Many running calls could otherwise
-        // hold one each.
+        // The id identifies the call, so a long name is not repeated in the response. Many running calls could
+        // otherwise hold one each.
         let event_json = codec::event_json(&Shortened(&frame.event).to_string());
         if self.client_calls.by_id.len() >= self.config.max_client_calls as usize {
             let error = format!("Too many client calls: {} are running", self.client_calls.by_id.len());

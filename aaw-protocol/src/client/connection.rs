@@ -24,17 +24,17 @@ use crate::{Code, Dialect, Failure, Shortened, is_reserved};
 /// The number of consecutive pings without a sign of life after which the server is considered dead.
 const MAX_MISSED_HEARTBEATS: u32 = 2;
 
-/// The state of a client's connection, across reconnections. `W` is the application's waiter of a call. See the [module's
-/// documentation](super) for how to drive it.
+/// The state of a client's connection, across reconnections. `W` is the application's waiter of a call. See the
+/// [module's documentation](super) for how to drive it.
 ///
 /// A new `ClientConnection` requests a connection attempt at once, and another one after each disconnection.
 ///
-/// Calls and one-way events that cannot be written yet wait in one queue and leave it in order. When a connection is
+/// Calls and one-way sends that cannot be written yet wait in one queue and leave it in order. When a connection is
 /// lost, the written calls end as [`CallResult::Unknown`], and the queue is kept for the next connection.
 ///
 /// A stream is a call with flow control: the credit that the application grants to the server, and for an upload the
-/// credit that the server grants. Items are not stored here: a received item is returned as output at once, and an upload
-/// item is written when it is passed in.
+/// credit that the server grants. Items are not stored here: a received item is returned as output at once, and an
+/// upload item is written when it is passed in.
 #[derive(Debug)]
 pub struct ClientConnection<W> {
     pub(super) config: ClientConfig,
@@ -178,8 +178,8 @@ impl<W> ClientConnection<W> {
         self.abort_call(now, key);
     }
 
-    /// Grants the server credit for the items of a stream: `items` in total, from its start. Does nothing if the credit is
-    /// not larger than before, or if the stream is over.
+    /// Grants the server credit for the items of a stream: `items` in total, from its start. Does nothing if the credit
+    /// is not larger than before, or if the stream is over.
     pub fn grant_credit(&mut self, key: CallKey, items: u64) {
         let Some(OpenCall { stage, stream: Some(stream), .. }) = self.calls.get_mut(&key) else { return };
         let Some(granted) = stream.grant(items) else { return };
@@ -192,12 +192,12 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// Writes an item of a call's upload at once. Call it only while [`can_upload`](Self::can_upload) returns `true`. The
-    /// item must have the same event as its call.
+    /// Writes an item of a call's upload at once. Call it only while [`can_upload`](Self::can_upload) returns `true`.
+    /// The item must have the same event as its call.
     ///
     /// # Errors
-    /// [`NotSent::TooLarge`] if the item exceeds the message limit; the upload may continue. [`NotSent::UploadClosed`] if
-    /// the call is over or not written, has no upload or has ended it, or the server granted no
+    /// [`NotSent::TooLarge`] if the item exceeds the message limit; the upload may continue. [`NotSent::UploadClosed`]
+    /// if the call is over or not written, has no upload or has ended it, or the server granted no
     /// [credit](Output::UploadCredit) for the item.
     pub fn upload_item(&mut self, key: CallKey, item: EncodedMessage) -> Result<(), NotSent> {
         let (size, limit) = (item.item_size(), self.message_limit());
@@ -214,8 +214,8 @@ impl<W> ClientConnection<W> {
         Ok(())
     }
 
-    /// Ends the upload of a call. The server is notified once the call is written. Does nothing if the upload has ended or
-    /// the call is over.
+    /// Ends the upload of a call. The server is notified once the call is written. Does nothing if the upload has ended
+    /// or the call is over.
     pub fn upload_end(&mut self, key: CallKey) {
         let Some(open) = self.calls.get_mut(&key) else { return };
         let Some(upload) = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()) else { return };
@@ -232,8 +232,8 @@ impl<W> ClientConnection<W> {
         !self.blocked && self.outputs.is_empty()
     }
 
-    /// Sends a one-way event. It is written now or on the next connection; if the client is closed before there is one, the
-    /// event is lost.
+    /// Makes a one-way send. It is written now or on the next connection; if the client is closed before there is one,
+    /// the event is lost.
     ///
     /// # Errors
     /// [`NotSent::TooLarge`], [`NotSent::QueueFull`], or [`NotSent::Closed`].
@@ -242,8 +242,8 @@ impl<W> ClientConnection<W> {
         self.write_queue.push(QueuedMessage { call: None, message }, &self.config).map(|_| ())
     }
 
-    /// Closes the client. If there is a connection, queued one-way events are written first. All calls end: written ones as
-    /// [`CallResult::Unknown`], the others as [`NotSent::Closed`]. The last output is [`Output::Closed`].
+    /// Closes the client. If there is a connection, queued one-way sends are written first. All calls end: written ones
+    /// as [`CallResult::Unknown`], the others as [`NotSent::Closed`]. The last output is [`Output::Closed`].
     pub fn close(&mut self, now: Instant) {
         match self.phase {
             ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
@@ -277,8 +277,8 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// Returns whether the connection is slower than the application. The application should then hold messages back, since
-    /// the write queue rejects what exceeds its limit.
+    /// Returns whether the connection is slower than the application. The application should then hold messages back,
+    /// since the write queue rejects what exceeds its limit.
     pub fn is_congested(&self) -> bool {
         /// Enough to keep a socket busy until the application passes in more.
         const HIGH_WATER_MARK: usize = 64 << 10;
@@ -348,8 +348,8 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// The socket accepts no more data. Until [`handle_writable`](Self::handle_writable), messages stay in the write queue.
-    /// Only control frames, such as cancels, and responses to client calls are still returned.
+    /// The socket accepts no more data. Until [`handle_writable`](Self::handle_writable), messages stay in the write
+    /// queue. Only control frames, such as cancels, and responses to client calls are still returned.
     pub fn handle_blocked(&mut self) {
         self.blocked = true;
     }
@@ -439,8 +439,8 @@ impl<W> ClientConnection<W> {
 
     /// Returns the next output, or `None` if there is none.
     ///
-    /// A call counts as written, and gets its id, when its [`Output::Send`] is returned here. A call whose frame was never
-    /// returned therefore never ends as [`CallResult::Unknown`].
+    /// A call counts as written, and gets its id, when its [`Output::Send`] is returned here. A call whose frame was
+    /// never returned therefore never ends as [`CallResult::Unknown`].
     pub fn poll_output(&mut self) -> Option<Output<W>> {
         loop {
             if let Some(output) = self.outputs.pop_front() {
@@ -552,8 +552,8 @@ impl<W> ClientConnection<W> {
                 Ok(())
             }
             (Some(id), Kind::Unmarked) if id > 0 => match self.written.get(&id) {
-                // The protocol does not allow a plain response to a stream, but its meaning is clear: one item, if there
-                // is credit for it.
+                // The protocol does not allow a plain response to a stream, but its meaning is clear: one item, if
+                // there is credit for it.
                 Some(&key) if self.is_stream(key) => {
                     self.handle_item(now, id, frame.data)?;
                     self.complete_call(key, CallResult::StreamEnded);
@@ -747,8 +747,8 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, and whether the call had been
-    /// written.
+    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, and whether the call had
+    /// been written.
     fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
         let OpenCall { waiter, started, deadline, stage, .. } = self.remove_call(key)?;
         let sent = match stage {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::codec::{self, Kind};
 
-/// A call, one-way event or upload item with its body serialized: `["event",body`. The end of the frame is missing,
+/// A call, one-way send or upload item with its body serialized: `["event",body`. The end of the frame is missing,
 /// because a call gets its id only when it is written.
 ///
 /// The application serializes the body in its own task. This relieves the task of the connection and avoids a copy.
@@ -38,8 +38,8 @@ impl EncodedMessage {
         Ok(Self { event_json, frame, max_end: Self::MAX_CALL_END })
     }
 
-    /// Returns the maximum size of the written frame, in bytes. The actual frame of a call or one-way event is at most 20
-    /// bytes smaller, that of a stream at most 45.
+    /// Returns the maximum size of the written frame, in bytes. The actual frame of a call or one-way send is at most
+    /// 20 bytes smaller, that of a stream at most 45.
     pub fn size(&self) -> usize {
         self.frame.len() + self.max_end
     }
@@ -55,7 +55,7 @@ impl EncodedMessage {
         self
     }
 
-    /// Returns the frame of a one-way event.
+    /// Returns the frame of a one-way send.
     pub(super) fn into_one_way(mut self) -> Bytes {
         codec::end(&mut self.frame);
         self.frame.into()

@@ -2,7 +2,7 @@
 //!
 //! - [`ClientConnection`] matches responses to calls, expires calls, decides what may be written now, detects a silent
 //!   server, and decides when to reconnect.
-//! - [`EncodedMessage`] is a call or one-way event whose body is serialized, without the id that it gets when it is
+//! - [`EncodedMessage`] is a call or one-way send whose body is serialized, without the id that it gets when it is
 //!   written.
 //! - [`Output`] is an instruction to the owner of the socket; [`CallResult`] is the result of a call.
 //! - [`StreamOptions`] are the options of a call whose response is read item by item, and which may have an upload.
@@ -13,8 +13,8 @@
 //!
 //! # Driving the connection
 //!
-//! The owner of the socket does the following. Time is passed in as an [`Instant`](std::time::Instant), and randomness as
-//! a seed.
+//! The owner of the socket does the following. Time is passed in as an [`Instant`](std::time::Instant), and randomness
+//! as a seed.
 //!
 //! 1. **Output.** After each input, or every few inputs, drain [`poll_output`](ClientConnection::poll_output).
 //!    [`Output::Connect`] requests a connection attempt; report its result with
@@ -26,8 +26,8 @@
 //!    [`handle_binary`](ClientConnection::handle_binary), and report the loss of the connection with
 //!    [`handle_disconnected`](ClientConnection::handle_disconnected).
 //! 3. **Back-pressure.** Report with [`handle_blocked`](ClientConnection::handle_blocked) and
-//!    [`handle_writable`](ClientConnection::handle_writable) whether the socket accepts more data. Messages that cannot be
-//!    written wait in the write queue.
+//!    [`handle_writable`](ClientConnection::handle_writable) whether the socket accepts more data. Messages that cannot
+//!    be written wait in the write queue.
 //! 4. **Time.** Call [`handle_timeout`](ClientConnection::handle_timeout) at
 //!    [`poll_timeout`](ClientConnection::poll_timeout).
 //!

@@ -8,8 +8,8 @@ use super::keys::{CallKey, ClientCallKey};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened, Token};
 
-/// An instruction to the owner of the socket, or an event for the application. `W` is the application's waiter of a call,
-/// which the connection stores and returns with the result.
+/// An instruction to the owner of the socket, or an event for the application. `W` is the application's waiter of a
+/// call, which the connection stores and returns with the result.
 #[derive(Debug)]
 pub enum Output<W> {
     /// Make one connection attempt, then call [`handle_connected`](super::ClientConnection::handle_connected) or
@@ -20,8 +20,8 @@ pub enum Output<W> {
     /// Send a WebSocket ping.
     Ping,
     /// Send a close frame with the code 1000 after everything sent before, and call
-    /// [`handle_disconnected`](super::ClientConnection::handle_disconnected) once the server has responded with its own or
-    /// has dropped the connection.
+    /// [`handle_disconnected`](super::ClientConnection::handle_disconnected) once the server has responded with its own
+    /// or has dropped the connection.
     Close,
     /// Drop the connection at once. No `handle_disconnected` is needed.
     Abort,
@@ -54,8 +54,8 @@ pub enum Output<W> {
         /// The data, one JSON value.
         data: Box<str>,
     },
-    /// The server makes a client call. Respond with [`respond`](super::ClientConnection::respond); without a handler for
-    /// the event, with [`Failure::unknown_event`].
+    /// The server makes a client call. Respond with [`respond`](super::ClientConnection::respond); without a handler
+    /// for the event, with [`Failure::unknown_event`].
     ClientCall {
         /// The client call.
         key: ClientCallKey,
@@ -116,7 +116,7 @@ pub enum CallResult {
     NotSent(NotSent),
 }
 
-/// Why a call, a one-way event or an upload item was not written.
+/// Why a call, a one-way send or an upload item was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotSent {
@@ -200,10 +200,10 @@ pub enum ProtocolWarning {
     /// The server sent an invalid frame, which was ignored.
     #[error("the server sent an invalid frame: {0}")]
     BadFrame(BadFrame),
-    /// The server reported a failure that belongs to no open call, such as a one-way event without a handler.
+    /// The server reported a failure that belongs to no open call, such as a one-way send without a handler.
     #[error("the server reported an error: {0}")]
     Reported(Failure),
-    /// A one-way event that was queued without a connection cannot be sent on the new one.
-    #[error("an event sent while disconnected was lost: {0}")]
+    /// A one-way send that was queued without a connection cannot be sent on the new one.
+    #[error("a one-way send that waited for the connection was dropped: {0}")]
     SendLost(NotSent),
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::keys::CallKey;
 use super::{ClientConfig, EncodedMessage, NotSent};
 
-/// Calls and one-way events in the order in which they were made. The server handles them in this order, so an event does
-/// not overtake a call that is held back.
+/// Calls and one-way sends in the order in which they were made. The server handles them in this order, so an event
+/// does not overtake a call that is held back.
 ///
 /// It is a map by position, so that a call that expires while it waits leaves nothing behind, however long there is no
 /// connection.
@@ -25,7 +25,7 @@ pub(super) struct WritePosition(u64);
 /// A message in the write queue.
 #[derive(Debug)]
 pub(super) struct QueuedMessage {
-    /// The call, or `None` for a one-way event.
+    /// The call, or `None` for a one-way send.
     pub(super) call: Option<CallKey>,
     pub(super) message: EncodedMessage,
 }

@@ -16,8 +16,8 @@ pub struct Call<'a> {
     pub body: &'a str,
     /// Whether the caller expects a response: the call has an id, or the client speaks classic.
     pub expects_response: bool,
-    /// Whether the caller sends an upload. Its items arrive as [`Input::UploadItem`](super::Input::UploadItem) after the
-    /// call was added as pending and [granted credit](super::ServerConnection::grant_upload_credit).
+    /// Whether the caller sends an upload. Its items arrive as [`Input::UploadItem`](super::Input::UploadItem) after
+    /// the call was added as pending and [granted credit](super::ServerConnection::grant_upload_credit).
     pub upload: bool,
     pub(super) key: CallKey,
     pub(super) text: &'a str,

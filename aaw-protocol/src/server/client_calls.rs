@@ -16,8 +16,8 @@ impl ServerConnection {
     /// Calls the client's handler of `event` with `body`, one JSON value.
     ///
     /// The call is sent after everything that was queued before. It ends with exactly one [`Output::ClientCallDone`],
-    /// unless it is [cancelled](Self::cancel_client_call) or the connection ends, which ends all client calls without an
-    /// output. Without a `deadline` it may wait indefinitely.
+    /// unless it is [cancelled](Self::cancel_client_call) or the connection ends, which ends all client calls without
+    /// an output. Without a `deadline` it may wait indefinitely.
     ///
     /// # Errors
     /// Returns a failure, and sends nothing, with the code
@@ -25,8 +25,8 @@ impl ServerConnection {
     /// - [`NO_CONNECTION`](Code::NO_CONNECTION) if the connection is closed or not [open](Self::is_open) yet,
     /// - [`NOT_ALLOWED`](Code::NOT_ALLOWED) if `event` is a reserved name,
     /// - [`TOO_LARGE`](Code::TOO_LARGE) if the frame exceeds the message limit,
-    /// - [`BUSY`](Code::BUSY) if [`max_client_calls`](super::ServerConfig::max_client_calls) are in flight, or the client
-    ///   reads too slowly,
+    /// - [`BUSY`](Code::BUSY) if [`max_client_calls`](super::ServerConfig::max_client_calls) are in flight, or the
+    ///   client reads too slowly,
     /// - [`TIMEOUT`](Code::TIMEOUT) if the deadline has passed.
     pub fn client_call(
         &mut self,
@@ -124,7 +124,7 @@ impl ServerConnection {
         frame: &Frame<'_>,
     ) -> Result<Input<'a>, BadFrame> {
         if id < self.client_calls.last_id {
-            return Err(BadFrame::Unexpected(format!("an answer with id {id} to a call that was never made")));
+            return Err(BadFrame::Unexpected(format!("a response with id {id} to a client call that was never made")));
         }
         if !frame.checked {
             codec::decode_strictly(text)?;

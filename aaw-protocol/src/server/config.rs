@@ -11,13 +11,13 @@ pub struct ServerConfig {
     /// The limits for the client, which the welcome announces.
     pub limits: Limits,
     /// Bytes of unsent responses and items. At this limit no further call starts and streams pause; at twice the limit
-    /// nothing more is read from the client. Default 1 MiB. A client that does not read can cause this much memory, plus
-    /// the responses of the calls that run already, at most `limits.calls` times `limits.message`.
+    /// nothing more is read from the client. Default 1 MiB. A client that does not read can cause this much memory,
+    /// plus the responses of the calls that run already, at most `limits.calls` times `limits.message`.
     pub max_unsent_bytes: usize,
     /// Bytes of the frames of pending calls and of the responses that wait for credit. At this limit no further call
     /// starts. A response that must wait for credit fails as `too_large` if it would raise the bytes of such responses
-    /// alone above the limit, because a client may leave them waiting without end. Default 4 MiB; it should fit at least
-    /// one message.
+    /// alone above the limit, because a client may leave them waiting without end. Default 4 MiB; it should fit at
+    /// least one message.
     pub max_running_bytes: usize,
     /// Bytes of upload items that handlers have not taken. The call whose item exceeds the limit fails as `too_large`.
     /// Callers do not know this limit, so it only protects against abuse. Items that a handler has taken since the last
@@ -32,8 +32,8 @@ pub struct ServerConfig {
     /// The silence after which the client is pinged. Default 20 s, less than the 60 s after which common proxies close
     /// an idle connection. `Duration::MAX` disables pings.
     pub heartbeat_interval: Duration,
-    /// The number of consecutive pings without a sign of life after which, one interval later, the connection is closed.
-    /// Default 2.
+    /// The number of consecutive pings without a sign of life after which, one interval later, the connection is
+    /// closed. Default 2.
     pub max_missed_heartbeats: u32,
 }
 

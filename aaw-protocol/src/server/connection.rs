@@ -27,8 +27,8 @@ use crate::text::Shortened;
 /// runs, so without a limit each open call could hold the size of a message.
 const MAX_CLASSIC_ID: usize = 200;
 
-/// The memory of an unsent frame besides its text, in bytes: the spare capacity of its buffer, its header, and its slots
-/// in queues. Counting it bounds many small frames, too.
+/// The memory of an unsent frame besides its text, in bytes: the spare capacity of its buffer, its header, and its
+/// slots in queues. Counting it bounds many small frames, too.
 const FRAME_COST: usize = 384;
 
 /// The state of one connection on the server. See the [module's documentation](super).
@@ -95,7 +95,8 @@ impl ServerConnection {
         }
     }
 
-    // --- Input --------------------------------------------------------------------------------------------------------
+    // --- Input
+    // --------------------------------------------------------------------------------------------------------
 
     /// The client sent anything at all, including pongs.
     pub fn handle_sign_of_life(&mut self, now: Instant) {
@@ -139,7 +140,7 @@ impl ServerConnection {
         }
         if let Some(id) = frame.id.filter(|id| id.len() > MAX_CLASSIC_ID) {
             let found = Shortened(id).to_string();
-            return Err(BadFrame::BadId { expected: "a string or a number of at max_bytes 200 bytes", found });
+            return Err(BadFrame::BadId { expected: "a string or a number of at most 200 bytes", found });
         }
         let id = frame.id.map(Cow::Borrowed);
         let key = self.new_unnumbered_key();
@@ -206,14 +207,14 @@ impl ServerConnection {
             (Some(id), Kind::Credit) if self.is_used_id(id) => self.handle_credit(id, &frame),
             (Some(id), Kind::Item | Kind::End) if self.is_used_id(id) => self.handle_upload_frame(id, &frame),
             (Some(id), Kind::Cancel | Kind::Credit | Kind::Item | Kind::End) => {
-                Err(BadFrame::Unexpected(format!("id {id} names no call; the last was {}", self.last_id)))
+                Err(BadFrame::Unexpected(format!("id {id} belongs to no call; the last id was {}", self.last_id)))
             }
             (Some(id), Kind::Call) => {
                 Err(BadFrame::Unexpected(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
             }
             (Some(id), Kind::Unmarked | Kind::Error) if id < 0 => self.handle_client_response(id, text, &frame),
             (Some(id), Kind::Unmarked | Kind::Error) => {
-                Err(BadFrame::Unexpected(format!("an answer with id {id} to a call that was never made")))
+                Err(BadFrame::Unexpected(format!("a response with id {id} to a client call that was never made")))
             }
         }
     }
@@ -330,10 +331,11 @@ impl ServerConnection {
         }
     }
 
-    // --- Results of calls ---------------------------------------------------------------------------------------------
+    // --- Results of calls
+    // ---------------------------------------------------------------------------------------------
 
-    /// Completes a call that finished at once. `frame` is the buffer from [`Call::begin_response`]; it may be empty unless
-    /// the completion is [`Responded`](Completion::Responded).
+    /// Completes a call that finished at once. `frame` is the buffer from [`Call::begin_response`]; it may be empty
+    /// unless the completion is [`Responded`](Completion::Responded).
     ///
     /// If the caller reads items and has not granted credit, the response is stored until it does.
     pub fn complete_now(&mut self, call: Call<'_>, mut frame: Vec<u8>, mut completion: Completion) {
@@ -348,8 +350,8 @@ impl ServerConnection {
         self.send_response(&call.format, frame, call.prefix_len(), &completion);
     }
 
-    /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame was
-    /// not a call, and its id is free again.
+    /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame
+    /// was not a call, and its id is free again.
     pub fn reject<'a>(&mut self, call: Call<'_>, bad: BadFrame) -> Input<'a> {
         self.release_id(call.key);
         self.report_bad_frame(bad)
@@ -379,13 +381,12 @@ impl ServerConnection {
         call.key
     }
 
-    /// Like [`add_pending`](Self::add_pending), for a call that changes the state that later calls depend on, such as the
-    /// session. Until it is complete, cancelled or timed out, later calls stay in the wait queue. Everything else
-    /// continues: running calls, cancels, credit, upload items, and responses to
-    /// [client calls](Self::client_call).
+    /// Like [`add_pending`](Self::add_pending), for a call that changes the state that later calls depend on, such as
+    /// the session. Until it is complete, cancelled or timed out, later calls stay in the wait queue. Everything else
+    /// continues: running calls, cancels, credit, upload items, and responses to [client calls](Self::client_call).
     ///
-    /// The handler of such a call must not make a client call whose response depends on another call of the client: that
-    /// call waits for the handler, so both would wait forever.
+    /// The handler of such a call must not make a client call whose response depends on another call of the client:
+    /// that call waits for the handler, so both would wait forever.
     pub fn add_pending_barrier(&mut self, call: Call<'_>) -> CallKey {
         let key = self.add_pending(call);
         debug_assert!(self.barrier.is_none(), "no call starts behind a barrier");
@@ -436,8 +437,8 @@ impl ServerConnection {
         }
     }
 
-    /// Returns the call from the wait queue to run now. If its timeout has expired or the connection drains, the caller is
-    /// notified and the refusal is returned instead.
+    /// Returns the call from the wait queue to run now. If its timeout has expired or the connection drains, the caller
+    /// is notified and the refusal is returned instead.
     pub fn handle_queued<'a>(&mut self, now: Instant, queued: &'a QueuedCall) -> Input<'a> {
         let queued = match &queued.0 {
             QueuedInput::Call(frame) => frame,
@@ -486,8 +487,8 @@ impl ServerConnection {
     /// Sends the response of a call, if one is due. `frame` starts with the `prefix_len` bytes from
     /// [`Call::begin_response`], followed by the response if there is one.
     ///
-    /// A response that exceeds the message limit becomes a failure. A refusal that could exceed it is shortened: the code
-    /// must reach the caller, because it tells that the call has not run.
+    /// A response that exceeds the message limit becomes a failure. A refusal that could exceed it is shortened: the
+    /// code must reach the caller, because it tells that the call has not run.
     pub(super) fn send_response(
         &mut self,
         format: &ResponseFormat<'_>,
@@ -534,7 +535,8 @@ impl ServerConnection {
         self.send_response(&running.format, prefix, running.prefix_len, &Completion::Failed(failure));
     }
 
-    // --- Output and time ----------------------------------------------------------------------------------------------
+    // --- Output and time
+    // ----------------------------------------------------------------------------------------------
 
     /// Returns the next instruction for the owner of the socket, or `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -551,8 +553,8 @@ impl ServerConnection {
         self.unsent_bytes = self.unsent_bytes.saturating_sub(len + FRAME_COST);
     }
 
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of open
-    /// calls count.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of
+    /// open calls count.
     pub fn poll_timeout(&self) -> Instant {
         let mut soonest = self.heartbeat.poll_timeout();
         if let Some((deadline, _)) = self.deadlines.first() {
@@ -571,8 +573,8 @@ impl ServerConnection {
         soonest
     }
 
-    /// Handles the passing of time: expires calls, client calls and the hello, and pings a silent peer. Does nothing before
-    /// [`poll_timeout`](Self::poll_timeout).
+    /// Handles the passing of time: expires calls, client calls and the hello, and pings a silent peer. Does nothing
+    /// before [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now)
             && let Some((_, key)) = self.deadlines.pop_first()
@@ -592,8 +594,8 @@ impl ServerConnection {
         }
     }
 
-    /// Starts a graceful shutdown: new calls are refused, queued calls are refused when they are taken from the wait queue,
-    /// and running calls may finish.
+    /// Starts a graceful shutdown: new calls are refused, queued calls are refused when they are taken from the wait
+    /// queue, and running calls may finish.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -628,7 +630,8 @@ impl ServerConnection {
         self.running.len()
     }
 
-    // --- Internals ----------------------------------------------------------------------------------------------------
+    // --- Internals
+    // ----------------------------------------------------------------------------------------------------
 
     /// Whether the limits allow another call to start.
     fn can_start_call(&self) -> bool {
@@ -710,5 +713,5 @@ fn stopping() -> Failure {
 }
 
 fn call_timed_out() -> Failure {
-    Failure::new(Code::TIMEOUT, "The handler did not end within the time its caller gave it")
+    Failure::new(Code::TIMEOUT, "The call did not complete within its timeout")
 }

@@ -8,33 +8,33 @@
 //!    [`handle_text`](ServerConnection::handle_text) and each binary one to
 //!    [`handle_binary`](ServerConnection::handle_binary). While
 //!    [`wants_input`](ServerConnection::wants_input) is `false`, do not read.
-//! 2. **Calls.** Run each [`Call`] that an [`Input::Call`] contains. If the handler finishes at once, pass its result to
-//!    [`complete_now`](ServerConnection::complete_now). Otherwise register the call with
-//!    [`add_pending`](ServerConnection::add_pending) and pass the result to
-//!    [`complete`](ServerConnection::complete) later.
+//! 2. **Calls.** Run each [`Call`] that an [`Input::Call`] contains. If the handler finishes at once, pass its result
+//!    to [`complete_now`](ServerConnection::complete_now). Otherwise register the call with
+//!    [`add_pending`](ServerConnection::add_pending) and pass the result to [`complete`](ServerConnection::complete)
+//!    later.
 //! 3. **Output.** After each input, drain [`poll_output`](ServerConnection::poll_output), and report every frame that
 //!    was written with [`handle_sent`](ServerConnection::handle_sent).
-//! 4. **Wait queue.** After each input, also drain [`poll_queued`](ServerConnection::poll_queued) and pass each result to
-//!    [`handle_queued`](ServerConnection::handle_queued), which returns the call to run.
+//! 4. **Wait queue.** After each input, also drain [`poll_queued`](ServerConnection::poll_queued) and pass each result
+//!    to [`handle_queued`](ServerConnection::handle_queued), which returns the call to run.
 //! 5. **Time.** Call [`handle_timeout`](ServerConnection::handle_timeout) at
 //!    [`poll_timeout`](ServerConnection::poll_timeout).
 //!
 //! # Streams and uploads
 //!
 //! The call of a streaming handler is registered with [`add_pending`](ServerConnection::add_pending), too. Each item is
-//! a frame of its own, made with the call's [`ItemFrame`] and passed to
-//! [`handle_item`](ServerConnection::handle_item), as long as there is [`credit`](ServerConnection::credit) and
-//! [`may_stream`](ServerConnection::may_stream) returns `true`. [`Completion::StreamEnded`] completes the call.
-//! [`Call::response_mode`] returns whether the caller reads items at all. The items of an upload arrive as
-//! [`Input::UploadItem`], within the credit that [`grant_upload_credit`](ServerConnection::grant_upload_credit) granted.
+//! a frame of its own, made with the call's [`ItemFrame`] and passed to [`handle_item`](ServerConnection::handle_item),
+//! as long as there is [`credit`](ServerConnection::credit) and [`may_stream`](ServerConnection::may_stream) returns
+//! `true`. [`Completion::StreamEnded`] completes the call. [`Call::response_mode`] returns whether the caller reads
+//! items at all. The items of an upload arrive as [`Input::UploadItem`], within the credit that
+//! [`grant_upload_credit`](ServerConnection::grant_upload_credit) granted.
 //!
 //! # Client calls, barriers and the open hook
 //!
-//! [`client_call`](ServerConnection::client_call) calls the client; [`Output::ClientCallDone`] returns the result. A call
-//! that changes the connection's session is registered with
-//! [`add_pending_barrier`](ServerConnection::add_pending_barrier): no later call starts before it is over. A server with
-//! a hook that decides about new connections calls
-//! [`wait_for_open_hook`](ServerConnection::wait_for_open_hook) first.
+//! [`client_call`](ServerConnection::client_call) calls the client; [`Output::ClientCallDone`] returns the result. A
+//! call that changes the connection's session is registered with
+//! [`add_pending_barrier`](ServerConnection::add_pending_barrier): no later call starts before it is over. A server
+//! with a hook that decides about new connections calls [`wait_for_open_hook`](ServerConnection::wait_for_open_hook)
+//! first.
 //!
 //! ```
 //! use std::time::Instant;

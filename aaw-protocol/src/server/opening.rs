@@ -21,8 +21,8 @@ impl ServerConnection {
         }
     }
 
-    /// The open hook allowed the connection: sends the welcome and lets calls run. Does nothing if no hook is pending or
-    /// the connection is closed.
+    /// The open hook allowed the connection: sends the welcome and lets calls run. Does nothing if no hook is pending
+    /// or the connection is closed.
     pub fn handle_open_hook_passed(&mut self) {
         if !self.open_hook_pending || self.closed {
             return;

@@ -30,7 +30,7 @@ pub enum Input<'a> {
     },
     /// The message is handled. Its response, if it has one, is in the output.
     Handled,
-    /// A call or one-way event was refused. The client is already notified; this is for the log.
+    /// A call or one-way send was refused. The client is already notified; this is for the log.
     Refused {
         /// The name of the event.
         event: Cow<'a, str>,

@@ -112,8 +112,8 @@ impl ResponseFormat<'_> {
         Some(frame)
     }
 
-    /// Returns the frame that follows that of [`frame`](Self::frame), if one does: the end of the stream after a response
-    /// that is sent as its only item.
+    /// Returns the frame that follows that of [`frame`](Self::frame), if one does: the end of the stream after a
+    /// response that is sent as its only item.
     pub(super) fn end_frame(&self, prefix: &[u8], completion: &Completion) -> Option<Vec<u8>> {
         let (Self::Items { id, .. }, Completion::Responded) = (self, completion) else { return None };
         let mut frame = prefix.to_vec();
@@ -133,7 +133,7 @@ impl ResponseFormat<'_> {
     }
 }
 
-/// Returns the `aaw/error` frame for a one-way event that was refused. It names the event, because the sender has no id
+/// Returns the `aaw/error` frame for a one-way send that was refused. It names the event, because the sender has no id
 /// to match the error with. `prefix` is `["event",`.
 fn refused_one_way_frame(prefix: &[u8], failure: &Failure) -> Vec<u8> {
     let mut frame = Vec::with_capacity(128);

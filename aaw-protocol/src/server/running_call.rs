@@ -8,8 +8,8 @@ use super::response::ResponseFormat;
 /// An open call.
 #[derive(Debug)]
 pub(super) struct RunningCall {
-    /// The call's share of [`ServerConfig::max_running_bytes`](super::ServerConfig::max_running_bytes): its frame, or its
-    /// deferred response.
+    /// The call's share of [`ServerConfig::max_running_bytes`](super::ServerConfig::max_running_bytes): its frame, or
+    /// its deferred response.
     pub(super) bytes: usize,
     pub(super) format: ResponseFormat<'static>,
     /// The length of the response's beginning, `["event",`.
@@ -55,8 +55,8 @@ impl UploadWindow {
         cost
     }
 
-    /// Derives from a grant which items the handler has taken: all but a window of those up to `credit`. Returns the
-    /// cost of the items that no longer wait.
+    /// Handles a grant of credit up to the `credit`-th item, which implies that the handler has taken all items but the
+    /// last window of them. Returns the cost of the items that no longer wait.
     pub(super) fn release_taken(&mut self, credit: u64) -> usize {
         if self.granted == 0 {
             self.window = credit;

@@ -10,7 +10,8 @@ use crate::codec::{self, BadFrame, Frame, Kind, MAX_CREDIT};
 use crate::failure::{Code, Failure};
 
 impl ServerConnection {
-    // --- From the handler to the caller -------------------------------------------------------------------------------
+    // --- From the handler to the caller
+    // -------------------------------------------------------------------------------
 
     /// Returns the credit of a call: how many items it may yield in total. `u64::MAX` if its items are not counted, as
     /// for [pushes](super::ResponseMode::Pushes); 0 if the call is over. [`Output::Credit`] reports each increase.
@@ -53,8 +54,8 @@ impl ServerConnection {
     }
 
     /// Returns whether streams may send items: fewer bytes are unsent than
-    /// [`max_unsent_bytes`](super::ServerConfig::max_unsent_bytes), and the connection is not closed. Check it before each
-    /// item; [`handle_sent`](Self::handle_sent) can make it `true` again.
+    /// [`max_unsent_bytes`](super::ServerConfig::max_unsent_bytes), and the connection is not closed. Check it before
+    /// each item; [`handle_sent`](Self::handle_sent) can make it `true` again.
     pub fn may_stream(&self) -> bool {
         !self.closed && self.unsent_bytes < self.config.max_unsent_bytes
     }
@@ -85,9 +86,9 @@ impl ServerConnection {
 
     /// Returns whether a response is an item without credit, which must be deferred.
     ///
-    /// A response that exceeds the message limit is not deferred, because it fails. Neither is one that exceeds the limit
-    /// for deferred responses: `completion` then becomes the failure. Without that limit, leaving responses deferred
-    /// would cost a client nothing.
+    /// A response that exceeds the message limit is not deferred, because it fails. Neither is one that exceeds the
+    /// limit for deferred responses: `completion` then becomes the failure. Without that limit, leaving responses
+    /// deferred would cost a client nothing.
     pub(super) fn must_defer(
         &self,
         format: &ResponseFormat<'_>,
@@ -132,13 +133,14 @@ impl ServerConnection {
         }
     }
 
-    // --- From the caller to the handler -------------------------------------------------------------------------------
+    // --- From the caller to the handler
+    // -------------------------------------------------------------------------------
 
-    /// Grants the caller of a pending call with an [upload](super::Call::upload) credit up to the `credit`-th item from the
-    /// start of the upload. Without a grant the caller sends nothing.
+    /// Grants the caller of a pending call with an [upload](super::Call::upload) credit up to the `credit`-th item from
+    /// the start of the upload. Without a grant the caller sends nothing.
     ///
-    /// The first grant sets the window: the number of items that may wait for the handler. Each later grant should be the
-    /// number of items that the handler has taken, plus the window. A grant that is not larger than the last one is
+    /// The first grant sets the window: the number of items that may wait for the handler. Each later grant should be
+    /// the number of items that the handler has taken, plus the window. A grant that is not larger than the last one is
     /// ignored, and so is one for a call that is over or whose upload has ended.
     pub fn grant_upload_credit(&mut self, key: CallKey, credit: u64) {
         let credit = credit.min(MAX_CREDIT);
@@ -219,7 +221,7 @@ impl ServerConnection {
 }
 
 fn no_upload(id: i64) -> BadFrame {
-    BadFrame::Unexpected(format!("an item of an upload for call {id}, which takes none"))
+    BadFrame::Unexpected(format!("an item of an upload for call {id}, which has no upload"))
 }
 
 fn after_upload_end(id: i64) -> BadFrame {
@@ -227,5 +229,5 @@ fn after_upload_end(id: i64) -> BadFrame {
 }
 
 fn beyond_upload_credit(id: i64, item: u64, credit: u64) -> BadFrame {
-    BadFrame::Unexpected(format!("item {item} of the upload of call {id}, which has credit for {credit}"))
+    BadFrame::Unexpected(format!("item {item} of the upload of call {id} exceeds its credit of {credit}"))
 }

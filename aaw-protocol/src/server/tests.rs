@@ -18,8 +18,8 @@ use crate::hello::Limits;
 
 /// A connection with a few events:
 ///
-/// - `ping` and `echo` respond at once; `one_way` has no response; `explode` fails; `picky` refuses every body; `large` responds
-///   with a string of the length in its body.
+/// - `ping` and `echo` respond at once; `one_way` has no response; `explode` fails; `picky` refuses every body; `large`
+///   responds with a string of the length in its body.
 /// - `slow` stays pending and may yield items, until the test completes the call with this body.
 /// - `change` is the same, as a barrier.
 struct Server {
@@ -278,7 +278,8 @@ fn limits(calls: u32, line: u32) -> ServerConfig {
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-// --- The handshake ----------------------------------------------------------------------------------------------------
+// --- The handshake
+// ----------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_hello_gets_a_welcome() {
@@ -353,7 +354,8 @@ fn a_classic_client_needs_no_hello() {
     server.check([r#"["aaw/hello",{}]"#], r#"["aaw/hello",{"error":"Unknown event: aaw/hello"}]"#);
 }
 
-// --- Ids --------------------------------------------------------------------------------------------------------------
+// --- Ids
+// --------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn ids_count_up_from_one() {
@@ -429,7 +431,7 @@ fn an_invalid_frame_does_not_use_its_id() {
         r#"
         bad: not JSON: expected value at line 1 column 14
         bad: not JSON: expected value at line 1 column 9
-        bad: unknown kind {} (element 4); known are call, error, item, end, credit, cancel
+        bad: unknown kind {} (element 4); expected call, error, item, end, credit or cancel
         ["echo",{},1]
         ["echo",{},2]
         "#,
@@ -461,13 +463,14 @@ fn a_trailing_number_that_is_not_an_id_is_not_reported_as_one() {
     Server::v1().check(
         [r#"["echo",1,2,7]"#, r#"["echo",{},1,"call",7]"#],
         r#"
-        bad: unknown kind 7 (element 4); known are call, error, item, end, credit, cancel
+        bad: unknown kind 7 (element 4); expected call, error, item, end, credit or cancel
         bad: bad meta (element 5): expected an object, found a number
         "#,
     );
 }
 
-// --- Frames other than calls ------------------------------------------------------------------------------------------
+// --- Frames other than calls
+// ------------------------------------------------------------------------------------------
 
 #[test]
 fn bad_frames_are_reported_and_the_connection_stays_open() {
@@ -487,8 +490,8 @@ fn bad_frames_are_reported_and_the_connection_stays_open() {
         bad: expected a JSON array [event, data, id, kind, meta], found an object
         bad: an empty array; expected [event, data, …]
         bad: the event (element 1) must be a string, found 7
-        bad: unknown kind "maybe" (element 4); known are call, error, item, end, credit, cancel
-        bad: unknown kind null (element 4); known are call, error, item, end, credit, cancel
+        bad: unknown kind "maybe" (element 4); expected call, error, item, end, credit or cancel
+        bad: unknown kind null (element 4); expected call, error, item, end, credit or cancel
         bad: more than 5 elements; expected [event, data, id, kind, meta]
         bad: kind "call" without an id (element 3)
         bad: kind "cancel" without an id (element 3)
@@ -515,10 +518,10 @@ fn responses_to_unknown_calls_are_bad_frames() {
     Server::v1().check(
         [r#"["e",1,-1]"#, r#"["e",{"error":"no"},-1,"error"]"#, r#"["e",{},1,"error"]"#, r#"["e",1,-1,"item"]"#],
         "
-        bad: an answer with id -1 to a call that was never made
-        bad: an answer with id -1 to a call that was never made
-        bad: an answer with id 1 to a call that was never made
-        bad: id -1 names no call; the last was 0
+        bad: a response with id -1 to a client call that was never made
+        bad: a response with id -1 to a client call that was never made
+        bad: a response with id 1 to a client call that was never made
+        bad: id -1 belongs to no call; the last id was 0
         ",
     );
 }
@@ -546,7 +549,8 @@ fn a_binary_message_is_a_bad_frame() {
     server.expect("");
 }
 
-// --- Cancels and timeouts ---------------------------------------------------------------------------------------------
+// --- Cancels and timeouts
+// ---------------------------------------------------------------------------------------------
 
 #[test]
 fn cancel_drops_a_running_call_once() {
@@ -563,8 +567,8 @@ fn cancel_drops_a_running_call_once() {
     // The handler finished at the same time: its result is dropped.
     assert!(!server.complete(r#""a""#));
     server.check([r#"["slow",null,1,"cancel"]"#, r#"["e",null,2,"cancel"]"#], "");
-    server.check([r#"["slow",null,3,"cancel"]"#], "bad: id 3 names no call; the last was 2");
-    server.check([r#"["slow",null,-3,"cancel"]"#], "bad: id -3 names no call; the last was 2");
+    server.check([r#"["slow",null,3,"cancel"]"#], "bad: id 3 belongs to no call; the last id was 2");
+    server.check([r#"["slow",null,-3,"cancel"]"#], "bad: id -3 belongs to no call; the last id was 2");
 }
 
 #[test]
@@ -634,7 +638,7 @@ fn a_running_call_fails_at_its_timeout() {
     server.expect(
         r#"
         drop "a"
-        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},1,"error"]
+        ["slow",{"error":"The call did not complete within its timeout","code":"timeout"},1,"error"]
         "#,
     );
     assert!(!server.complete(r#""a""#));
@@ -667,7 +671,7 @@ fn a_queued_call_whose_timeout_expired_never_runs() {
     server.expect(
         r#"
         ["slow","done",1]
-        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},2,"error"]
+        ["slow",{"error":"The call did not complete within its timeout","code":"timeout"},2,"error"]
         run "c"
         "#,
     );
@@ -676,7 +680,7 @@ fn a_queued_call_whose_timeout_expired_never_runs() {
     server.expect(
         r#"
         drop "c"
-        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},3,"error"]
+        ["slow",{"error":"The call did not complete within its timeout","code":"timeout"},3,"error"]
         "#,
     );
 }
@@ -708,7 +712,7 @@ fn a_bad_meta_fails_only_its_call() {
     );
 }
 
-// --- One-way events and response modes --------------------------------------------------------------------------------
+// --- One-way sends and response modes --------------------------------------------------------------------------------
 
 #[test]
 fn a_one_way_event_gets_a_frame_only_if_it_is_refused() {
@@ -811,7 +815,8 @@ fn a_name_above_the_length_limit_is_refused_and_shortened() {
     server.check([&*format!(r#"["{long}",oops,2]"#)], "bad: not JSON: expected value at line 1 column 100005");
 }
 
-// --- Classic ----------------------------------------------------------------------------------------------------------
+// --- Classic
+// ----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_classic_id_is_returned_byte_for_byte() {
@@ -831,6 +836,15 @@ fn a_classic_id_is_returned_byte_for_byte() {
             ),
         );
     }
+}
+
+#[test]
+fn a_classic_id_that_is_too_long_is_a_bad_frame() {
+    let mut server = Server::classic();
+    let text = format!(r#"["ping",null,{}]"#, "1".repeat(201));
+    let Input::BadFrame(bad) = server.connection.handle_text(server.now, &text) else { panic!("{text}") };
+    let expected = "the id (element 3) must be a string or a number of at most 200 bytes, found 111";
+    assert!(bad.to_string().starts_with(expected), "{bad}");
 }
 
 #[test]
@@ -890,7 +904,8 @@ fn bad_classic_frames_get_no_response() {
     server.check([r#"["ping",null]"#], r#"["ping",{"pong":true}]"#);
 }
 
-// --- Limits -----------------------------------------------------------------------------------------------------------
+// --- Limits
+// -----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn calls_past_the_limit_wait_and_nothing_overtakes_them() {
@@ -989,7 +1004,8 @@ fn no_call_starts_while_the_client_does_not_read() {
     assert!(server.connection.wants_input());
 }
 
-// --- Shutdown and heartbeat -------------------------------------------------------------------------------------------
+// --- Shutdown and heartbeat
+// -------------------------------------------------------------------------------------------
 
 #[test]
 fn a_draining_connection_finishes_running_calls_and_refuses_others() {

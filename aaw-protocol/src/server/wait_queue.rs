@@ -24,7 +24,7 @@ pub(super) enum QueuedInput {
     UploadEnd(CallKey),
 }
 
-/// The frame of a call or one-way event in the wait queue.
+/// The frame of a call or one-way send in the wait queue.
 #[derive(Debug)]
 pub(super) struct QueuedFrame {
     /// A copy of the frame, because a slice would keep the socket's whole read buffer alive. Empty once removed.
@@ -84,7 +84,7 @@ impl WaitQueue {
 
     /// Finds the call with this v1 id.
     pub(super) fn find(&mut self, id: i64) -> Option<&mut QueuedFrame> {
-        // Frames with the same `id` are the call itself, followed by the one-way events after it. The call may be over,
+        // Frames with the same `id` are the call itself, followed by the one-way sends after it. The call may be over,
         // so that only the events are left.
         let at = self.frames.partition_point(|frame| frame.id < id);
         let found = self.frames.get_mut(at)?;

@@ -1,5 +1,5 @@
-//! Interprets bytes as operations on a [`ClientConnection`], and checks its invariants after each one. The property test
-//! generates the bytes, the fuzz target `client_connection` receives them from libFuzzer; both include this file.
+//! Interprets bytes as operations on a [`ClientConnection`], and checks its invariants after each one. The property
+//! test generates the bytes, the fuzz target `client_connection` receives them from libFuzzer; both include this file.
 //!
 //! The invariants, for any input in any order:
 //!
@@ -9,8 +9,8 @@
 //! - Client calls are returned in order, and end with one response or cancel. Their number is limited.
 //! - On a new connection the token is sent before any call, and the connection opens only after its response or its
 //!   timeout.
-//! - Nothing is written without a connection. The first frame on a v1 connection is the hello. Ids are 1, 2, 3 and so on
-//!   for each connection. The number of open calls is limited.
+//! - Nothing is written without a connection. The first frame on a v1 connection is the hello. Ids are 1, 2, 3 and so
+//!   on for each connection. The number of open calls is limited.
 //! - A timeout that was handled is not returned again, so that the owner's timer cannot spin.
 //! - A client that was closed ends, and so do all its calls.
 

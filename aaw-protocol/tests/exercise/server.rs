@@ -1,11 +1,11 @@
-//! Interprets bytes as operations on a [`ServerConnection`], and checks its invariants after each one. The property test
-//! generates the bytes, the fuzz target `server_connection` receives them from libFuzzer; both include this file.
+//! Interprets bytes as operations on a [`ServerConnection`], and checks its invariants after each one. The property
+//! test generates the bytes, the fuzz target `server_connection` receives them from libFuzzer; both include this file.
 //!
 //! The invariants, for any input and any order in which handlers end:
 //!
 //! - Nothing panics, and every frame sent is valid.
-//! - Each v1 call with an id gets exactly one response, failure or end of stream, or nothing if it was cancelled while it
-//!   was open. Each classic call gets as many frames as its completion requires.
+//! - Each v1 call with an id gets exactly one response, failure or end of stream, or nothing if it was cancelled while
+//!   it was open. Each classic call gets as many frames as its completion requires.
 //! - Items are sent only while their call is open, and only within the caller's credit.
 //! - The credit of uploads only grows. Handlers receive the items sent within it, in order, and one end.
 //! - Client calls have the ids −1, −2 and so on. Each ends once, or not at all if it was cancelled. Their number is
@@ -35,7 +35,8 @@ const ITEM_COST: usize = 64;
 /// The number of upload items that may wait for a handler.
 const WINDOW: u64 = 2;
 
-/// What happens, by its number in [`ServerExercise::step`], in sessions that are about streams: what is rare in others.
+/// What happens, by its number in [`ServerExercise::step`], in runs that test streams: steps that are rare in other
+/// runs.
 const STREAM_STEPS: [u8; 16] = [6, 7, 8, 9, 11, 17, 20, 23, 24, 25, 26, 31, 32, 33, 34, 35];
 
 /// Runs one connection from its opening to its end.
@@ -528,8 +529,8 @@ impl ServerExercise {
         self.drain_outputs(bytes);
     }
 
-    /// Registers the frames that are due for a call that is about to complete. A deferred response is removed again once its
-    /// frames are sent.
+    /// Registers the frames that are due for a call that is about to complete. A deferred response is removed again
+    /// once its frames are sent.
     fn expect_frames(&mut self, mode: ResponseMode, id: Option<i64>, len: usize, completion: &Completion) {
         let quiet =
             mode == ResponseMode::Pushes && matches!(completion, Completion::OneWayDone | Completion::StreamEnded);
@@ -691,8 +692,8 @@ impl ServerExercise {
         }
         let uploaded = self.handlers.iter().flat_map(|handler| &handler.waiting);
         assert!(uploaded.sum::<usize>() <= MAX_UPLOADS);
-        // The limit at which reading stops, the last frame, the running calls, the refusals of a full wait queue, and the
-        // deferred responses.
+        // The limit at which reading stops, the last frame, the running calls, the refusals of a full wait queue, and
+        // the deferred responses.
         let max_bytes = 2 * MAX_UNSENT
             + 4000
             + LIMITS.calls as usize * LIMITS.message as usize

@@ -257,7 +257,8 @@ fn an_upload_arrives_in_order_and_no_faster_than_it_is_read() {
 
 #[test]
 fn an_upload_may_end_before_its_call_runs() {
-    // The call waits in the client's write queue if the client has received the limit, otherwise in the server's wait queue.
+    // The call waits in the client's write queue if the client has received the limit, otherwise in the server's wait
+    // queue.
     for welcomed in [true, false] {
         let mut pair = Pair::new(Dialect::V1, Limits { calls: 1, ..Limits::default() });
         if welcomed {
@@ -323,8 +324,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Each stream that was not cancelled ends exactly once. The received items are a prefix of the yielded ones, and all of
-    /// them if the stream succeeded. No more than a window of items waits. Neither side sends a bad frame.
+    /// Each stream that was not cancelled ends exactly once. The received items are a prefix of the yielded ones, and
+    /// all of them if the stream succeeded. No more than a window of items waits. Neither side sends a bad frame.
     #[test]
     fn each_stream_ends_once_with_its_own_items(steps in prop::collection::vec(step(), 1..120)) {
         let mut pair = Pair::new(Dialect::V1, Limits { calls: 4, ..Limits::default() });

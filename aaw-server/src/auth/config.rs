@@ -106,7 +106,8 @@ impl Auth {
         }
     }
 
-    /// Sets the callback that delivers the tokens of password resets. Its errors are logged and do not reach the client.
+    /// Sets the callback that delivers the tokens of password resets. Its errors are logged and do not reach the
+    /// client.
     ///
     /// ```
     /// # use aaw_server::auth::{Auth, Store};

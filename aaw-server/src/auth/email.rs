@@ -5,8 +5,8 @@ use std::fmt;
 /// The maximum size of an address in bytes: that of a path in RFC 5321, 4.5.3.1.3, without its angle brackets.
 const MAX_BYTES: usize = 254;
 
-/// An e-mail address in its normal form: trimmed and in lower case, so that `Ada@Example.com ` and `ada@example.com` are
-/// the same account. (RFC 5321 allows mail servers to distinguish mailboxes by case, but common ones do not.)
+/// An e-mail address in its normal form: trimmed and in lower case, so that `Ada@Example.com ` and `ada@example.com`
+/// are the same account. (RFC 5321 allows mail servers to distinguish mailboxes by case, but common ones do not.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Email(Box<str>);
 
@@ -18,7 +18,7 @@ pub enum InvalidEmail {
     #[error("an e-mail address is required")]
     Empty,
     /// The address is longer than 254 bytes.
-    #[error("an e-mail address has at most {MAX_BYTES} bytes")]
+    #[error("an e-mail address must have at most {MAX_BYTES} bytes")]
     TooLong,
     /// The string does not have the form `name@example.com`.
     #[error("expected an e-mail address, like name@example.com")]
@@ -26,7 +26,7 @@ pub enum InvalidEmail {
 }
 
 impl Email {
-    /// Normalises an address and checks that it has the form of one.
+    /// Normalizes an address and checks that it has the form of one.
     ///
     /// ```
     /// # use aaw_server::auth::Email;
@@ -38,7 +38,7 @@ impl Email {
     /// [`InvalidEmail`] if the string is empty, too long, or does not have the form `name@example.com`. Whether the
     /// address receives mail is not checked.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
-        let email = Self::normalise(text)?;
+        let email = Self::normalize(text)?;
         let has_space_or_control = email.0.chars().any(|c| c.is_whitespace() || c.is_control());
         match email.0.rsplit_once('@') {
             Some((name, host)) if !name.is_empty() && !host.is_empty() && !has_space_or_control => Ok(email),
@@ -46,12 +46,12 @@ impl Email {
         }
     }
 
-    /// Normalises an address that is only looked up, without checking its form: a custom store may identify its users by
-    /// other names.
+    /// Normalizes an address that is only looked up, without checking its form: a custom store may identify its users
+    /// by other names.
     ///
     /// # Errors
     /// [`InvalidEmail`] if the string is empty or too long.
-    pub fn normalise(text: &str) -> Result<Self, InvalidEmail> {
+    pub fn normalize(text: &str) -> Result<Self, InvalidEmail> {
         let text = text.trim();
         if text.is_empty() {
             return Err(InvalidEmail::Empty);

@@ -43,8 +43,8 @@ impl Service {
         BuiltInEvent::parse(name).is_some()
     }
 
-    /// Begins a call of a built-in event; `None` if `name` is not one. `body` is JSON. `module_hook` returns the hook of
-    /// a module that delivers password resets.
+    /// Begins a call of a built-in event; `None` if `name` is not one. `body` is JSON. `module_hook` returns the hook
+    /// of a module that delivers password resets.
     pub(crate) fn begin_built_in<C: IdentifiedCaller>(
         self: &Arc<Self>,
         name: &str,
@@ -89,7 +89,7 @@ impl Service {
 
     async fn log_in(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
-        let email = normalised(email)?;
+        let email = normalized(email)?;
         let (by_peer, by_email) = self.limits.log_in(email.as_str(), context.address).await?;
         let log_in = self.begin_log_in(context);
         let started = self.config.store.log_in(Credentials::new(email, password), log_in.session).await;
@@ -119,7 +119,7 @@ impl Service {
             let error = "Password reset is not configured (no onPasswordReset handler)";
             return Err(Failure::new(Code::UNREACHABLE, error));
         };
-        let email = normalised(fields.text("email")?.unwrap_or_default())?;
+        let email = normalized(fields.text("email")?.unwrap_or_default())?;
         self.limits.request(context.address).await?;
         self.limits.reset(email.as_str()).await?;
         let (token, expires) = (random_token(), time_after(self.config.reset_lifetime));
@@ -163,7 +163,7 @@ impl Service {
         let max = self.config.max_password_bytes;
         if text.len() > max {
             return Err(bad_body(format!(
-                "The body does not fit at password: it has {} bytes, and may have {max}",
+                "The body does not fit at password: it has {} bytes; the limit is {max}",
                 text.len()
             )));
         }
@@ -173,8 +173,8 @@ impl Service {
 
 const OK: &str = r#"{"ok":true}"#;
 
-fn normalised(email: &str) -> Result<Email, Failure> {
-    Email::normalise(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))
+fn normalized(email: &str) -> Result<Email, Failure> {
+    Email::normalize(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_events_are_recognised_by_their_exact_names() {
+    fn the_built_in_events_are_recognized_by_their_exact_names() {
         for name in ["register", "login", "resume", "logout", "password/request-reset", "password/set-new"] {
             assert!(Service::is_built_in(&format!("aaw/{name}")), "{name}");
         }

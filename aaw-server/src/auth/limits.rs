@@ -1,8 +1,9 @@
 //! Limits the rate of log-in attempts and similar requests.
 //!
-//! Each key (an e-mail address, or a client's IP address) has a bucket of attempts. A failed attempt takes one out of the
-//! bucket, which refills over time; a successful attempt takes nothing. Only as many attempts run concurrently as may
-//! still fail, so that a client gains no extra guesses by making them in parallel; further ones wait until one ends.
+//! Each key (an e-mail address, or a client's IP address) has a bucket of attempts. A failed attempt takes one out of
+//! the bucket, which refills over time; a successful attempt takes nothing. Only as many attempts run concurrently as
+//! may still fail, so that a client gains no extra guesses by making them in parallel; further ones wait until one
+//! ends.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};

@@ -2,9 +2,9 @@
 //! [`Config::auth`](crate::Config::auth).
 //!
 //! While it is enabled, the events below a folder called `auth` require a session, and the server itself handles
-//! `aaw/register`, `aaw/login`, `aaw/resume`, `aaw/logout`, `aaw/password/request-reset` and `aaw/password/set-new`. Each
-//! of them but the log-out and the request of a reset starts or resumes a session and binds it to the connection. When a
-//! session ends, it ends for all connections that use it.
+//! `aaw/register`, `aaw/login`, `aaw/resume`, `aaw/logout`, `aaw/password/request-reset` and `aaw/password/set-new`.
+//! Each of them but the log-out and the request of a reset starts or resumes a session and binds it to the connection.
+//! When a session ends, it ends for all connections that use it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "auth-sqlite")]
@@ -25,7 +25,7 @@
 //! | `sqlite` | the store that comes with the server (feature `auth-sqlite`) |
 //! | `passwords` | hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`) |
 //! | `token` | tokens, and their hashes, which are what is stored |
-//! | `email` | validates and normalises e-mail addresses |
+//! | `email` | validates and normalizes e-mail addresses |
 //! | `session` | a session in use, and the events that it may call |
 //! | `session_registry` | all sessions in use, so that the end of one reaches everything that uses it |
 //! | `session_observer` | notification of a connection that a session has ended |

@@ -25,16 +25,16 @@ const VERSION: Version = Version::V0x13;
 /// How long an idle thread keeps its working memory.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The maximum memory that a stored hash may require, in KiB. Stored hashes are trusted; the limit prevents a corrupt one
-/// from exhausting the memory.
+/// The maximum memory that a stored hash may require, in KiB. Stored hashes are trusted; the limit prevents a corrupt
+/// one from exhausting the memory.
 const MAX_STORED_MEMORY_KIB: u32 = 1 << 20;
 
 /// The configuration of a [`PasswordHasher`].
 #[derive(Debug, Clone)]
 pub struct PasswordHasherConfig {
     /// The memory that one hash takes, in KiB (Argon2's parameter m). Default 19 456; together with the default of
-    /// `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024). More memory and iterations
-    /// make guessing stolen hashes more expensive, and log-ins too.
+    /// `iterations` and a parallelism of 1, this is what OWASP recommends for Argon2id (2024). More memory and
+    /// iterations make guessing stolen hashes more expensive, and log-ins too.
     pub memory_kib: u32,
     /// The number of passes over the memory (Argon2's parameter t). Default 2.
     pub iterations: u32,
@@ -57,8 +57,8 @@ impl Default for PasswordHasherConfig {
     }
 }
 
-/// Hashes and verifies passwords, for a [`Store`](super::Store). Cheap to clone; clones share the threads, which end when
-/// the last clone is dropped.
+/// Hashes and verifies passwords, for a [`Store`](super::Store). Cheap to clone; clones share the threads, which end
+/// when the last clone is dropped.
 ///
 /// ```
 /// # async fn example() -> Result<(), aaw_server::auth::StoreError> {
@@ -145,7 +145,8 @@ impl PasswordHasher {
     /// queue, the hash is not computed.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be allocated.
+    /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be
+    /// allocated.
     pub async fn hash(&self, password: Password) -> Result<String, StoreError> {
         let params = self.params.clone();
         self.run(move |memory| {
@@ -157,8 +158,8 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether the password has this hash. Without a hash the result is false, and takes as long to compute. If the future
-    /// is dropped while it waits in the queue, the hash is not computed.
+    /// Whether the password has this hash. Without a hash the result is false, and takes as long to compute. If the
+    /// future is dropped while it waits in the queue, the hash is not computed.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory

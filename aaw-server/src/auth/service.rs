@@ -27,7 +27,7 @@ use crate::throttle::Throttle;
 /// The response of a built-in event, as JSON.
 pub(crate) type BuiltInFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
 
-/// How often the store is asked whether another program has changed it.
+/// How often the store is checked for changes by another program.
 const STORE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest that the expiry task sleeps, since the system's clock may be set meanwhile.
@@ -145,8 +145,8 @@ impl Service {
         }
     }
 
-    /// Spawns the log-out, so that a client that logs out and disconnects has logged out: in the store, and for everything
-    /// that uses the session. `None` without a session.
+    /// Spawns the log-out, so that a client that logs out and disconnects has logged out: in the store, and for
+    /// everything that uses the session. `None` without a session.
     pub(super) fn spawn_log_out<C: IdentifiedCaller>(
         &self,
         caller: &Arc<C>,
@@ -158,7 +158,7 @@ impl Service {
             let session = guard.session();
             store.end(session.token()).await?;
             // Released first: the client that logs out is sent no push about the end of a session it no longer has. The
-            // guard is kept, so its connection is notified all the same, and ends what the session authorised.
+            // guard is kept, so its connection is notified all the same, and ends what the session authorized.
             let _released = caller.context().session.release(session);
             registry.end(session.token(), EndReason::Logout);
             Ok(())
@@ -179,8 +179,8 @@ impl Service {
         PendingLogIn { token, session, claim }
     }
 
-    /// Binds a session that the store has started to its caller, and revokes the sessions that the store has `replaced` by
-    /// it.
+    /// Binds a session that the store has started to its caller, and revokes the sessions that the store has `replaced`
+    /// by it.
     pub(super) fn bind(
         &self,
         context: &CallContext,
@@ -194,9 +194,9 @@ impl Service {
             let guard = claim.activate(identity, session.expires).ok_or_else(session_expired)?;
             Ok((response, context.session.replace(guard)))
         });
-        // After the slot has changed, so that the client is sent no push about the end of a session it no longer has; while
-        // the previous guard exists, so that the connection is notified and ends what that session authorised; and also if
-        // the log-in failed, since the store has ended them.
+        // After the slot has changed, so that the client is sent no push about the end of a session it no longer has;
+        // while the previous guard exists, so that the connection is notified and ends what that session authorized;
+        // and also if the log-in failed, since the store has ended them.
         self.registry.revoke(replaced, reason);
         bound.map(|(response, _previous)| response)
     }
@@ -233,8 +233,8 @@ impl Service {
             StoreError::EmailTaken => Code::new("email_taken"),
             StoreError::Busy => return Failure::new(Code::BUSY, "Too many log-ins at once; try again later"),
             StoreError::Failed(error) => {
-                if let Some(unlogged) = self.store_failures.pass() {
-                    tracing::error!(unlogged, "the store of users and sessions failed: {error}");
+                if let Some(suppressed) = self.store_failures.pass() {
+                    tracing::error!(suppressed, "the store of users and sessions failed: {error}");
                 }
                 return Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable");
             }
@@ -242,7 +242,8 @@ impl Service {
         Failure::new(code, error.to_string())
     }
 
-    /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been deleted.
+    /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been
+    /// deleted.
     async fn reload_sessions(&self) {
         for session in self.registry.sessions() {
             match self.config.store.resume(session.token()).await {
@@ -330,7 +331,7 @@ fn too_many(RateLimited(wait): RateLimited) -> Failure {
 }
 
 pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {
-    // Strings always serialise.
+    // Strings always serialize.
     serde_json::to_string(&LogInResponse { token, user }).map_err(|_| Failure::internal(Code::HANDLER))
 }
 

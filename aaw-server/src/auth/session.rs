@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 
 use super::token::TokenHash;
 
-/// One log-in, shared by every connection and request that uses it. Once it has ended it stays so, and authorises nothing.
+/// One log-in, shared by every connection and request that uses it. Once it has ended it stays so, and authorizes
+/// nothing.
 pub(crate) struct Session {
     token: TokenHash,
     expires: SystemTime,

@@ -1,4 +1,5 @@
-//! The sessions that are in use on this server, so that the end of one reaches every connection and request that has it.
+//! The sessions that are in use on this server, so that the end of one reaches every connection and request that has
+//! it.
 //!
 //! A log-in claims its session before it calls the store. So an end that comes after the store has responded and before
 //! the connection holds the session is not missed: the claim's entry records it.
@@ -33,7 +34,7 @@ struct SessionTable {
 
 #[derive(Default)]
 struct SessionEntry {
-    /// One for each connection or request that has the session or is logging in with it.
+    /// The connections and requests that have the session or are logging in with it, and how to notify each of its end.
     claims: HashMap<u64, Option<Weak<dyn SessionObserver>>>,
     /// `None` until the store has responded to the first of them.
     session: Option<Arc<Session>>,
@@ -129,8 +130,8 @@ impl SessionRegistry {
 }
 
 impl SessionClaim {
-    /// Turns the claim into a session in use, with what the store has returned. `None` if the session has ended since it
-    /// was claimed.
+    /// Turns the claim into a session in use, with what the store has returned. `None` if the session has ended since
+    /// it was claimed.
     pub(super) fn activate(self, identity: Identity, expires: SystemTime) -> Option<SessionGuard> {
         let registry = Arc::clone(&self.registry);
         let mut table = registry.lock();
@@ -173,7 +174,7 @@ impl SessionGuard {
 
     /// Returns the identity of the session's user as JSON.
     pub(crate) fn identity_json(&self) -> String {
-        // An identity consists of strings, which always serialise.
+        // An identity consists of strings, which always serialize.
         serde_json::to_string(&*self.session.identity()).unwrap_or_else(|_| "null".into())
     }
 }

@@ -46,8 +46,8 @@ impl SessionSlot {
 
     /// Returns the session, unless it has ended.
     ///
-    /// The guard keeps the connection registered as an observer of that session, even after the slot has changed. Whatever
-    /// is authorised by the session must keep this very guard: a second call may return another session.
+    /// The guard keeps the connection registered as an observer of that session, even after the slot has changed.
+    /// Whatever is authorized by the session must keep this very guard: a second call may return another session.
     pub(crate) fn current(&self) -> Option<Arc<SessionGuard>> {
         let guard = match &self.0 {
             SlotKind::Request(guard) => guard.clone(),

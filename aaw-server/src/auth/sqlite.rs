@@ -1,7 +1,8 @@
 //! The built-in store: users, sessions and password resets in an SQLite file.
 //!
-//! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore does
-//! not wait for writes, not even for one that waits for another program's lock. The queue of each thread is bounded.
+//! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore
+//! does not wait for writes, not even for one that waits for another program's lock. The queue of each thread is
+//! bounded.
 
 mod open;
 mod statements;
@@ -33,8 +34,8 @@ pub use user::User;
 /// A store of users, sessions and password resets in an SQLite file. Passwords are stored as Argon2id hashes, tokens as
 /// their SHA-256. Cheap to clone; clones share the connections.
 ///
-/// Several programs can use the file at the same time. A running server applies the changes that `aaw-server user` makes
-/// within about a second.
+/// Several programs can use the file at the same time. A running server applies the changes that `aaw-server user`
+/// makes within about a second.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
@@ -153,7 +154,8 @@ impl Store for SqliteStore {
     fn register(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
             let Credentials { email, password } = credentials;
-            // Checked before hashing, to fail cheaply: the response reveals the address in any case. The write checks again.
+            // Checked before hashing, to fail cheaply: the response reveals the address in any case. The write checks
+            // again.
             let address = email.clone();
             if self.read(move |db| statements::account(db, &address)).await?.is_some() {
                 return Err(StoreError::EmailTaken);

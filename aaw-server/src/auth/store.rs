@@ -16,9 +16,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// Stores users, their passwords, sessions and password resets.
 ///
 /// Only the store handles passwords: it receives them in plain text, and never returns what it stores of them. Each
-/// operation is atomic: it is applied completely or, if it fails, not at all. Operations may be called concurrently. Every
-/// operation has a default implementation that fails with `Auth is not set up via aaw` ([`StoreError::NotOffered`]), so a
-/// store implements only the operations it supports.
+/// operation is atomic: it is applied completely or, if it fails, not at all. Operations may be called concurrently.
+/// Every operation has a default implementation that fails with `Auth is not set up via aaw`
+/// ([`StoreError::NotOffered`]), so a store implements only the operations it supports.
 ///
 /// The future of an operation is dropped when its caller disconnects; the operation may be applied nevertheless.
 ///
@@ -78,8 +78,8 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op(session)
     }
 
-    /// Stores the token of a password reset for the user with this address, and replaces any earlier one. Returns `None`
-    /// if there is no such user. The operation must do the same work in both cases.
+    /// Stores the token of a password reset for the user with this address, and replaces any earlier one. Returns
+    /// `None` if there is no such user. The operation must do the same work in both cases.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
         unsupported_op((email, token, expires))
     }

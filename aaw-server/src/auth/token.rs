@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 /// The length of a token in bytes: that of a UUID in its text form.
 const TOKEN_LENGTH: usize = 36;
 
-/// The SHA-256 of a [`Token`], which a store keeps in its place. A token has 122 random bits, which cannot be guessed, so
-/// the hash needs neither a salt nor an expensive hash function.
+/// The SHA-256 of a [`Token`], which a store keeps in its place. A token has 122 random bits, which cannot be guessed,
+/// so the hash needs neither a salt nor an expensive hash function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenHash([u8; 32]);
 
@@ -25,8 +25,8 @@ impl TokenHash {
         Self(Sha256::digest(token.as_str().as_bytes()).into())
     }
 
-    /// Returns the hash of a string that a client sent as a token; `None` if it does not have the length of one. A string
-    /// of another length is not hashed, whatever its size.
+    /// Returns the hash of a string that a client sent as a token; `None` if it does not have the length of one. A
+    /// string of another length is not hashed, whatever its size.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() == TOKEN_LENGTH).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }

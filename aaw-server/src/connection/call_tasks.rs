@@ -20,13 +20,13 @@ pub(super) struct CallTask {
     pub(super) credit: Option<Arc<StreamCredit>>,
     /// The caller's stream to the handler.
     pub(super) upload: Option<UploadWriter>,
-    /// The session that authorised this call, if its event is protected. The call is aborted when that session ends, even
-    /// if the connection has since changed its session.
+    /// The session that authorized this call, if its event is protected. The call is aborted when that session ends,
+    /// even if the connection has since changed its session.
     pub(super) session: Option<Arc<SessionGuard>>,
 }
 
-/// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client may
-/// send an event and leave.
+/// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client
+/// may send an event and leave.
 pub(super) fn abort_expecting_response(calls: HashMap<CallKey, CallTask>) -> Vec<JoinHandle<()>> {
     let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);
     waited_for.iter().for_each(|call| call.task.abort());

@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::end::ConnectionEnd;
 use super::outgoing::{OutgoingFrame, text_message};
 
-/// Closes the socket as its end requires, within `timeout`. Queued `frames` are sent first where the client is expected to
-/// read them.
+/// Closes the socket as its end requires, within `timeout`. Queued `frames` are sent first where the client is expected
+/// to read them.
 pub(super) async fn close<S>(
     socket: WebSocketStream<S>,
     end: ConnectionEnd,

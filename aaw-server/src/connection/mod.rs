@@ -1,9 +1,9 @@
 //! The one task that owns a connection's socket.
 //!
-//! Everything that is sent passes through this task in one queue: the responses of calls that completed in place, and the
-//! commands that others post to the connection's mailbox. So order, back-pressure and closing are decided in one place. In
-//! one turn the task reads what has arrived, writes the responses into tungstenite's buffer and flushes once: a system call
-//! costs more than a call does.
+//! Everything that is sent passes through this task in one queue: the responses of calls that completed in place, and
+//! the commands that others post to the connection's mailbox. So order, back-pressure and closing are decided in one
+//! place. In one turn the task reads what has arrived, writes the responses into tungstenite's buffer and flushes once:
+//! a system call costs more than a call does.
 //!
 //! | module | |
 //! |---|---|
@@ -23,6 +23,8 @@ mod end;
 mod open_hook;
 mod outgoing;
 mod progress;
+#[cfg(all(test, feature = "auth"))]
+mod session_tests;
 mod socket_task;
 mod stream_pump;
 #[cfg(test)]

@@ -33,8 +33,9 @@ impl OpenHook {
         let task = tokio::spawn(async move {
             let opened = dispatch.run_open_hooks(&caller, &info, &progress);
             let opened = tokio::time::timeout(timeout, opened).await;
-            let opened =
-                opened.unwrap_or_else(|_| Err(Failure::new(Code::TIMEOUT, "The server took too long to open")));
+            let opened = opened.unwrap_or_else(|_| {
+                Err(Failure::new(Code::TIMEOUT, "The server took too long to accept the connection"))
+            });
             peer.mailbox.post(Command::OpenHookDone(opened));
         });
         Self { task, passed }

@@ -12,7 +12,8 @@ pub(super) enum OutgoingFrame {
     Ping,
 }
 
-/// Returns a text message. The bytes are JSON, written by this program's serialisers, so their UTF-8 is not checked again.
+/// Returns a text message. The bytes are JSON, written by this program's serializers, so their UTF-8 is not checked
+/// again.
 pub(super) fn text_message(frame: Bytes) -> Message {
     Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))
 }

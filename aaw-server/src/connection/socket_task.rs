@@ -72,7 +72,7 @@ struct Connection<S> {
     commands: VecDeque<Command>,
     /// The calls whose handlers run as tasks of their own.
     calls: HashMap<CallKey, CallTask>,
-    /// Receive the responses of client calls in flight.
+    /// The client calls in flight, and where to send their responses.
     client_calls: HashMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
     /// Whether streams are paused, since too much waits for the socket.
     streams_paused: bool,
@@ -118,12 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .read_buffer_size(config.read_buffer_bytes)
             .write_buffer_size(WRITE_BUFFER)
             // Frames wait for the socket in `frames`, where they are counted; tungstenite holds one message beyond its
-            // write buffer. The rest is for the pongs that tungstenite adds; beyond it, it keeps only the newest.
+            // write buffer. The rest is for the pongs that tungstenite adds; beyond that size tungstenite keeps only
+            // the newest pong.
             .max_write_buffer_size(max_message.saturating_add(WRITE_BUFFER + PONG_BUFFER))
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
-        // A copy of these few bytes, mostly none: they lie in hyper's buffer, which is twice as large as tungstenite's and
-        // would live as long as the connection.
+        // A copy of these few bytes, mostly none: they lie in hyper's buffer, which is twice as large as tungstenite's
+        // and would live as long as the connection.
         let ahead = read_ahead.to_vec();
         drop(read_ahead);
         let socket = CountedSocket::new(socket);
@@ -160,14 +161,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Closes the socket, runs the `_close` hooks, and waits for handlers of one-way events.
+    /// Closes the socket, runs the `_close` hooks, and waits for handlers of one-way sends.
     async fn finish(self, end: ConnectionEnd) {
         let Self { socket, guard, caller, frames, config, calls, client_calls, commands, open_hook, dispatch, .. } =
             self;
         // Fails the client calls that are queued or in flight.
         drop((client_calls, commands));
-        // Removed from the table first, so that nothing more is pushed to it. Its permit is kept to the very end, so that
-        // connections that are opened and closed quickly leave no more behind than the limit on connections allows.
+        // Removed from the table first, so that nothing more is pushed to it. Its permit is kept to the very end, so
+        // that connections that are opened and closed quickly leave no more behind than the limit on connections
+        // allows.
         let id = guard.peer.id();
         let _permit = guard.leave();
         let lingering = abort_expecting_response(calls);
@@ -221,7 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-        // Checked after writing: pushes that are still queued now are those that the client does not accept fast enough.
+        // Checked after writing: pushes that are still queued now are those that the client does not accept fast
+        // enough.
         self.over_push_limit_since = match self.over_push_limit_since {
             _ if self.peer().mailbox.pushed() <= self.config.max_push_backlog_bytes => None,
             None => Some(now),
@@ -348,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn handle_call(&mut self, now: Instant, call: Call<'_>) {
         let window = self.config.upload_window.into();
         let upload = call.upload.then(|| UploadWriter::new(Arc::clone(self.peer()), window));
-        // Read once: the session that authorises the call is the one whose end aborts it.
+        // Read once: the session that authorizes the call is the one whose end aborts it.
         let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
         let request = DispatchRequest {
             event: &call.event,
@@ -428,8 +431,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         // Again, because its first items may have filled the output queue, and `calls` does not contain it yet.
         credit.set_paused(self.streams_paused);
+        let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
         self.calls.insert(key, CallTask { task, expects_response, credit: Some(credit), upload, session });
+        if session_ended {
+            // The command that reports this end may have been handled above, before `calls` contained the stream.
+            self.abort_unauthenticated(key);
+            self.drain_outputs();
+            return;
+        }
         self.start_upload(key);
     }
 
@@ -521,7 +531,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.protocol.cancel_client_call(key);
                 self.drain_outputs();
             }
-            Command::OpenHookDone(result) => self.handle_open_hook_done(result),
+            // `handle_commands` removes it from the queue before any other command.
+            Command::OpenHookDone(_) => {}
             Command::SessionEnded(session) => self.end_session(&session),
             Command::Drain => {
                 self.draining = true;
@@ -572,23 +583,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Aborts the calls that an ended session has authorised, and notifies the client if the connection had that session.
+    /// Aborts the calls that an ended session has authorized, and notifies the client if the connection had that
+    /// session.
     fn end_session(&mut self, session: &Arc<Session>) {
         let slot = &self.peer().context.session;
         let had_session = slot.release(session).is_some();
-        // If the connection released the session without taking another, it ended the session itself; the call that did so
-        // must still be responded to, and it may be protected.
+        // If the connection released the session without taking another, it ended the session itself; the call that did
+        // so must still be responded to, and it may be protected.
         let ended_itself = !had_session && slot.current().is_none();
         let is_affected = |call: &CallTask| {
             call.session.as_ref().is_some_and(|guard| guard.is_over()) && (!ended_itself || call.credit.is_some())
         };
         let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
         for key in affected {
-            if let Some(call) = self.calls.remove(&key) {
-                call.task.abort();
-            }
-            let failure = Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated");
-            self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
+            self.abort_unauthenticated(key);
         }
         self.drain_outputs();
         if had_session
@@ -599,6 +607,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // If the mailbox has overflowed, the connection is being closed.
             let _ = self.peer().mailbox.push(frame.into());
         }
+    }
+
+    /// Aborts a call whose session has ended.
+    fn abort_unauthenticated(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.remove(&key) {
+            call.task.abort();
+        }
+        let failure = Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated");
+        self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
     }
 
     /// Handles everything that the protocol has to put out.
@@ -669,8 +686,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         })
     }
 
-    /// Sets the timer to the next deadline. A timer that fires earlier is left as it is and set again then: most turns move
-    /// a deadline further away, and need not touch it.
+    /// Sets the timer to the next deadline. A timer that fires earlier is left as it is and set again then: most turns
+    /// move a deadline further away, and need not touch it.
     fn set_timer(&mut self, cx: &mut Context<'_>) {
         let mut due = self.protocol.poll_timeout();
         if let Some((since, _)) = self.stalled {

@@ -1,9 +1,9 @@
 //! From a streaming handler to frames for its connection, as far as the caller's credit allows.
 //!
-//! A streaming handler is polled where its call arrived, and once it waits for something in a task of its own, so that it
-//! can use another core. Its items go to the connection's task in batches, one at a time: the next batch is begun when the
-//! connection's task has taken the last one. So a stream holds one batch at most, however slow its connection is, and a
-//! wake-up is paid for a batch and not for an item.
+//! A streaming handler is polled where its call arrived, and once it waits for something in a task of its own, so that
+//! it can use another core. Its items go to the connection's task in batches, one at a time: the next batch is begun
+//! when the connection's task has taken the last one. So a stream holds one batch at most, however slow its connection
+//! is, and a wake-up is paid for a batch and not for an item.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -15,8 +15,8 @@ use crate::hub::{Command, Peer};
 /// The bytes that one upload may buffer before its caller is granted no more credit.
 const MAX_BUFFERED: usize = 1 << 20;
 
-/// The buffered items of an upload: filled by the connection's task, emptied by the handler. It is bounded by the credit
-/// that is granted to the caller; `ServerConnection` rejects items beyond it.
+/// The buffered items of an upload: filled by the connection's task, emptied by the handler. It is bounded by the
+/// credit that is granted to the caller; `ServerConnection` rejects items beyond it.
 pub(super) struct UploadBuffer {
     peer: Arc<Peer>,
     /// The number of items that the caller may be ahead of the handler.
@@ -25,8 +25,8 @@ pub(super) struct UploadBuffer {
     waker: AtomicWaker,
 }
 
-/// The connection's end of an upload, kept while its call runs. Dropping it ends the upload for a handler that has moved it
-/// into a task of its own: nothing else would wake that task.
+/// The connection's end of an upload, kept while its call runs. Dropping it ends the upload for a handler that has
+/// moved it into a task of its own: nothing else would wake that task.
 pub(super) struct UploadWriter(Arc<UploadBuffer>);
 
 #[derive(Default)]

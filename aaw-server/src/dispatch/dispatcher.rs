@@ -1,4 +1,4 @@
-//! Finds the event of a call, authorises the call, and begins its handler.
+//! Finds the event of a call, authorizes the call, and begins its handler.
 
 use std::fmt;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    /// Finds the event, authorises the call, and polls the handler once. The response, as JSON, is appended to `frame`.
+    /// Finds the event, authorizes the call, and polls the handler once. The response, as JSON, is appended to `frame`.
     ///
     /// With an `upload`, the event must take one.
     pub(crate) fn begin<C: IdentifiedCaller, I: UploadSource>(
@@ -58,18 +58,19 @@ impl Dispatch {
             _ => None,
         };
         let refusal = refusal.or_else(|| {
-            let error = || format!("{name} takes no stream from its caller");
+            let error = || format!("{name} does not take an upload");
             (upload.is_some() && !takes_upload).then(|| Failure::new(Code::BAD_BODY, error()))
         });
         if let Some(failure) = refusal {
             return refuse(failure, body, frame, recorder);
         }
         let Some(event) = event else { return self.begin_built_in(name, body, frame, caller, recorder) };
-        // A body that is not JSON is not a call, so no guard runs for it. Without guards the handler's own parsing tells.
+        // A body that is not JSON is not a call, so no guard runs for it. Without guards the handler's own parsing
+        // tells.
         if !event.guards.is_empty() && !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
-        let first_poll = FirstPoll::enter();
+        let first_poll = FirstPoll::enter(caller.context().id);
         let handler = match guards::begin(event, &request, caller, upload) {
             Ok(handler) => handler,
             Err(failure) => return refuse(failure, body, frame, recorder),
@@ -195,7 +196,8 @@ impl Dispatch {
     }
 }
 
-/// Completes a call that is not run. Its body may not have been parsed yet: if it is not JSON, the frame was not a call.
+/// Completes a call that is not run. Its body may not have been parsed yet: if it is not JSON, the frame was not a
+/// call.
 fn refuse(failure: Failure, body: &str, frame: Vec<u8>, recorder: Option<CallRecorder>) -> Dispatched {
     if !codec::is_json(body) {
         return refuse_not_json(recorder);

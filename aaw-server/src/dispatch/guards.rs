@@ -1,7 +1,7 @@
 //! The guards of an event's folders: `_guard.rs`, run before the handler, outermost first.
 //!
-//! A guard that ends without a failure passes the call on; anything else refuses it, and nothing more of it runs. A guard
-//! that waits delays its call: it is part of the call's future or stream, and is dropped with it.
+//! A guard that ends without a failure passes the call on; anything else refuses it, and nothing more of it runs. A
+//! guard that waits delays its call: it is part of the call's future or stream, and is dropped with it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -18,7 +18,8 @@ use crate::registry::RegisteredEvent;
 /// The most bytes that a guard's failure may have.
 const MAX_LEN: usize = 64 << 10;
 
-/// A handler together with the guards that have not passed yet. Polled like a handler; a guard's refusal is its failure.
+/// A handler together with the guards that have not passed yet. Polled like a handler; a guard's refusal is its
+/// failure.
 pub(super) enum GuardedHandler {
     Running(HandlerCall),
     Waiting(Box<WaitingGuard>),
@@ -129,7 +130,7 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
             Err(Failure::internal(Code::PANIC))
         }
         Step::Item | Step::TooLarge(_) => {
-            tracing::error!(event, "expected a guard to end with () or an error, found {step:?}");
+            tracing::error!(event, "a guard returned a value; expected () or an error: {step:?}");
             Err(Failure::internal(Code::HANDLER))
         }
     }
@@ -143,6 +144,6 @@ fn guard_body(event: &RegisteredEvent, request: &DispatchRequest<'_>, caller: &i
         caller.context().identity_json()
     };
     let identity = identity.and_then(|json| RawValue::from_string(json).ok());
-    // Strings and JSON always serialise.
+    // Strings and JSON always serialize.
     serde_json::to_string(&GuardBody { event: event.name.as_str(), identity: identity.as_deref() }).unwrap_or_default()
 }

@@ -14,8 +14,8 @@ use crate::registry::Registry;
 /// The most bytes that are copied of what a hook returns, which is not used.
 const MAX_LEN: usize = 64 << 10;
 
-/// Runs the `_open` hook of each module, in order, until one refuses the connection. `passed` counts the modules that have
-/// accepted it, also if this future is dropped: their `_close` hooks are to be run.
+/// Runs the `_open` hook of each module, in order, until one refuses the connection. `passed` counts the modules that
+/// have accepted it, also if this future is dropped: their `_close` hooks are to be run.
 pub(super) async fn open<C: IdentifiedCaller>(
     registry: &Registry,
     caller: &Arc<C>,

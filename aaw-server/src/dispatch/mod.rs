@@ -1,12 +1,12 @@
 //! From a call to its response, whichever transport the call arrived by.
 //!
 //! A handler is polled once where its call arrived. Most handlers complete then, and cost no task, no channel and no
-//! wake-up. Otherwise the transport continues what dispatch returns, a future or a stream, for example as a task that may
-//! use another core.
+//! wake-up. Otherwise the transport continues what dispatch returns, a future or a stream, for example as a task that
+//! may use another core.
 //!
 //! | module | |
 //! |---|---|
-//! | `dispatcher` | finds the event, authorises the call, begins its handler |
+//! | `dispatcher` | finds the event, authorizes the call, begins its handler |
 //! | `request` | a call as a transport hands it over |
 //! | `dispatched` | the state of a call after its first poll |
 //! | `hooks` | runs `_open`, `_close` and `_password_reset` |

@@ -13,8 +13,8 @@ use super::guards::GuardedHandler;
 use super::record::CallRecorder;
 use crate::auth::BuiltInFuture;
 
-/// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and the
-/// call's completion. Dropping it drops the handler.
+/// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
+/// the call's completion. Dropping it drops the handler.
 pub(crate) struct PendingCall {
     kind: PendingKind,
     is_barrier: bool,
@@ -29,9 +29,9 @@ pub(super) enum PendingKind {
 impl PendingCall {
     /// `began_identity_change`: in its first poll the handler has begun a log-in or log-out.
     ///
-    /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorised by its result.
-    /// A one-way event is one too, because a one-way handler has run when the next call begins, also where a guard delays
-    /// it: a client that joins a room and then requests its size counts itself.
+    /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorized by its
+    /// result. A one-way event is one too, because a one-way handler has run when the next call begins, also where a
+    /// guard delays it: a client that joins a room and then requests its size counts itself.
     pub(super) fn new(kind: PendingKind, began_identity_change: bool) -> Self {
         let is_barrier = began_identity_change
             || matches!(

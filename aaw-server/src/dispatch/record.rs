@@ -83,9 +83,10 @@ impl CallRecorder {
             result,
             elapsed: self.started.elapsed(),
         };
-        // The hook is the program's own code and runs on a connection's task or in a destructor. Its panic must end neither.
+        // The hook is the program's own code and runs on a connection's task or in a destructor. Its panic must end
+        // neither.
         if catch_unwind(AssertUnwindSafe(|| (self.hook)(&record))).is_err() {
-            tracing::error!(event = self.event, "the hook that receives every call panicked");
+            tracing::error!(event = self.event, "the on_call hook panicked");
         }
     }
 }

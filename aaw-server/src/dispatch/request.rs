@@ -15,11 +15,11 @@ pub(crate) struct DispatchRequest<'a> {
     pub(crate) body: &'a str,
     /// What the caller expects of a streaming handler; other handlers ignore it.
     pub(crate) mode: ResponseMode,
-    /// The session that authorises the call, if its event is protected; other events ignore it.
+    /// The session that authorizes the call, if its event is protected; other events ignore it.
     ///
-    /// The transport reads the caller's session once, passes it here, and keeps it with the running call to abort the call
-    /// when that session ends. If dispatch read the session again, a log-in in between could authorise the call by a session
-    /// that the transport does not keep, and the call would survive its log-out.
+    /// The transport reads the caller's session once, passes it here, and keeps it with the running call to abort the
+    /// call when that session ends. If dispatch read the session again, a log-in in between could authorize the call by
+    /// a session that the transport does not keep, and the call would survive its log-out.
     pub(crate) session: Option<&'a SessionGuard>,
 }
 

@@ -109,7 +109,7 @@ impl TestServer {
         Self { dispatch, caller, _guard: guard }
     }
 
-    /// Begins a call, authorised by the given session.
+    /// Begins a call, authorized by the given session.
     fn begin(&self, event: &str, body: &str, session: Option<&SessionGuard>) -> Dispatched {
         begin(&self.dispatch, &self.caller, event, body, session)
     }
@@ -198,15 +198,15 @@ async fn a_log_in_within_a_nested_first_poll_makes_the_nested_call_the_barrier()
     assert!(call.is_barrier(), "it has begun a log-in itself, before the nested call");
 }
 
-/// The transport keeps the session that it has read, and aborts the call when that session ends. So a log-in between its
-/// reading and the dispatch must not authorise the call: the call would survive the log-out.
+/// The transport keeps the session that it has read, and aborts the call when that session ends. So a log-in between
+/// its reading and the dispatch must not authorize the call: the call would survive the log-out.
 #[tokio::test]
-async fn a_call_is_not_authorised_by_a_log_in_after_its_session_was_read() {
+async fn a_call_is_not_authorized_by_a_log_in_after_its_session_was_read() {
     let server = TestServer::start().await;
     let session = server.caller.context().session.current();
     server.log_in().await;
     let call = server.begin("auth/secret", "null", session.as_deref());
-    let Dispatched::Done(_, Completion::Refused(failure)) = call else { panic!("the call was authorised") };
+    let Dispatched::Done(_, Completion::Refused(failure)) = call else { panic!("the call was authorized") };
     assert_eq!(failure.error, "Not authenticated");
     let session = server.caller.context().session.current();
     let call = server.begin("auth/secret", "null", session.as_deref());

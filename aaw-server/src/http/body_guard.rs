@@ -9,7 +9,7 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::net::http_connection::RequestGuard;
 
-/// A body with the guard of its request, which is dropped with it: when it has been sent, or been given up.
+/// A body with the guard of its request, which is dropped with the body, whether or not the body was sent completely.
 pub(super) struct GuardedBody {
     body: Body,
     _guard: Arc<RequestGuard>,

@@ -12,8 +12,8 @@ use crate::auth::{CallContext, IdentifiedCaller, SessionSlot};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 
-/// Returns the caller of a request. If the request carries a bearer token and authentication is enabled, the token must be
-/// valid.
+/// Returns the caller of a request. If the request carries a bearer token and authentication is enabled, the token must
+/// be valid.
 pub(super) async fn identify(
     shared: &ServerContext,
     address: Option<IpAddr>,

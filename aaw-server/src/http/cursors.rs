@@ -157,7 +157,7 @@ impl<T> CursorTable<T> {
         if let Some(used) = used {
             self.slots.remove(&used);
         }
-        // Entries of streams that were taken can lie behind the first parked one; this keeps them from piling up.
+        // Removes outdated entries behind the first parked stream, which would otherwise accumulate.
         if self.expiry.len() > 2 * self.slots.len() + 16 {
             let Self { expiry, slots, .. } = self;
             expiry.retain(|(_, cursor)| matches!(slots.get(cursor), Some(CursorSlot::Parked { .. })));

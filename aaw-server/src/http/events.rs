@@ -102,8 +102,8 @@ fn check_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Resu
     // sends no origin, as for an image, must not bypass that check.
     let is_foreign = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
     if is_foreign && !headers.contains_key(ORIGIN) {
-        let error = "A page of another site cannot read this event without an Origin header, as an image or a script \
-                     does. Allow its origin with --allow-origin, and read the event with EventSource or fetch";
+        let error = "A request from another site must have an Origin header, which images and scripts do not send. \
+                     Use EventSource or fetch, and allow the page's origin with --allow-origin";
         return Err(Failure::new(Code::NOT_ALLOWED, error).into());
     }
     Ok(())

@@ -7,7 +7,9 @@ use std::time::Duration;
 use aaw_protocol::Code;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -35,7 +37,7 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
                 let guard = Arc::new(RequestGuard::new(&connection));
                 (Arc::clone(&guard), Some(guard))
             }
-            None => return HttpError::unavailable("The limit of connections is reached").into_response(),
+            None => return HttpError::unavailable("The server has reached its limit of connections").into_response(),
         },
     };
     if handshake::is_upgrade(request.headers()) {
@@ -59,13 +61,21 @@ pub(super) async fn check_origin(State(cors): State<CorsLayer>, request: Request
     let is_options = request.method() == Method::OPTIONS;
     if is_options && !request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
         // Not a preflight, though tower-http would respond to it as to one.
-        return next.run(request).await;
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = next.run(request).await;
+        if let Some(origin) = origin {
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
+        return response;
     }
     let mut response = cors.layer(next).call(request).await.unwrap_or_else(|never: Infallible| match never {});
     if is_options {
-        // tower-http responds to preflights with 200, and joins the methods without a space.
+        // tower-http responds to preflights with 200, joins the methods without a space, and varies by the same headers
+        // as other responses.
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        response.headers_mut().append(VARY, HeaderValue::from_static("access-control-request-headers"));
     }
     response
 }

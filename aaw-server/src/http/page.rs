@@ -48,7 +48,7 @@ pub(super) async fn list(State(state): State<Arc<AppState>>, request: Request) -
             .map(|event| ListedEvent { name: event.name.as_str(), kind: event.kind.to_string() })
             .collect();
         events.sort_by_key(|event| event.name);
-        // Serialising strings cannot fail.
+        // Serializing strings cannot fail.
         json_response(Body::from(serde_json::to_vec(&events).unwrap_or_default()))
     };
     response.headers_mut().append(VARY, HeaderValue::from_static("accept"));

@@ -143,7 +143,7 @@ fn max_discarded(max: usize) -> u64 {
 }
 
 fn too_large(max: usize) -> HttpError {
-    let error = format!("The body exceeds the limit of a message ({max} bytes)");
+    let error = format!("The body exceeds the message limit of {max} bytes");
     HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TOO_LARGE, error)
 }
 

@@ -29,7 +29,7 @@ pub(super) struct HttpCall {
     state: HttpCallState,
     /// The most bytes that an item may have.
     max_message: usize,
-    /// Completes when the session that authorised the call has ended.
+    /// Completes when the session that authorized the call has ended.
     session_end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Keeps the session registered as in use, so that its end is noticed.
     _session: Option<Arc<SessionGuard>>,
@@ -52,7 +52,7 @@ impl HttpCall {
         body: &str,
         mode: ResponseMode,
     ) -> Result<Self, Failure> {
-        // Read once: the session that authorises the call is the one whose end stops it.
+        // Read once: the session that authorizes the call is the one whose end stops it.
         let session = is_protected(event).then(|| caller.context().session.current()).flatten();
         let request = DispatchRequest { event, body, mode, session: session.as_deref() };
         let state = match shared.dispatch.begin::<_, NoUpload>(request, Vec::new(), caller, None) {

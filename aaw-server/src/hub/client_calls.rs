@@ -1,4 +1,5 @@
-//! Calls that the server makes to a client: from the caller to the task of the client's connection, and the response back.
+//! Calls that the server makes to a client: from the caller to the task of the client's connection, and the response
+//! back.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,8 +19,8 @@ use crate::hub::peer::Peer;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientCallError {
-    /// The data cannot be serialised as JSON. The call was not sent.
-    #[error("cannot serialise the data as JSON: {0}")]
+    /// The data cannot be serialized as JSON. The call was not sent.
+    #[error("cannot serialize the data as JSON: {0}")]
     Serialize(#[source] serde_json::Error),
     /// The client's handler failed, or the call was not sent or not responded to; the failure's code tells which.
     #[error(transparent)]
@@ -31,15 +32,15 @@ pub enum ClientCallError {
 
 impl Peer {
     /// Calls the client's handler of `event` with `data`, one JSON value, and waits up to `timeout` for its response;
-    /// `Duration::MAX` waits without a limit. The call is queued when this returns, behind everything that was pushed to
-    /// the client before. Calls of several clients can share the texts.
+    /// `Duration::MAX` waits without a limit. The call is queued when this returns, behind everything that was pushed
+    /// to the client before. Calls of several clients can share the texts.
     ///
     /// Dropping the future cancels the call, and the client's handler with it.
     ///
     /// # Errors
-    /// The failure of the client's handler. `timeout`. `no_connection`, also when the connection ends before the response.
-    /// `unreachable` for a client of the classic dialect. `busy` if too many client calls are in flight, or the client
-    /// does not read. `too_large`.
+    /// The failure of the client's handler. `timeout`. `no_connection`, also when the connection ends before the
+    /// response. `unreachable` for a client of the classic dialect. `busy` if too many client calls are in flight, or
+    /// the client does not read. `too_large`.
     pub(crate) fn client_call(
         self: &Arc<Self>,
         event: impl Into<Arc<str>>,

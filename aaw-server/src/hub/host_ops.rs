@@ -65,7 +65,7 @@ impl host::Caller for EventCaller {
 
     fn send_event(&self, event: &str, data: &str) -> Result<(), Failure> {
         let Ok(peer) = self.peer() else {
-            let error = "A call over HTTP has no connection that an event could be sent to";
+            let error = "A call over HTTP has no connection to send an event to";
             return Err(Failure::new(Code::NO_CONNECTION, error));
         };
         Ok(peer.mailbox.push(push_frame(event, data, self.services.max_message)?)?)
@@ -231,10 +231,11 @@ async fn collect_responses(
     while let Some((id, response)) = calls.next().await {
         let response = response.and_then(|response| {
             if collected.len() + response.len() > MAX_COLLECTED {
-                let error = format!("The responses of the room have more than {MAX_COLLECTED} bytes together");
+                let error = format!("The responses of the room's members exceed {MAX_COLLECTED} bytes in total");
                 return Err(Failure::new(Code::TOO_LARGE, error));
             }
-            // Checked, because it becomes part of a larger text: one that is not JSON could forge other members' results.
+            // Checked, because it becomes part of a larger text: one that is not JSON could forge other members'
+            // results.
             if !codec::is_json(&response) {
                 return Err(Failure::new(Code::BAD_BODY, "The response is not JSON"));
             }
@@ -259,7 +260,7 @@ fn authenticate(caller: Arc<EventCaller>, args: String) -> HostOpFuture {
     let Some(auth) = caller.services.auth.clone() else {
         return Box::pin(ready(Err(Failure::new(Code::UNREACHABLE, "Authentication is not enabled"))));
     };
-    identity_change::begin();
+    identity_change::begin(caller.context().id);
     Box::pin(async move {
         let AuthenticateArgs { user } = serde_json::from_str(&args)
             .map_err(|error| Failure::new(Code::HANDLER, format!("authenticate: {error}")))?;
@@ -270,13 +271,13 @@ fn authenticate(caller: Arc<EventCaller>, args: String) -> HostOpFuture {
 fn log_out(caller: Arc<EventCaller>, _args: String) -> HostOpFuture {
     // Without authentication there is no session to end.
     let Some(auth) = caller.services.auth.clone() else { return Box::pin(ready(Ok("null".into()))) };
-    identity_change::begin();
+    identity_change::begin(caller.context().id);
     Box::pin(async move { auth.log_out(&caller).await.map(|()| "null".into()) })
 }
 
 fn parse<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
     serde_json::from_str(args).map_err(|error| {
-        // aaw-event has serialised them, possibly a version that this server does not support.
+        // aaw-event has serialized them, possibly a version that this server does not support.
         tracing::error!(%error, "a module called a host operation with arguments that this server cannot parse");
         Failure::internal(Code::HANDLER)
     })

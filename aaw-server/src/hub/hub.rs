@@ -103,8 +103,8 @@ impl Hub {
         self.peers.len()
     }
 
-    /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls have
-    /// completed.
+    /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls
+    /// have completed.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.peers.iter().for_each(|peer| peer.mailbox.post(Command::Drain));
@@ -151,8 +151,8 @@ impl Hub {
         self.peers.get(&connection).map(|peer| Arc::clone(&peer))
     }
 
-    /// Posts one buffer to all connections but `except`, and returns the number of those that accepted it. The others have
-    /// ended, or are being closed because they read too slowly.
+    /// Posts one buffer to all connections but `except`, and returns the number of those that accepted it. The others
+    /// have ended, or are being closed because they read too slowly.
     fn push_to_all(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
         let others = self.peers.iter().filter(|peer| Some(peer.id()) != except);
         others.filter(|peer| peer.mailbox.push(frame.clone()).is_ok()).count()

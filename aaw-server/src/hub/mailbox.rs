@@ -1,7 +1,7 @@
 //! The mailbox of a connection: the commands for the one task that owns its socket.
 //!
-//! Any thread may post a command; the connection's task takes them all at once. Everything in a mailbox is bounded: pushes
-//! in bytes, from their posting until they have been written to the socket, together with client calls until the
+//! Any thread may post a command; the connection's task takes them all at once. Everything in a mailbox is bounded:
+//! pushes in bytes, from their posting until they have been written to the socket, together with client calls until the
 //! connection has started them; completions and items by the calls that are running.
 
 use std::collections::VecDeque;
@@ -110,8 +110,8 @@ pub(crate) struct Mailbox {
     /// The cost of the pushes that have not been written to the socket and of the client calls that have not been
     /// started, see [`cost`].
     pushed: AtomicUsize,
-    /// The burst limit of `pushed`. The sustained limit is enforced by the connection's task, which can tell a client that
-    /// reads too slowly from a task that has not had its turn yet.
+    /// The burst limit of `pushed`. The sustained limit is enforced by the connection's task, which can tell a client
+    /// that reads too slowly from a task that has not had its turn yet.
     max_pushed: usize,
 }
 
@@ -135,8 +135,8 @@ impl Mailbox {
         }
     }
 
-    /// Posts a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is closed,
-    /// because a client that missed one push must not receive the next.
+    /// Posts a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is
+    /// closed, because a client that missed one push must not receive the next.
     pub(crate) fn push(&self, frame: Bytes) -> Result<(), PushError> {
         let mut queue = self.lock();
         if queue.closed {

@@ -1,4 +1,4 @@
-//! The frames of pushes: events that the server sends without being asked.
+//! The frames of pushes: events that the server sends without a call.
 
 use aaw_protocol::{Code, Failure, Shortened, codec, is_reserved};
 use bytes::Bytes;

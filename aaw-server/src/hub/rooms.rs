@@ -1,12 +1,12 @@
 //! Rooms: named groups of connections.
 //!
-//! A room exists while it has members. A message to it is posted to each member's mailbox under the room's lock, so that
-//! all members receive the messages in the same order; a member that does not read delays nobody else. A connection also
-//! stores the names of its rooms, so that its end can leave them.
+//! A room exists while it has members. A message to it is posted to each member's mailbox under the room's lock, so
+//! that all members receive the messages in the same order; a member that does not read does not delay the others. A
+//! connection also stores the names of its rooms, so that its end can leave them.
 //!
-//! Locks are taken in this order: a connection's joined rooms, a room's members, a mailbox. A room whose last member leaves
-//! is marked as removed under its lock, and removed from the table afterwards. Whichever thread finds a room with that mark
-//! in the table removes it and looks again.
+//! Locks are taken in this order: a connection's joined rooms, a room's members, a mailbox. A room whose last member
+//! leaves is marked as removed under its lock, and removed from the table afterwards. Whichever thread finds a room
+//! with that mark in the table removes it and looks again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ struct RoomState {
 #[derive(Debug, Default)]
 struct RoomMembers {
     by_id: HashMap<Uuid, RoomMember>,
-    /// The last member has left: nothing joins this room any more, another of the same name takes its place.
+    /// The last member has left. No connection may join this room any more; a new room of the same name replaces it.
     removed: bool,
 }
 
@@ -61,7 +61,7 @@ impl Rooms {
     /// `bad_body` for an invalid name, `busy` if the connection is in too many rooms, `no_connection` if it has ended.
     pub(crate) fn join(&self, peer: &Arc<Peer>, name: &str, presence: bool) -> Result<(), Failure> {
         if name.is_empty() || name.len() > MAX_NAME_LEN {
-            return Err(Failure::new(Code::BAD_BODY, format!("A room's name has 1 to {MAX_NAME_LEN} bytes")));
+            return Err(Failure::new(Code::BAD_BODY, format!("A room's name must have 1 to {MAX_NAME_LEN} bytes")));
         }
         // Before any lock is taken, since it locks the session.
         let announced = presence.then(|| member_json(peer));
@@ -71,7 +71,7 @@ impl Rooms {
         }
         let is_new = !joined.names.contains(name);
         if is_new && joined.names.len() >= self.max_joined {
-            let error = format!("This connection is in {} rooms, and may be in no more", self.max_joined);
+            let error = format!("This connection is in {} rooms, which is the limit", self.max_joined);
             return Err(Failure::new(Code::BUSY, error));
         }
         loop {
@@ -192,8 +192,8 @@ impl RoomState {
 }
 
 impl RoomMembers {
-    /// Posts a push to the members but `except`. Members that do not accept it are skipped: they have ended, or are being
-    /// closed because they read too slowly.
+    /// Posts a push to the members but `except`. Members that do not accept it are skipped: they have ended, or are
+    /// being closed because they read too slowly.
     fn push(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
         let others = self.by_id.values().filter(|member| Some(member.peer.id()) != except);
         others.filter(|member| member.peer.mailbox.push(frame.clone()).is_ok()).count()
@@ -210,7 +210,7 @@ fn presence_frame(event: &str, room: &str, member: &str) -> Bytes {
     let mut frame = Vec::with_capacity(event.len() + room.len() + member.len() + 40);
     codec::begin(&mut frame, &codec::event_json(event));
     frame.extend_from_slice(br#"{"room":"#);
-    // A string always serialises.
+    // A string always serializes.
     frame.extend_from_slice(&serde_json::to_vec(room).unwrap_or_default());
     frame.extend_from_slice(br#","member":"#);
     frame.extend_from_slice(member.as_bytes());

@@ -1,7 +1,7 @@
 //! Builds an events package with cargo.
 //!
-//! Cargo writes its messages for people to our standard error, with colours, and its messages for programs as JSON to its
-//! standard output, which is parsed here.
+//! Cargo writes its messages for people to our standard error, with colours, and its messages for programs as JSON to
+//! its standard output, which is parsed here.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -98,7 +98,8 @@ pub(super) struct BuiltPackage {
     /// The folder of the package. It differs from the requested folder if that is the root of a workspace.
     pub(super) folder: PathBuf,
     pub(super) workspace: PathBuf,
-    /// The files and folders that the library depends on, including path dependencies and those that build scripts name.
+    /// The files and folders that the library depends on, including path dependencies and those that build scripts
+    /// name.
     pub(super) sources: BTreeSet<PathBuf>,
     /// The folders that cargo writes to.
     pub(super) output_folders: BTreeSet<PathBuf>,
@@ -151,8 +152,8 @@ async fn read_metadata(folder: &Path) -> Result<Metadata, BuildError> {
     MetadataCommand::parse(json).map_err(|error| invalid(error.to_string()))
 }
 
-/// Runs a cargo command for the package in `folder`. Its working directory is the package's folder, since cargo searches
-/// for its configuration from there upwards.
+/// Runs a cargo command for the package in `folder`. Its working directory is the package's folder, since cargo
+/// searches for its configuration from there upwards.
 async fn run(command: std::process::Command, folder: &Path, stderr: Stdio) -> Result<Output, BuildError> {
     let cargo = command.get_program().to_owned();
     let mut command = Command::from(command);
@@ -176,11 +177,11 @@ fn run_error(cargo: &OsStr, folder: &Path, reason: io::Error) -> BuildError {
     }
 }
 
-/// Returns the environment variables that an outer cargo has set for this process and that describe this package instead
-/// of the one to be built.
+/// Returns the environment variables that an outer cargo has set for this process and that describe this package
+/// instead of the one to be built.
 ///
-/// They are removed: build scripts that depend on one of them would otherwise run again whenever a build with and a build
-/// without the outer cargo alternate. Variables that do not describe a package (`CARGO_HOME`, `CARGO_TARGET_DIR`,
+/// They are removed: build scripts that depend on one of them would otherwise run again whenever a build with and a
+/// build without the outer cargo alternate. Variables that do not describe a package (`CARGO_HOME`, `CARGO_TARGET_DIR`,
 /// `RUSTUP_TOOLCHAIN` and so on) are kept.
 fn leaked_variables(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
     const PREFIXES: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_FEATURE_"];

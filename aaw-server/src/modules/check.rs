@@ -1,7 +1,8 @@
 //! Checks that a library can be opened safely, from its bytes.
 //!
-//! The dynamic linker trusts the headers of the file that it maps: if a library was truncated, accessing one of its missing
-//! pages ends the process with SIGBUS. Every range that the headers describe must therefore lie within the file.
+//! The dynamic linker trusts the headers of the file that it maps: if a library was truncated, accessing one of its
+//! missing pages ends the process with SIGBUS. Every range that the headers describe must therefore lie within the
+//! file.
 
 use aaw_event::abi::{ABI, SYMBOL_PREFIX};
 use object::{
@@ -125,8 +126,8 @@ fn check_architecture(file: &File<'_>) -> Result<(), LibraryCheckError> {
     Err(LibraryCheckError::WrongArchitecture { found: describe(found), expected: describe(expected) })
 }
 
-/// The processor that this program was built for. `Unknown` for processors that are not listed here, whose libraries are
-/// not checked for it.
+/// The processor that this program was built for. `Unknown` for processors that are not listed here, whose libraries
+/// are not checked for it.
 fn own_architecture() -> (Architecture, Endianness) {
     let architecture = match std::env::consts::ARCH {
         "x86_64" if cfg!(target_pointer_width = "32") => Architecture::X86_64_X32,
@@ -235,8 +236,8 @@ mod tests {
         }
     }
 
-    /// A truncated file usually lacks the table of sections, which comes last. A stripped library may have no such table, so
-    /// that only its segments show the truncation.
+    /// A truncated file usually lacks the table of sections, which comes last. A stripped library may have no such
+    /// table, so that only its segments show the truncation.
     #[test]
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     fn a_segment_beyond_the_end_is_detected_without_sections() {

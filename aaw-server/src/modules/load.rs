@@ -33,14 +33,15 @@ pub enum LoadError {
 /// Loads all events of a source: builds its package with cargo (whose messages go to standard error) or searches its
 /// folder, then checks and opens each library.
 ///
-/// No handler runs; services are built when the server starts. A package is built in the profile in which this program was
-/// built. If one library is invalid, loading fails as a whole.
+/// No handler runs; services are built when the server starts. A package is built in the profile in which this program
+/// was built. If one library is invalid, loading fails as a whole.
 ///
-/// Dropping the future kills cargo. Libraries that are already being opened are opened nevertheless, and stay in memory.
+/// Dropping the future kills cargo. Libraries that are already being opened are opened nevertheless, and stay in
+/// memory.
 ///
 /// # Errors
-/// [`LoadError`] if the package does not build, the folder cannot be read or contains no libraries, or a library cannot be
-/// opened.
+/// [`LoadError`] if the package does not build, the folder cannot be read or contains no libraries, or a library cannot
+/// be opened.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -85,8 +86,8 @@ pub(super) async fn locate(at: &EventsAt) -> Result<LocatedLibraries, LoadError>
     }
 }
 
-/// The modules that were opened last. A library that has not changed is not opened again, since each opened library stays
-/// in memory.
+/// The modules that were opened last. A library that has not changed is not opened again, since each opened library
+/// stays in memory.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct ModuleCache {
     /// By path and prefix; moving a folder changes the prefix.
@@ -107,7 +108,8 @@ impl PartialEq for CachedModule {
     }
 }
 
-/// Opens the libraries that are not in the cache or have changed. Returns the events of all libraries, and the new cache.
+/// Opens the libraries that are not in the cache or have changed. Returns the events of all libraries, and the new
+/// cache.
 pub(super) async fn open_all(
     libraries: Vec<FoundLibrary>,
     cache: ModuleCache,

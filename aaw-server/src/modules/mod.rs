@@ -5,9 +5,9 @@
 //!                     └── Watch: the same again whenever a file is saved
 //! ```
 //!
-//! A library is trusted code: opening one runs its initialisers, and a stack overflow or an `abort` in it ends the
-//! process. The checks detect accidents: a file that is not a library, is incomplete, or was built for another machine or
-//! with an incompatible version of aaw-event.
+//! A library is trusted code: opening one runs its initializers, and a stack overflow or an `abort` in it ends the
+//! process. The checks detect accidents: a file that is not a library, is incomplete, or was built for another machine
+//! or with an incompatible version of aaw-event.
 //!
 //! * `find`: what lies at a path.
 //! * `build`: builds a package with cargo.

@@ -13,7 +13,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::check::{LibraryCheckError, check};
 
-/// Opened libraries stay in memory, so a warning is logged each time that this many were opened.
+/// Opened libraries stay in memory, so a warning is logged whenever this many more have been opened.
 const WARN_INTERVAL: usize = 200;
 
 /// The number of libraries that this process has opened.
@@ -70,15 +70,17 @@ pub enum OpenError {
 /// Opens a library of events.
 ///
 /// The file is read and checked, and a private copy of it is opened. The file may therefore be overwritten, renamed or
-/// removed at any time, and opening the path again opens its new contents. The library is never unloaded, since its code
-/// may still run: each opened library keeps about a megabyte of mapped pages, and a warning is logged after every 200.
+/// removed at any time, and opening the path again opens its new contents. The library is never unloaded, since its
+/// code may still run: each opened library keeps about a megabyte of mapped pages, and a warning is logged after every
+/// 200.
 ///
 /// This function blocks: it reads, writes and maps files. In async code, call it within `spawn_blocking`, or use
 /// [`load`](super::load).
 ///
 /// # Trust
 ///
-/// Opening a library runs its initialisers, and its code is not restricted in any way: open only what you would also link.
+/// Opening a library runs its initializers, and its code is not restricted in any way: open only what you would also
+/// link.
 ///
 /// # Errors
 /// [`OpenError`] if the file cannot be read, is not a library of events for this server, or cannot be copied or linked.
@@ -111,7 +113,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
 pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenError> {
     let symbol = check(library).map_err(|reason| OpenError::Check { path: path.to_owned(), reason })?;
 
-    // The linker identifies libraries by their path and would return the one that is open; so each copy has a unique name.
+    // The linker identifies libraries by their path and would return the one that is open; so each copy has a unique
+    // name.
     let folder = std::env::temp_dir();
     let mut name = OsString::from("-");
     name.push(path.file_name().unwrap_or_default());
@@ -136,8 +139,8 @@ pub(super) fn open_bytes(path: &Path, library: &[u8]) -> Result<Module, OpenErro
         }
         OpenError::Link { path: path.to_owned(), reason }
     };
-    // SAFETY: opening runs the initialisers of the library. It was checked to be a complete library that exports the symbol
-    // of an events package, and its code is trusted by the operator of the server.
+    // SAFETY: opening runs the initializers of the library. It was checked to be a complete library that exports the
+    // symbol of an events package, and its code is trusted by the operator of the server.
     let library = unsafe { Library::open(Some(&*copy), RTLD_NOW | RTLD_LOCAL) }.map_err(link_error)?;
     // Never unloaded: its code may run at any time, on its own threads and in destructors of thread-locals.
     let library = ManuallyDrop::new(library);

@@ -19,8 +19,8 @@ use super::folder::{is_hidden, is_library};
 use super::load::{LoadError, ModuleCache, locate, open_all};
 use crate::registry::Events;
 
-/// How long there must be no further change before the events are loaded again: editors save several files in a row, and
-/// write a file in several steps.
+/// How long there must be no further change before the events are loaded again: editors save several files in a row,
+/// and write a file in several steps.
 const QUIET_PERIOD: Duration = Duration::from_millis(100);
 
 /// The maximum time to wait for a quiet period.
@@ -36,9 +36,9 @@ pub struct WatchError {
 
 /// Loads events, and loads them again whenever their sources change.
 ///
-/// The sources of a package are its `src`, its `Cargo.toml` and `Cargo.lock`, its path dependencies, and all other files
-/// that cargo has used; those of a folder are its libraries. Temporary files of editors are ignored. A change during a
-/// build leads to another build.
+/// The sources of a package are its `src`, its `Cargo.toml` and `Cargo.lock`, its path dependencies, and all other
+/// files that cargo has used; those of a folder are its libraries. Temporary files of editors are ignored. A change
+/// during a build leads to another build.
 ///
 /// ```no_run
 /// # async fn example(serve: impl Fn(Vec<aaw_server::Events>)) -> Result<(), Box<dyn std::error::Error>> {
@@ -88,8 +88,8 @@ impl Watch {
 
     /// Waits until the events have changed, and returns all of them.
     ///
-    /// If loading fails, the error is logged and the next change is awaited. A change that results in the same libraries is
-    /// ignored. Unchanged libraries are not opened again and keep their [`Module`](aaw_event::Module).
+    /// If loading fails, the error is logged and the next change is awaited. A change that results in the same
+    /// libraries is ignored. Unchanged libraries are not opened again and keep their [`Module`](aaw_event::Module).
     ///
     /// Dropping the future kills cargo and loses no change: the next call loads again.
     pub async fn next(&mut self) -> Vec<Events> {
@@ -109,11 +109,11 @@ impl Watch {
         }
     }
 
-    /// Clears the cache of opened modules: the next change returns the events even if they are unchanged, and opens them
-    /// again.
+    /// Clears the cache of opened modules: the next change returns the events even if they are unchanged, and opens
+    /// them again.
     ///
-    /// For a server that could not start the services of the events, because the cause may lie elsewhere, for example in a
-    /// database.
+    /// For a server that could not start the services of the events, because the cause may lie elsewhere, for example
+    /// in a database.
     pub fn forget(&mut self) {
         self.cache = ModuleCache::default();
     }
@@ -150,8 +150,8 @@ impl Watch {
         Ok((events, have_changed))
     }
 
-    /// Replaces the watcher, since a removed and created folder has to be watched again. The old watcher works until the new
-    /// one does.
+    /// Replaces the watcher, since a removed and created folder has to be watched again. The old watcher works until
+    /// the new one does.
     fn restart_watcher(&mut self) {
         match start_watcher(&self.at, &self.watched, &self.changed) {
             Ok(watcher) => self.watcher = watcher,
@@ -273,8 +273,8 @@ impl WatchedPaths {
         is_relevant && !inside.iter().any(|part| is_hidden(Path::new(part))) && !is_temporary(path)
     }
 
-    /// The folders to watch. Each is watched separately and not recursively: the folder of a package may contain a target
-    /// folder, with more folders in it than the system can watch.
+    /// The folders to watch. Each is watched separately and not recursively: the folder of a package may contain a
+    /// target folder, with more folders in it than the system can watch.
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for path in self.files.iter().chain(&self.trees) {
@@ -287,8 +287,8 @@ impl WatchedPaths {
         folders
     }
 
-    /// Adds a folder and its subfolders. Links are followed; `seen` contains the resolved folders, so that a cycle of links
-    /// ends.
+    /// Adds a folder and its subfolders. Links are followed; `seen` contains the resolved folders, so that a cycle of
+    /// links ends.
     fn add_tree(&self, folder: &Path, seen: &mut BTreeSet<PathBuf>, folders: &mut BTreeSet<PathBuf>) {
         // An unreadable folder is reported when the events are loaded.
         let entries = std::fs::read_dir(folder).and_then(|entries| Ok((entries, folder.canonicalize()?)));

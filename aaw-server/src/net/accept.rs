@@ -64,8 +64,8 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(unlogged) = shared.refusals.pass() {
-                    tracing::warn!(unlogged, "accepting a connection failed: {error}");
+                if let Some(suppressed) = shared.refusals.pass() {
+                    tracing::warn!(suppressed, "accepting a connection failed: {error}");
                 }
                 // A connection that was closed before it was accepted does no harm. Other errors, such as too many open
                 // files, last for a while.
@@ -80,9 +80,9 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
                 tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
             }
             None => {
-                if let Some(unlogged) = shared.refusals.pass() {
+                if let Some(suppressed) = shared.refusals.pass() {
                     let max = shared.config.max_connections;
-                    tracing::warn!(peer = %address, unlogged, "refused a connection: the limit of {max} is reached");
+                    tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
                 }
                 tokio::spawn(refuse(socket));
             }

@@ -1,7 +1,7 @@
 //! A socket that detects that its peer has disconnected, even while unread bytes are pending.
 //!
 //! While a handler runs, hyper keeps reading to detect that the client has closed the connection. It stops once it has
-//! read the beginning of a further request. A disconnect behind that would go unnoticed, and a handler that has nothing
+//! read the beginning of a further request. A disconnect after that would go unnoticed, and a handler that has nothing
 //! to write would run on without a reader.
 
 use std::future::Future;
@@ -39,8 +39,8 @@ impl DisconnectDetector {
         self.socket
     }
 
-    /// Fails if the peer has closed its side behind unread bytes. Otherwise registers for the next check, if there are
-    /// such bytes.
+    /// Fails if the peer has closed its side after bytes that are still unread. Otherwise registers for the next check,
+    /// if there are such bytes.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         // While nothing is readable, incoming bytes and a close both wake this task, so no timer is needed.
         let Poll::Ready(readable) = self.socket.poll_read_ready(cx) else {

@@ -67,9 +67,9 @@ pub(crate) fn check_admission(
 
 /// Logs that a request was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
-    if let Some(unlogged) = shared.refusals.pass() {
+    if let Some(suppressed) = shared.refusals.pass() {
         let peer = address.map(tracing::field::display);
-        tracing::warn!(peer, unlogged, "refused a {what}: {error}");
+        tracing::warn!(peer, suppressed, "refused a {what}: {error}");
     }
 }
 
@@ -80,7 +80,7 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
     uri.authority().map(|host| host.as_str().into()).or_else(header)
 }
 
-/// Marks a request as in progress. Dropped when its response has been sent, or given up.
+/// Marks a request as in progress. Dropped with the body of its response, whether or not that was sent completely.
 pub(crate) struct RequestGuard(Arc<HttpConnection>);
 
 impl RequestGuard {

@@ -2,8 +2,8 @@
 
 use aaw_event::prelude::*;
 
-/// The body that the caller sends. A call with another body fails with an error that names the field, and the handler does
-/// not run.
+/// The body that the caller sends. A call with another body fails with an error that names the field, and the handler
+/// does not run.
 #[derive(Deserialize)]
 pub struct Body {
     name: String,

@@ -7,8 +7,8 @@
 //! cargo run -p aaw-example-caller
 //! ```
 //!
-//! It makes a call, several concurrent calls, and streaming calls; it sends one-way events, listens to pushes, and closes.
-//! Expected output:
+//! It makes a call, several concurrent calls, and streaming calls; it makes one-way sends, listens to pushes, and
+//! closes. Expected output:
 //!
 //! ```text
 //! open, as connection 6f1f…
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    // A one-way event has no response. The handler of this one pushes an event back, so listen before sending.
+    // A one-way send has no response. The handler of this one pushes an event back, so listen before sending.
     let mut notified = client.on("notified");
     client.send_event("notify", json!({ "hello": "me" })).await?;
     let push = tokio::time::timeout(Duration::from_secs(3), notified.next()).await?.ok_or("the client has ended")?;

@@ -1,8 +1,8 @@
 //! How do I build a chat with log-in and rooms?
 //!
-//! Run:      cargo run -p aaw-example-chat
-//! Then:     open http://localhost:1337 in two windows, register an account in each (any address and password), and chat
-//! Expect:   both windows show each message, who is in the room, and who is typing. After reloading a page, or
+//! Run:      cargo run -p aaw-example-chat Then:     open http://localhost:1337 in two windows, register an account in
+//! each (any address and password), and chat Expect:   both windows show each message, who is in the room, and who is
+//! typing. After reloading a page, or
 //!           restarting the program, you are still logged in and see the last 50 messages.
 //!
 //! Each window has its own account: the page keeps its session until the window is closed.

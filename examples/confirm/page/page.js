@@ -8,8 +8,8 @@ const element = (name, textContent, className = "") =>
   Object.assign(document.createElement(name), { textContent, className });
 const ws = aaw();
 
-// Handles the server's call: the promise resolves with the answer. The signal is aborted when the server no longer waits
-// for it.
+// Handles the server's call: the promise resolves with the answer. The signal is aborted when the server no longer
+// waits for it.
 ws.handle("confirm", ({ question }, { signal }) => {
   return new Promise((resolve) => {
     const card = element("div", "", "card");

@@ -19,8 +19,8 @@ pub(crate) fn graph(files: &BTreeMap<File, String>) -> Graph {
     graph
 }
 
-/// The relative path in `import … from "./path.js"`, `export … from "./path.js"` or `import "./path.js"`. The last line of
-/// an import that is broken over several lines has it, too. A type in a comment is not an import.
+/// The relative path in `import … from "./path.js"`, `export … from "./path.js"` or `import "./path.js"`. The last line
+/// of an import that is broken over several lines has it, too. A type in a comment is not an import.
 fn specifier(line: &str) -> Option<&str> {
     let line = line.trim();
     let is_import = line.starts_with("import ") || line.starts_with("export ") || line.starts_with("} from ");

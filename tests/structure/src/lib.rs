@@ -1,8 +1,8 @@
 //! The import graph of a package: which file uses which.
 //!
 //! [`Graph::read`] parses the Rust files of a `src` folder and follows each `use` line and each path that begins with
-//! `crate`, `self` or `super` to the file that defines the item. A name that a `mod.rs` or `lib.rs` re-exports counts as
-//! an import of the file it comes from, so a module's front does not make a circle with its own parts. Test modules
+//! `crate`, `self` or `super` to the file that defines the item. A name that a `mod.rs` or `lib.rs` re-exports counts
+//! as an import of the file it comes from, so a module's front does not make a circle with its own parts. Test modules
 //! (`#[cfg(test)]`) are left out. [`Graph::javascript`] does the same for `import … from "./file.js"`.
 //!
 //! The order of folders and the list of packages are in `tests/layers.rs`.
@@ -61,8 +61,8 @@ impl Graph {
         javascript::graph(&sources(folder, "js"))
     }
 
-    /// The circles: each a list of imports that leads back to its first file. Empty if there are none. Of several circles
-    /// through the same files the shortest is given.
+    /// The circles: each a list of imports that leads back to its first file. Empty if there are none. Of several
+    /// circles through the same files the shortest is given.
     pub fn circles(&self) -> Vec<String> {
         cycles::circles(&self.edges)
     }

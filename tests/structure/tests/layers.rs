@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use aaw_structure::Graph;
 
-/// The folders and files of `aaw-server/src`, from the program down. Each may import those after it. Everything that is not
-/// named here is a leaf: it imports leaves alone.
+/// The folders and files of `aaw-server/src`, from the program down. Each may import those after it. Everything that is
+/// not named here is a leaf: it imports leaves alone.
 const AAW_SERVER: [&str; 11] =
     ["bin", "lib", "server", "modules", "http", "net", "connection", "hub", "dispatch", "config", "auth"];
 

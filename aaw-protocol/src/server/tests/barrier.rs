@@ -81,7 +81,7 @@ fn a_timed_out_barrier_releases_the_wait_queue() {
     server.expect(
         r#"
         drop "c"
-        ["change",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},1,"error"]
+        ["change",{"error":"The call did not complete within its timeout","code":"timeout"},1,"error"]
         ["ping",{"pong":true},2]
         "#,
     );

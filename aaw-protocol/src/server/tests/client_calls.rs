@@ -85,13 +85,13 @@ fn a_second_or_late_response_is_ignored_and_an_unknown_id_is_a_bad_frame() {
             r#"["confirm",nonsense,-1]"#,
         ],
         r"
-        bad: an answer with id -3 to a call that was never made
-        bad: an answer with id -3 to a call that was never made
-        bad: an answer with id -9223372036854775808 to a call that was never made
-        bad: id -1 names no call; the last was 0
-        bad: id -1 names no call; the last was 0
-        bad: id -1 names no call; the last was 0
-        bad: id -1 names no call; the last was 0
+        bad: a response with id -3 to a client call that was never made
+        bad: a response with id -3 to a client call that was never made
+        bad: a response with id -9223372036854775808 to a client call that was never made
+        bad: id -1 belongs to no call; the last id was 0
+        bad: id -1 belongs to no call; the last id was 0
+        bad: id -1 belongs to no call; the last id was 0
+        bad: id -1 belongs to no call; the last id was 0
         bad: id -1 for a call; a client's ids are 1, 2, 3 and so on
         bad: not JSON: expected ident at line 1 column 13
         ",

@@ -205,7 +205,7 @@ fn calls_behind_a_pending_hook_accept_cancels_and_credit() {
     server.expect(
         r#"
         drop 3
-        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},3,"error"]
+        ["slow",{"error":"The call did not complete within its timeout","code":"timeout"},3,"error"]
         "#,
     );
 }

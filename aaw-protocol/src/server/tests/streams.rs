@@ -17,7 +17,8 @@ fn queued(meta: &str) -> Server {
     server
 }
 
-// --- Items ------------------------------------------------------------------------------------------------------------
+// --- Items
+// ------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_stream_is_items_and_an_end() {
@@ -150,7 +151,7 @@ fn a_timeout_fails_a_running_stream() {
         r#"
         ["slow",0,1,"item"]
         drop 1
-        ["slow",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},1,"error"]
+        ["slow",{"error":"The call did not complete within its timeout","code":"timeout"},1,"error"]
         "#,
     );
     assert!(!server.item("1", "1"));
@@ -177,7 +178,8 @@ fn streams_pause_while_the_client_does_not_read() {
     assert!(!server.connection.may_stream());
 }
 
-// --- Credit -----------------------------------------------------------------------------------------------------------
+// --- Credit
+// -----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn credit_only_grows() {
@@ -242,8 +244,8 @@ fn credit_for_a_call_without_items_is_ignored_and_for_an_unknown_call_is_a_bad_f
             r#"["slow",9,null,"credit"]"#,
         ],
         r#"
-        bad: id 2 names no call; the last was 1
-        bad: id -1 names no call; the last was 1
+        bad: id 2 belongs to no call; the last id was 1
+        bad: id -1 belongs to no call; the last id was 1
         bad: kind "credit" without an id (element 3)
         "#,
     );
@@ -285,7 +287,8 @@ fn credit_for_a_call_cancelled_in_the_wait_queue_is_ignored() {
     server.expect(r#"["slow","done",1]"#);
 }
 
-// --- Deferred responses -----------------------------------------------------------------------------------------------
+// --- Deferred responses
+// -----------------------------------------------------------------------------------------------
 
 #[test]
 fn a_response_without_credit_is_deferred() {
@@ -351,9 +354,7 @@ fn a_deferred_response_can_be_cancelled_and_times_out() {
     );
     // No handler is left to drop.
     server.pass(50 * MS);
-    server.expect(
-        r#"["echo",{"error":"The handler did not end within the time its caller gave it","code":"timeout"},2,"error"]"#,
-    );
+    server.expect(r#"["echo",{"error":"The call did not complete within its timeout","code":"timeout"},2,"error"]"#);
     assert!(server.connection.is_idle());
 }
 
@@ -409,7 +410,8 @@ fn a_call_that_got_credit_in_the_wait_queue_responds_at_once() {
     );
 }
 
-// --- Uploads ----------------------------------------------------------------------------------------------------------
+// --- Uploads
+// ----------------------------------------------------------------------------------------------------------
 
 #[test]
 fn an_upload_sends_items_within_its_credit() {
@@ -472,7 +474,7 @@ fn an_upload_item_beyond_its_credit_fails_the_call() {
         ["slow",1,1,"credit"]
         item 1 for 1
         drop 1
-        ["slow",{"error":"item 2 of the upload of call 1, which has credit for 1","code":"bad_frame"},1,"error"]
+        ["slow",{"error":"item 2 of the upload of call 1 exceeds its credit of 1","code":"bad_frame"},1,"error"]
         "#,
     );
     assert!(!server.complete("1"));
@@ -484,7 +486,7 @@ fn an_upload_item_before_any_credit_fails_the_call() {
         [r#"["slow",1,1,"item"]"#],
         r#"
         drop 1
-        ["slow",{"error":"item 1 of the upload of call 1, which has credit for 0","code":"bad_frame"},1,"error"]
+        ["slow",{"error":"item 1 of the upload of call 1 exceeds its credit of 0","code":"bad_frame"},1,"error"]
         "#,
     );
 }
@@ -511,7 +513,7 @@ fn items_for_a_call_without_upload_are_bad_and_for_a_finished_call_are_ignored()
     let mut server = queued("{}");
     let items = |id| [format!(r#"["slow",1,{id},"item"]"#), format!(r#"["slow",null,{id},"end"]"#)];
     for id in [1, 2] {
-        let bad = format!("bad: an item of an upload for call {id}, which takes none\n").repeat(2);
+        let bad = format!("bad: an item of an upload for call {id}, which has no upload\n").repeat(2);
         server.check(items(id).iter().map(String::as_str), &bad);
     }
     server.complete("1");
@@ -519,8 +521,8 @@ fn items_for_a_call_without_upload_are_bad_and_for_a_finished_call_are_ignored()
     server.log.clear();
     server.check(items(1).iter().map(String::as_str), "");
     server.check(items(2).iter().map(String::as_str), "");
-    server.check(items(3).iter().map(String::as_str), &"bad: id 3 names no call; the last was 2\n".repeat(2));
-    server.check(items(-1).iter().map(String::as_str), &"bad: id -1 names no call; the last was 2\n".repeat(2));
+    server.check(items(3).iter().map(String::as_str), &"bad: id 3 belongs to no call; the last id was 2\n".repeat(2));
+    server.check(items(-1).iter().map(String::as_str), &"bad: id -1 belongs to no call; the last id was 2\n".repeat(2));
 }
 
 #[test]
@@ -548,7 +550,7 @@ fn a_queued_upload_has_no_credit() {
     let mut server = queued(r#"{"in":true}"#);
     server.check(
         [r#"["slow",1,2,"item"]"#, r#"["slow",2,2,"item"]"#, r#"["slow",null,2,"end"]"#],
-        r#"["slow",{"error":"item 1 of the upload of call 2, which has credit for 0","code":"bad_frame"},2,"error"]"#,
+        r#"["slow",{"error":"item 1 of the upload of call 2 exceeds its credit of 0","code":"bad_frame"},2,"error"]"#,
     );
     server.complete("1");
     server.expect(r#"["slow","done",1]"#);
@@ -635,7 +637,8 @@ fn an_upload_within_its_window_never_exceeds_the_limit() {
     assert!(!server.log.contains("too_large"));
 }
 
-// --- Cancel and drain -------------------------------------------------------------------------------------------------
+// --- Cancel and drain
+// -------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_cancel_ends_both_streams_and_a_second_one_is_ignored() {

@@ -117,8 +117,8 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Creates the file if it does not exist, with access for its owner only; SQLite creates its auxiliary files with the same
-/// permissions. Logs a warning if an existing file is accessible to others.
+/// Creates the file if it does not exist, with access for its owner only; SQLite creates its auxiliary files with the
+/// same permissions. Logs a warning if an existing file is accessible to others.
 fn create_if_missing(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);

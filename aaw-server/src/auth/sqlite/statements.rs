@@ -67,7 +67,8 @@ pub(super) fn register(
     Ok(Some(added))
 }
 
-/// Starts a session for a user whose password was verified; `None` if it has changed since, or the user was removed.
+/// Starts a session for a user whose password was verified; `None` if the password has changed
+/// since then, or the user was removed.
 pub(super) fn start_session(
     db: &mut Connection,
     account: &StoredAccount,
@@ -271,6 +272,6 @@ fn new_identity(id: String, email: String, allowed: Option<Vec<String>>) -> Iden
 }
 
 fn to_json(globs: Vec<String>) -> String {
-    // Serialising strings cannot fail.
+    // Serializing strings cannot fail.
     serde_json::to_string(&globs).unwrap_or_default()
 }

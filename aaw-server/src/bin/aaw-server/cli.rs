@@ -52,7 +52,7 @@ pub(crate) enum ServerCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// The events to serve: an events package (a folder with a Cargo.toml), which is built first, or a folder of built
-    /// libraries [default: events; if that does not exist and this folder is a package, this folder]
+    /// libraries [default: events, or the current folder if that is a package without an events folder]
     #[arg(env = "AAW_EVENTS")]
     pub(crate) events: Option<PathBuf>,
     /// The TCP port to listen on; 0 selects a free one
@@ -68,14 +68,14 @@ pub(crate) struct ServeArgs {
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
-    /// Let users log in, and store users and sessions in this file; without a file name, in aaw-auth.sqlite [default: off,
-    /// and events below a folder called auth cannot be called]
+    /// Let users log in, and store users and sessions in this file; without a file name, in aaw-auth.sqlite [default:
+    /// off, and events below a folder called auth cannot be called]
     #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
     pub(crate) auth: Option<PathBuf>,
     /// What to log, and in which format
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = LogFormat::Pretty)]
     pub(crate) log: LogFormat,
-    /// Build and load the events again whenever a file is saved [default: off]
+    /// Rebuild and reload the events whenever a file is saved [default: off]
     #[arg(long, env = "AAW_WATCH", value_parser = BoolishValueParser::new())]
     pub(crate) watch: bool,
 }
@@ -86,7 +86,7 @@ pub(crate) enum LogFormat {
     Pretty,
     /// Messages as JSON to standard error, and one line of JSON per finished call to standard output
     Json,
-    /// Nothing, except why the server did not start
+    /// Only cargo's output, and why the server did not start
     Off,
 }
 

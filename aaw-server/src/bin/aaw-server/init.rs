@@ -49,8 +49,8 @@ pub(crate) struct CreatedPackage {
 
 /// Creates a small events package in `folder`, which is created if necessary.
 ///
-/// The package depends on the aaw-event of the checkout in which this program was built, or, if there is no checkout (as
-/// for an installed program), on the published version.
+/// The package depends on the aaw-event of the checkout in which this program was built, or, if there is no checkout
+/// (as for an installed program), on the published version.
 ///
 /// # Errors
 /// [`InitError`] if a file exists already or cannot be written. No file is ever overwritten.

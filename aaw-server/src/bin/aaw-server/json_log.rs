@@ -1,7 +1,7 @@
-//! The log of `--log json`: one line of JSON per call on standard output, written at once.
+//! The log of `--log json`: one line of JSON per call on standard output, written at once. `CallRecord` has the fields.
 //!
-//! A separate thread writes, so that a reader of the pipe that stops reading does not block the server. Lines beyond the
-//! limits of the queue are dropped, and their number is logged.
+//! A separate thread writes, so that a reader of the pipe that stops reading does not block the server. Lines beyond
+//! the limits of the queue are dropped, and their number is logged.
 
 use std::io::{self, Write};
 use std::sync::Arc;

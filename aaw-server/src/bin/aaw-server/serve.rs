@@ -61,7 +61,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The events to serve if none are given: `events`; or the current folder, if that is a package without such a subfolder.
+/// The events to serve if none are given: `events`; or the current folder, if that is a package without such a
+/// subfolder.
 fn default_events() -> PathBuf {
     let is_in_package = !Path::new(DEFAULT_EVENTS).exists() && Path::new("Cargo.toml").exists();
     PathBuf::from(if is_in_package { "." } else { DEFAULT_EVENTS })

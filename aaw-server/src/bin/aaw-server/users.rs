@@ -25,13 +25,13 @@ pub(crate) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Add a user. The password is read from the variable AAW_PASSWORD, or from one line of standard input; it is not an
-    /// argument, because other users of the machine can see those
+    /// Add a user. The password is read from the variable AAW_PASSWORD, or from one line of standard input; it is not
+    /// an argument, because other users of the machine can see arguments
     Add {
         /// The e-mail address
         email: String,
-        /// Allow only the protected events that match this glob, for example 'auth/orders/*'; may be given several times
-        /// [default: all protected events]
+        /// Allow only the protected events that match this glob, for example 'auth/orders/*'; may be given several
+        /// times [default: all protected events]
         #[arg(long, value_name = "GLOB")]
         allow: Vec<String>,
     },
@@ -87,12 +87,12 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
             }
         }
         UserCommand::Allow { email, globs, everything, nothing: _ } => {
-            let email = Email::normalise(&email)?;
+            let email = Email::normalize(&email)?;
             check_exists(&email, store.allow(email.clone(), (!everything).then_some(globs)).await?)?;
             println!("changed {email}");
         }
         UserCommand::Remove { email } => {
-            let email = Email::normalise(&email)?;
+            let email = Email::normalize(&email)?;
             check_exists(&email, store.remove_user(email.clone()).await?)?;
             println!("removed {email}");
         }

@@ -1,4 +1,4 @@
-//! Returns a value that cannot be serialised as JSON: a map whose keys are lists.
+//! Returns a value that cannot be serialized as JSON: a map whose keys are lists.
 
 use std::collections::HashMap;
 

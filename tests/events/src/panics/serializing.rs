@@ -1,4 +1,4 @@
-//! Panics while its response is serialised.
+//! Panics while its response is serialized.
 
 use serde::{Serialize, Serializer};
 
@@ -6,7 +6,7 @@ pub struct Unserializable;
 
 impl Serialize for Unserializable {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        panic!("while serialising, with a secret")
+        panic!("while serializing, with a secret")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Yields `{}`, and then a value that cannot be serialised as JSON: a map whose keys are lists.
+//! Yields `{}`, and then a value that cannot be serialized as JSON: a map whose keys are lists.
 
 use std::collections::HashMap;
 
