@@ -6,7 +6,8 @@ use std::task::{Context, Waker};
 /// Locks a mutex and ignores poisoning.
 ///
 /// Each critical section of this crate leaves the data valid at every point where it can panic (an allocation, a
-/// waker), and none runs an application's code.
+/// waker), and none runs an application's code, except for the wakers
+/// of tasks that listen: those must not call the client, which the wakers of all common runtimes do not.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -64,13 +64,14 @@
 //! | `dispatch` | guards, handlers and hooks |
 //! | [`config`] | the configuration |
 //! | [`auth`] | log-ins, sessions, stores |
-//! | `registry`, [`record`], `module_host`, `throttle` | the events; records of calls; the host of modules; limits for the log |
+//! | `registry`, [`call_record`], `module_host`, `throttle` | the events; records of calls; the host of modules; limits for the log |
 
 #[cfg(feature = "auth")]
 pub mod auth;
 #[cfg(not(feature = "auth"))]
 #[path = "auth/off.rs"]
 pub mod auth;
+pub mod call_record;
 pub mod config;
 mod connection;
 mod dispatch;
@@ -83,17 +84,16 @@ mod module_host;
 pub mod modules;
 mod net;
 mod origin;
-pub mod record;
 mod registry;
 mod server;
 mod throttle;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
+pub use call_record::CallRecord;
 pub use config::Config;
 pub use error::StartError;
 pub use hub::ClientCallError;
-pub use record::CallRecord;
 pub use registry::{Events, RegistryError};
 #[cfg(feature = "http")]
 pub use server::routes::MountedServer;

@@ -15,16 +15,16 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::auth::Service;
+use crate::call_record::CallRecord;
 use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
-use crate::net::admission::Admission;
 use crate::net::context::ServerContext;
-use crate::net::shutdown::{Shutdown, ShutdownPhase};
-use crate::record::CallRecord;
+use crate::net::origin_check::OriginCheck;
+use crate::net::shutdown_phase::{Shutdown, ShutdownPhase};
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::throttle::Throttle;
 
@@ -183,7 +183,10 @@ async fn share(
     log_events(plan, events, auth.is_some(), false);
     let hub = Arc::new(Hub::new(config.max_rooms));
     Ok(Arc::new(ServerContext {
-        admission: Admission { on_loopback: ip.to_canonical().is_loopback(), allowed: config.allow_origins.clone() },
+        origin_check: OriginCheck {
+            on_loopback: ip.to_canonical().is_loopback(),
+            allowed: config.allow_origins.clone(),
+        },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
@@ -238,7 +241,7 @@ impl BoundServer {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves until `shutdown` completes, and then shuts down gracefully: new connections and calls are refused,
+    /// Serves until `shutdown_phase` completes, and then shuts down gracefully: new connections and calls are refused,
     /// running calls finish within [`Config::shutdown_timeout`], over WebSockets and HTTP alike, WebSockets are closed
     /// with code 1001, and the services of the modules are dropped. The future completes after that.
     ///

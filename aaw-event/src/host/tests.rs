@@ -100,7 +100,7 @@ fn each_fault_of_a_header_has_its_own_error() {
     assert_eq!(changed(|header| header.magic = *b"\x7fELF\0\0\0\0"), AbiError::NotAPackage);
     let other = changed(|header| header.abi = 7);
     assert_eq!(other, AbiError::OtherAbi { found: 7, expected: ABI });
-    assert!(other.to_string().contains("ABI 7, this host speaks 1"), "{other}");
+    assert!(other.to_string().contains("ABI 7, this host uses 1"), "{other}");
     assert!(matches!(changed(|header| header.size = 16), AbiError::TooSmall { table: "header", found: 16, .. }));
     assert!(matches!(changed(|header| header.event_stride = 8), AbiError::TooSmall { found: 8, .. }));
     assert_eq!(changed(|header| header.event_stride += 1), AbiError::Damaged("table of events"));

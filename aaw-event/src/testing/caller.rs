@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aaw_protocol::{BROADCAST, Code, Failure};
+use aaw_protocol::{BROADCAST, Code, Failure, is_reserved};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +16,9 @@ use crate::sdk::Identity;
 
 /// The id of the one connection of a test.
 const TEST_ID: &str = "test";
+
+/// The longest name of a room on a server.
+const MAX_ROOM_NAME_BYTES: usize = 200;
 
 /// A caller in memory: records what a handler sends, and returns the responses that the test has set.
 #[derive(Debug, Default)]
@@ -73,6 +76,7 @@ impl Caller for TestCaller {
     }
 
     fn send_event(&self, event: &str, data: &str) -> Result<(), Failure> {
+        check_event(event)?;
         let data = parse(data)?;
         self.state().send(Recipient::Caller, event, data);
         Ok(())
@@ -89,7 +93,9 @@ impl Caller for TestCaller {
         let mut state = self.state();
         match op {
             "room/join" => {
-                state.rooms.insert(parse::<RoomArgs>(args)?.name);
+                let RoomArgs { name } = parse(args)?;
+                check_room(&name)?;
+                state.rooms.insert(name);
                 to_json(&())
             }
             "room/leave" => {
@@ -98,6 +104,7 @@ impl Caller for TestCaller {
             }
             "room/emit" => {
                 let RoomMessageArgs { name, event, data, except } = parse(args)?;
+                check_event(&event)?;
                 let reached = usize::from(state.is_reached(&name, except.as_deref()));
                 state.send(Recipient::Room(name), &event, data);
                 to_json(&reached)
@@ -123,12 +130,14 @@ impl Caller for TestCaller {
             match &*op {
                 "ws/send_async" => {
                     let ClientCallArgs { to, event, data } = parse(&args)?;
+                    check_event(&event)?;
                     let to = to.map_or(Recipient::Caller, Recipient::Connection);
                     state.send(to, &event, data);
                     to_json(&state.response(&event)?)
                 }
                 "room/send_async" => {
                     let RoomMessageArgs { name, event, data, except } = parse(&args)?;
+                    check_event(&event)?;
                     let response = state.is_reached(&name, except.as_deref()).then(|| match state.response(&event) {
                         Ok(result) => json!({ "id": TEST_ID, "result": result }),
                         Err(error) => json!({ "id": TEST_ID, "error": error }),
@@ -175,6 +184,23 @@ struct ClientCallArgs {
 #[derive(Deserialize)]
 struct AuthenticateArgs {
     user: Identity,
+}
+
+/// Refuses the event names that a server refuses.
+fn check_event(event: &str) -> Result<(), Failure> {
+    if is_reserved(event) {
+        return Err(Failure::new(Code::NOT_ALLOWED, format!("{event} is a reserved event name")));
+    }
+    Ok(())
+}
+
+/// Refuses the room names that a server refuses.
+fn check_room(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.len() > MAX_ROOM_NAME_BYTES {
+        let error = format!("A room's name must have 1 to {MAX_ROOM_NAME_BYTES} bytes");
+        return Err(Failure::new(Code::BAD_BODY, error));
+    }
+    Ok(())
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {

@@ -34,6 +34,13 @@ pub struct TestServices<S = ()> {
 }
 
 impl<S> TestServices<S> {
+    /// Returns the services that a handler takes. `clone()` on an owned `TestServices` does the same; on a reference it
+    /// would copy the reference.
+    #[must_use]
+    pub fn services(&self) -> Services<S> {
+        self.services.clone()
+    }
+
     /// Sets the identity of the caller.
     ///
     /// ```

@@ -23,6 +23,16 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn names_that_a_server_refuses_are_refused() {
+    let services = Services::for_test(());
+    assert_eq!(services.ws.send_event("aaw/welcome", 1).unwrap_err().code(), "not_allowed");
+    for name in ["", &"x".repeat(201)] {
+        assert_eq!(services.room.join(name).unwrap_err().code(), "bad_body");
+    }
+    assert!(services.sent().is_empty());
+}
+
+#[test]
 fn sent_messages_are_recorded_in_order() {
     let services = Services::for_test(());
     services.ws.send_event("seen", json!({ "id": 1 })).unwrap();

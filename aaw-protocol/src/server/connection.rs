@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::call::Call;
+use super::close::Close;
 use super::config::ServerConfig;
 use super::keys::CallKey;
-use super::output::{Close, Input, Output};
+use super::output::{Input, Output};
 use super::pending_client_calls::PendingClientCalls;
 use super::response::{Completion, ResponseFormat};
 use super::running_call::{RunningCall, UploadWindow};

@@ -52,6 +52,7 @@
 
 mod call;
 mod client_calls;
+mod close;
 mod config;
 mod connection;
 mod keys;
@@ -66,9 +67,10 @@ mod tests;
 mod wait_queue;
 
 pub use call::{Call, ItemFrame};
+pub use close::Close;
 pub use config::ServerConfig;
 pub use connection::ServerConnection;
 pub use keys::{CallKey, ClientCallKey};
-pub use output::{Close, Input, Output};
+pub use output::{Input, Output};
 pub use response::{Completion, ResponseMode};
 pub use wait_queue::QueuedCall;

@@ -1,7 +1,8 @@
 //! The open hook: until it passes, no call runs and a v1 client receives no welcome.
 
+use super::close::Close;
 use super::connection::{ServerConnection, max_encoded_len, shortened};
-use super::output::{Close, Output};
+use super::output::Output;
 use crate::codec;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};

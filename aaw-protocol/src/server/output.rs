@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::call::Call;
+use super::close::Close;
 use super::keys::CallKey;
 use super::keys::ClientCallKey;
 use crate::codec::BadFrame;
 use crate::failure::Failure;
-use crate::hello;
 
 /// The meaning of a text message.
 #[derive(Debug)]
@@ -76,55 +76,4 @@ pub enum Output {
     Drop(CallKey),
     /// Close the connection.
     Close(Close),
-}
-
-/// Why the server closes a connection. [`Display`](std::fmt::Display) is the reason of the close frame (RFC 6455,
-/// section 7.4).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Close {
-    /// The client did not send its hello in time.
-    #[error("no {} in time", hello::HELLO)]
-    NoHello,
-    /// The client was silent for too long and did not respond to pings.
-    #[error("no sign of life")]
-    Silent,
-    /// The pushes for the client exceeded their limit.
-    #[error("too many messages waiting: the client reads too slowly")]
-    TooSlow,
-    /// Nothing could be written to the socket for too long.
-    #[error("nothing could be written")]
-    Stalled,
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
-    /// The server refused the client, for this reason. Created by [`Close::refused`].
-    #[error("{0}")]
-    Refused(Box<str>),
-}
-
-impl Close {
-    /// Creates [`Refused`](Self::Refused) with the first 123 bytes of `reason`, the most that a close frame can carry.
-    /// Characters are kept whole.
-    ///
-    /// ```
-    /// # use aaw_protocol::server::Close;
-    /// assert_eq!(Close::refused("not you").to_string(), "not you");
-    /// assert_eq!(Close::refused(&"ü".repeat(100)).to_string(), "ü".repeat(61));
-    /// ```
-    pub fn refused(reason: &str) -> Self {
-        const MAX_BYTES: usize = 123;
-        let end = (0..=MAX_BYTES.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
-        Self::Refused(reason[..end].into())
-    }
-
-    /// Returns the status code of the close frame.
-    pub fn code(&self) -> u16 {
-        match self {
-            Self::NoHello => 1002,
-            Self::Silent | Self::Stalled | Self::Stopping => 1001,
-            Self::Refused(_) => 1008,
-            Self::TooSlow => 1013,
-        }
-    }
 }

@@ -12,11 +12,11 @@ use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, codec, is_reserved};
 use arc_swap::ArcSwap;
 
+use super::call_recorder::{CallHook, CallRecorder};
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
-use super::record::{CallHook, CallRecorder};
 use super::request::DispatchRequest;
 use super::stream::HandlerStream;
 use super::{guards, hooks};

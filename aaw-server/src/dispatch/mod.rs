@@ -15,8 +15,9 @@
 //! | `gather` | a stream whose caller expects one response |
 //! | `stream` | the items of a streaming handler |
 //! | `completion` | from a handler's last step to the completion of its call |
-//! | `record` | what the hook of [`Server::on_call`](crate::Server::on_call) receives |
+//! | `call_recorder` | what the hook of [`Server::on_call`](crate::Server::on_call) receives |
 
+mod call_recorder;
 mod completion;
 mod dispatched;
 mod dispatcher;
@@ -24,16 +25,15 @@ mod gather;
 mod guards;
 mod hooks;
 mod pending;
-mod record;
 mod request;
 mod stream;
 #[cfg(all(test, feature = "auth"))]
 mod tests;
 
+pub(crate) use call_recorder::CallHook;
 pub(crate) use dispatched::Dispatched;
 pub(crate) use dispatcher::Dispatch;
 pub(crate) use pending::PendingCall;
-pub(crate) use record::CallHook;
 pub(crate) use request::DispatchRequest;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use aaw_event::host::HandlerKind;
 use aaw_protocol::server::Completion;
 
+use super::call_recorder::CallRecorder;
 use super::completion::{LogContext, completion_of};
 use super::gather::GatherStream;
 use super::guards::GuardedHandler;
-use super::record::CallRecorder;
 use crate::auth::BuiltInFuture;
 
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and

@@ -6,9 +6,9 @@ use aaw_event::host::Step;
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
+use super::call_recorder::CallRecorder;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
-use super::record::CallRecorder;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {

@@ -24,7 +24,7 @@ use super::sse;
 use super::state::AppState;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
-use crate::net::shutdown::ShutdownPhase;
+use crate::net::shutdown_phase::ShutdownPhase;
 
 /// The path of events, before their names.
 pub(super) const PATH: &str = "/events/";

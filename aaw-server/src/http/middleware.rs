@@ -94,7 +94,7 @@ pub(super) fn cors() -> CorsLayer {
 ///
 /// For routes that are not behind [`upgrade`]: requests of a program's own listener have no [`RequestGuard`] there.
 pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let checked = http_connection::check_admission(&state.shared, None, request.headers(), request.uri());
+    let checked = http_connection::check_origin_and_host(&state.shared, None, request.headers(), request.uri());
     let Err((status, error)) = checked else { return next.run(request).await };
     let address = request.extensions().get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
     http_connection::log_refusal(&state.shared, address, "request", &error);

@@ -17,7 +17,7 @@ use super::request::{PollRequest, unknown_cursor};
 use super::response::json_response;
 use super::run::{CallStep, HttpCall};
 use crate::net::context::ServerContext;
-use crate::net::shutdown::ShutdownPhase;
+use crate::net::shutdown_phase::ShutdownPhase;
 
 /// The streams of a server that are read by polling.
 pub(super) struct PollingStreams {

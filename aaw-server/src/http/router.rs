@@ -18,7 +18,7 @@ use super::response::json_response;
 use super::state::AppState;
 use super::{events, middleware, page, scripts};
 use crate::error::StartError;
-use crate::net::shutdown::ShutdownPhase;
+use crate::net::shutdown_phase::ShutdownPhase;
 
 /// The program's own routes.
 #[derive(Debug, Default)]

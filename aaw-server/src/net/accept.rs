@@ -25,7 +25,7 @@ use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::http_connection::{HttpConnection, RequestGuard};
-use crate::net::shutdown::ShutdownPhase;
+use crate::net::shutdown_phase::ShutdownPhase;
 use crate::net::write_timeout::WriteTimeout;
 
 /// The pause of the accept loop after an error, such as too many open files.
@@ -50,7 +50,8 @@ pub(crate) trait RequestService: Clone + Send + Sync + 'static {
 
     fn new(shared: &Arc<ServerContext>, routes: Self::Routes) -> Result<Self, StartError>;
 
-    /// Responds to one request. The guard lasts until the response's body has been sent, or been dropped.
+    /// Responds to one request. The service keeps the guard as long as the request is in progress: if it has a body that
+    /// is sent gradually, until that is sent or dropped.
     fn respond(
         &self,
         request: Request<Incoming>,

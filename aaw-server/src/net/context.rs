@@ -6,13 +6,13 @@ use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
-use crate::net::admission::Admission;
-use crate::net::shutdown::Shutdown;
+use crate::net::origin_check::OriginCheck;
+use crate::net::shutdown_phase::Shutdown;
 use crate::throttle::Throttle;
 
 /// The state of one server.
 pub(crate) struct ServerContext {
-    pub(crate) admission: Admission,
+    pub(crate) origin_check: OriginCheck,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) host_services: Arc<HostServices>,

@@ -45,7 +45,7 @@ impl HttpConnection {
             return Err((StatusCode::BAD_REQUEST, "Expected one Host header and at most one Origin header".into()));
         }
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        check_admission(&self.shared, origin.as_deref(), headers, uri)
+        check_origin_and_host(&self.shared, origin.as_deref(), headers, uri)
     }
 
     /// Logs that a request was refused.
@@ -55,13 +55,13 @@ impl HttpConnection {
 }
 
 /// Checks this origin, if there is one, and the host that the request names.
-pub(crate) fn check_admission(
+pub(crate) fn check_origin_and_host(
     shared: &ServerContext,
     origin: Option<&str>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(), (StatusCode, String)> {
-    let checked = shared.admission.check(origin, host(headers, uri).as_deref());
+    let checked = shared.origin_check.check(origin, host(headers, uri).as_deref());
     checked.map_err(|error| (StatusCode::FORBIDDEN, error.to_string()))
 }
 

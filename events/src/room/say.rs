@@ -23,6 +23,9 @@ mod tests {
     fn the_message_is_sent_to_the_room() {
         let services = Services::for_test(());
         handler(Body { name: "tea".into(), text: "milk?".into() }, services.clone()).unwrap();
-        assert_eq!(services.sent(), [SentMessage::new(Recipient::Room("tea".into()), "said", json!({ "text": "milk?" }))]);
+        assert_eq!(
+            services.sent(),
+            [SentMessage::new(Recipient::Room("tea".into()), "said", json!({ "text": "milk?" }))]
+        );
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::File;
-
-type Edges = BTreeMap<File, BTreeMap<File, String>>;
+/// From a file to the files that it imports, each with the import.
+type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One shortest circle for each set of files that all reach each other.
 pub(crate) fn circles(edges: &Edges) -> Vec<String> {
@@ -23,8 +22,8 @@ pub(crate) fn circles(edges: &Edges) -> Vec<String> {
 }
 
 /// The shortest way from a file back to itself, breadth first.
-fn shortest(edges: &Edges, start: &File) -> Option<Vec<(File, File)>> {
-    let mut came_from: BTreeMap<&File, &File> = BTreeMap::new();
+fn shortest(edges: &Edges, start: &String) -> Option<Vec<(String, String)>> {
+    let mut came_from: BTreeMap<&String, &String> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(file) = queue.pop_front() {
         for next in edges.get(file).into_iter().flat_map(BTreeMap::keys) {
@@ -48,7 +47,7 @@ fn shortest(edges: &Edges, start: &File) -> Option<Vec<(File, File)>> {
     None
 }
 
-fn describe(edges: &Edges, circle: &[(File, File)]) -> String {
-    let step = |(from, to): &(File, File)| format!("{from} -> {to} (`{}`)", edges[from][to]);
+fn describe(edges: &Edges, circle: &[(String, String)]) -> String {
+    let step = |(from, to): &(String, String)| format!("{from} -> {to} (`{}`)", edges[from][to]);
     circle.iter().map(step).collect::<Vec<_>>().join(", ")
 }

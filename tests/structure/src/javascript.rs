@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{File, Graph};
+use crate::graph::{File, Graph};
 
 pub(crate) fn graph(files: &BTreeMap<File, String>) -> Graph {
     let mut graph = Graph::default();

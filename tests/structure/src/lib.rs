@@ -8,41 +8,15 @@
 //! The order of folders and the list of packages are in `tests/layers.rs`.
 
 mod cycles;
+mod graph;
 mod javascript;
 mod resolve;
 mod rust;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A file, as a path relative to the folder that was read.
-pub type File = String;
-
-/// Which file imports which.
-#[derive(Debug, Default)]
-pub struct Graph {
-    /// From a file to the files that it imports, each with one line that shows the import.
-    edges: BTreeMap<File, BTreeMap<File, String>>,
-}
-
-/// An import that leads from a file to one that stands above it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Upward {
-    /// The file that imports.
-    pub from: File,
-    /// The file that is imported.
-    pub to: File,
-    /// The import, as it is written.
-    pub import: String,
-}
-
-impl fmt::Display for Upward {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, to, import } = self;
-        write!(f, "{from} imports {to} (`{import}`), which stands above it in the order of folders")
-    }
-}
+pub use graph::{File, Graph, Upward};
 
 impl Graph {
     /// Reads the Rust files below `src`. `root` is the crate's root file, relative to `src`.
@@ -50,7 +24,9 @@ impl Graph {
     /// # Panics
     /// If a file cannot be read or parsed.
     pub fn read(src: &Path, root: &str) -> Self {
-        rust::graph(&sources(src, "rs"), root)
+        let (mut graph, unreached) = rust::graph(&sources(src, "rs"), root);
+        graph.unreached = unreached;
+        graph
     }
 
     /// Reads the JavaScript modules below `folder`.
@@ -59,37 +35,6 @@ impl Graph {
     /// If a file cannot be read.
     pub fn javascript(folder: &Path) -> Self {
         javascript::graph(&sources(folder, "js"))
-    }
-
-    /// The circles: each a list of imports that leads back to its first file. Empty if there are none. Of several
-    /// circles through the same files the shortest is given.
-    pub fn circles(&self) -> Vec<String> {
-        cycles::circles(&self.edges)
-    }
-
-    /// The imports that go up in `order`. A name in it is a folder or a file without its extension, at the top of the
-    /// package; a file may import those that stand after its own. What is not in `order` stands below all of it.
-    pub fn upward(&self, order: &[&str]) -> Vec<Upward> {
-        let rank = |file: &str| {
-            let top = file.split('/').next().unwrap_or(file).trim_end_matches(".rs");
-            order.iter().position(|name| *name == top).unwrap_or(order.len())
-        };
-        let imports = self.edges.iter().flat_map(|(from, all)| all.iter().map(move |(to, line)| (from, to, line)));
-        imports
-            .filter(|(from, to, _)| rank(to) < rank(from))
-            .map(|(from, to, import)| Upward { from: from.clone(), to: to.clone(), import: import.clone() })
-            .collect()
-    }
-
-    /// The files that import something or are imported.
-    pub fn files(&self) -> BTreeSet<&str> {
-        self.edges.iter().flat_map(|(from, all)| all.keys().chain([from])).map(String::as_str).collect()
-    }
-
-    fn add(&mut self, from: &str, to: &str, import: impl Into<String>) {
-        if from != to {
-            self.edges.entry(from.into()).or_default().entry(to.into()).or_insert_with(|| import.into());
-        }
     }
 }
 
@@ -118,7 +63,9 @@ mod tests {
 
     fn graph(files: &[(&str, &str)]) -> Graph {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        rust::graph(&files, "lib.rs")
+        let (mut graph, unreached) = rust::graph(&files, "lib.rs");
+        graph.unreached = unreached;
+        graph
     }
 
     #[test]
@@ -139,6 +86,51 @@ mod tests {
             ("b.rs", "fn g() { crate::a::f() }"),
         ]);
         assert_eq!(graph.circles().len(), 1);
+    }
+
+    #[test]
+    fn a_path_in_a_macro_and_one_that_begins_with_a_child_count_as_imports() {
+        let with = |body: &str| {
+            let parent = format!("mod child; pub struct Parent; fn f() {{ {body} }}");
+            graph(&[("lib.rs", &parent), ("child.rs", "use super::Parent; pub fn g() {}")]).circles().len()
+        };
+        assert_eq!((with("child::g()"), with("println!(\"{}\", crate::child::g())"), with("")), (1, 1, 0));
+    }
+
+    #[test]
+    fn the_files_of_an_events_package_are_modules_without_a_declaration() {
+        let graph = graph(&[
+            ("lib.rs", "aaw_event::events!();"),
+            ("_services.rs", "use crate::users::get::Body; pub struct App;"),
+            ("users/get.rs", "use crate::_services::App; pub struct Body;"),
+        ]);
+        assert_eq!(graph.circles().len(), 1);
+        assert!(graph.unreached().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_no_declaration_leads_to_is_reported() {
+        let graph = graph(&[("lib.rs", "mod a;"), ("a.rs", ""), ("lost.rs", "")]);
+        assert_eq!(graph.unreached().iter().collect::<Vec<_>>(), ["lost.rs"]);
+    }
+
+    #[test]
+    fn an_import_in_place_of_a_module_that_a_feature_excludes_is_followed() {
+        let graph = graph(&[
+            (
+                "lib.rs",
+                "#[cfg(x)] #[path = \"on.rs\"] mod a; #[cfg(not(x))] #[path = \"off.rs\"] mod a; mod user; mod leaf;",
+            ),
+            ("on.rs", "pub mod b;"),
+            ("a/b.rs", "pub struct B;"),
+            ("off.rs", "pub use crate::leaf as b;"),
+            ("leaf.rs", "use crate::user::User; pub struct B;"),
+            ("user.rs", "use crate::a::b::B; pub struct User;"),
+        ]);
+        assert_eq!(
+            graph.circles(),
+            ["leaf.rs -> user.rs (`crate::user::User`), user.rs -> leaf.rs (`crate::a::b::B`)"]
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! From a path to the file that defines what it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{File, Graph};
+use crate::graph::{File, Graph};
 
 /// One module, written in a file of its own or within another.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Crate {
         for (path, modules) in &self.0 {
             for module in modules {
                 for used in &module.paths {
-                    for file in self.files(path, used) {
+                    for file in self.imported_files(path, used) {
                         graph.add(&module.file, &file, used.join("::"));
                     }
                 }
@@ -38,7 +38,7 @@ impl Crate {
     }
 
     /// The files that define what `used` names, seen from the module at `from`.
-    fn files(&self, from: &[String], used: &[String]) -> Vec<File> {
+    fn imported_files(&self, from: &[String], used: &[String]) -> Vec<File> {
         self.absolute(from, used).map_or_else(Vec::new, |path| self.resolve(&path, 0))
     }
 
@@ -68,24 +68,36 @@ impl Crate {
     }
 
     fn resolve(&self, path: &[String], depth: usize) -> Vec<File> {
-        // The longest beginning that is a module; what follows is an item of it.
-        let Some(length) = (0..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length])) else {
-            return Vec::new();
-        };
-        let (module_path, rest) = path.split_at(length);
         let mut files = Vec::new();
-        for module in &self.0[module_path] {
-            let bound = rest.first().and_then(|name| module.names.get(name)).filter(|_| depth < 10);
-            match bound {
-                Some(bound) => {
-                    if let Some(mut target) = self.absolute(module_path, bound) {
-                        target.extend_from_slice(&rest[1..]);
-                        files.extend(self.resolve(&target, depth + 1));
+        // The longest beginning that is a module; what follows is an item of it. A shorter one counts where its `use`
+        // lines bind the next segment: of two modules that exclude each other by `cfg`, one may import what the other
+        // declares.
+        let mut is_longest = true;
+        for length in (0..=path.len()).rev() {
+            let (module_path, rest) = path.split_at(length);
+            let Some(modules) = self.0.get(module_path) else { continue };
+            for module in modules {
+                let bound = rest.first().and_then(|name| module.names.get(name)).filter(|_| depth < 10);
+                match bound {
+                    Some(bound) => {
+                        if let Some(mut target) = self.absolute(module_path, bound) {
+                            target.extend_from_slice(&rest[1..]);
+                            if target != path {
+                                files.extend(self.resolve(&target, depth + 1));
+                            }
+                        }
                     }
+                    None if is_longest => files.push(module.file.clone()),
+                    None => {}
                 }
-                None => files.push(module.file.clone()),
             }
+            is_longest = false;
         }
         files
+    }
+
+    /// The files that were read.
+    pub(crate) fn read_files(&self) -> BTreeSet<&File> {
+        self.0.values().flatten().map(|module| &module.file).collect()
     }
 }

@@ -1,17 +1,28 @@
 //! The modules of a crate, and the paths that each of them uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
+use crate::graph::{File, Graph};
 use crate::resolve::{Crate, Module};
-use crate::{File, Graph};
 
-pub(crate) fn graph(files: &BTreeMap<File, String>, root: &str) -> Graph {
+/// Returns the graph, and the files that no `mod` line reaches.
+pub(crate) fn graph(files: &BTreeMap<File, String>, root: &str) -> (Graph, BTreeSet<File>) {
     let mut all = Crate::default();
-    let root_folder = root.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-    add_file(files, &mut all, root, &root_folder, Vec::new());
-    all.graph()
+    add_file(files, &mut all, root, "", Vec::new());
+    // The macro of an events package declares a module for each file: `users/get.rs` is `crate::users::get`.
+    if files.get(root).is_some_and(|text| text.contains("events!")) {
+        for file in files.keys().filter(|file| !["lib.rs", "main.rs"].contains(&file.as_str())) {
+            if !all.read_files().contains(file) {
+                let module: Vec<_> = file.trim_end_matches(".rs").split('/').map(Into::into).collect();
+                add_file(files, &mut all, file, &format!("{}/", module.join("/")), module);
+            }
+        }
+    }
+    let unreached = files.keys().filter(|file| !all.read_files().contains(*file)).cloned().collect();
+    (all.graph(), unreached)
 }
 
 /// Parses one file and, behind its `mod name;` lines, its children. `folder` is where these lie.
@@ -53,7 +64,7 @@ fn add_items(
     all.add(module, Module { file: file.into(), paths: collector.paths, names: collector.names });
 }
 
-/// Collects the paths that begin in the own crate, and what each `use` line binds.
+/// Collects the paths that are used, and what each `use` line binds.
 #[derive(Default)]
 struct Collector {
     paths: Vec<Vec<String>>,
@@ -84,6 +95,39 @@ impl Collector {
         }
     }
 
+    /// Collects what looks like a path that begins with `crate` or `super`.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => colons += 1,
+                TokenTree::Ident(ident) if colons == 2 => {
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Ident(ident) if ident == "crate" || ident == "super" => {
+                    self.add_path(std::mem::replace(&mut path, vec![ident.to_string()]));
+                    colons = 0;
+                }
+                other => {
+                    self.add_path(std::mem::take(&mut path));
+                    colons = 0;
+                    if let TokenTree::Group(group) = other {
+                        self.add_tokens(group.stream());
+                    }
+                }
+            }
+        }
+        self.add_path(path);
+    }
+
+    fn add_path(&mut self, path: Vec<String>) {
+        if path.len() > 1 {
+            self.paths.push(path);
+        }
+    }
+
     fn bind(&mut self, name: Option<String>, path: Vec<String>) {
         if let Some(name) = name {
             self.names.insert(name, path.clone());
@@ -99,14 +143,17 @@ impl<'a> Visit<'a> for Collector {
 
     fn visit_path(&mut self, path: &'a syn::Path) {
         let segments: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if segments.len() > 1 && ["crate", "self", "super"].contains(&segments[0].as_str()) {
+        if segments.len() > 1 {
             self.paths.push(segments);
         }
         visit::visit_path(self, path);
     }
 
-    /// A macro that a crate exports is called by a path in the crate's root, wherever it is defined.
-    fn visit_macro(&mut self, _: &'a syn::Macro) {}
+    /// Collects the paths among the arguments, or the definition, of a macro. The macro's own path does not count: an
+    /// exported macro is called by a path in the crate's root, wherever it is defined.
+    fn visit_macro(&mut self, item: &'a syn::Macro) {
+        self.add_tokens(item.tokens.clone());
+    }
 
     /// A visibility such as `pub(in crate::a)` uses nothing.
     fn visit_visibility(&mut self, _: &'a syn::Visibility) {}

@@ -1,5 +1,6 @@
 //! No package has a circle among its files, and the folders of aaw-server import in one direction.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use aaw_structure::Graph;
@@ -45,6 +46,28 @@ fn no_package_has_a_circle_among_its_files() {
         }
     }
     assert!(circles.is_empty(), "circles among files:\n{}", circles.join("\n"));
+}
+
+/// A file that the reader of imports loses could hide a circle.
+#[test]
+fn every_file_but_those_of_test_modules_is_read() {
+    let mut lost = Vec::new();
+    for package in packages() {
+        // A file is lost if no root of the package leads to it. Programs in `bin` are read from their own folders.
+        let mut unreached: Option<BTreeSet<String>> = None;
+        for (folder, root) in roots(&package).into_iter().filter(|(folder, _)| folder.ends_with("src")) {
+            let by_root = Graph::read(&folder, &root).unreached().clone();
+            unreached = Some(match unreached {
+                Some(others) => others.intersection(&by_root).cloned().collect(),
+                None => by_root,
+            });
+        }
+        let is_test = |file: &String| file.contains("tests") || file.starts_with("bin/");
+        lost.extend(
+            unreached.into_iter().flatten().filter(|file| !is_test(file)).map(|file| format!("{package}: {file}")),
+        );
+    }
+    assert!(lost.is_empty(), "files that no `mod` line leads to:\n{}", lost.join("\n"));
 }
 
 #[test]

@@ -26,7 +26,11 @@ mod tests {
     fn the_room_is_notified() {
         let services = Chat::for_test();
         handler(Body { room: Room::Tea }, services.clone()).unwrap();
-        let expected = SentMessage::new(Recipient::Room("tea".into()), "typing", json!({ "room": "tea", "by": "ada@example.org" }));
+        let expected = SentMessage::new(
+            Recipient::Room("tea".into()),
+            "typing",
+            json!({ "room": "tea", "by": "ada@example.org" }),
+        );
         assert_eq!(services.sent(), [expected]);
     }
 }

@@ -11,7 +11,7 @@ use crate::origin::{AllowedOrigin, Authority, Origin};
 
 /// Why a request is rejected. The text is the body of the 403 response, and is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AdmissionError {
+pub(crate) enum OriginCheckError {
     #[error("The request has no valid Host header")]
     InvalidHost,
     #[error(
@@ -30,25 +30,25 @@ pub(crate) enum AdmissionError {
 
 /// The rules of one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission {
+pub(crate) struct OriginCheck {
     /// The server listens on loopback, so only this machine can reach it.
     pub(crate) on_loopback: bool,
     pub(crate) allowed: Vec<AllowedOrigin>,
 }
 
-impl Admission {
+impl OriginCheck {
     /// Checks the `Origin` and the `Host` of a request. A request without an `Origin` passes if its host does.
-    pub(crate) fn check(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), AdmissionError> {
-        let host = host.and_then(Authority::parse).ok_or(AdmissionError::InvalidHost)?;
+    pub(crate) fn check(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), OriginCheckError> {
+        let host = host.and_then(Authority::parse).ok_or(OriginCheckError::InvalidHost)?;
         if self.on_loopback && !host.is_loopback() && !self.allowed.iter().any(|allowed| allowed.names_host(&host)) {
-            return Err(AdmissionError::ForeignHost(Shortened(&host.to_string()).to_string()));
+            return Err(OriginCheckError::ForeignHost(Shortened(&host.to_string()).to_string()));
         }
         let Some(origin) = origin else { return Ok(()) };
         if origin.eq_ignore_ascii_case("null") {
             // Not even `*` allows it: a sandboxed page of any site has the origin `null`.
-            return Err(AdmissionError::NullOrigin);
+            return Err(OriginCheckError::NullOrigin);
         }
-        let foreign = || AdmissionError::ForeignOrigin(Shortened(origin).to_string());
+        let foreign = || OriginCheckError::ForeignOrigin(Shortened(origin).to_string());
         let origin = Origin::parse(origin).ok_or_else(foreign)?;
         let is_same = origin.is_at(&host);
         let are_both_loopback = origin.is_loopback_page() && host.is_loopback();
@@ -64,19 +64,19 @@ impl Admission {
 mod tests {
     use super::*;
 
-    fn admission(on_loopback: bool, allowed: &[&str]) -> Admission {
-        Admission { on_loopback, allowed: allowed.iter().map(|text| text.parse().unwrap()).collect() }
+    fn origin_check(on_loopback: bool, allowed: &[&str]) -> OriginCheck {
+        OriginCheck { on_loopback, allowed: allowed.iter().map(|text| text.parse().unwrap()).collect() }
     }
 
     #[test]
     fn a_request_without_an_origin_passes() {
-        assert_eq!(admission(true, &[]).check(None, Some("localhost:1337")), Ok(()));
-        assert_eq!(admission(false, &[]).check(None, Some("api.example.com")), Ok(()));
+        assert_eq!(origin_check(true, &[]).check(None, Some("localhost:1337")), Ok(()));
+        assert_eq!(origin_check(false, &[]).check(None, Some("api.example.com")), Ok(()));
     }
 
     #[test]
     fn a_page_of_the_same_host_and_port_passes() {
-        let open = admission(false, &[]);
+        let open = origin_check(false, &[]);
         for (origin, host) in [
             ("http://api.example.com", "api.example.com"),
             ("http://api.example.com", "API.example.com:80"),
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_page_of_another_origin_is_rejected() {
-        let open = admission(false, &[]);
+        let open = origin_check(false, &[]);
         for (origin, host) in [
             ("https://evil.example", "api.example.com"),
             ("http://api.example.com:8080", "api.example.com:1337"),
@@ -102,14 +102,14 @@ mod tests {
             ("", "api.example.com"),
         ] {
             let checked = open.check(Some(origin), Some(host));
-            assert!(matches!(checked, Err(AdmissionError::ForeignOrigin(_))), "{origin} at {host}: {checked:?}");
+            assert!(matches!(checked, Err(OriginCheckError::ForeignOrigin(_))), "{origin} at {host}: {checked:?}");
         }
-        assert_eq!(open.check(Some("null"), Some("api.example.com")), Err(AdmissionError::NullOrigin));
+        assert_eq!(open.check(Some("null"), Some("api.example.com")), Err(OriginCheckError::NullOrigin));
     }
 
     #[test]
     fn a_page_on_any_loopback_port_passes_at_a_loopback_host() {
-        let local = admission(true, &[]);
+        let local = origin_check(true, &[]);
         for (origin, host) in [
             ("http://localhost:5173", "localhost:1337"),
             ("http://127.0.0.1:5173", "localhost:1337"),
@@ -122,12 +122,12 @@ mod tests {
 
     #[test]
     fn a_foreign_host_is_rejected_on_loopback() {
-        let local = admission(true, &[]);
-        let rejected = Err(AdmissionError::ForeignHost("evil.example:1337".into()));
+        let local = origin_check(true, &[]);
+        let rejected = Err(OriginCheckError::ForeignHost("evil.example:1337".into()));
         assert_eq!(local.check(Some("http://evil.example:1337"), Some("evil.example:1337")), rejected);
         assert_eq!(local.check(None, Some("evil.example:1337")), rejected);
-        assert_eq!(local.check(None, None), Err(AdmissionError::InvalidHost));
-        assert_eq!(local.check(None, Some("a b")), Err(AdmissionError::InvalidHost));
+        assert_eq!(local.check(None, None), Err(OriginCheckError::InvalidHost));
+        assert_eq!(local.check(None, Some("a b")), Err(OriginCheckError::InvalidHost));
         assert!(local.check(Some("chrome-extension://localhost"), Some("localhost:1337")).is_err());
         assert!(local.check(None, Some("127.0.0.1.evil.example")).is_err());
         assert!(local.check(None, Some("localhost.evil.example")).is_err());
@@ -135,20 +135,20 @@ mod tests {
 
     #[test]
     fn an_allowed_origin_passes_and_similar_ones_do_not() {
-        let local = admission(true, &["https://app.example.com", "http://dev.example:5173"]);
+        let local = origin_check(true, &["https://app.example.com", "http://dev.example:5173"]);
         assert_eq!(local.check(Some("https://app.example.com"), Some("localhost:1337")), Ok(()));
         assert_eq!(local.check(Some("https://app.example.com"), Some("app.example.com")), Ok(()));
         assert_eq!(local.check(Some("http://dev.example:5173"), Some("127.0.0.1:1337")), Ok(()));
         assert!(local.check(Some("http://app.example.com"), Some("localhost:1337")).is_err());
         assert!(local.check(Some("http://dev.example:5174"), Some("localhost:1337")).is_err());
-        assert_eq!(local.check(Some("null"), Some("localhost")), Err(AdmissionError::NullOrigin));
+        assert_eq!(local.check(Some("null"), Some("localhost")), Err(OriginCheckError::NullOrigin));
     }
 
     #[test]
     fn a_star_allows_every_origin_but_no_foreign_host() {
-        let local = admission(true, &["*"]);
+        let local = origin_check(true, &["*"]);
         assert_eq!(local.check(Some("https://any.example"), Some("localhost:1337")), Ok(()));
-        assert_eq!(local.check(Some("null"), Some("localhost:1337")), Err(AdmissionError::NullOrigin));
+        assert_eq!(local.check(Some("null"), Some("localhost:1337")), Err(OriginCheckError::NullOrigin));
         assert!(local.check(Some("http://evil.example"), Some("evil.example")).is_err());
     }
 }

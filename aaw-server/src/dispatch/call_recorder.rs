@@ -9,7 +9,7 @@ use aaw_protocol::{Failure, Shortened};
 use uuid::Uuid;
 
 use crate::auth::CallContext;
-use crate::record::{CallKind, CallRecord, cancelled, redact, redact_failure};
+use crate::call_record::{CallKind, CallRecord, cancelled, redact, redact_failure};
 use crate::registry::RegisteredEvent;
 
 /// Receives a record of every call when it is over.
