@@ -337,6 +337,40 @@ async fn calls_that_a_session_authorized_are_aborted_even_if_the_connection_has_
 }
 
 #[tokio::test]
+async fn a_log_out_does_not_spare_calls_that_another_session_authorized() {
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
+    ada.send(r#"["auth/held",null,2]"#).await;
+    ada.send(r#"["aaw/register",{"email":"bob@example.com","password":"x"},3]"#).await;
+    assert!(ada.next().await.starts_with(r#"["aaw/register",{"token":""#));
+    ada.exchange(r#"["aaw/logout",null,4]"#, r#"["aaw/logout",{"ok":true},4]"#).await;
+    let mut elsewhere = auth_server.server.v1().await;
+    elsewhere.call("aaw/resume", &resume(&token)).await.value();
+    elsewhere.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
+    ada.expect(&format!(r#"["auth/held",{UNKNOWN},2,"error"]"#)).await;
+}
+
+#[tokio::test]
+async fn a_log_out_aborts_the_other_calls_of_its_session() {
+    let auth_server = start().await;
+    let (mut ada, token, _) = auth_server.ada().await;
+    ada.send(r#"["auth/held",null,2]"#).await;
+    ada.send(r#"["aaw/logout",null,3]"#).await;
+    let mut got = [ada.next().await, ada.next().await];
+    got.sort();
+    assert_eq!(got, [r#"["aaw/logout",{"ok":true},3]"#.to_owned(), format!(r#"["auth/held",{UNKNOWN},2,"error"]"#)]);
+    // Over HTTP, too.
+    let mut again = auth_server.server.v1().await;
+    again.call("aaw/resume", &resume(&token)).await.assert_eq(EXPIRED);
+    let (token, _) = logged_in(&again.call("aaw/login", ADA).await.value());
+    let waits = HttpRequest::post(auth_server.server.addr, "/events/auth/waits", "null");
+    let mut call = waits.header("Authorization", &format!("Bearer {token}")).start().await;
+    again.expect(r#"["broadcast","waiting"]"#).await;
+    again.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
+    assert_eq!(call.read_response().await.failure(), (401, "not_authenticated".into()));
+}
+
+#[tokio::test]
 async fn an_upload_to_a_protected_unary_event_is_rejected() {
     let auth_server = start().await;
     let (mut ada, ..) = auth_server.ada().await;

@@ -1,66 +1,99 @@
 //! Attributes a log-in or log-out that a handler begins to the call whose handler began it.
 //!
-//! A call that changes its caller's identity must be a barrier: later calls of the same connection wait for it, so that
-//! they are authorized by its result. A handler makes such a call by beginning the host operation `authenticate` or
-//! `logout` during its first poll, which dispatch runs in place. Whether *this* call began one cannot be read from the
-//! connection, because other handlers of the same connection run on other threads at the same time; mistaking one of
-//! their log-ins for this call's would make, for instance, a long poll the barrier, and nothing behind it would start.
+//! Two decisions depend on it. A call that begins such a change in its first poll is a barrier: later calls of the same
+//! connection wait for it, so that they are authorized by its result. And a call that ends the session which authorized
+//! it is not aborted by that end, because its caller must receive the response.
 //!
-//! So a flag of the current thread is set by the operation when it begins and read by dispatch after the poll. That
-//! attributes exactly, because a poll does not leave its thread, also inside a loaded module; and unlike a flag in each
-//! call it costs no allocation. The flag belongs to one caller: a handler that changes the identity of another
-//! connection, whose services it has kept, does not make its own call a barrier. It is saved and restored around each
-//! first poll, so a poll within a poll reports its own changes only.
+//! Whether *this* call began the change cannot be read from the connection, because other handlers of the same
+//! connection run on other threads at the same time; mistaking one of their log-ins for this call's would make, for
+//! instance, a long poll the barrier, and nothing behind it would start.
+//!
+//! So the operations `authenticate` and `logout` mark the handler that is being polled on the current thread. That
+//! attributes exactly, because a poll does not leave its thread, also inside a loaded module; and unlike a mark in each
+//! call it costs no allocation where a call completes in its first poll. The mark belongs to one caller: a handler that
+//! changes the identity of another connection, whose services it has kept, is not marked. A poll within a poll reports
+//! its own changes only.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-/// The innermost first poll on a thread.
-#[derive(Clone, Copy)]
-struct CurrentPoll {
-    /// The id of the caller; nil outside of a first poll.
-    caller: Uuid,
-    changed: bool,
-}
+/// Whether a pending call has begun to change its caller's identity. Shared with the connection's task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IdentityChange(Arc<AtomicBool>);
 
-thread_local! {
-    static CURRENT: Cell<CurrentPoll> = const { Cell::new(CurrentPoll { caller: Uuid::nil(), changed: false }) };
-}
+impl IdentityChange {
+    pub(crate) fn new(has_begun: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(has_begun)))
+    }
 
-/// Records that a change of the identity of this caller has begun. Without effect outside of a first poll of a call of
-/// this caller on the current thread: a call that is pending already cannot become a barrier.
-pub(crate) fn begin(caller: Uuid) {
-    let current = CURRENT.get();
-    if current.caller == caller {
-        CURRENT.set(CurrentPoll { changed: true, ..current });
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
-/// The first poll of a call, from its creation until it is dropped on the same thread.
-pub(crate) struct FirstPoll {
+/// The innermost poll of a handler on a thread.
+#[derive(Default)]
+struct CurrentPoll {
+    /// The id of the caller; nil outside of a poll.
+    caller: Uuid,
+    changed: bool,
+    /// Of a pending call: set when the change begins, before the end of a session can reach the connection's task.
+    pending: Option<IdentityChange>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<CurrentPoll> = RefCell::default();
+}
+
+/// Records that a change of the identity of this caller has begun. Without effect outside of a poll of a handler of this
+/// caller on the current thread.
+pub(crate) fn begin(caller: Uuid) {
+    CURRENT.with_borrow_mut(|current| {
+        if current.caller == caller {
+            current.changed = true;
+            if let Some(IdentityChange(pending)) = &current.pending {
+                pending.store(true, Ordering::Release);
+            }
+        }
+    });
+}
+
+/// A poll of a handler, from its creation until it is dropped on the same thread.
+pub(crate) struct HandlerPoll {
     /// The poll around this one.
     outer: CurrentPoll,
     /// Bound to its thread.
     _not_send: PhantomData<*const ()>,
 }
 
-impl FirstPoll {
-    pub(crate) fn enter(caller: Uuid) -> Self {
-        Self { outer: CURRENT.replace(CurrentPoll { caller, changed: false }), _not_send: PhantomData }
+impl HandlerPoll {
+    /// Begins the first poll of a call, on the task that received it.
+    pub(crate) fn first(caller: Uuid) -> Self {
+        Self::enter(CurrentPoll { caller, ..CurrentPoll::default() })
     }
 
-    /// Returns whether a change of the caller's identity has begun since [`enter`](Self::enter), outside of nested
-    /// first polls.
+    /// Begins a later poll, perhaps on another task.
+    pub(crate) fn later(caller: Uuid, change: &IdentityChange) -> Self {
+        Self::enter(CurrentPoll { caller, pending: Some(change.clone()), ..CurrentPoll::default() })
+    }
+
+    fn enter(poll: CurrentPoll) -> Self {
+        Self { outer: CURRENT.replace(poll), _not_send: PhantomData }
+    }
+
+    /// Returns whether a change of the caller's identity has begun since the poll began, outside of nested polls.
     pub(crate) fn began_identity_change(&self) -> bool {
-        CURRENT.get().changed
+        CURRENT.with_borrow(|current| current.changed)
     }
 }
 
-impl Drop for FirstPoll {
+impl Drop for HandlerPoll {
     fn drop(&mut self) {
-        CURRENT.set(self.outer);
+        CURRENT.set(std::mem::take(&mut self.outer));
     }
 }
 
@@ -71,38 +104,47 @@ mod tests {
     const CALLER: Uuid = Uuid::from_u128(1);
 
     #[test]
-    fn a_first_poll_reports_a_change_that_began_during_it() {
+    fn a_poll_reports_a_change_that_began_during_it() {
         begin(CALLER);
-        let poll = FirstPoll::enter(CALLER);
+        let poll = HandlerPoll::first(CALLER);
         assert!(!poll.began_identity_change(), "a change that began before it");
         begin(CALLER);
         assert!(poll.began_identity_change());
     }
 
     #[test]
-    fn a_first_poll_does_not_report_a_change_of_another_caller() {
-        let poll = FirstPoll::enter(CALLER);
+    fn a_later_poll_marks_its_call_when_the_change_begins() {
+        let change = IdentityChange::default();
+        let _poll = HandlerPoll::later(CALLER, &change);
+        assert!(!change.has_begun());
+        begin(CALLER);
+        assert!(change.has_begun());
+    }
+
+    #[test]
+    fn a_poll_does_not_report_a_change_of_another_caller() {
+        let poll = HandlerPoll::first(CALLER);
         begin(Uuid::from_u128(2));
         assert!(!poll.began_identity_change());
     }
 
     #[test]
-    fn a_first_poll_does_not_report_a_change_on_another_thread() {
-        let poll = FirstPoll::enter(CALLER);
+    fn a_poll_does_not_report_a_change_on_another_thread() {
+        let poll = HandlerPoll::first(CALLER);
         std::thread::scope(|scope| scope.spawn(|| begin(CALLER)).join()).unwrap();
         assert!(!poll.began_identity_change());
     }
 
     #[test]
-    fn a_nested_first_poll_and_the_one_around_it_report_their_own_changes_only() {
-        let outer = FirstPoll::enter(CALLER);
-        let inner = FirstPoll::enter(CALLER);
+    fn a_nested_poll_and_the_one_around_it_report_their_own_changes_only() {
+        let outer = HandlerPoll::first(CALLER);
+        let inner = HandlerPoll::first(CALLER);
         begin(CALLER);
         assert!(inner.began_identity_change());
         drop(inner);
         assert!(!outer.began_identity_change());
         begin(CALLER);
-        let inner = FirstPoll::enter(CALLER);
+        let inner = HandlerPoll::first(CALLER);
         assert!(!inner.began_identity_change());
         drop(inner);
         assert!(outer.began_identity_change());

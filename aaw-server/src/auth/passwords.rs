@@ -73,7 +73,7 @@ impl Default for PasswordHasherConfig {
 /// ```
 #[derive(Clone)]
 pub struct PasswordHasher {
-    queue: Arc<WaitQueue>,
+    queue: Arc<HashQueue>,
     params: Params,
     /// Verified in place of a missing hash, so that an unknown user takes as long as a known one.
     dummy_hash: Arc<str>,
@@ -82,7 +82,7 @@ pub struct PasswordHasher {
 
 /// The hashes that wait for a thread.
 #[derive(Default)]
-struct WaitQueue {
+struct HashQueue {
     state: Mutex<WaitQueueState>,
     /// Wakes a thread when a job was added, and all of them when the queue is closed.
     changed: Condvar,
@@ -99,7 +99,7 @@ struct WaitQueueState {
 type HashJob = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// Ends the threads when it is dropped. The threads share the queue, so the queue's own `Drop` cannot end them.
-struct StopThreads(Arc<WaitQueue>);
+struct StopThreads(Arc<HashQueue>);
 
 impl Drop for StopThreads {
     fn drop(&mut self) {
@@ -127,7 +127,7 @@ impl PasswordHasher {
     }
 
     fn with(params: Params, threads: usize, capacity: usize) -> Self {
-        let queue = Arc::new(WaitQueue { capacity: capacity.max(1), ..WaitQueue::default() });
+        let queue = Arc::new(HashQueue { capacity: capacity.max(1), ..HashQueue::default() });
         for _ in 0..threads {
             let queue = Arc::clone(&queue);
             let thread = std::thread::Builder::new().name("aaw-passwords".into());
@@ -202,7 +202,7 @@ impl PasswordHasher {
     }
 }
 
-impl WaitQueue {
+impl HashQueue {
     fn push(&self, job: HashJob) -> Result<(), StoreError> {
         let mut state = self.lock();
         if state.jobs.len() >= self.capacity {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::stream_pump::StreamCredit;
 use super::upload::UploadWriter;
 use crate::auth::SessionGuard;
+use crate::auth::identity_change::IdentityChange;
 
 /// A call whose handler runs as a task.
 pub(super) struct CallTask {
@@ -23,6 +24,8 @@ pub(super) struct CallTask {
     /// The session that authorized this call, if its event is protected. The call is aborted when that session ends,
     /// even if the connection has since changed its session.
     pub(super) session: Option<Arc<SessionGuard>>,
+    /// Whether the handler has begun a log-in or log-out. `None` for a stream, which ends with its session in any case.
+    pub(super) identity_change: Option<IdentityChange>,
 }
 
 /// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client

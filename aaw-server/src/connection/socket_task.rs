@@ -29,6 +29,7 @@ use super::outgoing::{OutgoingFrame, text_message};
 use super::progress::CountedSocket;
 use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
+use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, DispatchRequest, Dispatched, HandlerStream, PendingCall};
@@ -395,11 +396,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.protocol.add_pending(call)
         };
         let peer = Arc::clone(self.peer());
+        let identity_change = Some(pending.identity_change());
         let task = tokio::spawn(async move {
             let (frame, completion) = pending.await;
             peer.mailbox.post(Command::Complete(key, frame, completion));
         });
-        self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session });
+        self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session, identity_change });
         self.start_upload(key);
     }
 
@@ -433,7 +435,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
-        self.calls.insert(key, CallTask { task, expects_response, credit: Some(credit), upload, session });
+        self.calls.insert(
+            key,
+            CallTask { task, expects_response, credit: Some(credit), upload, session, identity_change: None },
+        );
         if session_ended {
             // The command that reports this end may have been handled above, before `calls` contained the stream.
             self.abort_unauthenticated(key);
@@ -588,11 +593,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn end_session(&mut self, session: &Arc<Session>) {
         let slot = &self.peer().context.session;
         let had_session = slot.release(session).is_some();
-        // If the connection released the session without taking another, it ended the session itself; the call that did
-        // so must still be responded to, and it may be protected.
-        let ended_itself = !had_session && slot.current().is_none();
+        // A call that has ended its own session must still be responded to.
         let is_affected = |call: &CallTask| {
-            call.session.as_ref().is_some_and(|guard| guard.is_over()) && (!ended_itself || call.credit.is_some())
+            call.session.as_ref().is_some_and(|guard| guard.is_over())
+                && !call.identity_change.as_ref().is_some_and(IdentityChange::has_begun)
         };
         let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
         for key in affected {

@@ -20,7 +20,9 @@ use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::DispatchRequest;
 use super::stream::HandlerStream;
 use super::{guards, hooks};
-use crate::auth::identity_change::FirstPoll;
+use uuid::Uuid;
+
+use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
 use crate::registry::Registry;
 
@@ -70,7 +72,7 @@ impl Dispatch {
         if !event.guards.is_empty() && !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
-        let first_poll = FirstPoll::enter(caller.context().id);
+        let first_poll = HandlerPoll::first(caller.context().id);
         let handler = match guards::begin(event, &request, caller, upload) {
             Ok(handler) => handler,
             Err(failure) => return refuse(failure, body, frame, recorder),
@@ -82,7 +84,7 @@ impl Dispatch {
                 return refuse_not_json(recorder);
             }
             let stream = HandlerStream::new(handler, recorder, log());
-            return self.begin_stream(stream, mode, frame, &first_poll);
+            return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll);
         }
         let (mut handler, mut frame, max_len) = (handler, frame, self.max_response);
         let head_len = frame.len();
@@ -91,7 +93,11 @@ impl Dispatch {
             Poll::Pending => {
                 let (kind, log) = (event.kind, log());
                 let call = PendingUnary { handler, kind, frame, head_len, max_len, recorder, log };
-                Dispatched::Pending(PendingCall::new(PendingKind::Unary(call), first_poll.began_identity_change()))
+                Dispatched::Pending(PendingCall::new(
+                    PendingKind::Unary(call),
+                    caller.context().id,
+                    first_poll.began_identity_change(),
+                ))
             }
             Poll::Ready(step) => match completion_of(step, max_len, &event.name, caller.context().id) {
                 Completion::Refused(failure) => refuse(failure, body, frame, recorder),
@@ -141,7 +147,8 @@ impl Dispatch {
         stream: HandlerStream,
         mode: ResponseMode,
         frame: Vec<u8>,
-        first_poll: &FirstPoll,
+        caller: Uuid,
+        first_poll: &HandlerPoll,
     ) -> Dispatched {
         let collects = match mode {
             ResponseMode::Items | ResponseMode::Pushes => return Dispatched::Stream(stream),
@@ -153,7 +160,7 @@ impl Dispatch {
             Poll::Ready((frame, completion)) => Dispatched::Done(frame, completion),
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
-                Dispatched::Pending(PendingCall::new(PendingKind::Gather(gather), began_identity_change))
+                Dispatched::Pending(PendingCall::new(PendingKind::Gather(gather), caller, began_identity_change))
             }
         }
     }
@@ -189,7 +196,7 @@ impl Dispatch {
         match self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook)) {
             Some(response) => {
                 let call = PendingBuiltIn { response, frame, recorder };
-                Dispatched::Pending(PendingCall::new(PendingKind::BuiltIn(call), true))
+                Dispatched::Pending(PendingCall::new(PendingKind::BuiltIn(call), caller.context().id, true))
             }
             None => refuse(Failure::unknown_event(name), body, frame, recorder),
         }

@@ -6,18 +6,23 @@ use std::task::{Context, Poll, ready};
 
 use aaw_event::host::HandlerKind;
 use aaw_protocol::server::Completion;
+use uuid::Uuid;
 
 use super::call_recorder::CallRecorder;
 use super::completion::{LogContext, completion_of};
 use super::gather::GatherStream;
 use super::guards::GuardedHandler;
 use crate::auth::BuiltInFuture;
+use crate::auth::identity_change::{HandlerPoll, IdentityChange};
 
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
 /// the call's completion. Dropping it drops the handler.
 pub(crate) struct PendingCall {
     kind: PendingKind,
     is_barrier: bool,
+    /// The id of the caller.
+    caller: Uuid,
+    identity_change: IdentityChange,
 }
 
 pub(super) enum PendingKind {
@@ -32,18 +37,24 @@ impl PendingCall {
     /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorized by its
     /// result. A one-way event is one too, because a one-way handler has run when the next call begins, also where a
     /// guard delays it: a client that joins a room and then requests its size counts itself.
-    pub(super) fn new(kind: PendingKind, began_identity_change: bool) -> Self {
+    pub(super) fn new(kind: PendingKind, caller: Uuid, began_identity_change: bool) -> Self {
         let is_barrier = began_identity_change
             || matches!(
                 kind,
                 PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
             );
-        Self { kind, is_barrier }
+        Self { kind, is_barrier, caller, identity_change: IdentityChange::new(began_identity_change) }
     }
 
     /// Returns whether the caller's further calls wait for this one.
     pub(crate) fn is_barrier(&self) -> bool {
         self.is_barrier
+    }
+
+    /// Returns whether the handler has begun a log-in or log-out, now or later. Such a call is not aborted by the end of
+    /// the session that authorized it.
+    pub(crate) fn identity_change(&self) -> IdentityChange {
+        self.identity_change.clone()
     }
 }
 
@@ -51,7 +62,9 @@ impl Future for PendingCall {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().kind {
+        let Self { kind, caller, identity_change, .. } = self.get_mut();
+        let _poll = HandlerPoll::later(*caller, identity_change);
+        match kind {
             PendingKind::Unary(call) => Pin::new(call).poll(cx),
             PendingKind::Gather(call) => Pin::new(call).poll(cx),
             PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::caller::{identify, user_id};
 use super::error::HttpError;
 use super::items::ItemsBody;
-use super::negotiate::{Accept, NOT_ACCEPTABLE, ResponseFormat};
+use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
 use super::run::{CallStep, HttpCall};
@@ -79,7 +79,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return state.polling.respond(&event_of_user, poll, || begin(ResponseMode::Items)).await;
     }
     match format {
-        ResponseFormat::Lines | ResponseFormat::Events if kind != Some(HandlerKind::OneWay) => {
+        BodyFormat::Lines | BodyFormat::Events if kind != Some(HandlerKind::OneWay) => {
             respond_with_items(shared, begin(ResponseMode::Items)?, format).await
         }
         // A one-way event has no result: it gets 204, whatever the format.
@@ -126,15 +126,11 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
 
 /// Responds with items as they are produced. The status waits for the first of them, except for server-sent events:
 /// their reader learns at once that it is connected.
-async fn respond_with_items(
-    shared: &ServerContext,
-    call: HttpCall,
-    format: ResponseFormat,
-) -> Result<Response, HttpError> {
+async fn respond_with_items(shared: &ServerContext, call: HttpCall, format: BodyFormat) -> Result<Response, HttpError> {
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let mut items = ItemsBody::new(call, format, shared.config.http.sse_keep_alive_interval, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
-        Poll::Pending if format == ResponseFormat::Events => Poll::Ready(Ok(())),
+        Poll::Pending if format == BodyFormat::Events => Poll::Ready(Ok(())),
         first => first,
     });
     tokio::select! {

@@ -10,7 +10,7 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep};
 
-use super::negotiate::ResponseFormat;
+use super::negotiate::BodyFormat;
 use super::run::{CallStep, HttpCall};
 use super::{error, sse};
 
@@ -25,7 +25,7 @@ const CHUNK_ITEMS: usize = 128;
 pub(super) struct ItemsBody {
     /// `None` once the call has ended.
     call: Option<HttpCall>,
-    format: ResponseFormat,
+    format: BodyFormat,
     /// Items produced so far.
     count: u64,
     /// The next chunk.
@@ -65,11 +65,11 @@ impl CommentTimer {
 impl ItemsBody {
     pub(super) fn new(
         call: HttpCall,
-        format: ResponseFormat,
+        format: BodyFormat,
         comment_interval: Duration,
         aborting: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let comment_timer = (format == ResponseFormat::Events).then(|| CommentTimer::new(comment_interval));
+        let comment_timer = (format == BodyFormat::Events).then(|| CommentTimer::new(comment_interval));
         Self { call: Some(call), format, count: 0, out: Vec::new(), comment_timer, aborting: Box::pin(aborting) }
     }
 
@@ -87,13 +87,13 @@ impl ItemsBody {
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
         let Self { call: Some(call), format, count, out, .. } = self else { return Poll::Ready(CallStep::End) };
         let before = out.len();
-        if *format == ResponseFormat::Events {
+        if *format == BodyFormat::Events {
             sse::begin_item(out, *count + 1);
         }
         let from = out.len();
         let step = call.poll(cx, out);
         match (&step, format) {
-            (Poll::Ready(CallStep::Item), ResponseFormat::Events) => sse::end_item(out, from),
+            (Poll::Ready(CallStep::Item), BodyFormat::Events) => sse::end_item(out, from),
             (Poll::Ready(CallStep::Item), _) => {
                 sse::join_lines(&mut out[from..]);
                 out.push(b'\n');
@@ -112,8 +112,8 @@ impl ItemsBody {
     fn finish(&mut self, result: Result<(), Failure>) {
         self.call = None;
         match (result, self.format) {
-            (Ok(()), ResponseFormat::Events) => sse::end(&mut self.out),
-            (Err(failure), ResponseFormat::Events) => sse::failed(&mut self.out, &failure),
+            (Ok(()), BodyFormat::Events) => sse::end(&mut self.out),
+            (Err(failure), BodyFormat::Events) => sse::failed(&mut self.out, &failure),
             (Ok(()), _) => {}
             (Err(failure), _) => {
                 self.out.extend_from_slice(&error::json(&failure));

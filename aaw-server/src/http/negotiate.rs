@@ -7,7 +7,7 @@ use axum::http::header::ACCEPT;
 
 /// The formats of a response to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ResponseFormat {
+pub(super) enum BodyFormat {
     /// The response; of a stream, all items as one array.
     Json,
     /// One item per line (NDJSON).
@@ -16,7 +16,7 @@ pub(super) enum ResponseFormat {
     Events,
 }
 
-impl ResponseFormat {
+impl BodyFormat {
     /// In the order of the server's preference.
     const ALL: [Self; 3] = [Self::Json, Self::Lines, Self::Events];
 
@@ -56,11 +56,11 @@ impl<'a> Accept<'a> {
     ///
     /// The quality decides first; then a format that is listed by name goes before one that a wildcard covers, then
     /// the client's order counts, and last the server's.
-    pub(super) fn preferred_format(&self) -> Option<ResponseFormat> {
+    pub(super) fn preferred_format(&self) -> Option<BodyFormat> {
         if self.0.is_empty() {
-            return Some(ResponseFormat::Json);
+            return Some(BodyFormat::Json);
         }
-        let candidates = ResponseFormat::ALL.into_iter().filter_map(|format| {
+        let candidates = BodyFormat::ALL.into_iter().filter_map(|format| {
             // A format has the quality of the most specific range that covers it, the first of several equal ones.
             let (index, range) = self
                 .0
@@ -99,7 +99,7 @@ impl<'a> MediaRange<'a> {
         self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
     }
 
-    fn covers(&self, format: ResponseFormat) -> bool {
+    fn covers(&self, format: BodyFormat) -> bool {
         let (kind, subtype) = format.media_type().split_once('/').unwrap_or_default();
         match (self.kind, self.subtype) {
             ("*", "*") => true,
@@ -127,46 +127,46 @@ fn thousandths(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn format<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<ResponseFormat> {
+    fn format<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<BodyFormat> {
         Accept::parse(accept).preferred_format()
     }
 
     #[test]
     fn a_single_acceptable_format_is_chosen() {
         for (accept, expected) in [
-            ("application/json", ResponseFormat::Json),
-            ("*/*", ResponseFormat::Json),
-            ("", ResponseFormat::Json),
-            ("application/*", ResponseFormat::Json),
-            ("text/event-stream", ResponseFormat::Events),
-            ("text/*", ResponseFormat::Events),
-            ("TEXT/Event-Stream", ResponseFormat::Events),
-            ("application/x-ndjson", ResponseFormat::Lines),
-            ("application/x-ndjson; charset=utf-8", ResponseFormat::Lines),
+            ("application/json", BodyFormat::Json),
+            ("*/*", BodyFormat::Json),
+            ("", BodyFormat::Json),
+            ("application/*", BodyFormat::Json),
+            ("text/event-stream", BodyFormat::Events),
+            ("text/*", BodyFormat::Events),
+            ("TEXT/Event-Stream", BodyFormat::Events),
+            ("application/x-ndjson", BodyFormat::Lines),
+            ("application/x-ndjson; charset=utf-8", BodyFormat::Lines),
             // The header of a browser that opens a page.
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", ResponseFormat::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", BodyFormat::Json),
         ] {
             assert_eq!(format([accept]), Some(expected), "{accept}");
         }
-        assert_eq!(format([]), Some(ResponseFormat::Json));
+        assert_eq!(format([]), Some(BodyFormat::Json));
     }
 
     #[test]
     fn quality_decides_before_specificity_and_specificity_before_order() {
         for (accept, expected) in [
-            ("application/json;q=0.5, text/event-stream", ResponseFormat::Events),
-            ("application/json;q=0.5, text/event-stream;q=0.4", ResponseFormat::Json),
-            ("text/event-stream, */*", ResponseFormat::Events),
-            ("application/x-ndjson, application/json", ResponseFormat::Lines),
-            ("application/json, application/x-ndjson", ResponseFormat::Json),
-            ("application/json;q=0, */*", ResponseFormat::Lines),
-            ("*/*;q=0.1, application/x-ndjson ; Q=0.2", ResponseFormat::Lines),
-            ("*/*, application/*;q=0.9", ResponseFormat::Events),
+            ("application/json;q=0.5, text/event-stream", BodyFormat::Events),
+            ("application/json;q=0.5, text/event-stream;q=0.4", BodyFormat::Json),
+            ("text/event-stream, */*", BodyFormat::Events),
+            ("application/x-ndjson, application/json", BodyFormat::Lines),
+            ("application/json, application/x-ndjson", BodyFormat::Json),
+            ("application/json;q=0, */*", BodyFormat::Lines),
+            ("*/*;q=0.1, application/x-ndjson ; Q=0.2", BodyFormat::Lines),
+            ("*/*, application/*;q=0.9", BodyFormat::Events),
         ] {
             assert_eq!(format([accept]), Some(expected), "{accept}");
         }
         let two_headers = ["text/html", "text/event-stream"];
-        assert_eq!(format(two_headers), Some(ResponseFormat::Events), "two headers are one list");
+        assert_eq!(format(two_headers), Some(BodyFormat::Events), "two headers are one list");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl HttpCall {
             Dispatched::Stream(stream) => HttpCallState::Stream(Box::new(stream)),
             Dispatched::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is not valid JSON")),
         };
-        let session_end = session.as_ref().filter(|_| matches!(state, HttpCallState::Stream(_))).map(|guard| {
+        let session_end = session.as_ref().map(|guard| {
             let ended = Arc::clone(guard.session()).wait_until_ended();
             Box::pin(ended) as Pin<Box<dyn Future<Output = ()> + Send>>
         });
@@ -83,8 +83,17 @@ impl HttpCall {
         if let Some(session_end) = &mut self.session_end
             && session_end.as_mut().poll(cx).is_ready()
         {
-            (self.state, self.session_end) = (HttpCallState::Finished, None);
-            return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
+            self.session_end = None;
+            // A call that has completed, or has ended its own session, must still be responded to.
+            let is_aborted = match &self.state {
+                HttpCallState::Stream(_) => true,
+                HttpCallState::Pending(pending) => !pending.identity_change().has_begun(),
+                HttpCallState::Done(..) | HttpCallState::Finished => false,
+            };
+            if is_aborted {
+                self.state = HttpCallState::Finished;
+                return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
+            }
         }
         let completion = match &mut self.state {
             HttpCallState::Stream(stream) => match ready!(stream.poll_next(cx, out, self.max_message)) {
