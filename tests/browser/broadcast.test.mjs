@@ -60,10 +60,10 @@ test("connecting and disconnecting run the program's hooks, and update the count
   const { url, logged } = await serve(t);
   const [one, other] = [await open(t, browser, url), await open(t, browser, url)];
   await shows(one, "#online", /^2 pages are connected/);
-  await logged(/new connection/);
+  await logged(/connected id=/);
   await other.close();
   await shows(one, "#online", /^No other page/);
-  await logged(/gone/);
+  await logged(/disconnected/);
   await until(url, "online", (count) => count === 1);
 });
 
