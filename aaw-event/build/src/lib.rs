@@ -69,6 +69,7 @@
 
 #![forbid(unsafe_code)]
 
+mod event_name;
 mod handler;
 mod hook;
 mod names;

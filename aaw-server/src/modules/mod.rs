@@ -10,7 +10,7 @@
 //! or with an incompatible version of aaw-event.
 //!
 //! * `find`: what lies at a path.
-//! * `build`: builds a package with cargo.
+//! * `build`: builds a package with cargo, whose JSON output `cargo_json` parses.
 //! * `folder`: the libraries in a folder, and the prefixes of their events.
 //! * `load`: all of these in one step.
 //! * `check`: checks that a library can be opened safely.
@@ -18,6 +18,7 @@
 //! * `watch`: loads the events again when their sources change.
 
 mod build;
+mod cargo_json;
 mod check;
 mod find;
 mod folder;
