@@ -1,6 +1,6 @@
 // The aaw client for browsers, Node and Bun.
 //
-//   import aaw from "/aaw.js";
+//   import aaw from "aaw-js"; // in a page that an aaw server serves: from "/aaw.js"
 //
 //   const ws = aaw();
 //   const user = await ws.sendAsync("users/get", { id: 1 });
@@ -15,20 +15,25 @@ import { http } from "./aaw/http.js";
 import { platform } from "./aaw/platform.js";
 import { sse } from "./aaw/sse.js";
 
+/** @import { UrlSource } from "./aaw/driver.js" */
+/** @import { Options } from "./aaw/options.js" */
+
 export { CallError, http, sse };
 
 /**
  * Creates a client. It connects to the server at once, and reconnects whenever the connection is lost, until it is
  * closed.
  *
- * @param {import("./aaw/driver.js").UrlSource} [url] A URL with the scheme `ws`, `wss`, `http` or `https`, or a path on
- *   the page's host. Or a function that returns the URL or a promise of it, and is called before each attempt: for a
- *   URL that contains an expiring token, for example. Default, in a page: the page's host.
- * @param {import("./aaw/options.js").Options} [options]
+ * @param {UrlSource} [url] A URL with the scheme `ws`, `wss`, `http` or `https`, or a path on the page's host. Or a
+ *   function that returns the URL or a promise of it, and is called before each attempt: for a URL that contains an
+ *   expiring token, for example. Default, in a page: the page's host.
+ * @param {Options} [options]
  * @throws {TypeError} The URL is invalid, or it is missing outside of a page. Or there is no WebSocket class.
  */
 const aaw = (url, options) => new Client(url, options ?? {}, platform);
 
+// For `require`, which returns this function.
+aaw.CallError = CallError;
 aaw.http = http;
 aaw.sse = sse;
 
