@@ -32,7 +32,7 @@ const BANNER = `// aaw-js ${packageJson.version} (MIT). Generated from the modul
  * @param {"esm" | "cjs"} format
  */
 const bundle = async (format) => {
-  const { outputFiles: [bundled] } = await esbuild.build({
+  const bundled = await esbuild.build({
     entryPoints: [join(PACKAGE, "aaw.js")],
     bundle: true,
     write: false,
@@ -41,9 +41,9 @@ const bundle = async (format) => {
     // Removes comments, which esbuild does only together with whitespace. The second pass adds whitespace again.
     minifyWhitespace: true,
     // `require("aaw-js")` returns the function. `default` is for compilers that expect a module there.
-    footer: format === "cjs" ? { js: "module.exports = aaw;\nmodule.exports.default = aaw;" } : {},
+    footer: { js: format === "cjs" ? "module.exports = aaw;\nmodule.exports.default = aaw;" : "" },
   });
-  const { code } = await esbuild.transform(bundled.text, { target: TARGET });
+  const { code } = await esbuild.transform(bundled.outputFiles[0].text, { target: TARGET });
   return BANNER + code;
 };
 
