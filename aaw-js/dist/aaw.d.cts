@@ -29,6 +29,40 @@ declare const EventTarget: typeof globalThis extends { EventTarget: infer T exte
 };
 
 /**
+ * The user that a session belongs to.
+ */
+type Identity = {
+    id: string;
+    email: string;
+    /**
+     * The protected events that the user may call, as patterns: `*`, `auth/teamplay/*`, or
+     * an exact name. If absent, all of them.
+     */
+    allowed?: string[] | undefined;
+};
+
+/**
+ * Each delay is random, between zero and a ceiling that grows with each failure ("full jitter"), so that the clients of
+ * a restarted server do not all reconnect at the same moment.
+ */
+type Backoff = {
+    /**
+     * The ceiling of the first delay, in ms.
+     */
+    min: number;
+    /**
+     * The highest ceiling, in ms. A connection that lasted at least this long resets the ceiling to
+     * `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
+     * without pause.
+     */
+    max: number;
+    /**
+     * Each failure multiplies the ceiling by this.
+     */
+    factor: number;
+};
+
+/**
  * Why a call failed, and whether the server may have received it.
  *
  * `code` is the server's (`unknown_event`, `handler`, `busy`, …) or one of the client's own:
@@ -81,56 +115,6 @@ type Failure = {
 };
 
 /**
- * Fires `open`, `close` and `error` for each of the client's sockets in turn, and `message` with the text of each
- * message.
- */
-declare class WebSocketCompat extends EventTarget {
-    /** @type {((event: Event) => unknown) | null} */
-    onopen: ((event: Event) => unknown) | null;
-    /** @type {((event: CloseEvent) => unknown) | null} */
-    onclose: ((event: CloseEvent) => unknown) | null;
-    /** @type {((event: Event) => unknown) | null} */
-    onerror: ((event: Event) => unknown) | null;
-    /** @type {((event: MessageEvent<string>) => unknown) | null} */
-    onmessage: ((event: MessageEvent<string>) => unknown) | null;
-    #private;
-}
-
-/**
- * The user that a session belongs to.
- */
-type Identity = {
-    id: string;
-    email: string;
-    /**
-     * The protected events that the user may call, as patterns: `*`, `auth/teamplay/*`, or
-     * an exact name. If absent, all of them.
-     */
-    allowed?: string[] | undefined;
-};
-
-/**
- * Each delay is random, between zero and a ceiling that grows with each failure ("full jitter"), so that the clients of
- * a restarted server do not all reconnect at the same moment.
- */
-type Backoff = {
-    /**
-     * The ceiling of the first delay, in ms.
-     */
-    min: number;
-    /**
-     * The highest ceiling, in ms. A connection that lasted at least this long resets the ceiling to
-     * `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
-     * without pause.
-     */
-    max: number;
-    /**
-     * Each failure multiplies the ceiling by this.
-     */
-    factor: number;
-};
-
-/**
  * The part of the WebSocket API that the client uses. Browsers, Node, Bun and the package `ws` all provide it.
  */
 type Socket = {
@@ -146,71 +130,6 @@ type SocketClass = new (url: string, protocols: string[]) => Socket;
  * The server's URL, or a function that returns it, which is called before each attempt to connect.
  */
 type UrlSource = string | URL | (() => string | URL | Promise<string | URL>);
-
-/**
- * The items of a response, to be read once with `for await`. Leaving the loop cancels the call, and the server drops
- * its handler.
- *
- * The server sends only as many items as the client has granted credit for: at first the option `window` (64 by
- * default), then more as they are read. So a slow reader slows the handler down. If the call fails, the error is thrown
- * after the items that arrived before it. If the connection is lost, that is a `CallError` with the code
- * `outcome_unknown`.
- *
- * @template T
- */
-declare class ItemStream<T> {
-    /**
-     * Resolves with the next item. It may be called again before the previous promise has resolved.
-     *
-     * @returns {Promise<IteratorResult<T, undefined>>}
-     */
-    next(): Promise<IteratorResult<T, undefined>>;
-    /** Cancels the stream, as leaving the loop does. @returns {Promise<IteratorResult<T, undefined>>} */
-    return(): Promise<IteratorResult<T, undefined>>;
-    [Symbol.asyncIterator](): this;
-    #private;
-}
-type StreamOptions = {
-    /**
-     * Cancels the stream: the server drops the handler, items that were not read are
-     * discarded, and the iteration throws a `CallError` with the code `cancelled`.
-     */
-    signal?: AbortSignal | undefined;
-};
-
-/**
- * The items of a response, as in any stream, and an upload: a stream of items to the handler.
- *
- * The two directions are independent: the response continues after `end`. Leaving the loop ends both.
- *
- * @template U The type of the items that are sent.
- * @template T The type of the items that are read.
- * @extends {ItemStream<T>}
- */
-declare class Duplex<U, T> extends ItemStream<T> {
-    /**
-     * Sends an item. Items that are sent without awaiting the previous ones keep their order; up to 1 MiB of them is
-     * buffered until the server grants credit.
-     *
-     * @param {U} item
-     * @returns {Promise<boolean>} `true` once the server had credit for the item and it was written; `false` if the call
-     *   is over (the iteration says why) or `end` was called. Rejects with a `CallError` if the item cannot be serialized
-     *   to JSON (`bad_body`), exceeds the size limit of messages (`too_large`), or does not fit in the buffer (`busy`).
-     *   The call continues without the item.
-     */
-    send(item: U): Promise<boolean>;
-    /** Ends the upload: the handler's stream ends after the items that were sent. */
-    end(): void;
-    #private;
-}
-
-/**
- * Handles a call that the server makes. The response is what it returns, or what the returned promise resolves with. If
- * it throws or rejects, the call fails with the error's message and the code `handler`.
- */
-type Handler = (body: any, call: {
-    signal: AbortSignal;
-}) => unknown;
 
 /**
  * `localStorage` and `sessionStorage` implement this.
@@ -289,6 +208,87 @@ type Options = {
      */
     WebSocket?: SocketClass | undefined;
 };
+
+/**
+ * Fires `open`, `close` and `error` for each of the client's sockets in turn, and `message` with the text of each
+ * message.
+ */
+declare class WebSocketCompat extends EventTarget {
+    /** @type {((event: Event) => unknown) | null} */
+    onopen: ((event: Event) => unknown) | null;
+    /** @type {((event: CloseEvent) => unknown) | null} */
+    onclose: ((event: CloseEvent) => unknown) | null;
+    /** @type {((event: Event) => unknown) | null} */
+    onerror: ((event: Event) => unknown) | null;
+    /** @type {((event: MessageEvent<string>) => unknown) | null} */
+    onmessage: ((event: MessageEvent<string>) => unknown) | null;
+    #private;
+}
+
+/**
+ * The items of a response, to be read once with `for await`. Leaving the loop cancels the call, and the server drops
+ * its handler.
+ *
+ * The server sends only as many items as the client has granted credit for: at first the option `window` (64 by
+ * default), then more as they are read. So a slow reader slows the handler down. If the call fails, the error is thrown
+ * after the items that arrived before it. If the connection is lost, that is a `CallError` with the code
+ * `outcome_unknown`.
+ *
+ * @template T
+ */
+declare class ItemStream<T> {
+    /**
+     * Resolves with the next item. It may be called again before the previous promise has resolved.
+     *
+     * @returns {Promise<IteratorResult<T, undefined>>}
+     */
+    next(): Promise<IteratorResult<T, undefined>>;
+    /** Cancels the stream, as leaving the loop does. @returns {Promise<IteratorResult<T, undefined>>} */
+    return(): Promise<IteratorResult<T, undefined>>;
+    [Symbol.asyncIterator](): this;
+    #private;
+}
+type StreamOptions = {
+    /**
+     * Cancels the stream: the server drops the handler, items that were not read are
+     * discarded, and the iteration throws a `CallError` with the code `cancelled`.
+     */
+    signal?: AbortSignal | undefined;
+};
+
+/**
+ * The items of a response, as in any stream, and an upload: a stream of items to the handler.
+ *
+ * The two directions are independent: the response continues after `end`. Leaving the loop ends both.
+ *
+ * @template U The type of the items that are sent.
+ * @template T The type of the items that are read.
+ * @extends {ItemStream<T>}
+ */
+declare class Duplex<U, T> extends ItemStream<T> {
+    /**
+     * Sends an item. Items that are sent without awaiting the previous ones keep their order; up to 1 MiB of them is
+     * buffered until the server grants credit.
+     *
+     * @param {U} item
+     * @returns {Promise<boolean>} `true` once the server had credit for the item and it was written; `false` if the call
+     *   is over (the iteration says why) or `end` was called. Rejects with a `CallError` if the item cannot be serialized
+     *   to JSON (`bad_body`), exceeds the size limit of messages (`too_large`), or does not fit in the buffer (`busy`).
+     *   The call continues without the item.
+     */
+    send(item: U): Promise<boolean>;
+    /** Ends the upload: the handler's stream ends after the items that were sent. */
+    end(): void;
+    #private;
+}
+
+/**
+ * Handles a call that the server makes. The response is what it returns, or what the returned promise resolves with. If
+ * it throws or rejects, the call fails with the error's message and the code `handler`.
+ */
+type Handler = (body: any, call: {
+    signal: AbortSignal;
+}) => unknown;
 
 /**
  * A client of one server. It connects when it is created, and reconnects whenever the connection is lost, until it is
