@@ -12,7 +12,7 @@
 //! - [`hello`] defines the handshake of a connection (hello and welcome), the server's [`Limits`](hello::Limits), and
 //!   the reserved event names.
 //! - [`EventName`], [`Failure`], [`Code`], [`Identity`] and [`Token`] are the values that cross the wire. [`text`]
-//!   shortens untrusted text for errors and logs.
+//!   shortens untrusted text for errors and logs; [`redact`] removes passwords and tokens from what is logged.
 //! - [`server`]: [`ServerConnection`](server::ServerConnection) decides which calls run, wait, time out or are refused,
 //!   and grants credit to streams.
 //! - [`client`]: [`ClientConnection`](client::ClientConnection) matches responses to calls, queues what cannot be
@@ -39,6 +39,7 @@ mod heartbeat;
 pub mod hello;
 mod identity;
 mod name;
+pub mod redact;
 pub mod server;
 pub mod text;
 mod token;
