@@ -153,6 +153,7 @@ mod shared;
 mod socket_error;
 mod stream;
 mod sync;
+mod tracing_output;
 mod upload_queue;
 
 pub use aaw_protocol::client::{Backoff, DisconnectReason};

@@ -44,7 +44,7 @@
 //! - **Negotiate**: [`dialect::negotiate`] chooses the dialect by the WebSocket sub-protocols; [`hello`] has the first frames
 //!   of a connection, the server's [`Limits`](hello::Limits) and the reserved names.
 //! - **Handle what crosses the wire**: [`EventName`], [`Failure`] with its [`Code`], [`Identity`] and [`Token`]. [`text`]
-//!   shortens untrusted text for errors and logs.
+//!   shortens untrusted text for errors and logs; [`redact`] removes passwords and tokens from what is logged.
 //!
 //! Both state machines follow one pattern: `handle_*` methods take input, `poll_*` methods return output, and nothing happens
 //! in between. A method that depends on the time takes it as its first argument; [`clock`] adds durations without overflow.
@@ -81,6 +81,7 @@ mod heartbeat;
 pub mod hello;
 mod identity;
 mod name;
+pub mod redact;
 pub mod server;
 pub mod text;
 mod token;
