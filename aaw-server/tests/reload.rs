@@ -13,14 +13,14 @@ use aaw_event::Module;
 use aaw_event::host::Instance;
 use aaw_server::modules::open;
 use arc_swap::ArcSwap;
-use fixture::{call, start, stock_library};
+use fixture::{built_library, call, start};
 
 const RELOADS: usize = 100;
 const CALLERS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloading_loses_no_calls_and_leaks_no_file_descriptors() {
-    let path = stock_library().await;
+    let path = built_library().await;
     let load = async || {
         let path = path.clone();
         let module = tokio::task::spawn_blocking(move || open(&path).unwrap()).await.unwrap();

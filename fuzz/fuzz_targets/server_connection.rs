@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../aaw-protocol/tests/exercise/server.rs"]
+#[path = "../../aaw-protocol/tests/it/exercise/server.rs"]
 mod exercise;
 
 fuzz_target!(|bytes: &[u8]| exercise::exercise(bytes));

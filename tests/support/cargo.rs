@@ -1,4 +1,4 @@
-//! Builds the programs that the tests run, and the test events as a library.
+//! The programs and the libraries that the tests run, and where they may build others.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-/// The paths of the programs and of the library, built with the profile of the tests.
+/// The paths of programs and libraries, built with the profile of the tests.
 #[derive(Debug)]
 pub struct Artifacts {
     /// The program `aaw-server`.
@@ -19,6 +19,8 @@ pub struct Artifacts {
     pub caller: PathBuf,
     /// The library of the test events.
     pub events: PathBuf,
+    /// The library of the events for rooms, client calls and guards.
+    pub rooms: PathBuf,
 }
 
 /// Returns the root folder of the workspace.
@@ -27,6 +29,16 @@ pub struct Artifacts {
 /// Never: this package is a folder of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is a folder of the workspace").to_owned()
+}
+
+/// Returns the target folder for packages that a test builds: the folder `nested` of the workspace's target folder.
+///
+/// Cargo keeps one file for each name of a dynamic library, whatever its features. A package of the workspace that is
+/// built alone has other features, so building it in the workspace's target folder would replace the library that other
+/// tests are linked with.
+pub fn nested_target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    workspace().join(target).join("nested")
 }
 
 /// Returns the command `cargo`, without the variables that the cargo that runs the tests has set, so that it works as
@@ -43,7 +55,8 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// Builds the programs and the library, once for each test binary.
+/// Builds the programs and libraries, once for each test binary. There is nothing left to build if `tests/run` runs the
+/// tests.
 ///
 /// # Panics
 /// If the build fails.
@@ -54,10 +67,10 @@ pub async fn artifacts() -> &'static Artifacts {
 
 async fn build() -> Artifacts {
     let mut command = cargo();
-    command.current_dir(workspace()).args(["build", "--message-format=json-render-diagnostics"]);
-    for package in ["aaw-server", "aaw-cli", "aaw-example-linked", "aaw-example-caller", "aaw-test-events"] {
-        command.args(["-p", package]);
-    }
+    // The whole workspace, exactly as `tests/run` builds it: any other selection of packages has other features, and
+    // would build dependencies a second time.
+    command.current_dir(workspace()).args(["build", "--locked", "--workspace", "--lib", "--bins", "--tests"]);
+    command.arg("--message-format=json-render-diagnostics");
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -65,23 +78,28 @@ async fn build() -> Artifacts {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let messages: Vec<Value> =
         output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    let program = |name: &str| {
-        let artifact =
-            messages.iter().find(|message| message["target"]["name"] == name && message["executable"].is_string());
-        let path = artifact.and_then(|artifact| artifact["executable"].as_str());
-        PathBuf::from(path.unwrap_or_else(|| panic!("cargo reports no program {name}")))
+    // A target is reported twice, as itself and as its unit tests.
+    let built = |name: &str| {
+        let of_name = messages.iter().filter(|message| message["target"]["name"] == name);
+        of_name.filter(|message| message["profile"]["test"] == false).cloned().collect::<Vec<_>>()
     };
-    let libraries = messages.iter().filter(|message| message["target"]["name"] == "aaw_test_events");
-    let mut files = libraries.flat_map(|artifact| artifact["filenames"].as_array().cloned().unwrap_or_default());
-    let library = files.find_map(|file| {
-        let file = PathBuf::from(file.as_str()?);
-        (file.extension()? == std::env::consts::DLL_EXTENSION).then_some(file)
-    });
+    let program = |name: &str| {
+        let path = built(name).iter().find_map(|artifact| artifact["executable"].as_str().map(PathBuf::from));
+        path.unwrap_or_else(|| panic!("cargo reports no program {name}"))
+    };
+    let library = |name: &str| {
+        let artifacts = built(name);
+        let mut files = artifacts.iter().flat_map(|artifact| artifact["filenames"].as_array().into_iter().flatten());
+        let is_library = |file: &&Value| file.as_str().is_some_and(|file| file.ends_with(std::env::consts::DLL_SUFFIX));
+        let path = files.find(is_library).and_then(Value::as_str).map(PathBuf::from);
+        path.unwrap_or_else(|| panic!("cargo reports no library {name}"))
+    };
     Artifacts {
         server: program("aaw-server"),
         cli: program("aaw"),
         linked: program("aaw-example-linked"),
         caller: program("aaw-example-caller"),
-        events: library.expect("cargo reports the library"),
+        events: library("aaw_test_events"),
+        rooms: library("aaw_test_rooms"),
     }
 }

@@ -430,8 +430,7 @@ async fn presence_contains_the_identity() {
 
 #[tokio::test]
 async fn rooms_and_client_calls_work_in_a_library() {
-    let package = aaw_tests::cargo::workspace().join("tests/rooms");
-    let at = EventsAt::find(&package).unwrap();
+    let at = EventsAt::find(&aaw_tests::cargo::artifacts().await.rooms).unwrap();
     let server = TestServer::start_with_events(load(&at).await.unwrap(), |_| {}).await;
     let (mut a, mut b) = (server.v1().await, server.v1().await);
     a.send_all([r#"["room/join",{"name":"tea"}]"#, r#"["room/size","tea",1]"#]).await;

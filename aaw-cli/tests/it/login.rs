@@ -1,15 +1,9 @@
 //! `aaw login` and tokens, against a scripted server.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../aaw-client/tests/scripted/mod.rs"]
-mod scripted;
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use scripted::{ScriptedServer, soon};
+use crate::scripted::{ScriptedServer, soon};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 

@@ -1,8 +1,5 @@
 //! The subcommands of `aaw-server` that print generated files.
 
-#![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::process::{Command, Output};
 
 const FLAGS: [&str; 7] = ["port", "host", "allow-origin", "static", "auth", "log", "watch"];

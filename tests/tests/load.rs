@@ -1,11 +1,21 @@
-//! Many clients, and hostile clients, against a server in its own process, whose memory is measured.
+//! Many clients, and hostile clients. A program of its own whose tests run one after another, because they measure
+//! memory and time.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, SqliteStore};
 use aaw_tests::raw::{self, RawConnection};
-use aaw_tests::{HttpRequest, Process, WireClient};
+use aaw_tests::{HttpRequest, Process, TestServer, WireClient};
 use futures_util::future::join_all;
 use tokio::process::Command;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Waits until no other test of this program runs.
+async fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::const_new(());
+    RUNNING.lock().await
+}
 
 /// Starts the server. Returns its process and its address.
 async fn start() -> (Process, SocketAddr) {
@@ -34,6 +44,7 @@ async fn expect_alive_and_stop(mut process: Process, addr: SocketAddr) {
 
 #[tokio::test]
 async fn two_thousand_connections_are_served() {
+    let _alone = alone().await;
     const MANY: usize = 2000;
     let (mut process, addr) = start().await;
     let before = process.memory();
@@ -93,6 +104,7 @@ async fn check_memory(clients: usize, bytes: &[u8], max_kib: u64) {
 
 #[tokio::test]
 async fn the_memory_of_calls_with_unread_responses_is_bounded() {
+    let _alone = alone().await;
     // For each of ten clients 1 MiB of queued calls, 1 MiB of responses and the running calls; and what malloc retains.
     let calls = raw::masked(raw::TEXT, br#"["big",{"bytes":100000}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
@@ -100,17 +112,20 @@ async fn the_memory_of_calls_with_unread_responses_is_bounded() {
 
 #[tokio::test]
 async fn the_memory_of_calls_that_never_return_is_bounded() {
+    let _alone = alone().await;
     let calls = raw::masked(raw::TEXT, br#"["gate/hold",{"gate":"never"}]"#).repeat(1000);
     check_memory(10, &calls, 100 << 10).await;
 }
 
 #[tokio::test]
 async fn endless_pings_take_no_memory() {
+    let _alone = alone().await;
     check_memory(10, &raw::masked(raw::PING, &[b'p'; 125]).repeat(1000), 50 << 10).await;
 }
 
 #[tokio::test]
 async fn endless_fragments_take_no_memory() {
+    let _alone = alone().await;
     // A message that never ends, in empty fragments.
     let (process, addr) = start().await;
     let before = process.memory();
@@ -131,6 +146,7 @@ async fn endless_fragments_take_no_memory() {
 
 #[tokio::test]
 async fn the_memory_of_broadcasts_to_clients_that_do_not_read_is_bounded() {
+    let _alone = alone().await;
     let (mut process, addr) = start().await;
     let before = process.memory();
     let mut unread = Vec::new();
@@ -151,6 +167,7 @@ async fn the_memory_of_broadcasts_to_clients_that_do_not_read_is_bounded() {
 
 #[tokio::test]
 async fn five_hundred_incomplete_handshakes_do_not_delay_other_clients() {
+    let _alone = alone().await;
     let (process, addr) = start().await;
     let request = HttpRequest::handshake(addr).bytes();
     let mut half = Vec::new();
@@ -169,6 +186,7 @@ async fn five_hundred_incomplete_handshakes_do_not_delay_other_clients() {
 
 #[tokio::test]
 async fn malformed_frames_do_not_stop_the_server() {
+    let _alone = alone().await;
     let (mut process, addr) = start().await;
     // A fixed sequence, so that a failure can be reproduced.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -235,6 +253,7 @@ async fn malformed_frames_do_not_stop_the_server() {
 
 #[tokio::test]
 async fn closed_connections_leave_no_memory_behind() {
+    let _alone = alone().await;
     let (mut process, addr) = start().await;
     let connect_and_disconnect = async |many: usize| {
         for n in 0..many {
@@ -261,6 +280,7 @@ async fn closed_connections_leave_no_memory_behind() {
 
 #[tokio::test]
 async fn the_memory_of_room_memberships_is_bounded() {
+    let _alone = alone().await;
     let (process, addr) = start().await;
     let before = process.memory();
     let mut client = WireClient::connect_v1(addr).await;
@@ -274,4 +294,47 @@ async fn the_memory_of_room_memberships_is_bounded() {
     assert!(grown < 5 << 10, "{grown} KiB for a connection in as many rooms as possible");
     drop(client);
     expect_alive_and_stop(process, addr).await;
+}
+
+/// 1000 connections log in at the same time, while another one calls `ping`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_concurrent_log_ins_do_not_delay_calls() {
+    const MANY: usize = 1000;
+    const ADA: &str = r#"{"email":"ada@example.com","password":"correct horse"}"#;
+    const LOGGED_IN: &str = r#"{"token":""#;
+    let _alone = alone().await;
+    aaw_tests::raise_open_file_limit();
+    let folder = tempfile::tempdir().unwrap();
+    // Less memory than the default, because this build is not optimized: a hash still takes tens of milliseconds.
+    let config = PasswordHasherConfig { memory_kib: 512, iterations: 1, ..PasswordHasherConfig::default() };
+    let store =
+        SqliteStore::open_with(folder.path().join("auth.sqlite"), PasswordHasher::new(&config).unwrap()).await.unwrap();
+    let server = TestServer::start_with(|config| config.auth = Some(Auth::new(store))).await;
+    let mut pinger = server.v1().await;
+    let registered = pinger.call("aaw/register", ADA).await;
+    assert!(registered.0.starts_with(LOGGED_IN), "{}", registered.0);
+    let mut clients = Vec::with_capacity(MANY);
+    for _ in 0..MANY {
+        clients.push(server.v1().await);
+    }
+    let logins = tokio::spawn(async move {
+        // The queue of the hashing is long enough for all of them.
+        let started = join_all(clients.iter_mut().map(|client| client.start_call("aaw/login", ADA))).await;
+        assert_eq!(started.len(), MANY);
+        for client in &mut clients {
+            let response = client.next().await;
+            assert!(response.starts_with(&format!(r#"["aaw/login",{LOGGED_IN}"#)), "{response}");
+        }
+    });
+    let mut times = Vec::new();
+    while !logins.is_finished() {
+        let started = Instant::now();
+        pinger.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        times.push(started.elapsed());
+    }
+    logins.await.unwrap();
+    times.sort();
+    let p99 = times[times.len() * 99 / 100];
+    assert!(times.len() > 100, "only {} pings while the log-ins ran", times.len());
+    assert!(p99 < Duration::from_millis(250), "p99 of ping {p99:?} of {}", times.len());
 }

@@ -1,15 +1,10 @@
 //! Sessions, against a scripted server.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-mod scripted;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::scripted::{ScriptedServer, eager, pair, pair_with, soon};
 use aaw_client::{CallError, Config, ConnectionEvent, ConnectionEvents, ConnectionState, OnToken, Token};
-use scripted::{ScriptedServer, eager, pair, pair_with, soon};
 
 const USER: &str = r#"{"id":7,"email":"ada@example.org"}"#;
 const RESUME: &str = r#"["aaw/resume",{"token":"t1"},1]"#;

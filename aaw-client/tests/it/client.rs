@@ -1,17 +1,12 @@
 //! The client against a scripted server, over TCP.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-mod scripted;
-
 use std::time::Duration;
 
+use crate::scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use aaw_client::{
     Backoff, CallError, ClientWarning, Config, ConnectError, ConnectionEvent, ConnectionState, DisconnectReason,
     SendError,
 };
-use scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

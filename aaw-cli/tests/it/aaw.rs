@@ -1,14 +1,8 @@
 //! The program `aaw` against a scripted server.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../aaw-client/tests/scripted/mod.rs"]
-mod scripted;
-
 use std::process::{Output, Stdio};
 
-use scripted::{ScriptedConnection, ScriptedServer, soon};
+use crate::scripted::{ScriptedConnection, ScriptedServer, soon};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};

@@ -1,14 +1,9 @@
 //! Client calls from a scripted server.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-mod scripted;
-
 use std::sync::Arc;
 
+use crate::scripted::{eager, pair, pair_with, soon};
 use aaw_client::{Client, Config, HandlerError};
-use scripted::{eager, pair, pair_with, soon};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -182,7 +177,7 @@ async fn client_calls_beyond_the_limit_fail_as_busy() {
 
 #[tokio::test]
 async fn a_prepared_client_handles_the_first_client_call() {
-    let server = scripted::ScriptedServer::start().await;
+    let server = crate::scripted::ScriptedServer::start().await;
     let prepared = aaw_client::prepare(&server.url(), eager()).unwrap();
     let _registration = prepared.handle("e", |_: Value| async { Ok(1) });
     let script = async {

@@ -55,10 +55,8 @@ linked_and_loaded! {
 async fn library() -> Vec<Events> {
     static LIBRARY: OnceCell<Vec<Events>> = OnceCell::const_new();
     let open = async {
-        let package = cargo::workspace().join("tests/events");
-        let at = EventsAt::find(&package).expect("a package");
-        assert_eq!(at, EventsAt::Package(package));
-        load(&at).await.expect("it builds")
+        let at = EventsAt::find(&cargo::artifacts().await.events).expect("a library");
+        load(&at).await.expect("it opens")
     };
     LIBRARY.get_or_init(|| open).await.clone()
 }

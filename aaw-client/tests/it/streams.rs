@@ -1,15 +1,10 @@
 //! Streams and uploads, against a scripted server over TCP.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-mod scripted;
-
 use std::time::Duration;
 
+use crate::scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use aaw_client::{CallError, Client, Config, DisconnectReason, ItemStream, SendError, UploadError};
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, poll};
-use scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 

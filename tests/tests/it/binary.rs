@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aaw_client::connect;
-use aaw_tests::cargo::{self, artifacts, workspace};
+use aaw_tests::cargo::{self, artifacts, nested_target, workspace};
 use aaw_tests::process::BUILD_DEADLINE;
 use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use tokio::process::Command;
 async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
     let mut command = Command::new(&artifacts().await.server);
     command.arg(events).args(["--port", "0"]).args(flags);
-    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
+    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
     let server = Process::start_building(command);
     let line = server.stderr_line(&["listening on ws://localhost:"]).await;
     let address = line.split(['(', ')']).nth(1).expect("the address is in brackets").to_owned();
@@ -23,19 +23,13 @@ async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
 /// Starts a server, and checks that it exits with code 1 and that its output contains all of `words`.
 async fn fails_to_serve(args: &[&str], words: &[&str]) {
     let mut command = Command::new(&artifacts().await.server);
-    command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
+    command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
     let mut server = Process::start_building(command);
     let status = server.exited().await;
     let errors = server.stderr();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(words.iter().all(|word| errors.contains(word)), "expected {words:?} in:\n{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
-}
-
-/// Returns the target folder of the workspace, so that the tests share what they build.
-fn target() -> PathBuf {
-    let from_env = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    from_env.unwrap_or_else(|| workspace().join("target"))
 }
 
 /// Runs `aaw`. Returns its standard output, its standard error and its exit code.
@@ -61,11 +55,16 @@ async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
     assert!(init.exited().await.success(), "{}", init.stderr());
     // The versions of the workspace, which are downloaded already: the build needs no network.
     std::fs::copy(workspace().join("Cargo.lock"), package.join("Cargo.lock")).expect("the workspace has a lock file");
+    // The profile of the workspace, so that what both depend on is built once.
+    let config = "[build]\nincremental = false\n[profile.dev]\ndebug = false\n";
+    std::fs::create_dir(package.join(".cargo")).expect("a new folder");
+    std::fs::write(package.join(".cargo/config.toml"), config).expect("the folder is writable");
     (folder, package)
 }
 
-fn events() -> PathBuf {
-    workspace().join("tests/events")
+/// Returns the library of the test events.
+async fn events() -> &'static Path {
+    &artifacts().await.events
 }
 
 /// Runs `aaw-server user`. Returns its standard output, its standard error and its exit code.
@@ -244,10 +243,9 @@ async fn invalid_flags_exit_with_code_2_and_name_the_flag() {
 #[tokio::test]
 async fn every_flag_can_be_set_by_an_environment_variable() {
     let mut command = Command::new(&artifacts().await.server);
-    command.env("AAW_EVENTS", events()).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
+    command.env("AAW_EVENTS", events().await).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");
     command.env("AAW_ALLOW_ORIGIN", "https://a.example,https://b.example").env("AAW_WATCH", "1");
-    command.env("CARGO_TARGET_DIR", target());
-    let mut server = Process::start_building(command);
+    let mut server = Process::start(command);
     let line = server.stderr_line(&["listening on ws://localhost:"]).await;
     let line: Value = serde_json::from_str(&line).expect("the log of the server is JSON too");
     let message = line["message"].as_str().unwrap();
@@ -262,7 +260,7 @@ async fn every_flag_can_be_set_by_an_environment_variable() {
 
 #[tokio::test]
 async fn the_json_log_has_one_line_for_each_call_with_fixed_fields() {
-    let (mut server, url) = serve(&events(), &["--log", "json"]).await;
+    let (mut server, url) = serve(events().await, &["--log", "json"]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
     let mut client = WireClient::connect_v1(address).await;
     client.call("echo", "{\"a\":\n[1]}").await.assert_eq("{\"a\":\n[1]}");
@@ -295,7 +293,7 @@ async fn the_json_log_has_one_line_for_each_call_with_fixed_fields() {
 #[tokio::test]
 async fn sigterm_and_sigint_shut_down_gracefully() {
     for signal in ["TERM", "INT"] {
-        let (mut server, url) = serve(&events(), &[]).await;
+        let (mut server, url) = serve(events().await, &[]).await;
         let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
         let mut client = WireClient::connect_v1(address).await;
         let mut idle = WireClient::connect_v1(address).await;
@@ -315,7 +313,7 @@ async fn sigterm_and_sigint_shut_down_gracefully() {
 
 #[tokio::test]
 async fn a_second_signal_ends_the_process_at_once() {
-    let (mut server, url) = serve(&events(), &[]).await;
+    let (mut server, url) = serve(events().await, &[]).await;
     let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
     let mut client = WireClient::connect_v1(address).await;
     client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
@@ -334,7 +332,7 @@ async fn a_second_signal_ends_the_process_at_once() {
 async fn a_package_from_init_passes_its_tests_and_is_served() {
     let (_folder, package) = package("aaw-test-init").await;
     let mut test = cargo::cargo();
-    test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", target());
+    test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", nested_target());
     let mut test = Process::start_building(test);
     assert!(test.exited().await.success(), "{}", test.stderr());
     assert!(test.stdout().contains("test result: ok. 2 passed"), "{}", test.stdout());

@@ -48,10 +48,14 @@ struct Handshake {
 }
 
 fn exchanges() -> Vec<Exchange> {
-    [include_str!("../wire/v1.json"), include_str!("../wire/classic.json"), include_str!("../wire/client_calls.json")]
-        .into_iter()
-        .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("valid samples"))
-        .collect()
+    [
+        include_str!("../../wire/v1.json"),
+        include_str!("../../wire/classic.json"),
+        include_str!("../../wire/client_calls.json"),
+    ]
+    .into_iter()
+    .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("valid samples"))
+    .collect()
 }
 
 fn dialect_called(name: &str) -> Dialect {
@@ -426,7 +430,7 @@ fn valid_frames_decode_the_same_both_ways() {
 
 #[test]
 fn handshakes_negotiate_as_in_the_samples() {
-    let handshakes: Vec<Handshake> = serde_json::from_str(include_str!("../wire/handshakes.json")).unwrap();
+    let handshakes: Vec<Handshake> = serde_json::from_str(include_str!("../../wire/handshakes.json")).unwrap();
     for Handshake { offered, chosen, dialect } in handshakes {
         let negotiated = dialect::negotiate(offered.as_deref().unwrap_or_default());
         assert_eq!(negotiated.chosen, chosen.as_deref(), "{offered:?}");
@@ -449,7 +453,7 @@ fn the_examples_of_the_specification_are_samples() {
         }
     }
     let mut examples = 0;
-    for line in include_str!("../../PROTOCOL.md").lines() {
+    for line in include_str!("../../../PROTOCOL.md").lines() {
         for (prefix, samples) in [("C: ", &client), ("S: ", &server)] {
             if let Some(text) = line.strip_prefix(prefix) {
                 assert!(samples.contains(text), "{line} is not part of a sample");

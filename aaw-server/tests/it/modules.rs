@@ -1,10 +1,5 @@
 //! Loads valid and invalid libraries and packages.
 
-#![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-mod fixture;
-
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,13 +8,13 @@ use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::fixture::{
+    ModuleSource, TestCaller, built_library, call_once, index, items, library, package, rustc, start, workshop,
+};
 use aaw_event::host::{Step, UploadSource, UploadStep};
 use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
 use aaw_server::modules::{EventsAt, LibraryCheckError, OpenError, Watch, load, open};
-use fixture::{
-    ModuleSource, TestCaller, call_once, index, items, library, package, rustc, start, stock_library, workshop,
-};
 use object::{Object, ObjectSection, ObjectSegment};
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
@@ -40,16 +35,15 @@ async fn load_error(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn the_stock_events_are_built_opened_and_called() {
-    let library = stock_library().await;
+async fn a_package_is_built_opened_and_called() {
+    let library = built_library().await;
     let module = open(&library).unwrap();
-    assert_eq!(module.package(), "aaw-events");
+    assert_eq!(module.package(), "built");
     assert_eq!(call_once(&module, "ping", "").await, r#"{"pong":true}"#);
     assert_eq!(call_once(&module, "echo", "[1]").await, "[1]");
 
-    // `count` sleeps with the timer that is linked into the library.
     let instance = start(&module).await;
-    let count = instance.call(index(&module, "count"), r#"{"to":3,"every_ms":1}"#, &Arc::new(TestCaller));
+    let count = instance.call(index(&module, "count"), r#"{"to":3}"#, &Arc::new(TestCaller));
     assert_eq!(items(count).await, (vec!["1".to_owned(), "2".to_owned(), "3".to_owned()], Step::End));
 }
 
@@ -132,11 +126,11 @@ async fn a_library_receives_uploads_and_has_hooks() {
 
 #[tokio::test]
 async fn the_subfolders_of_a_folder_of_libraries_become_prefixes() {
-    let stock = stock_library().await;
+    let built = built_library().await;
     let top = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(top.path().join("shop/orders")).unwrap();
     for place in ["b", "shop/orders/a"] {
-        std::fs::copy(&stock, top.path().join(library(place))).unwrap();
+        std::fs::copy(&built, top.path().join(library(place))).unwrap();
     }
     std::fs::write(top.path().join("README"), "not a library").unwrap();
 
@@ -154,7 +148,7 @@ async fn the_subfolders_of_a_folder_of_libraries_become_prefixes() {
 
 #[tokio::test]
 async fn a_library_truncated_at_any_length_is_rejected() {
-    let whole = std::fs::read(stock_library().await).unwrap();
+    let whole = std::fs::read(built_library().await).unwrap();
     let mut lengths: BTreeSet<_> = (0..100).map(|part| whole.len() as u64 / 100 * part).collect();
     let file = object::File::parse(&*whole).unwrap();
     let sections = file.sections().filter_map(|section| section.file_range());
@@ -192,9 +186,9 @@ async fn files_that_are_not_libraries_of_this_machine_are_rejected() {
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    let stock = std::fs::read(stock_library().await).unwrap();
+    let built = std::fs::read(built_library().await).unwrap();
     let flipped = |at: usize, to: u8| {
-        let mut bytes = stock.clone();
+        let mut bytes = built.clone();
         bytes[at] = to;
         bytes
     };

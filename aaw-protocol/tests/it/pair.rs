@@ -9,7 +9,6 @@ use aaw_protocol::server::{self, Call, Completion, Input, ItemFrame, ServerConne
 use aaw_protocol::{Code, Dialect};
 use proptest::prelude::*;
 
-#[path = "pair/streams.rs"]
 mod streams;
 
 use streams::{StreamReader, StreamSender};

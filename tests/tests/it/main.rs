@@ -1,0 +1,32 @@
+//! The real server over real sockets. One program, because each one links everything again; `tests/load.rs` is
+//! separate, because it measures memory and time.
+
+mod auth;
+mod bad_input;
+mod binary;
+mod broadcast;
+mod calls;
+mod cleanup;
+mod client;
+mod client_calls;
+mod client_login;
+mod client_streams;
+mod connection_hooks;
+mod emit;
+mod examples;
+mod family;
+mod guards;
+mod http;
+mod http_mount;
+mod http_pages;
+mod http_polling;
+mod http_shutdown;
+mod http_streams;
+mod limits;
+mod log;
+mod modules;
+mod origins;
+mod rooms;
+mod shutdown;
+mod streams;
+mod uploads;
