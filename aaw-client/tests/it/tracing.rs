@@ -1,16 +1,12 @@
 //! What the client gives to `tracing`, against a scripted server.
 
-// A panic is how a test fails.
-#![allow(clippy::unwrap_used)]
-
-mod scripted;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::scripted::pair;
 use aaw_client::HandlerError;
-use scripted::pair;
+
 use serde_json::Value;
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
