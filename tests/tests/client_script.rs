@@ -2,9 +2,11 @@
 
 use aaw_tests::{HttpRequest, HttpResponse, TestServer};
 
-const SCRIPT: &[u8] = include_bytes!("../../aaw-js/dist/aaw.js");
-const GZIP: &[u8] = include_bytes!("../../aaw-server/src/http/client_script/aaw.js.gz");
-const BROTLI: &[u8] = include_bytes!("../../aaw-server/src/http/client_script/aaw.js.br");
+const SCRIPT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../aaw-js/dist/aaw.js"));
+const GZIP: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../aaw-server/src/http/client_script/aaw.js.gz"));
+const BROTLI: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../aaw-server/src/http/client_script/aaw.js.br"));
 
 const REVALIDATE: Option<&str> = Some("no-cache");
 const IMMUTABLE: Option<&str> = Some("public, max-age=31536000, immutable");
