@@ -36,7 +36,7 @@ pub(crate) use call_recorder::CallHook;
 pub(crate) use dispatched::Dispatched;
 pub(crate) use dispatcher::Dispatch;
 pub(crate) use pending::PendingCall;
-pub(crate) use request::{CallSource, DispatchRequest};
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;
+pub(crate) use request::{CallSource, DispatchRequest};
 pub(crate) use stream::{HandlerStream, StreamStep};
