@@ -17,6 +17,7 @@ use crate::error::parse;
 use crate::handlers::erase;
 use crate::push::PushFilter;
 use crate::shared::SharedState;
+use crate::tracing_output::{CallLog, one_way_sent};
 use crate::upload_queue::UploadQueue;
 use crate::{
     CallError, Config, ConnectionEvents, ConnectionState, HandlerError, HandlerRegistration, ItemStream, Push, Pushes,
@@ -105,8 +106,14 @@ impl Client {
         payload: impl Serialize,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let json = self.call(encode(event, &payload)?, timeout).await?;
-        parse(&json).map_err(CallError::BadResponse)
+        let mut log = CallLog::start(event);
+        let called = match encode(event, &payload) {
+            Ok(message) => self.call(message, timeout).await,
+            Err(error) => Err(error.into()),
+        };
+        let response = called.and_then(|json| parse(&json).map_err(CallError::BadResponse));
+        log.finish(&response);
+        response
     }
 
     /// The part of [`send_async`](Self::send_async) without type parameters, so that it is compiled once.
@@ -169,7 +176,8 @@ impl Client {
     ///
     /// This method does not fail. An error of the call is the last item of the stream.
     pub fn stream<T: DeserializeOwned>(&self, event: &str, payload: impl Serialize) -> ItemStream<T> {
-        ItemStream::open(&self.driver, self.driver.next_key(), encode(event, &payload), self.stream_window, None)
+        let (key, message) = (self.driver.next_key(), encode(event, &payload));
+        ItemStream::open(&self.driver, key, event, message, self.stream_window, None)
     }
 
     /// Calls an event with an upload: returns a sender of the items for the handler, and a stream of the items from it.
@@ -203,7 +211,8 @@ impl Client {
     ) -> (UploadSender<Up>, ItemStream<Down>) {
         let (key, upload) = (self.driver.next_key(), Arc::new(UploadQueue::default()));
         let sender = UploadSender::new(&self.driver, key, event, upload.clone());
-        (sender, ItemStream::open(&self.driver, key, encode(event, &payload), self.stream_window, Some(upload)))
+        let message = encode(event, &payload);
+        (sender, ItemStream::open(&self.driver, key, event, message, self.stream_window, Some(upload)))
     }
 
     /// Sends an event without a response.
@@ -239,7 +248,9 @@ impl Client {
         let (reply, accepted) = oneshot::channel();
         let command = DriverCommand::Send { message, reply };
         self.driver.commands().send(command).await.map_err(|_| SendError::Closed)?;
-        accepted.await.map_err(|_| SendError::Closed)?.map_err(SendError::from)
+        accepted.await.map_err(|_| SendError::Closed)??;
+        one_way_sent(event);
+        Ok(())
     }
 
     // --- Pushes and client calls -------------------------------------------------------------------------------------

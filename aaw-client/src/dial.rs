@@ -25,8 +25,8 @@ pub(crate) type ClientSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) url: Arc<str>,
-    host: Box<str>,
-    port: u16,
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
     connector: Connector,
     config: Arc<Config>,
 }

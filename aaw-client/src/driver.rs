@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tracing::{Instrument as _, Span};
 
 use crate::connection_status::{ClientWarning, ConnectionEvent, ConnectionState};
 use crate::dial::{ClientSocket, Endpoint};
@@ -26,6 +27,7 @@ use crate::error::stream_result;
 use crate::handler_tasks::HandlerTasks;
 use crate::shared::SharedState;
 use crate::socket_error::{broken, close_code, closed_by_server};
+use crate::tracing_output;
 use crate::upload_queue::NextUpload;
 use crate::{CallError, ConnectError};
 
@@ -58,6 +60,8 @@ pub(crate) struct Driver {
     /// Present until the first attempt to connect has a result. If it fails, the driver ends.
     first_attempt: Option<oneshot::Sender<Result<(), ConnectError>>>,
     socket: SocketState,
+    /// The span of the connection, from the attempt to connect on.
+    span: Span,
     /// The socket was polled after the last wake-up and had nothing to read; it will wake this task. Polling it before
     /// that would only make tungstenite zero its read buffer again.
     read_pending: bool,
@@ -106,6 +110,7 @@ impl Driver {
             handler_tasks: HandlerTasks::default(),
             first_attempt: None,
             socket: SocketState::None,
+            span: Span::none(),
             read_pending: false,
             unsent: VecDeque::new(),
             needs_flush: false,
@@ -180,7 +185,8 @@ impl Driver {
                 break;
             };
             progress = PhaseProgress::Made;
-            if let Some(Ok(_)) = message {
+            if let Some(Ok(message)) = &message {
+                tracing_output::received(&self.span, message);
                 self.connection.handle_sign_of_life(now);
             }
             match message {
@@ -289,7 +295,10 @@ impl Driver {
 
     fn handle_client_call(&mut self, key: ClientCallKey, event: &str, data: Box<str>) {
         match self.shared.handlers.find(event) {
-            Some(handler) => self.handler_tasks.spawn(key, handler, data),
+            Some(handler) => {
+                let span = tracing_output::client_call_span(&self.span, event);
+                self.handler_tasks.spawn(key, handler, data, span);
+            }
             None => self.connection.respond(key, Err(Failure::unknown_event(event))),
         }
     }
@@ -369,7 +378,9 @@ impl Driver {
         match output {
             Output::Connect => {
                 self.shared.status.set_state(ConnectionState::Connecting);
-                self.socket = SocketState::Dialing(Box::pin(self.endpoint.clone().dial()));
+                self.span = tracing_output::connection_span(&self.endpoint.host, self.endpoint.port);
+                let dialing = self.endpoint.clone().dial().instrument(self.span.clone());
+                self.socket = SocketState::Dialing(Box::pin(dialing));
             }
             Output::Send(frame) => self.unsent.push_back(text_message(frame)),
             Output::Ping => self.unsent.push_back(Message::Ping(Bytes::new())),
@@ -399,7 +410,7 @@ impl Driver {
             Output::LoggedIn { token, user } => self.shared.session.log_in(token, &user),
             Output::LoggedOut => self.shared.session.log_out(),
             Output::Unauthorized(failure) => {
-                tracing::info!(url = &*self.endpoint.url, "the session has ended: {failure}");
+                tracing::info!(parent: &self.span, url = &*self.endpoint.url, "the session has ended: {failure}");
                 self.shared.session.log_out();
                 self.shared.status.emit(&ConnectionEvent::Unauthorized(failure));
             }
@@ -407,7 +418,7 @@ impl Driver {
             Output::Opened { connection } => self.handle_opened(connection.map(Into::into)),
             Output::Disconnected(reason) => self.handle_disconnected(now, reason),
             Output::Warning(warning) => {
-                tracing::warn!(url = &*self.endpoint.url, "{warning}");
+                tracing::warn!(parent: &self.span, url = &*self.endpoint.url, "{warning}");
                 self.shared.status.emit(&ConnectionEvent::Error(warning.into()));
             }
             Output::Closed => self.ended = true,
@@ -421,6 +432,7 @@ impl Driver {
         while !self.unsent.is_empty() {
             ready!(socket.as_mut().poll_ready(cx))?;
             if let Some(message) = self.unsent.pop_front() {
+                tracing_output::sent(&self.span, &message);
                 socket.as_mut().start_send(message)?;
                 self.needs_flush = true;
             }
@@ -451,7 +463,8 @@ impl Driver {
     // --- The connection opens and ends -------------------------------------------------------------------------------
 
     fn handle_opened(&mut self, connection: Option<Arc<str>>) {
-        tracing::debug!(url = &*self.endpoint.url, connection = connection.as_deref(), "open");
+        tracing_output::record_connection_id(&self.span, connection.as_deref());
+        tracing::debug!(parent: &self.span, url = &*self.endpoint.url, "open");
         self.shared.status.set_state(ConnectionState::Open { connection: connection.clone() });
         self.shared.status.emit(&ConnectionEvent::Open { connection });
         if let Some(first_attempt) = self.first_attempt.take() {
@@ -461,7 +474,8 @@ impl Driver {
     }
 
     fn handle_disconnected(&mut self, now: Instant, reason: DisconnectReason) {
-        tracing::debug!(url = &*self.endpoint.url, %reason, "close");
+        tracing::debug!(parent: &self.span, url = &*self.endpoint.url, %reason, "close");
+        self.span = Span::none();
         self.shared.status.set_state(ConnectionState::Disconnected);
         self.shared.status.emit(&ConnectionEvent::Close(reason.clone()));
         if let Some(first_attempt) = self.first_attempt.take() {
@@ -471,7 +485,8 @@ impl Driver {
     }
 
     fn handle_connect_failed(&mut self, now: Instant, error: ConnectError) {
-        tracing::debug!("{error}");
+        tracing::debug!(parent: &self.span, "{error}");
+        self.span = Span::none();
         self.shared.status.set_state(ConnectionState::Disconnected);
         self.shared.status.emit(&ConnectionEvent::Error(ClientWarning::Connect(error.clone())));
         match self.first_attempt.take() {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use aaw_protocol::client::ClientCallKey;
 use aaw_protocol::{Code, Failure};
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::{Instrument as _, Span};
 
 use crate::handlers::{ErasedHandler, HandlerResult};
 
@@ -20,9 +21,9 @@ pub(crate) struct HandlerTasks {
 }
 
 impl HandlerTasks {
-    pub(crate) fn spawn(&mut self, key: ClientCallKey, handler: Arc<ErasedHandler>, data: Box<str>) {
+    pub(crate) fn spawn(&mut self, key: ClientCallKey, handler: Arc<ErasedHandler>, data: Box<str>, span: Span) {
         // The handler is called in the task: its code before the first await must not block the driver.
-        let task = self.tasks.spawn(async move { handler(data).await });
+        let task = self.tasks.spawn(async move { handler(data).await }.instrument(span));
         self.keys.insert(task.id(), key);
         self.running.insert(key, task);
     }

@@ -19,6 +19,7 @@ use tokio::task::coop;
 use crate::download_queue::{DownloadQueue, NextDownload};
 use crate::driver_handle::{DriverCommand, DriverHandle, DriverStream, UrgentCommand};
 use crate::error::parse;
+use crate::tracing_output::CallLog;
 use crate::upload_queue::{NotifyDriver, UploadQueue};
 use crate::{CallError, SendError, UploadError};
 
@@ -37,6 +38,7 @@ use crate::{CallError, SendError, UploadError};
 #[must_use = "dropping the stream cancels the call"]
 pub struct ItemStream<T> {
     state: ItemStreamState,
+    log: CallLog,
     items: PhantomData<fn() -> T>,
 }
 
@@ -63,6 +65,7 @@ impl<T> ItemStream<T> {
     pub(crate) fn open(
         driver: &DriverHandle,
         key: CallKey,
+        event: &str,
         message: Result<EncodedMessage, SendError>,
         window: u64,
         upload: Option<Arc<UploadQueue>>,
@@ -78,7 +81,7 @@ impl<T> ItemStream<T> {
                 ItemStreamState::Reading(ItemReader { driver, key, download, window, read: 0, credit: window })
             }
         };
-        Self { state, items: PhantomData }
+        Self { state, log: CallLog::start(event), items: PhantomData }
     }
 }
 
@@ -150,9 +153,13 @@ impl<T: DeserializeOwned> Stream for ItemStream<T> {
         let item = match ready!(next) {
             Some(Ok(json)) => parse(&json).map_err(CallError::BadResponse),
             Some(Err(error)) => Err(error),
-            None => return Poll::Ready(None),
+            None => {
+                this.log.finish(&Ok(()));
+                return Poll::Ready(None);
+            }
         };
         if item.is_err() {
+            this.log.finish(&item);
             this.state = ItemStreamState::Ended;
         }
         Poll::Ready(Some(item))

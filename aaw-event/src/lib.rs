@@ -27,6 +27,18 @@
 //! }
 //! ```
 //!
+//! `aaw-server init` writes a package with such files, and `aaw-server --watch` serves it.
+//!
+//! | to | see |
+//! |---|---|
+//! | return a response, a stream or nothing | [Handlers](#handlers), [Streams](#streams) |
+//! | report an error to the caller, or hide it | [Errors](#errors) |
+//! | push to clients, broadcast, use rooms | [Services](#services) |
+//! | share a database between handlers | [Services](#services) |
+//! | receive a stream from the caller | [Uploads](#uploads) |
+//! | protect events, refuse connections | [Hooks and guards](#hooks-and-guards) |
+//! | test a handler | [Testing](#testing) |
+//!
 //! # An events package
 //!
 //! Events live in a Cargo package of their own. The stock server `aaw-server` opens it as a library; a program of your
@@ -45,19 +57,19 @@
 //! aaw-event-build = "0.1"
 //! ```
 //!
-//! ```ignore
+//! ```
+//! # mod aaw_event_build { pub fn events() {} }
 //! // build.rs
-//! fn main() { aaw_event_build::events() }
-//!
-//! // src/lib.rs
-//! aaw_event::events!();
+//! fn main() {
+//!     aaw_event_build::events();
+//! }
 //! ```
 //!
-//! The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
+//! and a `src/lib.rs` whose only line is `aaw_event::events!();` (the macro [`events!`]). The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
 //!
 //! A file whose name begins with an underscore is not an event: `_services.rs` builds the [services](#services),
 //! `_open.rs`, `_close.rs`, `_guard.rs` and `_password_reset.rs` are [hooks](#hooks-and-guards), and any other is
-//! shared code of your own. The documentation of `aaw_event_build` lists all rules.
+//! shared code of your own. The documentation of [aaw-event-build](https://docs.rs/aaw-event-build) lists all rules.
 //!
 //! # Handlers
 //!
@@ -235,13 +247,26 @@
 //! An events package is trusted code. The server catches a panic, but not a panic during unwinding, a stack overflow or
 //! `abort`: these end the server.
 //!
-//! # Modules of this crate
+//! # Features
 //!
-//! * [`prelude`]: what a handler is written with. Its types are documented on this page.
-//! * [`testing`]: calling handlers from tests.
-//! * [`host`]: how a server checks, starts and calls a package. Authors of events do not need it.
-//! * [`abi`]: the C-shaped structs that cross between a server and a package, which may be built by different
-//!   compilers.
+//! None. A package that awaits sleeps, files or sockets in its handlers depends on tokio with the features it needs.
+//!
+//! # Stability
+//!
+//! Within 0.1 updates are compatible; 0.2 may change the API. A package that is linked into a program needs the same minor
+//! version of this crate as the program's aaw-server, or it does not compile.
+//!
+//! A package that is opened as a library meets the server through a C ABI with a number of its own, [`abi::ABI`]. Package
+//! and server may be built with different compilers, and with different versions of this crate as long as the number is
+//! the same; a server refuses a library with another number, and one that uses what the server does not know, and says
+//! why.
+//!
+//! # Related crates
+//!
+//! [aaw-event-build](https://docs.rs/aaw-event-build) is the build script of an events package,
+//! [aaw-server](https://docs.rs/aaw-server) serves it, and [aaw-client](https://docs.rs/aaw-client) and
+//! [aaw-cli](https://docs.rs/aaw-cli) call it. The module [`host`] is for programs that serve events by other means than
+//! aaw-server; authors of events do not need it.
 
 #[allow(unsafe_code, reason = "C-shaped memory that crosses between the outputs of two compilers")]
 pub mod abi;

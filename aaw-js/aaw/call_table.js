@@ -2,7 +2,7 @@
 
 import { WaitQueue } from "./wait_queue.js";
 
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
+/** @import { EncodedMessage } from "./encoded_message.js" */
 
 /**
  * @template W

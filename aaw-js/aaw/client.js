@@ -14,11 +14,11 @@ import { PersistentToken } from "./persistent_token.js";
 import { ItemStream } from "./stream.js";
 import { fire, WebSocketCompat } from "./websocket_compat.js";
 
-/** @typedef {import("./handler_registry.js").Handler} Handler */
-/** @typedef {import("./options.js").Options} Options */
-/** @typedef {import("./output_queue.js").CallResult} CallResult */
-/** @typedef {import("./stream.js").StreamOptions} StreamOptions */
-/** @typedef {import("./token_store.js").Identity} Identity */
+/** @import { Handler } from "./handler_registry.js" */
+/** @import { Options } from "./options.js" */
+/** @import { CallResult } from "./output_queue.js" */
+/** @import { StreamOptions } from "./stream.js" */
+/** @import { Identity } from "./token_store.js" */
 
 /**
  * @typedef {object} CallOptions
@@ -45,6 +45,7 @@ export class Client extends WebSocketCompat {
   #window;
 
   /**
+   * @internal
    * @param {import("./driver.js").UrlSource | undefined} url
    * @param {Options} options
    * @param {import("./platform.js").Platform} platform

@@ -3,9 +3,9 @@
 import { BadFrame, encodeFrame, FRAME_OVERHEAD } from "./frame.js";
 import { byteLength } from "./json.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
-/** @typedef {import("./frame.js").Frame} Frame */
-/** @typedef {import("./output_queue.js").ClientCall} ClientCall */
+/** @import { Failure } from "./call_error.js" */
+/** @import { Frame } from "./frame.js" */
+/** @import { ClientCall } from "./output_queue.js" */
 
 /** Running client calls, beyond which a further one fails with `busy`. An aaw server makes 256 at most. */
 const MAX_RUNNING = 1024;

@@ -15,12 +15,11 @@ import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
-/** @typedef {import("./frame.js").Frame} Frame */
-/** @typedef {import("./output_queue.js").CallResult} CallResult */
-/** @typedef {import("./output_queue.js").ClientCall} ClientCall */
-/** @typedef {import("./pending_call.js").CallSettings} CallSettings */
+/** @import { Failure } from "./call_error.js" */
+/** @import { EncodedMessage } from "./encoded_message.js" */
+/** @import { Frame } from "./frame.js" */
+/** @import { CallResult, ClientCall } from "./output_queue.js" */
+/** @import { CallSettings } from "./pending_call.js" */
 /** @typedef {"v1" | "classic"} Dialect The server chooses it in the WebSocket handshake (PROTOCOL.md, section 1). */
 
 /**

@@ -5,14 +5,11 @@ import { closeEvent } from "./close_event.js";
 import { ClientConnection } from "./connection.js";
 import { socketUrl } from "./url.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
-/** @typedef {import("./output_queue.js").CallResult} CallResult */
-/** @typedef {import("./output_queue.js").ClientCall} ClientCall */
-/** @typedef {import("./pending_call.js").CallSettings} CallSettings */
-/** @typedef {import("./platform.js").Platform} Platform */
-/** @typedef {import("./platform.js").Socket} Socket */
-/** @typedef {import("./platform.js").SocketClass} SocketClass */
+/** @import { Failure } from "./call_error.js" */
+/** @import { EncodedMessage } from "./encoded_message.js" */
+/** @import { CallResult, ClientCall } from "./output_queue.js" */
+/** @import { CallSettings } from "./pending_call.js" */
+/** @import { Platform, Socket, SocketClass } from "./platform.js" */
 
 /**
  * Receives the events of one call.

@@ -26,6 +26,7 @@ export class Duplex extends ItemStream {
    * @param {import("./encoded_message.js").EncodedMessage} message
    * @param {import("./stream.js").StreamOptions} options
    * @param {number} window
+   * @internal
    */
   constructor(driver, message, options, window) {
     const upload = new UploadBuffer();

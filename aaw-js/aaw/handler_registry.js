@@ -3,8 +3,8 @@
 import { CallError } from "./call_error.js";
 import { toJson } from "./json.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
-/** @typedef {import("./output_queue.js").ClientCall} ClientCall */
+/** @import { Failure } from "./call_error.js" */
+/** @import { ClientCall } from "./output_queue.js" */
 
 /**
  * Handles a call that the server makes. The response is what it returns, or what the returned promise resolves with. If

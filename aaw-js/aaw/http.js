@@ -7,8 +7,8 @@ import { toJson } from "./json.js";
 import { SseStream } from "./sse.js";
 import { httpUrl } from "./url.js";
 
-/** @typedef {import("./client.js").CallOptions} CallOptions */
-/** @typedef {import("./stream.js").StreamOptions} StreamOptions */
+/** @import { CallOptions } from "./client.js" */
+/** @import { StreamOptions } from "./stream.js" */
 
 /**
  * @typedef {object} HttpOptions
@@ -28,14 +28,16 @@ const DEFAULT_MAX_ITEM = 16 << 20;
  * @param {HttpOptions} [options]
  * @throws {TypeError} The URL is invalid, or it is missing outside of a page.
  */
-export const http = (url, options = {}) => new HttpClient(httpUrl(url), options);
+export function http(url, options = {}) {
+  return new HttpClient(httpUrl(url), options);
+}
 
 /** Calls events over HTTP. Its methods work without `this`. */
 export class HttpClient {
   #url;
   #options;
 
-  /** @param {string} url @param {HttpOptions} options */
+  /** @param {string} url @param {HttpOptions} options @internal */
   constructor(url, options) {
     bindMethods(this, "sendAsync", "stream");
     this.#url = url;
@@ -162,7 +164,7 @@ export class HttpStream {
   #items;
   #isCancelled = false;
 
-  /** @param {CallRequest} request @param {number} maxItem */
+  /** @param {CallRequest} request @param {number} maxItem @internal */
   constructor(request, maxItem) {
     this.#request = request;
     this.#items = /** @type {AsyncGenerator<T, undefined>} */ (readItems(request, maxItem));

@@ -3,8 +3,8 @@
 import { CallError } from "./call_error.js";
 import { isSessionEnded, TokenStore } from "./token_store.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
-/** @typedef {import("./output_queue.js").CallResult} CallResult */
+/** @import { Failure } from "./call_error.js" */
+/** @import { CallResult } from "./output_queue.js" */
 
 /**
  * The call that resumes the session on this connection. Other messages wait until it has ended or `isLate`.

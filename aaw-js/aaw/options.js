@@ -1,6 +1,6 @@
 // The options of the client, and their defaults.
 
-/** @typedef {import("./connection.js").ConnectionConfig} ConnectionConfig */
+/** @import { ConnectionConfig } from "./connection.js" */
 
 /**
  * All options are optional. Times are in ms, sizes in bytes.

@@ -2,7 +2,7 @@
 
 import { CallError } from "./call_error.js";
 
-/** @typedef {import("./call_error.js").Failure} Failure */
+/** @import { Failure } from "./call_error.js" */
 
 /**
  * A call that the server makes to this client. Calls are distinguished by the identity of this object, because the next

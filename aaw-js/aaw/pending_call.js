@@ -1,6 +1,6 @@
 // One call that has not ended.
 
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
+/** @import { EncodedMessage } from "./encoded_message.js" */
 
 /**
  * @typedef {object} CallSettings

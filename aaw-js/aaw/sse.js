@@ -3,7 +3,7 @@
 import { CallError } from "./call_error.js";
 import { SseParser } from "./sse_parser.js";
 
-/** @typedef {import("./sse_parser.js").ServerSentEvent} ServerSentEvent */
+/** @import { ServerSentEvent } from "./sse_parser.js" */
 
 /**
  * @typedef {object} SseOptions
@@ -25,9 +25,15 @@ const DEFAULT_MAX_EVENT = 4 << 20;
  * @param {SseOptions} [options]
  * @returns {SseStream}
  */
-export const sse = (response, { maxEvent = DEFAULT_MAX_EVENT } = {}) => new SseStream(response, maxEvent);
+export function sse(response, { maxEvent = DEFAULT_MAX_EVENT } = {}) {
+  return new SseStream(response, maxEvent);
+}
 
-/** @implements {AsyncIterableIterator<ServerSentEvent, undefined>} */
+/**
+ * The events of a response, to be read once with `for await`.
+ *
+ * @implements {AsyncIterableIterator<ServerSentEvent, undefined>}
+ */
 export class SseStream {
   #reader;
   #parser;
@@ -40,7 +46,7 @@ export class SseStream {
   /** The previous `next`: concurrent ones run one after the other. @type {Promise<unknown>} */
   #previous = Promise.resolve();
 
-  /** @param {Response | ReadableStream<Uint8Array>} response @param {number} maxEvent */
+  /** @param {Response | ReadableStream<Uint8Array>} response @param {number} maxEvent @internal */
   constructor(response, maxEvent) {
     const body = "body" in response ? response.body : response;
     this.#parser = new SseParser(maxEvent);

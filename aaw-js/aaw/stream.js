@@ -4,10 +4,9 @@ import { onAbort } from "./abort.js";
 import { cancelled } from "./call_error.js";
 import { ItemQueue } from "./item_queue.js";
 
-/** @typedef {import("./driver.js").CallObserver} CallObserver */
-/** @typedef {import("./driver.js").Driver} Driver */
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
-/** @typedef {import("./upload_buffer.js").UploadBuffer} UploadBuffer */
+/** @import { CallObserver, Driver } from "./driver.js" */
+/** @import { EncodedMessage } from "./encoded_message.js" */
+/** @import { UploadBuffer } from "./upload_buffer.js" */
 
 /**
  * @typedef {object} StreamOptions
@@ -40,6 +39,7 @@ export class ItemStream {
    * @param {StreamOptions} options
    * @param {number} window The initial credit.
    * @param {UploadBuffer} [upload]
+   * @internal
    */
   constructor(driver, message, { signal }, window, upload) {
     let taken = 0;

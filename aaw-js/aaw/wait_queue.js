@@ -2,7 +2,7 @@
 
 import { CallError } from "./call_error.js";
 
-/** @typedef {import("./encoded_message.js").EncodedMessage} EncodedMessage */
+/** @import { EncodedMessage } from "./encoded_message.js" */
 
 /**
  * A call, or, without one, a one-way send. It is also the node of the queue's linked list.

@@ -29,7 +29,7 @@ export class WebSocketCompat extends EventTarget {
     super.addEventListener(type, listener, options);
   }
 
-  /** Whether there may be a `message` listener. Without one, the client skips creating the events. */
+  /** Whether there may be a `message` listener. Without one, the client skips creating the events. @internal */
   get wantsMessages() {
     return this.#hasMessageListeners || this.onmessage !== null;
   }

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { http } from "../aaw/http.js";
 
 /** @typedef {import("node:http").IncomingMessage & { body?: string }} Request */
-/** @typedef {import("node:http").ServerResponse} Response */
+/** @import { ServerResponse as Response } from "node:http" */
 
 /** Handles the next requests. @type {(request: Request, response: Response) => void} */
 let respond = () => {};

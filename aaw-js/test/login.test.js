@@ -11,7 +11,7 @@ const OTHER = "5f0c1d9e-0000-4000-8000-000000000002";
 const ADA = { id: "1", email: "ada@example.org" };
 const BOB = { id: "2", email: "bob@example.org", allowed: ["auth/*"] };
 
-/** @typedef {import("../aaw/client.js").Client} Client */
+/** @import { Client } from "../aaw/client.js" */
 
 /** The events that a client emits about itself, in order. @param {Client} ws */
 const record = (ws) => {

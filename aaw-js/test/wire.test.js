@@ -11,7 +11,7 @@ import { decodeFrame } from "../aaw/frame.js";
 import { connectionConfig } from "../aaw/options.js";
 import { FakePlatform } from "./support/fake_platform.js";
 
-/** @typedef {import("../aaw/connection.js").Dialect} Dialect */
+/** @import { Dialect } from "../aaw/connection.js" */
 /** @typedef {{ name: string, dialect: Dialect, steps: Record<string, any>[] }} Exchange */
 
 /** @param {string} name */

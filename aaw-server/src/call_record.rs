@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use aaw_protocol::{Code, Failure, is_reserved};
+use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A finished call, as the hook of [`Server::on_call`](crate::Server::on_call) receives it.
@@ -95,52 +94,6 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into()))
 }
 
-/// Redacts the secrets in a body or result of a built-in event. Returns `None` for other events.
-///
-/// Only the known harmless fields are kept: everything else is redacted, since it may be a password in the wrong field.
-pub(crate) fn redact(event: &str, text: &str) -> Option<String> {
-    if !is_reserved(event) {
-        return None;
-    }
-    let mut value: Value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(String::new()));
-    redact_in(&mut value);
-    Some(value.to_string())
-}
-
-/// Redacts the secrets in the data of a failure of a built-in event. Returns `None` if there is nothing to redact.
-pub(crate) fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
-    let data = redact(event, failure.data.as_ref()?.get())?;
-    Some(Failure { data: RawValue::from_string(data).ok(), ..failure.clone() })
-}
-
-/// The fields that contain no secrets.
-const HARMLESS_FIELDS: [&str; 7] = ["email", "id", "ok", "user", "allowed", "retry_after", "items"];
-
-fn redact_in(value: &mut Value) {
-    match value {
-        Value::Null => {}
-        Value::Object(map) => {
-            for (key, value) in map {
-                match value {
-                    Value::Object(_) => redact_in(value),
-                    Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_harmless(key) => {}
-                    Value::Array(globs) if key == "allowed" && globs.iter().all(Value::is_string) => {}
-                    _ => *value = redacted(),
-                }
-            }
-        }
-        _ => *value = redacted(),
-    }
-}
-
-fn is_harmless(key: &str) -> bool {
-    HARMLESS_FIELDS.contains(&key)
-}
-
-fn redacted() -> Value {
-    Value::String("[redacted]".into())
-}
-
 /// The failure in the record of a call whose caller disconnected or cancelled it.
 pub(crate) fn cancelled() -> Failure {
     Failure::new(Code::CANCELLED, "The caller disconnected or cancelled the call")
@@ -169,28 +122,5 @@ mod tests {
         let failed = CallRecord { result: Err(&failure), body: "not json", ..record };
         let line = serde_json::to_string(&failed).unwrap();
         assert!(line.contains(r#""body":"not json","error":{"error":"no","code":"handler"}"#), "{line}");
-    }
-
-    #[test]
-    fn secrets_of_built_in_events_are_redacted_wherever_they_are() {
-        for (text, expected) in [
-            (r#"{"email":"a@b","password":"x"}"#, r#"{"email":"a@b","password":"[redacted]"}"#),
-            (
-                r#"{"email":"a@b","pass":"x","deep":[{"token":"z"}]}"#,
-                r#"{"deep":"[redacted]","email":"a@b","pass":"[redacted]"}"#,
-            ),
-            (r#"{"email":["x"],"user":"ada"}"#, r#"{"email":"[redacted]","user":"ada"}"#),
-            (r#"["a@b","x"]"#, r#""[redacted]""#),
-            (r#""x""#, r#""[redacted]""#),
-            ("no json", r#""[redacted]""#),
-            ("null", "null"),
-            (
-                r#"{"token":"x","user":{"id":"1","email":"a@b","allowed":["auth/*"]}}"#,
-                r#"{"token":"[redacted]","user":{"allowed":["auth/*"],"email":"a@b","id":"1"}}"#,
-            ),
-        ] {
-            assert_eq!(redact("aaw/login", text).as_deref(), Some(expected), "{text}");
-        }
-        assert_eq!(redact("login", r#"{"password":"x"}"#), None);
     }
 }

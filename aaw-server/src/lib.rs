@@ -1,70 +1,120 @@
-//! A server for events: calls with responses, streams and pushes over WebSockets, and the same events over HTTP.
+//! Serves event handlers over WebSockets, and the same handlers over plain HTTP.
 //!
-//! An event is a name and a handler. Handlers are written in an *events package*, a crate that uses `aaw-event`: each
-//! of its files is an event, and the file's path is the event's name. A [`Server`] serves the events of one or more
-//! packages:
+//! An *event* is a name and a handler. Clients call it and await its response, read its stream of items, or send without
+//! waiting; handlers push to connections and rooms, and call clients. Handlers are written with
+//! [aaw-event](https://docs.rs/aaw-event) in a package of their own, in which the path of a file is the name of its event.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), aaw_server::StartError> {
-//! use aaw_server::{Config, Server};
+//! This crate is both the program `aaw-server`, which builds such a package and reloads it when a file is saved, and a library
+//! for programs that link their events. The program needs no code but the handlers:
 //!
-//! let server = Server::new(Config::default()).events(aaw_events::module()).bind().await?;
-//! println!("ws://{}", server.local_addr());
-//! server.serve(async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
-//! # Ok(()) }
+//! ```sh
+//! cargo install aaw-server aaw-cli
+//! aaw-server init my-events              # writes a package with three events
+//! aaw-server my-events --watch           # serves it on ws://localhost:1337
+//! aaw call ws://localhost:1337 hello '{"name": "Ada"}'
 //! ```
 //!
-//! # Linked and loaded events
+//! A program of your own is as short. `my_events` stands for the events package, `my_events::module()` is a function that its
+//! build script generates:
 //!
-//! A package can be *linked*: it is a dependency of the program, which passes its `module()` to [`Server::events`], as
-//! above. Or it can be *loaded* as a dynamic library while the program runs (feature `modules`): `modules::load` builds
-//! a package with cargo, or opens the built libraries in a folder, and `modules::Watch` loads them again when a file is
-//! saved. Loading requires Unix, and events can be replaced without a restart: [`Handle::replace_events`].
+//! ```no_run
+//! # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
+//! use aaw_server::{Config, Server};
 //!
-//! # Lifecycle
+//! #[tokio::main]
+//! async fn main() -> Result<(), aaw_server::StartError> {
+//!     let server = Server::new(Config::default()).events(my_events::module()).bind().await?;
+//!     println!("ws://{}", server.local_addr());
+//!     server.serve(async { drop(tokio::signal::ctrl_c().await) }).await;
+//!     Ok(())
+//! }
+//! ```
 //!
-//! 1. [`Server::new`] takes a [`Config`]; `events`, `auth`, `on_call` and `merge` add to it.
-//! 2. [`Server::bind`] listens on the address and builds the services of all packages. It returns every error that
-//!    prevents a start. (`Server::mount` is the alternative for a program that has its own axum server.)
-//! 3. [`BoundServer::serve`] accepts connections until its shutdown future completes. A [`Handle`] can meanwhile send
-//!    events, call clients and replace the events.
-//! 4. Shutdown is graceful: no new connections and calls are accepted, running calls finish within
-//!    [`Config::shutdown_timeout`], connections close, and the services are dropped.
+//! ```toml
+//! [dependencies]
+//! aaw-server = { version = "0.1", default-features = false }  # without the program
+//! my-events = { path = "my-events" }                          # what `aaw-server init` writes
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "signal"] }
+//! ```
+//!
+//! # Guide
+//!
+//! **Send from anywhere in the program.** A [`Handle`] sends events to all connections or to one, calls clients, and replaces
+//! the events while calls run.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! use aaw_server::{Config, Server};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::new(Config::default()).bind().await?;
+//! let handle = server.handle();
+//! tokio::spawn(server.serve(std::future::pending()));
+//! loop {
+//!     tokio::time::sleep(Duration::from_secs(1)).await;
+//!     handle.emit("connections", handle.connections())?;
+//! }
+//! # }
+//! ```
+//!
+//! **Add routes of your own** (feature `http`). [`Server::merge`] takes an axum router. [`Server::mount`] is for a program that
+//! has its own axum server, of which aaw becomes a part.
+//!
+//! **Let users log in** (feature `auth`). [`Server::auth`] takes a [`Store`](auth::Store) of users and sessions, such as
+//! [`SqliteStore`](auth::SqliteStore). Events below a folder named `auth` then require a session. See [`auth`].
+//!
+//! **Log and measure calls.** [`Server::on_call`] receives a [`CallRecord`] of each finished call. The crate logs with
+//! `tracing`.
+//!
+//! **Set limits.** Everything that a client can make grow has a limit in [`Config`], with a default that is safe on an open
+//! network. By default the server listens on loopback only, and browsers may connect only from pages of the same host:
+//! [`Config::host`], [`Config::allow_origins`].
+//!
+//! **Load events while the program runs** (feature `modules`, Unix only). [`modules::load`] builds an events package with cargo
+//! or opens built libraries, [`modules::Watch`] does so again when a file is saved, and [`Handle::replace_events`] puts them
+//! in place without a restart.
+//!
+//! **Stop.** When the future that was passed to [`BoundServer::serve`] completes, no new connections and calls are accepted,
+//! running calls may finish within [`Config::shutdown_timeout`], connections close, and the services of the handlers are
+//! dropped.
 //!
 //! # Features
 //!
-//! | feature | provides |
-//! |---|---|
-//! | `http` | events over plain HTTP, static files, the JavaScript client, and your own axum routes on the same port |
-//! | `auth` | log-ins, sessions and protected events, with a store of your own |
-//! | `auth-sqlite` | the built-in store: SQLite, with passwords as Argon2id hashes |
-//! | `modules` | events from libraries: build, open and watch them |
-//! | `cli` (default) | the program `aaw-server`, and all of the above |
+//! | feature | default | adds | dependencies |
+//! |---|---|---|---|
+//! | none | | WebSockets, linked events | tokio, hyper, tokio-tungstenite, aaw-event |
+//! | `http` | with `cli` | events over HTTP (JSON, NDJSON, server-sent events, polling), static files, the JavaScript client at `/aaw.js`, your own routes | axum, tower-http |
+//! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | globset, sha2 |
+//! | `auth-sqlite` | with `cli` | `auth` with the built-in store: SQLite, with passwords as Argon2id hashes | rusqlite (compiles SQLite: needs a C compiler), argon2 |
+//! | `modules` | with `cli` | events from libraries: build, open and watch them | libloading, object, notify, cargo_metadata |
+//! | `cli` | yes | the program `aaw-server`, and all of the above | clap, tracing-subscriber |
 //!
-//! A program that links its events sets `default-features = false` and selects what it needs. Without any feature the
-//! server accepts WebSockets only.
+//! Features only add. A program that links its events sets `default-features = false` and selects what it needs.
 //!
-//! # Inside
+//! # Stability
 //!
-//! One task owns each socket (`connection`). It passes what it reads to the connection's state machine in
-//! `aaw-protocol`, which decides what is to be done. `dispatch` looks an event up in the `registry`, runs its handler,
-//! and returns the response to that task, which writes it. Everything else that a connection sends (pushes, client
-//! calls) reaches its task through its mailbox in `hub`.
+//! Within 0.1 updates are compatible; 0.2 may change the API. [`Config`] may get fields, so end its literals with
+//! `..Config::default()`. Two interfaces have versions of their own:
 //!
-//! Each module imports only from modules below it:
+//! - The wire protocol, `aaw.v1`, which client and server agree on when they connect. Clients of the JavaScript package
+//!   `async-await-websockets` 3 are served in their own dialect.
+//! - The ABI of events packages that are opened as libraries. A library that was built for another ABI is not opened, and
+//!   the error says so. Linked packages need the same minor version of aaw-event, which cargo checks.
 //!
-//! | module | |
-//! |---|---|
-//! | `server` | starts, serves, shuts down |
-//! | `modules` | events from libraries |
-//! | `http` | events over HTTP, pages, routes |
-//! | `net` | accepts connections: TCP, origins, handshake |
-//! | `connection` | the task that owns one socket |
-//! | `hub` | all connections: mailboxes, rooms, client calls |
-//! | `dispatch` | guards, handlers and hooks |
-//! | [`config`] | the configuration |
-//! | [`auth`] | log-ins, sessions, stores |
-//! | `registry`, [`call_record`], `module_host`, `throttle` | the events; records of calls; the host of modules; limits for the log |
+//! # Related crates
+//!
+//! [aaw-event](https://docs.rs/aaw-event) is for handlers, [aaw-client](https://docs.rs/aaw-client) the client for Rust,
+//! [aaw-cli](https://docs.rs/aaw-cli) the command line, and [aaw-protocol](https://docs.rs/aaw-protocol) the protocol without
+//! I/O. Browsers, Node and Bun use the npm package `aaw-js`, or the script that the server serves as `/aaw.js`.
+
+// ARCHITECTURE.md in the repository lists the modules, in the order in which they may import each other.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The documentation above links to items of all features.
+#![cfg_attr(
+    not(all(feature = "http", feature = "auth-sqlite", feature = "modules")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[cfg(feature = "auth")]
 pub mod auth;

@@ -95,12 +95,14 @@ impl Server {
     /// Adds the events of a module: a linked one (`my_events::module()`) or a loaded one (`modules::open`, feature
     /// `modules`). May be called several times; the names of all events must be distinct.
     ///
-    /// ```
+    /// ```no_run
+    /// # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
+    /// # mod shop { pub fn module() -> aaw_server::Module { unimplemented!() } }
     /// use aaw_server::{Config, Events, Server};
     ///
     /// let server = Server::new(Config::default())
-    ///     .events(aaw_events::module())
-    ///     .events(Events::new(aaw_events::module()).under("stock"));
+    ///     .events(my_events::module())
+    ///     .events(Events::new(shop::module()).under("shop"));
     /// # drop(server);
     /// ```
     #[must_use]
@@ -361,16 +363,13 @@ impl Handle {
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
     /// fails or waits because of the replacement.
     ///
-    /// ```
-    /// # async fn example() -> Result<(), aaw_server::StartError> {
-    /// # use aaw_server::{Config, Events, Server};
-    /// let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
-    /// let handle = bound.handle();
-    /// let serving = tokio::spawn(bound.serve(std::future::pending()));
-    /// handle.replace_events(vec![Events::new(aaw_events::module())]).await?;
-    /// # serving.abort();
+    /// ```no_run
+    /// # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
+    /// use aaw_server::Events;
+    ///
+    /// # async fn example(handle: aaw_server::Handle) -> Result<(), aaw_server::StartError> {
+    /// handle.replace_events(vec![Events::new(my_events::module())]).await?;
     /// # Ok(()) }
-    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
     /// ```
     ///
     /// # Errors

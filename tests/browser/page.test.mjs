@@ -40,6 +40,52 @@ test("the page lists the events, and calls a unary event", async (t) => {
   assert.match(await page.textContent("#curl"), /^curl .*\/events\/echo' .*\{"hello": "you"\}/);
 });
 
+test("a page loads the client with one request, and by the path with the hash only once", async (t) => {
+  const page = await open(t, browser, linked.page);
+  const network = await page.context().newCDPSession(page);
+  await network.send("Network.enable");
+  /** The scripts that were loaded, and whether from the cache. */
+  let scripts = [];
+  const fromCache = new Set();
+  network.on("Network.requestServedFromCache", ({ requestId }) => fromCache.add(requestId));
+  network.on("Network.responseReceived", ({ requestId, type, response }) => {
+    if (type !== "Script") return;
+    const path = new URL(response.url).pathname;
+    scripts.push({ path, headers: response.headers, isCached: response.fromDiskCache || fromCache.has(requestId) });
+  });
+  const pong = await page.evaluate(async () => {
+    const { default: aaw } = await import("/aaw.js");
+    const ws = aaw();
+    const pong = await ws.sendAsync("ping");
+    await ws.close();
+    return pong;
+  });
+  assert.deepEqual(pong, { pong: true });
+  assert.deepEqual(scripts.map(({ path, isCached }) => [path, isCached]), [["/aaw.js", false]]);
+  assert.match(scripts[0].headers["content-encoding"], /^(br|gzip)$/);
+
+  const path = `/${scripts[0].headers["content-location"]}`;
+  for (const isCached of [false, true, true]) {
+    scripts = [];
+    await page.goto(linked.page);
+    await page.evaluate((path) => import(path).then(() => {}), path);
+    assert.deepEqual(scripts.map((script) => [script.path, script.isCached]), [[path, isCached]]);
+  }
+});
+
+test("the items of a stream are parsed by the client, which is loaded with one request", async (t) => {
+  const page = await open(t, browser, linked.page);
+  const scripts = [];
+  page.on("request", (request) => request.resourceType() === "script" && scripts.push(new URL(request.url()).pathname));
+  await choose(page, "count");
+  await page.getByLabel("Body").fill(`{"to": 3}`);
+  await run(page);
+  await shows(page, "#status", /^3 items, complete/);
+  assert.equal(await page.textContent("#out"), "1\n2\n3\n");
+  assert.equal(scripts.length, 1);
+  assert.match(scripts[0], /^\/aaw\/[0-9a-f]{16}\.js$/);
+});
+
 test("the error of a failed call is shown", async (t) => {
   const page = await open(t, browser, linked.page);
   await choose(page, "explode");

@@ -10,3 +10,4 @@ mod scripted;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracing;

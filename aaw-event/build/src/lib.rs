@@ -1,10 +1,31 @@
-//! The build script of an events package of [aaw](https://docs.rs/aaw-event): finds the files that are events, and
+//! The build script of an events package of [aaw](https://docs.rs/aaw-server): finds the files that are events, and
 //! generates the table of events that `aaw_event::events!()` in `lib.rs` includes.
 //!
-//! ```ignore
+//! ```no_run
 //! // build.rs
-//! fn main() { aaw_event_build::events() }
+//! fn main() {
+//!     aaw_event_build::events();
+//! }
 //! ```
+//!
+//! ```toml
+//! # Cargo.toml
+//! [dependencies]
+//! aaw-event = "0.1"
+//! serde = "1"
+//!
+//! [build-dependencies]
+//! aaw-event-build = "0.1"
+//! ```
+//!
+//! Handlers are written with [aaw-event](https://docs.rs/aaw-event), whose documentation is the guide. `aaw-server init`
+//! writes a package that has all of this. What follows are the rules by which files become events:
+//!
+//! - [which files are events](#files), and how they are named
+//! - [which functions are handlers](#handlers), and of which kind
+//! - the files that are [hooks](#_openrs-and-_closers), [guards](#_guardrs-and-_password_resetrs) and
+//!   [services](#_servicesrs)
+//! - [how to format them](#formatting)
 //!
 //! This is a build script rather than a macro because Cargo runs a build script again when a file is added or renamed.
 //!
@@ -66,9 +87,24 @@
 //! # Formatting
 //!
 //! `cargo fmt` does not find files that a macro includes: use `rustfmt src/**/*.rs`.
+//!
+//! # Features
+//!
+//! None.
+//!
+//! # Stability
+//!
+//! The generated code uses items of aaw-event that are hidden from its documentation, so both crates are used in the same
+//! minor version. Within 0.1, a file that is an event stays the same event. A mistake that is reported today may become
+//! valid, but no valid file becomes a mistake.
+//!
+//! # Related crates
+//!
+//! [aaw-event](https://docs.rs/aaw-event) for the handlers, [aaw-server](https://docs.rs/aaw-server) to serve them.
 
 #![forbid(unsafe_code)]
 
+mod event_name;
 mod handler;
 mod hook;
 mod names;

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aaw_protocol::EventName;
-
+use crate::event_name;
 use crate::handler::{self, HandlerShape};
 use crate::hook::{self, HookFile, HookKind};
 use crate::names::ModuleNames;
@@ -258,15 +257,16 @@ impl SourceFile<'_> {
         if self.is_shared || stem.starts_with('_') {
             return Ok(FileRole::Shared);
         }
-        match EventName::parse(&self.name()) {
+        let name = self.name();
+        match event_name::check(&name) {
             Err(reason) => Err(format!(
                 "this file name is not a valid event name: {reason}. If the file is not an event, begin its name \
                  with an underscore"
             )),
-            Ok(name) if name.is_reserved() => {
+            Ok(()) if event_name::is_reserved(&name) => {
                 Err(format!("the event name {name} is reserved: names under aaw/ belong to aaw"))
             }
-            Ok(_) => Ok(FileRole::Event),
+            Ok(()) => Ok(FileRole::Event),
         }
     }
 
@@ -286,12 +286,8 @@ impl SourceFile<'_> {
                 Err("a guard is not allowed in the folder aaw: names under aaw/ belong to aaw".to_owned())
             }
             HookKind::Guard if folder.is_empty() => Ok(()),
-            HookKind::Guard => match EventName::parse(folder) {
-                Ok(_) => Ok(()),
-                Err(reason) => {
-                    Err(format!("a guard is not allowed in this folder, which cannot have events: {reason}"))
-                }
-            },
+            HookKind::Guard => event_name::check(folder)
+                .map_err(|reason| format!("a guard is not allowed in this folder, which cannot have events: {reason}")),
         }
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The [`Module`] of a linked package comes from a function that `aaw_event::events!()` generates
-//! (`aaw_events::module()`); the module of a library that was opened at run time comes from [`Module::loaded`], which
+//! (`my_events::module()`); the module of a library that was opened at run time comes from [`Module::loaded`], which
 //! takes the address of the exported symbol. From then on the two are used in the same way. The host implements
 //! [`Host`] for the logs of loaded packages, [`Caller`] for the connection behind a call, and [`UploadSource`] for an
 //! upload, which the handler polls.

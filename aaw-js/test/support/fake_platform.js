@@ -1,6 +1,6 @@
 // A platform whose clock is advanced by the test and whose sockets are controlled by it.
 
-/** @typedef {import("../../aaw/options.js").Options} Options */
+/** @import { Options } from "../../aaw/options.js" */
 
 import { Client } from "../../aaw/client.js";
 

@@ -30,6 +30,14 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Returns the id of a v1 call; `None` for a one-way send, and for a classic call.
+    pub fn id(&self) -> Option<i64> {
+        match self.format {
+            ResponseFormat::Single { id } | ResponseFormat::Items { id, .. } => Some(id),
+            ResponseFormat::Nothing | ResponseFormat::Classic { .. } => None,
+        }
+    }
+
     /// Returns how the caller reads the response.
     pub fn response_mode(&self) -> ResponseMode {
         self.format.response_mode()

@@ -14,7 +14,6 @@ pub(crate) struct CallContext {
     /// The key that the client chose for itself. Unverified, so it is for the log and for hooks only.
     pub(crate) client_key: Option<String>,
     /// The remote address, if known; rate limits count by it.
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "only the rate limits of log-ins read it"))]
     pub(crate) address: Option<IpAddr>,
     /// The session that the caller is logged in with.
     pub(crate) session: SessionSlot,

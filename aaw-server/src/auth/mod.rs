@@ -7,38 +7,39 @@
 //! When a session ends, it ends for all connections that use it.
 //!
 //! ```no_run
+//! # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
 //! # #[cfg(feature = "auth-sqlite")]
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use aaw_server::auth::SqliteStore;
 //! use aaw_server::{Config, Server};
 //!
 //! let store = SqliteStore::open("aaw-auth.sqlite").await?;
-//! let server = Server::new(Config::default()).events(aaw_events::module()).auth(store).bind().await?;
+//! let server = Server::new(Config::default()).events(my_events::module()).auth(store).bind().await?;
 //! # server.serve(std::future::pending()).await;
 //! # Ok(()) }
 //! ```
-//!
-//! | module | |
-//! |---|---|
-//! | `config` | [`Auth`]: the store, lifetimes and limits |
-//! | `store` | [`Store`]: keeps users and sessions; only the store handles stored passwords |
-//! | `sqlite` | the store that comes with the server (feature `auth-sqlite`) |
-//! | `passwords` | hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`) |
-//! | `token` | tokens, and their hashes, which are what is stored |
-//! | `email` | validates and normalizes e-mail addresses |
-//! | `session` | a session in use, and the events that it may call |
-//! | `session_registry` | all sessions in use, so that the end of one reaches everything that uses it |
-//! | `session_observer` | notification of a connection that a session has ended |
-//! | `session_slot` | the session of a connection or of an HTTP request |
-//! | `caller` | the caller of an event: its id, address and session |
-//! | `identity_change` | attributes a handler's log-in or log-out to its call |
-//! | `limits` | rate limits |
-//! | `body` | reads the bodies of the built-in events |
-//! | `service` | ties them together: starts, binds and ends sessions |
-//! | `events` | the built-in events |
-//!
-//! Without the feature `auth`, `off.rs` takes the place of this file: it keeps `caller`, `session_slot`,
-//! `session_observer` and `identity_change`, and replaces the rest by types without values.
+
+// The modules:
+//
+// - `config`: `Auth`: the store, lifetimes and limits
+// - `store`: `Store`: keeps users and sessions; only the store handles stored passwords
+// - `sqlite`: the store that comes with the server (feature `auth-sqlite`)
+// - `passwords`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
+// - `token`: tokens, and their hashes, which are what is stored
+// - `email`: validates and normalizes e-mail addresses
+// - `session`: a session in use, and the events that it may call
+// - `session_registry`: all sessions in use, so that the end of one reaches everything that uses it
+// - `session_observer`: notification of a connection that a session has ended
+// - `session_slot`: the session of a connection or of an HTTP request
+// - `caller`: the caller of an event: its id, address and session
+// - `identity_change`: attributes a handler's log-in or log-out to its call
+// - `limits`: rate limits
+// - `body`: reads the bodies of the built-in events
+// - `service`: ties them together: starts, binds and ends sessions
+// - `events`: the built-in events
+//
+// Without the feature `auth`, `off.rs` takes the place of this file: it keeps `caller`, `session_slot`, `session_observer`
+// and `identity_change`, and replaces the rest by types without values.
 
 mod body;
 mod caller;

@@ -1,7 +1,8 @@
-//! Takes the place of `auth/mod.rs` without the feature `auth`.
-//!
-//! [`Service`], [`Session`] and [`SessionGuard`] have no values here, so an `Option` of one is always `None` and the
-//! compiler removes what depends on it. The code that uses them is the same with and without the feature.
+//! Authentication is a feature of this crate that is not enabled: `auth`.
+
+// Takes the place of `auth/mod.rs` without that feature. `Service`, `Session` and `SessionGuard` have no values here, so an
+// `Option` of one is always `None` and the compiler removes what depends on it. The code that uses them is the same with
+// and without the feature.
 
 #[path = "caller.rs"]
 mod caller;

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::end::ConnectionEnd;
+use super::frame_log;
 use super::outgoing::{OutgoingFrame, text_message};
 
 /// Closes the socket as its end requires, within `timeout`. Queued `frames` are sent first where the client is expected
@@ -45,7 +46,9 @@ where
             if matches!(close, Close::Stopping | Close::Refused(_)) {
                 for frame in frames {
                     if let OutgoingFrame::Response(frame) | OutgoingFrame::Push(frame) = frame {
-                        socket.feed(text_message(frame)).await?;
+                        let message = text_message(frame);
+                        frame_log::sent(&message);
+                        socket.feed(message).await?;
                     }
                 }
             }

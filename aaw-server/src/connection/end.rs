@@ -15,6 +15,16 @@ pub(super) enum ConnectionEnd {
 }
 
 impl ConnectionEnd {
+    /// Logs the reason, at the level `debug`: each connection ends, and the client decides when.
+    pub(super) fn log(&self) {
+        match self {
+            Self::ByClient(None) => tracing::debug!("closed by the client, without a close frame"),
+            Self::ByClient(Some((code, reason))) => tracing::debug!(code, reason, "closed by the client"),
+            Self::ByServer(close) => tracing::debug!(code = close.code(), "closed by the server: {close}"),
+            Self::Broken(error) => tracing::debug!("the connection failed: {error}"),
+        }
+    }
+
     /// Returns what the `_close` hook receives.
     pub(super) fn close_info(&self) -> CloseInfo {
         match self {

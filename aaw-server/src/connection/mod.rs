@@ -14,12 +14,14 @@
 //! | `upload` | from a caller's stream to its handler |
 //! | `end` | why a connection ends |
 //! | `closing` | the close frame, and the time it takes to arrive |
+//! | `frame_log` | logs the messages in and out, at the level `trace` |
 //! | `outgoing` | frames that wait for the socket |
 //! | `progress` | counts what the socket accepts, to tell a slow client from one that has stopped reading |
 
 mod call_tasks;
 mod closing;
 mod end;
+mod frame_log;
 mod open_hook;
 mod outgoing;
 mod progress;

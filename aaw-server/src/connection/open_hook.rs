@@ -7,6 +7,7 @@ use std::time::Duration;
 use aaw_event::OpenInfo;
 use aaw_protocol::{Code, Failure};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::dispatch::Dispatch;
 use crate::hub::{Command, EventCaller, Peer};
@@ -30,14 +31,16 @@ impl OpenHook {
     ) -> Self {
         let passed = Arc::<AtomicUsize>::default();
         let progress = Arc::clone(&passed);
-        let task = tokio::spawn(async move {
+        let opening = async move {
             let opened = dispatch.run_open_hooks(&caller, &info, &progress);
             let opened = tokio::time::timeout(timeout, opened).await;
             let opened = opened.unwrap_or_else(|_| {
                 Err(Failure::new(Code::TIMEOUT, "The server took too long to accept the connection"))
             });
             peer.mailbox.post(Command::OpenHookDone(opened));
-        });
+        };
+        // A task of its own, within the connection's span.
+        let task = tokio::spawn(opening.in_current_span());
         Self { task, passed }
     }
 

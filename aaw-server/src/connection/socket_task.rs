@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::call_tasks::{CallTask, abort_expecting_response, linger};
 use super::closing::close;
 use super::end::ConnectionEnd;
+use super::frame_log;
 use super::open_hook::OpenHook;
 use super::outgoing::{OutgoingFrame, text_message};
 use super::progress::CountedSocket;
@@ -32,7 +33,7 @@ use super::upload::UploadWriter;
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
 use crate::config::Config;
-use crate::dispatch::{Dispatch, DispatchRequest, Dispatched, HandlerStream, PendingCall};
+use crate::dispatch::{CallSource, Dispatch, DispatchRequest, Dispatched, HandlerStream, PendingCall};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, ItemBatch, Peer, client_call_timed_out};
 
 /// The messages and queued calls handled in one turn, so that a client that never stops sending lets other tasks run.
@@ -99,13 +100,8 @@ impl NewConnection {
     /// Serves the connection until it ends. `read_ahead` was read from the socket together with the request.
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, socket: S, read_ahead: Bytes) {
         let mut connection = Connection::start(self, socket, read_ahead).await;
-        let id = connection.guard.peer.id();
         let end = poll_fn(|cx| connection.poll(cx)).await;
-        match &end {
-            ConnectionEnd::ByClient(_) => tracing::debug!(connection = %id, "closed by the client"),
-            ConnectionEnd::ByServer(close) => tracing::debug!(connection = %id, "closed by the server: {close}"),
-            ConnectionEnd::Broken(error) => tracing::debug!(connection = %id, "the connection failed: {error}"),
-        }
+        end.log();
         // Boxed, so that a connection that is open does not reserve the memory for its end.
         Box::pin(connection.finish(end)).await;
     }
@@ -269,6 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 None => return Poll::Ready(ConnectionEnd::ByClient(self.peer_close.take())),
                 Some(Err(error)) => return Poll::Ready(ConnectionEnd::Broken(error)),
                 Some(Ok(message)) => {
+                    frame_log::received(&message);
                     *left -= 1;
                     self.protocol.handle_sign_of_life(now);
                     match message {
@@ -329,7 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Input::Call(call) => self.handle_call(now, call),
             Input::Handled => {}
             Input::Refused { event, body, failure } => {
-                self.dispatch.record_refused(&event, body, &failure, &self.peer().context);
+                let source = CallSource::WebSocket { id: None };
+                self.dispatch.record_refused(&event, source, body, &failure, &self.peer().context);
             }
             Input::BadFrame(bad) => self.log_bad_frame(&bad),
             Input::UploadItem { key, data } => {
@@ -356,6 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
         let request = DispatchRequest {
             event: &call.event,
+            source: CallSource::WebSocket { id: call.id() },
             body: call.body,
             mode: call.response_mode(),
             session: session.as_deref(),
@@ -666,6 +665,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 OutgoingFrame::Ping => Message::Ping(Bytes::new()),
             };
+            frame_log::sent(&message);
             self.socket.start_send_unpin(message)?;
         }
         // Releases the memory of a burst.
@@ -723,7 +723,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.bad_frames == 1 {
             tracing::warn!(%connection, client_key = self.peer().context.client_key, "bad frame: {bad}");
         } else {
-            tracing::debug!(%connection, "bad frame: {bad}");
+            tracing::debug!("bad frame: {bad}");
         }
     }
 }

@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use aaw_protocol::redact::{redact, redact_failure};
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Failure, Shortened};
 use uuid::Uuid;
 
 use crate::auth::CallContext;
-use crate::call_record::{CallKind, CallRecord, cancelled, redact, redact_failure};
+use crate::call_record::{CallKind, CallRecord, cancelled};
 use crate::registry::RegisteredEvent;
 
 /// Receives a record of every call when it is over.

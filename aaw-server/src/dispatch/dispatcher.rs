@@ -13,11 +13,12 @@ use aaw_protocol::{Code, Failure, codec, is_reserved};
 use arc_swap::ArcSwap;
 
 use super::call_recorder::{CallHook, CallRecorder};
+use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
-use super::request::DispatchRequest;
+use super::request::{CallSource, DispatchRequest};
 use super::stream::HandlerStream;
 use super::{guards, hooks};
 use uuid::Uuid;
@@ -47,7 +48,25 @@ impl Dispatch {
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
-        let DispatchRequest { event: name, body, mode, session } = request;
+        let mut span = CallSpan::new(request.event, request.source, caller.context());
+        let mut dispatched = span.in_scope(|| self.begin_in_span(request, frame, caller, upload));
+        match &mut dispatched {
+            Dispatched::Done(_, completion) => span.finish(completion),
+            Dispatched::Pending(call) => call.set_span(span),
+            Dispatched::Stream(stream) => stream.set_span(span),
+            Dispatched::NotJson => span.discard(),
+        }
+        dispatched
+    }
+
+    fn begin_in_span<C: IdentifiedCaller, I: UploadSource>(
+        &self,
+        request: DispatchRequest<'_>,
+        frame: Vec<u8>,
+        caller: &Arc<C>,
+        upload: Option<&Arc<I>>,
+    ) -> Dispatched {
+        let DispatchRequest { event: name, body, mode, session, source: _ } = request;
         let registry = self.registry.load();
         let event = registry.get(name);
         let is_built_in = event.is_none() && self.has_built_in(name);
@@ -112,12 +131,21 @@ impl Dispatch {
     }
 
     /// Records a call that was refused before dispatch.
-    pub(crate) fn record_refused(&self, name: &str, body: &str, failure: &Failure, caller: &CallContext) {
+    pub(crate) fn record_refused(
+        &self,
+        name: &str,
+        source: CallSource,
+        body: &str,
+        failure: &Failure,
+        caller: &CallContext,
+    ) {
+        let completion = Completion::Refused(failure.clone());
+        CallSpan::new(name, source, caller).finish(&completion);
         if let Some(hook) = &self.hook {
             let registry = self.registry.load();
             let is_built_in = self.has_built_in(name);
             let recorder = CallRecorder::new(hook, name, body, registry.get(name), is_built_in, caller);
-            recorder.finish(&[], &Completion::Refused(failure.clone()));
+            recorder.finish(&[], &completion);
         }
     }
 

@@ -15,9 +15,11 @@
 //! | `gather` | a stream whose caller expects one response |
 //! | `stream` | the items of a streaming handler |
 //! | `completion` | from a handler's last step to the completion of its call |
+//! | `call_span` | the span of a call: what is logged while its handler runs belongs to it |
 //! | `call_recorder` | what the hook of [`Server::on_call`](crate::Server::on_call) receives |
 
 mod call_recorder;
+mod call_span;
 mod completion;
 mod dispatched;
 mod dispatcher;
@@ -34,7 +36,7 @@ pub(crate) use call_recorder::CallHook;
 pub(crate) use dispatched::Dispatched;
 pub(crate) use dispatcher::Dispatch;
 pub(crate) use pending::PendingCall;
-pub(crate) use request::DispatchRequest;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;
+pub(crate) use request::{CallSource, DispatchRequest};
 pub(crate) use stream::{HandlerStream, StreamStep};

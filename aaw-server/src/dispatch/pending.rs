@@ -9,6 +9,7 @@ use aaw_protocol::server::Completion;
 use uuid::Uuid;
 
 use super::call_recorder::CallRecorder;
+use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::gather::GatherStream;
 use super::guards::GuardedHandler;
@@ -18,11 +19,13 @@ use crate::auth::identity_change::{HandlerPoll, IdentityChange};
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
 /// the call's completion. Dropping it drops the handler.
 pub(crate) struct PendingCall {
-    kind: PendingKind,
+    /// `None` once dropped.
+    kind: Option<PendingKind>,
     is_barrier: bool,
     /// The id of the caller.
     caller: Uuid,
     identity_change: IdentityChange,
+    span: CallSpan,
 }
 
 pub(super) enum PendingKind {
@@ -43,7 +46,13 @@ impl PendingCall {
                 kind,
                 PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
             );
-        Self { kind, is_barrier, caller, identity_change: IdentityChange::new(began_identity_change) }
+        let identity_change = IdentityChange::new(began_identity_change);
+        Self { kind: Some(kind), is_barrier, caller, identity_change, span: CallSpan::none() }
+    }
+
+    /// Polls and drops the handler within this span from now on.
+    pub(super) fn set_span(&mut self, span: CallSpan) {
+        self.span = span;
     }
 
     /// Returns whether the caller's further calls wait for this one.
@@ -62,13 +71,26 @@ impl Future for PendingCall {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { kind, caller, identity_change, .. } = self.get_mut();
-        let _poll = HandlerPoll::later(*caller, identity_change);
-        match kind {
-            PendingKind::Unary(call) => Pin::new(call).poll(cx),
-            PendingKind::Gather(call) => Pin::new(call).poll(cx),
-            PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
-        }
+        let Self { kind: Some(kind), caller, identity_change, span, .. } = self.get_mut() else {
+            return Poll::Pending;
+        };
+        let (frame, completion) = ready!(span.in_scope(|| {
+            let _poll = HandlerPoll::later(*caller, identity_change);
+            match kind {
+                PendingKind::Unary(call) => Pin::new(call).poll(cx),
+                PendingKind::Gather(call) => Pin::new(call).poll(cx),
+                PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
+            }
+        }));
+        span.finish(&completion);
+        Poll::Ready((frame, completion))
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        let Self { kind, span, .. } = self;
+        span.in_scope(|| *kind = None);
     }
 }
 

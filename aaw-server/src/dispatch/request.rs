@@ -11,6 +11,8 @@ use crate::auth::SessionGuard;
 pub(crate) struct DispatchRequest<'a> {
     /// The event's name, as the caller wrote it.
     pub(crate) event: &'a str,
+    /// The transport by which the call arrived.
+    pub(crate) source: CallSource,
     /// The body. It may not be JSON, see [`Dispatched::NotJson`](super::Dispatched::NotJson).
     pub(crate) body: &'a str,
     /// What the caller expects of a streaming handler; other handlers ignore it.
@@ -21,6 +23,15 @@ pub(crate) struct DispatchRequest<'a> {
     /// call when that session ends. If dispatch read the session again, a log-in in between could authorize the call by
     /// a session that the transport does not keep, and the call would survive its log-out.
     pub(crate) session: Option<&'a SessionGuard>,
+}
+
+/// The transport by which a call arrived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum CallSource {
+    /// With the id of a v1 call that expects a response.
+    WebSocket { id: Option<i64> },
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
+    Http,
 }
 
 /// The upload of a transport that has none.

@@ -7,11 +7,17 @@ use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, Failure};
 
 use super::call_recorder::CallRecorder;
+use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
+    steps: StreamSteps,
+    span: CallSpan,
+}
+
+struct StreamSteps {
     handler: GuardedHandler,
     recorder: Option<CallRecorder>,
     log: LogContext,
@@ -29,12 +35,38 @@ pub(crate) enum StreamStep {
 
 impl HandlerStream {
     pub(super) fn new(handler: GuardedHandler, recorder: Option<CallRecorder>, log: LogContext) -> Self {
-        Self { handler, recorder, log, items: 0 }
+        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::none() }
+    }
+
+    /// Polls and drops the handler within this span from now on.
+    pub(super) fn set_span(&mut self, span: CallSpan) {
+        self.span = span;
     }
 
     /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
     /// `max_len` bytes ends the stream.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
+        let Self { steps, span } = self;
+        let step = ready!(span.in_scope(|| steps.poll_next(cx, out, max_len)));
+        if let StreamStep::End(completion) = &step {
+            span.finish(completion);
+        }
+        Poll::Ready(step)
+    }
+}
+
+impl Drop for HandlerStream {
+    fn drop(&mut self) {
+        let Self { steps, span } = self;
+        span.in_scope(|| {
+            steps.handler = GuardedHandler::Refused;
+            steps.recorder = None;
+        });
+    }
+}
+
+impl StreamSteps {
+    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
         let completion = match ready!(self.handler.poll(cx, out, max_len, self.log.event.as_str())) {
             Step::Item => {
                 self.items += 1;

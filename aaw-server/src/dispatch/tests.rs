@@ -144,7 +144,13 @@ fn begin(
     body: &str,
     session: Option<&SessionGuard>,
 ) -> Dispatched {
-    let request = DispatchRequest { event, body, mode: ResponseMode::Single, session };
+    let request = DispatchRequest {
+        event,
+        source: CallSource::WebSocket { id: Some(1) },
+        body,
+        mode: ResponseMode::Single,
+        session,
+    };
     dispatch.begin::<_, NoItems>(request, Vec::new(), caller, None)
 }
 

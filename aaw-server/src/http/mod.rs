@@ -6,7 +6,7 @@
 //! | `POST`, `GET /events/NAME` | calls an event, reads a stream (`events`) |
 //! | `GET /events` | the list of events, as JSON or as a page (`page`) |
 //! | `GET /` | a page to try the events, or the folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) (`files`) |
-//! | `GET /aaw.js`, `/aaw/*.js` | the client for browsers (`scripts`) |
+//! | `GET /aaw.js`, `/aaw/HASH.js` | the client for browsers (`client_script`) |
 //! | `GET /healthz` | whether the server accepts calls |
 //!
 //! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`.
@@ -17,8 +17,10 @@
 //! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
 //! its handler down, and a disconnect drops it.
 
+mod asset;
 mod body_guard;
 mod caller;
+mod client_script;
 mod cursors;
 mod error;
 mod events;
@@ -32,7 +34,6 @@ mod request;
 mod response;
 mod router;
 mod run;
-mod scripts;
 mod service;
 mod sse;
 mod state;

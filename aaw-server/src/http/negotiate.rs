@@ -1,9 +1,9 @@
-//! Content negotiation by the `Accept` header (RFC 9110, 12.5.1).
+//! Content negotiation by the headers `Accept` and `Accept-Encoding` (RFC 9110, 12.5.1 and 12.5.3).
 
 use std::cmp::Reverse;
 
 use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, HeaderValue};
 
 /// The formats of a response to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +88,7 @@ impl<'a> MediaRange<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
-        let quality = parts.find_map(|part| {
-            let (name, value) = part.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
-        });
-        Some(Self { kind, subtype, quality: quality.map_or(Some(1000), thousandths)? })
+        Some(Self { kind, subtype, quality: quality(parts)? })
     }
 
     fn is(&self, kind: &str, subtype: &str) -> bool {
@@ -111,6 +107,44 @@ impl<'a> MediaRange<'a> {
     fn specificity(&self) -> u8 {
         u8::from(self.kind != "*") + u8::from(self.subtype != "*")
     }
+}
+
+/// The content codings that a client accepts. Elements with an invalid weight are left out.
+#[derive(Debug)]
+pub(super) struct AcceptEncoding<'a>(Vec<(&'a str, u16)>);
+
+impl<'a> AcceptEncoding<'a> {
+    /// Parses the values of all headers, which form one list.
+    pub(super) fn parse(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
+        let values = values.into_iter().filter_map(|value| value.to_str().ok());
+        let elements = values.flat_map(|value| value.split(',')).filter_map(|element| {
+            let mut parts = element.split(';').map(str::trim);
+            let coding = parts.next().filter(|coding| !coding.is_empty())?;
+            // The old name of the same coding.
+            let coding = if coding.eq_ignore_ascii_case("x-gzip") { "gzip" } else { coding };
+            Some((coding, quality(parts)?))
+        });
+        Self(elements.collect())
+    }
+
+    /// The weight of a coding, in thousandths; 0: it is not accepted. What is not encoded is accepted unless it is
+    /// excluded, but last. A client without the header may be unable to decode.
+    pub(super) fn quality(&self, coding: &str) -> u16 {
+        let find = |name: &str| self.0.iter().find(|(listed, _)| listed.eq_ignore_ascii_case(name));
+        match find(coding).or_else(|| find("*")) {
+            Some((_, quality)) => *quality,
+            None => u16::from(coding == "identity"),
+        }
+    }
+}
+
+/// The weight among the parameters of an element, in thousandths; `None` if it is invalid.
+fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<u16> {
+    let weight = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    weight.map_or(Some(1000), thousandths)
 }
 
 /// Parses a weight: 0 to 1, with up to three decimal places.
@@ -188,6 +222,33 @@ mod tests {
         ] {
             assert_eq!(Accept::parse([accept]).lists_html(), expected, "{accept}");
         }
+    }
+
+    #[test]
+    fn the_weight_of_a_coding_is_its_own_or_else_that_of_the_wildcard() {
+        for (header, [br, gzip, identity]) in [
+            ("", [0, 0, 1]),
+            ("gzip, deflate, br, zstd", [1000, 1000, 1]),
+            ("gzip;q=0.5, br;q=0.25", [250, 500, 1]),
+            ("GZIP ; Q=0.5", [0, 500, 1]),
+            ("x-gzip", [0, 1000, 1]),
+            ("*", [1000, 1000, 1000]),
+            ("*;q=0.1, br;q=0", [0, 100, 100]),
+            ("identity;q=0, *", [1000, 1000, 0]),
+            ("*;q=0", [0, 0, 0]),
+            ("identity", [0, 0, 1000]),
+            ("br;q=2, gzip;q=x,,;q=1", [0, 0, 1]),
+        ] {
+            let header = HeaderValue::from_static(header);
+            let accept = AcceptEncoding::parse([&header]);
+            assert_eq!(
+                ["br", "gzip", "identity"].map(|coding| accept.quality(coding)),
+                [br, gzip, identity],
+                "{header:?}"
+            );
+        }
+        let two_headers = ["br", "gzip;q=0.5"].map(HeaderValue::from_static);
+        assert_eq!(AcceptEncoding::parse(&two_headers).quality("gzip"), 500, "two headers are one list");
     }
 
     #[test]

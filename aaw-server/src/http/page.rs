@@ -1,20 +1,25 @@
 //! The list of events, as JSON for programs and as a page for people.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_SECURITY_POLICY, VARY};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::asset::{Asset, Caching};
+use super::client_script;
 use super::negotiate::Accept;
 use super::response::json_response;
 use super::state::AppState;
 
-/// The page. It loads nothing but the client's modules, from this server.
-const PAGE: &str = include_str!("page.html");
+/// The page. It loads nothing but the client, from this server, by the path that browsers cache for good.
+static PAGE: LazyLock<Asset> = LazyLock::new(|| {
+    let page = include_str!("page.html").replace("\"/aaw.js\"", &format!("\"{}\"", *client_script::HASHED_PATH));
+    Asset::new("text/html; charset=utf-8", page.into(), &[])
+});
 
 /// Forbids loading from other servers, and embedding the page.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -27,19 +32,16 @@ struct ListedEvent<'a> {
 }
 
 /// The page that lists the events and calls them.
-pub(super) fn page() -> Response {
-    let mut response = Response::new(Body::from(PAGE));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+pub(super) fn page(request: &HeaderMap) -> Response {
+    let mut response = PAGE.respond(request, Caching::Revalidate);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     response
 }
 
 /// `GET /events`: the page for a client that accepts HTML, otherwise the list as JSON. Protected events are not listed.
 pub(super) async fn list(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let mut response = if Accept::from_headers(request.headers()).lists_html() {
-        page()
+        page(request.headers())
     } else {
         let registry = state.shared.dispatch.registry.load();
         let mut events: Vec<_> = registry

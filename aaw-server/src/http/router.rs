@@ -16,7 +16,7 @@ use axum::routing::{any, get};
 use super::error::HttpError;
 use super::response::json_response;
 use super::state::AppState;
-use super::{events, middleware, page, scripts};
+use super::{client_script, events, middleware, page};
 use crate::error::StartError;
 use crate::net::shutdown_phase::ShutdownPhase;
 
@@ -72,8 +72,8 @@ fn aaw_routes(state: &Arc<AppState>, placement: Placement) -> Router {
     // script, which does not mean that it may connect.
     let public = Router::new()
         .route("/healthz", get(health))
-        .route("/aaw.js", get(scripts::entry))
-        .route("/aaw/{*file}", get(scripts::module));
+        .route("/aaw.js", get(client_script::current))
+        .route("/aaw/{*file}", get(client_script::hashed));
     restricted
         .merge(public)
         .method_not_allowed_fallback(method_not_allowed)
@@ -104,7 +104,7 @@ async fn root_or_file(State(state): State<Arc<AppState>>, request: Request) -> R
         return files.respond(request).await.unwrap_or_else(|| HttpError::not_found().into_response());
     }
     match (is_root, request.method()) {
-        (true, &Method::GET | &Method::HEAD) => page::page(),
+        (true, &Method::GET | &Method::HEAD) => page::page(request.headers()),
         (true, _) => {
             let error = "Expected the method GET or HEAD. Events are called at /events/NAME";
             HttpError::method_not_allowed("GET, HEAD", error).into_response()

@@ -9,7 +9,7 @@ use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, is_protected};
 
 use crate::auth::{IdentifiedCaller, SessionGuard};
-use crate::dispatch::{DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, StreamStep};
+use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, StreamStep};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 
@@ -54,7 +54,7 @@ impl HttpCall {
     ) -> Result<Self, Failure> {
         // Read once: the session that authorizes the call is the one whose end stops it.
         let session = is_protected(event).then(|| caller.context().session.current()).flatten();
-        let request = DispatchRequest { event, body, mode, session: session.as_deref() };
+        let request = DispatchRequest { event, source: CallSource::Http, body, mode, session: session.as_deref() };
         let state = match shared.dispatch.begin::<_, NoUpload>(request, Vec::new(), caller, None) {
             Dispatched::Done(response, completion) => HttpCallState::Done(response, completion),
             Dispatched::Pending(pending) => HttpCallState::Pending(Box::new(pending)),

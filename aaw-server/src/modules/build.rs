@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
-use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, PackageId, Target};
 use tokio::process::Command;
 
+use super::cargo_json::{Metadata, Package, Target, artifacts};
 use super::folder::is_library;
 
 /// Why an events package could not be built. The message names the package.
@@ -111,10 +111,10 @@ pub(super) struct BuiltPackage {
 pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
     let metadata = read_metadata(folder).await?;
     let package = package_in(&metadata, folder)?;
-    let package_folder = package.manifest_path.parent().map_or(folder, AsRef::as_ref).to_owned();
+    let package_folder = package.manifest_path.parent().unwrap_or(folder).to_owned();
 
     let mut command = std::process::Command::new(cargo_path());
-    command.args(["build", "--lib", "--message-format=json-render-diagnostics", "--package", &package.id.repr]);
+    command.args(["build", "--lib", "--message-format=json-render-diagnostics", "--package", &package.id]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -126,9 +126,8 @@ pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
     let found = libraries_of(&package.id, &output.stdout);
     let [library] = <[PathBuf; 1]>::try_from(found)
         .map_err(|found| BuildError::UnexpectedLibraries { package: package_folder.clone(), found })?;
-    let workspace = metadata.workspace_root.into_std_path_buf();
-    let output_folders =
-        metadata.build_directory.into_iter().chain([metadata.target_directory]).map(Into::into).collect();
+    let workspace = metadata.workspace_root;
+    let output_folders = metadata.build_directory.into_iter().chain([metadata.target_directory]).collect();
     let sources = sources_of(&library, &workspace, &output_folders);
     Ok(BuiltPackage { library, folder: package_folder, workspace, sources, output_folders })
 }
@@ -138,18 +137,17 @@ fn cargo_path() -> OsString {
 }
 
 async fn read_metadata(folder: &Path) -> Result<Metadata, BuildError> {
-    let mut command = MetadataCommand::new();
-    command.cargo_path(cargo_path()).manifest_path(folder.join("Cargo.toml")).current_dir(folder).no_deps();
-    let output = run(command.cargo_command(), folder, Stdio::piped()).await?;
+    let mut command = std::process::Command::new(cargo_path());
+    command.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]);
+    command.arg(folder.join("Cargo.toml")).current_dir(folder);
+    let output = run(command, folder, Stdio::piped()).await?;
     if !output.status.success() {
         return Err(metadata_error(folder, &output.stderr));
     }
-    let invalid = |error: String| BuildError::InvalidManifest {
+    serde_json::from_slice(&output.stdout).map_err(|error| BuildError::InvalidManifest {
         package: folder.to_owned(),
         message: format!("cannot parse the output of `cargo metadata`: {error}"),
-    };
-    let json = String::from_utf8(output.stdout).map_err(|error| invalid(error.to_string()))?;
-    MetadataCommand::parse(json).map_err(|error| invalid(error.to_string()))
+    })
 }
 
 /// Runs a cargo command for the package in `folder`. Its working directory is the package's folder, since cargo
@@ -211,18 +209,14 @@ fn leaked_variables(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
     names.into_iter().filter(leaks).collect()
 }
 
-fn builds_cdylib(target: &Target) -> bool {
-    target.crate_types.contains(&CrateType::CDyLib)
-}
-
 /// Returns the package in `folder`; or, if that is a workspace without a root package, its only member that builds a
 /// dynamic library.
 fn package_in<'a>(metadata: &'a Metadata, folder: &Path) -> Result<&'a Package, BuildError> {
     let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let manifest = canonical(&folder.join("Cargo.toml"));
-    let has_cdylib = |package: &&Package| package.targets.iter().any(builds_cdylib);
+    let has_cdylib = |package: &&Package| package.targets.iter().any(Target::builds_cdylib);
     let packages = &metadata.packages;
-    if let Some(package) = packages.iter().find(|package| canonical(package.manifest_path.as_ref()) == manifest) {
+    if let Some(package) = packages.iter().find(|package| canonical(&package.manifest_path) == manifest) {
         let error = BuildError::MissingCdylib { package: folder.to_owned() };
         return Some(package).filter(has_cdylib).ok_or(error);
     }
@@ -230,7 +224,7 @@ fn package_in<'a>(metadata: &'a Metadata, folder: &Path) -> Result<&'a Package, 
     match *members {
         [package] => Ok(package),
         _ => {
-            let found = members.iter().map(|package| package.name.to_string()).collect();
+            let found = members.iter().map(|package| package.name.clone()).collect();
             Err(BuildError::AmbiguousWorkspace { package: folder.to_owned(), found })
         }
     }
@@ -248,16 +242,11 @@ fn metadata_error(folder: &Path, stderr: &[u8]) -> BuildError {
 }
 
 /// Returns the dynamic libraries of one package from cargo's messages.
-fn libraries_of(package: &PackageId, messages: &[u8]) -> Vec<PathBuf> {
-    let artifacts = Message::parse_stream(messages).filter_map(|message| match message {
-        Ok(Message::CompilerArtifact(artifact)) => Some(artifact),
-        _ => None,
-    });
-    artifacts
-        .filter(|artifact| artifact.package_id == *package && builds_cdylib(&artifact.target))
+fn libraries_of(package: &str, messages: &[u8]) -> Vec<PathBuf> {
+    artifacts(messages)
+        .filter(|artifact| artifact.package_id == package && artifact.target.builds_cdylib())
         .flat_map(|artifact| artifact.filenames)
-        .map(Into::into)
-        .filter(|file: &PathBuf| is_library(file))
+        .filter(|file| is_library(file))
         .collect()
 }
 
@@ -346,8 +335,7 @@ mod tests {
             artifact("mine", "cdylib", "mine"),
         ];
         let expected = PathBuf::from(format!("/t/mine{}", std::env::consts::DLL_SUFFIX));
-        let mine = PackageId { repr: "mine".to_owned() };
-        assert_eq!(libraries_of(&mine, messages.join("\n").as_bytes()), [expected]);
+        assert_eq!(libraries_of("mine", messages.join("\n").as_bytes()), [expected]);
     }
 
     #[tokio::test]

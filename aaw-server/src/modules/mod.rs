@@ -8,16 +8,19 @@
 //! A library is trusted code: opening one runs its initializers, and a stack overflow or an `abort` in it ends the
 //! process. The checks detect accidents: a file that is not a library, is incomplete, or was built for another machine
 //! or with an incompatible version of aaw-event.
-//!
-//! * `find`: what lies at a path.
-//! * `build`: builds a package with cargo.
-//! * `folder`: the libraries in a folder, and the prefixes of their events.
-//! * `load`: all of these in one step.
-//! * `check`: checks that a library can be opened safely.
-//! * `open`: opens a library as a [`Module`](aaw_event::Module); the only file of this crate with `unsafe` code.
-//! * `watch`: loads the events again when their sources change.
+
+// The modules:
+//
+// - `find`: what lies at a path.
+// - `build`: builds a package with cargo, whose JSON output `cargo_json` parses.
+// - `folder`: the libraries in a folder, and the prefixes of their events.
+// - `load`: all of these in one step.
+// - `check`: checks that a library can be opened safely.
+// - `open`: opens a library as a `Module`; the only file of this crate with `unsafe` code.
+// - `watch`: loads the events again when their sources change.
 
 mod build;
+mod cargo_json;
 mod check;
 mod find;
 mod folder;

@@ -1,11 +1,12 @@
 //! The WebSocket handshake (RFC 6455, 4.2): from an HTTP request to a WebSocket, or to a response that names what is
 //! wrong with the request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aaw_event::OpenInfo;
-use aaw_protocol::Shortened;
 use aaw_protocol::dialect::{self, Negotiated};
+use aaw_protocol::{Dialect, Shortened};
 use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::{
@@ -15,9 +16,10 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::{Instrument as _, Span};
 
 use crate::connection::NewConnection;
-use crate::hub::{EventCaller, Mailbox};
+use crate::hub::{ConnectionGuard, EventCaller, Mailbox};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::http_connection::HttpConnection;
 use crate::net::write_timeout::WriteTimeout;
@@ -81,10 +83,11 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let shortened_key = client_key.map(|key| Shortened(key).to_string());
     let address = connection.address.map(|address| address.ip());
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
-    tracing::debug!(
-        connection = %guard.peer.id(), client_key, ?dialect, peer = connection.address.map(tracing::field::display),
-        "connected"
-    );
+    let span = connection_span(connection.address, &guard, dialect);
+    span.in_scope(|| {
+        let peer = connection.address.map(tracing::field::display);
+        tracing::debug!(client_key = guard.peer.context.client_key, ?dialect, peer, "connected");
+    });
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
         let origin = request.headers().get(ORIGIN);
@@ -93,7 +96,6 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         open_info.client_key.clone_from(&guard.peer.context.client_key);
     }
     let response = switching_protocols(key, chosen);
-    let id = guard.peer.id();
     let connection = NewConnection {
         dialect,
         caller: EventCaller::for_connection(Arc::clone(&shared.host_services), Arc::clone(&guard.peer)),
@@ -103,10 +105,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         config: Arc::clone(&shared.config),
     };
     let upgrade = hyper::upgrade::on(request);
-    tokio::spawn(async move {
+    let serve = async move {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(connection = %id, "the handshake failed: {error}"),
+            Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
         match upgraded.downcast::<TokioIo<WriteTimeout<DisconnectDetector>>>() {
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
@@ -117,8 +119,29 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             // A socket of the program's own axum server.
             Err(upgraded) => connection.serve(TokioIo::new(upgraded), Bytes::new()).await,
         }
-    });
+    };
+    tokio::spawn(serve.instrument(span));
     response
+}
+
+/// The span of a connection: what is logged by its task belongs to it, and the spans of its calls are its children. It
+/// has no parent: it outlives the request that it began with.
+fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect: Dialect) -> Span {
+    let peer = &guard.peer;
+    tracing::debug_span!(
+        target: "aaw_server::connection",
+        parent: None,
+        "connection",
+        aaw.connection.id = %peer.id(),
+        network.protocol.name = "websocket",
+        network.peer.address = address.map(|address| tracing::field::display(address.ip())),
+        network.peer.port = address.map(|address| address.port()),
+        aaw.dialect = match dialect {
+            Dialect::V1 => "v1",
+            Dialect::Classic => "classic",
+        },
+        aaw.client_key = peer.context.client_key,
+    )
 }
 
 /// The response that completes a handshake.

@@ -28,7 +28,7 @@ impl Server {
     /// use aaw_server::{Config, Server};
     ///
     /// let hello = Router::new().route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("Hello {name}") }));
-    /// let server = Server::new(Config::default()).events(aaw_events::module()).merge(hello);
+    /// let server = Server::new(Config::default()).merge(hello);
     /// # drop(server);
     /// ```
     #[must_use]
@@ -49,7 +49,7 @@ impl Server {
     /// use axum::{Router, routing::get};
     ///
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let aaw = Server::new(Config::default()).events(aaw_events::module()).mount().await?;
+    /// let aaw = Server::new(Config::default()).mount().await?;
     /// let app = Router::new().route("/hello", get(|| async { "Hello" })).merge(aaw.router());
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };

@@ -62,52 +62,6 @@ async fn the_events_are_listed_with_their_kinds() {
 }
 
 #[tokio::test]
-async fn the_script_and_its_imports_are_served_to_every_origin() {
-    let server = TestServer::start().await;
-    // To any origin and under any host name: the script contains nothing about this server.
-    let request = HttpRequest::get(server.addr, "/aaw.js")
-        .replace("Host", "evil.example")
-        .header("Origin", "https://any.example");
-    let script = request.send().await;
-    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
-    assert_eq!(
-        (script.header("access-control-allow-origin"), script.header("x-content-type-options")),
-        (Some("*"), Some("nosniff"))
-    );
-    let tag = script.header("etag").unwrap();
-    let known = HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", tag).send().await;
-    assert_eq!((known.status, &*known.body, known.header("etag")), (304, "", Some(tag)));
-    assert_eq!(HttpRequest::get(server.addr, "/aaw.js").header("If-None-Match", "\"x\"").send().await.status, 200);
-    // Its imports are served too, transitively.
-    let mut wanted: Vec<_> = imports(&script.body, "/").collect();
-    let mut seen = Vec::new();
-    while let Some(path) = wanted.pop() {
-        if !seen.contains(&path) {
-            let part = get(&server, &path).await;
-            assert_eq!(
-                (part.status, part.header("content-type")),
-                (200, Some("text/javascript; charset=utf-8")),
-                "{path}"
-            );
-            wanted.extend(imports(&part.body, "/aaw/"));
-            seen.push(path);
-        }
-    }
-    assert!(seen.len() > 5, "{seen:?}");
-    for missing in ["/aaw/nothing.js", "/aaw/../aaw.js", "/aaw/", "/aaw/tests/x.js"] {
-        assert_eq!(get(&server, missing).await.status, 404, "{missing}");
-    }
-}
-
-/// The paths of the modules that a module in `folder` imports.
-fn imports(script: &str, folder: &'static str) -> impl Iterator<Item = String> {
-    let from = script.lines().filter_map(|line| line.split_once("from \"./").or(line.split_once("import(\"./")));
-    from.filter_map(move |(_, rest)| Some(format!("{folder}{}", rest.split_once('"')?.0)))
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-#[tokio::test]
 async fn the_health_check_is_served_under_any_host() {
     let server = TestServer::start().await;
     let health = HttpRequest::get(server.addr, "/healthz").replace("Host", "10.1.2.3").send().await;

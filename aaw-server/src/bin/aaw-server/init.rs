@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The files of the package, and their templates.
 const FILES: [(&str, &str); 8] = [
@@ -18,6 +18,9 @@ const FILES: [(&str, &str); 8] = [
 
 /// The name of the package if its folder's name contains no usable characters.
 const DEFAULT_NAME: &str = "events";
+
+/// The version of this program, and of the crates that a package depends on.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Why no package was created. The message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,89 @@ pub(crate) enum InitError {
     },
 }
 
+/// Where a package takes the crates `aaw-event` and `aaw-event-build` from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AawSource {
+    /// The registry, in the version of this program.
+    Registry,
+    /// The clone of aaw in which this program was built, by its absolute path.
+    Clone(String),
+    /// The same, by its path relative to the package, which is inside the clone.
+    SurroundingClone(String),
+}
+
+impl AawSource {
+    /// Returns the source for a package in `folder`, if this program was built in the folder `clone`.
+    ///
+    /// A program that was installed from the registry, or copied to another machine, has no clone, so it must be looked
+    /// for when the program runs.
+    fn find(folder: &Path, clone: &Path) -> Self {
+        let is_there =
+            ["aaw-event", "aaw-event/build"].iter().all(|krate| clone.join(krate).join("Cargo.toml").is_file());
+        match clone.to_str().filter(|_| is_there) {
+            None => Self::Registry,
+            Some(path) => match path_to_ancestor(folder, clone) {
+                None => Self::Clone(path.to_owned()),
+                Some(relative) => Self::SurroundingClone(relative),
+            },
+        }
+    }
+
+    /// The dependency on the crate in this folder of the clone, as TOML.
+    fn dependency(&self, folder: &str) -> String {
+        match self {
+            Self::Registry => format!("{VERSION:?}"),
+            Self::Clone(clone) | Self::SurroundingClone(clone) => {
+                format!("{{ version = {VERSION:?}, path = {} }}", toml_string(&format!("{clone}/{folder}")))
+            }
+        }
+    }
+
+    /// The comment above the dependency.
+    fn comment(&self) -> String {
+        let origin = match self {
+            Self::Registry => return String::new(),
+            Self::Clone(_) => "the clone of aaw in which aaw-server was built. Builds on this machine only",
+            Self::SurroundingClone(_) => "the clone of aaw around this package. Builds wherever the whole clone is",
+        };
+        format!(
+            "# From {origin}.\n\
+             # For other machines, write the path of a clone there. Once aaw is on crates.io: aaw-event = {VERSION:?}\n\
+             # The same applies to aaw-event-build below.\n"
+        )
+    }
+
+    /// What the package's README says about other machines.
+    fn elsewhere(&self) -> String {
+        let clone = match self {
+            Self::Registry => {
+                return "Cargo downloads all dependencies, so the package builds on any machine.".to_owned();
+            }
+            Self::Clone(clone) | Self::SurroundingClone(clone) => clone,
+        };
+        format!(
+            "`Cargo.toml` takes `aaw-event` and `aaw-event-build` from the clone of aaw at `{clone}`. Where there is no such \
+             folder, change both paths to a clone there. Once aaw is on crates.io, write the version instead: \
+             `aaw-event = {VERSION:?}`."
+        )
+    }
+
+    /// What `aaw-server init` tells the user.
+    pub(crate) fn note(&self) -> String {
+        match self {
+            Self::Registry => format!("aaw-event {VERSION} is taken from crates.io"),
+            Self::Clone(clone) => format!(
+                "aaw-event is taken from {clone}, so the package builds on this machine only; its Cargo.toml says what to \
+                 change for others"
+            ),
+            Self::SurroundingClone(clone) => format!(
+                "aaw-event is taken from {clone}, the clone around the package; its Cargo.toml says what to change if \
+                 the package is moved"
+            ),
+        }
+    }
+}
+
 /// A package that was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CreatedPackage {
@@ -45,22 +131,29 @@ pub(crate) struct CreatedPackage {
     pub(crate) name: String,
     /// The files that were written, in this order.
     pub(crate) files: Vec<PathBuf>,
+    /// Where it takes aaw's crates from.
+    pub(crate) source: AawSource,
 }
 
 /// Creates a small events package in `folder`, which is created if necessary.
 ///
-/// The package depends on the aaw-event of the checkout in which this program was built, or, if there is no checkout
-/// (as for an installed program), on the published version.
+/// The package depends on the aaw-event of the clone in which this program was built, or, if there is none (as for an
+/// installed program), on the published version.
 ///
 /// # Errors
 /// [`InitError`] if a file exists already or cannot be written. No file is ever overwritten.
 pub(crate) fn init(folder: &Path) -> Result<CreatedPackage, InitError> {
+    init_from(folder, Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package inside the clone"))
+}
+
+fn init_from(folder: &Path, clone: &Path) -> Result<CreatedPackage, InitError> {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     if folder.exists() && !folder.is_dir() {
         return Err(InitError::NotAFolder(folder));
     }
     let name = package_name(&folder);
-    let files = FILES.map(|(file, template)| (folder.join(file), fill_template(template, &name)));
+    let source = AawSource::find(&folder, clone);
+    let files = FILES.map(|(file, template)| (folder.join(file), fill_template(template, &name, &source)));
     // All files are checked before the first is written. A dangling link counts as an existing file.
     if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
         return Err(InitError::Exists(path.clone()));
@@ -71,7 +164,7 @@ pub(crate) fn init(folder: &Path) -> Result<CreatedPackage, InitError> {
             _ => InitError::Unwritable { path: path.clone(), reason },
         })?;
     }
-    Ok(CreatedPackage { name, files: files.into_iter().map(|(path, _)| path).collect() })
+    Ok(CreatedPackage { name, files: files.into_iter().map(|(path, _)| path).collect(), source })
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -79,21 +172,26 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }
 
-fn fill_template(template: &str, name: &str) -> String {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout's folder");
+fn fill_template(template: &str, name: &str, source: &AawSource) -> String {
     template
         .replace("{{name}}", name)
-        .replace("{{aaw-event}}", &dependency(&checkout.join("aaw-event")))
-        .replace("{{aaw-event-build}}", &dependency(&checkout.join("aaw-event/build")))
+        .replace("{{aaw-comment}}", &source.comment())
+        .replace("{{aaw-event}}", &source.dependency("aaw-event"))
+        .replace("{{aaw-event-build}}", &source.dependency("aaw-event/build"))
+        .replace("{{elsewhere}}", &source.elsewhere())
 }
 
-/// Returns a dependency on the crate at `path`, or on the published version if there is none.
-fn dependency(path: &Path) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    match path.to_str().filter(|_| path.join("Cargo.toml").is_file()) {
-        Some(path) => format!("{{ version = {version:?}, path = {} }}", toml_string(path)),
-        None => format!("{version:?}"),
+/// Returns the path from `folder`, which need not exist, up to `ancestor`: `../..`; or `None` if it is not inside.
+fn path_to_ancestor(folder: &Path, ancestor: &Path) -> Option<String> {
+    let existing = folder.ancestors().find(|folder| folder.exists())?;
+    let missing = folder.strip_prefix(existing).ok()?;
+    if !missing.components().all(|part| matches!(part, Component::Normal(_))) {
+        return None;
     }
+    // Links are resolved, as cargo and the system do for `..`.
+    let existing = existing.canonicalize().ok()?;
+    let inside = existing.strip_prefix(ancestor.canonicalize().ok()?).ok()?;
+    Some(vec![".."; inside.components().count() + missing.components().count()].join("/"))
 }
 
 /// Quotes a string for TOML.
@@ -202,15 +300,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn all_placeholders_are_filled_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let package = init(&folder.path().join("deep/my events")).unwrap();
+    /// A folder that looks like a clone of aaw.
+    fn clone_of_aaw() -> tempfile::TempDir {
+        let clone = tempfile::tempdir().unwrap();
+        for krate in ["aaw-event", "aaw-event/build"] {
+            fs::create_dir_all(clone.path().join(krate)).unwrap();
+            fs::write(clone.path().join(krate).join("Cargo.toml"), "").unwrap();
+        }
+        clone
+    }
+
+    /// Creates the package, checks that every placeholder was filled in, and returns its source and its Cargo.toml.
+    fn created(folder: &Path, clone: &Path) -> (AawSource, String) {
+        let package = init_from(folder, clone).unwrap();
         assert_eq!((package.name.as_str(), package.files.len()), ("my-events", FILES.len()));
         for file in package.files {
             let text = fs::read_to_string(&file).unwrap();
             assert!(!text.contains("{{"), "{}:\n{text}", file.display());
         }
+        (package.source, fs::read_to_string(folder.join("Cargo.toml")).unwrap())
+    }
+
+    #[test]
+    fn a_program_without_a_clone_takes_the_crates_from_the_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, manifest) = created(&folder.path().join("my events"), Path::new("/no/such/clone"));
+        assert_eq!(source, AawSource::Registry);
+        assert!(manifest.contains(&format!("\naaw-event = {VERSION:?}\n")), "{manifest}");
+        assert!(manifest.contains(&format!("\naaw-event-build = {VERSION:?}\n")), "{manifest}");
+        assert!(!manifest.contains("clone"), "{manifest}");
+    }
+
+    #[test]
+    fn a_program_from_a_clone_takes_the_crates_from_there_and_says_what_to_change() {
+        let (folder, clone) = (tempfile::tempdir().unwrap(), clone_of_aaw());
+        let path = clone.path().to_str().unwrap();
+        let (source, manifest) = created(&folder.path().join("my events"), clone.path());
+        assert_eq!(source, AawSource::Clone(path.to_owned()));
+        for krate in ["aaw-event = ", "aaw-event-build = "] {
+            let folder = if krate.contains("build") { "aaw-event/build" } else { "aaw-event" };
+            let dependency = format!("\n{krate}{{ version = {VERSION:?}, path = \"{path}/{folder}\" }}\n");
+            assert!(manifest.contains(&dependency), "{manifest}");
+        }
+        assert!(manifest.contains(&format!("crates.io: aaw-event = {VERSION:?}\n")), "{manifest}");
+        assert!(source.note().contains("this machine only"), "{}", source.note());
+    }
+
+    #[test]
+    fn a_package_inside_the_clone_refers_to_it_by_a_relative_path() {
+        let clone = clone_of_aaw();
+        let (source, manifest) = created(&clone.path().join("deep/er/my events"), clone.path());
+        assert_eq!(source, AawSource::SurroundingClone("../../..".to_owned()));
+        assert!(manifest.contains(r#"path = "../../../aaw-event" }"#), "{manifest}");
+        assert!(manifest.contains(r#"path = "../../../aaw-event/build" }"#), "{manifest}");
+        // `deep/none/..` is not resolved before `none` exists.
+        assert_eq!(path_to_ancestor(&clone.path().join("deep/none/../x"), clone.path()), None);
     }
 
     #[test]
@@ -240,8 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_without_a_checkout_is_taken_from_the_registry() {
-        assert_eq!(dependency(Path::new("/no/such/aaw-event")), format!("{:?}", env!("CARGO_PKG_VERSION")));
+    fn paths_are_quoted_for_toml() {
         assert_eq!(toml_string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
     }
 }

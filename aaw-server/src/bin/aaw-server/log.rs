@@ -1,9 +1,14 @@
 //! The log on standard error.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 
-use aaw_server::CallRecord;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::{RecordFields, VisitOutput as _};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
 use crate::cli::LogFormat;
 
@@ -14,24 +19,59 @@ pub(crate) fn start(format: LogFormat) {
     match format {
         LogFormat::Pretty => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            subscriber.with_target(false).with_ansi(is_terminal).init();
+            subscriber.fmt_fields(PrettyFields).with_target(false).with_ansi(is_terminal).init();
         }
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        // Without the current span, since it is the last in the list of spans.
+        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
         LogFormat::Off => {}
     }
 }
 
-/// Logs a finished call at the level `debug`.
-pub(crate) fn log_call(call: &CallRecord<'_>) {
-    let ms = call.elapsed.as_secs_f64() * 1e3;
-    // The name of an unknown event is arbitrary text of the client, and its failure repeats it.
-    let on_one_line = |text: &str| text.replace(char::is_control, " ");
-    let event = on_one_line(call.event);
-    match call.result {
-        Ok(_) => tracing::debug!(connection = %call.connection, "{event} {ms:.1} ms"),
-        Err(failure) => {
-            let failure = on_one_line(&failure.to_string());
-            tracing::debug!(connection = %call.connection, "{event} {ms:.1} ms: {failure}");
+/// The fields of the spans of connections and calls that are left out of the pretty log: they are for tracing systems,
+/// or the line "connected" has them.
+const HIDDEN_FIELDS: [&str; 7] = [
+    "otel.kind",
+    "otel.name",
+    "rpc.system",
+    "network.protocol.name",
+    "network.peer.port",
+    "aaw.dialect",
+    "aaw.client_key",
+];
+
+/// The default format of fields, without [`HIDDEN_FIELDS`].
+struct PrettyFields;
+
+impl<'w> FormatFields<'w> for PrettyFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = PrettyVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct PrettyVisitor<'a>(DefaultVisitor<'a>);
+
+fn is_shown(field: &Field) -> bool {
+    !HIDDEN_FIELDS.contains(&field.name())
+}
+
+impl Visit for PrettyVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if is_shown(field) {
+            self.0.record_debug(field, value);
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if is_shown(field) {
+            self.0.record_str(field, value);
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        if is_shown(field) {
+            self.0.record_error(field, value);
         }
     }
 }

@@ -42,6 +42,7 @@ fn init_package(dir: &Path) -> Result<(), Box<dyn Error>> {
     for file in &package.files {
         println!("wrote {}", file.display());
     }
+    println!("{}", package.source.note());
     let argument = if dir == Path::new(DEFAULT_EVENTS) { String::new() } else { format!(" {}", dir.display()) };
     println!("serve it:  aaw-server{argument} --watch");
     Ok(())

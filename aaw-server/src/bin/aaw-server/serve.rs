@@ -8,7 +8,6 @@ use aaw_server::auth::SqliteStore;
 use aaw_server::modules::{self, EventsAt, Watch};
 use aaw_server::{Config, Events, Handle, Server};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::Level;
 
 use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs};
 use crate::{json_log, log, users};
@@ -34,16 +33,12 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         server = server.auth(store);
     }
     let mut json_writer = None;
-    server = match args.log {
-        LogFormat::Json => {
-            let (log, writer) = json_log::start()?;
-            json_writer = Some(writer);
-            server.on_call(move |call| log.write(call))
-        }
-        // Logging a call costs more than the call itself, so calls are logged only at the level `debug`.
-        LogFormat::Pretty if tracing::enabled!(Level::DEBUG) => server.on_call(log::log_call),
-        LogFormat::Pretty | LogFormat::Off => server,
-    };
+    // The pretty log has the calls at the level `debug`, from the library: logging a call costs more than the call.
+    if args.log == LogFormat::Json {
+        let (log, writer) = json_log::start()?;
+        json_writer = Some(writer);
+        server = server.on_call(move |call| log.write(call));
+    }
     let server = server.bind().await?;
     let address = server.local_addr();
     let host = if address.ip().is_loopback() { "localhost" } else { &args.host };

@@ -1,0 +1,144 @@
+//! What the client gives to `tracing`, against a scripted server.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::scripted::pair;
+use aaw_client::HandlerError;
+
+use serde_json::Value;
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// What this thread logs, which is all logging in a test with a current-thread runtime.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Captured {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Captured {
+    /// Captures until the guard is dropped.
+    fn start(level: Level) -> (Self, DefaultGuard) {
+        let captured = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).without_time();
+        let guard = tracing::subscriber::set_default(subscriber.with_writer(captured.clone()).finish());
+        (captured, guard)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The first line that contains all of `words`.
+    #[track_caller]
+    fn line(&self, words: &[&str]) -> String {
+        let text = self.text();
+        let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        line.unwrap_or_else(|| panic!("no {words:?} in:\n{text}")).to_owned()
+    }
+}
+
+#[tokio::test]
+async fn the_frames_of_a_connection_are_in_its_span_and_without_secrets() {
+    let (log, _guard) = Captured::start(Level::TRACE);
+    let (server, client, mut connection) = pair().await;
+    let script = async {
+        connection.read().await;
+        connection.send(r#"["echo",{"a":1},1]"#).await;
+        connection.read().await;
+        connection.send(r#"["aaw/login",{"token":"t1-secret","user":{"id":7,"email":"ada@example.org"}},2]"#).await;
+    };
+    let calls = async {
+        client.send_async::<Value>("echo", 7, LONG).await.unwrap();
+        client.login("ada@example.org", "p-secret").await.unwrap();
+    };
+    tokio::join!(calls, script);
+    let of_connection = format!(
+        "connection{{server.address=\"127.0.0.1\" server.port={} network.protocol.name=\"websocket\"",
+        server.port()
+    );
+    for words in [
+        // The hello precedes the server's id of the connection.
+        &["TRACE", "aaw_client::frames: sent [\"aaw/hello\",{}] bytes=16"][..],
+        &["TRACE", "aaw.connection.id=c1}: aaw_client::frames: sent [\"echo\",7,1] bytes=12"],
+        &["TRACE", "aaw.connection.id=c1}: aaw_client::frames: received [\"echo\",{\"a\":1},1] bytes=18"],
+        &["sent [\"aaw/login\",", "ada@example.org", "[redacted]"],
+        &["received [\"aaw/login\",", "ada@example.org", "[redacted]"],
+        &["DEBUG", "aaw.connection.id=c1}", "open"],
+    ] {
+        assert!(log.line(words).contains(&of_connection));
+    }
+    assert!(!log.text().contains("-secret"), "{}", log.text());
+    connection.close(4000, "enough").await;
+    // The next connection has a span of its own.
+    let _next = server.accept().await;
+    log.line(&["DEBUG", &of_connection, "aaw.connection.id=c1}", "close", "enough"]);
+}
+
+#[tokio::test]
+async fn the_end_of_each_call_is_logged_in_the_span_of_its_caller() {
+    let (log, _guard) = Captured::start(Level::DEBUG);
+    let (_server, client, mut connection) = pair().await;
+    let script = async {
+        connection.read().await;
+        connection.send(r#"["e",1,1]"#).await;
+        connection.read().await;
+        connection.send(r#"["e",{"error":"no","code":"mine"},2,"error"]"#).await;
+        connection.read().await;
+        connection.send(r#"["count",1,3,"item"]"#).await;
+        connection.send(r#"["count",null,3,"end"]"#).await;
+        connection.read().await
+    };
+    let calls = async {
+        let caller = tracing::info_span!("caller");
+        tracing::Instrument::instrument(client.send_async::<u8>("e", (), LONG), caller).await.unwrap();
+        client.send_async::<u8>("e", (), LONG).await.unwrap_err();
+        let mut items = client.stream::<u8>("count", ());
+        while items.next().await.is_some() {}
+        client.send_event("announce", ()).await.unwrap();
+        drop(client.stream::<u8>("dropped", ()));
+    };
+    tokio::join!(calls, script);
+    log.line(&["DEBUG caller: aaw_client::call: completed", "rpc.method=\"e\"", "ms="]);
+    log.line(&["DEBUG aaw_client::call: failed: ", "no", "rpc.method=\"e\""]);
+    log.line(&["DEBUG aaw_client::call: completed", "rpc.method=\"count\""]);
+    log.line(&["DEBUG aaw_client::call: sent without a response", "rpc.method=\"announce\""]);
+    log.line(&["DEBUG aaw_client::call: cancelled", "rpc.method=\"dropped\""]);
+    assert_eq!(log.text().lines().filter(|line| line.contains("aaw_client::call:")).count(), 5, "{}", log.text());
+}
+
+#[tokio::test]
+async fn the_handler_of_a_client_call_runs_in_a_span() {
+    let (log, _guard) = Captured::start(Level::DEBUG);
+    let (_server, client, mut connection) = pair().await;
+    let _registration = client.handle("confirm", |_: Value| async {
+        tokio::task::yield_now().await;
+        tracing::info!("asked");
+        Ok::<_, HandlerError>(true)
+    });
+    connection.send(r#"["confirm",{},-1]"#).await;
+    assert_eq!(connection.read().await, r#"["confirm",true,-1]"#);
+    let line = log.line(&["asked"]);
+    assert!(line.contains("aaw.connection.id=c1}:call{otel.kind=\"server\" otel.name=\"confirm\""), "{line}");
+}

@@ -1,0 +1,1985 @@
+// aaw-js 0.1.0 (MIT). Generated from the modules in aaw-js/aaw.
+var CallError = class extends Error {
+  constructor({ error, code = "handler", data }, { sent, cause }) {
+    const text = typeof error === "string" ? error : JSON.stringify(error) ?? String(error);
+    super(text, cause === void 0 ? void 0 : { cause });
+    this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
+    this.error = error;
+    this.code = code;
+    this.sent = sent;
+    this.data = data;
+    for (const hidden of ["name", "sent", ...data === void 0 ? ["data"] : []]) {
+      Object.defineProperty(this, hidden, { enumerable: false });
+    }
+  }
+};
+var cancelled = (cause, sent) => new CallError({ error: "The call was cancelled", code: "cancelled" }, { sent, cause });
+var outcomeUnknown = (reason, cause) => new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, cause });
+var readFailure = (data) => {
+  if (typeof data !== "object" || data === null || !("error" in data) || typeof data.error !== "string") {
+    return { error: "The call failed with a malformed error", code: "bad_frame" };
+  }
+  const { error } = data;
+  return { error, code: "code" in data && typeof data.code === "string" ? data.code : void 0, data: "data" in data ? data.data : void 0 };
+};
+var onAbort = (signal, callback) => {
+  if (!signal) return () => {
+  };
+  const listener = () => callback(signal.reason);
+  if (signal.aborted) listener();
+  else signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+};
+var bindMethods = (object, ...names) => {
+  for (const name of names) {
+    const method = object[name];
+    if (typeof method === "function") Object.defineProperty(object, name, { value: method.bind(object) });
+  }
+};
+var closeEvent = (code, reason, wasClean = false) => {
+  const init = { code, reason, wasClean };
+  if (typeof CloseEvent === "function") return new CloseEvent("close", init);
+  return Object.assign(new Event("close"), init);
+};
+var ReconnectDelays = class {
+  #backoff;
+  #random;
+  #failures = 0;
+  constructor(backoff, random) {
+    this.#backoff = backoff;
+    this.#random = random;
+  }
+  handleConnectionEnded(duration) {
+    if (duration >= this.#backoff.max) this.reset();
+  }
+  reset() {
+    this.#failures = 0;
+  }
+  nextDelay() {
+    const { min, max, factor } = this.#backoff;
+    const ceiling = Math.min(min * Math.max(factor, 1) ** this.#failures || 0, max);
+    this.#failures += 1;
+    return ceiling * this.#random();
+  }
+};
+var WaitQueue = class {
+  #first = null;
+  #last = null;
+  #bytes = { calls: 0, sends: 0 };
+  #limits;
+  constructor(limits) {
+    this.#limits = limits;
+  }
+  push(item) {
+    const kind = item.call ? "calls" : "sends";
+    const limit = this.#limits[kind];
+    if (this.#bytes[kind] > 0 && this.#bytes[kind] + item.message.size > limit) {
+      const error = `The queue of messages that wait for the connection is full (limit: ${limit} bytes)`;
+      throw new CallError({ error, code: "busy" }, { sent: false });
+    }
+    this.#bytes[kind] += item.message.size;
+    item.previous = this.#last;
+    item.next = null;
+    if (this.#last) this.#last.next = item;
+    else this.#first = item;
+    this.#last = item;
+  }
+  get first() {
+    return this.#first;
+  }
+  remove(item) {
+    const { previous = null, next = null } = item;
+    if (previous) previous.next = next;
+    else this.#first = next;
+    if (next) next.previous = previous;
+    else this.#last = previous;
+    this.#bytes[item.call ? "calls" : "sends"] -= item.message.size;
+  }
+};
+var CallTable = class {
+  #calls = /* @__PURE__ */ new Map();
+  #written = /* @__PURE__ */ new Map();
+  #queue;
+  #nextId = 1;
+  #nextDeadline = Infinity;
+  constructor(limits) {
+    this.#queue = new WaitQueue(limits);
+  }
+  add(call) {
+    this.#queue.push(call.queued);
+    this.#calls.set(call.observer, call);
+    this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+  }
+  addSend(message) {
+    this.#queue.push({ message, call: null });
+  }
+  get firstQueued() {
+    return this.#queue.first;
+  }
+  removeSend(item) {
+    this.#queue.remove(item);
+  }
+  markWritten(call) {
+    this.#queue.remove(call.queued);
+    const id = this.allocateId();
+    call.id = id;
+    this.#written.set(id, call);
+    return id;
+  }
+  remove(call) {
+    this.#calls.delete(call.observer);
+    if (call.id === null) this.#queue.remove(call.queued);
+    else this.#written.delete(call.id);
+  }
+  allocateId() {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return id;
+  }
+  wasAllocated(id) {
+    return id < this.#nextId;
+  }
+  resetIds() {
+    this.#nextId = 1;
+  }
+  get(observer) {
+    return this.#calls.get(observer);
+  }
+  byId(id) {
+    return this.#written.get(id);
+  }
+  get size() {
+    return this.#calls.size;
+  }
+  get inFlight() {
+    return this.#written.size;
+  }
+  written() {
+    return [...this.#written.values()];
+  }
+  pollTimeout() {
+    return this.#nextDeadline;
+  }
+  expired(now) {
+    if (now < this.#nextDeadline) return [];
+    this.#nextDeadline = Infinity;
+    const expired = [];
+    for (const call of this.#calls.values()) {
+      if (call.deadline <= now) expired.push(call);
+      else this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+    }
+    return expired;
+  }
+};
+var BadFrame = class extends Error {
+};
+var FRAME_OVERHEAD = 96;
+var decodeFrame = (text) => {
+  let frame;
+  try {
+    frame = JSON.parse(text);
+  } catch (error) {
+    throw new BadFrame(`not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+  if (!Array.isArray(frame)) throw new BadFrame("expected a JSON array [event, data, id, kind, meta]");
+  if (frame.length < 1 || frame.length > 5) throw new BadFrame(`expected 1 to 5 elements, got ${frame.length}`);
+  const [event, data = null, id = null, kind] = frame;
+  if (typeof event !== "string") throw new BadFrame("the event (element 1) must be a string");
+  if (kind !== void 0 && typeof kind !== "string") throw new BadFrame("the kind (element 4) must be a string");
+  return { event, data, id, kind: kind ?? null };
+};
+var encodeFrame = (event, json, id, kind) => `[${JSON.stringify(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;
+var toJson = (value) => {
+  try {
+    return JSON.stringify(value) ?? "null";
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const error = `The payload cannot be serialized to JSON: ${reason}`;
+    throw new CallError({ error, code: "bad_body" }, { sent: false, cause });
+  }
+};
+var encoder = new TextEncoder();
+var byteLength = (text) => encoder.encode(text).length;
+var MAX_RUNNING = 1024;
+var ClientCalls = class {
+  #outputs;
+  #running = /* @__PURE__ */ new Map();
+  #lastId = 0;
+  constructor(outputs) {
+    this.#outputs = outputs;
+  }
+  handleFrame({ event, data, kind }, id) {
+    if (kind === "cancel") {
+      if (id < this.#lastId) throw new BadFrame(`cancel for client call ${id}, which was never made`);
+      const call2 = this.#running.get(id);
+      this.#running.delete(id);
+      if (call2) this.#outputs.push({ type: "clientCallCancelled", call: call2 });
+      return;
+    }
+    if (kind !== null && kind !== "call") throw new BadFrame(`kind ${JSON.stringify(kind)} for client call ${id}`);
+    if (id >= this.#lastId) throw new BadFrame(`the id of client call ${id} was used before`);
+    this.#lastId = id;
+    const call = { id, event };
+    this.#running.set(id, call);
+    if (this.#running.size <= MAX_RUNNING) this.#outputs.push({ type: "clientCall", call, data });
+    else this.respondError(call, { error: `${MAX_RUNNING} client calls are running already`, code: "busy" });
+  }
+  respond(call, json, maxMessage) {
+    const size = byteLength(json) + byteLength(call.event) + FRAME_OVERHEAD;
+    if (size > maxMessage) {
+      const error = `The response is too large: up to ${size} bytes, the limit is ${maxMessage}`;
+      this.respondError(call, { error, code: "too_large" });
+    } else if (this.#finish(call)) {
+      this.#outputs.send(encodeFrame(call.event, json, call.id));
+    }
+  }
+  respondError(call, failure) {
+    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, JSON.stringify(failure), call.id, "error"));
+  }
+  cancelAll() {
+    for (const call of this.#running.values()) this.#outputs.push({ type: "clientCallCancelled", call });
+    this.#running.clear();
+  }
+  reset() {
+    this.#running.clear();
+    this.#lastId = 0;
+  }
+  #finish(call) {
+    return this.#running.get(call.id) === call && this.#running.delete(call.id);
+  }
+};
+var encodeMessage = (event, payload) => {
+  if (typeof event !== "string") {
+    const error = `The name of an event must be a string, not ${typeof event}`;
+    throw new CallError({ error, code: "bad_frame" }, { sent: false });
+  }
+  if (RESERVED_NAMES.has(event)) {
+    throw new CallError({ error: `The event name ${event} is reserved`, code: "bad_frame" }, { sent: false });
+  }
+  const head = `[${JSON.stringify(event)},${toJson(payload)}`;
+  return { event, head, size: byteLength(head) + FRAME_OVERHEAD };
+};
+var RESERVED_NAMES = new Set(["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`));
+var oneWayFrame = ({ head }) => `${head}]`;
+var callFrame = ({ head }, id, { upload, credit }) => {
+  const meta = { in: upload || void 0, credit: credit ?? void 0 };
+  return upload || credit !== null ? `${head},${id},"call",${JSON.stringify(meta)}]` : `${head},${id}]`;
+};
+var MAX_CALLS_PER_EVENT = 4096;
+var DEFAULT_GRACE = 3e3;
+var FifoMatcher = class {
+  #events = /* @__PURE__ */ new Map();
+  #isEnabled = true;
+  handleCallWritten(event, id) {
+    if (!this.#isEnabled) return;
+    const calls = this.#events.get(event) ?? [];
+    if (calls.length === MAX_CALLS_PER_EVENT) calls.shift();
+    calls.push({ id, expires: Infinity });
+    this.#events.set(event, calls);
+  }
+  handleCallAbandoned(now, event, id, timeout) {
+    const call = this.#events.get(event)?.find((call2) => call2.id === id);
+    if (call) call.expires = now + (timeout === Infinity ? DEFAULT_GRACE : timeout);
+  }
+  match(now, event) {
+    const calls = this.#events.get(event)?.filter(({ expires }) => now < expires) ?? [];
+    const id = calls.shift()?.id;
+    if (calls.length) this.#events.set(event, calls);
+    else this.#events.delete(event);
+    return id;
+  }
+  disable() {
+    this.#isEnabled = false;
+    this.#events.clear();
+  }
+  reset() {
+    this.#isEnabled = true;
+    this.#events.clear();
+  }
+};
+var PROBE_TIMEOUT = 5e3;
+var Heartbeat = class {
+  #interval;
+  #lastActivity;
+  #isPingPending = false;
+  #nextCheck;
+  constructor(interval, now) {
+    this.#interval = interval;
+    this.#lastActivity = now;
+    this.#nextCheck = now + interval;
+  }
+  handleActivity(now) {
+    this.#lastActivity = now;
+    this.#isPingPending = false;
+  }
+  probe(now) {
+    this.#lastActivity = now;
+    this.#isPingPending = true;
+    this.#nextCheck = now + Math.min(this.#interval, PROBE_TIMEOUT);
+  }
+  pollTimeout() {
+    return this.#nextCheck;
+  }
+  handleTimeout(now) {
+    if (now < this.#nextCheck) return "idle";
+    if (this.#isPingPending) return "timedOut";
+    const due = this.#lastActivity + this.#interval;
+    if (now < due) {
+      this.#nextCheck = due;
+      return "idle";
+    }
+    this.#isPingPending = true;
+    this.#lastActivity = now;
+    this.#nextCheck = now + this.#interval;
+    return "ping";
+  }
+};
+var LOGIN_EVENTS = /* @__PURE__ */ new Set(["aaw/login", "aaw/register", "aaw/resume", "aaw/password/set-new"]);
+var MAX_TOKEN_LENGTH = 1024;
+var TokenStore = class {
+  token;
+  identity = null;
+  constructor(token) {
+    this.token = token !== null && token.length <= MAX_TOKEN_LENGTH ? token : null;
+  }
+  handleResponse(event, data) {
+    if (event === "aaw/logout") return this.clear();
+    if (!LOGIN_EVENTS.has(event) || typeof data !== "object" || data === null) return false;
+    if (!("token" in data) || typeof data.token !== "string") return false;
+    this.token = data.token;
+    const user = "user" in data ? data.user : null;
+    this.identity = typeof user === "object" && user !== null ? user : null;
+    return true;
+  }
+  clear() {
+    const hadSession = this.token !== null || this.identity !== null;
+    this.token = null;
+    this.identity = null;
+    return hadSession;
+  }
+};
+var isSessionEnded = ({ error, code }) => code === "not_authenticated" || error === "Session expired" || error === "Not authenticated";
+var RESUME = "aaw/resume";
+var LOGOUT = "aaw/logout";
+var SESSION_ENDING_EVENTS = /* @__PURE__ */ new Set([LOGOUT, "aaw/password/set-new"]);
+var LoginState = class {
+  #tokens;
+  #outputs;
+  #resume = null;
+  constructor(token, outputs) {
+    this.#tokens = new TokenStore(token);
+    this.#outputs = outputs;
+  }
+  get token() {
+    return this.#tokens.token;
+  }
+  get identity() {
+    return this.#tokens.identity;
+  }
+  get isResuming() {
+    return this.#resume !== null && !this.#resume.isLate;
+  }
+  get hasResumeCall() {
+    return this.#resume !== null;
+  }
+  isResumeCall(id) {
+    return this.#resume?.id === id;
+  }
+  handleResumeWritten(id, token) {
+    this.#resume = { id, token, deadline: Infinity, isLate: false };
+  }
+  setResumeDeadline(deadline) {
+    if (this.#resume) this.#resume.deadline = deadline;
+  }
+  handleResumeDone(result) {
+    const token = this.#resume?.token;
+    this.#resume = null;
+    if (result.type === "response") {
+      this.handleResponse(RESUME, result.data);
+    } else if (result.type === "failed") {
+      const { error, code, data } = result.error;
+      if (!isSessionEnded(result.error)) this.#outputs.warn({ error: `The session was not resumed: ${error}`, code, data });
+      else if (this.#tokens.token === token) this.#endSession({ error, code, data });
+    }
+  }
+  dropResumeCall() {
+    this.#resume = null;
+  }
+  pollTimeout() {
+    return this.#resume?.deadline ?? Infinity;
+  }
+  handleTimeout(now) {
+    if (!this.#resume || this.#resume.isLate || this.#resume.deadline > now) return;
+    this.#resume.isLate = true;
+    this.#resume.deadline = Infinity;
+    this.#outputs.warn({ error: "The session is not resumed yet", code: "timeout" });
+  }
+  handleSessionEnded(data, events) {
+    const isOwn = events.some((event) => SESSION_ENDING_EVENTS.has(event));
+    if (isOwn) this.#clear();
+    else this.#endSession({ error: "Session expired", code: "not_authenticated", data });
+  }
+  handleCallDone(event, result) {
+    if (result.type === "response") this.handleResponse(event, result.data);
+    else if (result.type === "failed" && event === LOGOUT && isSessionEnded(result.error)) this.#clear();
+  }
+  handleResponse(event, data) {
+    if (this.#tokens.handleResponse(event, data)) this.#reportToken();
+  }
+  #endSession(failure) {
+    this.#clear();
+    this.#outputs.push({ type: "unauthorized", error: new CallError(failure, { sent: true }) });
+  }
+  #clear() {
+    if (this.#tokens.clear()) this.#reportToken();
+  }
+  #reportToken() {
+    this.#outputs.push({ type: "tokenChanged", token: this.#tokens.token });
+  }
+};
+var OutputQueue = class {
+  #outputs = [];
+  get isEmpty() {
+    return this.#outputs.length === 0;
+  }
+  push(output) {
+    this.#outputs.push(output);
+  }
+  send(text) {
+    this.#outputs.push({ type: "send", text });
+  }
+  warn(failure) {
+    this.#outputs.push({ type: "warning", error: new CallError(failure, { sent: false }) });
+  }
+  fail(observer, error) {
+    this.#outputs.push({ type: "callDone", observer, result: { type: "failed", error, isFromServer: false } });
+  }
+  shift() {
+    return this.#outputs.shift();
+  }
+  discardFrames() {
+    this.#outputs = this.#outputs.filter(({ type }) => type !== "send" && type !== "close");
+  }
+};
+var PendingCall = class {
+  id = null;
+  queued;
+  #received = 0;
+  #uploadCredit = 0;
+  #uploaded = 0;
+  constructor(observer, message, now, { deadline = Infinity, credit, upload = false, isSend = false }) {
+    this.observer = observer;
+    this.event = message.event;
+    this.deadline = deadline;
+    this.timeout = deadline - now;
+    this.credit = credit ?? null;
+    this.upload = upload;
+    this.isSend = isSend;
+    this.queued = { message, call: this };
+  }
+  grantCredit(items) {
+    if (this.credit === null || items <= this.credit) return false;
+    this.credit = items;
+    return true;
+  }
+  acceptItem() {
+    if (this.credit === null || this.#received >= this.credit) return false;
+    this.#received += 1;
+    return true;
+  }
+  grantUploadCredit(items) {
+    if (items <= this.#uploadCredit) return false;
+    this.#uploadCredit = items;
+    return true;
+  }
+  useUploadCredit() {
+    if (this.#uploaded >= this.#uploadCredit) return false;
+    this.#uploaded += 1;
+    return true;
+  }
+};
+var DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
+var readWelcome = (data) => {
+  if (typeof data !== "object" || data === null) throw new BadFrame("the data of aaw/welcome must be an object");
+  const connection = "connection" in data && typeof data.connection === "string" ? data.connection : null;
+  const limits = "limits" in data && typeof data.limits === "object" && data.limits !== null ? data.limits : {};
+  const limit = (value, fallback) => typeof value === "number" && value >= 0 ? value : fallback;
+  return { connection, limits: { calls: limit("calls" in limits ? limits.calls : void 0, DEFAULT_LIMITS.calls), message: limit("message" in limits ? limits.message : void 0, DEFAULT_LIMITS.message) } };
+};
+var CLIENT_CLOSED = "The client is closed";
+var TIMED_OUT = "WebSocket error (client): request timed out";
+var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
+var ClientConnection = class {
+  #config;
+  #phase;
+  #delays;
+  #dialect = "v1";
+  #limits = DEFAULT_LIMITS;
+  #isBlocked = false;
+  #heartbeat;
+  #outputs = new OutputQueue();
+  #calls;
+  #matcher = new FifoMatcher();
+  #clientCalls = new ClientCalls(this.#outputs);
+  #login;
+  constructor(config, random, now) {
+    this.#config = config;
+    this.#delays = new ReconnectDelays(config.backoff, random);
+    this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
+    this.#heartbeat = new Heartbeat(Infinity, now);
+    this.#login = new LoginState(config.token, this.#outputs);
+    this.#phase = this.#connect(now);
+  }
+  call(now, observer, message, settings = {}) {
+    const call = new PendingCall(observer, message, now, settings);
+    try {
+      this.#checkAccepted(message);
+      this.#calls.add(call);
+    } catch (error) {
+      if (call.isSend || !(error instanceof CallError)) throw error;
+      this.#outputs.fail(observer, error);
+    }
+  }
+  cancel(now, observer) {
+    const call = this.#calls.get(observer);
+    return call ? this.#abandon(now, call) : false;
+  }
+  send(message) {
+    this.#checkAccepted(message);
+    this.#calls.addSend(message);
+  }
+  grantCredit(observer, items) {
+    const call = this.#calls.get(observer);
+    if (!call?.grantCredit(items)) return;
+    if (call.id !== null && this.#dialect === "v1") {
+      this.#outputs.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
+    }
+  }
+  uploadItem(observer, json) {
+    const call = this.#calls.get(observer);
+    if (!call || call.id === null || !call.useUploadCredit()) return false;
+    this.#outputs.send(encodeFrame(call.event, json, call.id, "item"));
+    return true;
+  }
+  uploadEnd(observer) {
+    const call = this.#calls.get(observer);
+    if (!call || call.id === null || this.#dialect !== "v1") return;
+    this.#outputs.send(encodeFrame(call.event, "null", call.id, "end"));
+  }
+  respond(call, json) {
+    this.#clientCalls.respond(call, json, this.maxMessage);
+  }
+  respondError(call, failure) {
+    this.#clientCalls.respondError(call, failure);
+  }
+  close(now) {
+    switch (this.#phase.name) {
+      case "greeting":
+      case "open":
+        this.#login.dropResumeCall();
+        this.#clientCalls.cancelAll();
+        this.#failWritten(outcomeUnknown("the client was closed"));
+        this.#drainQueue((message) => this.#outputs.send(oneWayFrame(message)));
+        this.#outputs.push({ type: "close" });
+        this.#phase = { name: "closing", until: now + this.#config.closeTimeout };
+        break;
+      case "connecting":
+        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED });
+      case "waiting":
+        this.#drainQueue(() => {
+        });
+        this.#finish();
+    }
+  }
+  wake(now) {
+    switch (this.#phase.name) {
+      case "waiting":
+        this.#delays.reset();
+        this.#phase = this.#connect(now);
+        break;
+      case "open":
+        if (this.#dialect === "v1") {
+          this.#heartbeat.probe(now);
+          this.#ping();
+        }
+    }
+  }
+  get maxMessage() {
+    const server = this.#dialect === "classic" && this.#phase.name === "open" ? Infinity : this.#limits.message;
+    return Math.min(this.#config.maxMessage, server);
+  }
+  get state() {
+    switch (this.#phase.name) {
+      case "greeting":
+        return "connecting";
+      case "closing":
+        return "closed";
+      default:
+        return this.#phase.name;
+    }
+  }
+  get token() {
+    return this.#login.token;
+  }
+  get identity() {
+    return this.#login.identity;
+  }
+  get hasCalls() {
+    return this.#calls.size > 0;
+  }
+  handleConnected(now, dialect) {
+    if (this.#phase.name !== "connecting") return;
+    this.#dialect = dialect;
+    this.#isBlocked = false;
+    this.#calls.resetIds();
+    this.#matcher.reset();
+    this.#clientCalls.reset();
+    this.#phase = { name: "greeting", since: now, refusal: null, welcome: null };
+    if (dialect === "v1") {
+      this.#heartbeat = new Heartbeat(this.#config.heartbeat, now);
+      this.#outputs.send('["aaw/hello",{}]');
+      this.#writeResume();
+    } else {
+      this.#heartbeat = new Heartbeat(Infinity, now);
+      this.#writeResume();
+      this.#handleWelcome(now, null);
+    }
+  }
+  handleConnectFailed(now) {
+    if (this.#phase.name === "connecting") this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+  }
+  handleDisconnected(now, code, reason) {
+    const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
+    if (this.#phase.name === "greeting" && code === 1008) {
+      const refusal = this.#phase.refusal ?? refused;
+      if (!this.#phase.refusal) this.#outputs.warn(refusal);
+      this.#handleLost(now, new CallError(refusal, { sent: false }));
+    } else {
+      if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
+      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
+    }
+  }
+  handleBlocked() {
+    this.#isBlocked = true;
+  }
+  handleWritable() {
+    this.#isBlocked = false;
+  }
+  handleText(now, text) {
+    if (!this.#isConnected()) return;
+    this.#heartbeat.handleActivity(now);
+    try {
+      const frame = decodeFrame(text);
+      if (this.#dialect === "v1") this.#handleV1(now, frame);
+      else this.#handleClassic(now, frame);
+    } catch (error) {
+      if (!(error instanceof BadFrame)) throw error;
+      this.#outputs.warn({ error: `The server sent an invalid frame: ${error.message}`, code: "bad_frame" });
+    }
+  }
+  handleBinary(now) {
+    if (!this.#isConnected()) return;
+    this.#heartbeat.handleActivity(now);
+    this.#outputs.warn({ error: "The server sent an invalid frame: a binary message", code: "bad_frame" });
+  }
+  handleTimeout(now) {
+    for (const call of this.#calls.expired(now)) {
+      const sent = this.#abandon(now, call);
+      this.#outputs.fail(call.observer, new CallError({ error: TIMED_OUT, code: "timeout" }, { sent }));
+    }
+    const phase = this.#phase;
+    switch (phase.name) {
+      case "connecting":
+        if (phase.until > now) break;
+        this.#outputs.warn({ error: `No connection within ${this.#config.connectTimeout} ms`, code: "no_connection" });
+        this.#abort(now, "no connection in time");
+        break;
+      case "waiting":
+        if (phase.until <= now) this.#phase = this.#connect(now);
+        break;
+      case "greeting":
+        if (!phase.welcome && phase.since + this.#config.connectTimeout <= now) {
+          this.#abort(now, "the server sent no aaw/welcome in time");
+        } else {
+          this.#login.handleTimeout(now);
+          this.#openIfReady();
+          this.#handleHeartbeat(now);
+        }
+        break;
+      case "open":
+        this.#handleHeartbeat(now);
+        break;
+      case "closing":
+        if (phase.until <= now) this.#abort(now, CLIENT_CLOSED);
+    }
+  }
+  pollTimeout() {
+    const phase = this.#phase;
+    switch (phase.name) {
+      case "connecting":
+      case "waiting":
+      case "closing":
+        return Math.min(phase.until, this.#calls.pollTimeout());
+      case "greeting":
+        return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout());
+      case "open":
+        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout());
+      case "closed":
+        return Infinity;
+    }
+  }
+  pollOutput() {
+    while (this.#outputs.isEmpty) if (!this.#writeFirst()) return void 0;
+    return this.#outputs.shift();
+  }
+  #checkAccepted(message) {
+    if (this.state === "closed") throw new CallError({ error: CLIENT_CLOSED, code: "no_connection" }, { sent: false });
+    const limit = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
+    if (message.size > limit) throw tooLarge(message, limit);
+  }
+  #writeFirst() {
+    if (this.#isBlocked || this.#phase.name !== "greeting" && this.#phase.name !== "open") return false;
+    if (this.#login.isResuming) return false;
+    const first = this.#calls.firstQueued;
+    if (!first || first.call && !this.#hasFreeSlot()) return false;
+    const { message, call } = first;
+    const fits = message.size <= this.maxMessage;
+    if (!fits && this.#phase.name === "greeting") return false;
+    if (!call) {
+      this.#calls.removeSend(first);
+      if (fits) this.#outputs.send(oneWayFrame(message));
+      else this.#warnSendLost(message);
+    } else if (!fits) {
+      this.#fail(call, tooLarge(message, this.maxMessage));
+    } else if (call.upload && this.#dialect === "classic") {
+      this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
+    } else if (call.isSend && this.#dialect === "classic") {
+      this.#calls.remove(call);
+      this.#outputs.send(oneWayFrame(message));
+    } else {
+      this.#write(call);
+    }
+    return true;
+  }
+  #write(call) {
+    const { message } = call.queued;
+    const id = this.#calls.markWritten(call);
+    if (this.#dialect === "classic") {
+      this.#matcher.handleCallWritten(call.event, id);
+      this.#outputs.send(callFrame(message, id, { upload: false, credit: null }));
+    } else {
+      this.#outputs.send(callFrame(message, id, call));
+    }
+  }
+  #hasFreeSlot() {
+    const server = this.#dialect === "classic" ? Infinity : Math.max(this.#limits.calls, 1);
+    const inFlight = this.#calls.inFlight + (this.#login.hasResumeCall ? 1 : 0);
+    return inFlight < Math.min(this.#config.maxInFlight, server);
+  }
+  #warnSendLost(message) {
+    const { error } = tooLarge(message, this.maxMessage);
+    this.#outputs.warn({ error: `The event ${message.event} was not sent. ${error}`, code: "too_large" });
+  }
+  #ping() {
+    this.#outputs.send('["aaw/ping"]');
+  }
+  #writeResume() {
+    const { token } = this.#login;
+    if (token === null) return;
+    const id = this.#calls.allocateId();
+    this.#login.handleResumeWritten(id, token);
+    if (this.#dialect === "classic") this.#matcher.handleCallWritten(RESUME, id);
+    this.#outputs.send(callFrame(encodeMessage(RESUME, { token }), id, { upload: false, credit: null }));
+  }
+  #handleV1(now, frame) {
+    const { event, data, id, kind } = frame;
+    if (id === null) {
+      if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} without an id`);
+      if (event === "aaw" || event.startsWith("aaw/")) this.#handleReserved(now, frame);
+      else this.#outputs.push({ type: "push", event, data });
+      return;
+    }
+    if (typeof id !== "number" || !Number.isSafeInteger(id) || id === 0) {
+      throw new BadFrame("the id (element 3) must be an integer other than 0");
+    }
+    if (id < 0) {
+      if (this.#phase.name !== "closing") this.#clientCalls.handleFrame(frame, id);
+      return;
+    }
+    if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
+    this.#handleCallFrame(now, frame, id);
+  }
+  #handleCallFrame(now, { data, kind }, id) {
+    const call = this.#calls.byId(id);
+    switch (kind) {
+      case null:
+        this.#handleResult(id, { type: "response", data });
+        break;
+      case "error":
+        this.#handleResult(id, failedByServer(readFailure(data)));
+        break;
+      case "item":
+        if (call) this.#handleItem(now, call, data);
+        break;
+      case "end":
+        if (call && call.credit === null) throw new BadFrame(`end of a stream for call ${id}, which reads no stream`);
+        if (call) this.#done(call, { type: "streamEnded" });
+        break;
+      case "credit":
+        if (typeof data !== "number" || !Number.isInteger(data) || data < 0 || data > 2 ** 53) {
+          throw new BadFrame("credit must be an integer from 0 to 2^53");
+        }
+        if (call && !call.upload) throw new BadFrame(`credit for call ${id}, which has no upload`);
+        if (call?.grantUploadCredit(data)) {
+          this.#outputs.push({ type: "uploadCredit", observer: call.observer, items: data });
+        }
+        break;
+      default:
+        throw new BadFrame(`kind ${JSON.stringify(kind)} for call ${id}`);
+    }
+  }
+  #handleResult(id, result) {
+    if (this.#login.isResumeCall(id)) {
+      this.#handleResumeDone(result);
+      return;
+    }
+    const call = this.#calls.byId(id);
+    if (call) this.#done(call, result);
+  }
+  #handleItem(now, call, data) {
+    if (call.credit === null) throw new BadFrame(`item for call ${call.id}, which reads no stream`);
+    if (call.acceptItem()) {
+      this.#login.handleResponse(call.event, data);
+      this.#outputs.push({ type: "item", observer: call.observer, data });
+    } else {
+      const error = `The server sent more items than the credit of ${call.credit} allows`;
+      this.#abandon(now, call);
+      this.#outputs.fail(call.observer, new CallError({ error, code: "bad_frame" }, { sent: true }));
+    }
+  }
+  #handleReserved(now, { event, data }) {
+    switch (event) {
+      case "aaw/error": {
+        const failure = readFailure(data);
+        if (this.#phase.name === "greeting" && !this.#phase.welcome) this.#phase.refusal = failure;
+        this.#outputs.warn(failure);
+        break;
+      }
+      case "aaw/welcome": {
+        const { connection, limits } = readWelcome(data);
+        this.#limits = limits;
+        this.#handleWelcome(now, connection);
+        break;
+      }
+      case "aaw/session": {
+        const events = this.#calls.written().map((call) => call.event);
+        this.#login.handleSessionEnded(data, events);
+      }
+      case "aaw/joined":
+      case "aaw/left":
+        this.#outputs.push({ type: "push", event, data });
+    }
+  }
+  #handleWelcome(now, connection) {
+    if (this.#phase.name !== "greeting" || this.#phase.welcome) return;
+    this.#phase.welcome = { connection };
+    this.#login.setResumeDeadline(now + this.#config.resumeTimeout);
+    this.#openIfReady();
+  }
+  #handleResumeDone(result) {
+    this.#login.handleResumeDone(result);
+    this.#openIfReady();
+  }
+  #openIfReady() {
+    if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
+    this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
+    this.#phase = { name: "open", since: this.#phase.since };
+  }
+  #handleClassic(now, { event, data, id, kind }) {
+    if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} on a classic connection`);
+    if (id !== null) {
+      if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || !this.#calls.wasAllocated(id)) {
+        throw new BadFrame(`response with an id that no call has: ${JSON.stringify(id).slice(0, 80)}`);
+      }
+      this.#matcher.disable();
+      this.#handleClassicResponse(id, data);
+      return;
+    }
+    const matched = this.#matcher.match(now, event);
+    if (matched !== void 0) {
+      this.#handleClassicResponse(matched, data);
+    } else {
+      this.#login.handleResponse(event, data);
+      this.#outputs.push({ type: "push", event, data });
+    }
+  }
+  #handleClassicResponse(id, data) {
+    const isFailure = typeof data === "object" && data !== null && "error" in data && data.error;
+    const call = this.#calls.byId(id);
+    if (isFailure) {
+      this.#handleResult(id, failedByServer({ error: data.error, code: "handler" }));
+    } else if (call && call.credit !== null) {
+      this.#login.handleResponse(call.event, data);
+      this.#outputs.push({ type: "item", observer: call.observer, data });
+      this.#done(call, { type: "streamEnded" });
+    } else {
+      this.#handleResult(id, { type: "response", data });
+    }
+  }
+  #isConnected() {
+    return this.#phase.name === "greeting" || this.#phase.name === "open" || this.#phase.name === "closing";
+  }
+  #done(call, result) {
+    this.#calls.remove(call);
+    this.#login.handleCallDone(call.event, result);
+    this.#outputs.push({ type: "callDone", observer: call.observer, result });
+  }
+  #fail(call, error) {
+    this.#calls.remove(call);
+    this.#outputs.fail(call.observer, error);
+  }
+  #abandon(now, call) {
+    this.#calls.remove(call);
+    if (call.id === null) return false;
+    if (this.#dialect === "classic") this.#matcher.handleCallAbandoned(now, call.event, call.id, call.timeout);
+    else this.#outputs.send(encodeFrame(call.event, "null", call.id, "cancel"));
+    return true;
+  }
+  #failWritten(error) {
+    for (const call of this.#calls.written()) this.#fail(call, error);
+    this.#matcher.reset();
+  }
+  #drainQueue(onSend) {
+    for (let first = this.#calls.firstQueued; first; first = this.#calls.firstQueued) {
+      if (first.call && !first.call.isSend) {
+        this.#fail(first.call, new CallError({ error: CLIENT_CLOSED, code: "no_connection" }, { sent: false }));
+      } else {
+        if (first.call) this.#calls.remove(first.call);
+        else this.#calls.removeSend(first);
+        if (first.message.size <= this.maxMessage) onSend(first.message);
+      }
+    }
+  }
+  #connect(now) {
+    this.#outputs.push({ type: "connect" });
+    return { name: "connecting", until: now + this.#config.connectTimeout };
+  }
+  #handleHeartbeat(now) {
+    switch (this.#heartbeat.handleTimeout(now)) {
+      case "ping":
+        this.#ping();
+        break;
+      case "timedOut":
+        this.#abort(now, "the server does not respond to pings");
+    }
+  }
+  #abort(now, reason) {
+    this.#outputs.push({ type: "abort", reason });
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now);
+    else this.#handleLost(now, outcomeUnknown(reason));
+  }
+  #handleLost(now, error) {
+    const phase = this.#phase;
+    this.#login.dropResumeCall();
+    this.#clientCalls.cancelAll();
+    if (phase.name === "closing") {
+      this.#outputs.discardFrames();
+      this.#finish();
+    } else if (phase.name === "greeting" || phase.name === "open") {
+      this.#outputs.discardFrames();
+      this.#delays.handleConnectionEnded(now - phase.since);
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+      this.#failWritten(error);
+    }
+  }
+  #finish() {
+    this.#phase = { name: "closed" };
+    this.#outputs.push({ type: "closed" });
+  }
+};
+var tooLarge = ({ size }, limit) => {
+  const error = `The message is too large: up to ${size} bytes, the limit is ${limit}`;
+  return new CallError({ error, code: "too_large" }, { sent: false });
+};
+var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true }), isFromServer: true });
+var socketUrl = (url) => resolve(url, { "http:": "ws:", "https:": "wss:" });
+var httpUrl = (url) => resolve(url, { "ws:": "http:", "wss:": "https:" }).replace(/\/+$/, "");
+var resolve = (url, schemes) => {
+  const page = typeof location === "undefined" ? void 0 : location.href;
+  if (url === void 0 && page === void 0) throw new TypeError("aaw: outside of a page the server's URL is required");
+  const absolute = url === void 0 ? new URL("/", page) : new URL(url, page);
+  const scheme = schemes[absolute.protocol] ?? absolute.protocol;
+  if (!Object.values(schemes).includes(scheme)) {
+    throw new TypeError(`aaw: expected a URL with the scheme ws:, wss:, http: or https:, got ${absolute.href}`);
+  }
+  const rest = absolute.href.slice(absolute.protocol.length);
+  return scheme + (absolute.hash ? rest.slice(0, -absolute.hash.length) : rest);
+};
+var MAX_BUFFERED = 1 << 20;
+var DRAIN_CHECK_INTERVAL = 20;
+var Driver = class {
+  #urlSource;
+  #SocketClass;
+  #platform;
+  #delegate;
+  #connection;
+  #socket = null;
+  #attempt = {};
+  #openEvent = new Event("open");
+  #timer = null;
+  #isRunning = false;
+  #reportedState = "";
+  #removeWakeListener;
+  closed;
+  #resolveClosed = () => {
+  };
+  url = "";
+  sid = "";
+  connectionId = null;
+  constructor(urlSource, config, SocketClass, platform2, delegate) {
+    this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
+    this.#SocketClass = SocketClass;
+    this.#platform = platform2;
+    this.#delegate = delegate;
+    this.#connection = new ClientConnection(config, platform2.random, platform2.now());
+    this.closed = new Promise((resolve2) => this.#resolveClosed = resolve2);
+    this.#removeWakeListener = platform2.onWake(() => this.#input(() => this.#connection.wake(platform2.now())));
+    this.#run();
+  }
+  get state() {
+    return this.#connection.state;
+  }
+  get protocol() {
+    return this.#socket?.protocol ?? "";
+  }
+  get bufferedAmount() {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+  get maxMessage() {
+    return this.#connection.maxMessage;
+  }
+  get token() {
+    return this.#connection.token;
+  }
+  get identity() {
+    return this.#connection.identity;
+  }
+  call(observer, message, { timeout = Infinity, ...settings }) {
+    const now = this.#platform.now();
+    this.#input(() => this.#connection.call(now, observer, message, { ...settings, deadline: now + timeout }));
+  }
+  cancel(observer) {
+    return this.#input(() => this.#connection.cancel(this.#platform.now(), observer));
+  }
+  send(message) {
+    this.#input(() => this.#connection.send(message));
+  }
+  grantCredit(observer, items) {
+    this.#input(() => this.#connection.grantCredit(observer, items));
+  }
+  uploadItem(observer, json) {
+    return this.#input(() => this.#connection.uploadItem(observer, json));
+  }
+  uploadEnd(observer) {
+    this.#input(() => this.#connection.uploadEnd(observer));
+  }
+  respond(call, json) {
+    this.#input(() => this.#connection.respond(call, json));
+  }
+  respondError(call, failure) {
+    this.#input(() => this.#connection.respondError(call, failure));
+  }
+  close() {
+    this.#input(() => this.#connection.close(this.#platform.now()));
+  }
+  #input(input) {
+    try {
+      return input();
+    } finally {
+      this.#run();
+    }
+  }
+  #run() {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (let output = this.#nextOutput(); output; output = this.#nextOutput()) this.#handleOutput(output);
+    } finally {
+      this.#isRunning = false;
+    }
+    this.#reportState();
+    this.#setTimer();
+  }
+  #nextOutput() {
+    if (this.#socket) {
+      if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
+      else this.#connection.handleBlocked();
+    }
+    return this.#connection.pollOutput();
+  }
+  #handleOutput(output) {
+    switch (output.type) {
+      case "connect":
+        void this.#connect();
+        break;
+      case "send":
+        this.#socket?.send(output.text);
+        break;
+      case "close":
+        this.#socket?.close(1e3);
+        break;
+      case "abort":
+        this.#abort(output.reason);
+        break;
+      case "item":
+        output.observer.handleItem?.(output.data);
+        break;
+      case "uploadCredit":
+        output.observer.handleUploadCredit?.(output.items);
+        break;
+      case "callDone":
+        output.observer.handleDone(output.result);
+        break;
+      case "push":
+        this.#delegate.handlePush(output.event, output.data);
+        break;
+      case "clientCall":
+        this.#delegate.handleClientCall(output.call, output.data);
+        break;
+      case "clientCallCancelled":
+        this.#delegate.handleClientCallCancelled(output.call);
+        break;
+      case "tokenChanged":
+        this.#delegate.handleTokenChanged(output.token);
+        break;
+      case "unauthorized":
+        this.#delegate.handleUnauthorized(output.error);
+        break;
+      case "opened":
+        this.connectionId = output.connection;
+        this.#reportState();
+        this.#delegate.handleOpen(this.#openEvent);
+        break;
+      case "warning":
+        this.#delegate.handleError(output.error);
+        break;
+      case "closed":
+        this.#removeWakeListener();
+        this.#resolveClosed();
+    }
+  }
+  #reportState() {
+    const { state } = this.#connection;
+    if (state === this.#reportedState) return;
+    const isFirst = this.#reportedState === "";
+    this.#reportedState = state;
+    if (!isFirst) this.#delegate.handleStateChanged();
+  }
+  #setTimer() {
+    const isFull = this.#socket !== null && this.#socket.bufferedAmount >= MAX_BUFFERED;
+    const now = this.#platform.now();
+    const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
+    const ref = this.#connection.state !== "open" || this.#connection.hasCalls;
+    if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
+    if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
+    this.#timer = null;
+    if (due === Infinity) return;
+    const timer = this.#platform.setTimeout(() => {
+      this.#timer = null;
+      this.#input(() => this.#connection.handleTimeout(this.#platform.now()));
+    }, Math.min(Math.max(due - now, 0), MAX_TIMER_DELAY));
+    if (!ref) timer.unref?.();
+    this.#timer = { due, timer, ref };
+  }
+  async #connect() {
+    const attempt = this.#attempt = {};
+    let socket;
+    try {
+      const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
+      if (attempt !== this.#attempt) return;
+      this.url = url;
+      this.sid = `_${uuid()}`;
+      socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
+    } catch (error) {
+      if (attempt !== this.#attempt) return;
+      this.#attempt = {};
+      this.#delegate.handleError(connectError(error));
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now()));
+      return;
+    }
+    this.#socket = socket;
+    this.#listen(socket, attempt);
+  }
+  #listen(socket, attempt) {
+    const { now } = this.#platform;
+    let isOpen = false;
+    const handleClosed = (event) => {
+      this.#attempt = {};
+      this.#socket = null;
+      this.#input(() => {
+        if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
+        else this.#connection.handleConnectFailed(now());
+      });
+      this.#delegate.handleClose(event);
+    };
+    const on = (type, listener) => socket.addEventListener(type, (event) => {
+      if (attempt === this.#attempt) listener(event);
+    });
+    on("open", (event) => {
+      isOpen = true;
+      this.#openEvent = event;
+      const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
+      this.#input(() => this.#connection.handleConnected(now(), dialect));
+    });
+    on("message", ({ data }) => {
+      this.#input(() => {
+        if (typeof data === "string") this.#connection.handleText(now(), data);
+        else this.#connection.handleBinary(now());
+      });
+      if (typeof data === "string") this.#delegate.handleMessage(data);
+    });
+    on("error", (event) => {
+      this.#delegate.handleError(event);
+      if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
+    });
+    on("close", handleClosed);
+  }
+  #abort(reason) {
+    const socket = this.#socket;
+    this.#attempt = {};
+    this.#socket = null;
+    try {
+      socket?.close();
+    } catch {
+    }
+    if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
+  }
+};
+var MAX_TIMER_DELAY = 2 ** 31 - 1;
+var connectError = (cause) => {
+  const error = cause instanceof Error ? cause.message : String(cause);
+  return new CallError({ error: `Cannot connect: ${error}`, code: "no_connection" }, { sent: false, cause });
+};
+var uuid = () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = bytes[6] & 15 | 64;
+  bytes[8] = bytes[8] & 63 | 128;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+};
+var ItemQueue = class {
+  #items = [];
+  #consumers = [];
+  #end = null;
+  #onTake;
+  constructor(onTake = () => {
+  }) {
+    this.#onTake = onTake;
+  }
+  push(item) {
+    if (this.#end) return;
+    const consumer = this.#consumers.shift();
+    if (!consumer) {
+      this.#items.push(item);
+      return;
+    }
+    consumer.resolve({ value: item, done: false });
+    this.#onTake();
+  }
+  end() {
+    this.#finish({ error: void 0, failed: false });
+  }
+  fail(error) {
+    this.#finish({ error, failed: true });
+  }
+  clear() {
+    this.#items = [];
+    if (this.#end) this.#end.failed = false;
+  }
+  take() {
+    if (this.#items.length) {
+      const value = this.#items.shift();
+      this.#onTake();
+      return Promise.resolve({ value, done: false });
+    }
+    if (!this.#end) return new Promise((resolve2, reject) => this.#consumers.push({ resolve: resolve2, reject }));
+    const { error, failed } = this.#end;
+    this.#end.failed = false;
+    return failed ? Promise.reject(error) : Promise.resolve({ value: void 0, done: true });
+  }
+  #finish(end) {
+    if (this.#end) return;
+    this.#end = end;
+    for (const consumer of this.#consumers.splice(0)) {
+      if (end.failed) consumer.reject(end.error);
+      else consumer.resolve({ value: void 0, done: true });
+      end.failed = false;
+    }
+  }
+};
+var ItemStream = class {
+  #items;
+  #cancel;
+  constructor(driver, message, { signal }, window, upload) {
+    let taken = 0;
+    let granted = window;
+    const items = new ItemQueue(() => {
+      taken += 1;
+      if (granted - taken > window / 2) return;
+      granted = taken + window;
+      driver.grantCredit(observer, granted);
+    });
+    let isOver = false;
+    let stopListening = () => {
+    };
+    const finish = () => {
+      isOver = true;
+      stopListening();
+      upload?.handleCallDone();
+    };
+    const observer = { handleItem: (data) => items.push(data), handleUploadCredit: () => upload?.handleCredit(), handleDone: (result) => {
+      finish();
+      if (result.type === "failed") items.fail(result.error);
+      else items.end();
+    } };
+    this.#items = items;
+    this.#cancel = () => {
+      if (!isOver) {
+        driver.cancel(observer);
+        finish();
+      }
+      items.clear();
+      items.end();
+    };
+    if (signal?.aborted) {
+      finish();
+      items.fail(cancelled(signal.reason, false));
+      return;
+    }
+    stopListening = onAbort(signal, (reason) => {
+      const sent = driver.cancel(observer);
+      finish();
+      items.clear();
+      items.fail(cancelled(reason, sent));
+    });
+    upload?.attach((json) => driver.uploadItem(observer, json), () => driver.uploadEnd(observer));
+    driver.call(observer, message, { credit: window, upload: upload !== void 0 });
+  }
+  next() {
+    return this.#items.take();
+  }
+  return() {
+    this.#cancel();
+    return Promise.resolve({ value: void 0, done: true });
+  }
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+};
+var MAX_BUFFERED2 = 1 << 20;
+var UploadBuffer = class {
+  #items = [];
+  #size = 0;
+  #hadCredit = false;
+  #isEnded = false;
+  #isClosed = false;
+  #write = () => false;
+  #writeEnd = () => {
+  };
+  attach(write, writeEnd) {
+    this.#write = write;
+    this.#writeEnd = writeEnd;
+  }
+  send(json) {
+    if (this.#isClosed || this.#isEnded) return Promise.resolve(false);
+    if (!this.#items.length && this.#write(json)) return Promise.resolve(true);
+    if (this.#items.length && this.#size + json.length > MAX_BUFFERED2) {
+      const error = `The buffer of items that wait for the server's credit is full (limit: ${MAX_BUFFERED2} characters)`;
+      throw new CallError({ error, code: "busy" }, { sent: false });
+    }
+    this.#size += json.length;
+    return new Promise((resolve2) => this.#items.push({ json, resolve: resolve2 }));
+  }
+  end() {
+    if (this.#isEnded || this.#isClosed) return;
+    this.#isEnded = true;
+    this.#writeEndIfDue();
+  }
+  handleCredit() {
+    this.#hadCredit = true;
+    for (let first = this.#items[0]; first && this.#write(first.json); first = this.#items[0]) {
+      this.#items.shift();
+      this.#size -= first.json.length;
+      first.resolve(true);
+    }
+    this.#writeEndIfDue();
+  }
+  handleCallDone() {
+    this.#isClosed = true;
+    for (const { resolve: resolve2 } of this.#items.splice(0)) resolve2(false);
+  }
+  #writeEndIfDue() {
+    if (!this.#isEnded || this.#isClosed || this.#items.length || !this.#hadCredit) return;
+    this.#isClosed = true;
+    this.#writeEnd();
+  }
+};
+var Duplex = class extends ItemStream {
+  #upload;
+  #driver;
+  #event;
+  constructor(driver, message, options, window) {
+    const upload = new UploadBuffer();
+    super(driver, message, options, window, upload);
+    bindMethods(this, "send", "end");
+    this.#upload = upload;
+    this.#driver = driver;
+    this.#event = message.event;
+  }
+  async send(item) {
+    const json = toJson(item);
+    const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + FRAME_OVERHEAD;
+    if (size > this.#driver.maxMessage) {
+      const error = `The item is too large: up to ${size} bytes, the limit is ${this.#driver.maxMessage}`;
+      throw new CallError({ error, code: "too_large" }, { sent: false });
+    }
+    return this.#upload.send(json);
+  }
+  end() {
+    this.#upload.end();
+  }
+};
+var report = (error) => {
+  if (typeof reportError === "function") reportError(error);
+  else console.error(error);
+};
+var Emitter = class {
+  #listeners = /* @__PURE__ */ new Map();
+  on(event, callback) {
+    this.#listeners.set(event, [...this.#listeners.get(event) ?? [], callback]);
+  }
+  off(event, callback) {
+    const listeners = [...this.#listeners.get(event) ?? []];
+    const at = callback ? listeners.lastIndexOf(callback) : listeners.length - 1;
+    if (at < 0) return;
+    listeners.splice(at, 1);
+    if (listeners.length) this.#listeners.set(event, listeners);
+    else this.#listeners.delete(event);
+  }
+  hasListeners(event) {
+    return this.#listeners.has(event);
+  }
+  emit(event, detail) {
+    for (const listener of this.#listeners.get(event) ?? []) {
+      try {
+        const returned = listener(detail);
+        if (returned instanceof Promise) returned.catch(report);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+};
+var MAX_NAME_LENGTH = 200;
+var HandlerRegistry = class {
+  #handlers = /* @__PURE__ */ new Map();
+  #running = /* @__PURE__ */ new Map();
+  add(event, handler) {
+    if (this.#handlers.has(event)) throw new TypeError(`aaw: the event ${event} has a handler already`);
+    this.#handlers.set(event, handler);
+    return () => {
+      if (this.#handlers.get(event) === handler) this.#handlers.delete(event);
+    };
+  }
+  async handleCall(call, body, responder) {
+    const handler = this.#handlers.get(call.event);
+    if (!handler) {
+      const name = call.event.length > MAX_NAME_LENGTH ? `${call.event.slice(0, MAX_NAME_LENGTH)}\u2026` : call.event;
+      responder.respondError(call, { error: `Unknown event: ${name}`, code: "unknown_event" });
+      return;
+    }
+    const controller = new AbortController();
+    this.#running.set(call, controller);
+    try {
+      responder.respond(call, toJson(await handler(body, { signal: controller.signal })));
+    } catch (error) {
+      responder.respondError(call, handlerFailure(error));
+    } finally {
+      this.#running.delete(call);
+    }
+  }
+  handleCancelled(call) {
+    const reason = { error: "The server no longer waits for the response", code: "cancelled" };
+    this.#running.get(call)?.abort(new CallError(reason, { sent: true }));
+  }
+};
+var handlerFailure = (error) => {
+  const text = error instanceof Error ? error.message : String(error);
+  return { error: text || "The handler failed", code: "handler" };
+};
+var connectionConfig = (options, token = null) => {
+  const { reconnectInterval } = options;
+  const fixed = reconnectInterval === void 0 ? {} : { min: reconnectInterval, max: reconnectInterval };
+  return { backoff: { min: 100, max: 1e4, factor: 2, ...fixed, ...options.backoff }, heartbeat: options.heartbeat ?? 2e4, connectTimeout: options.connectTimeout ?? 1e4, closeTimeout: 2e3, resumeTimeout: 3e3, token, maxInFlight: options.maxInFlight ?? 1024, maxMessage: options.maxMessage ?? 16 << 20, maxWaitingCalls: options.maxWaitingCalls ?? 16 << 20, maxWaitingSends: options.maxWaitingSends ?? 1 << 20 };
+};
+var PersistentToken = class {
+  #storage;
+  #key;
+  #lastValue = null;
+  constructor(storage, key) {
+    this.#storage = storage;
+    this.#key = key;
+  }
+  read() {
+    this.#try((storage) => this.#lastValue = storage.getItem(this.#key) || null);
+    return this.#lastValue;
+  }
+  write(token) {
+    this.#try((storage) => {
+      if (token === null && storage.getItem(this.#key) === this.#lastValue) storage.removeItem(this.#key);
+      else if (token !== null && token !== this.#lastValue) storage.setItem(this.#key, token);
+    });
+    this.#lastValue = token;
+  }
+  #try(operation) {
+    try {
+      if (this.#storage) operation(this.#storage);
+    } catch (error) {
+      report(error);
+    }
+  }
+};
+var WebSocketCompat = class extends EventTarget {
+  onopen = null;
+  onclose = null;
+  onerror = null;
+  onmessage = null;
+  #hasMessageListeners = false;
+  addEventListener(type, listener, options) {
+    if (type === "message") this.#hasMessageListeners = true;
+    super.addEventListener(type, listener, options);
+  }
+  get wantsMessages() {
+    return this.#hasMessageListeners || this.onmessage !== null;
+  }
+};
+var fire = (target, event) => {
+  try {
+    const property = `on${event.type}`;
+    const handler = target[property];
+    if (typeof handler === "function") handler.call(target, event);
+  } catch (error) {
+    report(error);
+  }
+  target.dispatchEvent(event);
+};
+var Client = class extends WebSocketCompat {
+  #driver;
+  #emitter = new Emitter();
+  #handlers = new HandlerRegistry();
+  #timeout;
+  #window;
+  constructor(url, options, platform2) {
+    super();
+    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
+    bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
+    const SocketClass = options.WebSocket ?? globalThis.WebSocket;
+    if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
+    this.#timeout = options.timeout ?? 3e3;
+    this.#window = Math.max(1, Math.floor(options.window ?? 64));
+    const stored = new PersistentToken(options.storage, options.storageKey ?? "aaw/token");
+    this.#driver = new Driver(url, connectionConfig(options, stored.read()), SocketClass, platform2, { handleOpen: (event) => {
+      this.#emitter.emit("open", event);
+      fire(this, new Event("open"));
+    }, handleClose: (event) => {
+      this.#emitter.emit("close", event);
+      fire(this, closeEvent(event.code, event.reason, event.wasClean));
+    }, handleError: (error) => {
+      this.#emitter.emit("error", error);
+      if (!(error instanceof CallError)) fire(this, new Event("error"));
+    }, handleMessage: (data) => {
+      if (this.wantsMessages) fire(this, new MessageEvent("message", { data }));
+    }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state) });
+  }
+  sendAsync(event, payload, options = {}) {
+    return new Promise((resolve2, reject) => {
+      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+      const message = encodeMessage(event, payload);
+      const observer = { handleDone: (result) => {
+        stopListening();
+        this.#emitResult(event, result);
+        if (result.type === "failed") reject(result.error);
+        else resolve2(result.type === "response" ? result.data : null);
+      } };
+      if (signal?.aborted) {
+        reject(cancelled(signal.reason, false));
+        return;
+      }
+      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
+      this.#driver.call(observer, message, { timeout });
+    });
+  }
+  sendSync(event, payload) {
+    const message = encodeMessage(event, payload);
+    if (!this.#emitter.hasListeners(event)) {
+      this.#driver.send(message);
+      return;
+    }
+    const observer = { handleItem: (data) => this.#emitter.emit(event, data), handleDone: (result) => {
+      this.#emitResult(event, result);
+      if (result.type === "failed" && !result.error.sent) this.#emitter.emit("error", result.error);
+    } };
+    this.#driver.call(observer, message, { credit: Number.MAX_SAFE_INTEGER, isSend: true });
+  }
+  stream(event, payload, options = {}) {
+    return new ItemStream(this.#driver, encodeMessage(event, payload), options, this.#window);
+  }
+  duplex(event, payload, options = {}) {
+    return new Duplex(this.#driver, encodeMessage(event, payload), options, this.#window);
+  }
+  on(event, callback) {
+    this.#emitter.on(event, callback);
+  }
+  off(event, callback) {
+    this.#emitter.off(event, callback);
+  }
+  handle(event, handler) {
+    return this.#handlers.add(event, handler);
+  }
+  login(email, password, options) {
+    return this.sendAsync("aaw/login", { email, password }, options);
+  }
+  register(email, password, options) {
+    return this.sendAsync("aaw/register", { email, password }, options);
+  }
+  resume(token, options) {
+    return this.sendAsync("aaw/resume", { token }, options);
+  }
+  logout(options) {
+    return this.sendAsync("aaw/logout", null, options);
+  }
+  requestReset(email, options) {
+    return this.sendAsync("aaw/password/request-reset", { email }, options);
+  }
+  setNew(token, password, options) {
+    return this.sendAsync("aaw/password/set-new", { token, password }, options);
+  }
+  get identity() {
+    return this.#driver.identity;
+  }
+  get token() {
+    return this.#driver.token;
+  }
+  close() {
+    this.#driver.close();
+    return this.#driver.closed;
+  }
+  send(text) {
+    const [event, data] = JSON.parse(text);
+    this.sendSync(event, data);
+  }
+  get state() {
+    return this.#driver.state;
+  }
+  get sid() {
+    return this.#driver.sid;
+  }
+  get connection() {
+    return this.state === "open" ? this.#driver.connectionId : null;
+  }
+  get readyState() {
+    return { connecting: 0, waiting: 0, open: 1, closed: 3 }[this.state];
+  }
+  get url() {
+    return this.#driver.url;
+  }
+  get protocol() {
+    return this.#driver.protocol;
+  }
+  get bufferedAmount() {
+    return this.#driver.bufferedAmount;
+  }
+  #emitResult(event, result) {
+    if (result.type === "response") this.#emitter.emit(event, result.data);
+    else if (result.type === "failed" && result.isFromServer) this.#emitter.emit(event, { ...result.error });
+  }
+};
+var EventTooLarge = class extends Error {
+  code = "too_large";
+  constructor(limit) {
+    super(`A server-sent event exceeds the limit of ${limit} characters`);
+    this.name = "EventTooLarge";
+  }
+};
+var SseParser = class {
+  #limit;
+  #line = "";
+  #afterCr = false;
+  #data = [];
+  #size = 0;
+  #event = "";
+  #id = "";
+  #retry = void 0;
+  constructor(limit) {
+    this.#limit = limit;
+  }
+  *push(text) {
+    let from = this.#afterCr && text.startsWith("\n") ? 1 : 0;
+    if (text) this.#afterCr = text.endsWith("\r");
+    const lineEnd = /\r\n|\r|\n/g;
+    lineEnd.lastIndex = from;
+    for (let end = lineEnd.exec(text); end; end = lineEnd.exec(text)) {
+      const event = this.#endLine(text.slice(from, end.index));
+      from = lineEnd.lastIndex;
+      if (event) yield event;
+    }
+    this.#count(text.length - from);
+    this.#line += text.slice(from);
+  }
+  #count(characters) {
+    this.#size += characters;
+    if (this.#size > this.#limit) throw new EventTooLarge(this.#limit);
+  }
+  #endLine(rest) {
+    this.#count(rest.length);
+    const line = this.#line + rest;
+    this.#line = "";
+    if (line === "") return this.#dispatch();
+    const colon = line.indexOf(":");
+    if (colon < 0) this.#field(line, "");
+    else if (colon > 0) this.#field(line.slice(0, colon), line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1));
+    else this.#size -= line.length;
+    return null;
+  }
+  #field(name, value) {
+    switch (name) {
+      case "event":
+        this.#event = value;
+        break;
+      case "data":
+        this.#data.push(value);
+        this.#count(1);
+        break;
+      case "id":
+        if (!value.includes("\0")) this.#id = value;
+        break;
+      case "retry":
+        if (/^[0-9]+$/.test(value)) this.#retry = Number(value);
+    }
+  }
+  #dispatch() {
+    const [data, event, retry] = [this.#data, this.#event, this.#retry];
+    this.#data = [];
+    this.#event = "";
+    this.#size = 0;
+    if (!data.length) return null;
+    this.#retry = void 0;
+    const dispatched = { event: event || "message", data: data.join("\n"), id: this.#id };
+    if (retry !== void 0) dispatched.retry = retry;
+    return dispatched;
+  }
+};
+var DEFAULT_MAX_EVENT = 4 << 20;
+function sse(response, { maxEvent = DEFAULT_MAX_EVENT } = {}) {
+  return new SseStream(response, maxEvent);
+}
+var SseStream = class {
+  #reader;
+  #parser;
+  #decoder = new TextDecoder();
+  #events = [][Symbol.iterator]();
+  #responseError = null;
+  #isOver = false;
+  #previous = Promise.resolve();
+  constructor(response, maxEvent) {
+    const body = "body" in response ? response.body : response;
+    this.#parser = new SseParser(maxEvent);
+    this.#reader = body?.getReader() ?? null;
+    if ("ok" in response && !response.ok) {
+      const error = `The server responded with ${response.status} ${response.statusText}`.trim();
+      this.#responseError = new CallError({ error, code: `http_${response.status}` }, { sent: true });
+    }
+  }
+  next() {
+    const next = this.#previous.then(() => this.#next());
+    this.#previous = next.catch(() => {
+    });
+    return next;
+  }
+  async return() {
+    this.#isOver = true;
+    await this.#cancel();
+    return { value: void 0, done: true };
+  }
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+  async #next() {
+    try {
+      if (this.#responseError) throw this.#responseError;
+      while (!this.#isOver) {
+        const event = this.#events.next();
+        if (!event.done) return event;
+        if (!this.#reader) break;
+        const { value, done } = await this.#reader.read();
+        if (done) break;
+        this.#events = this.#parser.push(this.#decoder.decode(value, { stream: true }));
+      }
+      this.#isOver = true;
+      return { value: void 0, done: true };
+    } catch (error) {
+      this.#responseError = null;
+      this.#isOver = true;
+      await this.#cancel();
+      throw error;
+    }
+  }
+  async #cancel() {
+    try {
+      await this.#reader?.cancel();
+    } catch {
+    }
+  }
+};
+var DEFAULT_MAX_ITEM = 16 << 20;
+function http(url, options = {}) {
+  return new HttpClient(httpUrl(url), options);
+}
+var HttpClient = class {
+  #url;
+  #options;
+  constructor(url, options) {
+    bindMethods(this, "sendAsync", "stream");
+    this.#url = url;
+    this.#options = options;
+  }
+  async sendAsync(event, payload, options = {}) {
+    const { timeout = this.#options.timeout ?? 3e3, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+    const request = this.#post(event, payload, "application/json", signal, timeout);
+    try {
+      const response = await request.response;
+      return response.status === 204 ? null : await response.json();
+    } catch (error) {
+      throw request.toCallError(error);
+    } finally {
+      request.release();
+    }
+  }
+  stream(event, payload, options = {}) {
+    const request = this.#post(event, payload, "text/event-stream", options?.signal, Infinity);
+    return new HttpStream(request, this.#options.maxItem ?? DEFAULT_MAX_ITEM);
+  }
+  #post(event, payload, accept, signal, timeout) {
+    const headers = new Headers(this.#options.headers);
+    headers.set("accept", accept);
+    headers.set("content-type", "application/json");
+    const init = { method: "POST", headers, body: toJson(payload) };
+    return new CallRequest(this.#options.fetch ?? globalThis.fetch, `${this.#url}/events/${eventPath(event)}`, init, signal, timeout);
+  }
+};
+var CallRequest = class {
+  #controller = new AbortController();
+  release;
+  constructor(fetch, url, init, signal, timeout) {
+    const onTimeout = () => this.#controller.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
+    const timer = timeout <= MAX_TIMER_DELAY2 ? setTimeout(onTimeout, timeout) : void 0;
+    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, true)));
+    this.release = () => {
+      clearTimeout(timer);
+      stopListening();
+    };
+    this.response = requireOk(fetch(url, { ...init, signal: this.#controller.signal }));
+    this.response.catch(() => {
+    });
+  }
+  abort() {
+    this.release();
+    this.#controller.abort();
+  }
+  toCallError(error) {
+    const { aborted, reason } = this.#controller.signal;
+    if (aborted && reason instanceof CallError) return reason;
+    if (error instanceof CallError) return error;
+    return outcomeUnknown(error instanceof Error ? error.message : String(error), error);
+  }
+};
+var HttpStream = class {
+  #request;
+  #items;
+  #isCancelled = false;
+  constructor(request, maxItem) {
+    this.#request = request;
+    this.#items = readItems(request, maxItem);
+  }
+  async next() {
+    try {
+      return await this.#items.next();
+    } catch (error) {
+      if (this.#isCancelled) return { value: void 0, done: true };
+      throw error;
+    }
+  }
+  async return() {
+    this.#isCancelled = true;
+    this.#request.abort();
+    await this.#items.return(void 0).catch(() => {
+    });
+    return { value: void 0, done: true };
+  }
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+};
+async function* readItems(request, maxItem) {
+  try {
+    const response = await request.response;
+    if (response.status === 204) return;
+    for await (const { event, data } of new SseStream(response, maxItem)) {
+      if (event === "end") return;
+      const item = JSON.parse(data);
+      if (event === "failed") throw new CallError(readFailure(item), { sent: true });
+      yield item;
+    }
+    throw outcomeUnknown("the response ended before the stream did");
+  } catch (error) {
+    throw request.toCallError(error);
+  } finally {
+    request.abort();
+  }
+}
+var requireOk = async (request) => {
+  const response = await request;
+  if (response.ok) return response;
+  throw new CallError(readErrorBody(await response.text(), response), { sent: true });
+};
+var readErrorBody = (text, { status, statusText }) => {
+  try {
+    const failure = JSON.parse(text);
+    if (typeof failure?.error === "string") return readFailure(failure);
+  } catch {
+  }
+  return { error: `The server responded with ${status} ${statusText}`.trim(), code: `http_${status}` };
+};
+var eventPath = (event) => {
+  const parts = String(event).split("/");
+  if (parts.every((part) => /^[A-Za-z0-9]/.test(part))) return parts.map(encodeURIComponent).join("/");
+  throw new CallError({ error: `Unknown event: ${event}`, code: "unknown_event" }, { sent: false });
+};
+var MAX_TIMER_DELAY2 = 2 ** 31 - 1;
+var platform = { now: () => performance.now(), setTimeout: (callback, ms) => setTimeout(callback, ms), clearTimeout: (timer) => clearTimeout(timer), random: Math.random, onWake: (callback) => {
+  if (typeof addEventListener !== "function" || typeof document === "undefined") return () => {
+  };
+  const onVisible = () => document.visibilityState === "visible" && callback();
+  addEventListener("online", callback);
+  document.addEventListener?.("visibilitychange", onVisible);
+  return () => {
+    removeEventListener("online", callback);
+    document.removeEventListener?.("visibilitychange", onVisible);
+  };
+} };
+var aaw = (url, options) => new Client(url, options ?? {}, platform);
+aaw.CallError = CallError;
+aaw.http = http;
+aaw.sse = sse;
+var aaw_default = aaw;
+export { CallError, aaw_default as default, http, sse };

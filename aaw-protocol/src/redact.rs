@@ -1,0 +1,209 @@
+//! Removes passwords and tokens from what is logged.
+//!
+//! Only the bodies, results and frames of `aaw/` events are changed: their fields are known. What an application's own
+//! events carry is logged as it is.
+
+use std::fmt;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::codec::{self, Frame, Kind};
+use crate::failure::Failure;
+use crate::hello;
+use crate::name::is_reserved;
+
+/// Redacts the secrets in a body or result of a built-in event, JSON. Returns `None` for other events.
+///
+/// Only the known harmless fields are kept: everything else is redacted, since it may be a password in the wrong field.
+pub fn redact(event: &str, text: &str) -> Option<String> {
+    if !is_reserved(event) {
+        return None;
+    }
+    let mut value: Value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(String::new()));
+    redact_in(&mut value);
+    Some(value.to_string())
+}
+
+/// Redacts the secrets in the data of a failure of a built-in event. Returns `None` if there is nothing to redact.
+pub fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
+    let data = redact(event, failure.data.as_ref()?.get())?;
+    Some(Failure { data: RawValue::from_string(data).ok(), ..failure.clone() })
+}
+
+/// The fields that contain no secrets.
+const HARMLESS_FIELDS: [&str; 7] = ["email", "id", "ok", "user", "allowed", "retry_after", "items"];
+
+fn redact_in(value: &mut Value) {
+    match value {
+        Value::Null => {}
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::Object(_) => redact_in(value),
+                    Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_harmless(key) => {}
+                    Value::Array(globs) if key == "allowed" && globs.iter().all(Value::is_string) => {}
+                    _ => *value = redacted(),
+                }
+            }
+        }
+        _ => *value = redacted(),
+    }
+}
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS_FIELDS.contains(&key)
+}
+
+fn redacted() -> Value {
+    Value::String("[redacted]".into())
+}
+
+/// Displays a frame for the log: its first 400 characters on one line, followed by `…` if there are more. Passwords and
+/// tokens of `aaw/` events are redacted.
+///
+/// ```
+/// # use aaw_protocol::redact::FramePreview;
+/// assert_eq!(FramePreview(r#"["ping",null,1]"#).to_string(), r#"["ping",null,1]"#);
+/// let login = r#"["aaw/login",{"email":"a@b","password":"x"},1]"#;
+/// assert_eq!(FramePreview(login).to_string(), r#"["aaw/login",{"email":"a@b","password":"[redacted]"},1]"#);
+/// ```
+#[derive(Debug)]
+pub struct FramePreview<'a>(pub &'a str);
+
+impl fmt::Display for FramePreview<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match codec::decode(self.0) {
+            Ok(frame) if is_reserved(&frame.event) && !is_without_secrets(&frame.event) => {
+                write_preview(f, &redact_frame(&frame))
+            }
+            // It may be a log-in that is not quite JSON.
+            Err(_) if self.0.contains("aaw") || self.0.contains('\\') => f.write_str("[redacted]"),
+            _ => write_preview(f, self.0),
+        }
+    }
+}
+
+/// Whether the protocol defines an event without passwords and tokens.
+fn is_without_secrets(event: &str) -> bool {
+    [
+        hello::WELCOME,
+        hello::ERROR,
+        hello::PING,
+        hello::PONG,
+        hello::ACK,
+        hello::SESSION_ENDED,
+        hello::MEMBER_JOINED,
+        hello::MEMBER_LEFT,
+    ]
+    .contains(&event)
+}
+
+/// Returns the frame without its secrets, and without its meta.
+fn redact_frame(frame: &Frame<'_>) -> String {
+    let failure = || serde_json::from_str::<Failure>(frame.data).ok().filter(|_| frame.kind == Kind::Error);
+    let data = match (frame.kind, failure()) {
+        // The text and the code of a failure are the server's.
+        (_, Some(failure)) => {
+            let redacted = redact_failure(&frame.event, &failure).unwrap_or(failure);
+            serde_json::to_string(&redacted).unwrap_or_default()
+        }
+        (Kind::Credit | Kind::Cancel | Kind::End, None) if frame.data.len() < 20 => frame.data.to_owned(),
+        _ => redact(&frame.event, frame.data).unwrap_or_default(),
+    };
+    let mut text = format!("[{},{data}", frame.event_json);
+    if frame.id.is_some() || frame.kind.word().is_some() {
+        text.push(',');
+        text.push_str(frame.id.unwrap_or("null"));
+    }
+    if let Some(kind) = frame.kind.word() {
+        text.push_str(&format!(",\"{kind}\""));
+    }
+    text.push(']');
+    text
+}
+
+/// Writes the first characters of a text on one line. In JSON, control characters occur between the tokens only.
+fn write_preview(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write as _;
+    const MAX_CHARS: usize = 400;
+    for (at, c) in text.chars().enumerate() {
+        if at == MAX_CHARS {
+            return f.write_char('…');
+        }
+        f.write_char(if c.is_control() { ' ' } else { c })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_built_in_events_are_redacted_wherever_they_are() {
+        for (text, expected) in [
+            (r#"{"email":"a@b","password":"x"}"#, r#"{"email":"a@b","password":"[redacted]"}"#),
+            (
+                r#"{"email":"a@b","pass":"x","deep":[{"token":"z"}]}"#,
+                r#"{"deep":"[redacted]","email":"a@b","pass":"[redacted]"}"#,
+            ),
+            (r#"{"email":["x"],"user":"ada"}"#, r#"{"email":"[redacted]","user":"ada"}"#),
+            (r#"["a@b","x"]"#, r#""[redacted]""#),
+            (r#""x""#, r#""[redacted]""#),
+            ("no json", r#""[redacted]""#),
+            ("null", "null"),
+            (
+                r#"{"token":"x","user":{"id":"1","email":"a@b","allowed":["auth/*"]}}"#,
+                r#"{"token":"[redacted]","user":{"allowed":["auth/*"],"email":"a@b","id":"1"}}"#,
+            ),
+        ] {
+            assert_eq!(redact("aaw/login", text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(redact("login", r#"{"password":"x"}"#), None);
+    }
+
+    fn preview(frame: &str) -> String {
+        FramePreview(frame).to_string()
+    }
+
+    #[test]
+    fn frames_of_log_ins_are_shown_without_their_secrets() {
+        for (frame, expected) in [
+            (
+                r#"["aaw/login",{"email":"a@b","password":"hunter2"},7]"#,
+                r#"["aaw/login",{"email":"a@b","password":"[redacted]"},7]"#,
+            ),
+            (
+                r#"["aaw/login",{"token":"hunter2","user":{"id":"1"}},7]"#,
+                r#"["aaw/login",{"token":"[redacted]","user":{"id":"1"}},7]"#,
+            ),
+            (r#"["\u0061aw/resume","hunter2",1]"#, r#"["\u0061aw/resume","[redacted]",1]"#),
+            (r#"["aaw/resume",{"token":"hunter2"}]"#, r#"["aaw/resume",{"token":"[redacted]"}]"#),
+            (r#"["aaw/resume",null,1,"call",{"token":"hunter2"}]"#, r#"["aaw/resume",null,1,"call"]"#),
+            (r#"["aaw/hello",{"session":"hunter2"}]"#, r#"["aaw/hello",{"session":"[redacted]"}]"#),
+            (
+                r#"["aaw/login",{"error":"No","code":"bad","data":{"token":"hunter2"}},1,"error"]"#,
+                r#"["aaw/login",{"error":"No","code":"bad","data":{"token":"[redacted]"}},1,"error"]"#,
+            ),
+            (r#"["aaw/login",{"password":"hunter2"#, "[redacted]"),
+            (r#"["aaw/login",{"password":"hunter2",1]"#, r#"["aaw/login","[redacted]",1]"#),
+            (r#"{"\u0061aw":"hunter2"#, "[redacted]"),
+        ] {
+            assert_eq!(preview(frame), expected, "{frame}");
+        }
+    }
+
+    #[test]
+    fn other_frames_are_shown_on_one_line_up_to_a_bound() {
+        let welcome = r#"["aaw/welcome",{"connection":"7f","resumed":false,"limits":{"calls":256}}]"#;
+        for frame in [welcome, r#"["login",{"password":"x"},1]"#, "not a frame", r#"["aaw/login",null,1,"cancel"]"#] {
+            assert_eq!(preview(frame), frame);
+        }
+        assert_eq!(preview("[\"e\",\n{},\r\n1]\u{1b}[0m"), "[\"e\", {},  1] [0m");
+        let long = format!(r#"["e","{}"]"#, "ü".repeat(500));
+        assert_eq!(preview(&long), format!(r#"["e","{}…"#, "ü".repeat(394)));
+        let redacted = format!(r#"["aaw/login",{{"email":"{}"}},1]"#, "x".repeat(500));
+        assert_eq!(preview(&redacted).chars().count(), 401);
+    }
+}
