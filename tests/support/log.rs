@@ -5,7 +5,14 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::Once;
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::until;
 
 thread_local! {
     /// `None` while no [`LogCapture`] lives on this thread.
@@ -15,7 +22,8 @@ thread_local! {
 /// Captures what is logged on the current thread, which is all logging in a test with a current-thread runtime.
 ///
 /// All tests of a binary share one subscriber. A subscriber per test would be simpler, but tracing caches for the whole
-/// process which call sites are enabled, and loses lines while subscribers are added and removed in parallel.
+/// process which call sites are enabled, and loses lines while subscribers are added and removed in parallel. The tests
+/// that do not capture pay nothing for spans and lines.
 pub struct LogCapture {
     /// Not `Send`: the captured lines are thread-local.
     _not_send: PhantomData<*const ()>,
@@ -27,8 +35,10 @@ impl LogCapture {
     pub fn start() -> Self {
         static SUBSCRIBE: Once = Once::new();
         SUBSCRIBE.call_once(|| {
-            let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-            subscriber.with_writer(ThreadLogWriter).init();
+            let is_captured = || LOGGED.try_with(|logged| logged.borrow().is_some()).unwrap_or(false);
+            let filter = dynamic_filter_fn(move |of, _| *of.level() <= Level::DEBUG && is_captured());
+            let lines = fmt::layer().with_ansi(false).with_writer(ThreadLogWriter);
+            tracing_subscriber::registry().with(filter.with_max_level_hint(LevelFilter::DEBUG)).with(lines).init();
         });
         LOGGED.set(Some(Vec::new()));
         Self { _not_send: PhantomData }
@@ -47,6 +57,20 @@ impl LogCapture {
     pub fn expect_line(&self, words: &[&str]) {
         let text = self.text();
         assert!(text.lines().any(|line| words.iter().all(|word| line.contains(word))), "no {words:?} in:\n{text}");
+    }
+
+    /// Waits for a line that ends with `message`, and returns it.
+    ///
+    /// # Panics
+    /// If there is none within the deadline.
+    pub async fn line(&self, message: &str) -> String {
+        let mut found = None;
+        until(&format!("{message:?} in the log"), || {
+            found = self.text().lines().find(|line| line.ends_with(message)).map(str::to_owned);
+            found.is_some()
+        })
+        .await;
+        found.unwrap_or_default()
     }
 }
 

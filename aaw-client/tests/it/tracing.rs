@@ -1,26 +1,33 @@
 //! What the client gives to `tracing`, against a scripted server.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::marker::PhantomData;
+use std::sync::Once;
 use std::time::Duration;
 
-use crate::scripted::pair;
 use aaw_client::HandlerError;
-
 use serde_json::Value;
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::scripted::pair;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// What this thread logs, which is all logging in a test with a current-thread runtime.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logs, up to the level. `None` while no [`Captured`] lives on it.
+    static LOGGED: RefCell<Option<(Level, Vec<u8>)>> = const { RefCell::new(None) };
+}
 
-impl io::Write for Captured {
+struct ThreadLogWriter;
+
+impl io::Write for ThreadLogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.as_mut().map(|(_, text)| text.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -29,25 +36,28 @@ impl io::Write for Captured {
     }
 }
 
-impl MakeWriter<'_> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+/// Captures what is logged on this thread, which is all logging in a test with a current-thread runtime.
+///
+/// All tests share one subscriber: tracing caches for the whole process which call sites are enabled, and loses lines
+/// while subscribers are added and removed in parallel.
+struct Captured(PhantomData<*const ()>);
 
 impl Captured {
-    /// Captures until the guard is dropped.
-    fn start(level: Level) -> (Self, DefaultGuard) {
-        let captured = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).without_time();
-        let guard = tracing::subscriber::set_default(subscriber.with_writer(captured.clone()).finish());
-        (captured, guard)
+    /// Captures until the returned value is dropped.
+    fn start(level: Level) -> Self {
+        static SUBSCRIBE: Once = Once::new();
+        SUBSCRIBE.call_once(|| {
+            let level = || LOGGED.try_with(|logged| logged.borrow().as_ref().map(|(level, _)| *level)).ok().flatten();
+            let filter = dynamic_filter_fn(move |of, _| level().is_some_and(|level| *of.level() <= level));
+            let lines = fmt::layer().with_ansi(false).without_time().with_writer(|| ThreadLogWriter);
+            tracing_subscriber::registry().with(filter).with(lines).init();
+        });
+        LOGGED.set(Some((level, Vec::new())));
+        Self(PhantomData)
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        LOGGED.with_borrow(|logged| String::from_utf8(logged.as_ref().unwrap().1.clone()).unwrap())
     }
 
     /// The first line that contains all of `words`.
@@ -59,9 +69,15 @@ impl Captured {
     }
 }
 
+impl Drop for Captured {
+    fn drop(&mut self) {
+        LOGGED.set(None);
+    }
+}
+
 #[tokio::test]
 async fn the_frames_of_a_connection_are_in_its_span_and_without_secrets() {
-    let (log, _guard) = Captured::start(Level::TRACE);
+    let log = Captured::start(Level::TRACE);
     let (server, client, mut connection) = pair().await;
     let script = async {
         connection.read().await;
@@ -98,7 +114,7 @@ async fn the_frames_of_a_connection_are_in_its_span_and_without_secrets() {
 
 #[tokio::test]
 async fn the_end_of_each_call_is_logged_in_the_span_of_its_caller() {
-    let (log, _guard) = Captured::start(Level::DEBUG);
+    let log = Captured::start(Level::DEBUG);
     let (_server, client, mut connection) = pair().await;
     let script = async {
         connection.read().await;
@@ -130,7 +146,7 @@ async fn the_end_of_each_call_is_logged_in_the_span_of_its_caller() {
 
 #[tokio::test]
 async fn the_handler_of_a_client_call_runs_in_a_span() {
-    let (log, _guard) = Captured::start(Level::DEBUG);
+    let log = Captured::start(Level::DEBUG);
     let (_server, client, mut connection) = pair().await;
     let _registration = client.handle("confirm", |_: Value| async {
         tokio::task::yield_now().await;

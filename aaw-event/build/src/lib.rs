@@ -102,6 +102,7 @@
 //!
 //! [aaw-event](https://docs.rs/aaw-event) for the handlers, [aaw-server](https://docs.rs/aaw-server) to serve them.
 
+#![allow(clippy::needless_doctest_main, reason = "the example is a whole build script")]
 #![forbid(unsafe_code)]
 
 mod event_name;

@@ -517,11 +517,11 @@ async fn a_panic_while_a_call_is_dropped_is_contained() {
 }
 
 #[tokio::test]
-async fn a_response_of_100_mebibytes_fails_only_its_call() {
+async fn a_response_of_16_mebibytes_fails_only_its_call() {
     let server = TestServer::start().await;
     let mut other = server.v1().await;
-    let body = format!(r#"{{"bytes":{}}}"#, 100 << 20);
-    let error = "The response of 104857602 bytes exceeds the message limit of 1048576 bytes";
+    let body = format!(r#"{{"bytes":{}}}"#, 16 << 20);
+    let error = "The response of 16777218 bytes exceeds the message limit of 1048576 bytes";
     let mut client = server.v1().await;
     client.call("big", &body).await.assert_eq(&format!(r#"{{"error":"{error}","code":"too_large"}}"#));
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);

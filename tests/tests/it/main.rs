@@ -1,6 +1,8 @@
 //! The real server over real sockets. One program, because each one links everything again; `tests/load.rs` is
 //! separate, because it measures memory and time.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod auth;
 mod bad_input;
 mod binary;

@@ -230,8 +230,8 @@ async fn large_responses(server: TestServer, _: &LogCapture) {
     let response = client.call("big", r#"{"bytes":1000000}"#).await;
     assert_eq!(response.0.len(), 1_000_002);
     let error =
-        r#"{"error":"The response of 104857602 bytes exceeds the message limit of 1048576 bytes","code":"too_large"}"#;
-    client.call("big", &format!(r#"{{"bytes":{}}}"#, 100 << 20)).await.assert_eq(error);
+        r#"{"error":"The response of 16777218 bytes exceeds the message limit of 1048576 bytes","code":"too_large"}"#;
+    client.call("big", &format!(r#"{{"bytes":{}}}"#, 16 << 20)).await.assert_eq(error);
     client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
 }
 

@@ -1,16 +1,11 @@
 //! The spans of connections and calls, and the frames in the log.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use aaw_server::auth::SqliteStore;
 use aaw_server::{Events, Server};
 use aaw_tests::cargo::artifacts;
-use aaw_tests::{HttpRequest, Process, TestServer, WireClient, until};
+use aaw_tests::{HttpRequest, LogCapture, Process, TestServer, WireClient, until};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
 // --- A server in a process of its own, with loaded events --------------------------------------------------------------
 
@@ -171,53 +166,9 @@ async fn the_end_of_each_call_and_connection_is_logged_at_debug() {
 
 // --- Linked events, in this process ------------------------------------------------------------------------------------
 
-/// What this thread logs, which is all logging in a test with a current-thread runtime.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Captured {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Captured {
-    /// Captures until the guard is dropped.
-    fn start() -> (Self, DefaultGuard) {
-        let captured = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
-        let guard = tracing::subscriber::set_default(subscriber.with_writer(captured.clone()).finish());
-        (captured, guard)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// Waits for a line that ends with `message`, and returns it.
-    async fn line(&self, message: &str) -> String {
-        let find = || self.text().lines().find(|line| line.ends_with(message)).map(str::to_owned);
-        until(&format!("{message:?} in the log"), || find().is_some()).await;
-        find().unwrap()
-    }
-}
-
 #[tokio::test]
 async fn lines_of_a_linked_handler_are_in_the_span_of_its_call_until_it_is_dropped() {
-    let (log, _guard) = Captured::start();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for (event, meta) in [("logs/later", ""), ("logs/items", r#","call",{"credit":9}"#), ("logs/items", "")] {
         let (mut client, mut other) = (server.v1().await, server.v1().await);
@@ -238,7 +189,7 @@ async fn lines_of_a_linked_handler_are_in_the_span_of_its_call_until_it_is_dropp
 
 #[tokio::test]
 async fn a_handler_that_is_dropped_with_its_connection_is_dropped_in_the_span_of_its_call() {
-    let (log, _guard) = Captured::start();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     for (event, meta) in [("logs/later", ""), ("logs/items", r#","call",{"credit":9}"#)] {
         let mut client = server.v1().await;
@@ -258,7 +209,7 @@ async fn a_handler_that_is_dropped_with_its_connection_is_dropped_in_the_span_of
 
 #[tokio::test]
 async fn a_call_over_http_has_a_span_too() {
-    let (log, _guard) = Captured::start();
+    let log = LogCapture::start();
     let server = TestServer::start().await;
     let response = HttpRequest::post(server.addr, "/events/logs/items", r#"{"gate":"x"}"#);
     let release = HttpRequest::post(server.addr, "/events/gate/release", r#"{"gate":"x"}"#);
@@ -278,7 +229,7 @@ async fn a_call_over_http_has_a_span_too() {
 
 #[tokio::test]
 async fn the_call_hook_runs_in_the_span_of_its_call() {
-    let (log, _guard) = Captured::start();
+    let log = LogCapture::start();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("users.sqlite")).await.unwrap();
     let events: Events = aaw_test_events::module().into();
