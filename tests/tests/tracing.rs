@@ -1,5 +1,8 @@
 //! The spans of connections and calls, and the frames in the log.
 
+// A panic is how a test fails.
+#![allow(clippy::unwrap_used)]
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
