@@ -37,7 +37,7 @@ const fail = (plan, text) => {
 
 const runShell = async (plan, code, { root, work, env }) => {
   if (plan.directive === "server") {
-    const { child, output } = await started("bash", ["-eu", "-o", "pipefail", "-c", `exec ${code}`], { cwd: work, env }, /listening on|serving/);
+    const { child, output } = await started("bash", ["-eu", "-o", "pipefail", "-c", `exec env ${code}`], { cwd: work, env }, /listening on|serving/);
     const exit = await stop(child);
     if (exit !== 0) fail(plan, `the server ended with ${exit} after SIGTERM\n${output()}`);
     return;
@@ -103,6 +103,12 @@ const checkToml = async (plan, code, { work, root, env }) => {
   const folder = join(work, `toml_${plan.line}`);
   mkdirSync(join(folder, "src"), { recursive: true });
   writeFileSync(join(folder, "src/lib.rs"), "");
+  // A package that the page tells to depend on.
+  if (code.includes('"my-events"')) {
+    mkdirSync(join(folder, "my-events/src"), { recursive: true });
+    writeFileSync(join(folder, "my-events/src/lib.rs"), "");
+    writeFileSync(join(folder, "my-events/Cargo.toml"), '[package]\nname = "my-events"\nversion = "0.1.0"\n');
+  }
   const head = code.includes("[package]") ? "" : '[package]\nname = "snippet"\nversion = "0.1.0"\nedition = "2024"\n\n';
   const workspace = code.includes("[workspace]") ? "" : "\n[workspace]\n";
   const text = code.replaceAll("…/", `${root}/`);
