@@ -21,13 +21,31 @@ const SERVED = join(ROOT, "aaw-server/src/http/client_script");
 
 const TARGET = "es2022";
 
-/** @type {Record<string, unknown>} */
-const packageJson = JSON.parse(await readFile(join(PACKAGE, "package.json"), "utf8"));
-const BANNER = `// aaw-js ${packageJson.version} (MIT). Generated from the modules in aaw-js/aaw.\n`;
+/**
+ * The metadata that the npm package shares with the crates: version and repository.
+ *
+ * @param {string} cargoToml
+ */
+const sharedMetadata = (cargoToml) => {
+  const [, workspace = ""] = /^\[workspace\.package\]\n((?:(?!\[).*\n)*)/m.exec(cargoToml) ?? [];
+  const value = (/** @type {string} */ key) => new RegExp(`^${key} *= *"([^"]*)"`, "m").exec(workspace)?.[1];
+  const [version, address, homepage] = ["version", "repository", "homepage"].map(value);
+  // A placeholder is not published.
+  const repository = address && !new URL(address).hostname.endsWith(".invalid") ? address.replace(/\.git$/, "") : undefined;
+  return {
+    version,
+    repository: repository && { type: "git", url: `git+${repository}.git`, directory: "aaw-js" },
+    homepage: homepage ?? (repository && `${repository}#readme`),
+    bugs: repository && { url: `${repository}/issues` },
+  };
+};
+
+const metadata = sharedMetadata(await readFile(join(ROOT, "Cargo.toml"), "utf8"));
+const BANNER = `// aaw-js ${metadata.version} (MIT). Generated from the modules in aaw-js/aaw.\n`;
 
 /**
  * Bundles the client. The code keeps its names and lines, so stack traces and debuggers need no source map. Comments are
- * removed, because they are more than half of it.
+ * removed, because they are a third of it.
  *
  * @param {"esm" | "cjs"} format
  */
@@ -47,29 +65,12 @@ const bundle = async (format) => {
   return BANNER + code;
 };
 
-/**
- * The metadata that the npm package shares with the crates: version and repository.
- *
- * @param {string} cargoToml
- */
-const sharedMetadata = (cargoToml) => {
-  const [, workspace = ""] = /^\[workspace\.package\]\n((?:(?!\[).*\n)*)/m.exec(cargoToml) ?? [];
-  const value = (/** @type {string} */ key) => new RegExp(`^${key} *= *"([^"]*)"`, "m").exec(workspace)?.[1];
-  const [version, repository, homepage] = ["version", "repository", "homepage"].map(value);
-  return {
-    version,
-    repository: repository && { type: "git", url: `git+${repository}.git`, directory: "aaw-js" },
-    homepage: homepage ?? (repository && `${repository}#readme`),
-    bugs: repository && { url: `${repository}/issues` },
-  };
-};
-
-const [esm, commonJs, types, cargoToml, licence] = await Promise.all([
+const [esm, commonJs, types, licence, packageJson] = await Promise.all([
   bundle("esm"),
   bundle("cjs"),
   declarations(PACKAGE),
-  readFile(join(ROOT, "Cargo.toml"), "utf8"),
   readFile(join(ROOT, "LICENSE")),
+  readFile(join(PACKAGE, "package.json"), "utf8").then(JSON.parse),
 ]);
 
 /** @type {[path: string, content: string | Buffer, codec?: [Function, Function]][]} */
@@ -79,7 +80,7 @@ const files = [
   [join(PACKAGE, "dist/aaw.d.ts"), BANNER + types.module],
   [join(PACKAGE, "dist/aaw.d.cts"), BANNER + types.commonJs],
   [join(PACKAGE, "LICENSE"), licence],
-  [join(PACKAGE, "package.json"), `${JSON.stringify({ ...packageJson, ...sharedMetadata(cargoToml) }, null, 2)}\n`],
+  [join(PACKAGE, "package.json"), `${JSON.stringify({ ...packageJson, ...metadata }, null, 2)}\n`],
   [join(SERVED, "aaw.js"), esm],
   [join(SERVED, "aaw.js.gz"), esm, [gzip, gunzip]],
   [join(SERVED, "aaw.js.br"), esm, [brotliCompress, brotliDecompress]],

@@ -225,13 +225,14 @@ test("aaw.sse reads the server's event streams", async () => {
 
 test("the server serves the current bundle of the client, compressed, and it works", async () => {
   const base = server.url.replace("ws", "http");
-  const bundle = readFileSync(new URL("../../aaw-js/dist/aaw.js", import.meta.url), "utf8");
+  const file = new URL("../../aaw-js/dist/aaw.js", import.meta.url);
+  const bundle = readFileSync(file, "utf8");
   for (const coding of ["identity", "gzip", "br"]) {
     const response = await fetch(`${base}/aaw.js`, { headers: { "accept-encoding": coding } });
     assert.equal(response.headers.get("content-encoding"), coding === "identity" ? null : coding);
     assert.equal(await response.text(), bundle, coding);
   }
-  const served = await import(`data:text/javascript,${encodeURIComponent(bundle)}`);
+  const served = await import(file.href);
   const client = served.default(server.url, { timeout: LONG });
   assert.deepEqual(await client.sendAsync("echo", { text: "ü" }), { text: "ü" });
   assert.deepEqual(await take(client.stream("streams/count", { to: 3 })), [1, 2, 3]);

@@ -2,13 +2,30 @@
 
 use aaw_protocol::redact::FramePreview;
 use tokio_tungstenite::tungstenite::Message;
-use tracing::trace;
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, trace};
 
 /// The target of these lines. Documented, since filters name it.
 const TARGET: &str = "aaw_server::frames";
 
 /// Logs a message that was read.
+#[inline]
 pub(super) fn received(message: &Message) {
+    if LevelFilter::current() >= Level::TRACE {
+        log_received(message);
+    }
+}
+
+/// Logs a message that is passed to the socket.
+#[inline]
+pub(super) fn sent(message: &Message) {
+    if LevelFilter::current() >= Level::TRACE {
+        log_sent(message);
+    }
+}
+
+#[cold]
+fn log_received(message: &Message) {
     match message {
         Message::Text(text) => trace!(target: TARGET, bytes = text.len(), "received {}", FramePreview(text)),
         Message::Binary(data) => trace!(target: TARGET, bytes = data.len(), "received a binary message"),
@@ -20,8 +37,8 @@ pub(super) fn received(message: &Message) {
     }
 }
 
-/// Logs a message that is passed to the socket.
-pub(super) fn sent(message: &Message) {
+#[cold]
+fn log_sent(message: &Message) {
     match message {
         // A text, see `text_message`.
         Message::Frame(frame) => {

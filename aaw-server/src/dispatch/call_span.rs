@@ -13,7 +13,8 @@ use std::time::Instant;
 use aaw_protocol::Shortened;
 use aaw_protocol::server::Completion;
 use tracing::field::Empty;
-use tracing::{Span, debug, debug_span};
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Span, debug, debug_span};
 
 use super::request::CallSource;
 use crate::auth::CallContext;
@@ -21,17 +22,30 @@ use crate::auth::CallContext;
 /// The target of the span and of the line that reports the end of a call. Documented, since filters name it.
 const TARGET: &str = "aaw_server::call";
 
-/// The span of one call. It reports the end of the call once; a call that is dropped before is reported as cancelled.
-pub(super) struct CallSpan {
+/// The span of one call; `CallSpan::default()` is disabled. It reports the end of the call once; a call that is dropped
+/// before is reported as cancelled.
+///
+/// Boxed, so that calls without a span do not move its memory from function to function.
+#[derive(Default)]
+pub(super) struct CallSpan(Option<Box<EnabledSpan>>);
+
+struct EnabledSpan {
     span: Span,
-    /// When the call started. `None` if the span is disabled, and once the end has been reported.
+    /// When the call started. `None` once its end has been reported.
     started: Option<Instant>,
 }
 
 impl CallSpan {
-    /// Creates the span of a call of the event `name`. Its parent is the span that is current on this thread: that of
-    /// the connection, or of the program's own middleware for HTTP.
-    pub(super) fn new(name: &str, source: CallSource, caller: &CallContext) -> Self {
+    /// Creates the span of a call of the event `name`; `None` if it is disabled. Its parent is the span that is current
+    /// on this thread: that of the connection, or of the program's own middleware for HTTP.
+    #[inline]
+    pub(super) fn new(name: &str, source: CallSource, caller: &CallContext) -> Option<Self> {
+        // The check comes first, so that a call pays nothing else while all spans are disabled.
+        if LevelFilter::current() < Level::DEBUG { None } else { Self::create(name, source, caller) }
+    }
+
+    #[cold]
+    fn create(name: &str, source: CallSource, caller: &CallContext) -> Option<Self> {
         let span = match source {
             // The connection's span has the other fields.
             CallSource::WebSocket { id } => debug_span!(
@@ -58,42 +72,42 @@ impl CallSpan {
                 error.type = Empty,
             ),
         };
-        let started = (!span.is_disabled()).then(Instant::now);
-        Self { span, started }
-    }
-
-    /// The span of a call before its own is set. Disabled.
-    pub(super) fn none() -> Self {
-        Self { span: Span::none(), started: None }
+        (!span.is_disabled()).then(|| Self(Some(Box::new(EnabledSpan { span, started: Some(Instant::now()) }))))
     }
 
     /// Runs a part of the call within the span.
     pub(super) fn in_scope<R>(&self, part: impl FnOnce() -> R) -> R {
-        self.span.in_scope(part)
+        match &self.0 {
+            None => part(),
+            Some(enabled) => enabled.span.in_scope(part),
+        }
     }
 
     /// Reports how the call ended.
     pub(super) fn finish(&mut self, completion: &Completion) {
-        let Some(started) = self.started.take() else { return };
-        let ms = milliseconds(started);
+        let Some(enabled) = &mut self.0 else { return };
+        let Some(started) = enabled.started.take() else { return };
+        let (span, ms) = (&enabled.span, milliseconds(started));
         match completion {
             Completion::Responded | Completion::OneWayDone | Completion::StreamEnded => {
-                self.span.in_scope(|| debug!(target: TARGET, ms, "completed"));
+                span.in_scope(|| debug!(target: TARGET, ms, "completed"));
             }
             Completion::Failed(failure) | Completion::Refused(failure) => {
-                self.span.record("error.type", failure.code.as_str());
-                self.span.in_scope(|| debug!(target: TARGET, ms, "failed: {}", OneLine(failure)));
+                span.record("error.type", failure.code.as_str());
+                span.in_scope(|| debug!(target: TARGET, ms, "failed: {}", OneLine(failure)));
             }
         }
     }
 
     /// Reports nothing: the frame turned out not to be a call.
-    pub(super) fn discard(&mut self) {
-        self.started = None;
+    pub(super) fn discard(mut self) {
+        if let Some(enabled) = &mut self.0 {
+            enabled.started = None;
+        }
     }
 }
 
-impl Drop for CallSpan {
+impl Drop for EnabledSpan {
     fn drop(&mut self) {
         if let Some(started) = self.started.take() {
             self.span.record("error.type", "cancelled");

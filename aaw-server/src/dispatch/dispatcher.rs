@@ -41,6 +41,7 @@ impl Dispatch {
     /// Finds the event, authorizes the call, and polls the handler once. The response, as JSON, is appended to `frame`.
     ///
     /// With an `upload`, the event must take one.
+    #[inline]
     pub(crate) fn begin<C: IdentifiedCaller, I: UploadSource>(
         &self,
         request: DispatchRequest<'_>,
@@ -48,8 +49,22 @@ impl Dispatch {
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
-        let mut span = CallSpan::new(request.event, request.source, caller.context());
-        let mut dispatched = span.in_scope(|| self.begin_in_span(request, frame, caller, upload));
+        match CallSpan::new(request.event, request.source, caller.context()) {
+            None => self.begin_call(&request, frame, caller, upload),
+            Some(span) => self.begin_in_span(span, &request, frame, caller, upload),
+        }
+    }
+
+    #[cold]
+    fn begin_in_span<C: IdentifiedCaller, I: UploadSource>(
+        &self,
+        mut span: CallSpan,
+        request: &DispatchRequest<'_>,
+        frame: Vec<u8>,
+        caller: &Arc<C>,
+        upload: Option<&Arc<I>>,
+    ) -> Dispatched {
+        let mut dispatched = span.in_scope(|| self.begin_call(request, frame, caller, upload));
         match &mut dispatched {
             Dispatched::Done(_, completion) => span.finish(completion),
             Dispatched::Pending(call) => call.set_span(span),
@@ -59,14 +74,14 @@ impl Dispatch {
         dispatched
     }
 
-    fn begin_in_span<C: IdentifiedCaller, I: UploadSource>(
+    fn begin_call<C: IdentifiedCaller, I: UploadSource>(
         &self,
-        request: DispatchRequest<'_>,
+        request: &DispatchRequest<'_>,
         frame: Vec<u8>,
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
-        let DispatchRequest { event: name, body, mode, session, source: _ } = request;
+        let &DispatchRequest { event: name, body, mode, session, source: _ } = request;
         let registry = self.registry.load();
         let event = registry.get(name);
         let is_built_in = event.is_none() && self.has_built_in(name);
@@ -92,7 +107,7 @@ impl Dispatch {
             return refuse_not_json(recorder);
         }
         let first_poll = HandlerPoll::first(caller.context().id);
-        let handler = match guards::begin(event, &request, caller, upload) {
+        let handler = match guards::begin(event, request, caller, upload) {
             Ok(handler) => handler,
             Err(failure) => return refuse(failure, body, frame, recorder),
         };
@@ -139,13 +154,15 @@ impl Dispatch {
         failure: &Failure,
         caller: &CallContext,
     ) {
-        let completion = Completion::Refused(failure.clone());
-        CallSpan::new(name, source, caller).finish(&completion);
+        let completion = || Completion::Refused(failure.clone());
+        if let Some(mut span) = CallSpan::new(name, source, caller) {
+            span.finish(&completion());
+        }
         if let Some(hook) = &self.hook {
             let registry = self.registry.load();
             let is_built_in = self.has_built_in(name);
             let recorder = CallRecorder::new(hook, name, body, registry.get(name), is_built_in, caller);
-            recorder.finish(&[], &completion);
+            recorder.finish(&[], &completion());
         }
     }
 

@@ -47,7 +47,7 @@ impl PendingCall {
                 PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
             );
         let identity_change = IdentityChange::new(began_identity_change);
-        Self { kind: Some(kind), is_barrier, caller, identity_change, span: CallSpan::none() }
+        Self { kind: Some(kind), is_barrier, caller, identity_change, span: CallSpan::default() }
     }
 
     /// Polls and drops the handler within this span from now on.

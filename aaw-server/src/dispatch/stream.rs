@@ -35,7 +35,7 @@ pub(crate) enum StreamStep {
 
 impl HandlerStream {
     pub(super) fn new(handler: GuardedHandler, recorder: Option<CallRecorder>, log: LogContext) -> Self {
-        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::none() }
+        Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default() }
     }
 
     /// Polls and drops the handler within this span from now on.

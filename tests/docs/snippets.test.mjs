@@ -1,0 +1,65 @@
+// Each snippet of the documentation is compiled or run as it is printed. PAGES selects pages or single snippets:
+// PAGES="docs/http.md docs/page.md:81".
+
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { before, test } from "node:test";
+
+import { readPage } from "./markdown.mjs";
+import { serve, freePort, program } from "./page_server.mjs";
+import { pages, ROOT } from "./pages.mjs";
+import { plan } from "./plan.mjs";
+import { runSnippet } from "./run_snippet.mjs";
+import { slugOf, Workspace } from "./workspace.mjs";
+
+const TARGET = resolve(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"));
+const workspace = new Workspace(ROOT, TARGET);
+
+const chosen = (process.env.PAGES ?? "").split(/\s+/).filter(Boolean).map((page) => page.split(":"));
+const all = [];
+for (const file of pages()) {
+  const choice = chosen.filter(([page]) => page === file);
+  if (chosen.length > 0 && choice.length === 0) continue;
+  const { snippets, events } = readPage(ROOT, file);
+  const lines = choice.map(([, line]) => Number(line)).filter(Boolean);
+  const port = await freePort();
+  const plans = snippets.map(plan);
+  workspace.add(file, plans, events, port);
+  all.push({ file, plans, port, isChosen: ({ line }) => lines.length === 0 || lines.includes(line) });
+}
+
+before(() => workspace.build());
+
+/** The working directory of a page, with the package `my-events` if a command uses it. */
+const prepare = (slug, plans, eventsFolder) => {
+  const folder = join(TARGET, "docs-snippets", slug, "run");
+  rmSync(folder, { recursive: true, force: true });
+  const work = join(folder, "work");
+  mkdirSync(join(work, "node_modules"), { recursive: true });
+  symlinkSync(join(ROOT, "aaw-js"), join(work, "node_modules/aaw-js"));
+  if (eventsFolder && plans.some(({ kind, code }) => kind === "sh" && code.includes("my-events"))) {
+    cpSync(eventsFolder, join(work, "my-events"), { recursive: true });
+    writeFileSync(join(work, "my-events/Cargo.toml"), workspace.eventsManifest("my-events", true));
+    cpSync(join(ROOT, "Cargo.lock"), join(work, "my-events/Cargo.lock"));
+  }
+  return { folder, work };
+};
+
+for (const { file, plans, port, isChosen } of all) {
+  const runnable = plans.filter((plan) => !["printed", "event", "fragment"].includes(plan.kind) && isChosen(plan));
+  if (runnable.length === 0) continue;
+  test(file, async (t) => {
+    const slug = slugOf(file);
+    const page = workspace.pages.find((page) => page.slug === slug);
+    const { folder, work } = prepare(slug, plans, page.hasEvents ? join(workspace.folder, slug, "events") : undefined);
+    const stock = join(program("AAW_EXAMPLES_BIN_DIR"), `libaaw_events.${process.platform === "darwin" ? "dylib" : "so"}`);
+    const server = await serve(folder, page.hasEvents ? workspace.library(slug) : stock, port);
+    t.after(() => server.stop());
+    const path = [dirname(program("AAW_SERVER_BIN")), dirname(program("AAW_BIN")), process.env.PATH].join(delimiter);
+    const env = { ...process.env, PATH: path, CARGO_TARGET_DIR: TARGET, CARGO_TERM_COLOR: "never", NO_COLOR: "1" };
+    for (const plan of runnable) {
+      await t.test(`line ${plan.line}: ${plan.language} ${plan.directive}`, (t) =>
+        runSnippet(plan, { root: ROOT, work, env, server, workspace, slug, t }));
+    }
+  });
+}
