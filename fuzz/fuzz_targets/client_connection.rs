@@ -1,4 +1,4 @@
-//! Any sequence of operations on a `ClientConnection`: the property test in `aaw-protocol/tests/client_connection.rs`,
+//! Any sequence of operations on a `ClientConnection`: the property test in `aaw-protocol/tests/it/client_connection.rs`,
 //! with input from libFuzzer.
 
 #![no_main]

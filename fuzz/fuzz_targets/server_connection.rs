@@ -1,4 +1,4 @@
-//! Any sequence of operations on a `ServerConnection`: the property test in `aaw-protocol/tests/server_connection.rs`,
+//! Any sequence of operations on a `ServerConnection`: the property test in `aaw-protocol/tests/it/server_connection.rs`,
 //! with input from libFuzzer.
 
 #![no_main]

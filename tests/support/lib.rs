@@ -1,15 +1,51 @@
-//! The test support: a server, clients that send and expect exact bytes, and child processes.
+//! The test harness: a server, clients that send and expect exact bytes, and child processes.
 //!
-//! Nothing here sleeps. A test waits for an event, and fails with everything received so far if the event does not
-//! happen within [`DEADLINE`].
+//! A test starts a server on a free port, connects clients that write and read exact frames, and states what arrives:
 //!
-//! * [`server`]: a server on a free port, its call records, its shutdown.
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use aaw_tests::TestServer;
+//!
+//! let server = TestServer::start_with(|config| config.max_message_bytes = 1000).await;
+//! let mut client = server.v1().await;
+//! client.call("echo", "[1]").await.assert_eq("[1]");
+//! client.send(r#"["gate/hold",{"gate":"x"},2]"#).await;
+//! let gate = server.app.gate("x");
+//! aaw_tests::until("the handler to run", || gate.counts().came == 1).await;
+//! gate.release(1);
+//! client.expect(r#"["gate/hold",{"held":"x"},2]"#).await;
+//! # }
+//! ```
+//!
+//! # Parts
+//!
+//! * [`server`]: a server in this process with its call records, its shutdown, and the services of its events.
 //! * [`wire`]: a WebSocket client that sends and expects exact text frames, in either dialect.
 //! * [`raw`]: bytes over TCP, for handshakes and frames that a conforming client never sends.
 //! * [`http`]: HTTP requests, and responses whose bodies are read incrementally.
 //! * [`log`]: what is logged.
 //! * [`process`]: child processes and their output.
-//! * [`cargo`]: builds the programs and the library that the tests run.
+//! * [`cargo`]: the programs and libraries of the workspace, and where tests may build others.
+//!
+//! # Events
+//!
+//! Servers serve the package `tests/events` unless a test passes others. Its handlers wait at gates (`gate/hold`), which
+//! a test opens through the services, panic (`panics/…`), fail (`fails/…`), push, stream, and return as many bytes as
+//! they are asked for. `tests/rooms` has events for rooms, client calls and guards, `tests/hooks` connection hooks that
+//! do what the test configures.
+//!
+//! # Programs
+//!
+//! * `tests/it` has a module for each subject. Tests of one program run in parallel in one process, so a test uses
+//!   neither the environment nor the working directory nor a fixed port, and shares no state with other tests.
+//! * `tests/load.rs` has the tests that measure memory or time. They run one after another, with the server in a process
+//!   of its own (`aaw-test-server`) where its memory is measured.
+//!
+//! # Waiting
+//!
+//! Nothing here sleeps. A test waits for an event ([`within`]) or a condition ([`until`]), and fails with everything
+//! received so far if it does not happen within [`DEADLINE`].
 
 pub mod cargo;
 mod files;

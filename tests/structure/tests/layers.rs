@@ -84,3 +84,39 @@ fn the_folders_of_aaw_server_import_in_one_direction() {
     let upward: Vec<_> = graph.upward(&AAW_SERVER).iter().map(ToString::to_string).collect();
     assert!(upward.is_empty(), "imports against the order of folders:\n{}", upward.join("\n"));
 }
+
+/// The Rust files below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => rust_files(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// Cargo builds no test program for a target with `test = false`, so a test in it would never run.
+#[test]
+fn targets_whose_tests_are_not_built_have_none() {
+    let mut targets = 0;
+    for package in packages() {
+        let folder = workspace().join(&package);
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("the package's manifest");
+        for table in manifest.split("\n[").filter(|table| table.contains("\ntest = false")) {
+            targets += 1;
+            let path = table.lines().find_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
+            let root = folder.join(path.unwrap_or("src/lib.rs"));
+            // The files of a package with a library belong to that: a program beside it has one file.
+            let of_library = root.ends_with("main.rs") && root.with_file_name("lib.rs").exists();
+            let files = if of_library { vec![root] } else { rust_files(root.parent().expect("a file's folder")) };
+            for file in files {
+                let text = std::fs::read_to_string(&file).expect("a source file");
+                assert!(!text.contains("#[test]") && !text.contains("::test]"), "{} has a test", file.display());
+            }
+        }
+    }
+    assert!(targets > 10, "{targets} targets");
+}
