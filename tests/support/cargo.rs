@@ -43,7 +43,7 @@ pub fn nested_target() -> PathBuf {
 
 /// Returns the command `cargo`, without the variables that the cargo that runs the tests has set, so that it works as
 /// if it were started from a shell.
-pub fn cargo() -> Command {
+fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let inherited = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "LD_LIBRARY_PATH"];

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aaw_client::connect;
-use aaw_tests::cargo::{self, artifacts, nested_target, workspace};
+use aaw_tests::cargo::{artifacts, nested_target, workspace};
 use aaw_tests::process::BUILD_DEADLINE;
 use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
@@ -329,13 +329,8 @@ async fn a_second_signal_ends_the_process_at_once() {
 // --- init, watch -----------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_package_from_init_passes_its_tests_and_is_served() {
+async fn a_package_from_init_is_served() {
     let (_folder, package) = package("aaw-test-init").await;
-    let mut test = cargo::cargo();
-    test.current_dir(&package).args(["test", "--offline"]).env("CARGO_TARGET_DIR", nested_target());
-    let mut test = Process::start_building(test);
-    assert!(test.exited().await.success(), "{}", test.stderr());
-    assert!(test.stdout().contains("test result: ok. 2 passed"), "{}", test.stdout());
     let (_server, url) = serve(&package, &[]).await;
     let output = aaw(&["call", &url, "hello", r#"{"name":"Ada"}"#], "").await;
     assert_eq!(output, (r#"{"greeting":"Hello, Ada!"}"#.into(), String::new(), 0));
