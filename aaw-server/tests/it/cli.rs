@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 7] = ["port", "host", "allow-origin", "static", "auth", "log", "watch"];
+const FLAGS: [&str; 8] = ["port", "host", "allow-origin", "max-connections", "static", "auth", "log", "watch"];
 
 fn aaw_server(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aaw-server")).args(args).output().unwrap()

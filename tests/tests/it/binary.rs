@@ -241,6 +241,14 @@ async fn invalid_flags_exit_with_code_2_and_name_the_flag() {
 }
 
 #[tokio::test]
+async fn connections_above_the_maximum_are_refused() {
+    let (_server, url) = serve(events().await, &["--max-connections", "1"]).await;
+    let _first = connect(&url).await.unwrap();
+    let refused = connect(&url).await.unwrap_err().to_string();
+    assert!(refused.contains("503"), "{refused}");
+}
+
+#[tokio::test]
 async fn every_flag_can_be_set_by_an_environment_variable() {
     let mut command = Command::new(&artifacts().await.server);
     command.env("AAW_EVENTS", events().await).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");

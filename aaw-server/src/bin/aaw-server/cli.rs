@@ -65,6 +65,9 @@ pub(crate) struct ServeArgs {
     /// pages of this server and, if it is reached as localhost, of this machine]
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<AllowedOrigin>,
+    /// The maximum number of open connections; further ones are refused with status 503
+    #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
+    max_connections: usize,
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
@@ -97,6 +100,7 @@ impl ServeArgs {
             host: self.host.clone(),
             port: self.port,
             allow_origins: self.allow_origin.clone(),
+            max_connections: self.max_connections,
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
             ..Config::default()
         }
@@ -143,11 +147,11 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let args =
-            ["aaw-server", "--port", "0", "--host", "::", "--allow-origin", "https://a.example", "--static", "pages"];
-        let config = Cli::try_parse_from(args).unwrap().serve.config();
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100";
+        let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
-        assert_eq!(config.max_connections, Config::default().max_connections);
+        assert_eq!(config.max_connections, 100);
+        assert_eq!(config.shutdown_timeout, Config::default().shutdown_timeout);
     }
 }
