@@ -137,6 +137,27 @@ pub enum BadFrame {
     Binary,
 }
 
+impl BadFrame {
+    /// Returns the error for a log: without the values that the peer sent. In a log-in with its elements in the wrong
+    /// places, any of them may be a password.
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::EventNotString(_) => "the event (element 1) must be a string".to_owned(),
+            Self::BadId { expected, .. } => format!("the id (element 3) must be {expected}"),
+            Self::UnknownKind(_) => "unknown kind (element 4)".to_owned(),
+            Self::BadMeta(_) => "bad meta (element 5)".to_owned(),
+            Self::BadCredit(_) => format!("credit must be an integer from 0 to {MAX_CREDIT}"),
+            // These name types, positions, and ids that are numbers.
+            Self::NotJson(_)
+            | Self::NotAnArray(_)
+            | Self::NoEvent
+            | Self::TooLong
+            | Self::Unexpected(_)
+            | Self::Binary => self.to_string(),
+        }
+    }
+}
+
 /// Decodes a frame. The body of a plain call is [not checked](self#unchecked-bodies).
 ///
 /// # Errors

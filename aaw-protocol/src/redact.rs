@@ -17,12 +17,13 @@ use crate::name::is_reserved;
 ///
 /// Only the known harmless fields are kept: everything else is redacted, since it may be a password in the wrong field.
 pub fn redact(event: &str, text: &str) -> Option<String> {
-    if !is_reserved(event) {
-        return None;
-    }
+    is_reserved(event).then(|| redact_json(text))
+}
+
+fn redact_json(text: &str) -> String {
     let mut value: Value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(String::new()));
     redact_in(&mut value);
-    Some(value.to_string())
+    value.to_string()
 }
 
 /// Redacts the secrets in the data of a failure of a built-in event. Returns `None` if there is nothing to redact.
@@ -32,7 +33,18 @@ pub fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
 }
 
 /// The fields that contain no secrets.
-const HARMLESS_FIELDS: [&str; 7] = ["email", "id", "ok", "user", "allowed", "retry_after", "items"];
+///
+/// A field has one only with a value of its own type: a client can put a password anywhere.
+fn is_harmless(key: &str, value: &Value) -> bool {
+    match key {
+        "email" | "id" => value.is_string(),
+        "ok" => value.is_boolean(),
+        "retry_after" | "items" => value.is_number(),
+        "user" => value.is_null(),
+        "allowed" => value.is_null() || value.as_array().is_some_and(|globs| globs.iter().all(Value::is_string)),
+        _ => false,
+    }
+}
 
 fn redact_in(value: &mut Value) {
     match value {
@@ -41,18 +53,14 @@ fn redact_in(value: &mut Value) {
             for (key, value) in map {
                 match value {
                     Value::Object(_) => redact_in(value),
-                    Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null if is_harmless(key) => {}
-                    Value::Array(globs) if key == "allowed" && globs.iter().all(Value::is_string) => {}
+                    Value::Null => {}
+                    _ if is_harmless(key, value) => {}
                     _ => *value = redacted(),
                 }
             }
         }
         _ => *value = redacted(),
     }
-}
-
-fn is_harmless(key: &str) -> bool {
-    HARMLESS_FIELDS.contains(&key)
 }
 
 fn redacted() -> Value {
@@ -74,7 +82,8 @@ pub struct FramePreview<'a>(pub &'a str);
 impl fmt::Display for FramePreview<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match codec::decode(self.0) {
-            Ok(frame) if is_reserved(&frame.event) && !is_without_secrets(&frame.event) => {
+            // A client that writes `AAW/login` sends a password as well.
+            Ok(frame) if is_reserved(&frame.event.to_ascii_lowercase()) && !is_without_secrets(&frame.event) => {
                 write_preview(f, &redact_frame(&frame))
             }
             // It may be a log-in that is not quite JSON.
@@ -84,19 +93,10 @@ impl fmt::Display for FramePreview<'_> {
     }
 }
 
-/// Whether the protocol defines an event without passwords and tokens.
+/// Whether a frame of the event is the server's, and contains no password or token. `aaw/error` is none: it quotes the
+/// client.
 fn is_without_secrets(event: &str) -> bool {
-    [
-        hello::WELCOME,
-        hello::ERROR,
-        hello::PING,
-        hello::PONG,
-        hello::ACK,
-        hello::SESSION_ENDED,
-        hello::MEMBER_JOINED,
-        hello::MEMBER_LEFT,
-    ]
-    .contains(&event)
+    [hello::WELCOME, hello::SESSION_ENDED, hello::MEMBER_JOINED, hello::MEMBER_LEFT].contains(&event)
 }
 
 /// Returns the frame without its secrets, and without its meta.
@@ -108,13 +108,17 @@ fn redact_frame(frame: &Frame<'_>) -> String {
             let redacted = redact_failure(&frame.event, &failure).unwrap_or(failure);
             serde_json::to_string(&redacted).unwrap_or_default()
         }
-        (Kind::Credit | Kind::Cancel | Kind::End, None) if frame.data.len() < 20 => frame.data.to_owned(),
-        _ => redact(&frame.event, frame.data).unwrap_or_default(),
+        (Kind::Credit, None) if frame.credit().is_ok() => frame.data.to_owned(),
+        _ => redact_json(frame.data),
     };
     let mut text = format!("[{},{data}", frame.event_json);
     if frame.id.is_some() || frame.kind.word().is_some() {
         text.push(',');
-        text.push_str(frame.id.unwrap_or("null"));
+        // The id of a classic frame can be any string.
+        text.push_str(match frame.id {
+            Some(id) if id.parse::<i64>().is_err() => "\"[redacted]\"",
+            id => id.unwrap_or("null"),
+        });
     }
     if let Some(kind) = frame.kind.word() {
         text.push_str(&format!(",\"{kind}\""));
@@ -131,7 +135,9 @@ fn write_preview(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
         if at == MAX_CHARS {
             return f.write_char('…');
         }
-        f.write_char(if c.is_control() { ' ' } else { c })?;
+        // Besides control characters, line separators and what changes the direction of text.
+        let breaks_line = c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        f.write_char(if breaks_line { ' ' } else { c })?;
     }
     Ok(())
 }
@@ -148,7 +154,7 @@ mod tests {
                 r#"{"email":"a@b","pass":"x","deep":[{"token":"z"}]}"#,
                 r#"{"deep":"[redacted]","email":"a@b","pass":"[redacted]"}"#,
             ),
-            (r#"{"email":["x"],"user":"ada"}"#, r#"{"email":"[redacted]","user":"ada"}"#),
+            (r#"{"email":["x"],"user":"ada"}"#, r#"{"email":"[redacted]","user":"[redacted]"}"#),
             (r#"["a@b","x"]"#, r#""[redacted]""#),
             (r#""x""#, r#""[redacted]""#),
             ("no json", r#""[redacted]""#),
@@ -189,6 +195,20 @@ mod tests {
             (r#"["aaw/login",{"password":"hunter2"#, "[redacted]"),
             (r#"["aaw/login",{"password":"hunter2",1]"#, r#"["aaw/login","[redacted]",1]"#),
             (r#"{"\u0061aw":"hunter2"#, "[redacted]"),
+            (r#"["AAW/login",{"password":"hunter2"},1]"#, r#"["AAW/login",{"password":"[redacted]"},1]"#),
+            (r#"["aaw/login","hunter2",6,"cancel"]"#, r#"["aaw/login","[redacted]",6,"cancel"]"#),
+            (r#"["aaw/login","hunter2",6,"credit"]"#, r#"["aaw/login","[redacted]",6,"credit"]"#),
+            (r#"["aaw/login",32,6,"credit"]"#, r#"["aaw/login",32,6,"credit"]"#),
+            (r#"["aaw/login",null,"hunter2"]"#, r#"["aaw/login",null,"[redacted]"]"#),
+            (r#"["aaw/ping",{"token":"hunter2"}]"#, r#"["aaw/ping",{"token":"[redacted]"}]"#),
+            (
+                r#"["aaw/error",{"error":"found \"hunter2\"","code":"bad_frame"}]"#,
+                r#"["aaw/error",{"code":"[redacted]","error":"[redacted]"}]"#,
+            ),
+            (
+                r#"["aaw/login",{"ok":"hunter2","items":"hunter2"}]"#,
+                r#"["aaw/login",{"items":"[redacted]","ok":"[redacted]"}]"#,
+            ),
         ] {
             assert_eq!(preview(frame), expected, "{frame}");
         }

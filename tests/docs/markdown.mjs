@@ -40,6 +40,7 @@ export const readPage = (root, file) => {
     if (directive && !lines[at + 1]?.trimStart().startsWith("```")) {
       throw new PageError(file, at + 1, "the directive is not followed by a fence");
     }
+    if (/^\s*~~~/.test(lines[at])) throw new PageError(file, at + 1, "a fence of ~~~; expected ```");
     const fence = /^(\s*)```(.*)$/.exec(lines[at]);
     if (!fence) continue;
     const [, indent, language] = fence;

@@ -3,7 +3,7 @@
 
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
 import { readPage } from "./markdown.mjs";
 import { serve, freePort, program } from "./page_server.mjs";
@@ -28,7 +28,19 @@ for (const file of pages()) {
   all.push({ file, plans, port, isChosen: ({ line }) => lines.length === 0 || lines.includes(line) });
 }
 
-before(() => workspace.build());
+for (const [page, line] of chosen) {
+  const found = all.find(({ file }) => file === page);
+  if (!found) throw new Error(`PAGES: ${page} is not a page with tested snippets`);
+  if (line && !found.plans.some((plan) => plan.line === Number(line))) throw new Error(`PAGES: ${page} has no snippet at line ${line}`);
+}
+
+// Not a hook: a hook that fails is ignored in a file without tests.
+let compiled;
+test("the Rust snippets compile, and their unit tests pass", () => {
+  compiled = false;
+  workspace.build();
+  compiled = true;
+});
 
 /** The working directory of a page, with the package `my-events` if a command uses it. */
 const prepare = (slug, plans, eventsFolder) => {
@@ -49,6 +61,7 @@ for (const { file, plans, port, isChosen } of all) {
   const runnable = plans.filter((plan) => !["printed", "event", "fragment"].includes(plan.kind) && isChosen(plan));
   if (runnable.length === 0) continue;
   test(file, async (t) => {
+    if (!compiled) throw new Error("the Rust snippets do not compile; see the first test");
     const slug = slugOf(file);
     const page = workspace.pages.find((page) => page.slug === slug);
     const { folder, work } = prepare(slug, plans, page.hasEvents ? join(workspace.folder, slug, "events") : undefined);

@@ -720,6 +720,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn log_bad_frame(&mut self, bad: &BadFrame) {
         let connection = self.peer().id();
         self.bad_frames = self.bad_frames.saturating_add(1);
+        let bad = bad.without_values();
         if self.bad_frames == 1 {
             tracing::warn!(%connection, client_key = self.peer().context.client_key, "bad frame: {bad}");
         } else {

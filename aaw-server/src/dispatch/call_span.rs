@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::time::Instant;
 
-use aaw_protocol::Shortened;
 use aaw_protocol::server::Completion;
+use aaw_protocol::{Code, Shortened};
 use tracing::field::Empty;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, debug, debug_span};
@@ -94,7 +94,12 @@ impl CallSpan {
             }
             Completion::Failed(failure) | Completion::Refused(failure) => {
                 span.record("error.type", failure.code.as_str());
-                span.in_scope(|| debug!(target: TARGET, ms, "failed: {}", OneLine(failure)));
+                // The text for a bad frame quotes the client: in a log-in, what it quotes may be the password.
+                if failure.code == Code::BAD_FRAME {
+                    span.in_scope(|| debug!(target: TARGET, ms, "failed: {}", failure.code));
+                } else {
+                    span.in_scope(|| debug!(target: TARGET, ms, "failed: {}", OneLine(failure)));
+                }
             }
         }
     }

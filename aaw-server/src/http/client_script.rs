@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::HeaderValue;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LOCATION};
@@ -35,7 +36,9 @@ pub(super) async fn current(request: Request) -> Response {
 }
 
 /// `GET /aaw/HASH.js`.
-pub(super) async fn hashed(Path(file): Path<String>, request: Request) -> Response {
+pub(super) async fn hashed(file: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    // The path is rejected if it is not UTF-8.
+    let file = file.map(|Path(file)| file).unwrap_or_default();
     match file.strip_suffix(".js") {
         Some(hash) if hash == SCRIPT.hash() => respond(&request, Caching::Immutable),
         // The page comes from a server with another version: several servers are being updated one after the other.

@@ -115,8 +115,14 @@ async fn the_path_with_the_hash_is_cached_for_good() {
     let (head, body) = send(&HttpRequest::get(server.addr, "/aaw/0123456789abcdef.js")).await;
     assert_eq!((head.status, head.header("cache-control")), (200, REVALIDATE));
     assert!(body == SCRIPT);
-    for missing in ["/aaw/client.js", "/aaw/../aaw.js", "/aaw/", "/aaw/0123456789abcdef", "/aaw/x/0123456789abcdef.js"]
-    {
+    for missing in [
+        "/aaw/%ff.js",
+        "/aaw/client.js",
+        "/aaw/../aaw.js",
+        "/aaw/",
+        "/aaw/0123456789abcdef",
+        "/aaw/x/0123456789abcdef.js",
+    ] {
         assert_eq!(HttpRequest::get(server.addr, missing).send().await.status, 404, "{missing}");
     }
 }

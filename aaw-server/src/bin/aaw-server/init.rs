@@ -58,8 +58,13 @@ impl AawSource {
     /// A program that was installed from the registry, or copied to another machine, has no clone, so it must be looked
     /// for when the program runs.
     fn find(folder: &Path, clone: &Path) -> Self {
-        let is_there =
-            ["aaw-event", "aaw-event/build"].iter().all(|krate| clone.join(krate).join("Cargo.toml").is_file());
+        // A folder of that name that is something else, or another version, is not the clone; and cargo deletes its own
+        // checkouts (`cargo install --git`).
+        let is_this_version = fs::read_to_string(clone.join("Cargo.toml"))
+            .is_ok_and(|manifest| manifest.contains(&format!("\nversion = {VERSION:?}\n")));
+        let is_there = is_this_version
+            && !clone.components().any(|part| part.as_os_str() == "checkouts")
+            && ["aaw-event", "aaw-event/build"].iter().all(|krate| clone.join(krate).join("Cargo.toml").is_file());
         match clone.to_str().filter(|_| is_there) {
             None => Self::Registry,
             Some(path) => match path_to_ancestor(folder, clone) {
@@ -196,7 +201,8 @@ fn path_to_ancestor(folder: &Path, ancestor: &Path) -> Option<String> {
 
 /// Quotes a string for TOML.
 fn toml_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    // The escapes of a JSON string are among those of TOML.
+    serde_json::Value::from(text).to_string()
 }
 
 /// Derives a package name that cargo accepts from the name of the folder.
@@ -307,7 +313,16 @@ mod tests {
             fs::create_dir_all(clone.path().join(krate)).unwrap();
             fs::write(clone.path().join(krate).join("Cargo.toml"), "").unwrap();
         }
+        fs::write(clone.path().join("Cargo.toml"), format!("[workspace.package]\nversion = {VERSION:?}\n")).unwrap();
         clone
+    }
+
+    #[test]
+    fn a_clone_of_another_version_is_not_used() {
+        let (folder, clone) = (tempfile::tempdir().unwrap(), clone_of_aaw());
+        fs::write(clone.path().join("Cargo.toml"), "[workspace.package]\nversion = \"99.0.0\"\n").unwrap();
+        let (source, _) = created(&folder.path().join("my-events"), clone.path());
+        assert!(matches!(source, AawSource::Registry), "{source:?}");
     }
 
     /// Creates the package, checks that every placeholder was filled in, and returns its source and its Cargo.toml.

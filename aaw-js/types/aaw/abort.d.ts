@@ -1,0 +1,1 @@
+export function onAbort(signal: AbortSignal | undefined, callback: (reason: unknown) => void): () => void;

@@ -1,0 +1,1 @@
+export function bindMethods<O extends object>(object: O, ...names: (keyof O)[]): void;

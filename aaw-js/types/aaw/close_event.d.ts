@@ -1,0 +1,1 @@
+export function closeEvent(code: number, reason: string, wasClean?: boolean): CloseEvent;

@@ -1,0 +1,2 @@
+export function toJson(value: unknown): string;
+export function byteLength(text: string): number;
