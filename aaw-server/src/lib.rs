@@ -84,7 +84,7 @@
 //! |---|---|---|---|
 //! | none | | WebSockets, linked events | tokio, hyper, tokio-tungstenite, aaw-event |
 //! | `http` | with `cli` | events over HTTP (JSON, NDJSON, server-sent events, polling), static files, the JavaScript client at `/aaw.js`, your own routes | axum, tower-http |
-//! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | globset, sha2 |
+//! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | glob, sha2 |
 //! | `auth-sqlite` | with `cli` | `auth` with the built-in store: SQLite, with passwords as Argon2id hashes | rusqlite (compiles SQLite: needs a C compiler), argon2 |
 //! | `modules` | with `cli` | events from libraries: build, open and watch them | libloading, object, notify, cargo_metadata |
 //! | `cli` | yes | the program `aaw-server`, and all of the above | clap, tracing-subscriber |

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use aaw_event::Identity;
 use arc_swap::ArcSwap;
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use glob::Pattern;
 use tokio::sync::Notify;
 
 use super::token::TokenHash;
@@ -27,7 +27,7 @@ pub(crate) struct Session {
 struct SessionUser {
     identity: Arc<Identity>,
     /// `None` allows every protected event.
-    allowed: Option<GlobSet>,
+    allowed: Option<Vec<Pattern>>,
 }
 
 /// Why a session ended.
@@ -79,7 +79,7 @@ impl Session {
 
     /// Returns whether the user may call this protected event.
     pub(super) fn may_call(&self, event: &str) -> bool {
-        self.user.load().allowed.as_ref().is_none_or(|allowed| allowed.is_match(event))
+        self.user.load().allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|glob| glob.matches(event)))
     }
 
     /// Returns whether the session has ended or expired, even if the expiry has not been processed yet.
@@ -130,20 +130,22 @@ impl SessionUser {
 }
 
 /// Compiles patterns of event names. An invalid pattern matches nothing, so a mistake never grants permissions.
-fn compile_globs(globs: &[String]) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs.iter().filter_map(|glob| parse_glob(glob).ok()) {
-        set.add(glob);
-    }
-    set.build().unwrap_or_else(|_| GlobSet::empty())
+fn compile_globs(globs: &[String]) -> Vec<Pattern> {
+    globs.iter().filter_map(|glob| parse_glob(glob).ok()).collect()
 }
 
 /// Parses a pattern of event names.
 ///
 /// # Errors
-/// The description of the syntax error.
-pub(super) fn parse_glob(glob: &str) -> Result<Glob, String> {
-    Glob::new(glob).map_err(|error| error.to_string())
+/// The description of the syntax error. Braces are one: no name contains them, so as plain characters they would never match.
+pub(super) fn parse_glob(glob: &str) -> Result<Pattern, String> {
+    if glob.contains(['{', '}']) {
+        return Err(format!(
+            "the glob `{glob}` has braces, which are not supported: use one glob for each alternative"
+        ));
+    }
+    Pattern::new(glob)
+        .map_err(|error| format!("the glob `{glob}` is invalid: {} at its character {}", error.msg, error.pos + 1))
 }
 
 impl fmt::Debug for Session {
@@ -182,10 +184,32 @@ mod tests {
             (Some(&["auth/whoami"]), "auth/whoami2", false),
             (Some(&["auth/whoami"]), "auth/Whoami", false),
             (Some(&["a/*", "auth/x"]), "auth/x", true),
-            (Some(&["auth/{x,y}"]), "auth/y", true),
-            (Some(&["auth/[", "auth/{"]), "auth/[", false),
+            (Some(&["auth/?"]), "auth/x", true),
+            (Some(&["auth/[a-y]"]), "auth/x", true),
+            (Some(&["auth/[!a-y]"]), "auth/x", false),
+            (Some(&["auth/**/x"]), "auth/x", true),
+            (Some(&["auth/**/x"]), "auth/a/b/x", true),
+            (Some(&["auth/[", "auth/x"]), "auth/[", false),
+            (Some(&["auth/[", "auth/x"]), "auth/x", true),
         ] {
             assert_eq!(session(allowed).may_call(event), expected, "{allowed:?} {event}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_can_match_nothing_is_an_error() {
+        for (glob, expected) in [
+            ("auth/[", "the glob `auth/[` is invalid: invalid range pattern at its character 6"),
+            (
+                "a**",
+                "the glob `a**` is invalid: recursive wildcards must form a single path component at its character 2",
+            ),
+            (
+                "auth/{x,y}",
+                "the glob `auth/{x,y}` has braces, which are not supported: use one glob for each alternative",
+            ),
+        ] {
+            assert_eq!(parse_glob(glob).expect_err(glob), expected);
         }
     }
 
