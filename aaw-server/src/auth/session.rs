@@ -144,8 +144,7 @@ pub(super) fn parse_glob(glob: &str) -> Result<Pattern, String> {
             "the glob `{glob}` has braces, which are not supported: use one glob for each alternative"
         ));
     }
-    Pattern::new(glob)
-        .map_err(|error| format!("the glob `{glob}` is invalid: {} at its character {}", error.msg, error.pos + 1))
+    Pattern::new(glob).map_err(|error| format!("the glob `{glob}` is invalid: {}", error.msg))
 }
 
 impl fmt::Debug for Session {
@@ -199,11 +198,8 @@ mod tests {
     #[test]
     fn a_glob_that_can_match_nothing_is_an_error() {
         for (glob, expected) in [
-            ("auth/[", "the glob `auth/[` is invalid: invalid range pattern at its character 6"),
-            (
-                "a**",
-                "the glob `a**` is invalid: recursive wildcards must form a single path component at its character 2",
-            ),
+            ("auth/[", "the glob `auth/[` is invalid: invalid range pattern"),
+            ("a**", "the glob `a**` is invalid: recursive wildcards must form a single path component"),
             (
                 "auth/{x,y}",
                 "the glob `auth/{x,y}` has braces, which are not supported: use one glob for each alternative",
