@@ -20,7 +20,7 @@ pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address or host name to listen on. Default `127.0.0.1`, which is reachable from this machine only. `0.0.0.0`
-    /// and `::` listen on every interface.
+    /// and `::` listen on every interface. An IPv6 address may be in brackets, as in a URL.
     pub host: String,
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.

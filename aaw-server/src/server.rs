@@ -81,8 +81,17 @@ impl Config {
     }
 
     async fn listen(&self) -> Result<TcpListener, StartError> {
-        let listener = TcpListener::bind((self.host.as_str(), self.port)).await;
-        listener.map_err(|source| StartError::Bind { address: format!("{}:{}", self.host, self.port), source })
+        let listener = TcpListener::bind((self.bare_host(), self.port)).await;
+        listener.map_err(|source| {
+            let host = self.bare_host();
+            let address = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+            StartError::Bind { address: format!("{address}:{}", self.port), source }
+        })
+    }
+
+    /// Returns [`host`](Self::host) without the brackets that an IPv6 address has in a URL.
+    pub(crate) fn bare_host(&self) -> &str {
+        self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&self.host)
     }
 }
 

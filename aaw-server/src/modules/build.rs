@@ -1,7 +1,7 @@
 //! Builds an events package with cargo.
 //!
-//! Cargo writes its messages for people to our standard error, with colours, and its messages for programs as JSON to
-//! its standard output, which is parsed here.
+//! Cargo's messages for people go to standard error (see [`cargo_output`]), its messages for programs as JSON to its
+//! standard output, which is parsed here.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use tokio::process::Command;
 
 use super::cargo_json::{Metadata, Package, Target, artifacts};
+use super::cargo_output;
 use super::folder::is_library;
 
 /// Why an events package could not be built. The message names the package.
@@ -119,7 +120,7 @@ pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
         command.arg("--release");
     }
     command.arg("--manifest-path").arg(package_folder.join("Cargo.toml")).current_dir(&package_folder);
-    let output = run(command, &package_folder, Stdio::inherit()).await?;
+    let output = run(command, &package_folder, Messages::Shown).await?;
     if !output.status.success() {
         return Err(BuildError::Failed { package: package_folder, status: output.status });
     }
@@ -140,7 +141,7 @@ async fn read_metadata(folder: &Path) -> Result<Metadata, BuildError> {
     let mut command = std::process::Command::new(cargo_path());
     command.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]);
     command.arg(folder.join("Cargo.toml")).current_dir(folder);
-    let output = run(command, folder, Stdio::piped()).await?;
+    let output = run(command, folder, Messages::Returned).await?;
     if !output.status.success() {
         return Err(metadata_error(folder, &output.stderr));
     }
@@ -150,20 +151,35 @@ async fn read_metadata(folder: &Path) -> Result<Metadata, BuildError> {
     })
 }
 
+/// What happens with what cargo writes to its standard error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    /// It is in the output that is returned.
+    Returned,
+    Shown,
+}
+
 /// Runs a cargo command for the package in `folder`. Its working directory is the package's folder, since cargo
 /// searches for its configuration from there upwards.
-async fn run(command: std::process::Command, folder: &Path, stderr: Stdio) -> Result<Output, BuildError> {
+async fn run(command: std::process::Command, folder: &Path, messages: Messages) -> Result<Output, BuildError> {
     let cargo = command.get_program().to_owned();
     let mut command = Command::from(command);
     for name in leaked_variables(std::env::vars_os().map(|(name, _)| name)) {
         command.env_remove(name);
     }
+    let stderr = if messages == Messages::Shown { cargo_output::stdio() } else { Stdio::piped() };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
-    let output = match command.spawn() {
-        Ok(child) => child.wait_with_output().await,
-        Err(error) => Err(error),
+    let output = async {
+        let mut child = command.spawn()?;
+        let shown = child.stderr.take_if(|_| messages == Messages::Shown);
+        let copied = async {
+            if let Some(stderr) = shown {
+                cargo_output::copy(stderr).await;
+            }
+        };
+        tokio::join!(child.wait_with_output(), copied).0
     };
-    output.map_err(|reason| run_error(&cargo, folder, reason))
+    output.await.map_err(|reason| run_error(&cargo, folder, reason))
 }
 
 fn run_error(cargo: &OsStr, folder: &Path, reason: io::Error) -> BuildError {
@@ -342,10 +358,10 @@ mod tests {
     async fn without_cargo_the_error_explains_what_to_do() {
         let no_cargo = || std::process::Command::new("/no/such/cargo");
         let folder = tempfile::tempdir().unwrap();
-        let error = run(no_cargo(), folder.path(), Stdio::null()).await.unwrap_err().to_string();
+        let error = run(no_cargo(), folder.path(), Messages::Returned).await.unwrap_err().to_string();
         assert!(error.starts_with("cannot find /no/such/cargo") && error.contains("https://rustup.rs"), "{error}");
 
-        let missing_folder = run(no_cargo(), Path::new("/no/such/events"), Stdio::null()).await.unwrap_err();
+        let missing_folder = run(no_cargo(), Path::new("/no/such/events"), Messages::Returned).await.unwrap_err();
         assert_eq!(
             missing_folder.to_string().split(": ").next(),
             Some("cannot run /no/such/cargo to build the events package /no/such/events")

@@ -21,6 +21,7 @@
 
 mod build;
 mod cargo_json;
+mod cargo_output;
 mod check;
 mod find;
 mod folder;

@@ -69,7 +69,7 @@ impl Server {
     pub async fn mount(self) -> Result<MountedServer, StartError> {
         let Self { config, events, hook, routes } = self;
         let plan = Registry::plan(&events)?;
-        let ip = match config.host.as_str() {
+        let ip = match config.bare_host() {
             "localhost" => Ipv4Addr::LOCALHOST.into(),
             // A name can resolve to any address.
             host => host.parse().unwrap_or(Ipv4Addr::UNSPECIFIED.into()),

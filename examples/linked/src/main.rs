@@ -7,6 +7,7 @@
 //!
 //! `PORT=0` in the environment takes a free port.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use aaw_server::{Config, Server};
@@ -27,10 +28,13 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::new(Config { port, ..Config::default() })
         // Any number of events packages, as long as no two of them define the same event.
         .events(aaw_events::module())
-        // Runs after each call.
-        .on_call(|call| match call.result {
-            Ok(result) => println!("{} {} -> {}", call.event, call.body, result.unwrap_or("-")),
-            Err(failure) => println!("{} {} failed: {failure}", call.event, call.body),
+        // Runs after each call. `println!` would panic if standard output is closed.
+        .on_call(|call| {
+            let mut out = std::io::stdout().lock();
+            let _ = match call.result {
+                Ok(result) => writeln!(out, "{} {} -> {}", call.event, call.body, result.unwrap_or("-")),
+                Err(failure) => writeln!(out, "{} {} failed: {failure}", call.event, call.body),
+            };
         })
         .bind()
         .await?;

@@ -27,6 +27,7 @@
 //! | `OPENAI_MODEL` | gpt-4o-mini | the model, if `OPENAI_BASE_URL` is set |
 //! | `RUST_LOG` | info | the log filter |
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use aaw_server::Server;
@@ -45,7 +46,13 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
-    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+    // Colours are for terminals. A full disk or a closed pipe must not end the program.
+    tracing_subscriber::fmt()
+        .with_env_filter(log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
+        .init();
 
     let port = std::env::var("PORT").map_or(Ok(1337), |port| port.parse())?;
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/page");

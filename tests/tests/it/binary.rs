@@ -63,7 +63,7 @@ async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Returns the library of the test events.
-async fn events() -> &'static Path {
+pub(crate) async fn events() -> &'static Path {
     &artifacts().await.events
 }
 
@@ -241,6 +241,18 @@ async fn invalid_flags_exit_with_code_2_and_name_the_flag() {
 }
 
 #[tokio::test]
+async fn an_ipv6_address_is_listened_on_with_and_without_brackets() {
+    for host in ["::1", "[::1]"] {
+        let mut command = Command::new(&artifacts().await.server);
+        command.arg(events().await).args(["--port", "0", "--host", host]);
+        let server = Process::start(command);
+        let line = server.stderr_line(&["listening on ws://[::1]:"]).await;
+        let url = line.split_whitespace().find(|word| word.starts_with("ws://")).expect("a URL");
+        connect(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+}
+
+#[tokio::test]
 async fn connections_above_the_maximum_are_refused() {
     let (_server, url) = serve(events().await, &["--max-connections", "1"]).await;
     let _first = connect(&url).await.unwrap();
@@ -273,6 +285,9 @@ async fn the_json_log_has_one_line_for_each_call_with_fixed_fields() {
     let mut client = WireClient::connect_v1(address).await;
     client.call("echo", "{\"a\":\n[1]}").await.assert_eq("{\"a\":\n[1]}");
     let line = server.line().await;
+    let (timestamp, rest) = line.split_once(r#"","event":"#).unwrap_or_else(|| panic!("{line}"));
+    assert!(timestamp.starts_with(r#"{"timestamp":"20"#) && timestamp.ends_with('Z'), "{line}");
+    let line = format!(r#"{{"event":{rest}"#);
     let beginning = format!(
         r#"{{"event":"echo","connection":"{}","client_key":"_key","kind":"unary","body":{{"a":[1]}},"result":{{"a":[1]}},"ms":"#,
         client.connection
@@ -283,7 +298,7 @@ async fn the_json_log_has_one_line_for_each_call_with_fixed_fields() {
     let failed = server.json().await;
     assert_eq!(failed["error"], json!({"error": "no", "code": "handler", "data": 7}));
     let fields: Vec<_> = failed.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields, ["body", "client_key", "connection", "error", "event", "kind", "ms"]);
+    assert_eq!(fields, ["body", "client_key", "connection", "error", "event", "kind", "ms", "timestamp"]);
     client.send(r#"["note","plain"]"#).await;
     let plain = server.json().await;
     assert_eq!((&plain["kind"], &plain["result"], &plain["body"]), (&json!("one_way"), &json!(null), &json!("plain")));

@@ -32,5 +32,6 @@ mod origins;
 mod rooms;
 mod shutdown;
 mod streams;
+mod stuck_output;
 mod tracing;
 mod uploads;

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use aaw_server::Config;
-use aaw_server::config::{AllowedOrigin, HttpConfig};
+use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -63,7 +63,7 @@ pub(crate) struct ServeArgs {
     pub(crate) host: String,
     /// Let pages of this origin connect, for example https://app.example.com; may be given several times [default: only
     /// pages of this server and, if it is reached as localhost, of this machine]
-    #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<AllowedOrigin>,
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
@@ -78,9 +78,17 @@ pub(crate) struct ServeArgs {
     /// What to log, and in which format
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = LogFormat::Pretty)]
     pub(crate) log: LogFormat,
+    /// Cut bodies and results longer than this in the lines of --log json, in bytes; 0 leaves them out [default: no limit]
+    #[arg(long, value_name = "BYTES", env = "AAW_LOG_BODY_LIMIT")]
+    pub(crate) log_body_limit: Option<usize>,
     /// Rebuild and reload the events whenever a file is saved [default: off]
     #[arg(long, env = "AAW_WATCH", value_parser = BoolishValueParser::new())]
     pub(crate) watch: bool,
+}
+
+/// Lists in the environment may have spaces after their commas.
+fn parse_origin(text: &str) -> Result<AllowedOrigin, InvalidOrigin> {
+    text.trim().parse()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,6 +149,8 @@ mod tests {
         let auth = |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).unwrap().serve.auth;
         assert_eq!((auth(&[]), auth(&["--auth"])), (None, Some("aaw-auth.sqlite".into())));
         assert_eq!(auth(&["--auth", "users.sqlite"]), Some("users.sqlite".into()));
+        let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
+        assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
     }

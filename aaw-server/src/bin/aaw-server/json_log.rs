@@ -1,101 +1,98 @@
-//! The log of `--log json`: one line of JSON per call on standard output, written at once. `CallRecord` has the fields.
-//!
-//! A separate thread writes, so that a reader of the pipe that stops reading does not block the server. Lines beyond
-//! the limits of the queue are dropped, and their number is logged.
+//! The log of `--log json`: one line of JSON per call on standard output, written at once: the time of its end, and the
+//! fields of `CallRecord`.
 
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 
 use aaw_server::CallRecord;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-/// The maximum number of queued lines.
-const MAX_QUEUED_LINES: usize = 8192;
+use crate::line_writer::{self, LineQueue, LineWriter};
 
-/// The maximum size of the queued lines; a line contains a body and a response.
-const MAX_QUEUED_BYTES: usize = 16 << 20;
-
-/// How long the program waits at its end for the queued lines to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-
-enum LogEntry {
-    Line(Vec<u8>),
-    /// The last entry: the thread ends.
-    End,
+/// Starts the thread that writes to standard output.
+pub(crate) fn start() -> io::Result<(LineQueue, LineWriter)> {
+    // Without the buffer of `io::stdout`, which would keep a line whose write failed.
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    line_writer::start("json-log", output, |lost| {
+        tracing::warn!(lost, "calls are missing from the JSON log: standard output failed, or its reader is too slow");
+    })
 }
 
-/// Queues calls for the log.
-pub(crate) struct JsonLog {
-    entries: SyncSender<LogEntry>,
-    counters: Arc<LogCounters>,
-}
-
-#[derive(Default)]
-struct LogCounters {
-    queued_bytes: AtomicUsize,
-    dropped_lines: AtomicU64,
-}
-
-/// The thread that writes.
-pub(crate) struct LogWriter {
-    entries: SyncSender<LogEntry>,
-    thread: JoinHandle<()>,
-    finished: Receiver<()>,
-}
-
-/// Starts the thread.
-pub(crate) fn start() -> io::Result<(JsonLog, LogWriter)> {
-    let (sender, entries) = sync_channel(MAX_QUEUED_LINES);
-    let (finished_sender, finished) = sync_channel(1);
-    let counters = Arc::<LogCounters>::default();
-    let log = JsonLog { entries: sender.clone(), counters: Arc::clone(&counters) };
-    let thread = std::thread::Builder::new().name("json-log".into()).spawn(move || {
-        write_lines(&entries, &counters);
-        // Fails if the program does not wait any more.
-        let _ = finished_sender.send(());
-    })?;
-    Ok((log, LogWriter { entries: sender, thread, finished }))
-}
-
-impl JsonLog {
-    /// Queues the line of a call, or drops it if the queue is full. Never blocks.
-    pub(crate) fn write(&self, call: &CallRecord<'_>) {
-        let Ok(mut line) = serde_json::to_vec(call) else { return };
+/// Queues the line of a call. Bodies and results longer than the limit are cut; a limit of 0 leaves them out.
+pub(crate) fn write(queue: &LineQueue, call: &CallRecord<'_>, limit: Option<usize>) {
+    let mut timestamp = String::new();
+    // Fails if the time is before 1970.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let line = match limit {
+        None => serde_json::to_vec(&Line { timestamp, call }),
+        Some(limit) => match serde_json::to_value(call) {
+            Ok(Value::Object(mut call)) => {
+                cut_bodies(&mut call, limit);
+                serde_json::to_vec(&Line { timestamp, call })
+            }
+            _ => return,
+        },
+    };
+    if let Ok(mut line) = line {
         line.push(b'\n');
-        let len = line.len();
-        let queued = self.counters.queued_bytes.fetch_add(len, Ordering::Relaxed);
-        if queued + len > MAX_QUEUED_BYTES || self.entries.try_send(LogEntry::Line(line)).is_err() {
-            self.counters.queued_bytes.fetch_sub(len, Ordering::Relaxed);
-            self.counters.dropped_lines.fetch_add(1, Ordering::Relaxed);
-        }
+        queue.push(line);
     }
 }
 
-impl LogWriter {
-    /// Waits until all queued lines are written, for up to [`FLUSH_TIMEOUT`].
-    pub(crate) fn finish(self) {
-        // If the queue is full, the reader has stopped reading, and waiting would be in vain.
-        if self.entries.try_send(LogEntry::End).is_ok()
-            && self.finished.recv_timeout(FLUSH_TIMEOUT) != Err(RecvTimeoutError::Timeout)
-        {
-            // The thread has nothing left to do, so this does not block.
-            let _ = self.thread.join();
-        }
+/// A line. The time has the format and name of the other log's.
+#[derive(Serialize)]
+struct Line<C> {
+    timestamp: String,
+    #[serde(flatten)]
+    call: C,
+}
+
+/// Cuts the values that clients and handlers choose: the body, the result, and the data of an error.
+fn cut_bodies(call: &mut Map<String, Value>, limit: usize) {
+    cut(call, "body", limit);
+    cut(call, "result", limit);
+    if let Some(Value::Object(error)) = call.get_mut("error") {
+        cut(error, "data", limit);
     }
 }
 
-fn write_lines(entries: &Receiver<LogEntry>, counters: &LogCounters) {
-    let mut out = io::stdout().lock();
-    while let Ok(LogEntry::Line(line)) = entries.recv() {
-        // Errors are ignored: a closed pipe must not fail calls, and there may be another reader later.
-        let _ = out.write_all(&line).and_then(|()| out.flush());
-        counters.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
-        let dropped = counters.dropped_lines.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(dropped, "calls are missing from the JSON log: the reader of standard output is too slow");
-        }
+/// Replaces a value whose JSON is longer than the limit by a text: its beginning, and an ellipsis.
+fn cut(object: &mut Map<String, Value>, key: &str, limit: usize) {
+    if limit == 0 {
+        object.remove(key);
+        return;
+    }
+    let Some(value) = object.get_mut(key) else { return };
+    let text = value.to_string();
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        *value = format!("{}…", &text[..end]).into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn long_bodies_are_cut_and_a_limit_of_0_leaves_them_out() {
+        let call =
+            json!({"event": "a", "body": {"k": "äöü"}, "result": [1], "error": {"error": "no", "data": "1234567"}});
+        let cut = |limit| {
+            let mut call = call.as_object().unwrap().clone();
+            cut_bodies(&mut call, limit);
+            Value::Object(call)
+        };
+        assert_eq!(cut(100), call);
+        let expected =
+            json!({"event": "a", "body": "{\"k\":\"…", "result": [1], "error": {"error": "no", "data": "\"123456…"}});
+        assert_eq!(cut(7), expected);
+        assert_eq!(cut(0), json!({"event": "a", "error": {"error": "no"}}));
     }
 }

@@ -1,30 +1,97 @@
-//! The log on standard error.
+//! The log on standard error. One message is one line, and a failed or stuck output blocks nothing; see [`line_writer`].
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::{RecordFields, VisitOutput as _};
-use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 
 use crate::cli::LogFormat;
+use crate::line_writer::{self, LineQueue, LineWriter};
+
+/// Starts the thread that writes to standard error.
+pub(crate) fn stderr() -> io::Result<(LineQueue, LineWriter)> {
+    // Without the buffer and the lock of `io::stderr`, which a stuck write would hold.
+    let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    line_writer::start("log", output, |lost| {
+        tracing::warn!(lost, "log lines are missing: standard error failed, or its reader is too slow");
+    })
+}
 
 /// Starts to log to standard error. `RUST_LOG` sets the level; the default is `info`.
-pub(crate) fn start(format: LogFormat) {
+pub(crate) fn start(format: LogFormat, stderr: &LineQueue) {
+    log_panics(stderr.clone());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    let subscriber = tracing_subscriber::fmt().with_writer(LogOutput(stderr.clone())).with_env_filter(filter);
     match format {
         LogFormat::Pretty => {
-            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            let is_terminal = io::stderr().is_terminal();
             subscriber.fmt_fields(PrettyFields).with_target(false).with_ansi(is_terminal).init();
         }
         // Without the current span, since it is the last in the list of spans.
         LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).init(),
         LogFormat::Off => {}
     }
+}
+
+/// Logs panics of this program in place of the standard library's hook, which writes to standard error itself, and so can
+/// block. Panics of handlers in libraries are reported with their calls.
+fn log_panics(stderr: LineQueue) {
+    std::panic::set_hook(Box::new(move |info| {
+        let backtrace = Backtrace::capture();
+        tracing::error!("{info}");
+        if backtrace.status() == BacktraceStatus::Captured {
+            stderr.push(format!("{backtrace}\n").into());
+        }
+    }));
+}
+
+/// Queues each message as one line.
+struct LogOutput(LineQueue);
+
+impl<'a> MakeWriter<'a> for LogOutput {
+    type Writer = LogLine<'a>;
+
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine(&self.0)
+    }
+}
+
+/// Receives one message, in one write.
+struct LogLine<'a>(&'a LineQueue);
+
+impl Write for LogLine<'_> {
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        self.0.push(to_line(message));
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Escapes the line breaks within a message. Texts of panics and of clients have them, and could imitate further
+/// messages.
+fn to_line(message: &[u8]) -> Vec<u8> {
+    let text = message.strip_suffix(b"\n").unwrap_or(message);
+    let mut line = Vec::with_capacity(text.len() + 1);
+    for &byte in text {
+        match byte {
+            b'\n' => line.extend(b"\\n"),
+            b'\r' => line.extend(b"\\r"),
+            _ => line.push(byte),
+        }
+    }
+    line.push(b'\n');
+    line
 }
 
 /// The fields of the spans of connections and calls that are left out of the pretty log: they are for tracing systems,
@@ -73,5 +140,18 @@ impl Visit for PrettyVisitor<'_> {
         if is_shown(field) {
             self.0.record_error(field, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let line = |message: &str| String::from_utf8(to_line(message.as_bytes())).unwrap();
+        assert_eq!(line("a\n"), "a\n");
+        assert_eq!(line("a\r\nb\n\n"), "a\\r\\nb\\n\n");
+        assert_eq!(line("\u{1b}[32mä\u{1b}[0m\n"), "\u{1b}[32mä\u{1b}[0m\n");
     }
 }

@@ -3,33 +3,75 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod environment;
 mod init;
 mod json_log;
+mod line_writer;
 mod log;
 mod serve;
 mod users;
 
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Cli, DEFAULT_EVENTS, ServerCommand};
+use line_writer::LineQueue;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
+    let cli = parse_command_line();
+    let (stderr, writer) = match log::stderr() {
+        Ok(started) => started,
+        Err(error) => return failed(&format!("cannot start to log to standard error: {error}")),
+    };
+    // The last message is written by the same thread: it follows the others, and a stuck standard error does not keep the
+    // program from ending.
+    let code = match run(cli, &stderr).await {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output wants no more of it, for example `head`.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("aaw-server: {error}");
+            stderr.push(format!("aaw-server: {error}\n").into());
             ExitCode::FAILURE
         }
-    }
+    };
+    writer.finish();
+    code
 }
 
-async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+/// Parses the command line and the environment. Exits if that prints something: an error, help, or the version.
+fn parse_command_line() -> Cli {
+    let command = environment::apply(Cli::command());
+    let parsed = command.clone().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| {
+        // `exit` prints the error, too. The variable is a line before it.
+        if let Some(variable) = environment::source(&command, &error) {
+            let _ = writeln!(io::stderr(), "in the environment variable {variable}:");
+        }
+        error.exit()
+    })
+}
+
+/// Writes why the program did not start.
+fn failed(reason: &str) -> ExitCode {
+    // Fails if standard error is closed; the exit code says it, too.
+    let _ = writeln!(io::stderr(), "aaw-server: {reason}");
+    ExitCode::FAILURE
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+async fn run(cli: Cli, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
     match cli.command {
-        None => serve::serve(cli.serve).await,
+        None => {
+            log::start(cli.serve.log, stderr);
+            serve::serve(cli.serve).await
+        }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,
         Some(ServerCommand::Completions { shell }) => Ok(cli::print_completions(shell)?),
@@ -39,11 +81,12 @@ async fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
 
 fn init_package(dir: &Path) -> Result<(), Box<dyn Error>> {
     let package = init::init(dir)?;
+    let mut out = io::stdout().lock();
     for file in &package.files {
-        println!("wrote {}", file.display());
+        writeln!(out, "wrote {}", file.display())?;
     }
-    println!("{}", package.source.note());
+    writeln!(out, "{}", package.source.note())?;
     let argument = if dir == Path::new(DEFAULT_EVENTS) { String::new() } else { format!(" {}", dir.display()) };
-    println!("serve it:  aaw-server{argument} --watch");
+    writeln!(out, "serve it:  aaw-server{argument} --watch")?;
     Ok(())
 }

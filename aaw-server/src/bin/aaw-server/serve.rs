@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use aaw_server::auth::SqliteStore;
@@ -10,10 +11,10 @@ use aaw_server::{Config, Events, Handle, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs};
-use crate::{json_log, log, users};
+use crate::{json_log, users};
 
+/// Serves until a signal. The caller has started the log.
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
-    log::start(args.log);
     // Installed first, so that a signal also stops the first build.
     let mut shutdown = std::pin::pin!(shutdown_signal()?);
     raise_file_limit();
@@ -37,11 +38,12 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     if args.log == LogFormat::Json {
         let (log, writer) = json_log::start()?;
         json_writer = Some(writer);
-        server = server.on_call(move |call| log.write(call));
+        let limit = args.log_body_limit;
+        server = server.on_call(move |call| json_log::write(&log, call, limit));
     }
     let server = server.bind().await?;
     let address = server.local_addr();
-    let host = if address.ip().is_loopback() { "localhost" } else { &args.host };
+    let host = host_of_url(address.ip(), &args.host);
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
     tracing::info!("listening on ws://{host}:{port} ({address})");
     tracing::info!("try the events at http://{host}:{port}{path}");
@@ -54,6 +56,19 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         writer.finish();
     }
     Ok(())
+}
+
+/// Returns the host for URLs at which a client on this machine reaches the server.
+fn host_of_url(bound: IpAddr, host: &str) -> String {
+    match bound {
+        // Names a machine in the network, if the flag is a name.
+        _ if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => host.to_owned(),
+        // On many systems, `localhost` is only this one.
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
+        _ if bound.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
 }
 
 /// The events to serve if none are given: `events`; or the current folder, if that is a package without such a
@@ -86,7 +101,10 @@ async fn load(at: &EventsAt, watch: Option<&mut Watch>) -> Result<Vec<Events>, m
 async fn reload_on_change(mut watch: Watch, server: Handle) {
     loop {
         if let Err(error) = server.replace_events(watch.next().await).await {
-            tracing::error!("keeping the previous events: {error}");
+            // Cargo's texts have several lines.
+            for line in format!("keeping the previous events: {error}").lines() {
+                tracing::error!("{line}");
+            }
             watch.forget();
         }
     }
@@ -124,5 +142,28 @@ fn raise_file_limit() {
             "the open-file limit is below max_connections; raise it with `ulimit -n`"
         ),
         Err(error) => tracing::warn!("cannot raise the open-file limit: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_url_leads_to_the_server() {
+        for (bound, host, expected) in [
+            ("127.0.0.1", "127.0.0.1", "localhost"),
+            ("127.0.0.1", "localhost", "localhost"),
+            ("127.0.0.2", "127.0.0.2", "127.0.0.2"),
+            ("0.0.0.0", "0.0.0.0", "localhost"),
+            ("::", "::", "localhost"),
+            ("::", "[::]", "localhost"),
+            ("::1", "::1", "[::1]"),
+            ("::1", "[::1]", "[::1]"),
+            ("fd00::7", "fd00::7", "[fd00::7]"),
+            ("10.1.2.3", "server.example", "server.example"),
+        ] {
+            assert_eq!(host_of_url(bound.parse().unwrap(), host), expected, "{bound} {host}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `aaw-server user`: manages the users in the file of `--auth`.
 
 use std::error::Error;
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,12 +64,13 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
         return Err(format!("{} does not exist; choose the file with --auth", args.auth.display()).into());
     }
     let store = SqliteStore::open(&args.auth).await?;
+    let mut out = io::stdout().lock();
     match args.command {
         UserCommand::Add { email, allow } => {
             let email = Email::parse(&email)?;
             let allowed = (!allow.is_empty()).then_some(allow);
             let user = store.add_user(email, read_password()?, allowed).await?;
-            println!("added {} ({})", user.email, user.id);
+            writeln!(out, "added {} ({})", user.email, user.id)?;
         }
         UserCommand::List => {
             for user in store.users().await? {
@@ -80,21 +81,22 @@ pub(crate) async fn run(args: UserArgs) -> Result<(), Box<dyn Error>> {
                 };
                 let since = user.created.duration_since(UNIX_EPOCH).unwrap_or_default();
                 let days = SystemTime::now().duration_since(UNIX_EPOCH + since).unwrap_or_default().as_secs() / 86_400;
-                println!(
+                writeln!(
+                    out,
                     "{}\t{}\t{} sessions\t{days} days\t{allowed}",
                     user.identity.email, user.identity.id, user.sessions
-                );
+                )?;
             }
         }
         UserCommand::Allow { email, globs, everything, nothing: _ } => {
             let email = Email::normalize(&email)?;
             check_exists(&email, store.allow(email.clone(), (!everything).then_some(globs)).await?)?;
-            println!("changed {email}");
+            writeln!(out, "changed {email}")?;
         }
         UserCommand::Remove { email } => {
             let email = Email::normalize(&email)?;
             check_exists(&email, store.remove_user(email.clone()).await?)?;
-            println!("removed {email}");
+            writeln!(out, "removed {email}")?;
         }
     }
     Ok(())
@@ -124,7 +126,7 @@ fn read_password() -> Result<Password, Box<dyn Error>> {
     }
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        eprintln!("Password (it will be visible; use AAW_PASSWORD or a pipe to avoid that):");
+        let _ = writeln!(io::stderr(), "Password (it will be visible; use AAW_PASSWORD or a pipe to avoid that):");
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
