@@ -184,6 +184,60 @@ async fn five_hundred_incomplete_handshakes_do_not_delay_other_clients() {
     expect_alive_and_stop(process, addr).await;
 }
 
+/// Calls `ping` this many times, one after another. Returns the median and the 99th percentile of the response times.
+async fn ping_times(addr: SocketAddr, count: usize) -> (Duration, Duration) {
+    let mut client = WireClient::connect_v1(addr).await;
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let started = Instant::now();
+        client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+        times.push(started.elapsed());
+    }
+    times.sort();
+    (times[count / 2], times[count * 99 / 100])
+}
+
+/// Opens endless streams over HTTP.
+async fn open_streams(addr: SocketAddr, count: usize, accept: &str) -> Vec<RawConnection> {
+    let request = HttpRequest::post(addr, "/events/streams/endless", "{}").accept(accept);
+    let mut readers = Vec::new();
+    for _ in 0..count {
+        readers.push(request.start().await);
+    }
+    readers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_streams_at_full_speed_do_not_delay_calls() {
+    let _alone = alone().await;
+    for accept in ["application/x-ndjson", "text/event-stream"] {
+        let (process, addr) = start().await;
+        let mut reading = tokio::task::JoinSet::new();
+        for mut reader in open_streams(addr, 20, accept).await {
+            reading.spawn(async move { while reader.take(1 << 14).await.is_some() {} });
+        }
+        let (median, p99) = ping_times(addr, 200).await;
+        // Far less than before each stream yielded after a chunk: seconds. The readers, the server and this test share the
+        // processors.
+        assert!(median < Duration::from_millis(100) && p99 < Duration::from_millis(500), "{median:?}, {p99:?}");
+        eprintln!("{accept}: {median:?}, {p99:?}");
+        reading.shutdown().await;
+        expect_alive_and_stop(process, addr).await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_unread_http_streams_do_not_delay_calls() {
+    let _alone = alone().await;
+    let (process, addr) = start().await;
+    let unread = open_streams(addr, 1000, "application/x-ndjson").await;
+    let (median, p99) = ping_times(addr, 20).await;
+    eprintln!("{median:?}, {p99:?}");
+    assert!(p99 < Duration::from_secs(5), "{median:?}, {p99:?}");
+    drop(unread);
+    expect_alive_and_stop(process, addr).await;
+}
+
 #[tokio::test]
 async fn malformed_frames_do_not_stop_the_server() {
     let _alone = alone().await;

@@ -17,8 +17,12 @@ use super::{error, sse};
 /// Bytes of items that are gathered into one chunk while the handler has more ready.
 const CHUNK_SIZE: usize = 8 << 10;
 
-/// Items that are gathered into one chunk, so that a handler that is always ready leaves time for other tasks.
-const CHUNK_ITEMS: usize = 128;
+/// How long items are gathered for one chunk. A handler that is always ready occupies its thread for this long at a time;
+/// the runtime looks for input only after some tens of such turns of its tasks.
+const CHUNK_TIME: Duration = Duration::from_micros(100);
+
+/// The items between two looks at the clock.
+const ITEMS_PER_CLOCK: usize = 8;
 
 /// A body that polls its call only when it is polled itself: a slow reader slows the handler down, and a disconnect
 /// drops it.
@@ -30,6 +34,8 @@ pub(super) struct ItemsBody {
     count: u64,
     /// The next chunk.
     out: Vec<u8>,
+    /// Whether a chunk was returned since this last yielded to other tasks.
+    has_turn_ended: bool,
     /// When to send a comment next. Server-sent events only; NDJSON has no comments.
     comment_timer: Option<CommentTimer>,
     /// Completes when the shutdown aborts the calls that still run.
@@ -70,7 +76,15 @@ impl ItemsBody {
         aborting: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let comment_timer = (format == BodyFormat::Events).then(|| CommentTimer::new(comment_interval));
-        Self { call: Some(call), format, count: 0, out: Vec::new(), comment_timer, aborting: Box::pin(aborting) }
+        Self {
+            call: Some(call),
+            format,
+            count: 0,
+            out: Vec::new(),
+            has_turn_ended: false,
+            comment_timer,
+            aborting: Box::pin(aborting),
+        }
     }
 
     /// Polls for the first step. A failure is returned rather than written, since it decides the response's status.
@@ -127,11 +141,12 @@ impl ItemsBody {
         if self.call.is_some() && self.aborting.as_mut().poll(cx).is_ready() {
             return self.finish(Err(error::stopping()));
         }
-        for items in 0.. {
+        let started = Instant::now();
+        for items in 1.. {
             if self.call.is_none() || self.out.len() >= CHUNK_SIZE {
                 return;
             }
-            if items == CHUNK_ITEMS {
+            if items % ITEMS_PER_CLOCK == 0 && started.elapsed() >= CHUNK_TIME {
                 return cx.waker().wake_by_ref();
             }
             match self.poll_step(cx) {
@@ -164,11 +179,18 @@ impl HttpBody for ItemsBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        // hyper asks for chunks until its buffer is full, many times in one poll of its task. Without this, a reader that is as
+        // fast as the handler would keep the thread for milliseconds.
+        if self.call.is_some() && std::mem::take(&mut self.has_turn_ended) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.fill_chunk(cx);
         if self.call.is_some() {
             self.poll_comment(cx);
         }
         if !self.out.is_empty() {
+            self.has_turn_ended = true;
             Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.out).into()))))
         } else if self.call.is_none() {
             Poll::Ready(None)
