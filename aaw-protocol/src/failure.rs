@@ -92,6 +92,8 @@ impl Code {
     pub const TIMEOUT: Self = Self::of("timeout");
     /// The call was not run: too many calls run and wait, or the server is stopping. A later attempt may succeed.
     pub const BUSY: Self = Self::of("busy");
+    /// The call was run and has been dropped, because the server is stopping.
+    pub const STOPPING: Self = Self::of("stopping");
     /// The response, or an item of it, exceeds the message size limit.
     pub const TOO_LARGE: Self = Self::of("too_large");
     /// The caller cancelled the call.

@@ -95,8 +95,12 @@ pub struct Config {
     /// dropped when the connection closes. Until its handlers end, the connection counts towards
     /// [`max_connections`](Self::max_connections).
     pub linger_timeout: Duration,
-    /// How long running calls may take to finish when the server shuts down; they are dropped after that. Default 10 s,
-    /// which is what process managers commonly wait before they kill a process.
+    /// How long running streams may continue when the server shuts down; after that they end with the code `stopping`.
+    /// Default 2 s, for streams that end soon by themselves.
+    pub stream_shutdown_timeout: Duration,
+    /// How long a shutdown may take in all. Default 8 s: process managers commonly kill a process after 10 s. Calls that
+    /// still run 3 s before the end (for less than 8 s: after five eighths of the time) are dropped, so that their
+    /// connections can be closed. Closing them gets 1 s at least.
     pub shutdown_timeout: Duration,
     /// The size of each connection's read buffer, in bytes. Default 4 KiB. The buffer is filled with zeros before each
     /// read, so a larger one costs time for every small message, and memory for every connection; it pays off only for
@@ -187,7 +191,8 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
             linger_timeout: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(10),
+            stream_shutdown_timeout: Duration::from_secs(2),
+            shutdown_timeout: Duration::from_secs(8),
             read_buffer_bytes: 4 << 10,
             #[cfg(feature = "auth")]
             auth: None,

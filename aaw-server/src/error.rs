@@ -38,6 +38,9 @@ pub enum StartError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The thread that watches for handlers that block could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
     /// Routes that were added with `Server::merge` conflict with aaw's or with each other (feature `http`). The text is
     /// axum's and names the conflict.
     #[error("the routes cannot be merged: {0}")]

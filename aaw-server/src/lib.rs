@@ -134,6 +134,7 @@ mod module_host;
 pub mod modules;
 mod net;
 mod origin;
+mod poll_watch;
 mod registry;
 mod server;
 mod throttle;

@@ -24,12 +24,14 @@ use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
 use crate::net::context::ServerContext;
 use crate::net::origin_check::OriginCheck;
-use crate::net::shutdown_phase::{Shutdown, ShutdownPhase};
+use crate::net::shutdown_phase::Shutdown;
+use crate::poll_watch::PollWatch;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::throttle::Throttle;
 
 #[cfg(feature = "http")]
 pub(crate) mod routes;
+mod stop;
 
 /// Responds to the requests of the listener.
 #[cfg(feature = "http")]
@@ -38,12 +40,6 @@ type ListenerService = crate::http::HttpService;
 type ListenerService = crate::net::upgrade_only::UpgradeOnly;
 
 type Routes = <ListenerService as RequestService>::Routes;
-
-/// How long connections may take to close after running calls were dropped at the deadline of a shutdown.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long dropping the services of modules may take. A handler's own task may hold a reference to them forever.
-const SERVICES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server that is being configured. [`bind`](Self::bind) starts it.
 pub struct Server {
@@ -209,6 +205,7 @@ async fn share(
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
+        _poll_watch: PollWatch::start().map_err(StartError::Thread)?,
         config: Arc::new(config),
     }))
 }
@@ -226,11 +223,32 @@ fn log_events(plan: &RegistryPlan, sources: &[Events], with_auth: bool, unreacha
 async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
     let mut instances = Vec::with_capacity(sources.len());
     for source in sources {
-        let instance = source.module.start(modules.host()).await;
+        let instance = report_delay(source, source.module.start(modules.host())).await;
         let failed = |failure| StartError::Services { origin: source.origin.clone(), failure };
         instances.push(instance.map_err(failed)?);
     }
     Ok(instances)
+}
+
+/// Awaits the start of a module, and logs it if that takes long: nothing else says what the program waits for.
+async fn report_delay<T>(source: &Events, started: impl Future<Output = T>) -> T {
+    const WARNING: Duration = Duration::from_secs(5);
+    const ERROR: Duration = Duration::from_secs(30);
+
+    let mut started = std::pin::pin!(started);
+    if let Ok(started) = tokio::time::timeout(WARNING, started.as_mut()).await {
+        return started;
+    }
+    let origin = &source.origin;
+    tracing::warn!("services() of {origin} has not returned for {WARNING:?}; its events are not served yet");
+    if let Ok(started) = tokio::time::timeout(ERROR - WARNING, started.as_mut()).await {
+        return started;
+    }
+    tracing::error!(
+        "services() of {origin} has not returned for {ERROR:?}: it may wait for a database that does not respond; \
+         its events are not served, and the server still waits"
+    );
+    started.await
 }
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
@@ -252,9 +270,10 @@ impl BoundServer {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Serves until `shutdown_phase` completes, and then shuts down gracefully: new connections and calls are refused,
-    /// running calls finish within [`Config::shutdown_timeout`], over WebSockets and HTTP alike, WebSockets are closed
-    /// with code 1001, and the services of the modules are dropped. The future completes after that.
+    /// Serves until `shutdown` completes, and then shuts down gracefully: new connections and calls are refused, running
+    /// streams and calls may finish (see [`Config::stream_shutdown_timeout`] and [`Config::shutdown_timeout`]), over
+    /// WebSockets and HTTP alike, WebSockets are closed with code 1001, and the services of the modules are dropped. The
+    /// future completes after that.
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
@@ -264,30 +283,8 @@ impl BoundServer {
             () = shutdown => {}
         }
         drop((listener, service));
-        stop(&shared).await;
+        stop::stop(&shared).await;
     }
-}
-
-/// Shuts down gracefully.
-async fn stop(shared: &ServerContext) {
-    let hub = &shared.hub;
-    shared.shutdown.advance(ShutdownPhase::Draining);
-    hub.drain();
-    // Logged after `drain`: from here on new calls are refused.
-    tracing::info!(connections = hub.len(), "stopping");
-    if tokio::time::timeout(shared.config.shutdown_timeout, hub.wait_until_empty()).await.is_err() {
-        tracing::warn!(connections = hub.len(), "calls are still running at the shutdown deadline and are dropped");
-        shared.shutdown.advance(ShutdownPhase::Aborting);
-        hub.stop();
-        let _ = tokio::time::timeout(ABORT_TIMEOUT, hub.wait_until_empty()).await;
-    }
-    shared.shutdown.advance(ShutdownPhase::Aborting);
-    // Drops the modules, and with them their services.
-    shared.dispatch.registry.store(Arc::default());
-    if tokio::time::timeout(SERVICES_TIMEOUT, shared.modules.wait_until_ended()).await.is_err() {
-        tracing::warn!("services did not end in time; no longer waiting for them");
-    }
-    tracing::info!("stopped");
 }
 
 /// A handle to a running server. Cheap to clone.

@@ -36,15 +36,23 @@ pub(super) fn abort_expecting_response(calls: HashMap<CallKey, CallTask>) -> Vec
     others.into_iter().map(|call| call.task).collect()
 }
 
-/// Waits for handlers to end, and aborts those that do not end within `timeout`.
-pub(super) async fn linger(mut handlers: Vec<JoinHandle<()>>, timeout: Duration) {
+/// Waits for handlers to end, and aborts those that do not end within `timeout`, or before the server stops.
+pub(super) async fn linger(mut handlers: Vec<JoinHandle<()>>, timeout: Duration, stopped: impl Future<Output = ()>) {
+    if handlers.is_empty() {
+        return;
+    }
     let all = async {
         for handler in &mut handlers {
             // A panic in its task was logged where it happened.
             let _ = handler.await;
         }
     };
-    if tokio::time::timeout(timeout, all).await.is_err() {
+    let have_ended = tokio::select! {
+        biased;
+        ended = tokio::time::timeout(timeout, all) => ended.is_ok(),
+        () = stopped => false,
+    };
+    if !have_ended {
         handlers.iter().for_each(JoinHandle::abort);
     }
 }

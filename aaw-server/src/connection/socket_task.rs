@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aaw_event::OpenInfo;
 use aaw_protocol::codec::{self, BadFrame};
@@ -38,6 +38,9 @@ use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, ItemB
 
 /// The messages and queued calls handled in one turn, so that a client that never stops sending lets other tasks run.
 const MESSAGES_PER_TURN: u32 = 128;
+
+/// How long a `_close` hook may take after the deadline of a shutdown.
+const STOPPED_HOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The bytes of frames that are gathered before the socket is written to in the middle of a turn.
 const WRITE_BUFFER: usize = 16 << 10;
@@ -168,21 +171,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // that connections that are opened and closed quickly leave no more behind than the limit on connections
         // allows.
         let id = guard.peer.id();
-        let _permit = guard.leave();
+        let permit = guard.leave();
         let lingering = abort_expecting_response(calls);
         let info = end.close_info();
         close(socket, end, frames, config.close_timeout).await;
+        // What the deadline of a shutdown finds still running is dropped.
+        let stopped = async {
+            match &permit {
+                Some(permit) => permit.stopped().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut stopped = std::pin::pin!(stopped);
         let passed = match open_hook {
             Some(hook) => hook.finish().await,
             None => 0,
         };
         if passed > 0 {
             let closed = dispatch.run_close_hooks(&caller, &info, passed);
-            if tokio::time::timeout(config.linger_timeout, closed).await.is_err() {
+            let closed = tokio::time::timeout(config.linger_timeout, closed);
+            let has_ended = tokio::select! {
+                biased;
+                closed = closed => closed.is_ok(),
+                // A hook that a stop has begun gets a moment.
+                () = async { stopped.as_mut().await; tokio::time::sleep(STOPPED_HOOK_TIMEOUT).await } => false,
+            };
+            if !has_ended {
                 tracing::warn!(connection = %id, "_close did not end in time and was dropped");
             }
         }
-        linger(lingering, config.linger_timeout).await;
+        linger(lingering, config.linger_timeout, stopped).await;
     }
 
     fn peer(&self) -> &Arc<Peer> {
@@ -543,6 +561,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.protocol.drain();
                 self.drain_outputs();
             }
+            Command::EndStreams => self.end_streams(),
             Command::Stop => self.protocol.close(Close::Stopping),
         }
     }
@@ -614,11 +633,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Aborts a call whose session has ended.
     fn abort_unauthenticated(&mut self, key: CallKey) {
+        self.abort(key, Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated"));
+    }
+
+    /// Drops the handler of a call, and completes the call with this failure.
+    fn abort(&mut self, key: CallKey, failure: Failure) {
         if let Some(call) = self.calls.remove(&key) {
             call.task.abort();
         }
-        let failure = Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated");
         self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
+    }
+
+    /// Ends the streams that still run, because the server is stopping.
+    fn end_streams(&mut self) {
+        let streams: Vec<_> =
+            self.calls.iter().filter(|(_, call)| call.credit.is_some()).map(|(key, _)| *key).collect();
+        for key in streams {
+            self.abort(key, Failure::new(Code::STOPPING, "The server is stopping"));
+        }
+        self.drain_outputs();
     }
 
     /// Handles everything that the protocol has to put out.

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
+use crate::poll_watch;
 use crate::registry::Registry;
 
 /// Dispatches the calls of one server.
@@ -106,6 +107,7 @@ impl Dispatch {
         if !event.guards.is_empty() && !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
+        let _polling = poll_watch::polling(name);
         let first_poll = HandlerPoll::first(caller.context().id);
         let handler = match guards::begin(event, request, caller, upload) {
             Ok(handler) => handler,

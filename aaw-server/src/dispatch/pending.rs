@@ -15,6 +15,7 @@ use super::gather::GatherStream;
 use super::guards::GuardedHandler;
 use crate::auth::BuiltInFuture;
 use crate::auth::identity_change::{HandlerPoll, IdentityChange};
+use crate::poll_watch;
 
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
 /// the call's completion. Dropping it drops the handler.
@@ -112,6 +113,7 @@ impl Future for PendingUnary {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { handler, frame, head_len, max_len, recorder, log, .. } = &mut *self;
+        let _polling = poll_watch::polling(log.event.as_str());
         let step = ready!(handler.poll(cx, frame, *max_len, log.event.as_str()));
         let completion = completion_of(step, *max_len, &log.event, log.connection);
         if let Some(recorder) = recorder.take() {

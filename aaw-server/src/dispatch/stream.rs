@@ -10,6 +10,7 @@ use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::guards::GuardedHandler;
+use crate::poll_watch;
 
 /// A call of a streaming handler, which runs only while it is polled. Dropping it drops the handler.
 pub(crate) struct HandlerStream {
@@ -67,7 +68,10 @@ impl Drop for HandlerStream {
 
 impl StreamSteps {
     fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
-        let completion = match ready!(self.handler.poll(cx, out, max_len, self.log.event.as_str())) {
+        let polling = poll_watch::polling(self.log.event.as_str());
+        let polled = self.handler.poll(cx, out, max_len, self.log.event.as_str());
+        drop(polling);
+        let completion = match ready!(polled) {
             Step::Item => {
                 self.items += 1;
                 return Poll::Ready(StreamStep::Item);

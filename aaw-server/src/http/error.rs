@@ -45,9 +45,14 @@ impl HttpError {
         Self { header, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
     }
 
-    /// The server is shutting down.
-    pub(super) fn stopping() -> Self {
+    /// The server is shutting down, and the call was not run.
+    pub(super) fn refused_stopping() -> Self {
         Self::unavailable(stopping().error)
+    }
+
+    /// The server is shutting down, and the call was dropped.
+    pub(super) fn aborted_stopping() -> Self {
+        Self { header: ErrorHeader::RetrySoon, ..stopping().into() }
     }
 
     /// The request may succeed later.
@@ -95,9 +100,9 @@ fn retry_after(failure: &Failure) -> Option<HeaderValue> {
     Some(data.retry_after.into())
 }
 
-/// The failure of a call that a shutdown refuses or aborts.
+/// The failure of a call that a shutdown aborts.
 pub(super) fn stopping() -> Failure {
-    Failure::new(Code::BUSY, "The server is stopping")
+    Failure::new(Code::STOPPING, "The server is stopping")
 }
 
 /// The JSON of a failure, as it is sent over a WebSocket.
@@ -115,7 +120,7 @@ fn status(code: &Code) -> StatusCode {
         "not_allowed" | "unreachable" => StatusCode::FORBIDDEN,
         "invalid_reset" => StatusCode::BAD_REQUEST,
         "email_taken" => StatusCode::CONFLICT,
-        "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable" | "stopping" => StatusCode::SERVICE_UNAVAILABLE,
         "unknown_event" => StatusCode::NOT_FOUND,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "busy" => StatusCode::TOO_MANY_REQUESTS,
@@ -138,6 +143,7 @@ mod tests {
             (Code::UNREACHABLE, 403),
             (Code::UNKNOWN_EVENT, 404),
             (Code::TOO_LARGE, 413),
+            (Code::STOPPING, 503),
             (Code::BUSY, 429),
             (Code::TIMEOUT, 504),
             (Code::HANDLER, 500),

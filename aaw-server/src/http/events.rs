@@ -38,7 +38,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let (parts, body) = request.into_parts();
     let (headers, shared) = (&parts.headers, &*state.shared);
     if shared.shutdown.has_reached(ShutdownPhase::Draining) {
-        return Err(HttpError::stopping());
+        return Err(HttpError::refused_stopping());
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
     let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
@@ -115,7 +115,7 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
     let step = tokio::select! {
         biased;
         step = poll_fn(|cx| call.poll(cx, &mut body)) => step,
-        () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::stopping()),
+        () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::aborted_stopping()),
     };
     match step {
         CallStep::Item => Ok(json_response(Body::from(body))),
@@ -127,7 +127,8 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
 /// Responds with items as they are produced. The status waits for the first of them, except for server-sent events:
 /// their reader learns at once that it is connected.
 async fn respond_with_items(shared: &ServerContext, call: HttpCall, format: BodyFormat) -> Result<Response, HttpError> {
-    let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
+    let abort_phase = if call.is_stream() { ShutdownPhase::EndingStreams } else { ShutdownPhase::Aborting };
+    let aborting = shared.shutdown.reached(abort_phase);
     let mut items = ItemsBody::new(call, format, shared.config.http.sse_keep_alive_interval, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if format == BodyFormat::Events => Poll::Ready(Ok(())),
@@ -136,7 +137,7 @@ async fn respond_with_items(shared: &ServerContext, call: HttpCall, format: Body
     tokio::select! {
         biased;
         first = first => first?,
-        () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::stopping()),
+        () = shared.shutdown.reached(abort_phase) => return Err(HttpError::aborted_stopping()),
     }
     let mut response = response_as(format, Body::new(items));
     // Keeps nginx from buffering the items.

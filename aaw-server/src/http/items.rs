@@ -38,7 +38,7 @@ pub(super) struct ItemsBody {
     has_turn_ended: bool,
     /// When to send a comment next. Server-sent events only; NDJSON has no comments.
     comment_timer: Option<CommentTimer>,
-    /// Completes when the shutdown aborts the calls that still run.
+    /// Completes when the shutdown aborts the call.
     aborting: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 

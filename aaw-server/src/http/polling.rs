@@ -134,7 +134,7 @@ impl PollingStreams {
         let config = &self.shared.config;
         let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
-        let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::Aborting));
+        let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::EndingStreams));
         let (mut items, mut count) = (Vec::new(), 0);
         while count < max {
             let item = match (stream.next_item.take(), &mut stream.call) {
@@ -144,7 +144,7 @@ impl PollingStreams {
                     let mut item = Vec::new();
                     let step = tokio::select! {
                         biased;
-                        () = &mut aborting => return Err(HttpError::stopping()),
+                        () = &mut aborting => return Err(HttpError::aborted_stopping()),
                         step = poll_fn(|cx| call.poll(cx, &mut item)) => step,
                         () = &mut deadline => break,
                     };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use aaw_protocol::{BROADCAST, Failure};
 use bytes::Bytes;
 use dashmap::DashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
@@ -27,12 +27,22 @@ pub(crate) struct Hub {
     emptied: Notify,
     /// The server is shutting down: connections accept no new calls.
     draining: AtomicBool,
+    /// Whether connections drop the handlers that still run.
+    stopped: watch::Sender<bool>,
 }
 
 /// The permit for one connection, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     hub: Arc<Hub>,
+}
+
+impl ConnectionPermit {
+    /// Completes when handlers that still run are dropped, see [`Hub::stop`].
+    pub(crate) async fn stopped(&self) {
+        // An error means that the hub is gone, which the permit prevents.
+        let _ = self.hub.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
 }
 
 impl Drop for ConnectionPermit {
@@ -110,8 +120,14 @@ impl Hub {
         self.peers.iter().for_each(|peer| peer.mailbox.post(Command::Drain));
     }
 
-    /// Makes every connection close now.
+    /// Makes every connection end its streams.
+    pub(crate) fn end_streams(&self) {
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::EndStreams));
+    }
+
+    /// Makes every connection close now, and drop its handlers.
     pub(crate) fn stop(&self) {
+        self.stopped.send_replace(true);
         self.peers.iter().for_each(|peer| peer.mailbox.post(Command::Stop));
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     SessionEnded(Arc<Session>),
     /// Accept no new calls, and close when the running ones have completed.
     Drain,
+    /// End the streams that still run.
+    EndStreams,
     /// Close now.
     Stop,
 }

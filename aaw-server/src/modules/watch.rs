@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use notify::event::{AccessKind, AccessMode, EventKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -58,8 +59,12 @@ pub struct Watch {
     cache: ModuleCache,
     watched: WatchedPaths,
     /// Never read: it watches until it is dropped.
-    watcher: RecommendedWatcher,
-    changed: Arc<Notify>,
+    watcher: FileWatcher,
+    /// How often files are looked at; `None` if the system reports changes.
+    poll_interval: Option<Duration>,
+    changed: Arc<Changes>,
+    /// When the last load began.
+    loaded_at: Option<SystemTime>,
     /// Whether there was a change that was not loaded yet.
     is_stale: bool,
     /// Whether the last attempt failed; the next success is then logged even if the events are unchanged.
@@ -72,10 +77,33 @@ impl Watch {
     /// # Errors
     /// [`WatchError`] if the system cannot watch the folders: their number is limited.
     pub fn new(at: EventsAt) -> Result<Self, WatchError> {
+        Self::start(at, None)
+    }
+
+    /// [`new`](Self::new), for file systems that report no changes, such as some network file systems and mounts of
+    /// containers: looks at the times of all files once in `interval`.
+    ///
+    /// # Errors
+    /// [`WatchError`] if the folders cannot be read.
+    pub fn polling(at: EventsAt, interval: Duration) -> Result<Self, WatchError> {
+        Self::start(at, Some(interval))
+    }
+
+    fn start(at: EventsAt, poll_interval: Option<Duration>) -> Result<Self, WatchError> {
         let watched = WatchedPaths::new(&at, None);
         let changed = Arc::default();
-        let watcher = start_watcher(&at, &watched, &changed)?;
-        Ok(Self { at, cache: ModuleCache::default(), watched, watcher, changed, is_stale: true, has_failed: false })
+        let watcher = start_watcher(&at, &watched, poll_interval, &changed)?;
+        Ok(Self {
+            at,
+            cache: ModuleCache::default(),
+            watched,
+            watcher,
+            poll_interval,
+            changed,
+            loaded_at: None,
+            is_stale: true,
+            has_failed: false,
+        })
     }
 
     /// Loads the events for the first time, as [`load`](super::load) does.
@@ -120,16 +148,21 @@ impl Watch {
 
     /// Waits for a change, and then for a quiet period.
     async fn wait_for_change(&self) {
-        self.changed.notified().await;
+        self.changed.notify.notified().await;
         let first = Instant::now();
-        while first.elapsed() < MAX_DEBOUNCE && timeout(QUIET_PERIOD, self.changed.notified()).await.is_ok() {}
+        while first.elapsed() < MAX_DEBOUNCE && timeout(QUIET_PERIOD, self.changed.notify.notified()).await.is_ok() {}
     }
 
     /// Loads once; returns the events, and whether they have changed.
     async fn try_load(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
         self.restart_watcher();
         // Loading includes all changes that were reported so far.
-        let _ = self.changed.notified().now_or_never();
+        let _ = self.changed.notify.notified().now_or_never();
+        let previous = self.loaded_at.replace(SystemTime::now());
+        let changed = self.changed.take_paths();
+        if let (EventsAt::Package(_), Some(previous)) = (&self.at, previous) {
+            touch_older(changed, previous);
+        }
         let loaded = self.load_changed().await;
         self.is_stale = false;
         loaded
@@ -153,29 +186,102 @@ impl Watch {
     /// Replaces the watcher, since a removed and created folder has to be watched again. The old watcher works until
     /// the new one does.
     fn restart_watcher(&mut self) {
-        match start_watcher(&self.at, &self.watched, &self.changed) {
+        match start_watcher(&self.at, &self.watched, self.poll_interval, &self.changed) {
             Ok(watcher) => self.watcher = watcher,
             Err(error) => tracing::warn!("some changes may not be noticed: {error}"),
         }
     }
 }
 
-/// Watches the paths, and notifies `changed` of each relevant change.
+/// What watches the files, until it is dropped.
+#[derive(Debug)]
+enum FileWatcher {
+    System(RecommendedWatcher),
+    Poll(PollWatcher),
+}
+
+impl FileWatcher {
+    fn watch(&mut self, folder: &Path) -> notify::Result<()> {
+        match self {
+            Self::System(watcher) => watcher.watch(folder, RecursiveMode::NonRecursive),
+            Self::Poll(watcher) => watcher.watch(folder, RecursiveMode::NonRecursive),
+        }
+    }
+}
+
+/// The changes since the last load.
+#[derive(Debug, Default)]
+struct Changes {
+    notify: Notify,
+    paths: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Changes {
+    /// The maximum number of paths that are kept. More change at once only where all files are new, for example when a
+    /// branch is checked out.
+    const MAX_PATHS: usize = 10_000;
+
+    fn add(&self, paths: Vec<PathBuf>) {
+        let mut known = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(paths);
+        while known.len() > Self::MAX_PATHS {
+            known.pop_last();
+        }
+        drop(known);
+        self.notify.notify_one();
+    }
+
+    fn take_paths(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Sets the time of changed files to now if it is older than the previous load: of a file that was restored with its time,
+/// as `cp -p` and archives do. Cargo goes by the times, and would not compile it.
+fn touch_older(changed: BTreeSet<PathBuf>, previous: SystemTime) {
+    let mut pending = Vec::from_iter(changed);
+    while let Some(path) = pending.pop() {
+        // Not a file any more, or not ours to change: cargo will notice, or fail with a better message.
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.is_dir() {
+            // A folder was moved here, with its files.
+            pending.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else if metadata.is_file() && metadata.modified().is_ok_and(|modified| modified <= previous) {
+            let touched = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            if let Err(error) = touched {
+                tracing::warn!(
+                    "{} has an old time, and cargo may not notice that it has changed: {error}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// Watches the paths, and reports each relevant change to `changed`.
 fn start_watcher(
     at: &EventsAt,
     watched: &WatchedPaths,
-    changed: &Arc<Notify>,
-) -> Result<RecommendedWatcher, WatchError> {
+    poll_interval: Option<Duration>,
+    changed: &Arc<Changes>,
+) -> Result<FileWatcher, WatchError> {
     let failed = |reason| WatchError { path: at.path().to_owned(), reason };
     let (paths, changed) = (watched.clone(), changed.clone());
     let handler = move |event: notify::Result<notify::Event>| match event {
         Ok(event) if !event.need_rescan() && !paths.is_affected_by(&event) => {}
         // Also if notifications were lost or there is an error: an unnecessary load is harmless.
-        _ => changed.notify_one(),
+        Ok(event) => changed.add(event.paths),
+        Err(_) => changed.add(Vec::new()),
     };
-    let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
+    let mut watcher = match poll_interval {
+        None => FileWatcher::System(notify::recommended_watcher(handler).map_err(failed)?),
+        Some(interval) => {
+            let config = notify::Config::default().with_poll_interval(interval);
+            FileWatcher::Poll(PollWatcher::new(handler, config).map_err(failed)?)
+        }
+    };
     for folder in watched.folders() {
-        match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+        match watcher.watch(&folder) {
             Ok(()) => {}
             Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(failed(error)),

@@ -8,6 +8,7 @@ use crate::hub::{HostServices, Hub};
 use crate::module_host::Modules;
 use crate::net::origin_check::OriginCheck;
 use crate::net::shutdown_phase::Shutdown;
+use crate::poll_watch::PollWatch;
 use crate::throttle::Throttle;
 
 /// The state of one server.
@@ -21,4 +22,5 @@ pub(crate) struct ServerContext {
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,
     pub(crate) shutdown: Shutdown,
+    pub(crate) _poll_watch: PollWatch,
 }

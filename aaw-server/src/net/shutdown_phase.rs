@@ -9,6 +9,8 @@ pub(crate) enum ShutdownPhase {
     Serving,
     /// New connections and calls are refused; running calls may finish.
     Draining,
+    /// Streams that still run are ended; other calls may finish.
+    EndingStreams,
     /// Calls that still run are dropped.
     Aborting,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::{Handle, Server, share, stop};
+use super::{Handle, Server, share};
 use crate::error::StartError;
 use crate::http::mounted_router;
 use crate::net::context::ServerContext;
@@ -104,7 +104,7 @@ impl MountedServer {
     /// [`Config::shutdown_timeout`](crate::Config::shutdown_timeout), WebSockets close with code 1001, and the services
     /// of modules are dropped.
     pub async fn stop(self) {
-        stop(&self.shared).await;
+        super::stop::stop(&self.shared).await;
     }
 }
 

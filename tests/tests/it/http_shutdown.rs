@@ -36,7 +36,7 @@ async fn running_requests_finish_and_idle_connections_close_at_once() {
 }
 
 #[tokio::test]
-async fn requests_that_still_run_at_the_deadline_fail_as_busy() {
+async fn requests_that_still_run_at_the_deadline_fail_as_stopping() {
     let mut server = TestServer::start_with(|config| config.shutdown_timeout = Duration::from_millis(50)).await;
     let json = hold(&server, "application/json").start().await;
     let lines = hold(&server, "application/x-ndjson").start().await;
@@ -52,13 +52,13 @@ async fn requests_that_still_run_at_the_deadline_fail_as_busy() {
     for raw in [json, lines, polling] {
         let (head, mut body) = http::open_response(raw).await;
         assert_eq!(head.status, 503);
-        assert_eq!(body.rest().await, br#"{"error":"The server is stopping","code":"busy"}"#);
+        assert_eq!(body.rest().await, br#"{"error":"The server is stopping","code":"stopping"}"#);
     }
     let (_, mut events) = http::open_response(events).await;
     let block = events.block().await.unwrap();
     assert!(block.starts_with("event: failed\nid: end\n") && block.contains("stopping"), "{block}");
     assert_eq!(events.block().await, None);
-    assert_eq!(stream.line().await.as_deref(), Some(r#"{"error":"The server is stopping","code":"busy"}"#));
+    assert_eq!(stream.line().await.as_deref(), Some(r#"{"error":"The server is stopping","code":"stopping"}"#));
     assert_eq!(stream.line().await, None);
     server.stopped().await;
     assert_eq!(server.app.gate("x").counts().dropped, 4);

@@ -6,6 +6,7 @@
 mod auth;
 mod bad_input;
 mod binary;
+mod blocking;
 mod broadcast;
 mod calls;
 mod cleanup;

@@ -1,6 +1,6 @@
 //! Graceful shutdown: the server stops accepting, lets calls finish, and aborts them at a deadline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aaw_tests::{HttpRequest, RawConnection, TestServer, WireClient, until};
 use tokio::net::TcpStream;
@@ -93,6 +93,39 @@ async fn queued_calls_are_rejected() {
     let refused: Vec<_> =
         calls.iter().filter(|call| call["event"] == "note").map(|call| &call["error"]["code"]).collect();
     assert_eq!(refused, ["busy", "busy"], "both have a record of the rejection");
+}
+
+#[tokio::test]
+async fn streams_end_first_and_calls_may_finish() {
+    let mut server = TestServer::start_with(|config| config.stream_shutdown_timeout = Duration::from_millis(50)).await;
+    let mut client = server.v1().await;
+    client.send(r#"["gate/hold",{"gate":"x"},1]"#).await;
+    client.send(r#"["streams/gated",{"gate":"s"},2,"call",{"credit":5}]"#).await;
+    let mut other = server.v1().await;
+    other.call("gate/wait", r#"{"gate":"x","came":1}"#).await;
+    server.stop();
+    client.expect(r#"["streams/gated",{"error":"The server is stopping","code":"stopping"},2,"error"]"#).await;
+    server.app.gate("x").release(1);
+    client.expect(r#"["gate/hold",{"held":"x"},1]"#).await;
+    client.expect_close(1001).await;
+    server.stopped().await;
+    assert_eq!(server.calls.first_of("streams/gated").await["error"]["code"], "cancelled");
+}
+
+#[tokio::test]
+async fn endless_streams_and_silent_clients_do_not_make_a_shutdown_longer_than_its_timeout() {
+    let mut server = TestServer::start().await;
+    let mut reader = server.v1().await;
+    reader.send(r#"["streams/endless",{},1,"call",{"credit":1000000000}]"#).await;
+    let request = HttpRequest::post(server.addr, "/events/streams/endless", "{}").accept("text/event-stream");
+    let _unread = request.start().await;
+    // It sends without end, and does not answer the close frame.
+    let mut sender = RawConnection::websocket(server.addr, None).await;
+    sender.send_text(r#"["gate/hold",{"gate":"x"}]"#).await;
+    let started = Instant::now();
+    server.stop();
+    server.stopped().await;
+    assert!(started.elapsed() < Duration::from_millis(8500), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

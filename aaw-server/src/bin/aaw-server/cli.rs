@@ -2,10 +2,10 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aaw_server::Config;
 use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
-use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -13,6 +13,9 @@ use crate::users::{DEFAULT_STORE, UserArgs};
 
 /// The folder of the events if none is given.
 pub(crate) const DEFAULT_EVENTS: &str = "events";
+
+/// What `--watch` means without a value.
+pub(crate) const WATCH: &str = "auto";
 
 /// Serve a folder of events over WebSockets and HTTP. Each file is an event, which clients call by its path.
 #[derive(Debug, Parser)]
@@ -81,9 +84,33 @@ pub(crate) struct ServeArgs {
     /// Cut bodies and results longer than this in the lines of --log json, in bytes; 0 leaves them out [default: no limit]
     #[arg(long, value_name = "BYTES", env = "AAW_LOG_BODY_LIMIT")]
     pub(crate) log_body_limit: Option<usize>,
-    /// Rebuild and reload the events whenever a file is saved [default: off]
-    #[arg(long, env = "AAW_WATCH", value_parser = BoolishValueParser::new())]
-    pub(crate) watch: bool,
+    /// Rebuild and reload the events whenever a file is saved; with =poll, files are looked at once a second, for file
+    /// systems that report no changes, such as some mounts of containers [default: off]
+    #[arg(long, value_name = "HOW", env = "AAW_WATCH", num_args = 0..=1, require_equals = true, default_missing_value = WATCH)]
+    pub(crate) watch: Option<WatchMode>,
+    /// How long running streams may continue when the server stops [default: 2s]
+    #[arg(long, value_name = "TIME", env = "AAW_STREAM_SHUTDOWN_TIMEOUT", value_parser = parse_duration)]
+    stream_shutdown_timeout: Option<Duration>,
+    /// How long stopping the server may take in all; running calls may finish until 3 s before its end [default: 8s]
+    #[arg(long, value_name = "TIME", env = "AAW_SHUTDOWN_TIMEOUT", value_parser = parse_duration)]
+    shutdown_timeout: Option<Duration>,
+}
+
+/// How `--watch` notices changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatchMode {
+    /// The system reports changes
+    Auto,
+    /// Files are looked at once a second
+    Poll,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    /// The longest text that is parsed. humantime 2.4 panics on some sums beyond `Duration::MAX`, all of them longer.
+    const MAX_LEN: usize = 24;
+
+    let parsed = Some(text).filter(|text| text.len() <= MAX_LEN).map(humantime::parse_duration);
+    parsed.and_then(Result::ok).ok_or_else(|| "expected a duration with a unit, such as 500ms, 8s or 1m30s".to_owned())
 }
 
 /// Lists in the environment may have spaces after their commas.
@@ -104,13 +131,16 @@ pub(crate) enum LogFormat {
 impl ServeArgs {
     /// The configuration that these flags result in, except for the store of `--auth`, which has to be opened first.
     pub(crate) fn config(&self) -> Config {
+        let defaults = Config::default();
         Config {
             host: self.host.clone(),
             port: self.port,
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
+            stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
+            shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
-            ..Config::default()
+            ..defaults
         }
     }
 }
@@ -141,7 +171,10 @@ mod tests {
 
     #[test]
     fn arguments_are_parsed() {
-        assert!(Cli::try_parse_from(["aaw-server", "--watch", "my-events"]).unwrap().serve.watch);
+        let watch = |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).unwrap().serve.watch;
+        assert_eq!((watch(&[]), watch(&["--watch", "my-events"])), (None, Some(WatchMode::Auto)));
+        assert_eq!(watch(&["--watch=poll"]), Some(WatchMode::Poll));
+        assert!(Cli::try_parse_from(["aaw-server", "--shutdown-timeout", "8"]).is_err(), "no unit");
         for command in [&["init"][..], &["user", "list"], &["completions", "bash"], &["man"]] {
             let cli = Cli::try_parse_from([&["aaw-server"], command].concat()).unwrap();
             assert!(cli.command.is_some(), "{command:?}");
@@ -157,11 +190,12 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
         assert_eq!(config.max_connections, 100);
-        assert_eq!(config.shutdown_timeout, Config::default().shutdown_timeout);
+        assert_eq!(config.shutdown_timeout, Duration::from_secs(60));
+        assert_eq!(config.stream_shutdown_timeout, Config::default().stream_shutdown_timeout);
     }
 }

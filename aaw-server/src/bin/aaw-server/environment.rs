@@ -9,10 +9,11 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 
+use crate::cli::WATCH;
 use crate::users::DEFAULT_STORE;
 
 /// The flags that can stand without a value, and the value that they have then.
-const OPTIONAL_VALUES: [(&str, &str); 1] = [("auth", DEFAULT_STORE)];
+const OPTIONAL_VALUES: [(&str, &str); 2] = [("auth", DEFAULT_STORE), ("watch", WATCH)];
 
 const YES: [&str; 6] = ["y", "yes", "t", "true", "on", "1"];
 const NO: [&str; 6] = ["n", "no", "f", "false", "off", "0"];

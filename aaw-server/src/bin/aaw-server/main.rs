@@ -9,6 +9,7 @@ mod json_log;
 mod line_writer;
 mod log;
 mod serve;
+mod signals;
 mod users;
 
 use std::error::Error;
@@ -20,8 +21,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Cli, DEFAULT_EVENTS, ServerCommand};
 use line_writer::LineQueue;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = parse_command_line();
     let (stderr, writer) = match log::stderr() {
         Ok(started) => started,
@@ -29,7 +29,11 @@ async fn main() -> ExitCode {
     };
     // The last message is written by the same thread: it follows the others, and a stuck standard error does not keep the
     // program from ending.
-    let code = match run(cli, &stderr).await {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
+    };
+    let code = match runtime.block_on(run(cli, &stderr)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output wants no more of it, for example `head`.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -38,6 +42,8 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
+    // Not waited for: a thread that reads a file or runs a handler may be blocked for good.
+    runtime.shutdown_background();
     writer.finish();
     code
 }

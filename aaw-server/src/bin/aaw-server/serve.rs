@@ -1,34 +1,58 @@
 //! Serves events: builds and loads them, runs the server, reloads the events, and shuts down on a signal.
 
 use std::error::Error;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aaw_server::auth::SqliteStore;
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{Config, Events, Handle, Server};
-use tokio::signal::unix::{SignalKind, signal};
+use aaw_server::{BoundServer, Config, Events, Handle, Server};
 
-use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs};
-use crate::{json_log, users};
+use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
+use crate::line_writer::LineWriter;
+use crate::{json_log, signals, users};
+
+/// How often `--watch=poll` looks at the files.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves until a signal. The caller has started the log.
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
-    // Installed first, so that a signal also stops the first build.
-    let mut shutdown = std::pin::pin!(shutdown_signal()?);
+    // Installed first, so that a signal also stops the first build, and services that never start.
+    let mut shutdown = std::pin::pin!(signals::shutdown(args.config().shutdown_timeout)?);
+    let started = tokio::select! {
+        started = start(&args) => started?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let StartedServer { server, watch, json_writer } = started;
+    let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
+    server.serve(shutdown).await;
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
+    if let Some(writer) = json_writer {
+        writer.finish();
+    }
+    Ok(())
+}
+
+struct StartedServer {
+    server: BoundServer,
+    watch: Option<Watch>,
+    json_writer: Option<LineWriter>,
+}
+
+/// Builds and loads the events, and starts the server.
+async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     raise_file_limit();
     let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
     let config = args.config();
     // Checked before a build that may take minutes.
     config.probe().await?;
-    let store = open_store(&args).await?;
+    let store = open_store(args).await?;
     // Started before the first build, so that changes during the build are noticed.
-    let mut watch = args.watch.then(|| Watch::new(at.clone())).transpose()?;
-    let events = tokio::select! {
-        events = load(&at, watch.as_mut()) => events?,
-        () = &mut shutdown => return Ok(()),
-    };
+    let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
+    let events = load(&at, watch.as_mut()).await?;
     let mut server = events.into_iter().fold(Server::new(config), Server::events);
     if let Some(store) = store {
         server = server.auth(store);
@@ -47,15 +71,14 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
     tracing::info!("listening on ws://{host}:{port} ({address})");
     tracing::info!("try the events at http://{host}:{port}{path}");
-    let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
-    server.serve(shutdown).await;
-    if let Some(reloading) = reloading {
-        reloading.abort();
+    Ok(StartedServer { server, watch, json_writer })
+}
+
+fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {
+    match mode {
+        WatchMode::Auto => Watch::new(at),
+        WatchMode::Poll => Watch::polling(at, POLL_INTERVAL),
     }
-    if let Some(writer) = json_writer {
-        writer.finish();
-    }
-    Ok(())
 }
 
 /// Returns the host for URLs at which a client on this machine reaches the server.
@@ -97,36 +120,27 @@ async fn load(at: &EventsAt, watch: Option<&mut Watch>) -> Result<Vec<Events>, m
     }
 }
 
-/// Replaces the server's events whenever they have changed.
+/// Replaces the server's events whenever they have changed. A change while new services are starting aborts that start.
 async fn reload_on_change(mut watch: Watch, server: Handle) {
+    let mut events = watch.next().await;
     loop {
-        if let Err(error) = server.replace_events(watch.next().await).await {
+        let replaced = tokio::select! {
+            replaced = server.replace_events(events) => replaced,
+            newer = watch.next() => {
+                tracing::info!("a file was saved: starting its events instead of those whose services were starting");
+                events = newer;
+                continue;
+            }
+        };
+        if let Err(error) = replaced {
             // Cargo's texts have several lines.
             for line in format!("keeping the previous events: {error}").lines() {
                 tracing::error!("{line}");
             }
             watch.forget();
         }
+        events = watch.next().await;
     }
-}
-
-/// Returns a future that completes at the first SIGINT or SIGTERM. A second one ends the process at once.
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tokio::spawn(async move {
-            // By the convention of shells, 128 and the number of the signal.
-            tokio::select! {
-                _ = interrupt.recv() => std::process::exit(130),
-                _ = terminate.recv() => std::process::exit(143),
-            }
-        });
-    })
 }
 
 /// Raises the soft limit of open files, since each connection takes one. The limit is often 1024, for programs that use
