@@ -77,7 +77,7 @@ impl fmt::Display for HandlerError {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self { failure: Failure::internal(Code::HANDLER), cause: Some(Box::new(error)) }
+        Self { failure: Failure::internal(Code::INTERNAL), cause: Some(Box::new(error)) }
     }
 }
 
@@ -106,7 +106,7 @@ where
             match handler(body).await {
                 Ok(response) => serde_json::value::to_raw_value(&response).map_err(|error| {
                     tracing::error!(event = &*event, "the response cannot be serialized: {error}");
-                    Failure::internal(Code::HANDLER)
+                    Failure::internal(Code::INTERNAL)
                 }),
                 Err(HandlerError { failure, cause }) => {
                     if let Some(cause) = cause {

@@ -47,7 +47,9 @@ mod events {
         services.identity()
     }
     pub async fn call_client(body: Box<RawValue>, services: Services) -> Result<u8> {
-        services.ws.send_async("confirm", body, Duration::from_millis(1500)).await
+        let response = services.ws.send_async("confirm", body, Duration::from_millis(1500)).await;
+        // Its caller receives what went wrong. With `?` it would receive an internal error.
+        response.map_err(|error| Error::new(error.message()).with_code(error.code().to_owned()))
     }
     pub async fn call_other(_: Empty, services: Services) -> Result<()> {
         services.ws.send_async_to("c2", "confirm", (), Duration::MAX).await
@@ -348,7 +350,11 @@ fn a_failure_or_a_response_that_does_not_fit_is_an_error() {
         assert_eq!(package.take_ops().last(), Some(&forever));
         op.finish(Ok("null".to_owned()));
         assert_eq!(ready(&mut call), item("null"));
-        assert_eq!(package.call("not_json", ""), failed(Code::HANDLER, "Internal error"));
+        // A failure that the handler returns as it is.
+        let (mut call, op) = package.begin_pending("call_other", "");
+        op.finish(Err(timeout()));
+        assert_eq!(ready(&mut call), failed(Code::INTERNAL, "Internal error"));
+        assert_eq!(package.call("not_json", ""), failed(Code::INTERNAL, "Internal error"));
     }
 }
 

@@ -345,10 +345,10 @@ fn only_messages_for_the_caller_reach_the_caller() {
     let module = module();
     let instance = start(&module);
     let data = serde_json::value::to_raw_value(&[1, 2]).unwrap();
-    let refused = Failure { error: "Sold out".to_owned(), code: Code::new("sold_out"), data: Some(data) };
+    let refused = Failure { error: "Sold out".to_owned(), code: Code::new("sold_out"), data: Some(data), status: None };
     assert_eq!(call(&module, &instance, "fail", ""), (Step::Failed(refused), String::new()));
     for hidden in ["io", "not_json"] {
-        assert_eq!(call(&module, &instance, hidden, ""), failed(Code::HANDLER, "Internal error"));
+        assert_eq!(call(&module, &instance, hidden, ""), failed(Code::INTERNAL, "Internal error"));
     }
     assert_eq!(call(&module, &instance, "one_way/error", ""), failed(Code::HANDLER, "No"));
 }

@@ -138,7 +138,7 @@ aaw_event::__package!(
 
 /// A panic of tokio fails the call, and the host continues.
 fn leaks_a_guard(module: &Module, instance: &Instance) {
-    assert_eq!(call(module, instance, "leak_guard", ""), failed(Code::HANDLER, "Internal error"));
+    assert_eq!(call(module, instance, "leak_guard", ""), failed(Code::INTERNAL, "Internal error"));
     assert_eq!(call(module, instance, "write_logs", "1"), item("null"));
 }
 
@@ -210,7 +210,7 @@ fn a_loaded_package_has_its_own_runtime_and_forwards_its_logs() {
     for polls in [2, 1] {
         let mut lines = instance.call(index(&module, "lines"), "", &caller);
         let steps: Vec<_> = (0..polls).map(|_| block_on(&mut lines).0).collect();
-        assert_eq!(steps, [item("1").0, failed(Code::HANDLER, "Internal error").0][..polls]);
+        assert_eq!(steps, [item("1").0, failed(Code::INTERNAL, "Internal error").0][..polls]);
     }
     let logged = std::mem::take(&mut *logs.0.lock().unwrap());
     assert_eq!(logged[0], "loaded-tests ERROR a handler failed: disk on fire event=\"lines\"");

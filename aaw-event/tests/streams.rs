@@ -568,8 +568,8 @@ fn a_stream_can_be_awaited_and_can_fail_to_open() {
 fn an_error_follows_the_items_and_ends_the_stream() {
     for package in both() {
         assert_eq!(package.all("fails", ""), [item("1"), failed(Code::HANDLER, "Sold out")]);
-        assert_eq!(package.all("question_mark", ""), [item(r#""first""#), failed(Code::HANDLER, "Internal error")]);
-        assert_eq!(package.all("not_json", ""), [item("{}"), failed(Code::HANDLER, "Internal error")]);
+        assert_eq!(package.all("question_mark", ""), [item(r#""first""#), failed(Code::INTERNAL, "Internal error")]);
+        assert_eq!(package.all("not_json", ""), [item("{}"), failed(Code::INTERNAL, "Internal error")]);
     }
 }
 

@@ -11,11 +11,11 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::text::Shortened;
 
 /// The largest credit, in items: 2^53, up to which all integers are exact in JavaScript.
@@ -203,6 +203,10 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
     }
     // Like a parser, trim exactly the characters that JSON defines as white space.
     let data = text[body_start..id_start - 1].trim_matches([' ', '\t', '\n', '\r']);
+    // Not a missing body: `decode_strictly` reports it.
+    if data.is_empty() {
+        return None;
+    }
     Some(Frame {
         event_json: &text[1..=name_end],
         event: Cow::Borrowed(&text[2..name_end]),
@@ -403,7 +407,7 @@ pub fn end_v1(out: &mut Vec<u8>, id: i64, kind: Kind) {
 }
 
 /// Encodes a whole frame without an id, such as a hello, a welcome or a pong.
-pub fn message(event: &str, data: &impl serde::Serialize) -> Vec<u8> {
+pub fn message(event: &str, data: &impl Serialize) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
     begin(&mut out, &event_json(event));
     // The data of aaw's own frames consists of strings and numbers, whose serialization does not fail.
@@ -416,8 +420,16 @@ pub fn message(event: &str, data: &impl serde::Serialize) -> Vec<u8> {
 
 /// Appends a failure in the form of v1: `{"error", "code", "data"?}`.
 pub fn failure(out: &mut Vec<u8>, failure: &Failure) {
+    #[derive(Serialize)]
+    struct WireFailure<'a> {
+        error: &'a str,
+        code: &'a Code,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
+    }
+    let Failure { error, code, data, status: _ } = failure;
     // Serializing strings and raw JSON cannot fail.
-    let _ = serde_json::to_writer(out, failure);
+    let _ = serde_json::to_writer(out, &WireFailure { error, code, data: data.as_deref() });
 }
 
 /// Appends a failure in the classic form: `{"error"}`.
@@ -476,6 +488,8 @@ mod tests {
             (r#"["e",{"#, "not JSON"),
             (r#"["e",1,]"#, "not JSON"),
             (r#"["e",,5]"#, "not JSON"),
+            (r#"["e", ,5]"#, "not JSON"),
+            ("[\"e\",\t\r\n,5]", "not JSON"),
             (r#"["e",1,05]"#, "not JSON"),
             ("[\"e\u{1}\",1,5]", "not JSON"),
             ("{}", "found an object"),
@@ -500,7 +514,6 @@ mod tests {
             (r#"["e",1,2,7]"#, "unknown kind 7"),
             (r#"["e",1,2,"call",7]"#, "bad meta (element 5): expected an object, found a number"),
             (r#"["e",1,2,"call",{},6]"#, "more than 5"),
-            (r#"["e", ,5]"#, "not JSON"),
             ("[\"e\",\u{c}1,5]", "not JSON"),
             (r#"["e",{"a":},5]"#, "not JSON"),
             (r#"["e","x,5]"#, "not JSON"),
@@ -557,7 +570,7 @@ mod tests {
     #[test]
     fn a_classic_failure_contains_only_the_text() {
         let mut out = Vec::new();
-        classic_failure(&mut out, &Failure::new(crate::Code::PANIC, "a \"b\""));
+        classic_failure(&mut out, &Failure::new(Code::PANIC, "a \"b\""));
         assert_eq!(out, br#"{"error":"a \"b\""}"#);
     }
 

@@ -21,12 +21,16 @@ pub struct Failure {
     /// Data that the handler attached to its error: any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
+    /// The HTTP status of the response, where the call is one over HTTP; `None` for that of the code. It is not sent over
+    /// WebSockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
 }
 
 impl Failure {
     /// Creates a failure without data.
     pub fn new(code: Code, error: impl Into<String>) -> Self {
-        Self { error: error.into(), code, data: None }
+        Self { error: error.into(), code, data: None, status: None }
     }
 
     /// Creates the failure of a call whose event does not exist. A long `name` is shortened.
@@ -84,8 +88,11 @@ impl Code {
     pub const NOT_AUTHENTICATED: Self = Self::of("not_authenticated");
     /// The session is not allowed to call this event, or the client is not allowed to connect.
     pub const NOT_ALLOWED: Self = Self::of("not_allowed");
-    /// The handler returned an error. The default code.
+    /// The handler returned an error for its caller. The default code.
     pub const HANDLER: Self = Self::of("handler");
+    /// The handler failed for a reason that is not the caller's: `?` converted an error. The cause is in the server's log
+    /// only.
+    pub const INTERNAL: Self = Self::of("internal");
     /// The handler panicked. The panic message is in the server's log only.
     pub const PANIC: Self = Self::of("panic");
     /// The handler did not finish within the caller's timeout.

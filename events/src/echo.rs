@@ -1,4 +1,5 @@
-//! Returns its body unchanged, byte for byte: a `RawValue` is JSON that is not parsed.
+//! Returns its body unchanged, byte for byte: a `RawValue` is JSON that is not parsed. Only `null` stands for a missing body,
+//! which reaches every handler as `{}`.
 
 use aaw_event::RawValue;
 

@@ -38,7 +38,7 @@ async fn a_failed_client_call_is_reported_with_its_code() {
     for (at, (call, response)) in [
         (r#""missing",1"#, r#""missing",{"error":"Unknown event: missing","code":"unknown_event"}"#),
         (r#""refuse",1"#, r#""refuse",{"error":"No","code":"stubborn","data":[1]}"#),
-        (r#""convert","x""#, r#""convert",{"error":"Internal error","code":"handler"}"#),
+        (r#""convert","x""#, r#""convert",{"error":"Internal error","code":"internal"}"#),
         (r#""panic",true"#, r#""panic",{"error":"Internal error","code":"panic"}"#),
         (r#""panic",false"#, r#""panic",{"error":"Internal error","code":"panic"}"#),
     ]

@@ -91,7 +91,7 @@ impl CallerHandle {
 }
 
 fn parse_failure(json: &[u8]) -> Failure {
-    serde_json::from_slice(json).unwrap_or_else(|_| Failure::internal(Code::HANDLER))
+    serde_json::from_slice(json).unwrap_or_else(|_| Failure::internal(Code::INTERNAL))
 }
 
 /// The length of a table that contains this function.

@@ -34,7 +34,7 @@ impl PendingHostOp {
         Poll::Ready(match code {
             step::PENDING => return Poll::Pending,
             step::ITEM => Ok(out),
-            _ => Err(serde_json::from_slice(&out).unwrap_or_else(|_| Failure::internal(Code::HANDLER))),
+            _ => Err(serde_json::from_slice(&out).unwrap_or_else(|_| Failure::internal(Code::INTERNAL))),
         })
     }
 }

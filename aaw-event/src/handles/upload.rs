@@ -53,7 +53,7 @@ impl UploadHandle {
             step::END => Poll::Ready(None),
             _ => {
                 let failure = serde_json::from_slice(&out[head_len..]);
-                Poll::Ready(Some(Err(failure.unwrap_or_else(|_| Failure::internal(Code::HANDLER)))))
+                Poll::Ready(Some(Err(failure.unwrap_or_else(|_| Failure::internal(Code::INTERNAL)))))
             }
         }
     }

@@ -100,10 +100,15 @@ impl Call {
 }
 
 fn parse_failure(json: &[u8]) -> Failure {
-    serde_json::from_slice(json).unwrap_or_else(|error| {
+    let mut failure: Failure = serde_json::from_slice(json).unwrap_or_else(|error| {
         tracing::error!(%error, "a package returned a failure that cannot be parsed");
-        Failure::internal(Code::HANDLER)
-    })
+        Failure::internal(Code::INTERNAL)
+    });
+    // Libraries that were built with an earlier version of this crate have no code of its own for this.
+    if failure.code == Code::HANDLER && failure.error == Failure::INTERNAL {
+        failure.code = Code::INTERNAL;
+    }
+    failure
 }
 
 impl Drop for Call {

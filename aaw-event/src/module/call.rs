@@ -165,7 +165,7 @@ pub(super) fn drop_caught(f: impl FnOnce()) {
 /// Logs that the package's runtime is unavailable, and returns what the caller receives.
 pub(super) fn runtime_failure(error: &std::io::Error) -> Failure {
     tracing::error!(%error, "the runtime of the events package cannot be used");
-    Failure::internal(Code::HANDLER)
+    Failure::internal(Code::INTERNAL)
 }
 
 /// The result of a call that has ended when it began.

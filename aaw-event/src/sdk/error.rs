@@ -15,7 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The two are kept apart so that no internal detail of the server reaches a caller by accident:
 ///
 /// * the message of [`Error::new`] is sent to the caller as it is;
-/// * an error that `?` converts is **logged**, with its chain of causes, and the caller receives `Internal error`.
+/// * an error that `?` converts is **logged**, with its chain of causes, and the caller receives `Internal error` with the
+///   code `internal`. So is the error of a client call that the handler returns.
 ///
 /// ```
 /// use aaw_event::prelude::*;
@@ -38,12 +39,16 @@ struct ErrorParts {
     message: Cow<'static, str>,
     code: Code,
     data: Option<Box<serde_json::value::RawValue>>,
+    /// The HTTP status; `None` for that of the code.
+    status: Option<u16>,
     /// For the log; not sent to the caller.
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether the message and the code are for the author's code alone: the caller receives `Internal error`.
+    is_hidden: bool,
 }
 
 impl Error {
-    /// Creates an error with a message for the caller. Its code is `handler`.
+    /// Creates an error with a message for the caller. Its code is `handler`, its status over HTTP is 422.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
@@ -51,8 +56,12 @@ impl Error {
     /// assert_eq!((error.message(), error.code()), ("The basket is empty", "handler"));
     /// ```
     pub fn new(message: impl Into<String>) -> Self {
-        let message = Cow::Owned(message.into());
-        Self { inner: Box::new(ErrorParts { message, code: Code::HANDLER, data: None, cause: None }) }
+        Self::with_parts(Cow::Owned(message.into()), Code::HANDLER)
+    }
+
+    fn with_parts(message: Cow<'static, str>, code: Code) -> Self {
+        let parts = ErrorParts { message, code, data: None, status: None, cause: None, is_hidden: false };
+        Self { inner: Box::new(parts) }
     }
 
     /// Sets the code by which the caller's program distinguishes this error from others.
@@ -68,6 +77,25 @@ impl Error {
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.inner.code = Code::new(code);
+        self
+    }
+
+    /// Sets the status of the response where the event is called over HTTP: 400 to 599. Any other status is logged and
+    /// ignored.
+    ///
+    /// Without it, aaw's own codes have their status (`bad_body` is 400, `not_allowed` is 403, and so on), and all others 422.
+    /// It has no effect over WebSockets.
+    ///
+    /// ```
+    /// # use aaw_event::prelude::*;
+    /// let error = Error::new("No such todo").with_code("no_todo").with_status(404);
+    /// ```
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        match status {
+            400..=599 => self.inner.status = Some(status),
+            _ => tracing::error!(status, "an error cannot have this HTTP status; expected 400 to 599"),
+        }
         self
     }
 
@@ -96,30 +124,51 @@ impl Error {
         self.inner.code.as_str()
     }
 
-    /// The internal error that `?` converted; `None` for an error made by [`Error::new`]. It is not sent to the caller.
+    /// The internal error that `?` converted, or the failure of a client call; `None` for an error made by [`Error::new`]. It
+    /// is not sent to the caller.
     pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
     }
 
     pub(crate) fn into_failure(self) -> Failure {
-        let ErrorParts { message, code, data, cause } = *self.inner;
+        let ErrorParts { message, code, data, status, cause, is_hidden } = *self.inner;
         // Dropped first: its destructor is the author's code and may panic.
         drop(cause);
-        Failure { error: message.into_owned(), code, data }
+        if is_hidden {
+            return Failure::internal(Code::INTERNAL);
+        }
+        Failure { error: message.into_owned(), code, data, status }
     }
 
     /// A failure of the host, whose message is meant for the caller.
     pub(crate) fn from_failure(failure: Failure) -> Self {
-        let Failure { error, code, data } = failure;
-        Self { inner: Box::new(ErrorParts { message: Cow::Owned(error), code, data, cause: None }) }
+        let Failure { error, code, data, status: _ } = failure;
+        let mut converted = Self::with_parts(Cow::Owned(error), code);
+        converted.inner.data = data;
+        converted
+    }
+
+    /// The failure of a client call. The author's code can tell by its message and code what went wrong; a handler that
+    /// returns it has failed for a reason that is not its caller's.
+    pub(crate) fn from_client_call(failure: Failure) -> Self {
+        let mut error = Self::from_failure(failure.clone());
+        error.inner.cause = Some(Box::new(failure));
+        error.inner.is_hidden = true;
+        error
+    }
+
+    /// See [`from_client_call`](Self::from_client_call). An internal error stays as it is.
+    pub(crate) fn into_client_call_error(self) -> Self {
+        if self.inner.cause.is_some() { self } else { Self::from_client_call(self.into_failure()) }
     }
 }
 
-/// The error is logged when the handler returns it; the caller receives `Internal error`.
+/// The error is logged when the handler returns it; the caller receives `Internal error` with the code `internal`.
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(cause: E) -> Self {
-        let message = Cow::Borrowed(Failure::INTERNAL);
-        Self { inner: Box::new(ErrorParts { message, code: Code::HANDLER, data: None, cause: Some(Box::new(cause)) }) }
+        let mut error = Self::with_parts(Cow::Borrowed(Failure::INTERNAL), Code::INTERNAL);
+        error.inner.cause = Some(Box::new(cause));
+        error
     }
 }
 
@@ -158,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn a_status_is_between_400_and_599() {
+        let status = |status| Error::new("no").with_status(status).into_failure().status;
+        assert_eq!((status(404), status(599), status(200), status(600)), (Some(404), Some(599), None, None));
+    }
+
+    #[test]
+    fn the_failure_of_a_client_call_can_be_read_but_is_internal_to_the_caller() {
+        let failure = Failure::unknown_event("confirm");
+        let error = Error::from_client_call(failure.clone());
+        assert_eq!((error.message(), error.code()), ("Unknown event: confirm", "unknown_event"));
+        assert_eq!(format!("{error}"), "Unknown event: confirm");
+        assert!(error.cause().is_some());
+        assert_eq!(error.into_failure(), Failure::internal(Code::INTERNAL));
+    }
+
+    #[test]
     fn a_converted_error_is_only_logged() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot read the order")]
@@ -167,6 +232,6 @@ mod tests {
         let error = fails().unwrap_err();
         assert_eq!(format!("{error}"), "cannot read the order");
         assert_eq!(format!("{error:#}"), "cannot read the order: disk on fire");
-        assert_eq!(error.into_failure(), Failure::internal(Code::HANDLER));
+        assert_eq!(error.into_failure(), Failure::internal(Code::INTERNAL));
     }
 }

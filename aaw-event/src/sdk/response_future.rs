@@ -16,6 +16,7 @@ use crate::handles::PendingHostOp;
 pub struct ResponseFuture<T> {
     state: ResponseState,
     parse: fn(&[u8]) -> Result<T>,
+    is_client_call: bool,
 }
 
 enum ResponseState {
@@ -27,11 +28,20 @@ enum ResponseState {
 
 impl<T> ResponseFuture<T> {
     pub(super) fn new(op: PendingHostOp, parse: fn(&[u8]) -> Result<T>) -> Self {
-        Self { state: ResponseState::Pending(op), parse }
+        Self { state: ResponseState::Pending(op), parse, is_client_call: false }
     }
 
     pub(super) fn failed(error: Error, parse: fn(&[u8]) -> Result<T>) -> Self {
-        Self { state: ResponseState::Failed(error), parse }
+        Self { state: ResponseState::Failed(error), parse, is_client_call: false }
+    }
+
+    /// Marks the operation as a client call, whose failure is not the caller's.
+    pub(super) fn of_client_call(self) -> Self {
+        Self { is_client_call: true, ..self }
+    }
+
+    fn convert(&self, result: Result<T>) -> Result<T> {
+        if self.is_client_call { result.map_err(Error::into_client_call_error) } else { result }
     }
 }
 
@@ -42,14 +52,15 @@ impl<T> Future for ResponseFuture<T> {
         match std::mem::replace(&mut self.state, ResponseState::Done) {
             ResponseState::Pending(mut op) => match op.poll(cx) {
                 Poll::Ready(result) => {
-                    Poll::Ready(result.map_err(Error::from_failure).and_then(|json| (self.parse)(&json)))
+                    let result = result.map_err(Error::from_failure).and_then(|json| (self.parse)(&json));
+                    Poll::Ready(self.convert(result))
                 }
                 Poll::Pending => {
                     self.state = ResponseState::Pending(op);
                     Poll::Pending
                 }
             },
-            ResponseState::Failed(error) => Poll::Ready(Err(error)),
+            ResponseState::Failed(error) => Poll::Ready(self.convert(Err(error))),
             ResponseState::Done => Poll::Pending,
         }
     }

@@ -172,9 +172,9 @@ fn parse_responses<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<(String, Resu
     let all: Vec<MemberResponse> = parse_result(json)?;
     let one = |MemberResponse { id, result, error }| {
         let response = match error {
-            Some(failure) => Err(Error::from_failure(failure)),
+            Some(failure) => Err(Error::from_client_call(failure)),
             // serde parses `"result": null` as `None`, and `null` is a valid response.
-            None => parse_response(result.as_ref().map_or("null", |json| json.get())).map_err(Error::from_failure),
+            None => parse_response(result.as_ref().map_or("null", |json| json.get())).map_err(Error::from_client_call),
         };
         (id, response)
     };

@@ -85,7 +85,7 @@ impl<T: DeserializeOwned> Upload<T> {
 
     fn parse(&self) -> Result<T> {
         // The host writes UTF-8.
-        let internal = |_| Error::from_failure(Failure::internal(Code::HANDLER));
+        let internal = |_| Error::from_failure(Failure::internal(Code::INTERNAL));
         let json = std::str::from_utf8(&self.buffer).map_err(internal)?;
         parse_item(json, self.taken).map_err(Error::from_failure)
     }

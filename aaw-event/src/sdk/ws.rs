@@ -82,7 +82,8 @@ impl Ws {
     /// `unknown_event`, when the client has no handler of that name; `handler`, when its handler throws;
     /// `no_connection`, when the connection has closed, or closes before the response, and for a call over HTTP;
     /// `unreachable`, when the client does not support client calls; `busy`, when too many client calls to it are in
-    /// flight; `too_large`; `bad_body`, when the response does not fit `T`.
+    /// flight; `too_large`; `bad_body`, when the response does not fit `T`. A handler that returns this error, as with `?`,
+    /// fails with the code `internal`, and the cause is logged: its own caller has done nothing wrong.
     ///
     /// ```
     /// use std::time::Duration;
@@ -128,7 +129,7 @@ impl Ws {
         timeout: Duration,
     ) -> ResponseFuture<T> {
         let args = ClientCallArgs { to, event, data: &payload, timeout_ms: to_millis(timeout) };
-        host_op_async(&self.caller, "ws/send_async", &args, parse_result)
+        host_op_async(&self.caller, "ws/send_async", &args, parse_result).of_client_call()
     }
 }
 

@@ -151,7 +151,7 @@ fn an_upload_item_that_does_not_fit_is_named_and_the_next_one_follows() {
 #[test]
 fn an_upload_item_that_cannot_be_serialized_interrupts_the_upload() {
     let items = [HashMap::new(), HashMap::from([(vec![1], 2)]), HashMap::new()];
-    let expected = [Ok(json!({})), Err("handler: Internal error".to_owned())];
+    let expected = [Ok(json!({})), Err("internal: Internal error".to_owned())];
     assert_eq!(all(Upload::<Value>::for_test(items)), expected);
 }
 

@@ -78,6 +78,7 @@ impl Service {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
+        self.check_new_password(fields)?;
         let email =
             Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.limits.request(context.address).await?;
@@ -138,6 +139,7 @@ impl Service {
         };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
+        self.check_new_password(fields)?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
         let (store, registry, session) = (Arc::clone(&self.config.store), Arc::clone(&self.registry), log_in.session);
@@ -168,6 +170,17 @@ impl Service {
             )));
         }
         Ok(Password::new(text))
+    }
+
+    /// Checks the length of a password that a user chooses.
+    fn check_new_password(&self, fields: &BodyFields) -> Result<(), Failure> {
+        let (min, len) = (self.config.min_password_chars, fields.text("password")?.unwrap_or_default().chars().count());
+        if len < min {
+            return Err(bad_body(format!(
+                "The body does not fit at password: it has {len} characters; at least {min} are required"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -332,7 +332,7 @@ fn too_many(RateLimited(wait): RateLimited) -> Failure {
 
 pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {
     // Strings always serialize.
-    serde_json::to_string(&LogInResponse { token, user }).map_err(|_| Failure::internal(Code::HANDLER))
+    serde_json::to_string(&LogInResponse { token, user }).map_err(|_| Failure::internal(Code::INTERNAL))
 }
 
 fn not_authenticated() -> Failure {

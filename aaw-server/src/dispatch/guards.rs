@@ -120,7 +120,7 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
         Step::End => Ok(()),
         Step::Refused(mut failure) | Step::Failed(mut failure) => {
             // A refusal is `not_allowed` unless the guard has set another code; an internal error is not a refusal.
-            if failure.code == Code::HANDLER && failure.error != Failure::INTERNAL {
+            if failure.code == Code::HANDLER {
                 failure.code = Code::NOT_ALLOWED;
             }
             Err(failure)
@@ -131,7 +131,7 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
         }
         Step::Item | Step::TooLarge(_) => {
             tracing::error!(event, "a guard returned a value; expected () or an error: {step:?}");
-            Err(Failure::internal(Code::HANDLER))
+            Err(Failure::internal(Code::INTERNAL))
         }
     }
 }

@@ -64,7 +64,8 @@ impl HttpError {
 
 impl From<Failure> for HttpError {
     fn from(failure: Failure) -> Self {
-        Self { status: status(&failure.code), failure, header: ErrorHeader::FromFailure }
+        let given = failure.status.and_then(|status| StatusCode::from_u16(status).ok());
+        Self { status: given.unwrap_or_else(|| status(&failure.code)), failure, header: ErrorHeader::FromFailure }
     }
 }
 
@@ -112,7 +113,7 @@ pub(super) fn json(failure: &Failure) -> Vec<u8> {
     json
 }
 
-/// The status for an error code. Handlers may use codes of their own, which become 500.
+/// The status for an error code. Handlers may use codes of their own: with them they refuse a call on purpose.
 fn status(code: &Code) -> StatusCode {
     match code.as_str() {
         "bad_body" | "bad_frame" => StatusCode::BAD_REQUEST,
@@ -125,7 +126,10 @@ fn status(code: &Code) -> StatusCode {
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "busy" => StatusCode::TOO_MANY_REQUESTS,
         "timeout" => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        "internal" | "panic" => StatusCode::INTERNAL_SERVER_ERROR,
+        // Hooks and client calls can fail so, too.
+        "cancelled" | "no_connection" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -146,10 +150,11 @@ mod tests {
             (Code::STOPPING, 503),
             (Code::BUSY, 429),
             (Code::TIMEOUT, 504),
-            (Code::HANDLER, 500),
+            (Code::HANDLER, 422),
+            (Code::INTERNAL, 500),
             (Code::PANIC, 500),
             (Code::NO_CONNECTION, 500),
-            (Code::new("out_of_stock"), 500),
+            (Code::new("out_of_stock"), 422),
             (Code::new("email_taken"), 409),
             (Code::new("unavailable"), 503),
         ] {

@@ -66,7 +66,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
     let body = if is_get { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
-    let body = if body.trim_ascii().is_empty() { "null" } else { &body };
+    let body = if body.is_empty() { "null" } else { &body };
     let address = parts.extensions.get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
     let caller = identify(shared, address.map(|address| address.ip()), headers).await?;
     let user = user_id(&caller);

@@ -30,8 +30,6 @@ pub(super) struct ItemsBody {
     /// `None` once the call has ended.
     call: Option<HttpCall>,
     format: BodyFormat,
-    /// Items produced so far.
-    count: u64,
     /// The next chunk.
     out: Vec<u8>,
     /// Whether a chunk was returned since this last yielded to other tasks.
@@ -79,7 +77,6 @@ impl ItemsBody {
         Self {
             call: Some(call),
             format,
-            count: 0,
             out: Vec::new(),
             has_turn_ended: false,
             comment_timer,
@@ -99,10 +96,10 @@ impl ItemsBody {
 
     /// Polls for the next step. An item is written to `out`.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
-        let Self { call: Some(call), format, count, out, .. } = self else { return Poll::Ready(CallStep::End) };
+        let Self { call: Some(call), format, out, .. } = self else { return Poll::Ready(CallStep::End) };
         let before = out.len();
         if *format == BodyFormat::Events {
-            sse::begin_item(out, *count + 1);
+            sse::begin_item(out);
         }
         let from = out.len();
         let step = call.poll(cx, out);
@@ -115,9 +112,8 @@ impl ItemsBody {
             _ => out.truncate(before),
         }
         match step {
-            Poll::Ready(CallStep::Item) => *count += 1,
+            Poll::Ready(CallStep::Item) | Poll::Pending => {}
             Poll::Ready(_) => self.call = None,
-            Poll::Pending => {}
         }
         step
     }

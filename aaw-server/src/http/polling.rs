@@ -86,7 +86,7 @@ impl PollingStreams {
         if stream.call.is_some() || stream.next_item.is_some() || stream.failure.is_some() {
             let cursor = Cursor::random().ok_or_else(|| {
                 tracing::error!("creating a cursor failed: the system's random number generator is unavailable");
-                HttpError::from(Failure::internal(Code::HANDLER))
+                HttpError::from(Failure::internal(Code::INTERNAL))
             })?;
             guard.park(cursor, stream);
             body.extend_from_slice(format!(",\"cursor\":\"{cursor}\"").as_bytes());

@@ -11,9 +11,10 @@ pub(super) const COMMENT: &[u8] = b": \n\n";
 /// The id of the last block. An `EventSource` that reconnects with it has received the whole stream.
 pub(super) const END: &str = "end";
 
-/// Writes what precedes the JSON of item `number`.
-pub(super) fn begin_item(out: &mut Vec<u8>, number: u64) {
-    begin(out, None, &number.to_string());
+/// Writes what precedes the JSON of an item. Items have no id: an `EventSource` that reconnects would send it as the place to
+/// continue from, and the stream begins anew.
+pub(super) fn begin_item(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
 }
 
 /// Writes what follows the JSON that begins at `from`.
@@ -24,13 +25,13 @@ pub(super) fn end_item(out: &mut Vec<u8>, from: usize) {
 
 /// Writes the end of the stream.
 pub(super) fn end(out: &mut Vec<u8>) {
-    begin(out, Some("end"), END);
+    begin_last(out, "end");
     out.extend_from_slice(b"null\n\n");
 }
 
 /// Writes the failure that ended the stream.
 pub(super) fn failed(out: &mut Vec<u8>, failure: &Failure) {
-    begin(out, Some("failed"), END);
+    begin_last(out, "failed");
     let from = out.len();
     out.extend_from_slice(&error::json(failure));
     end_item(out, from);
@@ -46,15 +47,11 @@ pub(super) fn join_lines(json: &mut [u8]) {
     }
 }
 
-fn begin(out: &mut Vec<u8>, event: Option<&str>, id: &str) {
-    if let Some(event) = event {
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(event.as_bytes());
-        out.push(b'\n');
+/// Writes what precedes the data of the last block.
+fn begin_last(out: &mut Vec<u8>, event: &str) {
+    for part in ["event: ", event, "\nid: ", END, "\ndata: "] {
+        out.extend_from_slice(part.as_bytes());
     }
-    out.extend_from_slice(b"id: ");
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
 }
 
 #[cfg(test)]
@@ -66,15 +63,15 @@ mod tests {
     #[test]
     fn items_an_end_and_a_failure_are_written_as_blocks() {
         let mut out = Vec::new();
-        for (number, json) in [(1, &br#"{"a":1}"#[..]), (2, b"[1,\r\n2]")] {
-            begin_item(&mut out, number);
+        for json in [&br#"{"a":1}"#[..], b"[1,\r\n2]"] {
+            begin_item(&mut out);
             let from = out.len();
             out.extend_from_slice(json);
             end_item(&mut out, from);
         }
         end(&mut out);
         failed(&mut out, &Failure::new(Code::HANDLER, "no"));
-        let expected = "id: 1\ndata: {\"a\":1}\n\nid: 2\ndata: [1,  2]\n\nevent: end\nid: end\ndata: null\n\n\
+        let expected = "data: {\"a\":1}\n\ndata: [1,  2]\n\nevent: end\nid: end\ndata: null\n\n\
                         event: failed\nid: end\ndata: {\"error\":\"no\",\"code\":\"handler\"}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -279,7 +279,7 @@ fn parse<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
     serde_json::from_str(args).map_err(|error| {
         // aaw-event has serialized them, possibly a version that this server does not support.
         tracing::error!(%error, "a module called a host operation with arguments that this server cannot parse");
-        Failure::internal(Code::HANDLER)
+        Failure::internal(Code::INTERNAL)
     })
 }
 

@@ -81,7 +81,7 @@ impl Watch {
     }
 
     /// [`new`](Self::new), for file systems that report no changes, such as some network file systems and mounts of
-    /// containers: looks at the times of all files once in `interval`.
+    /// containers: reads all files once in `interval`.
     ///
     /// # Errors
     /// [`WatchError`] if the folders cannot be read.
@@ -276,7 +276,8 @@ fn start_watcher(
     let mut watcher = match poll_interval {
         None => FileWatcher::System(notify::recommended_watcher(handler).map_err(failed)?),
         Some(interval) => {
-            let config = notify::Config::default().with_poll_interval(interval);
+            // The times are compared by the second, which two saves can share.
+            let config = notify::Config::default().with_poll_interval(interval).with_compare_contents(true);
             FileWatcher::Poll(PollWatcher::new(handler, config).map_err(failed)?)
         }
     };

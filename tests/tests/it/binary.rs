@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 /// Starts a server with these events on a free port. Returns it with its URL, which it logs.
-async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
+pub(crate) async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
     let mut command = Command::new(&artifacts().await.server);
     command.arg(events).args(["--port", "0"]).args(flags);
     command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
@@ -46,7 +46,7 @@ async fn aaw(args: &[&str], stdin: &str) -> (String, String, i32) {
 }
 
 /// Creates an events package outside of the workspace with `aaw-server init`.
-async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
+pub(crate) async fn package(name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let package = folder.path().join(name);
     let mut command = Command::new(&artifacts().await.server);
@@ -88,9 +88,9 @@ async fn users_are_added_listed_changed_and_removed_while_the_server_runs() {
     assert!(code == 1 && errors.contains("does not exist"), "{errors}");
     let (output, errors, code) = user(&store, &["add", "Ada@Example.com"], "correct horse").await;
     assert!(code == 0 && output.starts_with("added ada@example.com ("), "{output}{errors}");
-    let (_, errors, code) = user(&store, &["add", "ada@example.com"], "x").await;
+    let (_, errors, code) = user(&store, &["add", "ada@example.com"], "xxxxxx").await;
     assert!(code == 1 && errors.contains("Email already registered"), "{errors}");
-    let (_, errors, code) = user(&store, &["add", "eve@example.com", "--allow", "auth/{"], "x").await;
+    let (_, errors, code) = user(&store, &["add", "eve@example.com", "--allow", "auth/{"], "xxxxxx").await;
     assert!(code == 1 && errors.contains("auth/{"), "{errors}");
 
     let (_server, url) = serve(&workspace().join("events"), &["--auth", store.to_str().expect("UTF-8")]).await;

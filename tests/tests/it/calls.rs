@@ -275,8 +275,8 @@ async fn an_internal_error_is_logged_and_hidden_from_the_caller() {
     let log = aaw_tests::LogCapture::start();
     let server = TestServer::start().await;
     server.classic().await.call("fails/question", "{}").await.assert_eq(r#"{"error":"Internal error"}"#);
-    server.v1().await.call("fails/question", "{}").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
-    server.v1().await.call("fails/no_json", "{}").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    server.v1().await.call("fails/question", "{}").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
+    server.v1().await.call("fails/no_json", "{}").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
     log.expect_line(&["fails/question", "the disk's secret"]);
 }
 

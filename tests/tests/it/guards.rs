@@ -61,10 +61,10 @@ async fn a_guard_that_fails_or_panics_refuses_the_call() {
     app.guard("guarded", GuardBehaviour { panics: true, ..GuardBehaviour::default() });
     client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
     app.guard("guarded", GuardBehaviour { fails: true, ..GuardBehaviour::default() });
-    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
     app.guard("guarded", GuardBehaviour { fails: true, ..waits() });
     app.passes.add_permits(1);
-    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    client.call("guarded/get", "1").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
     assert!(!app.ran().contains(&"guarded/get".to_owned()));
 }
 

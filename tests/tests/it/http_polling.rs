@@ -113,7 +113,7 @@ async fn an_error_follows_the_items_before_it() {
     assert_eq!((failed.status, &*failed.body), (403, r#"{"error":"no more","code":"not_allowed"}"#));
     assert_eq!(next(&server, "streams/fails_after", 10, &cursor).send().await.status, 404);
     let at_once = poll(&server, "streams/fails_after", "take=10", json!({"items":0,"text":"no"})).send().await;
-    assert_eq!(at_once.failure(), (500, "handler".into()));
+    assert_eq!(at_once.failure(), (422, "handler".into()));
     assert_eq!(poll(&server, "streams/count", "take=1", json!({})).send().await.failure(), (400, "bad_body".into()));
     assert_eq!(poll(&server, "nothing/here", "take=1", json!({})).send().await.failure().0, 404);
 }

@@ -51,9 +51,9 @@ async fn each_item_is_sent_as_an_event_with_an_id_and_an_end_event_follows() {
     assert_eq!((head.header("cache-control"), head.header("x-accel-buffering")), (Some("no-store"), Some("no")));
     assert_eq!(gate.counts().items, 0);
     gate.release(1);
-    assert_eq!(body.block().await.as_deref(), Some("id: 1\ndata: 1"));
+    assert_eq!(body.block().await.as_deref(), Some("data: 1"));
     gate.release(1);
-    assert_eq!(body.block().await.as_deref(), Some("id: 2\ndata: 2"));
+    assert_eq!(body.block().await.as_deref(), Some("data: 2"));
     assert_eq!(body.block().await.as_deref(), Some("event: end\nid: end\ndata: null"));
     assert_eq!(body.block().await, None);
 }
@@ -63,7 +63,7 @@ async fn an_event_source_that_reconnects_after_the_end_gets_204_and_runs_nothing
     let server = TestServer::start().await;
     let source =
         HttpRequest::get(server.addr, "/events/streams/count?body={%22to%22:1,%22gate%22:%22x%22}").accept(EVENTS);
-    assert_eq!(source.send().await.body, "id: 1\ndata: 1\n\nevent: end\nid: end\ndata: null\n\n");
+    assert_eq!(source.send().await.body, "data: 1\n\nevent: end\nid: end\ndata: null\n\n");
     assert_eq!(source.clone().header("Last-Event-ID", "end").send().await.status, 204);
     assert_eq!(server.app.gate("x").counts().items, 1);
     // A stream that was interrupted starts again.
@@ -77,7 +77,7 @@ async fn many_items_are_sent_completely_and_in_order() {
     let expected: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
     assert!(lines == expected, "{} bytes, {} expected", lines.len(), expected.len());
     let events = read(&server, "streams/count", EVENTS, json!({"to":5000})).send().await.body;
-    let expected: String = (1..=5000).map(|n| format!("id: {n}\ndata: {n}\n\n")).collect();
+    let expected: String = (1..=5000).map(|n| format!("data: {n}\n\n")).collect();
     assert!(events.starts_with(&expected) && events.ends_with("event: end\nid: end\ndata: null\n\n"));
 }
 
@@ -149,9 +149,9 @@ async fn an_error_follows_the_items_before_it() {
     let lines = read(&server, "streams/fails_after", LINES, failing.clone()).send().await;
     assert_eq!((lines.status, lines.body), (200, format!("1\n2\n{failure}\n")));
     let events = read(&server, "streams/fails_after", EVENTS, failing.clone()).send().await.body;
-    assert_eq!(events, format!("id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nevent: failed\nid: end\ndata: {failure}\n\n"));
+    assert_eq!(events, format!("data: 1\n\ndata: 2\n\nevent: failed\nid: end\ndata: {failure}\n\n"));
     let array = read(&server, "streams/fails_after", "application/json", failing).send().await;
-    assert_eq!((array.status, &*array.body), (500, failure));
+    assert_eq!((array.status, &*array.body), (422, failure));
     let panics = read(&server, "streams/panics_after", LINES, json!({"items":1})).send().await.body;
     assert_eq!(panics, "1\n{\"error\":\"Internal error\",\"code\":\"panic\"}\n");
 }
@@ -168,7 +168,7 @@ async fn an_error_before_the_first_item_sets_the_status() {
     // NDJSON waits for the first item.
     server.app.gate("late").release(1);
     let late = read(&server, "streams/late", LINES, json!({"gate":"late","refusal":"not today"})).send().await;
-    assert_eq!((late.status, &*late.body), (500, r#"{"error":"not today","code":"handler"}"#));
+    assert_eq!((late.status, &*late.body), (422, r#"{"error":"not today","code":"handler"}"#));
     // Server-sent events do not: the head is sent before.
     let (head, mut body) = read(&server, "streams/late", EVENTS, json!({"gate":"slow","refusal":"no"})).open().await;
     assert_eq!(head.status, 200);
@@ -289,7 +289,7 @@ async fn an_idle_event_stream_gets_comments() {
     loop {
         match body.block().await.as_deref() {
             Some(": ") => {}
-            item => break assert_eq!(item, Some("id: 1\ndata: 1")),
+            item => break assert_eq!(item, Some("data: 1")),
         }
     }
 }

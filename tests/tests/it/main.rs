@@ -30,6 +30,7 @@ mod limits;
 mod log;
 mod modules;
 mod origins;
+mod reloading;
 mod rooms;
 mod shutdown;
 mod streams;

@@ -106,10 +106,10 @@ async fn errors(server: TestServer, log: &LogCapture) {
     let mut client = server.v1().await;
     let response = client.call("fails/with", r#"{"error":"no","code":"mine","data":{"a":1}}"#).await;
     response.assert_eq(r#"{"error":"no","code":"mine","data":{"a":1}}"#);
-    client.call("fails/question", "null").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    client.call("fails/question", "null").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
     log.expect_line(&["ERROR", "fails/question", "the disk's secret"]);
     client.call("fails/plain", "null").await.assert_eq(r#"{"error":"a plain event failed","code":"handler"}"#);
-    client.call("fails/no_json", "null").await.assert_eq(r#"{"error":"Internal error","code":"handler"}"#);
+    client.call("fails/no_json", "null").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
 }
 
 async fn panics(server: TestServer, log: &LogCapture) {

@@ -310,6 +310,9 @@ async fn over_http_a_handler_can_emit_to_a_room_but_not_join() {
     assert_ne!(joined.status, 200, "{joined:?}");
     assert!(joined.body.contains("no_connection"), "{joined:?}");
     assert_eq!(post("whoami", Value::Null).send().await.body, "null");
+    // A client call that fails is no failure of this call's caller, unless the handler says so.
+    let internal = post("ask", json!({ "event": "confirm", "timeout_ms": 1000, "forwards": false })).send().await;
+    assert_eq!((internal.status, &*internal.body), (500, r#"{"error":"Internal error","code":"internal"}"#));
     let client_call = post("ask", json!({ "event": "confirm", "timeout_ms": 1000 })).send().await;
     assert!(client_call.body.contains("no_connection"), "{client_call:?}");
 }

@@ -14,6 +14,9 @@ pub(crate) const DEFAULT_STORE: &str = "aaw-auth.sqlite";
 /// The maximum size of a password, which is that of the server's default configuration.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
+/// The minimum length of a password, in characters, which is that of the server's default configuration.
+const MIN_PASSWORD_CHARS: usize = 6;
+
 #[derive(Debug, Args)]
 pub(crate) struct UserArgs {
     #[command(subcommand)]
@@ -136,7 +139,10 @@ fn read_password() -> Result<Password, Box<dyn Error>> {
 fn check_password(password: &str) -> Result<Password, Box<dyn Error>> {
     match password.len() {
         0 => Err("a password is required, on standard input or in AAW_PASSWORD".into()),
-        1..=MAX_PASSWORD_BYTES => Ok(Password::new(password)),
+        1..=MAX_PASSWORD_BYTES => match password.chars().count() {
+            MIN_PASSWORD_CHARS.. => Ok(Password::new(password)),
+            len => Err(format!("the password has {len} characters; at least {MIN_PASSWORD_CHARS} are required").into()),
+        },
         len => Err(format!("the password has {len} bytes; the maximum is {MAX_PASSWORD_BYTES}").into()),
     }
 }

@@ -7,6 +7,7 @@ pub struct Body {
     error: String,
     code: Option<String>,
     data: Option<Value>,
+    status: Option<u16>,
 }
 
 pub async fn handler(body: Body) -> Result<()> {
@@ -16,6 +17,9 @@ pub async fn handler(body: Body) -> Result<()> {
     }
     if let Some(data) = body.data {
         error = error.with_data(data);
+    }
+    if let Some(status) = body.status {
+        error = error.with_status(status);
     }
     Err(error)
 }
