@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn the_failure_of_a_client_call_can_be_read_but_is_internal_to_the_caller() {
         let failure = Failure::unknown_event("confirm");
-        let error = Error::from_client_call(failure.clone());
+        let error = Error::from_client_call(failure);
         assert_eq!((error.message(), error.code()), ("Unknown event: confirm", "unknown_event"));
         assert_eq!(format!("{error}"), "Unknown event: confirm");
         assert!(error.cause().is_some());

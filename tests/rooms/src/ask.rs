@@ -25,8 +25,9 @@ pub async fn handler(body: Body, services: Services) -> Result<Value> {
         Some(to) => services.ws.send_async_to(&to, &body.event, &body.data, timeout).await,
         None => services.ws.send_async(&body.event, &body.data, timeout).await,
     };
+    // Returned as it is, it is an internal error.
     if body.forwards {
         return response.map_err(|error| Error::new(error.message()).with_code(error.code().to_owned()));
     }
-    Ok(response?)
+    response
 }
