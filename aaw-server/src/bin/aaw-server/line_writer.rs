@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The maximum number of queued lines.
 const MAX_QUEUED_LINES: usize = 8192;
@@ -83,10 +83,16 @@ impl LineQueue {
 impl LineWriter {
     /// Waits until all queued lines are written, for up to [`FLUSH_TIMEOUT`].
     pub(crate) fn finish(self) {
-        // If the queue is full, the reader has stopped reading, and waiting would be in vain.
-        if self.queue.entries.try_send(Entry::End).is_ok()
-            && self.finished.recv_timeout(FLUSH_TIMEOUT) != Err(RecvTimeoutError::Timeout)
-        {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        // A full queue may become shorter: the channel has no call that waits for that with a timeout.
+        while self.queue.entries.try_send(Entry::End).is_err() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if self.finished.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
             // The thread has nothing left to do, so this does not block.
             let _ = self.thread.join();
         }
@@ -179,13 +185,15 @@ mod tests {
         for line in 0..MAX_QUEUED_LINES + 11 {
             queue.push(format!("{line}\n").into());
         }
+        // The thread may have taken the first line out of the queue.
+        let lost = queue.counters.lost_lines.load(Ordering::Relaxed);
+        assert!((10..=11).contains(&lost), "{lost}");
         drop(permits);
+        let accepted = MAX_QUEUED_LINES + 11 - lost as usize;
         assert_eq!(writes.recv().unwrap(), "0\n");
+        assert_eq!(writes.iter().take(accepted - 1).count(), accepted - 1);
         writer.finish();
-        let lost: u64 = reports.lock().unwrap().iter().sum();
-        let written = 1 + writes.try_iter().count();
-        assert_eq!(written + lost as usize, MAX_QUEUED_LINES + 11);
-        assert!(lost >= 10, "{lost}");
+        assert_eq!(*reports.lock().unwrap(), [lost]);
     }
 
     #[test]
