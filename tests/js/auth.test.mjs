@@ -62,7 +62,7 @@ test("errors have the original's texts, and the identity is the user of the resp
   assert.deepEqual(await ws.sendAsync("auth/whoami"), user);
   await assert.rejects(ws.register("ada@example.org", "other one"), { error: "Email already registered" });
   await assert.rejects(ws.resume("00000000-0000-4000-8000-000000000000"), { error: "Session expired" });
-  await assert.rejects(ws.setNew("00000000-0000-4000-8000-000000000000", "new"), {
+  await assert.rejects(ws.setNew("00000000-0000-4000-8000-000000000000", "new secret"), {
     error: "Reset link is invalid or expired",
   });
   await assert.rejects(ws.requestReset("ada@example.org"), /Password reset is not configured/);

@@ -217,8 +217,8 @@ test("aaw.sse reads the server's event streams", async () => {
   const headers = { accept: "text/event-stream" };
   const response = await fetch(url, { method: "POST", headers, body: '{"to":2}' });
   assert.deepEqual(await take(aaw.sse(response)), [
-    { event: "message", data: "1", id: "1" },
-    { event: "message", data: "2", id: "2" },
+    { event: "message", data: "1", id: "" },
+    { event: "message", data: "2", id: "" },
     { event: "end", data: "null", id: "end" },
   ]);
 });
