@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aaw_client::{
-    CallError, Client, ClientWarning, Config, ConnectionEvent, ConnectionEvents, DisconnectReason, ItemStream,
+    CallError, Client, ClientWarning, Code, Config, ConnectionEvent, ConnectionEvents, DisconnectReason, ItemStream,
     PreparedClient, Push,
 };
 use futures_util::FutureExt as _;
@@ -190,6 +190,9 @@ async fn login(
     let client = connect(&url, config_without_token(connection)).await?;
     let result = if register { client.register(email, &password).await } else { client.login(email, &password).await };
     client.close().await;
+    if matches!(&result, Err(CallError::Failed(failure)) if failure.code == Code::UNKNOWN_EVENT) {
+        note("the server has no log-ins; aaw-server has them with --auth");
+    }
     let identity = result.map_err(|error| CliError::from_call(&error, &url, event))?;
     let no_token = || CliError::system(format!("{event} on {url}: the response contains no token"));
     let token = client.token().ok_or_else(no_token)?;

@@ -125,6 +125,26 @@ async fn a_failed_login_writes_no_file() {
 }
 
 #[tokio::test]
+async fn a_server_without_log_ins_is_named() {
+    for (flag, event) in [(&[][..], "aaw/login"), (&["--register"], "aaw/register")] {
+        let server = ScriptedServer::start().await;
+        let url = server.url();
+        let args = [&["login", &url, "--email", "ada@example.org"], flag].concat();
+        let child = aaw(&args).env("AAW_PASSWORD", "correct horse").spawn().unwrap();
+        let mut connection = server.accept().await;
+        connection.read().await;
+        let failure = format!(r#"{{"error":"Unknown event: {event}","code":"unknown_event"}}"#);
+        connection.send(&format!(r#"["{event}",{failure},1,"error"]"#)).await;
+        connection.closed().await;
+        let (code, out, err) = exit(child).await;
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        let lines: Vec<_> = err.lines().collect();
+        // The last line is the error, for scripts.
+        assert_eq!(lines, ["aaw: the server has no log-ins; aaw-server has them with --auth", &failure]);
+    }
+}
+
+#[tokio::test]
 async fn a_missing_credential_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
