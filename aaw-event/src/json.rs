@@ -23,11 +23,24 @@ pub(crate) fn with_json<T: Serialize + ?Sized, R>(
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
 /// that `Option<T>` and `()` can be bodies.
 pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
-    let explain = |json| explain::<B>("The body", json);
     if body.is_empty() || body == "null" {
-        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(|_| explain("{}"));
+        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(explain_missing::<B>);
     }
-    serde_json::from_str(body).map_err(|_| explain(body))
+    serde_json::from_str(body).map_err(|_| explain::<B>("The body", body))
+}
+
+/// The failure of a call without a body, which does not fit as `null` either. A type with fields names the one that it
+/// lacks, as for an empty object; about any other type, an error about an object would mislead.
+#[cold]
+fn explain_missing<B: DeserializeOwned>(null: serde_json::Error) -> Failure {
+    let failure = explain::<B>("The body", "{}");
+    if failure.error.contains(": missing field ") {
+        return failure;
+    }
+    let null = null.to_string();
+    let expected = null.strip_suffix(" at line 1 column 4").unwrap_or(&null);
+    let expected = expected.strip_prefix("invalid type: null, ").unwrap_or(expected);
+    Failure::new(Code::BAD_BODY, format!("The body is missing: {}", middle_cut(expected, MAX_REASON_CHARS)))
 }
 
 /// Parses an item of an upload. Unlike a body, `null` is not replaced.
@@ -101,6 +114,30 @@ mod tests {
             parse_body::<()>(missing).unwrap();
             assert_eq!(refused::<OrderBody>(missing), "The body does not fit: missing field `id`");
         }
+    }
+
+    #[test]
+    fn the_error_about_a_missing_body_says_that_it_is_missing() {
+        #[derive(Debug, Deserialize)]
+        enum Choice {
+            #[expect(dead_code)]
+            One(u8),
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            #[expect(dead_code)]
+            Number(u8),
+        }
+        for missing in ["", "null"] {
+            assert_eq!(refused::<f64>(missing), "The body is missing: expected f64");
+            assert_eq!(refused::<String>(missing), "The body is missing: expected a string");
+            assert_eq!(refused::<Vec<u8>>(missing), "The body is missing: expected a sequence");
+            assert_eq!(refused::<(u8, u8)>(missing), "The body is missing: expected a tuple of size 2");
+            assert!(refused::<Choice>(missing).starts_with("The body is missing: "));
+            assert!(refused::<Either>(missing).starts_with("The body is missing: "));
+        }
+        assert_eq!(refused::<f64>("{}"), "The body does not fit: invalid type: map, expected f64");
     }
 
     #[test]

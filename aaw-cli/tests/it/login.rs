@@ -99,7 +99,7 @@ async fn an_expired_token_is_reported_and_the_call_is_made() {
     assert_eq!(
         lines,
         [
-            "aaw: Session expired; `aaw login` creates a new token",
+            "aaw: Session expired (the token in AAW_TOKEN); `aaw login` creates a new token",
             r#"{"error":"Not authenticated","code":"not_authenticated"}"#
         ]
     );
