@@ -52,7 +52,7 @@ Notes:
 Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}' --timeout 500ms
-  aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json"))]
+  aaw call wss://example.org users/get - --token-file token < body.json"))]
     Call(EventArgs),
     /// Call an event and print the items of its stream as they arrive, one line of JSON for each
     #[command(after_help = concat!("\
@@ -171,7 +171,8 @@ pub(crate) struct ConnectionArgs {
     /// Timeout for connecting, and again for the response, such as 500ms, 3s or 1m30s; a bare number is in milliseconds
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
     pub(crate) timeout: Duration,
-    /// A header of the handshake, as 'Name: value'; may be given several times [default: none]
+    /// A header of the handshake, as 'Name: value', for a proxy: handlers do not see it; may be given several times
+    /// [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
