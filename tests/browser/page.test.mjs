@@ -120,6 +120,7 @@ test("the items of a stream are shown as they arrive, until it is stopped", asyn
 
 test("the chosen event is in the URL, which leads to it, also back and forward", async (t) => {
   const page = await open(t, browser, linked.page);
+  await page.locator("#events button").first().waitFor();
   const first = await page.textContent("#chosen");
   assert.equal(new URL(page.url()).hash, "");
   await choose(page, "echo");
@@ -169,7 +170,7 @@ test("a page that was opened as a file says in its console why it has no connect
   const call = `const ws = aaw(${JSON.stringify(linked.url)}); ws.sendAsync("ping", null, 5000).catch(({ error }) => (document.title = error));`;
   // Not as a module: a page that is a file cannot import one.
   const plain = script.replace(/^export \{[^]*?\};?$/m, "").replace(/^export default (\w+);$/m, "");
-  await writeFile(join(folder, "index.html"), `<!doctype html><script>{${plain}\n;const aaw = aaw_default; ${call}}</script>`);
+  await writeFile(join(folder, "index.html"), `<!doctype html><script>${plain}\n;${call}</script>`);
   const page = await open(t, browser, "about:blank");
   const warnings = [];
   page.on("console", (message) => message.type() === "warning" && warnings.push(message.text()));
