@@ -298,7 +298,7 @@ test("esbuild bundles a CommonJS program, which runs alone", async () => {
 /** Which global types a program has, and which files compile with them. */
 const LIBRARIES = {
   "the DOM library": { options: { lib: ["es2022", "dom", "dom.iterable"], types: [] }, files: ["module.ts", "web.ts", "page.ts"] },
-  "@types/node": { options: { lib: ["es2022"], types: ["node"] }, files: ["module.ts", "web.ts"] },
+  "@types/node": { options: { lib: ["es2023"], types: ["node"] }, files: ["module.ts", "web.ts"] },
   "both": { options: { lib: ["es2022", "dom", "dom.iterable"], types: ["node"] }, files: ["module.ts", "web.ts", "page.ts"] },
   "neither": { options: { lib: ["es2018"], types: [] }, files: ["module.ts"] },
 };
