@@ -55,7 +55,7 @@ Notes:
 Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}' --timeout 500ms
-  aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json"))]
+  aaw call wss://example.org users/get - --token-file token < body.json"))]
     Call(EventArgs),
     /// Call an event and print the items of its stream as they arrive, one line of JSON for each
     #[command(after_help = concat!("\
@@ -176,7 +176,8 @@ pub(crate) struct ConnectionArgs {
     /// and 0 counts as 1ms
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
-    /// A header of the handshake, as 'Name: value'; may be given several times [default: none]
+    /// A header of the handshake, as 'Name: value', for a proxy: handlers do not see it; may be given several times
+    /// [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }

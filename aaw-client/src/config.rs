@@ -21,7 +21,8 @@ use crate::client_session::OnToken;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Headers of the WebSocket handshake, such as `Authorization`. Programs need not send an `Origin`. Default none.
+    /// Headers of the WebSocket handshake, for a proxy that requires them: the server's handlers do not see them, and
+    /// `Authorization` does not log in. Programs need not send an `Origin`. Default none.
     pub headers: HeaderMap,
     /// The timeout of one attempt to connect, from the name lookup to the end of the WebSocket handshake; and again the
     /// time that the server then has to send its welcome. Default 10 s.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::client::{CallResult, DisconnectReason, NotSent, RetryHint};
-use aaw_protocol::text::middle_cut;
+use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
 
@@ -295,9 +295,13 @@ const MAX_PROBLEM_LEN: usize = 200;
 pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
     // Tracking the path is slow, so only JSON that does not fit is read that way, a second time.
     serde_json::from_str(json).or_else(|_| {
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| DecodeError {
-            field: error.path().to_string(),
-            problem: middle_cut(&error.inner().to_string(), MAX_PROBLEM_LEN),
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| {
+            let problem = error.inner().to_string();
+            let problem = match lone_surrogate(json).filter(|_| problem.contains("hex escape")) {
+                Some(escape) => explain_lone_surrogate(escape),
+                None => middle_cut(&problem, MAX_PROBLEM_LEN),
+            };
+            DecodeError { field: error.path().to_string(), problem }
         })
     })
 }
@@ -394,6 +398,8 @@ mod tests {
         assert!(error.to_string().starts_with(r#"users[1].id: invalid type: string "two", expected u32"#), "{error}");
         let error = parse::<u32>(&format!(r#""{}""#, "x".repeat(1 << 20))).unwrap_err().to_string();
         assert!(error.len() < 300 && error.contains("…") && error.contains("expected u32"), "{error}");
+        let error = parse::<String>(r#""a\ud83d""#).unwrap_err().to_string();
+        assert!(error.contains(r"the lone surrogate \ud83d, which is half of a character"), "{error}");
         let error = parse::<u32>("{}").unwrap_err();
         assert!(error.to_string().starts_with("invalid type: map, expected u32"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! JSON in both directions: values to bytes, and a caller's JSON to the type that a handler takes.
 
-use aaw_protocol::text::middle_cut;
+use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,10 +57,10 @@ pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failu
 /// every parse.
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
-    let mut json = serde_json::Deserializer::from_str(json);
-    let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut json) {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut parser) {
         Err(error) => (error.path().to_string(), error.into_inner()),
-        Ok(_) => match json.end() {
+        Ok(_) => match parser.end() {
             Err(error) => (".".to_owned(), error),
             Ok(()) => return Failure::new(Code::BAD_BODY, format!("{what} does not fit")),
         },
@@ -68,7 +68,10 @@ fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
     // The caller's library wrote the text, so a line and a column in it are of no use to a reader.
     let reason = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    let reason = middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), MAX_REASON_CHARS);
+    let reason = match lone_surrogate(json).filter(|_| reason.contains("hex escape")) {
+        Some(escape) => explain_lone_surrogate(escape),
+        None => middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), MAX_REASON_CHARS),
+    };
     let text = match path.as_str() {
         "." | "?" => format!("{what} does not fit: {reason}"),
         path => format!("{what} does not fit at {}: {reason}", middle_cut(path, MAX_PATH_CHARS)),
@@ -151,6 +154,23 @@ mod tests {
             "The body does not fit at id: invalid value: integer `300`, expected u8"
         );
         assert_eq!(refused::<OrderBody>("{} {}"), "The body does not fit: missing field `id`");
+    }
+
+    #[test]
+    fn the_error_names_a_lone_surrogate() {
+        let reason = r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
+        assert_eq!(refused::<String>(r#""a\ud83d""#), format!("The body does not fit: {reason}"));
+        assert_eq!(refused::<Value>(r#"[{"a":"\ud83d"}]"#), format!("The body does not fit at [0].a: {reason}"));
+        let refused_key = refused::<std::collections::HashMap<String, u8>>(r#"{"\ud83d":1}"#);
+        assert_eq!(refused_key, format!("The body does not fit: {reason}"));
+        // A field of the wrong type is named even if another one has such a text.
+        assert_eq!(
+            refused::<OrderBody>(r#"{"id":"x","note":"\ud83d"}"#),
+            "The body does not fit at id: invalid type: string \"x\", expected u8"
+        );
+        assert_eq!(parse_body::<String>(r#""\ud83d\ude00""#).unwrap(), "😀");
+        let item = parse_item::<String>(r#""\ud83d""#, 1).unwrap_err();
+        assert_eq!(item.error, format!("Item 1 does not fit: {reason}"));
     }
 
     #[test]
