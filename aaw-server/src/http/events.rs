@@ -44,7 +44,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
     let is_get = parts.method == Method::GET;
     if is_get {
-        check_get(headers, kind, &name)?;
+        check_get(headers, kind, || shared.dispatch.registry.load().unknown_event(&name))?;
     } else if parts.method != Method::POST {
         let allowed = if kind == Some(HandlerKind::Streaming) { "GET, POST" } else { "POST" };
         let error = "Expected the method POST. Streaming events can also be read with GET";
@@ -89,9 +89,13 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
 
 /// Checks that a GET request may call the event. Only streaming events can be read with GET: browsers send GET requests
 /// for every link and image of any page, which must not run other handlers.
-fn check_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), HttpError> {
+fn check_get(
+    headers: &HeaderMap,
+    kind: Option<HandlerKind>,
+    unknown_event: impl FnOnce() -> Failure,
+) -> Result<(), HttpError> {
     match kind {
-        None => return Err(Failure::unknown_event(name).into()),
+        None => return Err(unknown_event().into()),
         Some(kind) if kind != HandlerKind::Streaming => {
             let error = "Only streaming events can be read with GET. Call this event with POST";
             return Err(HttpError::method_not_allowed("POST", error));
