@@ -144,11 +144,11 @@ var ReconnectDelays = class {
   reset() {
     this.#failures = 0;
   }
-  nextDelay() {
-    const { min, max, factor } = this.#backoff;
+  nextDelay(isRefused) {
+    const { min, max, factor, refused } = this.#backoff;
     const ceiling = Math.min(min * factor ** this.#failures, max);
     this.#failures += 1;
-    return ceiling * this.#random();
+    return isRefused ? refused / 2 * (1 + this.#random()) : ceiling * this.#random();
   }
 };
 var WaitQueue = class {
@@ -663,8 +663,8 @@ var ClientConnection = class {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
-  #wasOpen = false;
-  #lastFailure = null;
+  #lost = null;
+  #lastAttempt = null;
   constructor(config, random, now) {
     this.#config = config;
     this.#delays = new ReconnectDelays(config.backoff, random);
@@ -788,20 +788,21 @@ var ClientConnection = class {
       this.#handleWelcome(now, null);
     }
   }
-  handleConnectFailed(now, reason) {
+  handleConnectFailed(now, { reason, isRefused }) {
     if (this.#phase.name !== "connecting") return;
-    this.#lastFailure = reason;
-    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+    this.#lastAttempt = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
   }
   handleDisconnected(now, code, reason) {
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, new CallError(refusal, { sent: false }));
+      this.#handleLost(now, String(refusal.error), new CallError(refusal, { sent: false }), true);
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
+      const how = `closed with ${code}${reason && `: ${reason}`}`;
+      this.#handleLost(now, how, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`), code === 1008);
     }
   }
   handleBlocked() {
@@ -830,7 +831,7 @@ var ClientConnection = class {
   handleTimeout(now) {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
       this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
@@ -1038,8 +1039,7 @@ var ClientConnection = class {
   }
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
-    this.#wasOpen = true;
-    this.#lastFailure = null;
+    this.#lastAttempt = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -1123,12 +1123,13 @@ var ClientConnection = class {
   }
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
-    if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
-    else this.#handleLost(now, outcomeUnknown(reason));
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now, { reason, isRefused: false });
+    else this.#handleLost(now, reason, outcomeUnknown(reason), false);
   }
-  #handleLost(now, error) {
+  #handleLost(now, reason, error, isRefused) {
     const phase = this.#phase;
-    this.#lastFailure = error.message;
+    this.#lost = reason;
+    this.#lastAttempt = null;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -1137,7 +1138,7 @@ var ClientConnection = class {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
       this.#failWritten(error);
     }
   }
@@ -1148,8 +1149,8 @@ var ClientConnection = class {
       case "greeting":
         return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
       default: {
-        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
-        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
+        const state = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
+        return `${state}; ${this.#lastAttempt === null ? "the attempt to connect has not ended yet" : `last attempt: ${this.#lastAttempt}`}`;
       }
     }
   }
@@ -1163,6 +1164,7 @@ var tooLarge = ({ size }, limit2) => {
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
 var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true }), isFromServer: true });
+var TEMPORARY = [408, 425];
 var HandshakeObserver = class {
   socket = null;
   status = null;
@@ -1198,10 +1200,13 @@ var connectFailure = ({ status, error }, { message }, url) => {
   const server = withoutSecrets(url);
   const text2 = typeof message === "string" ? message : "";
   const refusal = status ?? /(?:status code|server response): (\d{3})\b/.exec(text2)?.[1];
-  if (refusal) return `${server} refused the connection with the status ${refusal}`;
+  if (refusal) {
+    const isRefused = Number(refusal) < 500 && !TEMPORARY.includes(Number(refusal));
+    return { reason: `${server} refused the connection with ${refusal}`, isRefused };
+  }
   const cause = error instanceof Error ? error.message : text2.replaceAll(url, server);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`;
+  return { reason: `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`, isRefused: false };
 };
 var withoutSecrets = (url) => {
   const { protocol, host, pathname } = new URL(url);
@@ -1461,7 +1466,7 @@ var Driver = class {
       this.#attempt = {};
       const error = connectError(cause);
       this.#delegate.handleError(error);
-      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), error.message));
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), { reason: error.message, isRefused: false }));
       return;
     }
     this.#socket = socket;
@@ -1473,7 +1478,7 @@ var Driver = class {
     const tcpSocket = requestSocket(socket, observer);
     this.#stopObserving = () => observer.stop();
     let isOpen = false;
-    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
+    let failure = { reason: `${withoutSecrets(url)} could not be reached, or refused the connection`, isRefused: false };
     const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
@@ -1810,7 +1815,8 @@ var backoff = (options) => {
   if (given.min !== void 0 && min > max) {
     throw new TypeError(`aaw: the option \`backoff.min\` (${min}) must not exceed \`backoff.max\` (${max})`);
   }
-  return { min: Math.min(min, max), max, factor: factor ?? 2 };
+  const refused = finiteDuration("the option `backoff.refused`", given.refused, interval || 3e4);
+  return { min: Math.min(min, max), max, factor: factor ?? 2, refused };
 };
 var tokenStorage = (storage) => {
   if (storage === void 0 || storage === null) return void 0;
