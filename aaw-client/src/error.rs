@@ -208,7 +208,8 @@ pub(crate) fn stream_result(
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other
+    /// The item cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
+    /// or a number is NaN or infinite. Other
     /// items can be sent.
     #[error("the item cannot be serialized: {0}")]
     Payload(String),
@@ -231,7 +232,8 @@ pub enum UploadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The payload cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings.
+    /// The payload cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
+    /// or a number is NaN or infinite.
     #[error("the payload cannot be serialized: {0}")]
     Payload(String),
     /// The name is reserved for messages of the protocol itself, such as `aaw/hello`.
