@@ -38,7 +38,7 @@ pub enum StartError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// The thread that watches for handlers that block could not be started.
+    /// A thread could not be started: the one that watches for handlers that block, or one for `services()`.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
     /// Routes that were added with `Server::merge` conflict with aaw's or with each other (feature `http`). The text is

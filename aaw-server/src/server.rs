@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_event::host::Instance;
-use aaw_protocol::Failure;
+use aaw_protocol::{EventName, Failure, json};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,10 +26,12 @@ use crate::net::origin_check::OriginCheck;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
 use crate::registry::{Events, Registry, RegistryPlan};
+use crate::server::start_modules::start_modules;
 use crate::throttle::Throttle;
 
 #[cfg(feature = "http")]
 pub(crate) mod routes;
+mod start_modules;
 mod stop;
 
 /// Responds to the requests of the listener.
@@ -158,6 +159,10 @@ impl Server {
     /// Listens on the address and builds the services of all modules. Incoming connections wait until
     /// [`BoundServer::serve`].
     ///
+    /// Each `services()` runs on a thread of its own, and has no time limit: after 5 s a warning is logged, after 30 s an
+    /// error. Dropping the future aborts it at its next `await`; a `services()` that blocks its thread continues there,
+    /// and its result is dropped.
+    ///
     /// # Errors
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
     /// the static folder or the additional routes cannot be served.
@@ -217,38 +222,6 @@ fn log_events(plan: &RegistryPlan, sources: &[Events], with_auth: bool, unreacha
             tracing::info!("event {listed}");
         }
     }
-}
-
-/// Builds the services of all modules.
-async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
-    let mut instances = Vec::with_capacity(sources.len());
-    for source in sources {
-        let instance = report_delay(source, source.module.start(modules.host())).await;
-        let failed = |failure| StartError::Services { origin: source.origin.clone(), failure };
-        instances.push(instance.map_err(failed)?);
-    }
-    Ok(instances)
-}
-
-/// Awaits the start of a module, and logs it if that takes long: nothing else says what the program waits for.
-async fn report_delay<T>(source: &Events, started: impl Future<Output = T>) -> T {
-    const WARNING: Duration = Duration::from_secs(5);
-    const ERROR: Duration = Duration::from_secs(30);
-
-    let mut started = std::pin::pin!(started);
-    if let Ok(started) = tokio::time::timeout(WARNING, started.as_mut()).await {
-        return started;
-    }
-    let origin = &source.origin;
-    tracing::warn!("services() of {origin} has not returned for {WARNING:?}; its events are not served yet");
-    if let Ok(started) = tokio::time::timeout(ERROR - WARNING, started.as_mut()).await {
-        return started;
-    }
-    tracing::error!(
-        "services() of {origin} has not returned for {ERROR:?}: it may wait for a database that does not respond; \
-         its events are not served, and the server still waits"
-    );
-    started.await
 }
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
@@ -318,7 +291,7 @@ impl Handle {
     /// [`EmitError::Serialize`] if the data cannot be serialized as JSON; [`EmitError::Refused`] if it is too large or
     /// the name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
-        let data = serde_json::to_string(&data)?;
+        let data = json::to_string(&data)?;
         Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
     }
 
@@ -328,7 +301,7 @@ impl Handle {
     /// As [`emit`](Self::emit); also [`EmitError::Refused`] with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the
     /// connection does not exist or has closed.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
-        let data = serde_json::to_string(&data)?;
+        let data = json::to_string(&data)?;
         Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
     }
 
@@ -360,7 +333,7 @@ impl Handle {
         data: impl Serialize,
         timeout: Duration,
     ) -> Result<T, ClientCallError> {
-        let data = serde_json::to_string(&data).map_err(ClientCallError::Serialize)?;
+        let data = json::to_string(&data).map_err(ClientCallError::Serialize)?;
         let peer = self.shared.hub.peer(connection).ok_or_else(connection_ended)?;
         let response = peer.client_call(event, data, timeout).await?;
         serde_json::from_str(&response).map_err(ClientCallError::BadResponse)
@@ -368,6 +341,9 @@ impl Handle {
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
     /// fails or waits because of the replacement.
+    ///
+    /// The services of the new events are built first, as [`Server::bind`] does. Dropping the future before that is done
+    /// keeps the previous events.
     ///
     /// ```no_run
     /// # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
@@ -386,10 +362,13 @@ impl Handle {
         let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
         let names = registry.names();
         let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
-        let added: Vec<_> = names.difference(&previous).map(|name| format!("+{name}")).collect();
-        let removed = previous.difference(&names).map(|name| format!("-{name}"));
-        let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
-        tracing::info!("replaced the events; now serving {} {changes}", names.len());
+        let listed = |label, names: Vec<&str>| match names.len() {
+            0 => String::new(),
+            count => format!(", {count} {label} ({})", names.join(", ")),
+        };
+        let added = listed("new", names.difference(&previous).map(EventName::as_str).collect());
+        let removed = listed("removed", previous.difference(&names).map(EventName::as_str).collect());
+        tracing::info!("replaced the events: {} in total{added}{removed}", names.len());
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }

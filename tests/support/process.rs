@@ -113,6 +113,18 @@ impl Process {
         self.wait_for(&format!("{words:?} on standard error"), find).await
     }
 
+    /// Waits until its standard error has this many lines with all of these words.
+    ///
+    /// # Panics
+    /// As [`stderr_line`](Self::stderr_line).
+    pub async fn stderr_lines(&self, words: &[&str], count: usize) {
+        let find = |output: &ProcessOutput| {
+            let matching = output.stderr.iter().filter(|line| words.iter().all(|word| line.contains(word)));
+            (matching.count() >= count).then_some(())
+        };
+        self.wait_for(&format!("{words:?} {count} times on standard error"), find).await;
+    }
+
     /// Returns all of its standard error so far.
     pub fn stderr(&self) -> String {
         self.output.borrow().stderr.join("\n")

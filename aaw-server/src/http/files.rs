@@ -111,9 +111,13 @@ async fn respond_with_file(file: &Path, requested: &Path, request: Request) -> O
 /// The media type for the extension of a file. Without a charset a browser guesses one, often that of its user's
 /// language; JSON and SVG are UTF-8 by their own standards.
 fn content_type(file: &Path) -> HeaderValue {
-    let media_type = mime_guess::from_path(file).first_or_octet_stream();
-    let is_text = media_type.type_() == "text" && media_type.get_param("charset").is_none();
-    let charset = if is_text { "; charset=utf-8" } else { "" };
+    let guess = mime_guess::from_path(file).first_or_octet_stream();
+    let media_type = match guess.essence_str() {
+        // The names that RFC 9239 made obsolete.
+        "application/javascript" | "application/x-javascript" => "text/javascript",
+        other => other,
+    };
+    let charset = if media_type.starts_with("text/") { "; charset=utf-8" } else { "" };
     HeaderValue::try_from(format!("{media_type}{charset}"))
         .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
 }

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use super::cargo_json::{Metadata, Package, Target, artifacts};
 use super::cargo_output;
 use super::folder::is_library;
+use super::process_group::ProcessGroup;
 
 /// Why an events package could not be built. The message names the package.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +109,7 @@ pub(super) struct BuiltPackage {
 
 /// Builds the package in a folder, in the profile in which this program was built.
 ///
-/// Dropping the future kills cargo.
+/// Dropping the future kills cargo and everything that it has started, such as build scripts.
 pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
     let metadata = read_metadata(folder).await?;
     let package = package_in(&metadata, folder)?;
@@ -170,14 +171,16 @@ async fn run(command: std::process::Command, folder: &Path, messages: Messages) 
     let stderr = if messages == Messages::Shown { cargo_output::stdio() } else { Stdio::piped() };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
     let output = async {
-        let mut child = command.spawn()?;
+        let (mut child, group) = ProcessGroup::spawn(&mut command)?;
         let shown = child.stderr.take_if(|_| messages == Messages::Shown);
         let copied = async {
             if let Some(stderr) = shown {
                 cargo_output::copy(stderr).await;
             }
         };
-        tokio::join!(child.wait_with_output(), copied).0
+        let output = tokio::join!(child.wait_with_output(), copied).0;
+        group.ended();
+        output
     };
     output.await.map_err(|reason| run_error(&cargo, folder, reason))
 }

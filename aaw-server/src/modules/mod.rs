@@ -28,6 +28,7 @@ mod folder;
 mod load;
 #[allow(unsafe_code, reason = "opens libraries, whose code the compiler cannot check")]
 mod open;
+mod process_group;
 mod watch;
 
 pub use build::BuildError;

@@ -247,7 +247,8 @@ fn touch_older(changed: BTreeSet<PathBuf>, previous: SystemTime) {
             // A folder was moved here, with its files.
             pending.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
         } else if metadata.is_file() && metadata.modified().is_ok_and(|modified| modified <= previous) {
-            let touched = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+            // Opened to read: its owner may set the time of a file that is read-only.
+            let touched = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
             if let Err(error) = touched {
                 tracing::warn!(
                     "{} has an old time, and cargo may not notice that it has changed: {error}",

@@ -109,13 +109,14 @@ async fn serve(
     let socket = ErrorBodies::new(socket, Arc::clone(&connection));
     let keep_alive = KeepAlive::new(keep_alive_timeout);
     let respond = service_fn(|request: Request<Incoming>| {
-        let announces = keep_alive.is_announced_to(&request, &connection);
+        let announces = keep_alive.is_announced_to(&request);
         let response = service.respond(request, RequestGuard::new(&connection));
         let keep_alive = announces.then(|| keep_alive.clone());
+        let connection = Arc::clone(&connection);
         async move {
             let mut response = response.await;
             if let Some(keep_alive) = keep_alive {
-                keep_alive.announce(&mut response);
+                keep_alive.announce(&mut response, &connection.shared.shutdown);
             }
             Ok::<_, Infallible>(response)
         }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version};
 
-use crate::net::http_connection::HttpConnection;
 use crate::net::message_check::has_token;
-use crate::net::shutdown_phase::ShutdownPhase;
+use crate::net::shutdown_phase::{Shutdown, ShutdownPhase};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -25,18 +24,19 @@ impl KeepAlive {
 
     /// Whether the response to this request announces the timeout: the connection stays open after it. Clients of HTTP/1.0
     /// have to ask for that, and hyper responds to those that do.
-    pub(super) fn is_announced_to<B>(&self, request: &Request<B>, connection: &HttpConnection) -> bool {
+    pub(super) fn is_announced_to<B>(&self, request: &Request<B>) -> bool {
         self.0.is_some()
             && request.version() == Version::HTTP_11
             && !has_token(request.headers(), &CONNECTION, "close")
-            && !connection.shared.shutdown.has_reached(ShutdownPhase::Draining)
     }
 
-    /// Adds the header, unless the response says itself what becomes of the connection.
-    pub(super) fn announce<B>(self, response: &mut Response<B>) {
+    /// Adds the header, unless the connection closes after the response: the server is stopping, or the response says so
+    /// itself.
+    pub(super) fn announce<B>(self, response: &mut Response<B>, shutdown: &Shutdown) {
         let headers = response.headers_mut();
         if let Some(timeout) = self.0
             && !headers.contains_key(CONNECTION)
+            && !shutdown.has_reached(ShutdownPhase::Draining)
         {
             headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
             headers.insert(KEEP_ALIVE, timeout);

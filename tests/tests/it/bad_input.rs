@@ -398,7 +398,9 @@ async fn unusual_names_are_unknown_events() {
         let json = serde_json::Value::from(name);
         let text = serde_json::Value::from(format!("Unknown event: {name}"));
         let mut v1 = server.v1().await;
-        v1.call(name, "null").await.assert_eq(&format!(r#"{{"error":{text},"code":"unknown_event"}}"#));
+        // Some of them are similar to an event, whose name is in the data of the error.
+        let failure = v1.call(name, "null").await.value();
+        assert_eq!((&failure["error"], &failure["code"]), (&text, &"unknown_event".into()));
         let mut classic = server.classic().await;
         classic.exchange(&format!("[{json},null]"), &format!(r#"[{json},{{"error":{text}}}]"#)).await;
         server.expect_alive(&mut v1).await;

@@ -9,15 +9,25 @@ use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, w
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// Starts a server with these events on a free port. Returns it with its URL, which it logs.
-pub(crate) async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
+/// Starts a server with these events on a free port, and does not wait for it.
+pub(crate) async fn start(events: &Path, flags: &[&str]) -> Process {
     let mut command = Command::new(&artifacts().await.server);
     command.arg(events).args(["--port", "0"]).args(flags);
     command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
-    let server = Process::start_building(command);
+    Process::start_building(command)
+}
+
+/// Waits until a server listens. Returns its URL, which it logs.
+pub(crate) async fn listening(server: &Process) -> String {
     let line = server.stderr_line(&["listening on ws://localhost:"]).await;
-    let address = line.split(['(', ')']).nth(1).expect("the address is in brackets").to_owned();
-    (server, format!("ws://{address}"))
+    format!("ws://{}", line.split(['(', ')']).nth(1).expect("the address is in brackets"))
+}
+
+/// Starts a server with these events on a free port. Returns it with its URL.
+pub(crate) async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
+    let server = start(events, flags).await;
+    let url = listening(&server).await;
+    (server, url)
 }
 
 /// Starts a server, and checks that it exits with code 1 and that its output contains all of `words`.
@@ -438,9 +448,9 @@ async fn exit_codes_distinguish_a_failed_call_a_failed_connection_and_a_timeout(
     let mut server = TestServer::start().await;
     let url = server.url();
     assert_eq!(aaw(&["call", &url, "echo", "7"], "").await, ("7".into(), String::new(), 0));
-    let (out, error, code) = aaw(&["call", &url, "nope"], "").await;
+    let (out, error, code) = aaw(&["call", &url, "unknown"], "").await;
     assert_eq!((out.as_str(), code), ("", 1));
-    let refusal = json!({"error": "Unknown event: nope", "code": "unknown_event"});
+    let refusal = json!({"error": "Unknown event: unknown", "code": "unknown_event"});
     assert_eq!(serde_json::from_str::<Value>(&error).unwrap(), refusal);
     assert_eq!(aaw(&["call", &url, "echo", "{no json"], "").await.2, 2);
     assert_eq!(aaw(&["call", "http://localhost", "echo"], "").await.2, 2);

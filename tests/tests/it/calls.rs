@@ -240,16 +240,16 @@ async fn a_missing_body_and_null_arrive_as_an_empty_object() {
 #[tokio::test]
 async fn the_error_for_an_unknown_event_contains_its_name() {
     let server = TestServer::start().await;
-    server.classic().await.exchange(r#"["nope",1]"#, r#"["nope",{"error":"Unknown event: nope"}]"#).await;
-    server.classic().await.exchange(r#"["nope",1,2]"#, r#"["nope",{"error":"Unknown event: nope"},2]"#).await;
+    server.classic().await.exchange(r#"["unknown",1]"#, r#"["unknown",{"error":"Unknown event: unknown"}]"#).await;
+    server.classic().await.exchange(r#"["unknown",1,2]"#, r#"["unknown",{"error":"Unknown event: unknown"},2]"#).await;
     let mut client = server.v1().await;
     client
-        .exchange(r#"["nope",1,1]"#, r#"["nope",{"error":"Unknown event: nope","code":"unknown_event"},1,"error"]"#)
+        .exchange(r#"["unknown",1,1]"#, r#"["unknown",{"error":"Unknown event: unknown","code":"unknown_event"},1,"error"]"#)
         .await;
     client
         .exchange(
-            r#"["nope",1]"#,
-            r#"["aaw/error",{"error":"Unknown event: nope","code":"unknown_event","event":"nope"}]"#,
+            r#"["unknown",1]"#,
+            r#"["aaw/error",{"error":"Unknown event: unknown","code":"unknown_event","event":"unknown"}]"#,
         )
         .await;
 }

@@ -64,8 +64,8 @@ async fn a_record_contains_the_error() {
 #[tokio::test]
 async fn a_rejected_call_has_a_record() {
     let failed = |code: &str, error: &str| json!({"error": error, "code": code});
-    let error = failed("unknown_event", "Unknown event: nope");
-    check("nope", "[1]", json!({"kind": "unknown", "body": [1], "error": error})).await;
+    let error = failed("unknown_event", "Unknown event: unknown_name");
+    check("unknown_name", "[1]", json!({"kind": "unknown", "body": [1], "error": error})).await;
     let error = failed("bad_body", "The body does not fit: missing field `name`");
     check("typed", r#"{"id":1}"#, json!({"kind": "unary", "body": {"id": 1}, "error": error})).await;
     let error = failed("unreachable", "Authentication is not enabled — auth/secret is unreachable");

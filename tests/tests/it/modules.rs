@@ -77,7 +77,7 @@ async fn names(server: TestServer, _: &LogCapture) {
     for name in ["users", "users/get", "deep/er/still/v1.2-x"] {
         client.call(name, "null").await.assert_eq(&format!("{name:?}"));
     }
-    client.call("nope", "1").await.assert_eq(r#"{"error":"Unknown event: nope","code":"unknown_event"}"#);
+    client.call("unknown", "1").await.assert_eq(r#"{"error":"Unknown event: unknown","code":"unknown_event"}"#);
 }
 
 async fn missing_bodies(server: TestServer, _: &LogCapture) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aaw_server::auth::{Auth, SqliteStore};
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{BoundServer, Config, Events, Handle, Server};
+use aaw_server::{BoundServer, Config, Events, Handle, Server, StartError};
 
 use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
 use crate::line_writer::LineWriter;
@@ -15,6 +15,9 @@ use crate::{json_log, signals, users};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is logged when a change aborts the start of services.
+const RESTART: &str = "a file was saved: starting its events instead of those whose services were starting";
 
 /// Serves until a signal. The caller has started the log.
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
@@ -55,22 +58,43 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
     let events = load(&at, watch.as_mut()).await?;
-    let mut server = events.into_iter().fold(Server::new(config), Server::events);
-    let mut json_writer = None;
+    let mut json_log = None;
     // The pretty log has the calls at the level `debug`, from the library: logging a call costs more than the call.
     if args.log == LogFormat::Json {
-        let (log, writer) = json_log::start()?;
-        json_writer = Some(writer);
-        let limit = args.log_body_limit;
-        server = server.on_call(move |call| json_log::write(&log, call, limit));
+        json_log = Some(json_log::start()?);
     }
-    let server = server.bind().await?;
+    let server = bind(events, watch.as_mut(), |events| {
+        let mut server = events.into_iter().fold(Server::new(config.clone()), Server::events);
+        if let Some((log, _)) = &json_log {
+            let (log, limit) = (log.clone(), args.log_body_limit);
+            server = server.on_call(move |call| json_log::write(&log, call, limit));
+        }
+        server
+    })
+    .await?;
     let address = server.local_addr();
     let host = host_of_url(address.ip(), &args.host);
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
     tracing::info!("listening on ws://{host}:{port} ({address})");
     tracing::info!("try the events at http://{host}:{port}{path}");
-    Ok(StartedServer { server, watch, json_writer })
+    Ok(StartedServer { server, watch, json_writer: json_log.map(|(_, writer)| writer) })
+}
+
+/// Starts the server. A change while services are starting aborts that start, and starts the server with the new events.
+async fn bind(
+    mut events: Vec<Events>,
+    mut watch: Option<&mut Watch>,
+    configure: impl Fn(Vec<Events>) -> Server,
+) -> Result<BoundServer, StartError> {
+    loop {
+        let bound = configure(events).bind();
+        let Some(watch) = watch.as_mut() else { return bound.await };
+        tokio::select! {
+            bound = bound => return bound,
+            newer = watch.next() => events = newer,
+        }
+        tracing::info!(RESTART);
+    }
 }
 
 fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {
@@ -126,7 +150,7 @@ async fn reload_on_change(mut watch: Watch, server: Handle) {
         let replaced = tokio::select! {
             replaced = server.replace_events(events) => replaced,
             newer = watch.next() => {
-                tracing::info!("a file was saved: starting its events instead of those whose services were starting");
+                tracing::info!(RESTART);
                 events = newer;
                 continue;
             }
