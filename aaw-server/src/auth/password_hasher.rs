@@ -410,14 +410,16 @@ mod tests {
             hasher.verify(password("wrong"), stored).await.unwrap();
             start.elapsed()
         };
-        // The minimum of several runs, since other work on the machine only adds to it.
+        // The minimum of several runs, since other work on the machine only adds to it; more runs on a busy machine.
         let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
-        for _ in 0..8 {
+        for _ in 0..200 {
             known = known.min(time(Some(&stored)).await);
             unknown = unknown.min(time(None).await);
+            if (0.7..1.4).contains(&unknown.div_duration_f64(known)) {
+                return;
+            }
         }
-        let ratio = unknown.as_secs_f64() / known.as_secs_f64();
-        assert!((0.6..1.6).contains(&ratio), "{known:?} and {unknown:?}");
+        panic!("{known:?} and {unknown:?}");
     }
 
     #[tokio::test]
