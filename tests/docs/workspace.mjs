@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
+import { sharedDependencies } from "./shared_dependencies.mjs";
+
 const FRAGMENT_HEAD = `#![allow(unused)]
 use futures_util::StreamExt;
 use serde_json::{json, Value};
@@ -24,12 +26,18 @@ export const slugOf = (file) => file.replace(/\.md$/, "").replace(/[^A-Za-z0-9]+
 export class Workspace {
   /** Where a generated file comes from. @type {Map<string, { file: string, line: number, head: number }>} */
   #sources = new Map();
+  /** What follows the packages in a manifest that uses the profiles of the repository. */
+  #profiles;
+  #sharedDependencies;
 
   /** @param {string} root @param {string} target Cargo's target folder. */
   constructor(root, target) {
     this.root = root;
     this.target = target;
     this.folder = join(target, "docs-snippets");
+    const manifest = readFileSync(join(root, "Cargo.toml"), "utf8");
+    this.#profiles = manifest.slice(manifest.indexOf("\n[profile.dev"));
+    this.#sharedDependencies = sharedDependencies(root);
     /** @type {{ slug: string, hasEvents: boolean, programs: number[] }[]} */
     this.pages = [];
   }
@@ -111,15 +119,19 @@ doctest = false
 
 [dependencies]
 aaw-event = { path = "${this.root}/aaw-event" }
-futures-util = "0.3"
+${
+  standalone
+    ? this.#sharedDependencies
+    : `futures-util = "0.3"
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 tokio = { version = "1", features = ["full"] }
-tracing = "0.1"
+tracing = "0.1"`
+}
 
 [build-dependencies]
 aaw-event-build = { path = "${this.root}/aaw-event/build" }
-${standalone ? "\n[workspace]\n" : ""}`;
+${standalone ? `\n[workspace]\n${this.#profiles}` : ""}`;
   }
 
   #programsManifest(slug, hasEvents, bins, plans, opentelemetry) {
@@ -159,11 +171,12 @@ ${extra}`;
       ...(hasRust ? [`"${slug}/programs"`] : []),
     ]);
     if (members.length === 0) return;
-    // The profiles of the repository, so that the dependencies that its tests have compiled are used.
-    const root = readFileSync(join(this.root, "Cargo.toml"), "utf8");
-    const profiles = root.slice(root.indexOf("\n[profile.dev"));
-    const manifest = `[workspace]\nresolver = "3"\nmembers = [${members.join(", ")}]\n${profiles}`;
-    this.#write("Cargo.toml", manifest);
+    const shared = "shared-dependencies";
+    const manifest = `[package]\nname = "${shared}"\nversion = "0.0.0"\nedition = "2024"\n`;
+    this.#write(`${shared}/Cargo.toml`, `${manifest}\n[lib]\ntest = false\n\n[dependencies]\n${this.#sharedDependencies}\n`);
+    this.#write(`${shared}/src/lib.rs`, "");
+    const all = [`"${shared}"`, ...members].join(", ");
+    this.#write("Cargo.toml", `[workspace]\nresolver = "3"\nmembers = [${all}]\n${this.#profiles}`);
     cpSync(join(this.root, "Cargo.lock"), join(this.folder, "Cargo.lock"));
     this.#cargo(["build", "--workspace", "--message-format=json-render-diagnostics"]);
     this.#cargo(["test", "--workspace", "--lib", "--quiet", "--no-fail-fast", "--message-format=json-render-diagnostics"]);
