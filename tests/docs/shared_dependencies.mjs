@@ -4,27 +4,41 @@
 import { spawnSync } from "node:child_process";
 
 /**
- * The lines of a manifest's table of dependencies. Each has the name of its package, except for the older one of two
- * versions.
+ * The tables `dependencies` and `build-dependencies` of a manifest. Each entry has the name of its package, except for the
+ * older one of two versions.
  *
  * @param {string} root The root folder of the repository.
+ * @param {{ dependencies?: string, buildDependencies?: string }} [own] Further lines.
  */
-export const sharedDependencies = (root) => {
-  // Without procedural macros, whose dependencies are compiled for the machine that builds, with features of their own.
-  const args = ["tree", "--workspace", "--locked", "--edges", "normal,dev,no-proc-macro", "--prefix", "none", "--format", "{p}|{f}"];
+export const sharedDependencies = (root, { dependencies = "", buildDependencies = "" } = {}) => {
+  // What build scripts and procedural macros depend on is compiled for the machine that builds, with features of its own.
+  const target = packages(root, "normal,dev,no-proc-macro");
+  const build = new Map([...packages(root, "normal,dev,build")].filter(([id]) => !target.has(id)));
+  return `[dependencies]\n${lines(target)}\n${dependencies}\n[build-dependencies]\n${lines(build)}\n${buildDependencies}`;
+};
+
+/** The packages of the registry with their features. @param {string} root @param {string} edges */
+const packages = (root, edges) => {
+  const args = ["tree", "--workspace", "--locked", "--edges", edges, "--prefix", "none", "--format", "{p}|{f}"];
   const { status, stdout, stderr, error } = spawnSync("cargo", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
   if (error) throw error;
   if (status !== 0) throw new Error(`cargo tree fails: ${stderr}`);
-  const packages = [...stdout.matchAll(/^(\S+) v(\S+)\|(\S*)(?: \(\*\))?$/gm)];
-  if (packages.length === 0) throw new Error("cargo tree lists no dependencies");
-  const lines = new Map();
-  for (const [, name, version, features] of packages.sort(([, , a], [, , b]) => b.localeCompare(a, "en", { numeric: true }))) {
-    const isOlder = lines.has(name) && lines.get(name).version !== version;
-    const key = isOlder ? `${name}-${version}`.replaceAll(/[^A-Za-z0-9-]/g, "-") : name;
+  const found = [...stdout.matchAll(/^(\S+) v(\S+)\|(\S*)(?: \(\*\))?$/gm)];
+  if (found.length === 0) throw new Error("cargo tree lists no dependencies");
+  return new Map(found.map(([, name, version, features]) => [`${name} ${version}`, { name, version, features }]));
+};
+
+/** @param {ReturnType<typeof packages>} found */
+const lines = (found) => {
+  const newestFirst = [...found.values()].sort((a, b) => b.version.localeCompare(a.version, "en", { numeric: true }));
+  const names = new Set();
+  const entries = newestFirst.map(({ name, version, features }) => {
+    const key = names.has(name) ? `${name}-${version}`.replaceAll(/[^A-Za-z0-9-]/g, "-") : name;
+    names.add(name);
     // `1.2.1+spec-1.1.0`: a requirement has no build metadata.
     const number = version.replace(/\+.*/, "");
     const list = features.split(",").filter(Boolean).map((feature) => `"${feature}"`).join(", ");
-    lines.set(key, { version, text: `${key} = { package = "${name}", version = "=${number}", default-features = false, features = [${list}] }` });
-  }
-  return [...lines.values()].map(({ text }) => text).sort().join("\n");
+    return `${key} = { package = "${name}", version = "=${number}", default-features = false, features = [${list}] }\n`;
+  });
+  return entries.sort().join("");
 };

@@ -28,7 +28,6 @@ export class Workspace {
   #sources = new Map();
   /** What follows the packages in a manifest that uses the profiles of the repository. */
   #profiles;
-  #sharedDependencies;
 
   /** @param {string} root @param {string} target Cargo's target folder. */
   constructor(root, target) {
@@ -37,7 +36,6 @@ export class Workspace {
     this.folder = join(target, "docs-snippets");
     const manifest = readFileSync(join(root, "Cargo.toml"), "utf8");
     this.#profiles = manifest.slice(manifest.indexOf("\n[profile.dev"));
-    this.#sharedDependencies = sharedDependencies(root);
     /** @type {{ slug: string, hasEvents: boolean, programs: number[] }[]} */
     this.pages = [];
   }
@@ -108,7 +106,9 @@ export class Workspace {
   }
 
   eventsManifest(name, standalone = false) {
-    return `[package]
+    const dependencies = `aaw-event = { path = "${this.root}/aaw-event" }\n`;
+    const buildDependencies = `aaw-event-build = { path = "${this.root}/aaw-event/build" }\n`;
+    const head = `[package]
 name = "${name}"
 version = "0.1.0"
 edition = "2024"
@@ -116,22 +116,20 @@ edition = "2024"
 [lib]
 crate-type = ["cdylib", "rlib"]
 doctest = false
-
+`;
+    if (standalone) {
+      return `${head}\n${sharedDependencies(this.root, { dependencies, buildDependencies })}\n[workspace]\n${this.#profiles}`;
+    }
+    return `${head}
 [dependencies]
-aaw-event = { path = "${this.root}/aaw-event" }
-${
-  standalone
-    ? this.#sharedDependencies
-    : `futures-util = "0.3"
+${dependencies}futures-util = "0.3"
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 tokio = { version = "1", features = ["full"] }
-tracing = "0.1"`
-}
+tracing = "0.1"
 
 [build-dependencies]
-aaw-event-build = { path = "${this.root}/aaw-event/build" }
-${standalone ? `\n[workspace]\n${this.#profiles}` : ""}`;
+${buildDependencies}`;
   }
 
   #programsManifest(slug, hasEvents, bins, plans, opentelemetry) {
@@ -173,7 +171,7 @@ ${extra}`;
     if (members.length === 0) return;
     const shared = "shared-dependencies";
     const manifest = `[package]\nname = "${shared}"\nversion = "0.0.0"\nedition = "2024"\n`;
-    this.#write(`${shared}/Cargo.toml`, `${manifest}\n[lib]\ntest = false\n\n[dependencies]\n${this.#sharedDependencies}\n`);
+    this.#write(`${shared}/Cargo.toml`, `${manifest}\n[lib]\ntest = false\n\n${sharedDependencies(this.root)}`);
     this.#write(`${shared}/src/lib.rs`, "");
     const all = [`"${shared}"`, ...members].join(", ");
     this.#write("Cargo.toml", `[workspace]\nresolver = "3"\nmembers = [${all}]\n${this.#profiles}`);
