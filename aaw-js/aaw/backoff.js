@@ -10,8 +10,6 @@
  *   `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
  *   without pause.
  * @property {number} factor Each failure multiplies the ceiling by this. At least 1.
- * @property {number} refused The delay after an attempt that the server has refused, in ms: random between half of this
- *   and this. It does not grow. The server refuses the next attempt as well, until a person changes something.
  */
 
 /** Computes the delays. The random source is a parameter, so that tests are deterministic. */
@@ -39,11 +37,11 @@ export class ReconnectDelays {
     this.#failures = 0;
   }
 
-  /** Returns the next delay, in ms. @param {boolean} isRefused Whether the server has refused this client. */
-  nextDelay(isRefused) {
-    const { min, max, factor, refused } = this.#backoff;
+  /** Returns the next delay, in ms. */
+  nextDelay() {
+    const { min, max, factor } = this.#backoff;
     const ceiling = Math.min(min * factor ** this.#failures, max);
     this.#failures += 1;
-    return isRefused ? (refused / 2) * (1 + this.#random()) : ceiling * this.#random();
+    return ceiling * this.#random();
   }
 }

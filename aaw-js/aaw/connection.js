@@ -76,10 +76,9 @@ export class ClientConnection {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
-  /** Why the last connection ended. @type {string | null} */
-  #lost = null;
-  /** Why the last attempt failed, if one has since. @type {string | null} */
-  #lastAttempt = null;
+  #wasOpen = false;
+  /** Why the last attempt failed, or the last connection ended; `null` if it was accepted. @type {string | null} */
+  #lastFailure = null;
 
   /**
    * Its first output is `connect`.
@@ -291,11 +290,11 @@ export class ClientConnection {
     }
   }
 
-  /** The attempt to connect failed. @param {number} now @param {import("./handshake.js").ConnectFailure} failure */
-  handleConnectFailed(now, { reason, isRefused }) {
+  /** The attempt to connect failed. @param {number} now @param {string} reason */
+  handleConnectFailed(now, reason) {
     if (this.#phase.name !== "connecting") return;
-    this.#lastAttempt = reason;
-    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
+    this.#lastFailure = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
   }
 
   /** The connection is closed. @param {number} now @param {number} code @param {string} reason */
@@ -305,11 +304,10 @@ export class ClientConnection {
       // An `_open` hook refused the connection. The server runs no call before the hook has passed.
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, String(refusal.error), new CallError(refusal, { sent: false }), true);
+      this.#handleLost(now, new CallError(refusal, { sent: false }));
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      const how = `closed with ${code}${reason && `: ${reason}`}`;
-      this.#handleLost(now, how, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`), code === 1008);
+      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
     }
   }
 
@@ -352,7 +350,7 @@ export class ClientConnection {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
       this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
@@ -620,7 +618,8 @@ export class ClientConnection {
 
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
-    this.#lastAttempt = null;
+    this.#wasOpen = true;
+    this.#lastFailure = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -743,22 +742,14 @@ export class ClientConnection {
   /** Drops the connection, or the attempt. @param {number} now @param {string} reason */
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
-    if (this.#phase.name === "connecting") this.handleConnectFailed(now, { reason, isRefused: false });
-    else this.#handleLost(now, reason, outcomeUnknown(reason), false);
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
+    else this.#handleLost(now, outcomeUnknown(reason));
   }
 
-  /**
-   * The connection is gone.
-   *
-   * @param {number} now
-   * @param {string} reason
-   * @param {CallError} error The result of the written calls.
-   * @param {boolean} isRefused Whether the server has refused this client.
-   */
-  #handleLost(now, reason, error, isRefused) {
+  /** The connection is gone. @param {number} now @param {CallError} error The result of the written calls. */
+  #handleLost(now, error) {
     const phase = this.#phase;
-    this.#lost = reason;
-    this.#lastAttempt = null;
+    this.#lastFailure = error.message;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -767,7 +758,7 @@ export class ClientConnection {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
       this.#failWritten(error);
     }
   }
@@ -780,8 +771,8 @@ export class ClientConnection {
       case "greeting":
         return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
       default: {
-        const state = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
-        return `${state}; ${this.#lastAttempt === null ? "the attempt to connect has not ended yet" : `last attempt: ${this.#lastAttempt}`}`;
+        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
+        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
       }
     }
   }

@@ -353,7 +353,7 @@ export class Driver {
       this.#attempt = {};
       const error = connectError(cause);
       this.#delegate.handleError(error);
-      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), { reason: error.message, isRefused: false }));
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), error.message));
       return;
     }
     this.#socket = socket;
@@ -367,8 +367,7 @@ export class Driver {
     const tcpSocket = requestSocket(socket, observer);
     this.#stopObserving = () => observer.stop();
     let isOpen = false;
-    /** @type {import("./handshake.js").ConnectFailure} */
-    let failure = { reason: `${withoutSecrets(url)} could not be reached, or refused the connection`, isRefused: false };
+    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
     /** @param {CloseEvent} event */
     const handleClosed = (event) => {
       this.#attempt = {};

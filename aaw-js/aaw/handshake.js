@@ -2,9 +2,6 @@
 // socket, the status of a refusal, and the error of a failed attempt. Its HTTP client, undici, publishes them on
 // diagnostics channels. Elsewhere there are none, and the observer learns nothing.
 
-/** The server was too slow, or does not know yet whether it responds (RFC 9110, 15.5.9; RFC 8470, 5.2). */
-const TEMPORARY = [408, 425];
-
 /** @typedef {{ ref(): unknown, unref(): unknown }} RefCounted A socket that keeps the process alive, or does not. */
 
 /** @typedef {{ subscribe(name: string, listener: (message: any) => void): void,
@@ -61,30 +58,21 @@ const diagnosticsChannels = () => {
 /**
  * Why an attempt to connect failed, as far as the platform says: browsers do not.
  *
- * @typedef {object} ConnectFailure
- * @property {string} reason
- * @property {boolean} isRefused Whether the server has refused this client, and so will refuse the next attempt.
- */
-
-/**
  * @param {HandshakeObserver} observer
  * @param {{ message?: unknown }} event The socket's `error` event.
  * @param {string} url
- * @returns {ConnectFailure}
+ * @returns {string}
  */
 export const connectFailure = ({ status, error }, { message }, url) => {
   const server = withoutSecrets(url);
   const text = typeof message === "string" ? message : "";
   // Bun and the package `ws` have the status in the text of their error.
   const refusal = status ?? /(?:status code|server response): (\d{3})\b/.exec(text)?.[1];
-  if (refusal) {
-    const isRefused = Number(refusal) < 500 && !TEMPORARY.includes(Number(refusal));
-    return { reason: `${server} refused the connection with ${refusal}`, isRefused };
-  }
+  if (refusal) return `${server} refused the connection with the status ${refusal}`;
   const cause = error instanceof Error ? error.message : text.replaceAll(url, server);
   // The `message` of an `AggregateError`, from a host with several addresses, is empty.
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return { reason: `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`, isRefused: false };
+  return `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`;
 };
 
 /** A URL without user, query and fragment, which may contain a token. @param {string} url */

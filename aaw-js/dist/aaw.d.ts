@@ -60,11 +60,6 @@ type Backoff = {
      * Each failure multiplies the ceiling by this. At least 1.
      */
     factor: number;
-    /**
-     * The delay after an attempt that the server has refused, in ms: random between half of this
-     * and this. It does not grow. The server refuses the next attempt as well, until a person changes something.
-     */
-    refused: number;
 };
 
 /**
@@ -162,12 +157,12 @@ type Options = {
      */
     window?: number | undefined;
     /**
-     * The delays between attempts to connect. All
-     * times are finite, and the factor is at least 1. Default `{ min: 100, max: 10000, factor: 2, refused: 30000 }`.
+     * The delays between attempts to connect. Both
+     * times are finite, and the factor is at least 1. Default `{ min: 100, max: 10000, factor: 2 }`.
      */
     backoff?: Partial<Backoff> | undefined;
     /**
-     * The original's option: sets all times of `backoff`.
+     * The original's option: sets `backoff.min` and `backoff.max`.
      */
     reconnectInterval?: number | undefined;
     /**

@@ -82,15 +82,15 @@ test("undefined and null select the default, and an empty token is none", () => 
   }
   assert.deepEqual(readOptions({ token: "" }), defaults);
   assert.equal(defaults.timeout, 3000);
-  assert.deepEqual(defaults.connection.backoff, { min: 100, max: 10_000, factor: 2, refused: 30_000 });
+  assert.deepEqual(defaults.connection.backoff, { min: 100, max: 10_000, factor: 2 });
 });
 
 test("Infinity and huge values are accepted where they have a meaning", () => {
   const { timeout, connection } = readOptions({ timeout: Infinity, heartbeat: Infinity, maxMessage: Infinity, connectTimeout: 1e300 });
   assert.deepEqual([timeout, connection.heartbeat, connection.maxMessage, connection.connectTimeout], [Infinity, Infinity, Infinity, 1e300]);
   // A first delay above the default of the longest, and a longest delay below that of the first, stand alone.
-  assert.deepEqual(readOptions({ backoff: { min: 20_000 } }).connection.backoff, { min: 20_000, max: 20_000, factor: 2, refused: 30_000 });
-  assert.deepEqual(readOptions({ backoff: { max: 50 } }).connection.backoff, { min: 50, max: 50, factor: 2, refused: 30_000 });
+  assert.deepEqual(readOptions({ backoff: { min: 20_000 } }).connection.backoff, { min: 20_000, max: 20_000, factor: 2 });
+  assert.deepEqual(readOptions({ backoff: { max: 50 } }).connection.backoff, { min: 50, max: 50, factor: 2 });
 });
 
 test("an invalid timeout or signal of a call rejects the call, and no other call is affected", async () => {

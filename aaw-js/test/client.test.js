@@ -392,7 +392,7 @@ test("a refused connection emits its reason, and its calls fail as not sent", as
     [["error", "not_allowed"]],
   );
   assert.equal(ws.state, "waiting");
-  platform.advance(30_000);
+  platform.advance(50);
   platform.socket.accept("_classic");
   platform.socket.disconnect(1008, "Still not");
   assert.equal(/** @type {any} */ (log).at(-1)[1].error, "Still not");

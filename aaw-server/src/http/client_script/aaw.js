@@ -144,11 +144,11 @@ var ReconnectDelays = class {
   reset() {
     this.#failures = 0;
   }
-  nextDelay(isRefused) {
-    const { min, max, factor, refused } = this.#backoff;
+  nextDelay() {
+    const { min, max, factor } = this.#backoff;
     const ceiling = Math.min(min * factor ** this.#failures, max);
     this.#failures += 1;
-    return isRefused ? refused / 2 * (1 + this.#random()) : ceiling * this.#random();
+    return ceiling * this.#random();
   }
 };
 var WaitQueue = class {
@@ -663,8 +663,8 @@ var ClientConnection = class {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
-  #lost = null;
-  #lastAttempt = null;
+  #wasOpen = false;
+  #lastFailure = null;
   constructor(config, random, now) {
     this.#config = config;
     this.#delays = new ReconnectDelays(config.backoff, random);
@@ -788,21 +788,20 @@ var ClientConnection = class {
       this.#handleWelcome(now, null);
     }
   }
-  handleConnectFailed(now, { reason, isRefused }) {
+  handleConnectFailed(now, reason) {
     if (this.#phase.name !== "connecting") return;
-    this.#lastAttempt = reason;
-    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
+    this.#lastFailure = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
   }
   handleDisconnected(now, code, reason) {
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, String(refusal.error), new CallError(refusal, { sent: false }), true);
+      this.#handleLost(now, new CallError(refusal, { sent: false }));
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      const how = `closed with ${code}${reason && `: ${reason}`}`;
-      this.#handleLost(now, how, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`), code === 1008);
+      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
     }
   }
   handleBlocked() {
@@ -831,7 +830,7 @@ var ClientConnection = class {
   handleTimeout(now) {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
       this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
@@ -1039,7 +1038,8 @@ var ClientConnection = class {
   }
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
-    this.#lastAttempt = null;
+    this.#wasOpen = true;
+    this.#lastFailure = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -1123,13 +1123,12 @@ var ClientConnection = class {
   }
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
-    if (this.#phase.name === "connecting") this.handleConnectFailed(now, { reason, isRefused: false });
-    else this.#handleLost(now, reason, outcomeUnknown(reason), false);
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
+    else this.#handleLost(now, outcomeUnknown(reason));
   }
-  #handleLost(now, reason, error, isRefused) {
+  #handleLost(now, error) {
     const phase = this.#phase;
-    this.#lost = reason;
-    this.#lastAttempt = null;
+    this.#lastFailure = error.message;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -1138,7 +1137,7 @@ var ClientConnection = class {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(isRefused) };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
       this.#failWritten(error);
     }
   }
@@ -1149,8 +1148,8 @@ var ClientConnection = class {
       case "greeting":
         return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
       default: {
-        const state = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
-        return `${state}; ${this.#lastAttempt === null ? "the attempt to connect has not ended yet" : `last attempt: ${this.#lastAttempt}`}`;
+        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
+        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
       }
     }
   }
@@ -1164,7 +1163,6 @@ var tooLarge = ({ size }, limit2) => {
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
 var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true }), isFromServer: true });
-var TEMPORARY = [408, 425];
 var HandshakeObserver = class {
   socket = null;
   status = null;
@@ -1200,13 +1198,10 @@ var connectFailure = ({ status, error }, { message }, url) => {
   const server = withoutSecrets(url);
   const text2 = typeof message === "string" ? message : "";
   const refusal = status ?? /(?:status code|server response): (\d{3})\b/.exec(text2)?.[1];
-  if (refusal) {
-    const isRefused = Number(refusal) < 500 && !TEMPORARY.includes(Number(refusal));
-    return { reason: `${server} refused the connection with ${refusal}`, isRefused };
-  }
+  if (refusal) return `${server} refused the connection with the status ${refusal}`;
   const cause = error instanceof Error ? error.message : text2.replaceAll(url, server);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return { reason: `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`, isRefused: false };
+  return `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`;
 };
 var withoutSecrets = (url) => {
   const { protocol, host, pathname } = new URL(url);
@@ -1466,7 +1461,7 @@ var Driver = class {
       this.#attempt = {};
       const error = connectError(cause);
       this.#delegate.handleError(error);
-      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), { reason: error.message, isRefused: false }));
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), error.message));
       return;
     }
     this.#socket = socket;
@@ -1478,7 +1473,7 @@ var Driver = class {
     const tcpSocket = requestSocket(socket, observer);
     this.#stopObserving = () => observer.stop();
     let isOpen = false;
-    let failure = { reason: `${withoutSecrets(url)} could not be reached, or refused the connection`, isRefused: false };
+    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
     const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
@@ -1815,8 +1810,7 @@ var backoff = (options) => {
   if (given.min !== void 0 && min > max) {
     throw new TypeError(`aaw: the option \`backoff.min\` (${min}) must not exceed \`backoff.max\` (${max})`);
   }
-  const refused = finiteDuration("the option `backoff.refused`", given.refused, interval || 3e4);
-  return { min: Math.min(min, max), max, factor: factor ?? 2, refused };
+  return { min: Math.min(min, max), max, factor: factor ?? 2 };
 };
 var tokenStorage = (storage) => {
   if (storage === void 0 || storage === null) return void 0;
