@@ -208,8 +208,7 @@ pub(crate) fn stream_result(
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// The item cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
-    /// or a number is NaN or infinite. Other
+    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other
     /// items can be sent.
     #[error("the item cannot be serialized: {0}")]
     Payload(String),
@@ -232,8 +231,7 @@ pub enum UploadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The payload cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
-    /// or a number is NaN or infinite.
+    /// The payload cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings.
     #[error("the payload cannot be serialized: {0}")]
     Payload(String),
     /// The name is reserved for messages of the protocol itself, such as `aaw/hello`.

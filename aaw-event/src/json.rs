@@ -1,13 +1,9 @@
 //! JSON in both directions: values to bytes, and a caller's JSON to the type that a handler takes.
 
-use std::io;
-
-use aaw_protocol::json::{self, FiniteSerializer};
 use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::ser::Error as _;
 
 use crate::scratch;
 
@@ -16,28 +12,12 @@ use crate::scratch;
 const MAX_REASON_CHARS: usize = 200;
 const MAX_PATH_CHARS: usize = 60;
 
-/// Serializes `value` into the thread's buffer and passes the bytes to `then`. The error names the part of the value that
-/// cannot be JSON.
+/// Serializes `value` into the thread's buffer and passes the bytes to `then`.
 pub(crate) fn with_json<T: Serialize + ?Sized, R>(
     value: &T,
     then: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, serde_json::Error> {
-    let written = scratch::with_buffer(|buffer| json::to_writer(&mut *buffer, value).map(|()| then(buffer)));
-    written.map_err(|error| locate(value, error))
-}
-
-/// Serializes a second time, recording the path to the part that fails. Recording costs too much to be done every time.
-#[cold]
-fn locate<T: Serialize + ?Sized>(value: &T, error: serde_json::Error) -> serde_json::Error {
-    let (mut track, mut serializer) = (serde_path_to_error::Track::new(), serde_json::Serializer::new(io::sink()));
-    let recorded = serde_path_to_error::Serializer::new(FiniteSerializer(&mut serializer), &mut track);
-    let result = value.serialize(recorded);
-    match track.path().to_string() {
-        path if result.is_err() && path != "." => {
-            serde_json::Error::custom(format_args!("{}: {error}", middle_cut(&path, MAX_PATH_CHARS)))
-        }
-        _ => error,
-    }
+    scratch::with_buffer(|buffer| serde_json::to_writer(&mut *buffer, value).map(|()| then(buffer)))
 }
 
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
@@ -122,42 +102,6 @@ mod tests {
         let failure = parse_body::<B>(body).unwrap_err();
         assert_eq!(failure.code, Code::BAD_BODY);
         failure.error
-    }
-
-    #[test]
-    fn the_error_about_a_value_that_cannot_be_json_names_its_part() {
-        #[derive(Serialize)]
-        struct Series {
-            points: Vec<Point>,
-        }
-        #[derive(Serialize)]
-        struct Point {
-            y: f64,
-        }
-        let refused = |y| {
-            let points = vec![Point { y: 1.0 }, Point { y }];
-            with_json(&Series { points }, <[u8]>::len).unwrap_err().to_string()
-        };
-        assert_eq!(refused(f64::NAN), "points[1].y: JSON has no number for NaN");
-        assert_eq!(refused(f64::INFINITY), "points[1].y: JSON has no number for inf");
-        assert_eq!(with_json(&f32::NAN, <[u8]>::len).unwrap_err().to_string(), "JSON has no number for NaN");
-        let keys = std::collections::BTreeMap::from([(vec![1], 1)]);
-        assert_eq!(with_json(&keys, <[u8]>::len).unwrap_err().to_string(), "key must be a string");
-        assert_eq!(with_json(&1.5, <[u8]>::to_vec).unwrap(), b"1.5");
-    }
-
-    #[test]
-    fn a_number_that_the_type_cannot_hold_is_refused() {
-        assert_eq!(refused::<f64>("1e400"), "The body does not fit: number out of range");
-        assert_eq!(refused::<Value>(r#"{"a":[-1e400]}"#), "The body does not fit at a[0]: number out of range");
-        assert!(refused::<u64>("18446744073709551616").starts_with("The body does not fit: invalid type: floating point"));
-        assert!(refused::<i64>("9223372036854775808").starts_with("The body does not fit: invalid value: integer"));
-        // What becomes of numbers that are accepted: see the table in docs/events.md.
-        assert_eq!(parse_body::<u128>("18446744073709551616").unwrap(), 1 << 64);
-        assert_eq!(parse_body::<Value>("18446744073709551616").unwrap(), serde_json::json!(18446744073709551616.0));
-        assert_eq!(parse_body::<f32>("1e39").unwrap(), f32::INFINITY);
-        assert!(parse_body::<f64>("-0").unwrap().is_sign_negative());
-        assert!(refused::<u8>("1.0").contains("floating point"));
     }
 
     #[test]

@@ -80,7 +80,6 @@ mod failure;
 mod heartbeat;
 pub mod hello;
 mod identity;
-pub mod json;
 mod name;
 pub mod redact;
 pub mod server;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use aaw_protocol::{Code, Failure, json};
+use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 
 /// The result of a handler.
@@ -107,7 +107,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_data(mut self, data: impl Serialize) -> Self {
-        match json::to_raw_value(&data) {
+        match serde_json::value::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
             Err(error) => tracing::error!(%error, "the data of an error cannot be serialized as JSON"),
         }

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::codec::{self, Kind};
-use crate::json;
 
 /// A call, one-way send or upload item with its body serialized: `["event",body`. The end of the frame is missing,
 /// because a call gets its id only when it is written.
@@ -35,7 +34,7 @@ impl EncodedMessage {
         let event_json = codec::event_json(event).into_boxed_str();
         let mut frame = Vec::with_capacity(128);
         codec::begin(&mut frame, &event_json);
-        json::to_writer(&mut frame, body)?;
+        serde_json::to_writer(&mut frame, body)?;
         Ok(Self { event_json, frame, max_end: Self::MAX_CALL_END })
     }
 
