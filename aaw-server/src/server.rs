@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_event::host::Instance;
-use aaw_protocol::Failure;
+use aaw_protocol::{Failure, json};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,7 +53,8 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be serialized as JSON.
+    /// The data cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings, or a number is
+    /// NaN or infinite.
     #[error("cannot serialize the data as JSON: {0}")]
     Serialize(#[from] serde_json::Error),
     /// The event was rejected. The code is [`TOO_LARGE`](crate::Code::TOO_LARGE) if it exceeds
@@ -318,7 +319,7 @@ impl Handle {
     /// [`EmitError::Serialize`] if the data cannot be serialized as JSON; [`EmitError::Refused`] if it is too large or
     /// the name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
-        let data = serde_json::to_string(&data)?;
+        let data = json::to_string(&data)?;
         Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
     }
 
@@ -328,7 +329,7 @@ impl Handle {
     /// As [`emit`](Self::emit); also [`EmitError::Refused`] with [`NO_CONNECTION`](crate::Code::NO_CONNECTION) if the
     /// connection does not exist or has closed.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
-        let data = serde_json::to_string(&data)?;
+        let data = json::to_string(&data)?;
         Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
     }
 
@@ -360,10 +361,10 @@ impl Handle {
         data: impl Serialize,
         timeout: Duration,
     ) -> Result<T, ClientCallError> {
-        let data = serde_json::to_string(&data).map_err(ClientCallError::Serialize)?;
+        let data = json::to_string(&data).map_err(ClientCallError::Serialize)?;
         let peer = self.shared.hub.peer(connection).ok_or_else(connection_ended)?;
         let response = peer.client_call(event, data, timeout).await?;
-        serde_json::from_str(&response).map_err(ClientCallError::BadResponse)
+        json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
