@@ -24,7 +24,7 @@ pub(crate) fn with_json<T: Serialize + ?Sized, R>(
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
 /// that `Option<T>` and `()` can be bodies.
 pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
-    if body.is_empty() || body == "null" {
+    if body.is_empty() || body.trim_matches([' ', '\t', '\n', '\r']) == "null" {
         return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(explain_missing::<B>);
     }
     json::from_str(body).map_err(|_| explain::<B>("The body", body))
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_missing_body_is_parsed_as_an_empty_object_or_as_null() {
-        for missing in ["", "null"] {
+        for missing in ["", "null", " \r\n\tnull\n"] {
             assert_eq!(parse_body::<Value>(missing).unwrap(), serde_json::json!({}));
             assert_eq!(parse_body::<Option<i64>>(missing).unwrap(), None);
             parse_body::<()>(missing).unwrap();

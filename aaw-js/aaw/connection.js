@@ -16,6 +16,7 @@ import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
+/** @import { RetryHint } from "./backoff.js" */
 /** @import { Failure } from "./call_error.js" */
 /** @import { EncodedMessage } from "./encoded_message.js" */
 /** @import { Frame } from "./frame.js" */
@@ -296,7 +297,7 @@ export class ClientConnection {
    *
    * @param {number} now
    * @param {string} reason
-   * @param {import("./backoff.js").RetryHint} [hint] What the failure says about the next attempt.
+   * @param {RetryHint} [hint] What the failure says about the next attempt.
    */
   handleConnectFailed(now, reason, hint) {
     if (this.#phase.name !== "connecting") return;
@@ -312,10 +313,10 @@ export class ClientConnection {
       // An `_open` hook refused the connection. The server runs no call before the hook has passed.
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, ended, new CallError(refusal, { sent: false }));
+      this.#handleLost(now, ended, "refused", new CallError(refusal, { sent: false }));
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, ended);
+      this.#handleLost(now, ended, code === 1008 ? "refused" : null);
     }
   }
 
@@ -758,9 +759,10 @@ export class ClientConnection {
    *
    * @param {number} now
    * @param {string} reason
+   * @param {RetryHint} [hint] What it says about the next attempt.
    * @param {CallError} [error] The result of the written calls.
    */
-  #handleLost(now, reason, error = outcomeUnknown(reason)) {
+  #handleLost(now, reason, hint = null, error = outcomeUnknown(reason)) {
     const phase = this.#phase;
     if (phase.name === "open") this.#lost = reason;
     else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
@@ -772,7 +774,7 @@ export class ClientConnection {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
       this.#failWritten(error);
     }
   }

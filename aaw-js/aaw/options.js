@@ -16,8 +16,8 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  * @property {number} [window] The credit of a stream: how many items the server may send before the first is read. A
  *   larger one costs memory, and allows more throughput over connections with a high latency. From 1 to 2147483647, default 64.
  * @property {Partial<import("./backoff.js").Backoff>} [backoff] The delays between attempts to connect. `min` and `max`
- *   are finite, and the factor is at least 1. `refused` applies where the platform says that the server has refused the
- *   connection: Node, Bun and the package `ws` do, browsers do not. Default
+ *   are finite, and the factor is at least 1. `refused` applies where it is known that the server has refused the
+ *   client: Node, Bun and the package `ws` tell the status of a handshake, browsers do not. Default
  *   `{ min: 100, max: 10000, factor: 2, refused: 30000 }`.
  * @property {number} [reconnectInterval] The original's option: sets `backoff.min` and `backoff.max`.
  * @property {number} [heartbeat] The idle time after which the client sends a ping; after as much again without any
