@@ -150,3 +150,19 @@ fn a_number_beyond_its_type_is_an_error() {
     assert_eq!(from_str::<f32>("1e-400").unwrap(), 0.0);
     assert_eq!(from_str::<f32>("18446744073709551615").unwrap(), 1.844_674_4e19);
 }
+
+/// The documented exceptions. If serde or serde_json changes one of them, the documentation becomes simpler.
+#[test]
+fn what_others_convert_first_is_not_seen() {
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(flatten)]
+        inner: Inner,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        value: f32,
+    }
+    assert_eq!(from_str::<Outer>(r#"{"value":1e39}"#).unwrap().inner.value, f32::INFINITY);
+    assert_eq!(to_string(&json!([f64::NAN])).unwrap(), "[null]");
+}

@@ -43,7 +43,9 @@ async fn a_missing_body_is_an_empty_object() {
         assert_eq!(post(&server, "ping", body).send().await.body, r#"{"pong":true}"#, "{body:?}");
     }
     // `null` stands for a missing body, also for a handler that takes the body as it is.
-    for (body, echo) in [("", "{}"), ("null", "{}"), (" null\n", "{}"), ("[null]", "[null]"), ("0", "0"), ("\"\"", "\"\"")] {
+    for (body, echo) in
+        [("", "{}"), ("null", "{}"), (" null\n", "{}"), ("[null]", "[null]"), ("0", "0"), ("\"\"", "\"\"")]
+    {
         assert_eq!(post(&server, "echo", body).send().await.body, echo, "{body:?}");
     }
     // White space is not JSON.
