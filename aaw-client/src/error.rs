@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::client::{CallResult, DisconnectReason, NotSent, RetryHint};
+use aaw_protocol::json::{self, FiniteDeserializer};
 use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Failure, Shortened};
 use serde::de::DeserializeOwned;
@@ -208,7 +209,8 @@ pub(crate) fn stream_result(
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// The item cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings. Other
+    /// The item cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
+    /// or a number is NaN or infinite. Other
     /// items can be sent.
     #[error("the item cannot be serialized: {0}")]
     Payload(String),
@@ -231,7 +233,8 @@ pub enum UploadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The payload cannot be serialized as JSON: its `Serialize` fails, or a map has keys that are not strings.
+    /// The payload cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings,
+    /// or a number is NaN or infinite.
     #[error("the payload cannot be serialized: {0}")]
     Payload(String),
     /// The name is reserved for messages of the protocol itself, such as `aaw/hello`.
@@ -292,12 +295,13 @@ pub struct DecodeError {
 const MAX_PROBLEM_LEN: usize = 200;
 
 /// Deserializes JSON that the server sent.
-pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
     // Tracking the path is slow, so only JSON that does not fit is read that way, a second time.
-    serde_json::from_str(json).or_else(|_| {
-        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)).map_err(|error| {
+    json::from_str(text).or_else(|_| {
+        let mut parser = serde_json::Deserializer::from_str(text);
+        serde_path_to_error::deserialize(FiniteDeserializer::new(&mut parser)).map_err(|error| {
             let problem = error.inner().to_string();
-            let problem = match lone_surrogate(json).filter(|_| problem.contains("hex escape")) {
+            let problem = match lone_surrogate(text).filter(|_| problem.contains("hex escape")) {
                 Some(escape) => explain_lone_surrogate(escape),
                 None => middle_cut(&problem, MAX_PROBLEM_LEN),
             };

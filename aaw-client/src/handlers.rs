@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, Failure, json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -52,10 +52,11 @@ impl HandlerError {
         self
     }
 
-    /// Attaches data for the calling program. Data that cannot be serialized as JSON is logged and left out.
+    /// Attaches data for the calling program. Data that cannot be serialized as JSON, such as a NaN, is
+    /// logged and left out.
     #[must_use]
     pub fn with_data(mut self, data: impl Serialize) -> Self {
-        match serde_json::value::to_raw_value(&data) {
+        match json::to_raw_value(&data) {
             Ok(data) => self.failure.data = Some(data),
             Err(error) => tracing::warn!("the data of a handler's error cannot be serialized: {error}"),
         }
@@ -104,7 +105,7 @@ where
         Box::pin(async move {
             let body = parse_body(&data).map_err(|problem| Failure::new(Code::BAD_BODY, problem))?;
             match handler(body).await {
-                Ok(response) => serde_json::value::to_raw_value(&response).map_err(|error| {
+                Ok(response) => json::to_raw_value(&response).map_err(|error| {
                     tracing::error!(event = &*event, "the response cannot be serialized: {error}");
                     Failure::internal(Code::INTERNAL)
                 }),
@@ -128,7 +129,7 @@ fn parse_body<B: DeserializeOwned>(data: &str) -> Result<B, String> {
         }
         let mismatch = mismatch.to_string();
         let expected = mismatch.strip_prefix("invalid type: null, ").unwrap_or(&mismatch);
-        serde_json::from_str("{}").map_err(|_| format!("The body is missing: {expected}"))
+        json::from_str("{}").map_err(|_| format!("The body is missing: {expected}"))
     })
 }
 

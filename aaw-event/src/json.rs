@@ -1,5 +1,6 @@
 //! JSON in both directions: values to bytes, and a caller's JSON to the type that a handler takes.
 
+use aaw_protocol::json::{self, FiniteDeserializer};
 use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
@@ -12,21 +13,21 @@ use crate::scratch;
 const MAX_REASON_CHARS: usize = 200;
 const MAX_PATH_CHARS: usize = 60;
 
-/// Serializes `value` into the thread's buffer and passes the bytes to `then`.
+/// Serializes `value` into the thread's buffer and passes the bytes to `then`. A NaN or an infinity is an error.
 pub(crate) fn with_json<T: Serialize + ?Sized, R>(
     value: &T,
     then: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, serde_json::Error> {
-    scratch::with_buffer(|buffer| serde_json::to_writer(&mut *buffer, value).map(|()| then(buffer)))
+    scratch::with_buffer(|buffer| json::to_writer(buffer, value).map(|()| then(buffer)))
 }
 
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
 /// that `Option<T>` and `()` can be bodies.
 pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
-    if body.is_empty() || body == "null" {
+    if body.is_empty() || body.trim_matches([' ', '\t', '\n', '\r']) == "null" {
         return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(explain_missing::<B>);
     }
-    serde_json::from_str(body).map_err(|_| explain::<B>("The body", body))
+    json::from_str(body).map_err(|_| explain::<B>("The body", body))
 }
 
 /// The failure of a call without a body, which does not fit as `null` either. A type with fields names the one that it
@@ -44,13 +45,13 @@ fn explain_missing<B: DeserializeOwned>(null: serde_json::Error) -> Failure {
 }
 
 /// Parses an item of an upload. Unlike a body, `null` is not replaced.
-pub(crate) fn parse_item<T: DeserializeOwned>(json: &str, number: u64) -> Result<T, Failure> {
-    serde_json::from_str(json).map_err(|_| explain::<T>(&format!("Item {number}"), json))
+pub(crate) fn parse_item<T: DeserializeOwned>(item: &str, number: u64) -> Result<T, Failure> {
+    json::from_str(item).map_err(|_| explain::<T>(&format!("Item {number}"), item))
 }
 
 /// Parses the response to a client call, or the result of a host operation.
-pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
-    serde_json::from_str(json).map_err(|_| explain::<T>("The response", json))
+pub(crate) fn parse_response<T: DeserializeOwned>(response: &str) -> Result<T, Failure> {
+    json::from_str(response).map_err(|_| explain::<T>("The response", response))
 }
 
 /// Parses a second time, recording the path to the value that does not fit. Recording costs too much to be done on
@@ -58,7 +59,7 @@ pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failu
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
     let mut parser = serde_json::Deserializer::from_str(json);
-    let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut parser) {
+    let (path, error) = match serde_path_to_error::deserialize::<_, B>(FiniteDeserializer::new(&mut parser)) {
         Err(error) => (error.path().to_string(), error.into_inner()),
         Ok(_) => match parser.end() {
             Err(error) => (".".to_owned(), error),
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_missing_body_is_parsed_as_an_empty_object_or_as_null() {
-        for missing in ["", "null"] {
+        for missing in ["", "null", " \r\n\tnull\n"] {
             assert_eq!(parse_body::<Value>(missing).unwrap(), serde_json::json!({}));
             assert_eq!(parse_body::<Option<i64>>(missing).unwrap(), None);
             parse_body::<()>(missing).unwrap();
@@ -158,7 +159,8 @@ mod tests {
 
     #[test]
     fn the_error_names_a_lone_surrogate() {
-        let reason = r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
+        let reason =
+            r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
         assert_eq!(refused::<String>(r#""a\ud83d""#), format!("The body does not fit: {reason}"));
         assert_eq!(refused::<Value>(r#"[{"a":"\ud83d"}]"#), format!("The body does not fit at [0].a: {reason}"));
         let refused_key = refused::<std::collections::HashMap<String, u8>>(r#"{"\ud83d":1}"#);
@@ -171,6 +173,37 @@ mod tests {
         assert_eq!(parse_body::<String>(r#""\ud83d\ude00""#).unwrap(), "😀");
         let item = parse_item::<String>(r#""\ud83d""#, 1).unwrap_err();
         assert_eq!(item.error, format!("Item 1 does not fit: {reason}"));
+    }
+
+    #[test]
+    fn a_number_beyond_its_type_is_an_error() {
+        #[derive(Debug, Deserialize)]
+        struct Reading {
+            #[serde(rename = "value")]
+            _value: f32,
+        }
+        assert_eq!(
+            refused::<Reading>(r#"{"value":1e39}"#),
+            "The body does not fit at value: number out of range: 1e39, expected f32"
+        );
+        assert_eq!(refused::<Vec<f64>>("[1,1e400]"), "The body does not fit at [1]: number out of range");
+        assert_eq!(refused::<Value>(r#"{"a":-1e400}"#), "The body does not fit at a: number out of range");
+        assert!(refused::<u64>("18446744073709551616").ends_with("expected u64"));
+        let item = parse_item::<f32>("1e39", 2).unwrap_err();
+        assert_eq!(item.error, "Item 2 does not fit: number out of range: 1e39, expected f32");
+        assert!(parse_response::<f32>("1e39").is_err());
+    }
+
+    #[test]
+    fn integers_beyond_u64_and_whole_floats_are_read_as_documented() {
+        assert_eq!(parse_body::<Value>("18446744073709551615").unwrap().as_u64(), Some(u64::MAX));
+        let beyond = parse_body::<Value>("18446744073709551616").unwrap();
+        assert_eq!((beyond.as_u64(), beyond.as_f64()), (None, Some(18_446_744_073_709_551_616.0)));
+        assert_eq!(parse_body::<i128>("18446744073709551616").unwrap(), 18_446_744_073_709_551_616);
+        assert_eq!(refused::<i64>("1.0"), "The body does not fit: invalid type: floating point `1.0`, expected i64");
+        assert_eq!(refused::<i64>("-0"), "The body does not fit: invalid type: floating point `-0.0`, expected i64");
+        assert!(parse_body::<f64>("-0").unwrap().is_sign_negative());
+        assert_eq!(parse_body::<f64>("1").unwrap(), 1.0);
     }
 
     #[test]

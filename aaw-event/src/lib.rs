@@ -88,6 +88,10 @@
 //! code `bad_body` that names the field. `Value` accepts any JSON, [`Empty`] ignores the body, and
 //! `Box<`[`RawValue`]`>` keeps it unparsed.
 //!
+//! What a handler returns, yields or pushes is any type that is `Serialize`. A NaN or an infinity in it is an error, and
+//! so is a number in a body beyond the range of its `f64` or `f32`. Only `json!` makes `null` of a NaN, before it is seen
+//! here.
+//!
 //! Handlers run on the server's threads. Move long computations and blocking calls to `tokio::task::spawn_blocking`.
 //!
 //! A handler is cancelled when its caller disconnects, cancels the call or stops waiting: its future is dropped at the

@@ -1,4 +1,4 @@
-// The delays between attempts to connect.
+// The delays between attempts to connect. The names and rules are those of the Rust client.
 
 /**
  * Each delay is random, between zero and a ceiling that grows with each failure ("full jitter"), so that the clients of
@@ -10,7 +10,22 @@
  *   `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
  *   without pause.
  * @property {number} factor Each failure multiplies the ceiling by this. At least 1.
+ * @property {number} refused The delay after an attempt that the server has refused: random between half of this and
+ *   this, in ms. It does not grow. The server answers, and refuses the next attempt as well until a person changes its
+ *   configuration or that of the client. `Infinity`: no further attempt.
  */
+
+/**
+ * What a failed attempt says about the next one. `null`: nothing; the next one follows after a delay between zero and
+ * the ceiling. `"refused"`: the server has refused this client; the next one follows after `Backoff.refused`. A number:
+ * the time in ms that the server named with `Retry-After` (RFC 9110, section 10.2.3), which counts up to an hour. The
+ * usual delay is added to it, so that the clients of a server that tells all of them the same do not return at once.
+ *
+ * @typedef {number | "refused" | null} RetryHint
+ */
+
+/** The longest time that a server can make its clients wait, in ms. */
+const MAX_RETRY_AFTER = 3_600_000;
 
 /** Computes the delays. The random source is a parameter, so that tests are deterministic. */
 export class ReconnectDelays {
@@ -37,11 +52,12 @@ export class ReconnectDelays {
     this.#failures = 0;
   }
 
-  /** Returns the next delay, in ms. */
-  nextDelay() {
-    const { min, max, factor } = this.#backoff;
-    const ceiling = Math.min(min * factor ** this.#failures, max);
+  /** Returns the next delay, in ms. @param {RetryHint} [hint] */
+  nextDelay(hint = null) {
+    const { min, max, factor, refused } = this.#backoff;
+    const delay = Math.min(min * factor ** this.#failures, max) * this.#random();
     this.#failures += 1;
-    return ceiling * this.#random();
+    if (hint === "refused") return (refused / 2) * (1 + this.#random());
+    return Math.min(hint ?? 0, MAX_RETRY_AFTER) + delay;
   }
 }

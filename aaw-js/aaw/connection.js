@@ -16,6 +16,7 @@ import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
+/** @import { RetryHint } from "./backoff.js" */
 /** @import { Failure } from "./call_error.js" */
 /** @import { EncodedMessage } from "./encoded_message.js" */
 /** @import { Frame } from "./frame.js" */
@@ -76,9 +77,10 @@ export class ClientConnection {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
-  #wasOpen = false;
-  /** Why the last attempt failed, or the last connection ended; `null` if it was accepted. @type {string | null} */
-  #lastFailure = null;
+  /** Why the last open connection ended. @type {string | null} */
+  #lost = null;
+  /** Why the last attempt to connect failed; `null` if none has failed since. @type {string | null} */
+  #lastAttempt = null;
 
   /**
    * Its first output is `connect`.
@@ -290,24 +292,31 @@ export class ClientConnection {
     }
   }
 
-  /** The attempt to connect failed. @param {number} now @param {string} reason */
-  handleConnectFailed(now, reason) {
+  /**
+   * The attempt to connect failed.
+   *
+   * @param {number} now
+   * @param {string} reason
+   * @param {RetryHint} [hint] What the failure says about the next attempt.
+   */
+  handleConnectFailed(now, reason, hint) {
     if (this.#phase.name !== "connecting") return;
-    this.#lastFailure = reason;
-    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+    this.#lastAttempt = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
   }
 
   /** The connection is closed. @param {number} now @param {number} code @param {string} reason */
   handleDisconnected(now, code, reason) {
+    const ended = code === 1006 ? "the connection broke" : `the server closed the connection (${code})${reason && `: ${reason}`}`;
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       // An `_open` hook refused the connection. The server runs no call before the hook has passed.
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, new CallError(refusal, { sent: false }));
+      this.#handleLost(now, ended, "refused", new CallError(refusal, { sent: false }));
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
+      this.#handleLost(now, ended, code === 1008 ? "refused" : null);
     }
   }
 
@@ -350,7 +359,7 @@ export class ClientConnection {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
       this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
@@ -618,8 +627,7 @@ export class ClientConnection {
 
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
-    this.#wasOpen = true;
-    this.#lastFailure = null;
+    this.#lastAttempt = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -735,7 +743,7 @@ export class ClientConnection {
         this.#ping();
         break;
       case "timedOut":
-        this.#abort(now, "the server does not respond to pings");
+        this.#abort(now, "the server stopped responding");
     }
   }
 
@@ -743,13 +751,21 @@ export class ClientConnection {
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
-    else this.#handleLost(now, outcomeUnknown(reason));
+    else this.#handleLost(now, reason);
   }
 
-  /** The connection is gone. @param {number} now @param {CallError} error The result of the written calls. */
-  #handleLost(now, error) {
+  /**
+   * The connection is gone.
+   *
+   * @param {number} now
+   * @param {string} reason
+   * @param {RetryHint} [hint] What it says about the next attempt.
+   * @param {CallError} [error] The result of the written calls.
+   */
+  #handleLost(now, reason, hint = null, error = outcomeUnknown(reason)) {
     const phase = this.#phase;
-    this.#lastFailure = error.message;
+    if (phase.name === "open") this.#lost = reason;
+    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -758,23 +774,22 @@ export class ClientConnection {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
       this.#failWritten(error);
     }
   }
 
-  /** What is known about why queued calls were not written. */
+  /** What is known about why queued calls were not written. The words are those of the Rust client. */
   #whyNotSent() {
-    switch (this.#phase.name) {
-      case "open":
-        return this.#isBlocked ? "the socket's buffer is full" : `the limit of ${this.#calls.inFlight} calls in flight is reached`;
-      case "greeting":
-        return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
-      default: {
-        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
-        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
-      }
+    const phase = this.#phase;
+    if (phase.name === "open") {
+      return this.#isBlocked ? "the server read too slowly" : `${this.#calls.inFlight} calls were open, which is the limit`;
     }
+    const known = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
+    if (phase.name === "greeting") {
+      return `${known}; ${phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet"}`;
+    }
+    return `${known}; ${this.#lastAttempt === null ? "the attempt to connect has not ended yet" : `last attempt: ${this.#lastAttempt}`}`;
   }
 
   #finish() {

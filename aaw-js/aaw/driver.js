@@ -3,7 +3,7 @@
 import { CallError } from "./call_error.js";
 import { closeEvent } from "./close_event.js";
 import { ClientConnection } from "./connection.js";
-import { connectFailure, HandshakeObserver, withoutSecrets } from "./handshake.js";
+import { connectFailure, HandshakeObserver } from "./handshake.js";
 import { requestSocket } from "./socket_ref.js";
 import { socketUrl } from "./url.js";
 
@@ -367,7 +367,7 @@ export class Driver {
     const tcpSocket = requestSocket(socket, observer);
     this.#stopObserving = () => observer.stop();
     let isOpen = false;
-    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
+    let failure = connectFailure(observer, {}, url);
     /** @param {CloseEvent} event */
     const handleClosed = (event) => {
       this.#attempt = {};
@@ -377,7 +377,7 @@ export class Driver {
       if (!isOpen) warnWithoutOrigin();
       this.#input(() => {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
-        else this.#connection.handleConnectFailed(now(), failure);
+        else this.#connection.handleConnectFailed(now(), failure.reason, failure.hint);
       });
       this.#delegate.handleClose(event);
     };

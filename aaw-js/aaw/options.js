@@ -15,8 +15,10 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  *   the original.
  * @property {number} [window] The credit of a stream: how many items the server may send before the first is read. A
  *   larger one costs memory, and allows more throughput over connections with a high latency. From 1 to 2147483647, default 64.
- * @property {Partial<import("./backoff.js").Backoff>} [backoff] The delays between attempts to connect. Both
- *   times are finite, and the factor is at least 1. Default `{ min: 100, max: 10000, factor: 2 }`.
+ * @property {Partial<import("./backoff.js").Backoff>} [backoff] The delays between attempts to connect. `min` and `max`
+ *   are finite, and the factor is at least 1. `refused` applies where it is known that the server has refused the
+ *   client: Node, Bun and the package `ws` tell the status of a handshake, browsers do not. Default
+ *   `{ min: 100, max: 10000, factor: 2, refused: 30000 }`.
  * @property {number} [reconnectInterval] The original's option: sets `backoff.min` and `backoff.max`.
  * @property {number} [heartbeat] The idle time after which the client sends a ping; after as much again without any
  *   message, the connection counts as lost. Default 20000, because proxies drop connections that are idle for 30 to
@@ -103,7 +105,8 @@ const backoff = (options) => {
   if (given.min !== undefined && min > max) {
     throw new TypeError(`aaw: the option \`backoff.min\` (${min}) must not exceed \`backoff.max\` (${max})`);
   }
-  return { min: Math.min(min, max), max, factor: factor ?? 2 };
+  const refused = duration("the option `backoff.refused`", given.refused, 30_000, "for no further attempt");
+  return { min: Math.min(min, max), max, factor: factor ?? 2, refused };
 };
 
 /** @param {unknown} storage @returns {import("./persistent_token.js").TokenStorage | undefined} */

@@ -60,6 +60,12 @@ type Backoff = {
      * Each failure multiplies the ceiling by this. At least 1.
      */
     factor: number;
+    /**
+     * The delay after an attempt that the server has refused: random between half of this and
+     * this, in ms. It does not grow. The server answers, and refuses the next attempt as well until a person changes its
+     * configuration or that of the client. `Infinity`: no further attempt.
+     */
+    refused: number;
 };
 
 /**
@@ -157,8 +163,10 @@ type Options = {
      */
     window?: number | undefined;
     /**
-     * The delays between attempts to connect. Both
-     * times are finite, and the factor is at least 1. Default `{ min: 100, max: 10000, factor: 2 }`.
+     * The delays between attempts to connect. `min` and `max`
+     * are finite, and the factor is at least 1. `refused` applies where it is known that the server has refused the
+     * client: Node, Bun and the package `ws` tell the status of a handshake, browsers do not. Default
+     * `{ min: 100, max: 10000, factor: 2, refused: 30000 }`.
      */
     backoff?: Partial<Backoff> | undefined;
     /**

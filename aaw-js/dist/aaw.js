@@ -130,6 +130,7 @@ var closeEvent = (code, reason, wasClean = false) => {
   if (typeof CloseEvent === "function") return new CloseEvent("close", init);
   return Object.assign(new Event("close"), init);
 };
+var MAX_RETRY_AFTER = 36e5;
 var ReconnectDelays = class {
   #backoff;
   #random;
@@ -144,11 +145,12 @@ var ReconnectDelays = class {
   reset() {
     this.#failures = 0;
   }
-  nextDelay() {
-    const { min, max, factor } = this.#backoff;
-    const ceiling = Math.min(min * factor ** this.#failures, max);
+  nextDelay(hint = null) {
+    const { min, max, factor, refused } = this.#backoff;
+    const delay = Math.min(min * factor ** this.#failures, max) * this.#random();
     this.#failures += 1;
-    return ceiling * this.#random();
+    if (hint === "refused") return refused / 2 * (1 + this.#random());
+    return Math.min(hint ?? 0, MAX_RETRY_AFTER) + delay;
   }
 };
 var WaitQueue = class {
@@ -663,8 +665,8 @@ var ClientConnection = class {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
-  #wasOpen = false;
-  #lastFailure = null;
+  #lost = null;
+  #lastAttempt = null;
   constructor(config, random, now) {
     this.#config = config;
     this.#delays = new ReconnectDelays(config.backoff, random);
@@ -788,20 +790,21 @@ var ClientConnection = class {
       this.#handleWelcome(now, null);
     }
   }
-  handleConnectFailed(now, reason) {
+  handleConnectFailed(now, reason, hint) {
     if (this.#phase.name !== "connecting") return;
-    this.#lastFailure = reason;
-    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+    this.#lastAttempt = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
   }
   handleDisconnected(now, code, reason) {
+    const ended = code === 1006 ? "the connection broke" : `the server closed the connection (${code})${reason && `: ${reason}`}`;
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, new CallError(refusal, { sent: false }));
+      this.#handleLost(now, ended, "refused", new CallError(refusal, { sent: false }));
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, outcomeUnknown(`the connection was lost (${code})${reason && `: ${reason}`}`));
+      this.#handleLost(now, ended, code === 1008 ? "refused" : null);
     }
   }
   handleBlocked() {
@@ -830,7 +833,7 @@ var ClientConnection = class {
   handleTimeout(now) {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
       this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
@@ -1038,8 +1041,7 @@ var ClientConnection = class {
   }
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
-    this.#wasOpen = true;
-    this.#lastFailure = null;
+    this.#lastAttempt = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -1118,17 +1120,18 @@ var ClientConnection = class {
         this.#ping();
         break;
       case "timedOut":
-        this.#abort(now, "the server does not respond to pings");
+        this.#abort(now, "the server stopped responding");
     }
   }
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
-    else this.#handleLost(now, outcomeUnknown(reason));
+    else this.#handleLost(now, reason);
   }
-  #handleLost(now, error) {
+  #handleLost(now, reason, hint = null, error = outcomeUnknown(reason)) {
     const phase = this.#phase;
-    this.#lastFailure = error.message;
+    if (phase.name === "open") this.#lost = reason;
+    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -1137,21 +1140,20 @@ var ClientConnection = class {
     } else if (phase.name === "greeting" || phase.name === "open") {
       this.#outputs.discardFrames();
       this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
       this.#failWritten(error);
     }
   }
   #whyNotSent() {
-    switch (this.#phase.name) {
-      case "open":
-        return this.#isBlocked ? "the socket's buffer is full" : `the limit of ${this.#calls.inFlight} calls in flight is reached`;
-      case "greeting":
-        return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
-      default: {
-        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
-        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
-      }
+    const phase = this.#phase;
+    if (phase.name === "open") {
+      return this.#isBlocked ? "the server read too slowly" : `${this.#calls.inFlight} calls were open, which is the limit`;
     }
+    const known = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
+    if (phase.name === "greeting") {
+      return `${known}; ${phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet"}`;
+    }
+    return `${known}; ${this.#lastAttempt === null ? "the attempt to connect has not ended yet" : `last attempt: ${this.#lastAttempt}`}`;
   }
   #finish() {
     this.#phase = { name: "closed" };
@@ -1166,6 +1168,7 @@ var failedByServer = (failure) => ({ type: "failed", error: new CallError(failur
 var HandshakeObserver = class {
   socket = null;
   status = null;
+  retryAfter = null;
   error = null;
   #request = null;
   #listeners;
@@ -1179,7 +1182,9 @@ var HandshakeObserver = class {
       this.#request = request;
       this.socket = socket;
     }, "undici:request:headers": ({ request, response }) => {
-      if (request === this.#request) this.status = response.statusCode;
+      if (request !== this.#request) return;
+      this.status = response.statusCode;
+      this.retryAfter = readRetryAfter(response.headers);
     }, "undici:request:error": ({ request, error }) => {
       if (request === this.#request) this.error = error;
     } };
@@ -1194,14 +1199,27 @@ var diagnosticsChannels = () => {
   const { process } = globalThis;
   return process?.getBuiltinModule?.("node:diagnostics_channel");
 };
-var connectFailure = ({ status, error }, { message }, url) => {
+var readRetryAfter = (headers) => {
+  const name = headers.findIndex((header, i) => i % 2 === 0 && /^retry-after$/i.test(String(header)));
+  if (name < 0) return null;
+  const value = String(headers[name + 1]).trim();
+  const ms = /^\d+$/.test(value) ? Number(value) * 1e3 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? null : Math.max(ms, 0);
+};
+var connectFailure = ({ status, retryAfter, error }, { message }, url) => {
   const server = withoutSecrets(url);
   const text2 = typeof message === "string" ? message : "";
-  const refusal = status ?? /(?:status code|server response): (\d{3})\b/.exec(text2)?.[1];
-  if (refusal) return `${server} refused the connection with the status ${refusal}`;
+  const refusal = Number(status ?? /(?:status code|server response): (\d{3})\b/.exec(text2)?.[1] ?? 0);
+  if (refusal) {
+    const isTemporary = refusal === 408 || refusal === 425 || refusal >= 500;
+    const hint = retryAfter ?? (isTemporary ? null : "refused");
+    return { reason: `${server} refused the connection with ${refusal}`, hint };
+  }
   const cause = error instanceof Error ? error.message : text2.replaceAll(url, server);
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  return `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`;
+  const problem = cause || code;
+  const reason = problem ? `cannot reach ${server}: ${problem}` : `cannot reach ${server}, or it refused the connection`;
+  return { reason, hint: null };
 };
 var withoutSecrets = (url) => {
   const { protocol, host, pathname } = new URL(url);
@@ -1473,7 +1491,7 @@ var Driver = class {
     const tcpSocket = requestSocket(socket, observer);
     this.#stopObserving = () => observer.stop();
     let isOpen = false;
-    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
+    let failure = connectFailure(observer, {}, url);
     const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
@@ -1482,7 +1500,7 @@ var Driver = class {
       if (!isOpen) warnWithoutOrigin();
       this.#input(() => {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
-        else this.#connection.handleConnectFailed(now(), failure);
+        else this.#connection.handleConnectFailed(now(), failure.reason, failure.hint);
       });
       this.#delegate.handleClose(event);
     };
@@ -1810,7 +1828,8 @@ var backoff = (options) => {
   if (given.min !== void 0 && min > max) {
     throw new TypeError(`aaw: the option \`backoff.min\` (${min}) must not exceed \`backoff.max\` (${max})`);
   }
-  return { min: Math.min(min, max), max, factor: factor ?? 2 };
+  const refused = duration("the option `backoff.refused`", given.refused, 3e4, "for no further attempt");
+  return { min: Math.min(min, max), max, factor: factor ?? 2, refused };
 };
 var tokenStorage = (storage) => {
   if (storage === void 0 || storage === null) return void 0;

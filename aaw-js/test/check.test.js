@@ -48,6 +48,9 @@ test("an option with an invalid value is a TypeError that names the option and t
     assert.throws(() => readOptions(wrong({ backoff: { min: value } })), typeError(/`backoff.min` must be a positive, finite/));
     assert.throws(() => readOptions(wrong({ backoff: { max: value } })), typeError(/`backoff.max` must be a positive, finite/));
   }
+  for (const value of NO_TIMES) {
+    assert.throws(() => readOptions(wrong({ backoff: { refused: value } })), typeError(/`backoff.refused` must be a positive number of ms/));
+  }
   for (const value of [0.5, NaN, Infinity, "2", 0]) {
     assert.throws(() => readOptions(wrong({ backoff: { factor: value } })), typeError(/`backoff.factor` must be .* at least 1/));
   }
@@ -78,19 +81,19 @@ test("undefined and null select the default, and an empty token is none", () => 
   const names = Object.keys({ ...defaults, ...defaults.connection, backoff: 0, reconnectInterval: 0, token: 0 });
   for (const value of [undefined, null]) {
     assert.deepEqual(readOptions(wrong(Object.fromEntries(names.filter((name) => name !== "connection").map((name) => [name, value])))), defaults);
-    assert.deepEqual(readOptions(wrong({ backoff: { min: value, max: value, factor: value } })), defaults);
+    assert.deepEqual(readOptions(wrong({ backoff: { min: value, max: value, factor: value, refused: value } })), defaults);
   }
   assert.deepEqual(readOptions({ token: "" }), defaults);
   assert.equal(defaults.timeout, 3000);
-  assert.deepEqual(defaults.connection.backoff, { min: 100, max: 10_000, factor: 2 });
+  assert.deepEqual(defaults.connection.backoff, { min: 100, max: 10_000, factor: 2, refused: 30_000 });
 });
 
 test("Infinity and huge values are accepted where they have a meaning", () => {
   const { timeout, connection } = readOptions({ timeout: Infinity, heartbeat: Infinity, maxMessage: Infinity, connectTimeout: 1e300 });
   assert.deepEqual([timeout, connection.heartbeat, connection.maxMessage, connection.connectTimeout], [Infinity, Infinity, Infinity, 1e300]);
   // A first delay above the default of the longest, and a longest delay below that of the first, stand alone.
-  assert.deepEqual(readOptions({ backoff: { min: 20_000 } }).connection.backoff, { min: 20_000, max: 20_000, factor: 2 });
-  assert.deepEqual(readOptions({ backoff: { max: 50 } }).connection.backoff, { min: 50, max: 50, factor: 2 });
+  assert.deepEqual(readOptions({ backoff: { min: 20_000 } }).connection.backoff, { min: 20_000, max: 20_000, factor: 2, refused: 30_000 });
+  assert.deepEqual(readOptions({ backoff: { max: 50 } }).connection.backoff, { min: 50, max: 50, factor: 2, refused: 30_000 });
 });
 
 test("an invalid timeout or signal of a call rejects the call, and no other call is affected", async () => {

@@ -392,7 +392,9 @@ test("a refused connection emits its reason, and its calls fail as not sent", as
     [["error", "not_allowed"]],
   );
   assert.equal(ws.state, "waiting");
-  platform.advance(50);
+  platform.advance(22_499);
+  assert.equal(platform.sockets.length, 1, "a refusal will recur");
+  platform.advance(1);
   platform.socket.accept("_classic");
   platform.socket.disconnect(1008, "Still not");
   assert.equal(/** @type {any} */ (log).at(-1)[1].error, "Still not");

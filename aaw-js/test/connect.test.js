@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { ReconnectDelays } from "../aaw/backoff.js";
 import { connectFailure, withoutSecrets } from "../aaw/handshake.js";
 import { FakePlatform, FakeSocket } from "./support/fake_platform.js";
 
@@ -22,9 +23,12 @@ test("a call that timed out without a connection says so, and why the last attem
   const platform = new FakePlatform();
   const ws = platform.client("ws://server.test/path?token=SECRET");
   const waiting = await timedOut(platform, ws);
-  assert.equal(waiting.error, `${TIMED_OUT}: there was no connection yet`);
+  assert.equal(waiting.error, `${TIMED_OUT}; the call was not sent: never connected; the attempt to connect has not ended yet`);
   const failed = await timedOut(platform, ws, () => platform.socket.fail());
-  assert.equal(failed.error, `${TIMED_OUT}: there was no connection yet (ws://server.test/path could not be reached)`);
+  assert.equal(
+    failed.error,
+    `${TIMED_OUT}; the call was not sent: never connected; last attempt: cannot reach ws://server.test/path, or it refused the connection`,
+  );
   assert.equal(failed.sent, false);
 });
 
@@ -41,7 +45,7 @@ test("the status of a refusal is in the error, from the text of the platform's o
     });
     assert.equal(
       error,
-      `${TIMED_OUT}: there was no connection yet (ws://server.test refused the connection with the status 403)`,
+      `${TIMED_OUT}; the call was not sent: never connected; last attempt: ws://server.test refused the connection with 403`,
     );
   }
 });
@@ -53,10 +57,10 @@ test("a call that timed out says what else it waited for", async () => {
   assert.equal((await timedOut(platform, ws)).error, TIMED_OUT, "before the welcome, calls are sent");
   platform.socket.deliver(["aaw/welcome", { connection: "7f", limits: { calls: 256, message: 1 << 20 } }]);
   void ws.sendAsync("first", null, Infinity).catch(() => {});
-  assert.equal((await timedOut(platform, ws)).error, `${TIMED_OUT}: the limit of 1 calls in flight is reached`);
+  assert.equal((await timedOut(platform, ws)).error, `${TIMED_OUT}; the call was not sent: 1 calls were open, which is the limit`);
   platform.socket.disconnect(1012, "restart");
   const { error } = await timedOut(platform, ws);
-  assert.match(error, /: there is no connection any more \(.*the connection was lost \(1012\): restart\)$/);
+  assert.match(error, /; the call was not sent: the connection was lost: the server closed the connection \(1012\): restart; the attempt to connect has not ended yet$/);
   ws.close();
 });
 
@@ -70,7 +74,52 @@ test("the URL in an error has no user, query or fragment", () => {
   assert.equal(withoutSecrets("wss://user:pass@a.test:8443/b?token=c#d"), "wss://a.test:8443/b");
   const url = "ws://a.test/?token=SECRET";
   const observed = /** @type {any} */ ({ status: null, error: null });
-  assert.equal(connectFailure(observed, { message: `cannot connect to ${url}` }, url), "ws://a.test could not be reached: cannot connect to ws://a.test");
+  assert.equal(connectFailure(observed, { message: `no way to ${url}` }, url).reason, "cannot reach ws://a.test: no way to ws://a.test");
+});
+
+// --- Attempts after a refusal ----------------------------------------------------------------------------------------
+
+test("a status says whether the next attempt may succeed, unless the server has named the time", () => {
+  const hint = (/** @type {number | null} */ status, /** @type {number | null} */ retryAfter = null) =>
+    connectFailure(/** @type {any} */ ({ status, retryAfter, error: null }), {}, "ws://a.test").hint;
+  for (const status of [200, 301, 400, 401, 403, 404, 429]) assert.equal(hint(status), "refused", `${status}`);
+  for (const status of [408, 425, 500, 502, 503, null]) assert.equal(hint(status), null, `${status}`);
+  for (const status of [403, 429, 503]) assert.equal(hint(status, 7000), 7000, `${status}`);
+});
+
+test("the delay after a refusal is from half of its option to all of it, and does not grow", () => {
+  const backoff = { min: 100, max: 10_000, factor: 2, refused: 30_000 };
+  for (const [random, expected] of [[0, 15_000], [0.5, 22_500], [0.999, 29_985]]) {
+    const delays = new ReconnectDelays(backoff, () => random);
+    for (let attempt = 0; attempt < 20; attempt += 1) assert.equal(delays.nextDelay("refused"), expected);
+  }
+  assert.equal(new ReconnectDelays({ ...backoff, refused: Infinity }, () => 0).nextDelay("refused"), Infinity);
+  const delay = (/** @type {number} */ hint) => new ReconnectDelays(backoff, () => 0.5).nextDelay(hint);
+  assert.deepEqual([delay(0), delay(5000), delay(3_600_000), delay(1e300)], [50, 5050, 3_600_050, 3_600_050]);
+});
+
+test("after a refusal the client waits longer than after another failure, where the platform tells the status", () => {
+  for (const [message, delay] of /** @type {[string | undefined, number][]} */ ([
+    ["Unexpected server response: 403", 22_500],
+    ["Unexpected server response: 503", 50],
+    [undefined, 50],
+  ])) {
+    const platform = new FakePlatform();
+    platform.client();
+    platform.socket.dispatchEvent(Object.assign(new Event("error"), { message }));
+    if (message === undefined) platform.socket.disconnect(1006);
+    platform.advance(delay - 1);
+    assert.equal(platform.sockets.length, 1, message);
+    platform.advance(1);
+    assert.equal(platform.sockets.length, 2, message);
+  }
+  const platform = new FakePlatform();
+  const ws = platform.client(undefined, { backoff: { refused: Infinity } });
+  platform.socket.dispatchEvent(Object.assign(new Event("error"), { message: "Unexpected server response: 403" }));
+  platform.advance(1e9);
+  assert.deepEqual([ws.state, platform.sockets.length], ["waiting", 1]);
+  platform.wake();
+  assert.deepEqual([ws.state, platform.sockets.length], ["connecting", 2]);
 });
 
 test("a page without an origin is told in the console, once", (t) => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { brotliCompressSync } from "node:zlib";
 
 const FOLDER = new URL("../aaw/", import.meta.url);
 
@@ -23,4 +24,12 @@ test("no module imports itself, directly or through others", () => {
     checked.add(name);
   };
   for (const name of imports.keys()) visit(name, []);
+});
+
+test("the README states the size of the compressed bundle", () => {
+  const size = brotliCompressSync(readFileSync(new URL("../dist/aaw.js", import.meta.url))).length;
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const [, stated] = /\bis (\d+) kB when compressed/.exec(readme) ?? [];
+  // Versions of the compressor differ a little.
+  assert.ok(Math.abs(size / 1000 - Number(stated)) <= 0.7, `${size} bytes, and the README says ${stated} kB`);
 });

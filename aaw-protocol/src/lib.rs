@@ -44,7 +44,8 @@
 //! - **Negotiate**: [`dialect::negotiate`] chooses the dialect by the WebSocket sub-protocols; [`hello`] has the first frames
 //!   of a connection, the server's [`Limits`](hello::Limits) and the reserved names.
 //! - **Handle what crosses the wire**: [`EventName`], [`Failure`] with its [`Code`], [`Identity`] and [`Token`]. [`text`]
-//!   shortens untrusted text for errors and logs; [`redact`] removes passwords and tokens from what is logged.
+//!   shortens untrusted text for errors and logs; [`redact`] removes passwords and tokens from what is logged. [`json`]
+//!   reads and writes bodies without losing numbers silently.
 //!
 //! Both state machines follow one pattern: `handle_*` methods take input, `poll_*` methods return output, and nothing happens
 //! in between. A method that depends on the time takes it as its first argument; [`clock`] adds durations without overflow.
@@ -80,6 +81,7 @@ mod failure;
 mod heartbeat;
 pub mod hello;
 mod identity;
+pub mod json;
 mod name;
 pub mod redact;
 pub mod server;

@@ -54,7 +54,8 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
-    /// The data cannot be serialized as JSON.
+    /// The data cannot be serialized as JSON: its `Serialize` fails, a map has keys that are not strings, or a number is
+    /// NaN or infinite.
     #[error("cannot serialize the data as JSON: {0}")]
     Serialize(#[from] serde_json::Error),
     /// The event was rejected. The code is [`TOO_LARGE`](crate::Code::TOO_LARGE) if it exceeds
@@ -336,7 +337,7 @@ impl Handle {
         let data = json::to_string(&data).map_err(ClientCallError::Serialize)?;
         let peer = self.shared.hub.peer(connection).ok_or_else(connection_ended)?;
         let response = peer.client_call(event, data, timeout).await?;
-        serde_json::from_str(&response).map_err(ClientCallError::BadResponse)
+        json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call

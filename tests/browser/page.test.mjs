@@ -176,7 +176,7 @@ test("a page that was opened as a file says in its console why it has no connect
   page.on("console", (message) => message.type() === "warning" && warnings.push(message.text()));
   await page.goto(pathToFileURL(join(folder, "index.html")).href);
   await page.waitForFunction(() => document.title !== "");
-  assert.match(await page.title(), /timed out: there was no connection yet \(ws:.* could not be reached/);
+  assert.match(await page.title(), /timed out; the call was not sent: never connected; last attempt: cannot reach ws:.*, or it refused the connection/);
   assert.equal(warnings.length, 1, warnings.join());
   assert.match(warnings[0], /opened as a file/);
 });

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 
 import aaw from "../../aaw-js/aaw.js";
@@ -285,6 +286,53 @@ test("the server serves the current bundle of the client, compressed, and it wor
   assert.deepEqual(await take(client.stream("streams/count", { to: 3 })), [1, 2, 3]);
   await assert.rejects(client.sendAsync("nope"), served.CallError);
   await client.close();
+});
+
+/**
+ * Starts a server that responds to each handshake with this, and measures the time between the first two.
+ *
+ * @param {string} head
+ */
+const refusingServer = async (head) => {
+  /** @type {number[]} */
+  const times = [];
+  /** @type {(ms: number) => void} */
+  let resolveBetween = () => {};
+  const between = new Promise((resolve) => (resolveBetween = resolve));
+  const refusing = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      if (times.push(performance.now()) === 2) resolveBetween(times[1] - times[0]);
+      socket.end(`HTTP/1.1 ${head}\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno`);
+    });
+  });
+  await new Promise((resolve) => refusing.listen(0, "127.0.0.1", () => resolve(undefined)));
+  const { port } = /** @type {import("node:net").AddressInfo} */ (refusing.address());
+  return { url: `ws://127.0.0.1:${port}`, between, close: () => refusing.close() };
+};
+
+test("after a refusal the client waits longer, or for as long as the server asks", async () => {
+  const between = async (/** @type {string} */ head) => {
+    const refusing = await refusingServer(head);
+    const refused = aaw(refusing.url, { backoff: { min: 1, max: 1, refused: 3000 } });
+    const ms = await refusing.between;
+    await refused.close();
+    refusing.close();
+    return ms;
+  };
+  const [forbidden, unavailable] = await Promise.all([between("403 Forbidden"), between("503 Unavailable")]);
+  // The measured time may lack the transfer of the first response.
+  assert.ok(forbidden >= 1490, `${forbidden}`);
+  assert.ok(unavailable < forbidden, `${unavailable} of ${forbidden}`);
+  if (process.versions.bun) return; // It does not tell the headers of the response.
+  const date = new Date(Date.now() + 2000).toUTCString();
+  const [seconds, until] = await Promise.all([
+    between("429 Too Many Requests\r\nRetry-After: 1"),
+    between(`503 Unavailable\r\nretry-after: ${date}`),
+  ]);
+  assert.ok(seconds >= 990 && seconds < 5000, `${seconds}`);
+  // A date has no fractions of a second.
+  assert.ok(until >= 900 && until < 5000, `${until}`);
 });
 
 test("the client reconnects after the server was killed", async () => {

@@ -207,10 +207,10 @@ for (const [name, runtime] of RUNTIMES) {
     const refusing = await handshakes((socket) => void socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"));
     const address = refusing.url.replace(/\/\?.*/, "");
     const refused = await lifetime(runtime, "refused", refusing.url);
-    assert.match(refused.lines[0][0], new RegExp(`no connection yet \\(${address} refused the connection with the status 403\\)$`));
+    assert.match(refused.lines[0][0], new RegExp(`never connected; last attempt: ${address} refused the connection with 403$`));
     refusing.close();
     const unreachable = await lifetime(runtime, "refused", refusing.url);
-    assert.match(unreachable.lines[0][0], new RegExp(`no connection yet \\(${address} could not be reached: .+\\)$`));
+    assert.match(unreachable.lines[0][0], new RegExp(`never connected; last attempt: cannot reach ${address}: .+$`));
     assert.ok(!`${refused.lines}${refused.stderr}${unreachable.lines}${unreachable.stderr}`.includes("SECRET"));
   });
 

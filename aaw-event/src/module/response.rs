@@ -19,7 +19,8 @@ pub trait IntoResponse<M> {
     /// Passes the JSON of the response to `then`.
     ///
     /// # Errors
-    /// The handler's own error, or that the response cannot be serialized.
+    /// The handler's own error, or that the response cannot be serialized: a number in it is NaN or infinite, for
+    /// example.
     fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
 }
 

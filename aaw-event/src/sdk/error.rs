@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, Failure, json};
 use serde::Serialize;
 
 /// The result of a handler.
@@ -99,7 +99,8 @@ impl Error {
         self
     }
 
-    /// Adds data for the caller, as JSON. Data that cannot be serialized is logged and omitted.
+    /// Adds data for the caller, as JSON. Data that cannot be serialized, such as a NaN, is logged
+    /// and omitted.
     ///
     /// ```
     /// # use aaw_event::prelude::*;
@@ -107,7 +108,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_data(mut self, data: impl Serialize) -> Self {
-        match serde_json::value::to_raw_value(&data) {
+        match json::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
             Err(error) => tracing::error!(%error, "the data of an error cannot be serialized as JSON"),
         }

@@ -39,7 +39,7 @@ impl Ws {
     ///
     /// # Errors
     /// When the connection has closed (`no_connection`) or its push queue is full, with a message that may be passed on
-    /// to the caller; or when `data` cannot be serialized as JSON.
+    /// to the caller; or when `data` cannot be serialized as JSON, for example because a number is NaN.
     ///
     /// ```
     /// use aaw_event::prelude::*;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use aaw_protocol::Failure;
+use aaw_protocol::{Failure, json};
 use serde::Serialize;
 
 use crate::handles::UploadHandle;
@@ -13,7 +13,7 @@ use crate::sdk::{Error, Upload};
 
 /// An upload whose items are known in advance, as JSON.
 struct TestUpload {
-    items: Mutex<VecDeque<Result<Vec<u8>, Failure>>>,
+    items: Mutex<VecDeque<Result<String, Failure>>>,
 }
 
 impl UploadSource for TestUpload {
@@ -21,7 +21,7 @@ impl UploadSource for TestUpload {
         let item = self.items.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         Poll::Ready(match item {
             Some(Ok(json)) => {
-                out.extend_from_slice(&json);
+                out.extend_from_slice(json.as_bytes());
                 UploadStep::Item
             }
             Some(Err(failure)) => UploadStep::Failed(failure),
@@ -44,7 +44,7 @@ impl<T> Upload<T> {
     /// # };
     /// ```
     pub fn for_test(items: impl IntoIterator<Item: Serialize>) -> Self {
-        let json = |item| serde_json::to_vec(&item).map_err(|error| Error::from(error).into_failure());
+        let json = |item| json::to_string(&item).map_err(|error| Error::from(error).into_failure());
         let items = Mutex::new(items.into_iter().map(json).collect());
         Self::new(Some(UploadHandle::new(&Arc::new(TestUpload { items }))))
     }

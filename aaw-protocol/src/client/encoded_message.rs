@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::codec::{self, Kind};
+use crate::json;
 
 /// A call, one-way send or upload item with its body serialized: `["event",body`. The end of the frame is missing,
 /// because a call gets its id only when it is written.
@@ -29,12 +30,13 @@ impl EncodedMessage {
     /// Serializes `body`.
     ///
     /// # Errors
-    /// The `Serialize` implementation of `body` returned an error, or `body` contains a map whose keys are not strings.
+    /// The `Serialize` implementation of `body` returned an error, or `body` contains a map whose keys are not strings,
+    /// a NaN or an infinity.
     pub fn new(event: &str, body: &(impl Serialize + ?Sized)) -> serde_json::Result<Self> {
         let event_json = codec::event_json(event).into_boxed_str();
         let mut frame = Vec::with_capacity(128);
         codec::begin(&mut frame, &event_json);
-        serde_json::to_writer(&mut frame, body)?;
+        json::to_writer(&mut frame, body)?;
         Ok(Self { event_json, frame, max_end: Self::MAX_CALL_END })
     }
 
@@ -109,5 +111,6 @@ mod tests {
     fn a_body_that_cannot_be_json_is_an_error() {
         let map = std::collections::HashMap::from([((1, 2), 3)]);
         assert!(EncodedMessage::new("e", &map).is_err());
+        assert!(EncodedMessage::new("e", &[f64::NAN]).is_err());
     }
 }

@@ -19,7 +19,7 @@ use crate::hub::peer::Peer;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientCallError {
-    /// The data cannot be serialized as JSON. The call was not sent.
+    /// The data cannot be serialized as JSON, for example because a number is NaN. The call was not sent.
     #[error("cannot serialize the data as JSON: {0}")]
     Serialize(#[source] serde_json::Error),
     /// The client's handler failed, or the call was not sent or not responded to; the failure's code tells which.

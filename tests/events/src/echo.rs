@@ -1,4 +1,4 @@
-//! Returns its body, byte for byte.
+//! Returns its body, byte for byte; for `null`, which stands for a missing body, `{}`.
 
 use aaw_event::RawValue;
 

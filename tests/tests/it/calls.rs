@@ -141,6 +141,21 @@ async fn a_one_way_event_called_with_an_id_returns_null_after_it_has_run() {
 }
 
 #[tokio::test]
+async fn null_stands_for_a_missing_body_also_for_a_handler_that_takes_the_body_as_it_is() {
+    let server = TestServer::start().await;
+    for client in [&mut server.v1().await, &mut server.classic().await] {
+        for (id, frame) in [r#"["echo",null,1]"#, r#"["echo", null ,2]"#].into_iter().enumerate() {
+            client.exchange(frame, &format!(r#"["echo",{{}},{}]"#, id + 1)).await;
+        }
+        client.exchange(r#"["echo",[null],3]"#, r#"["echo",[null],3]"#).await;
+    }
+    server.classic().await.exchange(r#"["echo"]"#, r#"["echo",{}]"#).await;
+    // An item of a stream.
+    let mut client = server.v1().await;
+    client.exchange(r#"["echo",null,1,"call",{"credit":1}]"#, r#"["echo",{},1,"item"]"#).await;
+}
+
+#[tokio::test]
 async fn a_unary_event_without_an_id_runs_in_v1_and_returns_nothing() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;

@@ -42,6 +42,12 @@ async fn a_missing_body_is_an_empty_object() {
     for body in ["", "null", "{}"] {
         assert_eq!(post(&server, "ping", body).send().await.body, r#"{"pong":true}"#, "{body:?}");
     }
+    // `null` stands for a missing body, also for a handler that takes the body as it is.
+    for (body, echo) in
+        [("", "{}"), ("null", "{}"), (" null\n", "{}"), ("[null]", "[null]"), ("0", "0"), ("\"\"", "\"\"")]
+    {
+        assert_eq!(post(&server, "echo", body).send().await.body, echo, "{body:?}");
+    }
     // White space is not JSON.
     assert_eq!(post(&server, "ping", "  \r\n").send().await.failure(), (400, "bad_body".to_owned()));
     let bare = HttpRequest::new(server.addr, "POST", "/events/ping").header("Content-Length", "0");

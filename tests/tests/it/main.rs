@@ -29,6 +29,7 @@ mod http_streams;
 mod limits;
 mod log;
 mod modules;
+mod numbers;
 mod origins;
 mod reloading;
 mod rooms;
