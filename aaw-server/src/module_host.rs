@@ -1,7 +1,7 @@
 //! The host of modules: it forwards their log messages, and waits for their end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aaw_event::host::{Host, LogRecord};
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ impl Modules {
     /// Creates a host for one more module.
     pub(crate) fn host(self: &Arc<Self>) -> Arc<ModuleHost> {
         self.running.fetch_add(1, Ordering::AcqRel);
-        Arc::new(ModuleHost { modules: Arc::clone(self) })
+        Arc::new(ModuleHost { modules: Arc::clone(self), is_counted: AtomicBool::new(true) })
     }
 
     /// Waits until no module runs any more.
@@ -37,13 +37,21 @@ impl Modules {
 /// The host of one module. The module drops it after its services.
 pub(crate) struct ModuleHost {
     modules: Arc<Modules>,
+    is_counted: AtomicBool,
+}
+
+impl ModuleHost {
+    /// No longer counts this module as running, although it may be: nothing waits for its end.
+    pub(crate) fn abandon(&self) {
+        if self.is_counted.swap(false, Ordering::AcqRel) && self.modules.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.modules.ended.notify_waiters();
+        }
+    }
 }
 
 impl Drop for ModuleHost {
     fn drop(&mut self) {
-        if self.modules.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.modules.ended.notify_waiters();
-        }
+        self.abandon();
     }
 }
 

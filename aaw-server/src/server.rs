@@ -1,13 +1,13 @@
 //! Starts, serves and shuts down a server.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_event::host::Instance;
-use aaw_protocol::Failure;
+use aaw_protocol::{EventName, Failure};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,10 +27,12 @@ use crate::net::origin_check::OriginCheck;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
 use crate::registry::{Events, Registry, RegistryPlan};
+use crate::server::start_modules::start_modules;
 use crate::throttle::Throttle;
 
 #[cfg(feature = "http")]
 pub(crate) mod routes;
+mod start_modules;
 mod stop;
 
 /// Responds to the requests of the listener.
@@ -158,6 +160,10 @@ impl Server {
     /// Listens on the address and builds the services of all modules. Incoming connections wait until
     /// [`BoundServer::serve`].
     ///
+    /// Each `services()` runs on a thread of its own, so it may block. If it has not returned after 5 s, a warning is
+    /// logged, and after 30 s an error; there is no time limit. Dropping the future aborts it at its next `await`; a
+    /// `services()` that blocks its thread continues there, and its result is dropped.
+    ///
     /// # Errors
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
     /// the static folder or the additional routes cannot be served.
@@ -219,36 +225,19 @@ fn log_events(plan: &RegistryPlan, sources: &[Events], with_auth: bool, unreacha
     }
 }
 
-/// Builds the services of all modules.
-async fn start_modules(sources: &[Events], modules: &Arc<Modules>) -> Result<Vec<Instance>, StartError> {
-    let mut instances = Vec::with_capacity(sources.len());
-    for source in sources {
-        let instance = report_delay(source, source.module.start(modules.host())).await;
-        let failed = |failure| StartError::Services { origin: source.origin.clone(), failure };
-        instances.push(instance.map_err(failed)?);
+/// The number of events after a replacement, and the names that are new or removed.
+fn describe_replacement(previous: &BTreeSet<EventName>, names: &BTreeSet<EventName>) -> String {
+    let mut text = format!("{} in total", names.len());
+    for (label, only_in, other) in [("new", names, previous), ("removed", previous, names)] {
+        let listed: Vec<_> = only_in.difference(other).map(EventName::as_str).collect();
+        if !listed.is_empty() {
+            let _ = write!(text, ", {} {label} ({})", listed.len(), listed.join(", "));
+        }
     }
-    Ok(instances)
-}
-
-/// Awaits the start of a module, and logs it if that takes long: nothing else says what the program waits for.
-async fn report_delay<T>(source: &Events, started: impl Future<Output = T>) -> T {
-    const WARNING: Duration = Duration::from_secs(5);
-    const ERROR: Duration = Duration::from_secs(30);
-
-    let mut started = std::pin::pin!(started);
-    if let Ok(started) = tokio::time::timeout(WARNING, started.as_mut()).await {
-        return started;
+    if names == previous {
+        text.push_str(", the same names");
     }
-    let origin = &source.origin;
-    tracing::warn!("services() of {origin} has not returned for {WARNING:?}; its events are not served yet");
-    if let Ok(started) = tokio::time::timeout(ERROR - WARNING, started.as_mut()).await {
-        return started;
-    }
-    tracing::error!(
-        "services() of {origin} has not returned for {ERROR:?}: it may wait for a database that does not respond; \
-         its events are not served, and the server still waits"
-    );
-    started.await
+    text
 }
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
@@ -305,9 +294,9 @@ impl Handle {
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// # use aaw_server::{Config, Server};
-    /// let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
-    /// let handle = bound.handle();
-    /// let serving = tokio::spawn(bound.serve(std::future::pending()));
+    /// let server = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
+    /// let handle = server.handle();
+    /// let serving = tokio::spawn(server.serve(std::future::pending()));
     /// assert_eq!(handle.emit("message", "happy birthday")?, 0);
     /// # serving.abort();
     /// # Ok(()) }
@@ -369,6 +358,9 @@ impl Handle {
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
     /// fails or waits because of the replacement.
     ///
+    /// The services of the new events are built first, as [`Server::bind`] does. Dropping the future before that is done
+    /// keeps the previous events.
+    ///
     /// ```no_run
     /// # mod my_events { pub fn module() -> aaw_server::Module { unimplemented!() } }
     /// use aaw_server::Events;
@@ -386,10 +378,7 @@ impl Handle {
         let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
         let names = registry.names();
         let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
-        let added: Vec<_> = names.difference(&previous).map(|name| format!("+{name}")).collect();
-        let removed = previous.difference(&names).map(|name| format!("-{name}"));
-        let changes = added.into_iter().chain(removed).collect::<Vec<_>>().join(" ");
-        tracing::info!("replaced the events; now serving {} {changes}", names.len());
+        tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }
@@ -410,5 +399,23 @@ impl fmt::Debug for BoundServer {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("connections", &self.connections()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_is_described_by_what_is_new_and_what_is_removed() {
+        let check = |previous: &[&str], names: &[&str], expected| {
+            let [previous, names] =
+                [previous, names].map(|names| names.iter().map(|name| EventName::parse(name).unwrap()).collect());
+            assert_eq!(describe_replacement(&previous, &names), expected);
+        };
+        check(&["a", "b"], &["a", "b"], "2 in total, the same names");
+        check(&["a"], &["a", "b", "c/d"], "3 in total, 2 new (b, c/d)");
+        check(&["a", "b"], &["a"], "1 in total, 1 removed (b)");
+        check(&["a", "b"], &["a", "c"], "2 in total, 1 new (c), 1 removed (b)");
     }
 }
