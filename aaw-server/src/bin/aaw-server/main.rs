@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use cli::{Cli, DEFAULT_EVENTS, ServerCommand};
+use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
 
 fn main() -> ExitCode {
@@ -92,7 +92,6 @@ fn init_package(dir: &Path) -> Result<(), Box<dyn Error>> {
         writeln!(out, "wrote {}", file.display())?;
     }
     writeln!(out, "{}", package.source.note())?;
-    let argument = if dir == Path::new(DEFAULT_EVENTS) { String::new() } else { format!(" {}", dir.display()) };
-    writeln!(out, "serve it:  aaw-server{argument} --watch")?;
+    writeln!(out, "serve it:  {}", init::serve_command(dir))?;
     Ok(())
 }
