@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn the_error_names_a_lone_surrogate() {
-        let reason = r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
+        let reason =
+            r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
         assert_eq!(refused::<String>(r#""a\ud83d""#), format!("The body does not fit: {reason}"));
         assert_eq!(refused::<Value>(r#"[{"a":"\ud83d"}]"#), format!("The body does not fit at [0].a: {reason}"));
         let refused_key = refused::<std::collections::HashMap<String, u8>>(r#"{"\ud83d":1}"#);

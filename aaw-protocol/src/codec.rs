@@ -504,7 +504,10 @@ mod tests {
             ("null", "found null"),
             ("[]", "empty array"),
             ("[7]", "the event (element 1) must be a string, found 7"),
-            (r#"["a\ud83d",{},1]"#, r"the event (element 1): the text contains the lone surrogate \ud83d, which is half"),
+            (
+                r#"["a\ud83d",{},1]"#,
+                r"the event (element 1): the text contains the lone surrogate \ud83d, which is half",
+            ),
             ("[null,{},1]", "must be a string, found null"),
             (r#"["e",1,{}]"#, "the id (element 3) must be a string or a number, found {}"),
             (r#"["e",1,[]]"#, "the id (element 3)"),

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn lone_surrogates_are_found_exactly_where_serde_json_rejects_a_string() {
-        let parts = [r"\ud83d", r"\ude00", r"\uD83D\uDE00", r"\\", r"\\ud83d", r"\n", "x", "é😀", r"\u0041", r"\\\ud83d"];
+        let parts =
+            [r"\ud83d", r"\ude00", r"\uD83D\uDE00", r"\\", r"\\ud83d", r"\n", "x", "é😀", r"\u0041", r"\\\ud83d"];
         for a in parts {
             for b in parts {
                 for c in parts {
