@@ -58,11 +58,19 @@ fn not_utf8(variable: &str) -> CliError {
     CliError::usage(format!("the environment variable {variable} is not valid UTF-8"))
 }
 
+/// Returns a path as an argument for a shell.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Fails for a NUL only, which no path contains.
+    shlex::try_quote(&path).map_or_else(|_| path.clone().into_owned(), Into::into)
+}
+
 fn read_token(file: &Path) -> Result<Token, CliError> {
     let fail = |problem: &dyn std::fmt::Display| {
-        let file = file.display();
         CliError::usage(format!(
-            "cannot read a token from {file}: {problem}\n`aaw login URL --email ADDRESS --token-file {file}` creates it."
+            "cannot read a token from {}: {problem}\n`aaw login URL --email ADDRESS --token-file {}` creates it.",
+            file.display(),
+            quoted(file)
         ))
     };
     let opened = fs::File::open(file).map_err(|error| fail(&error))?;
@@ -70,7 +78,11 @@ fn read_token(file: &Path) -> Result<Token, CliError> {
     {
         use std::os::unix::fs::PermissionsExt as _;
         if opened.metadata().is_ok_and(|data| data.permissions().mode() & 0o077 != 0) {
-            note(&format!("other users can read the token in {0}; `chmod 600 {0}` prevents that", file.display()));
+            note(&format!(
+                "other users can read the token in {}; `chmod 600 {}` prevents that",
+                file.display(),
+                quoted(file)
+            ));
         }
     }
     let text = input::read_text(opened, MAX_SECRET_BYTES).map_err(|error| fail(&error))?;

@@ -70,8 +70,10 @@ impl Client {
     /// after the other reach the server in that order.
     ///
     /// ```no_run
-    /// # use std::time::Duration;
-    /// # use serde_json::json;
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::json;
+    ///
     /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::CallError> {
     /// #[derive(serde::Deserialize)]
     /// struct User { name: String }

@@ -46,8 +46,10 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
 /// Connects to a server. As [`connect`], with a [`Config`].
 ///
 /// ```no_run
-/// # use std::time::Duration;
-/// # use aaw_client::Config;
+/// use std::time::Duration;
+///
+/// use aaw_client::Config;
+///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut config = Config { connect_timeout: Duration::from_secs(2), ..Config::default() };
 /// config.headers.insert("authorization", "Bearer …".parse()?);

@@ -23,7 +23,8 @@
 //! future cancels the call and its handler. [`Client::send_event`] sends without waiting for a response.
 //!
 //! ```no_run
-//! # use std::time::Duration;
+//! use std::time::Duration;
+//!
 //! #[derive(serde::Serialize)]
 //! struct Query {
 //!     id: u32,
@@ -80,7 +81,8 @@
 //! [not sent](CallError::NotSent) is safe to repeat, one whose [outcome is unknown](CallError::OutcomeUnknown) may have run.
 //!
 //! ```no_run
-//! # use std::time::Duration;
+//! use std::time::Duration;
+//!
 //! use aaw_client::CallError;
 //!
 //! # async fn run(client: aaw_client::Client) {

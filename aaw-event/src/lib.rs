@@ -79,7 +79,7 @@
 //! |---|---|
 //! | `pub async fn handler(…) -> Result<T>`, or `-> T` | **unary**: returns one response |
 //! | `pub fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | **streaming**: returns any number of items, each as it is yielded |
-//! | `pub fn handler(…)`, or `-> Result<()>` | **one-way**: runs, and returns nothing to its caller |
+//! | `pub fn handler(…)` or `pub fn handler(…) -> Result<()>`, both without `async` | **one-way**: runs, and returns nothing to its caller |
 //!
 //! The arguments are `(body, services, upload)`; trailing arguments may be omitted.
 //!

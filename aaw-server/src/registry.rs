@@ -57,8 +57,10 @@ pub enum RegistryError {
         /// Where the second event comes from.
         second: String,
     },
-    /// The name of an event starts with `aaw/`, which is reserved.
-    #[error("{origin}: the name of the event {name} starts with aaw/, which is reserved; rename its file or folder")]
+    /// The name of an event is `aaw` or starts with `aaw/`, which is reserved.
+    #[error(
+        "{origin}: the event name {name} is reserved: aaw and names under aaw/ belong to aaw; rename the file or folder"
+    )]
     Reserved {
         /// The name.
         name: EventName,

@@ -1,6 +1,7 @@
 //! Starts, serves and shuts down a server.
 
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -160,9 +161,9 @@ impl Server {
     /// Listens on the address and builds the services of all modules. Incoming connections wait until
     /// [`BoundServer::serve`].
     ///
-    /// Each `services()` runs on a thread of its own, and has no time limit: after 5 s a warning is logged, after 30 s an
-    /// error. Dropping the future aborts it at its next `await`; a `services()` that blocks its thread continues there,
-    /// and its result is dropped.
+    /// Each `services()` runs on a thread of its own, so it may block. If it has not returned after 5 s, a warning is
+    /// logged, and after 30 s an error; there is no time limit. Dropping the future aborts it at its next `await`; a
+    /// `services()` that blocks its thread continues there, and its result is dropped.
     ///
     /// # Errors
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
@@ -225,6 +226,21 @@ fn log_events(plan: &RegistryPlan, sources: &[Events], with_auth: bool, unreacha
     }
 }
 
+/// The number of events after a replacement, and the names that are new or removed.
+fn describe_replacement(previous: &BTreeSet<EventName>, names: &BTreeSet<EventName>) -> String {
+    let mut text = format!("{} in total", names.len());
+    for (label, only_in, other) in [("new", names, previous), ("removed", previous, names)] {
+        let listed: Vec<_> = only_in.difference(other).map(EventName::as_str).collect();
+        if !listed.is_empty() {
+            let _ = write!(text, ", {} {label} ({})", listed.len(), listed.join(", "));
+        }
+    }
+    if names == previous {
+        text.push_str(", the same names");
+    }
+    text
+}
+
 /// A server that listens on its address and has built its services, but does not accept connections yet.
 pub struct BoundServer {
     listener: TcpListener,
@@ -279,9 +295,9 @@ impl Handle {
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// # use aaw_server::{Config, Server};
-    /// let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
-    /// let handle = bound.handle();
-    /// let serving = tokio::spawn(bound.serve(std::future::pending()));
+    /// let server = Server::new(Config { port: 0, ..Config::default() }).bind().await?;
+    /// let handle = server.handle();
+    /// let serving = tokio::spawn(server.serve(std::future::pending()));
     /// assert_eq!(handle.emit("message", "happy birthday")?, 0);
     /// # serving.abort();
     /// # Ok(()) }
@@ -363,13 +379,7 @@ impl Handle {
         let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
         let names = registry.names();
         let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
-        let listed = |label, names: Vec<&str>| match names.len() {
-            0 => String::new(),
-            count => format!(", {count} {label} ({})", names.join(", ")),
-        };
-        let added = listed("new", names.difference(&previous).map(EventName::as_str).collect());
-        let removed = listed("removed", previous.difference(&names).map(EventName::as_str).collect());
-        tracing::info!("replaced the events: {} in total{added}{removed}", names.len());
+        tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())
     }
@@ -390,5 +400,23 @@ impl fmt::Debug for BoundServer {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("connections", &self.connections()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_is_described_by_what_is_new_and_what_is_removed() {
+        let check = |previous: &[&str], names: &[&str], expected| {
+            let [previous, names] =
+                [previous, names].map(|names| names.iter().map(|name| EventName::parse(name).unwrap()).collect());
+            assert_eq!(describe_replacement(&previous, &names), expected);
+        };
+        check(&["a", "b"], &["a", "b"], "2 in total, the same names");
+        check(&["a"], &["a", "b", "c/d"], "3 in total, 2 new (b, c/d)");
+        check(&["a", "b"], &["a"], "1 in total, 1 removed (b)");
+        check(&["a", "b"], &["a", "c"], "2 in total, 1 new (c), 1 removed (b)");
     }
 }

@@ -58,7 +58,7 @@
 //! | `async fn handler(…) -> Result<T>`, or `-> T` | unary: returns one response |
 //! | `fn handler(…) -> impl Stream<Item = Result<T>>`, or `Item = T` | streaming: returns any number of items |
 //! | `async fn handler(…) -> Result<impl Stream<Item = …>>`, or without the `Result` | streaming, after something was awaited |
-//! | `fn handler(…)`, or `-> Result<()>` | one-way: returns nothing to its caller |
+//! | `fn handler(…)` or `fn handler(…) -> Result<()>`, both without `async` | one-way: returns nothing to its caller |
 //!
 //! A return type is a stream if it is written as one: `impl Stream`, `Pin<Box<dyn Stream>>`, `BoxStream`, or another
 //! type whose name ends with `Stream`. The arguments are `(body, services, upload)`; trailing arguments may be omitted.

@@ -289,7 +289,7 @@ fn each_mistake_in_a_guard_or_the_password_reset_has_a_message() {
     let right = "pub fn handler() -> Result<()> {}";
     let misplaced = |file: &str, expected: &str| assert_error(&[("x.rs", UNARY), (file, right)], expected);
     misplaced("_shared/_guard.rs", "src/_shared/_guard.rs:1: a guard is not allowed in a folder of shared code");
-    misplaced("aaw/_guard.rs", "not allowed in the folder aaw");
+    misplaced("aaw/_guard.rs", "not allowed in the folder aaw: names under aaw/ are reserved");
     misplaced("a b/_guard.rs", "not allowed in this folder, which cannot have events");
     misplaced("a/_password_reset.rs", "expected src/_password_reset.rs");
     let reset = [("x.rs", UNARY), ("_password_reset.rs", "pub fn handler() -> u8 {}")];
@@ -300,7 +300,7 @@ fn each_mistake_in_a_guard_or_the_password_reset_has_a_message() {
 fn invalid_event_names_have_a_message() {
     assert_error(&[("get user.rs", UNARY)], "src/get user.rs:1: this file name is not a valid event name");
     assert_error(&[("aaw/login.rs", UNARY)], "src/aaw/login.rs:1: the event name aaw/login is reserved");
-    assert_error(&[("aaw.rs", UNARY)], "belong to aaw");
+    assert_error(&[("aaw.rs", UNARY)], "src/aaw.rs:1: the event name aaw is reserved");
     assert_error(&[("users/mod.rs", "mod get;"), ("x.rs", UNARY)], "src/users/mod.rs:1: a mod.rs is not allowed here");
     assert_error(&[("x.rs", UNARY), ("users/_services.rs", "")], "expected src/_services.rs");
     assert_error(&[("lib.rs", "")], "this package has no events");

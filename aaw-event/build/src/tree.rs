@@ -263,9 +263,10 @@ impl SourceFile<'_> {
                 "this file name is not a valid event name: {reason}. If the file is not an event, begin its name \
                  with an underscore"
             )),
-            Ok(()) if event_name::is_reserved(&name) => {
-                Err(format!("the event name {name} is reserved: names under aaw/ belong to aaw"))
-            }
+            Ok(()) if event_name::is_reserved(&name) => Err(format!(
+                "the event name {name} is reserved: aaw and names under aaw/ belong to aaw. Rename the file or \
+                     folder; if the file is not an event, begin its name with an underscore"
+            )),
             Ok(()) => Ok(FileRole::Event),
         }
     }
@@ -283,7 +284,8 @@ impl SourceFile<'_> {
                 Err("a guard is not allowed in a folder of shared code, which has no events".to_owned())
             }
             HookKind::Guard if folder.split('/').next() == Some("aaw") => {
-                Err("a guard is not allowed in the folder aaw: names under aaw/ belong to aaw".to_owned())
+                Err("a guard is not allowed in the folder aaw: names under aaw/ are reserved, so it has no events"
+                    .to_owned())
             }
             HookKind::Guard if folder.is_empty() => Ok(()),
             HookKind::Guard => event_name::check(folder)

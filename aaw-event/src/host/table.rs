@@ -139,7 +139,10 @@ pub enum AbiError {
         reason: InvalidName,
     },
     /// An event's name is reserved for aaw.
-    #[error("the package {package} has the event {name}: names under aaw/ are reserved")]
+    #[error(
+        "the package {package}: the event name {name} is reserved: aaw and names under aaw/ belong to aaw; rename the \
+         file or folder"
+    )]
     ReservedName {
         /// The package.
         package: String,

@@ -118,6 +118,7 @@ fn each_fault_of_an_entry_has_its_own_error() {
     let name = |name| EventName::parse(name).unwrap();
     assert!(matches!(entries(vec![entry("../x", kind::UNARY)]), AbiError::BadName { .. }));
     let reserved = AbiError::ReservedName { package: package(), name: name("aaw/x") };
+    assert!(reserved.to_string().contains("the event name aaw/x is reserved"), "{reserved}");
     assert_eq!(entries(vec![entry("aaw/x", kind::UNARY)]), reserved);
     let twice = vec![entry("b", kind::UNARY), entry("a", kind::ONE_WAY), entry("b", kind::UNARY)];
     assert_eq!(entries(twice), AbiError::Duplicate { package: package(), name: name("b") });

@@ -8,12 +8,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
+use std::time::SystemTime;
 
 use tokio::process::Command;
 
 use super::cargo_json::{Metadata, Package, Target, artifacts};
 use super::cargo_output;
 use super::folder::is_library;
+use super::load::blocking;
+use super::missed_changes;
 use super::process_group::ProcessGroup;
 
 /// Why an events package could not be built. The message names the package.
@@ -107,13 +110,23 @@ pub(super) struct BuiltPackage {
     pub(super) output_folders: BTreeSet<PathBuf>,
 }
 
-/// Builds the package in a folder, in the profile in which this program was built.
+/// Builds the package in a folder, in the profile in which this program was built. `last_build` is when this program began
+/// to build it last.
 ///
-/// Dropping the future kills cargo and everything that it has started, such as build scripts.
-pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
+/// Dropping the future kills cargo and all that it has started, such as build scripts.
+pub(super) async fn build(folder: &Path, last_build: Option<SystemTime>) -> Result<BuiltPackage, BuildError> {
     let metadata = read_metadata(folder).await?;
     let package = package_in(&metadata, folder)?;
     let package_folder = package.manifest_path.parent().unwrap_or(folder).to_owned();
+    let output_folders: BTreeSet<_> =
+        metadata.build_directory.iter().chain([&metadata.target_directory]).cloned().collect();
+    let previous = PreviousBuild {
+        libraries: previous_libraries(&metadata.target_directory, package),
+        package: package_folder.clone(),
+        workspace: metadata.workspace_root.clone(),
+        output_folders: output_folders.clone(),
+    };
+    blocking(move || previous.touch_missed_changes(last_build)).await;
 
     let mut command = std::process::Command::new(cargo_path());
     command.args(["build", "--lib", "--message-format=json-render-diagnostics", "--package", &package.id]);
@@ -129,9 +142,48 @@ pub(super) async fn build(folder: &Path) -> Result<BuiltPackage, BuildError> {
     let [library] = <[PathBuf; 1]>::try_from(found)
         .map_err(|found| BuildError::UnexpectedLibraries { package: package_folder.clone(), found })?;
     let workspace = metadata.workspace_root;
-    let output_folders = metadata.build_directory.into_iter().chain([metadata.target_directory]).collect();
     let sources = sources_of(&library, &workspace, &output_folders);
     Ok(BuiltPackage { library, folder: package_folder, workspace, sources, output_folders })
+}
+
+/// The folder in the target folder to which cargo writes with the profile of [`build`].
+const PROFILE_FOLDER: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+/// The libraries that earlier builds of this package have left: one, or one for each `build.target`.
+fn previous_libraries(target_folder: &Path, package: &Package) -> Vec<PathBuf> {
+    let Some(target) = package.targets.iter().find(|target| target.builds_cdylib()) else { return Vec::new() };
+    let subfolders = target_folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let profile_folders =
+        subfolders.map(|folder| folder.join(PROFILE_FOLDER)).chain([target_folder.join(PROFILE_FOLDER)]);
+    profile_folders.map(|folder| folder.join(target.cdylib_file())).filter(|library| library.is_file()).collect()
+}
+
+/// What is known about the previous build of a package, by this program or an earlier one.
+struct PreviousBuild {
+    libraries: Vec<PathBuf>,
+    package: PathBuf,
+    workspace: PathBuf,
+    output_folders: BTreeSet<PathBuf>,
+}
+
+impl PreviousBuild {
+    fn touch_missed_changes(&self, last_build: Option<SystemTime>) {
+        // Where a whole tree was copied here, such as an image of a container, the times of the library tell that, too.
+        let written = |library: &PathBuf| library.metadata().map(|found| missed_changes::changed(&found)).ok();
+        let builds: Vec<_> = self.libraries.iter().filter_map(written).chain(last_build).collect();
+        let mut sources = BTreeSet::from([self.package.join("src")]);
+        for library in &self.libraries {
+            sources.extend(sources_of(library, &self.workspace, &self.output_folders));
+        }
+        let packages: BTreeSet<_> = sources.iter().filter_map(|source| package_of(source)).collect();
+        sources.extend(packages.into_iter().map(|package| package.join("src")));
+        missed_changes::touch(&sources, &self.output_folders, &builds);
+    }
+}
+
+/// Returns the package of a source file: the nearest folder above it with a `Cargo.toml`.
+pub(super) fn package_of(source: &Path) -> Option<PathBuf> {
+    source.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned)
 }
 
 fn cargo_path() -> OsString {

@@ -7,6 +7,7 @@
 //! [`cargo metadata`]: https://doc.rust-lang.org/cargo/commands/cargo-metadata.html
 //! [JSON messages]: https://doc.rust-lang.org/cargo/reference/external-tools.html#json-messages
 
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -31,12 +32,18 @@ pub(super) struct Package {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Target {
+    name: String,
     crate_types: Vec<String>,
 }
 
 impl Target {
     pub(super) fn builds_cdylib(&self) -> bool {
         self.crate_types.iter().any(|crate_type| crate_type == "cdylib")
+    }
+
+    /// The name of the file that cargo builds for a target of this crate type.
+    pub(super) fn cdylib_file(&self) -> String {
+        format!("{DLL_PREFIX}{}{DLL_SUFFIX}", self.name.replace('-', "_"))
     }
 }
 

@@ -22,7 +22,7 @@ pub enum EventsAt {
 #[non_exhaustive]
 pub enum FindError {
     /// The path does not exist.
-    #[error("{} does not exist: expected an events package or a folder of libraries; `aaw-server init {}` creates a package to start from", path.display(), path.display())]
+    #[error("{} does not exist: expected an events package or a folder of libraries; `aaw-server init {}` creates a package to start from", path.display(), quoted(path))]
     NotFound {
         /// The path.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum FindError {
         path: PathBuf,
     },
     /// The path is a folder with neither a `Cargo.toml` nor libraries.
-    #[error("{} contains no events: expected a Cargo.toml (an events package) or libraries (*.{}); `aaw-server init {}` creates a package to start from", path.display(), std::env::consts::DLL_EXTENSION, path.display())]
+    #[error("{} contains no events: expected a Cargo.toml (an events package) or libraries (*.{}); `aaw-server init {}` creates a package to start from", path.display(), std::env::consts::DLL_EXTENSION, quoted(path))]
     NoEvents {
         /// The path.
         path: PathBuf,
@@ -50,6 +50,13 @@ pub enum FindError {
     /// A subfolder cannot be read.
     #[error(transparent)]
     Folder(#[from] FolderError),
+}
+
+/// Returns a path as an argument for a shell.
+fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Fails for a NUL only, which no path contains.
+    shlex::try_quote(&path).map_or_else(|_| path.clone().into_owned(), Into::into)
 }
 
 impl EventsAt {
@@ -117,5 +124,7 @@ mod tests {
         }
         let missing = find("missing").unwrap_err().to_string();
         assert!(missing.contains("`aaw-server init "), "{missing}");
+        let missing = find("not there").unwrap_err().to_string();
+        assert!(missing.contains(&format!("`aaw-server init '{}'`", at.join("not there").display())), "{missing}");
     }
 }

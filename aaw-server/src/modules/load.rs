@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use aaw_event::Module;
 
@@ -54,7 +55,7 @@ pub enum LoadError {
 /// # Ok(()) }
 /// ```
 pub async fn load(at: &EventsAt) -> Result<Vec<Events>, LoadError> {
-    let located = locate(at).await?;
+    let located = locate(at, None).await?;
     Ok(open_all(located.libraries, ModuleCache::default()).await?.0)
 }
 
@@ -66,12 +67,12 @@ pub(super) struct LocatedLibraries {
     pub(super) built: Option<BuiltPackage>,
 }
 
-/// Builds the package of a source, or searches its folder.
-pub(super) async fn locate(at: &EventsAt) -> Result<LocatedLibraries, LoadError> {
+/// Builds the package of a source, or searches its folder. `loaded_at` is when this program began to build it last.
+pub(super) async fn locate(at: &EventsAt, loaded_at: Option<SystemTime>) -> Result<LocatedLibraries, LoadError> {
     let single = |library: &Path| vec![FoundLibrary { path: library.to_owned(), prefix: String::new() }];
     match at {
         EventsAt::Package(path) => {
-            let built = build(path).await?;
+            let built = build(path, loaded_at).await?;
             Ok(LocatedLibraries { libraries: single(&built.library), built: Some(built) })
         }
         EventsAt::Library(path) => Ok(LocatedLibraries { libraries: single(path), built: None }),
@@ -137,7 +138,7 @@ pub(super) async fn open_all(
 }
 
 /// Runs blocking work on a thread for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

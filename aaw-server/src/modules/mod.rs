@@ -13,6 +13,7 @@
 //
 // - `find`: what lies at a path.
 // - `build`: builds a package with cargo, whose JSON output `cargo_json` parses.
+// - `missed_changes`: lets cargo notice sources that were restored with an old time.
 // - `folder`: the libraries in a folder, and the prefixes of their events.
 // - `load`: all of these in one step.
 // - `check`: checks that a library can be opened safely.
@@ -26,6 +27,7 @@ mod check;
 mod find;
 mod folder;
 mod load;
+mod missed_changes;
 #[allow(unsafe_code, reason = "opens libraries, whose code the compiler cannot check")]
 mod open;
 mod process_group;

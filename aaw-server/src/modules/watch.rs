@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
-use notify::event::{AccessKind, AccessMode, EventKind};
+use notify::event::{AccessKind, AccessMode, EventKind, MetadataKind, ModifyKind};
 use notify::{PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::build::BuiltPackage;
+use super::build::{BuiltPackage, package_of};
 use super::find::EventsAt;
 use super::folder::{is_hidden, is_library};
 use super::load::{LoadError, ModuleCache, locate, open_all};
@@ -27,6 +26,9 @@ const QUIET_PERIOD: Duration = Duration::from_millis(100);
 /// The maximum time to wait for a quiet period.
 const MAX_DEBOUNCE: Duration = Duration::from_secs(2);
 
+/// How often in a row a load is given up for a newer save. More often, it is probably the build that writes to its sources.
+const MAX_RESTARTS: usize = 3;
+
 /// Why the source of events cannot be watched, for example because the system's limit of watched folders is reached.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch {}: {reason}", path.display())]
@@ -38,8 +40,8 @@ pub struct WatchError {
 /// Loads events, and loads them again whenever their sources change.
 ///
 /// The sources of a package are its `src`, its `Cargo.toml` and `Cargo.lock`, its path dependencies, and all other
-/// files that cargo has used; those of a folder are its libraries. Temporary files of editors are ignored. A change
-/// during a build leads to another build.
+/// files that cargo has used; those of a folder are its libraries. Temporary files of editors are ignored. A file that is
+/// saved during a build ends that build, and starts another one.
 ///
 /// ```no_run
 /// # async fn example(serve: impl Fn(Vec<aaw_server::Events>)) -> Result<(), Box<dyn std::error::Error>> {
@@ -62,8 +64,8 @@ pub struct Watch {
     watcher: FileWatcher,
     /// How often files are looked at; `None` if the system reports changes.
     poll_interval: Option<Duration>,
-    changed: Arc<Changes>,
-    /// When the last load began.
+    changes: Arc<Changes>,
+    /// When the last load that was not dropped began.
     loaded_at: Option<SystemTime>,
     /// Whether there was a change that was not loaded yet.
     is_stale: bool,
@@ -91,15 +93,15 @@ impl Watch {
 
     fn start(at: EventsAt, poll_interval: Option<Duration>) -> Result<Self, WatchError> {
         let watched = WatchedPaths::new(&at, None);
-        let changed = Arc::default();
-        let watcher = start_watcher(&at, &watched, poll_interval, &changed)?;
+        let changes = Arc::default();
+        let watcher = start_watcher(&at, &watched, poll_interval, &changes)?;
         Ok(Self {
             at,
             cache: ModuleCache::default(),
             watched,
             watcher,
             poll_interval,
-            changed,
+            changes,
             loaded_at: None,
             is_stale: true,
             has_failed: false,
@@ -111,7 +113,7 @@ impl Watch {
     /// # Errors
     /// As [`load`](super::load).
     pub async fn load(&mut self) -> Result<Vec<Events>, LoadError> {
-        Ok(self.try_load().await?.0)
+        Ok(self.load_newest().await?.0)
     }
 
     /// Waits until the events have changed, and returns all of them.
@@ -126,7 +128,7 @@ impl Watch {
                 self.wait_for_change().await;
                 self.is_stale = true;
             }
-            let loaded = self.try_load().await;
+            let loaded = self.load_newest().await;
             let had_failed = std::mem::replace(&mut self.has_failed, loaded.is_err());
             match loaded {
                 Ok((events, true)) => return events,
@@ -148,28 +150,47 @@ impl Watch {
 
     /// Waits for a change, and then for a quiet period.
     async fn wait_for_change(&self) {
-        self.changed.notify.notified().await;
+        self.changes.any.notified().await;
+        self.wait_for_quiet_period().await;
+    }
+
+    async fn wait_for_quiet_period(&self) {
         let first = Instant::now();
-        while first.elapsed() < MAX_DEBOUNCE && timeout(QUIET_PERIOD, self.changed.notify.notified()).await.is_ok() {}
+        while first.elapsed() < MAX_DEBOUNCE && timeout(QUIET_PERIOD, self.changes.any.notified()).await.is_ok() {}
+    }
+
+    /// Loads, and starts again when a file is saved meanwhile: a build may take long, or never end. Returns the events,
+    /// and whether they have changed.
+    async fn load_newest(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
+        for _ in 0..MAX_RESTARTS {
+            let changes = Arc::clone(&self.changes);
+            // Files that were saved before are loaded now.
+            let _ = changes.saved.notified().now_or_never();
+            tokio::select! {
+                biased;
+                loaded = self.try_load() => return loaded,
+                () = changes.saved.notified() => {}
+            }
+            tracing::info!("a file was saved meanwhile: loading the events again");
+            self.wait_for_quiet_period().await;
+        }
+        self.try_load().await
     }
 
     /// Loads once; returns the events, and whether they have changed.
     async fn try_load(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
         self.restart_watcher();
         // Loading includes all changes that were reported so far.
-        let _ = self.changed.notify.notified().now_or_never();
-        let previous = self.loaded_at.replace(SystemTime::now());
-        let changed = self.changed.take_paths();
-        if let (EventsAt::Package(_), Some(previous)) = (&self.at, previous) {
-            touch_older(changed, previous);
-        }
+        let _ = self.changes.any.notified().now_or_never();
+        let started = SystemTime::now();
         let loaded = self.load_changed().await;
+        self.loaded_at = Some(started);
         self.is_stale = false;
         loaded
     }
 
     async fn load_changed(&mut self) -> Result<(Vec<Events>, bool), LoadError> {
-        let located = locate(&self.at).await?;
+        let located = locate(&self.at, self.loaded_at).await?;
         if let Some(built) = &located.built {
             let watched = WatchedPaths::new(&self.at, Some(built));
             if watched != self.watched {
@@ -186,7 +207,7 @@ impl Watch {
     /// Replaces the watcher, since a removed and created folder has to be watched again. The old watcher works until
     /// the new one does.
     fn restart_watcher(&mut self) {
-        match start_watcher(&self.at, &self.watched, self.poll_interval, &self.changed) {
+        match start_watcher(&self.at, &self.watched, self.poll_interval, &self.changes) {
             Ok(watcher) => self.watcher = watcher,
             Err(error) => tracing::warn!("some changes may not be noticed: {error}"),
         }
@@ -209,70 +230,33 @@ impl FileWatcher {
     }
 }
 
-/// The changes since the last load.
+/// The changes that were noticed and not handled yet.
 #[derive(Debug, Default)]
 struct Changes {
-    notify: Notify,
-    paths: Mutex<BTreeSet<PathBuf>>,
+    /// There is a change of any kind.
+    any: Notify,
+    /// A file was probably saved: not a change by the build itself, which writes `Cargo.lock` and sets times.
+    saved: Notify,
 }
 
-impl Changes {
-    /// The maximum number of paths that are kept. More change at once only where all files are new, for example when a
-    /// branch is checked out.
-    const MAX_PATHS: usize = 10_000;
-
-    fn add(&self, paths: Vec<PathBuf>) {
-        let mut known = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(paths);
-        while known.len() > Self::MAX_PATHS {
-            known.pop_last();
-        }
-        drop(known);
-        self.notify.notify_one();
-    }
-
-    fn take_paths(&self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Sets the time of changed files to now if it is older than the previous load: of a file that was restored with its time,
-/// as `cp -p` and archives do. Cargo goes by the times, and would not compile it.
-fn touch_older(changed: BTreeSet<PathBuf>, previous: SystemTime) {
-    let mut pending = Vec::from_iter(changed);
-    while let Some(path) = pending.pop() {
-        // Not a file any more, or not ours to change: cargo will notice, or fail with a better message.
-        let Ok(metadata) = path.symlink_metadata() else { continue };
-        if metadata.is_dir() {
-            // A folder was moved here, with its files.
-            pending.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        } else if metadata.is_file() && metadata.modified().is_ok_and(|modified| modified <= previous) {
-            // Opened to read: its owner may set the time of a file that is read-only.
-            let touched = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-            if let Err(error) = touched {
-                tracing::warn!(
-                    "{} has an old time, and cargo may not notice that it has changed: {error}",
-                    path.display()
-                );
-            }
-        }
-    }
-}
-
-/// Watches the paths, and reports each relevant change to `changed`.
+/// Watches the paths, and reports each relevant change to `changes`.
 fn start_watcher(
     at: &EventsAt,
     watched: &WatchedPaths,
     poll_interval: Option<Duration>,
-    changed: &Arc<Changes>,
+    changes: &Arc<Changes>,
 ) -> Result<FileWatcher, WatchError> {
     let failed = |reason| WatchError { path: at.path().to_owned(), reason };
-    let (paths, changed) = (watched.clone(), changed.clone());
+    let (paths, changes) = (watched.clone(), changes.clone());
     let handler = move |event: notify::Result<notify::Event>| match event {
         Ok(event) if !event.need_rescan() && !paths.is_affected_by(&event) => {}
         // Also if notifications were lost or there is an error: an unnecessary load is harmless.
-        Ok(event) => changed.add(event.paths),
-        Err(_) => changed.add(Vec::new()),
+        event => {
+            if !event.is_ok_and(|event| is_by_build(&event)) {
+                changes.saved.notify_one();
+            }
+            changes.any.notify_one();
+        }
     };
     let mut watcher = match poll_interval {
         None => FileWatcher::System(notify::recommended_watcher(handler).map_err(failed)?),
@@ -290,6 +274,12 @@ fn start_watcher(
         }
     }
     Ok(watcher)
+}
+
+/// Whether an event may be from a build: see [`Changes::saved`].
+fn is_by_build(event: &notify::Event) -> bool {
+    matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)))
+        || (!event.paths.is_empty() && event.paths.iter().all(|path| path.ends_with("Cargo.lock")))
 }
 
 /// Whether the folder was removed meanwhile; the watch of its parent reports that.
@@ -417,11 +407,6 @@ impl WatchedPaths {
     }
 }
 
-/// Returns the package of a source file: the nearest folder above it with a `Cargo.toml`.
-fn package_of(source: &Path) -> Option<PathBuf> {
-    source.ancestors().skip(1).find(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned)
-}
-
 /// Resolves the symbolic links in a path, as far as it exists.
 fn resolve_links(path: &Path) -> PathBuf {
     if let Ok(resolved) = path.canonicalize() {
@@ -526,12 +511,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_build_does_to_its_sources_is_not_a_save() {
+        let event = |kind, path: &str| notify::Event::new(EventKind::Modify(kind)).add_path(path.into());
+        assert!(is_by_build(&event(ModifyKind::Metadata(MetadataKind::Any), "/e/src/a.rs")));
+        assert!(is_by_build(&event(ModifyKind::Any, "/e/Cargo.lock")));
+        assert!(!is_by_build(&event(ModifyKind::Any, "/e/src/a.rs")));
+        // From the watcher that polls.
+        assert!(!is_by_build(&event(ModifyKind::Metadata(MetadataKind::WriteTime), "/e/src/a.rs")));
+    }
+
+    #[test]
     fn reads_are_ignored_and_writes_are_not() {
         let watched = WatchedPaths::new(&EventsAt::Library("/no/such/a.so".into()), None);
         let event = |kind| notify::Event::new(kind).add_path("/no/such/a.so".into());
         assert!(!watched.is_affected_by(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
         assert!(watched.is_affected_by(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
-        assert!(watched.is_affected_by(&event(EventKind::Modify(notify::event::ModifyKind::Any))));
+        assert!(watched.is_affected_by(&event(EventKind::Modify(ModifyKind::Any))));
         assert!(watched.is_affected_by(&event(EventKind::Remove(notify::event::RemoveKind::File))));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll};
@@ -16,7 +16,10 @@ use aaw_protocol::{Code, Failure};
 use aaw_server::Events;
 use aaw_server::modules::{EventsAt, LibraryCheckError, OpenError, Watch, load, open};
 use object::{Object, ObjectSection, ObjectSegment};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing_subscriber::fmt::MakeWriter;
 
 fn names(events: &[Events]) -> Vec<String> {
@@ -365,11 +368,56 @@ async fn a_package_built_with_panic_abort_is_rejected() {
     assert!(error.contains("built with panic = \"abort\""), "{error}");
 }
 
+/// Creates a package whose build script never ends. The script keeps a connection as long as it runs.
+async fn looping_package(name: &str) -> (PathBuf, TcpListener) {
+    let package = workshop(name);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let manifest = "[package]\nname = \"looping\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+    let script = format!(
+        "fn main() {{
+            let _connected = std::net::TcpStream::connect({:?}).unwrap();
+            loop {{ std::thread::park(); }}
+        }}",
+        listener.local_addr().unwrap().to_string()
+    );
+    std::fs::create_dir(package.join("src")).unwrap();
+    for (file, text) in [("Cargo.toml", manifest), ("src/lib.rs", ""), ("build.rs", &script)] {
+        std::fs::write(package.join(file), text).unwrap();
+    }
+    (package, listener)
+}
+
+async fn expect_end(mut script: TcpStream) {
+    let end = timeout(Duration::from_secs(30), script.read(&mut [0])).await.expect("the build script ends");
+    assert!(!matches!(end, Ok(1..)), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_is_given_up_ends_with_all_its_processes() {
+    let (package, listener) = looping_package("looping").await;
+    let loading = tokio::spawn(async move { load(&EventsAt::find(&package).unwrap()).await.map(drop) });
+    let (script, _) = timeout(CHANGE_TIMEOUT, listener.accept()).await.unwrap().unwrap();
+    loading.abort();
+    expect_end(script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_during_a_build_that_never_ends_starts_another_one() {
+    let (package, listener) = looping_package("looping-until-saved").await;
+    let mut watch = Watch::new(EventsAt::find(&package).unwrap()).unwrap();
+    let loading = tokio::spawn(async move { watch.load().await.map(drop) });
+    let (script, _) = timeout(CHANGE_TIMEOUT, listener.accept()).await.unwrap().unwrap();
+    std::fs::write(package.join("build.rs"), "fn main() {}").unwrap();
+    expect_end(script).await;
+    let built = timeout(CHANGE_TIMEOUT, loading).await.unwrap().unwrap();
+    assert!(built.unwrap_err().to_string().contains("not an events package"));
+}
+
 /// How long a change may take to be reported; cargo may have to wait for other tests.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(300);
 
 async fn next(watch: &mut Watch) -> Vec<Events> {
-    tokio::time::timeout(CHANGE_TIMEOUT, watch.next()).await.expect("no change")
+    timeout(CHANGE_TIMEOUT, watch.next()).await.expect("no change")
 }
 
 thread_local! {

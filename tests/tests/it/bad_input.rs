@@ -1,6 +1,6 @@
 //! Invalid input, and the error that it gets. After each the server and another connection still work.
 
-use aaw_server::{Config, Server};
+use aaw_server::{Config, Events, Server};
 use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{LogCapture, TestServer, WireClient};
 use tokio_tungstenite::tungstenite::Message;
@@ -578,6 +578,18 @@ async fn duplicate_events_stop_the_start() {
     let error =
         Server::new(config).events(module()).events(module()).bind().await.expect_err("duplicate events").to_string();
     assert!(error.contains(": defined in the package aaw-test-events and in the package aaw-test-events"), "{error}");
+}
+
+#[tokio::test]
+async fn events_with_reserved_names_stop_the_start() {
+    let config = Config { port: 0, ..Config::default() };
+    let events = Events::new(aaw_test_events::module()).under("aaw");
+    let error = Server::new(config).events(events).bind().await.expect_err("reserved names").to_string();
+    assert!(error.starts_with("the package aaw-test-events: the event name aaw/"), "{error}");
+    assert!(
+        error.ends_with(" is reserved: aaw and names under aaw/ belong to aaw; rename the file or folder"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

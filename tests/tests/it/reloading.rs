@@ -3,13 +3,15 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aaw_client::connect;
+use aaw_tests::cargo::{artifacts, nested_target};
 use aaw_tests::process::BUILD_DEADLINE;
-use aaw_tests::{DEADLINE, Process, until};
+use aaw_tests::{DEADLINE, Process};
+use tokio::process::Command;
 
-use crate::binary::{listening, package, serve, start};
+use crate::binary::{package, serve};
 
 fn returning(n: i32) -> String {
     format!("pub async fn handler() -> i32 {{ {n} }}")
@@ -33,93 +35,98 @@ async fn a_file_that_is_restored_with_its_old_time_is_served_with_notifications_
         served(&url, &server, version).await;
         std::fs::write(&ping, returning(version + 1)).unwrap();
         served(&url, &server, version + 1).await;
-        // As `cp -p` of a backup does.
-        std::fs::write(&ping, returning(version + 2)).unwrap();
-        let old = SystemTime::now() - Duration::from_secs(3600);
-        File::options().write(true).open(&ping).unwrap().set_modified(old).unwrap();
+        restore(&ping, version + 2);
         served(&url, &server, version + 2).await;
     }
 }
 
-const AWAITS_FOREVER: &str = "std::future::pending::<()>().await;";
-const BLOCKS_FOREVER: &str = "loop { std::thread::park(); }";
-const RETURNS: &str = "";
+/// Writes a handler as `cp -p` of a backup does.
+fn restore(file: &Path, n: i32) {
+    std::fs::write(file, returning(n)).unwrap();
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
+}
 
-/// Writes services with this body.
-fn write_services(package: &Path, body: &str) {
-    // A `loop` without end makes the rest unreachable.
-    let body = format!("if true {{ {body} }}");
+#[tokio::test]
+async fn a_file_that_was_restored_with_its_old_time_while_no_server_ran_is_served() {
+    let (_folder, package) = package("aaw-test-restored-offline").await;
+    let ping = package.join("src/ping.rs");
+    std::fs::write(&ping, returning(1)).unwrap();
+    for (flags, version) in [(&[][..], 1), (&[], 2), (&["--watch"], 3)] {
+        let (server, url) = serve(&package, flags).await;
+        served(&url, &server, version).await;
+        drop(server);
+        restore(&ping, version + 1);
+    }
+}
+
+/// What services do before they return.
+#[derive(Clone, Copy)]
+enum Start {
+    Awaits,
+    Blocks,
+    Returns,
+}
+
+fn write_services(package: &Path, start: Start) {
+    let body = match start {
+        Start::Awaits => "std::future::pending::<()>().await;",
+        Start::Blocks => "loop { std::thread::park(); }",
+        Start::Returns => "",
+    };
     let text =
         format!("#[derive(Clone)]\npub struct App;\n\npub async fn services() -> App {{\n    {body}\n    App\n}}\n");
     std::fs::write(package.join("src/_services.rs"), text).unwrap();
 }
 
+/// Starts the program, whose services do not return, and waits until that is reported.
+async fn start_hanging(package: &Path, flags: &[&str]) -> Process {
+    let mut command = Command::new(&artifacts().await.server);
+    command.arg(package).args(["--port", "0"]).args(flags);
+    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
+    let server = Process::start_building(command);
+    let line = server.stderr_line(&["services()", "has not returned"]).await;
+    assert!(line.contains("aaw_test_"), "{line}");
+    server
+}
+
+async fn check_services_that_never_start(name: &str, start: Start, reported: &str) {
+    let (_folder, package) = package(name).await;
+    write_services(&package, start);
+    let mut server = start_hanging(&package, &[]).await;
+    assert!(server.stderr().contains(reported), "{}", server.stderr());
+    let stopped = Instant::now();
+    server.signal("TERM").await;
+    assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
+    // Far less than the whole shutdown may take.
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
+
+    // A save during the first start.
+    let server = start_hanging(&package, &["--watch"]).await;
+    write_services(&package, Start::Returns);
+    std::fs::write(package.join("src/ping.rs"), returning(1)).unwrap();
+    let line = server.stderr_line(&["listening on ws://localhost:"]).await;
+    let url = format!("ws://{}", line.split(['(', ')']).nth(1).expect("the address is in brackets"));
+    served(&url, &server, 1).await;
+
+    // A save during a later one.
+    write_services(&package, start);
+    let line = server.stderr_line(&["services()", "has not returned"]).await;
+    assert!(line.contains(reported), "{line}");
+    served(&url, &server, 1).await;
+    write_services(&package, Start::Returns);
+    std::fs::write(package.join("src/ping.rs"), returning(2)).unwrap();
+    std::fs::write(package.join("src/second.rs"), returning(2)).unwrap();
+    served(&url, &server, 2).await;
+    server.stderr_line(&["replaced the events: 4 in total, 1 new (second)"]).await;
+}
+
 #[tokio::test]
 async fn services_that_never_start_are_reported_can_be_interrupted_and_are_replaced_by_the_next_save() {
-    never_started("aaw-test-awaiting", AWAITS_FOREVER, "it awaits something").await;
+    check_services_that_never_start("aaw-test-hanging", Start::Awaits, "awaits something").await;
 }
 
 #[tokio::test]
-async fn services_that_block_their_thread_are_reported_can_be_interrupted_and_are_replaced_by_the_next_save() {
-    never_started("aaw-test-blocking", BLOCKS_FOREVER, "it blocks its thread").await;
-}
-
-async fn never_started(name: &str, services: &str, cause: &str) {
-    let (_folder, package) = package(name).await;
-    let ping = package.join("src/ping.rs");
-    std::fs::write(&ping, returning(1)).unwrap();
-    write_services(&package, services);
-
-    // At the first start: a save replaces it.
-    let mut server = start(&package, &["--watch"]).await;
-    let line = server.stderr_line(&["services()", "has not returned"]).await;
-    assert!(line.contains(&name.replace('-', "_")) && line.contains(cause), "{line}");
-    write_services(&package, RETURNS);
-    let url = listening(&server).await;
-    served(&url, &server, 1).await;
-
-    // At a reload: the previous events are served meanwhile.
-    write_services(&package, services);
-    server.stderr_lines(&["services()", "has not returned"], 2).await;
-    served(&url, &server, 1).await;
-    write_services(&package, RETURNS);
-    std::fs::write(&ping, returning(2)).unwrap();
-    std::fs::write(package.join("src/added.rs"), returning(3)).unwrap();
-    served(&url, &server, 2).await;
-    server.stderr_line(&["replaced the events: ", ", 1 new (added)"]).await;
-
-    // A signal ends the server, and also one whose services are starting.
-    server.signal("TERM").await;
-    assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
-    write_services(&package, services);
-    let mut server = start(&package, &[]).await;
-    server.stderr_line(&["services()", "has not returned"]).await;
-    server.signal("TERM").await;
-    assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_build_script_that_never_ends_does_not_outlive_the_server() {
-    let (folder, package) = package("aaw-test-looping").await;
-    let pid_file = folder.path().join("pid");
-    let script = format!(
-        "fn main() {{\n    std::fs::write({pid_file:?}, std::process::id().to_string()).unwrap();\n    loop {{ std::thread::park(); }}\n}}\n"
-    );
-    std::fs::write(package.join("build.rs"), script).unwrap();
-    let mut server = start(&package, &[]).await;
-    let pid = tokio::time::timeout(BUILD_DEADLINE, async {
-        loop {
-            match std::fs::read_to_string(&pid_file) {
-                Ok(pid) if !pid.is_empty() => return pid,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    });
-    let process = format!("/proc/{}/stat", pid.await.expect("the build script starts"));
-    server.signal("TERM").await;
-    assert_eq!(server.exited().await.code(), Some(0), "{}", server.stderr());
-    // It is gone, or a zombie whose new parent has not noticed.
-    let is_running = || std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z "));
-    until("the build script has ended", || !is_running()).await;
+async fn the_same_holds_for_services_that_block_their_thread() {
+    check_services_that_never_start("aaw-test-blocking", Start::Blocks, "blocks its thread").await;
 }

@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
+use crate::cli::DEFAULT_EVENTS;
+
 /// The files of the package, and their templates.
 const FILES: [(&str, &str); 8] = [
     ("Cargo.toml", include_str!("../../../template/Cargo.toml.in")),
@@ -170,6 +172,24 @@ fn init_from(folder: &Path, clone: &Path) -> Result<CreatedPackage, InitError> {
         })?;
     }
     Ok(CreatedPackage { name, files: files.into_iter().map(|(path, _)| path).collect(), source })
+}
+
+/// The command that serves the package in `folder`, for a shell.
+pub(crate) fn serve_command(folder: &Path) -> String {
+    let path = folder.to_string_lossy();
+    let argument = match &*path {
+        DEFAULT_EVENTS => String::new(),
+        // Not a flag.
+        path if path.starts_with('-') => format!(" {}", quoted(&format!("./{path}"))),
+        path => format!(" {}", quoted(path)),
+    };
+    format!("aaw-server{argument} --watch")
+}
+
+/// Quotes an argument for a shell, if necessary.
+fn quoted(argument: &str) -> String {
+    // Fails for a NUL only, which no argument contains.
+    shlex::try_quote(argument).map_or_else(|_| argument.to_owned(), Into::into)
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -396,6 +416,22 @@ mod tests {
         fs::write(&notes, "mine").unwrap();
         init(folder.path()).unwrap();
         assert!(matches!(init(&notes), Err(InitError::NotAFolder(path)) if path == notes));
+    }
+
+    #[test]
+    fn the_printed_command_is_quoted_for_a_shell() {
+        for (folder, expected) in [
+            ("events", "aaw-server --watch"),
+            ("shop", "aaw-server shop --watch"),
+            ("/tmp/my shop", "aaw-server '/tmp/my shop' --watch"),
+            ("it's", "aaw-server \"it's\" --watch"),
+            ("$HOME", "aaw-server '$HOME' --watch"),
+            ("~", "aaw-server '~' --watch"),
+            ("-shop", "aaw-server ./-shop --watch"),
+            ("- shop", "aaw-server './- shop' --watch"),
+        ] {
+            assert_eq!(serve_command(Path::new(folder)), expected, "{folder}");
+        }
     }
 
     #[test]

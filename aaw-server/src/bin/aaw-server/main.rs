@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use cli::{Cli, DEFAULT_EVENTS, ServerCommand};
+use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
 
 fn main() -> ExitCode {
@@ -92,37 +92,6 @@ fn init_package(dir: &Path) -> Result<(), Box<dyn Error>> {
         writeln!(out, "wrote {}", file.display())?;
     }
     writeln!(out, "{}", package.source.note())?;
-    let argument = if dir == Path::new(DEFAULT_EVENTS) { String::new() } else { format!(" {}", shell_word(dir)) };
-    writeln!(out, "serve it:  aaw-server{argument} --watch")?;
+    writeln!(out, "serve it:  {}", init::serve_command(dir))?;
     Ok(())
-}
-
-/// A path as a word of a shell's command line: in quotes if it has characters that a shell interprets.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | ':' | '=' | '@' | '%');
-    // A word that begins with a dash would be taken for a flag.
-    let text = if text.starts_with('-') { format!("./{text}") } else { text };
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_quoted_for_a_shell_where_it_has_to_be() {
-        for (path, word) in [
-            ("shop", "shop"),
-            ("../my_shop-2.0", "../my_shop-2.0"),
-            ("läden", "läden"),
-            ("my shop", "'my shop'"),
-            ("it's", r"'it'\''s'"),
-            ("$HOME", "'$HOME'"),
-            ("~x", "'~x'"),
-            ("-x", "./-x"),
-        ] {
-            assert_eq!(shell_word(Path::new(path)), word);
-        }
-    }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use aaw_server::auth::{Auth, SqliteStore};
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{BoundServer, Config, Events, Handle, Server, StartError};
+use aaw_server::{BoundServer, Config, Events, Handle, Server};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
 use crate::line_writer::LineWriter;
@@ -16,8 +18,8 @@ use crate::{json_log, signals, users};
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is logged when a change aborts the start of services.
-const RESTART: &str = "a file was saved: starting its events instead of those whose services were starting";
+/// How long the end of the program waits until a reload is aborted. That takes no time, unless a file system is stuck.
+const RELOAD_ABORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Serves until a signal. The caller has started the log.
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
@@ -29,9 +31,17 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     };
     let StartedServer { server, watch, json_writer } = started;
     let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
-    server.serve(shutdown).await;
+    let abort = reloading.as_ref().map(JoinHandle::abort_handle);
+    let stop = async {
+        shutdown.await;
+        if let Some(abort) = abort {
+            abort.abort();
+        }
+    };
+    server.serve(stop).await;
     if let Some(reloading) = reloading {
-        reloading.abort();
+        // A running build is killed when the task is dropped.
+        let _ = timeout(RELOAD_ABORT_TIMEOUT, reloading).await;
     }
     if let Some(writer) = json_writer {
         writer.finish();
@@ -57,44 +67,32 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
-    let events = load(&at, watch.as_mut()).await?;
-    let mut json_log = None;
+    let mut events = load(&at, watch.as_mut()).await?;
     // The pretty log has the calls at the level `debug`, from the library: logging a call costs more than the call.
-    if args.log == LogFormat::Json {
-        json_log = Some(json_log::start()?);
-    }
-    let server = bind(events, watch.as_mut(), |events| {
+    let (json_log, json_writer) = match args.log {
+        LogFormat::Json => json_log::start().map(|(log, writer)| (Some(log), Some(writer)))?,
+        LogFormat::Pretty | LogFormat::Off => (None, None),
+    };
+    let server = loop {
         let mut server = events.into_iter().fold(Server::new(config.clone()), Server::events);
-        if let Some((log, _)) = &json_log {
-            let (log, limit) = (log.clone(), args.log_body_limit);
+        if let Some(log) = json_log.clone() {
+            let limit = args.log_body_limit;
             server = server.on_call(move |call| json_log::write(&log, call, limit));
         }
-        server
-    })
-    .await?;
+        tokio::select! {
+            server = server.bind() => break server?,
+            newer = next(watch.as_mut()) => {
+                log_newer();
+                events = newer;
+            }
+        }
+    };
     let address = server.local_addr();
     let host = host_of_url(address.ip(), &args.host);
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
     tracing::info!("listening on ws://{host}:{port} ({address})");
     tracing::info!("try the events at http://{host}:{port}{path}");
-    Ok(StartedServer { server, watch, json_writer: json_log.map(|(_, writer)| writer) })
-}
-
-/// Starts the server. A change while services are starting aborts that start, and starts the server with the new events.
-async fn bind(
-    mut events: Vec<Events>,
-    mut watch: Option<&mut Watch>,
-    configure: impl Fn(Vec<Events>) -> Server,
-) -> Result<BoundServer, StartError> {
-    loop {
-        let bound = configure(events).bind();
-        let Some(watch) = watch.as_mut() else { return bound.await };
-        tokio::select! {
-            bound = bound => return bound,
-            newer = watch.next() => events = newer,
-        }
-        tracing::info!(RESTART);
-    }
+    Ok(StartedServer { server, watch, json_writer })
 }
 
 fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {
@@ -143,14 +141,26 @@ async fn load(at: &EventsAt, watch: Option<&mut Watch>) -> Result<Vec<Events>, m
     }
 }
 
-/// Replaces the server's events whenever they have changed. A change while new services are starting aborts that start.
+/// The next events of a watch; never without one.
+async fn next(watch: Option<&mut Watch>) -> Vec<Events> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn log_newer() {
+    tracing::info!("a file was saved: starting its events instead of those whose services were starting");
+}
+
+/// Replaces the server's events whenever they have changed. New events while others are starting abort that start.
 async fn reload_on_change(mut watch: Watch, server: Handle) {
     let mut events = watch.next().await;
     loop {
         let replaced = tokio::select! {
             replaced = server.replace_events(events) => replaced,
             newer = watch.next() => {
-                tracing::info!(RESTART);
+                log_newer();
                 events = newer;
                 continue;
             }
