@@ -313,7 +313,7 @@ async fn users_whose_addresses_collide_are_reported_and_not_merged() {
     drop(store);
 
     let store = folder.store().await;
-    let collisions = store.write(|db| addresses::normalize(db)).await.unwrap();
+    let collisions = store.write(addresses::normalize).await.unwrap();
     let normal = Email::parse(OTHER).unwrap();
     let of_user = |id: &str, email: &str| (id.to_owned(), email.to_owned());
     assert_eq!(
