@@ -357,6 +357,15 @@ mod tests {
     }
 
     #[test]
+    fn git_ignores_the_file_of_users_in_a_new_package_and_here() {
+        let here = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../.gitignore")).unwrap();
+        for ignored in [include_str!("../../../template/gitignore"), &here] {
+            let pattern = format!("{}*", crate::users::DEFAULT_STORE);
+            assert!(ignored.lines().any(|line| line == pattern), "{ignored}");
+        }
+    }
+
+    #[test]
     fn a_program_without_a_clone_takes_the_crates_from_the_registry() {
         let folder = tempfile::tempdir().unwrap();
         let (source, manifest) = created(&folder.path().join("my events"), Path::new("/no/such/clone"));
