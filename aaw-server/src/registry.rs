@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use aaw_event::Module;
 use aaw_event::host::{HandlerKind, Instance};
-use aaw_protocol::{EventName, Failure, InvalidName, is_reserved};
+use aaw_protocol::{EventName, Failure, InvalidName, is_protected, is_reserved};
 
-use crate::similar_names::similar_names;
+use crate::similar_names::SimilarNames;
 
 /// A module whose events a [`Server`](crate::Server) serves, with the prefix of their names.
 #[derive(Debug, Clone)]
@@ -81,6 +81,9 @@ pub enum RegistryError {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     events: HashMap<EventName, RegisteredEvent>,
+    /// The names that the error about an unknown one suggests: not those of protected events, which the list of events
+    /// does not contain either.
+    public_names: SimilarNames,
     /// The connection hooks of each module that has any, in the order of the modules.
     pub(crate) hooks: Vec<ModuleHooks>,
     /// The hook that delivers the tokens of password resets, of the first module that has one.
@@ -145,8 +148,7 @@ impl Registry {
         self.events.get(name)
     }
 
-    /// The failure of a call whose event does not exist. Its data has the names of similar events, except for protected
-    /// ones, which the list of events does not contain either.
+    /// The failure of a call whose event does not exist. Its data has the names of similar events.
     pub(crate) fn unknown_event(&self, name: &str) -> Failure {
         #[derive(serde::Serialize)]
         struct Suggestions<'a> {
@@ -156,8 +158,7 @@ impl Registry {
         if is_reserved(name) {
             return failure;
         }
-        let public = self.events.values().filter(|event| !event.protected);
-        let did_you_mean = similar_names(name, public.map(|event| event.name.as_str()));
+        let did_you_mean = self.public_names.find(name);
         if did_you_mean.is_empty() {
             return failure;
         }
@@ -194,7 +195,9 @@ impl RegistryPlan {
         let mut resets = sources.iter().zip(instances);
         let password_reset =
             resets.find_map(|(source, instance)| Some((instance.clone(), source.module.password_reset_hook()?)));
-        Registry { events: events.collect(), hooks: hooks.collect(), password_reset }
+        let public_names =
+            SimilarNames::new(self.positions.keys().map(EventName::as_str).filter(|name| !is_protected(name)));
+        Registry { events: events.collect(), public_names, hooks: hooks.collect(), password_reset }
     }
 
     /// Returns all events sorted by name, for the log.

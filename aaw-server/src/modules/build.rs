@@ -12,10 +12,10 @@ use std::time::SystemTime;
 
 use tokio::process::Command;
 
+use super::blocking::blocking;
 use super::cargo_json::{Metadata, Package, Target, artifacts};
 use super::cargo_output;
 use super::folder::is_library;
-use super::load::blocking;
 use super::missed_changes;
 use super::process_group::ProcessGroup;
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use aaw_event::Module;
 
+use super::blocking::blocking;
 use super::build::{BuildError, BuiltPackage, build};
 use super::find::EventsAt;
 use super::folder::{self, FolderError, FoundLibrary};
@@ -135,16 +136,4 @@ pub(super) async fn open_all(
         Ok((events, new_cache))
     })
     .await
-}
-
-/// Runs blocking work on a thread for it.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Cancelled: the runtime is shutting down, and so is the task that waits here.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }

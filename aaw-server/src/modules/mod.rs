@@ -20,6 +20,7 @@
 // - `open`: opens a library as a `Module`; the only file of this crate with `unsafe` code.
 // - `watch`: loads the events again when their sources change.
 
+mod blocking;
 mod build;
 mod cargo_json;
 mod cargo_output;

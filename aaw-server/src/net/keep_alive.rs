@@ -25,9 +25,7 @@ impl KeepAlive {
     /// Whether the response to this request announces the timeout: the connection stays open after it. Clients of HTTP/1.0
     /// have to ask for that, and hyper responds to those that do.
     pub(super) fn is_announced_to<B>(&self, request: &Request<B>) -> bool {
-        self.0.is_some()
-            && request.version() == Version::HTTP_11
-            && !has_token(request.headers(), &CONNECTION, "close")
+        self.0.is_some() && request.version() == Version::HTTP_11 && !has_token(request.headers(), &CONNECTION, "close")
     }
 
     /// Adds the header, unless the connection closes after the response: the server is stopping, or the response says so

@@ -259,7 +259,10 @@ async fn the_error_for_an_unknown_event_contains_its_name() {
     server.classic().await.exchange(r#"["unknown",1,2]"#, r#"["unknown",{"error":"Unknown event: unknown"},2]"#).await;
     let mut client = server.v1().await;
     client
-        .exchange(r#"["unknown",1,1]"#, r#"["unknown",{"error":"Unknown event: unknown","code":"unknown_event"},1,"error"]"#)
+        .exchange(
+            r#"["unknown",1,1]"#,
+            r#"["unknown",{"error":"Unknown event: unknown","code":"unknown_event"},1,"error"]"#,
+        )
         .await;
     client
         .exchange(
