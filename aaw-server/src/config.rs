@@ -25,16 +25,21 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, in addition to pages served from the server's own host and, if the server is
+    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and, if the server is
     /// reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 450 MB while all of them are idle.
     pub max_connections: usize,
-    /// How long a client may take to send its request head, and then its hello message. Also how long an HTTP
-    /// connection is kept open between two requests. Default 10 s. A shorter timeout frees the sockets of stalled
-    /// clients earlier, but disconnects clients on slow networks.
+    /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
+    /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
     pub handshake_timeout: Duration,
+    /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
+    /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:
+    /// otherwise the proxy sends requests over connections that are being closed, and responds 502. Responses announce
+    /// it in the header `Keep-Alive`, in whole seconds. Zero closes each connection after its first response. A longer
+    /// timeout saves clients new connections, and keeps idle ones among [`max_connections`](Self::max_connections).
+    pub keep_alive_timeout: Duration,
     /// How long a connection may be silent before the server pings it; see
     /// [`max_missed_heartbeats`](Self::max_missed_heartbeats). Default 20 s, below the 60 s after which common proxies
     /// close idle connections. A shorter interval detects lost clients earlier and costs more traffic.
@@ -129,9 +134,10 @@ pub struct Config {
 #[cfg(feature = "http")]
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// A folder whose files are served at `/`. They are read at each request. Hidden files (`.git`, `.env`) and
-    /// symbolic links that lead out of the folder are not served. Default: none; `/` is then a page that lists the
-    /// events.
+    /// A folder whose files are served at `/`. Files and links are looked up at each request, also if the path is a link
+    /// itself: changing it publishes another folder. Hidden files (`.git`, `.env`, but not those in the folder
+    /// `.well-known`), links that lead out of the folder, and what is not a regular file are not served. Default: none;
+    /// `/` is then a page that lists the events.
     pub static_dir: Option<PathBuf>,
     /// How long the body of a request may take to arrive. Default 30 s, enough for 1 MiB over a slow network.
     pub body_timeout: Duration,
@@ -174,6 +180,7 @@ impl Default for Config {
             allow_origins: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,
+            keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
             max_message_bytes: protocol.limits.message as usize,

@@ -4,8 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An origin whose pages may connect, in the form of `--allow-origin`: `https://app.example.com`, with a port if it is
-/// not the default port of the scheme, or `*` for every origin.
+/// An origin whose pages may connect, in the form of `--allow-origin`:
+///
+/// - `https://app.example.com`, with a port if it is not the default port of the scheme;
+/// - `file://` for pages opened as files, as some browsers name them, and other schemes without a host;
+/// - `null` for pages whose origin browsers do not tell: most of those opened as files, and sandboxed pages **of any
+///   site**;
+/// - `*` for every origin, `null` included.
 ///
 /// ```
 /// use aaw_server::config::AllowedOrigin;
@@ -25,28 +30,34 @@ enum Pattern {
 
 /// The error of parsing an [`AllowedOrigin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid origin {0:?}: expected one like https://app.example.com or http://localhost:5173, or * for all")]
+#[error(
+    "invalid origin {0:?}: expected one like https://app.example.com or http://localhost:5173, file://, null, or * for all"
+)]
 pub struct InvalidOrigin(String);
 
 impl AllowedOrigin {
+    /// Whether pages of every origin may connect, whatever their browser sends as their origin.
+    pub(crate) fn allows_all(&self) -> bool {
+        self.0 == Pattern::Any
+    }
+
     /// Whether pages of this origin may connect.
     pub(crate) fn allows(&self, origin: &Origin) -> bool {
         match &self.0 {
             Pattern::Any => true,
-            Pattern::Exact(allowed) => {
-                allowed.scheme == origin.scheme
-                    && allowed.authority.host == origin.authority.host
-                    && allowed.port() == origin.port()
-            }
+            Pattern::Exact(allowed) => allowed.is_same(origin),
         }
     }
 
-    /// Whether this origin names the host. `*` names none: it admits the pages of every origin, but does not make the
-    /// server reachable under every name.
+    /// Whether this origin names the host, with any port. `*` names none: it admits the pages of every origin, but does
+    /// not make the server reachable under every name.
+    ///
+    /// The check of hosts is one of names: who controls an allowed name may connect with any port. A proxy may leave the
+    /// port out, or pass on its own.
     pub(crate) fn names_host(&self, host: &Authority) -> bool {
         match &self.0 {
-            Pattern::Any => false,
-            Pattern::Exact(allowed) => allowed.is_at(host),
+            Pattern::Exact(Origin::Site { authority, .. }) => authority.has_same_name(host),
+            Pattern::Exact(_) | Pattern::Any => false,
         }
     }
 }
@@ -59,7 +70,7 @@ impl FromStr for AllowedOrigin {
             return Ok(Self(Pattern::Any));
         }
         // An address copied from a browser ends with a slash.
-        let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
+        let origin = Origin::parse(text).or_else(|| Origin::parse(text.strip_suffix('/')?));
         origin.map(|origin| Self(Pattern::Exact(origin))).ok_or_else(|| InvalidOrigin(text.into()))
     }
 }
@@ -68,16 +79,20 @@ impl fmt::Display for AllowedOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Pattern::Any => f.write_str("*"),
-            Pattern::Exact(Origin { scheme, authority }) => write!(f, "{scheme}://{authority}"),
+            Pattern::Exact(origin) => origin.fmt(f),
         }
     }
 }
 
-/// Scheme, host and port (RFC 6454, 4). The scheme is in lower case.
+/// The origin of a page (RFC 6454, 4 and 6.1). Schemes are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin {
-    scheme: String,
-    authority: Authority,
+pub(crate) enum Origin {
+    /// Scheme, host and port.
+    Site { scheme: String, authority: Authority },
+    /// A scheme without hosts, `file://` for example.
+    Hostless { scheme: String },
+    /// `null`: the browser does not tell.
+    Null,
 }
 
 /// A host in lower case, and the port if the text has one.
@@ -87,35 +102,72 @@ pub(crate) struct Authority {
     port: Option<u16>,
 }
 
+/// The longest scheme and the longest host that are accepted, in bytes: an error that names them is to be complete.
+const MAX_SCHEME_LEN: usize = 64;
+/// As above. Names of the DNS are shorter.
+const MAX_HOST_LEN: usize = 255;
+
 impl Origin {
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("null") {
+            return Some(Self::Null);
+        }
         let (scheme, rest) = text.split_once("://")?;
         let scheme_is_valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.len() <= MAX_SCHEME_LEN
             && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
         scheme_is_valid.then_some(())?;
-        Some(Self { scheme: scheme.to_ascii_lowercase(), authority: Authority::parse(rest)? })
+        let scheme = scheme.to_ascii_lowercase();
+        if rest.is_empty() && default_port(&scheme).is_none() {
+            return Some(Self::Hostless { scheme });
+        }
+        Some(Self::Site { scheme, authority: Authority::parse(rest)? })
     }
 
     /// Whether the host and port are those of `host`. A port that `host` leaves out is the default of this scheme.
     pub(crate) fn is_at(&self, host: &Authority) -> bool {
-        self.authority.host == host.host && self.port() == host.port.or(self.default_port())
+        let Self::Site { scheme, authority } = self else { return false };
+        let default = default_port(scheme);
+        authority.host == host.host && authority.port.or(default) == host.port.or(default)
+    }
+
+    /// Whether the host is that of `host`, with any port.
+    pub(crate) fn has_name_of(&self, host: &Authority) -> bool {
+        matches!(self, Self::Site { authority, .. } if authority.has_same_name(host))
     }
 
     /// Whether this is a web page of this machine.
     pub(crate) fn is_loopback_page(&self) -> bool {
-        matches!(self.scheme.as_str(), "http" | "https") && self.authority.is_loopback()
+        matches!(self, Self::Site { scheme, authority }
+            if matches!(scheme.as_str(), "http" | "https") && authority.is_loopback())
     }
 
-    fn default_port(&self) -> Option<u16> {
-        match self.scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
+    /// Whether the two are equal once default ports are filled in.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Site { scheme, .. }, Self::Site { scheme: other_scheme, authority }) => {
+                scheme == other_scheme && self.is_at(authority)
+            }
+            _ => self == other,
         }
     }
+}
 
-    fn port(&self) -> Option<u16> {
-        self.authority.port.or(self.default_port())
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site { scheme, authority } => write!(f, "{scheme}://{authority}"),
+            Self::Hostless { scheme } => write!(f, "{scheme}://"),
+            Self::Null => f.write_str("null"),
+        }
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
     }
 }
 
@@ -139,13 +191,17 @@ impl Authority {
         };
         // A fully qualified name may end with the dot of the root zone.
         let host = host.strip_suffix('.').unwrap_or(host);
-        host_is_valid.then(|| Self { host: host.to_ascii_lowercase(), port })
+        (host_is_valid && host.len() <= MAX_HOST_LEN).then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
     pub(crate) fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare.parse::<IpAddr>()
             .map_or_else(|_| bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.to_canonical().is_loopback())
+    }
+
+    fn has_same_name(&self, other: &Self) -> bool {
+        self.host == other.host
     }
 }
 
@@ -162,9 +218,17 @@ mod tests {
 
     #[test]
     fn an_allowed_origin_needs_a_scheme_and_a_host_and_has_no_path() {
-        for bad in
-            ["example.com", "https://", "https://a b", "https://a/path", "://x", "https://x:port", "", "https://u@x"]
-        {
+        for bad in [
+            "example.com",
+            "https://",
+            "https://a b",
+            "https://a/path",
+            "://x",
+            "https://x:port",
+            "",
+            "https://u@x",
+            "file:",
+        ] {
             assert!(bad.parse::<AllowedOrigin>().unwrap_err().to_string().contains("invalid origin"), "{bad}");
         }
     }
@@ -175,6 +239,10 @@ mod tests {
             ("https://App.Example.com/", "https://app.example.com"),
             ("http://localhost:5173", "http://localhost:5173"),
             ("*", "*"),
+            ("FILE://", "file://"),
+            ("file:///", "file://"),
+            ("null", "null"),
+            ("app://obsidian.md", "app://obsidian.md"),
         ] {
             assert_eq!(text.parse::<AllowedOrigin>().unwrap().to_string(), printed);
         }

@@ -213,7 +213,7 @@ impl Dispatch {
     }
 
     /// Decides whether a protected event may be called with this session.
-    fn authorize(&self, name: &str, session: Option<&SessionGuard>) -> Result<(), Failure> {
+    pub(crate) fn authorize(&self, name: &str, session: Option<&SessionGuard>) -> Result<(), Failure> {
         match &self.auth {
             Some(auth) => auth.authorize(session, name),
             None => {

@@ -2,7 +2,7 @@
 
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -21,6 +21,8 @@ enum ErrorHeader {
     FromFailure,
     /// `Allow`, with the methods that the resource supports.
     Allow(&'static str),
+    /// `Accept-Encoding`, since the body has a coding that is not supported (RFC 9110, 15.5.16).
+    AcceptIdentity,
     /// `Retry-After` with a short time.
     RetrySoon,
 }
@@ -43,6 +45,13 @@ impl HttpError {
     pub(super) fn method_not_allowed(allowed: &'static str, error: impl Into<String>) -> Self {
         let header = ErrorHeader::Allow(allowed);
         Self { header, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error) }
+    }
+
+    /// The body has a content coding.
+    pub(super) fn encoded_body() -> Self {
+        let error = "The body has a Content-Encoding; expected it without one";
+        let header = ErrorHeader::AcceptIdentity;
+        Self { header, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BAD_BODY, error) }
     }
 
     /// The server is shutting down, and the call was not run.
@@ -82,6 +91,7 @@ impl IntoResponse for HttpError {
         match self.header {
             ErrorHeader::FromFailure => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
             ErrorHeader::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
+            ErrorHeader::AcceptIdentity => headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
             ErrorHeader::RetrySoon => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
         };
         response

@@ -1,17 +1,19 @@
 //! `/events/NAME`: calls an event, and responds in the format that the client prefers.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
 use aaw_event::host::HandlerKind;
 use aaw_protocol::server::ResponseMode;
-use aaw_protocol::{Code, Failure};
-use axum::body::Body;
+use aaw_protocol::{Code, Failure, codec, is_protected};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 
 use super::caller::{identify, user_id};
 use super::error::HttpError;
@@ -19,9 +21,11 @@ use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
-use super::run::{CallStep, HttpCall};
+use super::run::{CallStep, HttpCall, not_json};
 use super::sse;
 use super::state::AppState;
+use crate::auth::IdentifiedCaller as _;
+use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
 use crate::net::shutdown_phase::ShutdownPhase;
@@ -42,11 +46,12 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
     let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
-    let is_get = parts.method == Method::GET;
-    if is_get {
-        check_get(headers, kind, &name)?;
+    let is_head = parts.method == Method::HEAD;
+    let is_read = is_head || parts.method == Method::GET;
+    if is_read {
+        check_read(headers, kind, &name)?;
     } else if parts.method != Method::POST {
-        let allowed = if kind == Some(HandlerKind::Streaming) { "GET, POST" } else { "POST" };
+        let allowed = if kind == Some(HandlerKind::Streaming) { "GET, HEAD, POST" } else { "POST" };
         let error = "Expected the method POST. Streaming events can also be read with GET";
         return Err(HttpError::method_not_allowed(allowed, error));
     }
@@ -61,14 +66,20 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
     let config = &shared.config;
     let request_body = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
-    if is_get && !request_body.is_empty() {
-        return Err(HttpError::bad_request("A GET request must not have a body; pass it in the query, as ?body=JSON"));
+    if is_read && !request_body.is_empty() {
+        let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
+        return Err(HttpError::bad_request(error));
     }
-    let body = if is_get { query.body.unwrap_or_default() } else { request_body };
+    let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
     let address = parts.extensions.get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
     let caller = identify(shared, address.map(|address| address.ip()), headers).await?;
+    if is_head {
+        check_call(shared, &caller, &name, body)?;
+        let format = if query.poll.is_some() { BodyFormat::Json } else { format };
+        return Ok(stream_response(format, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())));
+    }
     let user = user_id(&caller);
     let begin = |mode| HttpCall::begin(shared, &caller, &name, body, mode);
     if let Some(poll) = query.poll {
@@ -87,9 +98,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
 }
 
-/// Checks that a GET request may call the event. Only streaming events can be read with GET: browsers send GET requests
-/// for every link and image of any page, which must not run other handlers.
-fn check_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), HttpError> {
+/// Checks that a GET or HEAD request may call the event. Only streaming events can be read with GET: browsers send GET
+/// requests for every link and image of any page, which must not run other handlers.
+fn check_read(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), HttpError> {
     match kind {
         None => return Err(Failure::unknown_event(name).into()),
         Some(kind) if kind != HandlerKind::Streaming => {
@@ -105,6 +116,18 @@ fn check_get(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Resu
         let error = "A request from another site must have an Origin header, which images and scripts do not send. \
                      Use EventSource or fetch, and allow the page's origin with --allow-origin";
         return Err(Failure::new(Code::NOT_ALLOWED, error).into());
+    }
+    Ok(())
+}
+
+/// Checks, for a HEAD request, what can be checked of a call without running its handler or a guard (RFC 9110, 9.3.2).
+fn check_call(shared: &ServerContext, caller: &EventCaller, event: &str, body: &str) -> Result<(), HttpError> {
+    if is_protected(event) {
+        let session = caller.context().session.current();
+        shared.dispatch.authorize(event, session.as_deref())?;
+    }
+    if !codec::is_json(body) {
+        return Err(not_json().into());
     }
     Ok(())
 }
@@ -139,8 +162,15 @@ async fn respond_with_items(shared: &ServerContext, call: HttpCall, format: Body
         first = first => first?,
         () = shared.shutdown.reached(abort_phase) => return Err(HttpError::aborted_stopping()),
     }
-    let mut response = response_as(format, Body::new(items));
-    // Keeps nginx from buffering the items.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(stream_response(format, Body::new(items)))
+}
+
+/// A response that is sent as its items are produced, unless it is one array.
+fn stream_response(format: BodyFormat, body: Body) -> Response {
+    let mut response = response_as(format, body);
+    if format != BodyFormat::Json {
+        // Keeps nginx from buffering the items.
+        response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    response
 }

@@ -1,77 +1,143 @@
 //! Static files of a folder.
 
+use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, absolute, is_separator};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use percent_encoding::percent_decode_str;
-use tower_http::services::ServeDir;
+use tower_http::services::ServeFile;
 use tower_service::Service as _;
 
+use super::error::HttpError;
 use crate::error::StartError;
 
 /// The file that is served for a folder.
 const INDEX: &str = "index.html";
 
+/// The folder at the top whose files are served although its name is that of a hidden one (RFC 8615): certificate
+/// authorities and apps look for files there.
+const WELL_KNOWN: &str = ".well-known";
+
 /// A folder of static files. Hidden files, and links that lead to one or out of the folder, are not served.
+///
+/// Links are resolved at each request, also one that is the folder itself: a new release is published by changing it.
 #[derive(Debug, Clone)]
 pub(super) struct StaticFiles {
-    /// The canonical path: it contains no links.
-    root: PathBuf,
-    service: ServeDir,
+    /// An absolute path, which may contain links.
+    dir: PathBuf,
+}
+
+/// What a path leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// A regular file, by its canonical path.
+    File(PathBuf),
+    /// A folder, named without the slash at the end that relative links in its page need.
+    FolderWithoutSlash,
 }
 
 impl StaticFiles {
-    /// Opens the folder.
+    /// Checks that there is such a folder.
     ///
     /// # Errors
-    /// [`StartError::Static`] if there is no such folder.
+    /// [`StartError::Static`] if there is none.
     pub(super) fn open(dir: &Path) -> Result<Self, StartError> {
-        let root = dir.canonicalize().and_then(|root| match root.is_dir() {
-            true => Ok(root),
+        let opened = dir.metadata().and_then(|metadata| match metadata.is_dir() {
+            true => absolute(dir),
             false => Err(io::Error::from(io::ErrorKind::NotADirectory)),
         });
-        let root = root.map_err(|source| StartError::Static { path: dir.to_owned(), source })?;
-        let service = ServeDir::new(&root);
-        Ok(Self { root, service })
-    }
-
-    /// Whether the folder has a page for `/`.
-    pub(super) fn has_index(&self) -> bool {
-        self.root.join(INDEX).is_file()
+        opened.map(|dir| Self { dir }).map_err(|source| StartError::Static { path: dir.to_owned(), source })
     }
 
     /// Responds with the requested file; `None` if it does not exist or must not be served.
     pub(super) async fn respond(&self, request: Request) -> Option<Response> {
         let path = relative_path(request.uri().path())?;
-        let root = self.root.clone();
-        let may_be_served = tokio::task::spawn_blocking(move || is_within(&root, &root.join(path))).await;
-        if !may_be_served.unwrap_or(false) {
-            return None;
+        let (dir, requested) = (self.dir.clone(), path.clone());
+        let found = tokio::task::spawn_blocking(move || resolve(&dir, &requested)).await.ok()??;
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let error = "Expected the method GET or HEAD: this is a file";
+            return Some(HttpError::method_not_allowed("GET, HEAD", error).into_response());
         }
-        let response = self.service.clone().call(request).await.unwrap_or_else(|never| match never {});
-        if response.status() == StatusCode::NOT_FOUND {
-            return None;
+        match found {
+            Found::File(file) => respond_with_file(&file, &path, request).await,
+            Found::FolderWithoutSlash => Some(redirect_to_folder(&request)),
         }
-        let mut response = response.map(Body::new);
-        // Browsers may store the file, but validate it at each use, so that a changed file is seen at once.
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Some(response)
     }
+}
+
+/// Finds the regular file that `path`, with all links resolved, leads to; `None` if there is none within the folder, or
+/// if it is hidden.
+fn resolve(dir: &Path, path: &Path) -> Option<Found> {
+    let root = dir.canonicalize().ok()?;
+    let within = |path: &Path| {
+        let target = path.canonicalize().ok()?;
+        let is_served = target.strip_prefix(&root).is_ok_and(|relative| !is_hidden(relative));
+        let metadata = target.metadata().ok().filter(|_| is_served)?;
+        Some((target, metadata))
+    };
+    // Opening a pipe would wait for a writer, and a device may do anything.
+    let file = |(target, metadata): (PathBuf, Metadata)| metadata.is_file().then_some(Found::File(target));
+    let found = within(&root.join(path))?;
+    if !found.1.is_dir() {
+        return file(found);
+    }
+    let index = file(within(&found.0.join(INDEX))?)?;
+    // `/` is the empty path, and `/a/` one that ends with a separator.
+    let has_slash = path.as_os_str().as_encoded_bytes().last().is_none_or(|last| is_separator(char::from(*last)));
+    Some(if has_slash { index } else { Found::FolderWithoutSlash })
+}
+
+/// Responds with a file. The requested path decides about its type: a link may lead to a file with any name.
+async fn respond_with_file(file: &Path, requested: &Path, request: Request) -> Option<Response> {
+    let mut response = ServeFile::new(file).call(request).await.unwrap_or_else(|never| match never {});
+    if response.status() == StatusCode::NOT_FOUND {
+        return None;
+    }
+    let headers = response.headers_mut();
+    if headers.contains_key(CONTENT_TYPE) {
+        let named = if requested.extension().is_some() { requested } else { file };
+        headers.insert(CONTENT_TYPE, content_type(named));
+    }
+    // Browsers may store the file, but validate it at each use, so that a changed file is seen at once.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Some(response.map(Body::new))
+}
+
+/// The media type for the extension of a file. Without a charset a browser guesses one, often that of its user's
+/// language; JSON and SVG are UTF-8 by their own standards.
+fn content_type(file: &Path) -> HeaderValue {
+    let media_type = mime_guess::from_path(file).first_or_octet_stream();
+    let is_text = media_type.type_() == "text" && media_type.get_param("charset").is_none();
+    let charset = if is_text { "; charset=utf-8" } else { "" };
+    HeaderValue::try_from(format!("{media_type}{charset}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
+}
+
+fn redirect_to_folder(request: &Request) -> Response {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let location = query.map_or_else(|| format!("{path}/"), |query| format!("{path}/?{query}"));
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    // Always valid: the path and the query of a URI are.
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 /// The path within the folder that a request names; `None` if it leads out of the folder or to a hidden file.
 fn relative_path(path: &str) -> Option<PathBuf> {
     let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8().ok()?;
     let mut relative = PathBuf::new();
-    let mut names = path.split('/').peekable();
-    while let Some(name) = names.next() {
+    let mut names = path.split('/').enumerate().peekable();
+    while let Some((depth, name)) = names.next() {
         let is_last = names.peek().is_none();
-        if name.starts_with('.') || name.contains(['\\', '\0']) || (name.is_empty() && !is_last) {
+        let is_hidden = name.starts_with('.') && !(depth == 0 && name == WELL_KNOWN);
+        if is_hidden || name.contains(['\\', '\0']) || (name.is_empty() && !is_last) {
             return None;
         }
         relative.push(name);
@@ -79,18 +145,13 @@ fn relative_path(path: &str) -> Option<PathBuf> {
     Some(relative)
 }
 
-/// Whether `path`, with all links resolved, is a file of `root` that is not hidden.
-fn is_within(root: &Path, path: &Path) -> bool {
-    let resolves_within =
-        |path: &Path| path.canonicalize().is_ok_and(|target| target.starts_with(root) && !is_hidden(root, &target));
-    // For a folder its index file is served, which may be a link too.
-    resolves_within(path) && (!path.is_dir() || !path.join(INDEX).exists() || resolves_within(&path.join(INDEX)))
-}
-
-/// Whether the file, or a folder above it, is hidden. A link with a visible name does not make it visible.
-fn is_hidden(root: &Path, target: &Path) -> bool {
-    let names = target.strip_prefix(root).into_iter().flat_map(Path::components);
-    names.into_iter().any(|name| name.as_os_str().as_encoded_bytes().starts_with(b"."))
+/// Whether a file, or a folder above it, is hidden. A link with a visible name does not make it visible.
+fn is_hidden(relative: &Path) -> bool {
+    relative
+        .components()
+        .map(Component::as_os_str)
+        .enumerate()
+        .any(|(depth, name)| name.as_encoded_bytes().starts_with(b".") && !(depth == 0 && name == WELL_KNOWN))
 }
 
 #[cfg(test)]
@@ -111,6 +172,10 @@ mod tests {
             ("/..%5cx", None),
             ("/.git/config", None),
             ("/a/.env", None),
+            ("/.well-known/security.txt", Some(".well-known/security.txt")),
+            ("/.well-known/.env", None),
+            ("/a/.well-known/x", None),
+            ("/.well-known-not/x", None),
             ("//etc/passwd", None),
             ("/a//b", None),
             ("/a%00.html", None),
@@ -118,6 +183,25 @@ mod tests {
             ("*", None),
         ] {
             assert_eq!(relative_path(path), expected.map(PathBuf::from), "{path}");
+        }
+    }
+
+    #[test]
+    fn text_has_a_charset() {
+        for (file, expected) in [
+            ("a.html", "text/html; charset=utf-8"),
+            ("a.css", "text/css; charset=utf-8"),
+            ("a.txt", "text/plain; charset=utf-8"),
+            ("a.js", "text/javascript; charset=utf-8"),
+            ("a.mjs", "text/javascript; charset=utf-8"),
+            ("a.md", "text/markdown; charset=utf-8"),
+            ("a.json", "application/json"),
+            ("a.svg", "image/svg+xml"),
+            ("a.wasm", "application/wasm"),
+            ("a.png", "image/png"),
+            ("a", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(file)), expected, "{file}");
         }
     }
 }

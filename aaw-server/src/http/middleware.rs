@@ -22,11 +22,12 @@ use super::error::HttpError;
 use super::state::AppState;
 use crate::net::handshake;
 use crate::net::http_connection::{self, HttpConnection, RequestGuard};
+use crate::net::message_check::check_message;
 
 /// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Upgrades a request for a WebSocket, whatever its path. Other requests are passed on.
+/// Upgrades a request for a WebSocket, whatever its path. Other requests are passed on if their head is valid.
 pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let (guard, body_guard) = match request.extensions_mut().remove::<Arc<RequestGuard>>() {
         Some(guard) => (guard, None),
@@ -42,6 +43,10 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     };
     if handshake::is_upgrade(request.headers()) {
         return handshake::respond(guard.connection(), &mut request).map(Body::from);
+    }
+    if let Err((status, error)) = check_message(request.version(), request.headers(), request.uri()) {
+        guard.connection().log_refusal("request", &error);
+        return rejection_response(status, error);
     }
     request.extensions_mut().insert(guard);
     let response = next.run(request).await;
@@ -90,11 +95,12 @@ pub(super) fn cors() -> CorsLayer {
         .vary([ORIGIN])
 }
 
-/// Rejects requests with a foreign host, whatever their origin.
+/// Rejects requests with an invalid head or a foreign host, whatever their origin.
 ///
 /// For routes that are not behind [`upgrade`]: requests of a program's own listener have no [`RequestGuard`] there.
 pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let checked = http_connection::check_origin_and_host(&state.shared, None, request.headers(), request.uri());
+    let checked = check_message(request.version(), request.headers(), request.uri())
+        .and_then(|()| http_connection::check_origin_and_host(&state.shared, None, request.headers(), request.uri()));
     let Err((status, error)) = checked else { return next.run(request).await };
     let address = request.extensions().get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
     http_connection::log_refusal(&state.shared, address, "request", &error);

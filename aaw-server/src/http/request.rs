@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aaw_protocol::Code;
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::http::header::{AUTHORIZATION, EXPECT};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -69,7 +69,7 @@ impl Query {
                 Some(PollRequest { take, cursor })
             }
         };
-        Ok(Self { body, poll })
+        Ok(Self { body: body.map(without_byte_order_mark), poll })
     }
 }
 
@@ -105,12 +105,32 @@ pub(super) async fn read_body(
     if headers.contains_key(EXPECT) && body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
+    check_not_encoded(headers)?;
     let read = tokio::time::timeout(timeout, collect(body, max)).await.map_err(|_| {
         let error = format!("The body did not arrive within {} s", timeout.as_secs_f64());
         HttpError::new(StatusCode::REQUEST_TIMEOUT, Code::TIMEOUT, error)
     })?;
-    String::from_utf8(read?)
-        .map_err(|_| HttpError::new(StatusCode::BAD_REQUEST, Code::BAD_BODY, "The body is not valid UTF-8"))
+    let body = String::from_utf8(read?)
+        .map_err(|_| HttpError::new(StatusCode::BAD_REQUEST, Code::BAD_BODY, "The body is not valid UTF-8"))?;
+    Ok(without_byte_order_mark(body))
+}
+
+/// Removes the mark that some editors and tools put before UTF-8. JSON must not have it, and its readers may ignore it
+/// (RFC 8259, 8.1).
+fn without_byte_order_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    text
+}
+
+/// Refuses a body with a content coding, such as gzip (RFC 9110, 8.4 and 15.5.16). A body is small, and decoding would let
+/// a client occupy many times the memory that it sends.
+fn check_not_encoded(headers: &HeaderMap) -> Result<(), HttpError> {
+    let codings =
+        headers.get_all(CONTENT_ENCODING).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let mut codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    if codings.all(|coding| coding.eq_ignore_ascii_case(b"identity")) { Ok(()) } else { Err(HttpError::encoded_body()) }
 }
 
 async fn collect(mut body: Body, max: usize) -> Result<Vec<u8>, HttpError> {
@@ -183,6 +203,7 @@ mod tests {
         assert_eq!(query.body.as_deref(), Some(r#"{"to": 5}"#));
         assert_eq!(query.poll, Some(PollRequest { take: 10, cursor: None }));
         assert_eq!(Query::parse(Some(r#"body={"to":5}"#)).unwrap().body.as_deref(), Some(r#"{"to":5}"#));
+        assert_eq!(Query::parse(Some("body=%EF%BB%BF%5B1%5D")).unwrap().body.as_deref(), Some("[1]"));
         assert!(Query::parse(None).unwrap().poll.is_none());
         let cursor = Cursor::random().unwrap();
         assert_eq!(poll(&format!("cursor={cursor}&take=1")), Some(PollRequest { take: 1, cursor: Some(cursor) }));

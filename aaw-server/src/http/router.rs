@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use aaw_protocol::Code;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -98,25 +97,26 @@ async fn forbid_sniffing(mut response: Response) -> Response {
 /// `/` and every path without a route: a static file, or the page.
 async fn root_or_file(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let is_root = request.uri().path() == "/";
+    let page = is_root.then(|| page_or_error(&request));
     if let Some(files) = &state.files
-        && (!is_root || files.has_index())
+        && let Some(response) = files.respond(request).await
     {
-        return files.respond(request).await.unwrap_or_else(|| HttpError::not_found().into_response());
+        return response;
     }
-    match (is_root, request.method()) {
-        (true, &Method::GET | &Method::HEAD) => page::page(request.headers()),
-        (true, _) => {
-            let error = "Expected the method GET or HEAD. Events are called at /events/NAME";
-            HttpError::method_not_allowed("GET, HEAD", error).into_response()
-        }
-        (false, _) => HttpError::not_found().into_response(),
-    }
+    page.unwrap_or_else(|| HttpError::not_found().into_response())
 }
 
-/// The response to a method that a route does not support. axum adds the `Allow` header.
+fn page_or_error(request: &Request) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return page::page(request.headers());
+    }
+    let error = "Expected the method GET or HEAD. Events are called at /events/NAME";
+    HttpError::method_not_allowed("GET, HEAD", error).into_response()
+}
+
+/// The response to a method that a route does not support. Those that lead here support the same two.
 async fn method_not_allowed() -> Response {
-    let error = "Expected the method GET or HEAD";
-    HttpError::new(StatusCode::METHOD_NOT_ALLOWED, Code::new("bad_method"), error).into_response()
+    HttpError::method_not_allowed("GET, HEAD", "Expected the method GET or HEAD").into_response()
 }
 
 /// `GET /healthz`: whether the server accepts calls.

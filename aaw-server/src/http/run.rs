@@ -59,7 +59,7 @@ impl HttpCall {
             Dispatched::Done(response, completion) => HttpCallState::Done(response, completion),
             Dispatched::Pending(pending) => HttpCallState::Pending(Box::new(pending)),
             Dispatched::Stream(stream) => HttpCallState::Stream(Box::new(stream)),
-            Dispatched::NotJson => return Err(Failure::new(Code::BAD_BODY, "The body is not valid JSON")),
+            Dispatched::NotJson => return Err(not_json()),
         };
         let session_end = session.as_ref().map(|guard| {
             let ended = Arc::clone(guard.session()).wait_until_ended();
@@ -119,6 +119,10 @@ impl HttpCall {
             Completion::Failed(failure) | Completion::Refused(failure) => CallStep::Failed(failure),
         })
     }
+}
+
+pub(super) fn not_json() -> Failure {
+    Failure::new(Code::BAD_BODY, "The body is not valid JSON")
 }
 
 /// Appends a response, without a copy where possible.

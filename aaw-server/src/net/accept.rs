@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use aaw_protocol::{Code, Failure, codec};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,7 +25,10 @@ use crate::error::StartError;
 use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 use crate::net::disconnect::DisconnectDetector;
+use crate::net::error_body::{ErrorBodies, MAX_HEAD_BYTES};
 use crate::net::http_connection::{HttpConnection, RequestGuard};
+use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
+use crate::net::keep_alive::KeepAlive;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::net::write_timeout::WriteTimeout;
 
@@ -33,10 +37,6 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long sending the refusal of a connection may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The longest time-out that hyper is given: it adds time-outs to the present time, which would overflow. A century,
-/// as good as never.
-const MAX_HYPER_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Responds to the HTTP requests of the listener's connections. The implementation depends on the feature `http`: with
 /// it, events over HTTP, pages and the program's own routes; without it, [`UpgradeOnly`](super::upgrade_only).
@@ -100,23 +100,37 @@ async fn serve(
     permit: ConnectionPermit,
 ) {
     set_socket_options(&socket, address);
-    let Config { handshake_timeout, write_timeout, close_timeout, .. } = *shared.config;
+    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } = *shared.config;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
     let backlog = socket.backlog();
     let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
-    let respond = service_fn(|request| {
+    let socket = ErrorBodies::new(socket, Arc::clone(&connection));
+    let keep_alive = KeepAlive::new(keep_alive_timeout);
+    let respond = service_fn(|request: Request<Incoming>| {
+        let announces = keep_alive.is_announced_to(&request, &connection);
         let response = service.respond(request, RequestGuard::new(&connection));
-        async move { Ok::<_, Infallible>(response.await) }
+        let keep_alive = announces.then(|| keep_alive.clone());
+        async move {
+            let mut response = response.await;
+            if let Some(keep_alive) = keep_alive {
+                keep_alive.announce(&mut response);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
-    // This also limits the time between two requests.
-    http.timer(TokioTimer::new()).header_read_timeout(handshake_timeout.min(MAX_HYPER_TIMEOUT)).max_buf_size(16 << 10);
+    // hyper has one timeout for the head of a request and for the time before it.
+    http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
+    http.keep_alive(!keep_alive_timeout.is_zero());
+    let between = if keep_alive_timeout.is_zero() { handshake_timeout } else { keep_alive_timeout };
+    let idle = wait_until_idle(&connection, &backlog, IdleTimeout { first: handshake_timeout, between });
     let http = http.serve_connection(TokioIo::new(socket), respond).with_upgrades();
     tokio::pin!(http);
     let result = tokio::select! {
         result = http.as_mut() => result,
+        () = idle => return tracing::debug!(peer = %address, "closed an idle HTTP connection"),
         () = draining => {
             http.as_mut().graceful_shutdown();
             // A request in progress gets its response. The rest of one that is still arriving is not waited for: it
@@ -158,10 +172,17 @@ fn keepalive() -> TcpKeepalive {
 
 /// Responds 503 without reading the request, since the limit of connections is reached.
 async fn refuse(mut socket: TcpStream) {
-    const RESPONSE: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n";
+    let mut body = Vec::new();
+    codec::failure(&mut body, &Failure::new(Code::BUSY, "The server has reached its limit of connections"));
+    let mut response = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: 5\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    response.extend_from_slice(&body);
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
-        socket.write_all(RESPONSE).await?;
+        socket.write_all(&response).await?;
         socket.shutdown().await
     })
     .await;

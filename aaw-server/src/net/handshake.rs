@@ -21,7 +21,9 @@ use tracing::{Instrument as _, Span};
 use crate::connection::NewConnection;
 use crate::hub::{ConnectionGuard, EventCaller, Mailbox};
 use crate::net::disconnect::DisconnectDetector;
+use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
+use crate::net::message_check::{check_message, has_token};
 use crate::net::write_timeout::WriteTimeout;
 
 /// Whether a request is for an upgrade to a WebSocket.
@@ -48,6 +50,7 @@ pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Reques
 fn check<B: Body>(connection: &HttpConnection, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
     let headers = request.headers();
     let bad_request = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
+    check_message(request.version(), headers, request.uri())?;
     connection.check_request(headers, request.uri())?;
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         return Err(bad_request("A WebSocket handshake must be a GET request of HTTP/1.1"));
@@ -58,15 +61,38 @@ fn check<B: Body>(connection: &HttpConnection, request: &Request<B>) -> Result<H
     if !has_token(headers, &CONNECTION, "upgrade") {
         return Err(bad_request("A WebSocket handshake must have the header Connection: Upgrade"));
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if single(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "Expected Sec-WebSocket-Version: 13".into()));
     }
-    // 16 bytes in base64 are 22 characters and two of padding.
-    headers
-        .get(SEC_WEBSOCKET_KEY)
-        .filter(|key| key.len() == 24 && key.as_bytes().ends_with(b"=="))
+    if let Some(invalid) = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().find(|value| !is_token_list(value)) {
+        let invalid = String::from_utf8_lossy(invalid.as_bytes());
+        let error = format!("Expected Sec-WebSocket-Protocol: tokens with commas between them, not {invalid:?}");
+        return Err((StatusCode::BAD_REQUEST, Shortened(&error).to_string()));
+    }
+    single(headers, &SEC_WEBSOCKET_KEY)
+        .filter(|key| is_base64_of_16_bytes(key.as_bytes()))
         .cloned()
         .ok_or_else(|| bad_request("Expected Sec-WebSocket-Key: 16 bytes in base64"))
+}
+
+/// The value of a header that must not occur twice (RFC 6455, 11.3).
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).into_iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether these are 22 characters of base64 and two of padding. Bits of the last character that belong to no byte may
+/// have any value.
+fn is_base64_of_16_bytes(key: &[u8]) -> bool {
+    let is_character = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_character))
+}
+
+/// Whether a value is a list of tokens (RFC 9110, 5.6.1 and 5.6.2), between which empty elements may occur.
+fn is_token_list(value: &HeaderValue) -> bool {
+    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let mut elements = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.all(|element| element.iter().all(is_token_byte))
 }
 
 /// Registers the connection with the hub, and spawns the task that serves it once hyper has sent the response.
@@ -110,10 +136,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
-        match upgraded.downcast::<TokioIo<WriteTimeout<DisconnectDetector>>>() {
+        match upgraded.downcast::<TokioIo<ErrorBodies<WriteTimeout<DisconnectDetector>>>>() {
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner().into_inner();
+                let socket = parts.io.into_inner().into_inner().into_inner().into_inner();
                 connection.serve(socket, parts.read_buf).await;
             }
             // A socket of the program's own axum server.
@@ -165,12 +191,6 @@ fn switching_protocols(key: &HeaderValue, protocol: Option<&str>) -> Response<St
 fn offered_protocols(headers: &HeaderMap) -> String {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     values.collect::<Vec<_>>().join(",")
-}
-
-/// Whether a header whose value is a comma-separated list contains this token, in any case.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|element| element.trim().eq_ignore_ascii_case(token))
 }
 
 /// A text response that closes the connection, since its client is not here for HTTP.

@@ -1,16 +1,20 @@
 //! One HTTP connection: its permit among the server's connections, the requests in progress on it, and whether a
 //! request may be served at all.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::{StatusCode, Uri};
+use tokio::time::Instant;
 
 use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
+use crate::net::message_check::host;
+use crate::net::origin_check::OriginCheckError;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
@@ -20,12 +24,34 @@ pub(crate) struct HttpConnection {
     pub(crate) address: Option<SocketAddr>,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
+    requests_received: AtomicUsize,
     requests_in_progress: AtomicUsize,
+    opened: Instant,
+    /// When the last request ended, in milliseconds since `opened`.
+    idle_since: AtomicU64,
 }
 
 impl HttpConnection {
     pub(crate) fn new(shared: Arc<ServerContext>, address: Option<SocketAddr>, permit: ConnectionPermit) -> Self {
-        Self { shared, address, permit: Mutex::new(Some(permit)), requests_in_progress: AtomicUsize::new(0) }
+        Self {
+            shared,
+            address,
+            permit: Mutex::new(Some(permit)),
+            requests_received: AtomicUsize::new(0),
+            requests_in_progress: AtomicUsize::new(0),
+            opened: Instant::now(),
+            idle_since: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of requests whose head has been received.
+    pub(crate) fn requests_received(&self) -> usize {
+        self.requests_received.load(Ordering::Relaxed)
+    }
+
+    /// When the last request ended; when the connection was opened, if there was none.
+    pub(crate) fn idle_since(&self) -> Instant {
+        self.opened + Duration::from_millis(self.idle_since.load(Ordering::Relaxed))
     }
 
     /// Whether a request is in progress, from its arrival until its response has been sent.
@@ -62,7 +88,12 @@ pub(crate) fn check_origin_and_host(
     uri: &Uri,
 ) -> Result<(), (StatusCode, String)> {
     let checked = shared.origin_check.check(origin, host(headers, uri).as_deref());
-    checked.map_err(|error| (StatusCode::FORBIDDEN, error.to_string()))
+    checked.map_err(|error| {
+        // RFC 9112, 3.2.
+        let is_malformed = error == OriginCheckError::InvalidHost;
+        let status = if is_malformed { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+        (status, error.to_string())
+    })
 }
 
 /// Logs that a request was refused, unless such lines are being throttled.
@@ -73,11 +104,10 @@ pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, w
     }
 }
 
-/// The host that a request names. That of an absolute request target takes precedence over the `Host` header (RFC 9112,
-/// 3.2.2). HTTP/2, which a program's own axum server may accept, has it in the target only.
-fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
-    let header = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    uri.authority().map(|host| host.as_str().into()).or_else(header)
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConnection").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// Marks a request as in progress. Dropped with the body of its response, whether or not that was sent completely.
@@ -85,6 +115,7 @@ pub(crate) struct RequestGuard(Arc<HttpConnection>);
 
 impl RequestGuard {
     pub(crate) fn new(connection: &Arc<HttpConnection>) -> Self {
+        connection.requests_received.fetch_add(1, Ordering::Relaxed);
         connection.requests_in_progress.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(connection))
     }
@@ -96,6 +127,8 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
+        let elapsed = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_since.store(elapsed, Ordering::Relaxed);
         self.0.requests_in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }

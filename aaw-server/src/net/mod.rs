@@ -3,8 +3,12 @@
 pub(crate) mod accept;
 pub(crate) mod context;
 pub(crate) mod disconnect;
+pub(crate) mod error_body;
 pub(crate) mod handshake;
 pub(crate) mod http_connection;
+mod idle_timeout;
+mod keep_alive;
+pub(crate) mod message_check;
 pub(crate) mod origin_check;
 pub(crate) mod shutdown_phase;
 #[cfg(not(feature = "http"))]

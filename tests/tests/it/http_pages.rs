@@ -72,7 +72,7 @@ async fn the_health_check_is_served_under_any_host() {
     );
     for target in ["/healthz", "/events", "/aaw.js"] {
         let post = HttpRequest::post(server.addr, target, "").send().await;
-        assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get,head")), "{target}");
+        assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get, head")), "{target}");
     }
 }
 
@@ -154,7 +154,116 @@ async fn a_folder_is_served_without_hidden_files_and_files_outside_of_it() {
     std::fs::remove_file(dir.join("index.html")).unwrap();
     assert!(get(&server, "/").await.body.contains("<title>aaw"));
     let post = HttpRequest::post(server.addr, "/sub/app.js", "").send().await;
-    assert_eq!(post.status, 405);
+    assert_eq!((post.failure(), post.header("allow")), ((405, "bad_method".into()), Some("get, head")));
+    assert_eq!(HttpRequest::post(server.addr, "/nothing.txt", "").send().await.status, 404);
+    let head = HttpRequest::new(server.addr, "HEAD", "/sub/app.js").send().await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some("1")));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_resolved_at_each_request() {
+    use std::os::unix::fs::symlink;
+
+    let releases = tempfile::tempdir().unwrap();
+    for release in ["r1", "r2"] {
+        std::fs::create_dir_all(releases.path().join(release).join("sub")).unwrap();
+        std::fs::write(releases.path().join(release).join("index.html"), release).unwrap();
+        std::fs::write(releases.path().join(release).join("sub/app.js"), release).unwrap();
+        // A link within the folder, to what changes with it.
+        symlink("sub/app.js", releases.path().join(release).join("main.js")).unwrap();
+    }
+    std::fs::write(releases.path().join("secret.txt"), "secret").unwrap();
+    symlink("../secret.txt", releases.path().join("r2/secret.txt")).unwrap();
+    let current = releases.path().join("current");
+    let publish = |release: &str| {
+        let new = releases.path().join("new");
+        symlink(release, &new).unwrap();
+        std::fs::rename(&new, &current).unwrap();
+    };
+    publish("r1");
+    let server = TestServer::start_with(serve(&current)).await;
+    let expect = async |release: &str| {
+        for target in ["/", "/sub/app.js", "/main.js"] {
+            let file = get(&server, target).await;
+            assert_eq!((file.status, &*file.body), (200, release), "{target}");
+        }
+    };
+    expect("r1").await;
+    publish("r2");
+    expect("r2").await;
+    std::fs::remove_dir_all(releases.path().join("r1")).unwrap();
+    expect("r2").await;
+    // What leads out of the folder that is served now is not served.
+    assert_eq!(get(&server, "/secret.txt").await.status, 404);
+    std::fs::remove_file(&current).unwrap();
+    assert_eq!(get(&server, "/sub/app.js").await.status, 404);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_regular_files_are_served() {
+    use std::os::unix::net::UnixListener;
+
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.txt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::create_dir(dir.path().join("sub")).unwrap();
+    std::os::unix::fs::symlink(&pipe, dir.path().join("sub/index.html")).unwrap();
+    let _socket = UnixListener::bind(dir.path().join("socket.txt")).unwrap();
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let server = TestServer::start_with(serve(dir.path())).await;
+    // More requests than threads that could wait for the pipe.
+    let request = HttpRequest::get(server.addr, "/pipe.txt");
+    for response in aaw_tests::http::send_all(&vec![request; 600]).await {
+        assert_eq!(response.status, 404);
+    }
+    for target in ["/sub/", "/sub", "/socket.txt", "/empty", "/empty/"] {
+        assert_eq!(get(&server, target).await.failure().0, 404, "{target}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_have_the_type_of_the_name_that_was_requested_and_text_is_utf_8() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join(".well-known/acme-challenge")).unwrap();
+    for file in [
+        "a.html",
+        "a.css",
+        "a.js",
+        "a.txt",
+        "a.json",
+        "a.svg",
+        "blob",
+        ".well-known/acme-challenge/x",
+        ".well-known/.env",
+    ] {
+        std::fs::write(dir.path().join(file), "ü").unwrap();
+    }
+    std::os::unix::fs::symlink("blob", dir.path().join("linked.css")).unwrap();
+    let server = TestServer::start_with(serve(dir.path())).await;
+    for (target, kind) in [
+        ("/a.html", "text/html; charset=utf-8"),
+        ("/a.css", "text/css; charset=utf-8"),
+        ("/a.js", "text/javascript; charset=utf-8"),
+        ("/a.txt", "text/plain; charset=utf-8"),
+        ("/a.json", "application/json"),
+        ("/a.svg", "image/svg+xml"),
+        ("/linked.css", "text/css; charset=utf-8"),
+        ("/blob", "application/octet-stream"),
+        ("/.well-known/acme-challenge/x", "application/octet-stream"),
+    ] {
+        let file = get(&server, target).await;
+        assert_eq!((file.status, file.header("content-type"), &*file.body), (200, Some(kind), "ü"), "{target}");
+    }
+    assert_eq!(get(&server, "/.well-known/.env").await.status, 404);
+    // A part of a file, and one that has not changed.
+    let range = HttpRequest::get(server.addr, "/a.txt").header("Range", "bytes=0-1").send().await;
+    assert_eq!((range.status, range.header("content-range")), (206, Some("bytes 0-1/2")));
+    let modified = get(&server, "/a.txt").await.header("last-modified").unwrap().to_owned();
+    let unchanged = HttpRequest::get(server.addr, "/a.txt").header("If-Modified-Since", &modified).send().await;
+    assert_eq!(unchanged.status, 304, "{unchanged:?}");
 }
 
 #[tokio::test]

@@ -525,6 +525,71 @@ async fn a_request_that_arrives_byte_by_byte_is_closed() {
 }
 
 #[tokio::test]
+async fn an_http_connection_is_kept_open_for_its_own_time_between_requests() {
+    let server = TestServer::start_with(|config| {
+        config.handshake_timeout = Duration::from_millis(50);
+        config.keep_alive_timeout = Duration::from_secs(2);
+    })
+    .await;
+    let ping = || HttpRequest::post(server.addr, "/events/ping", "");
+    let mut raw = RawConnection::connect(server.addr).await;
+    let response = ping().send_over(&mut raw).await;
+    assert_eq!((response.header("Connection"), response.header("Keep-Alive")), (Some("keep-alive"), Some("timeout=2")));
+    // Far longer than the time limit of the first request.
+    let mut silent = RawConnection::connect(server.addr).await;
+    silent.expect_end().await;
+    assert_eq!(ping().send_over(&mut raw).await.status, 200);
+    // From the last response on, whatever arrives of the next request.
+    let started = std::time::Instant::now();
+    raw.send(b"GET / HTTP/1.1\r\n").await;
+    raw.expect_end().await;
+    let elapsed = started.elapsed();
+    assert!(elapsed > Duration::from_millis(1900) && elapsed < DEADLINE, "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_long_call_and_a_slow_reader_are_not_idle() {
+    let server = TestServer::start_with(|config| {
+        config.handshake_timeout = Duration::from_millis(50);
+        config.keep_alive_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let hold = HttpRequest::post(server.addr, "/events/gate/hold", r#"{"gate":"x"}"#).start().await;
+    until("the handler to run", || server.app.gate("x").counts().came == 1).await;
+    let large = HttpRequest::post(server.addr, "/events/streams/large", r#"{"items":40,"bytes":500000}"#);
+    let mut slow = large.accept("application/x-ndjson").start().await;
+    for _ in 0..3 {
+        // Several times the time limit.
+        RawConnection::connect(server.addr).await.expect_end().await;
+    }
+    assert_eq!(server.app.gate("x").counts().dropped, 0);
+    let mut received = 0;
+    while let Some(bytes) = slow.take(1000).await {
+        received += bytes.len();
+    }
+    assert!(received > 20_000_000 - 1000, "{received}");
+    drop(hold);
+    until("the handler to be dropped", || server.app.gate("x").counts().dropped == 1).await;
+}
+
+#[tokio::test]
+async fn keep_alive_is_announced_only_while_the_connection_stays_open() {
+    let server = TestServer::start().await;
+    let ping = || HttpRequest::post(server.addr, "/events/ping", "");
+    assert_eq!(ping().send().await.header("Keep-Alive"), Some("timeout=75"));
+    let last = ping().header("Connection", "close").send().await;
+    assert_eq!((last.headers("Connection"), last.header("Keep-Alive")), (vec!["close"], None));
+    let upgraded = HttpRequest::handshake(server.addr).send().await;
+    assert_eq!((upgraded.header("Connection"), upgraded.header("Keep-Alive")), (Some("upgrade"), None));
+    let never = TestServer::start_with(|config| config.keep_alive_timeout = Duration::ZERO).await;
+    let (only, mut raw) = HttpRequest::post(never.addr, "/events/ping", "").open_websocket().await;
+    assert_eq!((only.status, only.headers("Connection"), only.header("Keep-Alive")), (200, vec!["close"], None));
+    raw.expect_end().await;
+    let forever = TestServer::start_with(|config| config.keep_alive_timeout = Duration::MAX).await;
+    assert_eq!(HttpRequest::post(forever.addr, "/events/ping", "").send().await.status, 200);
+}
+
+#[tokio::test]
 async fn a_v1_client_without_a_hello_is_closed_with_1002() {
     let server = TestServer::start_with(|config| config.handshake_timeout = Duration::from_millis(50)).await;
     let mut other = server.v1().await;
@@ -580,7 +645,7 @@ async fn connections_above_the_limit_get_503_until_one_closes() {
     let server = TestServer::start_with(|config| config.max_connections = 2).await;
     let (mut a, b) = (server.v1().await, server.classic().await);
     let refused = HttpRequest::handshake(server.addr).send().await;
-    assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("5")));
+    assert_eq!((refused.failure(), refused.header("Retry-After")), ((503, "busy".into()), Some("5")));
     a.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     b.close().await;
     let mut c = server.classic().await;

@@ -64,13 +64,18 @@ pub(crate) struct ServeArgs {
     /// The address to listen on; the default is reachable from this machine only, 0.0.0.0 is every interface
     #[arg(long, env = "AAW_HOST", default_value_t = Config::default().host)]
     pub(crate) host: String,
-    /// Let pages of this origin connect, for example https://app.example.com; may be given several times [default: only
-    /// pages of this server and, if it is reached as localhost, of this machine]
+    /// Let pages of this origin connect, for example https://app.example.com; null or file:// for pages opened as files, *
+    /// for all; may be given several times [default: only pages of this server and, if it is reached as localhost, of this
+    /// machine]
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<AllowedOrigin>,
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// How long an HTTP connection is kept open between two requests; longer than the idle timeout of a proxy in front of
+    /// the server; 0s closes it after each response [default: 75s]
+    #[arg(long, value_name = "TIME", env = "AAW_KEEP_ALIVE_TIMEOUT", value_parser = parse_duration)]
+    keep_alive_timeout: Option<Duration>,
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
@@ -137,6 +142,7 @@ impl ServeArgs {
             port: self.port,
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
+            keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
@@ -190,12 +196,13 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
         assert_eq!(config.max_connections, 100);
         assert_eq!(config.shutdown_timeout, Duration::from_secs(60));
+        assert_eq!(config.keep_alive_timeout, Duration::from_secs(620));
         assert_eq!(config.stream_shutdown_timeout, Config::default().stream_shutdown_timeout);
     }
 }

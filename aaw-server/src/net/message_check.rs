@@ -1,0 +1,106 @@
+//! What a server must refuse in the head of a request (RFC 9112), and hyper does not.
+
+use std::borrow::Cow;
+
+use hyper::header::{HOST, HeaderMap, HeaderName, TRANSFER_ENCODING};
+use hyper::{StatusCode, Uri, Version};
+
+use crate::origin::Authority;
+
+/// Checks the head of a request. The error is the status and the text of the response.
+pub(crate) fn check_message(version: Version, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    check_transfer_encoding(headers)?;
+    // HTTP/1.0 requires no host, and HTTP/2, which a program's own axum server may accept, has it in the target.
+    if version == Version::HTTP_11 {
+        check_host_header(headers, uri)?;
+    }
+    Ok(())
+}
+
+/// The host that a request names. That of an absolute request target takes precedence over the `Host` header (RFC 9112,
+/// 3.2.2). HTTP/2 has it in the target only.
+pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+    let header = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    uri.authority().map(|host| host.as_str().into()).or_else(header)
+}
+
+/// Whether a header whose value is a comma-separated list contains this token, in any case.
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token))
+}
+
+/// The elements of a header whose value is a comma-separated list, without empty ones and those that are no text.
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|element| !element.is_empty())
+}
+
+/// RFC 9112, 3.2.
+fn check_host_header(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    let is_single = headers.get_all(HOST).iter().count() == 1;
+    if is_single && host(headers, uri).is_some_and(|host| Authority::parse(&host).is_some()) {
+        return Ok(());
+    }
+    Err((StatusCode::BAD_REQUEST, "Expected one valid Host header".into()))
+}
+
+/// RFC 9112, 6.1. hyper decodes the chunks, and would pass on what is encoded within them.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
+    let mut codings = elements(headers, &TRANSFER_ENCODING);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+        let error = "The only supported transfer coding is chunked";
+        return Err((StatusCode::NOT_IMPLEMENTED, error.into()));
+    }
+    if elements(headers, &TRANSFER_ENCODING).count() > 1 {
+        return Err((StatusCode::BAD_REQUEST, "Expected the transfer coding chunked at most once".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(version: Version, headers: &[(HeaderName, &'static str)], target: &str) -> Result<(), u16> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value")));
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.append(name, value);
+        }
+        check_message(version, &all, &target.parse().expect("a target")).map_err(|(status, _)| status.as_u16())
+    }
+
+    #[test]
+    fn http_1_1_needs_one_valid_host() {
+        let check_hosts = |version, hosts: &[&'static str], target| {
+            check(version, &hosts.iter().map(|host| (HOST, *host)).collect::<Vec<_>>(), target)
+        };
+        for hosts in [&["localhost:1337"][..], &["[::1]"], &["EXAMPLE.com"]] {
+            assert_eq!(check_hosts(Version::HTTP_11, hosts, "/"), Ok(()), "{hosts:?}");
+        }
+        for hosts in [&[][..], &[""], &["a", "a"], &["a b"], &["user@a"], &["a:b"]] {
+            assert_eq!(check_hosts(Version::HTTP_11, hosts, "/"), Err(400), "{hosts:?}");
+        }
+        // The header is required even if the target names the host (RFC 9112, 3.2).
+        assert_eq!(check_hosts(Version::HTTP_11, &[], "http://localhost/"), Err(400));
+        assert_eq!(check_hosts(Version::HTTP_10, &[], "/"), Ok(()));
+        assert_eq!(check_hosts(Version::HTTP_2, &[], "http://localhost/"), Ok(()));
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        for (values, expected) in [
+            (&["chunked"][..], Ok(())),
+            (&["Chunked"], Ok(())),
+            (&[], Ok(())),
+            (&["gzip, chunked"], Err(501)),
+            (&["gzip", "chunked"], Err(501)),
+            (&["identity, chunked"], Err(501)),
+            (&["chunked, chunked"], Err(400)),
+            (&["chunked", "chunked"], Err(400)),
+        ] {
+            let headers: Vec<_> = values.iter().map(|value| (TRANSFER_ENCODING, *value)).collect();
+            assert_eq!(check(Version::HTTP_10, &headers, "/"), expected, "{values:?}");
+        }
+    }
+}
