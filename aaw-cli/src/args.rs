@@ -1,11 +1,14 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
 
 /// The exit codes, for the `--help` of the program and of each command that calls a server.
 macro_rules! exit_codes {
@@ -52,7 +55,7 @@ Notes:
 Examples:
   aaw call ws://localhost:1337 ping
   aaw call ws://localhost:1337 echo '{\"id\": 1}' --timeout 500ms
-  aaw call wss://example.org users/get - --header 'Authorization: Bearer …' < body.json"))]
+  aaw call wss://example.org users/get - --token-file token < body.json"))]
     Call(EventArgs),
     /// Call an event and print the items of its stream as they arrive, one line of JSON for each
     #[command(after_help = concat!("\
@@ -158,6 +161,7 @@ pub(crate) struct EventArgs {
     /// The event: its path below the events folder of the server, such as users/get
     pub(crate) event: String,
     /// The body, as JSON; - reads it from standard input [default: null]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) json: Option<String>,
     #[command(flatten)]
     pub(crate) token: TokenArgs,
@@ -168,10 +172,12 @@ pub(crate) struct ConnectionArgs {
     /// The URL of the server: ws://HOST:PORT, or wss://HOST with TLS
     #[arg(value_hint = ValueHint::Url)]
     pub(crate) url: String,
-    /// Timeout for connecting, and again for the response, such as 500ms, 3s or 1m30s; a bare number is in milliseconds
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
+    /// Timeout for connecting, and again for the response, such as 500ms, 3s or 1m30s; a bare number is in milliseconds,
+    /// and 0 counts as 1ms
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Duration,
-    /// A header of the handshake, as 'Name: value'; may be given several times [default: none]
+    /// A header of the handshake, as 'Name: value', for a proxy: handlers do not see it; may be given several times
+    /// [default: none]
     #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -181,6 +187,52 @@ pub(crate) struct TokenArgs {
     /// Resume the session of the token in FILE [default: the token in AAW_TOKEN, if that is set]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Parses the arguments of this process. Prints an error, or the help that was asked for, and exits with 2 or 0.
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse_args(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn parse_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        let parsed = Self::try_parse_from(&args);
+        let may_be_typo = match &parsed {
+            Ok(cli) => cli.command.body().is_some_and(is_option),
+            Err(error) => error.kind() == ErrorKind::UnknownArgument,
+        };
+        if !may_be_typo {
+            return parsed;
+        }
+        // An option with a typo was taken for the body. Parsed without hyphens in the body, it gets clap's error, which
+        // suggests the option that was meant.
+        let strict = Self::command().mut_subcommands(|command| {
+            let has_body = command.get_arguments().any(|argument| argument.get_id() == "json");
+            if has_body { command.mut_arg("json", |json| json.allow_hyphen_values(false)) } else { command }
+        });
+        let Err(error) = strict.try_get_matches_from(args) else { return parsed };
+        match error.get(ContextKind::InvalidArg) {
+            // A negative number, which only the first attempt has parsed.
+            Some(ContextValue::String(argument)) if !is_option(argument) => parsed,
+            _ => Err(error),
+        }
+    }
+}
+
+impl CliCommand {
+    /// The body of a call or a one-way send, if it is on the command line.
+    fn body(&self) -> Option<&str> {
+        match self {
+            Self::Call(args) | Self::Stream(args) | Self::Send(args) => args.json.as_deref(),
+            Self::Listen { .. } | Self::Login { .. } | Self::Completions { .. } | Self::Man { .. } => None,
+        }
+    }
+}
+
+/// Whether an argument in the place of the body is an option: JSON begins with a hyphen only where it is a negative
+/// number.
+fn is_option(argument: &str) -> bool {
+    argument.starts_with('-') && argument != "-" && serde_json::from_str::<&RawValue>(argument).is_err()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -217,8 +269,52 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_valid() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    fn parse(args: &[&str]) -> Result<Cli, String> {
+        let args = ["aaw"].iter().chain(args).map(OsString::from).collect();
+        Cli::parse_args(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_body_can_be_a_negative_number() {
+        for command in ["call", "stream", "send"] {
+            for body in ["-5", "-0.5", "-1e3", "-1.5E-3", "-1e400", "-", "\"-5\"", " -5", "[-5]"] {
+                for args in [
+                    &[command, "ws://host", "e", body][..],
+                    &[command, "ws://host", "e", body, "--timeout", "7s"],
+                    &[command, "--timeout", "7s", "ws://host", "e", body],
+                    &[command, "ws://host", "--timeout", "7s", "e", "--", body],
+                ] {
+                    let cli = parse(args).unwrap();
+                    assert_eq!(cli.command.body(), Some(body), "{args:?}");
+                }
+            }
+        }
+        let cli = parse(&["call", "ws://host", "e", "--timeout", "7s"]).unwrap();
+        assert_eq!(cli.command.body(), None, "an option is no body");
+    }
+
+    #[test]
+    fn an_option_with_a_typo_is_no_body_and_gets_a_suggestion() {
+        for (args, expected) in [
+            (&["call", "ws://host", "e", "--timout", "7s"][..], "'--timeout'"),
+            (&["call", "ws://host", "e", "1", "--timout", "7s"], "'--timeout'"),
+            (&["send", "ws://host", "e", "--heder", "a: b"], "'--header'"),
+            (&["stream", "ws://host", "e", "--token-fiel", "f"], "'--token-file'"),
+            (&["call", "ws://host", "e", "-x"], "'-- -x'"),
+            (&["call", "ws://host", "e", "-x", "7s"], "'-x'"),
+            (&["call", "ws://host", "e", "-5", "more"], "unexpected argument 'more'"),
+            (&["call", "ws://host", "e", "-1e-5", "--timout", "7s"], "'--timeout'"),
+            (&["cal", "ws://host", "e"], "'call'"),
+            (&["call", "ws://host", "e", "--timeout", "-1s"], "expected a duration"),
+        ] {
+            let error = parse(args).unwrap_err();
+            assert!(error.contains(expected), "{args:?}: {error}");
+        }
+        // After `--` nothing is an option. That it is not JSON is reported later.
+        assert_eq!(parse(&["call", "ws://host", "e", "--", "-x"]).unwrap().command.body(), Some("-x"));
     }
 
     #[test]

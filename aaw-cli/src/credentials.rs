@@ -10,6 +10,7 @@ use aaw_client::{OnToken, Token};
 
 use crate::args::TokenArgs;
 use crate::exit::CliError;
+use crate::input;
 use crate::output::note;
 
 /// The environment variable with the token, unless a file is given.
@@ -20,18 +21,36 @@ const PASSWORD_VARIABLE: &str = "AAW_PASSWORD";
 /// Bytes that are read of a token or a password; real ones are far shorter.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
-/// The token to resume a session by, if there is one, and the callback that stores the one that the server returns.
-pub(crate) fn token(args: TokenArgs) -> Result<(Option<Token>, Option<OnToken>), CliError> {
+/// The token of a session that was begun earlier.
+pub(crate) struct SessionToken {
+    pub(crate) token: Token,
+    /// Stores the token that the server returns for it.
+    pub(crate) on_token: Option<OnToken>,
+    /// Where it was found, for errors: the variable or the file.
+    pub(crate) source: String,
+}
+
+/// The token to resume a session by, if there is one.
+pub(crate) fn token(args: TokenArgs) -> Result<Option<SessionToken>, CliError> {
     match args.token_file {
         Some(file) => {
-            let token = read_token(&file)?;
-            Ok((Some(token), Some(store_in(file))))
+            let (token, source) = (read_token(&file)?, file.display().to_string());
+            Ok(Some(SessionToken { token, on_token: Some(store_in(file)), source }))
         }
-        None => match env::var(TOKEN_VARIABLE) {
-            Ok(token) if !token.trim().is_empty() => Ok((Some(Token::new(token.trim())), None)),
-            Ok(_) | Err(VarError::NotPresent) => Ok((None, None)),
-            Err(VarError::NotUnicode(_)) => Err(not_utf8(TOKEN_VARIABLE)),
-        },
+        None => Ok(variable(TOKEN_VARIABLE)?.filter(|token| !token.trim().is_empty()).map(|token| SessionToken {
+            token: Token::new(token.trim()),
+            on_token: None,
+            source: TOKEN_VARIABLE.into(),
+        })),
+    }
+}
+
+/// The value of an environment variable. An empty one is as if it was not set.
+fn variable(name: &str) -> Result<Option<String>, CliError> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(not_utf8(name)),
     }
 }
 
@@ -46,7 +65,6 @@ fn read_token(file: &Path) -> Result<Token, CliError> {
             "cannot read a token from {file}: {problem}\n`aaw login URL --email ADDRESS --token-file {file}` creates it."
         ))
     };
-    let mut text = String::new();
     let opened = fs::File::open(file).map_err(|error| fail(&error))?;
     #[cfg(unix)]
     {
@@ -55,7 +73,7 @@ fn read_token(file: &Path) -> Result<Token, CliError> {
             note(&format!("other users can read the token in {0}; `chmod 600 {0}` prevents that", file.display()));
         }
     }
-    opened.take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|error| fail(&error))?;
+    let text = input::read_text(opened, MAX_SECRET_BYTES).map_err(|error| fail(&error))?;
     match text.trim() {
         "" => Err(fail(&"the file is empty")),
         token => Ok(Token::new(token)),
@@ -99,10 +117,8 @@ fn write_new(file: &Path, token: &Token) -> io::Result<()> {
 
 /// The password: from the environment, from the terminal without echo, or the first line of standard input.
 pub(crate) fn password(email: &str) -> Result<String, CliError> {
-    match env::var(PASSWORD_VARIABLE) {
-        Ok(password) => return Ok(password),
-        Err(VarError::NotPresent) => {}
-        Err(VarError::NotUnicode(_)) => return Err(not_utf8(PASSWORD_VARIABLE)),
+    if let Some(password) = variable(PASSWORD_VARIABLE)? {
+        return Ok(password);
     }
     let fail = |error: io::Error| CliError::usage(format!("cannot read the password: {error}"));
     if io::stdin().is_terminal() {
@@ -110,7 +126,8 @@ pub(crate) fn password(email: &str) -> Result<String, CliError> {
     }
     let mut line = String::new();
     io::stdin().lock().take(MAX_SECRET_BYTES).read_line(&mut line).map_err(fail)?;
-    let password = line.strip_suffix('\n').map_or(&*line, |line| line.strip_suffix('\r').unwrap_or(line));
+    let line = input::without_bom(&line);
+    let password = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
     if password.is_empty() {
         return Err(CliError::usage(format!(
             "no password: type it in a terminal, pass it as the first line of standard input, or set {PASSWORD_VARIABLE}"
@@ -140,5 +157,7 @@ mod tests {
         assert!(write_token(&folder.path().join("missing/token"), &Token::new("t")).is_err());
         fs::write(&file, " \n").unwrap();
         assert!(read_token(&file).unwrap_err().message.contains("the file is empty"));
+        fs::write(&file, "\u{feff}t3\r\n").unwrap();
+        assert_eq!(read_token(&file).unwrap().as_str(), "t3");
     }
 }

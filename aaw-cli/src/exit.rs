@@ -60,6 +60,10 @@ impl CliError {
             ConnectError::Tls { .. } => {
                 (ExitReason::NoConnection, "\nThe URL of a server without TLS begins with ws://.")
             }
+            ConnectError::Refused { status: 300..=399, .. } => (
+                ExitReason::NoConnection,
+                "\naaw follows no redirects; use the URL behind it, with wss:// for https://.",
+            ),
             ConnectError::Refused { status: 401 | 403, .. } => {
                 (ExitReason::NoConnection, "\nThe server may require a header: --header 'Name: value'.")
             }

@@ -49,6 +49,7 @@
 // - `run`: the commands.
 // - `credentials`: the token from a file or the environment, and the password. `docs`: shell completions and man pages.
 // - `args`: the command line. `exit`: errors and exit codes. `output`: lines on standard output, notes on standard error.
+//   `input`: text from standard input and files.
 
 #![forbid(unsafe_code)]
 
@@ -56,15 +57,14 @@ mod args;
 mod credentials;
 mod docs;
 mod exit;
+mod input;
 mod output;
 mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::from_command_line();
     // One worker for the connection, besides this thread. While printing blocks this thread on a slow reader, the
     // connection is served, and the listener's queue drops its oldest pushes.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {

@@ -1,22 +1,23 @@
 //! The commands.
 
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aaw_client::{
-    CallError, Client, ClientWarning, Config, ConnectionEvent, ConnectionEvents, DisconnectReason, ItemStream,
-    PreparedClient, Push,
+    CallError, Client, ClientWarning, Code, Config, ConnectionEvent, ConnectionEvents, DisconnectReason, ItemStream,
+    PreparedClient, Push, redacted_url,
 };
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
 use crate::args::{CliCommand, ConnectionArgs, EventArgs, TokenArgs};
-use crate::credentials;
+use crate::credentials::{self, SessionToken};
 use crate::docs;
 use crate::exit::{CliError, ExitReason};
+use crate::input;
 use crate::output::{note, one_line, print};
 
 pub(crate) async fn run(command: CliCommand) -> Result<ExitCode, CliError> {
@@ -36,8 +37,8 @@ pub(crate) async fn run(command: CliCommand) -> Result<ExitCode, CliError> {
 async fn call(args: EventArgs) -> Result<ExitCode, CliError> {
     let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
-    let (url, timeout) = (connection.url.clone(), connection.timeout);
-    let client = connect(&url, config(connection, token)?).await?;
+    let (url, timeout) = (redacted_url(&connection.url), connection.timeout);
+    let client = connect(connection, token).await?;
     // `RawValue` keeps the text of the response: numbers of any size, and the order of keys.
     let result: Result<Box<RawValue>, CallError> = client.send_async(&event, &body, timeout).await;
     client.close().await;
@@ -49,8 +50,8 @@ async fn call(args: EventArgs) -> Result<ExitCode, CliError> {
 async fn stream(args: EventArgs) -> Result<ExitCode, CliError> {
     let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
-    let url = connection.url.clone();
-    let client = connect(&url, config(connection, token)?).await?;
+    let url = redacted_url(&connection.url);
+    let client = connect(connection, token).await?;
     let mut items = client.stream::<Box<RawValue>>(&event, &body);
     // Printing blocks on a thread of its own, so that Ctrl-C works while the output is full.
     let printed = tokio::select! {
@@ -113,8 +114,8 @@ async fn print_items(items: &mut ItemStream<Box<RawValue>>) -> Result<(), PrintI
 async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
     let EventArgs { connection, event, json, token } = args;
     let body = body(json.as_deref())?;
-    let url = connection.url.clone();
-    let client = connect(&url, config(connection, token)?).await?;
+    let url = redacted_url(&connection.url);
+    let client = connect(connection, token).await?;
     let mut connection_events = client.connection_events();
     client.send_event(&event, &body).await.map_err(|error| CliError::from_send(&error, &url, &event))?;
     // The server confirms the close after any error that it reports for the event, such as an unknown name.
@@ -137,16 +138,17 @@ async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArgs) -> Result<ExitCode, CliError> {
-    let url = connection.url.clone();
+    let url = redacted_url(&connection.url);
+    let token = credentials::token(token)?;
+    let token_source = token.as_ref().map(|token| token.source.clone());
     // Subscribe before connecting, so that pushes that the server sends at once are printed.
-    let prepared =
-        aaw_client::prepare(&url, config(connection, token)?).map_err(|error| CliError::from_connect(&error))?;
+    let prepared = prepare(connection, token)?;
     let mut pushes = match &events[..] {
         [] => prepared.on_any(),
         // Other events then take no space in the buffer.
         events => prepared.on_any_of(events.iter().map(String::as_str)),
     };
-    let (client, mut connection_events) = first_connection(prepared).await?;
+    let (client, mut connection_events) = first_connection(prepared, token_source.as_deref()).await?;
     let mut dropped = 0;
     // One future for all turns of the loop: each registers for Ctrl-C at its first poll and misses earlier ones.
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -165,7 +167,7 @@ async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArg
             event = connection_events.next() => match event {
                 Some(ConnectionEvent::Open { .. }) => note(&format!("reconnected to {url}")),
                 Some(ConnectionEvent::Close(reason)) => note(&format!("{reason}; reconnecting")),
-                Some(ConnectionEvent::Unauthorized(failure)) => note_expired(&failure),
+                Some(ConnectionEvent::Unauthorized(failure)) => note_expired(&failure, token_source.as_deref()),
                 Some(ConnectionEvent::Error(warning)) => note(&warning.to_string()),
                 _ => {}
             },
@@ -184,12 +186,15 @@ async fn login(
     register: bool,
     token_file: Option<&Path>,
 ) -> Result<ExitCode, CliError> {
-    let url = connection.url.clone();
+    let url = redacted_url(&connection.url);
     let event = if register { "aaw/register" } else { "aaw/login" };
     let password = credentials::password(email)?;
-    let client = connect(&url, config_without_token(connection)).await?;
+    let client = first_connection(prepare(connection, None)?, None).await?.0;
     let result = if register { client.register(email, &password).await } else { client.login(email, &password).await };
     client.close().await;
+    if matches!(&result, Err(CallError::Failed(failure)) if failure.code == Code::UNKNOWN_EVENT) {
+        note("the server has no log-ins; aaw-server has them with --auth");
+    }
     let identity = result.map_err(|error| CliError::from_call(&error, &url, event))?;
     let no_token = || CliError::system(format!("{event} on {url}: the response contains no token"));
     let token = client.token().ok_or_else(no_token)?;
@@ -206,54 +211,62 @@ async fn login(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn connect(url: &str, config: Config) -> Result<Client, CliError> {
-    let prepared = aaw_client::prepare(url, config).map_err(|error| CliError::from_connect(&error))?;
-    Ok(first_connection(prepared).await?.0)
+async fn connect(connection: ConnectionArgs, token: TokenArgs) -> Result<Client, CliError> {
+    let token = credentials::token(token)?;
+    let token_source = token.as_ref().map(|token| token.source.clone());
+    Ok(first_connection(prepare(connection, token)?, token_source.as_deref()).await?.0)
+}
+
+fn prepare(connection: ConnectionArgs, token: Option<SessionToken>) -> Result<PreparedClient, CliError> {
+    let timeout = connection.timeout.max(Duration::from_millis(1));
+    let mut config = Config { connect_timeout: timeout, auth_timeout: timeout, ..Config::default() };
+    if let Some(SessionToken { token, on_token, .. }) = token {
+        config.token = Some(token);
+        config.on_token = on_token;
+    }
+    for (name, value) in connection.headers {
+        config.headers.append(name, value);
+    }
+    aaw_client::prepare(&connection.url, config).map_err(|error| CliError::from_connect(&error))
 }
 
 /// Connects, and notes if the session has expired. The command continues: its event may need no session.
-async fn first_connection(prepared: PreparedClient) -> Result<(Client, ConnectionEvents), CliError> {
+async fn first_connection(
+    prepared: PreparedClient,
+    token_source: Option<&str>,
+) -> Result<(Client, ConnectionEvents), CliError> {
     let mut connection_events = prepared.connection_events();
     let client = prepared.connect().await.map_err(|error| CliError::from_connect(&error))?;
     while let Some(Some(event)) = connection_events.next().now_or_never() {
         if let ConnectionEvent::Unauthorized(failure) = event {
-            note_expired(&failure);
+            note_expired(&failure, token_source);
         }
     }
     Ok((client, connection_events))
 }
 
-fn note_expired(failure: &aaw_client::Failure) {
-    note(&format!("{failure}; `aaw login` creates a new token"));
-}
-
-fn config(connection: ConnectionArgs, token: TokenArgs) -> Result<Config, CliError> {
-    let (token, on_token) = credentials::token(token)?;
-    Ok(Config { token, on_token, ..config_without_token(connection) })
-}
-
-fn config_without_token(connection: ConnectionArgs) -> Config {
-    let timeout = connection.timeout.max(Duration::from_millis(1));
-    let mut config = Config { connect_timeout: timeout, auth_timeout: timeout, ..Config::default() };
-    for (name, value) in connection.headers {
-        config.headers.append(name, value);
-    }
-    config
+fn note_expired(failure: &aaw_client::Failure, token_source: Option<&str>) {
+    let token_source = token_source.map(|source| format!(" (the token in {source})")).unwrap_or_default();
+    note(&format!("{failure}{token_source}; `aaw login` creates a new token"));
 }
 
 /// The body from the command line or from standard input: JSON, whose text is sent unchanged.
 fn body(json: Option<&str>) -> Result<Box<RawValue>, CliError> {
+    /// The largest message that the client sends.
+    const MAX_BODY: u64 = 16 << 20;
     let (text, source) = match json {
         None => return Ok(RawValue::NULL.to_owned()),
         Some("-") => {
-            let mut text = String::new();
-            io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| CliError::usage(format!("cannot read the body from standard input: {error}")))?;
+            let read = input::read_text(io::stdin().lock(), MAX_BODY);
+            let text =
+                read.map_err(|error| CliError::usage(format!("cannot read the body from standard input: {error}")))?;
             (text, "standard input")
         }
-        Some(text) => (text.to_owned(), "the body"),
+        Some(text) => (input::without_bom(text).to_owned(), "the body"),
     };
+    if text.trim().is_empty() {
+        return Err(CliError::usage(format!("{source} is empty; expected JSON, such as null")));
+    }
     RawValue::from_string(text).map_err(|error| {
         CliError::usage(format!("{source} is not JSON: {error}\nA string needs double quotes, for example '\"text\"'."))
     })

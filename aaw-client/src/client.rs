@@ -20,8 +20,8 @@ use crate::shared::SharedState;
 use crate::tracing_output::{CallLog, one_way_sent};
 use crate::upload_queue::UploadQueue;
 use crate::{
-    CallError, Config, ConnectionEvents, ConnectionState, HandlerError, HandlerRegistration, ItemStream, Push, Pushes,
-    SendError, Subscription, UploadSender,
+    CallError, Config, ConnectionEvents, ConnectionState, HandlerError, HandlerRegistration, ItemStream, NoConnection,
+    Push, Pushes, SendError, Subscription, UploadSender,
 };
 
 /// The usual timeout of a call, 3 s, which is the default of the JavaScript client.
@@ -63,7 +63,8 @@ impl Client {
 
     /// Calls an event and returns its response, within `timeout`.
     ///
-    /// The timeout includes the wait for a connection. `Duration::MAX` disables it; [`DEFAULT_TIMEOUT`] is 3 s.
+    /// The timeout includes the wait for a connection. `Duration::MAX` disables it; with zero it elapses at once, and
+    /// the call may be sent or not. [`DEFAULT_TIMEOUT`] is 3 s.
     ///
     /// Any number of calls can be open at once, also of the same event; each gets its own response. Calls made one
     /// after the other reach the server in that order.
@@ -97,7 +98,7 @@ impl Client {
     /// - [`CallError::NotSent`]: the server has not seen the call.
     /// - [`CallError::Failed`]: the server refused the call, or the handler failed.
     /// - [`CallError::TimedOut`]: there was no response within `timeout`; its field `sent` states whether the call was
-    ///   sent.
+    ///   sent, and if it was not, `no_connection` why, for example that the server has refused the connection with 403.
     /// - [`CallError::OutcomeUnknown`]: the call was sent, and the connection ended before its response.
     /// - [`CallError::BadResponse`]: the response does not fit `T`.
     pub async fn send_async<T: DeserializeOwned>(
@@ -120,7 +121,11 @@ impl Client {
     async fn call(&self, message: EncodedMessage, timeout: Duration) -> Result<Box<str>, CallError> {
         // tokio's clock, because tests can pause it.
         let deadline = clock::after(Instant::now().into_std(), timeout);
-        let timed_out = |sent| CallError::TimedOut { after: timeout, sent };
+        let no_connection = || self.shared.status.no_connection();
+        let timed_out = |sent: bool| {
+            let no_connection = if sent { None } else { no_connection() };
+            CallError::TimedOut { after: timeout, sent, no_connection }
+        };
         let permit = tokio::time::timeout_at(deadline.into(), self.driver.commands().reserve()).await;
         let permit = permit.map_err(|_| timed_out(false))?.map_err(|_| SendError::Closed)?;
         let key = self.driver.next_key();
@@ -137,7 +142,7 @@ impl Client {
             Ok(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
             Ok(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
             Ok(CallResult::Unknown(reason)) => Err(CallError::OutcomeUnknown(reason)),
-            Ok(CallResult::NotSent(reason)) => Err(CallError::NotSent(reason.into())),
+            Ok(CallResult::NotSent(reason)) => Err(SendError::new(reason, no_connection()).into()),
             // The driver was dropped before it had a result: its runtime was shut down.
             Err(_) => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
         }
@@ -248,7 +253,8 @@ impl Client {
         let (reply, accepted) = oneshot::channel();
         let command = DriverCommand::Send { message, reply };
         self.driver.commands().send(command).await.map_err(|_| SendError::Closed)?;
-        accepted.await.map_err(|_| SendError::Closed)??;
+        let accepted = accepted.await.map_err(|_| SendError::Closed)?;
+        accepted.map_err(|reason| SendError::new(reason, self.shared.status.no_connection()))?;
         one_way_sent(event);
         Ok(())
     }
@@ -375,6 +381,20 @@ impl Client {
     /// ```
     pub fn state(&self) -> ConnectionState {
         self.shared.status.state()
+    }
+
+    /// What is known about why there is no connection: how the last one ended, and why the last attempt to connect
+    /// failed. `None` while a connection is open. The errors of calls that wait for a connection contain it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: aaw_client::Client) {
+    /// if let Some(reason) = client.no_connection() {
+    ///     println!("offline: {reason}");
+    /// }
+    /// # }
+    /// ```
+    pub fn no_connection(&self) -> Option<Arc<NoConnection>> {
+        self.shared.status.no_connection()
     }
 
     /// Subscribes to the events of the connection, from now on.

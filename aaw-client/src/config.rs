@@ -10,7 +10,8 @@ use crate::client_session::OnToken;
 
 /// How a client connects, and its limits. The defaults suit a program that calls a server of its own.
 ///
-/// A duration of `Duration::MAX` disables the timeout.
+/// Each field accepts every value of its type. A timeout of `Duration::MAX` never elapses, one of zero elapses at once:
+/// no attempt to connect succeeds with it. Intervals and limits of zero are described at their fields.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,30 +21,34 @@ use crate::client_session::OnToken;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Headers of the WebSocket handshake, such as `Authorization`. Programs need not send an `Origin`. Default none.
+    /// Headers of the WebSocket handshake, for a proxy that requires them: the server's handlers do not see them, and
+    /// `Authorization` does not log in. Programs need not send an `Origin`. Default none.
     pub headers: HeaderMap,
     /// The timeout of one attempt to connect, from the name lookup to the end of the WebSocket handshake; and again the
     /// time that the server then has to send its welcome. Default 10 s.
     pub connect_timeout: Duration,
     /// The wait between attempts to connect. Default: random between 0 and a ceiling of 100 ms, which doubles with each
-    /// failure up to 10 s.
+    /// failure up to 10 s. After a refusal (HTTP 4xx, such as 403 for an `Origin` that is not allowed) it is 15 to 30 s,
+    /// and a time that the server names in `Retry-After` is waited for, up to an hour.
     pub backoff: Backoff,
     /// The time without any message from the server after which the client pings it; after two pings without a sign of
     /// life the client reconnects. Default 20 s, so a vanished server is noticed within a minute. A shorter interval
-    /// notices earlier and costs a packet each time. `None` disables pings.
+    /// notices earlier and costs a packet each time; one below the round-trip time ends every connection. `None`, zero and
+    /// `Duration::MAX` disable pings.
     pub heartbeat_interval: Option<Duration>,
     /// The largest message in bytes, in either direction. Default 16 MiB: what one connection may use of this program's
     /// memory. The server has a limit of its own for what it receives (1 MiB by default); the lower one applies. A call
-    /// above the limit fails and affects nothing else; a message from the server above it ends the connection.
+    /// above the limit fails and affects nothing else; a message from the server above it ends the connection. Values
+    /// below 1024 count as 1024, because the server's welcome has to fit.
     pub max_message_bytes: usize,
-    /// Calls that may be sent and not yet responded to, open streams included. Default 1024. Further calls wait, within
+    /// Calls that may be sent and not yet responded to, open streams included. Default 1024, at least 1. Further calls wait, within
     /// their own timeout. The server has a limit of its own (256 by default); the lower one applies.
     pub max_concurrent_calls: u32,
     /// Bytes of one-way sends that may be queued while there is no connection. Default 1 MiB. Beyond it
-    /// [`send_event`](crate::Client::send_event) fails.
+    /// [`send_event`](crate::Client::send_event) fails. An empty queue accepts one send of any size, also with zero.
     pub max_queued_send_bytes: usize,
     /// Bytes of calls that may be queued while there is no connection. Default 16 MiB. Beyond it a call fails as not
-    /// sent.
+    /// sent. An empty queue accepts one call of any size, also with zero.
     pub max_queued_call_bytes: usize,
     /// Items of one stream that the server may send before they are read: the client grants this much credit, and
     /// renews it when half of the items were read. Default 64, at least 1. A larger window sustains its throughput over
@@ -55,7 +60,7 @@ pub struct Config {
     /// the reader, and may use this many messages of the largest size.
     pub push_buffer: usize,
     /// Client calls that the [handlers](crate::Client::handle) may run at the same time. Default 256, the most that a
-    /// server makes by default. Further ones fail as `busy`. Each may use a message of the largest size.
+    /// server makes by default. Further ones fail as `busy`, with zero all of them. Each may use a message of the largest size.
     pub max_client_calls: u32,
     /// The token of an earlier session. The client resumes that session on its first connection. Default none.
     pub token: Option<Token>,
@@ -99,6 +104,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// [`max_message_bytes`](Self::max_message_bytes), and at least what the messages of the protocol itself need.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes.max(1024)
+    }
+
     /// The part that the [`ClientConnection`](aaw_protocol::client::ClientConnection) applies.
     pub(crate) fn connection(&self) -> ClientConfig {
         ClientConfig {
@@ -108,7 +118,7 @@ impl Config {
             resume_timeout: self.auth_timeout,
             max_in_flight: self.max_concurrent_calls,
             max_client_calls: self.max_client_calls,
-            max_message_bytes: self.max_message_bytes,
+            max_message_bytes: self.max_message_bytes(),
             max_queued_event_bytes: self.max_queued_send_bytes,
             max_queued_call_bytes: self.max_queued_call_bytes,
             ..ClientConfig::default()

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::lossy_queue::LossyQueue;
 use crate::sync::lock;
-use crate::{ConnectError, SendError};
+use crate::{ConnectError, NoConnection, SendError};
 
 /// The state of a client's connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub enum ConnectionState {
         connection: Option<Arc<str>>,
     },
     /// There is no connection. The next attempt follows after the [backoff](crate::Config::backoff).
+    /// [`Client::no_connection`](crate::Client::no_connection) returns the reason.
     Disconnected,
     /// The client was closed, by [`Client::close`](crate::Client::close) or because its last handle was dropped. This
     /// state is final.
@@ -73,7 +74,7 @@ impl From<ProtocolWarning> for ClientWarning {
     fn from(warning: ProtocolWarning) -> Self {
         match warning {
             ProtocolWarning::Reported(failure) => Self::Reported(failure),
-            ProtocolWarning::SendLost(reason) => Self::SendLost(reason.into()),
+            ProtocolWarning::SendLost(reason) => Self::SendLost(SendError::new(reason, None)),
             other => Self::BadMessage(other.to_string()),
         }
     }
@@ -115,13 +116,19 @@ impl Stream for ConnectionEvents {
 #[derive(Debug)]
 pub(crate) struct ConnectionStatus {
     state: watch::Sender<ConnectionState>,
+    /// What is known about the last connection and the attempts since. Read only while none is open.
+    no_connection: Mutex<Arc<NoConnection>>,
     /// `None` once the client has ended.
     subscribers: Mutex<Option<Vec<Arc<LossyQueue<ConnectionEvent>>>>>,
 }
 
 impl ConnectionStatus {
     pub(crate) fn new() -> Self {
-        Self { state: watch::Sender::new(ConnectionState::Connecting), subscribers: Mutex::new(Some(Vec::new())) }
+        Self {
+            state: watch::Sender::new(ConnectionState::Connecting),
+            no_connection: Mutex::default(),
+            subscribers: Mutex::new(Some(Vec::new())),
+        }
     }
 
     pub(crate) fn state(&self) -> ConnectionState {
@@ -130,6 +137,28 @@ impl ConnectionStatus {
 
     pub(crate) fn set_state(&self, state: ConnectionState) {
         self.state.send_replace(state);
+    }
+
+    /// Why there is no connection. `None` while one is open.
+    pub(crate) fn no_connection(&self) -> Option<Arc<NoConnection>> {
+        match &*self.state.borrow() {
+            ConnectionState::Open { .. } => None,
+            _ => Some(lock(&self.no_connection).clone()),
+        }
+    }
+
+    /// The open connection was lost.
+    pub(crate) fn set_lost(&self, reason: DisconnectReason) {
+        *lock(&self.no_connection) = Arc::new(NoConnection { lost: Some(reason), last_attempt: None });
+    }
+
+    /// An attempt to connect failed. Returns whether the one before it failed with another error, or not at all.
+    pub(crate) fn set_attempt_failed(&self, error: ConnectError) -> bool {
+        let mut no_connection = lock(&self.no_connection);
+        let is_new = no_connection.last_attempt.as_ref() != Some(&error);
+        let lost = no_connection.lost.clone();
+        *no_connection = Arc::new(NoConnection { lost, last_attempt: Some(error) });
+        is_new
     }
 
     /// Waits until the client has ended.

@@ -2,29 +2,37 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use aaw_protocol::clock;
 use aaw_protocol::dialect::{self, Dialect};
-use http::header::{self, HeaderName, HeaderValue};
-use http::{Request, Uri};
+use aaw_protocol::{clock, redact};
+use bytes::BytesMut;
+use http::Uri;
+use http::header::{self, HeaderMap, HeaderName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
-use tokio_tungstenite::tungstenite::handshake::client::Response;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
+use crate::handshake::{
+    BodyLength, HandshakeProblem, HandshakeRequest, ResponseHead, SWITCHING_PROTOCOLS, parse_head, unchunk,
+};
 use crate::{Config, ConnectError};
 
+/// What a WebSocket is made of: TCP, or TLS over TCP.
+type Transport = MaybeTlsStream<TcpStream>;
+
 /// A connected WebSocket.
-pub(crate) type ClientSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type ClientSocket = WebSocketStream<Transport>;
 
 /// The server to connect to. The URL and the headers were checked; what can still fail is the attempt.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    pub(crate) url: Arc<str>,
+    uri: Uri,
+    /// The URL for errors and logs, without what may be a token.
+    pub(crate) shown_url: Arc<str>,
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
     connector: Connector,
@@ -33,7 +41,8 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn new(url: &str, config: Arc<Config>) -> Result<Self, ConnectError> {
-        let bad = |problem: &str| ConnectError::Url { url: url.into(), problem: problem.into() };
+        let shown_url = redact::url(url);
+        let bad = |problem: &str| ConnectError::Url { url: shown_url.clone(), problem: problem.into() };
         let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| bad(&error.to_string()))?;
         let secure = match uri.scheme_str() {
             Some("ws") => false,
@@ -56,67 +65,130 @@ impl Endpoint {
         Ok(Self {
             host: host.into(),
             port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            connector: if secure { tls_connector(url, &config)? } else { Connector::Plain },
-            url: url.into(),
+            connector: if secure { tls_connector(&shown_url, &config)? } else { Connector::Plain },
+            shown_url: shown_url.into(),
             config,
+            uri,
         })
     }
 
     /// Connects, within [`Config::connect_timeout`].
     pub(crate) async fn dial(self) -> Result<(ClientSocket, Dialect), ConnectError> {
         let after = self.config.connect_timeout;
+        let deadline = Instant::from_std(clock::after(Instant::now().into_std(), after));
         let attempt = async {
             // The original server identifies its clients by this key. It is new for each attempt: if the server noticed
             // the end of the former connection late, it would otherwise remove the new one from its table.
-            let key = format!("_{}", Uuid::new_v4());
-            match self.handshake(Some(&key)).await {
-                Err(HandshakeError::NoSubProtocol) => self.handshake(None).await,
+            let offer = format!("_{}, {}", Uuid::new_v4(), dialect::V1);
+            match self.connect(Some(offer), deadline).await {
+                Err(AttemptError::NoSubProtocol) => self.connect(None, deadline).await,
                 other => other,
             }
         };
-        let deadline = clock::after(Instant::now().into_std(), after);
-        match tokio::time::timeout_at(deadline.into(), attempt).await {
+        match tokio::time::timeout_at(deadline, attempt).await {
             Ok(Ok(connected)) => Ok(connected),
-            Ok(Err(HandshakeError::Other(error))) => Err(error),
-            Ok(Err(HandshakeError::NoSubProtocol)) => {
-                Err(self.handshake_error("it requires a sub-protocol and selects none".into()))
+            Ok(Err(AttemptError::Other(error))) => Err(error),
+            Ok(Err(AttemptError::NoSubProtocol)) => {
+                Err(self.handshake_error("it requires a sub-protocol and selects none"))
             }
-            Err(_) => Err(ConnectError::TimedOut { url: self.url.to_string(), after }),
+            Err(_) => Err(ConnectError::TimedOut { url: self.shown_url.to_string(), after }),
         }
     }
 
-    /// Opens a TCP connection and runs one handshake on it. With a `key` it offers sub-protocols.
-    async fn handshake(&self, key: Option<&str>) -> Result<(ClientSocket, Dialect), HandshakeError> {
-        let unreachable = |problem| ConnectError::Unreachable { url: self.url.to_string(), problem: Arc::new(problem) };
+    /// Opens a connection and runs one handshake on it, which offers these sub-protocols.
+    async fn connect(&self, offer: Option<String>, deadline: Instant) -> Result<(ClientSocket, Dialect), AttemptError> {
+        let mut transport = self.open_transport().await?;
+        let request = HandshakeRequest::new(offer);
+        let text = request.encode(&self.uri, &self.config.headers);
+        transport.write_all(&text).await.map_err(|error| self.io_error(error))?;
+        transport.flush().await.map_err(|error| self.io_error(error))?;
+        let (head, rest) = self.read_head(&mut transport).await?;
+        if head.status != SWITCHING_PROTOCOLS {
+            return Err(self.refused(&mut transport, &head, rest, deadline).await.into());
+        }
+        let dialect = request.check(&head.headers).map_err(|problem| match problem {
+            HandshakeProblem::NoSubProtocol => AttemptError::NoSubProtocol,
+            HandshakeProblem::Invalid(problem) => AttemptError::Other(self.handshake_error(&problem)),
+        })?;
+        let config = Some(self.websocket_config());
+        let socket = WebSocketStream::from_partially_read(transport, rest.to_vec(), Role::Client, config).await;
+        Ok((socket, dialect))
+    }
+
+    async fn open_transport(&self) -> Result<Transport, ConnectError> {
+        let unreachable =
+            |problem| ConnectError::Unreachable { url: self.shown_url.to_string(), problem: Arc::new(problem) };
         let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(unreachable)?;
         // The driver writes frames in batches; Nagle's algorithm would only delay them.
         stream.set_nodelay(true).map_err(unreachable)?;
-        let request = self.request(key)?;
-        let (socket, response) = open_websocket(request, stream, self.websocket_config(), self.connector.clone())
-            .await
-            .map_err(|error| self.classify(error))?;
-        let chosen = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|chosen| chosen.to_str().ok());
-        Ok((socket, dialect::accepted(chosen)))
+        let tls = |problem| ConnectError::Tls { url: self.shown_url.to_string(), problem };
+        secure(stream, &self.host, &self.connector).await.map_err(tls)
     }
 
-    fn request(&self, key: Option<&str>) -> Result<Request<()>, ConnectError> {
-        let mut request = (&*self.url)
-            .into_client_request()
-            .map_err(|error| ConnectError::Url { url: self.url.to_string(), problem: error.to_string() })?;
-        let headers = request.headers_mut();
-        for (name, value) in &self.config.headers {
-            // `Host` is set already and may be replaced. Other headers with several values are sent several times.
-            match name == header::HOST {
-                true => headers.insert(name, value.clone()).is_some(),
-                false => headers.append(name, value.clone()),
-            };
+    /// Reads the head of the response, and whatever has arrived with it.
+    async fn read_head(&self, transport: &mut Transport) -> Result<(ResponseHead, BytesMut), ConnectError> {
+        /// Far above what servers send, cookies included.
+        const MAX_HEAD: usize = 16 << 10;
+        let mut bytes = BytesMut::new();
+        loop {
+            while let Some(head) = parse_head(&bytes).map_err(|problem| self.handshake_error(&problem))? {
+                let rest = bytes.split_off(head.len);
+                // An interim response, such as 103, precedes the response (RFC 9110, section 15.2).
+                if head.status >= 200 || head.status == SWITCHING_PROTOCOLS {
+                    return Ok((head, rest));
+                }
+                bytes = rest;
+            }
+            if bytes.len() > MAX_HEAD {
+                return Err(self.handshake_error("the head of its response is larger than 16 KiB"));
+            }
+            if read_some(transport, &mut bytes).await.map_err(|error| self.io_error(error))? == 0 {
+                return Err(self.handshake_error("it closed the connection without a response"));
+            }
         }
-        if let Some(key) = key {
-            let offer = format!("{key}, {}", dialect::V1);
-            let offer = HeaderValue::try_from(offer).expect("a UUID and a constant are visible ASCII");
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offer);
+    }
+
+    /// The error for a response that refuses the connection. Reads its body, which gives the reason.
+    async fn refused(
+        &self,
+        transport: &mut Transport,
+        head: &ResponseHead,
+        mut bytes: BytesMut,
+        deadline: Instant,
+    ) -> ConnectError {
+        const MAX_BODY: usize = 4 << 10;
+        /// A reason that takes longer is not waited for.
+        const TIMEOUT: Duration = Duration::from_secs(1);
+        let length = head.body_length();
+        let read = async {
+            loop {
+                let complete = match length {
+                    BodyLength::Bytes(length) => bytes.len() >= length,
+                    BodyLength::Chunked => unchunk(&bytes).1,
+                    BodyLength::UntilClose => false,
+                };
+                if complete || bytes.len() >= MAX_BODY || !matches!(read_some(transport, &mut bytes).await, Ok(1..)) {
+                    break;
+                }
+            }
+        };
+        // Without a complete body, the error has the part that has arrived.
+        let _ = tokio::time::timeout_at(deadline.min(Instant::now() + TIMEOUT), read).await;
+        let body = match length {
+            BodyLength::Bytes(length) => bytes[..length.min(bytes.len())].to_vec(),
+            BodyLength::Chunked => unchunk(&bytes).0,
+            BodyLength::UntilClose => bytes.to_vec(),
+        };
+        let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]);
+        let location = head.headers.get(header::LOCATION).filter(|_| (300..=399).contains(&head.status));
+        ConnectError::Refused {
+            url: self.shown_url.to_string(),
+            status: head.status,
+            // Some servers repeat the URL in their body.
+            body: redact::query_values(&self.uri.to_string(), &body),
+            location: location.map(|location| redact::url(&String::from_utf8_lossy(location.as_bytes()))),
+            retry_after: retry_after(&head.headers, SystemTime::now()),
         }
-        Ok(request)
     }
 
     fn websocket_config(&self) -> WebSocketConfig {
@@ -125,75 +197,77 @@ impl Endpoint {
         const READ_BUFFER: usize = 8 << 10;
         /// Bytes that are collected before they are written to the socket.
         const WRITE_BUFFER: usize = 16 << 10;
-        let limit = self.config.max_message_bytes;
+        let limit = self.config.max_message_bytes();
         WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             // Never reached: the driver passes a message only while the socket is ready for one.
-            .max_write_buffer_size(WRITE_BUFFER + limit.saturating_add(1024))
+            .max_write_buffer_size(limit.saturating_add(WRITE_BUFFER + 1024))
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit))
     }
 
-    fn classify(&self, error: WsError) -> HandshakeError {
-        let url = self.url.to_string();
-        HandshakeError::Other(match error {
-            WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => return HandshakeError::NoSubProtocol,
-            WsError::Http(response) => {
-                const MAX_BODY: usize = 4 << 10;
-                let body = response.body().as_deref().unwrap_or_default();
-                let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]).into_owned();
-                ConnectError::Refused { url, status: response.status().as_u16(), body }
-            }
-            WsError::Tls(error) => ConnectError::Tls { url, problem: error.to_string() },
-            WsError::Io(error) if is_tls(&error) => ConnectError::Tls { url, problem: error.to_string() },
-            WsError::Io(error) => ConnectError::Unreachable { url, problem: Arc::new(error) },
-            WsError::Url(error) => ConnectError::Url { url, problem: error.to_string() },
-            error => self.handshake_error(error.to_string()),
-        })
+    fn io_error(&self, error: io::Error) -> ConnectError {
+        let url = self.shown_url.to_string();
+        match is_tls(&error) {
+            true => ConnectError::Tls { url, problem: error.to_string() },
+            false => ConnectError::Unreachable { url, problem: Arc::new(error) },
+        }
     }
 
-    fn handshake_error(&self, problem: String) -> ConnectError {
-        ConnectError::Handshake { url: self.url.to_string(), problem }
+    fn handshake_error(&self, problem: &str) -> ConnectError {
+        ConnectError::Handshake { url: self.shown_url.to_string(), problem: problem.to_owned() }
     }
 }
 
-/// Why a handshake failed, and whether one without sub-protocols may succeed.
-enum HandshakeError {
-    /// The server selected no sub-protocol, or one that was not offered.
+/// Why an attempt failed, and whether one without sub-protocols may succeed.
+enum AttemptError {
+    /// The server selected none of the sub-protocols.
     NoSubProtocol,
     Other(ConnectError),
 }
 
-impl From<ConnectError> for HandshakeError {
+impl From<ConnectError> for AttemptError {
     fn from(error: ConnectError) -> Self {
         Self::Other(error)
     }
+}
+
+async fn read_some(transport: &mut Transport, bytes: &mut BytesMut) -> io::Result<usize> {
+    const READ: usize = 2 << 10;
+    bytes.reserve(READ);
+    transport.read_buf(bytes).await
+}
+
+/// The time to wait before the next attempt, which the server has named in seconds or as a date (RFC 9110, section
+/// 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that does not fit is a very long time.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 fn is_handshake_header(name: &HeaderName) -> bool {
     *name == header::CONNECTION || *name == header::UPGRADE || name.as_str().starts_with("sec-websocket-")
 }
 
-/// Runs the TLS handshake if the connector has a configuration for it, then the WebSocket handshake.
+/// Runs the TLS handshake, if the connector has a configuration for it.
 #[cfg(feature = "tls")]
-async fn open_websocket(
-    request: Request<()>,
-    stream: TcpStream,
-    config: WebSocketConfig,
-    connector: Connector,
-) -> Result<(ClientSocket, Response), WsError> {
-    tokio_tungstenite::client_async_tls_with_config(request, stream, Some(config), Some(connector)).await
+async fn secure(stream: TcpStream, host: &str, connector: &Connector) -> Result<Transport, String> {
+    let Connector::Rustls(config) = connector else { return Ok(MaybeTlsStream::Plain(stream)) };
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned())
+        .map_err(|_| format!("{host:?} is not a name that a certificate can have"))?;
+    let connected = tokio_rustls::TlsConnector::from(config.clone()).connect(name, stream).await;
+    connected.map(MaybeTlsStream::Rustls).map_err(|error| error.to_string())
 }
 
 #[cfg(not(feature = "tls"))]
-async fn open_websocket(
-    request: Request<()>,
-    stream: TcpStream,
-    config: WebSocketConfig,
-    _: Connector,
-) -> Result<(ClientSocket, Response), WsError> {
-    tokio_tungstenite::client_async_with_config(request, MaybeTlsStream::Plain(stream), Some(config)).await
+async fn secure(stream: TcpStream, _: &str, _: &Connector) -> Result<Transport, String> {
+    Ok(MaybeTlsStream::Plain(stream))
 }
 
 /// The TLS configuration of a client. Made once for each client: reading the system's certificates takes some
@@ -268,9 +342,50 @@ mod tests {
     }
 
     #[test]
+    fn no_error_shows_a_secret_of_the_url() {
+        for url in ["ws://ada:hunter2@host", "http://host/?token=hunter2", "ws://?token=hunter2", "ws://a b?hunter2"] {
+            let error = Endpoint::new(url, Arc::default()).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let endpoint = Endpoint::new("ws://host/x?token=hunter2", Arc::default()).unwrap();
+        assert_eq!(&*endpoint.shown_url, "ws://host/x?token=[redacted]");
+    }
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        // The date is that of RFC 9110, section 5.6.7: 784111777 seconds since 1970.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 90);
+        let seconds = |value| Some(Duration::from_secs(value));
+        for (value, expected) in [
+            ("0", seconds(0)),
+            ("120", seconds(120)),
+            (" 7 ", seconds(7)),
+            ("99999999999999999999999", seconds(u64::MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", seconds(90)),
+            ("Sun, 06 Nov 1983 08:49:37 GMT", seconds(0)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), expected, "{value:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn the_largest_message_limit_does_not_overflow() {
+        for limit in [0, 1, usize::MAX] {
+            let config = Config { max_message_bytes: limit, ..Config::default() };
+            Endpoint::new("ws://host", Arc::new(config)).unwrap().websocket_config();
+        }
+    }
+
+    #[test]
     fn headers_of_the_handshake_itself_are_rejected() {
         let mut config = Config::default();
-        config.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("x"));
+        config.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::from_static("x"));
         assert!(matches!(Endpoint::new("ws://localhost", Arc::new(config)), Err(ConnectError::Header(_))));
     }
 }

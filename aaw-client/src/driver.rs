@@ -60,6 +60,8 @@ pub(crate) struct Driver {
     /// Present until the first attempt to connect has a result. If it fails, the driver ends.
     first_attempt: Option<oneshot::Sender<Result<(), ConnectError>>>,
     socket: SocketState,
+    /// The connection of the socket has opened.
+    opened: bool,
     /// The span of the connection, from the attempt to connect on.
     span: Span,
     /// The socket was polled after the last wake-up and had nothing to read; it will wake this task. Polling it before
@@ -110,6 +112,7 @@ impl Driver {
             handler_tasks: HandlerTasks::default(),
             first_attempt: None,
             socket: SocketState::None,
+            opened: false,
             span: Span::none(),
             read_pending: false,
             unsent: VecDeque::new(),
@@ -121,7 +124,7 @@ impl Driver {
     }
 
     pub(crate) fn url(&self) -> Arc<str> {
-        self.endpoint.url.clone()
+        self.endpoint.shown_url.clone()
     }
 
     /// Makes the driver end if the first attempt to connect fails. Returns the receiver of that attempt's result.
@@ -402,7 +405,7 @@ impl Driver {
             Output::CallDone { waiter: CallWaiter::Unary(reply), result } => drop(reply.send(result)),
             Output::CallDone { waiter: CallWaiter::Stream(key), result } => {
                 if let Some(stream) = self.streams.remove(&key) {
-                    stream.end(stream_result(result));
+                    stream.end(stream_result(result, || self.shared.status.no_connection()));
                 }
             }
             Output::ClientCall { key, event, data } => self.handle_client_call(key, &event, data),
@@ -410,7 +413,7 @@ impl Driver {
             Output::LoggedIn { token, user } => self.shared.session.log_in(token, &user),
             Output::LoggedOut => self.shared.session.log_out(),
             Output::Unauthorized(failure) => {
-                tracing::info!(parent: &self.span, url = &*self.endpoint.url, "the session has ended: {failure}");
+                tracing::info!(parent: &self.span, url = &*self.endpoint.shown_url, "the session has ended: {failure}");
                 self.shared.session.log_out();
                 self.shared.status.emit(&ConnectionEvent::Unauthorized(failure));
             }
@@ -418,7 +421,7 @@ impl Driver {
             Output::Opened { connection } => self.handle_opened(connection.map(Into::into)),
             Output::Disconnected(reason) => self.handle_disconnected(now, reason),
             Output::Warning(warning) => {
-                tracing::warn!(parent: &self.span, url = &*self.endpoint.url, "{warning}");
+                tracing::warn!(parent: &self.span, url = &*self.endpoint.shown_url, "{warning}");
                 self.shared.status.emit(&ConnectionEvent::Error(warning.into()));
             }
             Output::Closed => self.ended = true,
@@ -464,7 +467,8 @@ impl Driver {
 
     fn handle_opened(&mut self, connection: Option<Arc<str>>) {
         tracing_output::record_connection_id(&self.span, connection.as_deref());
-        tracing::debug!(parent: &self.span, url = &*self.endpoint.url, "open");
+        tracing::debug!(parent: &self.span, url = &*self.endpoint.shown_url, "open");
+        self.opened = true;
         self.shared.status.set_state(ConnectionState::Open { connection: connection.clone() });
         self.shared.status.emit(&ConnectionEvent::Open { connection });
         if let Some(first_attempt) = self.first_attempt.take() {
@@ -474,27 +478,46 @@ impl Driver {
     }
 
     fn handle_disconnected(&mut self, now: Instant, reason: DisconnectReason) {
-        tracing::debug!(parent: &self.span, url = &*self.endpoint.url, %reason, "close");
+        let url = &self.endpoint.shown_url;
+        tracing::debug!(parent: &self.span, url = &**url, %reason, "close");
+        if std::mem::take(&mut self.opened) {
+            self.shared.status.set_lost(reason.clone());
+        } else if reason != DisconnectReason::ClosedByUs {
+            self.attempt_failed(&ConnectError::Disconnected { url: url.to_string(), reason: reason.clone() });
+        }
         self.span = Span::none();
         self.shared.status.set_state(ConnectionState::Disconnected);
         self.shared.status.emit(&ConnectionEvent::Close(reason.clone()));
         if let Some(first_attempt) = self.first_attempt.take() {
-            let _ = first_attempt.send(Err(ConnectError::Disconnected { url: self.endpoint.url.to_string(), reason }));
+            let url = self.endpoint.shown_url.to_string();
+            let _ = first_attempt.send(Err(ConnectError::Disconnected { url, reason }));
             self.connection.close(now);
         }
     }
 
     fn handle_connect_failed(&mut self, now: Instant, error: ConnectError) {
-        tracing::debug!(parent: &self.span, "{error}");
+        self.attempt_failed(&error);
         self.span = Span::none();
         self.shared.status.set_state(ConnectionState::Disconnected);
         self.shared.status.emit(&ConnectionEvent::Error(ClientWarning::Connect(error.clone())));
         match self.first_attempt.take() {
-            None => self.connection.handle_connect_failed(now),
+            None => self.connection.handle_connect_failed(now, error.retry_hint()),
             Some(first_attempt) => {
                 let _ = first_attempt.send(Err(error));
                 self.connection.close(now);
             }
+        }
+    }
+
+    /// Remembers the reason for the errors of calls that wait for a connection, and logs it.
+    fn attempt_failed(&self, error: &ConnectError) {
+        let is_new = self.shared.status.set_attempt_failed(error.clone());
+        // `connect` returns the error of the first attempt. The errors of others may be reported nowhere else; one line
+        // is enough for attempts that fail alike.
+        if is_new && self.first_attempt.is_none() {
+            tracing::warn!(parent: &self.span, "{error}");
+        } else {
+            tracing::debug!(parent: &self.span, "{error}");
         }
     }
 
@@ -539,7 +562,7 @@ impl Drop for Driver {
             match command {
                 DriverCommand::Call { reply, .. } => drop(reply.send(CallResult::NotSent(NotSent::Closed))),
                 DriverCommand::Stream { stream, .. } => {
-                    stream.end(stream_result(CallResult::NotSent(NotSent::Closed)));
+                    stream.end(stream_result(CallResult::NotSent(NotSent::Closed), || None));
                 }
                 DriverCommand::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
             }

@@ -123,8 +123,12 @@ where
 /// events.
 fn parse_body<B: DeserializeOwned>(data: &str) -> Result<B, String> {
     parse(data).or_else(|mismatch| {
-        let empty = (data == "null").then(|| serde_json::from_str("{}").ok()).flatten();
-        empty.ok_or_else(|| format!("The body does not fit: {mismatch}"))
+        if data != "null" {
+            return Err(format!("The body does not fit: {mismatch}"));
+        }
+        let mismatch = mismatch.to_string();
+        let expected = mismatch.strip_prefix("invalid type: null, ").unwrap_or(&mismatch);
+        serde_json::from_str("{}").map_err(|_| format!("The body is missing: {expected}"))
     })
 }
 

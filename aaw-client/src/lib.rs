@@ -93,8 +93,10 @@
 //! ```
 //!
 //! **Connect when the server is not there yet.** [`connect`] fails if the first attempt does; [`connect_lazy`] returns at
-//! once and tries until it succeeds. [`Client::connection_events`] reports each change, and [`Config`] has the headers, TLS,
-//! timeouts and limits, each with its default.
+//! once and tries until it succeeds. The error of a call that has waited in vain says why, and so does
+//! [`Client::no_connection`]: the server is not there, or it has refused the connection with a status and a text.
+//! [`Client::connection_events`] reports each change, and [`Config`] has the headers, TLS, timeouts and limits, each with its
+//! default.
 //!
 //! The client also connects to the server of the JavaScript package `async-await-websockets`. Its responses carry no ids, so
 //! concurrent calls of one event get theirs in the order in which they arrive.
@@ -123,7 +125,7 @@
 // - `client` (the handle), `stream` (the handles of a streaming call), `driver` (the task of a client: it owns the socket
 //   and carries out what the pure `ClientConnection` of aaw-protocol decides).
 // - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared` (the
-//   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `socket_error`.
+//   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `handshake` (its text), `socket_error`.
 // - `handlers`, `push`, `client_session`, `connection_status` (what the parts of `shared` are), `config`.
 // - `upload_queue` and `download_queue` (between the driver and a streaming call; bounded by credit), `lossy_queue`
 //   (between the driver and a listener; drops the oldest).
@@ -146,6 +148,7 @@ mod driver_handle;
 mod error;
 mod handler_tasks;
 mod handlers;
+mod handshake;
 mod login;
 mod lossy_queue;
 mod push;
@@ -157,13 +160,14 @@ mod tracing_output;
 mod upload_queue;
 
 pub use aaw_protocol::client::{Backoff, DisconnectReason};
+pub use aaw_protocol::redact::url as redacted_url;
 pub use aaw_protocol::{Code, Failure, Identity, Token};
 pub use client::{Client, DEFAULT_TIMEOUT};
 pub use client_session::OnToken;
 pub use config::Config;
 pub use connect::{PreparedClient, connect, connect_lazy, connect_lazy_with, connect_with, prepare};
 pub use connection_status::{ClientWarning, ConnectionEvent, ConnectionEvents, ConnectionState};
-pub use error::{CallError, ConnectError, DecodeError, SendError, UploadError};
+pub use error::{CallError, ConnectError, DecodeError, NoConnection, SendError, UploadError};
 pub use handlers::{HandlerError, HandlerRegistration};
 pub use push::{Push, Pushes, Subscription};
 pub use stream::{ItemStream, UploadSender};

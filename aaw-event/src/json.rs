@@ -1,6 +1,6 @@
 //! JSON in both directions: values to bytes, and a caller's JSON to the type that a handler takes.
 
-use aaw_protocol::text::middle_cut;
+use aaw_protocol::text::{explain_lone_surrogate, lone_surrogate, middle_cut};
 use aaw_protocol::{Code, Failure, Shortened};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,11 +23,24 @@ pub(crate) fn with_json<T: Serialize + ?Sized, R>(
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so
 /// that `Option<T>` and `()` can be bodies.
 pub(crate) fn parse_body<B: DeserializeOwned>(body: &str) -> Result<B, Failure> {
-    let explain = |json| explain::<B>("The body", json);
     if body.is_empty() || body == "null" {
-        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(|_| explain("{}"));
+        return serde_json::from_str("{}").or_else(|_| serde_json::from_str("null")).map_err(explain_missing::<B>);
     }
-    serde_json::from_str(body).map_err(|_| explain(body))
+    serde_json::from_str(body).map_err(|_| explain::<B>("The body", body))
+}
+
+/// The failure of a call without a body, which does not fit as `null` either. A type with fields names the one that it
+/// lacks, as for an empty object; about any other type, an error about an object would mislead.
+#[cold]
+fn explain_missing<B: DeserializeOwned>(null: serde_json::Error) -> Failure {
+    let failure = explain::<B>("The body", "{}");
+    if failure.error.contains(": missing field ") {
+        return failure;
+    }
+    let null = null.to_string();
+    let expected = null.strip_suffix(" at line 1 column 4").unwrap_or(&null);
+    let expected = expected.strip_prefix("invalid type: null, ").unwrap_or(expected);
+    Failure::new(Code::BAD_BODY, format!("The body is missing: {}", middle_cut(expected, MAX_REASON_CHARS)))
 }
 
 /// Parses an item of an upload. Unlike a body, `null` is not replaced.
@@ -44,10 +57,10 @@ pub(crate) fn parse_response<T: DeserializeOwned>(json: &str) -> Result<T, Failu
 /// every parse.
 #[cold]
 fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
-    let mut json = serde_json::Deserializer::from_str(json);
-    let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut json) {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let (path, error) = match serde_path_to_error::deserialize::<_, B>(&mut parser) {
         Err(error) => (error.path().to_string(), error.into_inner()),
-        Ok(_) => match json.end() {
+        Ok(_) => match parser.end() {
             Err(error) => (".".to_owned(), error),
             Ok(()) => return Failure::new(Code::BAD_BODY, format!("{what} does not fit")),
         },
@@ -55,7 +68,10 @@ fn explain<B: DeserializeOwned>(what: &str, json: &str) -> Failure {
     // The caller's library wrote the text, so a line and a column in it are of no use to a reader.
     let reason = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    let reason = middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), MAX_REASON_CHARS);
+    let reason = match lone_surrogate(json).filter(|_| reason.contains("hex escape")) {
+        Some(escape) => explain_lone_surrogate(escape),
+        None => middle_cut(reason.strip_suffix(&position).unwrap_or(&reason), MAX_REASON_CHARS),
+    };
     let text = match path.as_str() {
         "." | "?" => format!("{what} does not fit: {reason}"),
         path => format!("{what} does not fit at {}: {reason}", middle_cut(path, MAX_PATH_CHARS)),
@@ -104,6 +120,30 @@ mod tests {
     }
 
     #[test]
+    fn the_error_about_a_missing_body_says_that_it_is_missing() {
+        #[derive(Debug, Deserialize)]
+        enum Choice {
+            #[expect(dead_code)]
+            One(u8),
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            #[expect(dead_code)]
+            Number(u8),
+        }
+        for missing in ["", "null"] {
+            assert_eq!(refused::<f64>(missing), "The body is missing: expected f64");
+            assert_eq!(refused::<String>(missing), "The body is missing: expected a string");
+            assert_eq!(refused::<Vec<u8>>(missing), "The body is missing: expected a sequence");
+            assert_eq!(refused::<(u8, u8)>(missing), "The body is missing: expected a tuple of size 2");
+            assert!(refused::<Choice>(missing).starts_with("The body is missing: "));
+            assert!(refused::<Either>(missing).starts_with("The body is missing: "));
+        }
+        assert_eq!(refused::<f64>("{}"), "The body does not fit: invalid type: map, expected f64");
+    }
+
+    #[test]
     fn the_error_names_the_field_that_does_not_fit() {
         assert_eq!(
             refused::<OrderBody>(r#"{"id":1,"lines":[{"count":1},{"count":"x"}]}"#),
@@ -114,6 +154,23 @@ mod tests {
             "The body does not fit at id: invalid value: integer `300`, expected u8"
         );
         assert_eq!(refused::<OrderBody>("{} {}"), "The body does not fit: missing field `id`");
+    }
+
+    #[test]
+    fn the_error_names_a_lone_surrogate() {
+        let reason = r"the text contains the lone surrogate \ud83d, which is half of a character; replace it with U+FFFD";
+        assert_eq!(refused::<String>(r#""a\ud83d""#), format!("The body does not fit: {reason}"));
+        assert_eq!(refused::<Value>(r#"[{"a":"\ud83d"}]"#), format!("The body does not fit at [0].a: {reason}"));
+        let refused_key = refused::<std::collections::HashMap<String, u8>>(r#"{"\ud83d":1}"#);
+        assert_eq!(refused_key, format!("The body does not fit: {reason}"));
+        // A field of the wrong type is named even if another one has such a text.
+        assert_eq!(
+            refused::<OrderBody>(r#"{"id":"x","note":"\ud83d"}"#),
+            "The body does not fit at id: invalid type: string \"x\", expected u8"
+        );
+        assert_eq!(parse_body::<String>(r#""\ud83d\ude00""#).unwrap(), "😀");
+        let item = parse_item::<String>(r#""\ud83d""#, 1).unwrap_err();
+        assert_eq!(item.error, format!("Item 1 does not fit: {reason}"));
     }
 
     #[test]

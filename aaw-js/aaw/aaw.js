@@ -14,12 +14,13 @@ import { sse } from "./sse.js";
  * closed.
  *
  * @param {UrlSource} [url] A URL with the scheme `ws`, `wss`, `http` or `https`, or a path on the page's host. Or a
- *   function that returns the URL or a promise of it, and is called before each attempt: for a URL that contains an
- *   expiring token, for example. Default, in a page: the page's host.
+ *   function that returns the URL or a promise of it, and is called before each attempt: to choose among several
+ *   servers, for example. Handlers do not see the URL. Default, in a page: the page's host.
  * @param {Options} [options]
- * @throws {TypeError} The URL is invalid, or it is missing outside of a page. Or there is no WebSocket class.
+ * @throws {TypeError} The URL or an option is invalid, or the URL is missing outside of a page. Or there is no
+ *   WebSocket class.
  */
-const aaw = (url, options) => new Client(url, options ?? {}, platform);
+const aaw = (url, options) => new Client(url, options, platform);
 
 // For `require`, which returns this function.
 aaw.CallError = CallError;

@@ -9,7 +9,7 @@
  * @property {number} max The highest ceiling, in ms. A connection that lasted at least this long resets the ceiling to
  *   `min`. A shorter one does not, or a server that accepts connections and closes them at once would be contacted
  *   without pause.
- * @property {number} factor Each failure multiplies the ceiling by this.
+ * @property {number} factor Each failure multiplies the ceiling by this. At least 1.
  */
 
 /** Computes the delays. The random source is a parameter, so that tests are deterministic. */
@@ -40,8 +40,7 @@ export class ReconnectDelays {
   /** Returns the next delay, in ms. */
   nextDelay() {
     const { min, max, factor } = this.#backoff;
-    // A `min` of 0 times an overflowed power is NaN, which means no delay.
-    const ceiling = Math.min(min * Math.max(factor, 1) ** this.#failures || 0, max);
+    const ceiling = Math.min(min * factor ** this.#failures, max);
     this.#failures += 1;
     return ceiling * this.#random();
   }

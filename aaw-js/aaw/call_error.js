@@ -31,7 +31,7 @@ export class CallError extends Error {
    * @param {{ sent: boolean, cause?: unknown }} known
    */
   constructor({ error, code = "handler", data }, { sent, cause }) {
-    const text = typeof error === "string" ? error : (JSON.stringify(error) ?? String(error));
+    const text = typeof error === "object" ? JSON.stringify(error, bigIntAsText) : String(error);
     super(text, cause === undefined ? undefined : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
     // The original rejects with a plain `{ error }`, which pages destructure, spread and serialize. So these are
@@ -49,6 +49,9 @@ export class CallError extends Error {
     }
   }
 }
+
+/** @param {string} _ @param {unknown} value */
+const bigIntAsText = (_, value) => (typeof value === "bigint" ? String(value) : value);
 
 /**
  * The error of a call whose signal was aborted.

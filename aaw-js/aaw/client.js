@@ -3,29 +3,24 @@
 import { onAbort } from "./abort.js";
 import { bindMethods } from "./bind_methods.js";
 import { CallError, cancelled } from "./call_error.js";
+import { callOptions, streamOptions } from "./call_options.js";
+import { invalid, optionalFunction, requireEventName, requireFunction } from "./check.js";
 import { closeEvent } from "./close_event.js";
 import { Driver } from "./driver.js";
 import { Duplex } from "./duplex.js";
 import { Emitter } from "./emitter.js";
 import { encodeMessage } from "./encoded_message.js";
 import { HandlerRegistry } from "./handler_registry.js";
-import { connectionConfig } from "./options.js";
+import { readOptions } from "./options.js";
 import { PersistentToken } from "./persistent_token.js";
 import { ItemStream } from "./stream.js";
 import { fire, WebSocketCompat } from "./websocket_compat.js";
 
+/** @import { CallOptions, StreamOptions } from "./call_options.js" */
 /** @import { Handler } from "./handler_registry.js" */
 /** @import { Options } from "./options.js" */
 /** @import { CallResult } from "./output_queue.js" */
-/** @import { StreamOptions } from "./stream.js" */
 /** @import { Identity } from "./token_store.js" */
-
-/**
- * @typedef {object} CallOptions
- * @property {number} [timeout] In ms, including the time that the call waits for a connection. `Infinity`: none.
- * @property {AbortSignal} [signal] Cancels the call: it rejects with the code `cancelled`, and the server drops its
- *   handler.
- */
 
 /** @typedef {{ token: string, user: Identity }} LoggedIn The response to a log-in. */
 
@@ -47,19 +42,22 @@ export class Client extends WebSocketCompat {
   /**
    * @internal
    * @param {import("./driver.js").UrlSource | undefined} url
-   * @param {Options} options
+   * @param {Options | null | undefined} options
    * @param {import("./platform.js").Platform} platform
    */
   constructor(url, options, platform) {
     super();
-    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
+    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send", "ref", "unref");
     bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
-    const SocketClass = options.WebSocket ?? globalThis.WebSocket;
+    const { timeout, window, storage, storageKey, WebSocket, connection } = readOptions(options);
+    const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
-    this.#timeout = options.timeout ?? 3000;
-    this.#window = Math.max(1, Math.floor(options.window ?? 64));
-    const stored = new PersistentToken(options.storage, options.storageKey ?? "aaw/token");
-    this.#driver = new Driver(url, connectionConfig(options, stored.read()), SocketClass, platform, {
+    this.#timeout = timeout;
+    this.#window = window;
+    const stored = new PersistentToken(storage, storageKey);
+    const storedToken = stored.read();
+    const config = { ...connection, token: connection.token ?? storedToken };
+    this.#driver = new Driver(url, config, SocketClass, platform, {
       handleOpen: (event) => {
         this.#emitter.emit("open", event);
         fire(this, new Event("open"));
@@ -96,12 +94,12 @@ export class Client extends WebSocketCompat {
    * @param {unknown} [payload] Any value that can be serialized to JSON.
    * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
    * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
-   *   whether the server may have received the call.
+   *   whether the server may have received the call. Or with a `TypeError`: the options are invalid.
    */
-  sendAsync(event, payload, options = {}) {
+  sendAsync(event, payload, options) {
     return new Promise((resolve, reject) => {
-      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : (options ?? {});
-      // An error that this throws rejects the promise.
+      // An error that these throw rejects the promise.
+      const { timeout, signal } = callOptions(options, this.#timeout);
       const message = encodeMessage(event, payload);
       const observer = {
         handleDone: (/** @type {CallResult} */ result) => {
@@ -163,9 +161,10 @@ export class Client extends WebSocketCompat {
    * @returns {ItemStream<T>}
    * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `bad_frame`: the event's name is not a
    *   string, or reserved. Other errors are thrown by the iteration.
+   * @throws {TypeError} The options are invalid.
    */
-  stream(event, payload, options = {}) {
-    return new ItemStream(this.#driver, encodeMessage(event, payload), options, this.#window);
+  stream(event, payload, options) {
+    return new ItemStream(this.#driver, encodeMessage(event, payload), streamOptions(options), this.#window);
   }
 
   /**
@@ -178,10 +177,10 @@ export class Client extends WebSocketCompat {
    * @param {unknown} [payload]
    * @param {StreamOptions} [options]
    * @returns {Duplex<U, T>}
-   * @throws {CallError} As `stream` does.
+   * @throws {CallError | TypeError} As `stream` does.
    */
-  duplex(event, payload, options = {}) {
-    return new Duplex(this.#driver, encodeMessage(event, payload), options, this.#window);
+  duplex(event, payload, options) {
+    return new Duplex(this.#driver, encodeMessage(event, payload), streamOptions(options), this.#window);
   }
 
   /**
@@ -195,8 +194,11 @@ export class Client extends WebSocketCompat {
    * @param {string} event
    * @param {(detail: any) => unknown} callback
    * @returns {void}
+   * @throws {TypeError} The event is not a string, or the callback not a function.
    */
   on(event, callback) {
+    requireEventName(event);
+    requireFunction("the callback of `on`", callback);
     this.#emitter.on(event, callback);
   }
 
@@ -206,9 +208,11 @@ export class Client extends WebSocketCompat {
    * @param {string} event
    * @param {(detail: any) => unknown} [callback]
    * @returns {void}
+   * @throws {TypeError} As `on` does.
    */
   off(event, callback) {
-    this.#emitter.off(event, callback);
+    requireEventName(event);
+    this.#emitter.off(event, optionalFunction("the callback of `off`", callback));
   }
 
   /**
@@ -219,9 +223,11 @@ export class Client extends WebSocketCompat {
    * @param {string} event
    * @param {Handler} handler
    * @returns {() => void} Removes the handler.
-   * @throws {TypeError} The event has a handler already.
+   * @throws {TypeError} The event has a handler already. Or it is not a string, or the handler not a function.
    */
   handle(event, handler) {
+    requireEventName(event);
+    requireFunction("the handler of a client call", handler);
     return this.#handlers.add(event, handler);
   }
 
@@ -329,6 +335,27 @@ export class Client extends WebSocketCompat {
   }
 
   /**
+   * Lets the Node process end although the client is not closed, as sockets do. Calls and streams that have not ended,
+   * messages that wait to be sent, and `close` still keep it running; the connection, its heartbeat and the delays
+   * between attempts do not. An attempt to connect does until it has succeeded or failed.
+   *
+   * Works with the WebSocket of Node (from 20.16 or 22.3 on), the class of the package `ws`, and classes with a method
+   * `unref`. Elsewhere, in Bun for example, an open connection keeps the process running. In pages it does nothing.
+   *
+   * @returns {this}
+   */
+  unref() {
+    this.#driver.setRef(false);
+    return this;
+  }
+
+  /** The opposite of `unref`, and the default: the connection keeps the process running. @returns {this} */
+  ref() {
+    this.#driver.setRef(true);
+    return this;
+  }
+
+  /**
    * Sends a message as over a WebSocket: the JSON text of `[event, data]`. The same as `sendSync(event, data)`.
    *
    * @param {string} text
@@ -336,7 +363,9 @@ export class Client extends WebSocketCompat {
    * @throws {Error} The text is not such an array, or `sendSync` throws.
    */
   send(text) {
-    const [event, data] = JSON.parse(text);
+    const frame = JSON.parse(text);
+    if (!Array.isArray(frame)) throw invalid("a message", "the JSON text of [event, data]", frame);
+    const [event, data] = frame;
     this.sendSync(event, data);
   }
 

@@ -1,7 +1,7 @@
 // Client calls: calls that the server makes to this client. Their ids are negative (PROTOCOL.md).
 
 import { BadFrame, encodeFrame, FRAME_OVERHEAD } from "./frame.js";
-import { byteLength } from "./json.js";
+import { byteLength, toJson } from "./json.js";
 
 /** @import { Failure } from "./call_error.js" */
 /** @import { Frame } from "./frame.js" */
@@ -68,7 +68,7 @@ export class ClientCalls {
 
   /** The same, with an error. @param {ClientCall} call @param {Failure} failure */
   respondError(call, failure) {
-    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, JSON.stringify(failure), call.id, "error"));
+    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
   }
 
   /** The connection is lost or being closed, so no response can be delivered. */

@@ -10,6 +10,7 @@ import { callFrame, encodeMessage, oneWayFrame } from "./encoded_message.js";
 import { FifoMatcher } from "./fifo_matcher.js";
 import { BadFrame, decodeFrame, encodeFrame } from "./frame.js";
 import { Heartbeat } from "./heartbeat.js";
+import { toJson } from "./json.js";
 import { LoginState, RESUME } from "./login_state.js";
 import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
@@ -32,6 +33,7 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
  * @property {number} closeTimeout For the server's part of the closing handshake.
  * @property {number} resumeTimeout How long other messages wait for the session to be resumed on a new connection.
  * @property {string | null} token The token of a session to resume.
+ * @property {boolean} bigint Whether integers beyond 2^53 are read as `BigInt`s.
  * @property {number} maxInFlight Calls that are written and have not ended. The server's limit applies too.
  * @property {number} maxMessage The size of one message. The server's limit applies too.
  * @property {number} maxWaitingCalls The size of the calls that wait to be written.
@@ -74,6 +76,9 @@ export class ClientConnection {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
+  #wasOpen = false;
+  /** Why the last attempt failed, or the last connection ended; `null` if it was accepted. @type {string | null} */
+  #lastFailure = null;
 
   /**
    * Its first output is `connect`.
@@ -256,9 +261,9 @@ export class ClientConnection {
     return this.#login.identity;
   }
 
-  /** Whether there are calls that have not ended. */
-  get hasCalls() {
-    return this.#calls.size > 0;
+  /** Whether something waits for this connection: a call that has not ended, a queued message, or `close`. */
+  get isBusy() {
+    return this.#calls.size > 0 || this.#calls.firstQueued !== null || this.#phase.name === "closing";
   }
 
   // --- Events of the socket and the timer ---------------------------------------------------------------------------
@@ -285,9 +290,11 @@ export class ClientConnection {
     }
   }
 
-  /** The attempt to connect failed. @param {number} now */
-  handleConnectFailed(now) {
-    if (this.#phase.name === "connecting") this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+  /** The attempt to connect failed. @param {number} now @param {string} reason */
+  handleConnectFailed(now, reason) {
+    if (this.#phase.name !== "connecting") return;
+    this.#lastFailure = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
   }
 
   /** The connection is closed. @param {number} now @param {number} code @param {string} reason */
@@ -322,7 +329,7 @@ export class ClientConnection {
     if (!this.#isConnected()) return;
     this.#heartbeat.handleActivity(now);
     try {
-      const frame = decodeFrame(text);
+      const frame = decodeFrame(text, this.#config.bigint);
       if (this.#dialect === "v1") this.#handleV1(now, frame);
       else this.#handleClassic(now, frame);
     } catch (error) {
@@ -342,14 +349,16 @@ export class ClientConnection {
   handleTimeout(now) {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
-      this.#outputs.fail(call.observer, new CallError({ error: TIMED_OUT, code: "timeout" }, { sent }));
+      // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
+      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
     switch (phase.name) {
       case "connecting":
         if (phase.until > now) break;
         this.#outputs.warn({ error: `No connection within ${this.#config.connectTimeout} ms`, code: "no_connection" });
-        this.#abort(now, "no connection in time");
+        this.#abort(now, `no connection within ${this.#config.connectTimeout} ms`);
         break;
       case "waiting":
         if (phase.until <= now) this.#phase = this.#connect(now);
@@ -609,6 +618,8 @@ export class ClientConnection {
 
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
+    this.#wasOpen = true;
+    this.#lastFailure = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -620,7 +631,7 @@ export class ClientConnection {
     if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} on a classic connection`);
     if (id !== null) {
       if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || !this.#calls.wasAllocated(id)) {
-        throw new BadFrame(`response with an id that no call has: ${JSON.stringify(id).slice(0, 80)}`);
+        throw new BadFrame(`response with an id that no call has: ${toJson(id).slice(0, 80)}`);
       }
       this.#matcher.disable();
       this.#handleClassicResponse(id, data);
@@ -731,13 +742,14 @@ export class ClientConnection {
   /** Drops the connection, or the attempt. @param {number} now @param {string} reason */
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
-    if (this.#phase.name === "connecting") this.handleConnectFailed(now);
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, outcomeUnknown(reason));
   }
 
   /** The connection is gone. @param {number} now @param {CallError} error The result of the written calls. */
   #handleLost(now, error) {
     const phase = this.#phase;
+    this.#lastFailure = error.message;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -748,6 +760,20 @@ export class ClientConnection {
       this.#delays.handleConnectionEnded(now - phase.since);
       this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
       this.#failWritten(error);
+    }
+  }
+
+  /** What is known about why queued calls were not written. */
+  #whyNotSent() {
+    switch (this.#phase.name) {
+      case "open":
+        return this.#isBlocked ? "the socket's buffer is full" : `the limit of ${this.#calls.inFlight} calls in flight is reached`;
+      case "greeting":
+        return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
+      default: {
+        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
+        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
+      }
     }
   }
 

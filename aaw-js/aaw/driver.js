@@ -3,6 +3,8 @@
 import { CallError } from "./call_error.js";
 import { closeEvent } from "./close_event.js";
 import { ClientConnection } from "./connection.js";
+import { connectFailure, HandshakeObserver, withoutSecrets } from "./handshake.js";
+import { requestSocket } from "./socket_ref.js";
 import { socketUrl } from "./url.js";
 
 /** @import { Failure } from "./call_error.js" */
@@ -39,7 +41,7 @@ import { socketUrl } from "./url.js";
 /**
  * The server's URL, or a function that returns it, which is called before each attempt to connect.
  *
- * @typedef {string | URL | (() => string | URL | Promise<string | URL>)} UrlSource
+ * @typedef {string | URL | null | (() => string | URL | Promise<string | URL>)} UrlSource
  */
 
 /** When the socket has buffered this many bytes, queued messages wait. */
@@ -63,6 +65,14 @@ export class Driver {
   #openEvent = new Event("open");
   /** @type {{ due: number, timer: unknown, ref: boolean } | null} */
   #timer = null;
+  /** Whether the connection keeps the process running although nothing waits for it: see `Client.unref`. */
+  #isRef = true;
+  /** Keeps the process running, or lets it end. @type {import("./handshake.js").RefCounted | null} */
+  #refCounted = null;
+  /** What `#refCounted` was last told. */
+  #isHeld = true;
+  /** Stops the observation of the current handshake. */
+  #stopObserving = () => {};
   #isRunning = false;
   #reportedState = "";
   #removeWakeListener;
@@ -173,6 +183,11 @@ export class Driver {
     this.#input(() => this.#connection.respondError(call, failure));
   }
 
+  /** @param {boolean} isRef Whether the connection keeps the process running although nothing waits for it. */
+  setRef(isRef) {
+    this.#input(() => (this.#isRef = isRef));
+  }
+
   close() {
     this.#input(() => this.#connection.close(this.#platform.now()));
   }
@@ -205,7 +220,21 @@ export class Driver {
       this.#isRunning = false;
     }
     this.#reportState();
+    this.#holdProcess();
     this.#setTimer();
+  }
+
+  /** Whether the process has to keep running. */
+  get #isHolding() {
+    return this.#isRef || this.#connection.isBusy;
+  }
+
+  #holdProcess() {
+    const isHeld = this.#isHolding;
+    if (isHeld === this.#isHeld || !this.#refCounted) return;
+    this.#isHeld = isHeld;
+    if (isHeld) this.#refCounted.ref();
+    else this.#refCounted.unref();
   }
 
   #nextOutput() {
@@ -283,7 +312,7 @@ export class Driver {
     const now = this.#platform.now();
     const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
     // Without calls, the timer of an open connection is the heartbeat's, which must not keep a Node process alive.
-    const ref = this.#connection.state !== "open" || this.#connection.hasCalls;
+    const ref = this.#isHolding && (this.#connection.state !== "open" || this.#connection.isBusy);
     if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
     if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
     this.#timer = null;
@@ -304,35 +333,51 @@ export class Driver {
   async #connect() {
     const attempt = (this.#attempt = {});
     let socket;
+    /** @type {HandshakeObserver} */
+    let observer;
     try {
       // A fixed URL is not awaited, so that the socket exists as soon as the client does.
       const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
       if (attempt !== this.#attempt) return;
       this.url = url;
       this.sid = `_${uuid()}`;
-      socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
-    } catch (error) {
+      observer = new HandshakeObserver(this.sid);
+      try {
+        socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
+      } catch (error) {
+        observer.stop();
+        throw error;
+      }
+    } catch (cause) {
       if (attempt !== this.#attempt) return;
       this.#attempt = {};
-      this.#delegate.handleError(connectError(error));
-      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now()));
+      const error = connectError(cause);
+      this.#delegate.handleError(error);
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), error.message));
       return;
     }
     this.#socket = socket;
-    this.#listen(socket, attempt);
+    this.#listen(socket, attempt, observer);
   }
 
-  /** @param {Socket} socket @param {object} attempt */
-  #listen(socket, attempt) {
+  /** @param {Socket} socket @param {object} attempt @param {HandshakeObserver} observer */
+  #listen(socket, attempt, observer) {
     const { now } = this.#platform;
+    const { url } = this;
+    const tcpSocket = requestSocket(socket, observer);
+    this.#stopObserving = () => observer.stop();
     let isOpen = false;
+    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
     /** @param {CloseEvent} event */
     const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
+      this.#refCounted = null;
+      observer.stop();
+      if (!isOpen) warnWithoutOrigin();
       this.#input(() => {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
-        else this.#connection.handleConnectFailed(now());
+        else this.#connection.handleConnectFailed(now(), failure);
       });
       this.#delegate.handleClose(event);
     };
@@ -344,6 +389,9 @@ export class Driver {
 
     on("open", (event) => {
       isOpen = true;
+      observer.stop();
+      this.#refCounted = tcpSocket();
+      this.#isHeld = true;
       this.#openEvent = event;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
@@ -356,6 +404,7 @@ export class Driver {
       if (typeof data === "string") this.#delegate.handleMessage(data);
     });
     on("error", (event) => {
+      if (!isOpen) failure = connectFailure(observer, event, url);
       this.#delegate.handleError(event);
       // Node 20 fires no `close` event after a failed attempt.
       if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
@@ -368,6 +417,8 @@ export class Driver {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
+    this.#refCounted = null;
+    this.#stopObserving();
     try {
       socket?.close();
     } catch {
@@ -384,6 +435,22 @@ const MAX_TIMER_DELAY = 2 ** 31 - 1;
 const connectError = (cause) => {
   const error = cause instanceof Error ? cause.message : String(cause);
   return new CallError({ error: `Cannot connect: ${error}`, code: "no_connection" }, { sent: false, cause });
+};
+
+let hasWarned = false;
+
+/**
+ * Says in the console of a page without an origin why it has no connection. Browsers do not say it, and the page would
+ * try again for ever.
+ */
+const warnWithoutOrigin = () => {
+  if (hasWarned || typeof document === "undefined" || globalThis.origin !== "null") return;
+  hasWarned = true;
+  console.warn(
+    "aaw: no connection. This page was opened as a file, or is in a sandboxed frame, so it has no origin, and servers " +
+      "refuse its connections unless they allow the origin `null`. Open the page from a server: " +
+      "`aaw-server --static FOLDER` serves the files of a folder.",
+  );
 };
 
 /** A random UUID. `crypto.randomUUID` does not exist in pages that were loaded over plain HTTP. */

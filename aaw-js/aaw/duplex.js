@@ -24,7 +24,7 @@ export class Duplex extends ItemStream {
   /**
    * @param {import("./driver.js").Driver} driver
    * @param {import("./encoded_message.js").EncodedMessage} message
-   * @param {import("./stream.js").StreamOptions} options
+   * @param {import("./call_options.js").StreamOptions} options
    * @param {number} window
    * @internal
    */

@@ -2,7 +2,7 @@
 
 import { CallError } from "./call_error.js";
 import { FRAME_OVERHEAD } from "./frame.js";
-import { byteLength, toJson } from "./json.js";
+import { byteLength, toJson, wellFormed } from "./json.js";
 
 /**
  * The end of the frame is missing, because a call is assigned its id only when it is written.
@@ -30,8 +30,8 @@ export const encodeMessage = (event, payload) => {
   if (RESERVED_NAMES.has(event)) {
     throw new CallError({ error: `The event name ${event} is reserved`, code: "bad_frame" }, { sent: false });
   }
-  const head = `[${JSON.stringify(event)},${toJson(payload)}`;
-  return { event, head, size: byteLength(head) + FRAME_OVERHEAD };
+  const head = `[${toJson(event)},${toJson(payload)}`;
+  return { event: wellFormed(event), head, size: byteLength(head) + FRAME_OVERHEAD };
 };
 
 /** Frames that control the connection. Other names under `aaw/` are events that can be called: `aaw/login`, say. */

@@ -1,5 +1,7 @@
 // Frames: a message on the wire is the JSON array `[event, data, id, kind, meta]` (PROTOCOL.md, section 2).
 
+import { fromJson, toJson } from "./json.js";
+
 /**
  * @typedef {object} Frame
  * @property {string} event
@@ -18,13 +20,14 @@ export const FRAME_OVERHEAD = 96;
  * Parses a message.
  *
  * @param {string} text
+ * @param {boolean} bigint Whether integers beyond 2^53 become `BigInt`s.
  * @returns {Frame}
  * @throws {BadFrame}
  */
-export const decodeFrame = (text) => {
+export const decodeFrame = (text, bigint) => {
   let frame;
   try {
-    frame = JSON.parse(text);
+    frame = fromJson(text, bigint);
   } catch (error) {
     throw new BadFrame(`not JSON: ${error instanceof Error ? error.message : error}`);
   }
@@ -45,4 +48,4 @@ export const decodeFrame = (text) => {
  * @param {"item" | "end" | "credit" | "cancel" | "error"} [kind]
  */
 export const encodeFrame = (event, json, id, kind) =>
-  `[${JSON.stringify(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;
+  `[${toJson(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;

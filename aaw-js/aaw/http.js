@@ -3,18 +3,23 @@
 import { onAbort } from "./abort.js";
 import { bindMethods } from "./bind_methods.js";
 import { CallError, cancelled, outcomeUnknown, readFailure } from "./call_error.js";
-import { toJson } from "./json.js";
+import { callOptions, streamOptions } from "./call_options.js";
+import { duration, flag, limit, object, optionalFunction } from "./check.js";
+import { fromJson, toJson, wellFormed } from "./json.js";
 import { SseStream } from "./sse.js";
 import { httpUrl } from "./url.js";
 
-/** @import { CallOptions } from "./client.js" */
-/** @import { StreamOptions } from "./stream.js" */
+/** @import { CallOptions, StreamOptions } from "./call_options.js" */
 
 /**
  * @typedef {object} HttpOptions
- * @property {number} [timeout] The timeout of calls that do not set their own, in ms. Default 3000.
- * @property {HeadersInit} [headers] Sent with every request.
- * @property {number} [maxItem] The size limit of one item of a stream, in characters. Default 16 Mi (16777216).
+ * @property {number} [timeout] The timeout of calls that do not set their own, in ms: a positive number, or
+ *   `Infinity` for none. Default 3000.
+ * @property {HeadersInit} [headers] Sent with every request, and read for each. A value that is `undefined` or `null`
+ *   is an error.
+ * @property {boolean} [bigint] Whether integers beyond 2^53 in responses become `BigInt`s. Default `false`.
+ * @property {number} [maxItem] The size limit of one item of a stream, in characters. `Infinity`: none. Default
+ *   16 Mi (16777216).
  * @property {typeof globalThis.fetch} [fetch] The function that makes requests. Default: the global `fetch`.
  */
 
@@ -26,9 +31,9 @@ const DEFAULT_MAX_ITEM = 16 << 20;
  * @param {string | URL} [url] The server's URL, with the scheme `http`, `https`, `ws` or `wss`. Default, in a page: the
  *   page's host.
  * @param {HttpOptions} [options]
- * @throws {TypeError} The URL is invalid, or it is missing outside of a page.
+ * @throws {TypeError} The URL or an option is invalid, or the URL is missing outside of a page.
  */
-export function http(url, options = {}) {
+export function http(url, options) {
   return new HttpClient(httpUrl(url), options);
 }
 
@@ -36,11 +41,22 @@ export function http(url, options = {}) {
 export class HttpClient {
   #url;
   #options;
+  #timeout;
+  #maxItem;
+  #fetch;
+  #bigint;
 
-  /** @param {string} url @param {HttpOptions} options @internal */
-  constructor(url, options) {
+  /** @param {string} url @param {HttpOptions | null | undefined} given @internal */
+  constructor(url, given) {
     bindMethods(this, "sendAsync", "stream");
+    const options = object("the options of http", given);
     this.#url = url;
+    this.#timeout = duration("the option `timeout`", options.timeout, 3000);
+    this.#maxItem = limit("the option `maxItem`", options.maxItem, DEFAULT_MAX_ITEM);
+    this.#fetch = optionalFunction("the option `fetch`", options.fetch);
+    this.#bigint = flag("the option `bigint`", options.bigint);
+    // They are read again for each request, because the application may change the object.
+    readHeaders(options.headers);
     this.#options = options;
   }
 
@@ -55,13 +71,12 @@ export class HttpClient {
    * @returns {Promise<T>} Rejects with a `CallError`, as over a WebSocket. If the server cannot be reached, its code is
    *   `outcome_unknown`, because `fetch` does not report whether the request was sent.
    */
-  async sendAsync(event, payload, options = {}) {
-    const { timeout = this.#options.timeout ?? 3000, signal } =
-      typeof options === "number" ? { timeout: options } : (options ?? {});
+  async sendAsync(event, payload, options) {
+    const { timeout, signal } = callOptions(options, this.#timeout);
     const request = this.#post(event, payload, "application/json", signal, timeout);
     try {
       const response = await request.response;
-      return response.status === 204 ? /** @type {T} */ (null) : await response.json();
+      return response.status === 204 ? /** @type {T} */ (null) : fromJson(await response.text(), this.#bigint);
     } catch (error) {
       throw request.toCallError(error);
     } finally {
@@ -80,10 +95,12 @@ export class HttpClient {
    * @returns {HttpStream<T>}
    * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `unknown_event`: no event can have this
    *   name.
+   * @throws {TypeError} The options are invalid.
    */
-  stream(event, payload, options = {}) {
-    const request = this.#post(event, payload, "text/event-stream", options?.signal, Infinity);
-    return new HttpStream(request, this.#options.maxItem ?? DEFAULT_MAX_ITEM);
+  stream(event, payload, options) {
+    const { signal } = streamOptions(options);
+    const request = this.#post(event, payload, "text/event-stream", signal, Infinity);
+    return new HttpStream(request, this.#maxItem, this.#bigint);
   }
 
   /**
@@ -94,12 +111,12 @@ export class HttpClient {
    * @param {number} timeout
    */
   #post(event, payload, accept, signal, timeout) {
-    const headers = new Headers(this.#options.headers);
+    const headers = readHeaders(this.#options.headers);
     headers.set("accept", accept);
     headers.set("content-type", "application/json");
     const init = { method: "POST", headers, body: toJson(payload) };
     return new CallRequest(
-      this.#options.fetch ?? globalThis.fetch,
+      this.#fetch ?? globalThis.fetch,
       `${this.#url}/events/${eventPath(event)}`,
       init,
       signal,
@@ -164,10 +181,10 @@ export class HttpStream {
   #items;
   #isCancelled = false;
 
-  /** @param {CallRequest} request @param {number} maxItem @internal */
-  constructor(request, maxItem) {
+  /** @param {CallRequest} request @param {number} maxItem @param {boolean} bigint @internal */
+  constructor(request, maxItem, bigint) {
     this.#request = request;
-    this.#items = /** @type {AsyncGenerator<T, undefined>} */ (readItems(request, maxItem));
+    this.#items = /** @type {AsyncGenerator<T, undefined>} */ (readItems(request, maxItem, bigint));
   }
 
   /** Resolves with the next item. @returns {Promise<IteratorResult<T, undefined>>} */
@@ -194,15 +211,20 @@ export class HttpStream {
   }
 }
 
-/** @param {CallRequest} request @param {number} maxItem @returns {AsyncGenerator<unknown, undefined>} */
-async function* readItems(request, maxItem) {
+/**
+ * @param {CallRequest} request
+ * @param {number} maxItem
+ * @param {boolean} bigint
+ * @returns {AsyncGenerator<unknown, undefined>}
+ */
+async function* readItems(request, maxItem, bigint) {
   try {
     const response = await request.response;
     // A one-way event has no items, and its response no body.
     if (response.status === 204) return;
     for await (const { event, data } of new SseStream(response, maxItem)) {
       if (event === "end") return;
-      const item = JSON.parse(data);
+      const item = fromJson(data, bigint);
       if (event === "failed") throw new CallError(readFailure(item), { sent: true });
       yield item;
     }
@@ -239,10 +261,33 @@ const readErrorBody = (text, { status, statusText }) => {
  * @throws {CallError} `unknown_event`: no event can have this name.
  */
 const eventPath = (event) => {
-  const parts = String(event).split("/");
+  const parts = wellFormed(String(event)).split("/");
   // This also rejects `..`, which would change the path.
   if (parts.every((part) => /^[A-Za-z0-9]/.test(part))) return parts.map(encodeURIComponent).join("/");
   throw new CallError({ error: `Unknown event: ${event}`, code: "unknown_event" }, { sent: false });
+};
+
+/**
+ * @param {HeadersInit | null | undefined} headers
+ * @returns {Headers}
+ * @throws {TypeError} A header is invalid. The message has its name but not its value, which may be secret.
+ */
+const readHeaders = (headers) => {
+  if (headers === undefined || headers === null) return new Headers();
+  if (typeof headers !== "object") object("the option `headers`", headers);
+  const result = new Headers();
+  const isList = Symbol.iterator in headers;
+  const entries = /** @type {Iterable<[string, unknown]>} */ (isList ? headers : Object.entries(headers));
+  for (const [name, value] of entries) {
+    // `Headers` would send the text "undefined".
+    if (value === undefined || value === null) throw new TypeError(`aaw: the header ${JSON.stringify(name)} is ${value}`);
+    try {
+      result.append(name, String(value));
+    } catch {
+      throw new TypeError(`aaw: the header ${JSON.stringify(name)} has an invalid name or value`);
+    }
+  }
+  return result;
 };
 
 /** The longest delay that `setTimeout` supports, in ms. */

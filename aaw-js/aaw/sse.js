@@ -1,6 +1,7 @@
 // Server-sent events of any response, as an async iterable.
 
 import { CallError } from "./call_error.js";
+import { invalid, limit, object } from "./check.js";
 import { SseParser } from "./sse_parser.js";
 
 /** @import { ServerSentEvent } from "./sse_parser.js" */
@@ -8,7 +9,8 @@ import { SseParser } from "./sse_parser.js";
 /**
  * @typedef {object} SseOptions
  * @property {number} [maxEvent] The size limit of one event in characters, including field names and an unfinished
- *   line. A larger one makes the iteration throw an `EventTooLarge`, and the body is cancelled. Default 4 Mi (4194304).
+ *   line. A larger one makes the iteration throw an `EventTooLarge`, and the body is cancelled. `Infinity`: none.
+ *   Default 4 Mi (4194304).
  */
 
 const DEFAULT_MAX_EVENT = 4 << 20;
@@ -24,9 +26,14 @@ const DEFAULT_MAX_EVENT = 4 << 20;
  * @param {Response | ReadableStream<Uint8Array>} response
  * @param {SseOptions} [options]
  * @returns {SseStream}
+ * @throws {TypeError} An argument is invalid: a promise of a response, for example.
  */
-export function sse(response, { maxEvent = DEFAULT_MAX_EVENT } = {}) {
-  return new SseStream(response, maxEvent);
+export function sse(response, options) {
+  if (typeof response !== "object" || response === null || !("body" in response || "getReader" in response)) {
+    throw invalid("the response", "a Response or a ReadableStream", response);
+  }
+  const { maxEvent } = object("the options of sse", options);
+  return new SseStream(response, limit("the option `maxEvent`", maxEvent, DEFAULT_MAX_EVENT));
 }
 
 /**

@@ -4,15 +4,10 @@ import { onAbort } from "./abort.js";
 import { cancelled } from "./call_error.js";
 import { ItemQueue } from "./item_queue.js";
 
+/** @import { StreamOptions } from "./call_options.js" */
 /** @import { CallObserver, Driver } from "./driver.js" */
 /** @import { EncodedMessage } from "./encoded_message.js" */
 /** @import { UploadBuffer } from "./upload_buffer.js" */
-
-/**
- * @typedef {object} StreamOptions
- * @property {AbortSignal} [signal] Cancels the stream: the server drops the handler, items that were not read are
- *   discarded, and the iteration throws a `CallError` with the code `cancelled`.
- */
 
 /**
  * The items of a response, to be read once with `for await`. Leaving the loop cancels the call, and the server drops

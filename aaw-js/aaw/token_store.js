@@ -17,7 +17,7 @@ const LOGIN_EVENTS = new Set(["aaw/login", "aaw/register", "aaw/resume", "aaw/pa
  * The maximum length of a stored token, in characters. A real token has 36; the server would close each connection that
  * sends a value that is far longer.
  */
-const MAX_TOKEN_LENGTH = 1024;
+export const MAX_TOKEN_LENGTH = 1024;
 
 /** Holds one session, the most recent one. */
 export class TokenStore {

@@ -14,7 +14,8 @@ import ts from "typescript";
 /** What programs import by name as a type, and the modules that define it. */
 const TYPES = {
   "./aaw/call_error.js": ["Failure"],
-  "./aaw/client.js": ["CallOptions", "Client", "LoggedIn", "State"],
+  "./aaw/call_options.js": ["CallOptions", "StreamOptions"],
+  "./aaw/client.js": ["Client", "LoggedIn", "State"],
   "./aaw/driver.js": ["UrlSource"],
   "./aaw/duplex.js": ["Duplex"],
   "./aaw/handler_registry.js": ["Handler"],
@@ -23,7 +24,7 @@ const TYPES = {
   "./aaw/persistent_token.js": ["TokenStorage"],
   "./aaw/sse.js": ["SseOptions", "SseStream"],
   "./aaw/sse_parser.js": ["ServerSentEvent"],
-  "./aaw/stream.js": ["ItemStream", "StreamOptions"],
+  "./aaw/stream.js": ["ItemStream"],
   "./aaw/token_store.js": ["Identity"],
 };
 

@@ -57,7 +57,7 @@ type Backoff = {
      */
     max: number;
     /**
-     * Each failure multiplies the ceiling by this.
+     * Each failure multiplies the ceiling by this. At least 1.
      */
     factor: number;
 };
@@ -129,7 +129,7 @@ type SocketClass = new (url: string, protocols: string[]) => Socket;
 /**
  * The server's URL, or a function that returns it, which is called before each attempt to connect.
  */
-type UrlSource = string | URL | (() => string | URL | Promise<string | URL>);
+type UrlSource = string | URL | null | (() => string | URL | Promise<string | URL>);
 
 /**
  * `localStorage` and `sessionStorage` implement this.
@@ -141,21 +141,24 @@ type TokenStorage = {
 };
 
 /**
- * All options are optional. Times are in ms, sizes in bytes.
+ * All options are optional; `undefined` and `null` select the default. Times are positive numbers of ms, limits are
+ * positive integers, sizes are in bytes. `Infinity` is accepted where its meaning is stated, and for all limits. A
+ * value of another type is a `TypeError`, also a numeric string, 0 and `false`.
  */
 type Options = {
     /**
-     * The timeout of calls that do not set their own. Default 3000, as in the original.
+     * The timeout of calls that do not set their own. `Infinity`: none. Default 3000, as in
+     * the original.
      */
     timeout?: number | undefined;
     /**
      * The credit of a stream: how many items the server may send before the first is read. A
-     * larger one costs memory, and allows more throughput over connections with a high latency. Default 64.
+     * larger one costs memory, and allows more throughput over connections with a high latency. From 1 to 2147483647, default 64.
      */
     window?: number | undefined;
     /**
-     * The delays between attempts to connect. Default
-     * `{ min: 100, max: 10000, factor: 2 }`.
+     * The delays between attempts to connect. Both
+     * times are finite, and the factor is at least 1. Default `{ min: 100, max: 10000, factor: 2 }`.
      */
     backoff?: Partial<Backoff> | undefined;
     /**
@@ -169,7 +172,8 @@ type Options = {
      */
     heartbeat?: number | undefined;
     /**
-     * For an attempt to connect, including the URL function. Default 10000.
+     * For an attempt to connect, including the URL function. `Infinity`: the platform's
+     * own. Default 10000.
      */
     connectTimeout?: number | undefined;
     /**
@@ -193,11 +197,21 @@ type Options = {
      */
     maxWaitingSends?: number | undefined;
     /**
+     * Whether integers beyond 2^53 that the server sends become `BigInt`s. Otherwise they are
+     * numbers, and lose their last digits. `BigInt`s that are sent become integers either way. Default `false`.
+     */
+    bigint?: boolean | undefined;
+    /**
+     * The token of a session to resume, which the application has stored itself, as in
+     * the original. It takes precedence over `storage`. At most 1024 characters; an empty one is none.
+     */
+    token?: string | null | undefined;
+    /**
      * Where the session's token is kept beyond the
      * page's lifetime: `localStorage`, or `sessionStorage`, which lasts until the tab is closed. Every script of the page
      * can read the token there. Default: in memory only.
      */
-    storage?: TokenStorage | undefined;
+    storage?: TokenStorage | null | undefined;
     /**
      * The token's key in the storage. Clients of different servers need different keys, or
      * each sends the other's token to its server. Default `aaw/token`.
@@ -225,6 +239,26 @@ declare class WebSocketCompat extends EventTarget {
     #private;
 }
 
+type CallOptions = {
+    /**
+     * A positive number of ms, including the time that the call waits for a connection.
+     * `Infinity`: none.
+     */
+    timeout?: number | undefined;
+    /**
+     * Cancels the call: it rejects with the code `cancelled`, and the server drops its
+     * handler.
+     */
+    signal?: AbortSignal | undefined;
+};
+type StreamOptions = {
+    /**
+     * Cancels the stream: the server drops the handler, items that were not read are
+     * discarded, and the iteration throws a `CallError` with the code `cancelled`.
+     */
+    signal?: AbortSignal | undefined;
+};
+
 /**
  * The items of a response, to be read once with `for await`. Leaving the loop cancels the call, and the server drops
  * its handler.
@@ -248,13 +282,6 @@ declare class ItemStream<T> {
     [Symbol.asyncIterator](): this;
     #private;
 }
-type StreamOptions = {
-    /**
-     * Cancels the stream: the server drops the handler, items that were not read are
-     * discarded, and the iteration throws a `CallError` with the code `cancelled`.
-     */
-    signal?: AbortSignal | undefined;
-};
 
 /**
  * The items of a response, as in any stream, and an upload: a stream of items to the handler.
@@ -309,7 +336,7 @@ declare class Client extends WebSocketCompat {
      * @param {unknown} [payload] Any value that can be serialized to JSON.
      * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
      * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
-     *   whether the server may have received the call.
+     *   whether the server may have received the call. Or with a `TypeError`: the options are invalid.
      */
     sendAsync<T = any>(event: string, payload?: unknown, options?: number | CallOptions): Promise<T>;
     /**
@@ -338,6 +365,7 @@ declare class Client extends WebSocketCompat {
      * @returns {ItemStream<T>}
      * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `bad_frame`: the event's name is not a
      *   string, or reserved. Other errors are thrown by the iteration.
+     * @throws {TypeError} The options are invalid.
      */
     stream<T = any>(event: string, payload?: unknown, options?: StreamOptions): ItemStream<T>;
     /**
@@ -350,7 +378,7 @@ declare class Client extends WebSocketCompat {
      * @param {unknown} [payload]
      * @param {StreamOptions} [options]
      * @returns {Duplex<U, T>}
-     * @throws {CallError} As `stream` does.
+     * @throws {CallError | TypeError} As `stream` does.
      */
     duplex<U = any, T = any>(event: string, payload?: unknown, options?: StreamOptions): Duplex<U, T>;
     /**
@@ -364,6 +392,7 @@ declare class Client extends WebSocketCompat {
      * @param {string} event
      * @param {(detail: any) => unknown} callback
      * @returns {void}
+     * @throws {TypeError} The event is not a string, or the callback not a function.
      */
     on(event: string, callback: (detail: any) => unknown): void;
     /**
@@ -372,6 +401,7 @@ declare class Client extends WebSocketCompat {
      * @param {string} event
      * @param {(detail: any) => unknown} [callback]
      * @returns {void}
+     * @throws {TypeError} As `on` does.
      */
     off(event: string, callback?: (detail: any) => unknown): void;
     /**
@@ -382,7 +412,7 @@ declare class Client extends WebSocketCompat {
      * @param {string} event
      * @param {Handler} handler
      * @returns {() => void} Removes the handler.
-     * @throws {TypeError} The event has a handler already.
+     * @throws {TypeError} The event has a handler already. Or it is not a string, or the handler not a function.
      */
     handle(event: string, handler: Handler): () => void;
     /**
@@ -461,6 +491,19 @@ declare class Client extends WebSocketCompat {
      */
     close(): Promise<void>;
     /**
+     * Lets the Node process end although the client is not closed, as sockets do. Calls and streams that have not ended,
+     * messages that wait to be sent, and `close` still keep it running; the connection, its heartbeat and the delays
+     * between attempts do not. An attempt to connect does until it has succeeded or failed.
+     *
+     * Works with the WebSocket of Node (from 20.16 or 22.3 on), the class of the package `ws`, and classes with a method
+     * `unref`. Elsewhere, in Bun for example, an open connection keeps the process running. In pages it does nothing.
+     *
+     * @returns {this}
+     */
+    unref(): this;
+    /** The opposite of `unref`, and the default: the connection keeps the process running. @returns {this} */
+    ref(): this;
+    /**
      * Sends a message as over a WebSocket: the JSON text of `[event, data]`. The same as `sendSync(event, data)`.
      *
      * @param {string} text
@@ -487,17 +530,6 @@ declare class Client extends WebSocketCompat {
     get bufferedAmount(): number;
     #private;
 }
-type CallOptions = {
-    /**
-     * In ms, including the time that the call waits for a connection. `Infinity`: none.
-     */
-    timeout?: number | undefined;
-    /**
-     * Cancels the call: it rejects with the code `cancelled`, and the server drops its
-     * handler.
-     */
-    signal?: AbortSignal | undefined;
-};
 /**
  * The response to a log-in.
  */
@@ -516,7 +548,7 @@ type State = "connecting" | "open" | "waiting" | "closed";
  * @param {string | URL} [url] The server's URL, with the scheme `http`, `https`, `ws` or `wss`. Default, in a page: the
  *   page's host.
  * @param {HttpOptions} [options]
- * @throws {TypeError} The URL is invalid, or it is missing outside of a page.
+ * @throws {TypeError} The URL or an option is invalid, or the URL is missing outside of a page.
  */
 declare function http(url?: string | URL, options?: HttpOptions): HttpClient;
 /** Calls events over HTTP. Its methods work without `this`. */
@@ -544,6 +576,7 @@ declare class HttpClient {
      * @returns {HttpStream<T>}
      * @throws {CallError} `bad_body`: the payload cannot be serialized to JSON. `unknown_event`: no event can have this
      *   name.
+     * @throws {TypeError} The options are invalid.
      */
     stream<T = any>(event: string, payload?: unknown, options?: StreamOptions): HttpStream<T>;
     #private;
@@ -564,15 +597,22 @@ declare class HttpStream<T> {
 }
 type HttpOptions = {
     /**
-     * The timeout of calls that do not set their own, in ms. Default 3000.
+     * The timeout of calls that do not set their own, in ms: a positive number, or
+     * `Infinity` for none. Default 3000.
      */
     timeout?: number | undefined;
     /**
-     * Sent with every request.
+     * Sent with every request, and read for each. A value that is `undefined` or `null`
+     * is an error.
      */
     headers?: HeadersInit | undefined;
     /**
-     * The size limit of one item of a stream, in characters. Default 16 Mi (16777216).
+     * Whether integers beyond 2^53 in responses become `BigInt`s. Default `false`.
+     */
+    bigint?: boolean | undefined;
+    /**
+     * The size limit of one item of a stream, in characters. `Infinity`: none. Default
+     * 16 Mi (16777216).
      */
     maxItem?: number | undefined;
     /**
@@ -608,8 +648,9 @@ type ServerSentEvent = {
  * @param {Response | ReadableStream<Uint8Array>} response
  * @param {SseOptions} [options]
  * @returns {SseStream}
+ * @throws {TypeError} An argument is invalid: a promise of a response, for example.
  */
-declare function sse(response: Response | ReadableStream<Uint8Array>, { maxEvent }?: SseOptions): SseStream;
+declare function sse(response: Response | ReadableStream<Uint8Array>, options?: SseOptions): SseStream;
 /**
  * The events of a response, to be read once with `for await`.
  *
@@ -629,7 +670,8 @@ declare class SseStream {
 type SseOptions = {
     /**
      * The size limit of one event in characters, including field names and an unfinished
-     * line. A larger one makes the iteration throw an `EventTooLarge`, and the body is cancelled. Default 4 Mi (4194304).
+     * line. A larger one makes the iteration throw an `EventTooLarge`, and the body is cancelled. `Infinity`: none.
+     * Default 4 Mi (4194304).
      */
     maxEvent?: number | undefined;
 };
@@ -639,10 +681,11 @@ type SseOptions = {
  * closed.
  *
  * @param {UrlSource} [url] A URL with the scheme `ws`, `wss`, `http` or `https`, or a path on the page's host. Or a
- *   function that returns the URL or a promise of it, and is called before each attempt: for a URL that contains an
- *   expiring token, for example. Default, in a page: the page's host.
+ *   function that returns the URL or a promise of it, and is called before each attempt: to choose among several
+ *   servers, for example. Handlers do not see the URL. Default, in a page: the page's host.
  * @param {Options} [options]
- * @throws {TypeError} The URL is invalid, or it is missing outside of a page. Or there is no WebSocket class.
+ * @throws {TypeError} The URL or an option is invalid, or the URL is missing outside of a page. Or there is no
+ *   WebSocket class.
  */
 declare function aaw(url?: UrlSource, options?: Options): Client;
 declare namespace aaw {

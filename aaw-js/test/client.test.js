@@ -127,7 +127,6 @@ test("an unserializable payload, an invalid name or a message that is too large 
   const cycle = {};
   cycle.self = cycle;
   assert.equal((await rejection(ws.sendAsync("e", cycle))).code, "bad_body");
-  assert.equal((await rejection(ws.sendAsync("e", 1n))).code, "bad_body");
   assert.equal((await rejection(ws.sendAsync(/** @type {any} */ (undefined)))).code, "bad_frame");
   assert.equal((await rejection(ws.sendAsync("aaw/hello"))).code, "bad_frame");
   assert.equal((await rejection(ws.sendAsync("e", "x".repeat(1 << 20)))).code, "too_large");

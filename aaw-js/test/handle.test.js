@@ -49,6 +49,9 @@ test("a handler that throws, rejects, or returns an unserializable or too large 
   const ws = platform.client();
   platform.socket.welcome({ calls: 256, message: 1000 });
   platform.socket.takeSent();
+  /** @type {{ self?: unknown }} */
+  const cycle = {};
+  cycle.self = cycle;
   /** @type {Record<string, () => unknown>} */
   const handlers = {
     throws: () => {
@@ -59,7 +62,7 @@ test("a handler that throws, rejects, or returns an unserializable or too large 
     },
     odd: () => Promise.reject("a text"),
     silent: () => Promise.reject(new Error("")),
-    cycle: () => 1n,
+    cycle: () => cycle,
     large: () => "ü".repeat(500),
   };
   for (const [event, handler] of Object.entries(handlers)) ws.handle(event, handler);

@@ -47,6 +47,36 @@ class FakeStorage {
   removeItem = (/** @type {string} */ key) => void this.entries.delete(key);
 }
 
+test("the option token resumes a session, before the token of the storage, and is stored", async () => {
+  const platform = new FakePlatform();
+  const storage = new FakeStorage();
+  storage.setItem("aaw/token", OTHER);
+  const ws = platform.client(undefined, { token: TOKEN, storage });
+  const log = record(ws);
+  assert.equal(ws.token, TOKEN);
+  platform.socket.accept("aaw.v1");
+  const [[event, body, id]] = /** @type {any} */ (platform.socket.takeSent());
+  assert.deepEqual([event, body], ["aaw/resume", { token: TOKEN }]);
+  platform.socket.deliver(["aaw/welcome", { connection: "7f", limits: { calls: 256, message: 1 << 20 } }]);
+  assert.deepEqual(log, [], "open waits for the session");
+  platform.socket.deliver(["aaw/resume", { token: TOKEN, user: ADA }, id]);
+  assert.deepEqual(log, [["open", ADA]]);
+  assert.equal(storage.getItem("aaw/token"), TOKEN);
+});
+
+test("a token of the option that the server does not know ends with unauthorized", () => {
+  const platform = new FakePlatform();
+  const ws = platform.client(undefined, { token: TOKEN });
+  const log = record(ws);
+  platform.socket.welcome();
+  platform.socket.deliver(["aaw/resume", { error: "Session expired", code: "not_authenticated" }, 1, "error"]);
+  assert.deepEqual(log, [
+    ["unauthorized", "Session expired", null],
+    ["open", null],
+  ]);
+  assert.equal(ws.token, null);
+});
+
 test("each method calls its event and resolves with the response", async () => {
   const platform = new FakePlatform();
   const { login, register, resume, logout, requestReset, setNew } = platform.connectedClient();

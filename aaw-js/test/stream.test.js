@@ -191,7 +191,10 @@ test("when the call fails, buffered items resolve with false, and no rejection i
 test("an item that cannot be sent is rejected, and the call continues", async () => {
   const platform = new FakePlatform();
   const duplex = platform.connectedClient().duplex("sum");
-  await assert.rejects(duplex.send(1n), { code: "bad_body" });
+  /** @type {{ self?: unknown }} */
+  const cycle = {};
+  cycle.self = cycle;
+  await assert.rejects(duplex.send(cycle), { code: "bad_body" });
   await assert.rejects(duplex.send("x".repeat(1 << 20)), { code: "too_large" });
   void duplex.send("x".repeat(700_000));
   await assert.rejects(duplex.send("x".repeat(700_000)), { code: "busy" });

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { ClientConnection } from "../aaw/connection.js";
 import { encodeMessage } from "../aaw/encoded_message.js";
 import { decodeFrame } from "../aaw/frame.js";
-import { connectionConfig } from "../aaw/options.js";
+import { readOptions } from "../aaw/options.js";
 import { FakePlatform } from "./support/fake_platform.js";
 
 /** @import { Dialect } from "../aaw/connection.js" */
@@ -21,7 +21,7 @@ const readSamples = (name) =>
 /** Drives a connection through an exchange. The observer of a call is the id that the call gets. */
 class Player {
   /** @type {ClientConnection<number>} */
-  connection = new ClientConnection(connectionConfig({}), () => 0, 0);
+  connection = new ClientConnection(readOptions({}).connection, () => 0, 0);
   now = 0;
   #calls = 0;
   /**
@@ -122,7 +122,7 @@ const withSupportedMeta = (text, id, meta) => {
  * @param {Player} player
  */
 const expectedOutputs = (text, isClassic, { openCalls, clientCalls }) => {
-  const { event, data, id: frameId, kind } = decodeFrame(text);
+  const { event, data, id: frameId, kind } = decodeFrame(text, false);
   const oldest = isClassic ? [...openCalls].find(([, call]) => call.event === event)?.[0] : undefined;
   const id = /** @type {number | null} */ (frameId ?? oldest ?? null);
   if (id === null) {

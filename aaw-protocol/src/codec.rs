@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::failure::{Code, Failure};
-use crate::text::Shortened;
+use crate::text::{Shortened, explain_lone_surrogate, lone_surrogate};
 
 /// The largest credit, in items: 2^53, up to which all integers are exact in JavaScript.
 pub const MAX_CREDIT: u64 = 1 << 53;
@@ -109,6 +109,9 @@ pub enum BadFrame {
     /// The event is not a string.
     #[error("the event (element 1) must be a string, found {0}")]
     EventNotString(String),
+    /// The event is a string that is no Unicode text.
+    #[error("the event (element 1): {0}")]
+    EventNotUnicode(String),
     /// The array has more than five elements.
     #[error("more than 5 elements; expected [event, data, id, kind, meta]")]
     TooLong,
@@ -143,6 +146,7 @@ impl BadFrame {
     pub fn without_values(&self) -> String {
         match self {
             Self::EventNotString(_) => "the event (element 1) must be a string".to_owned(),
+            Self::EventNotUnicode(_) => "the event (element 1) contains a lone surrogate".to_owned(),
             Self::BadId { expected, .. } => format!("the id (element 3) must be {expected}"),
             Self::UnknownKind(_) => "unknown kind (element 4)".to_owned(),
             Self::BadMeta(_) => "bad meta (element 5)".to_owned(),
@@ -241,7 +245,10 @@ pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
     }
     let element = |at: usize| elements.first[at].filter(|_| at < elements.count).map(RawValue::get);
     let event_json = element(0).ok_or(BadFrame::NoEvent)?;
-    let event = unescape(event_json).ok_or_else(|| BadFrame::EventNotString(shortened(event_json)))?;
+    let event = unescape(event_json).ok_or_else(|| match lone_surrogate(event_json) {
+        Some(escape) => BadFrame::EventNotUnicode(explain_lone_surrogate(escape)),
+        None => BadFrame::EventNotString(shortened(event_json)),
+    })?;
     let id = element(2).filter(|id| *id != "null");
     let kind = match element(3) {
         None => Kind::Unmarked,
@@ -497,6 +504,7 @@ mod tests {
             ("null", "found null"),
             ("[]", "empty array"),
             ("[7]", "the event (element 1) must be a string, found 7"),
+            (r#"["a\ud83d",{},1]"#, r"the event (element 1): the text contains the lone surrogate \ud83d, which is half"),
             ("[null,{},1]", "must be a string, found null"),
             (r#"["e",1,{}]"#, "the id (element 3) must be a string or a number, found {}"),
             (r#"["e",1,[]]"#, "the id (element 3)"),

@@ -1,7 +1,7 @@
 //! Removes passwords and tokens from what is logged.
 //!
-//! Only the bodies, results and frames of `aaw/` events are changed: their fields are known. What an application's own
-//! events carry is logged as it is.
+//! Of bodies, results and frames, only those of `aaw/` events are changed: their fields are known. What an application's
+//! own events carry is logged as it is. A [`url`] is shown without what may be a token.
 
 use std::fmt;
 
@@ -20,7 +20,14 @@ pub fn redact(event: &str, text: &str) -> Option<String> {
     is_reserved(event).then(|| redact_json(text))
 }
 
+/// The longest text that is parsed, in bytes; a longer one is redacted as a whole. A server accepts no longer body of such
+/// an event, and a parsed one would take a hundred times its memory.
+const MAX_PARSED_BYTES: usize = 8 << 10;
+
 fn redact_json(text: &str) -> String {
+    if text.len() > MAX_PARSED_BYTES {
+        return redacted().to_string();
+    }
     let mut value: Value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(String::new()));
     redact_in(&mut value);
     value.to_string()
@@ -39,7 +46,7 @@ fn is_harmless(key: &str, value: &Value) -> bool {
     match key {
         "email" | "id" => value.is_string(),
         "ok" => value.is_boolean(),
-        "retry_after" | "items" => value.is_number(),
+        "retry_after" | "items" | "min" => value.is_number(),
         "user" => value.is_null(),
         "allowed" => value.is_null() || value.as_array().is_some_and(|globs| globs.iter().all(Value::is_string)),
         _ => false,
@@ -63,8 +70,62 @@ fn redact_in(value: &mut Value) {
     }
 }
 
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
 fn redacted() -> Value {
-    Value::String("[redacted]".into())
+    Value::String(REDACTED.into())
+}
+
+/// Returns a URL as errors and logs show it: without its credentials, the values of its query, and its fragment, each of
+/// which may be a token. The names in the query stay.
+///
+/// ```
+/// # use aaw_protocol::redact;
+/// assert_eq!(redact::url("wss://example.org/app?token=x&v=1"), "wss://example.org/app?token=[redacted]&v=[redacted]");
+/// ```
+pub fn url(url: &str) -> String {
+    let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = address.find("://").map_or(("", address), |at| address.split_at(at + "://".len()));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let mut text = scheme.to_owned();
+    match authority.rsplit_once('@') {
+        Some((_, host)) => text.extend([REDACTED, "@", host, path]),
+        None => text.extend([authority, path]),
+    }
+    for (at, parameter) in query.split('&').enumerate() {
+        text.push_str(match at {
+            0 if query.is_empty() => "",
+            0 => "?",
+            _ => "&",
+        });
+        match parameter.split_once('=') {
+            Some((name, "")) => text.extend([name, "="]),
+            Some((name, _)) => text.extend([name, "=", REDACTED]),
+            None if parameter.is_empty() => {}
+            None => text.push_str(REDACTED),
+        }
+    }
+    if !fragment.is_empty() {
+        text.extend(["#", REDACTED]);
+    }
+    text
+}
+
+/// Removes the values of a URL's query from a text that repeats them, such as the page of a server that has nothing at
+/// this path. Values of fewer than four characters stay: they are no secrets, and occur in other words.
+pub fn query_values(url: &str, text: &str) -> String {
+    const MIN_LEN: usize = 4;
+    let query = url.split_once('#').map_or(url, |(url, _)| url).split_once('?').map_or("", |(_, query)| query);
+    let mut values: Vec<_> = query
+        .split('&')
+        .map(|parameter| parameter.split_once('=').map_or(parameter, |(_, value)| value))
+        .filter(|value| value.len() >= MIN_LEN)
+        .collect();
+    // A value may be a part of another one.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    values.into_iter().fold(text.to_owned(), |text, value| text.replace(value, REDACTED))
 }
 
 /// Displays a frame for the log: its first 400 characters on one line, followed by `…` if there are more. Passwords and
@@ -167,6 +228,35 @@ mod tests {
             assert_eq!(redact("aaw/login", text).as_deref(), Some(expected), "{text}");
         }
         assert_eq!(redact("login", r#"{"password":"x"}"#), None);
+        let email = |bytes: usize| format!(r#"{{"email":"{}"}}"#, "x".repeat(bytes - 12));
+        assert_eq!(redact("aaw/login", &email(8192)), Some(email(8192)));
+        assert_eq!(redact("aaw/login", &email(8193)).as_deref(), Some(r#""[redacted]""#), "it is not parsed");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        for (text, expected) in [
+            ("ws://localhost:1337", "ws://localhost:1337"),
+            ("ws://[::1]:80/a/@b", "ws://[::1]:80/a/@b"),
+            ("ws://h?token=hunter2", "ws://h?token=[redacted]"),
+            ("wss://h/x?a=&hunter2&token=hunter2=#hunter2", "wss://h/x?a=&[redacted]&token=[redacted]#[redacted]"),
+            ("ws://ada:hunter2@h/x", "ws://[redacted]@h/x"),
+            ("ws://ada:hun@ter2@h", "ws://[redacted]@h"),
+            ("ada:hunter2@h?hunter2", "[redacted]@h?[redacted]"),
+            ("no url", "no url"),
+            ("", ""),
+            ("?", ""),
+        ] {
+            assert_eq!(url(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_repeats_a_query_is_shown_without_its_values() {
+        let url = "ws://h/x?token=hunter2&long=hunter22&v=1#hunter2";
+        let text = "Cannot GET /x?token=hunter2&long=hunter22&v=1";
+        assert_eq!(query_values(url, text), "Cannot GET /x?token=[redacted]&long=[redacted]&v=1");
+        assert_eq!(query_values("ws://h", text), text);
     }
 
     fn preview(frame: &str) -> String {

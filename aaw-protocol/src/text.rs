@@ -43,3 +43,63 @@ pub fn middle_cut(text: &str, max_chars: usize) -> String {
     let begin = max_chars.saturating_sub(1) - end;
     text.chars().take(begin).chain(['…']).chain(text.chars().skip(count - end)).collect()
 }
+
+/// Returns the first lone surrogate of a JSON text, as it is written there: `\ud83d`, for example.
+///
+/// JSON allows to escape one half of a surrogate pair without the other, and `JSON.stringify` writes that for text that
+/// was cut in the middle of an emoji. It is no Unicode text, so a [`String`] cannot hold it, and serde_json's error for
+/// it, "unexpected end of hex escape", does not say so. This finds what to name instead. The cost is one pass.
+///
+/// ```
+/// # use aaw_protocol::text::lone_surrogate;
+/// assert_eq!(lone_surrogate(r#"["a\ud83d"]"#), Some(r"\ud83d"));
+/// assert_eq!(lone_surrogate(r#"["\ud83d\ude00", "\\ud83d"]"#), None);
+/// ```
+pub fn lone_surrogate(json: &str) -> Option<&str> {
+    let mut from = 0;
+    while let Some(at) = json[from..].find('\\') {
+        let escape = from + at;
+        match surrogate(json, escape) {
+            Some(0xD800..=0xDBFF) if matches!(surrogate(json, escape + 6), Some(0xDC00..=0xDFFF)) => from = escape + 12,
+            Some(_) => return json.get(escape..escape + 6),
+            // Also skips what a backslash escapes, which may be a backslash.
+            None => from = escape + 1 + json[escape + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    None
+}
+
+/// Returns the surrogate whose escape begins at a byte of the text.
+fn surrogate(json: &str, at: usize) -> Option<u16> {
+    let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok().filter(|unit| (0xD800..=0xDFFF).contains(unit))
+}
+
+/// Describes a [`lone_surrogate`] to the peer that sent it.
+pub fn explain_lone_surrogate(escape: &str) -> String {
+    format!("the text contains the lone surrogate {escape}, which is half of a character; replace it with U+FFFD")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lone_surrogate;
+
+    #[test]
+    fn lone_surrogates_are_found_exactly_where_serde_json_rejects_a_string() {
+        let parts = [r"\ud83d", r"\ude00", r"\uD83D\uDE00", r"\\", r"\\ud83d", r"\n", "x", "é😀", r"\u0041", r"\\\ud83d"];
+        for a in parts {
+            for b in parts {
+                for c in parts {
+                    let json = format!(r#""{a}{b}{c}""#);
+                    let rejected = serde_json::from_str::<String>(&json).is_err();
+                    assert_eq!(lone_surrogate(&json).is_some(), rejected, "{json}");
+                }
+            }
+        }
+        assert_eq!(lone_surrogate(r#"{"a":"\uDE00"}"#), Some(r"\uDE00"));
+        // No JSON, which ends within an escape.
+        for text in ["\\", r"\u", r"\ud83", "\\é", r"\ud83é", ""] {
+            assert_eq!(lone_surrogate(text), None, "{text}");
+        }
+    }
+}

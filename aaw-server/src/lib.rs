@@ -137,6 +137,7 @@ mod origin;
 mod poll_watch;
 mod registry;
 mod server;
+mod similar_names;
 mod throttle;
 
 pub use aaw_event::Module;

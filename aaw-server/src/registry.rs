@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use aaw_event::Module;
 use aaw_event::host::{HandlerKind, Instance};
-use aaw_protocol::{EventName, InvalidName};
+use aaw_protocol::{EventName, Failure, InvalidName, is_reserved};
+
+use crate::similar_names::similar_names;
 
 /// A module whose events a [`Server`](crate::Server) serves, with the prefix of their names.
 #[derive(Debug, Clone)]
@@ -139,6 +141,25 @@ impl Registry {
 
     pub(crate) fn get(&self, name: &str) -> Option<&RegisteredEvent> {
         self.events.get(name)
+    }
+
+    /// The failure of a call whose event does not exist. Its data has the names of similar events, except for protected
+    /// ones, which the list of events does not contain either.
+    pub(crate) fn unknown_event(&self, name: &str) -> Failure {
+        #[derive(serde::Serialize)]
+        struct Suggestions<'a> {
+            did_you_mean: Vec<&'a str>,
+        }
+        let failure = Failure::unknown_event(name);
+        if is_reserved(name) {
+            return failure;
+        }
+        let public = self.events.values().filter(|event| !event.protected);
+        let did_you_mean = similar_names(name, public.map(|event| event.name.as_str()));
+        if did_you_mean.is_empty() {
+            return failure;
+        }
+        Failure { data: serde_json::value::to_raw_value(&Suggestions { did_you_mean }).ok(), ..failure }
     }
 }
 

@@ -36,8 +36,8 @@ const fill = async (page, name, password = `${name}'s secret`) => {
 };
 
 /** Opens a window, creates an account and waits until it is in the first room. */
-const enter = async (t, url, name) => {
-  const page = await open(t, browser, url);
+const enter = async (t, url, name, options) => {
+  const page = await open(t, browser, url, options);
   await fill(page, name);
   await page.getByRole("button", { name: "Create account" }).click();
   await shows(page, "#members", new RegExp(`${name}@example.org`));
@@ -186,4 +186,28 @@ test("after a restart of the server the session is resumed, and the room entered
   await send(bob, "After");
   await showsLine(ada, /After/);
   assert.equal(await ada.locator("#lines li").count(), 2);
+});
+
+test("on a phone the composer is on the screen, and only the messages scroll", async (t) => {
+  const { url } = await serve(t);
+  for (const height of [844, 500]) {
+    const page = await enter(t, url, `ada-${height}`, { viewport: { width: 390, height } });
+    for (let line = 1; line <= 30; line += 1) {
+      await send(page, `Line ${line}`);
+      await showsLine(page, new RegExp(`Line ${line}`));
+    }
+    const measured = await page.evaluate(() => {
+      const bottom = (selector) => document.querySelector(selector).getBoundingClientRect().bottom;
+      const { scrollWidth, scrollHeight } = document.documentElement;
+      const lines = document.querySelector("#lines");
+      return {
+        page: [scrollWidth, scrollHeight],
+        isVisible: bottom("#text") <= innerHeight && bottom("#say button") <= innerHeight && bottom("#logout") > 0,
+        linesScroll: lines.scrollHeight > lines.clientHeight,
+        // Positions of scrolling are rounded.
+        isLastLineVisible: bottom("#lines li:last-child") <= bottom("#lines") + 1,
+      };
+    });
+    assert.deepEqual(measured, { page: [390, height], isVisible: true, linesScroll: true, isLastLineVisible: true });
+  }
 });

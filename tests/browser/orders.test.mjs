@@ -56,6 +56,17 @@ test("a category shows its totals and their changes, over one socket", async (t)
   assert.equal(sockets.length, 1, sockets.join());
 });
 
+test("the page is connected before a category is chosen", async (t) => {
+  const page = await open(t, browser, shop.url);
+  const greeting = await page.evaluate(async () => {
+    const text = await (await fetch("/")).text();
+    return new DOMParser().parseFromString(text, "text/html").querySelector("#state").textContent;
+  });
+  assert.equal(greeting, "connecting");
+  await shows(page, "#state", /^live$/);
+  assert.deepEqual(await products(page), []);
+});
+
 test("another category is a command over the same socket and call", async (t) => {
   const page = await open(t, browser, shop.url);
   const sent = [];

@@ -2,7 +2,11 @@
 // page.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { launch, open, shows } from "./chromium.mjs";
 import { start } from "./program.mjs";
@@ -112,4 +116,67 @@ test("the items of a stream are shown as they arrive, until it is stopped", asyn
   await shows(page, "#status", /^Stopped/);
   const items = (await page.textContent("#out")).trim().split("\n").map((line) => JSON.parse(line));
   assert.ok(items.every(({ category }) => category === "stationery"));
+});
+
+test("the chosen event is in the URL, which leads to it, also back and forward", async (t) => {
+  const page = await open(t, browser, linked.page);
+  await page.locator("#events button").first().waitFor();
+  const first = await page.textContent("#chosen");
+  assert.equal(new URL(page.url()).hash, "");
+  await choose(page, "echo");
+  assert.equal(new URL(page.url()).hash, "#echo");
+  const isFocused = () => page.evaluate(() => document.activeElement.getAttribute("aria-current"));
+  assert.equal(await isFocused(), "true", "the button keeps the focus");
+  await choose(page, "count");
+  await page.goBack();
+  await shows(page, "#chosen", /^echo$/);
+  await page.goBack();
+  await shows(page, "#chosen", new RegExp(`^${first}$`));
+  await page.goForward();
+  await shows(page, "#chosen", /^echo$/);
+  await page.reload();
+  await shows(page, "#chosen", /^echo$/);
+  assert.equal(await page.textContent("#events [aria-current=true] .name"), "echo");
+
+  const other = await open(t, browser, `${orders.url}/events#orders/watch`);
+  await shows(other, "#chosen", /^orders\/watch$/);
+  await other.goto(`${orders.url}/events#no/such/event`);
+  await other.reload();
+  await shows(other, "#chosen", /^orders\//);
+});
+
+test("on a phone an event that is opened scrolls into view", async (t) => {
+  const page = await open(t, browser, linked.page, { viewport: { width: 390, height: 500 }, reducedMotion: "reduce" });
+  const isVisible = () =>
+    page.waitForFunction(() => {
+      const { top } = document.getElementById("chosen").getBoundingClientRect();
+      return top >= 0 && top < innerHeight;
+    });
+  await page.locator("#events button").first().waitFor();
+  assert.equal(await page.evaluate(() => scrollY), 0, "an event that nobody chose does not scroll");
+  await choose(page, "echo");
+  await isVisible();
+  await page.evaluate(() => scrollTo(0, 0));
+  await choose(page, "echo");
+  await isVisible();
+  await page.reload();
+  await isVisible();
+});
+
+test("a page that was opened as a file says in its console why it has no connection", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "aaw-file-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const script = await (await fetch(`${linked.page}/aaw.js`)).text();
+  const call = `const ws = aaw(${JSON.stringify(linked.url)}); ws.sendAsync("ping", null, 5000).catch(({ error }) => (document.title = error));`;
+  // Not as a module: a page that is a file cannot import one.
+  const plain = script.replace(/^export \{[^]*?\};?$/m, "").replace(/^export default (\w+);$/m, "");
+  await writeFile(join(folder, "index.html"), `<!doctype html><script>${plain}\n;${call}</script>`);
+  const page = await open(t, browser, "about:blank");
+  const warnings = [];
+  page.on("console", (message) => message.type() === "warning" && warnings.push(message.text()));
+  await page.goto(pathToFileURL(join(folder, "index.html")).href);
+  await page.waitForFunction(() => document.title !== "");
+  assert.match(await page.title(), /timed out: there was no connection yet \(ws:.* could not be reached/);
+  assert.equal(warnings.length, 1, warnings.join());
+  assert.match(warnings[0], /opened as a file/);
 });

@@ -88,6 +88,25 @@ test("a slow reader slows the cursor down, and closing the page closes it", asyn
   await cursorsClosed(small.url);
 });
 
+test("on a phone the table fits the screen, and breaks no word", async (t) => {
+  const page = await open(t, browser, small.url, { viewport: { width: 390, height: 844 } });
+  await click(page, "WebSocket");
+  await shows(page, "#status", /^Completed/);
+  const measured = await page.evaluate(() => ({
+    width: document.documentElement.scrollWidth,
+    // A text that was broken has several lines.
+    broken: [...document.querySelectorAll("th, td, button")]
+      .map((element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const lines = new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size;
+        return [element.textContent, lines];
+      })
+      .filter(([text, lines]) => lines > text.trim().split(/\s+/).length),
+  }));
+  assert.deepEqual(measured, { width: 390, broken: [] });
+});
+
 /** Waits until no cursor is open. */
 const cursorsClosed = async (url) => {
   const timeout = AbortSignal.timeout(TIMEOUT);

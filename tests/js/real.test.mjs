@@ -77,6 +77,53 @@ test("a timeout and an aborted signal drop the handler", async () => {
   await ws.sendAsync("gate/wait", { gate: name, dropped: 2 });
 });
 
+test("text that was cut in the middle of an emoji arrives with U+FFFD, in bodies, keys and items", async () => {
+  const half = "a\ud83d";
+  assert.deepEqual(await ws.sendAsync("typed", { id: 1, name: half }), { id: 1, name: "a\ufffd" });
+  assert.deepEqual(await ws.sendAsync("echo", { [half]: half }), { "a\ufffd": "a\ufffd" });
+  const http = aaw.http(server.url, { timeout: LONG });
+  assert.deepEqual(await http.sendAsync("typed", { id: 1, name: half }), { id: 1, name: "a\ufffd" });
+});
+
+test("a client that sends half of an emoji receives an error that says so", async () => {
+  const reason = /the lone surrogate \\ud83d, which is half of a character/;
+  const response = await fetch(`${server.url.replace("ws", "http")}/events/typed`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"id":1,"name":"a\\ud83d"}',
+  });
+  const { code, error } = await response.json();
+  assert.deepEqual([response.status, code], [400, "bad_body"]);
+  assert.match(error, /^The body does not fit at name: /);
+  assert.match(error, reason);
+
+  const socket = new WebSocket(server.url, "aaw.v1");
+  const frames = [];
+  const received = (count) =>
+    new Promise((resolve) => {
+      socket.onmessage = ({ data }) => frames.push(JSON.parse(data)) === count && resolve(undefined);
+    });
+  await new Promise((resolve) => (socket.onopen = resolve));
+  const all = received(4);
+  for (const text of ['["aaw/hello",{}]', '["typed",{"id":1,"name":"a\\ud83d"},1]', '["echo\\ud83d",1,2]', '["ping",null,2]']) socket.send(text);
+  await all;
+  socket.close();
+  const [body] = frames.filter(([event]) => event === "typed");
+  const [frame] = frames.filter(([event]) => event === "aaw/error");
+  assert.deepEqual([body[1].code, frame[1].code], ["bad_body", "bad_frame"]);
+  for (const [, { error }] of [body, frame]) assert.match(error, reason);
+});
+
+test("integers beyond 2^53 are exact in both directions, over WebSocket and HTTP", async (t) => {
+  const big = aaw(server.url, { timeout: LONG, bigint: true });
+  t.after(() => big.close());
+  const body = { max: 9223372036854775807n, unsigned: 18446744073709551615n, min: -9223372036854775808n, small: 5, half: 0.5 };
+  assert.deepEqual(await big.sendAsync("echo", body), body);
+  assert.deepEqual(await aaw.http(server.url, { timeout: LONG, bigint: true }).sendAsync("echo", body), body);
+  assert.deepEqual(await big.sendAsync("typed", { id: 9007199254740993n, name: "x" }), { id: 9007199254740993n, name: "x" });
+  assert.equal((await ws.sendAsync("typed", { id: 9007199254740993n, name: "x" })).id, 9007199254740992);
+});
+
 test("pushes reach the listeners of all clients, including the sender", async () => {
   const other = aaw(server.url);
   await other.sendAsync("ping");

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -87,6 +89,9 @@ const newProject = async (name, source) => {
   await writeFile(join(folder, "package.json"), `{ "name": "${name}", "private": true, "type": "module" }`);
   await npm(folder, "install", source, "--no-audit", "--no-fund");
   for (const programs of ["programs", "types"]) await cp(path(programs), join(folder, programs), { recursive: true });
+  for (const dependency of ["react", "react-test-renderer", "react-is", "scheduler", "ws"]) {
+    await cp(path(`node_modules/${dependency}`), join(folder, "node_modules", dependency), { recursive: true });
+  }
   return folder;
 };
 
@@ -157,6 +162,81 @@ test("without a WebSocket, the error says what to pass", { skip: major >= 22 && 
   await assert.rejects(failed, /TypeError: aaw: there is no global WebSocket; pass one as the option `WebSocket`/);
 });
 
+// --- How processes end -----------------------------------------------------------------------------------------------
+
+/** Runs `lifetime.mjs`, which has to end by itself. @param {string[]} runtime @param {string} mode @param {string} [url] */
+const lifetime = ([program, ...args], mode, url = server.url) =>
+  new Promise((resolve, reject) => {
+    const options = { cwd: project, env: { ...process.env, AAW_URL: url }, timeout: TIMEOUT };
+    const child = execFile(program, [...args, "programs/lifetime.mjs", mode], options, (error, stdout, stderr) => {
+      if (error && child.exitCode === null) reject(error);
+      else resolve({ code: child.exitCode, lines: stdout.trim().split("\n").map((line) => line && JSON.parse(line)), stderr });
+    });
+  });
+
+const NODES = [[`Node ${process.versions.node}`, NODE], ...(NODE_22 ? [["Node 22", [NODE_22]]] : [])];
+const RUNTIMES = [...NODES, ["Bun", [BUN]]];
+
+/** Node 20 warns that its WebSocket is experimental. */
+const withoutWarnings = ({ stderr, ...ended }) => ({ ...ended, stderr: stderr.replace(/^\(.*\n/gm, "") });
+
+/** A server that answers every handshake in this way. @param {(socket: import("node:stream").Duplex) => void} answer */
+const handshakes = async (answer) => {
+  const listening = createServer().on("upgrade", (_, socket) => answer(socket)).listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (listening.address());
+  return { url: `ws://127.0.0.1:${port}/?token=SECRET`, close: () => void listening.close() };
+};
+
+for (const [name, runtime] of NODES) {
+  test(`after unref, a program on ${name} ends when nothing waits for the connection`, async () => {
+    const ended = (/** @type {unknown[]} */ ...lines) => ({ code: 0, lines, stderr: "" });
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref")), ended([{ pong: true }]));
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref-ws")), ended([{ pong: true }]));
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref-idle")), ended(["connecting"]));
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref-stream")), ended([[1, 2, 3]]));
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref-closed")), ended([{ pong: true }], ["closed"]));
+    const refusing = await handshakes((socket) => socket.destroy());
+    assert.deepEqual(withoutWarnings(await lifetime(runtime, "unref-lost", refusing.url)), ended([1006]));
+    refusing.close();
+  });
+}
+
+for (const [name, runtime] of RUNTIMES) {
+  test(`on ${name}, the error of a call names the status of a refusal, and an unreachable server`, async () => {
+    const refusing = await handshakes((socket) => void socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"));
+    const address = refusing.url.replace(/\/\?.*/, "");
+    const refused = await lifetime(runtime, "refused", refusing.url);
+    assert.match(refused.lines[0][0], new RegExp(`no connection yet \\(${address} refused the connection with the status 403\\)$`));
+    refusing.close();
+    const unreachable = await lifetime(runtime, "refused", refusing.url);
+    assert.match(unreachable.lines[0][0], new RegExp(`no connection yet \\(${address} could not be reached: .+\\)$`));
+    assert.ok(!`${refused.lines}${refused.stderr}${unreachable.lines}${unreachable.stderr}`.includes("SECRET"));
+  });
+
+  test(`on ${name}, listeners that throw are reported, and stop neither the client nor the program`, async () => {
+    const { code, lines, stderr } = await lifetime(runtime, "listener");
+    assert.deepEqual(lines, [[{ pong: true }, 5], ["closed"]]);
+    for (const event of ["open", "aaw/state", "ping", "close"]) assert.match(stderr, new RegExp(`the listener of ${event}`));
+    // Bun's `reportError` sets it, as an uncaught error does.
+    assert.equal(code, name === "Bun" ? 1 : 0);
+  });
+
+  test(`on ${name}, a program that closes its client ends with its own exit code`, async () => {
+    const { code, lines } = await lifetime(runtime, "exit-code");
+    assert.deepEqual([code, lines], [3, [["closed"]]]);
+  });
+}
+
+test("in React's StrictMode the first client is closed without complaints, and the second one works", async () => {
+  assert.deepEqual(await output([...NODE, "programs/strict_mode.mjs"]), {
+    text: '{"pong":true}',
+    open: ["closed", "open"],
+    closed: ["closed", "closed"],
+    complaints: [],
+  });
+});
+
 // --- Bundlers --------------------------------------------------------------------------------------------------------
 
 /** Bundles a program, and returns the path of the bundle. @type {Record<string, (program: string) => Promise<string>>} */
@@ -218,7 +298,7 @@ test("esbuild bundles a CommonJS program, which runs alone", async () => {
 /** Which global types a program has, and which files compile with them. */
 const LIBRARIES = {
   "the DOM library": { options: { lib: ["es2022", "dom", "dom.iterable"], types: [] }, files: ["module.ts", "web.ts", "page.ts"] },
-  "@types/node": { options: { lib: ["es2022"], types: ["node"] }, files: ["module.ts", "web.ts"] },
+  "@types/node": { options: { lib: ["es2023"], types: ["node"] }, files: ["module.ts", "web.ts"] },
   "both": { options: { lib: ["es2022", "dom", "dom.iterable"], types: ["node"] }, files: ["module.ts", "web.ts", "page.ts"] },
   "neither": { options: { lib: ["es2018"], types: [] }, files: ["module.ts"] },
 };

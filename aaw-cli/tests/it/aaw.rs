@@ -50,15 +50,45 @@ async fn call_prints_the_response_unchanged_as_one_line_of_json() {
     assert_eq!((sent.as_str(), code, out.as_str()), (r#"["e",null,1]"#, Some(0), "null\n"));
 }
 
+/// Starts `aaw call URL e -` with this standard input.
+async fn call_with_input(url: &str, input: &[u8]) -> Child {
+    let mut child = aaw(&["call", url, "e", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).await.unwrap();
+    child
+}
+
 #[tokio::test]
 async fn a_dash_reads_the_body_from_standard_input() {
-    let server = ScriptedServer::start().await;
-    let mut child = aaw(&["call", &server.url(), "e", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"[1,2]\n").await.unwrap();
-    drop(stdin);
-    let mut connection = server.accept().await;
-    assert_eq!(connection.read().await, r#"["e",[1,2],1]"#);
+    for input in [&b"[1,2]\n"[..], b"\xef\xbb\xbf[1,2]"] {
+        let server = ScriptedServer::start().await;
+        let _child = call_with_input(&server.url(), input).await;
+        let mut connection = server.accept().await;
+        assert_eq!(connection.read().await, r#"["e",[1,2],1]"#);
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_is_no_json_in_utf_8_is_named() {
+    for (input, expected) in [
+        (&b""[..], "standard input is empty; expected JSON"),
+        (b"\xff\xfe1\0", "it is UTF-16; expected UTF-8"),
+        (b"\"\xe9\"", "it is not UTF-8"),
+        (b"Ada", "standard input is not JSON"),
+    ] {
+        let (code, out, err) = exit(call_with_input("ws://localhost", input).await).await;
+        assert_eq!((code, out), (Some(2), empty()));
+        assert!(err.contains(expected), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_negative_number_is_a_body() {
+    for body in ["-5", "-1.5e-3", "\u{feff}-5"] {
+        let (sent, (code, out, _)) = call(&[body], r#"["e",7,1]"#).await;
+        assert_eq!(sent, format!(r#"["e",{},1]"#, body.trim_start_matches('\u{feff}')));
+        assert_eq!((code, out.as_str()), (Some(0), "7\n"));
+    }
 }
 
 #[tokio::test]
@@ -81,6 +111,10 @@ async fn an_invalid_command_line_exits_with_2() {
         (&["call", "ws://localhost", "e", "--header", "x"], "'Name: value'"),
         (&["call", "ws://localhost", "e", "--header", "Upgrade: x"], "cannot be set"),
         (&["dance"], "dance"),
+        (&["cal", "ws://localhost", "e"], "'call'"),
+        (&["call", "ws://localhost", "e", "--timout", "3s"], "'--timeout'"),
+        (&["call", "ws://localhost", "e", "--", "-x"], "the body is not JSON"),
+        (&["call", "ws://localhost", "e", ""], "the body is empty"),
         (&[], "Usage"),
     ] {
         let (code, out, err) = run(args).await;
@@ -96,6 +130,48 @@ async fn an_unreachable_server_exits_with_3_for_every_command() {
         let (code, out, err) = run(args).await;
         assert_eq!((code, out), (Some(3), empty()));
         assert!(err.contains(&url) && err.contains("Is the server running"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_connection_exits_with_3_and_its_reason() {
+    let server = ScriptedServer::start().await;
+    let url = format!("{}/?token=hunter2", server.url());
+    let child = aaw(&["call", &url, "e"]).spawn().unwrap();
+    let mut stream = server.tcp().await;
+    let response = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 16\r\n\r\n";
+    stream.write_all(response).await.unwrap();
+    stream.write_all(b"no hunter2, sir\n").await.unwrap();
+    let (code, out, err) = exit(child).await;
+    assert_eq!((code, out), (Some(3), empty()));
+    let expected =
+        format!("aaw: {}/?token=[redacted] refused the connection with 403: no [redacted], sir\n", server.url());
+    assert!(err.starts_with(&expected), "{err}");
+}
+
+#[tokio::test]
+async fn a_token_in_the_url_is_not_printed() {
+    let server = ScriptedServer::start().await;
+    let url = format!("{}/?token=hunter2", server.url());
+    for args in [&["call", &url, "e"][..], &["stream", &url, "e"]] {
+        let child = aaw(args).spawn().unwrap();
+        let mut connection = server.accept().await;
+        assert_eq!(connection.request.uri(), "/?token=hunter2");
+        connection.read().await;
+        drop(connection);
+        let (code, _, err) = exit(child).await;
+        assert!(code == Some(5) && err.contains("token=[redacted]") && !err.contains("hunter2"), "{err}");
+    }
+    let mut child = aaw(&["listen", &url]).spawn().unwrap();
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+    drop(server.accept().await);
+    let _connection = server.accept().await;
+    loop {
+        let note = soon("a note", notes.next_line()).await.unwrap().unwrap();
+        assert!(!note.contains("hunter2"), "{note}");
+        if note.contains("reconnected to") {
+            break;
+        }
     }
 }
 

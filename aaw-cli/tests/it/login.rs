@@ -99,7 +99,7 @@ async fn an_expired_token_is_reported_and_the_call_is_made() {
     assert_eq!(
         lines,
         [
-            "aaw: Session expired; `aaw login` creates a new token",
+            "aaw: Session expired (the token in AAW_TOKEN); `aaw login` creates a new token",
             r#"{"error":"Not authenticated","code":"not_authenticated"}"#
         ]
     );
@@ -122,6 +122,26 @@ async fn a_failed_login_writes_no_file() {
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("Email already registered"), "{err}");
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_server_without_log_ins_is_named() {
+    for (flag, event) in [(&[][..], "aaw/login"), (&["--register"], "aaw/register")] {
+        let server = ScriptedServer::start().await;
+        let url = server.url();
+        let args = [&["login", &url, "--email", "ada@example.org"], flag].concat();
+        let child = aaw(&args).env("AAW_PASSWORD", "correct horse").spawn().unwrap();
+        let mut connection = server.accept().await;
+        connection.read().await;
+        let failure = format!(r#"{{"error":"Unknown event: {event}","code":"unknown_event"}}"#);
+        connection.send(&format!(r#"["{event}",{failure},1,"error"]"#)).await;
+        connection.closed().await;
+        let (code, out, err) = exit(child).await;
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        let lines: Vec<_> = err.lines().collect();
+        // The last line is the error, for scripts.
+        assert_eq!(lines, ["aaw: the server has no log-ins; aaw-server has them with --auth", &failure]);
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,18 @@
 //! The client against a scripted server, over TCP.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
 use aaw_client::{
-    Backoff, CallError, ClientWarning, Config, ConnectError, ConnectionEvent, ConnectionState, DisconnectReason,
-    SendError,
+    Backoff, CallError, Client, ClientWarning, Config, ConnectError, ConnectionEvent, ConnectionState,
+    DisconnectReason, SendError,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -77,7 +81,7 @@ async fn a_call_that_times_out_is_cancelled_on_the_server() {
     let (_server, client, mut connection) = pair().await;
     let after = Duration::from_millis(20);
     let error = client.send_async::<()>("e", (), after).await.unwrap_err();
-    assert_eq!(error, CallError::TimedOut { after, sent: true });
+    assert_eq!(error, CallError::TimedOut { after, sent: true, no_connection: None });
     assert_eq!(connection.read().await, r#"["e",null,1]"#);
     assert_eq!(connection.read().await, r#"["e",null,1,"cancel"]"#);
 }
@@ -161,9 +165,71 @@ fn endless() -> Config {
     Config {
         connect_timeout: endless,
         heartbeat_interval: Some(endless),
-        backoff: Backoff { min: endless, max: endless, ..Backoff::default() },
+        backoff: Backoff { min: endless, max: endless, refused: endless, ..Backoff::default() },
+        auth_timeout: endless,
         ..Config::default()
     }
+}
+
+#[tokio::test]
+async fn the_largest_and_the_smallest_limits_work() {
+    let largest = Config {
+        max_message_bytes: usize::MAX,
+        max_concurrent_calls: u32::MAX,
+        max_queued_send_bytes: usize::MAX,
+        max_queued_call_bytes: usize::MAX,
+        stream_window: u32::MAX,
+        push_buffer: usize::MAX,
+        max_client_calls: u32::MAX,
+        ..endless()
+    };
+    let smallest = Config {
+        heartbeat_interval: Some(Duration::ZERO),
+        max_message_bytes: 0,
+        max_concurrent_calls: 0,
+        max_queued_send_bytes: 0,
+        max_queued_call_bytes: 0,
+        stream_window: 0,
+        push_buffer: 0,
+        max_client_calls: 0,
+        backoff: Backoff { min: Duration::ZERO, max: Duration::ZERO, factor: 0.0, refused: Duration::ZERO },
+        ..eager()
+    };
+    for (config, window) in [(largest, u32::MAX), (smallest, 1)] {
+        let (server, client, mut connection) = pair_with(config).await;
+        let mut pushes = client.on("push");
+        let script = async {
+            assert_eq!(connection.read().await, r#"["call",null,1]"#);
+            connection.send(r#"["push",1]"#).await;
+            connection.send(r#"["call",2,1]"#).await;
+            assert_eq!(connection.read().await, format!(r#"["stream",null,2,"call",{{"credit":{window}}}]"#));
+            connection.send(r#"["stream",3,2,"item"]"#).await;
+            connection.send(r#"["stream",null,2,"end"]"#).await;
+        };
+        let calls = async {
+            assert_eq!(client.send_async::<i32>("call", (), Duration::MAX).await, Ok(2));
+            assert_eq!(pushes.next().await.unwrap().json(), "1");
+            let mut stream = client.stream::<i32>("stream", ());
+            assert_eq!((stream.next().await, stream.next().await), (Some(Ok(3)), None));
+        };
+        tokio::join!(calls, script);
+        drop(connection);
+        if window == 1 {
+            // Without a delay; the largest delay never elapses.
+            server.accept().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_of_zero_elapses_at_once() {
+    let (_server, client, _connection) = pair().await;
+    let error = soon("the timeout", client.send_async::<()>("e", (), Duration::ZERO)).await.unwrap_err();
+    assert!(matches!(error, CallError::TimedOut { after: Duration::ZERO, .. }), "{error}");
+    let server = ScriptedServer::start().await;
+    let config = Config { connect_timeout: Duration::ZERO, ..eager() };
+    let error = soon("the timeout", aaw_client::connect_with(&server.url(), config)).await.unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut { after: Duration::ZERO, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -252,7 +318,7 @@ async fn on_any_of_keeps_the_order_and_does_not_buffer_other_events() {
 #[tokio::test]
 async fn a_callback_is_called_until_its_subscription_is_dropped() {
     let (_server, client, mut connection) = pair().await;
-    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut seen) = mpsc::unbounded_channel();
     let subscription = client.on_each("e", move |push| drop(sender.send(push.json().to_owned())));
     connection.send(r#"["e",1]"#).await;
     assert_eq!(soon("a call", seen.recv()).await.as_deref(), Some("1"));
@@ -314,7 +380,9 @@ async fn a_broken_connection_is_replaced_and_listeners_stay() {
 
 #[tokio::test]
 async fn a_close_event_has_the_code_and_the_reason() {
-    let (server, client, mut connection) = pair().await;
+    // Without the long wait after a refusal, 1008.
+    let backoff = Backoff { refused: Duration::ZERO, ..eager().backoff };
+    let (server, client, mut connection) = pair_with(Config { backoff, ..eager() }).await;
     let mut events = client.connection_events();
     for code in [1001, 1008, 1009, 1012, 1013] {
         connection.close(code, "because").await;
@@ -355,9 +423,95 @@ async fn the_queues_for_a_connection_are_bounded() {
             Err(error) => break error,
         }
     };
-    assert_eq!((error, queued), (SendError::QueueFull { limit: 1000 }, 7));
+    assert!(matches!(error, SendError::QueueFull { limit: 1000, no_connection: Some(_) }), "{error}");
+    assert_eq!(queued, 7);
     let error = client.send_async::<()>("e", "x".repeat(1100), Duration::from_millis(1)).await.unwrap_err();
     assert!(matches!(error, CallError::TimedOut { sent: false, .. }), "an empty queue accepts any message: {error}");
+}
+
+/// Responds to each handshake with this text. Returns the URL, and a receiver of the time of each attempt.
+async fn refuse_all(response: &'static str) -> (String, mpsc::UnboundedReceiver<Instant>) {
+    let server = ScriptedServer::start().await;
+    let url = server.url();
+    let (attempts, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            respond(server.tcp().await, response).await;
+            let _ = attempts.send(Instant::now());
+        }
+    });
+    (url, receiver)
+}
+
+/// The error of a call that waits for a connection until it times out.
+async fn waiting_call(client: &Client) -> CallError {
+    client.send_async::<()>("e", (), Duration::from_millis(300)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_server_that_refuses_returns_the_reason() {
+    let (url, mut attempts) =
+        refuse_all("HTTP/1.1 403 Forbidden\r\nContent-Length: 30\r\n\r\nThe origin \"x\" is not allowed.\n").await;
+    let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
+    let error = waiting_call(&client).await;
+    let CallError::TimedOut { sent: false, no_connection: Some(reason), .. } = &error else { panic!("{error:?}") };
+    assert!(matches!(&reason.last_attempt, Some(ConnectError::Refused { status: 403, .. })), "{reason:?}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "no response within 300ms; the call was not sent: never connected; last attempt: {url} refused the \
+             connection with 403: The origin \"x\" is not allowed."
+        )
+    );
+    assert_eq!(client.no_connection().as_ref(), Some(reason));
+    // `eager` waits a millisecond after another failure.
+    attempts.recv().await.unwrap();
+    assert!(attempts.try_recv().is_err(), "it was tried again at once");
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_server_that_is_not_there_returns_the_reason() {
+    let url = ScriptedServer::start().await.url();
+    let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
+    let error = waiting_call(&client).await.to_string();
+    assert!(error.contains(&format!("never connected; last attempt: cannot reach {url}: ")), "{error}");
+    let (server, client, connection) = pair().await;
+    let mut events = client.connection_events();
+    assert_eq!(client.no_connection(), None);
+    drop((server, connection));
+    while !matches!(soon("a failed attempt", events.next()).await, Some(ConnectionEvent::Error(_))) {}
+    let error = waiting_call(&client).await.to_string();
+    assert!(error.contains("the call was not sent: the connection was lost: the connection broke: "), "{error}");
+    assert!(error.contains("; last attempt: cannot reach ws://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_other_calls_says_so() {
+    let (_server, client, mut connection) = pair_with(Config { max_concurrent_calls: 0, ..eager() }).await;
+    let first = client.send_async::<i32>("first", (), LONG);
+    let script = async {
+        assert_eq!(connection.read().await, r#"["first",null,1]"#, "a limit of zero counts as one");
+        let error = waiting_call(&client).await;
+        assert!(matches!(error, CallError::TimedOut { sent: false, no_connection: None, .. }), "{error:?}");
+        assert!(error.to_string().contains("too many calls were open"), "{error}");
+        connection.send(r#"["first",7,1]"#).await;
+    };
+    let (first, ()) = tokio::join!(first, script);
+    assert_eq!(first, Ok(7));
+}
+
+#[tokio::test]
+async fn a_server_that_names_a_time_is_not_asked_before_it() {
+    for response in [
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let (url, mut attempts) = refuse_all(response).await;
+        let _client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
+        let first = soon("an attempt", attempts.recv()).await.unwrap();
+        let second = soon("another attempt", attempts.recv()).await.unwrap();
+        assert!(second - first >= Duration::from_millis(900), "{:?}", second - first);
+    }
 }
 
 #[tokio::test]
@@ -517,16 +671,25 @@ async fn connecting_fails_if_nothing_listens() {
 /// Responds to the handshake with this text, and returns the client's error.
 async fn refused_with(response: &str) -> ConnectError {
     let server = ScriptedServer::start().await;
-    let script = async {
-        let mut stream = server.tcp().await;
-        let mut request = [0; 4096];
-        let _ = stream.read(&mut request).await.unwrap();
-        stream.write_all(response.as_bytes()).await.unwrap();
-        stream.shutdown().await.unwrap();
-    };
+    let script = async { respond(server.tcp().await, response).await };
     let url = server.url();
     let (connected, ()) = tokio::join!(aaw_client::connect(&url), script);
     connected.unwrap_err()
+}
+
+/// Responds to the handshake on this connection, and closes it. A `|` separates parts that arrive one after the other.
+async fn respond(mut stream: TcpStream, response: &str) {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    for (at, part) in response.split('|').enumerate() {
+        if at > 0 {
+            // Long enough that the client has read the part before. If not, the test passes without its point.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stream.write_all(part.as_bytes()).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
 }
 
 #[tokio::test]
@@ -535,6 +698,92 @@ async fn a_refused_handshake_returns_the_status_and_the_body() {
     let ConnectError::Refused { status: 403, body, .. } = &error else { panic!("{error}") };
     assert_eq!(body, "no entry");
     assert!(error.to_string().ends_with("refused the connection with 403: no entry"), "{error}");
+}
+
+#[tokio::test]
+async fn the_reason_of_a_refusal_is_read_although_it_arrives_after_the_head() {
+    for response in [
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\n|no |entry",
+        "HTTP/1.1 403 Forb|idden\r\nTransfer-Encoding: chunked\r\n\r\n|3\r\nno |\r\n5\r\nentry\r\n0\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\n\r\nno |entry",
+        "HTTP/1.1 103 Early Hints\r\n\r\n|HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nno entry",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 42\r\n\r\n|{\"error\":\"no entry\",\"code\":\"not_allowed\"}",
+    ] {
+        let error = refused_with(response).await;
+        assert!(error.to_string().ends_with("refused the connection with 403: no entry"), "{response}: {error}");
+    }
+    // A body that does not end is not waited for longer than a second.
+    let server = ScriptedServer::start().await;
+    let url = server.url();
+    let script = async {
+        let mut stream = server.tcp().await;
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nno entry").await.unwrap();
+        stream
+    };
+    let (connected, _stream) = tokio::join!(aaw_client::connect(&url), script);
+    let error = connected.unwrap_err();
+    assert!(error.to_string().ends_with("with 403: no entry"), "{error}");
+    let redirect = "HTTP/1.1 301 Moved\r\nLocation: https://host/?token=hunter2\r\nContent-Length: 9\r\n\r\n<p>moved.";
+    let error = refused_with(redirect).await;
+    assert!(error.to_string().ends_with("with 301 (it redirects to https://host/?token=[redacted])"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sub_protocol_that_was_not_offered_is_named() {
+    let server = ScriptedServer::start().await;
+    let url = server.url();
+    let script = async { ScriptedConnection::handshake(server.tcp().await, "mqtt").await };
+    let (connected, _connection) = tokio::join!(aaw_client::connect(&url), script);
+    let error = connected.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Handshake { problem, .. } if problem.contains("sub-protocol \"mqtt\"")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_extension_that_was_not_offered_fails_the_handshake() {
+    let server = ScriptedServer::start().await;
+    let url = server.url();
+    #[expect(clippy::result_large_err)]
+    let extended = |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        response.headers_mut().insert("sec-websocket-protocol", "aaw.v1".parse().unwrap());
+        response.headers_mut().insert("sec-websocket-extensions", "permessage-deflate".parse().unwrap());
+        Ok(response)
+    };
+    let script = async { accept_hdr_async(server.tcp().await, extended).await };
+    let (connected, _socket) = tokio::join!(aaw_client::connect(&url), script);
+    let error = connected.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Handshake { problem, .. } if problem.contains("\"permessage-deflate\"")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_in_the_url_is_sent_and_appears_in_no_error() {
+    let response = "HTTP/1.1 404 Not Found\r\n\r\nCannot GET /x?token=hunter2";
+    let (url, _attempts) = refuse_all(response).await;
+    let url = format!("{url}/x?token=hunter2");
+    let error = aaw_client::connect(&url).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("/x?token=[redacted] refused the connection with 404: Cannot GET /x?token=[redacted]"),
+        "{error}"
+    );
+    let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
+    let mut events = client.connection_events();
+    let event = soon("an error", events.next()).await;
+    let call = waiting_call(&client).await;
+    for text in [format!("{error:?}"), format!("{event:?}"), format!("{call} {call:?}")] {
+        assert!(text.contains("[redacted]") && !text.contains("hunter2"), "{text}");
+    }
+    let server = ScriptedServer::start().await;
+    let url = format!("{}/x?token=hunter2", server.url());
+    let (client, connection) = tokio::join!(aaw_client::connect(&url), server.accept());
+    assert_eq!(connection.request.uri(), "/x?token=hunter2");
+    drop(client);
 }
 
 #[tokio::test]

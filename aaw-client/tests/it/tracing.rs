@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Once;
 use std::time::Duration;
 
-use aaw_client::HandlerError;
+use aaw_client::{ConnectionEvent, HandlerError};
 use serde_json::Value;
 use tracing::Level;
 use tracing_subscriber::filter::dynamic_filter_fn;
@@ -14,7 +14,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::scripted::pair;
+use crate::scripted::{ScriptedServer, eager, pair, soon};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -157,4 +157,26 @@ async fn the_handler_of_a_client_call_runs_in_a_span() {
     assert_eq!(connection.read().await, r#"["confirm",true,-1]"#);
     let line = log.line(&["asked"]);
     assert!(line.contains("aaw.connection.id=c1}:call{otel.kind=\"server\" otel.name=\"confirm\""), "{line}");
+}
+
+#[tokio::test]
+async fn attempts_that_fail_alike_are_one_warning_without_the_token_of_the_url() {
+    let log = Captured::start(Level::TRACE);
+    let url = format!("{}/?token=hunter2", ScriptedServer::start().await.url());
+    let client = aaw_client::connect_lazy_with(&url, eager()).unwrap();
+    let mut events = client.connection_events();
+    for _ in 0..3 {
+        assert!(matches!(soon("a failed attempt", events.next()).await, Some(ConnectionEvent::Error(_))));
+    }
+    let lines = |level: &str| {
+        log.text().lines().filter(|line| line.contains(level) && line.contains("cannot reach ws://")).count()
+    };
+    assert!(lines("WARN") == 1 && lines("DEBUG") >= 2, "{}", log.text());
+    let server = ScriptedServer::start().await;
+    let url = format!("{}/?token=hunter2", server.url());
+    let (client, connection) = tokio::join!(aaw_client::connect_with(&url, eager()), server.accept());
+    drop((connection, server));
+    let mut events = client.unwrap().connection_events();
+    while soon("the end", events.next()).await.is_some() {}
+    assert!(log.text().contains("/?token=[redacted]") && !log.text().contains("hunter2"), "{}", log.text());
 }

@@ -10,7 +10,7 @@ use super::Backoff;
 pub struct ClientConfig {
     /// The silence after which the server is pinged. After two pings without a sign of life the connection is
     /// considered lost, three intervals after the server's last message. Default 20 s, less than the 30 to 60 s after
-    /// which proxies drop idle connections. `None` or `Duration::MAX` disables pings; a server that vanished is then
+    /// which proxies drop idle connections. `None`, zero and `Duration::MAX` disable pings; a server that vanished is then
     /// only noticed when a write fails.
     pub heartbeat_interval: Option<Duration>,
     /// The delays between connection attempts.
@@ -26,7 +26,7 @@ pub struct ClientConfig {
     /// Calls that are written and have no response yet, including open streams. Further calls wait in the write queue,
     /// within their own deadline. The server's limit applies too: the lower of the two counts. Default 1024, well above
     /// the 256 of a server with the default configuration; it bounds the load on a classic server, which announces no
-    /// limit.
+    /// limit. Zero counts as 1.
     pub max_in_flight: u32,
     /// Client calls without a response; further ones are refused as `busy`. Default 256, which is also a server's
     /// default. Each may hold the size of a message.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::backoff::ReconnectDelays;
+use super::backoff::{ReconnectDelays, RetryHint};
 use super::encoded_message::EncodedMessage;
 use super::fifo_matcher::FifoMatcher;
 use super::keys::CallKey;
@@ -301,8 +301,9 @@ impl<W> ClientConnection<W> {
         self.blocked = false;
         self.next_id = 1;
         self.echoes_ids = false;
-        self.heartbeat =
-            self.config.heartbeat_interval.map(|interval| Heartbeat::new(interval, MAX_MISSED_HEARTBEATS, now));
+        // An interval of zero would give the server no time to respond to a ping.
+        let interval = self.config.heartbeat_interval.filter(|interval| !interval.is_zero());
+        self.heartbeat = interval.map(|interval| Heartbeat::new(interval, MAX_MISSED_HEARTBEATS, now));
         match dialect {
             Dialect::V1 => {
                 self.phase = ConnectionPhase::AwaitingWelcome { since: now };
@@ -318,11 +319,16 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// The connection attempt failed. Ignored unless an attempt was requested.
-    pub fn handle_connect_failed(&mut self, now: Instant) {
+    /// The connection attempt failed. Ignored unless an attempt was requested. The `hint` decides how long the client
+    /// waits before the next one.
+    pub fn handle_connect_failed(&mut self, now: Instant, hint: RetryHint) {
         if matches!(self.phase, ConnectionPhase::Connecting) {
-            self.phase = ConnectionPhase::Reconnecting { until: after(now, self.reconnect_delays.next_delay()) };
+            self.set_reconnecting(now, hint);
         }
+    }
+
+    fn set_reconnecting(&mut self, now: Instant, hint: RetryHint) {
+        self.phase = ConnectionPhase::Reconnecting { until: after(now, self.reconnect_delays.next_delay(hint)) };
     }
 
     /// The connection was lost.
@@ -330,7 +336,7 @@ impl<W> ClientConnection<W> {
         match self.phase {
             ConnectionPhase::AwaitingWelcome { since } | ConnectionPhase::Open { since, .. } => {
                 self.reconnect_delays.handle_connection_ended(now, since);
-                self.phase = ConnectionPhase::Reconnecting { until: after(now, self.reconnect_delays.next_delay()) };
+                self.set_reconnecting(now, why.retry_hint());
                 // These outputs belong to the lost connection.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
                 self.login.handle_disconnected();
@@ -480,7 +486,7 @@ impl<W> ClientConnection<W> {
             // At least one: with a limit of 0 every call would wait indefinitely.
             _ => self.server_limits.calls.max(1),
         };
-        self.config.max_in_flight.min(server) as usize
+        self.config.max_in_flight.max(1).min(server) as usize
     }
 
     /// Moves the first message of the write queue to the outputs. Returns `false` if it cannot be written now.

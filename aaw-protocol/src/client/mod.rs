@@ -73,7 +73,7 @@ mod streaming;
 mod tests;
 mod write_queue;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, RetryHint};
 pub use config::ClientConfig;
 pub use connection::ClientConnection;
 pub use encoded_message::EncodedMessage;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::backoff::RetryHint;
 use super::keys::{CallKey, ClientCallKey};
 use crate::codec::BadFrame;
 use crate::{Failure, Shortened, Token};
@@ -164,6 +165,16 @@ pub enum DisconnectReason {
     Silent,
     /// The server did not send its welcome in time.
     NoWelcome,
+}
+
+impl DisconnectReason {
+    /// What the end of the connection says about the next attempt.
+    pub(super) fn retry_hint(&self) -> RetryHint {
+        match self {
+            Self::ClosedByServer { code: 1008, .. } => RetryHint::Refused,
+            _ => RetryHint::Unknown,
+        }
+    }
 }
 
 impl fmt::Display for DisconnectReason {

@@ -355,12 +355,51 @@ fn a_server_without_a_welcome_is_disconnected() {
 fn attempts_continue_with_growing_delays() {
     let mut client = TestClient::new(ClientConfig::default());
     for failures in 0..20 {
-        client.connection.handle_connect_failed(client.now);
+        client.connection.handle_connect_failed(client.now, RetryHint::Unknown);
         let wait = client.connection.poll_timeout().unwrap() - client.now;
         assert!(wait <= Duration::from_millis((100u64 << failures).min(10_000)), "{failures}: {wait:?}");
         client.pass(wait);
         assert!(matches!(&client.outputs()[..], [Output::Connect]));
     }
+}
+
+#[test]
+fn a_refused_client_waits_longer_than_one_that_reaches_no_server() {
+    let wait = |client: &TestClient| client.connection.poll_timeout().unwrap() - client.now;
+    let mut client = TestClient::new(ClientConfig::default());
+    client.connection.handle_connect_failed(client.now, RetryHint::Refused);
+    assert!(wait(&client) >= 15 * SECOND);
+    client.pass(30 * SECOND);
+    assert!(matches!(&client.outputs()[..], [Output::Connect]));
+    client.connection.handle_connect_failed(client.now, RetryHint::After(7 * SECOND));
+    assert!(wait(&client) >= 7 * SECOND);
+    // A hook of the server refuses with a close frame, after the handshake.
+    for (code, refused) in [(1008, true), (1001, false), (1013, false)] {
+        let mut client = TestClient::open(Dialect::V1);
+        let reason = DisconnectReason::ClosedByServer { code, reason: String::new() };
+        client.connection.handle_disconnected(client.now, reason);
+        assert_eq!(wait(&client) >= 15 * SECOND, refused, "{code}");
+    }
+}
+
+#[test]
+fn a_heartbeat_interval_of_zero_disables_pings() {
+    let mut client =
+        TestClient::new(ClientConfig { heartbeat_interval: Some(Duration::ZERO), ..ClientConfig::default() });
+    client.connect(Dialect::V1);
+    assert_eq!(client.connection.poll_timeout(), None);
+    client.pass(3600 * SECOND);
+    assert!(client.outputs().is_empty());
+}
+
+#[test]
+fn a_limit_of_no_calls_in_flight_counts_as_one() {
+    let mut client = TestClient::new(ClientConfig { max_in_flight: 0, ..ClientConfig::default() });
+    client.connect(Dialect::Classic);
+    client.call("e", "first");
+    client.call("e", "second");
+    assert_eq!(client.connection.in_flight(), 1);
+    assert_eq!(client.results(r#"["e",1,1]"#), [("first", response("1"))]);
 }
 
 #[test]
@@ -411,7 +450,7 @@ fn the_largest_durations_never_expire_and_never_panic() {
         let endless = Duration::MAX;
         let config = ClientConfig {
             heartbeat_interval: Some(endless),
-            backoff: Backoff { min: endless, max: endless, factor: f64::MAX },
+            backoff: Backoff { min: endless, max: endless, factor: f64::MAX, refused: endless },
             welcome_timeout: endless,
             close_timeout: endless,
             ..ClientConfig::default()

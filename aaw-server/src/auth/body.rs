@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use aaw_protocol::text::lone_surrogate;
 use aaw_protocol::{Code, Failure};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -46,7 +47,10 @@ impl BodyFields {
             Ok(Body::Fields(fields)) => Ok(fields),
             Ok(Body::Null) => Ok(Self::default()),
             Ok(Body::Other(kind)) => Err(bad_body(format!("The body does not fit: expected an object, found {kind}"))),
-            // The body was validated as JSON before; only its nesting depth was not.
+            // The body was validated as JSON before; only its surrogates and its nesting depth were not.
+            Err(_) if lone_surrogate(body).is_some() => Err(bad_body(
+                "The body does not fit: a text in it contains a lone surrogate, which is half of a character".into(),
+            )),
             Err(_) => Err(bad_body("The body does not fit: it is nested too deep".into())),
         }
     }
@@ -203,6 +207,15 @@ impl<'de, K: FromKind<'de>> Visitor<'de> for KindVisitor<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_of_a_lone_surrogate_names_it_without_its_value() {
+        for body in [r#"{"password":"hunter\ud83d"}"#, r#"{"other\ud83d":1}"#] {
+            let failure = BodyFields::parse(body).map(|_| ()).unwrap_err();
+            assert!(failure.error.contains("a lone surrogate, which is half of a character"), "{}", failure.error);
+            assert!(!failure.error.contains("hunter") && !failure.error.contains("d83d"), "{}", failure.error);
+        }
+    }
 
     #[test]
     fn a_missing_field_is_none_and_an_error_names_the_field_without_its_value() {

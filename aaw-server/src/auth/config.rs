@@ -35,9 +35,12 @@ pub struct Auth {
     /// Whether clients may register users. Default true, as in the original aaw. If false, `aaw/register` fails with
     /// `Auth is not set up via aaw`, and users are added by the program or by `aaw-server user add`.
     pub allow_registration: bool,
-    /// The minimum length of a new password, in characters (Unicode scalar values). Default 6, as short as the original's users
-    /// have them. NIST SP 800-63B requires 8, and 15 where the password is the only factor. Passwords that exist are not
-    /// affected.
+    /// The minimum length of a new password, in characters: Unicode code points of its
+    /// [normal form](super::Password). Default 6, as short as users of the original have them. It is checked at a
+    /// registration and when a password is changed, never at a log-in: existing passwords keep working.
+    ///
+    /// NIST SP 800-63B-4 (3.1.1.2) requires at least 15 where the password is the only factor, as it is here, and 8 where
+    /// there is a second one; and that passwords of 64 characters are accepted, so a higher minimum is never needed.
     pub min_password_chars: usize,
     /// The maximum size of a password, in bytes. Default 1024, which bounds the cost of hashing one. The whole body of a
     /// built-in event has 8 KiB at most.
@@ -94,6 +97,12 @@ impl PasswordReset {
 }
 
 impl Auth {
+    /// The default of [`min_password_chars`](Self::min_password_chars).
+    pub const DEFAULT_MIN_PASSWORD_CHARS: usize = 6;
+
+    /// The default of [`max_password_bytes`](Self::max_password_bytes).
+    pub const DEFAULT_MAX_PASSWORD_BYTES: usize = 1024;
+
     /// A configuration with this store and the defaults.
     pub fn new(store: impl Store) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
@@ -103,8 +112,8 @@ impl Auth {
             reset_lifetime: 20 * 60 * SECOND,
             on_password_reset: None,
             allow_registration: true,
-            min_password_chars: 6,
-            max_password_bytes: 1024,
+            min_password_chars: Self::DEFAULT_MIN_PASSWORD_CHARS,
+            max_password_bytes: Self::DEFAULT_MAX_PASSWORD_BYTES,
             failed_logins_per_email: RateLimit::new(10, 30 * SECOND),
             failed_logins_per_ip: RateLimit::new(100, SECOND),
             requests_per_ip: RateLimit::new(1000, SECOND),

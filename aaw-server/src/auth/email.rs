@@ -1,14 +1,26 @@
 //! E-mail addresses, and their normal form.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The maximum size of an address in bytes: that of a path in RFC 5321, 4.5.3.1.3, without its angle brackets.
 const MAX_BYTES: usize = 254;
 
-/// An e-mail address in its normal form: trimmed and in lower case, so that `Ada@Example.com ` and `ada@example.com`
-/// are the same account. (RFC 5321 allows mail servers to distinguish mailboxes by case, but common ones do not.)
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Email(Box<str>);
+/// An e-mail address in its normal form: trimmed, in lower case, and in Unicode's NFC, so that `Ada@Example.com ` and
+/// `ada@example.com` are the same account, and so are the two ways to write an `ä`. (RFC 5321 allows mail servers to
+/// distinguish mailboxes by case, but common ones do not. RFC 6532 recommends NFC.) A domain in Punycode (`xn--…`) is not
+/// converted.
+///
+/// Addresses are compared by their normal form.
+#[derive(Debug, Clone)]
+pub struct Email {
+    normal: Box<str>,
+    /// Trimmed and in lower case, if that differs from the normal form.
+    not_composed: Option<Box<str>>,
+}
 
 /// Why a string is not a valid e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +51,8 @@ impl Email {
     /// address receives mail is not checked.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         let email = Self::normalize(text)?;
-        let has_space_or_control = email.0.chars().any(|c| c.is_whitespace() || c.is_control());
-        match email.0.rsplit_once('@') {
+        let has_space_or_control = email.normal.chars().any(|c| c.is_whitespace() || c.is_control());
+        match email.normal.rsplit_once('@') {
             Some((name, host)) if !name.is_empty() && !host.is_empty() && !has_space_or_control => Ok(email),
             _ => Err(InvalidEmail::Form),
         }
@@ -60,18 +72,58 @@ impl Email {
         if text.len() > MAX_BYTES {
             return Err(InvalidEmail::TooLong);
         }
-        Ok(Self(text.to_lowercase().into()))
+        let lower_case = text.to_lowercase();
+        if lower_case.is_ascii() {
+            return Ok(Self { normal: lower_case.into(), not_composed: None });
+        }
+        // Composed first, so that equivalent addresses have the same letters when they are lower-cased, and again after
+        // it, since a lower-case letter may have no composed form.
+        let normal: String = text.nfc().collect::<String>().to_lowercase().nfc().collect();
+        let not_composed = (lower_case != normal).then(|| lower_case.into());
+        Ok(Self { normal: normal.into(), not_composed })
     }
 
     /// Returns the address in its normal form.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.normal
+    }
+
+    /// Returns the address as it was sent, trimmed and in lower case, but not in NFC. A store with addresses from before
+    /// they were normalized looks this form up as well.
+    pub fn as_sent(&self) -> &str {
+        self.not_composed.as_deref().unwrap_or(&self.normal)
+    }
+}
+
+impl PartialEq for Email {
+    fn eq(&self, other: &Self) -> bool {
+        self.normal == other.normal
+    }
+}
+
+impl Eq for Email {}
+
+impl Hash for Email {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.normal.hash(state);
+    }
+}
+
+impl PartialOrd for Email {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Email {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.normal.cmp(&other.normal)
     }
 }
 
 impl fmt::Display for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.normal)
     }
 }
 
@@ -86,6 +138,29 @@ mod tests {
         }
         assert_eq!(Email::parse("ÅSA@exämple.se").unwrap().as_str(), "åsa@exämple.se");
         assert_ne!(Email::parse("a.da@example.com"), Email::parse("ada@example.com"));
+    }
+
+    #[test]
+    fn composed_and_decomposed_addresses_are_equal() {
+        let (composed, decomposed) = ("\u{e5}sa@ex\u{e4}mple.se", "A\u{30a}sa@exa\u{308}mple.se");
+        let email = Email::parse(decomposed).unwrap();
+        assert_eq!(email, Email::parse(composed).unwrap());
+        assert_eq!((email.as_str(), email.as_sent()), (composed, "a\u{30a}sa@exa\u{308}mple.se"));
+        let email = Email::parse(composed).unwrap();
+        assert_eq!((email.as_str(), email.as_sent()), (composed, composed));
+        // The Kelvin sign is a letter K; a capital I with a dot has no composed lower-case form.
+        assert_eq!(Email::parse("\u{212a}@example.com").unwrap().as_str(), "k@example.com");
+        assert_eq!(Email::parse("\u{130}@example.com"), Email::parse("I\u{307}@example.com"));
+    }
+
+    #[test]
+    fn the_normal_form_of_each_character_is_normal() {
+        for c in (char::MIN..=char::MAX).filter(|c| !c.is_whitespace()) {
+            let text = format!("a{c}b@example.com");
+            let email = Email::normalize(&text).unwrap();
+            let again = Email::normalize(email.as_str()).unwrap();
+            assert_eq!((again.as_str(), again.as_sent()), (email.as_str(), email.as_str()), "{c:?}");
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@ use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
+use super::password::{InvalidPassword, Password};
 use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, time_after};
 use super::session::EndReason;
-use super::store::{Credentials, Password, StoreError};
+use super::store::{Credentials, StoreError};
 use super::token::{TokenHash, random_token};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Service {
             return Err(self.failure(&StoreError::NotOffered));
         }
         let (email, password) = self.email_and_password(fields)?;
-        self.check_new_password(fields)?;
+        self.check_new_password(&password)?;
         let email =
             Email::parse(email).map_err(|error| bad_body(format!("The body does not fit at email: {error}")))?;
         self.limits.request(context.address).await?;
@@ -139,7 +140,7 @@ impl Service {
         };
         let password = self.password(password)?;
         let reset = TokenHash::parse(fields.text("token")?.unwrap_or_default()).ok_or_else(invalid)?;
-        self.check_new_password(fields)?;
+        self.check_new_password(&password)?;
         self.limits.request(context.address).await?;
         let log_in = self.begin_log_in(context);
         let (store, registry, session) = (Arc::clone(&self.config.store), Arc::clone(&self.registry), log_in.session);
@@ -172,15 +173,15 @@ impl Service {
         Ok(Password::new(text))
     }
 
-    /// Checks the length of a password that a user chooses.
-    fn check_new_password(&self, fields: &BodyFields) -> Result<(), Failure> {
-        let (min, len) = (self.config.min_password_chars, fields.text("password")?.unwrap_or_default().chars().count());
-        if len < min {
-            return Err(bad_body(format!(
-                "The body does not fit at password: it has {len} characters; at least {min} are required"
-            )));
-        }
-        Ok(())
+    /// Checks a password that a user chooses.
+    fn check_new_password(&self, password: &Password) -> Result<(), Failure> {
+        password.check_new(self.config.min_password_chars).map_err(|error| match error {
+            InvalidPassword::TooShort { min, .. } => {
+                let data = serde_json::value::to_raw_value(&serde_json::json!({ "min": min })).ok();
+                Failure { data, ..Failure::new(Code::new("password_too_short"), error.to_string()) }
+            }
+            InvalidPassword::Disallowed(_) => bad_body(error.to_string()),
+        })
     }
 }
 

@@ -24,7 +24,9 @@
 // - `config`: `Auth`: the store, lifetimes and limits
 // - `store`: `Store`: keeps users and sessions; only the store handles stored passwords
 // - `sqlite`: the store that comes with the server (feature `auth-sqlite`)
-// - `passwords`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
+// - `password`: a password in its normal form, and the rules for a new one
+// - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
+// - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored
 // - `email`: validates and normalizes e-mail addresses
 // - `session`: a session in use, and the events that it may call
@@ -48,8 +50,10 @@ mod email;
 mod events;
 pub(crate) mod identity_change;
 mod limits;
+mod opaque_string;
+mod password;
 #[cfg(feature = "auth-sqlite")]
-mod passwords;
+mod password_hasher;
 mod service;
 mod session;
 mod session_observer;
@@ -65,8 +69,9 @@ pub use aaw_protocol::Token;
 pub(crate) use caller::{CallContext, IdentifiedCaller};
 pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
 pub use email::{Email, InvalidEmail};
+pub use password::{InvalidPassword, Password};
 #[cfg(feature = "auth-sqlite")]
-pub use passwords::{PasswordHasher, PasswordHasherConfig};
+pub use password_hasher::{PasswordHasher, PasswordHasherConfig};
 pub(crate) use service::{BuiltInFuture, Service};
 pub(crate) use session::Session;
 pub(crate) use session_observer::SessionObserver;
@@ -74,5 +79,5 @@ pub(crate) use session_registry::SessionGuard;
 pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{SqliteStore, StoreOpenError, User};
-pub use store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
+pub use store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 pub use token::TokenHash;

@@ -4,6 +4,7 @@
 //! does not wait for writes, not even for one that waits for another program's lock. The queue of each thread is
 //! bounded.
 
+mod addresses;
 mod open;
 mod statements;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use aaw_protocol::Identity;
 use rusqlite::Connection;
 
 use super::email::Email;
-use super::passwords::PasswordHasher;
-use super::store::{Credentials, NewSession, Password, StartedSession, Store, StoreError, StoreFuture, StoredSession};
+use super::password::Password;
+use super::password_hasher::{PasswordForm, PasswordHasher};
+use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
 pub use open::StoreOpenError;
 use statements::NewReset;
@@ -45,8 +47,18 @@ pub struct SqliteStore {
     changed: Arc<AtomicBool>,
 }
 
+/// The result of a log-in with the right password.
+enum LogInAttempt {
+    Started(StartedSession),
+    /// The password was changed, or the user removed, while the password was verified.
+    PasswordChanged,
+}
+
 impl SqliteStore {
     /// Opens the file, or creates it with read and write access for its owner only.
+    ///
+    /// Addresses that were stored before they were normalized are replaced by their [normal form](Email). Users whose
+    /// addresses have the same normal form are named in the log and left as they are.
     ///
     /// # Errors
     /// [`StoreOpenError`] if the file cannot be opened or created, is not an SQLite database, is a database of another
@@ -62,7 +74,12 @@ impl SqliteStore {
     pub async fn open_with(path: impl AsRef<Path>, passwords: PasswordHasher) -> Result<Self, StoreOpenError> {
         let path = path.as_ref().to_owned();
         let connections = tokio::task::spawn_blocking(move || {
-            let writer = open::open(&path)?;
+            let mut writer = open::open(&path)?;
+            let collisions = addresses::normalize(&mut writer);
+            let collisions = collisions.map_err(|source| StoreOpenError::Sqlite { path: path.clone(), source })?;
+            for collision in collisions {
+                tracing::warn!("{collision}");
+            }
             let reader = open::open(&path)?;
             Ok((reader, writer))
         });
@@ -111,13 +128,54 @@ impl SqliteStore {
         self.change(move |db| statements::allow(db, &email, allowed)).await
     }
 
+    /// Sets the password of a user and ends the user's sessions. Returns false if there is no such user. Running servers
+    /// apply the change to open connections. The rules for a new password are those of the caller, see
+    /// [`Password::check_new`].
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    pub async fn change_password(&self, email: Email, new: Password) -> Result<bool, StoreError> {
+        let hash = self.passwords.hash(new).await?;
+        self.change(move |db| statements::change_password(db, &email, &hash)).await
+    }
+
     /// Removes a user and ends the user's sessions. Returns false if there is no such user. Running servers apply the
     /// change to open connections.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
     pub async fn remove_user(&self, email: Email) -> Result<bool, StoreError> {
-        self.change(move |db| statements::remove_user(db, &email)).await
+        self.change(move |db| {
+            let was_removed = statements::remove_user(db, &email)?;
+            // Another user may have had the same address in another form.
+            if was_removed && !email.as_str().is_ascii() {
+                addresses::normalize(db)?;
+            }
+            Ok(was_removed)
+        })
+        .await
+    }
+
+    /// Starts a session for a user; `None` if no user has this address and password.
+    async fn try_log_in(
+        &self,
+        credentials: Credentials,
+        session: NewSession,
+    ) -> Result<Option<LogInAttempt>, StoreError> {
+        let Credentials { email, password } = credentials;
+        let account = self.read(move |db| statements::account(db, &email)).await?;
+        let hash = account.as_ref().map(|account| &*account.password_hash);
+        let form = self.passwords.verify_forms(password.clone(), hash).await?;
+        let (Some(account), Some(form)) = (account, form) else { return Ok(None) };
+        let new_hash = match form {
+            PasswordForm::Normal => None,
+            // The next log-in tries again if it fails.
+            PasswordForm::AsSent => self.passwords.hash(password).await.ok(),
+        };
+        let now = now();
+        let write =
+            move |db: &mut Connection| statements::start_session(db, &account, new_hash.as_deref(), &session, now);
+        Ok(Some(self.write(write).await?.map_or(LogInAttempt::PasswordChanged, LogInAttempt::Started)))
     }
 
     /// Writes a change of a user that affects sessions in use, so that [`Store::has_changed`] reports it.
@@ -169,15 +227,15 @@ impl Store for SqliteStore {
 
     fn log_in(&self, credentials: Credentials, session: NewSession) -> StoreFuture<'_, StartedSession> {
         Box::pin(async move {
-            let Credentials { email, password } = credentials;
-            let account = self.read(move |db| statements::account(db, &email)).await?;
-            let hash = account.as_ref().map(|account| &*account.password_hash);
-            let is_correct = self.passwords.verify(password, hash).await?;
-            let Some(account) = account.filter(|_| is_correct) else { return Err(StoreError::InvalidCredentials) };
-            let now = now();
-            let started = self.write(move |db| statements::start_session(db, &account, &session, now)).await?;
-            // `None` if the password was changed, or the user removed, while it was verified.
-            started.ok_or(StoreError::InvalidCredentials)
+            // A log-in at the same time may have replaced the hash by one of the password's normal form.
+            for _ in 0..2 {
+                match self.try_log_in(credentials.clone(), session).await? {
+                    Some(LogInAttempt::Started(started)) => return Ok(started),
+                    Some(LogInAttempt::PasswordChanged) => {}
+                    None => break,
+                }
+            }
+            Err(StoreError::InvalidCredentials)
         })
     }
 

@@ -1,6 +1,5 @@
 //! The interface to the storage of users, sessions and password resets.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -8,6 +7,7 @@ use std::time::SystemTime;
 use aaw_protocol::Identity;
 
 use super::email::Email;
+use super::password::Password;
 use super::token::TokenHash;
 
 /// The future of a store's operation.
@@ -107,7 +107,7 @@ fn unsupported_op<'a, T: Send + 'a>(_: impl Sized) -> StoreFuture<'a, T> {
     Box::pin(std::future::ready(Err(StoreError::NotOffered)))
 }
 
-/// An e-mail address and a password, as a client sent them.
+/// An e-mail address and a password that a client sent, in their normal forms.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -121,28 +121,6 @@ impl Credentials {
     /// Creates credentials, for code that calls a store.
     pub fn new(email: Email, password: Password) -> Self {
         Self { email, password }
-    }
-}
-
-/// A password in plain text. [`Debug`](fmt::Debug) does not show it.
-#[derive(Clone)]
-pub struct Password(Box<str>);
-
-impl Password {
-    /// Creates a password from a string of any length.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the plain text.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
     }
 }
 

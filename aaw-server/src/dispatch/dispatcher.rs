@@ -91,7 +91,7 @@ impl Dispatch {
         let takes_upload = event.is_some_and(|event| event.takes_upload);
         let refusal = match event {
             Some(event) if event.protected => self.authorize(name, session).err(),
-            None if !is_built_in => Some(Failure::unknown_event(name)),
+            None if !is_built_in => Some(registry.unknown_event(name)),
             _ => None,
         };
         let refusal = refusal.or_else(|| {

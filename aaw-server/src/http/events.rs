@@ -49,7 +49,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let is_head = parts.method == Method::HEAD;
     let is_read = is_head || parts.method == Method::GET;
     if is_read {
-        check_read(headers, kind, &name)?;
+        check_read(headers, kind, || shared.dispatch.registry.load().unknown_event(&name))?;
     } else if parts.method != Method::POST {
         let allowed = if kind == Some(HandlerKind::Streaming) { "GET, HEAD, POST" } else { "POST" };
         let error = "Expected the method POST. Streaming events can also be read with GET";
@@ -100,9 +100,13 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
 
 /// Checks that a GET or HEAD request may call the event. Only streaming events can be read with GET: browsers send GET
 /// requests for every link and image of any page, which must not run other handlers.
-fn check_read(headers: &HeaderMap, kind: Option<HandlerKind>, name: &str) -> Result<(), HttpError> {
+fn check_read(
+    headers: &HeaderMap,
+    kind: Option<HandlerKind>,
+    unknown_event: impl FnOnce() -> Failure,
+) -> Result<(), HttpError> {
     match kind {
-        None => return Err(Failure::unknown_event(name).into()),
+        None => return Err(unknown_event().into()),
         Some(kind) if kind != HandlerKind::Streaming => {
             let error = "Only streaming events can be read with GET. Call this event with POST";
             return Err(HttpError::method_not_allowed("POST", error));

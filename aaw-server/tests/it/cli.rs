@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 8] = ["port", "host", "allow-origin", "max-connections", "static", "auth", "log", "watch"];
+const FLAGS: [&str; 9] =
+    ["port", "host", "allow-origin", "max-connections", "static", "auth", "min-password-length", "log", "watch"];
 
 fn aaw_server(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aaw-server")).args(args).output().unwrap()
@@ -50,4 +51,44 @@ fn the_help_of_each_flag_names_its_environment_variable() {
         let variable = format!("AAW_{}", flag.replace('-', "_").to_uppercase());
         assert!(help.contains(&format!("--{flag}")) && help.contains(&variable), "{flag}:\n{help}");
     }
+}
+
+/// Runs `aaw-server user` with a file and a password, and returns the exit code and both outputs.
+fn user(file: &std::path::Path, password: &str, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aaw-server"));
+    command.arg("user").args(args).arg("--auth").arg(file).env("AAW_PASSWORD", password);
+    let Output { status, stdout, stderr } = command.env_remove("AAW_MIN_PASSWORD_LENGTH").output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn users_are_added_listed_changed_and_removed_by_address_or_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.sqlite");
+    let (code, _, errors) = user(&file, "horse", &["add", "ada@example.org"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("The password has 5 characters; at least 6 are required"), "{errors}");
+    let (code, added, errors) = user(&file, "correct horse", &["add", "A\u{30a}sa@example.org"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let id = added.strip_prefix("added \u{e5}sa@example.org (").and_then(|rest| rest.strip_suffix(")\n"));
+    let id = id.unwrap_or_else(|| panic!("{added:?}"));
+
+    // To a pipe, without a header.
+    let line = format!("\u{e5}sa@example.org\t{id}\t0 sessions\t0 days\teverything\n");
+    assert_eq!(user(&file, "", &["list"]), (Some(0), line, String::new()));
+
+    let short = user(&file, "battery staple", &["passwd", id, "--min-password-length", "15"]);
+    assert!(short.2.contains("The password has 14 characters; at least 15 are required"), "{short:?}");
+    for name in [id, "a\u{30a}sa@example.org"] {
+        let changed = user(&file, "battery staple", &["passwd", name]);
+        assert_eq!(changed, (Some(0), "changed the password of \u{e5}sa@example.org\n".into(), String::new()));
+    }
+    for missing in ["eve@example.org", "7"] {
+        let (code, _, errors) = user(&file, "battery staple", &["passwd", missing]);
+        assert_eq!(code, Some(1));
+        assert!(errors.contains(&format!("there is no user {missing}")), "{errors}");
+    }
+    assert_eq!(user(&file, "", &["remove", id]), (Some(0), "removed \u{e5}sa@example.org\n".into(), String::new()));
+    assert_eq!(user(&file, "", &["list"]).1, "");
+    assert_eq!(user(&file, "x", &["add", "a@b.c", "--min-password-length", "65"]).0, Some(2));
 }

@@ -133,6 +133,11 @@ ws.on("said", ({ room: where, line }) => {
   showTyping();
 });
 
+/** Whether new lines are scrolled into view. They are not while the user reads earlier ones. */
+let isAtEnd = true;
+
+let lastScrollTop = 0;
+
 /** Inserts a line in order, once: it may arrive both in the history and as a message. */
 function addLine({ id, by, text, at }) {
   const list = byId("lines");
@@ -143,12 +148,24 @@ function addLine({ id, by, text, at }) {
   const head = document.createElement("small");
   head.textContent = `${by}, ${new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
   item.append(head, text);
-  const isAtEnd = list.scrollTop + list.clientHeight > list.scrollHeight - 40;
   list.insertBefore(item, [...list.children].find((other) => Number(other.dataset.id) > id) ?? null);
   if (list.children.length > MAX_LINES) list.firstElementChild.remove();
-  // Does not scroll while the user reads earlier lines.
-  if (isAtEnd) list.scrollTop = list.scrollHeight;
+  keepEnd();
 }
+
+byId("lines").addEventListener("scroll", ({ target }) => {
+  // Only the user scrolls up. A list that has just shrunk is not at its end, but is about to be scrolled there.
+  const isUp = target.scrollTop < lastScrollTop;
+  lastScrollTop = target.scrollTop;
+  if (isUp || !isAtEnd) isAtEnd = target.scrollTop + target.clientHeight > target.scrollHeight - 40;
+});
+
+function keepEnd() {
+  if (isAtEnd) byId("lines").scrollTop = byId("lines").scrollHeight;
+}
+
+// The list is shown after its first lines have arrived, and shrinks when a phone shows its keyboard.
+new ResizeObserver(keepEnd).observe(byId("lines"));
 
 byId("say").addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -5,17 +5,23 @@ const STATES = { open: "live", waiting: "connection lost", connecting: "connecti
 
 const byId = (id) => document.getElementById(id);
 
-/** The client. It is created when the first category is chosen. */
-let ws;
+const ws = aaw();
 
-/** The stream of totals. Commands are sent over it. */
+const showState = () => {
+  byId("state").dataset.state = ws.state;
+  byId("state").textContent = STATES[ws.state];
+};
+ws.on("aaw/state", showState);
+showState();
+
+/** The stream of totals, from the first choice of a category on. Commands are sent over it. */
 let totals;
 
 /** The category that is shown. */
 let chosen;
 
-// The categories are loaded over HTTP, because there is no connection yet.
-const categories = await aaw.http().sendAsync("orders/categories");
+// Without a timeout: the call waits for the first connection, however long that takes.
+const categories = await ws.sendAsync("orders/categories", null, Infinity);
 for (const category of categories) {
   const label = document.createElement("label");
   const radio = document.createElement("input");
@@ -33,21 +39,14 @@ function choose(category) {
   byId("chosen").textContent = category;
   byId("hint").hidden = true;
   byId("add").hidden = false;
-  if (ws) {
+  if (totals) {
     totals.send({ cmd: "update-category", payload: { category } });
   } else {
-    connect();
+    watch();
   }
 }
 
-function connect() {
-  ws = aaw();
-  const showState = () => {
-    byId("state").dataset.state = ws.state;
-    byId("state").textContent = STATES[ws.state];
-  };
-  ws.on("aaw/state", showState);
-  showState();
+function watch() {
   repeat(async () => {
     totals = ws.duplex("orders/watch", { category: chosen });
     for await (const order of totals) showTotal(order);

@@ -25,9 +25,13 @@ interface User {
 }
 
 const url: UrlSource = "ws://localhost:1337";
-const options: Options = { timeout: 1000, backoff: { max: 5000 }, window: 16, heartbeat: Infinity };
+const options: Options = { timeout: 1000, backoff: { max: 5000 }, window: 16, heartbeat: Infinity, bigint: true, token: "t" };
 const ws: Client = aaw(url, options);
 const state: State = ws.state;
+const same: Client = ws.unref().ref();
+// @ts-expect-error: a number, not a text
+aaw(url, { timeout: "1000" });
+same.sendSync("seen", 5n);
 
 export const calls = async (): Promise<string> => {
   const user: User = await ws.sendAsync<User>("users/get", { id: 1 });

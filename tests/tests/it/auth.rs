@@ -629,13 +629,6 @@ async fn a_password_of_500_kb_is_rejected_before_hashing() {
     }
     let set = json!({ "token": "0".repeat(36), "password": "x".repeat(5000) }).to_string();
     client.call("aaw/password/set-new", &set).await.assert_eq(&failure(text, "bad_body"));
-    // A new password has a minimum length, in characters. It is not checked at a log-in.
-    let short = r#"{"email":"short@example.com","password":"ääääa"}"#;
-    let text = "The body does not fit at password: it has 5 characters; at least 6 are required";
-    client.call("aaw/register", short).await.assert_eq(&failure(text, "bad_body"));
-    let set = json!({ "token": "0".repeat(36), "password": "ääääa" }).to_string();
-    client.call("aaw/password/set-new", &set).await.assert_eq(&failure(text, "bad_body"));
-    client.call("aaw/login", short).await.assert_eq(INVALID);
     // The whole body is limited, too, before it is parsed: parsed JSON takes far more memory than its text.
     let body = format!(r#"{{"email":"ada@example.com","password":"xxxxxx","z":[{}0]}}"#, r#"{"a":0},"#.repeat(2000));
     let text = format!("The body has {} bytes; the limit of the events below aaw/ is 8192", body.len());
@@ -645,6 +638,89 @@ async fn a_password_of_500_kb_is_rejected_before_hashing() {
     // The maximum length is accepted.
     let body = json!({ "email": "ada@example.com", "password": "x".repeat(1024) }).to_string();
     logged_in(&client.call("aaw/register", &body).await.value());
+}
+
+#[tokio::test]
+async fn a_new_password_has_a_minimum_length_and_no_control_characters() {
+    let auth_server = start_with(|auth| auth.min_password_chars = 15).await;
+    let mut client = auth_server.server.v1().await;
+    let too_short = |len: usize, min: usize| {
+        let text = format!("The password has {len} characters; at least {min} are required");
+        format!(r#"{{"error":"{text}","code":"password_too_short","data":{{"min":{min}}}}}"#)
+    };
+    let body = |password: &str| json!({ "email": "ada@example.com", "password": password }).to_string();
+    client.call("aaw/register", &body("correct horse ")).await.assert_eq(&too_short(14, 15));
+    // 14 characters in 28 code points.
+    client.call("aaw/register", &body(&"a\u{308}".repeat(14))).await.assert_eq(&too_short(14, 15));
+    let response = HttpRequest::post(auth_server.server.addr, "/events/aaw/register", body("x y")).send().await;
+    assert_eq!(response.failure(), (422, "password_too_short".to_owned()));
+    let text = "The password contains the code point U+0000, which is not allowed in passwords";
+    client.call("aaw/register", &body("correct horse \0 staple")).await.assert_eq(&failure(text, "bad_body"));
+    logged_in(&client.call("aaw/register", &body("correct horse  ")).await.value());
+
+    client.call("aaw/password/request-reset", &body("")).await.assert_eq(r#"{"ok":true}"#);
+    let set = |token: &str, password: &str| json!({ "token": token, "password": password }).to_string();
+    let reset = auth_server.reset().await;
+    client.call("aaw/password/set-new", &set(&reset, "battery staple")).await.assert_eq(&too_short(14, 15));
+    // The token can be used once more.
+    logged_in(&client.call("aaw/password/set-new", &set(&reset, "battery staple!")).await.value());
+    // Not at a log-in: an existing password can be shorter.
+    client.call("aaw/login", &body("x")).await.assert_eq(INVALID);
+    let email = Email::parse("bob@example.com").unwrap();
+    auth_server.store.add_user(email, Password::new("x"), None).await.unwrap();
+    logged_in(&client.call("aaw/login", r#"{"email":"bob@example.com","password":"x"}"#).await.value());
+}
+
+#[tokio::test]
+async fn credentials_are_the_same_in_every_unicode_form() {
+    let auth_server = start().await;
+    let mut client = auth_server.server.v1().await;
+    let body = |email: &str, password: &str| json!({ "email": email, "password": password }).to_string();
+    let (composed, decomposed) = ("\u{e5}sa@example.com", "A\u{30a}sa@example.com");
+    let registered = client.call("aaw/register", &body(decomposed, "pa\u{308}ss word")).await.value();
+    assert_eq!(registered["user"]["email"], composed);
+    let (_, id) = logged_in(&registered);
+    for email in [composed, decomposed] {
+        for password in ["p\u{e4}ss word", "pa\u{308}ss\u{a0}word"] {
+            assert_eq!(logged_in(&client.call("aaw/login", &body(email, password)).await.value()).1, id);
+        }
+        client.call("aaw/login", &body(email, "pass word")).await.assert_eq(INVALID);
+        let taken = r#"{"error":"Email already registered","code":"email_taken"}"#;
+        client.call("aaw/register", &body(email, "another")).await.assert_eq(taken);
+        let request = json!({ "email": email }).to_string();
+        client.call("aaw/password/request-reset", &request).await.assert_eq(r#"{"ok":true}"#);
+    }
+    until("both resets", || auth_server.resets.lock().unwrap().len() == 2).await;
+}
+
+#[tokio::test]
+async fn failed_log_ins_are_limited_whatever_the_unicode_form_of_the_address() {
+    let auth_server =
+        start_with(|auth| auth.failed_logins_per_email = RateLimit::new(2, Duration::from_secs(100))).await;
+    let mut client = auth_server.server.v1().await;
+    for email in ["\u{e5}sa@example.com", "a\u{30a}sa@example.com"] {
+        client.call("aaw/login", &json!({ "email": email, "password": "wrong" }).to_string()).await.assert_eq(INVALID);
+    }
+    let third = client.call("aaw/login", r#"{"email":"\u00e5sa@example.com","password":"wrong"}"#).await;
+    assert_eq!(third.value()["code"], "busy");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_does_not_wait_for_the_store() {
+    let (server, passes, _fails, _folder) = start_with_controlled_store().await;
+    let (mut client, mut other) = (server.v1().await, server.v1().await);
+    // The store does not answer.
+    other.start_call("aaw/login", ADA).await;
+    let large = format!(r#"{{"email":"ada@example.com","password":"x","z":[{}0]}}"#, r#"{"a":0},"#.repeat(100_000));
+    for event in ["aaw/login", "aaw/register", "aaw/resume", "aaw/password/set-new", "aaw/logout"] {
+        assert_eq!(client.call(event, &large).await.value()["code"], "too_large", "{event}");
+        let response = HttpRequest::post(server.addr, &format!("/events/{event}"), large.clone()).send().await;
+        assert_eq!(response.failure(), (413, "too_large".to_owned()), "{event}");
+    }
+    // The log shows the calls without their bodies.
+    let call = server.calls.all().into_iter().find(|call| call["event"] == "aaw/register").unwrap();
+    assert_eq!(call["body"], "[redacted]");
+    assert_eq!(passes.available_permits(), 0);
 }
 
 #[tokio::test]

@@ -255,6 +255,22 @@ async fn the_error_for_an_unknown_event_contains_its_name() {
 }
 
 #[tokio::test]
+async fn the_error_for_an_unknown_event_suggests_similar_public_names() {
+    let server = TestServer::start().await;
+    let pong = r#"{"error":"Unknown event: pong","code":"unknown_event","data":{"did_you_mean":["ping"]}"#;
+    let mut client = server.v1().await;
+    client.exchange(r#"["pong",1,1]"#, &format!(r#"["pong",{pong}}},1,"error"]"#)).await;
+    client.exchange(r#"["pong",1]"#, &format!(r#"["aaw/error",{pong},"event":"pong"}}]"#)).await;
+    // A protected event is not named, and neither is one of the server.
+    for name in ["auth/secre", "secret", "aaw/login"] {
+        let failure = format!(r#"{{"error":"Unknown event: {name}","code":"unknown_event"}}"#);
+        server.v1().await.call(name, "null").await.assert_eq(&failure);
+    }
+    // A classic client receives the text alone.
+    server.classic().await.exchange(r#"["pong",1]"#, r#"["pong",{"error":"Unknown event: pong"}]"#).await;
+}
+
+#[tokio::test]
 async fn a_handlers_error_reaches_the_caller_with_code_and_data() {
     let body = r#"{"error":"Something \"went\" wrong","code":"my_code","data":{"a":[1]}}"#;
     let server = TestServer::start().await;

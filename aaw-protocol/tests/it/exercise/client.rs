@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::client::{
     Backoff, CallKey, CallResult, ClientCallKey, ClientConfig, ClientConnection, DisconnectReason, EncodedMessage,
-    NotSent, Output, StreamOptions,
+    NotSent, Output, RetryHint, StreamOptions,
 };
 use aaw_protocol::{Code, Dialect, Failure, Token, codec};
 
@@ -233,7 +233,8 @@ impl ClientExercise {
                 }
             }
             7 => {
-                self.connection.handle_connect_failed(now);
+                let hint = [RetryHint::Unknown, RetryHint::Refused, RetryHint::After(Duration::MAX)];
+                self.connection.handle_connect_failed(now, hint[detail as usize % 3]);
                 if self.state == SimulatedConnection::Requested {
                     self.state = SimulatedConnection::None;
                 }

@@ -32,10 +32,20 @@ fn begin_write(db: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     db.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
+/// Returns the user with this address. An address that is stored exactly as it was sent takes precedence over the one
+/// with the normal form: see [`addresses`](super::addresses).
 pub(super) fn account(db: &Connection, email: &Email) -> rusqlite::Result<Option<StoredAccount>> {
-    let mut found = db.prepare_cached("SELECT id, email, allowed, password FROM users WHERE email = ?")?;
+    let mut found = db.prepare_cached(
+        "SELECT id, email, allowed, password FROM users WHERE email IN (?1, ?2) ORDER BY email = ?2 DESC LIMIT 1",
+    )?;
     let account = |row: &Row<'_>| Ok(StoredAccount { identity: identity(row)?, password_hash: row.get(3)? });
-    found.query_row([email.as_str()], account).optional()
+    found.query_row([email.as_str(), email.as_sent()], account).optional()
+}
+
+/// Returns the user whose address is stored exactly so.
+pub(super) fn account_at(db: &Connection, email: &str) -> rusqlite::Result<Option<Identity>> {
+    let mut found = db.prepare_cached("SELECT id, email, allowed FROM users WHERE email = ?")?;
+    found.query_row([email], identity).optional()
 }
 
 /// Adds a user; `None` if a user with this address exists.
@@ -67,11 +77,12 @@ pub(super) fn register(
     Ok(Some(added))
 }
 
-/// Starts a session for a user whose password was verified; `None` if the password has changed
-/// since then, or the user was removed.
+/// Starts a session for a user whose password was verified, and replaces the hash by `new_hash` if there is one; `None`
+/// if the password has changed since then, or the user was removed.
 pub(super) fn start_session(
     db: &mut Connection,
     account: &StoredAccount,
+    new_hash: Option<&str>,
     session: &NewSession,
     now: i64,
 ) -> rusqlite::Result<Option<StartedSession>> {
@@ -80,6 +91,9 @@ pub(super) fn start_session(
     let current = found.query_row([&*account.identity.id, &*account.password_hash], identity).optional()?;
     drop(found);
     let Some(identity) = current else { return Ok(None) };
+    if let Some(hash) = new_hash {
+        set_hash(&transaction, &identity.id, hash)?;
+    }
     let ended = insert_session(&transaction, session, &identity.id, None, now)?;
     transaction.commit()?;
     Ok(Some(StartedSession { identity, ended }))
@@ -135,10 +149,12 @@ pub(super) fn request_reset(
     transaction
         .prepare_cached("DELETE FROM resets WHERE token IN (SELECT token FROM resets WHERE expires <= ? LIMIT ?)")?
         .execute([now, MAX_EXPIRED_PER_WRITE])?;
+    let user = account(&transaction, email)?.map(|account| account.identity);
+    // By the address that is stored, by which the user is found again.
+    let stored_email = user.as_ref().map_or(email.as_str(), |user| &user.email);
     transaction
         .prepare_cached("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (?, ?, ?)")?
-        .execute(params![reset.token.as_bytes(), email.as_str(), reset.expires])?;
-    let user = account(&transaction, email)?.map(|account| account.identity);
+        .execute(params![reset.token.as_bytes(), stored_email, reset.expires])?;
     transaction.commit()?;
     Ok(user)
 }
@@ -165,9 +181,7 @@ pub(super) fn set_password(
 ) -> rusqlite::Result<Option<StartedSession>> {
     let transaction = begin_write(db)?;
     let Some(identity) = reset_of(&transaction, token, now)? else { return Ok(None) };
-    transaction.prepare_cached("DELETE FROM resets WHERE email = ?")?.execute([&identity.email])?;
-    transaction.prepare_cached("UPDATE users SET password = ? WHERE id = ?")?.execute([hash, &identity.id])?;
-    let ended = end_all(&transaction, &identity.id)?;
+    let ended = replace_password(&transaction, &identity, hash)?;
     insert_session(&transaction, session, &identity.id, None, now)?;
     transaction.commit()?;
     Ok(Some(StartedSession { identity, ended }))
@@ -190,21 +204,45 @@ pub(super) fn users(db: &Connection, now: i64) -> rusqlite::Result<Vec<User>> {
     users.collect()
 }
 
+/// Sets the password of a user, and ends the user's sessions. Returns false if there is no such user.
+pub(super) fn change_password(db: &mut Connection, email: &Email, hash: &str) -> rusqlite::Result<bool> {
+    let transaction = begin_write(db)?;
+    let Some(account) = account(&transaction, email)? else { return Ok(false) };
+    replace_password(&transaction, &account.identity, hash)?;
+    transaction.commit()?;
+    Ok(true)
+}
+
 pub(super) fn allow(db: &mut Connection, email: &Email, allowed: Option<Vec<String>>) -> rusqlite::Result<bool> {
-    let changed = db
-        .prepare_cached("UPDATE users SET allowed = ? WHERE email = ?")?
-        .execute(params![allowed.map(to_json), email.as_str()])?;
-    Ok(changed > 0)
+    let transaction = begin_write(db)?;
+    let Some(account) = account(&transaction, email)? else { return Ok(false) };
+    transaction
+        .prepare_cached("UPDATE users SET allowed = ? WHERE id = ?")?
+        .execute(params![allowed.map(to_json), account.identity.id])?;
+    transaction.commit()?;
+    Ok(true)
 }
 
 pub(super) fn remove_user(db: &mut Connection, email: &Email) -> rusqlite::Result<bool> {
     let transaction = begin_write(db)?;
-    let Some(account) = account(&transaction, email)? else { return Ok(false) };
-    end_all(&transaction, &account.identity.id)?;
-    transaction.prepare_cached("DELETE FROM resets WHERE email = ?")?.execute([email.as_str()])?;
-    transaction.prepare_cached("DELETE FROM users WHERE id = ?")?.execute([&account.identity.id])?;
+    let Some(StoredAccount { identity, .. }) = account(&transaction, email)? else { return Ok(false) };
+    end_all(&transaction, &identity.id)?;
+    transaction.prepare_cached("DELETE FROM resets WHERE email = ?")?.execute([&identity.email])?;
+    transaction.prepare_cached("DELETE FROM users WHERE id = ?")?.execute([&identity.id])?;
     transaction.commit()?;
     Ok(true)
+}
+
+/// Sets the password of a user, deletes the user's resets, and ends the user's sessions, which are returned.
+fn replace_password(transaction: &Transaction<'_>, user: &Identity, hash: &str) -> rusqlite::Result<Vec<TokenHash>> {
+    transaction.prepare_cached("DELETE FROM resets WHERE email = ?")?.execute([&user.email])?;
+    set_hash(transaction, &user.id, hash)?;
+    end_all(transaction, &user.id)
+}
+
+fn set_hash(transaction: &Transaction<'_>, user: &str, hash: &str) -> rusqlite::Result<()> {
+    transaction.prepare_cached("UPDATE users SET password = ? WHERE id = ?")?.execute([hash, user])?;
+    Ok(())
 }
 
 fn insert_user(
@@ -214,14 +252,14 @@ fn insert_user(
     allowed: Option<Vec<String>>,
     now: i64,
 ) -> rusqlite::Result<Option<Identity>> {
+    if account(transaction, email)?.is_some() {
+        return Ok(None);
+    }
     let id = uuid::Uuid::new_v4().to_string();
-    let added = transaction
-        .prepare_cached(
-            "INSERT INTO users (id, email, password, allowed, created) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (email) DO NOTHING",
-        )?
+    transaction
+        .prepare_cached("INSERT INTO users (id, email, password, allowed, created) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![id, email.as_str(), hash, allowed.clone().map(to_json), now])?;
-    Ok((added > 0).then(|| new_identity(id, email.as_str().into(), allowed)))
+    Ok(Some(new_identity(id, email.as_str().into(), allowed)))
 }
 
 /// Adds a session, and returns the sessions that were ended in exchange.

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::addresses::AddressCollision;
 use super::*;
 use crate::auth::PasswordHasherConfig;
+use crate::auth::password_hasher::hash_as_sent;
 use crate::auth::token::{TokenHash, random_token};
 
 struct StoreFolder(tempfile::TempDir);
@@ -127,7 +129,7 @@ async fn a_log_in_fails_if_the_password_changes_while_it_is_verified() {
     store.request_reset(email(), reset, expires).await.unwrap().unwrap();
     let started = store.set_password(reset, Password::new("new"), set).await.unwrap().unwrap();
     assert_eq!(started.ended, [old.token]);
-    let late_start = store.write(move |db| statements::start_session(db, &account, &late, now())).await.unwrap();
+    let late_start = store.write(move |db| statements::start_session(db, &account, None, &late, now())).await.unwrap();
     assert!(late_start.is_none());
     assert!(store.resume(late.token).await.unwrap().is_none());
     assert!(store.resume(set.token).await.unwrap().is_some());
@@ -208,4 +210,162 @@ async fn users_can_be_added_listed_and_removed() {
     assert!(store.remove_user(email()).await.unwrap());
     assert!(store.resume(kept.token).await.unwrap().is_none());
     assert!(matches!(store.log_in(ada("x"), session()).await, Err(StoreError::InvalidCredentials)));
+}
+
+// --- Unicode ---------------------------------------------------------------------------------------------------------
+
+/// The same address, composed and decomposed.
+const COMPOSED: &str = "\u{e5}sa@example.com";
+const DECOMPOSED: &str = "a\u{30a}sa@example.com";
+
+fn of(email: &str, password: &str) -> Credentials {
+    Credentials::new(Email::normalize(email).unwrap(), Password::new(password))
+}
+
+/// Adds a user as versions did that normalized neither addresses nor passwords. `created` is also the id.
+async fn add_older_user(store: &SqliteStore, email: &'static str, password: &str, created: i64) {
+    let hash = hash_as_sent(password);
+    let insert = move |db: &mut Connection| {
+        db.execute("INSERT INTO users VALUES (?1, ?2, ?3, NULL, ?1)", rusqlite::params![created, email, hash])
+    };
+    store.write(insert).await.unwrap();
+}
+
+async fn id_of(store: &SqliteStore, email: &str, password: &str) -> Option<String> {
+    match store.log_in(of(email, password), session()).await {
+        Ok(started) => Some(started.identity.id),
+        Err(StoreError::InvalidCredentials) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn composed_and_decomposed_credentials_are_those_of_one_user() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let started = store.register(of(DECOMPOSED, "pa\u{308}ssword"), session()).await.unwrap();
+    assert_eq!(started.identity.email, COMPOSED);
+    for email in [COMPOSED, DECOMPOSED] {
+        let again = store.register(of(email, "another"), session()).await;
+        assert!(matches!(again, Err(StoreError::EmailTaken)), "{again:?}");
+        for password in ["p\u{e4}ssword", "pa\u{308}ssword"] {
+            assert_eq!(id_of(&store, email, password).await.as_ref(), Some(&started.identity.id));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_older_hash_verifies_in_its_own_form_and_is_replaced_at_the_first_log_in() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let (composed, decomposed) = ("p\u{e4}ssword", "pa\u{308}ssword");
+    add_older_user(&store, "ada@example.com", decomposed, 1).await;
+    let id = Some("1".to_owned());
+    assert_eq!(id_of(&store, "ada@example.com", composed).await, None, "the hash is of another form");
+    // At the same time: the one that comes second finds the hash replaced.
+    let log_in = || id_of(&store, "ada@example.com", decomposed);
+    let log_ins = tokio::join!(log_in(), log_in(), log_in());
+    assert_eq!(log_ins, (id.clone(), id.clone(), id.clone()));
+    assert_eq!(id_of(&store, "ada@example.com", composed).await, id);
+    assert_eq!(id_of(&store, "ada@example.com", decomposed).await, id);
+    assert_eq!(id_of(&store, "ada@example.com", "password").await, None);
+    // A password that is no longer allowed keeps working.
+    add_older_user(&store, "bob@example.com", "tab\there", 2).await;
+    for _ in 0..2 {
+        assert_eq!(id_of(&store, "bob@example.com", "tab\there").await.as_deref(), Some("2"));
+    }
+}
+
+#[tokio::test]
+async fn older_addresses_get_their_normal_form_when_the_store_is_opened() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    add_older_user(&store, DECOMPOSED, "correct", 1).await;
+    let (kept, reset) = (session(), TokenHash::of(&random_token()));
+    let expires = SystemTime::now() + Duration::from_secs(60);
+    store.log_in(of(DECOMPOSED, "correct"), kept).await.unwrap();
+    store.request_reset(Email::parse(DECOMPOSED).unwrap(), reset, expires).await.unwrap().unwrap();
+    drop(store);
+
+    let store = folder.store().await;
+    assert_eq!(store.users().await.unwrap()[0].identity, Identity::new("1", COMPOSED));
+    for email in [COMPOSED, DECOMPOSED] {
+        assert_eq!(id_of(&store, email, "correct").await.as_deref(), Some("1"));
+    }
+    // Sessions and resets are kept.
+    assert_eq!(store.resume(kept.token).await.unwrap().unwrap().identity.email, COMPOSED);
+    assert!(store.set_password(reset, Password::new("battery"), session()).await.unwrap().is_some());
+    assert_eq!(id_of(&store, DECOMPOSED, "battery").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn users_whose_addresses_collide_are_reported_and_not_merged() {
+    /// Composed differently: the marks are in another order.
+    const OTHER: &str = "a\u{323}\u{30a}sa@example.com";
+    const OTHER_REVERSED: &str = "a\u{30a}\u{323}sa@example.com";
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    add_older_user(&store, DECOMPOSED, "first one", 1).await;
+    add_older_user(&store, COMPOSED, "second one", 2).await;
+    // Neither of these has the normal form; the older one gets it.
+    add_older_user(&store, OTHER_REVERSED, "third one", 3).await;
+    add_older_user(&store, OTHER, "fourth one", 4).await;
+    drop(store);
+
+    let store = folder.store().await;
+    let collisions = store.write(|db| addresses::normalize(db)).await.unwrap();
+    let normal = Email::parse(OTHER).unwrap();
+    let of_user = |id: &str, email: &str| (id.to_owned(), email.to_owned());
+    assert_eq!(
+        collisions,
+        [
+            AddressCollision { user: of_user("1", DECOMPOSED), other: of_user("2", COMPOSED) },
+            AddressCollision { user: of_user("4", OTHER), other: of_user("3", normal.as_str()) },
+        ]
+    );
+    let text = collisions[0].to_string();
+    let named = r#""\u{e5}sa@example.com" (id 2) and "a\u{30a}sa@example.com" (id 1)"#;
+    assert!(text.contains(named), "{text}");
+    for (email, password, id) in [
+        (DECOMPOSED, "first one", "1"),
+        (COMPOSED, "second one", "2"),
+        (OTHER_REVERSED, "third one", "3"),
+        (normal.as_str(), "third one", "3"),
+        (OTHER, "fourth one", "4"),
+    ] {
+        assert_eq!(id_of(&store, email, password).await.as_deref(), Some(id), "{email:?}");
+    }
+    assert_eq!(id_of(&store, COMPOSED, "first one").await, None);
+    assert_eq!(id_of(&store, DECOMPOSED, "second one").await, None);
+    // A reset reaches the user whose address it is exactly.
+    let reset = TokenHash::of(&random_token());
+    let expires = SystemTime::now() + Duration::from_secs(60);
+    let user = store.request_reset(Email::parse(DECOMPOSED).unwrap(), reset, expires).await.unwrap();
+    assert_eq!(user.unwrap().id, "1");
+    let started = store.set_password(reset, Password::new("changed"), session()).await.unwrap().unwrap();
+    assert_eq!(started.identity.id, "1");
+
+    // Without the other user, the address gets its normal form.
+    assert!(store.remove_user(Email::parse(COMPOSED).unwrap()).await.unwrap());
+    assert_eq!(id_of(&store, COMPOSED, "changed").await.as_deref(), Some("1"));
+    assert_eq!(id_of(&store, DECOMPOSED, "changed").await.as_deref(), Some("1"));
+    assert_eq!(store.users().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_the_sessions_and_resets_of_its_user_only() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let (old, bobs, reset) = (session(), session(), TokenHash::of(&random_token()));
+    store.register(ada("old"), old).await.unwrap();
+    store.register(of("bob@example.com", "old"), bobs).await.unwrap();
+    store.request_reset(email(), reset, SystemTime::now() + Duration::from_secs(60)).await.unwrap().unwrap();
+    assert!(store.change_password(email(), Password::new("new")).await.unwrap());
+    assert!(store.has_changed().await.unwrap());
+    assert!(store.resume(old.token).await.unwrap().is_none());
+    assert!(store.resume(bobs.token).await.unwrap().is_some());
+    assert!(store.set_password(reset, Password::new("x"), session()).await.unwrap().is_none());
+    assert!(matches!(store.log_in(ada("old"), session()).await, Err(StoreError::InvalidCredentials)));
+    store.log_in(ada("new"), session()).await.unwrap();
+    assert!(!store.change_password(Email::parse("eve@example.com").unwrap(), Password::new("new")).await.unwrap());
 }

@@ -9,7 +9,7 @@ use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::users::{DEFAULT_STORE, UserArgs};
+use crate::users::{DEFAULT_STORE, PasswordRules, UserArgs};
 
 /// The folder of the events if none is given.
 pub(crate) const DEFAULT_EVENTS: &str = "events";
@@ -83,6 +83,8 @@ pub(crate) struct ServeArgs {
     /// off, and events below a folder called auth cannot be called]
     #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
     pub(crate) auth: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) password_rules: PasswordRules,
     /// What to log, and in which format
     #[arg(long, value_enum, env = "AAW_LOG", default_value_t = LogFormat::Pretty)]
     pub(crate) log: LogFormat,

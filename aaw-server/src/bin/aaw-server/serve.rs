@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aaw_server::auth::SqliteStore;
+use aaw_server::auth::{Auth, SqliteStore};
 use aaw_server::modules::{self, EventsAt, Watch};
 use aaw_server::{BoundServer, Config, Events, Handle, Server};
 
@@ -46,17 +46,16 @@ struct StartedServer {
 async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     raise_file_limit();
     let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
-    let config = args.config();
+    let mut config = args.config();
     // Checked before a build that may take minutes.
     config.probe().await?;
-    let store = open_store(args).await?;
+    if let Some(store) = open_store(args).await? {
+        config.auth = Some(Auth { min_password_chars: args.password_rules.min_length(), ..Auth::new(store) });
+    }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
     let events = load(&at, watch.as_mut()).await?;
     let mut server = events.into_iter().fold(Server::new(config), Server::events);
-    if let Some(store) = store {
-        server = server.auth(store);
-    }
     let mut json_writer = None;
     // The pretty log has the calls at the level `debug`, from the library: logging a call costs more than the call.
     if args.log == LogFormat::Json {

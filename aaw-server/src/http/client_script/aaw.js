@@ -1,8 +1,8 @@
 // aaw-js 0.1.0 (MIT). Generated from the modules in aaw-js/aaw.
 var CallError = class extends Error {
   constructor({ error, code = "handler", data }, { sent, cause }) {
-    const text = typeof error === "string" ? error : JSON.stringify(error) ?? String(error);
-    super(text, cause === void 0 ? void 0 : { cause });
+    const text2 = typeof error === "object" ? JSON.stringify(error, bigIntAsText) : String(error);
+    super(text2, cause === void 0 ? void 0 : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
     this.error = error;
     this.code = code;
@@ -13,6 +13,7 @@ var CallError = class extends Error {
     }
   }
 };
+var bigIntAsText = (_, value) => typeof value === "bigint" ? String(value) : value;
 var cancelled = (cause, sent) => new CallError({ error: "The call was cancelled", code: "cancelled" }, { sent, cause });
 var outcomeUnknown = (reason, cause) => new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, cause });
 var readFailure = (data) => {
@@ -30,11 +31,99 @@ var onAbort = (signal, callback) => {
   else signal.addEventListener("abort", listener, { once: true });
   return () => signal.removeEventListener("abort", listener);
 };
-var bindMethods = (object, ...names) => {
+var bindMethods = (object2, ...names) => {
   for (const name of names) {
-    const method = object[name];
-    if (typeof method === "function") Object.defineProperty(object, name, { value: method.bind(object) });
+    const method = object2[name];
+    if (typeof method === "function") Object.defineProperty(object2, name, { value: method.bind(object2) });
   }
+};
+var MAX_SHOWN = 40;
+var describe = (value) => {
+  if (typeof value === "string") {
+    return `the string ${JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN)}\u2026` : value)}`;
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "symbol") return "a symbol";
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return "an array";
+  if (value instanceof Promise) return "a promise";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+};
+var invalid = (name, expected, value) => new TypeError(`aaw: ${name} must be ${expected}, got ${describe(value)}`);
+var invalidSecret = (name, expected, value) => new TypeError(`aaw: ${name} must be ${expected}, got ${typeof value === "string" ? "another string" : describe(value)}`);
+var duration = (name, value, fallback, infinity = "for none") => {
+  if (value === void 0 || value === null) return fallback;
+  if (typeof value === "number" && value > 0) return value;
+  throw invalid(name, `a positive number of ms, or Infinity ${infinity}`, value);
+};
+var finiteDuration = (name, value, fallback) => {
+  if (value === void 0 || value === null) return fallback;
+  if (typeof value === "number" && value > 0 && value < Infinity) return value;
+  throw invalid(name, "a positive, finite number of ms", value);
+};
+var limit = (name, value, fallback) => {
+  if (value === void 0 || value === null) return fallback;
+  if (value === Infinity || Number.isInteger(value) && Number(value) > 0) return Number(value);
+  throw invalid(name, "a positive integer, or Infinity for no limit", value);
+};
+var integer = (name, value, fallback, max) => {
+  if (value === void 0 || value === null) return fallback;
+  if (Number.isInteger(value) && Number(value) > 0 && Number(value) <= max) return Number(value);
+  throw invalid(name, `an integer from 1 to ${max}`, value);
+};
+var flag = (name, value) => {
+  if (value === void 0 || value === null) return false;
+  if (typeof value === "boolean") return value;
+  throw invalid(name, "true or false", value);
+};
+var text = (name, value, fallback) => {
+  if (value === void 0 || value === null) return fallback;
+  if (typeof value === "string") return value;
+  throw invalid(name, "a string", value);
+};
+var secret = (name, value, max) => {
+  if (value === void 0 || value === null || value === "") return null;
+  if (typeof value === "string" && value.length <= max) return value;
+  throw invalidSecret(name, `a string of at most ${max} characters`, value);
+};
+var optionalFunction = (name, value) => {
+  if (value === void 0 || value === null) return void 0;
+  if (typeof value === "function") return value;
+  throw invalid(name, "a function", value);
+};
+var requireFunction = (name, value) => {
+  if (typeof value !== "function") throw invalid(name, "a function", value);
+};
+var requireEventName = (value) => {
+  if (typeof value !== "string") throw invalid("the name of an event", "a string", value);
+};
+var object = (name, value, expected = "an object") => {
+  if (value === void 0 || value === null) return {};
+  if (typeof value === "object" && !Array.isArray(value)) return value;
+  throw invalid(name, expected, value);
+};
+var abortSignal = (value) => {
+  if (value === void 0 || value === null) return void 0;
+  if (isAbortSignal(value)) return value;
+  throw invalid("the option `signal`", "an AbortSignal", value);
+};
+var isAbortSignal = (value) => typeof value === "object" && value !== null && "aborted" in value && typeof value.aborted === "boolean" && "addEventListener" in value && typeof value.addEventListener === "function";
+var rejectSignal = (options) => {
+  if (isAbortSignal(options)) throw new TypeError("aaw: pass the AbortSignal as { signal }");
+};
+var callOptions = (options, defaultTimeout) => {
+  if (typeof options === "number") return { timeout: duration("the timeout", options, defaultTimeout), signal: void 0 };
+  rejectSignal(options);
+  const { timeout, signal } = object("the options of a call", options, "a timeout in ms or an object");
+  return { timeout: duration("the option `timeout`", timeout, defaultTimeout), signal: abortSignal(signal) };
+};
+var streamOptions = (options) => {
+  rejectSignal(options);
+  const given = object("the options of a stream", options);
+  if ("timeout" in given && given.timeout !== void 0) {
+    throw new TypeError("aaw: a stream has no timeout; pass { signal: AbortSignal.timeout(ms) }");
+  }
+  return { signal: abortSignal(given.signal) };
 };
 var closeEvent = (code, reason, wasClean = false) => {
   const init = { code, reason, wasClean };
@@ -45,19 +134,19 @@ var ReconnectDelays = class {
   #backoff;
   #random;
   #failures = 0;
-  constructor(backoff, random) {
-    this.#backoff = backoff;
+  constructor(backoff2, random) {
+    this.#backoff = backoff2;
     this.#random = random;
   }
-  handleConnectionEnded(duration) {
-    if (duration >= this.#backoff.max) this.reset();
+  handleConnectionEnded(duration2) {
+    if (duration2 >= this.#backoff.max) this.reset();
   }
   reset() {
     this.#failures = 0;
   }
   nextDelay() {
     const { min, max, factor } = this.#backoff;
-    const ceiling = Math.min(min * Math.max(factor, 1) ** this.#failures || 0, max);
+    const ceiling = Math.min(min * factor ** this.#failures, max);
     this.#failures += 1;
     return ceiling * this.#random();
   }
@@ -72,9 +161,9 @@ var WaitQueue = class {
   }
   push(item) {
     const kind = item.call ? "calls" : "sends";
-    const limit = this.#limits[kind];
-    if (this.#bytes[kind] > 0 && this.#bytes[kind] + item.message.size > limit) {
-      const error = `The queue of messages that wait for the connection is full (limit: ${limit} bytes)`;
+    const limit2 = this.#limits[kind];
+    if (this.#bytes[kind] > 0 && this.#bytes[kind] + item.message.size > limit2) {
+      const error = `The queue of messages that wait for the connection is full (limit: ${limit2} bytes)`;
       throw new CallError({ error, code: "busy" }, { sent: false });
     }
     this.#bytes[kind] += item.message.size;
@@ -171,13 +260,76 @@ var CallTable = class {
     return expired;
   }
 };
+var toJson = (value) => {
+  try {
+    return replaceLoneSurrogates(stringify(value) ?? "null");
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const error = `The payload cannot be serialized to JSON: ${reason}`;
+    throw new CallError({ error, code: "bad_body" }, { sent: false, cause });
+  }
+};
+var fromJson = (json, bigint) => bigint && /\d{16}/.test(json) ? parseBigInts(json) : JSON.parse(json);
+var encoder = new TextEncoder();
+var byteLength = (text2) => encoder.encode(text2).length;
+var wellFormed = (text2) => JSON.parse(replaceLoneSurrogates(JSON.stringify(text2)));
+var replaceLoneSurrogates = (json) => json.includes("\\ud") ? json.replace(/\\(?:ud[0-9a-f]{3}|[^])/g, (escape) => escape.length > 2 ? "\uFFFD" : escape) : json;
+var prefix;
+var integerPrefix = () => prefix ??= `aaw-integer-${crypto.getRandomValues(new Uint32Array(4)).join("-")}:`;
+var stringify = (value) => {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    const start = integerPrefix();
+    let hasBigInt = false;
+    const json = JSON.stringify(value, (_, part) => {
+      if (typeof part !== "bigint") return part;
+      hasBigInt = true;
+      return `${start}${part}`;
+    });
+    if (!hasBigInt) throw error;
+    return json.replace(new RegExp(`"${start}(-?\\d+)"`, "g"), "$1");
+  }
+};
+var MAX_DIGITS = 1e3;
+var parseBigInts = (json) => {
+  const start = integerPrefix();
+  try {
+    return JSON.parse(quoteBigIntegers(json, start), (_, value) => typeof value === "string" && value.startsWith(start) ? BigInt(value.slice(start.length)) : value);
+  } catch {
+    return JSON.parse(json);
+  }
+};
+var quoteBigIntegers = (json, start) => {
+  let result = "";
+  let copied = 0;
+  const token = /"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+  for (let match = token.exec(json); match; match = token.exec(json)) {
+    const [found] = match;
+    if (found === '"') {
+      token.lastIndex = endOfString(json, token.lastIndex);
+    } else if (found.length >= 16 && found.length <= MAX_DIGITS && /^-?\d+$/.test(found) && !Number.isSafeInteger(Number(found))) {
+      result += `${json.slice(copied, match.index)}"${start}${found}"`;
+      copied = token.lastIndex;
+    }
+  }
+  return result + json.slice(copied);
+};
+var endOfString = (json, from) => {
+  for (let quote = json.indexOf('"', from); quote >= 0; quote = json.indexOf('"', quote + 1)) {
+    let backslashes = 0;
+    while (json[quote - 1 - backslashes] === "\\") backslashes += 1;
+    if (backslashes % 2 === 0) return quote + 1;
+  }
+  return json.length;
+};
 var BadFrame = class extends Error {
 };
 var FRAME_OVERHEAD = 96;
-var decodeFrame = (text) => {
+var decodeFrame = (text2, bigint) => {
   let frame;
   try {
-    frame = JSON.parse(text);
+    frame = fromJson(text2, bigint);
   } catch (error) {
     throw new BadFrame(`not JSON: ${error instanceof Error ? error.message : error}`);
   }
@@ -188,18 +340,7 @@ var decodeFrame = (text) => {
   if (kind !== void 0 && typeof kind !== "string") throw new BadFrame("the kind (element 4) must be a string");
   return { event, data, id, kind: kind ?? null };
 };
-var encodeFrame = (event, json, id, kind) => `[${JSON.stringify(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;
-var toJson = (value) => {
-  try {
-    return JSON.stringify(value) ?? "null";
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const error = `The payload cannot be serialized to JSON: ${reason}`;
-    throw new CallError({ error, code: "bad_body" }, { sent: false, cause });
-  }
-};
-var encoder = new TextEncoder();
-var byteLength = (text) => encoder.encode(text).length;
+var encodeFrame = (event, json, id, kind) => `[${toJson(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;
 var MAX_RUNNING = 1024;
 var ClientCalls = class {
   #outputs;
@@ -234,7 +375,7 @@ var ClientCalls = class {
     }
   }
   respondError(call, failure) {
-    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, JSON.stringify(failure), call.id, "error"));
+    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
   }
   cancelAll() {
     for (const call of this.#running.values()) this.#outputs.push({ type: "clientCallCancelled", call });
@@ -256,8 +397,8 @@ var encodeMessage = (event, payload) => {
   if (RESERVED_NAMES.has(event)) {
     throw new CallError({ error: `The event name ${event} is reserved`, code: "bad_frame" }, { sent: false });
   }
-  const head = `[${JSON.stringify(event)},${toJson(payload)}`;
-  return { event, head, size: byteLength(head) + FRAME_OVERHEAD };
+  const head = `[${toJson(event)},${toJson(payload)}`;
+  return { event: wellFormed(event), head, size: byteLength(head) + FRAME_OVERHEAD };
 };
 var RESERVED_NAMES = new Set(["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`));
 var oneWayFrame = ({ head }) => `${head}]`;
@@ -445,8 +586,8 @@ var OutputQueue = class {
   push(output) {
     this.#outputs.push(output);
   }
-  send(text) {
-    this.#outputs.push({ type: "send", text });
+  send(text2) {
+    this.#outputs.push({ type: "send", text: text2 });
   }
   warn(failure) {
     this.#outputs.push({ type: "warning", error: new CallError(failure, { sent: false }) });
@@ -503,8 +644,8 @@ var readWelcome = (data) => {
   if (typeof data !== "object" || data === null) throw new BadFrame("the data of aaw/welcome must be an object");
   const connection = "connection" in data && typeof data.connection === "string" ? data.connection : null;
   const limits = "limits" in data && typeof data.limits === "object" && data.limits !== null ? data.limits : {};
-  const limit = (value, fallback) => typeof value === "number" && value >= 0 ? value : fallback;
-  return { connection, limits: { calls: limit("calls" in limits ? limits.calls : void 0, DEFAULT_LIMITS.calls), message: limit("message" in limits ? limits.message : void 0, DEFAULT_LIMITS.message) } };
+  const limit2 = (value, fallback) => typeof value === "number" && value >= 0 ? value : fallback;
+  return { connection, limits: { calls: limit2("calls" in limits ? limits.calls : void 0, DEFAULT_LIMITS.calls), message: limit2("message" in limits ? limits.message : void 0, DEFAULT_LIMITS.message) } };
 };
 var CLIENT_CLOSED = "The client is closed";
 var TIMED_OUT = "WebSocket error (client): request timed out";
@@ -522,6 +663,8 @@ var ClientConnection = class {
   #matcher = new FifoMatcher();
   #clientCalls = new ClientCalls(this.#outputs);
   #login;
+  #wasOpen = false;
+  #lastFailure = null;
   constructor(config, random, now) {
     this.#config = config;
     this.#delays = new ReconnectDelays(config.backoff, random);
@@ -624,8 +767,8 @@ var ClientConnection = class {
   get identity() {
     return this.#login.identity;
   }
-  get hasCalls() {
-    return this.#calls.size > 0;
+  get isBusy() {
+    return this.#calls.size > 0 || this.#calls.firstQueued !== null || this.#phase.name === "closing";
   }
   handleConnected(now, dialect) {
     if (this.#phase.name !== "connecting") return;
@@ -645,8 +788,10 @@ var ClientConnection = class {
       this.#handleWelcome(now, null);
     }
   }
-  handleConnectFailed(now) {
-    if (this.#phase.name === "connecting") this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
+  handleConnectFailed(now, reason) {
+    if (this.#phase.name !== "connecting") return;
+    this.#lastFailure = reason;
+    this.#phase = { name: "waiting", until: now + this.#delays.nextDelay() };
   }
   handleDisconnected(now, code, reason) {
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
@@ -665,11 +810,11 @@ var ClientConnection = class {
   handleWritable() {
     this.#isBlocked = false;
   }
-  handleText(now, text) {
+  handleText(now, text2) {
     if (!this.#isConnected()) return;
     this.#heartbeat.handleActivity(now);
     try {
-      const frame = decodeFrame(text);
+      const frame = decodeFrame(text2, this.#config.bigint);
       if (this.#dialect === "v1") this.#handleV1(now, frame);
       else this.#handleClassic(now, frame);
     } catch (error) {
@@ -685,14 +830,15 @@ var ClientConnection = class {
   handleTimeout(now) {
     for (const call of this.#calls.expired(now)) {
       const sent = this.#abandon(now, call);
-      this.#outputs.fail(call.observer, new CallError({ error: TIMED_OUT, code: "timeout" }, { sent }));
+      const error = sent ? TIMED_OUT : `${TIMED_OUT}: ${this.#whyNotSent()}`;
+      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
     }
     const phase = this.#phase;
     switch (phase.name) {
       case "connecting":
         if (phase.until > now) break;
         this.#outputs.warn({ error: `No connection within ${this.#config.connectTimeout} ms`, code: "no_connection" });
-        this.#abort(now, "no connection in time");
+        this.#abort(now, `no connection within ${this.#config.connectTimeout} ms`);
         break;
       case "waiting":
         if (phase.until <= now) this.#phase = this.#connect(now);
@@ -734,8 +880,8 @@ var ClientConnection = class {
   }
   #checkAccepted(message) {
     if (this.state === "closed") throw new CallError({ error: CLIENT_CLOSED, code: "no_connection" }, { sent: false });
-    const limit = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
-    if (message.size > limit) throw tooLarge(message, limit);
+    const limit2 = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
+    if (message.size > limit2) throw tooLarge(message, limit2);
   }
   #writeFirst() {
     if (this.#isBlocked || this.#phase.name !== "greeting" && this.#phase.name !== "open") return false;
@@ -892,6 +1038,8 @@ var ClientConnection = class {
   }
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
+    this.#wasOpen = true;
+    this.#lastFailure = null;
     this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
     this.#phase = { name: "open", since: this.#phase.since };
   }
@@ -899,7 +1047,7 @@ var ClientConnection = class {
     if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} on a classic connection`);
     if (id !== null) {
       if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || !this.#calls.wasAllocated(id)) {
-        throw new BadFrame(`response with an id that no call has: ${JSON.stringify(id).slice(0, 80)}`);
+        throw new BadFrame(`response with an id that no call has: ${toJson(id).slice(0, 80)}`);
       }
       this.#matcher.disable();
       this.#handleClassicResponse(id, data);
@@ -975,11 +1123,12 @@ var ClientConnection = class {
   }
   #abort(now, reason) {
     this.#outputs.push({ type: "abort", reason });
-    if (this.#phase.name === "connecting") this.handleConnectFailed(now);
+    if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, outcomeUnknown(reason));
   }
   #handleLost(now, error) {
     const phase = this.#phase;
+    this.#lastFailure = error.message;
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
@@ -992,25 +1141,106 @@ var ClientConnection = class {
       this.#failWritten(error);
     }
   }
+  #whyNotSent() {
+    switch (this.#phase.name) {
+      case "open":
+        return this.#isBlocked ? "the socket's buffer is full" : `the limit of ${this.#calls.inFlight} calls in flight is reached`;
+      case "greeting":
+        return this.#phase.welcome ? "the session is not resumed yet" : "the server has not sent its welcome yet";
+      default: {
+        const known = this.#wasOpen ? "there is no connection any more" : "there was no connection yet";
+        return this.#lastFailure === null ? known : `${known} (${this.#lastFailure})`;
+      }
+    }
+  }
   #finish() {
     this.#phase = { name: "closed" };
     this.#outputs.push({ type: "closed" });
   }
 };
-var tooLarge = ({ size }, limit) => {
-  const error = `The message is too large: up to ${size} bytes, the limit is ${limit}`;
+var tooLarge = ({ size }, limit2) => {
+  const error = `The message is too large: up to ${size} bytes, the limit is ${limit2}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
 var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true }), isFromServer: true });
+var HandshakeObserver = class {
+  socket = null;
+  status = null;
+  error = null;
+  #request = null;
+  #listeners;
+  #channels;
+  constructor(clientKey) {
+    this.#channels = diagnosticsChannels();
+    this.#listeners = { "undici:request:create": ({ request }) => {
+      if (String(request.headers).includes(clientKey)) this.#request = request;
+    }, "undici:client:sendHeaders": ({ request, headers, socket }) => {
+      if (request !== this.#request && !String(headers).includes(clientKey)) return;
+      this.#request = request;
+      this.socket = socket;
+    }, "undici:request:headers": ({ request, response }) => {
+      if (request === this.#request) this.status = response.statusCode;
+    }, "undici:request:error": ({ request, error }) => {
+      if (request === this.#request) this.error = error;
+    } };
+    for (const [name, listener] of Object.entries(this.#listeners)) this.#channels?.subscribe(name, listener);
+  }
+  stop() {
+    for (const [name, listener] of Object.entries(this.#listeners)) this.#channels?.unsubscribe(name, listener);
+    this.#channels = void 0;
+  }
+};
+var diagnosticsChannels = () => {
+  const { process } = globalThis;
+  return process?.getBuiltinModule?.("node:diagnostics_channel");
+};
+var connectFailure = ({ status, error }, { message }, url) => {
+  const server = withoutSecrets(url);
+  const text2 = typeof message === "string" ? message : "";
+  const refusal = status ?? /(?:status code|server response): (\d{3})\b/.exec(text2)?.[1];
+  if (refusal) return `${server} refused the connection with the status ${refusal}`;
+  const cause = error instanceof Error ? error.message : text2.replaceAll(url, server);
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return `${server} could not be reached${cause || code ? `: ${cause || code}` : ""}`;
+};
+var withoutSecrets = (url) => {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
+};
+var requestSocket = (socket, observer) => {
+  if (isRefCounted(socket)) return () => socket;
+  let upgraded = null;
+  const { on } = socket;
+  if (typeof on === "function") on.call(socket, "upgrade", (response) => upgraded = response?.socket);
+  return () => {
+    const found = upgraded ?? observer.socket;
+    return isRefCounted(found) ? found : null;
+  };
+};
+var isRefCounted = (value) => typeof value === "object" && value !== null && "ref" in value && typeof value.ref === "function" && "unref" in value && typeof value.unref === "function";
 var socketUrl = (url) => resolve(url, { "http:": "ws:", "https:": "wss:" });
-var httpUrl = (url) => resolve(url, { "ws:": "http:", "wss:": "https:" }).replace(/\/+$/, "");
+var httpUrl = (url) => {
+  const absolute = resolve(url, { "ws:": "http:", "wss:": "https:" });
+  if (absolute.includes("?")) throw new TypeError("aaw: the URL for calls over HTTP must have no query");
+  return absolute.replace(/\/+$/, "");
+};
+var parse = (url, base) => {
+  const text2 = url instanceof URL ? url.href : url;
+  if (typeof text2 !== "string" || text2.trim() === "") throw invalid("the URL", "a string or a URL", url);
+  try {
+    return new URL(text2, base);
+  } catch {
+    throw new TypeError("aaw: the URL is invalid; expected one like ws://localhost:1337");
+  }
+};
 var resolve = (url, schemes) => {
   const page = typeof location === "undefined" ? void 0 : location.href;
-  if (url === void 0 && page === void 0) throw new TypeError("aaw: outside of a page the server's URL is required");
-  const absolute = url === void 0 ? new URL("/", page) : new URL(url, page);
+  const isMissing = url === void 0 || url === null;
+  if (isMissing && page === void 0) throw new TypeError("aaw: outside of a page the server's URL is required");
+  const absolute = isMissing ? new URL("/", page) : parse(url, page);
   const scheme = schemes[absolute.protocol] ?? absolute.protocol;
   if (!Object.values(schemes).includes(scheme)) {
-    throw new TypeError(`aaw: expected a URL with the scheme ws:, wss:, http: or https:, got ${absolute.href}`);
+    throw new TypeError(`aaw: expected a URL with the scheme ws:, wss:, http: or https:, got ${absolute.protocol}`);
   }
   const rest = absolute.href.slice(absolute.protocol.length);
   return scheme + (absolute.hash ? rest.slice(0, -absolute.hash.length) : rest);
@@ -1027,6 +1257,11 @@ var Driver = class {
   #attempt = {};
   #openEvent = new Event("open");
   #timer = null;
+  #isRef = true;
+  #refCounted = null;
+  #isHeld = true;
+  #stopObserving = () => {
+  };
   #isRunning = false;
   #reportedState = "";
   #removeWakeListener;
@@ -1089,6 +1324,9 @@ var Driver = class {
   respondError(call, failure) {
     this.#input(() => this.#connection.respondError(call, failure));
   }
+  setRef(isRef) {
+    this.#input(() => this.#isRef = isRef);
+  }
   close() {
     this.#input(() => this.#connection.close(this.#platform.now()));
   }
@@ -1108,7 +1346,18 @@ var Driver = class {
       this.#isRunning = false;
     }
     this.#reportState();
+    this.#holdProcess();
     this.#setTimer();
+  }
+  get #isHolding() {
+    return this.#isRef || this.#connection.isBusy;
+  }
+  #holdProcess() {
+    const isHeld = this.#isHolding;
+    if (isHeld === this.#isHeld || !this.#refCounted) return;
+    this.#isHeld = isHeld;
+    if (isHeld) this.#refCounted.ref();
+    else this.#refCounted.unref();
   }
   #nextOutput() {
     if (this.#socket) {
@@ -1179,7 +1428,7 @@ var Driver = class {
     const isFull = this.#socket !== null && this.#socket.bufferedAmount >= MAX_BUFFERED;
     const now = this.#platform.now();
     const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
-    const ref = this.#connection.state !== "open" || this.#connection.hasCalls;
+    const ref = this.#isHolding && (this.#connection.state !== "open" || this.#connection.isBusy);
     if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
     if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
     this.#timer = null;
@@ -1194,31 +1443,46 @@ var Driver = class {
   async #connect() {
     const attempt = this.#attempt = {};
     let socket;
+    let observer;
     try {
       const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
       if (attempt !== this.#attempt) return;
       this.url = url;
       this.sid = `_${uuid()}`;
-      socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
-    } catch (error) {
+      observer = new HandshakeObserver(this.sid);
+      try {
+        socket = new this.#SocketClass(url, [this.sid, "aaw.v1"]);
+      } catch (error) {
+        observer.stop();
+        throw error;
+      }
+    } catch (cause) {
       if (attempt !== this.#attempt) return;
       this.#attempt = {};
-      this.#delegate.handleError(connectError(error));
-      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now()));
+      const error = connectError(cause);
+      this.#delegate.handleError(error);
+      this.#input(() => this.#connection.handleConnectFailed(this.#platform.now(), error.message));
       return;
     }
     this.#socket = socket;
-    this.#listen(socket, attempt);
+    this.#listen(socket, attempt, observer);
   }
-  #listen(socket, attempt) {
+  #listen(socket, attempt, observer) {
     const { now } = this.#platform;
+    const { url } = this;
+    const tcpSocket = requestSocket(socket, observer);
+    this.#stopObserving = () => observer.stop();
     let isOpen = false;
+    let failure = `${withoutSecrets(url)} could not be reached, or refused the connection`;
     const handleClosed = (event) => {
       this.#attempt = {};
       this.#socket = null;
+      this.#refCounted = null;
+      observer.stop();
+      if (!isOpen) warnWithoutOrigin();
       this.#input(() => {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
-        else this.#connection.handleConnectFailed(now());
+        else this.#connection.handleConnectFailed(now(), failure);
       });
       this.#delegate.handleClose(event);
     };
@@ -1227,6 +1491,9 @@ var Driver = class {
     });
     on("open", (event) => {
       isOpen = true;
+      observer.stop();
+      this.#refCounted = tcpSocket();
+      this.#isHeld = true;
       this.#openEvent = event;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
@@ -1239,6 +1506,7 @@ var Driver = class {
       if (typeof data === "string") this.#delegate.handleMessage(data);
     });
     on("error", (event) => {
+      if (!isOpen) failure = connectFailure(observer, event, url);
       this.#delegate.handleError(event);
       if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
     });
@@ -1248,6 +1516,8 @@ var Driver = class {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
+    this.#refCounted = null;
+    this.#stopObserving();
     try {
       socket?.close();
     } catch {
@@ -1259,6 +1529,12 @@ var MAX_TIMER_DELAY = 2 ** 31 - 1;
 var connectError = (cause) => {
   const error = cause instanceof Error ? cause.message : String(cause);
   return new CallError({ error: `Cannot connect: ${error}`, code: "no_connection" }, { sent: false, cause });
+};
+var hasWarned = false;
+var warnWithoutOrigin = () => {
+  if (hasWarned || typeof document === "undefined" || globalThis.origin !== "null") return;
+  hasWarned = true;
+  console.warn("aaw: no connection. This page was opened as a file, or is in a sandboxed frame, so it has no origin, and servers refuse its connections unless they allow the origin `null`. Open the page from a server: `aaw-server --static FOLDER` serves the files of a folder.");
 };
 var uuid = () => {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -1514,13 +1790,35 @@ var HandlerRegistry = class {
   }
 };
 var handlerFailure = (error) => {
-  const text = error instanceof Error ? error.message : String(error);
-  return { error: text || "The handler failed", code: "handler" };
+  const text2 = error instanceof Error ? error.message : String(error);
+  return { error: text2 || "The handler failed", code: "handler" };
 };
-var connectionConfig = (options, token = null) => {
-  const { reconnectInterval } = options;
-  const fixed = reconnectInterval === void 0 ? {} : { min: reconnectInterval, max: reconnectInterval };
-  return { backoff: { min: 100, max: 1e4, factor: 2, ...fixed, ...options.backoff }, heartbeat: options.heartbeat ?? 2e4, connectTimeout: options.connectTimeout ?? 1e4, closeTimeout: 2e3, resumeTimeout: 3e3, token, maxInFlight: options.maxInFlight ?? 1024, maxMessage: options.maxMessage ?? 16 << 20, maxWaitingCalls: options.maxWaitingCalls ?? 16 << 20, maxWaitingSends: options.maxWaitingSends ?? 1 << 20 };
+var MAX_WINDOW = 2 ** 31 - 1;
+var readOptions = (given) => {
+  const options = object("the options of a client", given);
+  return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
+};
+var backoff = (options) => {
+  const interval = finiteDuration("the option `reconnectInterval`", options.reconnectInterval, 0);
+  const given = object("the option `backoff`", options.backoff);
+  const min = finiteDuration("the option `backoff.min`", given.min, interval || 100);
+  const max = finiteDuration("the option `backoff.max`", given.max, Math.max(interval || 1e4, given.min ?? 0));
+  const { factor } = given;
+  if (factor !== void 0 && factor !== null && !(typeof factor === "number" && factor >= 1 && factor < Infinity)) {
+    throw invalid("the option `backoff.factor`", "a finite number of at least 1", factor);
+  }
+  if (given.min !== void 0 && min > max) {
+    throw new TypeError(`aaw: the option \`backoff.min\` (${min}) must not exceed \`backoff.max\` (${max})`);
+  }
+  return { min: Math.min(min, max), max, factor: factor ?? 2 };
+};
+var tokenStorage = (storage) => {
+  if (storage === void 0 || storage === null) return void 0;
+  const methods = storage;
+  if (["getItem", "setItem", "removeItem"].every((name) => typeof methods[name] === "function")) {
+    return storage;
+  }
+  throw invalid("the option `storage`", "an object with getItem, setItem and removeItem, as localStorage is", storage);
 };
 var PersistentToken = class {
   #storage;
@@ -1581,14 +1879,17 @@ var Client = class extends WebSocketCompat {
   #window;
   constructor(url, options, platform2) {
     super();
-    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send");
+    bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send", "ref", "unref");
     bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
-    const SocketClass = options.WebSocket ?? globalThis.WebSocket;
+    const { timeout, window, storage, storageKey, WebSocket, connection } = readOptions(options);
+    const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
-    this.#timeout = options.timeout ?? 3e3;
-    this.#window = Math.max(1, Math.floor(options.window ?? 64));
-    const stored = new PersistentToken(options.storage, options.storageKey ?? "aaw/token");
-    this.#driver = new Driver(url, connectionConfig(options, stored.read()), SocketClass, platform2, { handleOpen: (event) => {
+    this.#timeout = timeout;
+    this.#window = window;
+    const stored = new PersistentToken(storage, storageKey);
+    const storedToken = stored.read();
+    const config = { ...connection, token: connection.token ?? storedToken };
+    this.#driver = new Driver(url, config, SocketClass, platform2, { handleOpen: (event) => {
       this.#emitter.emit("open", event);
       fire(this, new Event("open"));
     }, handleClose: (event) => {
@@ -1601,9 +1902,9 @@ var Client = class extends WebSocketCompat {
       if (this.wantsMessages) fire(this, new MessageEvent("message", { data }));
     }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state) });
   }
-  sendAsync(event, payload, options = {}) {
+  sendAsync(event, payload, options) {
     return new Promise((resolve2, reject) => {
-      const { timeout = this.#timeout, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+      const { timeout, signal } = callOptions(options, this.#timeout);
       const message = encodeMessage(event, payload);
       const observer = { handleDone: (result) => {
         stopListening();
@@ -1631,19 +1932,24 @@ var Client = class extends WebSocketCompat {
     } };
     this.#driver.call(observer, message, { credit: Number.MAX_SAFE_INTEGER, isSend: true });
   }
-  stream(event, payload, options = {}) {
-    return new ItemStream(this.#driver, encodeMessage(event, payload), options, this.#window);
+  stream(event, payload, options) {
+    return new ItemStream(this.#driver, encodeMessage(event, payload), streamOptions(options), this.#window);
   }
-  duplex(event, payload, options = {}) {
-    return new Duplex(this.#driver, encodeMessage(event, payload), options, this.#window);
+  duplex(event, payload, options) {
+    return new Duplex(this.#driver, encodeMessage(event, payload), streamOptions(options), this.#window);
   }
   on(event, callback) {
+    requireEventName(event);
+    requireFunction("the callback of `on`", callback);
     this.#emitter.on(event, callback);
   }
   off(event, callback) {
-    this.#emitter.off(event, callback);
+    requireEventName(event);
+    this.#emitter.off(event, optionalFunction("the callback of `off`", callback));
   }
   handle(event, handler) {
+    requireEventName(event);
+    requireFunction("the handler of a client call", handler);
     return this.#handlers.add(event, handler);
   }
   login(email, password, options) {
@@ -1674,8 +1980,18 @@ var Client = class extends WebSocketCompat {
     this.#driver.close();
     return this.#driver.closed;
   }
-  send(text) {
-    const [event, data] = JSON.parse(text);
+  unref() {
+    this.#driver.setRef(false);
+    return this;
+  }
+  ref() {
+    this.#driver.setRef(true);
+    return this;
+  }
+  send(text2) {
+    const frame = JSON.parse(text2);
+    if (!Array.isArray(frame)) throw invalid("a message", "the JSON text of [event, data]", frame);
+    const [event, data] = frame;
     this.sendSync(event, data);
   }
   get state() {
@@ -1706,8 +2022,8 @@ var Client = class extends WebSocketCompat {
 };
 var EventTooLarge = class extends Error {
   code = "too_large";
-  constructor(limit) {
-    super(`A server-sent event exceeds the limit of ${limit} characters`);
+  constructor(limit2) {
+    super(`A server-sent event exceeds the limit of ${limit2} characters`);
     this.name = "EventTooLarge";
   }
 };
@@ -1720,21 +2036,21 @@ var SseParser = class {
   #event = "";
   #id = "";
   #retry = void 0;
-  constructor(limit) {
-    this.#limit = limit;
+  constructor(limit2) {
+    this.#limit = limit2;
   }
-  *push(text) {
-    let from = this.#afterCr && text.startsWith("\n") ? 1 : 0;
-    if (text) this.#afterCr = text.endsWith("\r");
+  *push(text2) {
+    let from = this.#afterCr && text2.startsWith("\n") ? 1 : 0;
+    if (text2) this.#afterCr = text2.endsWith("\r");
     const lineEnd = /\r\n|\r|\n/g;
     lineEnd.lastIndex = from;
-    for (let end = lineEnd.exec(text); end; end = lineEnd.exec(text)) {
-      const event = this.#endLine(text.slice(from, end.index));
+    for (let end = lineEnd.exec(text2); end; end = lineEnd.exec(text2)) {
+      const event = this.#endLine(text2.slice(from, end.index));
       from = lineEnd.lastIndex;
       if (event) yield event;
     }
-    this.#count(text.length - from);
-    this.#line += text.slice(from);
+    this.#count(text2.length - from);
+    this.#line += text2.slice(from);
   }
   #count(characters) {
     this.#size += characters;
@@ -1780,8 +2096,12 @@ var SseParser = class {
   }
 };
 var DEFAULT_MAX_EVENT = 4 << 20;
-function sse(response, { maxEvent = DEFAULT_MAX_EVENT } = {}) {
-  return new SseStream(response, maxEvent);
+function sse(response, options) {
+  if (typeof response !== "object" || response === null || !("body" in response || "getReader" in response)) {
+    throw invalid("the response", "a Response or a ReadableStream", response);
+  }
+  const { maxEvent } = object("the options of sse", options);
+  return new SseStream(response, limit("the option `maxEvent`", maxEvent, DEFAULT_MAX_EVENT));
 }
 var SseStream = class {
   #reader;
@@ -1842,39 +2162,50 @@ var SseStream = class {
   }
 };
 var DEFAULT_MAX_ITEM = 16 << 20;
-function http(url, options = {}) {
+function http(url, options) {
   return new HttpClient(httpUrl(url), options);
 }
 var HttpClient = class {
   #url;
   #options;
-  constructor(url, options) {
+  #timeout;
+  #maxItem;
+  #fetch;
+  #bigint;
+  constructor(url, given) {
     bindMethods(this, "sendAsync", "stream");
+    const options = object("the options of http", given);
     this.#url = url;
+    this.#timeout = duration("the option `timeout`", options.timeout, 3e3);
+    this.#maxItem = limit("the option `maxItem`", options.maxItem, DEFAULT_MAX_ITEM);
+    this.#fetch = optionalFunction("the option `fetch`", options.fetch);
+    this.#bigint = flag("the option `bigint`", options.bigint);
+    readHeaders(options.headers);
     this.#options = options;
   }
-  async sendAsync(event, payload, options = {}) {
-    const { timeout = this.#options.timeout ?? 3e3, signal } = typeof options === "number" ? { timeout: options } : options ?? {};
+  async sendAsync(event, payload, options) {
+    const { timeout, signal } = callOptions(options, this.#timeout);
     const request = this.#post(event, payload, "application/json", signal, timeout);
     try {
       const response = await request.response;
-      return response.status === 204 ? null : await response.json();
+      return response.status === 204 ? null : fromJson(await response.text(), this.#bigint);
     } catch (error) {
       throw request.toCallError(error);
     } finally {
       request.release();
     }
   }
-  stream(event, payload, options = {}) {
-    const request = this.#post(event, payload, "text/event-stream", options?.signal, Infinity);
-    return new HttpStream(request, this.#options.maxItem ?? DEFAULT_MAX_ITEM);
+  stream(event, payload, options) {
+    const { signal } = streamOptions(options);
+    const request = this.#post(event, payload, "text/event-stream", signal, Infinity);
+    return new HttpStream(request, this.#maxItem, this.#bigint);
   }
   #post(event, payload, accept, signal, timeout) {
-    const headers = new Headers(this.#options.headers);
+    const headers = readHeaders(this.#options.headers);
     headers.set("accept", accept);
     headers.set("content-type", "application/json");
     const init = { method: "POST", headers, body: toJson(payload) };
-    return new CallRequest(this.#options.fetch ?? globalThis.fetch, `${this.#url}/events/${eventPath(event)}`, init, signal, timeout);
+    return new CallRequest(this.#fetch ?? globalThis.fetch, `${this.#url}/events/${eventPath(event)}`, init, signal, timeout);
   }
 };
 var CallRequest = class {
@@ -1907,9 +2238,9 @@ var HttpStream = class {
   #request;
   #items;
   #isCancelled = false;
-  constructor(request, maxItem) {
+  constructor(request, maxItem, bigint) {
     this.#request = request;
-    this.#items = readItems(request, maxItem);
+    this.#items = readItems(request, maxItem, bigint);
   }
   async next() {
     try {
@@ -1930,13 +2261,13 @@ var HttpStream = class {
     return this;
   }
 };
-async function* readItems(request, maxItem) {
+async function* readItems(request, maxItem, bigint) {
   try {
     const response = await request.response;
     if (response.status === 204) return;
     for await (const { event, data } of new SseStream(response, maxItem)) {
       if (event === "end") return;
-      const item = JSON.parse(data);
+      const item = fromJson(data, bigint);
       if (event === "failed") throw new CallError(readFailure(item), { sent: true });
       yield item;
     }
@@ -1952,18 +2283,34 @@ var requireOk = async (request) => {
   if (response.ok) return response;
   throw new CallError(readErrorBody(await response.text(), response), { sent: true });
 };
-var readErrorBody = (text, { status, statusText }) => {
+var readErrorBody = (text2, { status, statusText }) => {
   try {
-    const failure = JSON.parse(text);
+    const failure = JSON.parse(text2);
     if (typeof failure?.error === "string") return readFailure(failure);
   } catch {
   }
   return { error: `The server responded with ${status} ${statusText}`.trim(), code: `http_${status}` };
 };
 var eventPath = (event) => {
-  const parts = String(event).split("/");
+  const parts = wellFormed(String(event)).split("/");
   if (parts.every((part) => /^[A-Za-z0-9]/.test(part))) return parts.map(encodeURIComponent).join("/");
   throw new CallError({ error: `Unknown event: ${event}`, code: "unknown_event" }, { sent: false });
+};
+var readHeaders = (headers) => {
+  if (headers === void 0 || headers === null) return new Headers();
+  if (typeof headers !== "object") object("the option `headers`", headers);
+  const result = new Headers();
+  const isList = Symbol.iterator in headers;
+  const entries = isList ? headers : Object.entries(headers);
+  for (const [name, value] of entries) {
+    if (value === void 0 || value === null) throw new TypeError(`aaw: the header ${JSON.stringify(name)} is ${value}`);
+    try {
+      result.append(name, String(value));
+    } catch {
+      throw new TypeError(`aaw: the header ${JSON.stringify(name)} has an invalid name or value`);
+    }
+  }
+  return result;
 };
 var MAX_TIMER_DELAY2 = 2 ** 31 - 1;
 var platform = { now: () => performance.now(), setTimeout: (callback, ms) => setTimeout(callback, ms), clearTimeout: (timer) => clearTimeout(timer), random: Math.random, onWake: (callback) => {
@@ -1977,7 +2324,7 @@ var platform = { now: () => performance.now(), setTimeout: (callback, ms) => set
     document.removeEventListener?.("visibilitychange", onVisible);
   };
 } };
-var aaw = (url, options) => new Client(url, options ?? {}, platform);
+var aaw = (url, options) => new Client(url, options, platform);
 aaw.CallError = CallError;
 aaw.http = http;
 aaw.sse = sse;

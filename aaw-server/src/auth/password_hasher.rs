@@ -14,7 +14,8 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-use super::store::{Password, StoreError};
+use super::password::Password;
+use super::store::StoreError;
 
 const SALT_BYTES: usize = 16;
 
@@ -80,6 +81,14 @@ pub struct PasswordHasher {
     _stop_threads: Arc<StopThreads>,
 }
 
+/// The form of a password from which a stored hash was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PasswordForm {
+    Normal,
+    /// The hash is older than the normalization of passwords.
+    AsSent,
+}
+
 /// The hashes that wait for a thread.
 #[derive(Default)]
 struct HashQueue {
@@ -141,8 +150,8 @@ impl PasswordHasher {
         Self { params, dummy_hash, _stop_threads: Arc::new(StopThreads(Arc::clone(&queue))), queue }
     }
 
-    /// Returns the hash of a password as a PHC string, `$argon2id$…`. If the future is dropped while it waits in the
-    /// queue, the hash is not computed.
+    /// Returns the hash of a password's normal form as a PHC string, `$argon2id$…`. If the future is dropped while it
+    /// waits in the queue, the hash is not computed.
     ///
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the memory for the hash cannot be
@@ -152,7 +161,7 @@ impl PasswordHasher {
         self.run(move |memory| {
             // A salt has to be unique, not secret: 122 random bits suffice.
             let salt = uuid::Uuid::new_v4().into_bytes();
-            let hash = compute_hash(params.clone(), &password, &salt, memory)?;
+            let hash = compute_hash(params.clone(), password.expose(), &salt, memory)?;
             to_phc(&params, &salt, &hash)
         })
         .await
@@ -161,10 +170,22 @@ impl PasswordHasher {
     /// Whether the password has this hash. Without a hash the result is false, and takes as long to compute. If the
     /// future is dropped while it waits in the queue, the hash is not computed.
     ///
+    /// If the password was not sent in its normal form and that form does not match, the form that was sent is verified
+    /// as well, which takes as long again: the hash may be older than the normalization of passwords.
+    ///
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full; [`StoreError::Failed`] if the stored hash is invalid or the memory
     /// cannot be allocated.
     pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, StoreError> {
+        Ok(self.verify_forms(password, stored).await?.is_some())
+    }
+
+    /// Like [`verify`](Self::verify), and returns which form of the password matches.
+    pub(super) async fn verify_forms(
+        &self,
+        password: Password,
+        stored: Option<&str>,
+    ) -> Result<Option<PasswordForm>, StoreError> {
         let user_exists = stored.is_some();
         let invalid = || "a stored password hash is invalid".to_owned();
         let stored =
@@ -177,8 +198,18 @@ impl PasswordHasher {
             if !is_supported || params.m_cost() > MAX_STORED_MEMORY_KIB || expected.len() != HASH_BYTES {
                 return Err(invalid());
             }
-            let actual = compute_hash(params, &password, &salt, memory)?;
-            Ok(bool::from(actual.ct_eq(expected.as_bytes())) && user_exists)
+            let mut matches = |text: &str| {
+                let actual = compute_hash(params.clone(), text, &salt, memory)?;
+                Ok::<_, String>(bool::from(actual.ct_eq(expected.as_bytes())) && user_exists)
+            };
+            let (normal, sent) = (password.expose(), password.expose_as_sent());
+            Ok(if matches(normal)? {
+                Some(PasswordForm::Normal)
+            } else if sent != normal && matches(sent)? {
+                Some(PasswordForm::AsSent)
+            } else {
+                None
+            })
         })
         .await
     }
@@ -242,7 +273,7 @@ impl HashQueue {
 
 fn compute_hash(
     params: Params,
-    password: &Password,
+    password: &str,
     salt: &[u8],
     memory: &mut Vec<Block>,
 ) -> Result<[u8; HASH_BYTES], String> {
@@ -255,7 +286,7 @@ fn compute_hash(
     let mut hash = [0; HASH_BYTES];
     let argon2 = Argon2::new(Algorithm::Argon2id, VERSION, params);
     argon2
-        .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut hash, &mut memory[..blocks])
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..blocks])
         .map_err(|error| error.to_string())?;
     Ok(hash)
 }
@@ -276,6 +307,15 @@ impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordHasher").field("params", &self.params).finish_non_exhaustive()
     }
+}
+
+/// Returns a hash as it was made before passwords were normalized.
+#[cfg(test)]
+pub(super) fn hash_as_sent(text: &str) -> String {
+    let params = Params::new(64, 1, 1, Some(HASH_BYTES)).expect("valid parameters");
+    let salt = [7; SALT_BYTES];
+    let hash = compute_hash(params.clone(), text, &salt, &mut Vec::new()).expect("enough memory");
+    to_phc(&params, &salt, &hash).expect("a hash")
 }
 
 #[cfg(test)]
@@ -323,6 +363,24 @@ mod tests {
         })
         .unwrap();
         assert!(other.verify(password("pässword"), Some(&stored)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_in_every_form_and_an_older_hash_in_its_own_form() {
+        let hasher = fast_hasher(1, 10);
+        let (composed, decomposed) = ("p\u{e4}ssword", "pa\u{308}ssword");
+        let stored = hasher.hash(password(decomposed)).await.unwrap();
+        for sent in [composed, decomposed] {
+            let form = hasher.verify_forms(password(sent), Some(&stored)).await.unwrap();
+            assert_eq!(form, Some(PasswordForm::Normal), "{sent:?}");
+        }
+        // Made before passwords were normalized.
+        let older = hash_as_sent(decomposed);
+        let form = hasher.verify_forms(password(decomposed), Some(&older)).await.unwrap();
+        assert_eq!(form, Some(PasswordForm::AsSent));
+        assert!(hasher.verify(password(decomposed), Some(&older)).await.unwrap());
+        assert!(!hasher.verify(password(composed), Some(&older)).await.unwrap());
+        assert!(!hasher.verify(password(decomposed), None).await.unwrap());
     }
 
     #[tokio::test]
