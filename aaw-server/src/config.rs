@@ -25,8 +25,8 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and, if the server is
-    /// reached through a loopback name, pages of this machine. Default: none.
+    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
+    /// if the server is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 450 MB while all of them are idle.

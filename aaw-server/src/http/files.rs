@@ -35,8 +35,13 @@ pub(super) struct StaticFiles {
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// A regular file, by its canonical path.
-    File(PathBuf),
+    /// A regular file.
+    File {
+        /// The canonical path.
+        target: PathBuf,
+        /// The path by which it was requested, which may contain links.
+        named: PathBuf,
+    },
     /// A folder, named without the slash at the end that relative links in its page need.
     FolderWithoutSlash,
 }
@@ -57,14 +62,14 @@ impl StaticFiles {
     /// Responds with the requested file; `None` if it does not exist or must not be served.
     pub(super) async fn respond(&self, request: Request) -> Option<Response> {
         let path = relative_path(request.uri().path())?;
-        let (dir, requested) = (self.dir.clone(), path.clone());
-        let found = tokio::task::spawn_blocking(move || resolve(&dir, &requested)).await.ok()??;
+        let dir = self.dir.clone();
+        let found = tokio::task::spawn_blocking(move || resolve(&dir, path)).await.ok()??;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let error = "Expected the method GET or HEAD: this is a file";
             return Some(HttpError::method_not_allowed("GET, HEAD", error).into_response());
         }
         match found {
-            Found::File(file) => respond_with_file(&file, &path, request).await,
+            Found::File { target, named } => respond_with_file(&target, &named, request).await,
             Found::FolderWithoutSlash => Some(redirect_to_folder(&request)),
         }
     }
@@ -72,7 +77,7 @@ impl StaticFiles {
 
 /// Finds the regular file that `path`, with all links resolved, leads to; `None` if there is none within the folder, or
 /// if it is hidden.
-fn resolve(dir: &Path, path: &Path) -> Option<Found> {
+fn resolve(dir: &Path, path: PathBuf) -> Option<Found> {
     let root = dir.canonicalize().ok()?;
     let within = |path: &Path| {
         let target = path.canonicalize().ok()?;
@@ -81,27 +86,28 @@ fn resolve(dir: &Path, path: &Path) -> Option<Found> {
         Some((target, metadata))
     };
     // Opening a pipe would wait for a writer, and a device may do anything.
-    let file = |(target, metadata): (PathBuf, Metadata)| metadata.is_file().then_some(Found::File(target));
-    let found = within(&root.join(path))?;
+    let file =
+        |(target, metadata): (PathBuf, Metadata), named| metadata.is_file().then_some(Found::File { target, named });
+    let found = within(&root.join(&path))?;
     if !found.1.is_dir() {
-        return file(found);
+        return file(found, path);
     }
-    let index = file(within(&found.0.join(INDEX))?)?;
+    let index = file(within(&found.0.join(INDEX))?, path.join(INDEX))?;
     // `/` is the empty path, and `/a/` one that ends with a separator.
     let has_slash = path.as_os_str().as_encoded_bytes().last().is_none_or(|last| is_separator(char::from(*last)));
     Some(if has_slash { index } else { Found::FolderWithoutSlash })
 }
 
-/// Responds with a file. The requested path decides about its type: a link may lead to a file with any name.
-async fn respond_with_file(file: &Path, requested: &Path, request: Request) -> Option<Response> {
-    let mut response = ServeFile::new(file).call(request).await.unwrap_or_else(|never| match never {});
+/// Responds with a file. The name that was requested decides about its type: a link may lead to a file with any name.
+async fn respond_with_file(target: &Path, named: &Path, request: Request) -> Option<Response> {
+    let mut response = ServeFile::new(target).call(request).await.unwrap_or_else(|never| match never {});
     if response.status() == StatusCode::NOT_FOUND {
         return None;
     }
     let headers = response.headers_mut();
     if headers.contains_key(CONTENT_TYPE) {
-        let named = if requested.extension().is_some() { requested } else { file };
-        headers.insert(CONTENT_TYPE, content_type(named));
+        let typed = if named.extension().is_some() { named } else { target };
+        headers.insert(CONTENT_TYPE, content_type(typed));
     }
     // Browsers may store the file, but validate it at each use, so that a changed file is seen at once.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::cursors::Cursor;
 use super::error::HttpError;
+use crate::net::message_check::elements;
 
 /// The largest `?take=` of a polling request.
 const MAX_TAKE: usize = 10_000;
@@ -102,15 +103,20 @@ pub(super) async fn read_body(
 ) -> Result<String, HttpError> {
     // With `Expect: 100-continue` the client waits for consent before it sends the body. It is refused here without
     // reading: hyper consents once the body is polled.
-    if headers.contains_key(EXPECT) && body.size_hint().lower() > max as u64 {
-        return Err(too_large(max));
+    if headers.contains_key(EXPECT) {
+        if body.size_hint().lower() > max as u64 {
+            return Err(too_large(max));
+        }
+        check_not_encoded(headers)?;
     }
-    check_not_encoded(headers)?;
     let read = tokio::time::timeout(timeout, collect(body, max)).await.map_err(|_| {
         let error = format!("The body did not arrive within {} s", timeout.as_secs_f64());
         HttpError::new(StatusCode::REQUEST_TIMEOUT, Code::TIMEOUT, error)
     })?;
-    let body = String::from_utf8(read?)
+    let body = read?;
+    // Other clients send the body in any case, and could miss a response that arrives before they have.
+    check_not_encoded(headers)?;
+    let body = String::from_utf8(body)
         .map_err(|_| HttpError::new(StatusCode::BAD_REQUEST, Code::BAD_BODY, "The body is not valid UTF-8"))?;
     Ok(without_byte_order_mark(body))
 }
@@ -127,9 +133,7 @@ fn without_byte_order_mark(mut text: String) -> String {
 /// Refuses a body with a content coding, such as gzip (RFC 9110, 8.4 and 15.5.16). A body is small, and decoding would let
 /// a client occupy many times the memory that it sends.
 fn check_not_encoded(headers: &HeaderMap) -> Result<(), HttpError> {
-    let codings =
-        headers.get_all(CONTENT_ENCODING).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    let mut codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    let mut codings = elements(headers, &CONTENT_ENCODING);
     if codings.all(|coding| coding.eq_ignore_ascii_case(b"identity")) { Ok(()) } else { Err(HttpError::encoded_body()) }
 }
 

@@ -14,7 +14,7 @@ use aaw_protocol::{Code, Failure, codec};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
@@ -28,7 +28,8 @@ use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::{ErrorBodies, MAX_HEAD_BYTES};
 use crate::net::http_connection::{HttpConnection, RequestGuard};
 use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
-use crate::net::keep_alive::KeepAlive;
+use crate::net::keep_alive::{self, KeepAlive};
+use crate::net::lingering_close::LingeringClose;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::net::write_timeout::WriteTimeout;
 
@@ -106,17 +107,28 @@ async fn serve(
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
     let backlog = socket.backlog();
     let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
+    let socket = LingeringClose::new(socket, Arc::clone(&connection));
     let socket = ErrorBodies::new(socket, Arc::clone(&connection));
     let keep_alive = KeepAlive::new(keep_alive_timeout);
     let respond = service_fn(|request: Request<Incoming>| {
-        let announces = keep_alive.is_announced_to(&request);
-        let response = service.respond(request, RequestGuard::new(&connection));
-        let keep_alive = announces.then(|| keep_alive.clone());
+        let is_connect = request.method() == Method::CONNECT;
+        let has_body = !request.body().is_end_stream();
+        let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
         let connection = Arc::clone(&connection);
+        let response = service.respond(request, RequestGuard::new(&connection));
         async move {
             let mut response = response.await;
-            if let Some(keep_alive) = keep_alive {
-                keep_alive.announce(&mut response, &connection.shared.shutdown);
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success()) {
+                connection.set_upgraded();
+            }
+            // hyper closes the connection if it is stopping, or if a body was not read to its end.
+            let may_close =
+                (has_body && !status.is_success()) || connection.shared.shutdown.has_reached(ShutdownPhase::Draining);
+            if let Some(keep_alive) = keep_alive
+                && !may_close
+            {
+                keep_alive.announce(&mut response);
             }
             Ok::<_, Infallible>(response)
         }

@@ -5,26 +5,18 @@
 //! flushed can only be such a response. A request that was sent before the previous response was flushed is therefore
 //! not covered.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use aaw_protocol::{Code, Failure, codec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use crate::net::http_connection::HttpConnection;
 
 /// The most bytes that hyper accepts as the head of a request.
 pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
-
-/// How long, and how many bytes, a client may go on sending after such a response. Closing with unread bytes would reset
-/// the connection, and a client that has not read the response yet would lose it.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 << 10;
 
 /// A socket for hyper.
 #[derive(Debug)]
@@ -33,7 +25,8 @@ pub(crate) struct ErrorBodies<S> {
     connection: Arc<HttpConnection>,
     /// The number of requests that had been received when everything was flushed last.
     flushed_requests: usize,
-    /// Whether the first line of the request that arrives has ended.
+    /// Whether the first line of the request that arrives has ended. Not known of one that was sent together with the
+    /// previous request: if its headers are too large, its target is named instead.
     has_request_line: bool,
     error: Option<ErrorResponse>,
 }
@@ -43,10 +36,6 @@ pub(crate) struct ErrorBodies<S> {
 struct ErrorResponse {
     bytes: Vec<u8>,
     written: usize,
-    is_shut_down: bool,
-    /// Bytes that were read and discarded after the response.
-    discarded: usize,
-    linger: Pin<Box<Sleep>>,
 }
 
 impl<S> ErrorBodies<S> {
@@ -58,21 +47,18 @@ impl<S> ErrorBodies<S> {
         self.socket
     }
 
-    /// Whether there is neither a request in progress nor a response that has not been flushed.
+    /// Whether there is neither a request in progress nor a response that has not been flushed, and the connection still
+    /// carries HTTP.
     fn is_idle(&self) -> bool {
-        !self.connection.is_active() && self.connection.requests_received() == self.flushed_requests
+        !self.connection.is_active()
+            && !self.connection.is_upgraded()
+            && self.connection.requests_received() == self.flushed_requests
     }
 
     /// Takes over a response of hyper's own. Returns false if `head` is something else.
     fn take_over(&mut self, head: &[u8]) -> bool {
         if self.error.is_none() && self.is_idle() {
-            self.error = add_body(head, self.has_request_line).map(|bytes| ErrorResponse {
-                bytes,
-                written: 0,
-                is_shut_down: false,
-                discarded: 0,
-                linger: Box::pin(tokio::time::sleep(LINGER_TIME)),
-            });
+            self.error = add_body(head, self.has_request_line).map(|bytes| ErrorResponse { bytes, written: 0 });
         }
         self.error.is_some()
     }
@@ -89,21 +75,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ErrorBodies<S> {
             error.written += written;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Reads and discards what the client still sends.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(error) = &mut self.error else { return Poll::Ready(()) };
-        let mut buffer = [0; 4 << 10];
-        while error.discarded < LINGER_BYTES && error.linger.as_mut().poll(cx).is_pending() {
-            let mut buffer = ReadBuf::new(&mut buffer);
-            let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                break;
-            }
-            error.discarded += buffer.filled().len();
-        }
-        Poll::Ready(())
     }
 }
 
@@ -195,14 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ErrorBodies<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_write_error(cx))?;
-        if self.error.as_ref().is_none_or(|error| !error.is_shut_down) {
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
-        }
-        if let Some(error) = &mut self.error {
-            error.is_shut_down = true;
-            ready!(self.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

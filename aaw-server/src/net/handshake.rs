@@ -23,6 +23,7 @@ use crate::hub::{ConnectionGuard, EventCaller, Mailbox};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
+use crate::net::lingering_close::LingeringClose;
 use crate::net::message_check::{check_message, has_token};
 use crate::net::write_timeout::WriteTimeout;
 
@@ -136,10 +137,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
-        match upgraded.downcast::<TokioIo<ErrorBodies<WriteTimeout<DisconnectDetector>>>>() {
+        match upgraded.downcast::<TokioIo<ErrorBodies<LingeringClose<WriteTimeout<DisconnectDetector>>>>>() {
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner().into_inner().into_inner();
+                let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
                 connection.serve(socket, parts.read_buf).await;
             }
             // A socket of the program's own axum server.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub(crate) struct HttpConnection {
     permit: Mutex<Option<ConnectionPermit>>,
     requests_received: AtomicUsize,
     requests_in_progress: AtomicUsize,
+    upgraded: AtomicBool,
     opened: Instant,
     /// When the last request ended, in milliseconds since `opened`.
     idle_since: AtomicU64,
@@ -39,6 +40,7 @@ impl HttpConnection {
             permit: Mutex::new(Some(permit)),
             requests_received: AtomicUsize::new(0),
             requests_in_progress: AtomicUsize::new(0),
+            upgraded: AtomicBool::new(false),
             opened: Instant::now(),
             idle_since: AtomicU64::new(0),
         }
@@ -57,6 +59,15 @@ impl HttpConnection {
     /// Whether a request is in progress, from its arrival until its response has been sent.
     pub(crate) fn is_active(&self) -> bool {
         self.requests_in_progress.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a response has turned the connection over to another protocol, such as one of the program's own routes.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
     }
 
     /// Takes the permit for an upgrade; `None` if the connection has been upgraded before.

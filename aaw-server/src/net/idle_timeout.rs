@@ -26,12 +26,12 @@ pub(super) async fn wait_until_idle(connection: &HttpConnection, backlog: &Write
     loop {
         sleep_until(due).await;
         let now = Instant::now();
-        due = if connection.is_active() || backlog.is_pending() {
-            after(now, timeout.between)
-        } else {
-            let is_first = connection.requests_received() == 0;
-            after(connection.idle_since(), if is_first { timeout.first } else { timeout.between })
-        };
+        if connection.is_active() || backlog.is_pending() {
+            due = after(now, timeout.between);
+            continue;
+        }
+        let is_first = connection.requests_received() == 0;
+        due = after(connection.idle_since(), if is_first { timeout.first } else { timeout.between });
         if due <= now {
             return;
         }

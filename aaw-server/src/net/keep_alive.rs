@@ -7,37 +7,32 @@ use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version};
 
 use crate::net::message_check::has_token;
-use crate::net::shutdown_phase::{Shutdown, ShutdownPhase};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// The header of one connection. Cheap to clone.
+/// The value of the header. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct KeepAlive(Option<HeaderValue>);
+pub(super) struct KeepAlive(HeaderValue);
 
 impl KeepAlive {
-    /// A timeout of less than a second cannot be expressed, and is not announced.
-    pub(super) fn new(timeout: Duration) -> Self {
-        let header = HeaderValue::try_from(format!("timeout={}", timeout.as_secs())).ok();
-        Self(header.filter(|_| timeout.as_secs() > 0))
+    /// `None` for a timeout of less than a second, which cannot be expressed.
+    pub(super) fn new(timeout: Duration) -> Option<Self> {
+        let value = HeaderValue::try_from(format!("timeout={}", timeout.as_secs())).ok();
+        value.filter(|_| timeout.as_secs() > 0).map(Self)
     }
 
-    /// Whether the response to this request announces the timeout: the connection stays open after it. Clients of HTTP/1.0
-    /// have to ask for that, and hyper responds to those that do.
-    pub(super) fn is_announced_to<B>(&self, request: &Request<B>) -> bool {
-        self.0.is_some() && request.version() == Version::HTTP_11 && !has_token(request.headers(), &CONNECTION, "close")
-    }
-
-    /// Adds the header, unless the connection closes after the response: the server is stopping, or the response says so
-    /// itself.
-    pub(super) fn announce<B>(self, response: &mut Response<B>, shutdown: &Shutdown) {
+    /// Adds the header, unless the response says itself what becomes of the connection.
+    pub(super) fn announce<B>(self, response: &mut Response<B>) {
         let headers = response.headers_mut();
-        if let Some(timeout) = self.0
-            && !headers.contains_key(CONNECTION)
-            && !shutdown.has_reached(ShutdownPhase::Draining)
-        {
+        if !headers.contains_key(CONNECTION) {
             headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
-            headers.insert(KEEP_ALIVE, timeout);
+            headers.insert(KEEP_ALIVE, self.0);
         }
     }
+}
+
+/// Whether the client lets the connection stay open after this request. Those of HTTP/1.0 have to ask for that, and hyper
+/// responds to those that do.
+pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && !has_token(request.headers(), &CONNECTION, "close")
 }

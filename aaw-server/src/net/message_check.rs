@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hyper::header::{HOST, HeaderMap, HeaderName, TRANSFER_ENCODING};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{StatusCode, Uri, Version};
 
 use crate::origin::Authority;
@@ -26,13 +26,16 @@ pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, s
 
 /// Whether a header whose value is a comma-separated list contains this token, in any case.
 pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token))
+    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// The elements of a header whose value is a comma-separated list, without empty ones and those that are no text.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|element| !element.is_empty())
+/// The elements of a header whose value is a comma-separated list (RFC 9110, 5.6.1), without empty ones.
+pub(crate) fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
 }
 
 /// RFC 9112, 3.2.
@@ -47,7 +50,7 @@ fn check_host_header(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, 
 /// RFC 9112, 6.1. hyper decodes the chunks, and would pass on what is encoded within them.
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
     let mut codings = elements(headers, &TRANSFER_ENCODING);
-    if codings.any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+    if codings.any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
         let error = "The only supported transfer coding is chunked";
         return Err((StatusCode::NOT_IMPLEMENTED, error.into()));
     }
@@ -62,7 +65,8 @@ mod tests {
     use super::*;
 
     fn check(version: Version, headers: &[(HeaderName, &'static str)], target: &str) -> Result<(), u16> {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value")));
+        let value = |text: &str| HeaderValue::from_bytes(text.as_bytes()).expect("a value");
+        let headers = headers.iter().map(|(name, text)| (name.clone(), value(text)));
         let mut all = HeaderMap::new();
         for (name, value) in headers {
             all.append(name, value);
@@ -98,6 +102,9 @@ mod tests {
             (&["identity, chunked"], Err(501)),
             (&["chunked, chunked"], Err(400)),
             (&["chunked", "chunked"], Err(400)),
+            // Not text, and hyper looks at the last header only.
+            (&["\u{e4}", "chunked"], Err(501)),
+            (&[",, chunked ,"], Ok(())),
         ] {
             let headers: Vec<_> = values.iter().map(|value| (TRANSFER_ENCODING, *value)).collect();
             assert_eq!(check(Version::HTTP_10, &headers, "/"), expected, "{values:?}");

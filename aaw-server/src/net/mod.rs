@@ -8,6 +8,7 @@ pub(crate) mod handshake;
 pub(crate) mod http_connection;
 mod idle_timeout;
 mod keep_alive;
+pub(crate) mod lingering_close;
 pub(crate) mod message_check;
 pub(crate) mod origin_check;
 pub(crate) mod shutdown_phase;

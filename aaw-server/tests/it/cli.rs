@@ -2,8 +2,21 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 9] =
-    ["port", "host", "allow-origin", "max-connections", "static", "auth", "min-password-length", "log", "watch"];
+const FLAGS: [&str; 13] = [
+    "port",
+    "host",
+    "allow-origin",
+    "max-connections",
+    "keep-alive-timeout",
+    "static",
+    "auth",
+    "min-password-length",
+    "log",
+    "log-body-limit",
+    "watch",
+    "stream-shutdown-timeout",
+    "shutdown-timeout",
+];
 
 fn aaw_server(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aaw-server")).args(args).output().unwrap()

@@ -187,6 +187,11 @@ async fn another_transfer_coding_than_chunked_is_501() {
             assert_eq!(refused.failure(), (501, "bad_frame".into()), "{target} {coding}");
         }
     }
+    // A coding that is not text, before the header that hyper looks at.
+    let mut raw = RawConnection::connect(server.addr).await;
+    let head = b"POST /events/note HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: \xe4\r\nTransfer-Encoding: chunked\r\n\r\n";
+    raw.send(&[head, &b"1\r\n1\r\n0\r\n\r\n"[..]].concat()).await;
+    assert_eq!(raw.read_response().await.failure(), (501, "bad_frame".into()));
     // Without chunks the end of the body is not known.
     let endless = HttpRequest::new(server.addr, "POST", "/events/note").header("Transfer-Encoding", "gzip");
     assert_eq!(endless.body("1").send().await.failure(), (400, "bad_frame".into()));
@@ -246,6 +251,27 @@ async fn a_request_that_cannot_be_parsed_gets_an_error_with_a_body() {
     }
     // An error of our own, or one of a route, is not touched: it has its own body.
     assert!(post(&server, "ping", "x").send().await.body.contains("not valid JSON"));
+}
+
+#[tokio::test]
+async fn a_client_that_is_sending_its_body_receives_the_refusal() {
+    let server = TestServer::start().await;
+    let body = "1".repeat(4 << 20);
+    let gzip = post(&server, "echo", &*body).header("Content-Encoding", "gzip");
+    for (request, status) in [
+        (HttpRequest::post(server.addr, "/healthz", &*body), 405),
+        (HttpRequest::post(server.addr, "/nothing", &*body), 404),
+        (post(&server, "echo", &*body).method("PUT"), 405),
+        (post(&server, "echo", &*body).header("Origin", "https://evil.example"), 403),
+        (post(&server, "echo", &*body).without("Host"), 400),
+        (gzip, 413),
+        (post(&server, "echo", &body[..1 << 20]).header("Content-Encoding", "gzip"), 415),
+    ] {
+        // Reads only once it has sent everything.
+        let refused = request.send().await;
+        assert_eq!(refused.status, status, "{refused:?}");
+        assert_eq!(refused.header("keep-alive"), None, "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ use aaw_test_events::_services::{App, Counts};
 use aaw_tests::{HttpRequest, RawConnection, WireClient, http, until, within};
 use axum::Router;
 use axum::extract::{Path, Request as AxumRequest, State};
+use axum::http::StatusCode;
 use axum::routing::get;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -131,6 +134,30 @@ async fn a_route_for_the_root_replaces_the_page_and_a_route_can_receive_upgrades
     let mut raw = RawConnection::connect(program.addr).await;
     raw.send(upgrade.replacen(" / ", " /ws ", 1).as_bytes()).await;
     assert_eq!(raw.read_response().await.status, 101);
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_protocol_to_which_an_additional_route_switches_are_not_changed() {
+    // As hyper responds to a request that it cannot parse.
+    const FIRST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let tunnel = get(async |mut request: AxumRequest| {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut socket = TokioIo::new(upgrade.await.expect("an upgrade"));
+            socket.write_all(FIRST).await.expect("the client reads");
+            socket.write_all(b"second").await.expect("the client reads");
+            socket.shutdown().await.expect("the client reads");
+        });
+        (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "tunnel")])
+    });
+    let program = Program::merging(Router::new().route("/tunnel", tunnel)).await;
+    let request = HttpRequest::get(program.addr, "/tunnel").header("Connection", "Upgrade").header("Upgrade", "tunnel");
+    let (response, mut raw) = request.open_websocket().await;
+    assert_eq!((response.status, response.header("keep-alive")), (101, None));
+    assert_eq!(raw.take(FIRST.len()).await.as_deref(), Some(FIRST));
+    assert_eq!(raw.take(6).await.as_deref(), Some(&b"second"[..]));
+    raw.expect_end().await;
+    program.stopped().await;
 }
 
 #[tokio::test]

@@ -228,6 +228,7 @@ async fn only_regular_files_are_served() {
 async fn files_have_the_type_of_the_name_that_was_requested_and_text_is_utf_8() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join(".well-known/acme-challenge")).unwrap();
+    std::fs::create_dir(dir.path().join("v1.2")).unwrap();
     for file in [
         "a.html",
         "a.css",
@@ -238,6 +239,7 @@ async fn files_have_the_type_of_the_name_that_was_requested_and_text_is_utf_8() 
         "blob",
         ".well-known/acme-challenge/x",
         ".well-known/.env",
+        "v1.2/index.html",
     ] {
         std::fs::write(dir.path().join(file), "ü").unwrap();
     }
@@ -252,6 +254,7 @@ async fn files_have_the_type_of_the_name_that_was_requested_and_text_is_utf_8() 
         ("/a.svg", "image/svg+xml"),
         ("/linked.css", "text/css; charset=utf-8"),
         ("/blob", "application/octet-stream"),
+        ("/v1.2/", "text/html; charset=utf-8"),
         ("/.well-known/acme-challenge/x", "application/octet-stream"),
     ] {
         let file = get(&server, target).await;
