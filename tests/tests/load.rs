@@ -339,9 +339,9 @@ async fn the_memory_of_room_memberships_is_bounded() {
     let before = process.memory();
     let mut client = WireClient::connect_v1(addr).await;
     let name = |room: usize| format!("{room} {}", "x".repeat(180));
-    let joins = (0..100_000).map(|room| format!(r#"["rooms/room/join",{{"name":"{}"}}]"#, name(room)));
+    let joins = (0..20_000).map(|room| format!(r#"["rooms/room/join",{{"name":"{}"}}]"#, name(room)));
     client.send_all(joins).await;
-    for (room, expected) in [(1023, "1"), (1024, "0"), (99_999, "0")] {
+    for (room, expected) in [(1023, "1"), (1024, "0"), (19_999, "0")] {
         client.call("rooms/room/size", &format!("{:?}", name(room))).await.assert_eq(expected);
     }
     let grown = process.memory().saturating_sub(before);
