@@ -214,7 +214,7 @@ pub enum UploadError {
     /// items can be sent.
     #[error("the item cannot be serialized: {0}")]
     Payload(String),
-    /// The item's message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
+    /// The item's message is larger than the server or [`max_message_bytes`](field@crate::Config::max_message_bytes) allows.
     /// Other items can be sent.
     #[error("the item's message of {size} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
@@ -240,7 +240,7 @@ pub enum SendError {
     /// The name is reserved for messages of the protocol itself, such as `aaw/hello`.
     #[error("the event name {0} is reserved for aaw itself")]
     ReservedName(String),
-    /// The message is larger than the server or [`max_message_bytes`](crate::Config::max_message_bytes) allows.
+    /// The message is larger than the server or [`max_message_bytes`](field@crate::Config::max_message_bytes) allows.
     #[error("the message of {size} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
         /// Bytes of the message.
