@@ -31,7 +31,6 @@ impl Shutdown {
         self.0.send_if_modified(|phase| std::mem::replace(phase, to.max(*phase)) < to);
     }
 
-    #[cfg(feature = "http")]
     pub(crate) fn has_reached(&self, phase: ShutdownPhase) -> bool {
         *self.0.borrow() >= phase
     }
