@@ -13,19 +13,19 @@ import { spawnSync } from "node:child_process";
 export const sharedDependencies = (root, { dependencies = "", buildDependencies = "" } = {}) => {
   // What build scripts and procedural macros depend on is compiled for the machine that builds, with features of its own.
   const target = packages(root, "normal,dev,no-proc-macro");
-  const build = new Map([...packages(root, "normal,dev,build")].filter(([id]) => !target.has(id)));
+  const build = new Map([...packages(root, "normal,dev,build")].filter(([entry]) => !target.has(entry)));
   return `[dependencies]\n${lines(target)}\n${dependencies}\n[build-dependencies]\n${lines(build)}\n${buildDependencies}`;
 };
 
-/** The packages of the registry with their features. @param {string} root @param {string} edges */
+/** The packages of the registry, each with its features. @param {string} root @param {string} edges */
 const packages = (root, edges) => {
   const args = ["tree", "--workspace", "--locked", "--edges", edges, "--prefix", "none", "--format", "{p}|{f}"];
   const { status, stdout, stderr, error } = spawnSync("cargo", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
   if (error) throw error;
   if (status !== 0) throw new Error(`cargo tree fails: ${stderr}`);
-  const found = [...stdout.matchAll(/^(\S+) v(\S+)\|(\S*)(?: \(\*\))?$/gm)];
+  const found = [...stdout.matchAll(/^((\S+) v(\S+)\|(\S*))(?: \(\*\))?$/gm)];
   if (found.length === 0) throw new Error("cargo tree lists no dependencies");
-  return new Map(found.map(([, name, version, features]) => [`${name} ${version}`, { name, version, features }]));
+  return new Map(found.map(([, entry, name, version, features]) => [entry, { name, version, features }]));
 };
 
 /** @param {ReturnType<typeof packages>} found */
