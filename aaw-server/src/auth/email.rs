@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_normal_form_of_each_character_is_normal() {
-        for c in (char::MIN..=char::MAX).filter(|c| !c.is_whitespace()) {
+        // No character beyond has another form.
+        for c in ('\0'..'\u{30000}').filter(|c| !c.is_whitespace()) {
             let text = format!("a{c}b@example.com");
             let email = Email::normalize(&text).unwrap();
             let again = Email::normalize(email.as_str()).unwrap();

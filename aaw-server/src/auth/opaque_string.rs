@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_normal_form_of_each_character_is_normal() {
-        for c in (char::MIN..=char::MAX).filter(|c| !c.is_ascii()) {
+        // No character beyond has another form.
+        for c in ('\0'..'\u{30000}').filter(|c| !c.is_ascii()) {
             let text = format!("a{c}b");
             if let Ok(normal) = enforce(&text) {
                 assert_eq!(enforce(&normal), Ok(Cow::Borrowed(&*normal)), "{c:?}");
