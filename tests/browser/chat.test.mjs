@@ -69,6 +69,32 @@ test("two windows exchange messages", async (t) => {
   assert.match(await ada.textContent("#lines li:last-child small"), /^bob@example.org, /);
 });
 
+test("a message can be typed before the response to the last one has arrived, and a refused one is kept", async (t) => {
+  const { url } = await serve(t);
+  const ada = await enter(t, url, "ada");
+  // Within one task of the page, so no response can arrive in between.
+  const left = await ada.evaluate(() => {
+    const [form, field] = ["say", "text"].map((id) => document.getElementById(id));
+    field.value = "first";
+    form.requestSubmit();
+    const { value } = field;
+    field.value = "second";
+    return value;
+  });
+  assert.equal(left, "");
+  await showsLine(ada, /first/);
+  await ada.getByRole("button", { name: "Send" }).click();
+  await showsLine(ada, /second/);
+  assert.equal(await ada.inputValue("#text"), "");
+
+  await send(ada, " ");
+  await shows(ada, "#error", /^A message has 1 to 500 characters$/);
+  assert.equal(await ada.inputValue("#text"), " ");
+  await send(ada, "third");
+  await showsLine(ada, /third/);
+  await shows(ada, "#error", /^$/);
+});
+
 test("typing is shown to the other members, until the message is sent or a timeout", async (t) => {
   const { url } = await serve(t);
   const [ada, bob] = [await enter(t, url, "ada"), await enter(t, url, "bob")];

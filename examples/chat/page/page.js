@@ -171,12 +171,16 @@ byId("say").addEventListener("submit", async (event) => {
   event.preventDefault();
   byId("error").textContent = "";
   reportedAt = -Infinity;
+  const field = byId("text");
+  const text = field.value;
+  // Cleared now and not when the response arrives, so that what the user types meanwhile is kept.
+  field.value = "";
   try {
     // The line arrives as `said`, as for all members.
-    await ws.sendAsync("auth/say", { room, text: byId("text").value });
-    byId("text").value = "";
+    await ws.sendAsync("auth/say", { room, text });
   } catch ({ error }) {
     byId("error").textContent = error;
+    field.value = [text, field.value].filter(Boolean).join(" ");
   }
 });
 
