@@ -87,6 +87,7 @@ pub mod redact;
 pub mod server;
 pub mod text;
 mod token;
+pub mod websocket;
 
 pub use dialect::Dialect;
 pub use failure::{Code, Failure};

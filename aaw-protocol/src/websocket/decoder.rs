@@ -1,0 +1,248 @@
+//! From bytes to messages.
+
+use std::borrow::Cow;
+
+use super::close::CloseFrame;
+use super::frame_header::{FrameHeader, MAX_HEADER_LEN, Opcode};
+use super::text_assembler::{TextAssembler, validate};
+use super::violation::Violation;
+
+/// A message of a client, or a control frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A text message. Borrowed if it has arrived whole and in one frame.
+    Text(Cow<'a, str>),
+    /// A binary message, borrowed as a text is.
+    Binary(Cow<'a, [u8]>),
+    /// A ping with its body, which the pong repeats.
+    Ping(Cow<'a, [u8]>),
+    /// A pong with its body.
+    Pong(Cow<'a, [u8]>),
+    /// A close frame. The client sends no further messages.
+    Close(Option<CloseFrame>),
+}
+
+/// The result of [`MessageDecoder::decode`].
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    /// The number of bytes that were taken from the front of the input. With no message, all of them.
+    pub consumed: usize,
+    /// The first message that these bytes complete.
+    pub message: Option<Message<'a>>,
+}
+
+/// Decodes what a client sends after the handshake.
+///
+/// Between messages it stores nothing; within one, what has arrived of it, so a header that declares a large payload costs
+/// no memory.
+#[derive(Debug)]
+pub struct MessageDecoder {
+    max_message: usize,
+    /// What has arrived of an incomplete frame or message.
+    pub(super) partial: Option<Box<Partial>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    /// The frame whose payload arrives, and the bytes of it that have arrived.
+    frame: Option<(FrameHeader, u64)>,
+    /// The first bytes of a header that is incomplete.
+    header: [u8; MAX_HEADER_LEN],
+    header_len: usize,
+    /// The message whose last frame is incomplete, or has not arrived.
+    pub(super) message: Option<PartialMessage>,
+    /// The payload of a control frame, which may arrive between the fragments of a message.
+    control: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) enum PartialMessage {
+    Text(TextAssembler),
+    Binary(Vec<u8>),
+}
+
+impl MessageDecoder {
+    /// Creates a decoder that accepts messages of up to `max_message` bytes.
+    pub fn new(max_message: usize) -> Self {
+        Self { max_message, partial: None }
+    }
+
+    /// Returns the bytes that are stored of an incomplete message.
+    pub fn stored(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.message_len())
+    }
+
+    /// Takes bytes from the front of `input`, and returns the first message that they complete. To be called again with the
+    /// rest until all is taken. The bytes are unmasked in place.
+    ///
+    /// # Errors
+    /// If the client has violated RFC 6455. The decoder must not be used any more.
+    pub fn decode<'a>(&mut self, input: &'a mut [u8]) -> Result<Decoded<'a>, Violation> {
+        if self.partial.is_none() {
+            if input.is_empty() {
+                return Ok(Decoded { consumed: 0, message: None });
+            }
+            // A whole message in one frame, which nearly all are: it stays where it lies.
+            if let Some((header, header_len)) = FrameHeader::parse(input)? {
+                self.check(&header, None)?;
+                // A length beyond the limit of a message is refused above; a control frame is short.
+                let len = header.len as usize;
+                if header.is_final && input.len() - header_len >= len {
+                    let payload = &mut input[header_len..header_len + len];
+                    header.mask.apply(0, payload);
+                    let message = whole_message(header.opcode, payload)?;
+                    return Ok(Decoded { consumed: header_len + len, message: Some(message) });
+                }
+            }
+        }
+        let mut partial = self.partial.take().unwrap_or_default();
+        let mut consumed = 0;
+        let message = self.continue_partial(&mut partial, input, &mut consumed)?;
+        if !partial.is_empty() {
+            self.partial = Some(partial);
+        }
+        Ok(Decoded { consumed, message })
+    }
+
+    fn continue_partial(
+        &self,
+        partial: &mut Partial,
+        input: &mut [u8],
+        consumed: &mut usize,
+    ) -> Result<Option<Message<'static>>, Violation> {
+        loop {
+            let (header, arrived) = match partial.frame {
+                Some(frame) => frame,
+                None => match partial.take_header(&mut input[*consumed..])? {
+                    (taken, Some(header)) => {
+                        *consumed += taken;
+                        self.check(&header, partial.message.as_ref())?;
+                        (header, 0)
+                    }
+                    (taken, None) => {
+                        *consumed += taken;
+                        return Ok(None);
+                    }
+                },
+            };
+            let rest = &mut input[*consumed..];
+            let missing = header.len - arrived;
+            let len = usize::try_from(missing).map_or(rest.len(), |missing| missing.min(rest.len()));
+            let payload = &mut rest[..len];
+            // Only the offset modulo 4 matters.
+            header.mask.apply((arrived % 4) as usize, payload);
+            *consumed += len;
+            partial.append(&header, payload, missing as usize)?;
+            if (len as u64) < missing {
+                partial.frame = Some((header, arrived + len as u64));
+                return Ok(None);
+            }
+            partial.frame = None;
+            if let Some(message) = partial.end_frame(&header)? {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// Checks that a frame may follow what has arrived.
+    fn check(&self, header: &FrameHeader, message: Option<&PartialMessage>) -> Result<(), Violation> {
+        match (header.opcode, message) {
+            (Opcode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(Violation::ExpectedContinuation),
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
+            _ => {}
+        }
+        let before = message.map_or(0, PartialMessage::len);
+        if header.len > self.max_message.saturating_sub(before) as u64 {
+            return Err(Violation::MessageTooLong { max: self.max_message });
+        }
+        Ok(())
+    }
+}
+
+impl Partial {
+    fn is_empty(&self) -> bool {
+        self.frame.is_none() && self.header_len == 0 && self.message.is_none()
+    }
+
+    fn message_len(&self) -> usize {
+        self.message.as_ref().map_or(0, PartialMessage::len)
+    }
+
+    /// Takes bytes of a header. Returns how many were taken, and the header if it is complete.
+    fn take_header(&mut self, input: &mut [u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        let stored = self.header_len;
+        let len = input.len().min(MAX_HEADER_LEN - stored);
+        self.header[stored..stored + len].copy_from_slice(&input[..len]);
+        match FrameHeader::parse(&self.header[..stored + len])? {
+            Some((header, header_len)) => {
+                self.header_len = 0;
+                Ok((header_len - stored, Some(header)))
+            }
+            None => {
+                self.header_len += len;
+                Ok((len, None))
+            }
+        }
+    }
+
+    /// Appends unmasked bytes of a frame's payload, of which `missing` had not arrived.
+    fn append(&mut self, header: &FrameHeader, payload: &[u8], missing: usize) -> Result<(), Violation> {
+        if header.opcode.is_control() {
+            self.control.extend_from_slice(payload);
+            return Ok(());
+        }
+        let message = self.message.get_or_insert_with(|| match header.opcode {
+            Opcode::Binary => PartialMessage::Binary(Vec::new()),
+            // A continuation has a message, see `check`.
+            _ => PartialMessage::Text(TextAssembler::default()),
+        });
+        match message {
+            PartialMessage::Text(text) => text.append(payload, text.len() + missing)?,
+            PartialMessage::Binary(bytes) => bytes.extend_from_slice(payload),
+        }
+        Ok(())
+    }
+
+    /// Ends a frame. Returns its message if this was the last frame.
+    fn end_frame(&mut self, header: &FrameHeader) -> Result<Option<Message<'static>>, Violation> {
+        if header.opcode.is_control() {
+            let body = std::mem::take(&mut self.control);
+            return Ok(Some(match header.opcode {
+                Opcode::Ping => Message::Ping(body.into()),
+                Opcode::Pong => Message::Pong(body.into()),
+                _ => Message::Close(CloseFrame::parse(&body)?),
+            }));
+        }
+        if !header.is_final {
+            return Ok(None);
+        }
+        Ok(match self.message.take() {
+            Some(PartialMessage::Text(text)) => Some(Message::Text(text.finish()?.into())),
+            Some(PartialMessage::Binary(bytes)) => Some(Message::Binary(bytes.into())),
+            // `append` has created it, also for an empty payload.
+            None => None,
+        })
+    }
+}
+
+impl PartialMessage {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Returns the message of an unmasked payload that is not fragmented.
+fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, Violation> {
+    Ok(match opcode {
+        Opcode::Text => Message::Text(validate(payload)?.into()),
+        // A continuation without a message was refused by `check`.
+        Opcode::Binary | Opcode::Continuation => Message::Binary(payload.into()),
+        Opcode::Ping => Message::Ping(payload.into()),
+        Opcode::Pong => Message::Pong(payload.into()),
+        Opcode::Close => Message::Close(CloseFrame::parse(payload)?),
+    })
+}
