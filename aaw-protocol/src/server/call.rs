@@ -52,6 +52,11 @@ impl Call<'_> {
         frame
     }
 
+    /// Appends the beginning of the response's frame, as [`begin_response`](Self::begin_response) does, to a buffer.
+    pub fn begin_response_in(&self, out: &mut Vec<u8>) {
+        codec::begin(out, self.event_json);
+    }
+
     /// Returns what surrounds an item in its frame, for a caller that reads [items](ResponseMode::Items) or
     /// [pushes](ResponseMode::Pushes). Meaningless in the other modes.
     pub fn item_frame(&self) -> ItemFrame {

@@ -23,14 +23,11 @@ use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
 use crate::text::Shortened;
+use crate::websocket::frame_len;
 
 /// The maximum length of the id of a classic call, in bytes of JSON; several UUIDs fit. The id is stored while the call
 /// runs, so without a limit each open call could hold the size of a message.
 const MAX_CLASSIC_ID: usize = 200;
-
-/// The memory of an unsent frame besides its text, in bytes: the spare capacity of its buffer, its header, and its
-/// slots in queues. Counting it bounds many small frames, too.
-const FRAME_COST: usize = 384;
 
 /// The state of one connection on the server. See the [module's documentation](super).
 #[derive(Debug)]
@@ -351,6 +348,38 @@ impl ServerConnection {
         self.send_response(&call.format, frame, call.prefix_len(), &completion);
     }
 
+    /// Completes a call that has responded at once, in the buffer in which its frame is sent. The frame begins at `start`
+    /// of `out` with [`Call::begin_response_in`], followed by the response as JSON. All outputs must have been taken.
+    ///
+    /// Returns `false`, and does nothing, if the call does not simply have one response: pass what follows `start` to
+    /// [`complete_now`](Self::complete_now) then. This is the path of nearly all calls, and needs no memory.
+    pub fn complete_in_place(
+        &mut self,
+        call: &Call<'_>,
+        out: &mut Vec<u8>,
+        start: usize,
+        completion: &Completion,
+    ) -> bool {
+        debug_assert!(self.outputs.is_empty(), "an output would be sent after this response");
+        if !matches!(completion, Completion::Responded) {
+            return false;
+        }
+        let end = out.len();
+        match &call.format {
+            ResponseFormat::Single { id } => codec::end_v1(out, *id, Kind::Unmarked),
+            ResponseFormat::Classic { id: Some(id) } => codec::end_with_id(out, id),
+            ResponseFormat::Classic { id: None } => codec::end(out),
+            ResponseFormat::Items { .. } | ResponseFormat::Nothing => return false,
+        }
+        let len = out.len() - start;
+        if len > self.config.limits.message as usize {
+            out.truncate(end);
+            return false;
+        }
+        self.unsent_bytes += frame_len(len);
+        true
+    }
+
     /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame
     /// was not a call, and its id is free again.
     pub fn reject<'a>(&mut self, call: Call<'_>, bad: BadFrame) -> Input<'a> {
@@ -419,7 +448,7 @@ impl ServerConnection {
     /// Takes the next call from the wait queue, if it may run; pass it to [`handle_queued`](Self::handle_queued).
     ///
     /// Must be drained after every input that can make a queued call runnable: [`complete`](Self::complete),
-    /// [`handle_sent`](Self::handle_sent), [`handle_text`](Self::handle_text) (a cancel, for example),
+    /// [`set_unsent_bytes`](Self::set_unsent_bytes), [`handle_text`](Self::handle_text) (a cancel, for example),
     /// [`handle_timeout`](Self::handle_timeout) and [`drain`](Self::drain). Otherwise calls may stay in the queue
     /// forever.
     ///
@@ -549,9 +578,11 @@ impl ServerConnection {
         next
     }
 
-    /// A frame of `len` bytes from [`Output::Send`] was written to the socket.
-    pub fn handle_sent(&mut self, len: usize) {
-        self.unsent_bytes = self.unsent_bytes.saturating_sub(len + FRAME_COST);
+    /// Tells how many bytes of frames with their headers, other than pushes, wait for the socket now: of the messages
+    /// from [`Output::Send`] and [`complete_in_place`](Self::complete_in_place), and pongs. To be called after each
+    /// write, when all outputs have been taken. What is sent later is added.
+    pub fn set_unsent_bytes(&mut self, bytes: usize) {
+        self.unsent_bytes = bytes;
     }
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of
@@ -684,7 +715,7 @@ impl ServerConnection {
     }
 
     pub(super) fn send(&mut self, frame: Bytes) {
-        self.unsent_bytes += frame.len() + FRAME_COST;
+        self.unsent_bytes += frame_len(frame.len());
         self.outputs.push_back(Output::Send(frame));
     }
 }

@@ -12,8 +12,8 @@
 //!    to [`complete_now`](ServerConnection::complete_now). Otherwise register the call with
 //!    [`add_pending`](ServerConnection::add_pending) and pass the result to [`complete`](ServerConnection::complete)
 //!    later.
-//! 3. **Output.** After each input, drain [`poll_output`](ServerConnection::poll_output), and report every frame that
-//!    was written with [`handle_sent`](ServerConnection::handle_sent).
+//! 3. **Output.** After each input, drain [`poll_output`](ServerConnection::poll_output), and report how much is
+//!    unsent with [`set_unsent_bytes`](ServerConnection::set_unsent_bytes) after each write.
 //! 4. **Wait queue.** After each input, also drain [`poll_queued`](ServerConnection::poll_queued) and pass each result
 //!    to [`handle_queued`](ServerConnection::handle_queued), which returns the call to run.
 //! 5. **Time.** Call [`handle_timeout`](ServerConnection::handle_timeout) at

@@ -47,7 +47,7 @@ pub enum Input<'a> {
 /// An instruction to the owner of the socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this as a text message, then call [`handle_sent`](super::ServerConnection::handle_sent).
+    /// Send this as a text message.
     Send(Bytes),
     /// The caller of a stream granted more credit: the stream may continue.
     Credit {

@@ -55,7 +55,7 @@ impl ServerConnection {
 
     /// Returns whether streams may send items: fewer bytes are unsent than
     /// [`max_unsent_bytes`](super::ServerConfig::max_unsent_bytes), and the connection is not closed. Check it before
-    /// each item; [`handle_sent`](Self::handle_sent) can make it `true` again.
+    /// each item; [`set_unsent_bytes`](Self::set_unsent_bytes) can make it `true` again.
     pub fn may_stream(&self) -> bool {
         !self.closed && self.unsent_bytes < self.config.max_unsent_bytes
     }

@@ -15,6 +15,7 @@ use crate::codec;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::hello::Limits;
+use crate::websocket::frame_len;
 
 /// A connection with a few events:
 ///
@@ -25,9 +26,9 @@ use crate::hello::Limits;
 struct Server {
     connection: ServerConnection,
     now: Instant,
-    /// Whether the socket accepts frames. Those it does not accept stay in `unsent`.
+    /// Whether the socket accepts frames. The bytes of those it does not accept are in `unsent`.
     writable: bool,
-    unsent: Vec<usize>,
+    unsent: usize,
     running: Vec<SlowHandler>,
     /// The events since the last check, one per line.
     log: String,
@@ -45,7 +46,7 @@ impl Server {
     fn new(dialect: Dialect, config: ServerConfig) -> Self {
         let now = Instant::now();
         let connection = ServerConnection::new(dialect, "7f".into(), config, now);
-        Self { connection, now, writable: true, unsent: Vec::new(), running: Vec::new(), log: String::new() }
+        Self { connection, now, writable: true, unsent: 0, running: Vec::new(), log: String::new() }
     }
 
     /// A v1 connection after the handshake.
@@ -216,9 +217,8 @@ impl Server {
     }
 
     fn write_everything(&mut self) {
-        for len in self.unsent.drain(..) {
-            self.connection.handle_sent(len);
-        }
+        self.unsent = 0;
+        self.connection.set_unsent_bytes(0);
         self.drain_outputs();
     }
 
@@ -229,10 +229,8 @@ impl Server {
                 match output {
                     Output::Send(frame) => {
                         let len = frame.len();
-                        if self.writable {
-                            self.connection.handle_sent(len);
-                        } else {
-                            self.unsent.push(len);
+                        if !self.writable {
+                            self.unsent += frame_len(len);
                         }
                         let text = std::str::from_utf8(&frame).expect("a frame is UTF-8");
                         let sent = codec::decode_strictly(text).expect("the server sends valid frames");
@@ -263,6 +261,7 @@ impl Server {
                     }
                 }
             }
+            self.connection.set_unsent_bytes(self.unsent);
             let Some(queued) = self.connection.poll_queued() else { return };
             let input = self.connection.handle_queued(self.now, &queued);
             self.handle_input(input);
@@ -990,7 +989,7 @@ fn a_full_wait_queue_refuses_calls() {
 #[test]
 fn no_call_starts_while_the_client_does_not_read() {
     // One frame reaches the limit, two reach twice the limit.
-    let mut server = Server::v1_with(ServerConfig { max_unsent_bytes: 450, ..limits(9, 300) });
+    let mut server = Server::v1_with(ServerConfig { max_unsent_bytes: 105, ..limits(9, 300) });
     server.writable = false;
     server.check([r#"["large",100,1]"#], &format!(r#"["large","{}",1]"#, "x".repeat(100)));
     server.check([r#"["ping",null,2]"#], "");

@@ -25,6 +25,7 @@
 mod close;
 mod decoder;
 mod encode;
+mod frame_buffer;
 mod frame_header;
 mod mask;
 mod text_assembler;
@@ -36,5 +37,6 @@ mod tests;
 pub use close::{CloseFrame, is_valid_close_code};
 pub use decoder::{Decoded, Message, MessageDecoder};
 pub use encode::{begin_frame, close_frame, frame_len};
+pub use frame_buffer::{FrameBuffer, SharedFrame};
 pub use frame_header::Opcode;
 pub use violation::Violation;

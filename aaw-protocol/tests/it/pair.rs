@@ -207,7 +207,7 @@ impl Pair {
             progressed = true;
             match output {
                 server::Output::Send(frame) => {
-                    server.handle_sent(frame.len());
+                    server.set_unsent_bytes(0);
                     self.to_client.push_back((self.now + self.delay, text(&frame)));
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),

@@ -263,7 +263,7 @@ impl Server {
             while let Some(output) = self.connection.poll_output() {
                 match output {
                     Output::Send(frame) => {
-                        self.connection.handle_sent(frame.len());
+                        self.connection.set_unsent_bytes(0);
                         self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
                     }
                     Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),

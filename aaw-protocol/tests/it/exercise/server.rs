@@ -23,6 +23,7 @@ use aaw_protocol::server::{
     Call, CallKey, ClientCallKey, Close, Completion, Input, ItemFrame, Output, ResponseMode, ServerConfig,
     ServerConnection,
 };
+use aaw_protocol::websocket::frame_len;
 use aaw_protocol::{Code, Dialect, Failure, MAX_NAME_LEN};
 
 const LIMITS: Limits = Limits { calls: 3, line: 600, message: 300 };
@@ -546,8 +547,9 @@ impl ServerExercise {
     /// Writes some of the unsent frames.
     fn write(&mut self, frames: usize, bytes: &mut InputBytes<'_>) {
         for _ in 0..frames.min(self.unsent.len()) {
-            self.connection.handle_sent(self.unsent.pop_front().expect("an unsent frame"));
+            self.unsent.pop_front().expect("an unsent frame");
         }
+        self.connection.set_unsent_bytes(self.unsent.iter().map(|len| frame_len(*len)).sum());
         self.drain_outputs(bytes);
     }
 
