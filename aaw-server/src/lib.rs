@@ -139,6 +139,7 @@ mod registry;
 mod server;
 mod similar_names;
 mod throttle;
+mod write_stall;
 
 pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};

@@ -646,6 +646,16 @@ impl ServerConnection {
         self.hello_deadline.is_none() && !self.open_hook_pending
     }
 
+    /// Returns whether the client has said hello, or needs not to, since it speaks classic.
+    pub fn has_hello(&self) -> bool {
+        self.hello_deadline.is_none()
+    }
+
+    /// Returns whether calls are in the wait queue.
+    pub fn has_queued_calls(&self) -> bool {
+        !self.wait_queue.is_empty()
+    }
+
     /// Returns whether no call is open or in the wait queue.
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.wait_queue.is_empty()

@@ -287,16 +287,15 @@ impl FrameBuffer {
         other.clear();
     }
 
-    /// Returns the frames from the front: the opcode's bits and the payload of each. To be called only while no frame is
-    /// partly written.
-    pub fn frames(&self) -> impl Iterator<Item = (u8, Vec<u8>)> + '_ {
+    /// Returns the whole frames from the front, with a copy of each payload. For logs and tests.
+    pub fn frames(&self) -> impl Iterator<Item = (Opcode, Vec<u8>)> + '_ {
         let mut at = self.partial;
         std::iter::from_fn(move || {
             if at >= self.len {
                 return None;
             }
             let (header_len, len) = self.header_at(at);
-            let opcode = self.byte(at) & 0x0f;
+            let opcode = Opcode::from_bits(self.byte(at) & 0x0f).ok()?;
             let payload = (at + header_len..at + header_len + len).map(|at| self.byte(at)).collect();
             at += header_len + len;
             Some((opcode, payload))

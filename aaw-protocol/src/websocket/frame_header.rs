@@ -27,7 +27,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    fn from_bits(bits: u8) -> Result<Self, Violation> {
+    pub(super) fn from_bits(bits: u8) -> Result<Self, Violation> {
         Ok(match bits {
             0 => Self::Continuation,
             1 => Self::Text,

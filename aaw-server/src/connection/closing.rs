@@ -1,88 +1,98 @@
 //! Closes a connection: sends the close frame, and keeps the socket open until it has arrived.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use aaw_protocol::server::Close;
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use aaw_protocol::websocket::{Decoded, FrameBuffer, Message, MessageDecoder};
 
 use super::end::ConnectionEnd;
 use super::frame_log;
-use super::outgoing::{OutgoingFrame, text_message};
+use super::socket::Socket;
 
-/// Closes the socket as its end requires, within `timeout`. Queued `frames` are sent first where the client is expected
-/// to read them.
-pub(super) async fn close<S>(
-    socket: WebSocketStream<S>,
-    end: ConnectionEnd,
-    frames: VecDeque<OutgoingFrame>,
-    timeout: Duration,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    // An error, or the timeout, closes the socket without the rest of the closing handshake.
-    let _ = tokio::time::timeout(timeout, close_gracefully(socket, end, frames)).await;
+/// The bytes of one read of what is discarded.
+const DISCARDED: usize = 16 << 10;
+
+/// What a connection leaves behind when its task stops reading.
+pub(super) struct Remains<S> {
+    pub(super) socket: S,
+    pub(super) decoder: MessageDecoder,
+    /// What was read and not decoded.
+    pub(super) unread: Vec<u8>,
+    /// What was not written.
+    pub(super) log: FrameBuffer,
 }
 
-async fn close_gracefully<S>(
-    mut socket: WebSocketStream<S>,
-    end: ConnectionEnd,
-    frames: VecDeque<OutgoingFrame>,
-) -> Result<(), WsError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match end {
-        // tungstenite has replied to the close frame; the reply may still be in its buffer.
-        ConnectionEnd::ByClient(_) => socket.flush().await?,
+/// Closes the socket as its end requires, within `timeout`. What was not written is sent first where the client is
+/// expected to read it.
+pub(super) async fn close<S: Socket>(remains: Remains<S>, end: ConnectionEnd, timeout: Duration) {
+    // An error, or the timeout, closes the socket without the rest of the closing handshake.
+    let _ = tokio::time::timeout(timeout, close_gracefully(remains, end)).await;
+}
+
+async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) -> io::Result<()> {
+    let Remains { mut socket, mut decoder, mut unread, mut log } = remains;
+    let mut frame = FrameBuffer::default();
+    match &end {
+        ConnectionEnd::Broken(_) => return Ok(()),
+        ConnectionEnd::Disconnected => {}
+        // The closing handshake ends with the same code.
+        ConnectionEnd::ByClient(None) => frame.close_without_code(),
+        ConnectionEnd::ByClient(Some(close)) => frame.close(close.code, ""),
         ConnectionEnd::ByServer(close) => {
-            // In a graceful shutdown the client still gets its responses, and after a refusal by `_open` the reason.
-            if matches!(close, Close::Stopping | Close::Refused(_)) {
-                for frame in frames {
-                    if let OutgoingFrame::Response(frame) | OutgoingFrame::Push(frame) = frame {
-                        let message = text_message(frame);
-                        frame_log::sent(&message);
-                        socket.feed(message).await?;
-                    }
-                }
+            // These clients do not read: the close frame follows the frame whose beginning was written.
+            if matches!(close, Close::Stalled | Close::TooSlow | Close::Silent) {
+                log.remove_unbegun();
             }
-            let frame = CloseFrame { code: close.code().into(), reason: close.to_string().into() };
-            socket.send(Message::Close(Some(frame))).await?;
-            // Until the client's close frame, or the end of its data.
-            while let Some(Ok(_)) = socket.next().await {}
+            frame.close(close.code(), &close.to_string());
         }
-        ConnectionEnd::Broken(error) => {
-            let Some((code, reason)) = violation(&error) else { return Ok(()) };
-            socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await?;
+        ConnectionEnd::Violation(violation) => frame.close(violation.close_code(), &violation.to_string()),
+    }
+    frame_log::sent(&frame);
+    log.append(&mut frame);
+    poll_fn(|cx| {
+        while !log.is_empty() {
+            std::task::ready!(socket.poll_write(cx, &mut log))?;
+        }
+        socket.poll_flush(cx)
+    })
+    .await?;
+    match end {
+        ConnectionEnd::ByServer(_) => {
+            // Until the client's close frame, or the end of its data.
+            let mut input = vec![0; DISCARDED];
+            loop {
+                if has_closed(&mut decoder, &mut unread) {
+                    return Ok(());
+                }
+                let len = poll_fn(|cx| socket.poll_read(cx, &mut input)).await?;
+                if len == 0 {
+                    return Ok(());
+                }
+                unread.clear();
+                unread.extend_from_slice(&input[..len]);
+            }
+        }
+        ConnectionEnd::Violation(_) => {
             // Nothing can be parsed behind a broken frame, so the rest is read and discarded. Closing while data still
             // arrives would reset the TCP connection, and the client would not receive the close frame.
-            let socket = socket.get_mut();
-            socket.shutdown().await.map_err(WsError::Io)?;
-            discard(socket).await.map_err(WsError::Io)?;
+            poll_fn(|cx| socket.poll_shutdown(cx)).await?;
+            let mut input = vec![0; DISCARDED];
+            while poll_fn(|cx| socket.poll_read(cx, &mut input)).await? > 0 {}
+            Ok(())
+        }
+        _ => poll_fn(|cx| socket.poll_shutdown(cx)).await,
+    }
+}
+
+/// Returns whether these bytes contain a close frame, or cannot be decoded.
+fn has_closed(decoder: &mut MessageDecoder, mut bytes: &mut [u8]) -> bool {
+    loop {
+        match decoder.decode(bytes) {
+            Ok(Decoded { message: None, .. }) => return false,
+            Ok(Decoded { message: Some(Message::Close(_)), .. }) | Err(_) => return true,
+            Ok(Decoded { consumed, message: Some(_) }) => bytes = &mut bytes[consumed..],
         }
     }
-    Ok(())
-}
-
-/// Returns the close code and reason for a violation of RFC 6455; `None` if the client cannot receive it any more.
-fn violation(error: &WsError) -> Option<(u16, &'static str)> {
-    match error {
-        WsError::Utf8(_) => Some((1007, "the text is not UTF-8")),
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Some((1009, "the message is larger than it may be")),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => None,
-        WsError::Protocol(_) => Some((1002, "the framing broke RFC 6455")),
-        _ => None,
-    }
-}
-
-async fn discard(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut buffer = vec![0; 16 << 10];
-    while socket.read(&mut buffer).await? > 0 {}
-    Ok(())
 }

@@ -1,26 +1,36 @@
 //! Why a connection ends.
 
+use std::io;
+
 use aaw_event::{CloseInfo, ClosedBy};
 use aaw_protocol::server::Close;
-use tokio_tungstenite::tungstenite::Error as WsError;
+use aaw_protocol::websocket::{CloseFrame, Violation};
 
 #[derive(Debug)]
 pub(super) enum ConnectionEnd {
-    /// The client closed or disconnected: the code and reason of its close frame, if it sent one.
-    ByClient(Option<(u16, String)>),
+    /// The client has sent a close frame, perhaps with a code and a reason.
+    ByClient(Option<CloseFrame>),
+    /// The client has closed the socket, without a close frame.
+    Disconnected,
     /// The server closes the connection.
     ByServer(Close),
-    /// The socket failed, or the client violated RFC 6455.
-    Broken(WsError),
+    /// The client has violated RFC 6455.
+    Violation(Violation),
+    /// The socket has failed.
+    Broken(io::Error),
 }
 
 impl ConnectionEnd {
     /// Logs the reason, at the level `debug`: each connection ends, and the client decides when.
     pub(super) fn log(&self) {
         match self {
-            Self::ByClient(None) => tracing::debug!("closed by the client, without a close frame"),
-            Self::ByClient(Some((code, reason))) => tracing::debug!(code, reason, "closed by the client"),
+            Self::Disconnected => tracing::debug!("closed by the client, without a close frame"),
+            Self::ByClient(None) => tracing::debug!("closed by the client, without a code"),
+            Self::ByClient(Some(CloseFrame { code, reason })) => tracing::debug!(code, reason, "closed by the client"),
             Self::ByServer(close) => tracing::debug!(code = close.code(), "closed by the server: {close}"),
+            Self::Violation(violation) => {
+                tracing::debug!(code = violation.close_code(), "the client violated RFC 6455: {violation}");
+            }
             Self::Broken(error) => tracing::debug!("the connection failed: {error}"),
         }
     }
@@ -28,9 +38,10 @@ impl ConnectionEnd {
     /// Returns what the `_close` hook receives.
     pub(super) fn close_info(&self) -> CloseInfo {
         match self {
-            Self::ByClient(None) => CloseInfo::new(ClosedBy::Client, None, ""),
-            Self::ByClient(Some((code, reason))) => CloseInfo::new(ClosedBy::Client, Some(*code), reason),
+            Self::Disconnected | Self::ByClient(None) => CloseInfo::new(ClosedBy::Client, None, ""),
+            Self::ByClient(Some(frame)) => CloseInfo::new(ClosedBy::Client, Some(frame.code), &frame.reason),
             Self::ByServer(close) => CloseInfo::new(ClosedBy::Server, Some(close.code()), close.to_string()),
+            Self::Violation(violation) => CloseInfo::new(ClosedBy::Broken, None, violation.to_string()),
             Self::Broken(error) => CloseInfo::new(ClosedBy::Broken, None, error.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! Logs the messages of a connection, at the level `trace`.
 
 use aaw_protocol::redact::FramePreview;
-use tokio_tungstenite::tungstenite::Message;
+use aaw_protocol::websocket::{FrameBuffer, Message, Opcode};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, trace};
 
@@ -10,43 +10,42 @@ const TARGET: &str = "aaw_server::frames";
 
 /// Logs a message that was read.
 #[inline]
-pub(super) fn received(message: &Message) {
+pub(super) fn received(message: &Message<'_>) {
     if LevelFilter::current() >= Level::TRACE {
         log_received(message);
     }
 }
 
-/// Logs a message that is passed to the socket.
+/// Logs the frames of a turn, before they are moved to the outgoing log.
 #[inline]
-pub(super) fn sent(message: &Message) {
+pub(super) fn sent(frames: &FrameBuffer) {
     if LevelFilter::current() >= Level::TRACE {
-        log_sent(message);
+        log_sent(frames);
     }
 }
 
 #[cold]
-fn log_received(message: &Message) {
+fn log_received(message: &Message<'_>) {
     match message {
         Message::Text(text) => trace!(target: TARGET, bytes = text.len(), "received {}", FramePreview(text)),
         Message::Binary(data) => trace!(target: TARGET, bytes = data.len(), "received a binary message"),
         Message::Ping(_) => trace!(target: TARGET, "received a ping"),
         Message::Pong(_) => trace!(target: TARGET, "received a pong"),
         Message::Close(_) => trace!(target: TARGET, "received a close frame"),
-        // Raw frames are only sent.
-        Message::Frame(_) => {}
     }
 }
 
 #[cold]
-fn log_sent(message: &Message) {
-    match message {
-        // A text, see `text_message`.
-        Message::Frame(frame) => {
-            let text = || std::str::from_utf8(frame.payload()).unwrap_or_default();
-            trace!(target: TARGET, bytes = frame.payload().len(), "sent {}", FramePreview(text()));
+fn log_sent(frames: &FrameBuffer) {
+    for (opcode, payload) in frames.frames() {
+        match opcode {
+            Opcode::Text => {
+                let text = std::str::from_utf8(&payload).unwrap_or_default();
+                trace!(target: TARGET, bytes = payload.len(), "sent {}", FramePreview(text));
+            }
+            Opcode::Ping => trace!(target: TARGET, "sent a ping"),
+            Opcode::Close => trace!(target: TARGET, "sent a close frame"),
+            Opcode::Binary | Opcode::Pong | Opcode::Continuation => {}
         }
-        Message::Ping(_) => trace!(target: TARGET, "sent a ping"),
-        Message::Close(_) => trace!(target: TARGET, "sent a close frame"),
-        Message::Text(_) | Message::Binary(_) | Message::Pong(_) => {}
     }
 }

@@ -1,13 +1,17 @@
 //! The one task that owns a connection's socket.
 //!
-//! Everything that is sent passes through this task in one queue: the responses of calls that completed in place, and
-//! the commands that others post to the connection's mailbox. So order, back-pressure and closing are decided in one
-//! place. In one turn the task reads what has arrived, writes the responses into tungstenite's buffer and flushes once:
-//! a system call costs more than a call does.
+//! Everything passes through [`ConnectionState::handle`](state::ConnectionState::handle): messages of the client, commands
+//! that others post to the connection's mailbox, calls that waited, and the time. So order, back-pressure and closing are
+//! decided in one place. In one turn the task reads what has arrived, appends what it sends to one buffer and writes that
+//! once: a system call costs more than a call does. Between turns a connection has no buffers.
 //!
 //! | module | |
 //! |---|---|
-//! | `socket_task` | the task: reads, dispatches calls, handles commands, writes, keeps time |
+//! | `socket_task` | the task: reads, writes, keeps time |
+//! | `state` | what a connection does with its inputs |
+//! | `calls` | from a call to its response, in place or as a task |
+//! | `socket` | a bare TCP socket, or any other stream |
+//! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
@@ -15,22 +19,23 @@
 //! | `end` | why a connection ends |
 //! | `closing` | the close frame, and the time it takes to arrive |
 //! | `frame_log` | logs the messages in and out, at the level `trace` |
-//! | `outgoing` | frames that wait for the socket |
-//! | `progress` | counts what the socket accepts, to tell a slow client from one that has stopped reading |
 
 mod call_tasks;
+mod calls;
 mod closing;
 mod end;
 mod frame_log;
 mod open_hook;
-mod outgoing;
-mod progress;
+mod scratch;
 #[cfg(all(test, feature = "auth"))]
 mod session_tests;
+mod socket;
 mod socket_task;
+mod state;
 mod stream_pump;
 #[cfg(test)]
 mod tests;
 mod upload;
 
+pub(crate) use socket::{StreamSocket, TcpSocket};
 pub(crate) use socket_task::NewConnection;

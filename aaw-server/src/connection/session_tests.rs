@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::NewConnection;
+use super::{NewConnection, StreamSocket};
 use crate::auth::{Auth, Identity, NewSession, Service, StartedSession, Store, StoreFuture, TokenHash};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
@@ -74,12 +74,12 @@ async fn connect() -> DuplexStream {
     let registry = ArcSwap::from_pointee(registry);
     let dispatch = Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response });
     let hub = Arc::new(Hub::default());
-    let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::new(1 << 20));
+    let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1 << 20));
     let services = HostServices::new(hub, auth, max_response);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let (dialect, open_info, config) = (Dialect::V1, OpenInfo::default(), Arc::new(config));
     let connection = NewConnection { dialect, guard, caller, open_info, dispatch, config };
-    tokio::spawn(connection.serve(server, Bytes::new()));
+    tokio::spawn(connection.serve(StreamSocket(server), Bytes::new()));
     client
 }
 

@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::NewConnection;
+use super::{NewConnection, StreamSocket};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
+use crate::hub::{EventCaller, HostServices, Hub, Mailbox, PushLimits};
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
@@ -22,7 +22,8 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let config = Config::default();
     let hub = Arc::new(Hub::default());
     let permit = hub.admit(1).expect("it is the first");
-    let guard = hub.insert(permit, None, None, Mailbox::new(config.max_push_burst_bytes));
+    let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
+    let guard = hub.insert(permit, None, None, Mailbox::new(limits));
     let services = HostServices::new(hub, None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let dispatch =
@@ -35,7 +36,7 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
         dispatch: Arc::new(dispatch),
         config: Arc::new(config),
     };
-    (tokio::spawn(connection.serve(server, Bytes::new())), client)
+    (tokio::spawn(connection.serve(StreamSocket(server), Bytes::new())), client)
 }
 
 /// Reads the next frame from the server: its opcode and payload.

@@ -8,7 +8,7 @@ use super::stream::HandlerStream;
 /// The state of a call after its first poll.
 pub(crate) enum Dispatched {
     /// It has completed. If it has a response, that was appended to the frame.
-    Done(Vec<u8>, Completion),
+    Done(Completion),
     /// Its handler waits for something.
     Pending(PendingCall),
     /// It streams items, and its caller reads them one by one. It has not been polled yet.

@@ -19,6 +19,7 @@ use super::dispatched::Dispatched;
 use super::gather::GatherStream;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
+use super::response_frame::ResponseFrame;
 use super::stream::HandlerStream;
 use super::{guards, hooks};
 use uuid::Uuid;
@@ -46,7 +47,7 @@ impl Dispatch {
     pub(crate) fn begin<C: IdentifiedCaller, I: UploadSource>(
         &self,
         request: DispatchRequest<'_>,
-        frame: Vec<u8>,
+        frame: ResponseFrame<'_>,
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
@@ -61,13 +62,13 @@ impl Dispatch {
         &self,
         mut span: CallSpan,
         request: &DispatchRequest<'_>,
-        frame: Vec<u8>,
+        frame: ResponseFrame<'_>,
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
         let mut dispatched = span.in_scope(|| self.begin_call(request, frame, caller, upload));
         match &mut dispatched {
-            Dispatched::Done(_, completion) => span.finish(completion),
+            Dispatched::Done(completion) => span.finish(completion),
             Dispatched::Pending(call) => call.set_span(span),
             Dispatched::Stream(stream) => stream.set_span(span),
             Dispatched::NotJson => span.discard(),
@@ -78,7 +79,7 @@ impl Dispatch {
     fn begin_call<C: IdentifiedCaller, I: UploadSource>(
         &self,
         request: &DispatchRequest<'_>,
-        frame: Vec<u8>,
+        frame: ResponseFrame<'_>,
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
@@ -99,7 +100,7 @@ impl Dispatch {
             (upload.is_some() && !takes_upload).then(|| Failure::new(Code::BAD_BODY, error()))
         });
         if let Some(failure) = refusal {
-            return refuse(failure, body, frame, recorder);
+            return refuse(failure, body, recorder);
         }
         let Some(event) = event else { return self.begin_built_in(name, body, frame, caller, recorder) };
         // A body that is not JSON is not a call, so no guard runs for it. Without guards the handler's own parsing
@@ -111,7 +112,7 @@ impl Dispatch {
         let first_poll = HandlerPoll::first(caller.context().id);
         let handler = match guards::begin(event, request, caller, upload) {
             Ok(handler) => handler,
-            Err(failure) => return refuse(failure, body, frame, recorder),
+            Err(failure) => return refuse(failure, body, recorder),
         };
         let log = || LogContext { event: event.name.clone(), connection: caller.context().id };
         if event.kind == HandlerKind::Streaming {
@@ -123,11 +124,12 @@ impl Dispatch {
             return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll);
         }
         let (mut handler, mut frame, max_len) = (handler, frame, self.max_response);
-        let head_len = frame.len();
+        let response_start = frame.buffer().len();
         // A waker that does nothing suffices: a pending handler is polled again by the task that continues its call.
-        match handler.poll(&mut Context::from_waker(Waker::noop()), &mut frame, max_len, name) {
+        match handler.poll(&mut Context::from_waker(Waker::noop()), frame.buffer(), max_len, name) {
             Poll::Pending => {
-                let (kind, log) = (event.kind, log());
+                let (kind, frame, log) = (event.kind, frame.take(), log());
+                let head_len = frame.len();
                 let call = PendingUnary { handler, kind, frame, head_len, max_len, recorder, log };
                 Dispatched::Pending(PendingCall::new(
                     PendingKind::Unary(call),
@@ -136,12 +138,12 @@ impl Dispatch {
                 ))
             }
             Poll::Ready(step) => match completion_of(step, max_len, &event.name, caller.context().id) {
-                Completion::Refused(failure) => refuse(failure, body, frame, recorder),
+                Completion::Refused(failure) => refuse(failure, body, recorder),
                 completion => {
                     if let Some(recorder) = recorder {
-                        recorder.finish(&frame[head_len..], &completion);
+                        recorder.finish(&frame.buffer()[response_start..], &completion);
                     }
-                    Dispatched::Done(frame, completion)
+                    Dispatched::Done(completion)
                 }
             },
         }
@@ -193,7 +195,7 @@ impl Dispatch {
         &self,
         stream: HandlerStream,
         mode: ResponseMode,
-        frame: Vec<u8>,
+        mut frame: ResponseFrame<'_>,
         caller: Uuid,
         first_poll: &HandlerPoll,
     ) -> Dispatched {
@@ -202,9 +204,12 @@ impl Dispatch {
             ResponseMode::Single => true,
             ResponseMode::Nothing => false,
         };
-        let mut gather = GatherStream::new(stream, frame, collects, self.max_response);
+        let mut gather = GatherStream::new(stream, frame.take(), collects, self.max_response);
         match Pin::new(&mut gather).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready((frame, completion)) => Dispatched::Done(frame, completion),
+            Poll::Ready((response, completion)) => {
+                frame.put_back(&response);
+                Dispatched::Done(completion)
+            }
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
                 Dispatched::Pending(PendingCall::new(PendingKind::Gather(gather), caller, began_identity_change))
@@ -231,7 +236,7 @@ impl Dispatch {
         &self,
         name: &str,
         body: &str,
-        frame: Vec<u8>,
+        mut frame: ResponseFrame<'_>,
         caller: &Arc<C>,
         recorder: Option<CallRecorder>,
     ) -> Dispatched {
@@ -242,17 +247,17 @@ impl Dispatch {
         let reset_hook = || registry.password_reset.as_ref().map(|hook| hooks::password_reset(hook, caller));
         match self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook)) {
             Some(response) => {
-                let call = PendingBuiltIn { response, frame, recorder };
+                let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 Dispatched::Pending(PendingCall::new(PendingKind::BuiltIn(call), caller.context().id, true))
             }
-            None => refuse(Failure::unknown_event(name), body, frame, recorder),
+            None => refuse(Failure::unknown_event(name), body, recorder),
         }
     }
 }
 
 /// Completes a call that is not run. Its body may not have been parsed yet: if it is not JSON, the frame was not a
 /// call.
-fn refuse(failure: Failure, body: &str, frame: Vec<u8>, recorder: Option<CallRecorder>) -> Dispatched {
+fn refuse(failure: Failure, body: &str, recorder: Option<CallRecorder>) -> Dispatched {
     if !codec::is_json(body) {
         return refuse_not_json(recorder);
     }
@@ -260,7 +265,7 @@ fn refuse(failure: Failure, body: &str, frame: Vec<u8>, recorder: Option<CallRec
     if let Some(recorder) = recorder {
         recorder.finish(&[], &completion);
     }
-    Dispatched::Done(frame, completion)
+    Dispatched::Done(completion)
 }
 
 fn refuse_not_json(recorder: Option<CallRecorder>) -> Dispatched {

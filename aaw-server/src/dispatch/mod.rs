@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `dispatcher` | finds the event, authorizes the call, begins its handler |
 //! | `request` | a call as a transport hands it over |
+//! | `response_frame` | where a response is written |
 //! | `dispatched` | the state of a call after its first poll |
 //! | `hooks` | runs `_open`, `_close` and `_password_reset` |
 //! | `guards` | runs the guards of the event's folders before its handler |
@@ -28,6 +29,7 @@ mod guards;
 mod hooks;
 mod pending;
 mod request;
+mod response_frame;
 mod stream;
 #[cfg(all(test, feature = "auth"))]
 mod tests;
@@ -39,4 +41,5 @@ pub(crate) use pending::PendingCall;
 #[cfg(feature = "http")]
 pub(crate) use request::NoUpload;
 pub(crate) use request::{CallSource, DispatchRequest};
+pub(crate) use response_frame::ResponseFrame;
 pub(crate) use stream::{HandlerStream, StreamStep};

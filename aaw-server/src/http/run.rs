@@ -9,7 +9,9 @@ use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, is_protected};
 
 use crate::auth::{IdentifiedCaller, SessionGuard};
-use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, StreamStep};
+use crate::dispatch::{
+    CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
+};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
 
@@ -55,8 +57,10 @@ impl HttpCall {
         // Read once: the session that authorizes the call is the one whose end stops it.
         let session = is_protected(event).then(|| caller.context().session.current()).flatten();
         let request = DispatchRequest { event, source: CallSource::Http, body, mode, session: session.as_deref() };
-        let state = match shared.dispatch.begin::<_, NoUpload>(request, Vec::new(), caller, None) {
-            Dispatched::Done(response, completion) => HttpCallState::Done(response, completion),
+        let mut response = Vec::new();
+        let frame = ResponseFrame::new(&mut response, 0);
+        let state = match shared.dispatch.begin::<_, NoUpload>(request, frame, caller, None) {
+            Dispatched::Done(completion) => HttpCallState::Done(response, completion),
             Dispatched::Pending(pending) => HttpCallState::Pending(Box::new(pending)),
             Dispatched::Stream(stream) => HttpCallState::Stream(Box::new(stream)),
             Dispatched::NotJson => return Err(not_json()),

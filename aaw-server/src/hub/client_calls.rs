@@ -107,7 +107,7 @@ mod tests {
     use crate::hub::mailbox::Mailbox;
 
     fn peer() -> Arc<Peer> {
-        Peer::new(None, None, Mailbox::new(10_000))
+        Peer::new(None, None, Mailbox::for_test(10_000))
     }
 
     fn take_commands(peer: &Peer) -> VecDeque<Command> {
@@ -165,6 +165,6 @@ mod tests {
         let completed = calls.into_iter().filter_map(|call| call.now_or_never());
         let codes: Vec<_> = completed.map(|response| response.unwrap_err().code).collect();
         assert_eq!(codes, [Code::BUSY, Code::BUSY]);
-        assert!(peer.mailbox.push("news".into()).is_ok(), "a push still fits");
+        assert!(peer.mailbox.push(&aaw_protocol::websocket::SharedFrame::text(b"news")).is_ok(), "a push still fits");
     }
 }

@@ -68,7 +68,7 @@ impl host::Caller for EventCaller {
             let error = "A call over HTTP has no connection to send an event to";
             return Err(Failure::new(Code::NO_CONNECTION, error));
         };
-        Ok(peer.mailbox.push(push_frame(event, data, self.services.max_message)?)?)
+        self.services.hub.push_to(peer, &push_frame(event, data, self.services.max_message)?)
     }
 
     fn broadcast(&self, data: &str, include_self: bool) {
@@ -316,7 +316,7 @@ mod tests {
 
     fn connect(services: &Arc<HostServices>) -> (ConnectionGuard, Arc<EventCaller>) {
         let hub = &services.hub;
-        let guard = hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::new(1000));
+        let guard = hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::for_test(1000));
         let caller = EventCaller::for_connection(Arc::clone(services), Arc::clone(&guard.peer));
         (guard, caller)
     }
@@ -331,7 +331,7 @@ mod tests {
         let mut commands = VecDeque::new();
         guard.peer.mailbox.take(&mut commands);
         let text = |command| match command {
-            Command::Push(frame) => Some(String::from_utf8(frame.to_vec()).unwrap()),
+            Command::Push(frame) => Some(String::from_utf8(frame.payload().to_vec()).unwrap()),
             _ => None,
         };
         commands.into_iter().filter_map(text).collect()

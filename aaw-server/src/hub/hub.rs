@@ -1,15 +1,16 @@
 //! The table of connections.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use aaw_protocol::websocket::SharedFrame;
 use aaw_protocol::{BROADCAST, Failure};
-use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
 use crate::hub::push::push_frame;
@@ -20,6 +21,9 @@ use crate::hub::rooms::Rooms;
 pub(crate) struct Hub {
     peers: DashMap<Uuid, Arc<Peer>>,
     pub(crate) rooms: Rooms,
+    pub(crate) flusher: Arc<Flusher>,
+    /// Held while a push is appended for all connections, so that all receive such pushes in the same order.
+    push_order: Mutex<()>,
     /// The number of connections, including those whose handshake is not complete and those that are closing: what the
     /// limit on connections counts.
     admitted: AtomicUsize,
@@ -81,7 +85,8 @@ impl Drop for ConnectionGuard {
 impl Hub {
     /// Creates a table whose connections may each join up to `max_rooms` rooms.
     pub(crate) fn new(max_rooms: usize) -> Self {
-        Self { rooms: Rooms::new(max_rooms), ..Self::default() }
+        let flusher = Arc::<Flusher>::default();
+        Self { rooms: Rooms::new(max_rooms, Arc::clone(&flusher)), flusher, ..Self::default() }
     }
 
     /// Admits one more connection, unless there are `max` already.
@@ -159,7 +164,15 @@ impl Hub {
     /// Pushes an event to one connection. `data` is JSON.
     pub(crate) fn emit_to(&self, connection: Uuid, event: &str, data: &str, max_message: usize) -> Result<(), Failure> {
         let frame = push_frame(event, data, max_message)?;
-        Ok(self.peer(connection).ok_or_else(connection_ended)?.mailbox.push(frame)?)
+        self.push_to(&self.peer(connection).ok_or_else(connection_ended)?, &frame)
+    }
+
+    /// Pushes a frame to one connection.
+    pub(super) fn push_to(&self, peer: &Arc<Peer>, frame: &SharedFrame) -> Result<(), Failure> {
+        let mut unflushed = Vec::new();
+        let pushed = peer.push(frame, &mut unflushed);
+        self.flusher.flush(unflushed);
+        Ok(pushed?)
     }
 
     /// Returns the connection with this id.
@@ -167,11 +180,17 @@ impl Hub {
         self.peers.get(&connection).map(|peer| Arc::clone(&peer))
     }
 
-    /// Posts one buffer to all connections but `except`, and returns the number of those that accepted it. The others
-    /// have ended, or are being closed because they read too slowly.
-    fn push_to_all(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
+    /// Appends one frame for all connections but `except`, and returns the number of those that accepted it. The others
+    /// are not open yet, have ended, or are being closed because they read too slowly.
+    fn push_to_all(&self, frame: &SharedFrame, except: Option<Uuid>) -> usize {
+        let mut unflushed = Vec::with_capacity(self.peers.len());
+        // Nothing panics while it holds the lock.
+        let order = self.push_order.lock().unwrap_or_else(PoisonError::into_inner);
         let others = self.peers.iter().filter(|peer| Some(peer.id()) != except);
-        others.filter(|peer| peer.mailbox.push(frame.clone()).is_ok()).count()
+        let count = others.filter(|peer| peer.push(frame, &mut unflushed).is_ok()).count();
+        drop(order);
+        self.flusher.flush(unflushed);
+        count
     }
 }
 
@@ -184,10 +203,10 @@ mod tests {
     use super::*;
 
     fn connect(hub: &Arc<Hub>) -> ConnectionGuard {
-        hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::new(1000))
+        hub.insert(hub.admit(10).unwrap(), None, None, Mailbox::for_test(1000))
     }
 
-    fn take_pushes(guard: &ConnectionGuard) -> Vec<Bytes> {
+    fn take_pushes(guard: &ConnectionGuard) -> Vec<SharedFrame> {
         let mut commands = VecDeque::new();
         guard.peer.mailbox.take(&mut commands);
         let frame = |command| if let Command::Push(frame) = command { Some(frame) } else { None };
@@ -199,7 +218,7 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (a, b) = (connect(&hub), connect(&hub));
         hub.broadcast("1", 100, Some(a.peer.id()));
-        assert_eq!((take_pushes(&a), take_pushes(&b)), (vec![], vec![Bytes::from(r#"["broadcast",1]"#)]));
+        assert_eq!((take_pushes(&a), take_pushes(&b)), (vec![], vec![SharedFrame::text(br#"["broadcast",1]"#)]));
         hub.broadcast("2", 100, None);
         assert_eq!((take_pushes(&a).len(), take_pushes(&b).len()), (1, 1));
     }
@@ -209,7 +228,7 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (a, b) = (connect(&hub), connect(&hub));
         hub.broadcast("1", 100, None);
-        assert_eq!(take_pushes(&a)[0].as_ptr(), take_pushes(&b)[0].as_ptr());
+        assert_eq!(take_pushes(&a)[0].payload().as_ptr(), take_pushes(&b)[0].payload().as_ptr());
     }
 
     #[test]

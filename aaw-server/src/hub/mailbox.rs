@@ -1,28 +1,46 @@
-//! The mailbox of a connection: the commands for the one task that owns its socket.
+//! The mailbox of a connection: the commands for the one task that owns its socket, and the log of what it has to send.
 //!
 //! Any thread may post a command; the connection's task takes them all at once. Everything in a mailbox is bounded:
 //! pushes in bytes, from their posting until they have been written to the socket, together with client calls until the
 //! connection has started them; completions and items by the calls that are running.
+//!
+//! # The outgoing log
+//!
+//! The log contains the frames that the socket has not accepted. During its turn the connection's task appends to a
+//! buffer of its own, and moves it to the end of the log when the turn ends. Another thread may append a push to the log
+//! directly, without waking that task, if and only if nothing can be overtaken: the connection is open, its task has no
+//! turn, and no command waits. Whoever appends so has it flushed by the [flusher](super::flusher). Otherwise the push is
+//! a command like any other.
+//!
+//! Whoever writes takes the log out, marks the mailbox as `writing`, and puts back what the socket has not accepted. So
+//! no lock is held during a system call, one thread writes at a time, and it also writes what others append meanwhile.
+//! When the socket accepts no more, the log is `blocked`, and the connection's task waits until it does.
+//!
+//! A socket that cannot be written to from outside, such as one of the program's own axum server, has no direct pushes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
+use aaw_protocol::websocket::{FrameBuffer, SharedFrame};
 use aaw_protocol::{Code, Failure};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
+use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
 
 /// A command for the connection's task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Send this whole frame: an event, a broadcast, a room's message.
-    Push(Bytes),
+    /// Send this frame: an event, a broadcast, a room's message.
+    Push(SharedFrame),
     /// A call that ran as a task has completed: its frame, and how it completed.
     Complete(CallKey, Vec<u8>, Completion),
     /// A stream that runs as a task has items.
@@ -76,6 +94,8 @@ pub(crate) struct ItemBatch {
 pub(crate) enum PushError {
     /// The connection has ended.
     Ended,
+    /// A v1 client has not sent its hello, before which it receives nothing.
+    NotOpen,
     /// The queued pushes exceed their bound, and the connection is being closed for it.
     Overflow,
 }
@@ -84,6 +104,7 @@ impl From<PushError> for Failure {
     fn from(error: PushError) -> Self {
         match error {
             PushError::Ended => connection_ended(),
+            PushError::NotOpen => Failure::new(Code::NO_CONNECTION, "The connection is not open yet"),
             PushError::Overflow => {
                 let error = "The connection is being closed: its client reads too slowly";
                 Self::new(Code::NO_CONNECTION, error)
@@ -102,96 +123,372 @@ pub(crate) fn client_call_timed_out() -> Failure {
     Failure::new(Code::TIMEOUT, "The client did not respond in time")
 }
 
-/// The command queue of one connection.
+/// The socket as others than the connection's task write to it.
+pub(crate) type SharedSocket = Arc<OwnedWriteHalf>;
+
+/// What must happen after a push was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// Nothing: the connection's task, or who writes now, will send it.
+    Posted,
+    /// It was appended to the log, and [`Mailbox::flush`] is to be called.
+    Unflushed,
+}
+
+/// How far the opening of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Opening {
+    /// A v1 client has not sent its hello.
+    #[default]
+    BeforeHello,
+    /// The `_open` hook runs. Pushes wait for its result.
+    Hook,
+    /// Pushes are sent.
+    Open,
+}
+
+/// What the connection's task learns when its turn begins.
+#[derive(Debug)]
+pub(crate) struct LogState {
+    /// The bytes that wait for the socket, other than pushes.
+    pub(crate) unsent: usize,
+    /// The bytes of pushes that were posted and are not written.
+    pub(crate) pushed: usize,
+    /// The bytes written so far, in all.
+    pub(crate) written: u64,
+    /// The socket accepts nothing at present.
+    pub(crate) blocked: bool,
+    /// Why the socket has failed, found by another thread.
+    pub(crate) error: Option<io::Error>,
+}
+
+/// What the connection's task does at the end of its turn.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TurnEnd {
+    /// Commands have arrived: the turn is not over.
+    Commands,
+    /// Write the buffer, then call [`Mailbox::finish_write`].
+    Write,
+    /// There is nothing to write, or others do it, or the socket is blocked.
+    Done,
+}
+
+/// The result of [`Mailbox::finish_write`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WriteEnd {
+    /// The buffer contains more to write.
+    More,
+    /// There is nothing to write, or the socket is blocked.
+    Done {
+        /// The connection's task must have a turn: to wait for the socket, or since it waits for this write.
+        task_waits: bool,
+    },
+}
+
+/// The command queue and the outgoing log of one connection.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    queue: Mutex<CommandQueue>,
+    state: Mutex<MailboxState>,
     /// Whether there may be commands, so that the hot path of the connection's task takes no lock when there are none.
     has_commands: AtomicBool,
     waker: AtomicWaker,
-    /// The cost of the pushes that have not been written to the socket and of the client calls that have not been
-    /// started, see [`cost`].
-    pushed: AtomicUsize,
-    /// The burst limit of `pushed`. The sustained limit is enforced by the connection's task, which can tell a client
-    /// that reads too slowly from a task that has not had its turn yet.
-    max_pushed: usize,
+    limits: PushLimits,
+}
+
+/// The limits of the bytes that are pushed and not written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PushLimits {
+    /// The burst limit: beyond it the connection is closed.
+    pub(crate) burst: usize,
+    /// The sustained limit. It is enforced by the connection's task, which is woken when it is exceeded.
+    pub(crate) sustained: usize,
 }
 
 #[derive(Debug, Default)]
-struct CommandQueue {
+struct MailboxState {
     commands: VecDeque<Command>,
+    log: FrameBuffer,
+    /// The cost of the pushes that have not been written to the socket and of the client calls that have not been
+    /// started.
+    pushed: usize,
+    /// The number of pushes and client calls among the commands. Their places are bounded too.
+    bounded: usize,
+    /// The bytes of the log, other than pushes, that whoever writes has taken out.
+    taken: usize,
+    written: u64,
+    socket: Option<SharedSocket>,
+    error: Option<io::Error>,
+    opening: Opening,
+    /// The connection's task has a turn.
+    in_turn: bool,
+    /// The log is being written.
+    writing: bool,
+    /// The socket accepts nothing at present.
+    blocked: bool,
+    /// The connection's task waits until less is unsent.
+    waits_for_space: bool,
+    /// The flusher has this mailbox in its queue.
+    flush_queued: bool,
+    /// The task was woken because the sustained limit is exceeded.
+    over_sustained: bool,
     /// No push and no client call is accepted any more.
     closed: bool,
-    /// It was closed because `max_pushed` was exceeded; the connection's task still receives other commands.
+    /// It was closed because the burst limit was exceeded; the connection's task still receives other commands.
     overflowed: bool,
 }
 
-impl Mailbox {
-    pub(crate) fn new(max_pushed: usize) -> Self {
-        Self {
-            queue: Mutex::default(),
-            has_commands: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            pushed: AtomicUsize::new(0),
-            max_pushed,
+impl MailboxState {
+    /// Adds to the bytes that wait. `false` if they then exceed the burst limit.
+    fn add_cost(&mut self, cost: usize, limits: PushLimits) -> bool {
+        let queued = self.pushed + self.bounded * size_of::<Command>();
+        // One frame always fits, so that a bound below the message limit does not make messages impossible.
+        if queued > 0 && queued + cost > limits.burst {
+            return false;
         }
+        self.pushed += cost;
+        true
     }
 
-    /// Posts a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is
+    fn unsent(&self) -> usize {
+        self.taken + self.log.len() - self.log.pushed()
+    }
+
+    /// Takes the log out, to write it.
+    fn begin_write(&mut self, buffer: &mut FrameBuffer) {
+        self.writing = true;
+        self.blocked = false;
+        self.taken = buffer.len() - buffer.pushed();
+    }
+}
+
+impl Mailbox {
+    pub(crate) fn new(limits: PushLimits) -> Self {
+        Self { state: Mutex::default(), has_commands: AtomicBool::new(false), waker: AtomicWaker::new(), limits }
+    }
+
+    /// Creates the mailbox of a connection that is open.
+    #[cfg(test)]
+    pub(crate) fn for_test(burst: usize) -> Self {
+        let mailbox = Self::new(PushLimits { burst, sustained: burst });
+        mailbox.set_opening(Opening::Open);
+        mailbox
+    }
+
+    /// Sends a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is
     /// closed, because a client that missed one push must not receive the next.
-    pub(crate) fn push(&self, frame: Bytes) -> Result<(), PushError> {
-        let mut queue = self.lock();
-        if queue.closed {
-            return Err(if queue.overflowed { PushError::Overflow } else { PushError::Ended });
+    pub(crate) fn push(&self, frame: &SharedFrame) -> Result<Pushed, PushError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(if state.overflowed { PushError::Overflow } else { PushError::Ended });
         }
-        let cost = cost(frame.len());
-        let queued = self.pushed.fetch_add(cost, Ordering::Relaxed);
-        // One frame always fits, so that a bound below the message limit does not make messages impossible.
-        if queued > 0 && queued + cost > self.max_pushed {
-            queue.closed = true;
-            queue.overflowed = true;
-        } else {
-            queue.commands.push_back(Command::Push(frame));
+        if state.opening == Opening::BeforeHello {
+            return Err(PushError::NotOpen);
         }
-        let overflowed = queue.overflowed;
-        drop(queue);
-        self.wake();
-        if overflowed { Err(PushError::Overflow) } else { Ok(()) }
+        if !state.add_cost(frame.frame_len(), self.limits) {
+            state.closed = true;
+            state.overflowed = true;
+            drop(state);
+            self.wake();
+            return Err(PushError::Overflow);
+        }
+        let is_direct = state.opening == Opening::Open
+            && !state.in_turn
+            && state.commands.is_empty()
+            && state.socket.is_some()
+            // The connection's task logs each frame within its span.
+            && LevelFilter::current() < LevelFilter::TRACE;
+        if !is_direct {
+            state.commands.push_back(Command::Push(frame.clone()));
+            state.bounded += 1;
+            drop(state);
+            self.wake();
+            return Ok(Pushed::Posted);
+        }
+        state.log.push(frame);
+        let needs_task = state.pushed > self.limits.sustained && !std::mem::replace(&mut state.over_sustained, true);
+        let needs_flush = !state.writing && !state.blocked && !std::mem::replace(&mut state.flush_queued, true);
+        drop(state);
+        if needs_task {
+            self.waker.wake();
+        }
+        Ok(if needs_flush { Pushed::Unflushed } else { Pushed::Posted })
     }
 
     /// Posts a client call without waiting. Unlike a push, one that does not fit fails alone and does not close the
     /// connection.
     pub(crate) fn client_call(&self, request: Box<ClientCallRequest>) -> Result<(), Failure> {
-        let mut queue = self.lock();
-        if queue.closed {
+        let mut state = self.lock();
+        if state.closed {
             return Err(connection_ended());
         }
-        let cost = cost(request.len());
-        let queued = self.pushed.fetch_add(cost, Ordering::Relaxed);
-        if queued > 0 && queued + cost > self.max_pushed {
-            self.pushed.fetch_sub(cost, Ordering::Relaxed);
+        if !state.add_cost(request.len(), self.limits) {
             return Err(Failure::new(Code::BUSY, "The client reads too slowly"));
         }
-        queue.commands.push_back(Command::ClientCall(request));
-        drop(queue);
+        state.commands.push_back(Command::ClientCall(request));
+        state.bounded += 1;
+        drop(state);
         self.wake();
         Ok(())
     }
 
     /// Posts any other command. It is dropped if the connection has ended.
     pub(crate) fn post(&self, command: Command) {
-        let mut queue = self.lock();
-        if queue.closed && !queue.overflowed {
+        let mut state = self.lock();
+        if state.closed && !state.overflowed {
             return;
         }
-        queue.commands.push_back(command);
-        drop(queue);
+        state.commands.push_back(command);
+        drop(state);
         self.wake();
     }
 
-    /// Registers the waker of the connection's task. To be called before [`has_commands`](Self::has_commands).
+    /// Writes the log, until it is empty or the socket accepts no more. Called by the flusher.
+    pub(crate) fn flush(&self) {
+        let mut buffer = FrameBuffer::default();
+        let socket = {
+            let mut state = self.lock();
+            state.flush_queued = false;
+            let Some(socket) = state.socket.clone() else { return };
+            if state.writing || state.blocked || state.log.is_empty() {
+                return;
+            }
+            std::mem::swap(&mut buffer, &mut state.log);
+            state.begin_write(&mut buffer);
+            socket
+        };
+        loop {
+            let mut written = WriteProgress::of(&buffer);
+            let result = write_now(&socket, &mut buffer);
+            written.finish(&buffer);
+            match result {
+                Ok(()) => {}
+                Err(error) => {
+                    self.lock().error = Some(error);
+                    buffer = FrameBuffer::default();
+                }
+            }
+            match self.finish_write(&mut buffer, written) {
+                WriteEnd::More => {}
+                WriteEnd::Done { task_waits: false } => return,
+                WriteEnd::Done { task_waits: true } => return self.waker.wake(),
+            }
+        }
+    }
+
+    /// Registers the waker of the connection's task. To be called before [`begin_turn`](Self::begin_turn).
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    /// Begins a turn of the connection's task: pushes are commands until it ends.
+    pub(crate) fn begin_turn(&self) -> LogState {
+        let mut state = self.lock();
+        state.in_turn = true;
+        LogState {
+            unsent: state.unsent(),
+            pushed: state.pushed,
+            written: state.written,
+            blocked: state.blocked,
+            error: state.error.take(),
+        }
+    }
+
+    /// Tells how far the opening of the connection is.
+    pub(crate) fn set_opening(&self, opening: Opening) {
+        self.lock().opening = opening;
+    }
+
+    /// Lets others write to the socket.
+    pub(crate) fn share_socket(&self, socket: SharedSocket) {
+        self.lock().socket = Some(socket);
+    }
+
+    /// Ends a turn, unless there are commands. `buffer` is moved behind the log; or, if it is to be written now, the log
+    /// is moved into it.
+    ///
+    /// With `waits_for_space` the task is woken when another thread has written the log.
+    pub(crate) fn end_turn(&self, buffer: &mut FrameBuffer, waits_for_space: bool) -> TurnEnd {
+        let mut state = self.lock();
+        if !state.commands.is_empty() {
+            return TurnEnd::Commands;
+        }
+        state.in_turn = false;
+        if state.writing || state.blocked {
+            state.log.append(buffer);
+            state.waits_for_space = waits_for_space;
+            return TurnEnd::Done;
+        }
+        if !state.log.is_empty() {
+            state.log.append(buffer);
+            std::mem::swap(&mut state.log, buffer);
+        }
+        if buffer.is_empty() {
+            return TurnEnd::Done;
+        }
+        state.begin_write(buffer);
+        TurnEnd::Write
+    }
+
+    /// Takes the log of a blocked socket, which accepts bytes again. `false` if there is nothing to write, or others write.
+    pub(crate) fn resume_write(&self, buffer: &mut FrameBuffer) -> bool {
+        let mut state = self.lock();
+        state.blocked = false;
+        if state.writing || state.log.is_empty() {
+            return false;
+        }
+        debug_assert!(buffer.is_empty(), "the log leaves before what the turn has appended");
+        std::mem::swap(&mut state.log, buffer);
+        state.begin_write(buffer);
+        true
+    }
+
+    /// Ends a write. What `buffer` still contains stays in the log, and the socket counts as blocked. Otherwise what was
+    /// appended meanwhile is moved into `buffer`, to be written next.
+    pub(crate) fn finish_write(&self, buffer: &mut FrameBuffer, progress: WriteProgress) -> WriteEnd {
+        let mut state = self.lock();
+        state.written += progress.written as u64;
+        state.pushed = state.pushed.saturating_sub(progress.pushed);
+        state.taken = 0;
+        let task_waits = if !buffer.is_empty() {
+            let mut log = FrameBuffer::default();
+            log.append(buffer);
+            log.append(&mut state.log);
+            state.log = log;
+            state.blocked = true;
+            true
+        } else if !state.log.is_empty() && state.error.is_none() && !state.closed {
+            std::mem::swap(&mut state.log, buffer);
+            state.begin_write(buffer);
+            return WriteEnd::More;
+        } else {
+            // The task waits for the end of the write, or has to learn of the error.
+            state.closed || state.error.is_some() || std::mem::take(&mut state.waits_for_space)
+        };
+        state.writing = false;
+        if state.pushed <= self.limits.sustained {
+            state.over_sustained = false;
+        }
+        WriteEnd::Done { task_waits }
+    }
+
+    /// Returns the bytes that were pushed and are not written, and the other bytes that wait for the socket.
+    pub(crate) fn log_state(&self) -> LogState {
+        let state = self.lock();
+        let (unsent, pushed, written, blocked) = (state.unsent(), state.pushed, state.written, state.blocked);
+        LogState { unsent, pushed, written, blocked, error: None }
+    }
+
+    /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.
+    pub(crate) fn poll_take_log(&self, cx: &mut Context<'_>) -> Poll<FrameBuffer> {
+        self.waker.register(cx.waker());
+        let mut state = self.lock();
+        state.closed = true;
+        state.overflowed = false;
+        if state.writing {
+            return Poll::Pending;
+        }
+        state.socket = None;
+        Poll::Ready(std::mem::take(&mut state.log))
     }
 
     /// Returns whether [`take`](Self::take) may return commands.
@@ -201,35 +498,34 @@ impl Mailbox {
 
     /// Appends all commands to `into`, in order. Returns whether the mailbox has overflowed.
     pub(crate) fn take(&self, into: &mut VecDeque<Command>) -> bool {
-        let mut queue = self.lock();
+        let mut state = self.lock();
         self.has_commands.store(false, Ordering::Release);
+        state.bounded = 0;
         if into.is_empty() {
-            std::mem::swap(into, &mut queue.commands);
+            std::mem::swap(into, &mut state.commands);
         } else {
-            into.append(&mut queue.commands);
+            into.append(&mut state.commands);
         }
-        queue.overflowed
+        state.overflowed
     }
 
-    /// Returns the bytes of the pushes that wait for the socket, including the overhead of each.
-    pub(crate) fn pushed(&self) -> usize {
-        self.pushed.load(Ordering::Relaxed)
-    }
-
-    /// Releases the cost of a push of `len` bytes that was written to the socket, or of a client call that was started.
-    pub(crate) fn release(&self, len: usize) {
-        self.pushed.fetch_sub(cost(len), Ordering::Relaxed);
+    /// Releases the cost of a client call that was started.
+    pub(crate) fn release_client_call(&self, request: &ClientCallRequest) {
+        let mut state = self.lock();
+        state.pushed = state.pushed.saturating_sub(request.len());
     }
 
     /// Closes the mailbox for good and drops its commands: the connection has ended.
     pub(crate) fn close(&self) {
-        let mut queue = self.lock();
-        queue.closed = true;
-        queue.overflowed = false;
-        let commands = std::mem::take(&mut queue.commands);
-        drop(queue);
+        let mut state = self.lock();
+        state.closed = true;
+        state.overflowed = false;
+        let commands = std::mem::take(&mut state.commands);
+        let log = std::mem::take(&mut state.log);
+        state.socket = None;
+        drop(state);
         // Dropping a client call wakes the handler that awaits it, which may run code of a module: not under the lock.
-        drop(commands);
+        drop((commands, log));
     }
 
     fn wake(&self) {
@@ -239,65 +535,138 @@ impl Mailbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, CommandQueue> {
+    fn lock(&self) -> MutexGuard<'_, MailboxState> {
         // Nothing panics while it holds the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns what a queued push of `len` bytes costs: its text, and its place in the queue, so that many small pushes are
-/// bounded too.
-fn cost(len: usize) -> usize {
-    len + size_of::<Command>()
+/// What one or several writes have written of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteProgress {
+    /// In bytes.
+    written: usize,
+    /// The part that belongs to pushes.
+    pushed: usize,
 }
+
+impl WriteProgress {
+    /// Begins before the writes.
+    pub(crate) fn of(buffer: &FrameBuffer) -> Self {
+        Self { written: buffer.len(), pushed: buffer.pushed() }
+    }
+
+    /// Ends after them.
+    pub(crate) fn finish(&mut self, buffer: &FrameBuffer) {
+        self.written -= buffer.len();
+        self.pushed -= buffer.pushed();
+    }
+}
+
+/// Writes until the buffer is empty or the socket accepts no more.
+fn write_now(socket: &OwnedWriteHalf, buffer: &mut FrameBuffer) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match try_write(socket, buffer) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => buffer.advance(len),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// One write, with one system call.
+pub(crate) fn try_write(socket: &OwnedWriteHalf, buffer: &FrameBuffer) -> io::Result<usize> {
+    if let Some(bytes) = buffer.as_one_slice() {
+        return socket.try_write(bytes);
+    }
+    let mut slices = [io::IoSlice::new(&[]); MAX_SLICES];
+    let count = buffer.slices(&mut slices);
+    socket.try_write_vectored(&slices[..count])
+}
+
+/// The parts that one write takes.
+pub(crate) const MAX_SLICES: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn take_pushes(mailbox: &Mailbox) -> Vec<Bytes> {
+    fn take_pushes(mailbox: &Mailbox) -> Vec<SharedFrame> {
         let mut commands = VecDeque::new();
         mailbox.take(&mut commands);
         let frame = |command| if let Command::Push(frame) = command { Some(frame) } else { None };
         commands.into_iter().filter_map(frame).collect()
     }
 
+    /// Writes a push, as the connection's task does.
+    fn write(mailbox: &Mailbox, frame: &SharedFrame) {
+        let mut buffer = FrameBuffer::default();
+        buffer.push(frame);
+        let mut progress = WriteProgress::of(&buffer);
+        buffer.advance(buffer.len());
+        progress.finish(&buffer);
+        assert_ne!(mailbox.finish_write(&mut buffer, progress), WriteEnd::More);
+    }
+
+    fn text(text: &str) -> SharedFrame {
+        SharedFrame::text(text.as_bytes())
+    }
+
     #[test]
     fn commands_are_taken_in_order() {
-        let mailbox = Mailbox::new(1000);
+        let mailbox = Mailbox::for_test(1000);
         assert!(!mailbox.has_commands());
-        mailbox.push("a".into()).unwrap();
-        mailbox.push("b".into()).unwrap();
+        mailbox.push(&text("a")).unwrap();
+        mailbox.push(&text("b")).unwrap();
         assert!(mailbox.has_commands());
-        assert_eq!(take_pushes(&mailbox), ["a", "b"]);
+        assert_eq!(take_pushes(&mailbox), [text("a"), text("b")]);
         assert!(!mailbox.has_commands());
     }
 
     #[test]
-    fn a_push_counts_until_it_is_released_and_an_overflow_is_final() {
-        let mailbox = Mailbox::new(cost(10));
-        mailbox.push("123456".into()).unwrap();
+    fn a_push_counts_until_it_is_written_and_an_overflow_is_final() {
+        let mailbox = Mailbox::for_test(10);
+        mailbox.push(&text("123456")).unwrap();
         assert_eq!(take_pushes(&mailbox).len(), 1);
-        mailbox.release(6);
-        mailbox.push("123456".into()).unwrap();
+        write(&mailbox, &text("123456"));
+        mailbox.push(&text("123456")).unwrap();
         assert_eq!(take_pushes(&mailbox).len(), 1);
-        assert_eq!(mailbox.push("12345".into()), Err(PushError::Overflow));
+        assert_eq!(mailbox.push(&text("12345")), Err(PushError::Overflow));
         assert!(mailbox.take(&mut VecDeque::new()), "the connection's task sees the overflow");
-        mailbox.release(6);
-        assert_eq!(mailbox.push("1".into()), Err(PushError::Overflow), "one push is missing, so no other may follow");
+        write(&mailbox, &text("123456"));
+        let missing = "one push is missing, so no other may follow";
+        assert_eq!(mailbox.push(&text("1")), Err(PushError::Overflow), "{missing}");
+    }
+
+    #[test]
+    fn a_queued_push_costs_its_place_too() {
+        let mailbox = Mailbox::for_test(1000);
+        let accepted = (0..1000).take_while(|_| mailbox.push(&text("1")).is_ok()).count();
+        assert!((5..50).contains(&accepted), "{accepted}");
     }
 
     #[test]
     fn a_single_push_may_exceed_the_bound() {
-        assert_eq!(Mailbox::new(1).push("12345".into()), Ok(()));
+        assert_eq!(Mailbox::for_test(1).push(&text("12345")), Ok(Pushed::Posted));
+    }
+
+    #[test]
+    fn nothing_is_pushed_before_the_hello() {
+        let mailbox = Mailbox::new(PushLimits { burst: 10, sustained: 10 });
+        assert_eq!(mailbox.push(&text("1")), Err(PushError::NotOpen));
+        mailbox.set_opening(Opening::Hook);
+        assert_eq!(mailbox.push(&text("1")), Ok(Pushed::Posted));
     }
 
     #[test]
     fn a_closed_mailbox_accepts_nothing() {
-        let mailbox = Mailbox::new(10);
-        mailbox.push("a".into()).unwrap();
+        let mailbox = Mailbox::for_test(10);
+        mailbox.push(&text("a")).unwrap();
         mailbox.close();
-        assert_eq!(mailbox.push("b".into()), Err(PushError::Ended));
+        assert_eq!(mailbox.push(&text("b")), Err(PushError::Ended));
         mailbox.post(Command::Stop);
         assert!(take_pushes(&mailbox).is_empty());
     }

@@ -9,11 +9,13 @@
 //! | `rooms` | named groups of connections |
 //! | `client_calls` | calls that the server makes to a client |
 //! | `peer` | a connection, as the rest of the server sees it |
-//! | `mailbox` | the commands for the task that owns a connection's socket |
+//! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
 //! | `push` | frames of pushes |
+//! | `flusher` | writes the pushes that were appended to the logs of connections |
 
 mod client_calls;
 mod event_caller;
+mod flusher;
 mod host_ops;
 #[expect(clippy::module_inception, reason = "the folder is named for its central type")]
 mod hub;
@@ -26,5 +28,8 @@ mod rooms;
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
-pub(crate) use mailbox::{ClientCallRequest, Command, ItemBatch, Mailbox, client_call_timed_out, connection_ended};
+pub(crate) use mailbox::{
+    ClientCallRequest, Command, ItemBatch, MAX_SLICES, Mailbox, Opening, PushLimits, SharedSocket, TurnEnd, WriteEnd,
+    WriteProgress, client_call_timed_out, connection_ended, try_write,
+};
 pub(crate) use peer::Peer;

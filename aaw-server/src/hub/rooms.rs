@@ -1,7 +1,7 @@
 //! Rooms: named groups of connections.
 //!
-//! A room exists while it has members. A message to it is posted to each member's mailbox under the room's lock, so
-//! that all members receive the messages in the same order; a member that does not read does not delay the others. A
+//! A room exists while it has members. A message to it is appended for each member under the room's lock, so
+//! that all members receive the messages in the same order, and written after that; a member that does not read does not delay the others. A
 //! connection also stores the names of its rooms, so that its end can leave them.
 //!
 //! Locks are taken in this order: a connection's joined rooms, a room's members, a mailbox. A room whose last member
@@ -12,11 +12,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_protocol::hello::{MEMBER_JOINED, MEMBER_LEFT};
+use aaw_protocol::websocket::SharedFrame;
 use aaw_protocol::{Code, Failure, codec};
-use bytes::Bytes;
 use dashmap::DashMap;
 use uuid::Uuid;
 
+use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::connection_ended;
 use crate::hub::peer::Peer;
 
@@ -29,6 +30,7 @@ pub(crate) struct Rooms {
     rooms: DashMap<Arc<str>, Arc<RoomState>>,
     /// The number of rooms that one connection may be in.
     max_joined: usize,
+    flusher: Arc<Flusher>,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +53,8 @@ struct RoomMember {
 }
 
 impl Rooms {
-    pub(crate) fn new(max_joined: usize) -> Self {
-        Self { rooms: DashMap::new(), max_joined }
+    pub(crate) fn new(max_joined: usize, flusher: Arc<Flusher>) -> Self {
+        Self { rooms: DashMap::new(), max_joined, flusher }
     }
 
     /// Adds a connection to a room. With presence the other members are notified, once.
@@ -94,10 +96,9 @@ impl Rooms {
                 }
                 _ => None,
             };
-            if let Some(frame) = notification {
-                members.push(&frame, Some(peer.id()));
-            }
+            let pushed = notification.map(|frame| members.push(&frame, Some(peer.id())));
             drop(members);
+            self.flush(pushed);
             if is_new {
                 joined.names.insert(key);
             }
@@ -123,8 +124,19 @@ impl Rooms {
     }
 
     /// Pushes one buffer to the members of a room but `except`. Returns the number of members it was posted to.
-    pub(crate) fn push(&self, name: &str, frame: &Bytes, except: Option<Uuid>) -> usize {
-        self.find(name).map_or(0, |room| room.lock().push(frame, except))
+    pub(crate) fn push(&self, name: &str, frame: &SharedFrame, except: Option<Uuid>) -> usize {
+        let Some(room) = self.find(name) else { return 0 };
+        let pushed = room.lock().push(frame, except);
+        let count = pushed.count;
+        self.flush(Some(pushed));
+        count
+    }
+
+    /// Has a push written that was appended. Outside of the room's lock.
+    fn flush(&self, pushed: Option<PushedToMembers>) {
+        if let Some(pushed) = pushed {
+            self.flusher.flush(pushed.unflushed);
+        }
     }
 
     /// Returns the number of members; 0 if there is no such room.
@@ -148,12 +160,12 @@ impl Rooms {
         let Some(room) = self.find(name) else { return };
         let mut members = room.lock();
         let Some(member) = members.by_id.remove(&peer.id()) else { return };
-        if let Some(announced) = member.announced {
-            members.push(&presence_frame(MEMBER_LEFT, name, &announced), None);
-        }
+        let announced = member.announced.map(|announced| presence_frame(MEMBER_LEFT, name, &announced));
+        let pushed = announced.map(|frame| members.push(&frame, None));
         members.removed = members.by_id.is_empty();
         let removed = members.removed;
         drop(members);
+        self.flush(pushed);
         if removed {
             self.remove_room(name, &room);
         }
@@ -180,7 +192,7 @@ impl Rooms {
 /// Rooms with the default bound of [`Config::max_rooms`](crate::Config::max_rooms).
 impl Default for Rooms {
     fn default() -> Self {
-        Self::new(1024)
+        Self::new(1024, Arc::default())
     }
 }
 
@@ -194,10 +206,19 @@ impl RoomState {
 impl RoomMembers {
     /// Posts a push to the members but `except`. Members that do not accept it are skipped: they have ended, or are
     /// being closed because they read too slowly.
-    fn push(&self, frame: &Bytes, except: Option<Uuid>) -> usize {
+    fn push(&self, frame: &SharedFrame, except: Option<Uuid>) -> PushedToMembers {
+        let mut unflushed = Vec::with_capacity(self.by_id.len());
         let others = self.by_id.values().filter(|member| Some(member.peer.id()) != except);
-        others.filter(|member| member.peer.mailbox.push(frame.clone()).is_ok()).count()
+        let count = others.filter(|member| member.peer.push(frame, &mut unflushed).is_ok()).count();
+        PushedToMembers { count, unflushed }
     }
+}
+
+/// The result of a push to the members of a room.
+struct PushedToMembers {
+    /// The number of members that accepted it.
+    count: usize,
+    unflushed: Vec<Arc<Peer>>,
 }
 
 /// Returns a connection as handlers and members see it: `{"id", "identity"}`.
@@ -206,7 +227,7 @@ pub(super) fn member_json(peer: &Peer) -> Box<str> {
     format!(r#"{{"id":"{}","identity":{}}}"#, peer.id(), identity.as_deref().unwrap_or("null")).into()
 }
 
-fn presence_frame(event: &str, room: &str, member: &str) -> Bytes {
+fn presence_frame(event: &str, room: &str, member: &str) -> SharedFrame {
     let mut frame = Vec::with_capacity(event.len() + room.len() + member.len() + 40);
     codec::begin(&mut frame, &codec::event_json(event));
     frame.extend_from_slice(br#"{"room":"#);
@@ -216,7 +237,7 @@ fn presence_frame(event: &str, room: &str, member: &str) -> Bytes {
     frame.extend_from_slice(member.as_bytes());
     frame.push(b'}');
     codec::end(&mut frame);
-    frame.into()
+    SharedFrame::text(&frame)
 }
 
 #[cfg(test)]
@@ -227,7 +248,7 @@ mod tests {
     use crate::hub::mailbox::{Command, Mailbox};
 
     fn connect() -> Arc<Peer> {
-        Peer::new(None, None, Mailbox::new(1000))
+        Peer::new(None, None, Mailbox::for_test(1000))
     }
 
     fn disconnect(rooms: &Rooms, peer: &Peer) {
@@ -239,7 +260,7 @@ mod tests {
         let mut commands = VecDeque::new();
         peer.mailbox.take(&mut commands);
         let text = |command| match command {
-            Command::Push(frame) => Some(String::from_utf8(frame.to_vec()).unwrap()),
+            Command::Push(frame) => Some(String::from_utf8(frame.payload().to_vec()).unwrap()),
             _ => None,
         };
         commands.into_iter().filter_map(text).collect()
@@ -252,7 +273,7 @@ mod tests {
         for peer in [&a, &b] {
             rooms.join(peer, "r", false).unwrap();
         }
-        let frame = Bytes::from_static(b"x");
+        let frame = SharedFrame::text(b"x");
         assert_eq!(rooms.push("r", &frame, Some(a.id())), 1);
         assert_eq!(rooms.push("r", &frame, Some(c.id())), 2);
         assert_eq!((take_pushes(&a).len(), take_pushes(&b).len(), take_pushes(&c).len()), (1, 2, 0));

@@ -18,8 +18,9 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument as _, Span};
 
-use crate::connection::NewConnection;
-use crate::hub::{ConnectionGuard, EventCaller, Mailbox};
+use crate::config::Config;
+use crate::connection::{NewConnection, StreamSocket, TcpSocket};
+use crate::hub::{ConnectionGuard, EventCaller, Mailbox, PushLimits};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
@@ -106,9 +107,11 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
-    let mailbox = Mailbox::new(shared.config.max_push_burst_bytes);
+    let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
+    let mailbox = Mailbox::new(PushLimits { burst, sustained });
     let shortened_key = client_key.map(|key| Shortened(key).to_string());
     let address = connection.address.map(|address| address.ip());
+    shared.hub.flusher.set_runtime();
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
     let span = connection_span(connection.address, &guard, dialect);
     span.in_scope(|| {
@@ -141,10 +144,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
                 let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
-                connection.serve(socket, parts.read_buf).await;
+                connection.serve(TcpSocket::new(socket), parts.read_buf).await;
             }
             // A socket of the program's own axum server.
-            Err(upgraded) => connection.serve(TokioIo::new(upgraded), Bytes::new()).await,
+            Err(upgraded) => connection.serve(StreamSocket(TokioIo::new(upgraded)), Bytes::new()).await,
         }
     };
     tokio::spawn(serve.instrument(span));

@@ -1,0 +1,228 @@
+//! The calls of a connection: from a call to its response, in place or as a task.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use aaw_protocol::hello::SESSION_ENDED;
+use aaw_protocol::server::{Call, CallKey, Completion, Input};
+use aaw_protocol::websocket::SharedFrame;
+use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
+
+use super::call_tasks::CallTask;
+use super::state::ConnectionState;
+use super::stream_pump::{StreamCredit, StreamPump};
+use super::upload::UploadWriter;
+use crate::auth::identity_change::IdentityChange;
+use crate::auth::{Session, SessionGuard};
+use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
+use crate::hub::{Command, ItemBatch};
+
+impl ConnectionState {
+    pub(super) fn upload(&self, key: CallKey) -> Option<&UploadWriter> {
+        self.calls.get(&key)?.upload.as_ref()
+    }
+
+    /// Begins a call. Its response is written where the turn's output is.
+    pub(super) fn handle_call(&mut self, now: Instant, call: Call<'_>) {
+        let window = self.config.upload_window.into();
+        let upload = call.upload.then(|| UploadWriter::new(Arc::clone(self.peer()), window));
+        // Read once: the session that authorizes the call is the one whose end aborts it.
+        let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
+        let request = DispatchRequest {
+            event: &call.event,
+            source: CallSource::WebSocket { id: call.id() },
+            body: call.body,
+            mode: call.response_mode(),
+            session: session.as_deref(),
+        };
+        let buffer = upload.as_ref().map(UploadWriter::buffer);
+        let start = self.output.begin_text();
+        let output = self.output.tail();
+        call.begin_response_in(output);
+        match self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer) {
+            Dispatched::Done(completion) => self.complete_now(now, call, start, completion),
+            Dispatched::Pending(pending) => {
+                self.output.take_text(start);
+                self.spawn_pending(call, pending, upload, session);
+            }
+            Dispatched::Stream(stream) => {
+                self.output.take_text(start);
+                self.start_stream(now, call, stream, upload, session);
+            }
+            Dispatched::NotJson => {
+                self.output.take_text(start);
+                if let Err(bad) = call.check()
+                    && let Input::BadFrame(bad) = self.protocol.reject(call, bad)
+                {
+                    self.log_bad_frame(&bad);
+                }
+            }
+        }
+    }
+
+    /// Completes a call in its first poll. Its frame begins at `start` of the output.
+    fn complete_now(&mut self, now: Instant, call: Call<'_>, start: usize, completion: Completion) {
+        let has_pushed = self.peer().mailbox.has_commands();
+        if !has_pushed && self.protocol.complete_in_place(&call, self.output.tail(), start, &completion) {
+            return self.output.end_text(start);
+        }
+        let frame = self.output.take_text(start);
+        // What the handler has pushed is sent before its response.
+        if has_pushed {
+            self.handle_commands(now);
+        }
+        self.protocol.complete_now(call, frame, completion);
+    }
+
+    /// Continues a call as a task.
+    fn spawn_pending(
+        &mut self,
+        call: Call<'_>,
+        pending: PendingCall,
+        upload: Option<UploadWriter>,
+        session: Option<Arc<SessionGuard>>,
+    ) {
+        let expects_response = call.expects_response;
+        let key = if pending.is_barrier() {
+            self.protocol.add_pending_barrier(call)
+        } else {
+            self.protocol.add_pending(call)
+        };
+        let peer = Arc::clone(self.peer());
+        let identity_change = Some(pending.identity_change());
+        let task = tokio::spawn(async move {
+            let (frame, completion) = pending.await;
+            peer.mailbox.post(Command::Complete(key, frame, completion));
+        });
+        self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session, identity_change });
+        self.start_upload(key);
+    }
+
+    /// Runs a streaming handler: in place for its first items, then as a task.
+    fn start_stream(
+        &mut self,
+        now: Instant,
+        call: Call<'_>,
+        stream: HandlerStream,
+        upload: Option<UploadWriter>,
+        session: Option<Arc<SessionGuard>>,
+    ) {
+        let (expects_response, frame) = (call.expects_response, call.item_frame());
+        let key = self.protocol.add_pending(call);
+        let credit = StreamCredit::new(self.protocol.credit(key));
+        credit.set_paused(self.streams_paused);
+        let mut pump = StreamPump::new(stream, frame, Arc::clone(&credit), self.config.max_message_bytes);
+        // A waker that does nothing suffices: the task polls the stream again.
+        if let Poll::Ready(batch) = pump.poll(&mut Context::from_waker(Waker::noop())) {
+            // What the handler has pushed is sent before its items.
+            if self.peer().mailbox.has_commands() {
+                self.handle_commands(now);
+            }
+            let has_ended = batch.end.is_some();
+            self.handle_items(key, batch);
+            if has_ended {
+                return;
+            }
+        }
+        // Again, because its first items may have filled the output queue, and `calls` does not contain it yet.
+        credit.set_paused(self.streams_paused);
+        let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
+        let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
+        self.calls.insert(
+            key,
+            CallTask { task, expects_response, credit: Some(credit), upload, session, identity_change: None },
+        );
+        if session_ended {
+            // The command that reports this end may have been handled above, before `calls` contained the stream.
+            self.abort_unauthenticated(key);
+            self.collect_outputs();
+            return;
+        }
+        self.start_upload(key);
+    }
+
+    /// Grants the caller its first credit, if the call has an upload.
+    fn start_upload(&mut self, key: CallKey) {
+        if let Some(upload) = self.upload(key) {
+            upload.start(key);
+            self.protocol.grant_upload_credit(key, self.config.upload_window.into());
+            self.collect_outputs();
+        }
+    }
+
+    pub(super) fn handle_items(&mut self, key: CallKey, batch: ItemBatch) {
+        for frame in batch.frames {
+            if !self.protocol.handle_item(key, frame) {
+                break;
+            }
+        }
+        if let Some((frame, completion)) = batch.end {
+            self.calls.remove(&key);
+            self.protocol.complete(key, frame, completion);
+        }
+        self.collect_outputs();
+        self.update_stream_pause();
+        if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
+            credit.batch_taken();
+        }
+    }
+
+    /// Pauses all streams while too much waits for the socket.
+    pub(super) fn update_stream_pause(&mut self) {
+        let paused = !self.protocol.may_stream();
+        if paused != self.streams_paused {
+            self.streams_paused = paused;
+            let credits = self.calls.values().filter_map(|call| call.credit.as_ref());
+            credits.for_each(|credit| credit.set_paused(paused));
+        }
+    }
+
+    /// Aborts the calls that an ended session has authorized, and notifies the client if the connection had that
+    /// session.
+    pub(super) fn end_session(&mut self, session: &Arc<Session>) {
+        let slot = &self.peer().context.session;
+        let had_session = slot.release(session).is_some();
+        // A call that has ended its own session must still be responded to.
+        let is_affected = |call: &CallTask| {
+            call.session.as_ref().is_some_and(|guard| guard.is_over())
+                && !call.identity_change.as_ref().is_some_and(IdentityChange::has_begun)
+        };
+        let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
+        for key in affected {
+            self.abort_unauthenticated(key);
+        }
+        self.collect_outputs();
+        if had_session
+            && self.dialect == Dialect::V1
+            && let Some(reason) = session.ended()
+        {
+            let frame = codec::message(SESSION_ENDED, &serde_json::json!({ "ended": reason.as_str() }));
+            // If the mailbox has overflowed, the connection is being closed.
+            let _ = self.peer().mailbox.push(&SharedFrame::text(&frame));
+        }
+    }
+
+    /// Aborts a call whose session has ended.
+    fn abort_unauthenticated(&mut self, key: CallKey) {
+        self.abort(key, Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated"));
+    }
+
+    /// Drops the handler of a call, and completes the call with this failure.
+    fn abort(&mut self, key: CallKey, failure: Failure) {
+        if let Some(call) = self.calls.remove(&key) {
+            call.task.abort();
+        }
+        self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
+    }
+
+    /// Ends the streams that still run, because the server is stopping.
+    pub(super) fn end_streams(&mut self) {
+        let streams: Vec<_> =
+            self.calls.iter().filter(|(_, call)| call.credit.is_some()).map(|(key, _)| *key).collect();
+        for key in streams {
+            self.abort(key, Failure::new(Code::STOPPING, "The server is stopping"));
+        }
+        self.collect_outputs();
+    }
+}

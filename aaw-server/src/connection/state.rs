@@ -1,0 +1,301 @@
+//! What a connection does with its inputs: messages, commands, queued calls and the time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use aaw_event::OpenInfo;
+use aaw_protocol::codec::BadFrame;
+use aaw_protocol::server::{CallKey, ClientCallKey, Close, Input, Output, QueuedCall, ServerConnection};
+use aaw_protocol::websocket::{CloseFrame, FrameBuffer, Message};
+use aaw_protocol::{Dialect, Failure};
+use tokio::sync::oneshot;
+
+use super::call_tasks::CallTask;
+use super::frame_log;
+use super::open_hook::OpenHook;
+use crate::config::Config;
+use crate::dispatch::{CallSource, Dispatch};
+use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
+
+/// The state of a connection, apart from its socket.
+///
+/// Everything passes through [`handle`](Self::handle), which appends what is to be sent to `output`, in the order in which
+/// it happened.
+pub(super) struct ConnectionState {
+    pub(super) protocol: ServerConnection,
+    pub(super) dialect: Dialect,
+    pub(super) guard: ConnectionGuard,
+    pub(super) caller: Arc<EventCaller>,
+    pub(super) dispatch: Arc<Dispatch>,
+    pub(super) config: Arc<Config>,
+    /// The frames of this turn. Between turns it is empty and has no memory.
+    pub(super) output: FrameBuffer,
+    /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
+    pub(super) commands: VecDeque<Command>,
+    /// The calls whose handlers run as tasks of their own.
+    pub(super) calls: HashMap<CallKey, CallTask>,
+    /// The client calls in flight, and where to send their responses.
+    pub(super) client_calls: HashMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
+    /// Whether streams are paused, since too much waits for the socket.
+    pub(super) streams_paused: bool,
+    /// What the `_open` hook receives, until it runs.
+    pub(super) open_info: Option<Box<OpenInfo>>,
+    /// The `_open` hook, from its start on.
+    pub(super) open_hook: Option<OpenHook>,
+    /// How far the opening is, as the mailbox knows it.
+    pub(super) opening: Opening,
+    /// The client's close frame, after which it sends nothing.
+    pub(super) client_close: Option<Option<CloseFrame>>,
+    pub(super) draining: bool,
+    /// The server closes the connection.
+    pub(super) closing: Option<Close>,
+    pub(super) bad_frames: u32,
+}
+
+/// An input of a connection.
+pub(super) enum ConnectionInput<'a> {
+    /// A message of the client.
+    Message(Message<'a>),
+    /// A command from the mailbox.
+    Command(Command),
+    /// A call that waited, and may run now.
+    Queued(QueuedCall),
+    /// Time has passed.
+    Timeout,
+}
+
+impl ConnectionState {
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.guard.peer
+    }
+
+    /// Handles one input, and collects what the protocol puts out for it.
+    pub(super) fn handle(&mut self, now: Instant, input: ConnectionInput<'_>) {
+        match input {
+            ConnectionInput::Message(message) => self.handle_message(now, message),
+            ConnectionInput::Command(command) => self.handle_command(now, command),
+            ConnectionInput::Queued(queued) => {
+                let input = self.protocol.handle_queued(now, &queued);
+                self.handle_protocol_input(now, input);
+            }
+            ConnectionInput::Timeout => {
+                self.protocol.handle_timeout(now);
+                self.fail_expired_client_calls(now);
+            }
+        }
+        self.collect_outputs();
+        self.update_stream_pause();
+    }
+
+    /// Returns whether something waits until the client has read its responses: queued calls, or streams.
+    pub(super) fn waits_for_space(&self) -> bool {
+        self.streams_paused || self.protocol.has_queued_calls()
+    }
+
+    /// Returns the next call that waited and may run now.
+    pub(super) fn next_queued(&mut self) -> Option<QueuedCall> {
+        self.protocol.poll_queued()
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message<'_>) {
+        frame_log::received(&message);
+        self.protocol.handle_sign_of_life(now);
+        match message {
+            Message::Text(text) => {
+                let input = self.protocol.handle_text(now, &text);
+                self.handle_protocol_input(now, input);
+            }
+            Message::Binary(_) => {
+                let bad = self.protocol.handle_binary();
+                self.log_bad_frame(&bad);
+            }
+            Message::Ping(body) => self.output.pong(&body),
+            Message::Pong(_) => {}
+            Message::Close(frame) => self.client_close = Some(frame),
+        }
+    }
+
+    /// Handles a frame that was read, or a call that was queued.
+    fn handle_protocol_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Call(call) => self.handle_call(now, call),
+            Input::Handled => {}
+            Input::Refused { event, body, failure } => {
+                let source = CallSource::WebSocket { id: None };
+                self.dispatch.record_refused(&event, source, body, &failure, &self.peer().context);
+            }
+            Input::BadFrame(bad) => self.log_bad_frame(&bad),
+            Input::UploadItem { key, data } => {
+                if let Some(upload) = self.upload(key) {
+                    upload.push(data);
+                }
+            }
+            Input::UploadEnd { key } => {
+                if let Some(upload) = self.upload(key) {
+                    upload.end();
+                }
+            }
+        }
+    }
+
+    /// Takes all commands from the mailbox and handles those that the connection is open for.
+    pub(super) fn handle_commands(&mut self, now: Instant) {
+        // Outputs that the protocol has produced so far precede the commands.
+        self.collect_outputs();
+        if self.guard.peer.mailbox.take(&mut self.commands) {
+            self.protocol.close(Close::TooSlow);
+            self.collect_outputs();
+        }
+        // The result of the `_open` hook may be queued behind commands that have to wait for the connection to open.
+        if let Some(at) = self.commands.iter().position(|command| matches!(command, Command::OpenHookDone(_)))
+            && let Some(command) = self.commands.remove(at)
+        {
+            self.handle(now, ConnectionInput::Command(command));
+        }
+        self.handle_waiting_commands(now);
+    }
+
+    /// Handles the commands that were taken, if the connection is open.
+    pub(super) fn handle_waiting_commands(&mut self, now: Instant) {
+        if !self.protocol.is_open() {
+            // A v1 client receives nothing before its welcome. A shutdown does not wait for its hello.
+            if self.commands.iter().any(|command| matches!(command, Command::Drain | Command::Stop)) {
+                self.protocol.close(Close::Stopping);
+                self.collect_outputs();
+            }
+            return;
+        }
+        while let Some(command) = self.commands.pop_front() {
+            self.handle(now, ConnectionInput::Command(command));
+        }
+        // Releases the memory of a burst.
+        self.commands = VecDeque::new();
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Push(frame) => self.output.push(&frame),
+            Command::Complete(key, frame, completion) => {
+                self.calls.remove(&key);
+                self.protocol.complete(key, frame, completion);
+            }
+            Command::StreamItems(key, batch) => self.handle_items(key, batch),
+            Command::UploadCredit(key, items) => self.protocol.grant_upload_credit(key, items),
+            Command::ClientCall(request) => self.start_client_call(now, *request),
+            Command::CancelClientCall(key) => {
+                self.client_calls.remove(&key);
+                self.protocol.cancel_client_call(key);
+            }
+            Command::OpenHookDone(result) => self.handle_open_hook_done(result),
+            Command::SessionEnded(session) => self.end_session(&session),
+            Command::Drain => {
+                self.draining = true;
+                self.protocol.drain();
+            }
+            Command::EndStreams => self.end_streams(),
+            Command::Stop => self.protocol.close(Close::Stopping),
+        }
+    }
+
+    /// Starts the `_open` hook.
+    fn run_open_hook(&mut self) {
+        let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        self.open_hook = Some(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout));
+    }
+
+    fn handle_open_hook_done(&mut self, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => self.protocol.handle_open_hook_passed(),
+            Err(failure) => {
+                tracing::info!(connection = %self.peer().id(), "_open refused the connection: {failure}");
+                self.protocol.handle_open_hook_refused(failure);
+            }
+        }
+    }
+
+    fn start_client_call(&mut self, now: Instant, request: ClientCallRequest) {
+        self.peer().mailbox.release_client_call(&request);
+        let ClientCallRequest { key, event, data, deadline, response } = request;
+        if response.is_closed() {
+            return;
+        }
+        match self.protocol.client_call(now, key, &event, &data, deadline) {
+            Ok(()) => _ = self.client_calls.insert(key, response),
+            // The call's future may have been dropped meanwhile.
+            Err(failure) => _ = response.send(Err(failure)),
+        }
+    }
+
+    /// Fails client calls whose deadline passed before the connection was open.
+    fn fail_expired_client_calls(&mut self, now: Instant) {
+        let is_expired = |command: &Command| match command {
+            Command::ClientCall(request) => request.deadline.is_some_and(|deadline| deadline <= now),
+            _ => false,
+        };
+        while let Some(at) = self.commands.iter().position(is_expired)
+            && let Some(Command::ClientCall(request)) = self.commands.remove(at)
+        {
+            self.peer().mailbox.release_client_call(&request);
+            // The call's future may have been dropped meanwhile.
+            let _ = request.response.send(Err(client_call_timed_out()));
+        }
+    }
+
+    /// Handles everything that the protocol puts out. Until then nothing else may be appended to the output.
+    pub(super) fn collect_outputs(&mut self) {
+        while let Some(output) = self.protocol.poll_output() {
+            match output {
+                Output::Send(frame) => self.output.text(frame),
+                Output::Ping => self.output.ping(),
+                Output::Drop(key) => {
+                    if let Some(call) = self.calls.remove(&key) {
+                        call.task.abort();
+                    }
+                }
+                Output::Credit { key, items } => {
+                    if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
+                        credit.grant(items);
+                    }
+                }
+                Output::ClientCallDone { key, result } => {
+                    if let Some(response) = self.client_calls.remove(&key) {
+                        // The call's future may have been dropped meanwhile.
+                        let _ = response.send(result);
+                    }
+                }
+                Output::RunOpenHook => self.run_open_hook(),
+                Output::Close(close) => self.closing = Some(close),
+            }
+        }
+    }
+
+    /// Tells the mailbox how far the opening is, if that has changed.
+    pub(super) fn update_opening(&mut self) {
+        if self.opening == Opening::Open {
+            return;
+        }
+        let opening = match (self.protocol.is_open(), self.protocol.has_hello()) {
+            (true, _) => Opening::Open,
+            (false, true) => Opening::Hook,
+            (false, false) => Opening::BeforeHello,
+        };
+        if opening != self.opening {
+            self.opening = opening;
+            self.peer().mailbox.set_opening(opening);
+        }
+    }
+
+    /// Warns of the first bad frame of a connection only, so that a flood of them does not flood the log.
+    pub(super) fn log_bad_frame(&mut self, bad: &BadFrame) {
+        let connection = self.peer().id();
+        self.bad_frames = self.bad_frames.saturating_add(1);
+        let bad = bad.without_values();
+        if self.bad_frames == 1 {
+            tracing::warn!(%connection, client_key = self.peer().context.client_key, "bad frame: {bad}");
+        } else {
+            tracing::debug!("bad frame: {bad}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Writes the pushes that were appended to the outgoing logs of connections.
+//!
+//! A message to a room is appended to the logs of all members at once, and then written by one task in slices of
+//! [`SLICE`] connections. The task yields to the runtime between slices, so that calls are served meanwhile. Messages that
+//! are sent before a connection's turn comes leave in one write.
+//!
+//! Measured with 1000 members and 8 messages in flight, in µs of CPU time for each delivery, and the p99 of a call that is
+//! made meanwhile: writing in the sender's turn 3.9 and 54 to 82 ms; waking each member 0.69 and 1.4 ms; slices of 16 in a
+//! task of its own 0.60 to 0.73 and 0.3 ms.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::runtime::Handle;
+
+use crate::hub::peer::Peer;
+
+/// The connections that are written to before other tasks run.
+const SLICE: usize = 16;
+
+/// The task that flushes, and its queue.
+#[derive(Debug, Default)]
+pub(crate) struct Flusher {
+    queue: Mutex<FlushQueue>,
+    /// The server's runtime. Pushes may come from any thread, also from those of a module's own runtime.
+    runtime: OnceLock<Handle>,
+}
+
+#[derive(Debug, Default)]
+struct FlushQueue {
+    peers: VecDeque<Arc<Peer>>,
+    /// The task runs. It ends when the queue is empty.
+    is_running: bool,
+}
+
+impl Flusher {
+    /// To be called within the server's runtime, before the first flush.
+    pub(crate) fn set_runtime(&self) {
+        self.runtime.get_or_init(Handle::current);
+    }
+
+    /// Queues connections whose log has to be written.
+    pub(super) fn flush(self: &Arc<Self>, peers: Vec<Arc<Peer>>) {
+        if peers.is_empty() {
+            return;
+        }
+        let mut queue = self.lock();
+        if queue.peers.is_empty() {
+            queue.peers = peers.into();
+        } else {
+            queue.peers.extend(peers);
+        }
+        if std::mem::replace(&mut queue.is_running, true) {
+            return;
+        }
+        drop(queue);
+        // Set: no socket is shared before it is.
+        if let Some(runtime) = self.runtime.get() {
+            runtime.spawn(run(Arc::clone(self)));
+        }
+    }
+
+    /// Takes the next connections, or ends the task.
+    fn next(&self, slice: &mut Vec<Arc<Peer>>) -> bool {
+        let mut queue = self.lock();
+        let len = queue.peers.len().min(SLICE);
+        slice.extend(queue.peers.drain(..len));
+        if len == 0 {
+            queue.is_running = false;
+            queue.peers = VecDeque::new();
+        }
+        len > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FlushQueue> {
+        // Nothing panics while it holds the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn run(flusher: Arc<Flusher>) {
+    let mut slice = Vec::with_capacity(SLICE);
+    while flusher.next(&mut slice) {
+        slice.drain(..).for_each(|peer| peer.mailbox.flush());
+        // Unlike a task that wakes itself, this lets the runtime look for new events of sockets.
+        tokio::task::yield_now().await;
+    }
+}
