@@ -138,12 +138,14 @@ impl<S: Socket> SocketTask<S> {
             streams_paused: false,
             open_info,
             open_hook: None,
-            opening: Opening::default(),
+            opening: Opening::of(dialect),
             client_close: None,
             draining: false,
             closing: None,
             bad_frames: 0,
         };
+        // The `_open` hook of a classic client starts at once.
+        state.collect_outputs();
         state.update_opening();
         Self {
             socket,

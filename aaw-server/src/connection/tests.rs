@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{NewConnection, StreamSocket};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{EventCaller, HostServices, Hub, Mailbox, PushLimits};
+use crate::hub::{EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits};
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
@@ -23,7 +23,7 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let hub = Arc::new(Hub::default());
     let permit = hub.admit(1).expect("it is the first");
     let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
-    let guard = hub.insert(permit, None, None, Mailbox::new(limits));
+    let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
     let services = HostServices::new(hub, None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let dispatch =

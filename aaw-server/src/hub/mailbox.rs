@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, SharedFrame};
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -141,10 +141,20 @@ pub(crate) enum Opening {
     /// A v1 client has not sent its hello.
     #[default]
     BeforeHello,
-    /// The `_open` hook runs. Pushes wait for its result.
+    /// The `_open` hook runs, or the connection's task has not begun. Pushes wait.
     Hook,
     /// Pushes are sent.
     Open,
+}
+
+impl Opening {
+    /// Returns the opening of a connection whose handshake has completed. A classic client says no hello.
+    pub(crate) fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::V1 => Self::BeforeHello,
+            Dialect::Classic => Self::Hook,
+        }
+    }
 }
 
 /// What the connection's task learns when its turn begins.
@@ -262,16 +272,15 @@ impl MailboxState {
 }
 
 impl Mailbox {
-    pub(crate) fn new(limits: PushLimits) -> Self {
-        Self { state: Mutex::default(), has_commands: AtomicBool::new(false), waker: AtomicWaker::new(), limits }
+    pub(crate) fn new(limits: PushLimits, opening: Opening) -> Self {
+        let state = MailboxState { opening, ..MailboxState::default() };
+        Self { state: Mutex::new(state), has_commands: AtomicBool::new(false), waker: AtomicWaker::new(), limits }
     }
 
     /// Creates the mailbox of a connection that is open.
     #[cfg(test)]
     pub(crate) fn for_test(burst: usize) -> Self {
-        let mailbox = Self::new(PushLimits { burst, sustained: burst });
-        mailbox.set_opening(Opening::Open);
-        mailbox
+        Self::new(PushLimits { burst, sustained: burst }, Opening::Open)
     }
 
     /// Sends a push without waiting. If the pushes then exceed their bound, the mailbox overflows: the connection is
@@ -655,7 +664,7 @@ mod tests {
 
     #[test]
     fn nothing_is_pushed_before_the_hello() {
-        let mailbox = Mailbox::new(PushLimits { burst: 10, sustained: 10 });
+        let mailbox = Mailbox::new(PushLimits { burst: 10, sustained: 10 }, Opening::BeforeHello);
         assert_eq!(mailbox.push(&text("1")), Err(PushError::NotOpen));
         mailbox.set_opening(Opening::Hook);
         assert_eq!(mailbox.push(&text("1")), Ok(Pushed::Posted));

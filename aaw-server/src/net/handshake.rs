@@ -20,7 +20,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::config::Config;
 use crate::connection::{NewConnection, StreamSocket, TcpSocket};
-use crate::hub::{ConnectionGuard, EventCaller, Mailbox, PushLimits};
+use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
@@ -108,7 +108,7 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
     let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
-    let mailbox = Mailbox::new(PushLimits { burst, sustained });
+    let mailbox = Mailbox::new(PushLimits { burst, sustained }, Opening::of(dialect));
     let shortened_key = client_key.map(|key| Shortened(key).to_string());
     let address = connection.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();

@@ -1,8 +1,6 @@
 //! A socket that fails when its peer stops reading.
 //!
-//! hyper has no time-out for writing. This socket applies the rule that holds for WebSockets too: a peer that accepts
-//! less than [`MIN_PROGRESS`] bytes within [`Config::write_timeout`](crate::Config::write_timeout), while there is
-//! something to write, counts as stalled.
+//! hyper has no time-out for writing. This socket applies the rule of [`WriteStall`], which holds for WebSockets too.
 
 use std::future::Future;
 use std::io;
@@ -12,22 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use aaw_protocol::clock;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Bytes that a peer must accept within the time-out, or it counts as stalled.
-const MIN_PROGRESS: u64 = 16 << 10;
+use crate::write_stall::WriteStall;
 
 /// A socket with a time-out for writing.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     socket: S,
-    timeout: Duration,
+    stall: WriteStall,
     /// Bytes written so far.
     written: u64,
-    /// The value of `written` when the peer stopped accepting bytes.
-    stalled_at: Option<u64>,
     /// Ready when the peer has been stalled for the time-out. Created at the first stall, since most sockets never
     /// stall.
     timer: Option<Pin<Box<Sleep>>>,
@@ -46,7 +40,7 @@ impl WriteBacklog {
 
 impl<S> WriteTimeout<S> {
     pub(crate) fn new(socket: S, timeout: Duration) -> Self {
-        Self { socket, timeout, written: 0, stalled_at: None, timer: None, backlog: WriteBacklog::default() }
+        Self { socket, stall: WriteStall::new(timeout), written: 0, timer: None, backlog: WriteBacklog::default() }
     }
 
     pub(crate) fn backlog(&self) -> WriteBacklog {
@@ -68,23 +62,23 @@ impl<S> WriteTimeout<S> {
         match result {
             Poll::Ready(Ok(done)) => {
                 self.written += count(&done) as u64;
-                if self.stalled_at.is_some_and(|then| self.written - then >= MIN_PROGRESS) {
-                    self.stalled_at = None;
-                }
+                self.stall.note_written(self.written);
                 Poll::Ready(Ok(done))
             }
             Poll::Pending => {
                 self.backlog.0.store(true, Ordering::Relaxed);
-                if self.stalled_at.is_none() {
-                    self.stalled_at = Some(self.written);
-                    let due = Instant::from_std(clock::after(Instant::now().into_std(), self.timeout));
-                    match &mut self.timer {
-                        Some(timer) => timer.as_mut().reset(due),
-                        None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
+                self.stall.note_blocked(Instant::now().into_std(), self.written);
+                let Some(due) = self.stall.due().map(Instant::from_std) else { return Poll::Pending };
+                let timer = match &mut self.timer {
+                    Some(timer) => {
+                        if timer.deadline() != due {
+                            timer.as_mut().reset(due);
+                        }
+                        timer
                     }
-                }
-                let is_timed_out = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-                if !is_timed_out {
+                    none => none.insert(Box::pin(tokio::time::sleep_until(due))),
+                };
+                if timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
@@ -124,7 +118,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         let flushed = Pin::new(&mut self.socket).poll_flush(cx);
         let flushed = self.track_progress(cx, flushed, |()| 0);
         if flushed.is_ready() {
-            self.stalled_at = None;
+            self.stall.note_flushed();
             self.backlog.0.store(false, Ordering::Relaxed);
         }
         flushed
