@@ -90,6 +90,16 @@ pub struct Config {
     /// The maximum size of the responses that are queued for one connection, in bytes; while it is exceeded, none of
     /// the connection's calls is started. Default 1 MiB.
     pub max_unsent_response_bytes: usize,
+    /// The maximum memory that one connection may make the server hold for it, in bytes: responses under construction,
+    /// responses and pushes that it does not read, and messages that have not arrived whole. At the limit, its handlers
+    /// are not polled and its calls do not start until it has read some of it; one call at a time continues, so that a
+    /// single response of the largest size always fits. Default 4 MiB. It should be larger than
+    /// [`max_unsent_response_bytes`](Self::max_unsent_response_bytes) and [`max_message_bytes`](Self::max_message_bytes).
+    pub max_held_bytes: usize,
+    /// The maximum memory that all connections together may make the server hold, in the sense of
+    /// [`max_held_bytes`](Self::max_held_bytes). At the limit, calls of those connections that hold more than the average
+    /// fail with the code `busy`, and those of them that do not read are closed with code 1013. Default 512 MiB.
+    pub max_total_held_bytes: usize,
     /// How long a connection with data to send may accept less than 16 KiB before it is closed, over WebSockets and
     /// HTTP alike. Default 30 s, enough for a phone to change its network.
     pub write_timeout: Duration,
@@ -107,10 +117,6 @@ pub struct Config {
     /// still run 3 s before the end (for less than 8 s: after five eighths of the time) are dropped, so that their
     /// connections can be closed. Closing them gets 1 s at least.
     pub shutdown_timeout: Duration,
-    /// The size of each connection's read buffer, in bytes. Default 4 KiB. The buffer is filled with zeros before each
-    /// read, so a larger one costs time for every small message, and memory for every connection; it pays off only for
-    /// messages of many KiB.
-    pub read_buffer_bytes: usize,
     /// The configuration of authentication (feature `auth`). Default: none, so that events below a folder called `auth`
     /// cannot be called.
     #[cfg(feature = "auth")]
@@ -195,12 +201,13 @@ impl Default for Config {
             max_client_calls: protocol.max_client_calls,
             max_rooms: 1024,
             max_unsent_response_bytes: protocol.max_unsent_bytes,
+            max_held_bytes: 4 << 20,
+            max_total_held_bytes: 512 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
             linger_timeout: Duration::from_secs(30),
             stream_shutdown_timeout: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(8),
-            read_buffer_bytes: 4 << 10,
             #[cfg(feature = "auth")]
             auth: None,
             #[cfg(feature = "http")]

@@ -129,6 +129,7 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 mod hub;
+mod memory_budget;
 mod module_host;
 #[cfg(feature = "modules")]
 pub mod modules;

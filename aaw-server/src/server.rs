@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
+use crate::memory_budget::ProcessBudget;
 use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
 use crate::net::context::ServerContext;
@@ -195,7 +196,7 @@ async fn share(
     #[cfg(not(feature = "auth"))]
     let auth: Option<Arc<Service>> = None;
     log_events(plan, events, auth.is_some(), false);
-    let hub = Arc::new(Hub::new(config.max_rooms));
+    let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(config.max_total_held_bytes)));
     Ok(Arc::new(ServerContext {
         origin_check: OriginCheck {
             on_loopback: ip.to_canonical().is_loopback(),

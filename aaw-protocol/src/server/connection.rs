@@ -60,6 +60,7 @@ pub struct ServerConnection {
     heartbeat: Heartbeat,
     pub(super) outputs: VecDeque<Output>,
     pub(super) unsent_bytes: usize,
+    over_budget: bool,
     draining: bool,
     pub(super) closed: bool,
 }
@@ -87,6 +88,7 @@ impl ServerConnection {
             upload_bytes: 0,
             outputs: VecDeque::new(),
             unsent_bytes: 0,
+            over_budget: false,
             draining: false,
             closed: false,
             config,
@@ -585,6 +587,12 @@ impl ServerConnection {
         self.unsent_bytes = bytes;
     }
 
+    /// Tells whether the connection holds too much memory for further calls to start. They wait in the wait queue until
+    /// this is `false` again.
+    pub fn set_over_budget(&mut self, over_budget: bool) {
+        self.over_budget = over_budget;
+    }
+
     /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of
     /// open calls count.
     pub fn poll_timeout(&self) -> Instant {
@@ -683,6 +691,7 @@ impl ServerConnection {
             && self.running.len() < self.config.limits.calls as usize
             && self.running_bytes < self.config.max_running_bytes
             && self.unsent_bytes < self.config.max_unsent_bytes
+            && !self.over_budget
     }
 
     fn is_used_id(&self, id: i64) -> bool {

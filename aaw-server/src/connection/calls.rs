@@ -9,6 +9,7 @@ use aaw_protocol::server::{Call, CallKey, Completion, Input};
 use aaw_protocol::websocket::SharedFrame;
 use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
 
+use super::budgeted_call::BudgetedCall;
 use super::call_tasks::CallTask;
 use super::state::ConnectionState;
 use super::stream_pump::{StreamCredit, StreamPump};
@@ -17,6 +18,7 @@ use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
 use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
 use crate::hub::{Command, ItemBatch};
+use crate::memory_budget::CallBudget;
 
 impl ConnectionState {
     pub(super) fn upload(&self, key: CallKey) -> Option<&UploadWriter> {
@@ -91,12 +93,19 @@ impl ConnectionState {
         };
         let peer = Arc::clone(self.peer());
         let identity_change = Some(pending.identity_change());
+        let pending = BudgetedCall::new(pending, self.new_budget());
         let task = tokio::spawn(async move {
-            let (frame, completion) = pending.await;
-            peer.mailbox.post(Command::Complete(key, frame, completion));
+            let (frame, completion, budget) = pending.await;
+            peer.mailbox.post(Command::Complete(key, frame, completion, budget));
         });
         self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session, identity_change });
         self.start_upload(key);
+    }
+
+    /// Returns the budget of a call that does not complete at once.
+    fn new_budget(&mut self) -> CallBudget {
+        self.pending_calls += 1;
+        CallBudget::new(&self.memory, self.pending_calls)
     }
 
     /// Runs a streaming handler: in place for its first items, then as a task.
@@ -112,7 +121,8 @@ impl ConnectionState {
         let key = self.protocol.add_pending(call);
         let credit = StreamCredit::new(self.protocol.credit(key));
         credit.set_paused(self.streams_paused);
-        let mut pump = StreamPump::new(stream, frame, Arc::clone(&credit), self.config.max_message_bytes);
+        let budget = self.new_budget();
+        let mut pump = StreamPump::new(stream, frame, Arc::clone(&credit), budget, self.config.max_message_bytes);
         // A waker that does nothing suffices: the task polls the stream again.
         if let Poll::Ready(batch) = pump.poll(&mut Context::from_waker(Waker::noop())) {
             // What the handler has pushed is sent before its items.

@@ -24,6 +24,7 @@ use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{Command, ConnectionGuard, EventCaller, Opening, TurnEnd, WriteEnd, WriteProgress};
+use crate::memory_budget::HeldBytes;
 use crate::write_stall::WriteStall;
 
 /// The bytes of frames in one turn, after which they are written and other tasks run.
@@ -61,6 +62,8 @@ struct SocketTask<S> {
     state: ConnectionState,
     timer: Pin<Box<Sleep>>,
     stall: WriteStall,
+    /// Counts the outgoing log, and what has arrived of messages that are not complete.
+    held: HeldBytes,
     /// The socket accepts nothing at present.
     blocked: bool,
     /// Everything that has arrived was read.
@@ -124,6 +127,8 @@ impl<S: Socket> SocketTask<S> {
             Box::new(open_info)
         });
         let timer = Box::pin(tokio::time::sleep_until(protocol.poll_timeout().into()));
+        let memory = guard.memory_budget(config.max_held_bytes);
+        let held = HeldBytes::new(&memory);
         let mut state = ConnectionState {
             protocol,
             dialect,
@@ -133,6 +138,8 @@ impl<S: Socket> SocketTask<S> {
             config: Arc::clone(&config),
             output: FrameBuffer::default(),
             commands: VecDeque::new(),
+            memory,
+            pending_calls: 0,
             calls: HashMap::new(),
             client_calls: HashMap::new(),
             streams_paused: false,
@@ -155,6 +162,7 @@ impl<S: Socket> SocketTask<S> {
             state,
             timer,
             stall: WriteStall::new(config.write_timeout),
+            held,
             blocked: false,
             waits_for_client: false,
             over_push_limit_since: None,
@@ -271,7 +279,7 @@ impl<S: Socket> SocketTask<S> {
                 }
             }
         }
-        self.note_push_backlog(now);
+        self.note_held(cx, now);
         self.set_timer(cx);
         if budget.is_used_up {
             // Unlike a task that wakes itself, this lets the runtime look for new events of sockets.
@@ -370,6 +378,7 @@ impl<S: Socket> SocketTask<S> {
     /// it is reached.
     fn handle_queues(&mut self, now: Instant, budget: &mut TurnBudget) -> Option<ConnectionEnd> {
         let state = &mut self.state;
+        state.update_budget();
         if state.peer().mailbox.has_commands() {
             state.handle_commands(now);
         }
@@ -452,12 +461,21 @@ impl<S: Socket> SocketTask<S> {
         }
     }
 
-    /// Notes since when pushes exceed their sustained limit. After writing: pushes that still wait now are those that the
-    /// client does not accept fast enough.
-    fn note_push_backlog(&mut self, now: Instant) {
-        let pushed = self.state.peer().mailbox.log_state().pushed;
+    /// Counts what the connection holds between its turns, and notes since when pushes exceed their sustained limit. After
+    /// writing: pushes that still wait now are those that the client does not accept fast enough.
+    fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let log = self.state.peer().mailbox.log_state();
+        self.held.set(log.unsent + log.pushed + self.unread.capacity() + self.decoder.stored());
+        if self.state.protocol.has_queued_calls() && self.state.memory.is_used_up() {
+            self.state.memory.wake_when_freed(cx.waker());
+        }
+        if self.blocked && self.state.memory.exceeds_share() {
+            self.state.protocol.close(Close::TooSlow);
+            self.state.collect_outputs();
+            cx.waker().wake_by_ref();
+        }
         self.over_push_limit_since = match self.over_push_limit_since {
-            _ if pushed <= self.state.config.max_push_backlog_bytes => None,
+            _ if log.pushed <= self.state.config.max_push_backlog_bytes => None,
             None => Some(now),
             since => since,
         };

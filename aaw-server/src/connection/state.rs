@@ -17,6 +17,7 @@ use super::open_hook::OpenHook;
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
+use crate::memory_budget::ConnectionBudget;
 
 /// The state of a connection, apart from its socket.
 ///
@@ -33,6 +34,10 @@ pub(super) struct ConnectionState {
     pub(super) output: FrameBuffer,
     /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
     pub(super) commands: VecDeque<Command>,
+    /// What the connection holds.
+    pub(super) memory: Arc<ConnectionBudget>,
+    /// The number of calls so far that did not complete at once.
+    pub(super) pending_calls: u64,
     /// The calls whose handlers run as tasks of their own.
     pub(super) calls: HashMap<CallKey, CallTask>,
     /// The client calls in flight, and where to send their responses.
@@ -86,6 +91,12 @@ impl ConnectionState {
         }
         self.collect_outputs();
         self.update_stream_pause();
+        self.update_budget();
+    }
+
+    /// Lets calls start, or not, by what the connection holds.
+    pub(super) fn update_budget(&mut self) {
+        self.protocol.set_over_budget(self.memory.is_used_up() || self.memory.exceeds_share());
     }
 
     /// Returns whether something waits until the client has read its responses: queued calls, or streams.
@@ -176,7 +187,8 @@ impl ConnectionState {
     fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Push(frame) => self.output.push(&frame),
-            Command::Complete(key, frame, completion) => {
+            // The budget counts the frame until it is in the output.
+            Command::Complete(key, frame, completion, _budget) => {
                 self.calls.remove(&key);
                 self.protocol.complete(key, frame, completion);
             }

@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::dispatch::{HandlerStream, StreamStep};
 use crate::hub::{Command, ItemBatch, Peer};
+use crate::memory_budget::{Admission, CallBudget};
 
 /// The items of one batch, so that a handler which is always ready lets other tasks run.
 const MAX_BATCH_ITEMS: usize = 64;
@@ -79,19 +80,34 @@ pub(super) struct StreamPump {
     frame: ItemFrame,
     credit: Arc<StreamCredit>,
     sent: u64,
+    /// Counts the batch that was posted.
+    budget: CallBudget,
     /// The most bytes that an item's frame may have.
     max_message: usize,
 }
 
 impl StreamPump {
-    pub(super) fn new(stream: HandlerStream, frame: ItemFrame, credit: Arc<StreamCredit>, max_message: usize) -> Self {
-        Self { stream, frame, credit, sent: 0, max_message }
+    pub(super) fn new(
+        stream: HandlerStream,
+        frame: ItemFrame,
+        credit: Arc<StreamCredit>,
+        budget: CallBudget,
+        max_message: usize,
+    ) -> Self {
+        Self { stream, frame, credit, sent: 0, budget, max_message }
     }
 
     /// Runs the handler while there is credit. Pending if it has yielded nothing.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ItemBatch> {
         let mut batch = ItemBatch::default();
         let mut bytes = 0;
+        if !self.credit.batch_posted.load(Ordering::Acquire) {
+            self.budget.set(0);
+        }
+        // At the limit of the process a stream continues: it holds one batch.
+        if self.budget.admit(false, cx) == Admission::Wait {
+            return Poll::Pending;
+        }
         while batch.frames.len() < MAX_BATCH_ITEMS && bytes < MAX_BATCH_BYTES {
             if !self.credit.allows(self.sent) {
                 self.credit.waker.register(cx.waker());
@@ -116,6 +132,7 @@ impl StreamPump {
                 }
             }
         }
+        self.budget.set(bytes);
         if batch.frames.is_empty() && batch.end.is_none() { Poll::Pending } else { Poll::Ready(batch) }
     }
 

@@ -33,6 +33,10 @@ impl GatherStream {
         Self { stream, frame, head_len, collects, max_len }
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.frame.capacity()
+    }
+
     fn complete(&mut self, end: Completion) -> (Vec<u8>, Completion) {
         let mut frame = std::mem::take(&mut self.frame);
         match end {

@@ -56,6 +56,21 @@ impl PendingCall {
         self.span = span;
     }
 
+    /// Returns the bytes of the response that is under construction.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.kind {
+            Some(PendingKind::Unary(call)) => call.frame.capacity(),
+            Some(PendingKind::Gather(call)) => call.held_bytes(),
+            Some(PendingKind::BuiltIn(call)) => call.frame.capacity(),
+            None => 0,
+        }
+    }
+
+    /// Returns whether the response grows while the handler runs.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(&self.kind, Some(PendingKind::Gather(_)))
+    }
+
     /// Returns whether the caller's further calls wait for this one.
     pub(crate) fn is_barrier(&self) -> bool {
         self.is_barrier

@@ -15,6 +15,7 @@ use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
 use crate::hub::push::push_frame;
 use crate::hub::rooms::Rooms;
+use crate::memory_budget::{ConnectionBudget, ProcessBudget};
 
 /// The connections of a server, and their rooms.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Hub {
     peers: DashMap<Uuid, Arc<Peer>>,
     pub(crate) rooms: Rooms,
     pub(crate) flusher: Arc<Flusher>,
+    /// What all connections hold.
+    memory: Arc<ProcessBudget>,
     /// Held while a push is appended for all connections, so that all receive such pushes in the same order.
     push_order: Mutex<()>,
     /// The number of connections, including those whose handshake is not complete and those that are closing: what the
@@ -67,6 +70,11 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
+    /// Creates the budget of this connection, which may hold `limit` bytes.
+    pub(crate) fn memory_budget(&self, limit: usize) -> Arc<ConnectionBudget> {
+        ConnectionBudget::new(Arc::clone(&self.hub.memory), limit)
+    }
+
     /// Removes the connection from the table and returns its permit, which counts until the socket is closed.
     pub(crate) fn leave(mut self) -> Option<ConnectionPermit> {
         self.permit.take()
@@ -83,10 +91,10 @@ impl Drop for ConnectionGuard {
 }
 
 impl Hub {
-    /// Creates a table whose connections may each join up to `max_rooms` rooms.
-    pub(crate) fn new(max_rooms: usize) -> Self {
+    /// Creates a table whose connections may each join up to `max_rooms` rooms, and hold memory within this budget.
+    pub(crate) fn new(max_rooms: usize, memory: Arc<ProcessBudget>) -> Self {
         let flusher = Arc::<Flusher>::default();
-        Self { rooms: Rooms::new(max_rooms, Arc::clone(&flusher)), flusher, ..Self::default() }
+        Self { rooms: Rooms::new(max_rooms, Arc::clone(&flusher)), flusher, memory, ..Self::default() }
     }
 
     /// Admits one more connection, unless there are `max` already.

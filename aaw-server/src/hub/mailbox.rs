@@ -35,14 +35,15 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
+use crate::memory_budget::CallBudget;
 
 /// A command for the connection's task.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send this frame: an event, a broadcast, a room's message.
     Push(SharedFrame),
-    /// A call that ran as a task has completed: its frame, and how it completed.
-    Complete(CallKey, Vec<u8>, Completion),
+    /// A call that ran as a task has completed: its frame, how it completed, and what counts the frame's memory.
+    Complete(CallKey, Vec<u8>, Completion, CallBudget),
     /// A stream that runs as a task has items.
     StreamItems(CallKey, ItemBatch),
     /// A handler accepts its caller's upload up to this number of items.
