@@ -169,6 +169,15 @@ pub struct EventEntry {
     /// Values of [`entry_flags`]. Zero in packages that were built before there were any.
     pub(crate) flags: u32,
     pub(crate) call: Option<CallFn>,
+    /// How long the handler may run for a call that is not read as a stream, in milliseconds. 0 for the host's own limit,
+    /// `u32::MAX` for none. Appended later: absent from the table of an older package, see
+    /// [`ModuleHeader::event_stride`].
+    pub(crate) max_call_ms: u32,
+}
+
+impl EventEntry {
+    /// The size of an entry in the first version of this ABI.
+    pub(crate) const MIN_SIZE: usize = std::mem::offset_of!(Self, max_call_ms);
 }
 
 // SAFETY: as for `ModuleHeader`: constants only.
@@ -411,7 +420,8 @@ mod tests {
         let header = layout!(ModuleHeader:
             magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
         assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
-        assert_eq!(layout!(EventEntry: name, kind, flags, call), [0., 2., 2.5, 3., 4.]);
+        assert_eq!(layout!(EventEntry: name, kind, flags, call, max_call_ms), [0., 2., 2.5, 3., 4., 5.]);
+        assert_eq!(EventEntry::MIN_SIZE, 4 * size_of::<usize>());
         assert_eq!(layout!(Bytes: ptr, len), [0., 1., 2.]);
         assert_eq!(layout!(Sink: ctx, write), [0., 1., 2.]);
         assert_eq!(layout!(CallArgs: size, event, body, caller, upload), [0., 1., 3., 5., 7., 8.]);

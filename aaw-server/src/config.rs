@@ -54,6 +54,19 @@ pub struct Config {
     /// queue. Default 256, which keeps a database busy from one connection without letting one connection occupy the
     /// whole server.
     pub max_concurrent_calls: u32,
+    /// How long a handler may run for a call that gets one response or none, over WebSockets and HTTP alike; after that it
+    /// is dropped, and the call fails with the code `timeout`. Default 60 s, after which common clients and proxies have
+    /// given up. The time begins when the handler does and includes its guards; a call's time in the queue does not count.
+    /// An event's file can set another limit for its event, see `MAX_CALL_TIME` in the guide to events.
+    ///
+    /// Streams are exempt while a caller reads them item by item, however long an item takes and however long the caller
+    /// takes to grant credit: they end with their connection, or by [`HttpConfig::cursor_idle_timeout`] where they are
+    /// read by polling. A longer limit lets forgotten calls occupy the memory of their handlers for longer.
+    pub max_call_time: Duration,
+    /// How long a guard (`_guard.rs`) may take to decide about a call; after that the call is refused with the code
+    /// `timeout`. Default 10 s, enough for a slow database: a guard only decides, and a caller that waits for it does not
+    /// know yet whether its call runs. Each guard of a call has this time.
+    pub guard_timeout: Duration,
     /// The maximum size of the calls that wait in a connection's queue, in bytes; a call beyond it fails with the code
     /// `busy`. Default 1 MiB, which holds some thousand small calls.
     pub max_queued_call_bytes: usize,
@@ -110,6 +123,12 @@ pub struct Config {
     /// dropped when the connection closes. Until its handlers end, the connection counts towards
     /// [`max_connections`](Self::max_connections).
     pub linger_timeout: Duration,
+    /// How much time the handlers that continue after their connection has closed may spend in being polled, all those of
+    /// one connection together; after that they are dropped when they are next polled. Default 1 s: a handler that waits
+    /// for a database or another server uses almost none of it, and a client that sends work and disconnects repeatedly
+    /// cannot keep a processor busy. Wall time is measured, which includes the time for which the system runs other
+    /// threads.
+    pub max_linger_poll_time: Duration,
     /// How long running streams may continue when the server shuts down; after that they end with the code `stopping`.
     /// Default 2 s, for streams that end soon by themselves.
     pub stream_shutdown_timeout: Duration,
@@ -191,6 +210,8 @@ impl Default for Config {
             max_missed_heartbeats: protocol.max_missed_heartbeats,
             max_message_bytes: protocol.limits.message as usize,
             max_concurrent_calls: protocol.limits.calls,
+            max_call_time: Duration::from_secs(60),
+            guard_timeout: Duration::from_secs(10),
             max_queued_call_bytes: protocol.limits.line as usize,
             max_push_backlog_bytes: 1 << 20,
             push_backlog_timeout: Duration::from_secs(5),
@@ -206,6 +227,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),
             linger_timeout: Duration::from_secs(30),
+            max_linger_poll_time: Duration::from_secs(1),
             stream_shutdown_timeout: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(8),
             #[cfg(feature = "auth")]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aaw_event::Module;
 use aaw_event::host::{HandlerKind, Instance};
@@ -111,6 +112,8 @@ pub(crate) struct RegisteredEvent {
     pub(crate) takes_upload: bool,
     /// Whether the caller needs a session.
     pub(crate) protected: bool,
+    /// How long the handler may run; `None` for the server's limit.
+    pub(crate) max_call_time: Option<Duration>,
     /// The guards that run before the handler, in this order, as indices in the module's table.
     pub(crate) guards: Arc<[usize]>,
 }
@@ -183,6 +186,7 @@ impl RegistryPlan {
                 instance: instances[source].clone(),
                 index,
                 takes_upload: entry.takes_upload,
+                max_call_time: entry.max_call_time,
                 protected: name.is_protected(),
                 guards: guards(&sources[source].module, &entry.name),
             };

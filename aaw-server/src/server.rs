@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
-use crate::dispatch::{CallHook, Dispatch};
+use crate::dispatch::{CallHook, Dispatch, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::memory_budget::ProcessBudget;
@@ -207,6 +207,7 @@ async fn share(
             hook,
             auth: auth.clone(),
             max_response: config.max_message_bytes,
+            limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         hub,

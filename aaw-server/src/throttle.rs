@@ -16,6 +16,10 @@ struct ThrottleState {
 }
 
 impl Throttle {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(ThrottleState { last_passed: None, suppressed: 0 }))
+    }
+
     /// Returns the number of lines suppressed since the last one if a line may be logged now; otherwise counts this
     /// line as suppressed and returns `None`.
     pub(crate) fn pass(&self) -> Option<u64> {

@@ -222,6 +222,30 @@ fn the_return_type_decides_the_kind() {
 }
 
 #[test]
+fn a_constant_limits_the_time_of_its_event() {
+    let code = generated(&[
+        ("ping.rs", UNARY),
+        ("report.rs", "pub const MAX_CALL_TIME: Duration = Duration::from_secs(300);\npub async fn handler() {}"),
+    ]);
+    assert!(
+        code.contains(r#"("report", crate::report::handler).max_call_time(crate::report::MAX_CALL_TIME),"#),
+        "{code}"
+    );
+    assert!(code.contains(r#"("ping", crate::ping::handler),"#), "{code}");
+    let wrong = |constant: &str, expected: &str| {
+        assert_error(
+            &[("x.rs", &format!("{constant}: Duration = Duration::MAX;\npub async fn handler() {{}}"))],
+            expected,
+        );
+    };
+    wrong("const MAX_CALL_TIME", "src/x.rs:1: MAX_CALL_TIME is not public: write `pub` before it");
+    wrong(
+        "pub static MAX_CALL_TIME",
+        "src/x.rs:1: MAX_CALL_TIME is a static: expected `pub const MAX_CALL_TIME: Duration`",
+    );
+}
+
+#[test]
 fn hooks_are_in_the_table() {
     let code = generated(&[
         ("ping.rs", UNARY),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::handler::HandlerForm;
+use crate::handler::{HandlerForm, MAX_CALL_TIME};
 use crate::hook::{HookFile, HookKind};
 use crate::tree::{ModuleContent, ModuleDecl, PackageSource};
 
@@ -80,10 +80,13 @@ fn write_table(code: &mut String, name: &str, package: &PackageSource) {
         };
         let arguments = event.shape.arguments;
         let _ = writeln!(code, "    // src/{}", event.file);
+        let module = &event.module;
+        let limit =
+            if event.shape.has_limit { format!(".max_call_time({module}::{MAX_CALL_TIME})") } else { String::new() };
         let _ = writeln!(
             code,
-            "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}({:?}, {}::handler),",
-            event.name, event.module
+            "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}({:?}, {module}::handler){limit},",
+            event.name
         );
     }
     for hook in &package.hooks {

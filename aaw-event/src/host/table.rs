@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aaw_protocol::{EventName, InvalidName};
 
@@ -50,6 +51,9 @@ pub struct EventInfo {
     pub kind: HandlerKind,
     /// Whether its handler takes an upload.
     pub takes_upload: bool,
+    /// How long its handler may run for a call that is not read as a stream, if its author has set a limit;
+    /// `Duration::MAX` for no limit. The host enforces it.
+    pub max_call_time: Option<Duration>,
 }
 
 /// The guard of a folder.
@@ -235,7 +239,7 @@ unsafe fn check_header(header: *const ModuleHeader) -> Result<&'static ModuleHea
 /// The entries of a checked header.
 fn event_table(header: &'static ModuleHeader) -> Result<impl Iterator<Item = EventEntry>, AbiError> {
     let stride = header.event_stride as usize;
-    at_least::<EventEntry>("table of events", stride)?;
+    check_size("table of events", stride, EventEntry::MIN_SIZE)?;
     let len = header.event_count.checked_mul(stride).filter(|len| isize::try_from(*len).is_ok());
     let is_damaged = !stride.is_multiple_of(align_of::<EventEntry>())
         || header.events.is_null()
@@ -244,8 +248,29 @@ fn event_table(header: &'static ModuleHeader) -> Result<impl Iterator<Item = Eve
     if is_damaged && header.event_count > 0 {
         return Err(AbiError::Damaged("table of events"));
     }
-    // SAFETY: the table has `event_count` entries, `stride` bytes apart, each at least as long as this ABI's.
-    Ok((0..header.event_count).map(move |index| unsafe { header.events.byte_add(index * stride).read() }))
+    // SAFETY: the table has `event_count` entries, `stride` bytes apart.
+    Ok((0..header.event_count).map(move |index| unsafe { read_entry(header.events.byte_add(index * stride), stride) }))
+}
+
+/// Reads an entry. What an older package does not have gets its default.
+///
+/// # Safety
+/// `entry` is an entry of `size` bytes, at least [`EventEntry::MIN_SIZE`] of them.
+unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
+    if size >= size_of::<EventEntry>() {
+        // SAFETY: it has at least the size of this host's entries.
+        return unsafe { entry.read() };
+    }
+    // SAFETY: these fields are within the first `MIN_SIZE` bytes.
+    unsafe {
+        EventEntry {
+            name: (&raw const (*entry).name).read(),
+            kind: (&raw const (*entry).kind).read(),
+            flags: (&raw const (*entry).flags).read(),
+            call: (&raw const (*entry).call).read(),
+            max_call_ms: 0,
+        }
+    }
 }
 
 /// The entries of a table, sorted into events, hooks and guards as they are checked.
@@ -309,7 +334,13 @@ impl CheckedEntries {
             found => return Err(AbiError::UnknownKind { package: package(), name, found }),
         };
         self.event_entries.push(call_entry);
-        self.events.push(EventInfo { name, kind, takes_upload: entry.flags & entry_flags::TAKES_UPLOAD != 0 });
+        let takes_upload = entry.flags & entry_flags::TAKES_UPLOAD != 0;
+        let max_call_time = match entry.max_call_ms {
+            0 => None,
+            u32::MAX => Some(Duration::MAX),
+            ms => Some(Duration::from_millis(ms.into())),
+        };
+        self.events.push(EventInfo { name, kind, takes_upload, max_call_time });
         Ok(())
     }
 
@@ -350,7 +381,10 @@ fn guarded_folder(guard: &str) -> Option<&str> {
 }
 
 fn at_least<T>(table: &'static str, found: usize) -> Result<(), AbiError> {
-    let expected = size_of::<T>();
+    check_size(table, found, size_of::<T>())
+}
+
+fn check_size(table: &'static str, found: usize, expected: usize) -> Result<(), AbiError> {
     if found < expected { Err(AbiError::TooSmall { table, found, expected }) } else { Ok(()) }
 }
 

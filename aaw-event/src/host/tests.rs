@@ -1,5 +1,7 @@
 //! Tests of the table check.
 
+use std::time::Duration;
+
 use aaw_protocol::EventName;
 
 use super::table::{ModuleTable, check};
@@ -26,12 +28,12 @@ static GOOD: PackageSymbol<NoServices> = PackageSymbol::new(
         &[
             HandlerEntry::unary0("users/get", handler),
             HandlerEntry::hook0(CLOSE, one_way),
-            HandlerEntry::one_way0("announce", one_way),
+            HandlerEntry::one_way0("announce", one_way).max_call_time(Duration::from_micros(1_500)),
             HandlerEntry::unary3("users/put", takes_upload),
             HandlerEntry::async_hook0(OPEN, handler),
             HandlerEntry::async_hook0(guard("users/_guard"), handler),
             HandlerEntry::async_hook0(guard("_guard"), handler),
-            HandlerEntry::streaming0("users/all", streaming),
+            HandlerEntry::streaming0("users/all", streaming).max_call_time(Duration::MAX),
         ]
     },
 );
@@ -81,6 +83,38 @@ fn a_good_table_is_accepted() {
     let guards: Vec<_> = table.guards.iter().map(|guard| (guard.folder.as_str(), guard.index)).collect();
     assert_eq!(guards, [("", 6), ("users", 7)]);
     assert_eq!(table.password_reset_hook, None);
+}
+
+#[test]
+fn the_limits_of_events_are_read() {
+    let table = checked(GOOD.header()).unwrap();
+    let limits: Vec<_> = table.events.iter().map(|event| event.max_call_time).collect();
+    assert_eq!(limits, [None, Some(Duration::from_millis(2)), None, Some(Duration::MAX)]);
+}
+
+/// The entries of a package that was built before an event could have a limit.
+#[test]
+fn entries_of_an_older_package_have_no_limit() {
+    #[repr(C)]
+    struct OlderEntry {
+        name: Bytes,
+        kind: u32,
+        flags: u32,
+        call: Option<crate::abi::CallFn>,
+    }
+
+    let older = |name| {
+        let EventEntry { name, kind, flags, call, .. } = entry(name, kind::UNARY);
+        OlderEntry { name, kind, flags, call }
+    };
+    // SAFETY: a header is plain data; what it points to is static.
+    let mut header = unsafe { GOOD.header().read() };
+    let entries = vec![older("a"), older("b")].leak();
+    (header.events, header.event_count) = (entries.as_ptr().cast(), entries.len());
+    header.event_stride = size_of::<OlderEntry>() as u32;
+    let table = checked(Box::leak(Box::new(header))).unwrap();
+    let events: Vec<_> = table.events.iter().map(|event| (event.name.as_str(), event.max_call_time)).collect();
+    assert_eq!(events, [("a", None), ("b", None)]);
 }
 
 #[test]

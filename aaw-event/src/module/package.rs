@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags};
 use crate::host::{Module, PrebuiltServices};
@@ -21,12 +22,25 @@ impl<A> HandlerEntry<A> {
         // The table stores the type of the handler, not its value. The value of a closure
         // with captures would be lost.
         const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
-        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call) };
+        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0 };
         Self { entry, services: PhantomData }
     }
 
     pub(super) const fn taking_upload(mut self) -> Self {
         self.entry.flags |= entry_flags::TAKES_UPLOAD;
+        self
+    }
+
+    /// Limits how long the handler may run for a call that is not read as a stream, instead of the server's limit.
+    /// `Duration::MAX` is no limit, and so is more than 49 days. Rounded up to milliseconds.
+    ///
+    /// # Panics
+    /// At compile time, when the duration is zero: no handler could run.
+    #[must_use]
+    pub const fn max_call_time(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "MAX_CALL_TIME is zero: expected a longer time, or Duration::MAX for no limit");
+        let ms = time.as_nanos().div_ceil(1_000_000);
+        self.entry.max_call_ms = if ms >= u32::MAX as u128 { u32::MAX } else { ms as u32 };
         self
     }
 }

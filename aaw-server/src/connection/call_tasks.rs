@@ -7,6 +7,7 @@ use std::time::Duration;
 use aaw_protocol::server::CallKey;
 use tokio::task::JoinHandle;
 
+use super::linger_budget::{LingerBudget, LingerSwitch};
 use super::stream_pump::StreamCredit;
 use super::upload::UploadWriter;
 use crate::auth::SessionGuard;
@@ -17,6 +18,8 @@ pub(super) struct CallTask {
     pub(super) task: JoinHandle<()>,
     /// Whether the caller waits for a response.
     pub(super) expects_response: bool,
+    /// Limits the time of a one-way send once its connection has ended.
+    pub(super) linger: Option<LingerSwitch>,
     /// The credit of a streaming handler.
     pub(super) credit: Option<Arc<StreamCredit>>,
     /// The caller's stream to the handler.
@@ -28,11 +31,16 @@ pub(super) struct CallTask {
     pub(super) identity_change: Option<IdentityChange>,
 }
 
-/// Drops the handlers whose caller waits for a response, since it has disconnected, and returns the others: a client
-/// may send an event and leave.
-pub(super) fn abort_expecting_response(calls: HashMap<CallKey, CallTask>) -> Vec<JoinHandle<()>> {
+/// Drops the handlers whose caller waits for a response or reads a stream, since it has disconnected, and returns the
+/// others: a client may send an event and leave. From now on they may spend `max_poll_time` in polls, all together.
+pub(super) fn abort_expecting_response(
+    calls: HashMap<CallKey, CallTask>,
+    max_poll_time: Duration,
+) -> Vec<JoinHandle<()>> {
     let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);
     waited_for.iter().for_each(|call| call.task.abort());
+    let budget = LingerBudget::new(max_poll_time);
+    others.iter().filter_map(|call| call.linger.as_ref()).for_each(|switch| switch.set(&budget));
     others.into_iter().map(|call| call.task).collect()
 }
 

@@ -11,6 +11,7 @@ use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
 
 use super::budgeted_call::BudgetedCall;
 use super::call_tasks::CallTask;
+use super::linger_budget::LingerSwitch;
 use super::state::ConnectionState;
 use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
@@ -94,11 +95,17 @@ impl ConnectionState {
         let peer = Arc::clone(self.peer());
         let identity_change = Some(pending.identity_change());
         let pending = BudgetedCall::new(pending, self.new_budget());
-        let task = tokio::spawn(async move {
+        let call = async move {
             let (frame, completion, budget) = pending.await;
             peer.mailbox.post(Command::Complete(key, frame, completion, budget));
-        });
-        self.calls.insert(key, CallTask { task, expects_response, credit: None, upload, session, identity_change });
+        };
+        let linger = (!expects_response).then(LingerSwitch::default);
+        let task = match linger.clone() {
+            None => tokio::spawn(call),
+            Some(switch) => tokio::spawn(switch.run(call)),
+        };
+        let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
+        self.calls.insert(key, call);
         self.start_upload(key);
     }
 
@@ -141,7 +148,15 @@ impl ConnectionState {
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
         self.calls.insert(
             key,
-            CallTask { task, expects_response, credit: Some(credit), upload, session, identity_change: None },
+            CallTask {
+                task,
+                expects_response,
+                linger: None,
+                credit: Some(credit),
+                upload,
+                session,
+                identity_change: None,
+            },
         );
         if session_ended {
             // The command that reports this end may have been handled above, before `calls` contained the stream.

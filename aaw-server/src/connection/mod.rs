@@ -15,6 +15,7 @@
 //! | `open_hook` | runs `_open` before the connection is open |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `budgeted_call` | a call that runs as a task, within the memory that its connection may hold |
+//! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
 //! | `upload` | from a caller's stream to its handler |
 //! | `end` | why a connection ends |
@@ -27,6 +28,7 @@ mod calls;
 mod closing;
 mod end;
 mod frame_log;
+mod linger_budget;
 mod open_hook;
 mod scratch;
 #[cfg(all(test, feature = "auth"))]

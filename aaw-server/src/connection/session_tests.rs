@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use super::{NewConnection, StreamSocket};
 use crate::auth::{Auth, Identity, NewSession, Service, StartedSession, Store, StoreFuture, TokenHash};
 use crate::config::Config;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
 use crate::module_host::Modules;
 use crate::registry::{Events, Registry};
@@ -72,7 +72,8 @@ async fn connect() -> DuplexStream {
     let auth = Some(Service::start(Auth::new(OneSessionStore::default())));
     let max_response = config.max_message_bytes;
     let registry = ArcSwap::from_pointee(registry);
-    let dispatch = Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response });
+    let dispatch =
+        Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response, limits: RunLimits::default() });
     let hub = Arc::new(Hub::default());
     let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1 << 20));
     let services = HostServices::new(hub, auth, max_response);

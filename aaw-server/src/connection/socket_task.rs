@@ -186,7 +186,7 @@ impl<S: Socket> SocketTask<S> {
         // allows.
         let id = guard.peer.id();
         let permit = guard.leave();
-        let lingering = abort_expecting_response(calls);
+        let lingering = abort_expecting_response(calls, config.max_linger_poll_time);
         let info = end.close_info();
         close(Remains { socket, decoder, unread, log }, end, config.close_timeout).await;
         // What the deadline of a shutdown finds still running is dropped.

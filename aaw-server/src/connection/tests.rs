@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{NewConnection, StreamSocket};
 use crate::config::Config;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits};
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
@@ -26,8 +26,8 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
     let services = HostServices::new(hub, None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
-    let dispatch =
-        Dispatch { registry: ArcSwap::default(), hook: None, auth: None, max_response: config.max_message_bytes };
+    let (registry, max_response, limits) = (ArcSwap::default(), config.max_message_bytes, RunLimits::default());
+    let dispatch = Dispatch { registry, hook: None, auth: None, max_response, limits };
     let connection = NewConnection {
         dialect,
         guard,

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use aaw_event::host::{HandlerKind, UploadSource};
 use aaw_event::{CloseInfo, OpenInfo};
@@ -20,6 +21,7 @@ use super::gather::GatherStream;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
 use super::response_frame::ResponseFrame;
+use super::run_limit::RunLimits;
 use super::stream::HandlerStream;
 use super::{guards, hooks};
 use uuid::Uuid;
@@ -37,6 +39,7 @@ pub(crate) struct Dispatch {
     pub(crate) auth: Option<Arc<Service>>,
     /// The most bytes that a response may have; a larger one is not copied from its module.
     pub(crate) max_response: usize,
+    pub(crate) limits: RunLimits,
 }
 
 impl Dispatch {
@@ -110,10 +113,11 @@ impl Dispatch {
         }
         let _polling = poll_watch::polling(name);
         let first_poll = HandlerPoll::first(caller.context().id);
-        let handler = match guards::begin(event, request, caller, upload) {
+        let handler = match guards::begin(event, request, caller, upload, self.limits.guard) {
             Ok(handler) => handler,
             Err(failure) => return refuse(failure, body, recorder),
         };
+        let limit = event.max_call_time.unwrap_or(self.limits.call);
         let log = || LogContext { event: event.name.clone(), connection: caller.context().id };
         if event.kind == HandlerKind::Streaming {
             // Checked here, because a stream without credit is not polled, and nothing else would parse the body.
@@ -121,7 +125,7 @@ impl Dispatch {
                 return refuse_not_json(recorder);
             }
             let stream = HandlerStream::new(handler, recorder, log());
-            return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll);
+            return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit);
         }
         let (mut handler, mut frame, max_len) = (handler, frame, self.max_response);
         let response_start = frame.buffer().len();
@@ -135,6 +139,7 @@ impl Dispatch {
                     PendingKind::Unary(call),
                     caller.context().id,
                     first_poll.began_identity_change(),
+                    limit,
                 ))
             }
             Poll::Ready(step) => match completion_of(step, max_len, &event.name, caller.context().id) {
@@ -198,6 +203,7 @@ impl Dispatch {
         mut frame: ResponseFrame<'_>,
         caller: Uuid,
         first_poll: &HandlerPoll,
+        limit: Duration,
     ) -> Dispatched {
         let collects = match mode {
             ResponseMode::Items | ResponseMode::Pushes => return Dispatched::Stream(stream),
@@ -212,7 +218,8 @@ impl Dispatch {
             }
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
-                Dispatched::Pending(PendingCall::new(PendingKind::Gather(gather), caller, began_identity_change))
+                let kind = PendingKind::Gather(gather);
+                Dispatched::Pending(PendingCall::new(kind, caller, began_identity_change, limit))
             }
         }
     }
@@ -248,7 +255,8 @@ impl Dispatch {
         match self.auth.as_ref().and_then(|auth| auth.begin_built_in(name, body, caller, reset_hook)) {
             Some(response) => {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
-                Dispatched::Pending(PendingCall::new(PendingKind::BuiltIn(call), caller.context().id, true))
+                let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
+                Dispatched::Pending(PendingCall::new(kind, caller.context().id, true, limit))
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }

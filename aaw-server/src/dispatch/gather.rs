@@ -1,24 +1,27 @@
 //! A call of a streaming handler whose caller expects one response, or none.
+//!
+//! Without a response nobody reads the items, so the handler runs until it yields the first: what it does before that
+//! is the effect of the call, as with a unary handler, while a stream without an end would run for nobody.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use aaw_protocol::server::Completion;
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, EventName, Failure};
 
 use super::stream::{HandlerStream, StreamStep};
 
 /// The items taken in one poll, so that a handler which is always ready lets other tasks run.
 const ITEMS_PER_POLL: usize = 64;
 
-/// Collects the items of a stream into one array behind the beginning of the frame, or discards them.
+/// Collects the items of a stream into one array behind the beginning of the frame, or ends it at its first item.
 pub(super) struct GatherStream {
     stream: HandlerStream,
     frame: Vec<u8>,
     /// The length of the frame before the array.
     head_len: usize,
-    /// Whether the items are collected; otherwise they are discarded.
+    /// Whether the items are collected; otherwise the stream ends at the first.
     collects: bool,
     /// The most bytes that the array may have.
     max_len: usize,
@@ -35,6 +38,16 @@ impl GatherStream {
 
     pub(super) fn held_bytes(&self) -> usize {
         self.frame.capacity()
+    }
+
+    pub(super) fn event(&self) -> &EventName {
+        self.stream.event()
+    }
+
+    /// Ends the call in place of its handler, which is dropped.
+    pub(super) fn end(&mut self, completion: Completion) -> (Vec<u8>, Completion) {
+        self.stream.end(&completion);
+        self.complete(completion)
     }
 
     fn complete(&mut self, end: Completion) -> (Vec<u8>, Completion) {
@@ -54,7 +67,7 @@ impl GatherStream {
 
     fn too_large(&mut self) -> (Vec<u8>, Completion) {
         let error = format!("The items exceed the message limit of {} bytes; read them as a stream", self.max_len);
-        self.complete(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
+        self.end(Completion::Failed(Failure::new(Code::TOO_LARGE, error)))
     }
 }
 
@@ -74,7 +87,10 @@ impl Future for GatherStream {
                 this.frame.truncate(len_before);
             }
             match ready!(polled) {
-                StreamStep::Item if !this.collects => this.frame.truncate(len_before),
+                StreamStep::Item if !this.collects => {
+                    this.frame.truncate(len_before);
+                    return Poll::Ready(this.end(Completion::StreamEnded));
+                }
                 // Less than, since the closing bracket takes one more byte.
                 StreamStep::Item if this.frame.len() - this.head_len < this.max_len => {}
                 StreamStep::Item => return Poll::Ready(this.too_large()),

@@ -1,10 +1,12 @@
 //! The guards of an event's folders: `_guard.rs`, run before the handler, outermost first.
 //!
 //! A guard that ends without a failure passes the call on; anything else refuses it, and nothing more of it runs. A
-//! guard that waits delays its call: it is part of the call's future or stream, and is dropped with it.
+//! guard that waits delays its call: it is part of the call's future or stream, and is dropped with it. A guard that waits
+//! for longer than [`Config::guard_timeout`](crate::Config::guard_timeout) refuses the call.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use aaw_event::host::{Call as HandlerCall, Step, UploadSource};
 use aaw_protocol::{Code, Failure};
@@ -12,8 +14,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::request::DispatchRequest;
+use super::run_limit::RunLimit;
 use crate::auth::IdentifiedCaller;
 use crate::registry::RegisteredEvent;
+use crate::throttle::Throttle;
 
 /// The most bytes that a guard's failure may have.
 const MAX_LEN: usize = 64 << 10;
@@ -31,6 +35,7 @@ pub(super) struct WaitingGuard {
     guard: HandlerCall,
     /// Its position among the event's guards.
     position: usize,
+    limit: RunLimit,
     begin_next: BeginNext,
 }
 
@@ -49,7 +54,7 @@ struct GuardBody<'a> {
     identity: Option<&'a RawValue>,
 }
 
-/// Runs the guards until one waits, and begins the handler behind the last.
+/// Runs the guards until one waits, and begins the handler behind the last. Each guard may wait for `timeout`.
 ///
 /// # Errors
 /// The failure with which a guard refuses the call.
@@ -58,6 +63,7 @@ pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
     request: &DispatchRequest<'_>,
     caller: &Arc<C>,
     upload: Option<&Arc<I>>,
+    timeout: Duration,
 ) -> Result<GuardedHandler, Failure> {
     let begin_handler = || match upload {
         Some(upload) => event.instance.call_with_upload(event.index, request.body, caller, upload),
@@ -83,7 +89,8 @@ pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
                         None => instance.call(index, &body, &caller),
                     }),
                 };
-                let waiting = WaitingGuard { guard, position, begin_next: Box::new(begin_next) };
+                let limit = RunLimit::new(timeout);
+                let waiting = WaitingGuard { guard, position, limit, begin_next: Box::new(begin_next) };
                 return Ok(GuardedHandler::Waiting(Box::new(waiting)));
             }
         }
@@ -100,18 +107,36 @@ impl GuardedHandler {
                 Self::Waiting(waiting) => waiting,
                 Self::Refused => return Poll::Ready(Step::End),
             };
-            let Poll::Ready(step) = waiting.guard.poll(cx, &mut Vec::new(), MAX_LEN) else { return Poll::Pending };
-            if let Err(failure) = check_passed(step, event) {
+            let passed = match waiting.guard.poll(cx, &mut Vec::new(), MAX_LEN) {
+                Poll::Ready(step) => check_passed(step, event),
+                Poll::Pending => {
+                    ready!(waiting.limit.poll(cx));
+                    Err(timed_out(waiting.limit.duration(), event))
+                }
+            };
+            if let Err(failure) = passed {
                 *self = Self::Refused;
                 return Poll::Ready(Step::Refused(failure));
             }
             waiting.position += 1;
             match (waiting.begin_next)(waiting.position) {
-                NextStage::Guard(guard) => waiting.guard = guard,
+                NextStage::Guard(guard) => {
+                    waiting.guard = guard;
+                    waiting.limit = RunLimit::new(waiting.limit.duration());
+                }
                 NextStage::Handler(handler) => *self = Self::Running(handler),
             }
         }
     }
+}
+
+/// The refusal by a guard that has not decided in time.
+fn timed_out(timeout: Duration, event: &str) -> Failure {
+    static REPORTS: Throttle = Throttle::new();
+    if let Some(suppressed) = REPORTS.pass() {
+        tracing::warn!(event, suppressed, "a guard did not decide within {timeout:?}; its call was refused");
+    }
+    Failure::new(Code::TIMEOUT, format!("The guard of {event} did not decide within the server's limit of {timeout:?}"))
 }
 
 /// Returns `Ok` if a guard has passed the call on. Only [`Step::End`] does.

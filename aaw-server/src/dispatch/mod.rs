@@ -13,8 +13,9 @@
 //! | `hooks` | runs `_open`, `_close` and `_password_reset` |
 //! | `guards` | runs the guards of the event's folders before its handler |
 //! | `pending` | calls that did not complete in their first poll |
-//! | `gather` | a stream whose caller expects one response |
+//! | `gather` | a stream whose caller expects one response, or none |
 //! | `stream` | the items of a streaming handler |
+//! | `run_limit` | how long a handler and a guard may run |
 //! | `completion` | from a handler's last step to the completion of its call |
 //! | `call_span` | the span of a call: what is logged while its handler runs belongs to it |
 //! | `call_recorder` | what the hook of [`Server::on_call`](crate::Server::on_call) receives |
@@ -30,6 +31,7 @@ mod hooks;
 mod pending;
 mod request;
 mod response_frame;
+mod run_limit;
 mod stream;
 #[cfg(all(test, feature = "auth"))]
 mod tests;
@@ -42,4 +44,5 @@ pub(crate) use pending::PendingCall;
 pub(crate) use request::NoUpload;
 pub(crate) use request::{CallSource, DispatchRequest};
 pub(crate) use response_frame::ResponseFrame;
+pub(crate) use run_limit::RunLimits;
 pub(crate) use stream::{HandlerStream, StreamStep};

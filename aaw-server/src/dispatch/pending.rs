@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use aaw_event::host::HandlerKind;
 use aaw_protocol::server::Completion;
+use aaw_protocol::{Code, Failure};
 use uuid::Uuid;
 
 use super::call_recorder::CallRecorder;
@@ -13,9 +15,11 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::gather::GatherStream;
 use super::guards::GuardedHandler;
+use super::run_limit::RunLimit;
 use crate::auth::BuiltInFuture;
 use crate::auth::identity_change::{HandlerPoll, IdentityChange};
 use crate::poll_watch;
+use crate::throttle::Throttle;
 
 /// The rest of a call, to be run as a task: completes with the frame, which contains the response if there is one, and
 /// the call's completion. Dropping it drops the handler.
@@ -26,6 +30,7 @@ pub(crate) struct PendingCall {
     /// The id of the caller.
     caller: Uuid,
     identity_change: IdentityChange,
+    limit: RunLimit,
     span: CallSpan,
 }
 
@@ -36,19 +41,22 @@ pub(super) enum PendingKind {
 }
 
 impl PendingCall {
+    /// `limit`: how long the handler may run; after that the call fails with `timeout`.
+    ///
     /// `began_identity_change`: in its first poll the handler has begun a log-in or log-out.
     ///
     /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorized by its
     /// result. A one-way event is one too, because a one-way handler has run when the next call begins, also where a
     /// guard delays it: a client that joins a room and then requests its size counts itself.
-    pub(super) fn new(kind: PendingKind, caller: Uuid, began_identity_change: bool) -> Self {
+    pub(super) fn new(kind: PendingKind, caller: Uuid, began_identity_change: bool, limit: Duration) -> Self {
         let is_barrier = began_identity_change
             || matches!(
                 kind,
                 PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
             );
         let identity_change = IdentityChange::new(began_identity_change);
-        Self { kind: Some(kind), is_barrier, caller, identity_change, span: CallSpan::default() }
+        let limit = RunLimit::new(limit);
+        Self { kind: Some(kind), is_barrier, caller, identity_change, limit, span: CallSpan::default() }
     }
 
     /// Polls and drops the handler within this span from now on.
@@ -87,17 +95,24 @@ impl Future for PendingCall {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { kind: Some(kind), caller, identity_change, span, .. } = self.get_mut() else {
+        let Self { kind: Some(kind), caller, identity_change, limit, span, .. } = self.get_mut() else {
             return Poll::Pending;
         };
-        let (frame, completion) = ready!(span.in_scope(|| {
+        let polled = span.in_scope(|| {
             let _poll = HandlerPoll::later(*caller, identity_change);
             match kind {
                 PendingKind::Unary(call) => Pin::new(call).poll(cx),
                 PendingKind::Gather(call) => Pin::new(call).poll(cx),
                 PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
             }
-        }));
+        });
+        let (frame, completion) = match polled {
+            Poll::Ready(completed) => completed,
+            Poll::Pending => {
+                ready!(limit.poll(cx));
+                span.in_scope(|| kind.fail_over_limit(limit.duration(), *caller))
+            }
+        };
         span.finish(&completion);
         Poll::Ready((frame, completion))
     }
@@ -107,6 +122,29 @@ impl Drop for PendingCall {
     fn drop(&mut self) {
         let Self { kind, span, .. } = self;
         span.in_scope(|| *kind = None);
+    }
+}
+
+impl PendingKind {
+    /// Completes a call that has run for longer than `limit`.
+    fn fail_over_limit(&mut self, limit: Duration, connection: Uuid) -> (Vec<u8>, Completion) {
+        static REPORTS: Throttle = Throttle::new();
+        let event = match self {
+            Self::Unary(call) => Some(&call.log.event),
+            Self::Gather(call) => Some(call.event()),
+            Self::BuiltIn(_) => None,
+        };
+        if let Some(suppressed) = REPORTS.pass() {
+            let event = event.map(tracing::field::display);
+            tracing::warn!(%connection, event, suppressed, "a call ran for {limit:?}, the longest allowed, and was dropped");
+        }
+        let error = format!("The call did not complete within the server's limit of {limit:?}");
+        let completion = Completion::Failed(Failure::new(Code::TIMEOUT, error));
+        match self {
+            Self::Unary(call) => call.end(completion),
+            Self::Gather(call) => call.end(completion),
+            Self::BuiltIn(call) => call.end(completion),
+        }
     }
 }
 
@@ -121,6 +159,18 @@ pub(super) struct PendingUnary {
     pub(super) max_len: usize,
     pub(super) recorder: Option<CallRecorder>,
     pub(super) log: LogContext,
+}
+
+impl PendingUnary {
+    /// Ends the call in place of its handler, which is dropped.
+    fn end(&mut self, completion: Completion) -> (Vec<u8>, Completion) {
+        self.handler = GuardedHandler::Refused;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(&[], &completion);
+        }
+        self.frame.truncate(self.head_len);
+        (std::mem::take(&mut self.frame), completion)
+    }
 }
 
 impl Future for PendingUnary {
@@ -143,6 +193,17 @@ pub(super) struct PendingBuiltIn {
     pub(super) response: BuiltInFuture,
     pub(super) frame: Vec<u8>,
     pub(super) recorder: Option<CallRecorder>,
+}
+
+impl PendingBuiltIn {
+    /// As [`PendingUnary::end`].
+    fn end(&mut self, completion: Completion) -> (Vec<u8>, Completion) {
+        self.response = Box::pin(std::future::pending());
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(&[], &completion);
+        }
+        (std::mem::take(&mut self.frame), completion)
+    }
 }
 
 impl Future for PendingBuiltIn {

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use aaw_event::host::Step;
 use aaw_protocol::server::Completion;
-use aaw_protocol::{Code, Failure};
+use aaw_protocol::{Code, EventName, Failure};
 
 use super::call_recorder::CallRecorder;
 use super::call_span::CallSpan;
@@ -42,6 +42,20 @@ impl HandlerStream {
     /// Polls and drops the handler within this span from now on.
     pub(super) fn set_span(&mut self, span: CallSpan) {
         self.span = span;
+    }
+
+    pub(super) fn event(&self) -> &EventName {
+        &self.steps.log.event
+    }
+
+    /// Ends the stream in place of its handler, which is dropped.
+    pub(super) fn end(&mut self, completion: &Completion) {
+        let Self { steps, span } = self;
+        span.in_scope(|| {
+            steps.handler = GuardedHandler::Refused;
+            steps.report(completion);
+        });
+        span.finish(completion);
     }
 
     /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
@@ -83,9 +97,13 @@ impl StreamSteps {
             }
             step => completion_of(step, max_len, &self.log.event, self.log.connection),
         };
-        if let Some(recorder) = self.recorder.take() {
-            recorder.finish(format!("{{\"items\":{}}}", self.items).as_bytes(), &completion);
-        }
+        self.report(&completion);
         Poll::Ready(StreamStep::End(completion))
+    }
+
+    fn report(&mut self, completion: &Completion) {
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(format!("{{\"items\":{}}}", self.items).as_bytes(), completion);
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
+use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, guard, no_services, sync_services};
 use aaw_event::host::{Caller as _, UploadSource, UploadStep};
-use aaw_protocol::Failure;
 use aaw_protocol::server::{Completion, ResponseMode};
+use aaw_protocol::{Code, Failure};
 use arc_swap::ArcSwap;
 
 use super::*;
@@ -27,6 +28,26 @@ mod events {
     pub(super) async fn long_poll(test: u32) {
         super::run_during_poll(test);
         std::future::pending::<()>().await;
+    }
+
+    /// Stands for any handler or guard that waits.
+    pub(super) async fn wait() {
+        std::future::pending::<()>().await;
+    }
+
+    /// Never waits, and uses up tokio's budget in each poll.
+    pub(super) async fn spin() {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    pub(super) fn endless() -> impl Stream<Item = u64> {
+        stream! {
+            for n in 0.. {
+                yield n;
+            }
+        }
     }
 
     pub(super) async fn authenticate(_: Empty, services: Services) -> Result<()> {
@@ -53,6 +74,13 @@ static MODULE: PackageSymbol<NoServices> = PackageSymbol::new(
             HandlerEntry::unary2("authenticate", events::authenticate),
             HandlerEntry::unary2("log_out", events::log_out),
             HandlerEntry::unary0("auth/secret", events::secret),
+            HandlerEntry::unary0("wait", events::wait),
+            HandlerEntry::unary0("wait/long", events::wait).max_call_time(Duration::from_secs(3600)),
+            HandlerEntry::unary0("spin", events::spin),
+            HandlerEntry::unary0("ready", events::secret),
+            HandlerEntry::unary0("guarded/ready", events::secret),
+            HandlerEntry::async_hook0(guard("guarded/_guard"), events::wait),
+            HandlerEntry::streaming0("endless", events::endless),
         ]
     },
 );
@@ -101,7 +129,8 @@ impl TestServer {
         let auth = Some(Service::start(Auth::new(TestStore)));
         let max_response = 1 << 20;
         let registry = ArcSwap::from_pointee(registry);
-        let dispatch = Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response });
+        let dispatch =
+            Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response, limits: RunLimits::default() });
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let services = HostServices::new(hub, auth, max_response);
@@ -145,13 +174,19 @@ fn begin(
     session: Option<&SessionGuard>,
     response: &mut Vec<u8>,
 ) -> Dispatched {
-    let request = DispatchRequest {
-        event,
-        source: CallSource::WebSocket { id: Some(1) },
-        body,
-        mode: ResponseMode::Single,
-        session,
-    };
+    begin_as(dispatch, caller, event, body, ResponseMode::Single, session, response)
+}
+
+fn begin_as(
+    dispatch: &Dispatch,
+    caller: &Arc<EventCaller>,
+    event: &str,
+    body: &str,
+    mode: ResponseMode,
+    session: Option<&SessionGuard>,
+    response: &mut Vec<u8>,
+) -> Dispatched {
+    let request = DispatchRequest { event, source: CallSource::WebSocket { id: Some(1) }, body, mode, session };
     dispatch.begin::<_, NoItems>(request, ResponseFrame::new(response, 0), caller, None)
 }
 
@@ -220,4 +255,69 @@ async fn a_call_is_not_authorized_by_a_log_in_after_its_session_was_read() {
     let call = begin(&server.dispatch, &server.caller, "auth/secret", "null", session.as_deref(), &mut response);
     assert!(matches!(call, Dispatched::Done(Completion::Responded)));
     assert_eq!(response, br#""secret""#);
+}
+
+/// Runs a call until it fails. Returns the failure, and the time that it took.
+async fn failure_of(call: PendingCall) -> (Failure, Duration) {
+    let started = tokio::time::Instant::now();
+    let (frame, completion) = call.await;
+    assert!(frame.is_empty(), "nothing of a response remains: {frame:?}");
+    let failure = match completion {
+        Completion::Failed(failure) | Completion::Refused(failure) => failure,
+        completion => panic!("expected a failure, found {completion:?}"),
+    };
+    (failure, started.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_is_dropped_when_its_time_is_over() {
+    let server = TestServer::start().await;
+    for (event, seconds) in [("wait", 60), ("wait/long", 3600)] {
+        let (failure, elapsed) = failure_of(pending(server.begin(event, "null", None))).await;
+        assert_eq!(failure.code, Code::TIMEOUT);
+        assert_eq!(failure.error, format!("The call did not complete within the server's limit of {seconds}s"));
+        assert_eq!(elapsed.as_secs(), seconds, "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_does_not_decide_refuses_its_call() {
+    let server = TestServer::start().await;
+    let (failure, elapsed) = failure_of(pending(server.begin("guarded/ready", "null", None))).await;
+    assert_eq!(failure.code, Code::TIMEOUT);
+    assert_eq!(failure.error, "The guard of guarded/ready did not decide within the server's limit of 10s");
+    assert_eq!(elapsed.as_secs(), 10);
+}
+
+/// The clock is not paused: a paused one stands still while a task is ready.
+#[tokio::test]
+async fn a_handler_that_never_waits_cannot_hide_its_deadline() {
+    let mut server = TestServer::start().await;
+    let dispatch = Arc::get_mut(&mut server.dispatch).expect("no other owner");
+    dispatch.limits.call = Duration::from_millis(20);
+    let (failure, _) = failure_of(pending(server.begin("spin", "null", None))).await;
+    assert_eq!(failure.code, Code::TIMEOUT);
+}
+
+/// Without a runtime, creating a timer panics.
+#[tokio::test]
+async fn a_call_that_completes_in_its_first_poll_creates_no_timer() {
+    let server = TestServer::start().await;
+    let (dispatch, caller) = (Arc::clone(&server.dispatch), Arc::clone(&server.caller));
+    let without_runtime = std::thread::spawn(move || {
+        let call = begin(&dispatch, &caller, "ready", "null", None, &mut Vec::new());
+        assert!(matches!(call, Dispatched::Done(Completion::Responded)));
+        // Neither does one that waits, until it is continued.
+        drop(pending(begin(&dispatch, &caller, "wait", "null", None, &mut Vec::new())));
+    });
+    without_runtime.join().expect("no panic");
+}
+
+#[tokio::test]
+async fn a_stream_without_a_response_ends_at_its_first_item() {
+    let server = TestServer::start().await;
+    let (dispatch, caller, mut response) = (&server.dispatch, &server.caller, Vec::new());
+    let call = begin_as(dispatch, caller, "endless", "null", ResponseMode::Nothing, None, &mut response);
+    assert!(matches!(call, Dispatched::Done(Completion::OneWayDone)));
+    assert!(response.is_empty());
 }

@@ -92,6 +92,24 @@ async fn a_guard_may_wait_and_delays_only_its_call() {
 }
 
 #[tokio::test]
+async fn a_guard_that_does_not_decide_in_time_refuses_the_call() {
+    let app = App::default();
+    let events = vec![aaw_test_rooms::module_with(app.clone()).into()];
+    let server =
+        TestServer::start_with_events(events, |config| config.guard_timeout = std::time::Duration::from_millis(20))
+            .await;
+    app.guard("guarded", waits());
+    let mut client = server.v1().await;
+    let failure =
+        r#"{"error":"The guard of guarded/get did not decide within the server's limit of 20ms","code":"timeout"}"#;
+    client.call("guarded/get", "1").await.assert_eq(failure);
+    app.wait_for("guard of guarded stopped waiting").await;
+    let response = HttpRequest::post(server.addr, "/events/guarded/get", "1").send().await;
+    assert_eq!((response.status, response.body.as_str()), (504, failure));
+    assert!(!app.ran().contains(&"guarded/get".to_owned()));
+}
+
+#[tokio::test]
 async fn cancelling_a_call_drops_its_waiting_guard() {
     let (server, app) = start().await;
     app.guard("guarded", waits());

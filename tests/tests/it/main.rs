@@ -33,6 +33,7 @@ mod numbers;
 mod origins;
 mod reloading;
 mod rooms;
+mod run_limits;
 mod shutdown;
 mod streams;
 mod stuck_output;

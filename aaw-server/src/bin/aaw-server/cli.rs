@@ -76,6 +76,10 @@ pub(crate) struct ServeArgs {
     /// the server; 0s closes it after each response [default: 75s]
     #[arg(long, value_name = "TIME", env = "AAW_KEEP_ALIVE_TIMEOUT", value_parser = parse_duration)]
     keep_alive_timeout: Option<Duration>,
+    /// How long a call may run, unless its event sets another time or its caller reads a stream; then it fails with the
+    /// code timeout [default: 60s]
+    #[arg(long, value_name = "TIME", env = "AAW_MAX_CALL_TIME", value_parser = parse_duration)]
+    max_call_time: Option<Duration>,
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
@@ -145,6 +149,7 @@ impl ServeArgs {
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
+            max_call_time: self.max_call_time.unwrap_or(defaults.max_call_time),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
@@ -198,13 +203,14 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
         assert_eq!(config.max_connections, 100);
         assert_eq!(config.shutdown_timeout, Duration::from_secs(60));
         assert_eq!(config.keep_alive_timeout, Duration::from_secs(620));
+        assert_eq!(config.max_call_time, Duration::from_secs(300));
         assert_eq!(config.stream_shutdown_timeout, Config::default().stream_shutdown_timeout);
     }
 }
