@@ -67,9 +67,10 @@ impl MessageDecoder {
         Self { max_message, partial: None }
     }
 
-    /// Returns the bytes that are stored of an incomplete message.
+    /// Returns the number of bytes that are allocated for an incomplete message: at most twice what has arrived of it, and
+    /// some 300 bytes. 0 between messages.
     pub fn stored(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.message_len())
+        self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.capacity())
     }
 
     /// Takes bytes from the front of `input`, and returns the first message that they complete. To be called again with the
@@ -132,7 +133,10 @@ impl MessageDecoder {
             // Only the offset modulo 4 matters.
             header.mask.apply((arrived % 4) as usize, payload);
             *consumed += len;
-            partial.append(&header, payload, missing as usize)?;
+            // What can still arrive of the message: the rest of its last frame, or anything up to the limit.
+            let max_following =
+                if header.is_final { missing as usize } else { self.max_message - partial.message_len() };
+            partial.append(&header, payload, max_following)?;
             if (len as u64) < missing {
                 partial.frame = Some((header, arrived + len as u64));
                 return Ok(None);
@@ -186,8 +190,13 @@ impl Partial {
         }
     }
 
-    /// Appends unmasked bytes of a frame's payload, of which `missing` had not arrived.
-    fn append(&mut self, header: &FrameHeader, payload: &[u8], missing: usize) -> Result<(), Violation> {
+    fn capacity(&self) -> usize {
+        self.control.capacity() + self.message.as_ref().map_or(0, PartialMessage::capacity)
+    }
+
+    /// Appends unmasked bytes of a frame's payload. At most `max_following` bytes of the message can still arrive, these
+    /// included.
+    fn append(&mut self, header: &FrameHeader, payload: &[u8], max_following: usize) -> Result<(), Violation> {
         if header.opcode.is_control() {
             self.control.extend_from_slice(payload);
             return Ok(());
@@ -198,7 +207,7 @@ impl Partial {
             _ => PartialMessage::Text(TextAssembler::default()),
         });
         match message {
-            PartialMessage::Text(text) => text.append(payload, text.len() + missing)?,
+            PartialMessage::Text(text) => text.append(payload, max_following)?,
             PartialMessage::Binary(bytes) => bytes.extend_from_slice(payload),
         }
         Ok(())
@@ -231,6 +240,13 @@ impl PartialMessage {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
         }
     }
 }

@@ -224,6 +224,36 @@ fn memory_grows_with_what_arrives() {
 }
 
 #[test]
+fn short_fragments_are_appended_in_linear_time() {
+    let mut decoder = MessageDecoder::new(1 << 20);
+    decoder.decode(&mut frame(0x01, b"")).unwrap();
+    let mut reallocations = 0;
+    let mut stored = decoder.stored();
+    for _ in 0..100_000 {
+        decoder.decode(&mut frame(0x00, b"x")).unwrap();
+        reallocations += usize::from(decoder.stored() != stored);
+        stored = decoder.stored();
+    }
+    // Each copies the text.
+    assert!(reallocations < 30, "{reallocations}");
+}
+
+#[test]
+fn what_is_stored_is_what_is_allocated() {
+    for first in [0x01, 0x02] {
+        let mut decoder = MessageDecoder::new(1 << 20);
+        decoder.decode(&mut frame(first, &[b'x'; 5000])).unwrap();
+        decoder.decode(&mut frame(0x00, b"x")).unwrap();
+        // The second fragment doubles the space.
+        assert!((10_000..10_300).contains(&decoder.stored()), "{}", decoder.stored());
+        // Without its last byte. The body of a control frame is stored beside the message.
+        let before = decoder.stored();
+        decoder.decode(&mut frame(0x89, &[7; 125])[..130]).unwrap();
+        assert!((before + 124..before + 300).contains(&decoder.stored()), "{}", decoder.stored());
+    }
+}
+
+#[test]
 fn frames_of_a_server() {
     for (len, header) in [
         (0, vec![0x81, 0]),

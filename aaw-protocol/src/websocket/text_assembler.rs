@@ -30,14 +30,15 @@ impl TextAssembler {
         self.text.len() + self.tail_len
     }
 
-    #[cfg(test)]
+    /// Returns the number of bytes that are allocated.
     pub(super) fn capacity(&self) -> usize {
         self.text.capacity()
     }
 
-    /// Appends the next bytes. Fails with the first byte that cannot continue the text. `total` is the length that the text
-    /// is known to have at least.
-    pub(super) fn append(&mut self, mut bytes: &[u8], total: usize) -> Result<(), Violation> {
+    /// Appends the next bytes. Fails with the first byte that cannot continue the text. `max_following` is the number of
+    /// bytes that can still arrive, these included.
+    pub(super) fn append(&mut self, mut bytes: &[u8], max_following: usize) -> Result<(), Violation> {
+        reserve(&mut self.text, self.tail_len + bytes.len(), self.tail_len + max_following);
         while self.tail_len > 0 && !bytes.is_empty() {
             self.tail[self.tail_len] = bytes[0];
             self.tail_len += 1;
@@ -52,19 +53,16 @@ impl TextAssembler {
                 Err(_) => return Err(Violation::InvalidUtf8),
             }
         }
-        let valid = match simdutf8::compat::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) if error.error_len().is_none() => {
-                let (valid, tail) = bytes.split_at(error.valid_up_to());
-                self.tail[..tail.len()].copy_from_slice(tail);
-                self.tail_len = tail.len();
-                // Valid, as the error says. Validated again, for the lack of a safe way to say so.
-                validate(valid)?
+        let (bytes, tail) = bytes.split_at(incomplete_character(bytes));
+        self.text.push_str(validate(bytes)?);
+        if !tail.is_empty() {
+            // Valid as far as it goes, or wrong already: F4 is the beginning of a character, and F4 90 is not.
+            if std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_some()) {
+                return Err(Violation::InvalidUtf8);
             }
-            Err(_) => return Err(Violation::InvalidUtf8),
-        };
-        reserve(&mut self.text, valid.len(), total);
-        self.text.push_str(valid);
+            self.tail[..tail.len()].copy_from_slice(tail);
+            self.tail_len = tail.len();
+        }
         Ok(())
     }
 
@@ -74,11 +72,30 @@ impl TextAssembler {
     }
 }
 
-/// Reserves space for the next `additional` bytes: as much as has arrived, within the `total` that is known to follow. So
-/// memory grows with what arrives, and not with a length that a header declares.
-fn reserve(text: &mut String, additional: usize, total: usize) {
+/// Returns where the last character begins if it has fewer bytes than its first one announces, and else the end.
+///
+/// The bytes before it can be validated in one pass, which a vectorized validator needs: it does not say how much of an
+/// invalid text is valid.
+fn incomplete_character(bytes: &[u8]) -> usize {
+    // A character has at most 4 bytes, so one that is incomplete has at most 3.
+    for (len, byte) in (1..=3).zip(bytes.iter().rev()) {
+        let announced = match byte {
+            0x80..=0xbf => continue,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0.. => 4,
+            _ => 1,
+        };
+        return if announced > len { bytes.len() - len } else { bytes.len() };
+    }
+    bytes.len()
+}
+
+/// Reserves space for the next `additional` bytes, of at most `max_following` that can arrive. Doubles the space, so that
+/// memory grows with what arrives and not with a length that a header declares, and copying takes linear time however short
+/// the fragments are.
+fn reserve(text: &mut String, additional: usize, max_following: usize) {
     if text.capacity() - text.len() < additional {
-        let expected = total.saturating_sub(text.len());
-        text.reserve_exact(text.len().min(expected).max(additional));
+        text.reserve_exact(text.len().min(max_following).max(additional));
     }
 }
