@@ -1,6 +1,7 @@
-//! The tests of both state machines, through the public interface. One program, because each one links everything again.
+//! The tests of both state machines and of the framing, through the public interface. One program, because each one links everything again.
 
 mod client_connection;
 mod pair;
 mod server_connection;
+mod websocket;
 mod wire;
