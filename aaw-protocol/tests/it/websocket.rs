@@ -7,7 +7,7 @@ use proptest::prelude::*;
 mod exercise;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_client_is_understood_as_tungstenite_understands_it(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

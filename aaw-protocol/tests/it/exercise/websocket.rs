@@ -31,10 +31,12 @@ use tungstenite::{Error, Message as TheirMessage, WebSocket};
 pub(crate) fn exercise(bytes: &[u8]) {
     let mut input = Input(bytes);
     let max_message = [10, 200, 70_000][usize::from(input.byte()) % 3];
-    let splits: Vec<_> =
-        (0..input.byte() % 8).map(|_| usize::from(input.byte()) << 8 | usize::from(input.byte())).collect();
+    let splits: Vec<_> = (0..input.byte() % 8).map(|_| input.u16()).collect();
     // libFuzzer finds sequences of its own, too.
-    let stream = if input.byte() == 0xff { input.0.to_vec() } else { ClientFrames::default().generate(&mut input) };
+    let stream = match input.byte() {
+        0xff => input.0.to_vec(),
+        wrong_at => ClientFrames::new(max_message, usize::from(wrong_at) % 32).generate(&mut input),
+    };
 
     let run = Run::new(&stream, &[], max_message);
     let mut splits: Vec<_> = splits.into_iter().map(|split| split % (stream.len() + 1)).collect();
@@ -336,15 +338,21 @@ impl Input<'_> {
         byte
     }
 
+    fn u16(&mut self) -> usize {
+        usize::from(u16::from_be_bytes([self.byte(), self.byte()]))
+    }
+
     fn choose<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::from(self.byte()) % of.len()]
     }
 }
 
-/// Generates frames, most of them valid.
-#[derive(Default)]
+/// Generates valid frames, and one that is wrong if `wrong_at` comes before the end. Then it may corrupt them.
 struct ClientFrames {
     stream: Vec<u8>,
+    max_message: usize,
+    /// The number of valid frames before the wrong one.
+    wrong_at: usize,
     /// The message whose last fragment was not sent.
     message: Option<OpenMessage>,
 }
@@ -352,104 +360,128 @@ struct ClientFrames {
 #[derive(Clone, Copy)]
 struct OpenMessage {
     is_text: bool,
-    /// The bytes of it, modulo `CHARACTERS`.
-    at: usize,
+    len: usize,
 }
 
 /// A character of each length. Texts repeat them, so that fragments end within characters.
 const CHARACTERS: &str = "aé€👋z";
-/// Long ones are rarer than short ones: one input has many frames.
-const LENGTHS: [usize; 24] =
-    [0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 124, 125, 126, 127, 200, 256, 257, 65_536, 70_000];
-const CODES: [u16; 18] =
-    [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1011, 1014, 1015, 1016, 1100, 2999, 2999, 3000, 4999, 5000];
+/// Where the encoding of a length changes, and where a text is validated in another way.
+const LENGTHS: [usize; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 63, 64, 65, 125, 126, 127, 128, 257];
+const CODES: [u16; 16] = [0, 999, 1000, 1003, 1004, 1005, 1006, 1007, 1011, 1014, 1015, 1016, 2999, 3000, 4999, 5000];
 
 impl ClientFrames {
+    fn new(max_message: usize, wrong_at: usize) -> Self {
+        Self { stream: Vec::new(), max_message, wrong_at, message: None }
+    }
+
     fn generate(mut self, input: &mut Input<'_>) -> Vec<u8> {
-        while !input.0.is_empty() && self.stream.len() < 150_000 {
-            self.step(input);
+        let corruption = input.byte();
+        let at = input.u16();
+        for frame in 0.. {
+            if input.0.is_empty() {
+                break;
+            }
+            if frame == self.wrong_at {
+                self.wrong(input);
+            } else {
+                self.valid(input);
+            }
         }
-        // A byte that is wrong, or missing at the end.
-        match self.stream.len() {
-            0 => {}
-            len => match input.byte() % 4 {
-                0 => self.stream[usize::from(input.byte()) % len] ^= 1 << (input.byte() % 8),
-                1 => self.stream.truncate(len - 1 - usize::from(input.byte()) % len),
-                _ => {}
-            },
+        let len = self.stream.len().max(1);
+        match corruption {
+            // A bit is wrong.
+            0..64 => self.stream.iter_mut().skip(at % len).take(1).for_each(|byte| *byte ^= 1 << (corruption % 8)),
+            // The end is missing.
+            64..128 => self.stream.truncate(len - 1 - at % len),
+            _ => {}
         }
         self.stream
     }
 
-    fn step(&mut self, input: &mut Input<'_>) {
+    fn valid(&mut self, input: &mut Input<'_>) {
         let operation = input.byte();
-        match operation % 24 {
-            0..14 => {
-                let is_final = operation & 0x80 != 0;
+        let is_final = operation & 0x80 != 0;
+        match operation % 0x80 {
+            0..80 => {
                 let len = input.choose(&LENGTHS);
-                self.data(input, operation % 24 >= 10, is_final, len);
+                self.data(input, operation % 4 == 3, is_final, len);
             }
-            14..16 => self.control(0x89, input),
-            16 => self.control(0x8a, input),
-            17 => {
-                // Most of them do not end the connection.
-                if operation < 200 {
-                    return self.control(0x89, input);
-                }
-                let code = if operation < 220 { input.choose(&CODES) } else { 4000 }.to_be_bytes();
-                let reason = CHARACTERS.repeat(11);
-                let end = [0, 1, 3, 121][usize::from(operation) % 4];
-                let body = [&code[..], &reason.as_bytes()[..end]].concat();
-                self.frame(input, 0x88, &body[..body.len() - usize::from(operation & 1)]);
+            // One input has few long messages.
+            80..82 => self.data(input, operation == 80, is_final, 65_530 + usize::from(operation)),
+            82..84 => {
+                let code = input.choose(&[1000, 1001, 1011, 1014, 3000, 4999_u16]).to_be_bytes();
+                let reason = &CHARACTERS.repeat(11)[..[0, 1, 3, 121][usize::from(input.byte()) % 4]];
+                let body = if is_final { [&code[..], reason.as_bytes()].concat() } else { Vec::new() };
+                self.frame(input, 0x88, &body);
             }
-            // A text with a byte that may be wrong.
-            18 => {
-                let wrong = input.choose(b"\x80\xc0\xc3\xe0\xed\xf0\xf4\xff");
-                let before = input.byte();
-                let mut text = b"abc\xc3\xa9".repeat(1 + usize::from(before));
-                text.push(wrong);
-                // Without it, the text may end within a character.
-                if before & 1 == 0 {
-                    text.push(input.byte());
-                }
-                let first = if self.message.is_some() { 0x00 } else { 0x01 };
-                self.frame(input, first | operation & 0x80, &text);
-                self.message = (operation < 0x80).then_some(OpenMessage { is_text: true, at: 0 });
-            }
-            // A frame that does not fit the message.
-            19 if operation < 100 => self.frame(input, if self.message.is_some() { 0x81 } else { 0x80 }, b"x"),
-            // A control frame that is a fragment, or too long.
-            22 if operation < 60 => self.frame(input, 0x08 | operation >> 4 & 3, b"x"),
-            22 if operation < 150 => self.frame(input, 0x88 | operation >> 4 & 3, &[b'x'; 126]),
-            // Any first byte.
-            20 if operation < 100 => {
-                let first = input.byte();
-                self.frame(input, first, b"x");
-            }
-            // Any length, in any encoding.
-            21 if operation < 100 => {
-                let second = input.choose(&[0xfe, 0xff, 0x7e, 0x7f, 0x05]);
-                let len: Vec<_> = (0..8).map(|_| input.choose(&[0, 0, 0, 0, 1, 125, 126, 127, 128, 255])).collect();
-                let first = if self.message.is_some() { 0x80 } else { 0x81 };
-                self.stream.extend_from_slice(&[first, second]);
-                self.stream.extend_from_slice(&len[..if second & 1 == 0 { 2 } else { 8 }]);
-            }
+            84..108 => self.control(0x89, input),
             _ => self.control(0x8a, input),
         }
     }
 
-    /// Sends the next fragment of the message, or a new one.
+    fn wrong(&mut self, input: &mut Input<'_>) {
+        let operation = input.byte();
+        let continues = self.message.is_some();
+        let first = if continues { 0x00 } else { 0x01 } | operation & 0x80;
+        match operation % 12 {
+            0..3 => {
+                let before = input.byte();
+                let mut text = b"abc\xc3\xa9".repeat(usize::from(before) % 100);
+                text.push(input.choose(b"\x80\xbf\xc0\xc3\xdf\xe0\xe2\xed\xf0\xf1\xf4\xf5\xff"));
+                // Without it, the text may end within a character.
+                if before >= 128 {
+                    text.push(input.choose(b"\x80\x8f\x90\x9f\xa0\xbfa\xff"));
+                }
+                self.frame(input, first, &text);
+                // Fragments that follow continue it, or begin with the rest of another character.
+                self.message = (operation < 0x80).then_some(OpenMessage { is_text: true, len: usize::from(before) });
+            }
+            3 => {
+                let code = input.choose(&CODES).to_be_bytes();
+                let reason = [&b""[..], b"a", b"\xc3", b"\xff"][usize::from(operation) % 4];
+                self.frame(input, 0x88, &[&code[..], reason].concat());
+            }
+            4 => self.frame(input, 0x88, b"\x03"),
+            // A control frame that is a fragment, or too long.
+            5 => self.frame(input, 0x08 | operation >> 4 & 3, b"x"),
+            6 => self.frame(input, 0x88 | operation >> 4 & 3, &[b'x'; 126]),
+            // A frame that does not fit the message.
+            7 => self.frame(input, if continues { 0x01 } else { 0x00 } | operation & 0x80, b"x"),
+            // Any first byte.
+            8 => {
+                let first = input.byte();
+                self.frame(input, first, b"x");
+            }
+            // A message that is too long.
+            9 => {
+                let len = self.message.map_or(0, |message| message.len);
+                let payload = vec![b'x'; self.max_message + 1 - len.min(self.max_message)];
+                self.frame(input, first, &payload);
+            }
+            // Any length, in any encoding, masked or not.
+            _ => {
+                let second = input.choose(&[0xfe, 0xff, 0x7e, 0x7f, 0x05]);
+                let len: Vec<_> = (0..8).map(|_| input.choose(&[0, 0, 0, 0, 1, 125, 126, 127, 128, 255])).collect();
+                self.stream.extend_from_slice(&[first, second]);
+                self.stream.extend_from_slice(&len[..if second & 1 == 0 { 2 } else { 8 }]);
+            }
+        }
+    }
+
+    /// Sends the next fragment of the message, or a new one, and no more than a message may have.
     fn data(&mut self, input: &mut Input<'_>, is_binary: bool, is_final: bool, len: usize) {
+        let new = OpenMessage { is_text: !is_binary, len: 0 };
         let (opcode, mut message) = match self.message {
             Some(message) => (0, message),
-            None if is_binary => (2, OpenMessage { is_text: false, at: 0 }),
-            None => (1, OpenMessage { is_text: true, at: 0 }),
+            None => (if is_binary { 2 } else { 1 }, new),
         };
-        let mut payload = Vec::with_capacity(len);
-        let characters = CHARACTERS.as_bytes();
-        while payload.len() < len || (is_final && message.is_text && !CHARACTERS.is_char_boundary(message.at)) {
-            payload.push(characters[message.at]);
-            message.at = (message.at + 1) % characters.len();
+        // A character that has begun still fits.
+        let len = len.min(self.max_message.saturating_sub(message.len + 3));
+        let mut payload = Vec::with_capacity(len + 3);
+        let boundary = |at: usize| CHARACTERS.is_char_boundary(at % CHARACTERS.len());
+        while payload.len() < len || (is_final && message.is_text && !boundary(message.len)) {
+            payload.push(CHARACTERS.as_bytes()[message.len % CHARACTERS.len()]);
+            message.len += 1;
         }
         self.message = (!is_final).then_some(message);
         self.frame(input, if is_final { 0x80 } else { 0 } | opcode, &payload);
