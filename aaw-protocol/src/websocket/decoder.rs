@@ -252,6 +252,7 @@ impl PartialMessage {
 }
 
 /// Returns the message of an unmasked payload that is not fragmented.
+#[inline]
 fn whole_message(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, Violation> {
     Ok(match opcode {
         Opcode::Text => Message::Text(validate(payload)?.into()),

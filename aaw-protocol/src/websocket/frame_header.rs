@@ -27,6 +27,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
+    #[inline]
     pub(super) fn from_bits(bits: u8) -> Result<Self, Violation> {
         Ok(match bits {
             0 => Self::Continuation,
@@ -50,6 +51,7 @@ impl Opcode {
         }
     }
 
+    #[inline]
     pub(super) fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }
@@ -69,6 +71,7 @@ pub(super) struct FrameHeader {
 impl FrameHeader {
     /// Parses the header at the beginning of `bytes`. Returns it with its length, or `None` if it is incomplete. A violation
     /// is found with the first byte that shows it.
+    #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         if first & 0x70 != 0 {

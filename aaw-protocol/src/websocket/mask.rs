@@ -9,16 +9,15 @@ impl Mask {
     ///
     /// Eight bytes at a time: 2.6 ns for 120 bytes, against 7.3 ns byte by byte. The compiler makes wider steps of longer
     /// payloads.
+    #[inline]
     pub(super) fn apply(self, offset: usize, bytes: &mut [u8]) {
-        let mut key = self.0;
-        key.rotate_left(offset % 4);
-        let [a, b, c, d] = key;
-        let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+        let key = u64::from(u32::from_le_bytes(self.0).rotate_right(8 * (offset % 4) as u32));
+        let wide = key << 32 | key;
         let (chunks, rest) = bytes.as_chunks_mut::<8>();
         for chunk in chunks {
-            *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+            *chunk = (u64::from_le_bytes(*chunk) ^ wide).to_le_bytes();
         }
-        for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+        for (byte, key) in rest.iter_mut().zip(wide.to_le_bytes()) {
             *byte ^= key;
         }
     }

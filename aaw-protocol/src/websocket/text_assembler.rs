@@ -2,17 +2,13 @@
 
 use super::violation::Violation;
 
-/// Texts up to this length are validated by the standard library, which is faster for short ASCII (3.5 ns against 7.3 ns for
-/// 100 bytes); longer ones by simdutf8 (14 ns against 43 ns for 1 KB of ASCII, 46 ns against 340 ns of other text).
-const SHORT: usize = 256;
-
 /// Validates a whole text.
+///
+/// simdutf8 leaves texts below 64 bytes to the standard library. Of 120 bytes, it takes 14 ns for ASCII, where the standard
+/// library takes 11, and 23 ns for German JSON, where the standard library takes 75; of 1 KB, 15 against 50 and 70 against 660.
+#[inline]
 pub(super) fn validate(bytes: &[u8]) -> Result<&str, Violation> {
-    if bytes.len() <= SHORT {
-        std::str::from_utf8(bytes).map_err(|_| Violation::InvalidUtf8)
-    } else {
-        simdutf8::basic::from_utf8(bytes).map_err(|_| Violation::InvalidUtf8)
-    }
+    simdutf8::basic::from_utf8(bytes).map_err(|_| Violation::InvalidUtf8)
 }
 
 /// A text whose parts may end within a character.
