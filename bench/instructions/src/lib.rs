@@ -1,0 +1,1 @@
+//! The benchmarks are in `benches`, the recorded counts in `recorded.txt`, and the script `run` compares them.
