@@ -5,11 +5,11 @@
 //! The invariants, for any bytes of a client:
 //!
 //! - The messages and the violation do not depend on the parts that the bytes arrive in.
-//! - Without a violation, tungstenite returns the same messages, and no error.
+//! - Without a violation, tungstenite returns the same messages, and no error. It takes the close code 1014, which IANA's
+//!   registry has, for one that must not be sent.
 //! - With a violation, tungstenite returns the same messages and then an error, except for:
 //!   - A length that is not encoded in the fewest bytes (RFC 6455, 5.2). tungstenite accepts it.
 //!   - A close frame with a code that must not be sent (7.4). tungstenite returns a close frame with the code 1002.
-//!   - The code 1014 of IANA's registry. tungstenite takes it for a code that must not be sent, and returns 1002.
 //!   - A frame that has not arrived whole. tungstenite checks a frame when it is complete; so it is completed first, with what
 //!     continues a text best.
 //! - A wrong byte of a text is found when it arrives: without it, tungstenite accepts the text.
