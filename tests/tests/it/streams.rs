@@ -57,13 +57,13 @@ async fn without_an_id_each_item_is_a_push_to_a_classic_client() {
 }
 
 #[tokio::test]
-async fn without_an_id_a_v1_stream_runs_to_its_end_and_sends_nothing() {
+async fn without_an_id_a_v1_stream_ends_at_its_first_item_and_sends_nothing() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
     client.send(r#"["streams/count",{"to":3}]"#).await;
     client.expect_nothing().await;
     let call = server.calls.first_of("streams/count").await;
-    assert_eq!((&call["kind"], &call["result"]), (&json!("streaming"), &json!({ "items": 3 })));
+    assert_eq!((&call["kind"], &call["result"]), (&json!("streaming"), &json!({ "items": 1 })));
 }
 
 #[tokio::test]
