@@ -26,7 +26,6 @@ impl ProcessBudget {
     }
 
     /// Returns what all connections hold, in bytes.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

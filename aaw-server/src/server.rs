@@ -291,6 +291,14 @@ impl Handle {
         self.shared.hub.len()
     }
 
+    /// Returns the bytes that the WebSocket connections make the server hold: responses under construction, responses and
+    /// pushes that are not read, and messages that have not arrived whole. Bounded by
+    /// [`Config::max_held_bytes`](crate::Config::max_held_bytes) for each connection, and
+    /// [`max_total_held_bytes`](crate::Config::max_total_held_bytes) in all.
+    pub fn held_bytes(&self) -> usize {
+        self.shared.hub.held_bytes()
+    }
+
     /// Sends an event to every connection, and returns the number of connections. The event is queued behind earlier
     /// pushes; the method does not wait until it is sent, and a connection that fails meanwhile does not receive it.
     ///

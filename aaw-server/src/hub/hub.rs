@@ -126,6 +126,11 @@ impl Hub {
         self.peers.len()
     }
 
+    /// Returns what all connections hold, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.memory.used()
+    }
+
     /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls
     /// have completed.
     pub(crate) fn drain(&self) {

@@ -1,6 +1,8 @@
 //! Limits: message sizes, concurrent calls and the wait queue, cancellation and timeouts, clients that do not read,
 //! silent clients.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aaw_tests::raw::{self, RawConnection};
@@ -654,4 +656,48 @@ async fn connections_above_the_limit_get_503_until_one_closes() {
     c.close().await;
     let _silent = RawConnection::connect(server.addr).await;
     assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 503);
+}
+
+/// 64 arrays that are gathered side by side held 64 times the memory of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_under_construction_occupy_bounded_memory() {
+    const LIMIT: usize = 256 << 10;
+    let server = TestServer::start_with(|config| {
+        (config.max_held_bytes, config.max_unsent_response_bytes) = (LIMIT, LIMIT / 2);
+    })
+    .await;
+    let mut clients = [server.v1().await, server.v1().await];
+    // Arrays of 39 KB.
+    let expected = format!("[{}]", (1..=8000).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    for client in &mut clients {
+        client.send_all((1..=64).map(|id| format!(r#"["streams/count",{{"to":8000}},{id}]"#))).await;
+    }
+    let handle = server.handle.clone();
+    let reading = Arc::new(AtomicBool::new(true));
+    let sampling = tokio::spawn({
+        let reading = Arc::clone(&reading);
+        async move {
+            let mut most = 0;
+            while reading.load(Ordering::Relaxed) {
+                most = handle.held_bytes().max(most);
+                tokio::task::yield_now().await;
+            }
+            most
+        }
+    });
+    for client in &mut clients {
+        let mut ids: Vec<u64> = Vec::new();
+        while ids.len() < 64 {
+            let frame: Value = serde_json::from_str(&client.next().await).expect("a frame is JSON");
+            assert_eq!(frame[1].to_string(), expected);
+            ids.push(frame[2].as_u64().expect("an id"));
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=64).collect::<Vec<_>>(), "each call has one response");
+    }
+    reading.store(false, Ordering::Relaxed);
+    let most = sampling.await.expect("no panic");
+    // Each connection: the limit, and what is written behind it by a call that continues.
+    assert!(most < clients.len() * 2 * LIMIT, "{most} bytes");
+    until("nothing is held", || server.handle.held_bytes() == 0).await;
 }
