@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use aaw_protocol::websocket::{Opcode, begin_frame};
+use aaw_protocol::websocket::{FrameBuffer, Opcode, begin_frame};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 
@@ -85,12 +85,12 @@ fn decode_call_and_encode_response(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 32])]
 fn answer_calls(bencher: Bencher<'_, '_>, count: usize) {
     let mut decoder = samples::decoder();
-    let mut out = Vec::with_capacity(256 * count);
+    let mut out = FrameBuffer::default();
     let calls = samples::calls(count);
     // Each id is used once.
     let inputs = || (samples::connection(), calls.clone());
     bencher.counter(ItemsCount::new(count)).with_inputs(inputs).bench_local_refs(|(connection, calls)| {
-        out.clear();
+        out.advance(out.len());
         let now = Instant::now();
         samples::decode(&mut decoder, calls, |text| samples::answer(connection, now, text, &mut out));
     });

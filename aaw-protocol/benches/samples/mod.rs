@@ -5,7 +5,7 @@ use std::time::Instant;
 use aaw_protocol::Dialect;
 use aaw_protocol::codec;
 use aaw_protocol::server::{Completion, Input, Output, ServerConfig, ServerConnection};
-use aaw_protocol::websocket::{Decoded, Message, MessageDecoder, Opcode, begin_frame};
+use aaw_protocol::websocket::{Decoded, FrameBuffer, Message, MessageDecoder, Opcode, begin_frame};
 
 const MAX_MESSAGE: usize = 1 << 20;
 
@@ -84,26 +84,21 @@ pub(crate) fn connection() -> ServerConnection {
     let now = Instant::now();
     let mut connection = ServerConnection::new(Dialect::V1, "7f".into(), ServerConfig::default(), now);
     connection.handle_text(now, r#"["aaw/hello",{}]"#);
-    drain(&mut connection, &mut Vec::new());
+    while let Some(output) = connection.poll_output() {
+        assert!(matches!(output, Output::Send(_)), "the welcome");
+    }
+    connection.set_unsent_bytes(0);
     connection
 }
 
 /// What a server does with a call of an event that returns its body, from the text to the response's frame.
-pub(crate) fn answer(connection: &mut ServerConnection, now: Instant, text: &str, out: &mut Vec<u8>) {
+pub(crate) fn answer(connection: &mut ServerConnection, now: Instant, text: &str, out: &mut FrameBuffer) {
     connection.handle_sign_of_life(now);
     let Input::Call(call) = connection.handle_text(now, text) else { panic!("not a call: {text}") };
     call.check().expect("a JSON body");
-    let mut response = call.begin_response();
-    response.extend_from_slice(call.body.as_bytes());
-    connection.complete_now(call, response, Completion::Responded);
-    drain(connection, out);
-}
-
-fn drain(connection: &mut ServerConnection, out: &mut Vec<u8>) {
-    while let Some(output) = connection.poll_output() {
-        let Output::Send(text) = output else { continue };
-        begin_frame(out, Opcode::Text, text.len());
-        out.extend_from_slice(&text);
-        connection.handle_sent(text.len());
-    }
+    let start = out.begin_text();
+    call.begin_response_in(out.tail());
+    out.tail().extend_from_slice(call.body.as_bytes());
+    assert!(connection.complete_in_place(&call, out.tail(), start, &Completion::Responded), "one response");
+    out.end_text(start);
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use aaw_protocol::server::ServerConnection;
-use aaw_protocol::websocket::{MessageDecoder, Opcode, begin_frame};
+use aaw_protocol::websocket::{FrameBuffer, MessageDecoder, Opcode, begin_frame};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
 
@@ -55,10 +55,12 @@ fn codec(call: String) -> (String, Vec<u8>) {
     (call, out)
 }
 
-type Calls = (ServerConnection, MessageDecoder, Vec<u8>, Vec<u8>);
+type Calls = (ServerConnection, MessageDecoder, Vec<u8>, FrameBuffer);
 
 fn connection(calls: usize) -> Calls {
-    (samples::connection(), samples::decoder(), samples::calls(calls), Vec::with_capacity(256 * calls))
+    let mut out = FrameBuffer::default();
+    out.tail().reserve(256 * calls);
+    (samples::connection(), samples::decoder(), samples::calls(calls), out)
 }
 
 #[library_benchmark]
