@@ -1,0 +1,35 @@
+//! Servers that aaw is compared with. Each runs on a free port of 127.0.0.1, prints its address as the first line, and
+//! ends when the process is killed.
+
+mod frames;
+mod raw;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+
+pub(crate) type BoxError = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let served = match std::env::args().nth(1).as_deref() {
+        Some("raw") => raw::serve(raw::Service::Echo),
+        Some("raw-json") => raw::serve(raw::Service::JsonEcho),
+        Some("raw-fan-out") => raw::serve(raw::Service::FanOut),
+        other => Err(format!("expected raw, raw-json or raw-fan-out; found {other:?}").into()),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aaw-bench-peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens on a free port, and prints the address.
+pub(crate) async fn listen() -> Result<TcpListener, BoxError> {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    println!("{}", listener.local_addr()?);
+    Ok(listener)
+}
