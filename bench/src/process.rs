@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{fs, io};
@@ -18,33 +19,38 @@ pub(crate) struct Server {
 impl Server {
     /// Starts this program as a server, on the first processor if the program `taskset` exists.
     pub(crate) fn start(kind: &str) -> io::Result<Self> {
-        let program = std::env::current_exe()?;
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0"]).arg(&program);
-        match Self::spawn(command, kind) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::start_anywhere(kind),
-            child => Self::from_child(child?, kind),
-        }
+        Self::start_program(&std::env::current_exe()?, &[kind])
+    }
+
+    /// Starts a program that prints its address, on the first processor if the program `taskset` exists.
+    pub(crate) fn start_program(program: &Path, arguments: &[&str]) -> io::Result<Self> {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", "0"]).arg(program);
+        let child = match Self::spawn(pinned, arguments) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::spawn(Command::new(program), arguments),
+            child => child,
+        };
+        Self::from_child(child?, program)
     }
 
     /// Starts this program as a server, on all processors.
     pub(crate) fn start_anywhere(kind: &str) -> io::Result<Self> {
-        Self::from_child(Self::spawn(Command::new(std::env::current_exe()?), kind)?, kind)
+        let program = std::env::current_exe()?;
+        Self::from_child(Self::spawn(Command::new(&program), &[kind])?, &program)
     }
 
-    fn from_child(mut child: Child, kind: &str) -> io::Result<Self> {
+    fn from_child(mut child: Child, program: &Path) -> io::Result<Self> {
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line
-            .trim()
-            .parse()
-            .map_err(|_| io::Error::other(format!("expected the address of the server {kind}, found {line:?}")))?;
+        let address = line.trim().parse().map_err(|_| {
+            io::Error::other(format!("expected the address of the server {}, found {line:?}", program.display()))
+        })?;
         Ok(Self { child, address })
     }
 
-    fn spawn(mut command: Command, kind: &str) -> io::Result<Child> {
-        command.arg(kind).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    fn spawn(mut command: Command, arguments: &[&str]) -> io::Result<Child> {
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
     }
 
     /// Returns the process id.

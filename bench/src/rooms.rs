@@ -1,6 +1,5 @@
 //! The cost of sending a message to a room.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,9 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::generator::Caller;
+use crate::connection::Connection;
 use crate::measurement::{BoxError, median};
 use crate::process::Server;
+use crate::wire::{SMALL, Wire};
 
 /// The number of frames that all members together have received.
 #[derive(Default)]
@@ -64,20 +64,20 @@ async fn send_messages(
     let deliveries = Arc::new(Deliveries::default());
     let mut receivers = JoinSet::new();
     for _ in 0..members {
-        let mut member = Caller::connect(server).await?;
+        let mut member = Connection::open(server.address, Wire::V1).await?;
         member.send(r#"["room/join",{"name":"bench"}]"#).await?;
         // Once this call has returned, the member has joined.
-        member.call_once().await?;
+        member.call_once(SMALL).await?;
         let deliveries = Arc::clone(&deliveries);
         receivers.spawn(async move {
             loop {
-                let frames = member.read_frames().await?;
+                let frames = member.read_texts(|_| Ok(())).await?;
                 deliveries.frames.fetch_add(frames as u64, Ordering::Relaxed);
                 deliveries.more.notify_one();
             }
         });
     }
-    let mut sender = Caller::connect(server).await?;
+    let mut sender = Connection::open(server.address, Wire::V1).await?;
     // The frame that is delivered has 100 bytes.
     let say = format!(r#"["room/say",{{"name":"bench","text":"{}"}}]"#, "x".repeat(81));
     let mut expected = 0;
@@ -96,7 +96,7 @@ async fn send_messages(
         tokio::select! {
             () = deliveries.reach(expected) => {}
             Some(ended) = receivers.join_next() => {
-                let ended: Result<io::Result<()>, _> = ended;
+                let ended: Result<Result<(), BoxError>, _> = ended;
                 ended??;
             }
         }

@@ -1,0 +1,178 @@
+//! A connection of the generator: it sends calls, and checks each response.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::frames::{self, Frame};
+use crate::measurement::BoxError;
+use crate::wire::{Message, SMALL, Wire, number_in};
+
+/// Bytes that a read returns at least, if they are there.
+const READ_BYTES: usize = 8 << 10;
+
+pub(crate) struct Connection {
+    socket: TcpStream,
+    wire: Wire,
+    last_id: u64,
+    /// The ids of the calls without a response, oldest first.
+    in_flight: VecDeque<u64>,
+    /// Read from the socket, and not a complete frame yet.
+    unread: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr, wire: Wire) -> Result<Self, BoxError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let mut socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let request = wire.handshake(address, NUMBER.fetch_add(1, Ordering::Relaxed));
+        socket.write_all(request.as_bytes()).await?;
+        let mut unread = Vec::new();
+        let end = loop {
+            if let Some(end) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if socket.read_buf(&mut unread).await? == 0 {
+                return Err("the server closed the connection during the handshake".into());
+            }
+        };
+        if !unread.starts_with(b"HTTP/1.1 101") {
+            return Err(format!("the server refused the handshake: {}", String::from_utf8_lossy(&unread)).into());
+        }
+        unread.drain(..end);
+        let mut connection = Self { socket, wire, last_id: 0, in_flight: VecDeque::new(), unread };
+        if let Some((hello, expected)) = wire.hello() {
+            connection.send(hello).await?;
+            let mut welcome = Vec::new();
+            connection
+                .read_texts(|text| {
+                    welcome.extend_from_slice(text);
+                    Ok(())
+                })
+                .await?;
+            // A server that only echoes returns the hello.
+            if !welcome.starts_with(expected.as_bytes()) && welcome != hello.as_bytes() {
+                return Err(format!("expected {expected}, received {}", String::from_utf8_lossy(&welcome)).into());
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Sends a text.
+    pub(crate) async fn send(&mut self, text: &str) -> Result<(), BoxError> {
+        let mut out = Vec::new();
+        frames::write(&mut out, 1, text.as_bytes());
+        Ok(self.socket.write_all(&out).await?)
+    }
+
+    /// Sends `count` announcements, whose numbers follow `last`, in one write.
+    pub(crate) async fn announce(&mut self, last: u64, count: u64) -> Result<(), BoxError> {
+        let mut out = Vec::new();
+        for number in last + 1..=last + count {
+            frames::write(&mut out, 1, self.wire.announcement(number).as_bytes());
+        }
+        Ok(self.socket.write_all(&out).await?)
+    }
+
+    /// Sends `count` calls with bodies of `size` bytes in one write. `out` is memory to reuse.
+    pub(crate) async fn call(&mut self, count: usize, size: usize, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        out.clear();
+        for _ in 0..count {
+            self.last_id += 1;
+            self.in_flight.push_back(self.last_id);
+            frames::write(out, 1, self.wire.call(self.last_id, size).as_bytes());
+        }
+        Ok(self.socket.write_all(out).await?)
+    }
+
+    /// Waits for at least one response with a body of `size` bytes, and returns the number of responses. Skips pushes.
+    pub(crate) async fn responses(&mut self, size: usize) -> Result<usize, BoxError> {
+        let (wire, mut in_flight) = (self.wire, std::mem::take(&mut self.in_flight));
+        let before = in_flight.len();
+        while in_flight.len() == before {
+            self.read_texts(|text| match wire.read(text)? {
+                Message::Push(_) => Ok(()),
+                Message::Response(id, body) => {
+                    let number = number_in(body, size)?;
+                    if id.is_some_and(|id| id != number) {
+                        return Err(format!("the response to {number} has the id {id:?}").into());
+                    }
+                    // Mostly the first.
+                    let at = in_flight.iter().position(|id| *id == number);
+                    at.and_then(|at| in_flight.remove(at)).ok_or("a second response to a call")?;
+                    Ok(())
+                }
+            })
+            .await?;
+        }
+        let received = before - in_flight.len();
+        self.in_flight = in_flight;
+        Ok(received)
+    }
+
+    /// Sends one call, and waits for the response.
+    pub(crate) async fn call_once(&mut self, size: usize) -> Result<(), BoxError> {
+        self.call(1, size, &mut Vec::new()).await?;
+        self.responses(size).await.map(|_| ())
+    }
+
+    /// Waits for at least one push, and returns the number of pushes. Their numbers must follow `last`.
+    pub(crate) async fn pushes(&mut self, last: u64) -> Result<u64, BoxError> {
+        let (wire, mut received) = (self.wire, 0);
+        while received == 0 {
+            self.read_texts(|text| match wire.read(text)? {
+                Message::Response(..) => Err("a response without a call".into()),
+                Message::Push(body) => match number_in(body, SMALL)? {
+                    number if number == last + received + 1 => {
+                        received += 1;
+                        Ok(())
+                    }
+                    number => Err(format!("expected the push {}, received {number}", last + received + 1).into()),
+                },
+            })
+            .await?;
+        }
+        Ok(received)
+    }
+
+    /// Waits for at least one frame, and passes on the texts. Answers pings.
+    pub(crate) async fn read_texts(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<(), BoxError>,
+    ) -> Result<usize, BoxError> {
+        loop {
+            let (mut at, mut frames) = (0, 0);
+            let mut pongs = Vec::new();
+            while let Some(frame) = Frame::first(&self.unread[at..]) {
+                let payload = &self.unread[at..][frame.payload.clone()];
+                match frame.opcode {
+                    1 => each(payload)?,
+                    9 => frames::write(&mut pongs, 10, payload),
+                    8 => return Err("the server closed the connection".into()),
+                    opcode => return Err(format!("expected a text frame, found opcode {opcode}").into()),
+                }
+                at += frame.payload.end;
+                frames += 1;
+            }
+            self.unread.drain(..at);
+            if !pongs.is_empty() {
+                self.socket.write_all(&pongs).await?;
+            }
+            if self.unread.is_empty() && self.unread.capacity() > READ_BYTES * 8 {
+                // Thousands of connections receive a large body, one after the other.
+                self.unread = Vec::new();
+            }
+            if frames > 0 {
+                return Ok(frames);
+            }
+            self.unread.reserve(READ_BYTES.max(self.unread.len()));
+            if self.socket.read_buf(&mut self.unread).await? == 0 {
+                return Err("the server closed the connection".into());
+            }
+        }
+    }
+}

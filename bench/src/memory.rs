@@ -1,0 +1,68 @@
+//! The memory of idle connections.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::connection::Connection;
+use crate::measurement::BoxError;
+use crate::process::Server;
+use crate::pushes::{Audience, members};
+use crate::wire::{LARGE, SMALL, Wire};
+
+/// The number of pushes to each connection.
+const PUSHES: u64 = 300;
+
+/// Connections that transfer a large body at the same time.
+const CONCURRENT: usize = 8;
+
+/// Bytes for each connection.
+pub(crate) struct Memory {
+    pub(crate) after_calls: f64,
+    pub(crate) after_pushes: Option<f64>,
+    pub(crate) after_large_echoes: f64,
+}
+
+/// Measures the memory of `count` idle connections: after one call each, then after small pushes, and then after a large
+/// body in both directions. `settle` passes before each measurement.
+pub(crate) async fn measure(
+    server: &Server,
+    wire: Wire,
+    count: usize,
+    has_pushes: bool,
+    settle: Duration,
+) -> Result<Memory, BoxError> {
+    let mut sender = Connection::open(server.address, wire).await?;
+    sender.call_once(SMALL).await?;
+    let before = server.memory()?;
+    let settled = async || {
+        tokio::time::sleep(settle).await;
+        Ok::<_, BoxError>(server.memory()?.saturating_sub(before) as f64 / count as f64)
+    };
+    let mut connections = members(server, wire, count).await?;
+    let after_calls = settled().await?;
+    let mut after_pushes = None;
+    if has_pushes {
+        let mut audience = Audience::new(connections, PUSHES);
+        for _ in 0..PUSHES / 4 {
+            audience.send(&mut sender, 4).await?;
+        }
+        connections = audience.end().await?;
+        after_pushes = Some(settled().await?);
+    }
+    let mut idle = Vec::with_capacity(count);
+    let mut calling = JoinSet::new();
+    while idle.len() < count {
+        while calling.len() < CONCURRENT && !connections.is_empty() {
+            let Some(mut connection) = connections.pop() else { break };
+            calling.spawn(async move {
+                connection.call_once(LARGE).await?;
+                Ok::<_, BoxError>(connection)
+            });
+        }
+        if let Some(connection) = calling.join_next().await {
+            idle.push(connection??);
+        }
+    }
+    Ok(Memory { after_calls, after_pushes, after_large_echoes: settled().await? })
+}

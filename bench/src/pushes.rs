@@ -1,0 +1,154 @@
+//! The cost of a push to many connections, and the latency of calls meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::connection::Connection;
+use crate::measurement::{BoxError, runtime};
+use crate::process::Server;
+use crate::wire::{SMALL, Wire};
+
+/// Connections that receive pushes.
+pub(crate) struct Audience {
+    received: Arc<Received>,
+    members: u64,
+    /// The number of the last push.
+    last: u64,
+    tasks: JoinSet<Result<Connection, BoxError>>,
+    finished: Vec<Connection>,
+}
+
+/// The number of pushes that all members together have received.
+#[derive(Default)]
+struct Received {
+    pushes: AtomicU64,
+    more: Notify,
+}
+
+impl Audience {
+    /// Lets these connections receive pushes, up to the one with the number `until`.
+    pub(crate) fn new(members: Vec<Connection>, until: u64) -> Self {
+        let received = Arc::<Received>::default();
+        let mut audience = Self {
+            received: Arc::clone(&received),
+            members: members.len() as u64,
+            last: 0,
+            tasks: JoinSet::new(),
+            finished: Vec::new(),
+        };
+        for mut member in members {
+            let received = Arc::clone(&received);
+            audience.tasks.spawn(async move {
+                let mut last = 0;
+                while last < until {
+                    let pushes = member.pushes(last).await?;
+                    last += pushes;
+                    received.pushes.fetch_add(pushes, Ordering::Relaxed);
+                    received.more.notify_one();
+                }
+                Ok(member)
+            });
+        }
+        audience
+    }
+
+    /// Sends `count` pushes in one write, and waits until all members have received them.
+    pub(crate) async fn send(&mut self, sender: &mut Connection, count: u64) -> Result<(), BoxError> {
+        sender.announce(self.last, count).await?;
+        self.last += count;
+        let expected = self.last * self.members;
+        while self.received.pushes.load(Ordering::Relaxed) < expected {
+            tokio::select! {
+                () = self.received.more.notified() => {}
+                Some(ended) = self.tasks.join_next() => self.finished.push(ended??),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the members have received the last push, and returns them.
+    pub(crate) async fn end(mut self) -> Result<Vec<Connection>, BoxError> {
+        while let Some(member) = self.tasks.join_next().await {
+            self.finished.push(member??);
+        }
+        Ok(self.finished)
+    }
+}
+
+/// Opens connections that the server sends pushes to.
+pub(crate) async fn members(server: &Server, wire: Wire, count: usize) -> Result<Vec<Connection>, BoxError> {
+    let mut members = Vec::with_capacity(count);
+    for _ in 0..count {
+        members.push(Connection::open(server.address, wire).await?);
+    }
+    // Once each call has returned, the server has finished all handshakes.
+    for member in &mut members {
+        member.call_once(SMALL).await?;
+    }
+    Ok(members)
+}
+
+/// Sends pushes to `members` connections for `time`, `in_flight` at once, after a warm-up of half of it. Returns the
+/// processor time of the server for each delivery, in seconds.
+pub(crate) async fn measure(
+    server: &Server,
+    wire: Wire,
+    count: usize,
+    in_flight: u64,
+    time: Duration,
+) -> Result<f64, BoxError> {
+    let mut audience = Audience::new(members(server, wire, count).await?, u64::MAX);
+    let mut sender = Connection::open(server.address, wire).await?;
+    let warm_up = Instant::now();
+    while warm_up.elapsed() < time / 2 {
+        audience.send(&mut sender, in_flight).await?;
+    }
+    let (cpu, started, first) = (server.cpu()?, Instant::now(), audience.last);
+    while started.elapsed() < time {
+        audience.send(&mut sender, in_flight).await?;
+    }
+    let cpu = server.cpu()? - cpu;
+    Ok(cpu.as_secs_f64() / ((audience.last - first) * audience.members) as f64)
+}
+
+/// Returns the latencies of calls on a further connection, sorted, while 8 pushes to `members` connections are always in
+/// flight.
+pub(crate) async fn calls_meanwhile(
+    server: &Server,
+    wire: Wire,
+    count: usize,
+    time: Duration,
+) -> Result<Vec<Duration>, BoxError> {
+    let mut audience = Audience::new(members(server, wire, count).await?, u64::MAX);
+    let mut sender = Connection::open(server.address, wire).await?;
+    let (done, address) = (Arc::new(AtomicBool::new(false)), server.address);
+    let is_done = Arc::clone(&done);
+    // The caller has a thread of its own: otherwise its latency would include the work of the generator.
+    let calling = std::thread::spawn(move || {
+        runtime()?.block_on(async move {
+            let mut caller = Connection::open(address, wire).await?;
+            let mut latencies = Vec::new();
+            while !is_done.load(Ordering::Relaxed) {
+                let started = Instant::now();
+                caller.call_once(SMALL).await?;
+                latencies.push(started.elapsed());
+            }
+            Ok::<_, BoxError>(latencies)
+        })
+    });
+    let started = Instant::now();
+    let mut sent = Ok(());
+    while started.elapsed() < time && sent.is_ok() {
+        sent = audience.send(&mut sender, 8).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    // The last call may need the end of the pushes to return.
+    let mut latencies = tokio::task::spawn_blocking(|| calling.join()).await?.map_err(|_| "the caller panicked")??;
+    sent?;
+    latencies.sort();
+    Ok(latencies)
+}

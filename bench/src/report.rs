@@ -1,0 +1,213 @@
+//! The results: as tables, as JSON, and as a picture.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::measurement::{BoxError, median};
+use crate::rows::{ROWS, versions};
+use crate::{machine, plot};
+
+/// A quantity that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Column {
+    Busy,
+    Wide,
+    Single,
+    SingleP50,
+    SingleP99,
+    Push,
+    Pushes,
+    DuringP50,
+    DuringP99,
+    AfterCalls,
+    AfterPushes,
+    AfterLargeEchoes,
+    Batch,
+}
+
+/// A table: its title, and its columns with their headings.
+type Table = (&'static str, &'static [(Column, &'static str)]);
+
+const TABLES: [Table; 3] = [
+    (
+        "Calls with a body of 100 bytes",
+        &[
+            (Column::Busy, "32 connections, 32 in flight each: µs CPU/call"),
+            (Column::Wide, "64 connections, 1 in flight each: µs CPU/call"),
+            (Column::Single, "1 connection, 1 in flight: µs CPU/call"),
+            (Column::SingleP50, "1 connection: p50, µs"),
+            (Column::SingleP99, "1 connection: p99, µs"),
+            (Column::Batch, "256 calls in one write: system calls that receive or send"),
+        ],
+    ),
+    (
+        "Pushes of 100 bytes to 1000 connections",
+        &[
+            (Column::Push, "1 in flight: µs CPU/delivery"),
+            (Column::Pushes, "8 in flight: µs CPU/delivery"),
+            (Column::DuringP50, "a call meanwhile: p50, µs"),
+            (Column::DuringP99, "a call meanwhile: p99, µs"),
+        ],
+    ),
+    (
+        "Memory of an idle connection, of 5000, in KiB",
+        &[
+            (Column::AfterCalls, "after one call"),
+            (Column::AfterPushes, "after 300 small pushes"),
+            (Column::AfterLargeEchoes, "after one echo of 1 MB"),
+        ],
+    ),
+];
+
+impl Column {
+    /// The name in JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Busy => "calls_32x32_cpu_seconds",
+            Self::Wide => "calls_64x1_cpu_seconds",
+            Self::Single => "calls_1x1_cpu_seconds",
+            Self::SingleP50 => "calls_1x1_p50_seconds",
+            Self::SingleP99 => "calls_1x1_p99_seconds",
+            Self::Push => "push_1_in_flight_cpu_seconds_per_delivery",
+            Self::Pushes => "push_8_in_flight_cpu_seconds_per_delivery",
+            Self::DuringP50 => "call_during_pushes_p50_seconds",
+            Self::DuringP99 => "call_during_pushes_p99_seconds",
+            Self::AfterCalls => "bytes_per_connection_after_one_call",
+            Self::AfterPushes => "bytes_per_connection_after_300_pushes",
+            Self::AfterLargeEchoes => "bytes_per_connection_after_1_mb_echo",
+            Self::Batch => "system_calls_per_batch_of_256",
+        }
+    }
+
+    /// The factor from the unit in JSON to that of the tables.
+    fn scale(self) -> f64 {
+        match self {
+            Self::AfterCalls | Self::AfterPushes | Self::AfterLargeEchoes => 1.0 / 1024.0,
+            Self::Batch => 1.0,
+            _ => 1e6,
+        }
+    }
+}
+
+/// The servers that the others are divided by.
+const BASELINES: [&str; 2] = ["raw", "bun"];
+
+/// All values of all rounds.
+pub(crate) struct Report {
+    values: BTreeMap<(Column, &'static str), Vec<f64>>,
+    /// The largest part of the processors' time that other programs used.
+    busy: f64,
+}
+
+/// More than this part of the processors' time for other programs changes the results.
+const TOO_BUSY: f64 = 0.1;
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        Self { values: BTreeMap::new(), busy: 0.0 }
+    }
+
+    pub(crate) fn add(&mut self, row: &'static str, column: Column, value: f64) {
+        self.values.entry((column, row)).or_default().push(value);
+    }
+
+    /// Records the part of the processors' time that other programs use, and warns when it is large.
+    pub(crate) fn busy(&mut self, part: f64) {
+        if part > TOO_BUSY {
+            eprintln!("bench: warning: other programs use {:.0} % of the processors", part * 100.0);
+        }
+        self.busy = self.busy.max(part);
+    }
+
+    /// Returns the median of the rounds, in the unit of the tables.
+    pub(crate) fn median(&self, row: &'static str, column: Column) -> Option<f64> {
+        let values = self.values.get(&(column, row))?;
+        Some(median(values.iter().copied()) * column.scale())
+    }
+
+    /// Returns the tables, with the machine and the versions.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::new();
+        for (title, columns) in TABLES {
+            let headings: Vec<&str> = columns.iter().map(|(_, heading)| *heading).collect();
+            let _ = write!(
+                text,
+                "**{title}**\n\n| server | {} |\n|---|{}\n",
+                headings.join(" | "),
+                "--:|".repeat(columns.len())
+            );
+            for row in ROWS {
+                let cells: Vec<String> = columns.iter().map(|(column, _)| self.cell(row.name, *column)).collect();
+                if cells.iter().any(|cell| cell != "–") {
+                    let _ = writeln!(text, "| {} | {} |", row.name, cells.join(" | "));
+                }
+            }
+            text.push('\n');
+        }
+        let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let _ = write!(
+            text,
+            "Medians of the rounds; in parentheses, multiples of {} and of {}. {}, {}; {}. Other programs used up to {:.0} % \
+             of the processors.\n",
+            BASELINES[0],
+            BASELINES[1],
+            machine::today(),
+            machine::describe(),
+            versions.join(", "),
+            self.busy * 100.0
+        );
+        text
+    }
+
+    fn cell(&self, row: &'static str, column: Column) -> String {
+        let Some(value) = self.median(row, column) else { return "–".to_owned() };
+        let ratios = BASELINES.map(|baseline| {
+            let of = self.median(baseline, column).filter(|of| *of > 0.0);
+            of.map_or_else(|| "–".to_owned(), |of| short(value / of))
+        });
+        format!("{} ({}, {})", short(value), ratios[0], ratios[1])
+    }
+
+    /// Returns the values of all rounds.
+    pub(crate) fn json(&self) -> Value {
+        let mut rounds = serde_json::Map::new();
+        for ((column, row), values) in &self.values {
+            let column = rounds.entry(column.key()).or_insert_with(|| json!({}));
+            column[*row] = json!(values);
+        }
+        json!({
+            "date": machine::today(),
+            "machine": machine::describe(),
+            "versions": versions().into_iter().collect::<BTreeMap<_, _>>(),
+            "busy": self.busy,
+            "rounds": rounds,
+        })
+    }
+
+    /// Writes `results.md`, `results.json` and `plot.svg` into a folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), BoxError> {
+        let markdown = self.markdown();
+        println!("{markdown}");
+        std::fs::create_dir_all(folder)?;
+        let page = format!(
+            "# Results\n\nWritten by `bench/run`; [README.md](README.md) says what is measured, and how.\n\n{markdown}"
+        );
+        std::fs::write(folder.join("results.md"), page)?;
+        std::fs::write(folder.join("results.json"), format!("{:#}\n", self.json()))?;
+        std::fs::write(folder.join("plot.svg"), plot::svg(self))?;
+        eprintln!("bench: wrote results.md, results.json and plot.svg into {}", folder.display());
+        Ok(())
+    }
+}
+
+/// Formats with three digits, if the number is less than a thousand.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}

@@ -1,0 +1,151 @@
+//! The servers under comparison.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::measurement::BoxError;
+use crate::process::Server;
+use crate::wire::Wire;
+
+/// A server: a row of the tables.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    program: Program,
+    /// The argument that starts it.
+    kind: &'static str,
+    /// The argument that starts it for pushes, if it has them.
+    pushes: Option<&'static str>,
+    pub(crate) wire: Wire,
+}
+
+#[derive(Clone, Copy)]
+enum Program {
+    /// This program.
+    Own,
+    /// The program of `bench/peers`.
+    Peers,
+    /// A script of `bench/js` on Bun, which is installed there.
+    Bun,
+    /// A script of `bench/js` on Node.
+    Node,
+}
+
+/// All servers, in the order of the tables.
+pub(crate) const ROWS: &[Row] = &[
+    row("raw", Program::Peers, "raw", Some("raw-fan-out"), Wire::Classic),
+    row("raw-json", Program::Peers, "raw-json", None, Wire::Classic),
+    row("tungstenite", Program::Own, "echo", None, Wire::Classic),
+    row("aaw", Program::Own, "linked", Some("linked"), Wire::V1),
+    row("aaw-classic", Program::Own, "linked", Some("linked"), Wire::Classic),
+    row("aaw-library", Program::Own, "library", Some("library"), Wire::V1),
+    row("bun", Program::Bun, "bun.js", Some("bun.js"), Wire::Classic),
+    row("original", Program::Bun, "original.js", Some("original.js"), Wire::Original),
+    row("ws", Program::Node, "ws.js", Some("ws.js"), Wire::Classic),
+];
+
+const fn row(
+    name: &'static str,
+    program: Program,
+    kind: &'static str,
+    pushes: Option<&'static str>,
+    wire: Wire,
+) -> Row {
+    Row { name, program, kind, pushes, wire }
+}
+
+impl Row {
+    pub(crate) fn start(&self) -> Result<Server, BoxError> {
+        self.start_as(self.kind)
+    }
+
+    /// Starts the server for pushes, if it has them.
+    pub(crate) fn start_for_pushes(&self) -> Option<Result<Server, BoxError>> {
+        self.pushes.map(|kind| self.start_as(kind))
+    }
+
+    pub(crate) fn has_pushes(&self) -> bool {
+        self.pushes.is_some()
+    }
+
+    fn start_as(&self, kind: &str) -> Result<Server, BoxError> {
+        let script = js_folder().join(kind);
+        let server = match self.program {
+            Program::Own => Server::start(kind),
+            Program::Peers => Server::start_program(&peers()?, &[kind]),
+            Program::Bun => Server::start_program(&bun(), &[&script.to_string_lossy()]),
+            Program::Node => Server::start_program(Path::new("node"), &[&script.to_string_lossy()]),
+        };
+        Ok(server?)
+    }
+
+    /// Returns what is missing to start the server.
+    pub(crate) fn missing(&self) -> Result<Option<String>, BoxError> {
+        let installed = js_folder().join("node_modules/ws").exists();
+        Ok(match self.program {
+            Program::Own => None,
+            Program::Peers => {
+                (!peers()?.exists()).then(|| peers().map(|path| path.display().to_string())).transpose()?
+            }
+            Program::Bun => (!bun().exists()).then(|| "Bun, which `npm ci --prefix bench/js` installs".to_owned()),
+            Program::Node if version_of("node").is_none() => Some("Node.js".to_owned()),
+            Program::Node => (!installed).then(|| "ws, which `npm ci --prefix bench/js` installs".to_owned()),
+        })
+    }
+}
+
+/// Returns the versions of the programs and packages under comparison.
+pub(crate) fn versions() -> Vec<(String, String)> {
+    let programs = ["rustc", "node"].map(Into::into);
+    let mut versions: Vec<(String, String)> = programs
+        .into_iter()
+        .chain([bun().to_string_lossy().into_owned()])
+        .filter_map(|program: String| {
+            let name = Path::new(&program).file_name()?.to_string_lossy().into_owned();
+            let version = version_of(&program)?;
+            let number = version.split_whitespace().find(|word| word.contains('.'))?;
+            Some((name, number.trim_start_matches('v').to_owned()))
+        })
+        .collect();
+    let lock = std::fs::read_to_string(folder().join("peers/Cargo.lock")).unwrap_or_default();
+    for name in ["tokio", "tungstenite", "socketioxide", "jsonrpsee"] {
+        let package = lock.split("[[package]]").find(|package| package.contains(&format!("name = \"{name}\"\n")));
+        let version = package.and_then(|package| package.split("version = \"").nth(1)?.split('"').next());
+        versions.extend(version.map(|version| (name.to_owned(), version.to_owned())));
+    }
+    for name in ["ws", "async-await-websockets"] {
+        let package = js_folder().join("node_modules").join(name).join("package.json");
+        let package = std::fs::read(package).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let version = package.and_then(|package: serde_json::Value| Some(package.get("version")?.as_str()?.to_owned()));
+        versions.extend(version.map(|version| (name.to_owned(), version)));
+    }
+    versions
+}
+
+fn version_of(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The folder of this package.
+pub(crate) fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn js_folder() -> PathBuf {
+    folder().join("js")
+}
+
+fn bun() -> PathBuf {
+    js_folder().join("node_modules/.bin/bun")
+}
+
+/// The program of the other workspace: `bench/run` builds it below the same target folder.
+fn peers() -> Result<PathBuf, BoxError> {
+    Ok(target()?.join("bench-peers/release/aaw-bench-peers"))
+}
+
+/// The target folder: this program is in a folder of it.
+pub(crate) fn target() -> Result<PathBuf, BoxError> {
+    let program = std::env::current_exe()?;
+    Ok(program.ancestors().nth(2).ok_or("expected this program in a target folder")?.to_owned())
+}
