@@ -1,5 +1,6 @@
 //! The comparison of all servers: which measurements there are, and in which order they run.
 
+use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub(crate) struct Extent {
     idle: usize,
     /// How long connections are idle before their memory is measured.
     settle: Duration,
+    /// For the large bodies.
+    large: Duration,
     batches: usize,
 }
 
@@ -35,6 +38,7 @@ impl Extent {
         members: 1000,
         idle: 5000,
         settle: Duration::from_secs(3),
+        large: Duration::from_secs(8),
         batches: 50,
     };
 
@@ -46,8 +50,17 @@ impl Extent {
         members: 50,
         idle: 100,
         settle: Duration::from_millis(100),
+        large: Duration::from_secs(1),
         batches: 5,
     };
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rounds, time, members, idle, .. } = self;
+        let time = time.as_millis();
+        write!(formatter, "{rounds} rounds of {time} ms; pushes to {members} connections; memory of {idle} connections")
+    }
 }
 
 /// No measurement takes as long.
@@ -71,7 +84,7 @@ pub(crate) fn run(extent: Extent, names: &[String]) -> Result<Report, BoxError> 
             Some(missing) => eprintln!("bench: {} is left out, because this is missing: {missing}", row.name),
         }
     }
-    let mut comparison = Comparison { report: Report::new(), rows, started: Instant::now() };
+    let mut comparison = Comparison { report: Report::new(extent.to_string()), rows, started: Instant::now() };
     comparison.calls(extent)?;
     comparison.pushes(extent)?;
     comparison.memory(extent)?;
@@ -130,7 +143,8 @@ impl Comparison {
     fn memory(&mut self, extent: Extent) -> Result<(), BoxError> {
         let start = |row: &Row| row.start_for_pushes().or_else(|| Some(row.start()));
         self.rounds("memory", 1, start, async |row, server| {
-            let measured = memory::measure(server, row.wire, extent.idle, row.has_pushes(), extent.settle).await?;
+            let measured =
+                memory::measure(server, row.wire, extent.idle, row.has_pushes(), extent.settle, extent.large).await?;
             let mut values = vec![
                 (Column::AfterCalls, measured.after_calls),
                 (Column::AfterLargeEchoes, measured.after_large_echoes),

@@ -46,20 +46,32 @@ impl Connection {
         unread.drain(..end);
         let mut connection = Self { socket, wire, last_id: 0, in_flight: VecDeque::new(), unread };
         if let Some((hello, expected)) = wire.hello() {
-            connection.send(hello).await?;
-            let mut welcome = Vec::new();
-            connection
-                .read_texts(|text| {
-                    welcome.extend_from_slice(text);
-                    Ok(())
-                })
-                .await?;
-            // A server that only echoes returns the hello.
-            if !welcome.starts_with(expected.as_bytes()) && welcome != hello.as_bytes() {
-                return Err(format!("expected {expected}, received {}", String::from_utf8_lossy(&welcome)).into());
-            }
+            connection.greet(hello, expected).await?;
         }
         Ok(connection)
+    }
+
+    /// Opens a connection that receives pushes.
+    pub(crate) async fn open_subscribed(address: SocketAddr, wire: Wire) -> Result<Self, BoxError> {
+        let mut connection = Self::open(address, wire).await?;
+        if let Some((subscribe, expected)) = wire.subscription() {
+            connection.greet(subscribe, expected).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Sends a text, and waits for one that starts with `expected`.
+    async fn greet(&mut self, text: &str, expected: &str) -> Result<(), BoxError> {
+        self.send(text).await?;
+        let mut is_expected = false;
+        while !is_expected {
+            self.read_texts(|text| {
+                is_expected |= text.starts_with(expected.as_bytes());
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Sends a text.
@@ -71,6 +83,10 @@ impl Connection {
 
     /// Sends `count` announcements, whose numbers follow `last`, in one write.
     pub(crate) async fn announce(&mut self, last: u64, count: u64) -> Result<(), BoxError> {
+        if self.wire == Wire::JsonRpc {
+            // It responds to each.
+            while self.socket.try_read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+        }
         let mut out = Vec::new();
         for number in last + 1..=last + count {
             frames::write(&mut out, 1, self.wire.announcement(number).as_bytes());

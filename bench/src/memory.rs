@@ -1,6 +1,6 @@
 //! The memory of idle connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -23,22 +23,28 @@ pub(crate) struct Memory {
     pub(crate) after_large_echoes: f64,
 }
 
+/// The large bodies end when the server has kept this much of them, in bytes: the machine may not have more.
+const MOST: u64 = 1 << 30;
+
 /// Measures the memory of `count` idle connections: after one call each, then after small pushes, and then after a large
-/// body in both directions. `settle` passes before each measurement.
+/// body in both directions. `settle` passes before each measurement. The large bodies end after `limit` or when the server
+/// keeps too much of them; then the increase is divided by the number of connections that had one.
 pub(crate) async fn measure(
     server: &Server,
     wire: Wire,
     count: usize,
     has_pushes: bool,
     settle: Duration,
+    limit: Duration,
 ) -> Result<Memory, BoxError> {
     let mut sender = Connection::open(server.address, wire).await?;
     sender.call_once(SMALL).await?;
     let before = server.memory()?;
     let settled = async || {
         tokio::time::sleep(settle).await;
-        Ok::<_, BoxError>(server.memory()?.saturating_sub(before) as f64 / count as f64)
+        server.memory()
     };
+    let each = |memory: u64| memory.saturating_sub(before) as f64 / count as f64;
     let mut connections = members(server, wire, count).await?;
     let after_calls = settled().await?;
     let mut after_pushes = None;
@@ -50,19 +56,25 @@ pub(crate) async fn measure(
         connections = audience.end().await?;
         after_pushes = Some(settled().await?);
     }
-    let mut idle = Vec::with_capacity(count);
-    let mut calling = JoinSet::new();
-    while idle.len() < count {
-        while calling.len() < CONCURRENT && !connections.is_empty() {
+    let before_large = after_pushes.unwrap_or(after_calls);
+    let started = Instant::now();
+    let (mut idle, mut calling) = (Vec::with_capacity(count), JoinSet::new());
+    loop {
+        let may_start = started.elapsed() < limit && server.memory()? < before_large + MOST;
+        while may_start && calling.len() < CONCURRENT && !connections.is_empty() {
             let Some(mut connection) = connections.pop() else { break };
             calling.spawn(async move {
                 connection.call_once(LARGE).await?;
                 Ok::<_, BoxError>(connection)
             });
         }
-        if let Some(connection) = calling.join_next().await {
-            idle.push(connection??);
-        }
+        let Some(connection) = calling.join_next().await else { break };
+        idle.push(connection??);
     }
-    Ok(Memory { after_calls, after_pushes, after_large_echoes: settled().await? })
+    let growth = settled().await? as f64 - before_large as f64;
+    Ok(Memory {
+        after_calls: each(after_calls),
+        after_pushes: after_pushes.map(each),
+        after_large_echoes: (each(before_large) + growth / idle.len().max(1) as f64).max(0.0),
+    })
 }

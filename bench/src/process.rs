@@ -7,9 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{fs, io};
 
-/// Processor time is accounted in ticks: 100 per second on every Linux system.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// A running server. Dropping this kills it.
 pub(crate) struct Server {
     child: Child,
@@ -58,14 +55,17 @@ impl Server {
         self.child.id()
     }
 
-    /// Returns the processor time so far, in user and in system mode (proc(5)).
+    /// Returns the processor time so far of all threads, in user and in system mode. The first number of `schedstat` is in
+    /// nanoseconds (the kernel's documentation, sched-stats); `/proc/PID/stat` has only hundredths of a second.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The second field is the name in parentheses, which may contain any character; the others are numbers.
-        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: f64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-        Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        let mut time = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            let nanoseconds = schedstat.split_whitespace().next().and_then(|field| field.parse().ok());
+            time += Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("no number in schedstat"))?);
+        }
+        Ok(time)
     }
 
     /// Returns the memory that is not shared with other processes, in bytes.

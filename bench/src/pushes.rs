@@ -83,7 +83,7 @@ impl Audience {
 pub(crate) async fn members(server: &Server, wire: Wire, count: usize) -> Result<Vec<Connection>, BoxError> {
     let mut members = Vec::with_capacity(count);
     for _ in 0..count {
-        members.push(Connection::open(server.address, wire).await?);
+        members.push(Connection::open_subscribed(server.address, wire).await?);
     }
     // Once each call has returned, the server has finished all handshakes.
     for member in &mut members {
@@ -130,7 +130,7 @@ pub(crate) async fn calls_meanwhile(
     // The caller has a thread of its own: otherwise its latency would include the work of the generator.
     let calling = std::thread::spawn(move || {
         runtime()?.block_on(async move {
-            let mut caller = Connection::open(address, wire).await?;
+            let mut caller = Connection::open_subscribed(address, wire).await?;
             let mut latencies = Vec::new();
             while !is_done.load(Ordering::Relaxed) {
                 let started = Instant::now();

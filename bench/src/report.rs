@@ -44,7 +44,7 @@ const TABLES: [Table; 3] = [
         ],
     ),
     (
-        "Pushes of 100 bytes to 1000 connections",
+        "Pushes of 100 bytes to many connections",
         &[
             (Column::Push, "1 in flight: µs CPU/delivery"),
             (Column::Pushes, "8 in flight: µs CPU/delivery"),
@@ -53,7 +53,7 @@ const TABLES: [Table; 3] = [
         ],
     ),
     (
-        "Memory of an idle connection, of 5000, in KiB",
+        "Memory of an idle connection, in KiB",
         &[
             (Column::AfterCalls, "after one call"),
             (Column::AfterPushes, "after 300 small pushes"),
@@ -98,6 +98,8 @@ const BASELINES: [&str; 2] = ["raw", "bun"];
 /// All values of all rounds.
 pub(crate) struct Report {
     values: BTreeMap<(Column, &'static str), Vec<f64>>,
+    /// What was measured.
+    extent: String,
     /// The largest part of the processors' time that other programs used.
     busy: f64,
 }
@@ -106,8 +108,8 @@ pub(crate) struct Report {
 const TOO_BUSY: f64 = 0.1;
 
 impl Report {
-    pub(crate) fn new() -> Self {
-        Self { values: BTreeMap::new(), busy: 0.0 }
+    pub(crate) fn new(extent: String) -> Self {
+        Self { values: BTreeMap::new(), extent, busy: 0.0 }
     }
 
     pub(crate) fn add(&mut self, row: &'static str, column: Column, value: f64) {
@@ -150,8 +152,9 @@ impl Report {
         let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = write!(
             text,
-            "Medians of the rounds; in parentheses, multiples of {} and of {}. {}, {}; {}. Other programs used up to {:.0} % \
+            "{}. Medians of the rounds; in parentheses, multiples of {} and of {}. {}, {}; {}. Other programs used up to {:.0} % \
              of the processors.\n",
+            self.extent,
             BASELINES[0],
             BASELINES[1],
             machine::today(),
@@ -182,6 +185,7 @@ impl Report {
             "date": machine::today(),
             "machine": machine::describe(),
             "versions": versions().into_iter().collect::<BTreeMap<_, _>>(),
+            "extent": self.extent,
             "busy": self.busy,
             "rounds": rounds,
         })

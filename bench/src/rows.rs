@@ -38,6 +38,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("aaw", Program::Own, "linked", Some("linked"), Wire::V1),
     row("aaw-classic", Program::Own, "linked", Some("linked"), Wire::Classic),
     row("aaw-library", Program::Own, "library", Some("library"), Wire::V1),
+    row("socketioxide", Program::Peers, "socketioxide", Some("socketioxide"), Wire::SocketIo),
+    row("jsonrpsee", Program::Peers, "jsonrpsee", Some("jsonrpsee"), Wire::JsonRpc),
     row("bun", Program::Bun, "bun.js", Some("bun.js"), Wire::Classic),
     row("original", Program::Bun, "original.js", Some("original.js"), Wire::Original),
     row("ws", Program::Node, "ws.js", Some("ws.js"), Wire::Classic),

@@ -18,6 +18,10 @@ pub(crate) enum Wire {
     /// The package `async-await-websockets`: it omits the id from the response, and distinguishes connections by the
     /// sub-protocol that they offer.
     Original,
+    /// Socket.IO, on Engine.IO 4: `42ID["echo",BODY]`, and the response `43ID[BODY]`.
+    SocketIo,
+    /// JSON-RPC 2.0. Connections subscribe to pushes.
+    JsonRpc,
 }
 
 /// A text from the server.
@@ -31,12 +35,13 @@ impl Wire {
     /// Returns the request of the handshake. `number` is different for each connection.
     pub(crate) fn handshake(self, address: std::net::SocketAddr, number: u64) -> String {
         let protocol = match self {
-            Self::Classic => String::new(),
+            Self::Classic | Self::SocketIo | Self::JsonRpc => String::new(),
             Self::V1 => "Sec-WebSocket-Protocol: aaw.v1\r\n".to_owned(),
             Self::Original => format!("Sec-WebSocket-Protocol: _{number}\r\n"),
         };
+        let path = if self == Self::SocketIo { "/socket.io/?EIO=4&transport=websocket" } else { "/" };
         format!(
-            "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"
         )
     }
@@ -45,8 +50,17 @@ impl Wire {
     pub(crate) fn hello(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::V1 => Some((r#"["aaw/hello",{}]"#, r#"["aaw/welcome","#)),
-            Self::Classic | Self::Original => None,
+            Self::SocketIo => Some(("40", r#"40{"sid""#)),
+            Self::Classic | Self::Original | Self::JsonRpc => None,
         }
+    }
+
+    /// Returns the text that lets a connection receive pushes, and the start of the server's answer.
+    pub(crate) fn subscription(self) -> Option<(&'static str, &'static str)> {
+        (self == Self::JsonRpc).then_some((
+            r#"{"jsonrpc":"2.0","id":0,"method":"subscribe","params":[]}"#,
+            r#"{"jsonrpc":"2.0","id":0,"result":"#,
+        ))
     }
 
     /// Returns a call of `echo` with a body of `size` bytes.
@@ -54,6 +68,8 @@ impl Wire {
         let body = body(id, size);
         match self {
             Self::Classic | Self::V1 | Self::Original => format!(r#"["echo",{body},{id}]"#),
+            Self::SocketIo => format!(r#"42{id}["echo",{body}]"#),
+            Self::JsonRpc => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"echo","params":[{body}]}}"#),
         }
     }
 
@@ -62,6 +78,8 @@ impl Wire {
         let body = body(number, SMALL);
         match self {
             Self::Classic | Self::V1 | Self::Original => format!(r#"["announce",{body}]"#),
+            Self::SocketIo => format!(r#"42["announce",{body}]"#),
+            Self::JsonRpc => format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"announce","params":[{body}]}}"#),
         }
     }
 
@@ -69,6 +87,8 @@ impl Wire {
     pub(crate) fn read(self, text: &[u8]) -> Result<Message<'_>, BoxError> {
         let message = match self {
             Self::Classic | Self::V1 | Self::Original => self.read_array(text),
+            Self::SocketIo => read_socket_io(text),
+            Self::JsonRpc => read_json_rpc(text),
         };
         message.ok_or_else(|| {
             let start = String::from_utf8_lossy(&text[..text.len().min(200)]);
@@ -89,6 +109,31 @@ impl Wire {
         let push = text.strip_prefix(br#"["broadcast","#).or_else(|| text.strip_prefix(br#"["announce","#))?;
         Some(Message::Push(push))
     }
+}
+
+fn read_socket_io(text: &[u8]) -> Option<Message<'_>> {
+    let text = text.strip_suffix(b"]")?;
+    if let Some(push) = text.strip_prefix(br#"42["broadcast","#) {
+        return Some(Message::Push(push));
+    }
+    let (id, body) = split_number(text.strip_prefix(b"43")?)?;
+    Some(Message::Response(Some(id), body.strip_prefix(b"[")?))
+}
+
+fn read_json_rpc(text: &[u8]) -> Option<Message<'_>> {
+    let text = text.strip_prefix(br#"{"jsonrpc":"2.0","#)?.strip_suffix(b"}")?;
+    if let Some(text) = text.strip_prefix(br#""id":"#) {
+        let (id, rest) = split_number(text)?;
+        return Some(Message::Response(Some(id), rest.strip_prefix(br#","result":"#)?));
+    }
+    let (_, rest) = split_number(text.strip_prefix(br#""method":"push","params":{"subscription":"#)?)?;
+    Some(Message::Push(rest.strip_prefix(br#","result":"#)?.strip_suffix(b"}")?))
+}
+
+/// Splits the digits at the start from the rest.
+fn split_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (digits, rest) = text.split_at(text.iter().position(|byte| !byte.is_ascii_digit())?);
+    Some((number(digits)?, rest))
 }
 
 /// Added to the number in a body, so that all have the same length.

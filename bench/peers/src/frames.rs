@@ -37,8 +37,8 @@ impl Frame {
             eight.copy_from_slice(chunk);
             chunk.copy_from_slice(&(u64::from_ne_bytes(eight) ^ wide).to_ne_bytes());
         }
-        for (byte, mask) in chunks.into_remainder().iter_mut().zip(self.mask) {
-            *byte ^= mask;
+        for (byte, mask) in chunks.into_remainder().iter_mut().zip(self.mask.iter().cycle()) {
+            *byte ^= *mask;
         }
         payload
     }

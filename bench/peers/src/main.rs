@@ -2,21 +2,25 @@
 //! ends when the process is killed.
 
 mod frames;
+mod json_rpc;
 mod raw;
+mod socket_io;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
 
-pub(crate) type BoxError = Box<dyn std::error::Error>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let served = match std::env::args().nth(1).as_deref() {
         Some("raw") => raw::serve(raw::Service::Echo),
         Some("raw-json") => raw::serve(raw::Service::JsonEcho),
         Some("raw-fan-out") => raw::serve(raw::Service::FanOut),
-        other => Err(format!("expected raw, raw-json or raw-fan-out; found {other:?}").into()),
+        Some("jsonrpsee") => json_rpc::serve(),
+        Some("socketioxide") => socket_io::serve(),
+        other => Err(format!("expected raw, raw-json, raw-fan-out, jsonrpsee or socketioxide; found {other:?}").into()),
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,4 +36,9 @@ pub(crate) async fn listen() -> Result<TcpListener, BoxError> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     println!("{}", listener.local_addr()?);
     Ok(listener)
+}
+
+/// Runs a server on tokio's runtime with several threads, as their documentation does.
+pub(crate) fn run(server: impl Future<Output = Result<(), BoxError>>) -> Result<(), BoxError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(server)
 }

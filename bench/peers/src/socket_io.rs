@@ -1,0 +1,36 @@
+//! socketioxide on axum: Socket.IO. `announce` is a broadcast to all other sockets.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use serde_json::Value;
+use socketioxide::SocketIo;
+use socketioxide::extract::{AckSender, Data, SocketRef};
+
+use crate::{BoxError, listen, run};
+
+pub(crate) fn serve() -> Result<(), BoxError> {
+    run(async {
+        let (layer, io) = SocketIo::builder()
+            // More than 100 KB, the default, for bodies of 1 MB.
+            .max_payload(2_000_000)
+            // More than 128, the default, for 256 calls at once: a response that does not fit would be lost.
+            .max_buffer_size(1024)
+            // The idle connections of the generator do not answer heartbeats.
+            .ping_interval(Duration::from_secs(600))
+            .build_layer();
+        io.ns("/", async |socket: SocketRef| {
+            socket.on("echo", async |Data::<Value>(body), ack: AckSender| {
+                let _ = ack.send(&body);
+            });
+            socket.on("announce", async |socket: SocketRef, Data::<Value>(body)| {
+                let _ = socket.broadcast().emit("broadcast", &body).await;
+            });
+        });
+        let listener = listen().await?.tap_io(|socket| {
+            let _ = socket.set_nodelay(true);
+        });
+        Ok(axum::serve(listener, Router::new().layer(layer)).await?)
+    })
+}
