@@ -59,7 +59,10 @@ impl fmt::Display for Extent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rounds, time, members, idle, .. } = self;
         let time = time.as_millis();
-        write!(formatter, "{rounds} rounds of {time} ms; pushes to {members} connections; memory of {idle} connections")
+        write!(
+            formatter,
+            "Rounds: {rounds}, {time} ms a measurement; pushes to {members} connections; memory of {idle} connections"
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection of the generator: it sends calls, and checks each response.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +20,9 @@ pub(crate) struct Connection {
     last_id: u64,
     /// The ids of the calls without a response, oldest first.
     in_flight: VecDeque<u64>,
+    last_push: u64,
+    /// The numbers of pushes that came before their turn.
+    early: BTreeSet<u64>,
     /// Read from the socket, and not a complete frame yet.
     unread: Vec<u8>,
 }
@@ -44,7 +47,8 @@ impl Connection {
             return Err(format!("the server refused the handshake: {}", String::from_utf8_lossy(&unread)).into());
         }
         unread.drain(..end);
-        let mut connection = Self { socket, wire, last_id: 0, in_flight: VecDeque::new(), unread };
+        let mut connection =
+            Self { socket, wire, last_id: 0, in_flight: VecDeque::new(), last_push: 0, early: BTreeSet::new(), unread };
         if let Some((hello, expected)) = wire.hello() {
             connection.greet(hello, expected).await?;
         }
@@ -136,43 +140,58 @@ impl Connection {
         self.responses(size).await.map(|_| ())
     }
 
-    /// Waits for at least one push, and returns the number of pushes. Their numbers must follow `last`.
-    pub(crate) async fn pushes(&mut self, last: u64) -> Result<u64, BoxError> {
-        let (wire, mut received) = (self.wire, 0);
+    /// Waits for at least one push, and returns the number of pushes. Each number must come once, and in order if the server
+    /// keeps it.
+    pub(crate) async fn pushes(&mut self) -> Result<u64, BoxError> {
+        let (wire, mut last, mut early) = (self.wire, self.last_push, std::mem::take(&mut self.early));
+        let mut received = 0;
         while received == 0 {
-            self.read_texts(|text| match wire.read(text)? {
-                Message::Response(..) => Err("a response without a call".into()),
-                Message::Push(body) => match number_in(body, SMALL)? {
-                    number if number == last + received + 1 => {
-                        received += 1;
-                        Ok(())
-                    }
-                    number => Err(format!("expected the push {}, received {number}", last + received + 1).into()),
-                },
+            self.read_texts(|text| {
+                let Message::Push(body) = wire.read(text)? else { return Err("a response without a call".into()) };
+                let number = number_in(body, SMALL)?;
+                let is_next = number == last + 1;
+                let is_early = !is_next && wire.reorders() && number > last && early.insert(number);
+                if !is_next && !is_early {
+                    return Err(format!("expected the push {}, received {number}", last + 1).into());
+                }
+                if is_next {
+                    last = number;
+                }
+                while early.remove(&(last + 1)) {
+                    last += 1;
+                }
+                received += 1;
+                Ok(())
             })
             .await?;
         }
+        (self.last_push, self.early) = (last, early);
         Ok(received)
     }
 
-    /// Waits for at least one frame, and passes on the texts. Answers pings.
+    /// Waits for at least one text, and passes on all that are there. Answers pings.
     pub(crate) async fn read_texts(
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<(), BoxError>,
     ) -> Result<usize, BoxError> {
         loop {
-            let (mut at, mut frames) = (0, 0);
+            let (mut at, mut texts) = (0, 0);
             let mut pongs = Vec::new();
             while let Some(frame) = Frame::first(&self.unread[at..]) {
                 let payload = &self.unread[at..][frame.payload.clone()];
                 match frame.opcode {
-                    1 => each(payload)?,
+                    1 => match self.wire.heartbeat() {
+                        Some((ping, pong)) if payload == ping => frames::write(&mut pongs, 1, pong),
+                        _ => {
+                            each(payload)?;
+                            texts += 1;
+                        }
+                    },
                     9 => frames::write(&mut pongs, 10, payload),
                     8 => return Err("the server closed the connection".into()),
                     opcode => return Err(format!("expected a text frame, found opcode {opcode}").into()),
                 }
                 at += frame.payload.end;
-                frames += 1;
             }
             self.unread.drain(..at);
             if !pongs.is_empty() {
@@ -182,8 +201,8 @@ impl Connection {
                 // Thousands of connections receive a large body, one after the other.
                 self.unread = Vec::new();
             }
-            if frames > 0 {
-                return Ok(frames);
+            if texts > 0 {
+                return Ok(texts);
             }
             self.unread.reserve(READ_BYTES.max(self.unread.len()));
             if self.socket.read_buf(&mut self.unread).await? == 0 {

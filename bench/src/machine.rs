@@ -27,7 +27,8 @@ pub(crate) fn describe() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, name)| name);
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // Not the processors that this process is pinned to.
+    let processors = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{model}, {processors} processors, Linux {}", release.trim())
 }

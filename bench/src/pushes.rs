@@ -30,7 +30,7 @@ struct Received {
 }
 
 impl Audience {
-    /// Lets these connections receive pushes, up to the one with the number `until`.
+    /// Lets these connections receive pushes, until each has `until` of them.
     pub(crate) fn new(members: Vec<Connection>, until: u64) -> Self {
         let received = Arc::<Received>::default();
         let mut audience = Self {
@@ -43,10 +43,10 @@ impl Audience {
         for mut member in members {
             let received = Arc::clone(&received);
             audience.tasks.spawn(async move {
-                let mut last = 0;
-                while last < until {
-                    let pushes = member.pushes(last).await?;
-                    last += pushes;
+                let mut seen = 0;
+                while seen < until {
+                    let pushes = member.pushes().await?;
+                    seen += pushes;
                     received.pushes.fetch_add(pushes, Ordering::Relaxed);
                     received.more.notify_one();
                 }

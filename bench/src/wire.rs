@@ -63,6 +63,17 @@ impl Wire {
         ))
     }
 
+    /// Returns the server's heartbeat and its answer, if they are texts.
+    pub(crate) fn heartbeat(self) -> Option<(&'static [u8], &'static [u8])> {
+        (self == Self::SocketIo).then_some((b"2", b"3"))
+    }
+
+    /// Returns whether the server may send pushes in another order than it received them: jsonrpsee and socketioxide run
+    /// the messages of a connection concurrently.
+    pub(crate) fn reorders(self) -> bool {
+        matches!(self, Self::SocketIo | Self::JsonRpc)
+    }
+
     /// Returns a call of `echo` with a body of `size` bytes.
     pub(crate) fn call(self, id: u64, size: usize) -> String {
         let body = body(id, size);
