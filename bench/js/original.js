@@ -1,7 +1,7 @@
 // The package `async-await-websockets` on Bun, with the events of the folder `events`.
 
-// Keeps stdout for the address: the package prints to the console.
-console.log = console.info = console.debug = console.error;
+// The package prints to the console; stdout is for the address.
+console.log = console.info = console.debug = () => {};
 
 // The package takes no host, and does not return the server, so this wraps `Bun.serve`.
 const { serve } = Bun;

@@ -24,8 +24,8 @@ pub(crate) struct Extent {
     idle: usize,
     /// How long connections are idle before their memory is measured.
     settle: Duration,
-    /// For the large bodies.
-    large: Duration,
+    /// For the pushes, and for the large bodies, before the memory is measured.
+    limit: Duration,
     batches: usize,
 }
 
@@ -38,7 +38,7 @@ impl Extent {
         members: 1000,
         idle: 5000,
         settle: Duration::from_secs(3),
-        large: Duration::from_secs(8),
+        limit: Duration::from_secs(4),
         batches: 50,
     };
 
@@ -50,7 +50,7 @@ impl Extent {
         members: 50,
         idle: 100,
         settle: Duration::from_millis(100),
-        large: Duration::from_secs(1),
+        limit: Duration::from_secs(1),
         batches: 5,
     };
 }
@@ -147,7 +147,7 @@ impl Comparison {
         let start = |row: &Row| row.start_for_pushes().or_else(|| Some(row.start()));
         self.rounds("memory", 1, start, async |row, server| {
             let measured =
-                memory::measure(server, row.wire, extent.idle, row.has_pushes(), extent.settle, extent.large).await?;
+                memory::measure(server, row.wire, extent.idle, row.has_pushes(), extent.settle, extent.limit).await?;
             let mut values = vec![
                 (Column::AfterCalls, measured.after_calls),
                 (Column::AfterLargeEchoes, measured.after_large_echoes),
@@ -193,7 +193,9 @@ impl Comparison {
                 let measured = server.and_then(|server| within(DEADLINE, measure(row, &server)));
                 match measured {
                     Ok(values) => {
-                        values.into_iter().for_each(|(column, value)| self.report.add(row.name, column, value))
+                        for (column, value) in values {
+                            self.report.add(row.name, column, value);
+                        }
                     }
                     Err(error) => eprintln!("bench: {}: {name}: {error}", row.name),
                 }

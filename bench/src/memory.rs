@@ -13,6 +13,9 @@ use crate::wire::{LARGE, SMALL, Wire};
 /// The number of pushes to each connection.
 const PUSHES: u64 = 300;
 
+/// Pushes in one write. A divisor of their number.
+const IN_FLIGHT: u64 = 6;
+
 /// Connections that transfer a large body at the same time.
 const CONCURRENT: usize = 8;
 
@@ -27,8 +30,8 @@ pub(crate) struct Memory {
 const MOST: u64 = 1 << 30;
 
 /// Measures the memory of `count` idle connections: after one call each, then after small pushes, and then after a large
-/// body in both directions. `settle` passes before each measurement. The large bodies end after `limit` or when the server
-/// keeps too much of them; then the increase is divided by the number of connections that had one.
+/// body in both directions. `settle` passes before each measurement. The pushes and the large bodies end after `limit`, the
+/// latter also when the server keeps too much of them; then the increase is divided by the number of connections that had one.
 pub(crate) async fn measure(
     server: &Server,
     wire: Wire,
@@ -49,9 +52,10 @@ pub(crate) async fn measure(
     let after_calls = settled().await?;
     let mut after_pushes = None;
     if has_pushes {
-        let mut audience = Audience::new(connections, PUSHES);
-        for _ in 0..PUSHES / 4 {
-            audience.send(&mut sender, 4).await?;
+        let mut audience = Audience::new(connections);
+        let started = Instant::now();
+        while audience.sent() < PUSHES && started.elapsed() < limit {
+            audience.send(&mut sender, IN_FLIGHT).await?;
         }
         connections = audience.end().await?;
         after_pushes = Some(settled().await?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
@@ -19,7 +19,8 @@ pub(crate) struct Audience {
     /// The number of the last push.
     last: u64,
     tasks: JoinSet<Result<Connection, BoxError>>,
-    finished: Vec<Connection>,
+    /// The members end when it is dropped.
+    is_open: watch::Sender<()>,
 }
 
 /// The number of pushes that all members together have received.
@@ -30,52 +31,61 @@ struct Received {
 }
 
 impl Audience {
-    /// Lets these connections receive pushes, until each has `until` of them.
-    pub(crate) fn new(members: Vec<Connection>, until: u64) -> Self {
+    /// Lets these connections receive pushes.
+    pub(crate) fn new(members: Vec<Connection>) -> Self {
         let received = Arc::<Received>::default();
-        let mut audience = Self {
-            received: Arc::clone(&received),
-            members: members.len() as u64,
-            last: 0,
-            tasks: JoinSet::new(),
-            finished: Vec::new(),
-        };
+        let (is_open, _) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        let count = members.len() as u64;
         for mut member in members {
-            let received = Arc::clone(&received);
-            audience.tasks.spawn(async move {
-                let mut seen = 0;
-                while seen < until {
-                    let pushes = member.pushes().await?;
-                    seen += pushes;
-                    received.pushes.fetch_add(pushes, Ordering::Relaxed);
-                    received.more.notify_one();
+            let (received, mut ended) = (Arc::clone(&received), is_open.subscribe());
+            tasks.spawn(async move {
+                loop {
+                    tokio::select! {
+                        pushes = member.pushes() => {
+                            received.pushes.fetch_add(pushes?, Ordering::Relaxed);
+                            received.more.notify_one();
+                        }
+                        _ = ended.changed() => return Ok(member),
+                    }
                 }
-                Ok(member)
             });
         }
-        audience
+        Self { received, members: count, last: 0, tasks, is_open }
     }
 
     /// Sends `count` pushes in one write, and waits until all members have received them.
     pub(crate) async fn send(&mut self, sender: &mut Connection, count: u64) -> Result<(), BoxError> {
+        self.send_ahead(sender, count, 0).await
+    }
+
+    /// Sends `count` pushes in one write, and waits until all members have received all pushes but the last `ahead`.
+    async fn send_ahead(&mut self, sender: &mut Connection, count: u64, ahead: u64) -> Result<(), BoxError> {
         sender.announce(self.last, count).await?;
         self.last += count;
-        let expected = self.last * self.members;
+        let expected = self.last.saturating_sub(ahead) * self.members;
         while self.received.pushes.load(Ordering::Relaxed) < expected {
             tokio::select! {
                 () = self.received.more.notified() => {}
-                Some(ended) = self.tasks.join_next() => self.finished.push(ended??),
+                Some(ended) = self.tasks.join_next() => drop(ended??),
             }
         }
         Ok(())
     }
 
-    /// Waits until the members have received the last push, and returns them.
+    /// Returns the number of pushes so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.last
+    }
+
+    /// Returns the members, which have received all pushes that were sent.
     pub(crate) async fn end(mut self) -> Result<Vec<Connection>, BoxError> {
+        drop(self.is_open);
+        let mut members = Vec::with_capacity(self.tasks.len());
         while let Some(member) = self.tasks.join_next().await {
-            self.finished.push(member??);
+            members.push(member??);
         }
-        Ok(self.finished)
+        Ok(members)
     }
 }
 
@@ -92,7 +102,7 @@ pub(crate) async fn members(server: &Server, wire: Wire, count: usize) -> Result
     Ok(members)
 }
 
-/// Sends pushes to `members` connections for `time`, `in_flight` at once, after a warm-up of half of it. Returns the
+/// Sends pushes to `count` connections for `time`, `in_flight` at once, after a warm-up of half of it. Returns the
 /// processor time of the server for each delivery, in seconds.
 pub(crate) async fn measure(
     server: &Server,
@@ -101,7 +111,7 @@ pub(crate) async fn measure(
     in_flight: u64,
     time: Duration,
 ) -> Result<f64, BoxError> {
-    let mut audience = Audience::new(members(server, wire, count).await?, u64::MAX);
+    let mut audience = Audience::new(members(server, wire, count).await?);
     let mut sender = Connection::open(server.address, wire).await?;
     let warm_up = Instant::now();
     while warm_up.elapsed() < time / 2 {
@@ -115,15 +125,15 @@ pub(crate) async fn measure(
     Ok(cpu.as_secs_f64() / ((audience.last - first) * audience.members) as f64)
 }
 
-/// Returns the latencies of calls on a further connection, sorted, while 8 pushes to `members` connections are always in
-/// flight.
+/// Returns the latencies of calls on a further connection, sorted, while 8 to 16 pushes to `count` connections are always
+/// in flight.
 pub(crate) async fn calls_meanwhile(
     server: &Server,
     wire: Wire,
     count: usize,
     time: Duration,
 ) -> Result<Vec<Duration>, BoxError> {
-    let mut audience = Audience::new(members(server, wire, count).await?, u64::MAX);
+    let mut audience = Audience::new(members(server, wire, count).await?);
     let mut sender = Connection::open(server.address, wire).await?;
     let (done, address) = (Arc::new(AtomicBool::new(false)), server.address);
     let is_done = Arc::clone(&done);
@@ -143,7 +153,8 @@ pub(crate) async fn calls_meanwhile(
     let started = Instant::now();
     let mut sent = Ok(());
     while started.elapsed() < time && sent.is_ok() {
-        sent = audience.send(&mut sender, 8).await;
+        // The server has the next pushes before it has sent the last ones.
+        sent = audience.send_ahead(&mut sender, 8, 8).await;
     }
     done.store(true, Ordering::Relaxed);
     // The last call may need the end of the pushes to return.

@@ -150,10 +150,10 @@ impl Report {
             text.push('\n');
         }
         let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
-        let _ = write!(
+        let _ = writeln!(
             text,
             "{}. Medians of the rounds; in parentheses, multiples of {} and of {}. {}, {}; {}. Other programs used up to {:.0} % \
-             of the processors.\n",
+             of the processors.",
             self.extent,
             BASELINES[0],
             BASELINES[1],
