@@ -2,9 +2,6 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Column, Report, short};
-use crate::rows::ROWS;
-
 const WIDTH: f64 = 760.0;
 /// Where bars begin, to the right of the names.
 const BARS_AT: f64 = 120.0;
@@ -16,19 +13,28 @@ const LINE: f64 = 24.0;
 const STYLE: &str = "text{font:14px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.bar{fill:#8c959f}.own{fill:#0969da}\
     @media(prefers-color-scheme:dark){text{fill:#e6edf3}.bar{fill:#6e7681}.own{fill:#4493f8}}";
 
+/// Bars below a title.
+pub(crate) struct Chart {
+    pub(crate) title: &'static str,
+    pub(crate) bars: Vec<Bar>,
+}
+
+pub(crate) struct Bar {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    /// The value as it is printed.
+    pub(crate) label: String,
+}
+
 /// Returns the picture, for light and dark pages.
-pub(crate) fn svg(report: &Report) -> String {
+pub(crate) fn svg(charts: &[Chart]) -> String {
     let mut content = String::new();
     let mut y = 10.0;
-    for (title, column) in [
-        ("µs of processor time for a call (32 connections, 32 in flight each)", Column::Busy),
-        ("µs of processor time for a delivery (one message to 1000 connections)", Column::Push),
-    ] {
-        let bars: Vec<_> = ROWS.iter().filter_map(|row| Some((row.name, report.median(row.name, column)?))).collect();
-        let longest = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+    for Chart { title, bars } in charts {
+        let longest = bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
         y += LINE;
         let _ = writeln!(content, r#"<text class="title" x="10" y="{y}">{title}</text>"#);
-        for (name, value) in bars {
+        for Bar { name, value, label } in bars {
             y += LINE;
             let class = if name.starts_with("aaw") { "bar own" } else { "bar" };
             let (width, top, end) = (value / longest * LONGEST, y - 14.0, BARS_AT - 10.0);
@@ -37,7 +43,7 @@ pub(crate) fn svg(report: &Report) -> String {
                 content,
                 r#"<rect class="{class}" x="{BARS_AT}" y="{top}" width="{width:.1}" height="18" rx="2"/>"#
             );
-            let _ = writeln!(content, r#"<text x="{:.1}" y="{y}">{}</text>"#, BARS_AT + width + 8.0, short(value));
+            let _ = writeln!(content, r#"<text x="{:.1}" y="{y}">{label}</text>"#, BARS_AT + width + 8.0);
         }
         y += LINE;
     }

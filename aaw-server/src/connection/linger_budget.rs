@@ -74,9 +74,9 @@ mod tests {
         poll_fn(|cx| {
             cx.waker().wake_by_ref();
             std::hint::black_box((0..1000).sum::<u64>());
-            Poll::Pending
+            Poll::<()>::Pending
         })
-        .await
+        .await;
     }
 
     #[tokio::test]
