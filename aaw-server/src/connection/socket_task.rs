@@ -153,7 +153,6 @@ impl<S: Socket> SocketTask<S> {
         };
         // The `_open` hook of a classic client starts at once.
         state.collect_outputs();
-        state.update_opening();
         Self {
             socket,
             decoder: MessageDecoder::new(config.max_message_bytes),
@@ -258,7 +257,6 @@ impl<S: Socket> SocketTask<S> {
             if let Poll::Ready(end) = self.poll_inputs(cx, now, input, &mut budget) {
                 return Poll::Ready(end);
             }
-            self.state.update_opening();
             frame_log::sent(&self.state.output);
             let waits_for_space = !self.waits_for_client || self.state.waits_for_space();
             let mailbox = &self.state.guard.peer.mailbox;

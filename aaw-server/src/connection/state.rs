@@ -257,6 +257,8 @@ impl ConnectionState {
 
     /// Handles everything that the protocol puts out. Until then nothing else may be appended to the output.
     pub(super) fn collect_outputs(&mut self) {
+        // Before the `_open` hook runs, which may push to its connection.
+        self.update_opening();
         while let Some(output) = self.protocol.poll_output() {
             match output {
                 Output::Send(frame) => self.output.text(frame),
@@ -281,10 +283,13 @@ impl ConnectionState {
                 Output::Close(close) => self.closing = Some(close),
             }
         }
+        // Without a hook the connection is open at once.
+        self.update_opening();
     }
 
-    /// Tells the mailbox how far the opening is, if that has changed.
-    pub(super) fn update_opening(&mut self) {
+    /// Tells the mailbox how far the opening is, if that has changed. Within the turn: a call that follows the hello may
+    /// push to its connection. Until the turn ends, pushes are commands.
+    fn update_opening(&mut self) {
         if self.opening == Opening::Open {
             return;
         }
