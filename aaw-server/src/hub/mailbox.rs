@@ -297,8 +297,7 @@ impl Mailbox {
         if !state.add_cost(frame.frame_len(), self.limits) {
             state.closed = true;
             state.overflowed = true;
-            drop(state);
-            self.wake();
+            self.wake_for_commands(state);
             return Err(PushError::Overflow);
         }
         let is_direct = state.opening == Opening::Open
@@ -310,8 +309,7 @@ impl Mailbox {
         if !is_direct {
             state.commands.push_back(Command::Push(frame.clone()));
             state.bounded += 1;
-            drop(state);
-            self.wake();
+            self.wake_for_commands(state);
             return Ok(Pushed::Posted);
         }
         state.log.push(frame);
@@ -336,8 +334,7 @@ impl Mailbox {
         }
         state.commands.push_back(Command::ClientCall(request));
         state.bounded += 1;
-        drop(state);
-        self.wake();
+        self.wake_for_commands(state);
         Ok(())
     }
 
@@ -348,8 +345,7 @@ impl Mailbox {
             return;
         }
         state.commands.push_back(command);
-        drop(state);
-        self.wake();
+        self.wake_for_commands(state);
     }
 
     /// Writes the log, until it is empty or the socket accepts no more. Called by the flusher.
@@ -538,9 +534,12 @@ impl Mailbox {
         drop((commands, log));
     }
 
-    fn wake(&self) {
-        // Only the first command since the task last took them wakes it: a burst costs one wake-up.
-        if !self.has_commands.swap(true, Ordering::AcqRel) {
+    /// Only the first command since the task last took them wakes it: a burst costs one wake-up.
+    fn wake_for_commands(&self, state: MutexGuard<'_, MailboxState>) {
+        // Set under the lock: a task that finds a command at the end of its turn also finds this, and takes the command.
+        let is_first = !self.has_commands.swap(true, Ordering::AcqRel);
+        drop(state);
+        if is_first {
             self.waker.wake();
         }
     }
