@@ -260,7 +260,7 @@ impl<S: Socket> SocketTask<S> {
             frame_log::sent(&self.state.output);
             let waits_for_space = !self.waits_for_client || self.state.waits_for_space();
             let mailbox = &self.state.guard.peer.mailbox;
-            match mailbox.end_turn(&mut self.state.output, waits_for_space) {
+            match mailbox.end_turn(&mut self.state.output, waits_for_space, budget.is_used_up) {
                 // Another thread has posted them since the mailbox was emptied.
                 TurnEnd::Commands => {}
                 TurnEnd::Done => break,
@@ -379,6 +379,7 @@ impl<S: Socket> SocketTask<S> {
         state.update_budget();
         if state.peer().mailbox.has_commands() {
             state.handle_commands(now);
+            budget.count_input(state.output.len());
         }
         // Commands that had to wait for the welcome may follow it now.
         if !state.commands.is_empty() && state.protocol.is_open() {

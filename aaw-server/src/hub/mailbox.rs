@@ -412,10 +412,11 @@ impl Mailbox {
     /// Ends a turn, unless there are commands. `buffer` is moved behind the log; or, if it is to be written now, the log
     /// is moved into it.
     ///
-    /// With `waits_for_space` the task is woken when another thread has written the log.
-    pub(crate) fn end_turn(&self, buffer: &mut FrameBuffer, waits_for_space: bool) -> TurnEnd {
+    /// With `waits_for_space` the task is woken when another thread has written the log. A turn that is used up ends in
+    /// any case: others may post commands as fast as the task takes them. The task must then have another turn.
+    pub(crate) fn end_turn(&self, buffer: &mut FrameBuffer, waits_for_space: bool, is_used_up: bool) -> TurnEnd {
         let mut state = self.lock();
-        if !state.commands.is_empty() {
+        if !state.commands.is_empty() && !is_used_up {
             return TurnEnd::Commands;
         }
         state.in_turn = false;
