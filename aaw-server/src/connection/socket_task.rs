@@ -235,17 +235,12 @@ impl<S: Socket> SocketTask<S> {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<ConnectionEnd> {
-        let mailbox = &self.state.guard.peer.mailbox;
-        mailbox.register(cx.waker());
-        let log = mailbox.begin_turn();
-        if let Some(error) = log.error {
-            return Poll::Ready(ConnectionEnd::Broken(error));
-        }
+        self.state.guard.peer.mailbox.register(cx.waker());
         let now = now();
-        self.blocked = log.blocked;
-        self.state.protocol.set_unsent_bytes(log.unsent);
-        self.state.update_stream_pause();
-        self.note_write_progress(now, log.written);
+        let mut unsent = match self.begin_turn(now) {
+            Ok(unsent) => unsent,
+            Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
+        };
         if let Poll::Ready(Err(error)) = self.resume_write(cx, now) {
             return Poll::Ready(ConnectionEnd::Broken(error));
         }
@@ -262,8 +257,11 @@ impl<S: Socket> SocketTask<S> {
             let mailbox = &self.state.guard.peer.mailbox;
             match mailbox.end_turn(&mut self.state.output, waits_for_space, budget.is_used_up) {
                 // Another thread has posted them since the mailbox was emptied.
-                TurnEnd::Commands => {}
-                TurnEnd::Done => break,
+                TurnEnd::Commands => continue,
+                TurnEnd::Waits => break,
+                // Another thread has written the rest since the turn began, and did not know that this task waits for it.
+                TurnEnd::Written if unsent > 0 && waits_for_space && !budget.is_used_up => {}
+                TurnEnd::Written => break,
                 TurnEnd::Write => {
                     if let Poll::Ready(Err(error)) = self.write(cx, now) {
                         return Poll::Ready(ConnectionEnd::Broken(error));
@@ -273,9 +271,12 @@ impl<S: Socket> SocketTask<S> {
                     if self.blocked || budget.is_used_up || !waits_for_space {
                         break;
                     }
-                    self.state.peer().mailbox.begin_turn();
                 }
             }
+            unsent = match self.begin_turn(now) {
+                Ok(unsent) => unsent,
+                Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
+            };
         }
         self.note_held(cx, now);
         self.set_timer(cx);
@@ -284,6 +285,19 @@ impl<S: Socket> SocketTask<S> {
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
+    }
+
+    /// Begins a turn, or its continuation after a write. Returns the bytes that wait for the socket, other than pushes.
+    fn begin_turn(&mut self, now: Instant) -> std::io::Result<usize> {
+        let log = self.state.guard.peer.mailbox.begin_turn();
+        if let Some(error) = log.error {
+            return Err(error);
+        }
+        self.blocked = log.blocked;
+        self.state.protocol.set_unsent_bytes(log.unsent);
+        self.state.update_stream_pause();
+        self.note_write_progress(now, log.written);
+        Ok(log.unsent)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -180,8 +180,10 @@ pub(crate) enum TurnEnd {
     Commands,
     /// Write the buffer, then call [`Mailbox::finish_write`].
     Write,
-    /// There is nothing to write, or others do it, or the socket is blocked.
-    Done,
+    /// Another thread writes, or the socket is blocked.
+    Waits,
+    /// Everything is written.
+    Written,
 }
 
 /// The result of [`Mailbox::finish_write`].
@@ -423,14 +425,14 @@ impl Mailbox {
         if state.writing || state.blocked {
             state.log.append(buffer);
             state.waits_for_space = waits_for_space;
-            return TurnEnd::Done;
+            return TurnEnd::Waits;
         }
         if !state.log.is_empty() {
             state.log.append(buffer);
             std::mem::swap(&mut state.log, buffer);
         }
         if buffer.is_empty() {
-            return TurnEnd::Done;
+            return TurnEnd::Written;
         }
         state.begin_write(buffer);
         TurnEnd::Write
