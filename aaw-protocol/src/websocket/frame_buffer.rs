@@ -81,6 +81,11 @@ impl FrameBuffer {
         self.len
     }
 
+    /// Returns the bytes that are allocated for frames that were copied.
+    pub fn capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
     /// Returns how many of these bytes belong to [pushes](Self::push).
     pub fn pushed(&self) -> usize {
         self.pushed

@@ -267,7 +267,7 @@ impl MailboxState {
     }
 
     /// Takes the log out, to write it.
-    fn begin_write(&mut self, buffer: &mut FrameBuffer) {
+    fn begin_write(&mut self, buffer: &FrameBuffer) {
         self.writing = true;
         self.blocked = false;
         self.taken = buffer.len() - buffer.pushed();
@@ -352,17 +352,16 @@ impl Mailbox {
 
     /// Writes the log, until it is empty or the socket accepts no more. Called by the flusher.
     pub(crate) fn flush(&self) {
-        let mut buffer = FrameBuffer::default();
-        let socket = {
+        let (socket, mut buffer) = {
             let mut state = self.lock();
             state.flush_queued = false;
             let Some(socket) = state.socket.clone() else { return };
             if state.writing || state.blocked || state.log.is_empty() {
                 return;
             }
-            std::mem::swap(&mut buffer, &mut state.log);
-            state.begin_write(&mut buffer);
-            socket
+            let buffer = std::mem::take(&mut state.log);
+            state.begin_write(&buffer);
+            (socket, buffer)
         };
         loop {
             let mut written = WriteProgress::of(&buffer);
@@ -428,8 +427,10 @@ impl Mailbox {
             return TurnEnd::Waits;
         }
         if !state.log.is_empty() {
-            state.log.append(buffer);
-            std::mem::swap(&mut state.log, buffer);
+            // Not swapped: the log is left without memory.
+            let mut log = std::mem::take(&mut state.log);
+            log.append(buffer);
+            *buffer = log;
         }
         if buffer.is_empty() {
             return TurnEnd::Written;
@@ -446,7 +447,7 @@ impl Mailbox {
             return false;
         }
         debug_assert!(buffer.is_empty(), "the log leaves before what the turn has appended");
-        std::mem::swap(&mut state.log, buffer);
+        *buffer = std::mem::take(&mut state.log);
         state.begin_write(buffer);
         true
     }
@@ -466,7 +467,7 @@ impl Mailbox {
             state.blocked = true;
             true
         } else if !state.log.is_empty() && state.error.is_none() && !state.closed {
-            std::mem::swap(&mut state.log, buffer);
+            *buffer = std::mem::take(&mut state.log);
             state.begin_write(buffer);
             return WriteEnd::More;
         } else {
@@ -671,6 +672,32 @@ mod tests {
         assert_eq!(mailbox.push(&text("1")), Err(PushError::NotOpen));
         mailbox.set_opening(Opening::Hook);
         assert_eq!(mailbox.push(&text("1")), Ok(Pushed::Posted));
+    }
+
+    #[test]
+    fn an_empty_log_has_no_memory() {
+        let mailbox = Mailbox::for_test(1000);
+        let log_capacity = || mailbox.lock().log.capacity();
+        // The buffer of the task, which has memory that it keeps.
+        let mut buffer = FrameBuffer::default();
+        let mut write = |buffer: &mut FrameBuffer| {
+            let mut progress = WriteProgress::of(buffer);
+            buffer.advance(buffer.len());
+            progress.finish(buffer);
+            mailbox.finish_write(buffer, progress)
+        };
+        mailbox.begin_turn();
+        buffer.push(&text("a response"));
+        mailbox.lock().log.push(&text("a push before the turn"));
+        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Write);
+        assert_eq!(log_capacity(), 0);
+        mailbox.lock().log.push(&text("a push during the write"));
+        assert_eq!(write(&mut buffer), WriteEnd::More);
+        assert_eq!(log_capacity(), 0);
+        assert_ne!(write(&mut buffer), WriteEnd::More);
+        mailbox.lock().log.push(&text("what a blocked socket did not accept"));
+        assert!(mailbox.resume_write(&mut buffer));
+        assert_eq!(log_capacity(), 0);
     }
 
     #[test]
