@@ -241,13 +241,13 @@ impl<S: Socket> SocketTask<S> {
             Ok(unsent) => unsent,
             Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
         };
-        if let Poll::Ready(Err(error)) = self.resume_write(cx, now) {
+        let mut budget = TurnBudget::new();
+        if let Err(error) = self.resume_write(cx, now, &mut budget) {
             return Poll::Ready(ConnectionEnd::Broken(error));
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             self.handle_timeout(now);
         }
-        let mut budget = TurnBudget::new();
         loop {
             if let Poll::Ready(end) = self.poll_inputs(cx, now, input, &mut budget) {
                 return Poll::Ready(end);
@@ -263,7 +263,7 @@ impl<S: Socket> SocketTask<S> {
                 TurnEnd::Written if unsent > 0 && waits_for_space && !budget.is_used_up => {}
                 TurnEnd::Written => break,
                 TurnEnd::Write => {
-                    if let Poll::Ready(Err(error)) = self.write(cx, now) {
+                    if let Err(error) = self.write(cx, now, &mut budget) {
                         return Poll::Ready(ConnectionEnd::Broken(error));
                     }
                     // More may be read, and queued calls may start, now that the frames have left.
@@ -416,47 +416,56 @@ impl<S: Socket> SocketTask<S> {
     }
 
     /// Continues to write when a blocked socket accepts bytes again.
-    fn resume_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
+    fn resume_write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut TurnBudget) -> std::io::Result<()> {
         if self.blocked && self.socket.poll_writable(cx)?.is_ready() {
             self.blocked = false;
             if self.state.guard.peer.mailbox.resume_write(&mut self.state.output) {
-                return self.write(cx, now);
+                return self.write(cx, now, budget);
             }
         }
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
-    /// Writes the output, and what others append to the log meanwhile. Pending if the socket accepts no more.
-    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
-        loop {
-            let output = &mut self.state.output;
-            let mut progress = WriteProgress::of(output);
-            let mut result = Ok(());
-            while !output.is_empty() {
-                match self.socket.poll_write(cx, output) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => {
-                        result = Err(error);
-                        break;
-                    }
-                    Poll::Pending => break,
-                }
+    /// Writes the output, and what others append to the log meanwhile, until the socket accepts no more. If there is too
+    /// much of it, the turn is used up.
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut TurnBudget) -> std::io::Result<()> {
+        for write in 1.. {
+            let mut progress = WriteProgress::of(&self.state.output);
+            if let Err(error) = self.write_output(cx) {
+                self.state.peer().mailbox.fail_write(None);
+                return Err(error);
             }
-            self.blocked = !output.is_empty();
-            if let (Ok(()), Poll::Ready(Err(error))) = (&result, self.socket.poll_flush(cx)) {
-                result = Err(error);
-            }
-            progress.finish(output);
+            progress.finish(&self.state.output);
+            self.blocked = !self.state.output.is_empty();
             let mailbox = &self.state.guard.peer.mailbox;
-            let end = mailbox.finish_write(output, progress);
-            result?;
-            if end != WriteEnd::More {
-                let log = mailbox.log_state();
-                self.state.protocol.set_unsent_bytes(log.unsent);
-                self.state.update_stream_pause();
-                self.note_write_progress(now, log.written);
-                return if self.blocked { Poll::Pending } else { Poll::Ready(Ok(())) };
+            match mailbox.finish_write(&mut self.state.output, progress, write) {
+                WriteEnd::More => {}
+                WriteEnd::Rest => {
+                    budget.is_used_up = true;
+                    break;
+                }
+                WriteEnd::Done { .. } => break,
             }
+        }
+        let log = self.state.peer().mailbox.log_state();
+        self.state.protocol.set_unsent_bytes(log.unsent);
+        self.state.update_stream_pause();
+        self.note_write_progress(now, log.written);
+        Ok(())
+    }
+
+    /// Writes as much of the output as the socket accepts.
+    fn write_output(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        let output = &mut self.state.output;
+        while !output.is_empty() {
+            match self.socket.poll_write(cx, output) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => break,
+            }
+        }
+        match self.socket.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
         }
     }
 

@@ -191,12 +191,26 @@ pub(crate) enum TurnEnd {
 pub(crate) enum WriteEnd {
     /// The buffer contains more to write.
     More,
+    /// There is more to write, but this was the [last write](MAX_WRITES). Whoever has written must see to the rest.
+    Rest,
     /// There is nothing to write, or the socket is blocked.
     Done {
         /// The connection's task must have a turn: to wait for the socket, or since it waits for this write.
         task_waits: bool,
     },
 }
+
+/// The result of [`Mailbox::flush`].
+#[derive(Debug, Default)]
+pub(crate) struct Flushed {
+    /// In bytes.
+    pub(crate) written: usize,
+    /// There is more to write: the mailbox is to be flushed again, after others.
+    pub(crate) has_rest: bool,
+}
+
+/// How often a log is written in a row, when others append to it meanwhile: they may do so as fast as it is written.
+pub(crate) const MAX_WRITES: u32 = 4;
 
 /// The command queue and the outgoing log of one connection.
 #[derive(Debug)]
@@ -351,35 +365,43 @@ impl Mailbox {
     }
 
     /// Writes the log, until it is empty or the socket accepts no more. Called by the flusher.
-    pub(crate) fn flush(&self) {
+    pub(crate) fn flush(&self) -> Flushed {
+        let mut flushed = Flushed::default();
         let (socket, mut buffer) = {
             let mut state = self.lock();
             state.flush_queued = false;
-            let Some(socket) = state.socket.clone() else { return };
+            let Some(socket) = state.socket.clone() else { return flushed };
             if state.writing || state.blocked || state.log.is_empty() {
-                return;
+                return flushed;
             }
             let buffer = std::mem::take(&mut state.log);
             state.begin_write(&buffer);
             (socket, buffer)
         };
-        loop {
-            let mut written = WriteProgress::of(&buffer);
-            let result = write_now(&socket, &mut buffer);
-            written.finish(&buffer);
-            match result {
-                Ok(()) => {}
-                Err(error) => {
-                    self.lock().error = Some(error);
-                    buffer = FrameBuffer::default();
+        for write in 1.. {
+            let mut progress = WriteProgress::of(&buffer);
+            if let Err(error) = write_now(&socket, &mut buffer) {
+                self.fail_write(Some(error));
+                self.waker.wake();
+                break;
+            }
+            progress.finish(&buffer);
+            flushed.written += progress.written;
+            match self.finish_write(&mut buffer, progress, write) {
+                WriteEnd::More => {}
+                WriteEnd::Rest => {
+                    flushed.has_rest = true;
+                    break;
+                }
+                WriteEnd::Done { task_waits } => {
+                    if task_waits {
+                        self.waker.wake();
+                    }
+                    break;
                 }
             }
-            match self.finish_write(&mut buffer, written) {
-                WriteEnd::More => {}
-                WriteEnd::Done { task_waits: false } => return,
-                WriteEnd::Done { task_waits: true } => return self.waker.wake(),
-            }
         }
+        flushed
     }
 
     /// Registers the waker of the connection's task. To be called before [`begin_turn`](Self::begin_turn).
@@ -452,33 +474,51 @@ impl Mailbox {
         true
     }
 
-    /// Ends a write. What `buffer` still contains stays in the log, and the socket counts as blocked. Otherwise what was
-    /// appended meanwhile is moved into `buffer`, to be written next.
-    pub(crate) fn finish_write(&self, buffer: &mut FrameBuffer, progress: WriteProgress) -> WriteEnd {
+    /// Ends a write, the first, second, or so, in a row. What `buffer` still contains stays in the log, and the socket
+    /// counts as blocked. Otherwise what was appended meanwhile is moved into `buffer`, to be written next.
+    pub(crate) fn finish_write(&self, buffer: &mut FrameBuffer, progress: WriteProgress, write: u32) -> WriteEnd {
         let mut state = self.lock();
         state.written += progress.written as u64;
         state.pushed = state.pushed.saturating_sub(progress.pushed);
         state.taken = 0;
-        let task_waits = if !buffer.is_empty() {
+        if state.pushed <= self.limits.sustained {
+            state.over_sustained = false;
+        }
+        if !buffer.is_empty() {
             let mut log = FrameBuffer::default();
             log.append(buffer);
             log.append(&mut state.log);
             state.log = log;
+            state.writing = false;
             state.blocked = true;
-            true
-        } else if !state.log.is_empty() && state.error.is_none() && !state.closed {
-            *buffer = std::mem::take(&mut state.log);
-            state.begin_write(buffer);
-            return WriteEnd::More;
-        } else {
-            // The task waits for the end of the write, or has to learn of the error.
-            state.closed || state.error.is_some() || std::mem::take(&mut state.waits_for_space)
-        };
-        state.writing = false;
-        if state.pushed <= self.limits.sustained {
-            state.over_sustained = false;
+            return WriteEnd::Done { task_waits: true };
         }
-        WriteEnd::Done { task_waits }
+        if state.log.is_empty() || state.closed {
+            state.writing = false;
+            // A task whose mailbox is closed waits for the end of the write.
+            return WriteEnd::Done { task_waits: state.closed || std::mem::take(&mut state.waits_for_space) };
+        }
+        if write >= MAX_WRITES {
+            state.writing = false;
+            return WriteEnd::Rest;
+        }
+        *buffer = std::mem::take(&mut state.log);
+        state.begin_write(buffer);
+        WriteEnd::More
+    }
+
+    /// Ends a write that has failed. Nothing is written any more: a part of a frame may be missing. `error` is for the
+    /// connection's task, which must then have a turn.
+    pub(crate) fn fail_write(&self, error: Option<io::Error>) {
+        let mut state = self.lock();
+        state.error = error;
+        state.socket = None;
+        state.taken = 0;
+        state.writing = false;
+        state.blocked = true;
+        let log = std::mem::take(&mut state.log);
+        drop(state);
+        drop(log);
     }
 
     /// Returns the bytes that were pushed and are not written, and the other bytes that wait for the socket.
@@ -621,7 +661,7 @@ mod tests {
         let mut progress = WriteProgress::of(&buffer);
         buffer.advance(buffer.len());
         progress.finish(&buffer);
-        assert_ne!(mailbox.finish_write(&mut buffer, progress), WriteEnd::More);
+        assert!(matches!(mailbox.finish_write(&mut buffer, progress, 1), WriteEnd::Done { .. }));
     }
 
     fn text(text: &str) -> SharedFrame {
@@ -675,16 +715,54 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_others_fill_as_fast_as_it_is_written_is_left_to_a_later_write() {
+        let mailbox = Mailbox::for_test(1000);
+        let mut buffer = FrameBuffer::default();
+        buffer.push(&text("a"));
+        let mut writes = 0;
+        let end = loop {
+            writes += 1;
+            mailbox.lock().log.push(&text("another"));
+            let mut progress = WriteProgress::of(&buffer);
+            buffer.advance(buffer.len());
+            progress.finish(&buffer);
+            match mailbox.finish_write(&mut buffer, progress, writes) {
+                WriteEnd::More => {}
+                end => break end,
+            }
+        };
+        assert_eq!((end, writes), (WriteEnd::Rest, MAX_WRITES));
+        assert!(!mailbox.lock().writing && !mailbox.lock().log.is_empty());
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_more_is_written() {
+        let mailbox = Mailbox::for_test(1000);
+        let mut buffer = FrameBuffer::default();
+        buffer.push(&text("a"));
+        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Write);
+        mailbox.fail_write(Some(io::ErrorKind::BrokenPipe.into()));
+        mailbox.lock().log.push(&text("b"));
+        assert_eq!(mailbox.flush().written, 0);
+        assert_eq!(mailbox.begin_turn().error.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
+        let mut buffer = FrameBuffer::default();
+        buffer.push(&text("c"));
+        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Waits);
+        // Nobody writes, so the task may end the connection.
+        assert!(mailbox.poll_take_log(&mut Context::from_waker(Waker::noop())).is_ready());
+    }
+
+    #[test]
     fn an_empty_log_has_no_memory() {
         let mailbox = Mailbox::for_test(1000);
         let log_capacity = || mailbox.lock().log.capacity();
         // The buffer of the task, which has memory that it keeps.
         let mut buffer = FrameBuffer::default();
-        let mut write = |buffer: &mut FrameBuffer| {
+        let write = |buffer: &mut FrameBuffer| {
             let mut progress = WriteProgress::of(buffer);
             buffer.advance(buffer.len());
             progress.finish(buffer);
-            mailbox.finish_write(buffer, progress)
+            mailbox.finish_write(buffer, progress, 1)
         };
         mailbox.begin_turn();
         buffer.push(&text("a response"));
