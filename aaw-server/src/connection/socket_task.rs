@@ -66,6 +66,8 @@ struct SocketTask<S> {
     held: HeldBytes,
     /// The socket accepts nothing at present.
     blocked: bool,
+    /// The stream has accepted bytes that it has not passed on, as TLS does while the socket beneath accepts nothing.
+    is_unflushed: bool,
     /// Everything that has arrived was read.
     waits_for_client: bool,
     /// Since when the queued pushes exceed their sustained limit.
@@ -163,6 +165,7 @@ impl<S: Socket> SocketTask<S> {
             stall: WriteStall::new(config.write_timeout),
             held,
             blocked: false,
+            is_unflushed: false,
             waits_for_client: false,
             over_push_limit_since: None,
             written_before: 0,
@@ -415,13 +418,16 @@ impl<S: Socket> SocketTask<S> {
         state.closing.take().map(ConnectionEnd::ByServer)
     }
 
-    /// Continues to write when a blocked socket accepts bytes again.
+    /// Continues to write, or to pass on what was written, when a blocked socket accepts bytes again.
     fn resume_write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut TurnBudget) -> std::io::Result<()> {
         if self.blocked && self.socket.poll_writable(cx)?.is_ready() {
             self.blocked = false;
             if self.state.guard.peer.mailbox.resume_write(&mut self.state.output) {
                 return self.write(cx, now, budget);
             }
+        }
+        if self.is_unflushed {
+            self.flush(cx)?;
         }
         Ok(())
     }
@@ -463,10 +469,13 @@ impl<S: Socket> SocketTask<S> {
                 Poll::Pending => break,
             }
         }
-        match self.socket.poll_flush(cx) {
-            Poll::Ready(flushed) => flushed,
-            Poll::Pending => Ok(()),
-        }
+        self.flush(cx)
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        let flushed = self.socket.poll_flush(cx)?;
+        self.is_unflushed = flushed.is_pending();
+        Ok(())
     }
 
     /// Notes what was written. While reading is paused because the client reads its responses slowly, its pongs are not

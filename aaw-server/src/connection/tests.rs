@@ -7,7 +7,7 @@ use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -19,6 +19,11 @@ use crate::hub::{EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits};
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
     let (server, client) = duplex(pipe);
+    (serve(dialect, server), client)
+}
+
+/// Serves a connection of a server without events over this stream.
+fn serve(dialect: Dialect, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> JoinHandle<()> {
     let config = Config::default();
     let hub = Arc::new(Hub::default());
     let permit = hub.admit(1).expect("it is the first");
@@ -36,7 +41,7 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
         dispatch: Arc::new(dispatch),
         config: Arc::new(config),
     };
-    (tokio::spawn(connection.serve(StreamSocket(server), Bytes::new())), client)
+    tokio::spawn(connection.serve(StreamSocket(stream), Bytes::new()))
 }
 
 /// Reads the next frame from the server: its opcode and payload.
@@ -103,4 +108,25 @@ async fn a_client_that_reads_its_responses_late_receives_all_of_them() {
     for _ in 0..100 {
         assert_eq!(frame(&mut client).await, (1, br#"["x",{"error":"Unknown event: x"}]"#.to_vec()));
     }
+}
+
+/// TLS accepts what it encrypts, and keeps it while the socket beneath accepts nothing.
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_buffer_is_flushed_when_the_client_reads_again() {
+    let start = Instant::now();
+    let (server, mut client) = duplex(1 << 10);
+    let served = serve(Dialect::Classic, BufWriter::with_capacity(64 << 10, server));
+    for _ in 0..100 {
+        client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");
+    }
+    for _ in 0..100 {
+        assert_eq!(frame(&mut client).await, (1, br#"["x",{"error":"Unknown event: x"}]"#.to_vec()));
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // A client that reads nothing receives no pings and is closed, although the stream has accepted all of its responses.
+    for _ in 0..100 {
+        client.write_all(&text(r#"["x",null]"#)).await.expect("the server reads");
+    }
+    served.await.expect("the task ends");
+    assert_eq!(start.elapsed(), Duration::from_secs(62));
 }
