@@ -1,7 +1,7 @@
 //! Pushes from anywhere in a program, with `Handle::emit`.
 
 use aaw_server::EmitError;
-use aaw_tests::TestServer;
+use aaw_tests::{TestServer, WireClient};
 use serde_json::json;
 
 #[tokio::test]
@@ -36,4 +36,15 @@ async fn pushes_that_cannot_be_sent_fail() {
     assert_eq!(code(server.handle.emit("news", "x".repeat(1000))), "too_large");
     let not_json = std::collections::HashMap::from([((1, 2), 3)]);
     assert!(matches!(server.handle.emit("news", &not_json), Err(EmitError::Serialize(_))));
+}
+
+#[tokio::test]
+async fn a_call_that_follows_the_hello_at_once_can_push_to_its_connection() {
+    let server = TestServer::start().await;
+    let mut client = WireClient::connect(server.addr, Some("aaw.v1")).await;
+    client.send_all([r#"["aaw/hello",{}]"#, r#"["pushes/answering",{},1]"#]).await;
+    assert!(client.next().await.starts_with(r#"["aaw/welcome","#));
+    for expected in [r#"["step",1]"#, r#"["step",2]"#, r#"["pushes/answering",3,1]"#] {
+        client.expect(expected).await;
+    }
 }
