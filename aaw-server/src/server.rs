@@ -210,11 +210,11 @@ async fn share(
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
+        _poll_watch: PollWatch::start(Arc::clone(&hub.flusher)).map_err(StartError::Thread)?,
         hub,
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
-        _poll_watch: PollWatch::start().map_err(StartError::Thread)?,
         config: Arc::new(config),
     }))
 }

@@ -35,6 +35,10 @@ struct FlushQueue {
     peers: VecDeque<Arc<Peer>>,
     /// The task runs. It ends when the queue is empty.
     is_running: bool,
+    /// The number of connections that were taken from the queue.
+    taken: u64,
+    /// `taken` at the last [check](Flusher::check), if connections waited then.
+    taken_at_check: Option<u64>,
 }
 
 impl Flusher {
@@ -65,7 +69,27 @@ impl Flusher {
     }
 
     fn next(&self) -> Option<Arc<Peer>> {
-        self.lock().peers.pop_front()
+        let mut queue = self.lock();
+        queue.taken += 1;
+        queue.peers.pop_front()
+    }
+
+    /// Spawns another task if connections have waited since the last check, and none was flushed. To be called in intervals
+    /// by a thread outside of the runtime.
+    ///
+    /// A task that is spawned or woken on a worker of tokio belongs to that worker at first. If the handler that has pushed
+    /// blocks its thread after that, nobody would be flushed until it ends.
+    pub(crate) fn check(self: &Arc<Self>) {
+        let mut queue = self.lock();
+        let waiting = (!queue.peers.is_empty()).then_some(queue.taken);
+        let is_stuck = waiting.is_some() && waiting == queue.taken_at_check;
+        queue.taken_at_check = waiting;
+        queue.is_running |= is_stuck;
+        drop(queue);
+        if is_stuck && let Some(runtime) = self.runtime.get() {
+            // Several tasks at a time do no harm.
+            runtime.spawn(run(Arc::clone(self)));
+        }
     }
 
     /// Flushes a connection again, after those that are in the queue.

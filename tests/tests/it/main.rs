@@ -19,6 +19,7 @@ mod connection_hooks;
 mod emit;
 mod examples;
 mod family;
+mod fan_out;
 mod guards;
 mod http;
 mod http_mount;
