@@ -49,7 +49,7 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
         }
         ConnectionEnd::Violation(violation) => frame.close(violation.close_code(), &violation.to_string()),
     }
-    frame_log::sent(&frame);
+    frame_log::sent(&frame, 0);
     log.append(&mut frame);
     poll_fn(|cx| {
         while !log.is_empty() {

@@ -16,12 +16,10 @@ pub(super) fn received(message: &Message<'_>) {
     }
 }
 
-/// Logs the frames of a turn, before they are moved to the outgoing log.
+/// Logs the frames that are sent but the first `logged`, which were logged before. Returns how many there are.
 #[inline]
-pub(super) fn sent(frames: &FrameBuffer) {
-    if LevelFilter::current() >= Level::TRACE {
-        log_sent(frames);
-    }
+pub(super) fn sent(frames: &FrameBuffer, logged: usize) -> usize {
+    if LevelFilter::current() >= Level::TRACE { log_sent(frames, logged) } else { 0 }
 }
 
 #[cold]
@@ -36,8 +34,13 @@ fn log_received(message: &Message<'_>) {
 }
 
 #[cold]
-fn log_sent(frames: &FrameBuffer) {
+fn log_sent(frames: &FrameBuffer, logged: usize) -> usize {
+    let mut count = 0;
     for (opcode, payload) in frames.frames() {
+        count += 1;
+        if count <= logged {
+            continue;
+        }
         match opcode {
             Opcode::Text => {
                 let text = std::str::from_utf8(&payload).unwrap_or_default();
@@ -48,4 +51,5 @@ fn log_sent(frames: &FrameBuffer) {
             Opcode::Binary | Opcode::Pong | Opcode::Continuation => {}
         }
     }
+    count
 }

@@ -251,11 +251,14 @@ impl<S: Socket> SocketTask<S> {
         if self.timer.as_mut().poll(cx).is_ready() {
             self.handle_timeout(now);
         }
+        let mut logged = 0;
         loop {
             if let Poll::Ready(end) = self.poll_inputs(cx, now, input, &mut budget) {
+                frame_log::sent(&self.state.output, logged);
                 return Poll::Ready(end);
             }
-            frame_log::sent(&self.state.output);
+            // Before they are moved to the log.
+            logged = frame_log::sent(&self.state.output, logged);
             let waits_for_space = !self.waits_for_client || self.state.waits_for_space();
             let mailbox = &self.state.guard.peer.mailbox;
             match mailbox.end_turn(&mut self.state.output, waits_for_space, budget.is_used_up) {
@@ -276,6 +279,7 @@ impl<S: Socket> SocketTask<S> {
                     }
                 }
             }
+            logged = 0;
             unsent = match self.begin_turn(now) {
                 Ok(unsent) => unsent,
                 Err(error) => return Poll::Ready(ConnectionEnd::Broken(error)),
@@ -499,6 +503,10 @@ impl<S: Socket> SocketTask<S> {
         self.held.set(log.unsent + log.pushed + self.unread.capacity() + self.decoder.stored());
         if self.state.protocol.has_queued_calls() && self.state.memory.is_used_up() {
             self.state.memory.wake_when_freed(cx.waker());
+            // Checked again, since it may have been freed before the waker was registered.
+            if !self.state.memory.is_used_up() {
+                cx.waker().wake_by_ref();
+            }
         }
         if self.blocked && self.state.memory.exceeds_share() {
             self.state.protocol.close(Close::TooSlow);

@@ -256,7 +256,7 @@ struct MailboxState {
     waits_for_space: bool,
     /// The flusher has this mailbox in its queue.
     flush_queued: bool,
-    /// The task was woken because the sustained limit is exceeded.
+    /// The task knows that the sustained limit is exceeded, or was woken because it is.
     over_sustained: bool,
     /// No push and no client call is accepted any more.
     closed: bool,
@@ -521,9 +521,11 @@ impl Mailbox {
         drop(log);
     }
 
-    /// Returns the bytes that were pushed and are not written, and the other bytes that wait for the socket.
+    /// Returns the bytes that were pushed and are not written, and the other bytes that wait for the socket. The task learns
+    /// so whether the sustained limit is exceeded, and is woken when that changes.
     pub(crate) fn log_state(&self) -> LogState {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.over_sustained = state.pushed > self.limits.sustained;
         let (unsent, pushed, written, blocked) = (state.unsent(), state.pushed, state.written, state.blocked);
         LogState { unsent, pushed, written, blocked, error: None }
     }

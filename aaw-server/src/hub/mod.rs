@@ -20,6 +20,8 @@ mod host_ops;
 #[expect(clippy::module_inception, reason = "the folder is named for its central type")]
 mod hub;
 mod in_runtime;
+#[cfg(test)]
+mod log_tests;
 mod mailbox;
 mod peer;
 mod push;
