@@ -3,7 +3,8 @@
 //! tokio's I/O driver is run by one worker at a time. A worker that received an I/O event and then runs a task that blocks
 //! does not hand the driver on, while the other workers sleep: nothing is accepted, read or timed any more. A thread outside
 //! of the runtime therefore spawns an empty task in short intervals. It wakes a sleeping worker, which then runs the driver
-//! if nobody does. (tokio has no call that does so directly.) For the same reason it checks that pushes are flushed.
+//! if nobody does. (tokio has no call that does so directly.) For the same reason it checks that pushes are flushed, by what
+//! [`PollWatch::start`] receives.
 //!
 //! The same thread reports polls that take long. A poll stores its event and the time in a slot of its thread, and the
 //! thread reads the slots: a few atomic stores for each poll, and no clock.
@@ -18,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::hub::Flusher;
 use crate::throttle::Throttle;
 
 /// How often the thread wakes a worker and looks at the slots. The longest time that a blocked worker delays the others.
@@ -36,11 +36,12 @@ pub(crate) struct PollWatch {
 }
 
 impl PollWatch {
-    /// Starts the thread, for the current runtime and this flusher.
+    /// Starts the thread, for the current runtime. With several workers, `check` runs in each interval: it finds what no
+    /// worker may have begun because one of them is blocked.
     ///
     /// # Errors
     /// If the system cannot start a thread.
-    pub(crate) fn start(flusher: Arc<Flusher>) -> io::Result<Self> {
+    pub(crate) fn start(check: impl Fn() + Send + 'static) -> io::Result<Self> {
         let runtime = Handle::current();
         let (stop, stopped) = channel::<()>();
         thread::Builder::new().name("aaw-poll-watch".into()).spawn(move || {
@@ -49,7 +50,7 @@ impl PollWatch {
                 if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
                     // Its end is not awaited. If the runtime is gone, the task is dropped.
                     drop(runtime.spawn(async {}));
-                    flusher.check();
+                    check();
                 }
                 report_long_polls(coarse_now(), &reports);
             }

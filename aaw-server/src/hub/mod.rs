@@ -29,7 +29,6 @@ mod rooms;
 
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
-pub(crate) use flusher::Flusher;
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
 pub(crate) use mailbox::{
     ClientCallRequest, Command, ItemBatch, MAX_SLICES, Mailbox, Opening, PushLimits, SharedSocket, TurnEnd, WriteEnd,
