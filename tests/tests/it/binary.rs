@@ -486,7 +486,8 @@ async fn listen_prints_one_line_of_json_for_each_push() {
     let mut command = Command::new(&artifacts().await.cli);
     command.args(["listen", &server.url(), "broadcast"]);
     let mut listener = Process::start(command);
-    until("the listener to connect", || server.handle.connections() == 1).await;
+    // Before its hello a connection accepts no pushes.
+    until("the listener to be open", || server.handle.emit("other", 1).is_ok_and(|accepted| accepted == 1)).await;
     let mut sender = server.v1().await;
     // It prints the pushes of its event, and no others.
     sender.send(r#"["broadcasts/others",{"m":"ü"}]"#).await;
