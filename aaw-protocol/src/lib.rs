@@ -85,6 +85,8 @@ pub mod json;
 mod name;
 pub mod redact;
 pub mod server;
+#[doc(hidden)]
+pub mod sparse_map;
 pub mod text;
 mod token;
 pub mod websocket;

@@ -216,6 +216,7 @@ async fn share(
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
+        protocol: Arc::new(config.protocol()),
         config: Arc::new(config),
     }))
 }

@@ -36,7 +36,7 @@ impl ServerConnection {
         body: &str,
         deadline: Option<Instant>,
     ) -> Result<(), Failure> {
-        debug_assert!(!self.client_calls.ids.contains_key(&key), "two client calls in flight have the same key");
+        debug_assert!(self.client_calls.id_of(key).is_none(), "two client calls in flight have the same key");
         if self.dialect == Dialect::Classic {
             return Err(Failure::new(Code::UNREACHABLE, "The client cannot be called: it speaks the classic dialect"));
         }
@@ -51,13 +51,13 @@ impl ServerConnection {
             return Err(client_call_timed_out());
         }
         let max_calls = self.config.max_client_calls as usize;
-        if self.client_calls.by_id.len() >= max_calls {
+        if self.client_calls.len() >= max_calls {
             return Err(Failure::new(Code::BUSY, format!("Too many client calls: {max_calls} are in flight")));
         }
         if self.unsent_bytes >= self.config.max_unsent_bytes {
             return Err(Failure::new(Code::BUSY, "The client reads too slowly"));
         }
-        let id = self.client_calls.last_id - 1;
+        let id = self.client_calls.next_id();
         let event_json = codec::event_json(event).into_boxed_str();
         let mut frame = Vec::with_capacity(event_json.len() + body.len() + 24);
         codec::begin(&mut frame, &event_json);
@@ -68,26 +68,21 @@ impl ServerConnection {
             let error = format!("The body of {} exceeds the message limit of {max_bytes} bytes", Shortened(event));
             return Err(Failure::new(Code::TOO_LARGE, error));
         }
-        self.client_calls.last_id = id;
-        self.client_calls.ids.insert(key, id);
-        if let Some(deadline) = deadline {
-            self.client_calls.deadlines.insert((deadline, id));
-        }
-        self.client_calls.by_id.insert(id, PendingClientCall { key, event_json, deadline });
+        self.client_calls.insert(PendingClientCall { key, event_json, deadline });
         self.send(frame.into());
         Ok(())
     }
 
     /// Cancels a client call: it ends without an output, and the client is notified. Does nothing if the call is over.
     pub fn cancel_client_call(&mut self, key: ClientCallKey) {
-        if let Some(&id) = self.client_calls.ids.get(&key) {
+        if let Some(id) = self.client_calls.id_of(key) {
             self.abort_client_call(id);
         }
     }
 
     /// Returns the number of client calls without a response.
     pub fn client_calls_in_flight(&self) -> usize {
-        self.client_calls.by_id.len()
+        self.client_calls.len()
     }
 
     /// Removes a client call and sends its cancel.
@@ -103,16 +98,11 @@ impl ServerConnection {
 
     /// Ends the client calls whose deadline has passed.
     pub(super) fn expire_client_calls(&mut self, now: Instant) {
-        while let Some(&(deadline, id)) = self.client_calls.deadlines.first()
+        while let Some((deadline, id)) = self.client_calls.next_deadline()
             && deadline <= now
+            && let Some(key) = self.abort_client_call(id)
         {
-            match self.abort_client_call(id) {
-                Some(key) => {
-                    self.outputs.push_back(Output::ClientCallDone { key, result: Err(client_call_timed_out()) });
-                }
-                // Unreachable: each deadline belongs to a call in flight. Removing it keeps the loop finite.
-                None => _ = self.client_calls.deadlines.pop_first(),
-            }
+            self.outputs.push_back(Output::ClientCallDone { key, result: Err(client_call_timed_out()) });
         }
     }
 
@@ -123,7 +113,7 @@ impl ServerConnection {
         text: &str,
         frame: &Frame<'_>,
     ) -> Result<Input<'a>, BadFrame> {
-        if id < self.client_calls.last_id {
+        if !self.client_calls.is_used(id) {
             return Err(BadFrame::Unexpected(format!("a response with id {id} to a client call that was never made")));
         }
         if !frame.checked {

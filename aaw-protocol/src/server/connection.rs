@@ -1,7 +1,8 @@
 //! The state machine of a connection on the server.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::failure::{Code, Failure};
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
+use crate::sparse_map::SparseMap;
 use crate::text::Shortened;
 use crate::websocket::frame_len;
 
@@ -32,9 +34,9 @@ const MAX_CLASSIC_ID: usize = 200;
 /// The state of one connection on the server. See the [module's documentation](super).
 #[derive(Debug)]
 pub struct ServerConnection {
-    pub(super) config: ServerConfig,
+    pub(super) config: Arc<ServerConfig>,
     pub(super) dialect: Dialect,
-    connection: String,
+    connection: Box<str>,
     /// When the hello of a v1 client is due. `None` once it has arrived, and for classic clients.
     pub(super) hello_deadline: Option<Instant>,
     /// Whether an open hook has not decided about the connection yet.
@@ -43,7 +45,7 @@ pub struct ServerConnection {
     last_id: i64,
     /// The number of keys that were assigned to calls without a v1 id.
     unnumbered: u64,
-    pub(super) running: HashMap<CallKey, RunningCall>,
+    pub(super) running: SparseMap<CallKey, RunningCall>,
     pub(super) running_bytes: usize,
     /// The part of `running_bytes` that belongs to deferred responses.
     pub(super) deferred_bytes: usize,
@@ -67,18 +69,19 @@ pub struct ServerConnection {
 
 impl ServerConnection {
     /// Creates the state of a connection that was established at `now`. `connection` is the id that the welcome
-    /// announces.
-    pub fn new(dialect: Dialect, connection: String, config: ServerConfig, now: Instant) -> Self {
+    /// announces. All connections of a server can share one configuration, in an `Arc`.
+    pub fn new(dialect: Dialect, connection: String, config: impl Into<Arc<ServerConfig>>, now: Instant) -> Self {
+        let config = config.into();
         Self {
             hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
             heartbeat: Heartbeat::new(config.heartbeat_interval, config.max_missed_heartbeats, now),
             wait_queue: WaitQueue::new(config.limits.line as usize),
             dialect,
-            connection,
+            connection: connection.into(),
             open_hook_pending: false,
             last_id: 0,
             unnumbered: 0,
-            running: HashMap::new(),
+            running: SparseMap::default(),
             running_bytes: 0,
             deferred_bytes: 0,
             deadlines: BTreeSet::new(),
@@ -240,7 +243,7 @@ impl ServerConnection {
 
     pub(super) fn send_welcome(&mut self) {
         let connection = std::mem::take(&mut self.connection);
-        let welcome = Welcome { connection, resumed: false, limits: self.config.limits };
+        let welcome = Welcome { connection: connection.into(), resumed: false, limits: self.config.limits };
         self.send(codec::message(hello::WELCOME, &welcome).into());
     }
 
@@ -572,12 +575,19 @@ impl ServerConnection {
 
     /// Returns the next instruction for the owner of the socket, or `None` if there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let next = self.outputs.pop_front();
-        if next.is_none() && self.outputs.capacity() > 64 {
-            // Frees the capacity of a burst.
+        self.outputs.pop_front()
+    }
+
+    /// Frees the memory of queues that are empty. To be called before the connection waits for its next input: it keeps
+    /// them while it has more to do.
+    pub fn release_memory(&mut self) {
+        if self.outputs.is_empty() {
             self.outputs = VecDeque::new();
         }
-        next
+        if self.early_upload_ends.is_empty() {
+            self.early_upload_ends = VecDeque::new();
+        }
+        self.wait_queue.release_memory();
     }
 
     /// Tells how many bytes of frames with their headers, other than pushes, wait for the socket now: of the messages
@@ -600,7 +610,7 @@ impl ServerConnection {
         if let Some((deadline, _)) = self.deadlines.first() {
             soonest = soonest.min(*deadline);
         }
-        if let Some(deadline) = self.client_calls.next_deadline()
+        if let Some((deadline, _)) = self.client_calls.next_deadline()
             && !self.closed
         {
             soonest = soonest.min(deadline);

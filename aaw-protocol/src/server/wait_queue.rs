@@ -116,15 +116,15 @@ impl WaitQueue {
             self.frames.pop_back();
             self.bytes -= cost("");
         }
+    }
+
+    /// Frees the capacity of a burst, if no call waits.
+    pub(super) fn release_memory(&mut self) {
         if self.frames.is_empty() {
-            // After a burst, an idle connection must not keep up to a megabyte of capacity.
-            self.frames.shrink_to(IDLE_CAPACITY);
+            self.frames = VecDeque::new();
         }
     }
 }
-
-/// The capacity, in frames, that an empty queue keeps so that a short queue does not allocate each time.
-const IDLE_CAPACITY: usize = 16;
 
 /// The wait queue has no space for a frame.
 #[derive(Debug)]
@@ -188,6 +188,8 @@ mod tests {
         for id in (2..=999).chain([1, 1000]) {
             assert!(queue.remove(id).is_some());
         }
-        assert!(queue.is_empty() && queue.bytes == 0 && queue.frames.capacity() < 100);
+        assert!(queue.is_empty() && queue.bytes == 0);
+        queue.release_memory();
+        assert_eq!(queue.frames.capacity(), 0);
     }
 }

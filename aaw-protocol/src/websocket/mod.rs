@@ -28,6 +28,7 @@ mod encode;
 mod frame_buffer;
 mod frame_header;
 mod mask;
+mod push_count;
 mod text_assembler;
 mod violation;
 

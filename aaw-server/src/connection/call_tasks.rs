@@ -1,10 +1,10 @@
 //! Calls that run as tasks of their own, and what remains of them when the connection ends.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::server::CallKey;
+use aaw_protocol::sparse_map::SparseMap;
 use tokio::task::JoinHandle;
 
 use super::linger_budget::{LingerBudget, LingerSwitch};
@@ -34,7 +34,7 @@ pub(super) struct CallTask {
 /// Drops the handlers whose caller waits for a response or reads a stream, since it has disconnected, and returns the
 /// others: a client may send an event and leave. From now on they may spend `max_poll_time` in polls, all together.
 pub(super) fn abort_expecting_response(
-    calls: HashMap<CallKey, CallTask>,
+    calls: SparseMap<CallKey, CallTask>,
     max_poll_time: Duration,
 ) -> Vec<JoinHandle<()>> {
     let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);

@@ -78,8 +78,9 @@ async fn connect() -> DuplexStream {
     let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1 << 20));
     let services = HostServices::new(hub, auth, max_response);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
+    let protocol = Arc::new(config.protocol());
     let (dialect, open_info, config) = (Dialect::V1, OpenInfo::default(), Arc::new(config));
-    let connection = NewConnection { dialect, guard, caller, open_info, dispatch, config };
+    let connection = NewConnection { dialect, guard, caller, open_info, dispatch, config, protocol };
     tokio::spawn(connection.serve(StreamSocket(server), Bytes::new()));
     client
 }

@@ -1,6 +1,6 @@
 //! The task that owns a connection's socket: reads, lets [`ConnectionState`] handle what arrives, writes, keeps time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use aaw_event::OpenInfo;
-use aaw_protocol::server::{Close, ServerConnection};
+use aaw_protocol::server::{Close, ServerConfig, ServerConnection};
+use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::websocket::{Decoded, FrameBuffer, MessageDecoder};
 use aaw_protocol::{Dialect, clock};
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub(crate) struct NewConnection {
     pub(crate) open_info: OpenInfo,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) config: Arc<Config>,
+    /// The part of it that the protocol applies.
+    pub(crate) protocol: Arc<ServerConfig>,
 }
 
 /// The connection's task.
@@ -108,22 +111,27 @@ impl TurnBudget {
 
 impl NewConnection {
     /// Serves the connection until it ends. `read_ahead` was read from the socket together with the request.
-    pub(crate) async fn serve<S: Socket>(self, socket: S, read_ahead: Bytes) {
+    ///
+    /// To be called within the connection's span: what it begins before its first poll belongs to it.
+    pub(crate) fn serve<S: Socket>(self, socket: S, read_ahead: Bytes) -> impl Future<Output = ()> + Send {
+        // Started here, and not in the future, which would reserve the memory of `self` as long as it lives.
         let mut task = SocketTask::start(self, socket, read_ahead);
-        let end = poll_fn(|cx| task.poll(cx)).await;
-        end.log();
-        // Boxed, so that a connection that is open does not reserve the memory for its end.
-        Box::pin(task.finish(end)).await;
+        async move {
+            let end = poll_fn(|cx| task.poll(cx)).await;
+            end.log();
+            // Boxed, so that a connection that is open does not reserve the memory for its end.
+            Box::pin(task.finish(end)).await;
+        }
     }
 }
 
 impl<S: Socket> SocketTask<S> {
     fn start(new: NewConnection, socket: S, read_ahead: Bytes) -> Self {
-        let NewConnection { dialect, guard, caller, open_info, dispatch, config } = new;
+        let NewConnection { dialect, guard, caller, open_info, dispatch, config, protocol } = new;
         if let Some(shared) = socket.shared() {
             guard.peer.mailbox.share_socket(shared);
         }
-        let mut protocol = ServerConnection::new(dialect, guard.peer.id().to_string(), config.protocol(), now());
+        let mut protocol = ServerConnection::new(dialect, guard.peer.id().to_string(), protocol, now());
         let open_info = dispatch.has_hooks().then(|| {
             protocol.wait_for_open_hook();
             Box::new(open_info)
@@ -142,15 +150,14 @@ impl<S: Socket> SocketTask<S> {
             commands: VecDeque::new(),
             memory,
             pending_calls: 0,
-            calls: HashMap::new(),
-            client_calls: HashMap::new(),
+            calls: SparseMap::default(),
+            client_calls: SparseMap::default(),
             streams_paused: false,
             open_info,
             open_hook: None,
             opening: Opening::of(dialect),
-            client_close: None,
             draining: false,
-            closing: None,
+            end: None,
             bad_frames: 0,
         };
         // The `_open` hook of a classic client starts at once.
@@ -287,6 +294,7 @@ impl<S: Socket> SocketTask<S> {
         }
         self.note_held(cx, now);
         self.set_timer(cx);
+        self.state.protocol.release_memory();
         if budget.is_used_up {
             // Unlike a task that wakes itself, this lets the runtime look for new events of sockets.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
@@ -416,10 +424,7 @@ impl<S: Socket> SocketTask<S> {
             state.protocol.close(Close::Stopping);
             state.collect_outputs();
         }
-        if let Some(frame) = state.client_close.take() {
-            return Some(ConnectionEnd::ByClient(frame));
-        }
-        state.closing.take().map(ConnectionEnd::ByServer)
+        state.end.take().map(|end| *end)
     }
 
     /// Continues to write, or to pass on what was written, when a blocked socket accepts bytes again.

@@ -1,17 +1,19 @@
 //! What a connection does with its inputs: messages, commands, queued calls and the time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use aaw_event::OpenInfo;
 use aaw_protocol::codec::BadFrame;
 use aaw_protocol::server::{CallKey, ClientCallKey, Close, Input, Output, QueuedCall, ServerConnection};
-use aaw_protocol::websocket::{CloseFrame, FrameBuffer, Message};
+use aaw_protocol::sparse_map::SparseMap;
+use aaw_protocol::websocket::{FrameBuffer, Message};
 use aaw_protocol::{Dialect, Failure};
 use tokio::sync::oneshot;
 
 use super::call_tasks::CallTask;
+use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
 use crate::config::Config;
@@ -39,9 +41,9 @@ pub(super) struct ConnectionState {
     /// The number of calls so far that did not complete at once.
     pub(super) pending_calls: u64,
     /// The calls whose handlers run as tasks of their own.
-    pub(super) calls: HashMap<CallKey, CallTask>,
+    pub(super) calls: SparseMap<CallKey, CallTask>,
     /// The client calls in flight, and where to send their responses.
-    pub(super) client_calls: HashMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
+    pub(super) client_calls: SparseMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
     /// Whether streams are paused, since too much waits for the socket.
     pub(super) streams_paused: bool,
     /// What the `_open` hook receives, until it runs.
@@ -50,11 +52,9 @@ pub(super) struct ConnectionState {
     pub(super) open_hook: Option<OpenHook>,
     /// How far the opening is, as the mailbox knows it.
     pub(super) opening: Opening,
-    /// The client's close frame, after which it sends nothing.
-    pub(super) client_close: Option<Option<CloseFrame>>,
     pub(super) draining: bool,
-    /// The server closes the connection.
-    pub(super) closing: Option<Close>,
+    /// Why the connection ends, once it does: the client's close frame, or the server's decision.
+    pub(super) end: Option<Box<ConnectionEnd>>,
     pub(super) bad_frames: u32,
 }
 
@@ -123,7 +123,8 @@ impl ConnectionState {
             }
             Message::Ping(body) => self.output.pong(&body),
             Message::Pong(_) => {}
-            Message::Close(frame) => self.client_close = Some(frame),
+            // Takes precedence: the client sends nothing any more.
+            Message::Close(frame) => self.end = Some(Box::new(ConnectionEnd::ByClient(frame))),
         }
     }
 
@@ -280,7 +281,9 @@ impl ConnectionState {
                     }
                 }
                 Output::RunOpenHook => self.run_open_hook(),
-                Output::Close(close) => self.closing = Some(close),
+                Output::Close(close) => {
+                    self.end.get_or_insert_with(|| Box::new(ConnectionEnd::ByServer(close)));
+                }
             }
         }
         // Without a hook the connection is open at once.

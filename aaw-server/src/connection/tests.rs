@@ -39,6 +39,7 @@ fn serve(dialect: Dialect, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 
         caller,
         open_info: OpenInfo::default(),
         dispatch: Arc::new(dispatch),
+        protocol: Arc::new(config.protocol()),
         config: Arc::new(config),
     };
     tokio::spawn(connection.serve(StreamSocket(stream), Bytes::new()))

@@ -39,7 +39,8 @@ pub(crate) struct EventCaller {
 enum CallOrigin {
     Connection(Arc<Peer>),
     /// Nothing can be pushed to it, and it is a member of no room.
-    Request(CallContext),
+    /// Boxed, so that connections do not reserve the memory for it.
+    Request(Box<CallContext>),
 }
 
 impl EventCaller {
@@ -49,7 +50,7 @@ impl EventCaller {
 
     #[cfg_attr(not(any(feature = "http", test)), expect(dead_code, reason = "there are no HTTP requests"))]
     pub(crate) fn for_request(services: Arc<HostServices>, context: CallContext) -> Arc<Self> {
-        Arc::new(Self { origin: CallOrigin::Request(context), services })
+        Arc::new(Self { origin: CallOrigin::Request(Box::new(context)), services })
     }
 
     /// Returns the caller's connection, which may have ended.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aaw_protocol::server::ServerConfig;
+
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
@@ -21,6 +23,8 @@ pub(crate) struct ServerContext {
     /// Bounds how often the log reports refused clients, so that they cannot flood it.
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,
+    /// The part of it that the protocol applies.
+    pub(crate) protocol: Arc<ServerConfig>,
     pub(crate) shutdown: Shutdown,
     pub(crate) _poll_watch: PollWatch,
 }

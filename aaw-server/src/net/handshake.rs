@@ -97,7 +97,7 @@ fn is_token_list(value: &HeaderValue) -> bool {
     elements.all(|element| element.iter().all(is_token_byte))
 }
 
-/// Registers the connection with the hub, and spawns the task that serves it once hyper has sent the response.
+/// Registers the connection with the hub, and spawns a task that serves it once hyper has sent the response.
 fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
     let shared = Arc::clone(&connection.shared);
     let Some(permit) = connection.take_permit() else {
@@ -133,24 +133,31 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         open_info,
         dispatch: Arc::clone(&shared.dispatch),
         config: Arc::clone(&shared.config),
+        protocol: Arc::clone(&shared.protocol),
     };
     let upgrade = hyper::upgrade::on(request);
-    let serve = async move {
+    let connection_span = span.clone();
+    let start = async move {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
+        // A task of its own, so that an open connection does not reserve the memory for the end of its handshake.
         match upgraded.downcast::<TokioIo<ErrorBodies<LingeringClose<WriteTimeout<DisconnectDetector>>>>>() {
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
                 let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
-                connection.serve(TcpSocket::new(socket), parts.read_buf).await;
+                let serve = connection.serve(TcpSocket::new(socket), parts.read_buf);
+                tokio::spawn(serve.instrument(connection_span));
             }
             // A socket of the program's own axum server.
-            Err(upgraded) => connection.serve(StreamSocket(TokioIo::new(upgraded)), Bytes::new()).await,
+            Err(upgraded) => {
+                let serve = connection.serve(StreamSocket(TokioIo::new(upgraded)), Bytes::new());
+                tokio::spawn(serve.instrument(connection_span));
+            }
         }
     };
-    tokio::spawn(serve.instrument(span));
+    tokio::spawn(start.instrument(span));
     response
 }
 
