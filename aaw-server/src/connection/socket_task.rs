@@ -556,3 +556,16 @@ impl<S: Socket> SocketTask<S> {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SocketTask;
+    use crate::connection::socket::TcpSocket;
+
+    /// Each open connection has one. A field that is rarely used belongs into a box or a
+    /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        assert!(size_of::<SocketTask<TcpSocket>>() <= 728, "{} bytes", size_of::<SocketTask<TcpSocket>>());
+    }
+}

@@ -1,0 +1,208 @@
+//! The memory of connections at rest, and the allocations of a call, as an allocator counts them. A program of its own
+//! with one test, because everything in the process is counted. The clients are blocking sockets with one buffer: they
+//! allocate nothing while the server is measured.
+
+#![expect(unsafe_code, reason = "the trait of allocators is unsafe")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aaw_server::{Config, Server};
+use aaw_tests::DEADLINE;
+use serde_json::json;
+
+/// The connections over whose number the memory is divided.
+const CONNECTIONS: usize = 1000;
+
+/// The heap of an open connection, in bytes. What it takes of the process is a little more: the allocator's own blocks.
+const MAX_AT_REST: usize = 2150;
+
+/// What a burst may leave, for each connection: nothing, apart from the buffers of the two workers.
+const MAX_KEPT: usize = 200;
+
+/// The allocations of a call of `echo`, whose handler owns a copy of the body.
+const MAX_ALLOCATIONS: usize = 2;
+
+/// Counts the bytes that are allocated now, and the allocations so far.
+struct CountingAllocator;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+// SAFETY: Every method passes its arguments on to `System`, and returns its result.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: The caller follows the contract of this method, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: As above.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATED.fetch_add(size, Ordering::Relaxed);
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: As above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+/// A client of the dialect v1.
+struct Client {
+    socket: TcpStream,
+    id: usize,
+}
+
+impl Client {
+    fn connect(addr: SocketAddr, buffer: &mut Vec<u8>) -> Self {
+        let mut socket = TcpStream::connect(addr).expect("the server listens");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        let handshake = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                         Sec-WebSocket-Protocol: aaw.v1\r\n\r\n";
+        socket.write_all(handshake.as_bytes()).expect("the server reads");
+        let mut end = [0; 4];
+        while end != *b"\r\n\r\n" {
+            end.rotate_left(1);
+            socket.read_exact(&mut end[3..]).expect("a response");
+        }
+        let mut client = Self { socket, id: 0 };
+        client.send(br#"["aaw/hello",{}]"#, buffer);
+        assert!(client.read(buffer).starts_with(br#"["aaw/welcome","#));
+        client
+    }
+
+    /// Sends a text. Its mask is zero, which is as good as any (RFC 6455, section 5.3).
+    fn send(&mut self, text: &[u8], buffer: &mut Vec<u8>) {
+        buffer.clear();
+        buffer.push(0x81);
+        match text.len() {
+            len @ 0..126 => buffer.push(0x80 | len as u8),
+            len @ 126..65536 => {
+                buffer.push(0x80 | 126);
+                buffer.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                buffer.push(0x80 | 127);
+                buffer.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        buffer.extend_from_slice(&[0; 4]);
+        buffer.extend_from_slice(text);
+        self.socket.write_all(buffer).expect("the server reads");
+    }
+
+    /// Reads a frame. Returns its payload.
+    fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let mut head = [0; 10];
+        self.socket.read_exact(&mut head[..2]).expect("a frame");
+        assert_eq!(head[0], 0x81, "a text");
+        let len = match head[1] {
+            126 => {
+                self.socket.read_exact(&mut head[2..4]).expect("a length");
+                usize::from(u16::from_be_bytes([head[2], head[3]]))
+            }
+            127 => {
+                self.socket.read_exact(&mut head[2..10]).expect("a length");
+                u64::from_be_bytes(std::array::from_fn(|at| head[2 + at])) as usize
+            }
+            len => len.into(),
+        };
+        buffer.resize(len, 0);
+        self.socket.read_exact(buffer).expect("a payload");
+        buffer
+    }
+
+    /// Calls `echo` with a JSON string of `len` bytes.
+    fn echo(&mut self, len: usize, call: &mut Vec<u8>, buffer: &mut Vec<u8>) {
+        self.id += 1;
+        call.clear();
+        call.extend_from_slice(b"[\"echo\",\"");
+        call.resize(call.len() + len, b'x');
+        write!(call, "\",{}]", self.id).expect("a vector grows");
+        self.send(call, buffer);
+        assert_eq!(self.read(buffer), &call[..], "the response of echo is its body");
+    }
+}
+
+/// Waits until the connections occupy at most `max` bytes each, beyond `before`. Returns what they occupy.
+fn at_rest(before: usize, max: usize) -> usize {
+    let occupied = || ALLOCATED.load(Ordering::Relaxed).saturating_sub(before) / CONNECTIONS;
+    let started = Instant::now();
+    // The tasks of handshakes and the last turns end after the client has received what they have sent.
+    while occupied() > max && started.elapsed() < DEADLINE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    occupied()
+}
+
+#[test]
+fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
+    aaw_tests::raise_open_file_limit();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_events::module());
+    let bound = runtime.block_on(server.bind()).expect("a free port");
+    let (addr, handle) = (bound.local_addr(), bound.handle());
+    runtime.spawn(bound.serve(std::future::pending()));
+
+    let (mut call, mut buffer) = (Vec::with_capacity(2 << 20), Vec::with_capacity(2 << 20));
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    // Everything that is allocated only once is allocated now.
+    for _ in 0..4 {
+        Client::connect(addr, &mut buffer).echo(1_000_000, &mut call, &mut buffer);
+    }
+    while handle.connections() > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    for _ in 0..CONNECTIONS {
+        let mut client = Client::connect(addr, &mut buffer);
+        client.echo(100, &mut call, &mut buffer);
+        clients.push(client);
+    }
+    let after_a_call = at_rest(before, MAX_AT_REST);
+    assert!(after_a_call <= MAX_AT_REST, "after a call each connection occupies {after_a_call} bytes");
+
+    for _ in 0..300 {
+        handle.emit("news", &json!({ "text": "x".repeat(100) })).expect("it can be encoded");
+    }
+    for client in &mut clients {
+        for _ in 0..300 {
+            assert!(client.read(&mut buffer).starts_with(br#"["news","#));
+        }
+    }
+    let after_pushes = at_rest(before, after_a_call + MAX_KEPT);
+    assert!(after_pushes <= after_a_call + MAX_KEPT, "after pushes: {after_pushes} bytes, before: {after_a_call}");
+
+    for client in &mut clients[..CONNECTIONS / 5] {
+        client.echo(1_000_000, &mut call, &mut buffer);
+    }
+    let after_a_megabyte = at_rest(before, after_a_call + MAX_KEPT);
+    assert!(after_a_megabyte <= after_a_call + MAX_KEPT, "after 1 MB: {after_a_megabyte}, before: {after_a_call}");
+
+    const CALLS: usize = 1000;
+    let client = &mut clients[0];
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..CALLS {
+        client.echo(100, &mut call, &mut buffer);
+    }
+    let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - before) / CALLS;
+    assert!(allocations <= MAX_ALLOCATIONS, "{allocations} allocations for a call");
+    println!(
+        "{after_a_call} bytes after a call, {after_pushes} after pushes, {after_a_megabyte} after 1 MB; {allocations}"
+    );
+}
