@@ -20,7 +20,8 @@ const RESERVED: usize = 2;
 /// The capacity that a buffer keeps when it has become empty.
 const KEPT_CAPACITY: usize = 64 << 10;
 
-/// A text message with its header, made once for any number of connections. A clone is a reference.
+/// A text message with its header, or several that are sent as one, made once for any number of connections. A clone is a
+/// reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedFrame {
     frame: Bytes,
@@ -37,12 +38,28 @@ impl SharedFrame {
         Self { frame: frame.into(), header_len }
     }
 
-    /// Returns the message, without its header.
+    /// Makes the frames of several text messages, which stay together in this order.
+    pub fn texts<P: AsRef<[u8]>>(payloads: &[P]) -> Self {
+        let mut frame = Vec::with_capacity(payloads.iter().map(|payload| frame_len(payload.as_ref().len())).sum());
+        let mut header_len = 0;
+        for payload in payloads {
+            let payload = payload.as_ref();
+            let first = frame.is_empty();
+            begin_frame(&mut frame, Opcode::Text, payload.len());
+            if first {
+                header_len = frame.len();
+            }
+            frame.extend_from_slice(payload);
+        }
+        Self { frame: frame.into(), header_len }
+    }
+
+    /// Returns the message, without its header; of several, the first with what follows it.
     pub fn payload(&self) -> &[u8] {
         &self.frame[self.header_len..]
     }
 
-    /// Returns the length of the frame, with its header.
+    /// Returns the length of the frame or frames, with their headers.
     pub fn frame_len(&self) -> usize {
         self.frame.len()
     }
@@ -389,6 +406,8 @@ mod tests {
         Text(usize),
         InPlace(usize),
         Push(usize),
+        /// Several at once.
+        Pushes(Vec<usize>),
         Pong(usize),
         Write(usize),
         /// The rest is taken out, another frame appended, and the rest put back before it.
@@ -401,6 +420,7 @@ mod tests {
             len.clone().prop_map(Operation::Text),
             len.clone().prop_map(Operation::InPlace),
             len.clone().prop_map(Operation::Push),
+            prop::collection::vec(len.clone(), 1..10).prop_map(Operation::Pushes),
             (0..=125_usize).prop_map(Operation::Pong),
             prop_oneof![0..20_usize, 0..100_000_usize].prop_map(Operation::Write),
             len.prop_map(Operation::TakeAndPutBack),
@@ -430,6 +450,10 @@ mod tests {
                     Operation::Push(len) => {
                         buffer.push(&frame(len));
                         model.push_back((true, frame(len).frame.to_vec(), false));
+                    }
+                    Operation::Pushes(lens) => {
+                        buffer.push(&SharedFrame::texts(&lens.iter().copied().map(payload).collect::<Vec<_>>()));
+                        model.extend(lens.into_iter().map(|len| (true, frame(len).frame.to_vec(), false)));
                     }
                     Operation::Pong(len) => {
                         buffer.pong(&payload(len));
