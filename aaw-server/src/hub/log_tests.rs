@@ -414,8 +414,9 @@ async fn the_task_learns_that_a_flush_has_failed() {
     let socket: SharedSocket = Arc::new(write);
     mailbox.share_socket(Arc::clone(&socket));
     let has_failed = Arc::<AtomicBool>::default();
+    let (has_begun, begins) = oneshot::channel();
     let task = {
-        let (mailbox, has_failed) = (Arc::clone(&mailbox), Arc::clone(&has_failed));
+        let (mailbox, has_failed, mut has_begun) = (Arc::clone(&mailbox), Arc::clone(&has_failed), Some(has_begun));
         tokio::spawn(poll_fn(move |cx| {
             mailbox.register(cx.waker());
             if mailbox.begin_turn().error.is_some() {
@@ -423,9 +424,12 @@ async fn the_task_learns_that_a_flush_has_failed() {
                 return Poll::Ready(());
             }
             assert_ne!(mailbox.end_turn(&mut FrameBuffer::default(), false, false), TurnEnd::Write);
+            has_begun.take().map(|begun| begun.send(()));
             Poll::Pending
         }))
     };
+    // Its first turn would write what is pushed before.
+    begins.await.expect("it runs");
     // Reset, as by a process that has ended.
     client.set_zero_linger().expect("an option");
     drop(client);
