@@ -197,7 +197,6 @@ async fn share(
     let auth: Option<Arc<Service>> = None;
     log_events(plan, events, auth.is_some(), false);
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(config.max_total_held_bytes)));
-    let flusher = Arc::clone(&hub.flusher);
     Ok(Arc::new(ServerContext {
         origin_check: OriginCheck {
             on_loopback: ip.to_canonical().is_loopback(),
@@ -211,7 +210,7 @@ async fn share(
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
-        _poll_watch: PollWatch::start(move || flusher.check()).map_err(StartError::Thread)?,
+        _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,
         hub,
         modules,
         refusals: Throttle::default(),

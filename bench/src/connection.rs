@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// Sends a text, and waits for one that starts with `expected`.
-    async fn greet(&mut self, text: &str, expected: &str) -> Result<(), BoxError> {
+    pub(crate) async fn greet(&mut self, text: &str, expected: &str) -> Result<(), BoxError> {
         self.send(text).await?;
         let mut is_expected = false;
         while !is_expected {
@@ -83,6 +83,12 @@ impl Connection {
         let mut out = Vec::new();
         frames::write(&mut out, 1, text.as_bytes());
         Ok(self.socket.write_all(&out).await?)
+    }
+
+    /// Sends nothing more: the server reads the end of the connection.
+    pub(crate) async fn end_sending(&mut self) -> Result<usize, BoxError> {
+        self.socket.shutdown().await?;
+        Ok(0)
     }
 
     /// Sends `count` announcements, whose numbers follow `last`, in one write.

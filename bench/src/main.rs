@@ -6,6 +6,7 @@
 //! cargo run --release -p aaw-bench -- quick         a few seconds, to check that it works
 //! cargo run --release -p aaw-bench -- streams       items of streams, on our server only: about a minute
 //! cargo run --release -p aaw-bench -- rooms         messages to a room of 1000: about a minute
+//! cargo run --release -p aaw-bench -- departures    members of a room that leave together: half a minute
 //! cargo run --release -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
 //! cargo run --release -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
@@ -14,6 +15,7 @@ mod batch;
 mod calls;
 mod compare;
 mod connection;
+mod departures;
 mod frames;
 mod logins;
 mod machine;
@@ -49,9 +51,11 @@ fn main() -> ExitCode {
         Some("compare") => compare(&arguments[1..]),
         Some("quick") => compare(&["--quick", "tungstenite", "aaw", "aaw-classic", "aaw-library"].map(str::to_owned))
             .and_then(|()| measure_streams(2000, 100, Duration::from_millis(100), 1))
-            .and_then(|()| measure_rooms(50, Duration::from_millis(200), 1)),
+            .and_then(|()| measure_rooms(50, Duration::from_millis(200), 1))
+            .and_then(|()| measure_departures(&[(50, 25)], 1)),
         Some("streams") => measure_streams(1_000_000, 10_000, Duration::from_secs(10), 3),
         Some("rooms") => measure_rooms(1000, Duration::from_secs(3), 3),
+        Some("departures") => measure_departures(&[(1000, 999), (1000, 500), (5000, 4999)], 3),
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
         kind => servers::serve(kind.unwrap_or_default()),
@@ -87,6 +91,10 @@ fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Re
 
 fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), BoxError> {
     runtime()?.block_on(rooms::measure(members, time, rounds))
+}
+
+fn measure_departures(rooms: &[(u64, u64)], rounds: usize) -> Result<(), BoxError> {
+    runtime()?.block_on(departures::measure(rooms, rounds))
 }
 
 fn measure_logins(connections: usize, time: Duration) -> Result<(), BoxError> {

@@ -18,6 +18,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
     let config = Config { port: 0, ..Config::default() };
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
+        "presence" => run(Server::new(config).events(aaw_test_rooms::module())).await,
         "auth" => {
             let folder = tempfile::tempdir()?;
             let store = SqliteStore::open(folder.path().join("auth.sqlite")).await?;
@@ -34,7 +35,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
         "echo" => echo(true).await,
         "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected compare, quick, streams, rooms, logins, load, linked, auth, library, echo or default-echo; found {other:?}"
+            "expected compare, quick, streams, rooms, departures, logins, load, linked, presence, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }

@@ -99,7 +99,7 @@ impl Room {
 
     /// Adds this connection to a room and notifies the room's other members: they receive the event `aaw/joined`, and
     /// `aaw/left` when this connection leaves or closes, each exactly once, with `{"room", "member": {"id",
-    /// "identity"}}`.
+    /// "identity"}}`. Members that leave at about the same time are announced together, and not to one another.
     ///
     /// # Errors
     /// As [`join`](Self::join).

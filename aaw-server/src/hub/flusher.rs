@@ -47,6 +47,11 @@ impl Flusher {
         self.runtime.get_or_init(Handle::current);
     }
 
+    /// Returns the server's runtime, once there have been connections.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
+    }
+
     /// Queues connections whose log has to be written.
     pub(super) fn flush(self: &Arc<Self>, peers: Vec<Arc<Peer>>) {
         if peers.is_empty() {

@@ -21,7 +21,7 @@ use crate::memory_budget::{ConnectionBudget, ProcessBudget};
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     peers: DashMap<Uuid, Arc<Peer>>,
-    pub(crate) rooms: Rooms,
+    pub(crate) rooms: Arc<Rooms>,
     pub(crate) flusher: Arc<Flusher>,
     /// What all connections hold.
     memory: Arc<ProcessBudget>,
@@ -94,7 +94,7 @@ impl Hub {
     /// Creates a table whose connections may each join up to `max_rooms` rooms, and hold memory within this budget.
     pub(crate) fn new(max_rooms: usize, memory: Arc<ProcessBudget>) -> Self {
         let flusher = Arc::<Flusher>::default();
-        Self { rooms: Rooms::new(max_rooms, Arc::clone(&flusher)), flusher, memory, ..Self::default() }
+        Self { rooms: Arc::new(Rooms::new(max_rooms, Arc::clone(&flusher))), flusher, memory, ..Self::default() }
     }
 
     /// Admits one more connection, unless there are `max` already.
@@ -119,6 +119,16 @@ impl Hub {
             peer.mailbox.post(Command::Drain);
         }
         ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+    }
+
+    /// Returns what a thread outside of the runtime is to do in short intervals: what waits for a task that a blocked worker
+    /// may hold is done, or begun, elsewhere.
+    pub(crate) fn check(&self) -> impl Fn() + Send + 'static {
+        let (flusher, rooms) = (Arc::clone(&self.flusher), Arc::clone(&self.rooms));
+        move || {
+            flusher.check();
+            rooms.announce_due();
+        }
     }
 
     /// Returns the number of connections in the table.

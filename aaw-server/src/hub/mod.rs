@@ -7,6 +7,7 @@
 //! | `event_caller` | the caller of an event, as handlers use it (`services.ws`) |
 //! | `in_runtime` | runs futures in the server's runtime, whichever thread polls them |
 //! | `rooms` | named groups of connections |
+//! | `departures` | when the members of a room are told that others have left |
 //! | `client_calls` | calls that the server makes to a client |
 //! | `peer` | a connection, as the rest of the server sees it |
 //! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
@@ -14,6 +15,7 @@
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
 
 mod client_calls;
+mod departures;
 mod event_caller;
 mod flusher;
 mod host_ops;

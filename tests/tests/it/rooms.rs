@@ -231,6 +231,68 @@ async fn presence_notifies_the_other_members_exactly_once() {
     a.expect_nothing().await;
 }
 
+/// Opens classic connections that join a room with presence, and waits until they are members.
+async fn members_of(server: &TestServer, name: &str, count: usize) -> Vec<RawConnection> {
+    let mut members = Vec::new();
+    for _ in 0..count {
+        let mut member = RawConnection::websocket(server.addr, Some("_key")).await;
+        member.send_text(&json!(["room/join", { "name": name, "presence": true }]).to_string()).await;
+        members.push(member);
+    }
+    wait_for_size(&mut server.v1().await, name, count).await;
+    members
+}
+
+/// Reads all connections to their ends. Returns how many departures they have received in all.
+async fn count_departures(members: &mut [RawConnection]) -> usize {
+    let mut count = 0;
+    for member in members {
+        while member.take_until(b"aaw/left").await.is_some() {
+            count += 1;
+        }
+    }
+    count
+}
+
+/// A message from each to each that has not left yet would be 4950. Few are expected, but a busy machine may pause meanwhile.
+const FEW: usize = 1500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_disconnect_together_are_announced_to_those_that_stay_and_hardly_to_each_other() {
+    let (server, _) = start(|_| {}).await;
+    let mut members = members_of(&server, "tea", 100).await;
+    let mut stays = server.v1().await;
+    join(&mut stays, "tea").await;
+    stays.expect_nothing().await;
+    for member in &mut members {
+        member.finish().await;
+    }
+    let mut left = std::collections::HashSet::new();
+    while left.len() < members.len() {
+        let text = stays.next().await;
+        assert!(text.starts_with(r#"["aaw/left",{"room":"tea","member":{"id":""#), "{text}");
+        assert!(left.insert(text), "it is announced once");
+    }
+    stays.expect_nothing().await;
+    let notices = count_departures(&mut members).await;
+    assert!(notices < FEW, "{notices}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_announces_hardly_any_departures() {
+    let (mut server, _) = start(|_| {}).await;
+    let mut members = members_of(&server, "tea", 100).await;
+    server.stop();
+    let mut notices = 0;
+    for member in &mut members {
+        let before = member.take_until(&1001_u16.to_be_bytes()).await.expect("a close frame");
+        notices += String::from_utf8_lossy(&before).matches("aaw/left").count();
+        member.finish().await;
+    }
+    assert!(notices < FEW, "{notices}");
+    server.stopped().await;
+}
+
 #[tokio::test]
 async fn all_members_receive_the_same_order() {
     let (server, _) = start(|_| {}).await;
