@@ -82,7 +82,7 @@ impl RawConnection {
     }
 
     /// Returns the next frame, `None` at the end of the connection.
-    async fn try_read_frame(&mut self) -> Option<RawFrame> {
+    pub async fn try_read_frame(&mut self) -> Option<RawFrame> {
         let header = self.take(2).await?;
         assert_eq!(header[1] & 0x80, 0, "a server masks no frame");
         let len = match header[1] {

@@ -1,13 +1,16 @@
 //! The task of a connection over a pipe in memory, with a clock that advances to the next deadline.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -24,12 +27,20 @@ fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
 
 /// Serves a connection of a server without events over this stream.
 fn serve(dialect: Dialect, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> JoinHandle<()> {
+    serve_in(&Arc::default(), dialect, stream)
+}
+
+/// Serves the only connection of this hub over this stream.
+fn serve_in(
+    hub: &Arc<Hub>,
+    dialect: Dialect,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> JoinHandle<()> {
     let config = Config::default();
-    let hub = Arc::new(Hub::default());
     let permit = hub.admit(1).expect("it is the first");
     let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
-    let services = HostServices::new(hub, None, config.max_message_bytes);
+    let services = HostServices::new(Arc::clone(hub), None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let (registry, max_response, limits) = (ArcSwap::default(), config.max_message_bytes, RunLimits::default());
     let dispatch = Dispatch { registry, hook: None, auth: None, max_response, limits };
@@ -45,11 +56,15 @@ fn serve(dialect: Dialect, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 
     tokio::spawn(connection.serve(StreamSocket(stream), Bytes::new()))
 }
 
-/// Reads the next frame from the server: its opcode and payload.
-async fn frame(client: &mut DuplexStream) -> (u8, Vec<u8>) {
+/// Reads the next frame from the server, of less than 64 KB: its opcode and payload.
+async fn frame(client: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     let mut head = [0; 2];
     client.read_exact(&mut head).await.expect("a frame");
-    let mut payload = vec![0; usize::from(head[1])];
+    let len = match head[1] {
+        126 => usize::from(client.read_u16().await.expect("a length")),
+        len => len.into(),
+    };
+    let mut payload = vec![0; len];
     client.read_exact(&mut payload).await.expect("the payload");
     (head[0] & 0x0f, payload)
 }
@@ -130,4 +145,75 @@ async fn a_stream_with_a_buffer_is_flushed_when_the_client_reads_again() {
     }
     served.await.expect("the task ends");
     assert_eq!(start.elapsed(), Duration::from_secs(62));
+}
+
+/// A stream that accepts one byte at a time, and none in between.
+struct ByteByByte {
+    stream: DuplexStream,
+    accepts: bool,
+}
+
+impl AsyncRead for ByteByByte {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ByteByByte {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.accepts = !self.accepts;
+        if !self.accepts {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, &bytes[..1])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// So every byte of a header is the last one that a write accepts, with and without a push or a response that follows.
+#[tokio::test]
+async fn a_stream_that_accepts_one_byte_at_a_time_receives_whole_frames_in_order() {
+    const EACH: usize = 200;
+    let hub = Arc::<Hub>::default();
+    let (server, mut client) = duplex(64);
+    let served = serve_in(&hub, Dialect::Classic, ByteByByte { stream: server, accepts: false });
+    let padding = "x".repeat(150);
+    let data = |number: usize| format!(r#"[{number},"{}"]"#, &padding[..number % 150]);
+    let (mut reader, mut writer) = tokio::io::split(&mut client);
+    let pushes = async {
+        for number in 0..EACH {
+            assert_eq!(hub.emit("news", &data(number), 1 << 20).expect("it fits"), 1);
+            tokio::task::yield_now().await;
+        }
+    };
+    let calls = async {
+        for number in 0..EACH {
+            writer.write_all(&text(&format!(r#"["x",null,{number}]"#))).await.expect("the server reads");
+        }
+    };
+    let reads = async {
+        let (mut pushed, mut responded) = (0, 0);
+        while pushed < EACH || responded < EACH {
+            let payload = String::from_utf8(frame(&mut reader).await.1).expect("text");
+            if payload.starts_with(r#"["news","#) {
+                assert_eq!(payload, format!(r#"["news",{}]"#, data(pushed)));
+                pushed += 1;
+            } else {
+                assert_eq!(payload, format!(r#"["x",{{"error":"Unknown event: x"}},{responded}]"#));
+                responded += 1;
+            }
+        }
+    };
+    let all = async { tokio::join!(pushes, calls, reads) };
+    tokio::time::timeout(Duration::from_secs(30), all).await.expect("everything arrives");
+    drop(client);
+    served.await.expect("the task ends");
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
@@ -17,8 +18,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::mailbox::{
-    ClientCallRequest, Command, Mailbox, Opening, PushError, PushLimits, Pushed, SharedSocket, TurnEnd, WriteEnd,
-    WriteProgress, try_write,
+    ClientCallRequest, Command, MAX_SLICES, Mailbox, Opening, PushError, PushLimits, Pushed, SharedSocket, TurnEnd,
+    WriteEnd, WriteProgress, try_write,
 };
 
 /// Far more than any step takes, even on a slow and busy machine.
@@ -443,6 +444,69 @@ async fn the_task_learns_that_a_flush_has_failed() {
     }
     task.await.expect("no panic");
     drop(read);
+}
+
+/// The socket accepts any number of bytes, so that it is full in the middle of each header, too. Others push meanwhile.
+#[tokio::test]
+async fn a_socket_that_is_full_after_any_byte_loses_and_reorders_nothing() {
+    let (server, _client) = pair().await;
+    let (_read, write) = server.into_split();
+    let socket: SharedSocket = Arc::new(write);
+    // Headers of 2, 4 and 4 bytes; the last text is shared and not copied.
+    let texts = ["a".repeat(3), "b".repeat(130), "c".repeat(600)];
+    let mut expected = Vec::new();
+    for text in texts.iter().map(String::as_str).chain(["during", "blocked"]) {
+        expected.extend(bytes_of(&SharedFrame::text(text.as_bytes())));
+    }
+    let total: usize = texts.iter().map(|text| SharedFrame::text(text.as_bytes()).frame_len()).sum();
+    for accepted in 0..total {
+        for closes in [false, true] {
+            let mailbox = Mailbox::new(unlimited(), Opening::Open);
+            mailbox.share_socket(Arc::clone(&socket));
+            let push = |text: &str| mailbox.push(&SharedFrame::text(text.as_bytes())).expect("it is open");
+            mailbox.begin_turn();
+            let mut output = FrameBuffer::default();
+            for text in &texts {
+                output.push(&SharedFrame::text(text.as_bytes()));
+            }
+            assert_eq!(mailbox.end_turn(&mut output, false, false), TurnEnd::Write);
+            let mut written = Vec::new();
+            let mut progress = WriteProgress::of(&output);
+            assert_eq!(push("during"), Pushed::Posted, "whoever writes sees to it");
+            take_front(&mut output, accepted, &mut written);
+            progress.finish(&output);
+            assert_eq!(mailbox.finish_write(&mut output, progress, 1), WriteEnd::Done { task_waits: true });
+            assert_eq!(push("blocked"), Pushed::Posted, "the task sees to it");
+            assert_eq!(mailbox.flush().written, 0, "the socket is full");
+            if closes {
+                let cx = &mut Context::from_waker(Waker::noop());
+                let Poll::Ready(log) = mailbox.poll_take_log(cx) else { panic!("nobody writes") };
+                output = log;
+            } else {
+                assert!(mailbox.resume_write(&mut output));
+            }
+            let rest = output.len();
+            take_front(&mut output, rest, &mut written);
+            assert!(written == expected, "after {accepted} bytes, closes: {closes}");
+        }
+    }
+}
+
+fn bytes_of(frame: &SharedFrame) -> Vec<u8> {
+    let mut buffer = FrameBuffer::default();
+    buffer.push(frame);
+    let (mut bytes, len) = (Vec::new(), buffer.len());
+    take_front(&mut buffer, len, &mut bytes);
+    bytes
+}
+
+/// Moves the first bytes of a buffer, as a socket that accepts so many.
+fn take_front(buffer: &mut FrameBuffer, len: usize, into: &mut Vec<u8>) {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = buffer.slices(&mut slices);
+    let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+    into.extend_from_slice(&all[..len]);
+    buffer.advance(len);
 }
 
 #[derive(Default)]

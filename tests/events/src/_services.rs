@@ -1,7 +1,7 @@
 //! What the handlers share: gates, and notes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
@@ -13,6 +13,8 @@ pub struct App {
     gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
     /// The bodies that `note` has received, in order.
     pub notes: Arc<Mutex<Vec<Value>>>,
+    /// What `blocks/run` runs.
+    pub blocking: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
 }
 
 pub fn services() -> App {
