@@ -44,8 +44,9 @@ fn send_news(handle: &Handle, sender: usize, count: usize, stop: &Arc<AtomicBool
         while sent < count && !stop.load(Ordering::Relaxed) {
             handle.emit("news", json!([sender, sent, "x".repeat(sent % 700)])).expect("it fits");
             sent += 1;
-            if sent.is_multiple_of(20) {
-                thread::sleep(Duration::from_micros(200));
+            if count == usize::MAX && sent.is_multiple_of(10) {
+                // Not faster than a client reads in a debug build.
+                thread::sleep(Duration::from_millis(1));
             }
         }
         sent
@@ -68,9 +69,15 @@ fn check_news(next: &mut [Option<usize>], text: &str) -> bool {
 /// call meanwhile; one reads nothing until the end and never calls, so that only its socket can wake its task.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_members_see_one_order_of_a_room_and_of_broadcasts() {
-    const EACH: usize = 300;
+    const NEWS: usize = 2000;
+    const SAID: usize = 300;
+    const ALL: usize = 2 * NEWS + 2 * SAID;
     let events = vec![aaw_test_rooms::module().into()];
-    let server = TestServer::start_with_events(events, |config| config.max_push_backlog_bytes = 64 << 20).await;
+    let server = TestServer::start_with_events(events, |config| {
+        // More than the buffers of the system, so that the socket of the one that reads nothing is full.
+        (config.max_push_backlog_bytes, config.max_push_burst_bytes) = (64 << 20, 64 << 20);
+    })
+    .await;
     let mut stopped = RawConnection::websocket(server.addr, Some("_key")).await;
     stopped.send_text(r#"["room/join",{"name":"tea"}]"#).await;
     let mut members = Vec::new();
@@ -85,7 +92,7 @@ async fn all_members_see_one_order_of_a_room_and_of_broadcasts() {
     for (mut member, calls) in members {
         readers.push(tokio::spawn(async move {
             let mut received = Vec::new();
-            while received.len() < 4 * EACH {
+            while received.len() < ALL {
                 if calls {
                     let id = member.start_call("ping", "null").await.expect("v1 has ids");
                     let response = format!(r#"["ping",{{"pong":true}},{id}]"#);
@@ -99,16 +106,21 @@ async fn all_members_see_one_order_of_a_room_and_of_broadcasts() {
         }));
     }
     let stop = Arc::default();
-    let senders = [0, 1].map(|sender| send_news(&server.handle, sender, EACH, &stop));
+    let senders = [0, 1].map(|sender| send_news(&server.handle, sender, NEWS, &stop));
     let speakers = [0, 1].map(|speaker| {
         let addr = server.addr;
         tokio::spawn(async move {
             let mut speaker_client = WireClient::connect(addr, Some("_key")).await;
-            for number in 0..EACH {
-                let data = json!([speaker, number, "x".repeat(3000)]);
-                speaker_client.send(&json!(["room/emit", { "name": "tea", "data": data }]).to_string()).await;
-                // Its own response, and news.
-                speaker_client.collect_until(|text| text.starts_with(r#"["room/emit","#)).await;
+            for first in (0..SAID).step_by(50) {
+                let emit = |number| {
+                    let data = json!([speaker, number, "x".repeat(20_000)]);
+                    json!(["room/emit", { "name": "tea", "data": data }]).to_string()
+                };
+                speaker_client.send_all((first..first + 50).map(emit)).await;
+                for _ in 0..50 {
+                    // Its own response, and news.
+                    speaker_client.collect_until(|text| text.starts_with(r#"["room/emit","#)).await;
+                }
             }
         })
     });
@@ -123,14 +135,14 @@ async fn all_members_see_one_order_of_a_room_and_of_broadcasts() {
         all.push(reader.await.expect("everything arrives"));
     }
     let mut late = Vec::new();
-    while late.len() < 4 * EACH {
+    while late.len() < ALL {
         late.push(String::from_utf8(stopped.read_frame().await.payload).expect("text"));
     }
     all.push(late);
     let is_news = |text: &&String| text.starts_with(r#"["news","#);
     for received in &all {
         let mut next = [Some(0), Some(0)];
-        assert_eq!(received.iter().filter(|text| check_news(&mut next, text)).count(), 2 * EACH);
+        assert_eq!(received.iter().filter(|text| check_news(&mut next, text)).count(), 2 * NEWS);
         let news = |received: &[String]| received.iter().filter(is_news).cloned().collect::<Vec<_>>();
         assert!(news(received) == news(&all[0]), "one order of broadcasts");
         let said = |received: &[String]| received.iter().filter(|text| !is_news(text)).cloned().collect::<Vec<_>>();
