@@ -13,6 +13,8 @@
 //! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
 //! | `push` | frames of pushes |
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
+//!
+//! `tests/model` compiles `mailbox` and `flusher` with the locks of a model checker.
 
 mod client_calls;
 mod departures;
