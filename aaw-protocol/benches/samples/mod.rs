@@ -38,7 +38,8 @@ pub(crate) fn parts(frame: &[u8], len: usize) -> Vec<Vec<u8>> {
     frame.chunks(len).map(<[u8]>::to_vec).collect()
 }
 
-fn masked(text: &[u8]) -> Vec<u8> {
+/// A frame of a client with this text.
+pub(crate) fn masked(text: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = Vec::new();
     begin_frame(&mut frame, Opcode::Text, text.len());
