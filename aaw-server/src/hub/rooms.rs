@@ -566,6 +566,30 @@ mod tests {
     }
 
     #[test]
+    fn pushes_of_several_threads_reach_all_members_in_the_same_order() {
+        let rooms = Arc::<Rooms>::default();
+        let members: Vec<_> = (0..8).map(|_| Peer::new(None, None, Mailbox::for_test(1 << 30))).collect();
+        for peer in &members {
+            rooms.join(peer, "r", false).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for sender in 0..2 {
+                let rooms = &rooms;
+                scope.spawn(move || {
+                    for number in 0..5_000 {
+                        rooms.push("r", &SharedFrame::text(format!("{sender} {number}").as_bytes()), None);
+                    }
+                });
+            }
+        });
+        let first = take_pushes(&members[0]);
+        assert_eq!(first.len(), 10_000);
+        for peer in &members[1..] {
+            assert!(take_pushes(peer) == first);
+        }
+    }
+
+    #[test]
     fn concurrent_joins_and_leaves_lose_no_member() {
         let rooms = Arc::<Rooms>::default();
         let peer = connect();

@@ -134,10 +134,12 @@ async fn all_members_see_one_order_of_a_room_and_of_broadcasts() {
     for reader in readers {
         all.push(reader.await.expect("everything arrives"));
     }
-    let mut late = Vec::new();
+    let (mut late, started) = (Vec::new(), Instant::now());
     while late.len() < ALL {
         late.push(String::from_utf8(stopped.read_frame().await.payload).expect("text"));
     }
+    // The first ping is sent after 20 s: it would begin a turn, too.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     all.push(late);
     let is_news = |text: &&String| text.starts_with(r#"["news","#);
     for received in &all {
