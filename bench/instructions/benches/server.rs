@@ -92,7 +92,7 @@ fn subscribers(clients: usize) -> Connected {
 fn emit(mut connected: Connected) -> Connected {
     let Connected { runtime, handle, clients, expected, buffer, .. } = &mut connected;
     runtime.block_on(async {
-        handle.emit("news", &NEWS).expect("a text");
+        handle.emit("news", NEWS).expect("a text");
         for client in clients {
             client.read_exact(&mut buffer[..*expected]).await.expect("a message");
         }
