@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! bench/run [--quick] [ROW…]                        all servers, or these: at most eight minutes
-//! cargo run --release -p aaw-bench -- quick         a few seconds, to check that it works
-//! cargo run --release -p aaw-bench -- streams       items of streams, on our server only: about a minute
-//! cargo run --release -p aaw-bench -- rooms         messages to a room of 1000: about a minute
-//! cargo run --release -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
-//! cargo run --release -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
+//! cargo run --profile dist -p aaw-bench -- quick         a few seconds, to check that it works
+//! cargo run --profile dist -p aaw-bench -- streams       items of streams, on our server only: about a minute
+//! cargo run --profile dist -p aaw-bench -- rooms         messages to a room of 1000: about a minute
+//! cargo run --profile dist -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
+//! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
 
 mod batch;

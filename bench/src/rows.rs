@@ -143,7 +143,7 @@ fn bun() -> PathBuf {
 
 /// The program of the other workspace: `bench/run` builds it below the same target folder.
 fn peers() -> Result<PathBuf, BoxError> {
-    Ok(target()?.join("bench-peers/release/aaw-bench-peers"))
+    Ok(target()?.join("bench-peers/dist/aaw-bench-peers"))
 }
 
 /// The target folder: this program is in a folder of it.
