@@ -1,14 +1,27 @@
-//! socketioxide on axum: Socket.IO. `announce` is a broadcast to all other sockets.
+//! socketioxide on axum: Socket.IO. `announce` is a broadcast to all other sockets, `room/say` to
+//! the others in a room.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 
 use crate::{BoxError, listen, run};
+
+#[derive(Deserialize)]
+struct Join {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Say {
+    name: String,
+    text: String,
+}
 
 pub(crate) fn serve() -> Result<(), BoxError> {
     run(async {
@@ -26,6 +39,10 @@ pub(crate) fn serve() -> Result<(), BoxError> {
             });
             socket.on("announce", async |socket: SocketRef, Data::<Value>(body)| {
                 let _ = socket.broadcast().emit("broadcast", &body).await;
+            });
+            socket.on("room/join", async |socket: SocketRef, Data::<Join>(join)| socket.join(join.name));
+            socket.on("room/say", async |socket: SocketRef, Data::<Say>(say)| {
+                let _ = socket.to(say.name).emit("said", &json!({ "text": say.text })).await;
             });
         });
         let listener = listen().await?.tap_io(|socket| {
