@@ -5,6 +5,7 @@
 //! bench/run [--quick] [--only GROUP,…] [ROW…]            all servers, or these: at most fifteen minutes
 //! cargo run --profile dist -p aaw-bench -- quick         a few seconds, to check that it works
 //! cargo run --profile dist -p aaw-bench -- streams       items of streams, on our server only: about a minute
+//! cargo run --profile dist -p aaw-bench -- growth        up to 50 000 connections to our server: about a minute
 //! cargo run --profile dist -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
 //! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
@@ -15,6 +16,7 @@ mod compare;
 mod connection;
 mod crowd;
 mod frames;
+mod growth;
 mod handshakes;
 mod items;
 mod logins;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Some("quick") => compare(&["--quick", "tungstenite", "aaw", "aaw-classic", "aaw-library"].map(str::to_owned))
             .and_then(|()| measure_streams(2000, 100, Duration::from_millis(100), 1)),
         Some("streams") => measure_streams(1_000_000, 10_000, Duration::from_secs(10), 3),
+        Some("growth") => growth::measure(),
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
         kind => servers::serve(kind.unwrap_or_default()),

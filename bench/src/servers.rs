@@ -34,7 +34,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
         "echo" => echo(true).await,
         "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected compare, quick, streams, logins, load, linked, auth, library, echo or default-echo; found {other:?}"
+            "expected compare, quick, streams, growth, logins, load, linked, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }
