@@ -82,7 +82,7 @@ impl fmt::Display for Extent {
 }
 
 /// No measurement takes as long.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Calls: with many concurrent ones on each connection, on many connections, and one at a time.
 const BUSY: Load = Load { connections: 32, in_flight: 32, size: SMALL };
