@@ -9,13 +9,14 @@ use tokio::task::JoinSet;
 use crate::connection::Connection;
 use crate::measurement::BoxError;
 use crate::process::Server;
-use crate::wire::{SMALL, Wire};
+use crate::wire::Wire;
 
-/// The number of connections, and of concurrent calls on each.
+/// The number of connections, of concurrent calls on each, and of bytes of each body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
+    pub(crate) size: usize,
 }
 
 pub(crate) struct Measurement {
@@ -32,7 +33,7 @@ pub(crate) async fn measure(server: &Server, wire: Wire, load: Load, time: Durat
     let mut callers = JoinSet::new();
     for _ in 0..load.connections {
         let connection = Connection::open(server.address, wire).await?;
-        callers.spawn(run(connection, load.in_flight, Arc::clone(&counting), Arc::clone(&done)));
+        callers.spawn(run(connection, load, Arc::clone(&counting), Arc::clone(&done)));
     }
     tokio::time::sleep(time / 2).await;
     let cpu = server.cpu()?;
@@ -47,24 +48,27 @@ pub(crate) async fn measure(server: &Server, wire: Wire, load: Load, time: Durat
         calls += counted;
         latencies.extend(times);
     }
+    if calls == 0 {
+        return Err("no call had a response in the measured time".into());
+    }
     latencies.sort();
     Ok(Measurement { cpu_per_call: cpu.as_secs_f64() / calls as f64, latencies })
 }
 
-/// Makes calls until `done` is set, always with `in_flight` concurrent calls. Returns the number and the latencies of
+/// Makes calls until `done` is set, always with the concurrent calls of the load. Returns the number and the latencies of
 /// those that were counted.
 async fn run(
     mut connection: Connection,
-    in_flight: usize,
+    load: Load,
     counting: Arc<AtomicBool>,
     done: Arc<AtomicBool>,
 ) -> Result<(usize, Vec<Duration>), BoxError> {
     let (mut calls, mut latencies, mut out) = (0, Vec::new(), Vec::new());
-    let mut free = in_flight;
+    let mut free = load.in_flight;
     while !done.load(Ordering::Relaxed) {
         let started = Instant::now();
-        connection.call(free, SMALL, &mut out).await?;
-        free = connection.responses(SMALL).await?;
+        connection.call(free, load.size, &mut out).await?;
+        free = connection.responses(load.size).await?;
         if counting.load(Ordering::Relaxed) {
             calls += free;
             latencies.push(started.elapsed());

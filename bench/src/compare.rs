@@ -5,12 +5,15 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::calls::Load;
+use crate::connection::Recipients;
 use crate::machine;
 use crate::measurement::{BoxError, percentile, runtime};
+use crate::options::{Group, Options};
 use crate::process::Server;
 use crate::report::{Column, Report};
 use crate::rows::{ROWS, Row};
-use crate::{batch, calls, memory, pushes};
+use crate::wire::{BIG, MEDIUM, SMALL};
+use crate::{batch, calls, handshakes, items, memory, pushes, sparse};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -21,6 +24,11 @@ pub(crate) struct Extent {
     /// For the latency of calls during pushes.
     pinging: Duration,
     members: usize,
+    /// Members for the latency of calls during pushes to many.
+    many_members: usize,
+    /// Connections that rarely call, and the time in which each calls once.
+    sparse: usize,
+    period: Duration,
     idle: usize,
     /// How long connections are idle before their memory is measured.
     settle: Duration,
@@ -36,6 +44,9 @@ impl Extent {
         time: Duration::from_millis(500),
         pinging: Duration::from_secs(2),
         members: 1000,
+        many_members: 10_000,
+        sparse: 10_000,
+        period: Duration::from_secs(5),
         idle: 5000,
         settle: Duration::from_secs(3),
         limit: Duration::from_secs(4),
@@ -48,6 +59,9 @@ impl Extent {
         time: Duration::from_millis(100),
         pinging: Duration::from_millis(200),
         members: 50,
+        many_members: 100,
+        sparse: 100,
+        period: Duration::from_millis(200),
         idle: 100,
         settle: Duration::from_millis(100),
         limit: Duration::from_secs(1),
@@ -57,25 +71,31 @@ impl Extent {
 
 impl fmt::Display for Extent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounds, time, members, idle, .. } = self;
-        let time = time.as_millis();
+        let Self { rounds, time, members, many_members, sparse, period, idle, .. } = self;
+        let (time, period) = (time.as_millis(), period.as_secs_f64());
         write!(
             formatter,
-            "Rounds: {rounds}, {time} ms a measurement; pushes to {members} connections; memory of {idle} connections"
+            "Rounds: {rounds}, {time} ms a measurement; pushes to {members} and {many_members} connections; {sparse} connections \
+             that call once in {period} s; memory of {idle} connections"
         )
     }
 }
 
 /// No measurement takes as long.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Calls: with many concurrent ones on each connection, on many connections, and one at a time.
-const BUSY: Load = Load { connections: 32, in_flight: 32 };
-const WIDE: Load = Load { connections: 64, in_flight: 1 };
-const SINGLE: Load = Load { connections: 1, in_flight: 1 };
+const BUSY: Load = Load { connections: 32, in_flight: 32, size: SMALL };
+const WIDE: Load = Load { connections: 64, in_flight: 1, size: SMALL };
+const SINGLE: Load = Load { connections: 1, in_flight: 1, size: SMALL };
 
-/// Measures these rows, or all. Servers that cannot be started are left out.
-pub(crate) fn run(extent: Extent, names: &[String]) -> Result<Report, BoxError> {
+/// Calls with larger bodies.
+const MEDIUM_BODIES: Load = Load { connections: 8, in_flight: 4, size: MEDIUM };
+const BIG_BODIES: Load = Load { connections: 4, in_flight: 1, size: BIG };
+
+/// Measures the rows and groups of the options. Servers that cannot be started are left out.
+pub(crate) fn run(extent: Extent, options: &Options) -> Result<Report, BoxError> {
+    let names = &options.rows;
     if let Some(unknown) = names.iter().find(|name| !ROWS.iter().any(|row| row.name == **name)) {
         let known: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         return Err(format!("no server has the name {unknown}; expected some of {}", known.join(", ")).into());
@@ -88,12 +108,28 @@ pub(crate) fn run(extent: Extent, names: &[String]) -> Result<Report, BoxError> 
         }
     }
     let mut comparison = Comparison { report: Report::new(extent.to_string()), rows, started: Instant::now() };
-    comparison.calls(extent)?;
-    comparison.pushes(extent)?;
-    comparison.memory(extent)?;
-    comparison.batches(extent)?;
+    for (group, measure) in MEASUREMENTS {
+        if options.has(group) {
+            measure(&mut comparison, extent)?;
+        }
+    }
     Ok(comparison.report)
 }
+
+type Measure = fn(&mut Comparison, Extent) -> Result<(), BoxError>;
+
+/// All groups, in the order in which they are measured.
+const MEASUREMENTS: [(Group, Measure); 9] = [
+    (Group::Calls, Comparison::calls),
+    (Group::Bodies, Comparison::bodies),
+    (Group::Handshakes, Comparison::handshakes),
+    (Group::Sparse, Comparison::sparse),
+    (Group::Pushes, Comparison::pushes),
+    (Group::Rooms, Comparison::rooms),
+    (Group::Items, Comparison::items),
+    (Group::Memory, Comparison::memory),
+    (Group::Batches, Comparison::batches),
+];
 
 struct Comparison {
     report: Report,
@@ -104,27 +140,65 @@ struct Comparison {
 impl Comparison {
     fn calls(&mut self, extent: Extent) -> Result<(), BoxError> {
         for (load, columns) in [
-            (BUSY, [Some(Column::Busy), None, None]),
-            (WIDE, [Some(Column::Wide), None, None]),
-            (SINGLE, [Some(Column::Single), Some(Column::SingleP50), Some(Column::SingleP99)]),
+            (BUSY, &[Column::Busy][..]),
+            (WIDE, &[Column::Wide]),
+            (SINGLE, &[Column::Single, Column::SingleP50, Column::SingleP99, Column::SingleP999]),
         ] {
-            let name = format!("calls, {} × {}", load.connections, load.in_flight);
-            self.rounds(
-                &name,
-                extent.rounds,
-                |row| Some(row.start()),
-                async |row, server| {
-                    let measured = calls::measure(server, row.wire, load, extent.time).await?;
-                    let values = [
-                        measured.cpu_per_call,
-                        percentile(&measured.latencies, 0.5).as_secs_f64(),
-                        percentile(&measured.latencies, 0.99).as_secs_f64(),
-                    ];
-                    Ok(columns.into_iter().zip(values).filter_map(|(column, value)| Some((column?, value))).collect())
-                },
-            )?;
+            self.load(extent, load, columns)?;
         }
         Ok(())
+    }
+
+    fn bodies(&mut self, extent: Extent) -> Result<(), BoxError> {
+        self.load(extent, MEDIUM_BODIES, &[Column::Medium])?;
+        self.load(extent, BIG_BODIES, &[Column::Big])
+    }
+
+    /// Measures calls. The columns are, as far as they are given, the processor time and the percentiles of the latency.
+    fn load(&mut self, extent: Extent, load: Load, columns: &[Column]) -> Result<(), BoxError> {
+        let Load { connections, in_flight, size } = load;
+        let name = format!("calls with {size} bytes, {connections} × {in_flight}");
+        self.rounds(
+            &name,
+            extent.rounds,
+            |row| Some(row.start()),
+            async |row, server| {
+                let measured = calls::measure(server, row.wire, load, extent.time).await?;
+                let at = |part| percentile(&measured.latencies, part).as_secs_f64();
+                let values = [measured.cpu_per_call, at(0.5), at(0.99), at(0.999)];
+                Ok(columns.iter().copied().zip(values).collect())
+            },
+        )
+    }
+
+    fn handshakes(&mut self, extent: Extent) -> Result<(), BoxError> {
+        self.rounds(
+            "handshakes",
+            extent.rounds,
+            |row| Some(row.start()),
+            async |row, server| {
+                let measured = handshakes::measure(server, row.wire, extent.time).await?;
+                Ok(vec![(Column::Handshake, measured.cpu), (Column::HandshakeRate, measured.per_second)])
+            },
+        )
+    }
+
+    fn sparse(&mut self, extent: Extent) -> Result<(), BoxError> {
+        let name = format!("{} connections that rarely call", extent.sparse);
+        self.rounds(
+            &name,
+            1,
+            |row| Some(row.start()),
+            async |row, server| {
+                let measured = sparse::measure(server, row.wire, extent.sparse, extent.settle, extent.period).await?;
+                Ok(vec![
+                    (Column::SparseIdle, measured.idle),
+                    (Column::Sparse, measured.cpu_per_call),
+                    (Column::SparseP50, measured.p50.as_secs_f64()),
+                    (Column::SparseP99, measured.p99.as_secs_f64()),
+                ])
+            },
+        )
     }
 
     fn pushes(&mut self, extent: Extent) -> Result<(), BoxError> {
@@ -132,15 +206,45 @@ impl Comparison {
         for (column, in_flight) in [(Column::Push, 1), (Column::Pushes, 8)] {
             let name = format!("pushes to {members}, {in_flight} in flight");
             self.rounds(&name, extent.rounds, Row::start_for_pushes, async |row, server| {
-                let cost = pushes::measure(server, row.wire, members, in_flight, extent.time).await?;
+                let cost = pushes::measure(server, row.wire, Recipients::All, members, in_flight, extent.time).await?;
                 Ok(vec![(column, cost)])
             })?;
         }
-        self.rounds("calls during pushes", 1, Row::start_for_pushes, async |row, server| {
-            let latencies = pushes::calls_meanwhile(server, row.wire, members, extent.pinging).await?;
-            let at = |part| percentile(&latencies, part).as_secs_f64();
-            Ok(vec![(Column::DuringP50, at(0.5)), (Column::DuringP99, at(0.99))])
-        })
+        for (members, columns) in [
+            (extent.members, &[(Column::DuringP50, 0.5), (Column::DuringP99, 0.99)][..]),
+            (extent.many_members, &[(Column::DuringManyP99, 0.99)]),
+        ] {
+            let name = format!("calls during pushes to {members}");
+            self.rounds(&name, 1, Row::start_for_pushes, async |row, server| {
+                let latencies = pushes::calls_meanwhile(server, row.wire, members, extent.pinging).await?;
+                let at = |part| percentile(&latencies, part).as_secs_f64();
+                Ok(columns.iter().map(|(column, part)| (*column, at(*part))).collect())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn rooms(&mut self, extent: Extent) -> Result<(), BoxError> {
+        let members = extent.members;
+        for (column, in_flight) in [(Column::RoomPush, 1), (Column::RoomPushes, 8)] {
+            let name = format!("pushes to a room of {members}, {in_flight} in flight");
+            self.rounds(&name, extent.rounds, Row::start_for_rooms, async |row, server| {
+                let cost = pushes::measure(server, row.wire, Recipients::Room, members, in_flight, extent.time).await?;
+                Ok(vec![(column, cost)])
+            })?;
+        }
+        Ok(())
+    }
+
+    fn items(&mut self, extent: Extent) -> Result<(), BoxError> {
+        for (column, beside_slow, name) in
+            [(Column::Item, false, "stream items"), (Column::ItemBesideSlow, true, "stream items beside a slow reader")]
+        {
+            self.rounds(name, extent.rounds, Row::start_for_items, async |row, server| {
+                Ok(vec![(column, items::measure(server, row.wire, beside_slow, extent.time).await?)])
+            })?;
+        }
+        Ok(())
     }
 
     fn memory(&mut self, extent: Extent) -> Result<(), BoxError> {

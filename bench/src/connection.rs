@@ -1,11 +1,11 @@
 //! A connection of the generator: it sends calls, and checks each response.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::frames::{self, Frame};
 use crate::measurement::BoxError;
@@ -13,6 +13,13 @@ use crate::wire::{Message, SMALL, Wire, number_in};
 
 /// Bytes that a read returns at least, if they are there.
 const READ_BYTES: usize = 8 << 10;
+
+/// Who receives a push: all other connections, or those in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recipients {
+    All,
+    Room,
+}
 
 pub(crate) struct Connection {
     socket: TcpStream,
@@ -29,8 +36,20 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr, wire: Wire) -> Result<Self, BoxError> {
+        Self::open_from(Ipv4Addr::LOCALHOST, address, wire).await
+    }
+
+    /// Opens a connection from this address of this machine: the ports of one address are fewer than the connections that a
+    /// server can hold.
+    pub(crate) async fn open_from(source: Ipv4Addr, address: SocketAddr, wire: Wire) -> Result<Self, BoxError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let mut socket = TcpStream::connect(address).await?;
+        let mut socket = if source == Ipv4Addr::LOCALHOST {
+            TcpStream::connect(address).await?
+        } else {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+            socket.connect(address).await?
+        };
         socket.set_nodelay(true)?;
         let request = wire.handshake(address, NUMBER.fetch_add(1, Ordering::Relaxed));
         socket.write_all(request.as_bytes()).await?;
@@ -78,6 +97,34 @@ impl Connection {
         Ok(())
     }
 
+    /// Opens a connection that receives what is sent to the room.
+    pub(crate) async fn open_in_room(address: SocketAddr, wire: Wire) -> Result<Self, BoxError> {
+        let mut connection = Self::open(address, wire).await?;
+        connection.send(&wire.join()).await?;
+        Ok(connection)
+    }
+
+    /// Closes the connection with the closing handshake, and waits for its end.
+    pub(crate) async fn close(mut self) -> Result<(), BoxError> {
+        let mut out = Vec::new();
+        frames::write(&mut out, 8, &1000u16.to_be_bytes());
+        self.socket.write_all(&out).await?;
+        loop {
+            let mut at = 0;
+            while let Some(frame) = Frame::first(&self.unread[at..]) {
+                if frame.opcode == 8 {
+                    return Ok(());
+                }
+                at += frame.payload.end;
+            }
+            self.unread.drain(..at);
+            // A server may end the connection without a close frame.
+            if self.socket.read_buf(&mut self.unread).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Sends a text.
     pub(crate) async fn send(&mut self, text: &str) -> Result<(), BoxError> {
         let mut out = Vec::new();
@@ -91,15 +138,19 @@ impl Connection {
         Ok(0)
     }
 
-    /// Sends `count` announcements, whose numbers follow `last`, in one write.
-    pub(crate) async fn announce(&mut self, last: u64, count: u64) -> Result<(), BoxError> {
+    /// Sends `count` messages for others, whose numbers follow `last`, in one write.
+    pub(crate) async fn announce(&mut self, to: Recipients, last: u64, count: u64) -> Result<(), BoxError> {
         if self.wire == Wire::JsonRpc {
             // It responds to each.
             while self.socket.try_read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
         }
         let mut out = Vec::new();
         for number in last + 1..=last + count {
-            frames::write(&mut out, 1, self.wire.announcement(number).as_bytes());
+            let text = match to {
+                Recipients::All => self.wire.announcement(number),
+                Recipients::Room => self.wire.say(number),
+            };
+            frames::write(&mut out, 1, text.as_bytes());
         }
         Ok(self.socket.write_all(&out).await?)
     }
@@ -173,6 +224,15 @@ impl Connection {
         }
         (self.last_push, self.early) = (last, early);
         Ok(received)
+    }
+
+    /// Reads at most this many bytes, and discards them.
+    pub(crate) async fn skip(&mut self, bytes: usize) -> Result<(), BoxError> {
+        self.unread.clear();
+        match self.socket.read(&mut vec![0; bytes]).await? {
+            0 => Err("the server closed the connection".into()),
+            _ => Ok(()),
+        }
     }
 
     /// Waits for at least one text, and passes on all that are there. Answers pings.

@@ -2,32 +2,37 @@
 //! the comparison; README.md says how each is configured and measured.
 //!
 //! ```text
-//! bench/run [--quick] [ROW…]                        all servers, or these: at most eight minutes
-//! cargo run --release -p aaw-bench -- quick         a few seconds, to check that it works
-//! cargo run --release -p aaw-bench -- streams       items of streams, on our server only: about a minute
-//! cargo run --release -p aaw-bench -- rooms         messages to a room of 1000: about a minute
-//! cargo run --release -p aaw-bench -- departures    members of a room that leave together: half a minute
-//! cargo run --release -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
-//! cargo run --release -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
+//! bench/run [--quick] [--only GROUP,…] [ROW…]            all servers, or these: at most fifteen minutes
+//! cargo run --profile dist -p aaw-bench -- quick         a few seconds, to check that it works
+//! cargo run --profile dist -p aaw-bench -- streams       items of streams, on our server only: about a minute
+//! cargo run --profile dist -p aaw-bench -- growth        up to 50 000 connections to our server: about a minute
+//! cargo run --profile dist -p aaw-bench -- departures    members of a room that leave together: half a minute
+//! cargo run --profile dist -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
+//! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
 
 mod batch;
 mod calls;
 mod compare;
 mod connection;
+mod crowd;
 mod departures;
 mod frames;
+mod growth;
+mod handshakes;
+mod items;
 mod logins;
 mod machine;
 mod measurement;
 mod memory;
+mod options;
 mod plot;
 mod process;
 mod pushes;
 mod report;
-mod rooms;
 mod rows;
 mod servers;
+mod sparse;
 mod streams;
 mod wire;
 
@@ -37,8 +42,9 @@ use std::time::Duration;
 use calls::Load;
 use compare::Extent;
 use measurement::{BoxError, runtime};
+use options::Options;
 use process::Server;
-use wire::Wire;
+use wire::{SMALL, Wire};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,11 +57,10 @@ fn main() -> ExitCode {
         Some("compare") => compare(&arguments[1..]),
         Some("quick") => compare(&["--quick", "tungstenite", "aaw", "aaw-classic", "aaw-library"].map(str::to_owned))
             .and_then(|()| measure_streams(2000, 100, Duration::from_millis(100), 1))
-            .and_then(|()| measure_rooms(50, Duration::from_millis(200), 1))
             .and_then(|()| measure_departures(&[(50, 25)], 1)),
         Some("streams") => measure_streams(1_000_000, 10_000, Duration::from_secs(10), 3),
-        Some("rooms") => measure_rooms(1000, Duration::from_secs(3), 3),
         Some("departures") => measure_departures(&[(1000, 999), (1000, 500), (5000, 4999)], 3),
+        Some("growth") => growth::measure(),
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
         kind => servers::serve(kind.unwrap_or_default()),
@@ -71,26 +76,14 @@ fn main() -> ExitCode {
 
 /// Compares the servers. Only a full run of all writes into the folder `bench`, where the last results are kept.
 fn compare(arguments: &[String]) -> Result<(), BoxError> {
-    let (options, names): (Vec<String>, Vec<String>) =
-        arguments.iter().cloned().partition(|argument| argument.starts_with('-'));
-    let extent = match options.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Extent::FULL,
-        ["--quick"] => Extent::QUICK,
-        _ => return Err(format!("expected --quick or names of servers, found {}", options.join(" ")).into()),
-    };
-    let report = compare::run(extent, &names)?;
-    match (&options[..], &names[..]) {
-        ([], []) => report.write(rows::folder()),
-        _ => report.write(&rows::target()?.join("bench")),
-    }
+    let options = Options::parse(arguments)?;
+    let extent = if options.is_quick { Extent::QUICK } else { Extent::FULL };
+    let report = compare::run(extent, &options)?;
+    if options.is_full() { report.write(rows::folder()) } else { report.write(&rows::target()?.join("bench")) }
 }
 
 fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), BoxError> {
     runtime()?.block_on(streams::measure(items, calls, stall, rounds))
-}
-
-fn measure_rooms(members: u64, time: Duration, rounds: usize) -> Result<(), BoxError> {
-    runtime()?.block_on(rooms::measure(members, time, rounds))
 }
 
 fn measure_departures(rooms: &[(u64, u64)], rounds: usize) -> Result<(), BoxError> {
@@ -104,7 +97,7 @@ fn measure_logins(connections: usize, time: Duration) -> Result<(), BoxError> {
 fn load(kind: &str, time: Duration) -> Result<(), BoxError> {
     let server = Server::start(kind)?;
     println!("the server {kind} has process id {}", server.id());
-    let load = Load { connections: 32, in_flight: 32 };
+    let load = Load { connections: 32, in_flight: 32, size: SMALL };
     let measured = runtime()?.block_on(calls::measure(&server, Wire::Classic, load, time))?;
     println!("{:.2} µs CPU/call", measured.cpu_per_call * 1e6);
     Ok(())

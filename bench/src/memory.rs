@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Recipients};
 use crate::measurement::BoxError;
 use crate::process::Server;
 use crate::pushes::{Audience, members};
@@ -48,11 +48,11 @@ pub(crate) async fn measure(
         server.memory()
     };
     let each = |memory: u64| memory.saturating_sub(before) as f64 / count as f64;
-    let mut connections = members(server, wire, count).await?;
+    let mut connections = members(server, wire, Recipients::All, count).await?;
     let after_calls = settled().await?;
     let mut after_pushes = None;
     if has_pushes {
-        let mut audience = Audience::new(connections);
+        let mut audience = Audience::new(connections, Recipients::All);
         let started = Instant::now();
         while audience.sent() < PUSHES && started.elapsed() < limit {
             audience.send(&mut sender, IN_FLIGHT).await?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Recipients};
 use crate::measurement::{BoxError, runtime};
 use crate::process::Server;
 use crate::wire::{SMALL, Wire};
@@ -15,6 +15,7 @@ use crate::wire::{SMALL, Wire};
 /// Connections that receive pushes.
 pub(crate) struct Audience {
     received: Arc<Received>,
+    recipients: Recipients,
     members: u64,
     /// The number of the last push.
     last: u64,
@@ -31,8 +32,8 @@ struct Received {
 }
 
 impl Audience {
-    /// Lets these connections receive pushes.
-    pub(crate) fn new(members: Vec<Connection>) -> Self {
+    /// Lets these connections receive pushes. They are in the room if `recipients` are those in the room.
+    pub(crate) fn new(members: Vec<Connection>, recipients: Recipients) -> Self {
         let received = Arc::<Received>::default();
         let (is_open, _) = watch::channel(());
         let mut tasks = JoinSet::new();
@@ -51,7 +52,7 @@ impl Audience {
                 }
             });
         }
-        Self { received, members: count, last: 0, tasks, is_open }
+        Self { received, recipients, members: count, last: 0, tasks, is_open }
     }
 
     /// Sends `count` pushes in one write, and waits until all members have received them.
@@ -61,7 +62,7 @@ impl Audience {
 
     /// Sends `count` pushes in one write, and waits until all members have received all pushes but the last `ahead`.
     async fn send_ahead(&mut self, sender: &mut Connection, count: u64, ahead: u64) -> Result<(), BoxError> {
-        sender.announce(self.last, count).await?;
+        sender.announce(self.recipients, self.last, count).await?;
         self.last += count;
         let expected = self.last.saturating_sub(ahead) * self.members;
         while self.received.pushes.load(Ordering::Relaxed) < expected {
@@ -90,12 +91,20 @@ impl Audience {
 }
 
 /// Opens connections that the server sends pushes to.
-pub(crate) async fn members(server: &Server, wire: Wire, count: usize) -> Result<Vec<Connection>, BoxError> {
+pub(crate) async fn members(
+    server: &Server,
+    wire: Wire,
+    recipients: Recipients,
+    count: usize,
+) -> Result<Vec<Connection>, BoxError> {
     let mut members = Vec::with_capacity(count);
     for _ in 0..count {
-        members.push(Connection::open_subscribed(server.address, wire).await?);
+        members.push(match recipients {
+            Recipients::All => Connection::open_subscribed(server.address, wire).await?,
+            Recipients::Room => Connection::open_in_room(server.address, wire).await?,
+        });
     }
-    // Once each call has returned, the server has finished all handshakes.
+    // Once each call has returned, the server has finished all handshakes, and all members are in the room.
     for member in &mut members {
         member.call_once(SMALL).await?;
     }
@@ -107,11 +116,12 @@ pub(crate) async fn members(server: &Server, wire: Wire, count: usize) -> Result
 pub(crate) async fn measure(
     server: &Server,
     wire: Wire,
+    recipients: Recipients,
     count: usize,
     in_flight: u64,
     time: Duration,
 ) -> Result<f64, BoxError> {
-    let mut audience = Audience::new(members(server, wire, count).await?);
+    let mut audience = Audience::new(members(server, wire, recipients, count).await?, recipients);
     let mut sender = Connection::open(server.address, wire).await?;
     let warm_up = Instant::now();
     while warm_up.elapsed() < time / 2 {
@@ -133,23 +143,29 @@ pub(crate) async fn calls_meanwhile(
     count: usize,
     time: Duration,
 ) -> Result<Vec<Duration>, BoxError> {
-    let mut audience = Audience::new(members(server, wire, count).await?);
+    let mut audience = Audience::new(members(server, wire, Recipients::All, count).await?, Recipients::All);
     let mut sender = Connection::open(server.address, wire).await?;
     let (done, address) = (Arc::new(AtomicBool::new(false)), server.address);
     let is_done = Arc::clone(&done);
+    let (opened, is_open) = oneshot::channel();
     // The caller has a thread of its own: otherwise its latency would include the work of the generator.
     let calling = std::thread::spawn(move || {
         runtime()?.block_on(async move {
             let mut caller = Connection::open_subscribed(address, wire).await?;
+            let _ = opened.send(());
             let mut latencies = Vec::new();
-            while !is_done.load(Ordering::Relaxed) {
+            loop {
                 let started = Instant::now();
                 caller.call_once(SMALL).await?;
                 latencies.push(started.elapsed());
+                if is_done.load(Ordering::Relaxed) {
+                    return Ok::<_, BoxError>(latencies);
+                }
             }
-            Ok::<_, BoxError>(latencies)
         })
     });
+    // An error of the caller is returned below.
+    let _ = is_open.await;
     let started = Instant::now();
     let mut sent = Ok(());
     while started.elapsed() < time && sent.is_ok() {

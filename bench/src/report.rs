@@ -19,10 +19,24 @@ pub(crate) enum Column {
     Single,
     SingleP50,
     SingleP99,
+    SingleP999,
+    Medium,
+    Big,
+    Handshake,
+    HandshakeRate,
+    Sparse,
+    SparseP50,
+    SparseP99,
+    SparseIdle,
     Push,
     Pushes,
+    RoomPush,
+    RoomPushes,
     DuringP50,
     DuringP99,
+    DuringManyP99,
+    Item,
+    ItemBesideSlow,
     AfterCalls,
     AfterPushes,
     AfterLargeEchoes,
@@ -32,7 +46,7 @@ pub(crate) enum Column {
 /// A table: its title, and its columns with their headings.
 type Table = (&'static str, &'static [(Column, &'static str)]);
 
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 6] = [
     (
         "Calls with a body of 100 bytes",
         &[
@@ -41,16 +55,45 @@ const TABLES: [Table; 3] = [
             (Column::Single, "1 connection, 1 in flight: µs CPU/call"),
             (Column::SingleP50, "1 connection: p50, µs"),
             (Column::SingleP99, "1 connection: p99, µs"),
+            (Column::SingleP999, "1 connection: p99.9, µs"),
             (Column::Batch, "256 calls in one write: system calls that receive or send"),
+        ],
+    ),
+    (
+        "Calls with larger bodies",
+        &[
+            (Column::Medium, "10 KB, 8 connections, 4 in flight each: µs CPU/call"),
+            (Column::Big, "500 KB, 4 connections, 1 in flight each: µs CPU/call"),
+        ],
+    ),
+    (
+        "Connections, and 10 000 that each call once in 5 s",
+        &[
+            (Column::Handshake, "a connection opened and closed: µs CPU"),
+            (Column::HandshakeRate, "opened and closed per second"),
+            (Column::Sparse, "a call among 10 000 connections: µs CPU"),
+            (Column::SparseP50, "such a call: p50, µs"),
+            (Column::SparseP99, "such a call: p99, µs"),
+            (Column::SparseIdle, "memory of one of 10 000 before its first call, KiB"),
         ],
     ),
     (
         "Pushes of 100 bytes to many connections",
         &[
-            (Column::Push, "1 in flight: µs CPU/delivery"),
-            (Column::Pushes, "8 in flight: µs CPU/delivery"),
-            (Column::DuringP50, "a call meanwhile: p50, µs"),
-            (Column::DuringP99, "a call meanwhile: p99, µs"),
+            (Column::Push, "to 1000, 1 in flight: µs CPU/delivery"),
+            (Column::Pushes, "to 1000, 8 in flight: µs CPU/delivery"),
+            (Column::RoomPush, "to a room of 1000, 1 in flight: µs CPU/delivery"),
+            (Column::RoomPushes, "to a room of 1000, 8 in flight: µs CPU/delivery"),
+            (Column::DuringP50, "a call during pushes to 1000: p50, µs"),
+            (Column::DuringP99, "a call during pushes to 1000: p99, µs"),
+            (Column::DuringManyP99, "a call during pushes to 10 000: p99, µs"),
+        ],
+    ),
+    (
+        "Items of a stream",
+        &[
+            (Column::Item, "alone: ns CPU/item"),
+            (Column::ItemBesideSlow, "beside a slow reader of another stream: ns CPU/item"),
         ],
     ),
     (
@@ -72,10 +115,24 @@ impl Column {
             Self::Single => "calls_1x1_cpu_seconds",
             Self::SingleP50 => "calls_1x1_p50_seconds",
             Self::SingleP99 => "calls_1x1_p99_seconds",
+            Self::SingleP999 => "calls_1x1_p999_seconds",
+            Self::Medium => "calls_8x4_10_kb_cpu_seconds",
+            Self::Big => "calls_4x1_500_kb_cpu_seconds",
+            Self::Handshake => "handshake_cpu_seconds",
+            Self::HandshakeRate => "handshakes_per_second",
+            Self::Sparse => "sparse_calls_cpu_seconds",
+            Self::SparseP50 => "sparse_calls_p50_seconds",
+            Self::SparseP99 => "sparse_calls_p99_seconds",
+            Self::SparseIdle => "bytes_per_connection_before_a_call",
             Self::Push => "push_1_in_flight_cpu_seconds_per_delivery",
             Self::Pushes => "push_8_in_flight_cpu_seconds_per_delivery",
+            Self::RoomPush => "room_push_1_in_flight_cpu_seconds_per_delivery",
+            Self::RoomPushes => "room_push_8_in_flight_cpu_seconds_per_delivery",
             Self::DuringP50 => "call_during_pushes_p50_seconds",
             Self::DuringP99 => "call_during_pushes_p99_seconds",
+            Self::DuringManyP99 => "call_during_pushes_to_10000_p99_seconds",
+            Self::Item => "item_cpu_seconds",
+            Self::ItemBesideSlow => "item_beside_slow_reader_cpu_seconds",
             Self::AfterCalls => "bytes_per_connection_after_one_call",
             Self::AfterPushes => "bytes_per_connection_after_300_pushes",
             Self::AfterLargeEchoes => "bytes_per_connection_after_1_mb_echo",
@@ -86,8 +143,9 @@ impl Column {
     /// The factor from the unit in JSON to that of the tables.
     fn scale(self) -> f64 {
         match self {
-            Self::AfterCalls | Self::AfterPushes | Self::AfterLargeEchoes => 1.0 / 1024.0,
-            Self::Batch => 1.0,
+            Self::AfterCalls | Self::AfterPushes | Self::AfterLargeEchoes | Self::SparseIdle => 1.0 / 1024.0,
+            Self::Batch | Self::HandshakeRate => 1.0,
+            Self::Item | Self::ItemBesideSlow => 1e9,
             _ => 1e6,
         }
     }
@@ -135,6 +193,9 @@ impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
         for (title, columns) in TABLES {
+            if !self.values.keys().any(|(measured, _)| columns.iter().any(|(column, _)| column == measured)) {
+                continue;
+            }
             let headings: Vec<&str> = columns.iter().map(|(_, heading)| *heading).collect();
             let _ = write!(
                 text,

@@ -15,6 +15,10 @@ pub(crate) struct Row {
     kind: &'static str,
     /// The argument that starts it for pushes, if it has them.
     pushes: Option<&'static str>,
+    /// Whether it also has pushes to a room.
+    rooms: bool,
+    /// The argument that starts it for streams in aaw's dialect v1, if it has them.
+    items: Option<&'static str>,
     pub(crate) wire: Wire,
 }
 
@@ -32,30 +36,38 @@ enum Program {
 
 /// All servers, in the order of the tables.
 pub(crate) const ROWS: &[Row] = &[
-    row("raw", Program::Peers, "raw", Some("raw-fan-out"), Wire::Classic),
-    row("raw-json", Program::Peers, "raw-json", None, Wire::Classic),
-    row("tungstenite", Program::Own, "echo", None, Wire::Classic),
-    row("aaw", Program::Own, "linked", Some("linked"), Wire::V1),
-    row("aaw-classic", Program::Own, "linked", Some("linked"), Wire::Classic),
-    row("aaw-library", Program::Own, "library", Some("library"), Wire::V1),
-    row("socketioxide", Program::Peers, "socketioxide", Some("socketioxide"), Wire::SocketIo),
-    row("jsonrpsee", Program::Peers, "jsonrpsee", Some("jsonrpsee"), Wire::JsonRpc),
-    row("bun", Program::Bun, "bun.js", Some("bun.js"), Wire::Classic),
-    row("original", Program::Bun, "original.js", Some("original.js"), Wire::Original),
-    row("ws", Program::Node, "ws.js", Some("ws.js"), Wire::Classic),
+    row("raw", Program::Peers, "raw", Wire::Classic).pushes("raw-fan-out").items("raw-items"),
+    row("raw-json", Program::Peers, "raw-json", Wire::Classic),
+    row("tungstenite", Program::Own, "echo", Wire::Classic),
+    row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked"),
+    row("aaw-classic", Program::Own, "linked", Wire::Classic).pushes("linked").rooms(),
+    row("aaw-library", Program::Own, "library", Wire::V1).pushes("library").rooms().items("library"),
+    row("socketioxide", Program::Peers, "socketioxide", Wire::SocketIo).pushes("socketioxide").rooms(),
+    row("socket.io", Program::Node, "socket.io.js", Wire::SocketIo).pushes("socket.io.js").rooms(),
+    row("jsonrpsee", Program::Peers, "jsonrpsee", Wire::JsonRpc).pushes("jsonrpsee"),
+    row("bun", Program::Bun, "bun.js", Wire::Classic).pushes("bun.js").rooms(),
+    row("original", Program::Bun, "original.js", Wire::Original).pushes("original.js"),
+    row("ws", Program::Node, "ws.js", Wire::Classic).pushes("ws.js"),
 ];
 
-const fn row(
-    name: &'static str,
-    program: Program,
-    kind: &'static str,
-    pushes: Option<&'static str>,
-    wire: Wire,
-) -> Row {
-    Row { name, program, kind, pushes, wire }
+/// A server that answers calls.
+const fn row(name: &'static str, program: Program, kind: &'static str, wire: Wire) -> Row {
+    Row { name, program, kind, pushes: None, rooms: false, items: None, wire }
 }
 
 impl Row {
+    const fn pushes(self, kind: &'static str) -> Self {
+        Self { pushes: Some(kind), ..self }
+    }
+
+    const fn rooms(self) -> Self {
+        Self { rooms: true, ..self }
+    }
+
+    const fn items(self, kind: &'static str) -> Self {
+        Self { items: Some(kind), ..self }
+    }
+
     pub(crate) fn start(&self) -> Result<Server, BoxError> {
         self.start_as(self.kind)
     }
@@ -63,6 +75,16 @@ impl Row {
     /// Starts the server for pushes, if it has them.
     pub(crate) fn start_for_pushes(&self) -> Option<Result<Server, BoxError>> {
         self.pushes.map(|kind| self.start_as(kind))
+    }
+
+    /// Starts the server for pushes to a room, if it has them.
+    pub(crate) fn start_for_rooms(&self) -> Option<Result<Server, BoxError>> {
+        if self.rooms { self.start_for_pushes() } else { None }
+    }
+
+    /// Starts the server for streams, if it has them.
+    pub(crate) fn start_for_items(&self) -> Option<Result<Server, BoxError>> {
+        self.items.map(|kind| self.start_as(kind))
     }
 
     pub(crate) fn has_pushes(&self) -> bool {
@@ -82,7 +104,7 @@ impl Row {
 
     /// Returns what is missing to start the server.
     pub(crate) fn missing(&self) -> Result<Option<String>, BoxError> {
-        let installed = js_folder().join("node_modules/ws").exists();
+        let installed = ["ws", "socket.io"].iter().all(|name| js_folder().join("node_modules").join(name).exists());
         Ok(match self.program {
             Program::Own => None,
             Program::Peers => {
@@ -90,7 +112,7 @@ impl Row {
             }
             Program::Bun => (!bun().exists()).then(|| "Bun, which `npm ci --prefix bench/js` installs".to_owned()),
             Program::Node if version_of("node").is_none() => Some("Node.js".to_owned()),
-            Program::Node => (!installed).then(|| "ws, which `npm ci --prefix bench/js` installs".to_owned()),
+            Program::Node => (!installed).then(|| "its packages, which `npm ci --prefix bench/js` installs".to_owned()),
         })
     }
 }
@@ -114,7 +136,7 @@ pub(crate) fn versions() -> Vec<(String, String)> {
         let version = package.and_then(|package| package.split("version = \"").nth(1)?.split('"').next());
         versions.extend(version.map(|version| (name.to_owned(), version.to_owned())));
     }
-    for name in ["ws", "async-await-websockets"] {
+    for name in ["socket.io", "ws", "async-await-websockets"] {
         let package = js_folder().join("node_modules").join(name).join("package.json");
         let package = std::fs::read(package).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let version = package.and_then(|package: serde_json::Value| Some(package.get("version")?.as_str()?.to_owned()));
@@ -143,7 +165,7 @@ fn bun() -> PathBuf {
 
 /// The program of the other workspace: `bench/run` builds it below the same target folder.
 fn peers() -> Result<PathBuf, BoxError> {
-    Ok(target()?.join("bench-peers/release/aaw-bench-peers"))
+    Ok(target()?.join("bench-peers/dist/aaw-bench-peers"))
 }
 
 /// The target folder: this program is in a folder of it.

@@ -5,6 +5,12 @@ use crate::measurement::BoxError;
 /// The size of a small body.
 pub(crate) const SMALL: usize = 100;
 
+/// The size of a body of medium size.
+pub(crate) const MEDIUM: usize = 10_000;
+
+/// The size of a big body: half of a message that aaw accepts.
+pub(crate) const BIG: usize = 500_000;
+
 /// The size of a large body. With it the message is smaller than 1 MiB, aaw's default limit.
 pub(crate) const LARGE: usize = 1_000_000;
 
@@ -94,6 +100,25 @@ impl Wire {
         }
     }
 
+    /// Returns a message that lets a connection receive what is sent to the room, without a response.
+    pub(crate) fn join(self) -> String {
+        self.send(r#""room/join",{"name":"bench"}"#)
+    }
+
+    /// Returns a message for the server to send to all others in the room, as an event with a small body.
+    pub(crate) fn say(self, number: u64) -> String {
+        let text = "x".repeat(SMALL - AROUND_TEXT);
+        self.send(&format!(r#""room/say",{{"name":"bench","text":"{text}{}"}}"#, FIRST + number))
+    }
+
+    /// Returns a message without a response.
+    fn send(self, elements: &str) -> String {
+        match self {
+            Self::SocketIo => format!("42[{elements}]"),
+            Self::Classic | Self::V1 | Self::Original | Self::JsonRpc => format!("[{elements}]"),
+        }
+    }
+
     /// Reads a text from the server.
     pub(crate) fn read(self, text: &[u8]) -> Result<Message<'_>, BoxError> {
         let message = match self {
@@ -117,14 +142,15 @@ impl Wire {
             return Some(Message::Response(Some(number(&rest[comma + 1..])?), &rest[..comma]));
         }
         // The bare server sends what it receives.
-        let push = text.strip_prefix(br#"["broadcast","#).or_else(|| text.strip_prefix(br#"["announce","#))?;
-        Some(Message::Push(push))
+        let pushes: [&[u8]; 3] = [br#"["broadcast","#, br#"["said","#, br#"["announce","#];
+        pushes.into_iter().find_map(|start| text.strip_prefix(start)).map(Message::Push)
     }
 }
 
 fn read_socket_io(text: &[u8]) -> Option<Message<'_>> {
     let text = text.strip_suffix(b"]")?;
-    if let Some(push) = text.strip_prefix(br#"42["broadcast","#) {
+    if let Some(event) = text.strip_prefix(b"42[") {
+        let push = event.strip_prefix(br#""broadcast","#).or_else(|| event.strip_prefix(br#""said","#))?;
         return Some(Message::Push(push));
     }
     let (id, body) = split_number(text.strip_prefix(b"43")?)?;
@@ -153,6 +179,9 @@ const FIRST: u64 = 100_000_000;
 /// The length of a body without its text.
 const AROUND: usize = r#"{"a":"","n":100000000}"#.len();
 
+/// The length of the body of an event of a room without its text, but with the number at the end of the text.
+const AROUND_TEXT: usize = r#"{"text":"100000000"}"#.len();
+
 /// Returns a body of `size` bytes with the number in it. Its keys are sorted, so that a server that sorts keys returns it
 /// unchanged.
 fn body(number: u64, size: usize) -> String {
@@ -162,7 +191,12 @@ fn body(number: u64, size: usize) -> String {
 /// Returns the number in a body of `size` bytes. Another body is an error.
 pub(crate) fn number_in(body: &[u8], size: usize) -> Result<u64, BoxError> {
     let found = (body.len() == size)
-        .then(|| body.strip_suffix(b"}").and_then(|body| number(&body[body.len() - 9..])))
+        .then(|| {
+            let body = body.strip_suffix(b"}")?;
+            // In the body of an event of a room, the number is the end of a text.
+            let body = body.strip_suffix(b"\"").unwrap_or(body);
+            number(body.get(body.len().checked_sub(9)?..)?)
+        })
         .flatten()
         .and_then(|number| number.checked_sub(FIRST));
     found.ok_or_else(|| {

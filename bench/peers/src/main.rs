@@ -4,6 +4,7 @@
 mod frames;
 mod json_rpc;
 mod raw;
+mod raw_items;
 mod socket_io;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,9 +19,13 @@ fn main() -> ExitCode {
         Some("raw") => raw::serve(raw::Service::Echo),
         Some("raw-json") => raw::serve(raw::Service::JsonEcho),
         Some("raw-fan-out") => raw::serve(raw::Service::FanOut),
+        Some("raw-items") => raw_items::serve(),
         Some("jsonrpsee") => json_rpc::serve(),
         Some("socketioxide") => socket_io::serve(),
-        other => Err(format!("expected raw, raw-json, raw-fan-out, jsonrpsee or socketioxide; found {other:?}").into()),
+        other => {
+            Err(format!("expected raw, raw-json, raw-fan-out, raw-items, jsonrpsee or socketioxide; found {other:?}")
+                .into())
+        }
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,

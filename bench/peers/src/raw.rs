@@ -78,11 +78,7 @@ async fn connection(server: &Server, number: u64, mut socket: TcpStream) -> Resu
     let writer = Rc::new(Writer { socket: writer, unsent: RefCell::default() });
     // A client that has read the response is in the list.
     server.connections.borrow_mut().insert(number, Rc::clone(&writer));
-    let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Accept: {key}\r\n\r\n"
-    );
-    writer.send(response.as_bytes())?;
+    writer.send(accepted(&key).as_bytes())?;
     let mut partial = Vec::new();
     while server.read(number, &mut reader, &mut partial, &writer).await? {
         writer.flush().await?;
@@ -90,8 +86,16 @@ async fn connection(server: &Server, number: u64, mut socket: TcpStream) -> Resu
     Ok(())
 }
 
+/// Returns the response to the request of a handshake.
+pub(crate) fn accepted(key: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {key}\r\n\r\n"
+    )
+}
+
 /// Reads the request, and returns the value of `Sec-WebSocket-Accept`. The client sends nothing else before the response.
-async fn handshake(socket: &mut TcpStream) -> Result<String, BoxError> {
+pub(crate) async fn handshake(socket: &mut TcpStream) -> Result<String, BoxError> {
     let mut request = Vec::with_capacity(512);
     while !request.ends_with(b"\r\n\r\n") {
         if socket.read_buf(&mut request).await? == 0 {
