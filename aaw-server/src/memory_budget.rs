@@ -339,10 +339,25 @@ impl ConnectionBudget {
 
     fn add_waiter(&self, call: u64, waker: &Waker) {
         let mut waiters = lock(&self.waiters);
-        match waiters.iter_mut().find(|(waiter, _)| *waiter == call) {
-            Some((_, waiting)) => waiting.clone_from(waker),
-            None => waiters.push((call, waker.clone())),
-        }
+        let former = match waiters.iter_mut().find(|(waiter, _)| *waiter == call) {
+            Some((_, waiting)) if waiting.will_wake(waker) => None,
+            Some((_, waiting)) => Some(std::mem::replace(waiting, waker.clone())),
+            None => {
+                waiters.push((call, waker.clone()));
+                None
+            }
+        };
+        // Dropped without the lock, since that may drop a task with a call of this connection.
+        drop(waiters);
+        drop(former);
+    }
+
+    fn remove_waiter(&self, call: u64) {
+        let mut waiters = lock(&self.waiters);
+        let at = waiters.iter().position(|(waiter, _)| *waiter == call);
+        let former = at.map(|at| waiters.swap_remove(at));
+        drop(waiters);
+        drop(former);
     }
 
     /// Notes whether so much is waiting for the client to read it that no call may continue beyond the limit.
@@ -541,7 +556,7 @@ impl Drop for CallBudget {
     fn drop(&mut self) {
         let budget = &self.held.budget;
         if self.has_waited {
-            lock(&budget.waiters).retain(|(call, _)| *call != self.call);
+            budget.remove_waiter(self.call);
         }
         if budget.exempt.compare_exchange(self.call, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             budget.wake_all();
