@@ -1,7 +1,16 @@
 //! Returns free memory of the heap to the system: glibc keeps what a burst has used, in some cases for good.
 //!
-//! Measured on two cores: 50 connections that send 64 000 small calls each and read nothing leave 136 MiB resident of 145,
-//! for as long as one looks; with this, 15 MiB three seconds after they have closed, 4 more than before they came.
+//! Resident MiB of the program with the events of this repository, on two cores, at most and 10 s after all have closed:
+//!
+//! | clients | without | with, already after 3 s |
+//! |---|---|---|
+//! | none yet | 11 | 11 |
+//! | 5000 connections with 300 pushes each | 60, 57 | 54, 15 |
+//! | 50 that send 256 calls with responses of 1 MB, and read nothing | 183, 91 | 102, 15 |
+//! | 50 that send 64 000 small calls, and read nothing | 143, 136 | 141, 16 |
+//!
+//! Calls in steady load (2 KB, 8 connections) cause no trims: 370 to 410 page faults in 8 s with and without, and the same CPU
+//! time a call within the noise.
 
 use std::fs;
 use std::io;
