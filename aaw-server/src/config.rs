@@ -109,9 +109,23 @@ pub struct Config {
     /// single response of the largest size always fits. Default 4 MiB. It should be larger than
     /// [`max_unsent_response_bytes`](Self::max_unsent_response_bytes) and [`max_message_bytes`](Self::max_message_bytes).
     pub max_held_bytes: usize,
-    /// The maximum memory that all connections together may make the server hold, in the sense of
-    /// [`max_held_bytes`](Self::max_held_bytes). At the limit, calls of those connections that hold more than the average
-    /// fail with the code `busy`, and those of them that do not read are closed with code 1013. Default 512 MiB.
+    /// The maximum memory that the connections and HTTP requests of one client address may make the server hold, in the
+    /// sense of [`max_held_bytes`](Self::max_held_bytes). At the limit the connections that hold most are refused: their
+    /// running calls fail with the code `busy`, and they are closed with code 1013 if they hold memory otherwise, since
+    /// they do not read their responses or do not complete their messages. (Without a code if more than 4 KiB of a frame
+    /// would have to be sent first.) The others continue. An address is an IPv4 address or the /64 network of an IPv6
+    /// address. Connections whose address is unknown, as in a router that is mounted into a program's own axum app, have
+    /// no such limit.
+    ///
+    /// Default 64 MiB: sixteen connections at their limit, more than a browser or a busy household has, and an eighth of
+    /// [`max_total_held_bytes`](Self::max_total_held_bytes), so that eight addresses at least are needed to exhaust the
+    /// latter. All clients behind one proxy have its address: there, set it to the total, and limit the connections of
+    /// each client in the proxy.
+    pub max_held_bytes_per_address: usize,
+    /// The maximum memory that all connections and HTTP requests together may make the server hold, in the sense of
+    /// [`max_held_bytes`](Self::max_held_bytes). At the limit the connections that hold most are refused, as in
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). Default 512 MiB. What a connection holds counts
+    /// in whole steps of 4 KiB, here and for an address, so up to 4 KiB more a connection may be held.
     pub max_total_held_bytes: usize,
     /// How long a connection with data to send may accept less than 16 KiB before it is closed, over WebSockets and
     /// HTTP alike. Default 30 s, enough for a phone to change its network.
@@ -223,6 +237,7 @@ impl Default for Config {
             max_rooms: 1024,
             max_unsent_response_bytes: protocol.max_unsent_bytes,
             max_held_bytes: 4 << 20,
+            max_held_bytes_per_address: 64 << 20,
             max_total_held_bytes: 512 << 20,
             write_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),

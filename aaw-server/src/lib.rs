@@ -122,6 +122,7 @@ pub mod auth;
 #[path = "auth/off.rs"]
 pub mod auth;
 pub mod call_record;
+mod client_network;
 pub mod config;
 mod connection;
 mod dispatch;

@@ -1,46 +1,102 @@
 //! The memory that clients make the server hold, counted while it grows: responses under construction, gathered arrays,
-//! responses that wait for their connection's task, outgoing logs, and messages that have not arrived whole.
+//! responses that wait for their connection, outgoing logs, and messages that have not arrived whole.
 //!
-//! At a connection's limit its handlers are not polled and its calls do not start, until some of it was sent. One call at a
-//! time continues beyond the limit, so that a connection whose memory consists of unfinished responses still finishes them,
-//! and a single response of the largest size always fits. At the limit of the process, calls are refused of those
-//! connections that hold more than their share.
+//! It is counted for each connection, for the connections of each client address, and for all of them.
+//!
+//! - At a connection's limit its handlers are not polled and its calls do not start, until some of it was sent. One call at
+//!   a time continues beyond the limit, so that a connection whose memory consists of unfinished responses still finishes
+//!   them, and a single response of the largest size always fits. Not while the client does not read those that are
+//!   finished: each would be followed by another one.
+//! - At the limit of an address or of the process, the connections that hold most are *refused*: their running calls fail,
+//!   and what they hold otherwise ends with them, because whoever holds it closes the connection. As many are refused as
+//!   free a sixteenth of the limit. The one that holds least never is, so that somebody always continues.
+//!
+//! A connection's bytes count for its address and for the process in whole steps of [`STEP`]. So a call with a small
+//! response touches no memory that other connections use, and connections that hold less are never searched nor refused:
+//! they add at most a step each to the limits.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 
 use aaw_protocol::{Code, Failure};
+
+use crate::client_network::ClientNetwork;
+use crate::throttle::Throttle;
+
+#[cfg(test)]
+mod tests;
+
+/// The bytes in which a connection counts for its address and the process. With the default limit of connections, those
+/// that hold less hold half of the default limit of the process.
+pub(crate) const STEP: usize = 4 << 10;
+
+/// Stands for no call: where a call is identified, the task that has the connection.
+const OWNER: u64 = 0;
+
+/// The part of a limit that is freed when it is reached, so that the search for the connections that hold most is rare.
+const FREED_PART: usize = 16;
+
+/// How much may be held, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldLimits {
+    /// For each connection.
+    pub(crate) connection: usize,
+    /// For the connections of one address.
+    pub(crate) address: usize,
+    /// For all connections.
+    pub(crate) total: usize,
+}
 
 /// What all connections hold together.
 #[derive(Debug)]
 pub(crate) struct ProcessBudget {
-    used: AtomicUsize,
-    limit: usize,
-    connections: AtomicUsize,
+    limits: HeldLimits,
+    all: Group,
+    /// The addresses that have connections.
+    addresses: Mutex<HashMap<ClientNetwork, Weak<AddressBudget>>>,
+    /// The connections that hold a step or more, and some that have done so, by the address of their budget in memory.
+    holders: Mutex<HashMap<usize, Weak<ConnectionBudget>>>,
 }
 
-impl ProcessBudget {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit, connections: AtomicUsize::new(0) })
-    }
+/// What the connections of one address hold, or a connection whose address is unknown.
+#[derive(Debug)]
+struct AddressBudget {
+    process: Arc<ProcessBudget>,
+    /// `None` if it is unknown; then there is no limit.
+    network: Option<ClientNetwork>,
+    all: Group,
+}
 
-    /// Returns what all connections hold, in bytes.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
+/// What several connections hold.
+#[derive(Debug)]
+struct Group {
+    /// In bytes, a multiple of [`STEP`]. What one thread has added another may subtract first, so it may be negative for
+    /// a moment.
+    held: AtomicIsize,
+    /// What must be held for connections to be refused: the limit; and more while those that have been refused free what
+    /// they hold.
+    refuse_at: AtomicIsize,
 }
 
 /// What one connection holds.
 #[derive(Debug)]
 pub(crate) struct ConnectionBudget {
-    process: Arc<ProcessBudget>,
+    address: Arc<AddressBudget>,
     used: AtomicUsize,
-    limit: usize,
     /// The call that may continue beyond the limit; 0 for none.
     exempt: AtomicU64,
-    /// What waits until less is used, or until the exempt call is over.
-    waiters: Mutex<Vec<Waker>>,
+    /// What waits until less is used, until the exempt call is over, or until the connection is refused: calls, and as
+    /// [`OWNER`] whatever has the connection. A call that ends is removed, so that its task is not kept alive.
+    waiters: Mutex<Vec<(u64, Waker)>>,
+    /// It is among the holders.
+    is_listed: AtomicBool,
+    is_refused: AtomicBool,
+    /// The client does not read its responses as fast as they are finished.
+    has_slow_client: AtomicBool,
 }
 
 /// Whether a call may continue.
@@ -50,55 +106,267 @@ pub(crate) enum Admission {
     Run,
     /// Not now. The task will be woken.
     Wait,
-    /// The process is at its limit, and this connection holds more than its share.
+    /// The limit of the address or of the process is reached, and this connection is among those that hold most.
     Refuse,
 }
 
-impl ConnectionBudget {
-    pub(crate) fn new(process: Arc<ProcessBudget>, limit: usize) -> Arc<Self> {
-        process.connections.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self {
-            process,
-            used: AtomicUsize::new(0),
-            limit,
-            exempt: AtomicU64::new(0),
-            waiters: Mutex::default(),
+impl ProcessBudget {
+    pub(crate) fn new(limits: HeldLimits) -> Arc<Self> {
+        Arc::new(Self { limits, all: Group::new(limits.total), addresses: Mutex::default(), holders: Mutex::default() })
+    }
+
+    /// Returns what all connections hold, in bytes.
+    pub(crate) fn used(&self) -> usize {
+        self.all.held()
+    }
+
+    /// Creates the budget of a connection from this address, if that is known.
+    pub(crate) fn connection(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<ConnectionBudget> {
+        ConnectionBudget::new(self.address(address))
+    }
+
+    fn address(self: &Arc<Self>, address: Option<IpAddr>) -> Arc<AddressBudget> {
+        let network = address.map(ClientNetwork::from);
+        let new =
+            || Arc::new(AddressBudget { process: Arc::clone(self), network, all: Group::new(self.limits.address) });
+        let Some(network) = network else { return new() };
+        let mut addresses = lock(&self.addresses);
+        addresses.get(&network).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let address = new();
+            addresses.insert(network, Arc::downgrade(&address));
+            address
         })
     }
 
-    /// Returns whether the limit is reached.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.limit
+    /// Adds a connection to the holders.
+    fn list(&self, connection: &Arc<ConnectionBudget>) {
+        // Dropped without the lock, which the drop of a connection takes.
+        let mut kept = Vec::new();
+        let mut holders = lock(&self.holders);
+        if holders.len() == holders.capacity() {
+            // Those that no longer hold anything are removed when the table would grow, not whenever one has sent its
+            // response.
+            holders.retain(|_, holder| {
+                let Some(holder) = holder.upgrade() else { return false };
+                holder.is_listed.store(false, Ordering::SeqCst);
+                // Read after that: either this sees what another thread adds, or that thread lists the connection.
+                let stays = holder.counted() > 0;
+                holder.is_listed.fetch_or(stays, Ordering::SeqCst);
+                kept.push(holder);
+                stays
+            });
+            let len = holders.len();
+            holders.shrink_to(len * 2);
+        }
+        holders.insert(connection.key(), Arc::downgrade(connection));
     }
 
-    /// Returns whether the process is at its limit while this connection holds more than its share.
-    pub(crate) fn exceeds_share(&self) -> bool {
-        let total = self.process.used.load(Ordering::Relaxed);
-        let connections = self.process.connections.load(Ordering::Relaxed).max(1);
-        total >= self.process.limit && self.used.load(Ordering::Relaxed) >= (total / connections).max(1)
+    /// Refuses the connections that hold most, of one address or of all, if the limit is reached.
+    #[cold]
+    fn refuse_greediest(&self, address: Option<&Arc<AddressBudget>>) {
+        static REPORTS: Throttle = Throttle::new();
+        let (group, limit) =
+            address.map_or((&self.all, self.limits.total), |address| (&address.all, self.limits.address));
+        let is_member = |holder: &ConnectionBudget| address.is_none_or(|address| Arc::ptr_eq(address, &holder.address));
+        let holders = lock(&self.holders);
+        let held = group.held();
+        if !group.is_reached(held) {
+            // Another thread has done it.
+            return;
+        }
+        // None is dropped before the lock is released.
+        let holders_alive: Vec<_> = holders.values().filter_map(Weak::upgrade).collect();
+        let mut leaving = 0;
+        let mut candidates = Vec::new();
+        for holder in holders_alive.iter().filter(|holder| is_member(holder)) {
+            match holder.counted() {
+                0 => {}
+                held if holder.is_refused() => leaving += held,
+                held => candidates.push((Reverse(held), holder)),
+            }
+        }
+        candidates.sort_unstable_by_key(|(held, _)| *held);
+        // The last one stays: its own limit bounds it.
+        candidates.pop();
+        let remaining = limit - limit / FREED_PART;
+        let mut excess = held.saturating_sub(leaving + remaining);
+        let count = candidates.iter().position(|(Reverse(held), _)| {
+            let is_enough = excess == 0;
+            excess = excess.saturating_sub(*held);
+            is_enough
+        });
+        candidates.truncate(count.unwrap_or(candidates.len()));
+        // Not again before those that remain hold as much as the limit.
+        group.refuse_at.store(to_signed(held.saturating_add(limit / FREED_PART)), Ordering::Relaxed);
+        drop(holders);
+        let refused: usize = candidates.iter().map(|(Reverse(held), _)| held).sum();
+        if refused > 0
+            && let Some(suppressed) = REPORTS.pass()
+        {
+            let whose = if address.is_some() { "an address" } else { "all connections" };
+            let connections = candidates.len();
+            tracing::warn!(
+                suppressed,
+                "the memory limit of {whose} is reached ({limit} bytes): refused the {connections} connections that hold most, {refused} bytes"
+            );
+        }
+        for (_, holder) in candidates {
+            holder.refuse();
+        }
+    }
+}
+
+impl Group {
+    fn new(limit: usize) -> Self {
+        Self { held: AtomicIsize::new(0), refuse_at: AtomicIsize::new(to_signed(limit)) }
+    }
+
+    fn held(&self) -> usize {
+        usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    fn is_reached(&self, held: usize) -> bool {
+        to_signed(held) >= self.refuse_at.load(Ordering::Relaxed)
+    }
+
+    /// Adds to what is held. Returns whether connections are to be refused.
+    fn add(&self, bytes: usize) -> bool {
+        let held = self.held.fetch_add(to_signed(bytes), Ordering::Relaxed);
+        self.is_reached(usize::try_from(held).unwrap_or(0) + bytes)
+    }
+
+    fn subtract(&self, bytes: usize, limit: usize) {
+        let (bytes, limit) = (to_signed(bytes), to_signed(limit));
+        let held = self.held.fetch_sub(bytes, Ordering::Relaxed);
+        if held - bytes < limit && self.refuse_at.load(Ordering::Relaxed) != limit {
+            self.refuse_at.store(limit, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ConnectionBudget {
+    fn new(address: Arc<AddressBudget>) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            used: AtomicUsize::new(0),
+            exempt: AtomicU64::new(0),
+            waiters: Mutex::default(),
+            is_listed: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
+            has_slow_client: AtomicBool::new(false),
+        })
+    }
+
+    fn limit(&self) -> usize {
+        self.address.process.limits.connection
+    }
+
+    /// Identifies the budget while it exists.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Returns what is counted of this connection for its address and the process.
+    fn counted(&self) -> usize {
+        whole_steps(self.used.load(Ordering::SeqCst))
+    }
+
+    /// Creates the budget of something that outlives this connection, with a limit of its own, for the same address.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
+    pub(crate) fn of_same_address(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.address))
+    }
+
+    /// Returns whether the limit is reached, or the connection is refused: then its calls do not start.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.limit() || self.is_refused()
+    }
+
+    /// Returns whether the limit of the address or of the process was reached while this connection was among those that
+    /// hold most. It is, until it holds less than a step.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Acquire)
+    }
+
+    fn refuse(&self) {
+        self.is_refused.store(true, Ordering::SeqCst);
+        if self.counted() == 0 {
+            self.is_refused.store(false, Ordering::SeqCst);
+        }
+        self.wake_all();
     }
 
     /// Decides whether the handler of a call may be polled. `call` is not 0, and identifies the call. Only a call that
     /// `grows` a response while it runs may become exempt: another one might wait for something else, and would keep the
-    /// exemption from those that need it.
-    fn admit(&self, call: u64, grows: bool, cx: &mut Context<'_>) -> Admission {
-        if self.exceeds_share() {
-            return Admission::Refuse;
+    /// exemption from those that need it. Returns as well whether the call's waker was registered.
+    fn admit(&self, call: u64, grows: bool, cx: &mut Context<'_>) -> (Admission, bool) {
+        let decide = || {
+            if self.is_refused() {
+                Admission::Refuse
+            } else if !self.is_used_up()
+                || (grows && !self.has_slow_client.load(Ordering::SeqCst) && self.is_exempt(call))
+            {
+                Admission::Run
+            } else {
+                Admission::Wait
+            }
+        };
+        match decide() {
+            Admission::Wait => {
+                self.add_waiter(call, cx.waker());
+                // Again, since it may have changed before the waker was registered.
+                (decide(), true)
+            }
+            admission => (admission, false),
         }
-        if !self.is_used_up() || (grows && self.is_exempt(call)) {
-            return Admission::Run;
-        }
-        self.wake_when_freed(cx.waker());
-        // Checked again, since it may have been freed before the waker was registered.
-        if !self.is_used_up() || (grows && self.is_exempt(call)) { Admission::Run } else { Admission::Wait }
     }
 
-    /// Wakes a task when less is used.
-    pub(crate) fn wake_when_freed(&self, waker: &Waker) {
-        // Nothing panics while it holds the lock.
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiters.iter().any(|waiter| waiter.will_wake(waker)) {
-            waiters.push(waker.clone());
+    /// Wakes the task that has the connection when less is used, or when the connection is refused.
+    pub(crate) fn wake_on_change(&self, waker: &Waker) {
+        self.add_waiter(OWNER, waker);
+    }
+
+    /// Wakes the task that has the connection when it is refused, if what the task holds is enough for that. If it is
+    /// refused already, the task is woken at once.
+    pub(crate) fn wake_if_refused(&self, held: usize, waker: &Waker) {
+        if held >= STEP {
+            self.add_waiter(OWNER, waker);
+            if self.is_refused() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn add_waiter(&self, call: u64, waker: &Waker) {
+        let mut waiters = lock(&self.waiters);
+        let former = match waiters.iter_mut().find(|(waiter, _)| *waiter == call) {
+            Some((_, waiting)) if waiting.will_wake(waker) => None,
+            Some((_, waiting)) => Some(std::mem::replace(waiting, waker.clone())),
+            None => {
+                waiters.push((call, waker.clone()));
+                None
+            }
+        };
+        // Dropped without the lock, since that may drop a task with a call of this connection.
+        drop(waiters);
+        drop(former);
+    }
+
+    fn remove_waiter(&self, call: u64) {
+        let mut waiters = lock(&self.waiters);
+        let at = waiters.iter().position(|(waiter, _)| *waiter == call);
+        let former = at.map(|at| waiters.swap_remove(at));
+        drop(waiters);
+        drop(former);
+    }
+
+    /// Notes whether so much is waiting for the client to read it that no call may continue beyond the limit.
+    pub(crate) fn set_slow_client(&self, is_slow: bool) {
+        if self.has_slow_client.load(Ordering::Relaxed) != is_slow {
+            self.has_slow_client.store(is_slow, Ordering::SeqCst);
+            if !is_slow {
+                self.wake_all();
+            }
         }
     }
 
@@ -109,35 +377,109 @@ impl ConnectionBudget {
         }
     }
 
-    fn wake_all(&self) {
-        let waiters = std::mem::take(&mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner));
-        waiters.into_iter().for_each(Waker::wake);
+    /// Completes when the connection is refused and its tasks have had a turn since, in which they may have freed what they
+    /// hold. For the task that has the connection: what it is polled for may have changed at any poll.
+    pub(crate) fn poll_refused(&self, has_had_turn: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        let held = self.counted();
+        self.wake_if_refused(held, cx.waker());
+        let had_turn = std::mem::replace(has_had_turn, held > 0 && self.is_refused());
+        if had_turn && *has_had_turn { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn change(&self, from: usize, to: usize) {
+    fn wake_all(&self) {
+        let waiters = std::mem::take(&mut *lock(&self.waiters));
+        waiters.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn change(self: &Arc<Self>, from: usize, to: usize) {
         if to > from {
-            self.process.used.fetch_add(to - from, Ordering::Relaxed);
-            self.used.fetch_add(to - from, Ordering::Relaxed);
+            let before = self.used.fetch_add(to - from, Ordering::SeqCst);
+            let steps = whole_steps(before + (to - from)) - whole_steps(before);
+            if steps > 0 {
+                self.add(steps);
+            }
         } else if from > to {
-            self.process.used.fetch_sub(from - to, Ordering::Relaxed);
-            let before = self.used.fetch_sub(from - to, Ordering::AcqRel);
-            if before >= self.limit && before - (from - to) < self.limit {
+            let before = self.used.fetch_sub(from - to, Ordering::SeqCst);
+            let after = before - (from - to);
+            let steps = whole_steps(before) - whole_steps(after);
+            if steps > 0 {
+                self.subtract(steps, after);
+            }
+            let limit = self.limit();
+            if before >= limit && after < limit {
                 self.wake_all();
             }
         }
     }
+
+    /// Adds to what the address and the process hold.
+    fn add(self: &Arc<Self>, bytes: usize) {
+        let process = &self.address.process;
+        if !self.is_listed.load(Ordering::SeqCst) && !self.is_listed.swap(true, Ordering::SeqCst) {
+            process.list(self);
+        }
+        if self.address.all.add(bytes) && self.address.network.is_some() {
+            process.refuse_greediest(Some(&self.address));
+        }
+        if process.all.add(bytes) {
+            process.refuse_greediest(None);
+        }
+    }
+
+    /// Subtracts from what the address and the process hold.
+    fn subtract(&self, bytes: usize, rest: usize) {
+        let process = &self.address.process;
+        self.address.all.subtract(bytes, process.limits.address);
+        process.all.subtract(bytes, process.limits.total);
+        if rest < STEP {
+            self.is_refused.store(false, Ordering::SeqCst);
+            // Those that wait for a refusal, too, so that a connection at rest keeps no list of them.
+            self.wake_all();
+        }
+    }
+}
+
+fn whole_steps(bytes: usize) -> usize {
+    bytes - bytes % STEP
+}
+
+fn to_signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap_or(isize::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Without a limit.
 impl Default for ProcessBudget {
     fn default() -> Self {
-        Self { used: AtomicUsize::new(0), limit: usize::MAX, connections: AtomicUsize::new(0) }
+        let limits = HeldLimits { connection: usize::MAX, address: usize::MAX, total: usize::MAX };
+        Self { limits, all: Group::new(limits.total), addresses: Mutex::default(), holders: Mutex::default() }
     }
 }
 
 impl Drop for ConnectionBudget {
     fn drop(&mut self) {
-        self.process.connections.fetch_sub(1, Ordering::Relaxed);
+        if *self.is_listed.get_mut() {
+            lock(&self.address.process.holders).remove(&self.key());
+        }
+    }
+}
+
+impl Drop for AddressBudget {
+    fn drop(&mut self) {
+        let Some(network) = self.network else { return };
+        let mut addresses = lock(&self.process.addresses);
+        // A new connection may have created another entry meanwhile.
+        if addresses.get(&network).is_some_and(|entry| entry.strong_count() == 0) {
+            addresses.remove(&network);
+            if addresses.len() < addresses.capacity() / 4 {
+                let len = addresses.len();
+                addresses.shrink_to(len * 2);
+            }
+        }
     }
 }
 
@@ -157,6 +499,11 @@ impl HeldBytes {
         self.budget.change(self.bytes, bytes);
         self.bytes = bytes;
     }
+
+    /// Returns whether the connection is refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.budget.is_refused()
+    }
 }
 
 impl Drop for HeldBytes {
@@ -170,113 +517,56 @@ impl Drop for HeldBytes {
 pub(crate) struct CallBudget {
     held: HeldBytes,
     call: u64,
+    /// It may be among the waiters.
+    has_waited: bool,
 }
 
 impl CallBudget {
     /// `call` is not 0, and identifies the call within its connection.
     pub(crate) fn new(budget: &Arc<ConnectionBudget>, call: u64) -> Self {
-        Self { held: HeldBytes::new(budget), call }
+        Self { held: HeldBytes::new(budget), call, has_waited: false }
     }
 
     /// Decides whether the call's handler may be polled. One that `grows` its response may continue beyond the limit.
-    pub(crate) fn admit(&self, grows: bool, cx: &mut Context<'_>) -> Admission {
-        self.held.budget.admit(self.call, grows, cx)
+    pub(crate) fn admit(&mut self, grows: bool, cx: &mut Context<'_>) -> Admission {
+        let (admission, is_waiter) = self.held.budget.admit(self.call, grows, cx);
+        self.has_waited |= is_waiter;
+        admission
     }
 
     /// Counts what the call holds now.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.held.set(bytes);
     }
+
+    /// Counts what the call holds while it waits, and wakes it if the connection is refused.
+    pub(crate) fn set_pending(&mut self, bytes: usize, cx: &mut Context<'_>) {
+        self.set(bytes);
+        if bytes >= STEP {
+            self.has_waited = true;
+            self.held.budget.add_waiter(self.call, cx.waker());
+            if self.held.budget.is_refused() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
 }
 
 impl Drop for CallBudget {
     fn drop(&mut self) {
         let budget = &self.held.budget;
+        if self.has_waited {
+            budget.remove_waiter(self.call);
+        }
         if budget.exempt.compare_exchange(self.call, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             budget.wake_all();
         }
     }
 }
 
-/// The failure of a call that is refused because the process is at its limit.
+/// The failure of a call that is refused because the address or the process is at its limit.
 pub(crate) fn out_of_memory_budget() -> Failure {
-    let error = "The server is at its memory limit, and this connection holds more than its share";
+    let error = "The memory limit of this client's address or of the server is reached, and this connection is among those \
+                 that hold most";
     Failure::new(Code::BUSY, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-    use std::task::Wake;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Flag(AtomicBool);
-
-    impl Wake for Flag {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
-
-    fn admit(call: &CallBudget) -> (Admission, Arc<Flag>) {
-        let flag = Arc::<Flag>::default();
-        let waker = Waker::from(Arc::clone(&flag));
-        (call.admit(true, &mut Context::from_waker(&waker)), flag)
-    }
-
-    fn call(budget: &Arc<ConnectionBudget>, number: u64, bytes: usize) -> CallBudget {
-        let mut call = CallBudget::new(budget, number);
-        call.set(bytes);
-        call
-    }
-
-    #[test]
-    fn at_the_limit_one_call_continues_and_the_others_wait_for_it() {
-        let process = ProcessBudget::new(1000);
-        let budget = ConnectionBudget::new(Arc::clone(&process), 100);
-        let (mut a, mut b) = (call(&budget, 1, 60), call(&budget, 2, 30));
-        assert_eq!((admit(&a).0, admit(&b).0), (Admission::Run, Admission::Run));
-        b.set(50);
-        assert_eq!(admit(&b).0, Admission::Run, "the first that asks is exempt");
-        let (admission, woken) = admit(&a);
-        assert_eq!(admission, Admission::Wait);
-        b.set(90);
-        assert_eq!((admit(&b).0, process.used()), (Admission::Run, 150));
-        drop(b);
-        assert!(woken.0.load(Ordering::SeqCst));
-        assert_eq!((admit(&a).0, process.used()), (Admission::Run, 60));
-        a.set(0);
-        drop(a);
-        assert_eq!(process.used(), 0);
-    }
-
-    #[test]
-    fn what_is_freed_wakes_those_that_wait() {
-        let budget = ConnectionBudget::new(ProcessBudget::new(1000), 100);
-        let mut log = HeldBytes::new(&budget);
-        log.set(150);
-        let (exempt, waits) = (call(&budget, 1, 0), call(&budget, 2, 0));
-        assert_eq!(admit(&exempt).0, Admission::Run);
-        let (admission, woken) = admit(&waits);
-        assert_eq!(admission, Admission::Wait);
-        log.set(120);
-        assert!(!woken.0.load(Ordering::SeqCst), "the limit is still reached");
-        log.set(99);
-        assert!(woken.0.load(Ordering::SeqCst));
-        assert_eq!(admit(&waits).0, Admission::Run);
-    }
-
-    #[test]
-    fn at_the_limit_of_the_process_those_are_refused_that_hold_more_than_their_share() {
-        let process = ProcessBudget::new(100);
-        let (large, small) = (ConnectionBudget::new(Arc::clone(&process), 80), ConnectionBudget::new(process, 80));
-        let (large, mut small) = (call(&large, 1, 79), call(&small, 1, 20));
-        assert_eq!((admit(&large).0, admit(&small).0), (Admission::Run, Admission::Run));
-        small.set(21);
-        assert_eq!((admit(&large).0, admit(&small).0), (Admission::Refuse, Admission::Run));
-        drop(large);
-        assert_eq!(admit(&small).0, Admission::Run);
-    }
 }

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
-use crate::memory_budget::ProcessBudget;
+use crate::memory_budget::{HeldLimits, ProcessBudget};
 use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
 use crate::net::context::ServerContext;
@@ -196,7 +196,12 @@ async fn share(
     #[cfg(not(feature = "auth"))]
     let auth: Option<Arc<Service>> = None;
     log_events(plan, events, auth.is_some(), false);
-    let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(config.max_total_held_bytes)));
+    let limits = HeldLimits {
+        connection: config.max_held_bytes,
+        address: config.max_held_bytes_per_address,
+        total: config.max_total_held_bytes,
+    };
+    let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
         origin_check: OriginCheck {
             on_loopback: ip.to_canonical().is_loopback(),
@@ -292,9 +297,10 @@ impl Handle {
         self.shared.hub.len()
     }
 
-    /// Returns the bytes that the WebSocket connections make the server hold: responses under construction, responses and
-    /// pushes that are not read, and messages that have not arrived whole. Bounded by
-    /// [`Config::max_held_bytes`](crate::Config::max_held_bytes) for each connection, and
+    /// Returns the bytes that connections and HTTP requests make the server hold: responses under construction, responses
+    /// and pushes that are not read, and messages that have not arrived whole. Each connection is counted in whole steps
+    /// of 4 KiB. Bounded by [`Config::max_held_bytes`](crate::Config::max_held_bytes) for each connection,
+    /// [`max_held_bytes_per_address`](crate::Config::max_held_bytes_per_address) for each client address, and
     /// [`max_total_held_bytes`](crate::Config::max_total_held_bytes) in all.
     pub fn held_bytes(&self) -> usize {
         self.shared.hub.held_bytes()

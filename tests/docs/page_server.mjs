@@ -33,14 +33,18 @@ export const stop = (child) =>
     child.kill("SIGTERM");
   });
 
-/** A free port. The programs of a page contain it, so it is chosen before they are compiled. @returns {Promise<string>} */
+/**
+ * A free port. The programs of a page contain it, so it is chosen before they are compiled. It is below those that Linux
+ * gives to outgoing connections, one of which could have it by the time when the server starts.
+ *
+ * @returns {Promise<string>}
+ */
 export const freePort = () =>
   new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(`${port}`));
-    });
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const retry = (error) => (error.code === "EADDRINUSE" ? resolve(freePort()) : reject(error));
+    const server = createServer().on("error", retry);
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(`${port}`)));
   });
 
 /**

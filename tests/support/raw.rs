@@ -1,9 +1,10 @@
 //! Bytes over TCP: requests and frames that a conforming client never sends.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{truncated, within};
 
@@ -42,6 +43,20 @@ impl RawConnection {
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// Opens a TCP connection from an address of this machine, with a small receive buffer and small segments, by which the
+    /// system determines the server's send buffer: what the test does not read soon waits in the server.
+    ///
+    /// # Panics
+    /// If the server does not listen.
+    pub async fn connect_from(from: Ipv4Addr, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 << 10).expect("a socket");
+        SockRef::from(&socket).set_tcp_mss(1460).expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(addr).await.expect("the server listens");
         Self { stream, buffer: Vec::new() }
     }
 

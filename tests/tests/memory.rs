@@ -178,7 +178,7 @@ fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
     assert!(after_a_call <= MAX_AT_REST, "after a call each connection occupies {after_a_call} bytes");
 
     for _ in 0..300 {
-        handle.emit("news", &json!({ "text": "x".repeat(100) })).expect("it can be encoded");
+        handle.emit("news", json!({ "text": "x".repeat(100) })).expect("it can be encoded");
     }
     for client in &mut clients {
         for _ in 0..300 {

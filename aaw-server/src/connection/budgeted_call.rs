@@ -37,7 +37,7 @@ impl Future for BudgetedCall {
             Admission::Run => {
                 let polled = Pin::new(&mut *call).poll(cx);
                 if polled.is_pending() {
-                    current.set(call.held_bytes());
+                    current.set_pending(call.held_bytes(), cx);
                 }
                 ready!(polled)
             }

@@ -10,6 +10,7 @@ use aaw_protocol::websocket::{Decoded, FrameBuffer, Message, MessageDecoder};
 use super::end::ConnectionEnd;
 use super::frame_log;
 use super::socket::Socket;
+use crate::memory_budget::{HeldBytes, STEP};
 
 /// The bytes of one read of what is discarded.
 const DISCARDED: usize = 16 << 10;
@@ -22,6 +23,8 @@ pub(super) struct Remains<S> {
     pub(super) unread: Vec<u8>,
     /// What was not written.
     pub(super) log: FrameBuffer,
+    /// Counts them.
+    pub(super) held: HeldBytes,
 }
 
 /// Closes the socket as its end requires, within `timeout`. What was not written is sent first where the client is
@@ -32,7 +35,7 @@ pub(super) async fn close<S: Socket>(remains: Remains<S>, end: ConnectionEnd, ti
 }
 
 async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) -> io::Result<()> {
-    let Remains { mut socket, mut decoder, mut unread, mut log } = remains;
+    let Remains { mut socket, mut decoder, mut unread, mut log, mut held } = remains;
     let mut frame = FrameBuffer::default();
     match &end {
         ConnectionEnd::Broken(_) => return Ok(()),
@@ -44,6 +47,12 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
             // These clients do not read: the close frame follows the frame whose beginning was written.
             if matches!(close, Close::Stalled | Close::TooSlow | Close::Silent) {
                 log.remove_unbegun();
+                // A frame of the largest size would stay for the whole time-out while other connections use what this one
+                // was refused.
+                if held.is_refused() && log.len() > STEP {
+                    return Ok(());
+                }
+                held.set(log.capacity() + unread.capacity() + decoder.stored());
             }
             frame.close(close.code(), &close.to_string());
         }
@@ -59,6 +68,11 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
     })
     .await?;
     match end {
+        // Perhaps because of this message, which may never arrive whole. Its memory is freed now.
+        ConnectionEnd::ByServer(Close::TooSlow) if decoder.stored() > 0 => {
+            drop((decoder, unread, held));
+            discard(&mut socket).await
+        }
         ConnectionEnd::ByServer(_) => {
             // Until the client's close frame, or the end of its data.
             let mut input = vec![0; DISCARDED];
@@ -77,13 +91,18 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
         ConnectionEnd::Violation(_) => {
             // Nothing can be parsed behind a broken frame, so the rest is read and discarded. Closing while data still
             // arrives would reset the TCP connection, and the client would not receive the close frame.
-            poll_fn(|cx| socket.poll_shutdown(cx)).await?;
-            let mut input = vec![0; DISCARDED];
-            while poll_fn(|cx| socket.poll_read(cx, &mut input)).await? > 0 {}
-            Ok(())
+            discard(&mut socket).await
         }
         _ => poll_fn(|cx| socket.poll_shutdown(cx)).await,
     }
+}
+
+/// Ends what is sent, and discards what arrives.
+async fn discard<S: Socket>(socket: &mut S) -> io::Result<()> {
+    poll_fn(|cx| socket.poll_shutdown(cx)).await?;
+    let mut input = vec![0; DISCARDED];
+    while poll_fn(|cx| socket.poll_read(cx, &mut input)).await? > 0 {}
+    Ok(())
 }
 
 /// Returns whether these bytes contain a close frame, or cannot be decoded.

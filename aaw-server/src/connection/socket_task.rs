@@ -25,7 +25,7 @@ use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{Command, ConnectionGuard, EventCaller, Opening, TurnEnd, WriteEnd, WriteProgress};
-use crate::memory_budget::HeldBytes;
+use crate::memory_budget::{HeldBytes, STEP};
 use crate::write_stall::WriteStall;
 
 /// The bytes of frames in one turn, after which they are written and other tasks run.
@@ -137,7 +137,7 @@ impl<S: Socket> SocketTask<S> {
             Box::new(open_info)
         });
         let timer = Box::pin(tokio::time::sleep_until(protocol.poll_timeout().into()));
-        let memory = guard.memory_budget(config.max_held_bytes);
+        let memory = guard.memory_budget();
         let held = HeldBytes::new(&memory);
         let mut state = ConnectionState {
             protocol,
@@ -181,7 +181,7 @@ impl<S: Socket> SocketTask<S> {
 
     /// Closes the socket, runs the `_close` hooks, and waits for handlers of one-way sends.
     async fn finish(self, end: ConnectionEnd) {
-        let Self { socket, decoder, unread, state, .. } = self;
+        let Self { socket, decoder, unread, state, held, .. } = self;
         let ConnectionState {
             guard, caller, config, calls, client_calls, commands, open_hook, dispatch, output, ..
         } = state;
@@ -197,7 +197,7 @@ impl<S: Socket> SocketTask<S> {
         let permit = guard.leave();
         let lingering = abort_expecting_response(calls, config.max_linger_poll_time);
         let info = end.close_info();
-        close(Remains { socket, decoder, unread, log }, end, config.close_timeout).await;
+        close(Remains { socket, decoder, unread, log, held }, end, config.close_timeout).await;
         // What the deadline of a shutdown finds still running is dropped.
         let stopped = async {
             match &permit {
@@ -505,15 +505,18 @@ impl<S: Socket> SocketTask<S> {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        self.held.set(log.unsent + log.pushed + self.unread.capacity() + self.decoder.stored());
+        let held = log.unsent + log.pushed + self.unread.capacity() + self.decoder.stored();
+        self.held.set(held);
+        self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
+        self.state.memory.wake_if_refused(held, cx.waker());
         if self.state.protocol.has_queued_calls() && self.state.memory.is_used_up() {
-            self.state.memory.wake_when_freed(cx.waker());
+            self.state.memory.wake_on_change(cx.waker());
             // Checked again, since it may have been freed before the waker was registered.
             if !self.state.memory.is_used_up() {
                 cx.waker().wake_by_ref();
             }
         }
-        if self.blocked && self.state.memory.exceeds_share() {
+        if held >= STEP && self.state.memory.is_refused() {
             self.state.protocol.close(Close::TooSlow);
             self.state.collect_outputs();
             cx.waker().wake_by_ref();

@@ -96,7 +96,7 @@ impl ConnectionState {
 
     /// Lets calls start, or not, by what the connection holds.
     pub(super) fn update_budget(&mut self) {
-        self.protocol.set_over_budget(self.memory.is_used_up() || self.memory.exceeds_share());
+        self.protocol.set_over_budget(self.memory.is_used_up());
     }
 
     /// Returns whether something waits until the client has read its responses: queued calls, or streams.

@@ -137,6 +137,20 @@ impl<T> CursorTable<T> {
         expired
     }
 
+    /// Removes the parked streams that fulfil a condition, as if they had expired.
+    pub(super) fn remove_if(&mut self, mut condition: impl FnMut(&T) -> bool) -> Vec<T> {
+        let removed =
+            self.slots.extract_if(|_, slot| matches!(slot, CursorSlot::Parked { stream, .. } if condition(stream)));
+        let removed: Vec<_> = removed
+            .filter_map(|(_, slot)| match slot {
+                CursorSlot::Parked { stream, .. } => Some(stream),
+                CursorSlot::InUse => None,
+            })
+            .collect();
+        self.open = self.open.saturating_sub(removed.len());
+        removed
+    }
+
     /// Removes all parked streams, as if they had expired.
     pub(super) fn clear(&mut self) -> Vec<T> {
         let cursors: Vec<_> = self.expiry.drain(..).map(|(_, cursor)| cursor).collect();

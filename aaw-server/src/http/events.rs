@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
 use super::caller::{identify, user_id};
+use super::counted_bytes::counted;
 use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
@@ -26,6 +27,7 @@ use super::sse;
 use super::state::AppState;
 use crate::auth::IdentifiedCaller as _;
 use crate::hub::EventCaller;
+use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
 use crate::net::shutdown_phase::ShutdownPhase;
@@ -73,28 +75,31 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let address = parts.extensions.get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
-    let caller = identify(shared, address.map(|address| address.ip()), headers).await?;
+    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
+    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
+    let caller = identify(shared, address, headers).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };
         return Ok(stream_response(format, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())));
     }
     let user = user_id(&caller);
-    let begin = |mode| HttpCall::begin(shared, &caller, &name, body, mode);
+    let memory =
+        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
+    let begin = |memory: &_, mode| HttpCall::begin(shared, &caller, memory, &name, body, mode);
     if let Some(poll) = query.poll {
         // A stream can only be continued by the user that began it. The length keeps one user's id and event from
         // reading like another's.
         let user = user.unwrap_or_default();
         let event_of_user = format!("{}:{user} {name}", user.len());
-        return state.polling.respond(&event_of_user, poll, || begin(ResponseMode::Items)).await;
+        return state.polling.respond(&event_of_user, poll, &memory, |memory| begin(memory, ResponseMode::Items)).await;
     }
     match format {
         BodyFormat::Lines | BodyFormat::Events if kind != Some(HandlerKind::OneWay) => {
-            respond_with_items(shared, begin(ResponseMode::Items)?, format).await
+            respond_with_items(shared, begin(&memory, ResponseMode::Items)?, memory, format).await
         }
         // A one-way event has no result: it gets 204, whatever the format.
-        _ => respond_with_whole(shared, begin(ResponseMode::Single)?).await,
+        _ => respond_with_whole(shared, begin(&memory, ResponseMode::Single)?, &memory).await,
     }
 }
 
@@ -137,7 +142,11 @@ fn check_call(shared: &ServerContext, caller: &EventCaller, event: &str, body: &
 }
 
 /// Responds when the call is complete.
-async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Result<Response, HttpError> {
+async fn respond_with_whole(
+    shared: &ServerContext,
+    mut call: HttpCall,
+    memory: &Arc<ConnectionBudget>,
+) -> Result<Response, HttpError> {
     let mut body = Vec::new();
     let step = tokio::select! {
         biased;
@@ -145,7 +154,7 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
         () = shared.shutdown.reached(ShutdownPhase::Aborting) => return Err(HttpError::aborted_stopping()),
     };
     match step {
-        CallStep::Item => Ok(json_response(Body::from(body))),
+        CallStep::Item => Ok(json_response(Body::from(counted(body, memory)))),
         CallStep::End => Ok(StatusCode::NO_CONTENT.into_response()),
         CallStep::Failed(failure) => Err(failure.into()),
     }
@@ -153,10 +162,15 @@ async fn respond_with_whole(shared: &ServerContext, mut call: HttpCall) -> Resul
 
 /// Responds with items as they are produced. The status waits for the first of them, except for server-sent events:
 /// their reader learns at once that it is connected.
-async fn respond_with_items(shared: &ServerContext, call: HttpCall, format: BodyFormat) -> Result<Response, HttpError> {
+async fn respond_with_items(
+    shared: &ServerContext,
+    call: HttpCall,
+    memory: Arc<ConnectionBudget>,
+    format: BodyFormat,
+) -> Result<Response, HttpError> {
     let abort_phase = if call.is_stream() { ShutdownPhase::EndingStreams } else { ShutdownPhase::Aborting };
     let aborting = shared.shutdown.reached(abort_phase);
-    let mut items = ItemsBody::new(call, format, shared.config.http.sse_keep_alive_interval, aborting);
+    let mut items = ItemsBody::new(call, memory, format, shared.config.http.sse_keep_alive_interval, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if format == BodyFormat::Events => Poll::Ready(Ok(())),
         first => first,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use tokio::time::{Instant, Sleep};
 
+use super::counted_bytes::counted;
 use super::negotiate::BodyFormat;
 use super::run::{CallStep, HttpCall};
 use super::{error, sse};
+use crate::memory_budget::ConnectionBudget;
 
 /// Bytes of items that are gathered into one chunk while the handler has more ready.
 const CHUNK_SIZE: usize = 8 << 10;
@@ -32,6 +35,8 @@ pub(super) struct ItemsBody {
     format: BodyFormat,
     /// The next chunk.
     out: Vec<u8>,
+    /// Counts the chunks until they are written.
+    memory: Arc<ConnectionBudget>,
     /// Whether a chunk was returned since this last yielded to other tasks.
     has_turn_ended: bool,
     /// When to send a comment next. Server-sent events only; NDJSON has no comments.
@@ -69,6 +74,7 @@ impl CommentTimer {
 impl ItemsBody {
     pub(super) fn new(
         call: HttpCall,
+        memory: Arc<ConnectionBudget>,
         format: BodyFormat,
         comment_interval: Duration,
         aborting: impl Future<Output = ()> + Send + 'static,
@@ -78,6 +84,7 @@ impl ItemsBody {
             call: Some(call),
             format,
             out: Vec::new(),
+            memory,
             has_turn_ended: false,
             comment_timer,
             aborting: Box::pin(aborting),
@@ -187,7 +194,8 @@ impl HttpBody for ItemsBody {
         }
         if !self.out.is_empty() {
             self.has_turn_ended = true;
-            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.out).into()))))
+            let chunk = counted(std::mem::take(&mut self.out), &self.memory);
+            Poll::Ready(Some(Ok(Frame::data(chunk))))
         } else if self.call.is_none() {
             Poll::Ready(None)
         } else {

@@ -14,6 +14,9 @@
 //! and responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with
 //! `cursors`. Errors are `HttpError`s, each with a status.
 //!
+//! What is made of a response is counted in the memory budget of its connection, until it is written (`counted_bytes`);
+//! streams that are read by polling have budgets of their own, since they outlive their connections.
+//!
 //! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
 //! its handler down, and a disconnect drops it.
 
@@ -21,6 +24,7 @@ mod asset;
 mod body_guard;
 mod caller;
 mod client_script;
+mod counted_bytes;
 mod cursors;
 mod error;
 mod events;

@@ -4,18 +4,22 @@ use std::future::poll_fn;
 use std::mem::replace;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 
 use aaw_protocol::{Code, Failure, clock};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::counted_bytes::counted;
 use super::cursors::{Cursor, CursorError, CursorTable};
 use super::error::HttpError;
 use super::request::{PollRequest, unknown_cursor};
 use super::response::json_response;
 use super::run::{CallStep, HttpCall};
+use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
 
@@ -23,6 +27,17 @@ use crate::net::shutdown_phase::ShutdownPhase;
 pub(super) struct PollingStreams {
     shared: Arc<ServerContext>,
     state: Mutex<PollingState>,
+    /// Notified when a parked stream is refused because of the memory that it holds.
+    refused: Arc<RefusedStreams>,
+}
+
+#[derive(Default)]
+struct RefusedStreams(Notify);
+
+impl Wake for RefusedStreams {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 #[derive(Default)]
@@ -33,8 +48,11 @@ struct PollingState {
 }
 
 /// A stream between two requests. Its handler is not polled.
-#[derive(Default)]
 struct ParkedStream {
+    /// What the stream holds between requests, for the address that has begun it.
+    memory: Arc<ConnectionBudget>,
+    /// Counts `next_item`.
+    held: HeldBytes,
     /// `None` once the call has ended.
     call: Option<HttpCall>,
     /// An item that did not fit into the last response.
@@ -55,24 +73,28 @@ struct PollGuard<'a> {
 
 impl PollingStreams {
     pub(super) fn new(shared: Arc<ServerContext>) -> Arc<Self> {
-        Arc::new(Self { shared, state: Mutex::default() })
+        Arc::new(Self { shared, state: Mutex::default(), refused: Arc::default() })
     }
 
     /// Responds to a polling request. `event` identifies both the event and its caller: a cursor is valid for the two
     /// that it was issued for. `begin` starts the call of a first request.
+    ///
+    /// `memory` counts the response. The stream has a budget of its own, with which `begin` starts its call.
     pub(super) async fn respond(
         self: &Arc<Self>,
         event: &str,
         poll: PollRequest,
-        begin: impl FnOnce() -> Result<HttpCall, Failure>,
+        memory: &Arc<ConnectionBudget>,
+        begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<Response, HttpError> {
         let (guard, mut stream) = match poll.cursor {
-            None => self.open(event, begin)?,
+            None => self.open(event, memory.of_same_address(), begin)?,
             Some(cursor) => self.resume(event, cursor)?,
         };
         let is_stream = stream.call.as_ref().is_none_or(HttpCall::is_stream);
-        let items = self.read_items(&mut stream, poll.take).await?;
-        if items.is_empty() {
+        let mut body = b"{\"items\":[".to_vec();
+        let count = self.read_items(&mut stream, poll.take, &mut body, memory).await?;
+        if count == 0 {
             if let Some(failure) = stream.failure {
                 return Err(failure.into());
             }
@@ -80,8 +102,6 @@ impl PollingStreams {
                 return Ok(StatusCode::NO_CONTENT.into_response());
             }
         }
-        let mut body = b"{\"items\":[".to_vec();
-        body.extend_from_slice(&items);
         body.push(b']');
         if stream.call.is_some() || stream.next_item.is_some() || stream.failure.is_some() {
             let cursor = Cursor::random().ok_or_else(|| {
@@ -92,14 +112,15 @@ impl PollingStreams {
             body.extend_from_slice(format!(",\"cursor\":\"{cursor}\"").as_bytes());
         }
         body.push(b'}');
-        Ok(json_response(Body::from(body)))
+        Ok(json_response(Body::from(counted(body, memory))))
     }
 
     /// Begins a stream, if the limit allows one more.
     fn open<'a>(
         self: &'a Arc<Self>,
         event: &'a str,
-        begin: impl FnOnce() -> Result<HttpCall, Failure>,
+        memory: Arc<ConnectionBudget>,
+        begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
         if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
             let error = "The limit of streams that are read by polling is reached; try again later, or read the event \
@@ -108,7 +129,8 @@ impl PollingStreams {
         }
         // Created before the call is begun, so that an error there counts the stream off.
         let guard = self.guard(event, None);
-        Ok((guard, ParkedStream { call: Some(begin()?), ..ParkedStream::default() }))
+        let (call, held) = (Some(begin(&memory)?), HeldBytes::new(&memory));
+        Ok((guard, ParkedStream { memory, held, call, next_item: None, failure: None }))
     }
 
     /// Takes a stream out of the table.
@@ -128,14 +150,20 @@ impl PollingStreams {
         PollGuard { streams: self, event, used, is_parked: false }
     }
 
-    /// Reads up to `max` items, separated by commas. Returns those read so far when the time of a poll is over, or when
-    /// the next one would exceed the size of a message.
-    async fn read_items(&self, stream: &mut ParkedStream, max: usize) -> Result<Vec<u8>, HttpError> {
+    /// Appends up to `max` items, separated by commas, and returns their number. Ends when the time of a poll is over, or
+    /// when the next item would exceed the size of a message.
+    async fn read_items(
+        &self,
+        stream: &mut ParkedStream,
+        max: usize,
+        items: &mut Vec<u8>,
+        memory: &Arc<ConnectionBudget>,
+    ) -> Result<usize, HttpError> {
         let config = &self.shared.config;
         let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
         let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::EndingStreams));
-        let (mut items, mut count) = (Vec::new(), 0);
+        let (mut count, mut held) = (0, HeldBytes::new(memory));
         while count < max {
             let item = match (stream.next_item.take(), &mut stream.call) {
                 (Some(item), _) => item,
@@ -170,14 +198,33 @@ impl PollingStreams {
                 items.push(b',');
             }
             items.extend_from_slice(&item);
+            held.set(items.capacity());
             count += 1;
             // A handler that is always ready leaves time for other tasks.
             tokio::task::coop::consume_budget().await;
         }
-        Ok(items)
+        stream.held.set(stream.next_item.as_ref().map_or(0, Vec::capacity));
+        Ok(count)
     }
 
-    /// Drops parked streams when they expire, until none is left.
+    /// Removes the parked streams that are refused because of the memory that they hold.
+    fn take_refused(&self) -> Vec<ParkedStream> {
+        self.lock().cursors.remove_if(|stream| {
+            let is_refused = stream.memory.is_refused();
+            if !is_refused {
+                self.watch(stream);
+            }
+            is_refused
+        })
+    }
+
+    /// Has the expiry task notified when the stream is refused.
+    fn watch(&self, stream: &ParkedStream) {
+        let held = stream.next_item.as_ref().map_or(0, Vec::capacity);
+        stream.memory.wake_if_refused(held, &Arc::clone(&self.refused).into());
+    }
+
+    /// Drops parked streams when they expire, or are refused, until none is left.
     async fn expire(self: Arc<Self>) {
         loop {
             let due = {
@@ -191,6 +238,7 @@ impl PollingStreams {
                 biased;
                 // A draining server accepts no further requests, so no parked stream can be resumed.
                 () = self.shared.shutdown.reached(ShutdownPhase::Draining) => self.lock().cursors.clear(),
+                () = self.refused.0.notified() => self.take_refused(),
                 () = tokio::time::sleep_until(due.into()) => {
                     self.lock().cursors.handle_timeout(Instant::now().into_std())
                 }
@@ -211,6 +259,7 @@ impl PollGuard<'_> {
     fn park(mut self, cursor: Cursor, stream: ParkedStream) {
         self.is_parked = true;
         let idle = self.streams.shared.config.http.cursor_idle_timeout;
+        self.streams.watch(&stream);
         let mut state = self.streams.lock();
         state.cursors.park(Instant::now().into_std(), idle, cursor, self.used, self.event, stream);
         if !replace(&mut state.has_expiry_task, true) {

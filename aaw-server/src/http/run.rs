@@ -13,7 +13,11 @@ use crate::dispatch::{
     CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
 };
 use crate::hub::EventCaller;
+use crate::memory_budget::{Admission, CallBudget, ConnectionBudget, out_of_memory_budget};
 use crate::net::context::ServerContext;
+
+/// Identifies the call in its budget, where it is the only one.
+const CALL: u64 = 1;
 
 /// The result of [`HttpCall::poll`].
 #[derive(Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub(super) enum CallStep {
 /// A running call. Dropping it drops its handler.
 pub(super) struct HttpCall {
     state: HttpCallState,
+    /// Counts the response while it is under construction. Items are counted by whoever they are appended for.
+    budget: CallBudget,
     /// The most bytes that an item may have.
     max_message: usize,
     /// Completes when the session that authorized the call has ended.
@@ -46,10 +52,12 @@ enum HttpCallState {
 }
 
 impl HttpCall {
-    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item.
+    /// Dispatches a call, which polls its handler once unless it is a stream that is read item by item. `memory` has no
+    /// other call at the same time.
     pub(super) fn begin(
         shared: &ServerContext,
         caller: &Arc<EventCaller>,
+        memory: &Arc<ConnectionBudget>,
         event: &str,
         body: &str,
         mode: ResponseMode,
@@ -69,7 +77,13 @@ impl HttpCall {
             let ended = Arc::clone(guard.session()).wait_until_ended();
             Box::pin(ended) as Pin<Box<dyn Future<Output = ()> + Send>>
         });
-        Ok(Self { state, max_message: shared.config.max_message_bytes, session_end, _session: session })
+        let mut budget = CallBudget::new(memory, CALL);
+        match &state {
+            HttpCallState::Done(response, _) => budget.set(response.capacity()),
+            HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
+            HttpCallState::Stream(_) | HttpCallState::Finished => {}
+        }
+        Ok(Self { state, budget, max_message: shared.config.max_message_bytes, session_end, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.
@@ -95,8 +109,16 @@ impl HttpCall {
                 HttpCallState::Done(..) | HttpCallState::Finished => false,
             };
             if is_aborted {
-                self.state = HttpCallState::Finished;
+                self.finish();
                 return Poll::Ready(CallStep::Failed(Failure::new(Code::NOT_AUTHENTICATED, "Not authenticated")));
+            }
+        }
+        match self.admit(cx) {
+            Admission::Run => {}
+            Admission::Wait => return Poll::Pending,
+            Admission::Refuse => {
+                self.finish();
+                return Poll::Ready(CallStep::Failed(out_of_memory_budget()));
             }
         }
         let completion = match &mut self.state {
@@ -105,7 +127,11 @@ impl HttpCall {
                 StreamStep::End(completion) => completion,
             },
             HttpCallState::Pending(pending) => {
-                let (response, completion) = ready!(Pin::new(&mut **pending).poll(cx));
+                let polled = Pin::new(&mut **pending).poll(cx);
+                if polled.is_pending() {
+                    self.budget.set_pending(pending.held_bytes(), cx);
+                }
+                let (response, completion) = ready!(polled);
                 append(out, response, &completion);
                 completion
             }
@@ -115,13 +141,29 @@ impl HttpCall {
             }
             HttpCallState::Finished => Completion::StreamEnded,
         };
-        // Drops the handler, if it still exists.
-        (self.state, self.session_end) = (HttpCallState::Finished, None);
+        self.finish();
         Poll::Ready(match completion {
             Completion::Responded => CallStep::Item,
             Completion::OneWayDone | Completion::StreamEnded => CallStep::End,
             Completion::Failed(failure) | Completion::Refused(failure) => CallStep::Failed(failure),
         })
+    }
+}
+
+impl HttpCall {
+    /// Decides by what the connection holds whether the handler may be polled.
+    fn admit(&mut self, cx: &mut Context<'_>) -> Admission {
+        match &self.state {
+            HttpCallState::Stream(_) => self.budget.admit(false, cx),
+            HttpCallState::Pending(pending) => self.budget.admit(pending.grows(), cx),
+            HttpCallState::Done(..) | HttpCallState::Finished => Admission::Run,
+        }
+    }
+
+    /// Drops the handler, if it still exists.
+    fn finish(&mut self) {
+        (self.state, self.session_end) = (HttpCallState::Finished, None);
+        self.budget.set(0);
     }
 }
 

@@ -70,9 +70,9 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    /// Creates the budget of this connection, which may hold `limit` bytes.
-    pub(crate) fn memory_budget(&self, limit: usize) -> Arc<ConnectionBudget> {
-        ConnectionBudget::new(Arc::clone(&self.hub.memory), limit)
+    /// Creates the budget of this connection.
+    pub(crate) fn memory_budget(&self) -> Arc<ConnectionBudget> {
+        self.hub.memory_budget(self.peer.context.address)
     }
 
     /// Removes the connection from the table and returns its permit, which counts until the socket is closed.
@@ -134,6 +134,11 @@ impl Hub {
     /// Returns the number of connections in the table.
     pub(crate) fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Creates the budget of a connection from this address, if that is known.
+    pub(crate) fn memory_budget(&self, address: Option<IpAddr>) -> Arc<ConnectionBudget> {
+        self.memory.connection(address)
     }
 
     /// Returns what all connections hold, in bytes.

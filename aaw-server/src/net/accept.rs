@@ -141,8 +141,15 @@ async fn serve(
     let idle = wait_until_idle(&connection, &backlog, IdleTimeout { first: handshake_timeout, between });
     let http = http.serve_connection(TokioIo::new(socket), respond).with_upgrades();
     tokio::pin!(http);
+    let mut has_had_turn = false;
+    let refused = poll_fn(|cx| connection.poll_refused(&mut has_had_turn, cx));
     let result = tokio::select! {
+        // What the requests do in their turn decides whether the connection is closed.
+        biased;
         result = http.as_mut() => result,
+        () = refused => {
+            return tracing::debug!(peer = %address, "closed an HTTP connection that held too much memory");
+        }
         () = idle => return tracing::debug!(peer = %address, "closed an idle HTTP connection"),
         () = draining => {
             http.as_mut().graceful_shutdown();

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::header::{HOST, HeaderMap, ORIGIN};
@@ -12,6 +13,7 @@ use hyper::{StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::hub::ConnectionPermit;
+use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
 use crate::net::message_check::host;
 use crate::net::origin_check::OriginCheckError;
@@ -24,6 +26,8 @@ pub(crate) struct HttpConnection {
     pub(crate) address: Option<SocketAddr>,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
+    /// What the connection holds, from its first call on.
+    memory: OnceLock<Arc<ConnectionBudget>>,
     requests_received: AtomicUsize,
     requests_in_progress: AtomicUsize,
     upgraded: AtomicBool,
@@ -38,6 +42,7 @@ impl HttpConnection {
             shared,
             address,
             permit: Mutex::new(Some(permit)),
+            memory: OnceLock::new(),
             requests_received: AtomicUsize::new(0),
             requests_in_progress: AtomicUsize::new(0),
             upgraded: AtomicBool::new(false),
@@ -68,6 +73,17 @@ impl HttpConnection {
 
     pub(crate) fn set_upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the budget of what the connection holds.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn memory(&self) -> &Arc<ConnectionBudget> {
+        self.memory.get_or_init(|| self.shared.hub.memory_budget(self.address.map(|address| address.ip())))
+    }
+
+    /// Completes when the connection is to be closed because of the memory that it holds.
+    pub(crate) fn poll_refused(&self, has_had_turn: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        self.memory.get().map_or(Poll::Pending, |memory| memory.poll_refused(has_had_turn, cx))
     }
 
     /// Takes the permit for an upgrade; `None` if the connection has been upgraded before.

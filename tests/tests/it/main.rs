@@ -8,6 +8,7 @@ mod bad_input;
 mod binary;
 mod blocking;
 mod broadcast;
+mod budgets;
 mod calls;
 mod cleanup;
 mod client;

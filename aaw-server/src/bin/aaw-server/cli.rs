@@ -72,6 +72,10 @@ pub(crate) struct ServeArgs {
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// The memory in bytes that the connections of one client address may make the server hold; at the limit those that
+    /// hold most are refused; behind a proxy all clients have its address
+    #[arg(long, value_name = "BYTES", env = "AAW_MAX_HELD_BYTES_PER_ADDRESS", default_value_t = Config::default().max_held_bytes_per_address)]
+    max_held_bytes_per_address: usize,
     /// How long an HTTP connection is kept open between two requests; longer than the idle timeout of a proxy in front of
     /// the server; 0s closes it after each response [default: 75s]
     #[arg(long, value_name = "TIME", env = "AAW_KEEP_ALIVE_TIMEOUT", value_parser = parse_duration)]
@@ -148,6 +152,7 @@ impl ServeArgs {
             port: self.port,
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
+            max_held_bytes_per_address: self.max_held_bytes_per_address,
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
             max_call_time: self.max_call_time.unwrap_or(defaults.max_call_time),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
@@ -203,7 +208,7 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m --max-held-bytes-per-address 5000000";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
@@ -211,6 +216,7 @@ mod tests {
         assert_eq!(config.shutdown_timeout, Duration::from_secs(60));
         assert_eq!(config.keep_alive_timeout, Duration::from_secs(620));
         assert_eq!(config.max_call_time, Duration::from_secs(300));
+        assert_eq!(config.max_held_bytes_per_address, 5_000_000);
         assert_eq!(config.stream_shutdown_timeout, Config::default().stream_shutdown_timeout);
     }
 }

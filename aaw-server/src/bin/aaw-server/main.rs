@@ -1,9 +1,9 @@
 //! The program `aaw-server`.
 
-#![forbid(unsafe_code)]
-
 mod cli;
 mod environment;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod heap_trim;
 mod init;
 mod json_log;
 mod line_writer;

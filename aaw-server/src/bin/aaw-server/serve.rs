@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use crate::heap_trim;
 use crate::line_writer::LineWriter;
 use crate::{json_log, signals, users};
 
@@ -30,6 +32,10 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         () = &mut shutdown => return Ok(()),
     };
     let StartedServer { server, watch, json_writer } = started;
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if let Err(error) = heap_trim::start() {
+        tracing::warn!("cannot start the thread that returns free memory to the system: {error}");
+    }
     let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
     let abort = reloading.as_ref().map(JoinHandle::abort_handle);
     let stop = async {

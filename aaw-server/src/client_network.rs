@@ -1,0 +1,38 @@
+//! What the limits that apply to a client's address count as one client.
+
+use std::net::IpAddr;
+
+/// An IPv4 address, or the /64 network of an IPv6 address, which providers assign to a single customer.
+///
+/// In eight bytes: no IPv6 address that a client can have begins as an IPv4 address would, since `::/8` is reserved
+/// (RFC 4291, 2.4) except for `::1`, which shares the number of `0.0.0.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ClientNetwork(u64);
+
+impl From<IpAddr> for ClientNetwork {
+    fn from(address: IpAddr) -> Self {
+        // An IPv4 client of a socket that listens on `::` has an IPv6 address.
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => address.to_bits().into(),
+            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> ClientNetwork {
+        address.parse::<IpAddr>().expect("an address").into()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_a_client_and_of_ipv6_a_network_is() {
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::2"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("::1"), network("127.0.0.1"));
+    }
+}

@@ -1,0 +1,339 @@
+//! What clients make the server hold: a connection, the connections of an address, all of them; over WebSockets and HTTP.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aaw_server::Config;
+use aaw_tests::raw::{CLOSE, RawConnection};
+use aaw_tests::{HttpRequest, TestServer, WireClient, until};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+const A: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const B: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// The limits of these tests, in bytes.
+const PER_CONNECTION: usize = 256 << 10;
+const PER_ADDRESS: usize = 1 << 20;
+const TOTAL: usize = 4 << 20;
+
+/// What one connection may hold: its limit, what one call adds while it continues, and unread responses.
+const MOST_OF_ONE: usize = PER_CONNECTION * 2;
+
+/// What the connections of an address hold at most in these tests: others grow before those that are refused have had
+/// their turn, in which they free what they hold.
+const MOST_OF_ADDRESS: usize = PER_ADDRESS * 2;
+
+/// An event whose response is an array of 80 KB, and its body.
+const LARGE: &str = r#""streams/large",{"items":40,"bytes":2000}"#;
+
+fn limits(config: &mut Config) {
+    config.max_held_bytes = PER_CONNECTION;
+    config.max_unsent_response_bytes = PER_CONNECTION / 2;
+    config.max_held_bytes_per_address = PER_ADDRESS;
+    config.max_total_held_bytes = TOTAL;
+}
+
+/// What the server holds at most.
+struct Most {
+    reading: Arc<AtomicBool>,
+    most: JoinHandle<usize>,
+}
+
+impl Most {
+    fn of(server: &TestServer) -> Self {
+        let (handle, reading) = (server.handle.clone(), Arc::new(AtomicBool::new(true)));
+        let most = tokio::spawn({
+            let reading = Arc::clone(&reading);
+            async move {
+                let mut most = 0;
+                while reading.load(Ordering::Relaxed) {
+                    most = handle.held_bytes().max(most);
+                    tokio::task::yield_now().await;
+                }
+                most
+            }
+        });
+        Self { reading, most }
+    }
+
+    async fn end(self) -> usize {
+        self.reading.store(false, Ordering::Relaxed);
+        self.most.await.expect("no panic")
+    }
+}
+
+async fn websocket(server: &TestServer, from: Ipv4Addr) -> RawConnection {
+    let mut raw = RawConnection::connect_from(from, server.addr).await;
+    let handshake = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1");
+    assert_eq!(handshake.send_over(&mut raw).await.status, 101);
+    raw
+}
+
+/// Opens a connection that does not read the responses to 256 calls.
+async fn pinning(server: &TestServer, from: Ipv4Addr) -> RawConnection {
+    let mut raw = websocket(server, from).await;
+    raw.send_text(r#"["aaw/hello",{}]"#).await;
+    for id in 1..=256 {
+        // It may be refused, and closed, before the last one.
+        if !raw.try_send(&aaw_tests::raw::masked(0x81, format!("[{LARGE},{id}]").as_bytes())).await {
+            break;
+        }
+    }
+    raw
+}
+
+/// Runs calls of another client for a while, and checks their responses.
+async fn run_calls(client: &mut WireClient, count: usize) {
+    for _ in 0..count {
+        client.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
+    }
+}
+
+async fn until_nothing_is_held(server: &TestServer) {
+    until("nothing is held", || server.handle.held_bytes() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_do_not_read_hold_no_more_than_their_connections_and_their_address_may() {
+    for (count, most_expected) in [(1, MOST_OF_ONE), (2, 2 * MOST_OF_ONE), (50, MOST_OF_ADDRESS)] {
+        let server = TestServer::start_with(limits).await;
+        let most = Most::of(&server);
+        let mut other = WireClient::connect_v1(server.addr).await;
+        let mut pinning_clients = Vec::new();
+        for _ in 0..count {
+            pinning_clients.push(pinning(&server, A).await);
+            run_calls(&mut other, 1).await;
+        }
+        until("much is held", || server.handle.held_bytes() >= PER_CONNECTION / 2).await;
+        run_calls(&mut other, 500).await;
+        let most = most.end().await;
+        assert!(most <= most_expected, "{count} connections: {most} bytes");
+        drop(pinning_clients);
+        until_nothing_is_held(&server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_limit_of_an_address_its_greediest_connections_are_closed_and_other_clients_are_not() {
+    let server = TestServer::start_with(limits).await;
+    let mut small = websocket(&server, A).await;
+    small.send_text(r#"["aaw/hello",{}]"#).await;
+    small.read_frame().await;
+    let mut of_b = pinning(&server, B).await;
+    let mut greedy = Vec::new();
+    let open = server.handle.connections();
+    while server.handle.connections() >= open + greedy.len() {
+        greedy.push(pinning(&server, A).await);
+        assert!(greedy.len() < 100, "none was closed");
+    }
+    // A connection of the same address that reads, and one of another address that does not.
+    small.send_text(&format!("[{LARGE},1]")).await;
+    assert!(small.read_frame().await.payload.ends_with(b"xx\"],1]"));
+    of_b.read_frame().await;
+    for id in 1..=256 {
+        let frame = of_b.read_frame().await;
+        assert_ne!(frame.first, CLOSE, "{id}: {:?}", String::from_utf8_lossy(&frame.payload));
+        assert!(frame.payload.starts_with(br#"["streams/large",["xx"#), "{id}");
+    }
+    // Those that were closed learn why, unless that would have to wait for the rest of a large frame.
+    let mut ended = 0;
+    for mut client in greedy {
+        for _ in 0..257 {
+            let Some(frame) = client.try_read_frame().await else {
+                ended += 1;
+                break;
+            };
+            if frame.first == CLOSE {
+                assert_eq!(u16::from_be_bytes([frame.payload[0], frame.payload[1]]), 1013);
+                ended += 1;
+                break;
+            }
+        }
+    }
+    assert!(ended > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_limit_of_the_process_connections_of_many_addresses_share_it() {
+    let server = TestServer::start_with(|config| {
+        limits(config);
+        config.max_total_held_bytes = PER_ADDRESS;
+    })
+    .await;
+    let most = Most::of(&server);
+    let mut clients = Vec::new();
+    for n in 1..=20 {
+        clients.push(pinning(&server, Ipv4Addr::new(127, 0, 1, n)).await);
+    }
+    let mut other = WireClient::connect_v1(server.addr).await;
+    run_calls(&mut other, 500).await;
+    let most = most.end().await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+    drop(clients);
+    until_nothing_is_held(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_never_arrive_whole_are_counted_and_given_up_at_the_limit() {
+    let server = TestServer::start_with(limits).await;
+    let most = Most::of(&server);
+    let mut clients = Vec::new();
+    let begun = aaw_tests::raw::masked(0x81, &vec![b'x'; 200 << 10]);
+    for _ in 0..20 {
+        let mut raw = websocket(&server, A).await;
+        raw.send_text(r#"["aaw/hello",{}]"#).await;
+        raw.try_send(&begun[..begun.len() - 1]).await;
+        clients.push(raw);
+    }
+    until("some are closed", || server.handle.connections() < clients.len()).await;
+    let most = most.end().await;
+    assert!((PER_ADDRESS / 2..MOST_OF_ADDRESS).contains(&most), "{most} bytes");
+    drop(clients);
+    until_nothing_is_held(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_echoes_leave_nothing_behind() {
+    let server = TestServer::start().await;
+    let text = "x".repeat(1_000_000);
+    let (sent, expected) = (format!(r#"["echo","{text}",1]"#), format!(r#"["echo","{text}",1]"#));
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = WireClient::connect(server.addr, None).await;
+        client.exchange(&sent, &expected).await;
+        clients.push(client);
+    }
+    until_nothing_is_held(&server).await;
+    assert_eq!(server.handle.connections(), clients.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_stop_hold_no_more_than_their_address_may_and_others_receive_everything() {
+    let server = TestServer::start_with(limits).await;
+    let mut stopped = Vec::new();
+    for _ in 0..50 {
+        let mut raw = websocket(&server, B).await;
+        raw.send_text(r#"["aaw/hello",{}]"#).await;
+        raw.read_frame().await;
+        stopped.push(raw);
+    }
+    let mut reader = WireClient::connect_v1(server.addr).await;
+    let most = Most::of(&server);
+    let text = "x".repeat(100);
+    let mut number = 0;
+    // Until the buffers of the system are full, and then for as much again.
+    while server.handle.connections() > 50 {
+        assert!(number < 500_000, "no reader was closed");
+        for _ in 0..100 {
+            number += 1;
+            server.handle.emit("said", json!([number, text])).unwrap();
+        }
+        for expected in number - 99..=number {
+            let push: Value = serde_json::from_str(&reader.next().await).unwrap();
+            assert_eq!(push[1][0], expected);
+        }
+    }
+    let most = most.end().await;
+    // Pushes to a socket that is full are counted in steps of 16 KiB.
+    assert!(most < MOST_OF_ADDRESS, "{most} bytes");
+    drop(stopped);
+    until_nothing_is_held(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_without_a_hello_hold_nothing_of_broadcasts() {
+    let server = TestServer::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(websocket(&server, A).await);
+    }
+    let most = Most::of(&server);
+    for number in 0..6000 {
+        server.handle.emit("news", json!([number, "x".repeat(100)])).unwrap();
+    }
+    assert_eq!(most.end().await, 0);
+    // They are connected, and open as usual.
+    for raw in &mut silent {
+        raw.send_text(r#"["aaw/hello",{}]"#).await;
+        assert!(raw.read_frame().await.payload.starts_with(br#"["aaw/welcome","#));
+    }
+}
+
+// --- HTTP -------------------------------------------------------------------------------------------------------------
+
+/// Sends a call over HTTP, to read its response slowly or never.
+async fn http_call(server: &TestServer, from: Ipv4Addr, accept: &str) -> RawConnection {
+    let mut raw = RawConnection::connect_from(from, server.addr).await;
+    let body = r#"{"items":10,"bytes":100000}"#;
+    raw.send(&HttpRequest::post(server.addr, "/events/streams/large", body).accept(accept).bytes()).await;
+    raw
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_over_http_are_counted_until_they_are_sent() {
+    let server = TestServer::start_with(|config| config.max_message_bytes = 4 << 20).await;
+    for accept in ["application/json", "application/x-ndjson", "text/event-stream"] {
+        let mut raw = RawConnection::connect_from(A, server.addr).await;
+        let body = r#"{"items":10,"bytes":100000}"#;
+        let request = HttpRequest::post(server.addr, "/events/streams/large", body).accept(accept);
+        raw.send(&request.header("Connection", "close").bytes()).await;
+        until("the response is held", || server.handle.held_bytes() >= 64 << 10).await;
+        assert!(server.handle.held_bytes() < 3 << 20);
+        assert_eq!(raw.read_head().await.status, 200);
+        while raw.take(1000).await.is_some() {}
+        until_nothing_is_held(&server).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_limit_of_an_address_http_connections_that_do_not_read_are_closed() {
+    let server = TestServer::start_with(|config| {
+        config.max_held_bytes_per_address = 8 << 20;
+    })
+    .await;
+    let most = Most::of(&server);
+    let mut other = http_call(&server, B, "application/json").await;
+    let mut clients = Vec::new();
+    for _ in 0..30 {
+        clients.push(http_call(&server, A, "application/json").await);
+    }
+    let mut received = 0;
+    for mut client in clients {
+        let head = client.take_until(b"\r\n\r\n").await.unwrap_or_default();
+        if head.starts_with(b"HTTP/1.1 200") && client.take(1_000_031).await.is_some() {
+            received += 1;
+        }
+    }
+    assert!((1..30).contains(&received), "{received} were received whole");
+    let most = most.end().await;
+    assert!(most < 11 << 20, "{most} bytes");
+    assert_eq!(other.read_head().await.status, 200);
+    assert!(other.take(1_000_031).await.is_some(), "the client of another address");
+    until_nothing_is_held(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_parked_stream_holds_is_counted_and_given_up_at_the_limit() {
+    let server = TestServer::start_with(|config| config.max_held_bytes_per_address = 5 << 20).await;
+    let request = HttpRequest::post(server.addr, "/events/streams/large?take=3", r#"{"items":9,"bytes":600000}"#);
+    let mut cursors = Vec::new();
+    for expected in 1..=20 {
+        let response = request.send().await;
+        assert_eq!(response.status, 200);
+        cursors.push(response.json()["cursor"].as_str().expect("a cursor").to_owned());
+        if expected <= 3 {
+            until("the items are held", || server.handle.held_bytes() >= expected * (600_000 / 4096 * 4096)).await;
+        }
+    }
+    until("items are given up", || server.handle.held_bytes() < 5 << 20).await;
+    let mut statuses = Vec::new();
+    for cursor in cursors {
+        let next = HttpRequest::get(server.addr, &format!("/events/streams/large?take=1&cursor={cursor}"));
+        let response = next.send().await;
+        statuses.push(response.status);
+    }
+    assert!(statuses.contains(&200), "{statuses:?}");
+    assert!(statuses.iter().any(|status| *status != 200), "{statuses:?}");
+}
