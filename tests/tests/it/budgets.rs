@@ -117,7 +117,11 @@ async fn clients_that_do_not_read_hold_no_more_than_their_connections_and_their_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_the_limit_of_an_address_its_greediest_connections_are_closed_and_other_clients_are_not() {
-    let server = TestServer::start_with(limits).await;
+    let server = TestServer::start_with(|config| {
+        limits(config);
+        config.max_total_held_bytes = 100 * PER_ADDRESS;
+    })
+    .await;
     let mut small = websocket(&server, A).await;
     small.send_text(r#"["aaw/hello",{}]"#).await;
     small.read_frame().await;
