@@ -8,10 +8,12 @@
 //! cargo run --profile dist -p aaw-bench -- growth        up to 50 000 connections to our server: about a minute
 //! cargo run --profile dist -p aaw-bench -- departures    members of a room that leave together: half a minute
 //! cargo run --profile dist -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
+//! cargo run --profile dist -p aaw-bench -- budgets       memory while clients make the server hold all they can: six minutes
 //! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
 //! ```
 
 mod batch;
+mod budgets;
 mod calls;
 mod compare;
 mod connection;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Some("departures") => measure_departures(&[(1000, 999), (1000, 500), (5000, 4999)], 3),
         Some("growth") => growth::measure(),
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
+        Some("budgets") => budgets::measure(&arguments[1..]),
         Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
         kind => servers::serve(kind.unwrap_or_default()),
     };

@@ -35,7 +35,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
         "echo" => echo(true).await,
         "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected compare, quick, streams, growth, departures, logins, load, linked, presence, auth, library, echo or default-echo; found {other:?}"
+            "expected compare, quick, streams, growth, departures, logins, budgets, load, linked, presence, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }
