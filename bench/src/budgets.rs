@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Recipients};
 use crate::frames;
 use crate::measurement::{BoxError, runtime};
 use crate::rows::target;
@@ -263,7 +263,7 @@ impl Case {
                 }
                 let mut sender = Connection::open(address, Wire::V1).await?;
                 for round in 0..600 {
-                    sender.announce(round * 100, 100).await?;
+                    sender.announce(Recipients::All, round * 100, 100).await?;
                     sender.call_once(100).await?;
                 }
                 Ok(Vec::new())
