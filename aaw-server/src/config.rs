@@ -111,7 +111,7 @@ pub struct Config {
     pub max_held_bytes: usize,
     /// The maximum memory that the connections and HTTP requests of one client address may make the server hold, in the
     /// sense of [`max_held_bytes`](Self::max_held_bytes). At the limit the connections that hold most are refused: their
-    /// running calls fail with the code `busy`, and they are closed with code 1013 if they hold memory otherwise, since
+    /// running calls fail with the code `too_large`, and they are closed with code 1013 if they hold memory otherwise, since
     /// they do not read their responses or do not complete their messages. (Without a code if more than 4 KiB of a frame
     /// would have to be sent first.) The others continue. An address is an IPv4 address or the /64 network of an IPv6
     /// address. Connections whose address is unknown, as in a router that is mounted into a program's own axum app, have
