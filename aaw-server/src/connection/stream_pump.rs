@@ -67,6 +67,15 @@ impl StreamCredit {
         self.waker.wake();
     }
 
+    /// Returns whether a batch was posted that was not taken yet. Then the waker is registered, to be woken when it is.
+    fn waits_for_batch(&self, cx: &mut Context<'_>) -> bool {
+        self.batch_posted.load(Ordering::Acquire) && {
+            self.waker.register(cx.waker());
+            // Checked again, since it may have been taken before the waker was registered.
+            self.batch_posted.load(Ordering::Acquire)
+        }
+    }
+
     fn allows(&self, sent: u64) -> bool {
         !self.batch_posted.load(Ordering::Acquire)
             && !self.paused.load(Ordering::Acquire)
@@ -99,11 +108,14 @@ impl StreamPump {
 
     /// Runs the handler while there is credit. Pending if it has yielded nothing.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ItemBatch> {
+        // Before the budget decides: what a batch that was taken held is subtracted here, and nothing else wakes a stream
+        // whose own batch has used up the budget.
+        if self.credit.waits_for_batch(cx) {
+            return Poll::Pending;
+        }
+        self.budget.set(0);
         let mut batch = ItemBatch::default();
         let mut bytes = 0;
-        if !self.credit.batch_posted.load(Ordering::Acquire) {
-            self.budget.set(0);
-        }
         // At the limit of the process a stream continues: it holds one batch.
         if self.budget.admit(false, cx) == Admission::Wait {
             return Poll::Pending;
@@ -147,5 +159,97 @@ impl StreamPump {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Wake, Waker};
+    use std::time::Instant;
+
+    use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
+    use aaw_protocol::Dialect;
+    use aaw_protocol::server::{Input, ResponseMode, ServerConfig, ServerConnection};
+    use arc_swap::ArcSwap;
+
+    use super::super::upload::UploadBuffer;
+    use super::*;
+    use crate::dispatch::{CallSource, Dispatch, DispatchRequest, Dispatched, ResponseFrame, RunLimits};
+    use crate::hub::{EventCaller, HostServices, Hub, Mailbox};
+    use crate::memory_budget::{HeldLimits, ProcessBudget};
+    use crate::module_host::Modules;
+    use crate::registry::{Events, Registry};
+
+    mod events {
+        use aaw_event::prelude::*;
+
+        pub(super) fn endless() -> impl Stream<Item = u64> {
+            stream! {
+                for n in 0.. {
+                    yield n;
+                }
+            }
+        }
+    }
+
+    static MODULE: PackageSymbol<NoServices> = PackageSymbol::new(
+        "stream-pump-tests",
+        true,
+        sync_services(no_services),
+        const { &[HandlerEntry::streaming0("endless", events::endless)] },
+    );
+
+    async fn endless() -> HandlerStream {
+        let sources = [Events::new(MODULE.module())];
+        let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
+        let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
+        let registry = ArcSwap::from_pointee(registry);
+        let dispatch =
+            Dispatch { registry, hook: None, auth: None, max_response: 1 << 20, limits: RunLimits::default() };
+        let hub = Arc::new(Hub::default());
+        let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
+        let caller = EventCaller::for_connection(HostServices::new(hub, None, 1 << 20), Arc::clone(&guard.peer));
+        let (source, mode) = (CallSource::WebSocket { id: Some(1) }, ResponseMode::Items);
+        let request = DispatchRequest { event: "endless", source, body: "null", mode, session: None };
+        let mut response = Vec::new();
+        match dispatch.begin::<_, UploadBuffer>(request, ResponseFrame::new(&mut response, 0), &caller, None) {
+            Dispatched::Stream(stream) => stream,
+            _ => panic!("expected a stream"),
+        }
+    }
+
+    fn item_frame() -> ItemFrame {
+        let now = Instant::now();
+        let mut protocol = ServerConnection::new(Dialect::V1, "id".into(), ServerConfig::default(), now);
+        assert!(matches!(protocol.handle_text(now, r#"["aaw/hello",{}]"#), Input::Handled));
+        match protocol.handle_text(now, r#"["endless",null,1,"call",{"credit":1}]"#) {
+            Input::Call(call) => call.item_frame(),
+            _ => panic!("expected a call"),
+        }
+    }
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_batch_uses_up_the_budget_continues_when_the_batch_was_taken() {
+        let limits = HeldLimits { connection: 100, address: usize::MAX, total: usize::MAX };
+        let budget = CallBudget::new(&ProcessBudget::new(limits).connection(None), 1);
+        let credit = StreamCredit::new(u64::MAX);
+        let mut pump = StreamPump::new(endless().await, item_frame(), Arc::clone(&credit), budget, 1 << 20);
+        assert!(pump.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        // As `run` does.
+        credit.batch_posted.store(true, Ordering::Release);
+        let flag = Arc::<Flag>::default();
+        assert!(pump.poll(&mut Context::from_waker(&Arc::clone(&flag).into())).is_pending());
+        credit.batch_taken();
+        assert!(flag.0.load(Ordering::SeqCst), "the stream is woken");
+        assert!(pump.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }
