@@ -104,9 +104,9 @@ pub struct Config {
     /// the connection's calls is started. Default 1 MiB.
     pub max_unsent_response_bytes: usize,
     /// The maximum memory that one connection may make the server hold for it, in bytes: responses under construction,
-    /// responses and pushes that it does not read, and messages that have not arrived whole. At the limit, its handlers
-    /// are not polled and its calls do not start until it has read some of it; one call at a time continues, so that a
-    /// single response of the largest size always fits. Default 4 MiB. It should be larger than
+    /// responses and pushes that it does not read, and messages and request bodies that have not arrived whole. At the
+    /// limit, its handlers are not polled and its calls do not start until it has read some of it; one call at a time
+    /// continues, so that a single response of the largest size always fits. Default 4 MiB. It should be larger than
     /// [`max_unsent_response_bytes`](Self::max_unsent_response_bytes) and [`max_message_bytes`](Self::max_message_bytes).
     pub max_held_bytes: usize,
     /// The maximum memory that the connections and HTTP requests of one client address may make the server hold, in the

@@ -1,5 +1,5 @@
 //! The memory that clients make the server hold, counted while it grows: responses under construction, gathered arrays,
-//! responses that wait for their connection, outgoing logs, and messages that have not arrived whole.
+//! responses that wait for their connection, outgoing logs, and messages and HTTP bodies that have not arrived whole.
 //!
 //! It is counted for each connection, for the connections of each client address, and for all of them.
 //!

@@ -67,7 +67,12 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let config = &shared.config;
-    let request_body = request::read_body(headers, body, config.max_message_bytes, config.http.body_timeout).await?;
+    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
+    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
+    let memory =
+        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
+    let (max_body, body_timeout) = (config.max_message_bytes, config.http.body_timeout);
+    let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));
@@ -75,8 +80,6 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
-    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
     let caller = identify(shared, address, headers).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
@@ -84,8 +87,6 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Ok(stream_response(format, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())));
     }
     let user = user_id(&caller);
-    let memory =
-        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
     let begin = |memory: &_, mode| HttpCall::begin(shared, &caller, memory, &name, body, mode);
     if let Some(poll) = query.poll {
         // A stream can only be continued by the user that began it. The length keeps one user's id and event from

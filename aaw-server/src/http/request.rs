@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::Code;
@@ -13,6 +14,7 @@ use percent_encoding::percent_decode_str;
 
 use super::cursors::Cursor;
 use super::error::HttpError;
+use crate::memory_budget::{ConnectionBudget, HeldBytes, out_of_memory_budget};
 use crate::net::message_check::elements;
 
 /// The largest `?take=` of a polling request.
@@ -94,12 +96,13 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
 }
 
-/// Reads a body of up to `max` bytes, within `timeout`.
+/// Reads a body of up to `max` bytes, within `timeout`. What has arrived of it is counted in `memory` meanwhile.
 pub(super) async fn read_body(
     headers: &HeaderMap,
     body: Body,
     max: usize,
     timeout: Duration,
+    memory: &Arc<ConnectionBudget>,
 ) -> Result<String, HttpError> {
     // With `Expect: 100-continue` the client waits for consent before it sends the body. It is refused here without
     // reading: hyper consents once the body is polled.
@@ -109,7 +112,7 @@ pub(super) async fn read_body(
         }
         check_not_encoded(headers)?;
     }
-    let read = tokio::time::timeout(timeout, collect(body, max)).await.map_err(|_| {
+    let read = tokio::time::timeout(timeout, collect(body, max, memory)).await.map_err(|_| {
         let error = format!("The body did not arrive within {} s", timeout.as_secs_f64());
         HttpError::new(StatusCode::REQUEST_TIMEOUT, Code::TIMEOUT, error)
     })?;
@@ -137,7 +140,8 @@ fn check_not_encoded(headers: &HeaderMap) -> Result<(), HttpError> {
     if codings.all(|coding| coding.eq_ignore_ascii_case(b"identity")) { Ok(()) } else { Err(HttpError::encoded_body()) }
 }
 
-async fn collect(mut body: Body, max: usize) -> Result<Vec<u8>, HttpError> {
+async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> Result<Vec<u8>, HttpError> {
+    let mut held = HeldBytes::new(memory);
     let expected = body.size_hint().lower();
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(max).min(64 << 10));
     let mut is_too_large = expected > max as u64;
@@ -156,6 +160,10 @@ async fn collect(mut body: Body, max: usize) -> Result<Vec<u8>, HttpError> {
             }
         } else {
             bytes.extend_from_slice(&data);
+        }
+        held.set(bytes.capacity());
+        if held.is_refused() {
+            return Err(out_of_memory_budget().into());
         }
     }
     if is_too_large { Err(too_large(max)) } else { Ok(bytes) }
@@ -189,9 +197,13 @@ async fn next_data(body: &mut Body) -> Result<Option<Bytes>, HttpError> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use axum::response::IntoResponse as _;
+    use futures_util::{StreamExt as _, stream};
 
     use super::*;
+    use crate::memory_budget::ProcessBudget;
 
     fn poll(query: &str) -> Option<PollRequest> {
         Query::parse(Some(query)).unwrap().poll
@@ -231,5 +243,19 @@ mod tests {
         assert_eq!(event_name("users/get").unwrap(), "users/get");
         assert_eq!(event_name("b%C3%BCcher/a%20b%2Fc").unwrap(), "bücher/a b/c");
         assert!(event_name("%ff").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_counted_while_it_arrives() {
+        let process = Arc::<ProcessBudget>::default();
+        let memory = process.connection(None);
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'1'; 100_000]))]);
+        let body = Body::from_stream(first.chain(stream::pending()));
+        let headers = HeaderMap::new();
+        let mut reading = Box::pin(read_body(&headers, body, 1 << 20, Duration::from_secs(60), &memory));
+        assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(process.used() >= 98_304, "{} bytes", process.used());
+        drop(reading);
+        assert_eq!(process.used(), 0);
     }
 }
