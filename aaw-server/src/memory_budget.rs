@@ -564,10 +564,10 @@ impl Drop for CallBudget {
     }
 }
 
-/// The failure of a running call that is dropped because the address or the process is at its limit. Not `busy`, which says
-/// that a call was not run.
-pub(crate) fn out_of_memory_budget() -> Failure {
+/// The failure of a call because the address or the process is at its limit: `too_large` for a running call that is dropped,
+/// `busy` for one that was not run.
+pub(crate) fn out_of_memory_budget(code: Code) -> Failure {
     let error = "The memory limit of this client's address or of the server is reached, and this connection is among those \
                  that hold most";
-    Failure::new(Code::TOO_LARGE, error)
+    Failure::new(code, error)
 }

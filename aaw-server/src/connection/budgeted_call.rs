@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use aaw_protocol::Code;
 use aaw_protocol::server::Completion;
 
 use crate::dispatch::PendingCall;
@@ -33,7 +34,7 @@ impl Future for BudgetedCall {
         let Some(current) = budget else { return Poll::Pending };
         let (frame, completion) = match current.admit(call.grows(), cx) {
             Admission::Wait => return Poll::Pending,
-            Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget())),
+            Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),
             Admission::Run => {
                 let polled = Pin::new(&mut *call).poll(cx);
                 if polled.is_pending() {

@@ -163,7 +163,7 @@ async fn collect(mut body: Body, max: usize, memory: &Arc<ConnectionBudget>) -> 
         }
         held.set(bytes.capacity());
         if held.is_refused() {
-            return Err(out_of_memory_budget().into());
+            return Err(out_of_memory_budget(Code::BUSY).into());
         }
     }
     if is_too_large { Err(too_large(max)) } else { Ok(bytes) }

@@ -118,7 +118,7 @@ impl HttpCall {
             Admission::Wait => return Poll::Pending,
             Admission::Refuse => {
                 self.finish();
-                return Poll::Ready(CallStep::Failed(out_of_memory_budget()));
+                return Poll::Ready(CallStep::Failed(out_of_memory_budget(Code::TOO_LARGE)));
             }
         }
         let completion = match &mut self.state {
