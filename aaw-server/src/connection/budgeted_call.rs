@@ -33,7 +33,8 @@ impl Future for BudgetedCall {
         let Self { call, budget } = &mut *self;
         let Some(current) = budget else { return Poll::Pending };
         let (frame, completion) = match current.admit(call.grows(), cx) {
-            Admission::Wait => return Poll::Pending,
+            // Its time goes on.
+            Admission::Wait => ready!(call.poll_limit(cx)),
             Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),
             Admission::Run => {
                 let polled = Pin::new(&mut *call).poll(cx);

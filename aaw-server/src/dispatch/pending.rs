@@ -89,15 +89,23 @@ impl PendingCall {
     pub(crate) fn identity_change(&self) -> IdentityChange {
         self.identity_change.clone()
     }
+
+    /// Fails the call if it has run for too long. To be called whenever it is not polled although it was woken.
+    pub(crate) fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<(Vec<u8>, Completion)> {
+        let Self { kind: Some(kind), caller, limit, span, .. } = self else { return Poll::Pending };
+        ready!(limit.poll(cx));
+        let (frame, completion) = span.in_scope(|| kind.fail_over_limit(limit.duration(), *caller));
+        span.finish(&completion);
+        Poll::Ready((frame, completion))
+    }
 }
 
 impl Future for PendingCall {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { kind: Some(kind), caller, identity_change, limit, span, .. } = self.get_mut() else {
-            return Poll::Pending;
-        };
+        let this = self.get_mut();
+        let Self { kind: Some(kind), caller, identity_change, span, .. } = this else { return Poll::Pending };
         let polled = span.in_scope(|| {
             let _poll = HandlerPoll::later(*caller, identity_change);
             match kind {
@@ -106,13 +114,7 @@ impl Future for PendingCall {
                 PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
             }
         });
-        let (frame, completion) = match polled {
-            Poll::Ready(completed) => completed,
-            Poll::Pending => {
-                ready!(limit.poll(cx));
-                span.in_scope(|| kind.fail_over_limit(limit.duration(), *caller))
-            }
-        };
+        let Poll::Ready((frame, completion)) = polled else { return this.poll_limit(cx) };
         span.finish(&completion);
         Poll::Ready((frame, completion))
     }

@@ -115,7 +115,13 @@ impl HttpCall {
         }
         match self.admit(cx) {
             Admission::Run => {}
-            Admission::Wait => return Poll::Pending,
+            Admission::Wait => {
+                let HttpCallState::Pending(pending) = &mut self.state else { return Poll::Pending };
+                // Its time goes on.
+                let (_, completion) = ready!(pending.poll_limit(cx));
+                self.finish();
+                return Poll::Ready(last_step(completion));
+            }
             Admission::Refuse => {
                 self.finish();
                 return Poll::Ready(CallStep::Failed(out_of_memory_budget(Code::TOO_LARGE)));
@@ -142,11 +148,7 @@ impl HttpCall {
             HttpCallState::Finished => Completion::StreamEnded,
         };
         self.finish();
-        Poll::Ready(match completion {
-            Completion::Responded => CallStep::Item,
-            Completion::OneWayDone | Completion::StreamEnded => CallStep::End,
-            Completion::Failed(failure) | Completion::Refused(failure) => CallStep::Failed(failure),
-        })
+        Poll::Ready(last_step(completion))
     }
 }
 
@@ -164,6 +166,14 @@ impl HttpCall {
     fn finish(&mut self) {
         (self.state, self.session_end) = (HttpCallState::Finished, None);
         self.budget.set(0);
+    }
+}
+
+fn last_step(completion: Completion) -> CallStep {
+    match completion {
+        Completion::Responded => CallStep::Item,
+        Completion::OneWayDone | Completion::StreamEnded => CallStep::End,
+        Completion::Failed(failure) | Completion::Refused(failure) => CallStep::Failed(failure),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aaw_test_events::_services::Counts;
+use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{HttpRequest, TestServer, until, within};
 use serde_json::json;
 
@@ -46,6 +47,18 @@ async fn a_call_that_runs_too_long_fails_and_its_handler_is_dropped() {
     let call = r#"["gate/hold",{"gate":"x"},2,"call",{"timeout":1}]"#;
     v1.exchange(call, &format!(r#"["gate/hold",{own},2,"error"]"#)).await;
     v1.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_call_goes_on_while_it_waits_for_memory() {
+    let server = TestServer::start_with(|config| (config.max_call_time, config.max_held_bytes) = (LIMIT, 1)).await;
+    let mut client = RawConnection::websocket(server.addr, Some("aaw.v1")).await;
+    client.send_text(r#"["aaw/hello",{}]"#).await;
+    client.read_frame().await;
+    // A call, and the beginning of a message, which the connection then holds.
+    let call = raw::masked(0x81, br#"["gate/hold",{"gate":"x"},1]"#);
+    client.send(&[call, raw::masked(0x01, b"[")].concat()).await;
+    client.expect_text(&format!(r#"["gate/hold",{FAILURE},1,"error"]"#)).await;
 }
 
 #[tokio::test]
