@@ -28,11 +28,6 @@ impl<K: Hash + Eq, V> SparseMap<K, V> {
         self.0.is_none()
     }
 
-    /// Returns whether there is a value for this key.
-    pub fn contains_key(&self, key: &K) -> bool {
-        self.get(key).is_some()
-    }
-
     /// Returns the value of this key.
     pub fn get(&self, key: &K) -> Option<&V> {
         self.0.as_ref()?.get(key)

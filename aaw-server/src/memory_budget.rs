@@ -8,8 +8,8 @@
 //!   them, and a single response of the largest size always fits. Not while the client does not read those that are
 //!   finished: each would be followed by another one.
 //! - At the limit of an address or of the process, the connections that hold most are *refused*: their running calls fail,
-//!   and what they hold otherwise ends with them, because whoever holds it closes the connection. As many are refused as
-//!   free a sixteenth of the limit. The one that holds least never is, so that somebody always continues.
+//!   and what they hold otherwise is freed, because its owner closes the connection. As many are refused as
+//!   free a sixteenth of the limit. The one that holds least never is, so that one always continues.
 //!
 //! A connection's bytes count for its address and for the process in whole steps of [`STEP`]. So a call with a small
 //! response touches no memory that other connections use, and connections that hold less are never searched nor refused:

@@ -24,6 +24,7 @@
 //! * [`wire`]: a WebSocket client that sends and expects exact text frames, in either dialect.
 //! * [`raw`]: bytes over TCP, for handshakes and frames that a conforming client never sends.
 //! * [`http`]: HTTP requests, and responses whose bodies are read incrementally.
+//! * [`most_held`]: the memory that clients make a server hold.
 //! * [`log`]: what is logged.
 //! * [`process`]: child processes and their output.
 //! * [`cargo`]: the programs and libraries of the workspace, and where tests may build others.
@@ -51,6 +52,7 @@ pub mod cargo;
 mod files;
 pub mod http;
 pub mod log;
+pub mod most_held;
 pub mod process;
 pub mod raw;
 pub mod server;
@@ -60,6 +62,7 @@ pub mod wire;
 pub use files::raise_open_file_limit;
 pub use http::{HttpRequest, HttpResponse};
 pub use log::LogCapture;
+pub use most_held::MostHeld;
 pub use process::Process;
 pub use raw::RawConnection;
 pub use server::TestServer;

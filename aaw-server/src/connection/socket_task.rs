@@ -565,7 +565,7 @@ mod tests {
     use super::SocketTask;
     use crate::connection::socket::TcpSocket;
 
-    /// Each open connection has one. A field that is rarely used belongs into a box or a
+    /// Each open connection has one. A field that is rarely used belongs in a box or a
     /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
     #[test]
     fn the_task_of_a_connection_is_small() {

@@ -33,7 +33,7 @@ pub(super) enum CallStep {
 /// A running call. Dropping it drops its handler.
 pub(super) struct HttpCall {
     state: HttpCallState,
-    /// Counts the response while it is under construction. Items are counted by whoever they are appended for.
+    /// Counts the response while it is under construction. Items are counted by the caller, which they are appended for.
     budget: CallBudget,
     /// The most bytes that an item may have.
     max_message: usize,

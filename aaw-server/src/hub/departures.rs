@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aaw_protocol::websocket::SharedFrame;
 
-/// How long nobody leaves before the departures that wait are announced.
+/// How long no member leaves before the departures that wait are announced.
 pub(super) const QUIET: Duration = Duration::from_millis(5);
 
 /// How much longer that is for each departure that waits. The more there are, the more a pause that is too short costs, and

@@ -191,7 +191,7 @@ impl Rooms {
         let now = now();
         members.departures.add(now, presence_message(MEMBER_LEFT, name, &announced), by_handler);
         let mut unflushed = Vec::new();
-        // Without a runtime, as in unit tests, nobody would announce it later.
+        // Without a runtime, as in unit tests, no task would announce it later.
         let can_wait = self.flusher.runtime().is_some() && members.departures.due() > Some(now);
         if !can_wait {
             members.announce_departures(&mut unflushed);

@@ -2,7 +2,7 @@
 //!
 //! Threads that push, the flusher, the connection's task and a client that reads run under shuttle, which switches between
 //! them at each lock, each atomic access and each wake-up, at random and by a schedule that finds rare orders with a known
-//! probability. Whatever it chooses, all that was pushed must arrive once, whole and in order; if nobody is left to write
+//! probability. With each schedule, all that was pushed must arrive once, whole and in order; if no thread is left to write
 //! something, all of them wait, which shuttle reports as a deadlock.
 //!
 //! The code of the mailbox and of the flusher is that of `aaw-server/src/hub`: the build script replaces only what it

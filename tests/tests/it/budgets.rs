@@ -1,14 +1,11 @@
 //! What clients make the server hold: a connection, the connections of an address, all of them; over WebSockets and HTTP.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aaw_server::Config;
 use aaw_tests::raw::{CLOSE, RawConnection};
-use aaw_tests::{HttpRequest, TestServer, WireClient, until};
+use aaw_tests::{HttpRequest, MostHeld, TestServer, WireClient, until};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 const A: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 const B: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -33,35 +30,6 @@ fn limits(config: &mut Config) {
     config.max_unsent_response_bytes = PER_CONNECTION / 2;
     config.max_held_bytes_per_address = PER_ADDRESS;
     config.max_total_held_bytes = TOTAL;
-}
-
-/// What the server holds at most.
-struct Most {
-    reading: Arc<AtomicBool>,
-    most: JoinHandle<usize>,
-}
-
-impl Most {
-    fn of(server: &TestServer) -> Self {
-        let (handle, reading) = (server.handle.clone(), Arc::new(AtomicBool::new(true)));
-        let most = tokio::spawn({
-            let reading = Arc::clone(&reading);
-            async move {
-                let mut most = 0;
-                while reading.load(Ordering::Relaxed) {
-                    most = handle.held_bytes().max(most);
-                    tokio::task::yield_now().await;
-                }
-                most
-            }
-        });
-        Self { reading, most }
-    }
-
-    async fn end(self) -> usize {
-        self.reading.store(false, Ordering::Relaxed);
-        self.most.await.expect("no panic")
-    }
 }
 
 async fn websocket(server: &TestServer, from: Ipv4Addr) -> RawConnection {
@@ -99,7 +67,7 @@ async fn until_nothing_is_held(server: &TestServer) {
 async fn clients_that_do_not_read_hold_no_more_than_their_connections_and_their_address_may() {
     for (count, most_expected) in [(1, MOST_OF_ONE), (2, 2 * MOST_OF_ONE), (50, MOST_OF_ADDRESS)] {
         let server = TestServer::start_with(limits).await;
-        let most = Most::of(&server);
+        let most = MostHeld::of(&server);
         let mut other = WireClient::connect_v1(server.addr).await;
         let mut pinning_clients = Vec::new();
         for _ in 0..count {
@@ -166,7 +134,7 @@ async fn at_the_limit_of_the_process_connections_of_many_addresses_share_it() {
         config.max_total_held_bytes = PER_ADDRESS;
     })
     .await;
-    let most = Most::of(&server);
+    let most = MostHeld::of(&server);
     let mut clients = Vec::new();
     for n in 1..=20 {
         clients.push(pinning(&server, Ipv4Addr::new(127, 0, 1, n)).await);
@@ -182,7 +150,7 @@ async fn at_the_limit_of_the_process_connections_of_many_addresses_share_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_never_arrive_whole_are_counted_and_given_up_at_the_limit() {
     let server = TestServer::start_with(limits).await;
-    let most = Most::of(&server);
+    let most = MostHeld::of(&server);
     let mut clients = Vec::new();
     let begun = aaw_tests::raw::masked(0x81, &vec![b'x'; 200 << 10]);
     for _ in 0..20 {
@@ -224,7 +192,7 @@ async fn readers_that_stop_hold_no_more_than_their_address_may_and_others_receiv
         stopped.push(raw);
     }
     let mut reader = WireClient::connect_v1(server.addr).await;
-    let most = Most::of(&server);
+    let most = MostHeld::of(&server);
     let text = "x".repeat(100);
     let mut number = 0;
     // Until the buffers of the system are full, and then for as much again.
@@ -253,7 +221,7 @@ async fn connections_without_a_hello_hold_nothing_of_broadcasts() {
     for _ in 0..100 {
         silent.push(websocket(&server, A).await);
     }
-    let most = Most::of(&server);
+    let most = MostHeld::of(&server);
     for number in 0..6000 {
         server.handle.emit("news", json!([number, "x".repeat(100)])).unwrap();
     }
@@ -297,7 +265,7 @@ async fn at_the_limit_of_an_address_http_connections_that_do_not_read_are_closed
         config.max_held_bytes_per_address = 8 << 20;
     })
     .await;
-    let most = Most::of(&server);
+    let most = MostHeld::of(&server);
     let mut other = http_call(&server, B, "application/json").await;
     let mut clients = Vec::new();
     for _ in 0..30 {

@@ -1,12 +1,10 @@
 //! Limits: message sizes, concurrent calls and the wait queue, cancellation and timeouts, clients that do not read,
 //! silent clients.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aaw_tests::raw::{self, RawConnection};
-use aaw_tests::{DEADLINE, HttpRequest, TestServer, WireClient, until};
+use aaw_tests::{DEADLINE, HttpRequest, MostHeld, TestServer, WireClient, until};
 use serde_json::Value;
 
 /// Longer than any test takes, for timeouts that must not expire.
@@ -672,19 +670,7 @@ async fn responses_under_construction_occupy_bounded_memory() {
     for client in &mut clients {
         client.send_all((1..=64).map(|id| format!(r#"["streams/count",{{"to":8000}},{id}]"#))).await;
     }
-    let handle = server.handle.clone();
-    let reading = Arc::new(AtomicBool::new(true));
-    let sampling = tokio::spawn({
-        let reading = Arc::clone(&reading);
-        async move {
-            let mut most = 0;
-            while reading.load(Ordering::Relaxed) {
-                most = handle.held_bytes().max(most);
-                tokio::task::yield_now().await;
-            }
-            most
-        }
-    });
+    let most = MostHeld::of(&server);
     for client in &mut clients {
         let mut ids: Vec<u64> = Vec::new();
         while ids.len() < 64 {
@@ -695,8 +681,7 @@ async fn responses_under_construction_occupy_bounded_memory() {
         ids.sort_unstable();
         assert_eq!(ids, (1..=64).collect::<Vec<_>>(), "each call has one response");
     }
-    reading.store(false, Ordering::Relaxed);
-    let most = sampling.await.expect("no panic");
+    let most = most.end().await;
     // Each connection: the limit, and what is written behind it by a call that continues.
     assert!(most < clients.len() * 2 * LIMIT, "{most} bytes");
     until("nothing is held", || server.handle.held_bytes() == 0).await;
