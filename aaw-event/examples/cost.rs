@@ -12,7 +12,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use aaw_event::Module;
-use aaw_event::host::{Call, Caller, HandlerKind, Host, LogRecord};
+use aaw_event::host::{Caller, HandlerKind, Host, ItemSink, LogRecord};
 use aaw_protocol::Failure;
 use tracing::level_filters::LevelFilter;
 
@@ -93,6 +93,26 @@ impl Caller for NullHost {
     fn broadcast(&self, _: &str, _: bool) {}
 }
 
+/// The calls, or the items, that are polled together.
+const BATCH: u32 = 32;
+
+/// Takes [`BATCH`] items per poll.
+struct Batch {
+    out: Vec<u8>,
+    items: u32,
+}
+
+impl ItemSink for Batch {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    fn end_item(&mut self, _: usize) -> bool {
+        self.items += 1;
+        self.items < BATCH
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     // SAFETY: the header of this build, which is never unloaded.
@@ -110,17 +130,25 @@ async fn main() {
                 let mut best = f64::MAX;
                 for _ in 0..20 {
                     const CALLS: u32 = 100_000;
-                    let mut poll = |call: &mut Call| {
-                        out.clear();
-                        let _ = black_box(call.poll(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX));
-                    };
+                    let cx = &mut Context::from_waker(Waker::noop());
                     let start = Instant::now();
                     if is_stream {
                         let mut call = instance.call(index, &CALLS.to_string(), &caller);
-                        (0..CALLS).for_each(|_| poll(&mut call));
+                        for _ in 0..CALLS / BATCH {
+                            let mut batch = Batch { out: std::mem::take(&mut out), items: 0 };
+                            black_box(call.poll_items(cx, &mut batch, usize::MAX));
+                            out = batch.out;
+                            out.clear();
+                        }
                     } else {
-                        for _ in 0..CALLS {
-                            poll(&mut instance.call(index, black_box(r#"{"id":17}"#), &caller));
+                        for _ in 0..CALLS / BATCH {
+                            instance.within_runtime(|| {
+                                for _ in 0..BATCH {
+                                    out.clear();
+                                    let body = black_box(r#"{"id":17}"#);
+                                    black_box(instance.run(index, body, &caller, cx, &mut out, usize::MAX));
+                                }
+                            });
                         }
                     }
                     best = best.min(start.elapsed().as_nanos() as f64 / f64::from(CALLS));

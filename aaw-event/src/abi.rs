@@ -15,9 +15,23 @@
 //! * No function unwinds. Each side catches the panics of its own code.
 //! * A call (`RawCall`) is dropped before the `RawInstance` that made it is stopped.
 //!
+//! # Output in place
+//!
+//! A host that has them calls `EventEntry::run` instead of `EventEntry::call`, and `CallVtable::poll_items` instead of
+//! `CallVtable::poll`. Both get a [`PollArgs`], whose `Output` is a part of the buffer that the host sends from, so that
+//! a serializer writes where the bytes leave. The package writes an item into the [`Space`] that is reserved for it, asks
+//! for a larger one with `OutputVtable::reserve`, and ends the item with `OutputVtable::commit`. What is not committed
+//! does not exist.
+//!
+//! An output is named by the number of its poll, not by a pointer: the host looks the number up among the polls of the
+//! current thread. A function that is called after its poll, or on another thread, therefore has no effect. The host
+//! checks each length against what it has reserved. It must trust the package to write only within a space that it was
+//! given, and only during the poll; a package is native code, and could write anywhere.
+//!
 //! # Streams and uploads
 //!
-//! A stream is a `RawCall` of an event of the kind `STREAMING`: it returns `ITEM` repeatedly, then `END`. An upload is
+//! A stream is a `RawCall` of an event of the kind `STREAMING`: it returns `ITEM` repeatedly, then `END`. A poll by
+//! `poll_items` commits any number of items, until the host wants no more. An upload is
 //! a `RawUpload` and goes in the opposite direction: the host lends it to the call in `CallArgs::upload`, and the
 //! package retains and polls it, passing a waker of its own through the same waker table. An event whose handler takes
 //! an upload has the flag `entry_flags::TAKES_UPLOAD`.
@@ -120,6 +134,17 @@ pub(crate) mod written {
     pub(crate) const TOO_LARGE: u32 = 1;
 }
 
+/// What [`OutputVtable::commit`] returns.
+pub(crate) mod committed {
+    /// The item was taken, and the space for another one was stored.
+    pub(crate) const MORE: u32 = 0;
+    /// This poll takes no further item. The item was taken, unless it is longer than the host accepts, in which case
+    /// the host knows its length.
+    pub(crate) const ENOUGH: u32 = 1;
+    /// Nothing was taken: the poll is over, or runs on another thread, or the length exceeds what was reserved.
+    pub(crate) const REJECTED: u32 = 2;
+}
+
 /// How a package got into the program; the host passes this to [`ModuleHeader::start`].
 pub(crate) mod mode {
     /// As a library with its own statics: the package runs its own runtime and forwards its logs.
@@ -173,11 +198,16 @@ pub struct EventEntry {
     /// `u32::MAX` for none. Appended later: absent from the table of an older package, see
     /// [`ModuleHeader::event_stride`].
     pub(crate) max_call_ms: u32,
+    /// Begins a call and polls it once. `None` for a streaming event. Appended later.
+    pub(crate) run: Option<RunFn>,
 }
 
 impl EventEntry {
     /// The size of an entry in the first version of this ABI.
     pub(crate) const MIN_SIZE: usize = std::mem::offset_of!(Self, max_call_ms);
+
+    /// The size of an entry before `run` was appended.
+    pub(crate) const SIZE_WITHOUT_RUN: usize = std::mem::offset_of!(Self, run);
 }
 
 // SAFETY: as for `ModuleHeader`: constants only.
@@ -194,6 +224,18 @@ pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, prebuil
 
 /// Begins a call. The body is parsed before this returns. The caller is borrowed; the handler's services retain it.
 pub(crate) type CallFn = unsafe extern "C" fn(instance: *const c_void, args: *const CallArgs) -> RawCall;
+
+/// Begins a call and polls it once, in one crossing. Returns a value of [`step`]. With `PENDING`, the call was stored in
+/// `pending`, which the host owns from then on; with every other value the call is over and nothing was stored.
+///
+/// The call may be built in [`CallArgs::place`], where it stays while it is pending. So a call that is ready at once
+/// allocates nothing.
+pub(crate) type RunFn = unsafe extern "C" fn(
+    instance: *const c_void,
+    args: *const CallArgs,
+    poll: *const PollArgs,
+    pending: *mut RawCall,
+) -> u32;
 
 /// Borrowed bytes. Text is UTF-8.
 #[derive(Clone, Copy)]
@@ -268,6 +310,51 @@ impl Sink {
     }
 }
 
+/// Memory that the other side lends: `len` bytes from `ptr`. None if `ptr` is null.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Space {
+    pub(crate) ptr: *mut u8,
+    pub(crate) len: usize,
+}
+
+impl Space {
+    pub(crate) const NONE: Self = Self { ptr: std::ptr::null_mut(), len: 0 };
+}
+
+/// Where the items of one poll are written, see [Output in place](self#output-in-place).
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Output {
+    /// The host's number of this poll.
+    pub(crate) poll: u64,
+    /// What is reserved for the first item.
+    pub(crate) space: Space,
+    pub(crate) vtable: *const OutputVtable,
+}
+
+#[repr(C)]
+pub(crate) struct OutputVtable {
+    pub(crate) size: usize,
+    /// Returns a space that begins with the first `written` bytes of the current item, and has room for at least
+    /// `additional` more. Null if the item would be longer than the host accepts; the package then drops what it has
+    /// written, and commits the length of the whole item, so that the host can report it.
+    pub(crate) reserve: unsafe extern "C" fn(poll: u64, written: usize, additional: usize) -> Space,
+    /// Ends an item of `written` bytes. Returns a value of [`committed`]; with `MORE`, the space of the next item was
+    /// stored in `next`.
+    pub(crate) commit: unsafe extern "C" fn(poll: u64, written: usize, next: *mut Space) -> u32,
+}
+
+/// What a poll that writes [in place](self#output-in-place) gets. Valid for that one call.
+#[repr(C)]
+pub(crate) struct PollArgs {
+    pub(crate) size: usize,
+    pub(crate) waker: *const Waker,
+    pub(crate) output: Output,
+    /// The destination of a failure or a panic's text.
+    pub(crate) failure: Sink,
+}
+
 /// A running call: of an event, of a hook, of the function that builds the services, or of a host operation.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -285,6 +372,15 @@ pub(crate) struct CallVtable {
     pub(crate) poll: unsafe extern "C" fn(data: *mut c_void, waker: *const Waker, sink: Sink) -> u32,
     /// Frees the call. A call that has not ended is cancelled.
     pub(crate) drop: unsafe extern "C" fn(data: *mut c_void),
+    /// As `poll`, with output [in place](self#output-in-place): commits items until the host wants no more, which is
+    /// `ITEM`, or until the call waits or ends. `None` for a host operation. Appended later: absent from the table of an
+    /// older package.
+    pub(crate) poll_items: Option<unsafe extern "C" fn(data: *mut c_void, poll: *const PollArgs) -> u32>,
+}
+
+impl CallVtable {
+    /// The size of the table before `poll_items` was appended.
+    pub(crate) const SIZE_WITHOUT_POLL_ITEMS: usize = std::mem::offset_of!(Self, poll_items);
 }
 
 /// A started package.
@@ -302,6 +398,16 @@ pub(crate) struct InstanceVtable {
     pub(crate) services: unsafe extern "C" fn(data: *mut c_void) -> RawCall,
     /// Frees the instance: drops its services and shuts its runtime down, possibly after this has returned.
     pub(crate) stop: unsafe extern "C" fn(data: *mut c_void),
+    /// Calls `run(ctx)` within the package's runtime, on this thread, so that the calls that are begun and polled in it
+    /// need not enter the runtime one by one. Returns a value of [`status`]; with `FAILED`, `run` was not called, since
+    /// the runtime is not available. `run` must not unwind. Appended later.
+    pub(crate) within_runtime:
+        unsafe extern "C" fn(data: *mut c_void, run: unsafe extern "C" fn(*mut c_void), ctx: *mut c_void) -> u32,
+}
+
+impl InstanceVtable {
+    /// The size of the table before `within_runtime` was appended.
+    pub(crate) const SIZE_WITHOUT_RUNTIME: usize = std::mem::offset_of!(Self, within_runtime);
 }
 
 /// The arguments of a call.
@@ -316,7 +422,13 @@ pub(crate) struct CallArgs {
     /// The caller's upload; null when it sends none. Borrowed: the package retains what it points to when the handler
     /// takes it.
     pub(crate) upload: *const RawUpload,
+    /// Where `EventEntry::run` may build the call, aligned to [`PLACE_ALIGN`]. The host keeps it until the call has been
+    /// dropped. Appended later: absent from the arguments of an older host.
+    pub(crate) place: Space,
 }
+
+/// The alignment of [`CallArgs::place`].
+pub(crate) const PLACE_ALIGN: usize = 16;
 
 /// The connection or request that a call comes from, as the host provides it.
 #[derive(Clone, Copy)]
@@ -420,11 +532,16 @@ mod tests {
         let header = layout!(ModuleHeader:
             magic, abi, size, flags, event_stride, package, sdk_version, events, event_count, start);
         assert_eq!(header, [0., 1., 1.5, 2., 2.5, 3., 5., 7., 8., 9., 10.]);
-        assert_eq!(layout!(EventEntry: name, kind, flags, call, max_call_ms), [0., 2., 2.5, 3., 4., 5.]);
+        assert_eq!(layout!(EventEntry: name, kind, flags, call, max_call_ms, run), [0., 2., 2.5, 3., 4., 5., 6.]);
         assert_eq!(EventEntry::MIN_SIZE, 4 * size_of::<usize>());
+        assert_eq!(EventEntry::SIZE_WITHOUT_RUN, 5 * size_of::<usize>());
         assert_eq!(layout!(Bytes: ptr, len), [0., 1., 2.]);
         assert_eq!(layout!(Sink: ctx, write), [0., 1., 2.]);
-        assert_eq!(layout!(CallArgs: size, event, body, caller, upload), [0., 1., 3., 5., 7., 8.]);
+        assert_eq!(layout!(CallArgs: size, event, body, caller, upload, place), [0., 1., 3., 5., 7., 8., 10.]);
+        assert_eq!(layout!(Space: ptr, len), [0., 1., 2.]);
+        assert_eq!(layout!(Output: poll, space, vtable), [0., 1., 3., 4.]);
+        assert_eq!(layout!(OutputVtable: size, reserve, commit), [0., 1., 2., 3.]);
+        assert_eq!(layout!(PollArgs: size, waker, output, failure), [0., 1., 2., 6., 8.]);
         let pairs = [
             layout!(RawCall: data, vtable),
             layout!(RawInstance: data, vtable),
@@ -433,8 +550,8 @@ mod tests {
             layout!(RawHost: ctx, vtable),
         ];
         assert_eq!(pairs, [[0., 1., 2.]; 5]);
-        assert_eq!(layout!(CallVtable: size, poll, drop), [0., 1., 2., 3.]);
-        assert_eq!(layout!(InstanceVtable: size, services, stop), [0., 1., 2., 3.]);
+        assert_eq!(layout!(CallVtable: size, poll, drop, poll_items), [0., 1., 2., 3., 4.]);
+        assert_eq!(layout!(InstanceVtable: size, services, stop, within_runtime), [0., 1., 2., 3., 4.]);
         let caller = layout!(CallerVtable: size, retain, release, id, send_event, broadcast, host_op, host_op_async);
         assert_eq!(caller, [0., 1., 2., 3., 4., 5., 6., 7., 8.]);
         assert_eq!(layout!(UploadVtable: size, retain, release, poll), [0., 1., 2., 3., 4.]);
@@ -451,6 +568,7 @@ mod tests {
         assert_eq!((kinds, kind::PASSWORD_RESET), ([1, 2, 3, 4, 5, 6], 7));
         assert_eq!([step::PENDING, step::ITEM, step::END, step::ERROR, step::PANIC, step::REFUSED], [0, 1, 2, 3, 4, 5]);
         assert_eq!((written::TAKEN, written::TOO_LARGE, status::OK, status::FAILED), (0, 1, 0, 1));
+        assert_eq!((committed::MORE, committed::ENOUGH, committed::REJECTED, PLACE_ALIGN), (0, 1, 2, 16));
         assert_eq!((mode::LOADED, mode::LINKED, flags::UNWINDS, entry_flags::TAKES_UPLOAD), (0, 1, 1, 1));
     }
 }

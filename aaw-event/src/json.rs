@@ -18,7 +18,7 @@ pub(crate) fn with_json<T: Serialize + ?Sized, R>(
     value: &T,
     then: impl FnOnce(&[u8]) -> R,
 ) -> Result<R, serde_json::Error> {
-    scratch::with_buffer(|buffer| json::to_writer(buffer, value).map(|()| then(buffer)))
+    scratch::with_buffer(|buffer| json::to_writer(&mut *buffer, value).map(|()| then(buffer)))
 }
 
 /// Parses a body. A missing body, and `null`, are parsed as an empty object; where that does not fit, as `null`, so

@@ -16,7 +16,7 @@ type HostOpFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>
 /// `None` once the operation has ended.
 type HostOpState = Option<HostOpFuture>;
 
-static VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll, drop: drop_op };
+static VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll, drop: drop_op, poll_items: None };
 
 /// Boxes `future` as a call, which the receiver owns.
 pub(super) fn raw(future: HostOpFuture) -> RawCall {

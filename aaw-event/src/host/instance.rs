@@ -1,13 +1,18 @@
 //! A started package whose events can be called.
 
+use std::ffi::c_void;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::call::Call;
+use super::call::{Call, Step, poll_in_place};
 use super::caller::{self, Caller};
+use super::place::Place;
 use super::running::RunningPackage;
+use super::table::CallEntry;
 use super::upload::{self, UploadSource};
-use crate::abi::{Bytes, CallArgs, RawUpload};
+use crate::abi::{Bytes, CallArgs, InstanceVtable, RawCall, RawUpload, Space, mode};
 
 /// A package whose services are built: its events can be called. Cloning is cheap.
 ///
@@ -74,19 +79,188 @@ impl Instance {
         self.begin(event, body, caller, &raw const upload)
     }
 
+    /// Begins a call and polls it once, in one crossing of the ABI. The response is appended to `out`, as
+    /// [`Call::poll`] does.
+    ///
+    /// Unlike [`Instance::call`] it allocates nothing for a call that completes at once, unless the handler's state is
+    /// larger than 512 bytes. Not meant for a streaming event, whose call would be over with its first item.
+    ///
+    /// # Panics
+    /// As [`Instance::call`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::task::{Context, Waker};
+    ///
+    /// use aaw_event::host::{Begun, Caller, Instance, Step};
+    ///
+    /// fn ping<C: Caller>(instance: &Instance, ping: usize, caller: &Arc<C>) -> Option<String> {
+    ///     let mut json = Vec::new();
+    ///     match instance.run(ping, "{}", caller, &mut Context::from_waker(Waker::noop()), &mut json, 1024) {
+    ///         Begun::Done(Step::Item) => Some(String::from_utf8_lossy(&json).into_owned()),
+    ///         Begun::Done(_) => None,
+    ///         Begun::Pending(_call) => None, // to be polled by a task
+    ///     }
+    /// }
+    /// ```
+    pub fn run<C: Caller>(
+        &self,
+        event: usize,
+        body: &str,
+        caller: &Arc<C>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max_len: usize,
+    ) -> Begun {
+        self.run_raw(event, body, caller, std::ptr::null(), cx, out, max_len)
+    }
+
+    /// Begins a call and polls it once, as [`Instance::run`] does, with an upload.
+    ///
+    /// # Panics
+    /// As [`Instance::call`].
+    #[expect(clippy::too_many_arguments, reason = "those of `run`, and the upload")]
+    pub fn run_with_upload<C: Caller, U: UploadSource>(
+        &self,
+        event: usize,
+        body: &str,
+        caller: &Arc<C>,
+        upload: &Arc<U>,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max_len: usize,
+    ) -> Begun {
+        let upload = upload::raw(upload);
+        self.run_raw(event, body, caller, &raw const upload, cx, out, max_len)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "those of `run`, and the upload")]
+    fn run_raw<C: Caller>(
+        &self,
+        event: usize,
+        body: &str,
+        caller: &Arc<C>,
+        upload: *const RawUpload,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max_len: usize,
+    ) -> Begun {
+        let entry = &self.package.table.entries[event];
+        let Some(run) = entry.run else { return self.run_in_two_steps(event, body, caller, upload, cx, out, max_len) };
+        let place = Place::take();
+        let args = CallArgs { place: place.space(), ..call_args(entry, body, caller, upload) };
+        let mut pending = RawCall { data: std::ptr::null_mut(), vtable: std::ptr::null() };
+        let polled = poll_in_place(cx, out, max_len, |poll| {
+            // SAFETY: a running instance of the package that the entry belongs to; everything outlives this call.
+            unsafe { run(self.package.raw().data, &raw const args, poll, &raw mut pending) }
+        });
+        match polled.step {
+            Poll::Pending if pending.vtable.is_null() => {
+                Begun::Done(Step::Broken("it returned no call that could be polled again".to_owned()))
+            }
+            // SAFETY: made by this instance, and kept nowhere else.
+            Poll::Pending => Begun::Pending(unsafe { Call::new(pending, self.package.clone(), Some(place)) }),
+            Poll::Ready(step) => {
+                place.put_back();
+                Begun::Done(step)
+            }
+        }
+    }
+
+    /// As [`Instance::run`], for an event that has no function for it.
+    #[expect(clippy::too_many_arguments, reason = "those of `run_raw`")]
+    fn run_in_two_steps<C: Caller>(
+        &self,
+        event: usize,
+        body: &str,
+        caller: &Arc<C>,
+        upload: *const RawUpload,
+        cx: &mut Context<'_>,
+        out: &mut Vec<u8>,
+        max_len: usize,
+    ) -> Begun {
+        let mut call = self.begin(event, body, caller, upload);
+        match call.poll(cx, out, max_len) {
+            Poll::Pending => Begun::Pending(call),
+            Poll::Ready(step) => Begun::Done(step),
+        }
+    }
+
+    /// Runs `f` within the runtime of a loaded package, so that the calls that are begun and polled in it enter the
+    /// runtime once, and not one by one. `f` should serve a batch of calls, and not take long: the handlers that it polls
+    /// share one cooperative budget of tokio.
+    ///
+    /// A linked package has no runtime of its own, and one that was built before this function existed cannot be entered:
+    /// then `f` simply runs.
+    pub fn within_runtime<R>(&self, f: impl FnOnce() -> R) -> R {
+        let instance = self.package.raw();
+        // SAFETY: a table begins with its size.
+        let size = unsafe { (&raw const (*instance.vtable).size).read() };
+        if self.package.table.mode == mode::LINKED || size <= InstanceVtable::SIZE_WITHOUT_RUNTIME {
+            return f();
+        }
+        let mut scope = RuntimeScope { f: Some(f), result: None };
+        let run = run_function(&scope);
+        // SAFETY: a running instance, whose table is long enough. `scope` outlives the call and is of the type that
+        // `run` expects. A status other than `OK` means that it did not run, which `scope` shows.
+        unsafe {
+            ((*instance.vtable).within_runtime)(instance.data, run, (&raw mut scope).cast());
+        }
+        match (scope.result, scope.f) {
+            (Some(Ok(result)), _) => result,
+            (Some(Err(panic)), _) => std::panic::resume_unwind(panic),
+            // The runtime is not available. The calls will report it.
+            (None, Some(f)) => f(),
+            (None, None) => unreachable!("`f` was taken, and its result was stored"),
+        }
+    }
+
     fn begin<C: Caller>(&self, event: usize, body: &str, caller: &Arc<C>, upload: *const RawUpload) -> Call {
         let entry = &self.package.table.entries[event];
-        let args = CallArgs {
-            size: size_of::<CallArgs>(),
-            event: Bytes::of(entry.name),
-            body: Bytes::of(body),
-            caller: caller::raw(caller),
-            upload,
-        };
+        let args = call_args(entry, body, caller, upload);
         // SAFETY: a running instance of the package that the entry belongs to; everything in `args` outlives this call.
         let raw = unsafe { (entry.call)(self.package.raw().data, &raw const args) };
         // SAFETY: made by this instance, and kept nowhere else.
-        unsafe { Call::new(raw, self.package.clone()) }
+        unsafe { Call::new(raw, self.package.clone(), None) }
+    }
+}
+
+fn call_args<C: Caller>(entry: &CallEntry, body: &str, caller: &Arc<C>, upload: *const RawUpload) -> CallArgs {
+    CallArgs {
+        size: size_of::<CallArgs>(),
+        event: Bytes::of(entry.name),
+        body: Bytes::of(body),
+        caller: caller::raw(caller),
+        upload,
+        place: Space::NONE,
+    }
+}
+
+/// What [`Instance::run`] returns.
+#[derive(Debug)]
+pub enum Begun {
+    /// The call is over.
+    Done(Step),
+    /// The handler waits, and must be polled again.
+    Pending(Call),
+}
+
+/// A function that runs within a package's runtime, and then its result, or the payload of its panic.
+struct RuntimeScope<F, R> {
+    f: Option<F>,
+    result: Option<std::thread::Result<R>>,
+}
+
+/// The function that runs a scope of this type.
+fn run_function<F: FnOnce() -> R, R>(_: &RuntimeScope<F, R>) -> unsafe extern "C" fn(*mut c_void) {
+    run_scope::<F, R>
+}
+
+unsafe extern "C" fn run_scope<F: FnOnce() -> R, R>(scope: *mut c_void) {
+    // SAFETY: the scope of `within_runtime`, which nothing else uses meanwhile.
+    let scope = unsafe { &mut *scope.cast::<RuntimeScope<F, R>>() };
+    if let Some(f) = scope.f.take() {
+        scope.result = Some(catch_unwind(AssertUnwindSafe(f)));
     }
 }
 

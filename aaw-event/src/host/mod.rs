@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Module ── start(host) ──▶ StartFuture ── .await ──▶ Instance ── call(event, body, caller) ──▶ Call ── poll ──▶ Step
-//! checked                   builds the services       running                                   drop = cancel
+//! checked                   builds the services       running  └─ run(…), which polls once ──▶ drop = cancel
 //! ```
 //!
 //! The [`Module`] of a linked package comes from a function that `aaw_event::events!()` generates
@@ -19,6 +19,8 @@ mod host_op;
 mod instance;
 mod logs;
 mod module;
+mod output;
+mod place;
 mod running;
 mod start;
 mod table;
@@ -27,13 +29,14 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Call, Step};
+pub use call::{Call, PolledItems, Step};
 pub(crate) use caller::raw as raw_caller;
 pub use caller::{Caller, unsupported_op};
-pub use instance::Instance;
+pub use instance::{Begun, Instance};
 pub(crate) use logs::number_of as level_number;
 pub use logs::{Host, LogRecord};
 pub use module::Module;
+pub use output::ItemSink;
 pub use start::StartFuture;
 pub(crate) use table::PrebuiltServices;
 pub use table::{AbiError, EventInfo, GuardInfo, HandlerKind};

@@ -60,7 +60,7 @@ impl Future for StartFuture {
                 // SAFETY: just started, and called once.
                 let services = unsafe { ((*raw.vtable).services)(raw.data) };
                 // SAFETY: made by this instance, and kept nowhere else.
-                (unsafe { Call::new(services, package.clone()) }, package)
+                (unsafe { Call::new(services, package.clone(), None) }, package)
             }
             // A future may return anything when polled after its end.
             StartState::Done => return Poll::Pending,
@@ -76,7 +76,7 @@ impl Future for StartFuture {
             }
             Poll::Ready(Step::Failed(failure)) => self.failed(failure.code, &failure.error),
             Poll::Ready(Step::Panicked(text)) => self.failed(Code::PANIC, &format!("its services panicked: {text}")),
-            Poll::Ready(step @ (Step::Item | Step::Refused(_) | Step::TooLarge(_))) => {
+            Poll::Ready(step @ (Step::Item | Step::Refused(_) | Step::TooLarge(_) | Step::Broken(_))) => {
                 self.failed(Code::HANDLER, &format!("its services ended with an unexpected step: {step:?}"))
             }
         }

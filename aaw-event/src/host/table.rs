@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use aaw_protocol::{EventName, InvalidName};
 
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags, hook_name, kind};
+use crate::abi::{
+    ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, hook_name, kind,
+};
 
 /// The checked table of a package.
 pub(super) struct ModuleTable {
@@ -31,6 +33,8 @@ pub(super) struct ModuleTable {
 /// What a call of an event or a hook needs.
 pub(super) struct CallEntry {
     pub(super) call: CallFn,
+    /// `None` for a streaming event, and in an older package.
+    pub(super) run: Option<RunFn>,
     /// The package's own text.
     pub(super) name: &'static str,
 }
@@ -261,14 +265,19 @@ unsafe fn read_entry(entry: *const EventEntry, size: usize) -> EventEntry {
         // SAFETY: it has at least the size of this host's entries.
         return unsafe { entry.read() };
     }
-    // SAFETY: these fields are within the first `MIN_SIZE` bytes.
+    // SAFETY: these fields are within the first `MIN_SIZE` bytes, and the last is read only where it is there.
     unsafe {
         EventEntry {
             name: (&raw const (*entry).name).read(),
             kind: (&raw const (*entry).kind).read(),
             flags: (&raw const (*entry).flags).read(),
             call: (&raw const (*entry).call).read(),
-            max_call_ms: 0,
+            max_call_ms: if size >= EventEntry::SIZE_WITHOUT_RUN {
+                (&raw const (*entry).max_call_ms).read()
+            } else {
+                0
+            },
+            run: None,
         }
     }
 }
@@ -301,7 +310,7 @@ impl CheckedEntries {
     fn add(&mut self, entry: EventEntry) -> Result<(), AbiError> {
         let own_name = text(entry.name, "name of an event")?;
         let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
-        let call_entry = CallEntry { call, name: own_name };
+        let call_entry = CallEntry { call, run: entry.run, name: own_name };
         let (hook, expected_name) = match entry.kind {
             kind::OPEN => (&mut self.open_hook, hook_name::OPEN),
             kind::CLOSE => (&mut self.close_hook, hook_name::CLOSE),

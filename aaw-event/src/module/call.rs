@@ -8,22 +8,24 @@ use std::task::{Context, Poll};
 use aaw_protocol::{Code, Failure};
 use pin_project_lite::pin_project;
 
+use super::output::CallOutput;
 use super::runtime::PackageRuntime;
-use crate::abi::{self, CallVtable, RawCall, Sink, step};
+use crate::abi::{self, CallArgs, CallVtable, PollArgs, RawCall, Sink, step};
 use crate::catch_panic::catch_panic;
 use crate::waker;
 
 /// A call that can be polled: a future or a stream, and how its output is written.
 pub(super) trait PollCall: Send + 'static {
-    /// Runs the handler, and writes an item or a failure to `out`.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress;
+    /// Runs the handler, and writes items or a failure to `out`.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut CallOutput) -> CallProgress;
 }
 
 /// The result of a poll of a [`PollCall`].
 #[derive(PartialEq)]
 pub(super) enum CallProgress {
+    /// It waits. Items may have been written.
     Pending,
-    /// An item was written, and others may follow.
+    /// Items were written, the host wants no more in this poll, and others may follow.
     Item,
     /// The call has ended, with this value of [`step`].
     Ended(u32),
@@ -32,15 +34,21 @@ pub(super) enum CallProgress {
 /// Writes the output of a future.
 pub(super) trait WriteOutput<O>: Send + 'static {
     /// Writes an item or a failure to `out`, and returns a value of [`step`].
-    fn write_output(&self, output: O, out: CallOutput) -> u32;
+    fn write_output(&self, output: O, out: &mut CallOutput) -> u32;
 }
 
 pin_project! {
     /// A future, and how its output is written.
-    struct FutureCall<F, W> {
+    pub(super) struct FutureCall<F, W> {
         #[pin]
         future: F,
         writer: W,
+    }
+}
+
+impl<F, W> FutureCall<F, W> {
+    pub(super) fn new(future: F, writer: W) -> Self {
+        Self { future, writer }
     }
 }
 
@@ -49,7 +57,8 @@ where
     F: Future + Send + 'static,
     W: WriteOutput<F::Output>,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress {
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut CallOutput) -> CallProgress {
         let this = self.project();
         match this.future.poll(cx) {
             Poll::Pending => CallProgress::Pending,
@@ -58,30 +67,69 @@ where
     }
 }
 
-/// The sink of the current poll.
-#[derive(Clone, Copy)]
-pub(super) struct CallOutput(Sink);
-
-impl CallOutput {
-    pub(super) fn write(self, bytes: &[u8]) {
-        // A refusal is the host's concern: the step is the same.
-        // SAFETY: a `CallOutput` is made in `poll` only and passed to `PollCall::poll` alone, which does not keep it.
-        let _ = unsafe { self.0.write(bytes) };
-    }
-
-    /// Writes a failure, and returns the step for it.
-    pub(super) fn fail(self, failure: &Failure) -> u32 {
-        self.write(&serde_json::to_vec(failure).unwrap_or_default());
-        step::ERROR
-    }
-}
-
-/// A handler's future or stream in its box: the one allocation of a call.
-struct BoxedCall<C> {
+/// The state of a call, in a box or in memory that the host has lent.
+struct CallState<C> {
     /// `None` once it has ended.
     call: Option<C>,
     /// Part of the instance, which the host keeps alive while it has calls.
     runtime: *const PackageRuntime,
+}
+
+impl<C: PollCall> CallState<C> {
+    /// Polls the call, and returns a value of [`step`]. To be called within the runtime.
+    ///
+    /// # Safety
+    /// `waker` lives for the length of this poll.
+    #[inline]
+    unsafe fn poll(self: Pin<&mut Self>, waker: *const abi::Waker, out: &mut CallOutput) -> u32 {
+        // SAFETY: the call is pinned with the state, and leaves it only by being dropped.
+        let mut call = unsafe { self.map_unchecked_mut(|state| &mut state.call) };
+        let mut progress = None;
+        let caught = catch_panic(|| {
+            let polled = match call.as_mut().as_pin_mut() {
+                Some(inner) => {
+                    // SAFETY: the caller's guarantee is passed on.
+                    let waker = unsafe { waker::borrow(waker) };
+                    inner.poll(&mut Context::from_waker(&waker), out)
+                }
+                None => CallProgress::Ended(step::END),
+            };
+            let has_ended = matches!(polled, CallProgress::Ended(_));
+            progress = Some(polled);
+            // The handler's state is dropped now, inside the runtime, rather than when the host drops the call: a reader
+            // that takes its time must not keep it alive.
+            if has_ended {
+                call.set(None);
+            }
+        });
+        match (progress, caught) {
+            (Some(progress), caught) => {
+                if let Err(panic) = caught {
+                    log_panic_in_drop(&panic);
+                }
+                match progress {
+                    CallProgress::Pending => step::PENDING,
+                    CallProgress::Item => step::ITEM,
+                    CallProgress::Ended(step) => step,
+                }
+            }
+            (None, caught) => {
+                drop_caught(|| call.set(None));
+                out.text(caught.err().unwrap_or_default().as_bytes());
+                step::PANIC
+            }
+        }
+    }
+
+    /// Drops the call within its runtime, which its destructor may need.
+    fn cancel(&mut self) {
+        if self.call.is_some() {
+            // SAFETY: the instance outlives its calls.
+            let runtime = unsafe { &*self.runtime };
+            // If the runtime is unavailable, the call is dropped without it.
+            let _ = runtime.enter(|| drop_caught(|| self.call = None));
+        }
+    }
 }
 
 /// Boxes `future` as a call that is polled in `runtime`.
@@ -95,71 +143,138 @@ where
 
 /// Boxes `call`, which is polled in `runtime`.
 pub(super) fn boxed<C: PollCall>(call: C, runtime: &PackageRuntime) -> RawCall {
-    let boxed = Box::new(BoxedCall { call: Some(call), runtime });
-    RawCall { data: Box::into_raw(boxed).cast(), vtable: &CallVtableOf::<C>::VTABLE }
+    let state = Box::new(CallState { call: Some(call), runtime });
+    RawCall { data: Box::into_raw(state).cast(), vtable: &CallVtableOf::<C>::BOXED }
+}
+
+/// Begins a call with `begin`, and polls it once, as [`RunFn`](abi::RunFn) does. The body is parsed in `begin`, which
+/// returns the reason if it does not fit.
+///
+/// The state is built in the host's `place` if it fits there, so that a call that is ready at once allocates nothing.
+///
+/// # Safety
+/// All arguments are those of a [`RunFn`](abi::RunFn), and `runtime` is part of the instance.
+#[inline]
+pub(super) unsafe fn run<C: PollCall>(
+    runtime: &PackageRuntime,
+    args: &CallArgs,
+    poll: &PollArgs,
+    pending: *mut RawCall,
+    begin: impl FnOnce() -> Result<C, Failure>,
+) -> u32 {
+    // SAFETY: as the caller guarantees.
+    let mut out = unsafe { CallOutput::in_place(poll) };
+    let ran = runtime.poll(|| {
+        let call = match catch_panic(begin) {
+            Ok(Ok(call)) => call,
+            Ok(Err(failure)) => {
+                out.fail(&failure);
+                return step::REFUSED;
+            }
+            Err(panic) => {
+                out.text(panic.as_bytes());
+                return step::PANIC;
+            }
+        };
+        let state = CallState { call: Some(call), runtime };
+        let (data, vtable) = match place_for::<CallState<C>>(args) {
+            Some(place) => {
+                // SAFETY: the host lends the place for as long as the call lives; it is large enough, and aligned.
+                unsafe { place.write(state) };
+                (place, &CallVtableOf::<C>::PLACED)
+            }
+            None => (Box::into_raw(Box::new(state)), &CallVtableOf::<C>::BOXED),
+        };
+        // SAFETY: the state stays where it is until it is dropped, and nothing else refers to it.
+        let step = unsafe { Pin::new_unchecked(&mut *data).poll(poll.waker, &mut out) };
+        if step == step::PENDING {
+            // SAFETY: the host passes a place for it.
+            unsafe { pending.write(RawCall { data: data.cast(), vtable }) };
+        } else {
+            // SAFETY: dropped once, and not used again. Its call has been dropped by the poll, so this only frees a box.
+            unsafe { (vtable.drop)(data.cast()) };
+        }
+        step
+    });
+    ran.unwrap_or_else(|error| out.fail(&runtime_failure(&error)))
+}
+
+/// The host's memory for the state of a call, if the host lends any and a `T` fits in.
+fn place_for<T>(args: &CallArgs) -> Option<*mut T> {
+    const { assert!(std::mem::offset_of!(CallArgs, place) + size_of::<abi::Space>() == size_of::<CallArgs>()) };
+    if args.size < size_of::<CallArgs>() {
+        return None;
+    }
+    let fits = size_of::<T>() <= args.place.len && align_of::<T>() <= abi::PLACE_ALIGN;
+    (fits && !args.place.ptr.is_null()).then(|| args.place.ptr.cast())
 }
 
 struct CallVtableOf<C>(PhantomData<C>);
 
 impl<C: PollCall> CallVtableOf<C> {
-    const VTABLE: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: poll::<C>, drop: drop_boxed::<C> };
+    const BOXED: CallVtable = Self::with_drop(drop_boxed::<C>);
+    const PLACED: CallVtable = Self::with_drop(drop_placed::<C>);
+
+    const fn with_drop(drop: unsafe extern "C" fn(*mut c_void)) -> CallVtable {
+        CallVtable { size: size_of::<CallVtable>(), poll: poll::<C>, drop, poll_items: Some(poll_items::<C>) }
+    }
 }
 
 unsafe extern "C" fn poll<C: PollCall>(data: *mut c_void, waker: *const abi::Waker, sink: Sink) -> u32 {
-    // SAFETY: `data` is the box of `boxed`, and the host polls from one thread at a time.
-    let boxed = unsafe { &mut *data.cast::<BoxedCall<C>>() };
-    // SAFETY: the box never moves, and the call leaves it only by being dropped.
-    let mut call = unsafe { Pin::new_unchecked(&mut boxed.call) };
-    // SAFETY: the instance outlives its calls.
-    let runtime = unsafe { &*boxed.runtime };
-    let out = CallOutput(sink);
-    let polled = runtime.poll(|| {
-        let polled = catch_panic(|| {
-            let Some(inner) = call.as_mut().as_pin_mut() else { return CallProgress::Ended(step::END) };
-            // SAFETY: the host's waker lives for the length of this poll.
-            let waker = unsafe { waker::borrow(waker) };
-            inner.poll(&mut Context::from_waker(&waker), out)
-        });
-        // The handler's state is dropped now, inside the runtime, rather than when the host drops the call: a reader
-        // that takes its time must not keep it alive.
-        if !matches!(polled, Ok(CallProgress::Pending | CallProgress::Item)) {
-            drop_caught(|| call.set(None));
-        }
-        polled
-    });
-    match polled {
-        Ok(Ok(CallProgress::Pending)) => step::PENDING,
-        Ok(Ok(CallProgress::Item)) => step::ITEM,
-        Ok(Ok(CallProgress::Ended(step))) => step,
-        Ok(Err(panic)) => {
-            out.write(panic.as_bytes());
-            step::PANIC
-        }
-        Err(error) => {
-            // A call ends once, so it is not polled again.
-            drop_caught(|| call.set(None));
-            out.fail(&runtime_failure(&error))
-        }
-    }
+    // SAFETY: the host passes what one of the functions above has returned, and arguments for this one poll.
+    unsafe { poll_in_runtime::<C>(data, waker, CallOutput::to_sink(sink)) }
 }
 
-unsafe extern "C" fn drop_boxed<C>(data: *mut c_void) {
-    // SAFETY: the box of `boxed`; the host drops a call once, and does not use it again.
-    let mut boxed = unsafe { Box::from_raw(data.cast::<BoxedCall<C>>()) };
-    if boxed.call.is_some() {
-        // SAFETY: the instance outlives its calls.
-        let runtime = unsafe { &*boxed.runtime };
-        // A destructor may spawn tasks or use timers. If the runtime is unavailable, the call is dropped without it.
-        let _ = runtime.enter(|| drop_caught(|| boxed.call = None));
+unsafe extern "C" fn poll_items<C: PollCall>(data: *mut c_void, poll: *const PollArgs) -> u32 {
+    // SAFETY: as in `poll`.
+    unsafe { poll_in_runtime::<C>(data, (*poll).waker, CallOutput::in_place(&*poll)) }
+}
+
+/// # Safety
+/// `data` is the state of a `C`, which no other thread uses, and `waker` lives for the length of this poll.
+unsafe fn poll_in_runtime<C: PollCall>(data: *mut c_void, waker: *const abi::Waker, mut out: CallOutput) -> u32 {
+    // SAFETY: as the caller guarantees. The state never moves.
+    let mut state = unsafe { Pin::new_unchecked(&mut *data.cast::<CallState<C>>()) };
+    // SAFETY: the instance outlives its calls.
+    let runtime = unsafe { &*state.runtime };
+    // SAFETY: as the caller guarantees.
+    let polled = runtime.poll(|| unsafe { state.as_mut().poll(waker, &mut out) });
+    polled.unwrap_or_else(|error| {
+        // A call ends once, so it is not polled again.
+        // SAFETY: the call does not leave its state, except by being dropped.
+        let state = unsafe { state.get_unchecked_mut() };
+        drop_caught(|| state.call = None);
+        out.fail(&runtime_failure(&error))
+    })
+}
+
+unsafe extern "C" fn drop_boxed<C: PollCall>(data: *mut c_void) {
+    // SAFETY: the box of `boxed` or `run`; the host drops a call once, and does not use it again.
+    let mut state = unsafe { Box::from_raw(data.cast::<CallState<C>>()) };
+    state.cancel();
+    drop_caught(|| drop(state));
+}
+
+unsafe extern "C" fn drop_placed<C: PollCall>(data: *mut c_void) {
+    // SAFETY: the host's place, in which `run` has built the state; dropped once, and not used again.
+    let state = unsafe { &mut *data.cast::<CallState<C>>() };
+    state.cancel();
+    // Nothing else in the state has a destructor.
+    if state.call.is_some() {
+        drop_caught(|| state.call = None);
     }
-    drop_caught(|| drop(boxed));
 }
 
 /// Runs a destructor. A panic in it has no caller to be reported to, so it is logged.
 pub(super) fn drop_caught(f: impl FnOnce()) {
     if let Err(panic) = catch_panic(f) {
-        tracing::error!(panic, "a handler panicked while it was dropped");
+        log_panic_in_drop(&panic);
     }
+}
+
+#[cold]
+fn log_panic_in_drop(panic: &str) {
+    tracing::error!(panic, "a handler panicked while it was dropped");
 }
 
 /// Logs that the package's runtime is unavailable, and returns what the caller receives.
@@ -178,16 +293,36 @@ pub(super) enum CompletedCall {
     Panicked(String),
 }
 
+impl CompletedCall {
+    /// Writes the failure, if any, and returns the step for the result.
+    pub(super) fn write_to(&self, out: &CallOutput) -> u32 {
+        match self.last_step() {
+            None => step::END,
+            Some(last) => {
+                out.text(&last.text);
+                last.step
+            }
+        }
+    }
+
+    fn last_step(&self) -> Option<LastStep> {
+        let json = |failure| serde_json::to_vec(failure).unwrap_or_default();
+        Some(match self {
+            Self::Done => return None,
+            Self::Refused(failure) => LastStep { step: step::REFUSED, text: json(failure) },
+            Self::Failed(failure) => LastStep { step: step::ERROR, text: json(failure) },
+            Self::Panicked(text) => LastStep { step: step::PANIC, text: text.as_bytes().to_vec() },
+        })
+    }
+}
+
 /// A call that returns `result` at its first poll. Allocates only when there is something to write.
 pub(super) fn completed(result: CompletedCall) -> RawCall {
-    let json = |failure| serde_json::to_vec(&failure).unwrap_or_default();
-    let last = match result {
-        CompletedCall::Done => return RawCall { data: std::ptr::null_mut(), vtable: &COMPLETED },
-        CompletedCall::Refused(failure) => LastStep { step: step::REFUSED, text: json(failure) },
-        CompletedCall::Failed(failure) => LastStep { step: step::ERROR, text: json(failure) },
-        CompletedCall::Panicked(text) => LastStep { step: step::PANIC, text: text.into_bytes() },
+    let data = match result.last_step() {
+        None => std::ptr::null_mut(),
+        Some(last) => Box::into_raw(Box::new(last)).cast(),
     };
-    RawCall { data: Box::into_raw(Box::new(last)).cast(), vtable: &COMPLETED }
+    RawCall { data, vtable: &COMPLETED }
 }
 
 /// Returned by the first poll; then the step becomes `END`.
@@ -196,15 +331,26 @@ struct LastStep {
     text: Vec<u8>,
 }
 
-static COMPLETED: CallVtable = CallVtable { size: size_of::<CallVtable>(), poll: poll_completed, drop: drop_completed };
+static COMPLETED: CallVtable = CallVtable {
+    size: size_of::<CallVtable>(),
+    poll: poll_completed,
+    drop: drop_completed,
+    poll_items: Some(poll_completed_items),
+};
 
 unsafe extern "C" fn poll_completed(data: *mut c_void, _: *const abi::Waker, sink: Sink) -> u32 {
     // SAFETY: null, or the box of `completed`; polled from one thread at a time.
     let Some(last) = (unsafe { data.cast::<LastStep>().as_mut() }) else { return step::END };
     if last.step != step::END {
-        CallOutput(sink).write(&last.text);
+        // SAFETY: the sink was passed to this call.
+        unsafe { CallOutput::to_sink(sink) }.text(&last.text);
     }
     std::mem::replace(&mut last.step, step::END)
+}
+
+unsafe extern "C" fn poll_completed_items(data: *mut c_void, poll: *const PollArgs) -> u32 {
+    // SAFETY: as in `poll_completed`; the host passes arguments for this one poll.
+    unsafe { poll_completed(data, (*poll).waker, (*poll).failure) }
 }
 
 unsafe extern "C" fn drop_completed(data: *mut c_void) {

@@ -7,12 +7,13 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use super::arguments::{Invoke, ServicesArgument, invoke};
-use super::call::{self, CallOutput, CompletedCall, WriteOutput};
+use super::call::{self, CompletedCall, FutureCall, WriteOutput};
 use super::instance::PackageInstance;
-use super::one_way::one_way;
+use super::one_way::{one_way, run_one_way};
+use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoUnitResult, log_and_convert};
-use crate::abi::{CallArgs, RawCall, hook_name, kind, step};
+use crate::abi::{CallArgs, PollArgs, RawCall, hook_name, kind, step};
 use crate::catch_panic::catch_panic;
 use crate::sdk::{CloseInfo, GuardedCall, OpenInfo, PasswordReset};
 
@@ -56,7 +57,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, ()>)
+        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, ()>, Some(run_async_hook::<A, H, ()>))
     }
 
     /// An `async fn handler(argument)`.
@@ -67,7 +68,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E,)>)
+        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E,)>, Some(run_async_hook::<A, H, (E,)>))
     }
 
     /// An `async fn handler(argument, services)`.
@@ -80,7 +81,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E, S, M)>)
+        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E, S, M)>, Some(run_async_hook::<A, H, (E, S, M)>))
     }
 
     /// A `fn handler()`.
@@ -89,7 +90,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, ()>)
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, ()>, Some(run_one_way::<A, H, ()>))
     }
 
     /// A `fn handler(argument)`.
@@ -99,7 +100,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn(E) -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E,)>)
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E,)>, Some(run_one_way::<A, H, (E,)>))
     }
 
     /// A `fn handler(argument, services)`.
@@ -111,7 +112,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         M: 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E, S, M)>)
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E, S, M)>, Some(run_one_way::<A, H, (E, S, M)>))
     }
 }
 
@@ -133,13 +134,34 @@ where
     }
 }
 
+/// [`RunFn`](crate::abi::RunFn) of a hook that is an `async fn`.
+unsafe extern "C" fn run_async_hook<A, H, Args>(
+    instance: *const c_void,
+    args: *const CallArgs,
+    poll: *const PollArgs,
+    pending: *mut RawCall,
+) -> u32
+where
+    H: Invoke<A, Args>,
+    H::Output: Future + Send + 'static,
+    <H::Output as Future>::Output: IntoUnitResult,
+{
+    // SAFETY: as in `async_hook`; the poll's arguments outlive this call, too.
+    let (instance, args, poll) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args, &*poll) };
+    // SAFETY: as in `async_hook`.
+    let event: &'static str = unsafe { args.event.as_str() };
+    let begin = || Ok(FutureCall::new(invoke::<A, H, Args>(instance, args)?, UnitWriter { event }));
+    // SAFETY: these are the arguments of a `RunFn`.
+    unsafe { call::run(&instance.runtime, args, poll, pending, begin) }
+}
+
 /// Writes no item: the call ends with `END`, or with an error.
 struct UnitWriter {
     event: &'static str,
 }
 
 impl<O: IntoUnitResult> WriteOutput<O> for UnitWriter {
-    fn write_output(&self, output: O, out: CallOutput) -> u32 {
+    fn write_output(&self, output: O, out: &mut CallOutput) -> u32 {
         match output.into_unit_result() {
             Ok(()) => step::END,
             Err(error) => out.fail(&log_and_convert(self.event, error)),

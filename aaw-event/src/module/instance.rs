@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use aaw_protocol::{Code, Failure};
 
-use super::call::{self, CallOutput, CompletedCall, WriteOutput};
+use super::call::{self, CompletedCall, WriteOutput};
 use super::forward::LogForwarding;
+use super::output::CallOutput;
 use super::package::function_of;
 use super::runtime::PackageRuntime;
-use crate::abi::{InstanceVtable, RawCall, RawHost, RawInstance, mode, step};
+use crate::abi::{InstanceVtable, RawCall, RawHost, RawInstance, mode, status, step};
 use crate::catch_panic::catch_panic;
 use crate::sdk::Error;
 
@@ -71,8 +72,12 @@ where
     F: BuildServices<A, M>,
     M: 'static,
 {
-    const VTABLE: InstanceVtable =
-        InstanceVtable { size: size_of::<InstanceVtable>(), services: services::<A, F, M>, stop: stop::<A> };
+    const VTABLE: InstanceVtable = InstanceVtable {
+        size: size_of::<InstanceVtable>(),
+        services: services::<A, F, M>,
+        stop: stop::<A>,
+        within_runtime: within_runtime::<A>,
+    };
 }
 
 unsafe extern "C" fn services<A, F, M>(data: *mut c_void) -> RawCall
@@ -104,7 +109,7 @@ struct StoreServices<A> {
 unsafe impl<A: Send + Sync> Send for StoreServices<A> {}
 
 impl<A: Send + Sync + 'static> WriteOutput<Result<A, Error>> for StoreServices<A> {
-    fn write_output(&self, output: Result<A, Error>, out: CallOutput) -> u32 {
+    fn write_output(&self, output: Result<A, Error>, out: &mut CallOutput) -> u32 {
         match output {
             Ok(app) => {
                 // SAFETY: the host keeps an instance alive while it has calls.
@@ -116,6 +121,18 @@ impl<A: Send + Sync + 'static> WriteOutput<Result<A, Error>> for StoreServices<A
             Err(error) => out.fail(&Failure::new(Code::new(error.code().to_owned()), format!("{error:#}"))),
         }
     }
+}
+
+unsafe extern "C" fn within_runtime<A>(
+    data: *mut c_void,
+    run: unsafe extern "C" fn(*mut c_void),
+    ctx: *mut c_void,
+) -> u32 {
+    // SAFETY: as in `services`.
+    let instance = unsafe { &*data.cast::<PackageInstance<A>>() };
+    // SAFETY: the host passes a function with the context that it expects, and which does not unwind.
+    let ran = instance.runtime.poll(|| unsafe { run(ctx) });
+    if ran.is_ok() { status::OK } else { status::FAILED }
 }
 
 unsafe extern "C" fn stop<A: Send + Sync + 'static>(data: *mut c_void) {

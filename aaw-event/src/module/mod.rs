@@ -3,7 +3,7 @@
 //!
 //! Generated code names `package`, `services`, and the entry functions of `unary`, `one_way`, `streaming` and `hook`.
 //! `arguments` and `response` define what a handler may take and return. `instance` and `call` are what the host starts
-//! and polls. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to
+//! and polls; `output` is where they write. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to
 //! the host.
 
 mod arguments;
@@ -12,6 +12,7 @@ mod forward;
 mod hook;
 mod instance;
 mod one_way;
+mod output;
 mod package;
 mod response;
 mod runtime;

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use super::arguments::{FromBody, Invoke, ServicesArgument, invoke};
 use super::call::{self, CompletedCall};
 use super::instance::PackageInstance;
+use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoUnitResult, log_and_convert};
-use crate::abi::{CallArgs, RawCall, kind};
+use crate::abi::{CallArgs, PollArgs, RawCall, kind};
 use crate::catch_panic::catch_panic;
 
 /// One function per number of arguments of a one-way handler.
@@ -18,7 +19,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, ()>)
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, ()>, Some(run_one_way::<A, H, ()>))
     }
 
     /// A `fn handler(body)`.
@@ -28,7 +29,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         B: FromBody + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B,)>)
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B,)>, Some(run_one_way::<A, H, (B,)>))
     }
 
     /// A `fn handler(body, services)`.
@@ -40,7 +41,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         M: 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B, S, M)>)
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B, S, M)>, Some(run_one_way::<A, H, (B, S, M)>))
     }
 }
 
@@ -53,6 +54,31 @@ where
 {
     // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
     let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
+    call::completed(run_handler::<A, H, Args>(instance, args))
+}
+
+/// [`RunFn`](crate::abi::RunFn) of a one-way event, or of a hook that is a `fn`.
+pub(super) unsafe extern "C" fn run_one_way<A, H, Args>(
+    instance: *const c_void,
+    args: *const CallArgs,
+    poll: *const PollArgs,
+    _: *mut RawCall,
+) -> u32
+where
+    H: Invoke<A, Args>,
+    H::Output: IntoUnitResult,
+{
+    // SAFETY: as in `one_way`; the poll's arguments outlive this call, too.
+    let (instance, args, out) =
+        unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args, CallOutput::in_place(&*poll)) };
+    run_handler::<A, H, Args>(instance, args).write_to(&out)
+}
+
+fn run_handler<A, H, Args>(instance: &PackageInstance<A>, args: &CallArgs) -> CompletedCall
+where
+    H: Invoke<A, Args>,
+    H::Output: IntoUnitResult,
+{
     // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
     let event: &'static str = unsafe { args.event.as_str() };
     let run = || {
@@ -63,9 +89,9 @@ where
             Err(failure) => CompletedCall::Refused(failure),
         })
     };
-    call::completed(match instance.runtime.enter(run) {
+    match instance.runtime.enter(run) {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => CompletedCall::Panicked(panic),
         Err(error) => CompletedCall::Failed(call::runtime_failure(&error)),
-    })
+    }
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, StartFn, entry_flags, flags};
+use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags};
 use crate::host::{Module, PrebuiltServices};
 
 /// An event or a hook of a package whose services are an `A`.
@@ -18,11 +18,11 @@ pub struct HandlerEntry<A> {
 }
 
 impl<A> HandlerEntry<A> {
-    pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn) -> Self {
+    pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn, run: Option<RunFn>) -> Self {
         // The table stores the type of the handler, not its value. The value of a closure
         // with captures would be lost.
         const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
-        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0 };
+        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0, run };
         Self { entry, services: PhantomData }
     }
 

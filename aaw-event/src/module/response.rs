@@ -4,7 +4,7 @@ use aaw_protocol::Failure;
 use futures_util::Stream;
 use serde::Serialize;
 
-use crate::json::with_json;
+use super::output::{CallOutput, NextItem};
 use crate::sdk::Error;
 
 /// What an `async fn handler` may return: a value, or aaw_event's `Result` of one. `M` distinguishes the two
@@ -16,12 +16,12 @@ use crate::sdk::Error;
             into which `?` converts every other error"
 )]
 pub trait IntoResponse<M> {
-    /// Passes the JSON of the response to `then`.
+    /// Writes the response to `out`.
     ///
     /// # Errors
     /// The handler's own error, or that the response cannot be serialized: a number in it is NaN or infinite, for
     /// example.
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error>;
 }
 
 /// Marks a handler that returns a value.
@@ -33,15 +33,15 @@ pub struct ReturnsValue;
 pub struct ReturnsResult;
 
 impl<T: Serialize> IntoResponse<ReturnsValue> for T {
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(with_json(&self, then)?)
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error> {
+        out.item(&self)
     }
 }
 
 // `Error` is not `Serialize`, so at most one of the two implementations applies to a type.
 impl<T: Serialize> IntoResponse<ReturnsResult> for Result<T, Error> {
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(with_json(&self?, then)?)
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error> {
+        out.item(&self?)
     }
 }
 
@@ -123,22 +123,22 @@ impl<S: Stream> IntoStreamResponse<ReturnsResult> for Result<S, Error> {
             `try_stream!`, `?` converts every other error into its error"
 )]
 pub trait IntoItem<M> {
-    /// Passes the JSON of the item to `then`.
+    /// Writes the item to `out`.
     ///
     /// # Errors
     /// The handler's own error, or that the item cannot be serialized.
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error>;
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error>;
 }
 
 impl<T: Serialize> IntoItem<ReturnsValue> for T {
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(with_json(&self, then)?)
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error> {
+        out.item(&self)
     }
 }
 
 impl<T: Serialize> IntoItem<ReturnsResult> for Result<T, Error> {
-    fn write_json(self, then: impl FnOnce(&[u8])) -> Result<(), Error> {
-        Ok(with_json(&self?, then)?)
+    fn write_to(self, out: &mut CallOutput) -> Result<NextItem, Error> {
+        out.item(&self?)
     }
 }
 

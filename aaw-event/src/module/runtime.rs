@@ -1,5 +1,6 @@
 //! The runtime of a package: the host's when linked, its own when loaded.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::sync::OnceLock;
@@ -34,7 +35,16 @@ impl PackageRuntime {
     ///
     /// # Errors
     /// When the runtime cannot be started or entered, or cannot be left after `f` has run.
+    ///
+    /// Within another poll of the same runtime, as within
+    /// [`InstanceVtable::within_runtime`](crate::abi::InstanceVtable::within_runtime), it costs next to nothing: the polls
+    /// share the budget.
+    #[inline]
     pub(super) fn poll<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
+        if self.is_current() { Ok(f()) } else { self.poll_entering(f) }
+    }
+
+    fn poll_entering<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
         no_panic(|| {
             let runtime = started(runtime)?;
@@ -46,7 +56,10 @@ impl PackageRuntime {
             }
             let mut f = Some(f);
             Ok(runtime.handle().block_on(poll_fn(|_| match f.take() {
-                Some(f) => Poll::Ready(f()),
+                Some(f) => {
+                    let _current = CurrentRuntime::set(self);
+                    Poll::Ready(f())
+                }
                 None => Poll::Pending,
             })))
         })
@@ -58,10 +71,22 @@ impl PackageRuntime {
     /// As for [`PackageRuntime::poll`].
     pub(super) fn enter<R>(&self, f: impl FnOnce() -> R) -> io::Result<R> {
         let Self::Own(runtime) = self else { return Ok(f()) };
+        if self.is_current() {
+            return Ok(f());
+        }
         no_panic(|| {
             let _guard = started(runtime)?.enter();
             Ok(f())
         })
+    }
+
+    /// Whether nothing has to be entered on this thread: it polls in this runtime, or this is the host's.
+    #[inline]
+    fn is_current(&self) -> bool {
+        match self {
+            Self::Host => true,
+            Self::Own(_) => std::ptr::eq(CURRENT.get(), self),
+        }
     }
 
     /// Whether there is a runtime that [`PackageRuntime::shut_down`] would have to wait for.
@@ -76,6 +101,28 @@ impl PackageRuntime {
         {
             runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         }
+    }
+}
+
+thread_local! {
+    /// The runtime in which this thread polls. A library can have several, one for each time that it was started.
+    static CURRENT: Cell<*const PackageRuntime> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Marks a runtime as the current one of its thread, until this is dropped.
+struct CurrentRuntime {
+    outer: *const PackageRuntime,
+}
+
+impl CurrentRuntime {
+    fn set(runtime: &PackageRuntime) -> Self {
+        Self { outer: CURRENT.replace(runtime) }
+    }
+}
+
+impl Drop for CurrentRuntime {
+    fn drop(&mut self) {
+        CURRENT.set(self.outer);
     }
 }
 

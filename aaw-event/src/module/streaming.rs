@@ -10,8 +10,9 @@ use futures_util::Stream;
 use pin_project_lite::pin_project;
 
 use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
-use super::call::{self, CallOutput, CallProgress, CompletedCall, PollCall};
+use super::call::{self, CallProgress, CompletedCall, PollCall};
 use super::instance::PackageInstance;
+use super::output::{CallOutput, NextItem};
 use super::package::HandlerEntry;
 use super::response::{IntoItem, IntoStreamResponse, StreamResponse, log_and_convert};
 use crate::abi::{CallArgs, RawCall, kind, step};
@@ -27,7 +28,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (), R>)
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (), R>, None)
     }
 
     /// A `fn handler(body)`.
@@ -39,7 +40,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B,), R>)
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B,), R>, None)
     }
 
     /// A `fn handler(body, services)`.
@@ -53,7 +54,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M), R>)
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M), R>, None)
     }
 
     /// A `fn handler(body, services, upload)`.
@@ -69,7 +70,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M, U), R>).taking_upload()
+        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M, U), R>, None).taking_upload()
     }
 
     /// An `async fn handler()`.
@@ -83,7 +84,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (), P, R>)
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (), P, R>, None)
     }
 
     /// An `async fn handler(body)`.
@@ -98,7 +99,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B,), P, R>)
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B,), P, R>, None)
     }
 
     /// An `async fn handler(body, services)`.
@@ -115,7 +116,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M), P, R>)
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M), P, R>, None)
     }
 
     /// An `async fn handler(body, services, upload)`.
@@ -134,7 +135,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M, U), P, R>).taking_upload()
+        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M, U), P, R>, None).taking_upload()
     }
 }
 
@@ -202,15 +203,18 @@ where
     Y::Item: IntoItem<R>,
     R: 'static,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress {
-        let this = self.project();
-        match this.stream.poll_next(cx) {
-            Poll::Pending => CallProgress::Pending,
-            Poll::Ready(None) => CallProgress::Ended(step::END),
-            Poll::Ready(Some(item)) => match item.write_json(|json| out.write(json)) {
-                Ok(()) => CallProgress::Item,
-                Err(error) => CallProgress::Ended(out.fail(&log_and_convert(this.event, error))),
-            },
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut CallOutput) -> CallProgress {
+        let mut this = self.project();
+        loop {
+            match this.stream.as_mut().poll_next(cx) {
+                Poll::Pending => return CallProgress::Pending,
+                Poll::Ready(None) => return CallProgress::Ended(step::END),
+                Poll::Ready(Some(item)) => match item.write_to(out) {
+                    Ok(NextItem::Wanted) => {}
+                    Ok(NextItem::NotWanted) => return CallProgress::Item,
+                    Err(error) => return CallProgress::Ended(out.fail(&log_and_convert(this.event, error))),
+                },
+            }
         }
     }
 }
@@ -241,7 +245,7 @@ where
     P: 'static,
     R: 'static,
 {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: CallOutput) -> CallProgress {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut CallOutput) -> CallProgress {
         let (opened, event) = match self.as_mut().project() {
             AsyncStreamCallProjection::Open { stream } => return stream.poll(cx, out),
             AsyncStreamCallProjection::Opening { future, event, .. } => match future.poll(cx) {

@@ -8,11 +8,12 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 
 use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
-use super::call::{self, CallOutput, CompletedCall, WriteOutput};
+use super::call::{self, CompletedCall, FutureCall, WriteOutput};
 use super::instance::PackageInstance;
+use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoResponse, log_and_convert};
-use crate::abi::{CallArgs, RawCall, kind, step};
+use crate::abi::{CallArgs, PollArgs, RawCall, kind, step};
 use crate::catch_panic::catch_panic;
 
 /// One function per number of arguments of a unary handler.
@@ -25,7 +26,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (), R>)
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (), R>, Some(run_unary::<A, H, (), R>))
     }
 
     /// An `async fn handler(body)`.
@@ -37,7 +38,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B,), R>)
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B,), R>, Some(run_unary::<A, H, (B,), R>))
     }
 
     /// An `async fn handler(body, services)`.
@@ -51,7 +52,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M), R>)
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M), R>, Some(run_unary::<A, H, (B, S, M), R>))
     }
 
     /// An `async fn handler(body, services, upload)`.
@@ -67,7 +68,8 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M, U), R>).taking_upload()
+        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M, U), R>, Some(run_unary::<A, H, (B, S, M, U), R>))
+            .taking_upload()
     }
 }
 
@@ -92,6 +94,31 @@ where
     }
 }
 
+/// [`RunFn`](crate::abi::RunFn) of a unary event.
+unsafe extern "C" fn run_unary<A, H, Args, R>(
+    instance: *const c_void,
+    args: *const CallArgs,
+    poll: *const PollArgs,
+    pending: *mut RawCall,
+) -> u32
+where
+    H: Invoke<A, Args>,
+    H::Output: Future + Send + 'static,
+    <H::Output as Future>::Output: IntoResponse<R>,
+    R: 'static,
+{
+    // SAFETY: as in `unary`; the poll's arguments outlive this call, too.
+    let (instance, args, poll) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args, &*poll) };
+    // SAFETY: as in `unary`.
+    let event: &'static str = unsafe { args.event.as_str() };
+    let begin = || {
+        let future = invoke::<A, H, Args>(instance, args)?;
+        Ok(FutureCall::new(future, ResponseWriter::<R> { event, kind: PhantomData }))
+    };
+    // SAFETY: these are the arguments of a `RunFn`.
+    unsafe { call::run(&instance.runtime, args, poll, pending, begin) }
+}
+
 /// Writes the response as the call's one item.
 struct ResponseWriter<R> {
     event: &'static str,
@@ -99,9 +126,9 @@ struct ResponseWriter<R> {
 }
 
 impl<O: IntoResponse<R>, R: 'static> WriteOutput<O> for ResponseWriter<R> {
-    fn write_output(&self, output: O, out: CallOutput) -> u32 {
-        match output.write_json(|json| out.write(json)) {
-            Ok(()) => step::ITEM,
+    fn write_output(&self, output: O, out: &mut CallOutput) -> u32 {
+        match output.write_to(out) {
+            Ok(_) => step::ITEM,
             Err(error) => out.fail(&log_and_convert(self.event, error)),
         }
     }

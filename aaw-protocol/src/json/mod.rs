@@ -15,6 +15,8 @@
 mod finite_deserializer;
 mod finite_serializer;
 
+use std::io::Write;
+
 use serde::de::Deserialize;
 use serde::ser::{Error as _, Serialize};
 use serde_json::value::RawValue;
@@ -23,7 +25,7 @@ use serde_json::{Error, Result};
 pub use self::finite_deserializer::FiniteDeserializer;
 use self::finite_serializer::{ErrorPath, Finite};
 
-/// Appends `value` to `out`. After an error `out` has a part of it.
+/// Writes `value` to `out`, such as a `&mut Vec<u8>`. After an error `out` has a part of it.
 ///
 /// ```
 /// let error = aaw_protocol::json::to_string(&[[1.0], [f64::NAN]]).unwrap_err();
@@ -31,9 +33,9 @@ use self::finite_serializer::{ErrorPath, Finite};
 /// ```
 ///
 /// # Errors
-/// `value` contains NaN or an infinity, or a map whose keys are not strings; or its `Serialize` implementation returns an
-/// error.
-pub fn to_writer<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<()> {
+/// `value` contains NaN or an infinity, or a map whose keys are not strings; or its `Serialize` implementation, or `out`,
+/// returns an error.
+pub fn to_writer<T: Serialize + ?Sized>(out: impl Write, value: &T) -> Result<()> {
     checked(value, |value| serde_json::to_writer(out, value))
 }
 
