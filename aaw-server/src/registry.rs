@@ -92,7 +92,13 @@ pub(crate) struct Registry {
     pub(crate) hooks: Vec<ModuleHooks>,
     /// The hook that delivers the tokens of password resets, of the first module that has one.
     pub(crate) password_reset: Option<(Instance, usize)>,
+    /// The modules with runtimes of their own, up to [`MAX_ENTERED`] of them.
+    with_runtime: Vec<Instance>,
 }
+
+/// The runtimes that are entered for a batch of calls. Each costs as much as entering it for one call, so with many of
+/// them it would cost more than it saves.
+const MAX_ENTERED: usize = 4;
 
 /// The hooks of a module that run when a connection opens and closes.
 #[derive(Debug)]
@@ -154,6 +160,19 @@ impl Registry {
         self.events.get(name)
     }
 
+    /// Runs `f`, which begins a batch of calls, within the runtimes of the modules that have one.
+    pub(crate) fn within_runtimes<R>(&self, f: impl FnOnce() -> R) -> R {
+        fn within(instances: &[Instance], f: &mut dyn FnMut()) {
+            match instances {
+                [] => f(),
+                [first, others @ ..] => first.within_runtime(|| within(others, f)),
+            }
+        }
+        let (mut f, mut result) = (Some(f), None);
+        within(&self.with_runtime, &mut || result = f.take().map(|f| f()));
+        result.expect("each level calls the next one once")
+    }
+
     /// The failure of a call whose event does not exist. Its data has the names of similar events.
     pub(crate) fn unknown_event(&self, name: &str) -> Failure {
         #[derive(serde::Serialize)]
@@ -204,7 +223,9 @@ impl RegistryPlan {
             resets.find_map(|(source, instance)| Some((instance.clone(), source.module.password_reset_hook()?)));
         let public_names =
             SimilarNames::new(self.positions.keys().map(EventName::as_str).filter(|name| !is_protected(name)));
-        Registry { events: events.collect(), public_names, hooks: hooks.collect(), password_reset }
+        let with_runtime = instances.iter().filter(|instance| instance.has_runtime());
+        let with_runtime = with_runtime.take(MAX_ENTERED).cloned().collect();
+        Registry { events: events.collect(), public_names, hooks: hooks.collect(), password_reset, with_runtime }
     }
 
     /// Returns all events sorted by name, for the log.

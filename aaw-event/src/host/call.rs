@@ -77,7 +77,13 @@ impl Call {
     /// A stream that is always ready returns an item at each poll. A host that polls in a loop must limit how many
     /// items it takes in one turn.
     pub fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<Step> {
-        self.poll_items(cx, out, max_len).step
+        let head_len = out.len();
+        let step = self.poll_items(cx, out, max_len).step;
+        if step != Poll::Ready(Step::Item) {
+            // A handler can still fail when its item has been written, in the item's destructor.
+            out.truncate(head_len);
+        }
+        step
     }
 
     /// Runs the handler until it waits or ends, or until `sink` takes no further item. The items are written to the end of

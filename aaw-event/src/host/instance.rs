@@ -51,7 +51,7 @@ impl Instance {
     ///         Step::Item => Ok(String::from_utf8_lossy(&json).into_owned()),
     ///         Step::Refused(failure) | Step::Failed(failure) => Err(failure.error),
     ///         Step::TooLarge(len) => Err(format!("the response has {len} bytes, more than 1 MiB")),
-    ///         Step::Panicked(_) => Err("Internal error".to_owned()),
+    ///         Step::Panicked(_) | Step::Broken(_) => Err("Internal error".to_owned()),
     ///         Step::End => Err("a one-way event has no response".to_owned()),
     ///     }
     /// }
@@ -147,10 +147,11 @@ impl Instance {
     ) -> Begun {
         let entry = &self.package.table.entries[event];
         let Some(run) = entry.run else { return self.run_in_two_steps(event, body, caller, upload, cx, out, max_len) };
+        let head_len = out.len();
         let place = Place::take();
         let args = CallArgs { place: place.space(), ..call_args(entry, body, caller, upload) };
         let mut pending = RawCall { data: std::ptr::null_mut(), vtable: std::ptr::null() };
-        let polled = poll_in_place(cx, out, max_len, |poll| {
+        let polled = poll_in_place(cx, &mut *out, max_len, |poll| {
             // SAFETY: a running instance of the package that the entry belongs to; everything outlives this call.
             unsafe { run(self.package.raw().data, &raw const args, poll, &raw mut pending) }
         });
@@ -162,6 +163,10 @@ impl Instance {
             Poll::Pending => Begun::Pending(unsafe { Call::new(pending, self.package.clone(), Some(place)) }),
             Poll::Ready(step) => {
                 place.put_back();
+                if step != Step::Item {
+                    // As in `Call::poll`.
+                    out.truncate(head_len);
+                }
                 Begun::Done(step)
             }
         }
@@ -186,6 +191,11 @@ impl Instance {
         }
     }
 
+    /// Returns whether the package has a runtime of its own: whether it was loaded.
+    pub fn has_runtime(&self) -> bool {
+        self.package.table.mode != mode::LINKED
+    }
+
     /// Runs `f` within the runtime of a loaded package, so that the calls that are begun and polled in it enter the
     /// runtime once, and not one by one. `f` should serve a batch of calls, and not take long: the handlers that it polls
     /// share one cooperative budget of tokio.
@@ -196,7 +206,7 @@ impl Instance {
         let instance = self.package.raw();
         // SAFETY: a table begins with its size.
         let size = unsafe { (&raw const (*instance.vtable).size).read() };
-        if self.package.table.mode == mode::LINKED || size <= InstanceVtable::SIZE_WITHOUT_RUNTIME {
+        if !self.has_runtime() || size <= InstanceVtable::SIZE_WITHOUT_RUNTIME {
             return f();
         }
         let mut scope = RuntimeScope { f: Some(f), result: None };

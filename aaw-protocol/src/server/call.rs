@@ -93,7 +93,7 @@ impl Call<'_> {
 }
 
 /// The parts of an item's frame before and after the item. With it, the driver of a stream can encode whole frames on
-/// any thread and pass them to [`handle_item`](super::ServerConnection::handle_item).
+/// any thread, for [`handle_items`](super::ServerConnection::handle_items).
 #[derive(Debug, Clone)]
 pub struct ItemFrame {
     begin: Box<[u8]>,
@@ -107,6 +107,16 @@ impl ItemFrame {
         let mut frame = Vec::with_capacity(self.begin.len() + self.end.len() + 128);
         frame.extend_from_slice(&self.begin);
         frame
+    }
+
+    /// Appends the beginning of an item's frame, as [`begin`](Self::begin) does, to a buffer.
+    pub fn begin_in(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.begin);
+    }
+
+    /// Returns the bytes of a frame besides its item.
+    pub fn overhead(&self) -> usize {
+        self.begin.len() + self.end.len()
     }
 
     /// Appends the end of an item's frame.

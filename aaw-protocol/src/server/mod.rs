@@ -23,7 +23,7 @@
 //!
 //! The call of a streaming handler is registered with [`add_pending`](ServerConnection::add_pending), too. Each item is
 //! a frame of its own, made with the call's [`ItemFrame`] and passed to [`handle_item`](ServerConnection::handle_item),
-//! as long as there is [`credit`](ServerConnection::credit) and [`may_stream`](ServerConnection::may_stream) returns
+//! or many of them are counted with [`handle_items`](ServerConnection::handle_items), as long as there is [`credit`](ServerConnection::credit) and [`may_stream`](ServerConnection::may_stream) returns
 //! `true`. [`Completion::StreamEnded`] completes the call. [`Call::response_mode`] returns whether the caller reads
 //! items at all. The items of an upload arrive as [`Input::UploadItem`], within the credit that
 //! [`grant_upload_credit`](ServerConnection::grant_upload_credit) granted.
@@ -73,4 +73,5 @@ pub use connection::ServerConnection;
 pub use keys::{CallKey, ClientCallKey};
 pub use output::{Input, Output};
 pub use response::{Completion, ResponseMode};
+pub use streams::ItemFrames;
 pub use wait_queue::QueuedCall;

@@ -9,6 +9,17 @@ use super::response::{Completion, ResponseFormat};
 use crate::codec::{self, BadFrame, Frame, Kind, MAX_CREDIT};
 use crate::failure::{Code, Failure};
 
+/// Frames of items, made with a call's [`ItemFrame`](super::ItemFrame).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemFrames {
+    /// Their number.
+    pub items: u64,
+    /// The bytes of all, with their WebSocket headers.
+    pub bytes: usize,
+    /// The length of the longest, without its header.
+    pub largest: usize,
+}
+
 impl ServerConnection {
     // --- From the handler to the caller
     // -------------------------------------------------------------------------------
@@ -23,34 +34,43 @@ impl ServerConnection {
         }
     }
 
-    /// Sends the next item of a pending call's stream. `frame` is a whole frame, made with the call's
-    /// [`ItemFrame`](super::ItemFrame). There must be [`credit`](Self::credit) for the item, and
+    /// Sends the next item of a pending call's stream, as [`handle_items`](Self::handle_items) does. `frame` is a whole
+    /// frame, made with the call's [`ItemFrame`](super::ItemFrame).
+    pub fn handle_item(&mut self, key: CallKey, frame: Bytes) -> bool {
+        let is_open = self.handle_items(key, ItemFrames { items: 1, bytes: 0, largest: frame.len() });
+        if is_open == Some(true) {
+            self.send(frame);
+        }
+        is_open.is_some()
+    }
+
+    /// Counts the next items of a pending call's stream. There must be [`credit`](Self::credit) for them, and
     /// [`may_stream`](Self::may_stream) should return `true`. The call stays open until it is
     /// [completed](Self::complete).
     ///
-    /// Returns `false` if the call is over. An item that exceeds the message limit fails the call as `too_large`, and
-    /// [`Output::Drop`] follows.
-    pub fn handle_item(&mut self, key: CallKey, frame: Bytes) -> bool {
-        let Some(running) = self.running.get_mut(&key).filter(|running| running.deferred_response.is_none()) else {
-            return false;
-        };
+    /// Returns whether to send them now, behind all outputs so far; `None` if the call is over. An item that exceeds the
+    /// message limit fails the call as `too_large`, and [`Output::Drop`] follows.
+    pub fn handle_items(&mut self, key: CallKey, frames: ItemFrames) -> Option<bool> {
+        let running = self.running.get_mut(&key).filter(|running| running.deferred_response.is_none())?;
         match running.format {
-            ResponseFormat::Items { credit, .. } => debug_assert!(running.items < credit, "an item beyond the credit"),
+            ResponseFormat::Items { credit, .. } => {
+                debug_assert!(running.items + frames.items <= credit, "items beyond the credit");
+            }
             ResponseFormat::Classic { id: None } => {}
             // These callers do not read items.
             ResponseFormat::Single { .. } | ResponseFormat::Nothing | ResponseFormat::Classic { id: Some(_) } => {
-                return true;
+                return Some(false);
             }
         }
-        running.items += 1;
+        running.items += frames.items;
         let max_bytes = self.config.limits.message as usize;
-        if frame.len() > max_bytes {
+        if frames.largest > max_bytes {
             let error = format!("The item exceeds the message limit of {max_bytes} bytes");
             self.abort_call(key, Failure::new(Code::TOO_LARGE, error));
-            return false;
+            return None;
         }
-        self.send(frame);
-        true
+        self.unsent_bytes += frames.bytes;
+        Some(true)
     }
 
     /// Returns whether streams may send items: fewer bytes are unsent than

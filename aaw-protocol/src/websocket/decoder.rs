@@ -73,6 +73,14 @@ impl MessageDecoder {
         self.partial.as_ref().map_or(0, |partial| size_of::<Partial>() + partial.capacity())
     }
 
+    /// Returns whether `input` has more behind the first frame. Meant to decide whether work can be shared by several
+    /// messages; within a message that is incomplete, it returns `false`.
+    pub fn has_several(&self, input: &[u8]) -> bool {
+        let header = || FrameHeader::parse(input).ok().flatten();
+        self.partial.is_none()
+            && header().is_some_and(|(header, header_len)| (input.len() - header_len) as u64 > header.len)
+    }
+
     /// Takes bytes from the front of `input`, and returns the first message that they complete. To be called again with the
     /// rest until all is taken. The bytes are unmasked in place.
     ///

@@ -190,6 +190,11 @@ impl FrameBuffer {
         self.count(false, header_len + len);
     }
 
+    /// Removes the text that begins at `start` of the tail.
+    pub fn cancel_text(&mut self, start: usize) {
+        self.tail.truncate(start - RESERVED);
+    }
+
     /// Removes the text that begins at `start` of the tail, and returns its payload.
     pub fn take_text(&mut self, start: usize) -> Vec<u8> {
         let payload = self.tail.split_off(start);

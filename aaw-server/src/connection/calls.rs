@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use aaw_protocol::hello::SESSION_ENDED;
-use aaw_protocol::server::{Call, CallKey, Completion, Input};
+use aaw_protocol::server::{Call, CallKey, Completion, Input, ItemFrames};
 use aaw_protocol::websocket::SharedFrame;
 use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
 
@@ -176,15 +176,16 @@ impl ConnectionState {
         }
     }
 
-    pub(super) fn handle_items(&mut self, key: CallKey, batch: ItemBatch) {
-        for frame in batch.frames {
-            if !self.protocol.handle_item(key, frame) {
-                break;
-            }
+    pub(super) fn handle_items(&mut self, key: CallKey, mut batch: ItemBatch) {
+        // What was put out before is sent before.
+        self.collect_outputs();
+        let frames = ItemFrames { items: batch.items, bytes: batch.frames.len(), largest: batch.largest };
+        if frames.items > 0 && self.protocol.handle_items(key, frames) == Some(true) {
+            self.output.append(&mut batch.frames);
         }
-        if let Some((frame, completion)) = batch.end {
+        if let Some(completion) = batch.end {
             self.calls.remove(&key);
-            self.protocol.complete(key, frame, completion);
+            self.protocol.complete(key, Vec::new(), completion);
         }
         self.collect_outputs();
         self.update_stream_pause();

@@ -34,6 +34,10 @@ const OUTPUT_PER_TURN: usize = 64 << 10;
 /// The bytes that are read in one turn.
 const INPUT_PER_TURN: usize = 256 << 10;
 
+/// The messages whose calls enter the runtimes of loaded modules together. They share a cooperative budget of tokio, of 128
+/// operations.
+const MESSAGES_PER_BATCH: usize = 64;
+
 /// How long a turn handles messages and queued calls, so that a client that never stops sending lets other tasks run.
 const TIME_PER_TURN: Duration = Duration::from_millis(1);
 
@@ -361,7 +365,7 @@ impl<S: Socket> SocketTask<S> {
                 &mut unread[..]
             };
             let mut decoded = 0;
-            let end = self.decode(now, bytes, &mut decoded, budget);
+            let end = self.decode_all(now, bytes, &mut decoded, budget);
             if decoded < bytes.len() {
                 self.unread = bytes[decoded..].to_vec();
             }
@@ -372,14 +376,40 @@ impl<S: Socket> SocketTask<S> {
     }
 
     /// Handles the messages in `bytes`, and counts what it has `decoded`.
-    fn decode(
+    fn decode_all(
         &mut self,
         now: Instant,
         bytes: &mut [u8],
         decoded: &mut usize,
         budget: &mut TurnBudget,
     ) -> Option<ConnectionEnd> {
-        while *decoded < bytes.len() {
+        while self.decoder.has_several(&bytes[*decoded..]) {
+            let before = *decoded;
+            let registry = self.state.dispatch.registry.load();
+            let end = registry.within_runtimes(|| self.decode(now, bytes, decoded, budget, MESSAGES_PER_BATCH));
+            if end.is_some() {
+                return end;
+            }
+            if *decoded == before || budget.is_used_up || !self.state.protocol.wants_input() {
+                return None;
+            }
+        }
+        self.decode(now, bytes, decoded, budget, usize::MAX)
+    }
+
+    /// As [`decode_all`](Self::decode_all), for up to `max_messages`.
+    fn decode(
+        &mut self,
+        now: Instant,
+        bytes: &mut [u8],
+        decoded: &mut usize,
+        budget: &mut TurnBudget,
+        max_messages: usize,
+    ) -> Option<ConnectionEnd> {
+        for _ in 0..max_messages {
+            if *decoded == bytes.len() {
+                break;
+            }
             let message = match self.decoder.decode(&mut bytes[*decoded..]) {
                 Ok(Decoded { consumed, message }) => {
                     *decoded += consumed;

@@ -193,7 +193,7 @@ impl ConnectionState {
                 self.calls.remove(&key);
                 self.protocol.complete(key, frame, completion);
             }
-            Command::StreamItems(key, batch) => self.handle_items(key, batch),
+            Command::StreamItems(key, batch) => self.handle_items(key, *batch),
             Command::UploadCredit(key, items) => self.protocol.grant_upload_credit(key, items),
             Command::ClientCall(request) => self.start_client_call(now, *request),
             Command::CancelClientCall(key) => {

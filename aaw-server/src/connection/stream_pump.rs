@@ -9,7 +9,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use aaw_event::host::ItemSink;
 use aaw_protocol::server::{CallKey, ItemFrame};
 use futures_util::task::AtomicWaker;
 
@@ -18,13 +20,16 @@ use crate::hub::{Command, ItemBatch, Peer};
 use crate::memory_budget::{Admission, CallBudget};
 
 /// The items of one batch, so that a handler which is always ready lets other tasks run.
-const MAX_BATCH_ITEMS: usize = 64;
+const MAX_BATCH_ITEMS: u64 = 64;
 
 /// The bytes of one batch from which on no item is added.
 const MAX_BATCH_BYTES: usize = 32 << 10;
 
-/// The bytes that a call's id and kind take at most behind an item.
-const MAX_TAIL_LEN: usize = 32;
+/// The time after which no item is added to a batch, since other tasks wait for the thread.
+const MAX_BATCH_TIME: Duration = Duration::from_millis(1);
+
+/// The items between two looks at the clock.
+const ITEMS_PER_LOOK: u64 = 8;
 
 /// How far a stream may run: written by the connection's task, read by the stream's.
 #[derive(Debug)]
@@ -76,10 +81,80 @@ impl StreamCredit {
         }
     }
 
-    fn allows(&self, sent: u64) -> bool {
-        !self.batch_posted.load(Ordering::Acquire)
-            && !self.paused.load(Ordering::Acquire)
-            && sent < self.granted.load(Ordering::Acquire)
+    /// Returns how many items the stream may yield now, beyond those that it has `sent`. If there are none, the waker is
+    /// registered, to be woken when there are some.
+    fn allowed(&self, sent: u64, cx: &mut Context<'_>) -> u64 {
+        let allowed = || {
+            let is_halted = self.batch_posted.load(Ordering::Acquire) || self.paused.load(Ordering::Acquire);
+            if is_halted { 0 } else { self.granted.load(Ordering::Acquire).saturating_sub(sent) }
+        };
+        match allowed() {
+            0 => {
+                self.waker.register(cx.waker());
+                // Again, since credit may have arrived before the waker was registered.
+                allowed()
+            }
+            items => items,
+        }
+    }
+}
+
+/// The items of a batch while it is made: frames, written where the connection's output takes them from.
+struct BatchSink<'a> {
+    batch: ItemBatch,
+    frame: &'a ItemFrame,
+    /// Where the payload begins of the frame whose item is to be written; `None` behind the last item.
+    begun: Option<usize>,
+    /// The items of the batch at most.
+    max_items: u64,
+    started: Instant,
+}
+
+impl<'a> BatchSink<'a> {
+    fn new(frame: &'a ItemFrame, max_items: u64) -> Self {
+        let mut sink = Self { batch: ItemBatch::default(), frame, begun: None, max_items, started: Instant::now() };
+        sink.begin_frame();
+        sink
+    }
+
+    fn begin_frame(&mut self) {
+        self.begun = Some(self.batch.frames.begin_text());
+        self.frame.begin_in(self.batch.frames.tail());
+    }
+
+    /// Returns the batch, without a frame that has no item.
+    fn finish(mut self) -> ItemBatch {
+        if let Some(start) = self.begun {
+            self.batch.frames.cancel_text(start);
+        }
+        self.batch
+    }
+
+    fn wants_more(&self) -> bool {
+        let ItemBatch { frames, items, .. } = &self.batch;
+        *items < self.max_items
+            && frames.len() < MAX_BATCH_BYTES
+            && (!items.is_multiple_of(ITEMS_PER_LOOK) || self.started.elapsed() < MAX_BATCH_TIME)
+    }
+}
+
+impl ItemSink for BatchSink<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.batch.frames.tail()
+    }
+
+    fn end_item(&mut self, _: usize) -> bool {
+        let Some(start) = self.begun.take() else { return false };
+        let tail = self.batch.frames.tail();
+        self.frame.end(tail);
+        self.batch.largest = self.batch.largest.max(tail.len() - start);
+        self.batch.frames.end_text(start);
+        self.batch.items += 1;
+        let wants_more = self.wants_more();
+        if wants_more {
+            self.begin_frame();
+        }
+        wants_more
     }
 }
 
@@ -114,38 +189,24 @@ impl StreamPump {
             return Poll::Pending;
         }
         self.budget.set(0);
-        let mut batch = ItemBatch::default();
-        let mut bytes = 0;
         // At the limit of the process a stream continues: it holds one batch.
         if self.budget.admit(false, cx) == Admission::Wait {
             return Poll::Pending;
         }
-        while batch.frames.len() < MAX_BATCH_ITEMS && bytes < MAX_BATCH_BYTES {
-            if !self.credit.allows(self.sent) {
-                self.credit.waker.register(cx.waker());
-                // Checked again, since credit may have arrived before the waker was registered.
-                if !self.credit.allows(self.sent) {
-                    break;
-                }
-            }
-            let mut frame = self.frame.begin();
-            let max_item = self.max_message.saturating_sub(frame.len() + MAX_TAIL_LEN);
-            match self.stream.poll_next(cx, &mut frame, max_item) {
-                Poll::Pending => break,
-                Poll::Ready(StreamStep::Item) => {
-                    self.frame.end(&mut frame);
-                    bytes += frame.len();
-                    self.sent += 1;
-                    batch.frames.push(frame.into());
-                }
-                Poll::Ready(StreamStep::End(completion)) => {
-                    batch.end = Some((frame, completion));
-                    break;
-                }
-            }
+        let allowed = self.credit.allowed(self.sent, cx);
+        if allowed == 0 {
+            return Poll::Pending;
         }
-        self.budget.set(bytes);
-        if batch.frames.is_empty() && batch.end.is_none() { Poll::Pending } else { Poll::Ready(batch) }
+        let mut sink = BatchSink::new(&self.frame, allowed.min(MAX_BATCH_ITEMS));
+        let max_item = self.max_message.saturating_sub(self.frame.overhead());
+        let polled = self.stream.poll_items(cx, &mut sink, max_item);
+        let mut batch = sink.finish();
+        if let Poll::Ready(StreamStep::End(completion)) = polled {
+            batch.end = Some(completion);
+        }
+        self.sent += batch.items;
+        self.budget.set(batch.frames.capacity());
+        if batch.items == 0 && batch.end.is_none() { Poll::Pending } else { Poll::Ready(batch) }
     }
 
     /// Continues as a task until the stream ends, posting its batches to the connection.
@@ -154,7 +215,7 @@ impl StreamPump {
             let batch = poll_fn(|cx| self.poll(cx)).await;
             let has_ended = batch.end.is_some();
             self.credit.batch_posted.store(true, Ordering::Release);
-            peer.mailbox.post(Command::StreamItems(key, batch));
+            peer.mailbox.post(Command::StreamItems(key, Box::new(batch)));
             if has_ended {
                 return;
             }
@@ -165,7 +226,6 @@ impl StreamPump {
 #[cfg(test)]
 mod tests {
     use std::task::{Wake, Waker};
-    use std::time::Instant;
 
     use aaw_event::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
     use aaw_protocol::Dialect;

@@ -27,5 +27,9 @@ pub(super) fn completion_of(step: Step, max_len: usize, event: &EventName, conne
             tracing::error!(%connection, %event, "the handler panicked: {panic}");
             Completion::Failed(Failure::internal(Code::PANIC))
         }
+        Step::Broken(what) => {
+            tracing::error!(%connection, %event, "the events package violated the module ABI: {what}");
+            Completion::Failed(Failure::internal(Code::INTERNAL))
+        }
     }
 }

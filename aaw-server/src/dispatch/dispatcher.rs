@@ -18,6 +18,7 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::dispatched::Dispatched;
 use super::gather::GatherStream;
+use super::guards::BegunHandler;
 use super::pending::{PendingBuiltIn, PendingCall, PendingKind, PendingUnary};
 use super::request::{CallSource, DispatchRequest};
 use super::response_frame::ResponseFrame;
@@ -113,10 +114,6 @@ impl Dispatch {
         }
         let _polling = poll_watch::polling(name);
         let first_poll = HandlerPoll::first(caller.context().id);
-        let handler = match guards::begin(event, request, caller, upload, self.limits.guard) {
-            Ok(handler) => handler,
-            Err(failure) => return refuse(failure, body, recorder),
-        };
         let limit = event.max_call_time.unwrap_or(self.limits.call);
         let log = || LogContext { event: event.name.clone(), connection: caller.context().id };
         if event.kind == HandlerKind::Streaming {
@@ -124,14 +121,19 @@ impl Dispatch {
             if !codec::is_json(body) {
                 return refuse_not_json(recorder);
             }
+            let handler = match guards::begin(event, request, caller, upload, self.limits.guard) {
+                Ok(handler) => handler,
+                Err(failure) => return refuse(failure, body, recorder),
+            };
             let stream = HandlerStream::new(handler, recorder, log());
             return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit);
         }
-        let (mut handler, mut frame, max_len) = (handler, frame, self.max_response);
+        let (mut frame, max_len) = (frame, self.max_response);
         let response_start = frame.buffer().len();
-        // A waker that does nothing suffices: a pending handler is polled again by the task that continues its call.
-        match handler.poll(&mut Context::from_waker(Waker::noop()), frame.buffer(), max_len, name) {
-            Poll::Pending => {
+        let begun = guards::run(event, request, caller, upload, self.limits.guard, frame.buffer(), max_len);
+        match begun {
+            Err(failure) => refuse(failure, body, recorder),
+            Ok(BegunHandler::Pending(handler)) => {
                 let (kind, frame, log) = (event.kind, frame.take(), log());
                 let head_len = frame.len();
                 let call = PendingUnary { handler, kind, frame, head_len, max_len, recorder, log };
@@ -142,7 +144,7 @@ impl Dispatch {
                     limit,
                 ))
             }
-            Poll::Ready(step) => match completion_of(step, max_len, &event.name, caller.context().id) {
+            Ok(BegunHandler::Done(step)) => match completion_of(step, max_len, &event.name, caller.context().id) {
                 Completion::Refused(failure) => refuse(failure, body, recorder),
                 completion => {
                     if let Some(recorder) = recorder {

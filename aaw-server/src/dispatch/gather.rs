@@ -7,13 +7,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use aaw_event::host::ItemSink;
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, EventName, Failure};
 
 use super::stream::{HandlerStream, StreamStep};
 
 /// The items taken in one poll, so that a handler which is always ready lets other tasks run.
-const ITEMS_PER_POLL: usize = 64;
+const ITEMS_PER_POLL: u32 = 64;
 
 /// Collects the items of a stream into one array behind the beginning of the frame, or ends it at its first item.
 pub(super) struct GatherStream {
@@ -71,33 +72,62 @@ impl GatherStream {
     }
 }
 
+/// The array while items are added to it. A comma is written before each item but the first, and removed if no item
+/// follows.
+struct ArraySink<'a> {
+    array: &'a mut Vec<u8>,
+    /// The length at which the items are too large together.
+    limit: usize,
+    items: u32,
+    max_items: u32,
+}
+
+impl ItemSink for ArraySink<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.array
+    }
+
+    fn end_item(&mut self, _: usize) -> bool {
+        self.items += 1;
+        let wants_more = self.items < self.max_items && self.array.len() < self.limit;
+        if wants_more {
+            self.array.push(b',');
+        }
+        wants_more
+    }
+}
+
 impl Future for GatherStream {
     type Output = (Vec<u8>, Completion);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        for _ in 0..ITEMS_PER_POLL {
-            let len_before = this.frame.len();
-            let is_first = len_before == this.head_len + 1;
-            if this.collects && !is_first {
-                this.frame.push(b',');
-            }
-            let polled = this.stream.poll_next(cx, &mut this.frame, this.max_len);
-            if !matches!(polled, Poll::Ready(StreamStep::Item)) {
-                this.frame.truncate(len_before);
-            }
-            match ready!(polled) {
-                StreamStep::Item if !this.collects => {
-                    this.frame.truncate(len_before);
-                    return Poll::Ready(this.end(Completion::StreamEnded));
-                }
-                // Less than, since the closing bracket takes one more byte.
-                StreamStep::Item if this.frame.len() - this.head_len < this.max_len => {}
-                StreamStep::Item => return Poll::Ready(this.too_large()),
-                StreamStep::End(completion) => return Poll::Ready(this.complete(completion)),
+        let max_items = if this.collects { ITEMS_PER_POLL } else { 1 };
+        let start = this.frame.len();
+        let is_first = start == this.head_len + 1;
+        if this.collects && !is_first {
+            this.frame.push(b',');
+        }
+        // Less than, since the closing bracket takes one more byte.
+        let limit = this.head_len + this.max_len;
+        let mut sink = ArraySink { array: &mut this.frame, limit, items: 0, max_items };
+        let polled = this.stream.poll_items(cx, &mut sink, this.max_len);
+        let items = sink.items;
+        if !matches!(polled, Poll::Ready(StreamStep::Item)) && (items > 0 || !is_first) && this.collects {
+            // The comma that no item follows.
+            this.frame.pop();
+        }
+        if items > 0 && !this.collects {
+            this.frame.truncate(start);
+            return Poll::Ready(this.end(Completion::StreamEnded));
+        }
+        match ready!(polled) {
+            StreamStep::End(completion) => Poll::Ready(this.complete(completion)),
+            StreamStep::Item if this.frame.len() >= limit => Poll::Ready(this.too_large()),
+            StreamStep::Item => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

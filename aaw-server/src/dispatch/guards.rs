@@ -5,10 +5,10 @@
 //! for longer than [`Config::guard_timeout`](crate::Config::guard_timeout) refuses the call.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use aaw_event::host::{Call as HandlerCall, Step, UploadSource};
+use aaw_event::host::{Begun, Call as HandlerCall, ItemSink, PolledItems, Step, UploadSource};
 use aaw_protocol::{Code, Failure};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -54,10 +54,46 @@ struct GuardBody<'a> {
     identity: Option<&'a RawValue>,
 }
 
-/// Runs the guards until one waits, and begins the handler behind the last. Each guard may wait for `timeout`.
+/// A call whose guards and whose handler were polled once.
+pub(super) enum BegunHandler {
+    Done(Step),
+    Pending(GuardedHandler),
+}
+
+/// Runs the guards until one waits, and behind the last the handler, which is polled once. Each guard may wait for
+/// `timeout`. As [`Instance::run`](aaw_event::host::Instance::run).
 ///
 /// # Errors
 /// The failure with which a guard refuses the call.
+pub(super) fn run<C: IdentifiedCaller, I: UploadSource>(
+    event: &RegisteredEvent,
+    request: &DispatchRequest<'_>,
+    caller: &Arc<C>,
+    upload: Option<&Arc<I>>,
+    timeout: Duration,
+    out: &mut Vec<u8>,
+    max_len: usize,
+) -> Result<BegunHandler, Failure> {
+    if let Some(waiting) = run_guards(event, request, caller, upload, timeout)? {
+        return Ok(BegunHandler::Pending(waiting));
+    }
+    // A waker that does nothing suffices: a pending handler is polled again by the task that continues its call.
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (instance, index, body) = (&event.instance, event.index, request.body);
+    let begun = match upload {
+        Some(upload) => instance.run_with_upload(index, body, caller, upload, cx, out, max_len),
+        None => instance.run(index, body, caller, cx, out, max_len),
+    };
+    Ok(match begun {
+        Begun::Done(step) => BegunHandler::Done(step),
+        Begun::Pending(handler) => BegunHandler::Pending(GuardedHandler::Running(handler)),
+    })
+}
+
+/// Runs the guards until one waits, and begins the handler behind the last, without polling it.
+///
+/// # Errors
+/// As [`run`].
 pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
     event: &RegisteredEvent,
     request: &DispatchRequest<'_>,
@@ -65,20 +101,33 @@ pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
     upload: Option<&Arc<I>>,
     timeout: Duration,
 ) -> Result<GuardedHandler, Failure> {
-    let begin_handler = || match upload {
+    if let Some(waiting) = run_guards(event, request, caller, upload, timeout)? {
+        return Ok(waiting);
+    }
+    Ok(GuardedHandler::Running(match upload {
         Some(upload) => event.instance.call_with_upload(event.index, request.body, caller, upload),
         None => event.instance.call(event.index, request.body, caller),
-    };
+    }))
+}
+
+/// Runs the guards until one waits, which is returned with everything behind it.
+fn run_guards<C: IdentifiedCaller, I: UploadSource>(
+    event: &RegisteredEvent,
+    request: &DispatchRequest<'_>,
+    caller: &Arc<C>,
+    upload: Option<&Arc<I>>,
+    timeout: Duration,
+) -> Result<Option<GuardedHandler>, Failure> {
     if event.guards.is_empty() {
-        return Ok(GuardedHandler::Running(begin_handler()));
+        return Ok(None);
     }
     let guard_body = guard_body(event, request, &**caller);
     for (position, &index) in event.guards.iter().enumerate() {
-        let mut guard = event.instance.call(index, &guard_body, caller);
-        // A waker that does nothing suffices: a pending guard is polled again by the task that continues its call.
-        match guard.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new(), MAX_LEN) {
-            Poll::Ready(step) => check_passed(step, event.name.as_str())?,
-            Poll::Pending => {
+        // As for the handler, a waker that does nothing suffices.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match event.instance.run(index, &guard_body, caller, cx, &mut Vec::new(), MAX_LEN) {
+            Begun::Done(step) => check_passed(step, event.name.as_str())?,
+            Begun::Pending(guard) => {
                 // From here on the call may outlive what it borrows.
                 let (instance, guards, index) = (event.instance.clone(), Arc::clone(&event.guards), event.index);
                 let (body, caller, upload) = (request.body.to_owned(), Arc::clone(caller), upload.cloned());
@@ -91,32 +140,42 @@ pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
                 };
                 let limit = RunLimit::new(timeout);
                 let waiting = WaitingGuard { guard, position, limit, begin_next: Box::new(begin_next) };
-                return Ok(GuardedHandler::Waiting(Box::new(waiting)));
+                return Ok(Some(GuardedHandler::Waiting(Box::new(waiting))));
             }
         }
     }
-    Ok(GuardedHandler::Running(begin_handler()))
+    Ok(None)
 }
 
 impl GuardedHandler {
     /// As [`HandlerCall::poll`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize, event: &str) -> Poll<Step> {
+        self.poll_items(cx, out, max_len, event).step
+    }
+
+    /// As [`HandlerCall::poll_items`].
+    pub(super) fn poll_items(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn ItemSink,
+        max_len: usize,
+        event: &str,
+    ) -> PolledItems {
         loop {
+            let without_items = |step| PolledItems { items: 0, step };
             let waiting = match self {
-                Self::Running(handler) => return handler.poll(cx, out, max_len),
+                Self::Running(handler) => return handler.poll_items(cx, sink, max_len),
                 Self::Waiting(waiting) => waiting,
-                Self::Refused => return Poll::Ready(Step::End),
+                Self::Refused => return without_items(Poll::Ready(Step::End)),
             };
             let passed = match waiting.guard.poll(cx, &mut Vec::new(), MAX_LEN) {
                 Poll::Ready(step) => check_passed(step, event),
-                Poll::Pending => {
-                    ready!(waiting.limit.poll(cx));
-                    Err(timed_out(waiting.limit.duration(), event))
-                }
+                Poll::Pending if waiting.limit.poll(cx).is_pending() => return without_items(Poll::Pending),
+                Poll::Pending => Err(timed_out(waiting.limit.duration(), event)),
             };
             if let Err(failure) = passed {
                 *self = Self::Refused;
-                return Poll::Ready(Step::Refused(failure));
+                return without_items(Poll::Ready(Step::Refused(failure)));
             }
             waiting.position += 1;
             match (waiting.begin_next)(waiting.position) {
@@ -153,6 +212,10 @@ fn check_passed(step: Step, event: &str) -> Result<(), Failure> {
         Step::Panicked(panic) => {
             tracing::error!(event, "a guard panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
+        }
+        Step::Broken(what) => {
+            tracing::error!(event, "the events package violated the module ABI in a guard: {what}");
+            Err(Failure::internal(Code::INTERNAL))
         }
         Step::Item | Step::TooLarge(_) => {
             tracing::error!(event, "a guard returned a value; expected () or an error: {step:?}");

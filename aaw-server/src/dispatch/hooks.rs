@@ -75,5 +75,9 @@ async fn run<C: IdentifiedCaller>(
             tracing::error!(connection = %caller.context().id, "{hook} panicked: {panic}");
             Err(Failure::internal(Code::PANIC))
         }
+        Step::Broken(what) => {
+            tracing::error!(connection = %caller.context().id, "the events package violated the module ABI in {hook}: {what}");
+            Err(Failure::internal(Code::INTERNAL))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use aaw_event::host::Step;
+use aaw_event::host::{ItemSink, Step};
 use aaw_protocol::server::Completion;
 use aaw_protocol::{Code, EventName, Failure};
 
@@ -25,10 +25,10 @@ struct StreamSteps {
     items: u64,
 }
 
-/// The result of [`HandlerStream::poll_next`].
+/// The result of [`HandlerStream::poll_items`].
 #[derive(Debug)]
 pub(crate) enum StreamStep {
-    /// The JSON of an item was appended.
+    /// Items were written, and the sink takes no more in this poll.
     Item,
     /// The stream has ended: [`Completion::StreamEnded`], or a failure. It must not be polled again.
     End(Completion),
@@ -61,8 +61,19 @@ impl HandlerStream {
     /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
     /// `max_len` bytes ends the stream.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
+        self.poll_items(cx, out, max_len)
+    }
+
+    /// Runs the handler until it waits or ends, or until the sink takes no more. Whatever the result, items may have been
+    /// written. An item of more than `max_len` bytes ends the stream.
+    pub(crate) fn poll_items(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn ItemSink,
+        max_len: usize,
+    ) -> Poll<StreamStep> {
         let Self { steps, span } = self;
-        let step = ready!(span.in_scope(|| steps.poll_next(cx, out, max_len)));
+        let step = ready!(span.in_scope(|| steps.poll_items(cx, sink, max_len)));
         if let StreamStep::End(completion) = &step {
             span.finish(completion);
         }
@@ -81,15 +92,13 @@ impl Drop for HandlerStream {
 }
 
 impl StreamSteps {
-    fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
+    fn poll_items(&mut self, cx: &mut Context<'_>, sink: &mut dyn ItemSink, max_len: usize) -> Poll<StreamStep> {
         let polling = poll_watch::polling(self.log.event.as_str());
-        let polled = self.handler.poll(cx, out, max_len, self.log.event.as_str());
+        let polled = self.handler.poll_items(cx, sink, max_len, self.log.event.as_str());
         drop(polling);
-        let completion = match ready!(polled) {
-            Step::Item => {
-                self.items += 1;
-                return Poll::Ready(StreamStep::Item);
-            }
+        self.items += polled.items;
+        let completion = match ready!(polled.step) {
+            Step::Item => return Poll::Ready(StreamStep::Item),
             Step::End => Completion::StreamEnded,
             Step::TooLarge(len) => {
                 let error = format!("The item of {len} bytes exceeds the message limit of {max_len} bytes");

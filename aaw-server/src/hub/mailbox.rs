@@ -28,7 +28,6 @@ use std::time::Instant;
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure};
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -45,7 +44,7 @@ pub(crate) enum Command {
     /// A call that ran as a task has completed: its frame, how it completed, and what counts the frame's memory.
     Complete(CallKey, Vec<u8>, Completion, CallBudget),
     /// A stream that runs as a task has items.
-    StreamItems(CallKey, ItemBatch),
+    StreamItems(CallKey, Box<ItemBatch>),
     /// A handler accepts its caller's upload up to this number of items.
     UploadCredit(CallKey, u64),
     /// Call the client. Boxed, because it is larger than the other commands and rarer.
@@ -83,11 +82,15 @@ impl ClientCallRequest {
     }
 }
 
-/// Items of a stream as whole frames; and if the stream has ended, the beginning of its last frame and how it ended.
+/// Items of a stream as whole frames; and if the stream has ended, how.
 #[derive(Debug, Default)]
 pub(crate) struct ItemBatch {
-    pub(crate) frames: Vec<Bytes>,
-    pub(crate) end: Option<(Vec<u8>, Completion)>,
+    pub(crate) frames: FrameBuffer,
+    /// The number of frames.
+    pub(crate) items: u64,
+    /// The length of the longest frame, without its header.
+    pub(crate) largest: usize,
+    pub(crate) end: Option<Completion>,
 }
 
 /// Why a push was not accepted.
