@@ -7,4 +7,6 @@
 mod cli;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+mod kept_library;
 mod modules;

@@ -1,0 +1,3 @@
+pub async fn handler() -> u8 {
+    42
+}
