@@ -108,6 +108,17 @@ impl Call {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn raw(&self) -> RawCall {
+        self.raw
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_vtable(mut self, vtable: &'static CallVtable) -> Self {
+        self.raw.vtable = vtable;
+        self
+    }
+
     /// As [`Call::poll_items`], for a package that was built before there was output in place.
     fn poll_items_one_by_one(&mut self, cx: &mut Context<'_>, sink: &mut dyn ItemSink, max_len: usize) -> PolledItems {
         let mut items = 0;

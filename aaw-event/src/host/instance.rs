@@ -21,7 +21,7 @@ use crate::abi::{Bytes, CallArgs, InstanceVtable, RawCall, RawUpload, Space, mod
 /// are dropped on the thread that drops the last reference.
 #[derive(Clone)]
 pub struct Instance {
-    package: Arc<RunningPackage>,
+    pub(super) package: Arc<RunningPackage>,
 }
 
 impl Instance {
@@ -235,7 +235,12 @@ impl Instance {
     }
 }
 
-fn call_args<C: Caller>(entry: &CallEntry, body: &str, caller: &Arc<C>, upload: *const RawUpload) -> CallArgs {
+pub(super) fn call_args<C: Caller>(
+    entry: &CallEntry,
+    body: &str,
+    caller: &Arc<C>,
+    upload: *const RawUpload,
+) -> CallArgs {
     CallArgs {
         size: size_of::<CallArgs>(),
         event: Bytes::of(entry.name),

@@ -28,6 +28,8 @@ mod upload;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod violations;
 
 pub use call::{Call, PolledItems, Step};
 pub(crate) use caller::raw as raw_caller;

@@ -81,16 +81,12 @@ pub(super) fn with_output<R>(
 ) -> (R, WrittenItems) {
     let written = WrittenItems { count: 0, refused_len: None, violation: None };
     let mut active = ActivePoll { number: next_number(), sink, max_len, reserved: 0, wants_more: true, written };
-    let space = active.reserve(FIRST_SPACE);
-    let number = active.number;
-    // From here on only through this pointer, until the poll has ended.
-    let active = &raw mut active;
-    let output = Output { poll: number, space, vtable: &VTABLE };
-    let _outer = OuterPoll(CURRENT.replace(active.cast()));
+    let output = Output { poll: active.number, space: active.reserve(FIRST_SPACE), vtable: &VTABLE };
+    // Until the poll has ended, `active` is used through this pointer only.
+    let outer = OuterPoll(CURRENT.replace((&raw mut active).cast()));
     let result = poll(output);
-    // SAFETY: `active` is alive, and the functions below do not run at this time.
-    let written = unsafe { std::ptr::read(&raw const (*active).written) };
-    (result, written)
+    drop(outer);
+    (result, active.written)
 }
 
 /// Makes the poll around a poll the current one again, when this is dropped.
@@ -138,10 +134,16 @@ impl ActivePoll<'_> {
         // So that the bytes that were written move with the buffer.
         // SAFETY: within the capacity, as checked above. The package has written them; that it has is its part of the ABI.
         unsafe { buffer.set_len(start + written) };
-        // At least doubled, so that a long item is moved a few times only.
-        buffer.reserve(additional.max(written));
+        // At least doubled, so that a long item is moved a few times only. Not `reserve`, which ends the process if there is
+        // no memory for what the package asks for.
+        let is_reserved = buffer.try_reserve(additional.max(written)).is_ok();
         buffer.truncate(start);
-        self.reserve(len)
+        if is_reserved {
+            self.reserve(len)
+        } else {
+            self.reserved = 0;
+            Space::NONE
+        }
     }
 
     fn end_item(&mut self, len: usize, next: *mut Space) -> u32 {
