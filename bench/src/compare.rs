@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::calls::Load;
+use crate::clients::{CLIENTS, ClientRow};
 use crate::connection::Recipients;
 use crate::machine;
 use crate::measurement::{BoxError, percentile, runtime};
@@ -119,7 +120,7 @@ pub(crate) fn run(extent: Extent, options: &Options) -> Result<Report, BoxError>
 type Measure = fn(&mut Comparison, Extent) -> Result<(), BoxError>;
 
 /// All groups, in the order in which they are measured.
-const MEASUREMENTS: [(Group, Measure); 9] = [
+const MEASUREMENTS: [(Group, Measure); 10] = [
     (Group::Calls, Comparison::calls),
     (Group::Bodies, Comparison::bodies),
     (Group::Handshakes, Comparison::handshakes),
@@ -129,6 +130,7 @@ const MEASUREMENTS: [(Group, Measure); 9] = [
     (Group::Items, Comparison::items),
     (Group::Memory, Comparison::memory),
     (Group::Batches, Comparison::batches),
+    (Group::Clients, Comparison::clients),
 ];
 
 struct Comparison {
@@ -279,6 +281,47 @@ impl Comparison {
         Ok(())
     }
 
+    fn clients(&mut self, extent: Extent) -> Result<(), BoxError> {
+        let mut clients = Vec::new();
+        for client in CLIENTS.iter().filter(|client| self.rows.iter().any(|row| row.name == client.server)) {
+            match client.missing()? {
+                None => clients.push(client),
+                Some(missing) => {
+                    eprintln!("bench: the client {} is left out, because this is missing: {missing}", client.name);
+                }
+            }
+        }
+        for round in 1..=extent.rounds {
+            self.begin_round("clients", round, extent.rounds)?;
+            for client in &clients {
+                if let Err(error) = self.client(client, extent) {
+                    eprintln!("bench: the client {}: {error}", client.name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, client: &ClientRow, extent: Extent) -> Result<(), BoxError> {
+        let server = client.start_server()?;
+        let busy = client.run(client.busy, &server, extent.time)?;
+        self.report.add(client.name, Column::ClientBusy, busy.cpu);
+        self.report.add(client.name, Column::ClientRate, busy.per_second);
+        for (kind, column) in [(client.single, Column::ClientSingle), (client.items, Column::ClientItem)] {
+            if let Some(kind) = kind {
+                self.report.add(client.name, column, client.run(kind, &server, extent.time)?.cpu);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_round(&mut self, name: &str, round: usize, rounds: usize) -> Result<(), BoxError> {
+        self.report.busy(machine::busy()?);
+        let seconds = self.started.elapsed().as_secs();
+        eprintln!("bench: {seconds:>3} s: {name}, round {round} of {rounds}");
+        Ok(())
+    }
+
     /// Measures all rows, each with a new server, and this in several rounds: a change of the machine's speed affects all
     /// rows. An error ends only the measurement of its row.
     fn rounds(
@@ -289,9 +332,7 @@ impl Comparison {
         mut measure: impl AsyncFnMut(&Row, &Server) -> Result<Vec<(Column, f64)>, BoxError>,
     ) -> Result<(), BoxError> {
         for round in 1..=rounds {
-            self.report.busy(machine::busy()?);
-            let seconds = self.started.elapsed().as_secs();
-            eprintln!("bench: {seconds:>3} s: {name}, round {round} of {rounds}");
+            self.begin_round(name, round, rounds)?;
             for row in &self.rows {
                 let Some(server) = start(row) else { continue };
                 let measured = server.and_then(|server| within(DEADLINE, measure(row, &server)));

@@ -15,6 +15,8 @@
 mod batch;
 mod budgets;
 mod calls;
+mod client_process;
+mod clients;
 mod compare;
 mod connection;
 mod crowd;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Some("growth") => growth::measure(),
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("budgets") => budgets::measure(&arguments[1..]),
+        Some("client") => client_process::run(&arguments[1..]),
         Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
         kind => servers::serve(kind.unwrap_or_default()),
     };

@@ -14,10 +14,11 @@ pub(crate) enum Group {
     Items,
     Memory,
     Batches,
+    Clients,
 }
 
 /// All groups, with the names that select them.
-const GROUPS: [(&str, Group); 9] = [
+const GROUPS: [(&str, Group); 10] = [
     ("calls", Group::Calls),
     ("bodies", Group::Bodies),
     ("handshakes", Group::Handshakes),
@@ -27,6 +28,7 @@ const GROUPS: [(&str, Group); 9] = [
     ("items", Group::Items),
     ("memory", Group::Memory),
     ("batches", Group::Batches),
+    ("clients", Group::Clients),
 ];
 
 /// The options and names of a command line.

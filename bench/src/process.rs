@@ -55,17 +55,9 @@ impl Server {
         self.child.id()
     }
 
-    /// Returns the processor time so far of all threads, in user and in system mode. The first number of `schedstat` is in
-    /// nanoseconds (the kernel's documentation, sched-stats); `/proc/PID/stat` has only hundredths of a second.
+    /// Returns the processor time of the server so far, see [`cpu_of`].
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        let mut time = Duration::ZERO;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            // A thread may end meanwhile.
-            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-            let nanoseconds = schedstat.split_whitespace().next().and_then(|field| field.parse().ok());
-            time += Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("no number in schedstat"))?);
-        }
-        Ok(time)
+        cpu_of(&self.child.id().to_string())
     }
 
     /// Returns the memory that is not shared with other processes, in bytes.
@@ -87,6 +79,20 @@ impl Server {
             .map(|kilobytes| kilobytes << 10)
             .ok_or_else(|| io::Error::other(format!("no {name} in /proc/PID/status")))
     }
+}
+
+/// Returns the processor time so far of all threads of a process, in user and in system mode. The first number of
+/// `schedstat` is in nanoseconds (the kernel's documentation, sched-stats); `/proc/PID/stat` has only hundredths of a
+/// second.
+pub(crate) fn cpu_of(pid: &str) -> io::Result<Duration> {
+    let mut time = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        let nanoseconds = schedstat.split_whitespace().next().and_then(|field| field.parse().ok());
+        time += Duration::from_nanos(nanoseconds.ok_or_else(|| io::Error::other("no number in schedstat"))?);
+    }
+    Ok(time)
 }
 
 impl Drop for Server {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::clients::CLIENTS;
 use crate::measurement::{BoxError, median};
 use crate::plot::{Bar, Chart};
 use crate::rows::{ROWS, versions};
@@ -41,14 +42,51 @@ pub(crate) enum Column {
     AfterPushes,
     AfterLargeEchoes,
     Batch,
+    ClientBusy,
+    ClientRate,
+    ClientSingle,
+    ClientItem,
 }
 
-/// A table: its title, and its columns with their headings.
-type Table = (&'static str, &'static [(Column, &'static str)]);
+/// A table: its title, what its rows are, and its columns with their headings.
+type Table = (&'static str, Rows, &'static [(Column, &'static str)]);
 
-const TABLES: [Table; 6] = [
+/// What the rows of a table are.
+#[derive(Debug, Clone, Copy)]
+enum Rows {
+    Servers,
+    Clients,
+}
+
+impl Rows {
+    /// The heading of their names.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Servers => "server",
+            Self::Clients => "client",
+        }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        match self {
+            Self::Servers => ROWS.iter().map(|row| row.name).collect(),
+            Self::Clients => CLIENTS.iter().map(|client| client.name).collect(),
+        }
+    }
+
+    /// The rows that the others are divided by.
+    fn baselines(self) -> [&'static str; 2] {
+        match self {
+            Self::Servers => ["raw", "bun"],
+            Self::Clients => ["jsonrpsee", "original on Node"],
+        }
+    }
+}
+
+const TABLES: [Table; 7] = [
     (
         "Calls with a body of 100 bytes",
+        Rows::Servers,
         &[
             (Column::Busy, "32 connections, 32 in flight each: µs CPU/call"),
             (Column::Wide, "64 connections, 1 in flight each: µs CPU/call"),
@@ -61,6 +99,7 @@ const TABLES: [Table; 6] = [
     ),
     (
         "Calls with larger bodies",
+        Rows::Servers,
         &[
             (Column::Medium, "10 KB, 8 connections, 4 in flight each: µs CPU/call"),
             (Column::Big, "500 KB, 4 connections, 1 in flight each: µs CPU/call"),
@@ -68,6 +107,7 @@ const TABLES: [Table; 6] = [
     ),
     (
         "Connections, and 10 000 that each call once in 5 s",
+        Rows::Servers,
         &[
             (Column::Handshake, "a connection opened and closed: µs CPU"),
             (Column::HandshakeRate, "opened and closed per second"),
@@ -79,6 +119,7 @@ const TABLES: [Table; 6] = [
     ),
     (
         "Pushes of 100 bytes to many connections",
+        Rows::Servers,
         &[
             (Column::Push, "to 1000, 1 in flight: µs CPU/delivery"),
             (Column::Pushes, "to 1000, 8 in flight: µs CPU/delivery"),
@@ -91,6 +132,7 @@ const TABLES: [Table; 6] = [
     ),
     (
         "Items of a stream",
+        Rows::Servers,
         &[
             (Column::Item, "alone: ns CPU/item"),
             (Column::ItemBesideSlow, "beside a slow reader of another stream: ns CPU/item"),
@@ -98,10 +140,21 @@ const TABLES: [Table; 6] = [
     ),
     (
         "Memory of an idle connection, in KiB",
+        Rows::Servers,
         &[
             (Column::AfterCalls, "after one call"),
             (Column::AfterPushes, "after 300 small pushes"),
             (Column::AfterLargeEchoes, "after one echo of 1 MB"),
+        ],
+    ),
+    (
+        "Clients: calls with a body of 100 bytes on one connection, and items of a stream",
+        Rows::Clients,
+        &[
+            (Column::ClientBusy, "32 in flight: µs CPU/call"),
+            (Column::ClientRate, "32 in flight: calls per second"),
+            (Column::ClientSingle, "1 in flight: µs CPU/call"),
+            (Column::ClientItem, "ns CPU/item"),
         ],
     ),
 ];
@@ -137,6 +190,10 @@ impl Column {
             Self::AfterPushes => "bytes_per_connection_after_300_pushes",
             Self::AfterLargeEchoes => "bytes_per_connection_after_1_mb_echo",
             Self::Batch => "system_calls_per_batch_of_256",
+            Self::ClientBusy => "client_calls_1x32_cpu_seconds",
+            Self::ClientRate => "client_calls_1x32_per_second",
+            Self::ClientSingle => "client_calls_1x1_cpu_seconds",
+            Self::ClientItem => "client_item_cpu_seconds",
         }
     }
 
@@ -144,15 +201,12 @@ impl Column {
     fn scale(self) -> f64 {
         match self {
             Self::AfterCalls | Self::AfterPushes | Self::AfterLargeEchoes | Self::SparseIdle => 1.0 / 1024.0,
-            Self::Batch | Self::HandshakeRate => 1.0,
-            Self::Item | Self::ItemBesideSlow => 1e9,
+            Self::Batch | Self::HandshakeRate | Self::ClientRate => 1.0,
+            Self::Item | Self::ItemBesideSlow | Self::ClientItem => 1e9,
             _ => 1e6,
         }
     }
 }
-
-/// The servers that the others are divided by.
-const BASELINES: [&str; 2] = ["raw", "bun"];
 
 /// All values of all rounds.
 pub(crate) struct Report {
@@ -192,33 +246,32 @@ impl Report {
     /// Returns the tables, with the machine and the versions.
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::new();
-        for (title, columns) in TABLES {
+        for (title, rows, columns) in TABLES {
             if !self.values.keys().any(|(measured, _)| columns.iter().any(|(column, _)| column == measured)) {
                 continue;
             }
             let headings: Vec<&str> = columns.iter().map(|(_, heading)| *heading).collect();
             let _ = write!(
                 text,
-                "**{title}**\n\n| server | {} |\n|---|{}\n",
+                "**{title}**\n\n| {} | {} |\n|---|{}\n",
+                rows.heading(),
                 headings.join(" | "),
                 "--:|".repeat(columns.len())
             );
-            for row in ROWS {
-                let cells: Vec<String> = columns.iter().map(|(column, _)| self.cell(row.name, *column)).collect();
+            for name in rows.names() {
+                let cells: Vec<String> = columns.iter().map(|(column, _)| self.cell(rows, name, *column)).collect();
                 if cells.iter().any(|cell| cell != "–") {
-                    let _ = writeln!(text, "| {} | {} |", row.name, cells.join(" | "));
+                    let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
                 }
             }
-            text.push('\n');
+            let [first, second] = rows.baselines();
+            let _ = writeln!(text, "\nIn parentheses: multiples of {first} and of {second}.\n");
         }
         let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = writeln!(
             text,
-            "{}. Medians of the rounds; in parentheses, multiples of {} and of {}. {}, {}; {}. Other programs used up to {:.0} % \
-             of the processors.",
+            "{}. Medians of the rounds. {}, {}; {}. Other programs used up to {:.0} % of the processors.",
             self.extent,
-            BASELINES[0],
-            BASELINES[1],
             machine::today(),
             machine::describe(),
             versions.join(", "),
@@ -227,9 +280,9 @@ impl Report {
         text
     }
 
-    fn cell(&self, row: &'static str, column: Column) -> String {
+    fn cell(&self, rows: Rows, row: &'static str, column: Column) -> String {
         let Some(value) = self.median(row, column) else { return "–".to_owned() };
-        let ratios = BASELINES.map(|baseline| {
+        let ratios = rows.baselines().map(|baseline| {
             let of = self.median(baseline, column).filter(|of| *of > 0.0);
             of.map_or_else(|| "–".to_owned(), |of| short(value / of))
         });

@@ -23,7 +23,7 @@ pub(crate) struct Row {
 }
 
 #[derive(Clone, Copy)]
-enum Program {
+pub(crate) enum Program {
     /// This program.
     Own,
     /// The program of `bench/peers`.
@@ -92,27 +92,41 @@ impl Row {
     }
 
     fn start_as(&self, kind: &str) -> Result<Server, BoxError> {
-        let script = js_folder().join(kind);
-        let server = match self.program {
-            Program::Own => Server::start(kind),
-            Program::Peers => Server::start_program(&peers()?, &[kind]),
-            Program::Bun => Server::start_program(&bun(), &[&script.to_string_lossy()]),
-            Program::Node => Server::start_program(Path::new("node"), &[&script.to_string_lossy()]),
-        };
-        Ok(server?)
+        let (program, first) = self.program.command(Path::new(kind))?;
+        Ok(Server::start_program(&program, &[&first.to_string_lossy()])?)
     }
 
     /// Returns what is missing to start the server.
     pub(crate) fn missing(&self) -> Result<Option<String>, BoxError> {
+        self.program.missing()
+    }
+}
+
+/// Returns the row of this name.
+pub(crate) fn server(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name)
+}
+
+impl Program {
+    /// Returns the program to execute, and its first argument: `kind`, or the script of this name.
+    pub(crate) fn command(self, kind: &Path) -> Result<(PathBuf, PathBuf), BoxError> {
+        Ok(match self {
+            Self::Own => (std::env::current_exe()?, kind.to_owned()),
+            Self::Peers => (peers()?, kind.to_owned()),
+            Self::Bun => (bun(), js_folder().join(kind)),
+            Self::Node => (PathBuf::from("node"), js_folder().join(kind)),
+        })
+    }
+
+    /// Returns what is missing to start the program.
+    pub(crate) fn missing(self) -> Result<Option<String>, BoxError> {
         let installed = ["ws", "socket.io"].iter().all(|name| js_folder().join("node_modules").join(name).exists());
-        Ok(match self.program {
-            Program::Own => None,
-            Program::Peers => {
-                (!peers()?.exists()).then(|| peers().map(|path| path.display().to_string())).transpose()?
-            }
-            Program::Bun => (!bun().exists()).then(|| "Bun, which `npm ci --prefix bench/js` installs".to_owned()),
-            Program::Node if version_of("node").is_none() => Some("Node.js".to_owned()),
-            Program::Node => (!installed).then(|| "its packages, which `npm ci --prefix bench/js` installs".to_owned()),
+        Ok(match self {
+            Self::Own => None,
+            Self::Peers => (!peers()?.exists()).then(|| peers().map(|path| path.display().to_string())).transpose()?,
+            Self::Bun => (!bun().exists()).then(|| "Bun, which `npm ci --prefix bench/js` installs".to_owned()),
+            Self::Node if version_of("node").is_none() => Some("Node.js".to_owned()),
+            Self::Node => (!installed).then(|| "its packages, which `npm ci --prefix bench/js` installs".to_owned()),
         })
     }
 }

@@ -184,7 +184,7 @@ const AROUND_TEXT: usize = r#"{"text":"100000000"}"#.len();
 
 /// Returns a body of `size` bytes with the number in it. Its keys are sorted, so that a server that sorts keys returns it
 /// unchanged.
-fn body(number: u64, size: usize) -> String {
+pub(crate) fn body(number: u64, size: usize) -> String {
     format!(r#"{{"a":"{}","n":{}}}"#, "x".repeat(size - AROUND), FIRST + number)
 }
 

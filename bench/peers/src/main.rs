@@ -1,8 +1,9 @@
-//! Servers that aaw is compared with. Each runs on a free port of 127.0.0.1, prints its address as the first line, and
+//! Servers and a client that aaw is compared with. Each server runs on a free port of 127.0.0.1, prints its address as the first line, and
 //! ends when the process is killed.
 
 mod frames;
 mod json_rpc;
+mod json_rpc_client;
 mod raw;
 mod raw_items;
 mod socket_io;
@@ -15,17 +16,19 @@ use tokio::net::TcpListener;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let served = match std::env::args().nth(1).as_deref() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let served = match arguments.first().map(String::as_str) {
+        Some("client") => json_rpc_client::measure(&arguments[1..]),
         Some("raw") => raw::serve(raw::Service::Echo),
         Some("raw-json") => raw::serve(raw::Service::JsonEcho),
         Some("raw-fan-out") => raw::serve(raw::Service::FanOut),
         Some("raw-items") => raw_items::serve(),
         Some("jsonrpsee") => json_rpc::serve(),
         Some("socketioxide") => socket_io::serve(),
-        other => {
-            Err(format!("expected raw, raw-json, raw-fan-out, raw-items, jsonrpsee or socketioxide; found {other:?}")
-                .into())
-        }
+        other => Err(format!(
+            "expected client, raw, raw-json, raw-fan-out, raw-items, jsonrpsee or socketioxide; found {other:?}"
+        )
+        .into()),
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
