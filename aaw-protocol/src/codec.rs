@@ -2,8 +2,8 @@
 //!
 //! # Unchecked bodies
 //!
-//! [`decode`] splits the frame of a plain call without reading its body: it takes the event from the front and an id of
-//! digits from the back. If the text is valid JSON, the result equals that of a JSON parser. If it is not,
+//! [`decode`] splits a frame without reading its body: it takes the event from the front, and id, kind and meta from the
+//! back, as clients and servers write them. If the text is valid JSON, the result equals that of a JSON parser. If it is not,
 //! [`Frame::data`] is not valid JSON either. A frame that was split this way has [`Frame::checked`] set to `false`, and
 //! its body must be validated before it is used or forwarded: by parsing it, or with [`is_json`]. When that fails,
 //! [`decode_strictly`] returns the error to report. The split saves a second pass over every byte of a body, which
@@ -162,15 +162,27 @@ impl BadFrame {
     }
 }
 
-/// Decodes a frame. The body of a plain call is [not checked](self#unchecked-bodies).
+/// Decodes a frame. The body of most is [not checked](self#unchecked-bodies).
 ///
 /// # Errors
 /// [`BadFrame`] states what is wrong and what was expected. No text causes a panic, or costs more than one pass over
 /// it.
 pub fn decode(text: &str) -> Result<Frame<'_>, BadFrame> {
-    match split_call(text) {
+    match split(text) {
         Some(frame) => Ok(frame),
         None => decode_strictly(text),
+    }
+}
+
+/// Checks the body that was split from `text`.
+pub(crate) fn check_body(text: &str, body: &str) -> Result<(), BadFrame> {
+    if is_json(body) {
+        return Ok(());
+    }
+    match decode_strictly(text) {
+        Err(bad) => Err(bad),
+        // Unreachable: strict decoding found the body to be JSON. It must not become a panic that a peer can cause.
+        Ok(_) => Err(BadFrame::NotJson("the body is not one JSON value".into())),
     }
 }
 
@@ -179,14 +191,22 @@ pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Splits `["event",body,id]` if the event contains no escapes and the id consists of digits; returns `None` for any
-/// other text.
+/// Splits a frame as clients and servers write it, without reading its body; returns `None` for any other text.
 ///
-/// If the text is JSON, the split equals that of a parser. An array whose text ends in `,digits]` has those digits as
-/// its last element, because a string would end in a quote and a container in a bracket. The text between the first and
-/// the last comma is one value, unless there are more elements, which the body's parser detects. A frame with more
-/// elements whose last one is a number is invalid in any case, because neither a kind nor a meta can be a number.
-fn split_call(text: &str) -> Option<Frame<'_>> {
+/// The event is taken from the front, the other elements from the back, where the last byte before the closing bracket
+/// tells what the last element is. If the text is JSON, that byte belongs to it, and so the following hold:
+///
+/// * Behind a digit, the digits back to a comma are a number and an element of their own: a string or a container would
+///   end otherwise.
+/// * A quote ends a string. It begins at the quote before, if that is preceded by a comma, and so neither escaped nor the
+///   end of another string.
+/// * A brace ends an object. If the text from its last opening brace on has no other bracket, and `,"call",` precedes that
+///   brace, then that quoted word is a string for the reason above, so the brace behind it begins the object.
+///
+/// What is left between the event and these elements is the body, if it is one JSON value: the body's parser finds out. If
+/// it is not, the text is not a frame. The one exception would be a frame with more elements than were split off, which is
+/// therefore not split: see [`could_end_with_meta`] and the kinds in [`split_string`].
+fn split(text: &str) -> Option<Frame<'_>> {
     let bytes = text.as_bytes();
     if !bytes.starts_with(b"[\"") {
         return None;
@@ -196,30 +216,95 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
     if bytes[name_end] != b'"' || bytes.get(name_end + 1) != Some(&b',') {
         return None;
     }
-    let before_bracket = bytes.strip_suffix(b"]")?;
-    let digits = before_bracket.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    let id_start = before_bracket.len() - digits;
-    let body_start = name_end + 2;
-    // The comma before the id must not be the one after the event, and the body between the two must not be empty. An
-    // id with a leading 0 is not a JSON number, and 0 itself is not a valid id: `decode_strictly` reports both.
-    if digits == 0 || id_start < body_start + 2 || bytes[id_start - 1] != b',' || bytes[id_start] == b'0' {
-        return None;
-    }
+    let rest = text[name_end + 2..].strip_suffix(']')?;
+    let Elements { data, id, kind, meta } = match *rest.as_bytes().last()? {
+        b'0'..=b'9' => split_id(rest).map(|(data, id)| Elements { id: Some(id), ..Elements::body(data) })?,
+        b'"' => split_string(rest)?,
+        b'}' => split_meta(rest).or_else(|| (!could_end_with_meta(rest)).then_some(Elements::body(rest)))?,
+        // No element but the body can be an array.
+        b']' => Elements::body(rest),
+        _ if rest == "null" => Elements::body(rest),
+        _ => return None,
+    };
     // Like a parser, trim exactly the characters that JSON defines as white space.
-    let data = text[body_start..id_start - 1].trim_matches([' ', '\t', '\n', '\r']);
+    let data = data.trim_matches([' ', '\t', '\n', '\r']);
     // Not a missing body: `decode_strictly` reports it.
     if data.is_empty() {
         return None;
     }
-    Some(Frame {
-        event_json: &text[1..=name_end],
-        event: Cow::Borrowed(&text[2..name_end]),
-        data,
-        checked: false,
-        id: Some(&text[id_start..before_bracket.len()]),
-        kind: Kind::Unmarked,
-        meta: None,
-    })
+    let (event_json, event) = (&text[1..=name_end], Cow::Borrowed(&text[2..name_end]));
+    Some(Frame { event_json, event, data, checked: false, id, kind, meta })
+}
+
+/// The elements behind the event. The body is not read.
+struct Elements<'a> {
+    data: &'a str,
+    id: Option<&'a str>,
+    kind: Kind,
+    meta: Option<&'a str>,
+}
+
+impl<'a> Elements<'a> {
+    fn body(data: &'a str) -> Self {
+        Self { data, id: None, kind: Kind::Unmarked, meta: None }
+    }
+}
+
+/// Splits `body,id` with an id of digits, which a minus may precede. An id with a leading 0 is not a JSON number, and 0 itself
+/// is not a valid id: `decode_strictly` reports both.
+fn split_id(text: &str) -> Option<(&str, &str)> {
+    let bytes = text.as_bytes();
+    let digits = bytes.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let digits_start = bytes.len() - digits;
+    let before = *bytes[..digits_start].last()?;
+    let start = if before == b'-' { digits_start - 1 } else { digits_start };
+    if digits == 0 || bytes[digits_start] == b'0' || start < 2 || bytes[start - 1] != b',' {
+        return None;
+    }
+    Some((&text[..start - 1], &text[start..]))
+}
+
+/// Splits `body,id,"kind"`, `body,"id"` or `"body"`. A body that could be `body,id` because the string is a kind is not
+/// split, and neither is a string with escapes.
+fn split_string(text: &str) -> Option<Elements<'_>> {
+    let bytes = text.as_bytes();
+    let close = bytes.len() - 1;
+    let open = bytes[..close].iter().rposition(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
+    if bytes[open] != b'"' {
+        return None;
+    }
+    let Some(before) = text[..open].strip_suffix(',') else {
+        // The comma behind the event, or none at all, which the body's parser finds.
+        return (open == 0).then_some(Elements::body(text));
+    };
+    if before.is_empty() {
+        return None;
+    }
+    match Kind::WORDS.iter().find(|(word, _)| *word == &text[open + 1..close]) {
+        Some(&(_, kind)) => split_id(before).map(|(data, id)| Elements { id: Some(id), kind, ..Elements::body(data) }),
+        None => Some(Elements { id: Some(&text[open..]), ..Elements::body(before) }),
+    }
+}
+
+/// Splits `body,id,"call",{meta}`, with a meta without other brackets and escapes, as aaw's clients write it.
+fn split_meta(text: &str) -> Option<Elements<'_>> {
+    let bytes = text.as_bytes();
+    let inner = &bytes[..bytes.len() - 1];
+    let open = inner.iter().rposition(|b| matches!(b, b'{' | b'}' | b'[' | b']' | b'\\'))?;
+    let before = text[..open].strip_suffix(",\"call\",")?;
+    let meta = Some(&text[open..]).filter(|meta| bytes[open] == b'{' && is_json(meta));
+    let (data, id) = split_id(before)?;
+    Some(Elements { data, id: Some(id), kind: Kind::Call, meta: Some(meta?) })
+}
+
+/// Returns whether the object that ends here could be the meta of a call, and not the body. Only the object of a meta is
+/// preceded by a string, the kind, and a comma. It may still be part of the body.
+fn could_end_with_meta(text: &str) -> bool {
+    let is_preceded_by_string = |brace: usize| {
+        let before = text[..brace].trim_end_matches([' ', '\t', '\n', '\r']).strip_suffix(',');
+        before.is_some_and(|before| before.trim_end_matches([' ', '\t', '\n', '\r']).ends_with('"'))
+    };
+    text.bytes().enumerate().any(|(at, byte)| byte == b'{' && is_preceded_by_string(at))
 }
 
 /// Decodes a frame with a JSON parser, including its body: [`Frame::checked`] is `true`.
@@ -229,7 +314,7 @@ fn split_call(text: &str) -> Option<Frame<'_>> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
-    let elements: Elements<'_> = serde_json::from_str(text).map_err(|error| {
+    let elements: ParsedElements<'_> = serde_json::from_str(text).map_err(|error| {
         // Anything but an array fails at its first byte with a data error, before the rest is validated as JSON. That
         // error would quote a whole string, so it is not reported.
         if !error.is_data() {
@@ -268,6 +353,18 @@ pub fn decode_strictly(text: &str) -> Result<Frame<'_>, BadFrame> {
 }
 
 impl Frame<'_> {
+    /// Checks the body of the frame that was decoded from `text`, if that was not done yet.
+    ///
+    /// # Errors
+    /// Why the text is not a frame.
+    pub fn check(&mut self, text: &str) -> Result<(), BadFrame> {
+        if !self.checked {
+            check_body(text, self.data)?;
+        }
+        self.checked = true;
+        Ok(())
+    }
+
     /// Returns the id of a v1 frame: an integer other than 0. A client's ids are positive, a server's negative.
     ///
     /// # Errors
@@ -315,23 +412,23 @@ fn deserialize_credit<'de, D: de::Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 /// The first five elements of a JSON array, and the number of all its elements.
-struct Elements<'a> {
+struct ParsedElements<'a> {
     first: [Option<&'a RawValue>; 5],
     count: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ParsedElements<'a> {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ElementsVisitor;
         impl<'de> Visitor<'de> for ElementsVisitor {
-            type Value = Elements<'de>;
+            type Value = ParsedElements<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an array [event, data, id, kind, meta]")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut elements = Elements { first: [None; 5], count: 0 };
+                let mut elements = ParsedElements { first: [None; 5], count: 0 };
                 for element in &mut elements.first {
                     *element = seq.next_element()?;
                     if element.is_none() {
@@ -463,20 +560,43 @@ mod tests {
     }
 
     #[test]
-    fn frames_other_than_plain_calls_are_parsed() {
-        for (text, data, id) in [
-            (r#"["e",12]"#, "12", None),
-            (r#"["e",[1,2]]"#, "[1,2]", None),
-            (r#"["e"]"#, "null", None),
-            (r#"["e","x,5"]"#, r#""x,5""#, None),
-            (r#"[ "e" , 1 , 2 ]"#, "1", Some("2")),
-            (r#"["e",1,-2]"#, "1", Some("-2")),
-            (r#"["e",1,"x"]"#, "1", Some(r#""x""#)),
-            (r#"["e",1,null]"#, "1", None),
-            (r#"["e",1,2,"call",{"timeout":5}]"#, "1", Some("2")),
+    fn frames_as_clients_and_servers_write_them_are_split() {
+        let meta = Some(r#"{"credit":64,"in":true}"#);
+        for (text, data, id, kind, meta) in [
+            (r#"["e",{"a":1},7,"call",{"credit":64,"in":true}]"#, r#"{"a":1}"#, Some("7"), Kind::Call, meta),
+            (r#"["e",{"a":1},7,"item"]"#, r#"{"a":1}"#, Some("7"), Kind::Item, None),
+            (r#"["e",null,7,"end"]"#, "null", Some("7"), Kind::End, None),
+            (r#"["e",{},-7,"error"]"#, "{}", Some("-7"), Kind::Error, None),
+            (r#"["e",1,-2]"#, "1", Some("-2"), Kind::Unmarked, None),
+            (r#"["e",{"a":[{}]},"x-1"]"#, r#"{"a":[{}]}"#, Some(r#""x-1""#), Kind::Unmarked, None),
+            (r#"["e",{"a":[{"b":"c"},{"d":1}]}]"#, r#"{"a":[{"b":"c"},{"d":1}]}"#, None, Kind::Unmarked, None),
+            (r#"["e",[1,2]]"#, "[1,2]", None, Kind::Unmarked, None),
+            (r#"["e","x,5"]"#, r#""x,5""#, None, Kind::Unmarked, None),
+            (r#"["e",null]"#, "null", None, Kind::Unmarked, None),
         ] {
             let frame = decode(text).unwrap();
-            assert_eq!((frame.data, frame.id, frame.checked), (data, id, true), "{text}");
+            assert!(!frame.checked, "{text}");
+            assert_eq!((frame.data, frame.id, frame.kind, frame.meta), (data, id, kind, meta), "{text}");
+            assert_eq!(Frame { checked: true, ..frame }, decode_strictly(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn other_frames_are_parsed() {
+        for (text, data, id, kind) in [
+            (r#"["e",12]"#, "12", None, Kind::Unmarked),
+            (r#"["e"]"#, "null", None, Kind::Unmarked),
+            (r#"[ "e" , 1 , 2 ]"#, "1", Some("2"), Kind::Unmarked),
+            (r#"["e",1,null]"#, "1", None, Kind::Unmarked),
+            (r#"["e",{},"call"]"#, "{}", Some(r#""call""#), Kind::Unmarked),
+            (r#"["e",1,"x\ny"]"#, "1", Some(r#""x\ny""#), Kind::Unmarked),
+            (r#"["e",1,2,"\u0063all"]"#, "1", Some("2"), Kind::Call),
+            (r#"["e",1,2,"call" , {"credit":1}]"#, "1", Some("2"), Kind::Call),
+            (r#"["e",1,2,"call",{"new":{}}]"#, "1", Some("2"), Kind::Call),
+            (r#"["e",1,2,"item",{}]"#, "1", Some("2"), Kind::Item),
+        ] {
+            let frame = decode(text).unwrap();
+            assert_eq!((frame.data, frame.id, frame.kind, frame.checked), (data, id, kind, true), "{text}");
         }
     }
 
@@ -514,7 +634,7 @@ mod tests {
             (r#"["e",1,true]"#, "the id (element 3)"),
             (r#"["e",1,2,"maybe"]"#, r#"unknown kind "maybe""#),
         ] {
-            let error = decode(text).unwrap_err().to_string();
+            let error = decode(text).and_then(|mut frame| frame.check(text)).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -585,15 +705,124 @@ mod tests {
         assert_eq!(out, br#"{"error":"a \"b\""}"#);
     }
 
+    /// What the split looks for, and what could be mistaken for it.
+    const PARTS: &[&str] = &[
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        ",",
+        ":",
+        "\\",
+        " ",
+        "1",
+        "-",
+        "0",
+        "7",
+        "null",
+        "\"call\"",
+        "\"item\"",
+        "\"a\"",
+        ",\"call\",",
+        ",\"call\",{",
+        ",7,\"call\",{\"credit\":1}",
+        ",7,\"item\"",
+        ",\"x\"",
+        "{\"a\":1}",
+        "\"a,7\"",
+        "\"{\"",
+        "\"\\\"",
+        "call",
+    ];
+
+    /// Elements of frames.
+    const ELEMENTS: &[&str] = &[
+        "1",
+        "-7",
+        "0",
+        "07",
+        "null",
+        "\"call\"",
+        "\"item\"",
+        "\"end\"",
+        "\"x\"",
+        "\"a\\\"b\"",
+        "\",\\\"call\\\",{\"",
+        "{}",
+        "[]",
+        "{\"credit\":1}",
+        "{\"a\":\"b\"}",
+        "{\"a\":{}}",
+        "[\"x\",{}]",
+        "[1,\"call\",{\"credit\":1}]",
+        "{\"a\":[7,\"call\",{}]}",
+        "1.5",
+        "[7,\"item\"]",
+    ];
+
+    /// What follows the body in the frames of clients and servers.
+    fn tail() -> impl Strategy<Value = String> {
+        let meta = prop_oneof![
+            any::<u32>().prop_map(|credit| format!("{{\"credit\":{credit}}}")),
+            any::<u32>().prop_map(|timeout| format!("{{\"timeout\":{timeout},\"in\":true}}")),
+            Just("{}".to_owned()),
+        ];
+        let kind = proptest::sample::select(&Kind::WORDS[..]);
+        prop_oneof![
+            Just(String::new()),
+            any::<i64>().prop_filter("no id", |id| *id != 0).prop_map(|id| format!(",{id}")),
+            "[a-zA-Z0-9-]{0,40}"
+                .prop_filter("a kind", |id| !Kind::WORDS.iter().any(|(word, _)| word == id))
+                .prop_map(|id| format!(",\"{id}\"")),
+            (1..i64::MAX, kind).prop_map(|(id, (word, _))| format!(",{id},\"{word}\"")),
+            (1..i64::MAX, meta).prop_map(|(id, meta)| format!(",{id},\"call\",{meta}")),
+        ]
+    }
+
+    /// The promise of [`split`]: it equals the parser's result, or its body is not JSON and neither is the frame valid.
+    fn check_split(text: &str) -> Result<(), TestCaseError> {
+        let Some(split) = split(text) else { return Ok(()) };
+        let strict = decode_strictly(text);
+        if is_json(split.data) {
+            prop_assert_eq!(Ok(Frame { checked: true, ..split }), strict);
+        } else {
+            prop_assert!(strict.is_err(), "split into {:?}, parsed as {:?}", split, strict);
+        }
+        Ok(())
+    }
+
     proptest! {
-        /// The split of a call equals the parser's result for every text that is JSON.
+        /// The split of a frame equals the parser's result for every text that is JSON.
         #[test]
-        fn splitting_equals_parsing(event in "[a-z/]{0,12}", body in json(), id in 1..i64::MAX, gap in "[ \t\r\n]{0,3}") {
-            let text = format!("[{},{gap}{body}{gap},{id}]", event_json(&event));
-            let split = split_call(&text).unwrap();
-            prop_assert!(is_json(split.data));
+        fn splitting_equals_parsing(event in "[a-z/]{0,12}", body in json(), tail in tail(), gap in "[ \t\r\n]{0,3}") {
+            let text = format!("[{},{gap}{body}{gap}{tail}]", event_json(&event));
+            check_split(&text)?;
             let strict = decode_strictly(&text).unwrap();
-            prop_assert_eq!(split, Frame { checked: false, ..strict });
+            if let Some(split) = split(&text) {
+                prop_assert_eq!(split, Frame { checked: false, ..strict });
+            } else {
+                prop_assert!(tail.is_empty(), "it is not split: {}", text);
+            }
+        }
+
+        /// Texts of what the split looks for, in any order: most are not JSON, or have elements of the wrong kind.
+        #[test]
+        fn a_split_of_anything_equals_parsing_or_has_no_json_as_its_body(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..12),
+        ) {
+            check_split(&format!("[\"e\",{}]", parts.concat()))?;
+        }
+
+        /// The same with elements that are JSON.
+        #[test]
+        fn a_split_of_any_array_equals_parsing(
+            elements in proptest::collection::vec(
+                prop_oneof![json(), proptest::sample::select(ELEMENTS).prop_map(str::to_owned)], 0..7,
+            ),
+            separator in proptest::sample::select(&[",", ",", " , "][..]),
+        ) {
+            check_split(&format!("[\"e\",{}]", elements.join(separator)))?;
         }
 
         #[test]

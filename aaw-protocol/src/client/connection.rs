@@ -375,9 +375,20 @@ impl<W> ClientConnection<W> {
     /// Handles a text message.
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
-        let handled = codec::decode(text).and_then(|frame| match dialect {
-            Dialect::V1 => self.handle_v1(now, &frame),
-            Dialect::Classic => self.handle_classic(now, &frame),
+        let handled = codec::decode(text).and_then(|mut frame| {
+            // Responses and items are checked where they are parsed, all others here.
+            let is_response = match (dialect, frame.kind) {
+                (Dialect::V1, Kind::Unmarked | Kind::Item) => matches!(frame.v1_id(), Ok(Some(1..))),
+                (Dialect::V1, _) => false,
+                (Dialect::Classic, kind) => kind == Kind::Unmarked && frame.id.is_some(),
+            };
+            if !is_response {
+                frame.check(text)?;
+            }
+            match dialect {
+                Dialect::V1 => self.handle_v1(now, &frame),
+                Dialect::Classic => self.handle_classic(now, &frame),
+            }
         });
         if let Err(bad) = handled {
             self.outputs.push_back(Output::Warning(ProtocolWarning::BadFrame(bad)));

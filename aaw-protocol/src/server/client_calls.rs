@@ -107,17 +107,9 @@ impl ServerConnection {
     }
 
     /// Handles the client's response to a client call, or its failure.
-    pub(super) fn handle_client_response<'a>(
-        &mut self,
-        id: i64,
-        text: &str,
-        frame: &Frame<'_>,
-    ) -> Result<Input<'a>, BadFrame> {
+    pub(super) fn handle_client_response<'a>(&mut self, id: i64, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
         if !self.client_calls.is_used(id) {
             return Err(BadFrame::Unexpected(format!("a response with id {id} to a client call that was never made")));
-        }
-        if !frame.checked {
-            codec::decode_strictly(text)?;
         }
         // A call that is over may have ended while its response was in transit, so that response is ignored.
         if let Some(PendingClientCall { key, .. }) = self.client_calls.remove(id) {

@@ -134,14 +134,16 @@ impl ServerConnection {
         &mut self,
         now: Instant,
         text: &'a str,
-        frame: Frame<'a>,
+        mut frame: Frame<'a>,
     ) -> Result<Input<'a>, BadFrame> {
         if frame.kind != Kind::Unmarked || frame.meta.is_some() {
+            frame.check(text)?;
             return Err(BadFrame::Unexpected(
                 "more than 3 elements; without aaw.v1 a frame is [event, body, id]".into(),
             ));
         }
         if let Some(id) = frame.id.filter(|id| id.len() > MAX_CLASSIC_ID) {
+            frame.check(text)?;
             let found = Shortened(id).to_string();
             return Err(BadFrame::BadId { expected: "a string or a number of at most 200 bytes", found });
         }
@@ -151,8 +153,25 @@ impl ServerConnection {
         self.admit_call(now, text, frame, request)
     }
 
-    fn handle_v1_frame<'a>(&mut self, now: Instant, text: &'a str, frame: Frame<'a>) -> Result<Input<'a>, BadFrame> {
-        let id = frame.v1_id()?;
+    fn handle_v1_frame<'a>(
+        &mut self,
+        now: Instant,
+        text: &'a str,
+        mut frame: Frame<'a>,
+    ) -> Result<Input<'a>, BadFrame> {
+        let id = frame.v1_id();
+        // The bodies of calls are checked where they are parsed, all others here. That a text is not a frame takes
+        // precedence over what else is wrong with it.
+        let is_call = self.hello_deadline.is_none()
+            && match (&id, frame.kind) {
+                (Ok(None), Kind::Unmarked) => !matches!(&*frame.event, hello::PING | hello::ACK | hello::HELLO),
+                (Ok(Some(id)), Kind::Unmarked | Kind::Call) => *id > 0,
+                _ => false,
+            };
+        if !is_call {
+            frame.check(text)?;
+        }
+        let id = id?;
         if self.hello_deadline.is_some() {
             return self.handle_hello(&frame, id);
         }
@@ -181,16 +200,17 @@ impl ServerConnection {
             ))),
             (Some(id), Kind::Unmarked | Kind::Call) if id > 0 => {
                 if id != self.last_id + 1 {
-                    if !frame.checked {
-                        // The frame may be invalid and the number not an id. That error takes precedence.
-                        codec::decode_strictly(text)?;
-                    }
+                    frame.check(text)?;
                     let next = self.last_id + 1;
                     return Err(BadFrame::Unexpected(format!("id {id} for a call; the next is {next}")));
                 }
+                let meta = frame.parse_meta();
+                if meta.is_err() {
+                    frame.check(text)?;
+                }
                 self.last_id = id;
                 let key = CallKey(id.unsigned_abs());
-                match frame.parse_meta() {
+                match meta {
                     Ok(meta) => {
                         let deadline = meta.timeout.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
                         let format = ResponseFormat::v1(id, meta.credit);
@@ -215,7 +235,7 @@ impl ServerConnection {
             (Some(id), Kind::Call) => {
                 Err(BadFrame::Unexpected(format!("id {id} for a call; a client's ids are 1, 2, 3 and so on")))
             }
-            (Some(id), Kind::Unmarked | Kind::Error) if id < 0 => self.handle_client_response(id, text, &frame),
+            (Some(id), Kind::Unmarked | Kind::Error) if id < 0 => self.handle_client_response(id, &frame),
             (Some(id), Kind::Unmarked | Kind::Error) => {
                 Err(BadFrame::Unexpected(format!("a response with id {id} to a client call that was never made")))
             }
@@ -252,7 +272,7 @@ impl ServerConnection {
         &mut self,
         now: Instant,
         text: &'a str,
-        frame: Frame<'a>,
+        mut frame: Frame<'a>,
         request: CallRequest<'a>,
     ) -> Result<Input<'a>, BadFrame> {
         let CallRequest { key, format, deadline, upload } = request;
@@ -274,9 +294,7 @@ impl ServerConnection {
             }));
         }
         // The body is not parsed soon, so it is checked now, while its id can still be released.
-        if !frame.checked
-            && let Err(bad) = codec::decode_strictly(text)
-        {
+        if let Err(bad) = frame.check(text) {
             self.release_id(key);
             return Err(bad);
         }
