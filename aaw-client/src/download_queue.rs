@@ -34,12 +34,15 @@ pub(crate) enum NextDownload {
 impl DownloadQueue {
     // --- The driver's side -------------------------------------------------------------------------------------------
 
-    pub(crate) fn push(&self, item: Box<str>) {
+    /// Appends the items, and leaves `items` empty.
+    pub(crate) fn push(&self, items: &mut Vec<Box<str>>) {
         let mut state = lock(&self.0);
         // After the reader was dropped, items arrive until the server has processed the cancellation. They are
         // discarded.
-        if !state.reader_dropped && state.end.is_none() {
-            state.items.push_back(item);
+        if state.reader_dropped || state.end.is_some() {
+            items.clear();
+        } else if !items.is_empty() {
+            state.items.extend(items.drain(..));
             unlock_and_wake(state, |state| state.reader.take());
         }
     }
@@ -59,9 +62,15 @@ impl DownloadQueue {
 
     // --- The reader's side -------------------------------------------------------------------------------------------
 
-    pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<NextDownload> {
+    /// Polls for the next item. `taken` are items that were taken out together, and is the reader's own: the queue is locked
+    /// once for all of them.
+    pub(crate) fn poll_next(&self, cx: &mut Context<'_>, taken: &mut VecDeque<Box<str>>) -> Poll<NextDownload> {
+        if let Some(item) = taken.pop_front() {
+            return Poll::Ready(NextDownload::Item(item));
+        }
         let mut state = lock(&self.0);
-        if let Some(item) = state.items.pop_front() {
+        std::mem::swap(&mut state.items, taken);
+        if let Some(item) = taken.pop_front() {
             return Poll::Ready(NextDownload::Item(item));
         }
         if let Some(end) = &state.end {

@@ -1,6 +1,6 @@
 //! The task of a client: it owns the socket, feeds the pure [`ClientConnection`], and carries out its outputs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use aaw_protocol::client::{CallKey, CallResult, ClientCallKey, ClientConnection, DisconnectReason, NotSent, Output};
+use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
@@ -51,7 +52,9 @@ pub(crate) struct Driver {
     /// All handles were dropped, or the queues are no longer read for that reason.
     handles_dropped: bool,
     shared: SharedState,
-    streams: HashMap<CallKey, DriverStream>,
+    streams: SparseMap<CallKey, DriverStream>,
+    /// Streams that have received items which their readers were not given yet.
+    receiving: Vec<CallKey>,
     /// Streams whose upload has something to send, in round-robin order.
     ready_uploads: VecDeque<CallKey>,
     /// The last message was an upload's, so that the next is not.
@@ -108,7 +111,8 @@ impl Driver {
             receivers,
             handles_dropped: false,
             shared,
-            streams: HashMap::new(),
+            streams: SparseMap::default(),
+            receiving: Vec::new(),
             ready_uploads: VecDeque::new(),
             last_was_upload: false,
             handler_tasks: HandlerTasks::default(),
@@ -235,7 +239,7 @@ impl Driver {
                 Some(UrgentCommand::Credit { key, items }) => self.connection.grant_credit(key, items),
                 Some(UrgentCommand::Upload(key)) => {
                     // A stream whose command is still queued becomes ready with that command.
-                    if self.streams.contains_key(&key) {
+                    if self.streams.get(&key).is_some() {
                         self.ready_uploads.push_back(key);
                     }
                 }
@@ -267,7 +271,7 @@ impl Driver {
                     }
                 }
                 Some(DriverCommand::Stream { key, message, options, stream }) => {
-                    if !stream.download.is_reader_dropped() {
+                    if !stream.is_reader_dropped() {
                         if stream.upload.is_some() {
                             self.ready_uploads.push_back(key);
                         }
@@ -395,8 +399,10 @@ impl Driver {
             }
             Output::Abort => self.drop_socket(),
             Output::Item { key, data } => {
-                if let Some(stream) = self.streams.get(&key) {
-                    stream.download.push(data);
+                if let Some(stream) = self.streams.get_mut(&key)
+                    && stream.receive(data)
+                {
+                    self.receiving.push(key);
                 }
             }
             Output::UploadCredit { key, items } => {
@@ -444,6 +450,16 @@ impl Driver {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives the readers of streams what has been received, all at once: a reader on another thread would otherwise be woken
+    /// for each item.
+    fn deliver_items(&mut self) {
+        for key in self.receiving.drain(..) {
+            if let Some(stream) = self.streams.get_mut(&key) {
+                stream.deliver();
+            }
+        }
     }
 
     // --- Phase: flush ------------------------------------------------------------------------------------------------
@@ -555,6 +571,7 @@ impl Future for Driver {
             // tokio's clock, because tests can pause it.
             let now = TokioInstant::now().into_std();
             let progress = this.poll_phases(cx, now);
+            this.deliver_items();
             if this.ended {
                 return Poll::Ready(());
             }

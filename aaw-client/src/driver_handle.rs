@@ -40,12 +40,34 @@ pub(crate) enum UrgentCommand {
 /// The driver's end of an open stream. Dropping it ends the stream for its reader and for its upload's sender.
 #[derive(Debug)]
 pub(crate) struct DriverStream {
-    pub(crate) download: Arc<DownloadQueue>,
+    download: Arc<DownloadQueue>,
     pub(crate) upload: Option<Arc<UploadQueue>>,
+    /// Items that the reader was not given yet.
+    received: Vec<Box<str>>,
 }
 
 impl DriverStream {
-    pub(crate) fn end(self, result: Result<(), CallError>) {
+    pub(crate) fn new(download: Arc<DownloadQueue>, upload: Option<Arc<UploadQueue>>) -> Self {
+        Self { download, upload, received: Vec::new() }
+    }
+
+    pub(crate) fn is_reader_dropped(&self) -> bool {
+        self.download.is_reader_dropped()
+    }
+
+    /// Keeps an item until [`deliver`](Self::deliver). Returns whether it is the first.
+    pub(crate) fn receive(&mut self, item: Box<str>) -> bool {
+        self.received.push(item);
+        self.received.len() == 1
+    }
+
+    /// Gives the reader the items that were received, and wakes it once for all of them.
+    pub(crate) fn deliver(&mut self) {
+        self.download.push(&mut self.received);
+    }
+
+    pub(crate) fn end(mut self, result: Result<(), CallError>) {
+        self.deliver();
         self.download.end(result);
         // Dropping `self` ends the upload.
     }

@@ -1,5 +1,6 @@
 //! The handles of a streaming call: its items, and its upload.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
@@ -53,6 +54,8 @@ struct ItemReader {
     driver: DriverHandle,
     key: CallKey,
     download: Arc<DownloadQueue>,
+    /// Items that were taken out of the queue and not read yet.
+    taken: VecDeque<Box<str>>,
     window: u64,
     /// Items read so far.
     read: u64,
@@ -72,13 +75,13 @@ impl<T> ItemStream<T> {
     ) -> Self {
         let download = Arc::new(DownloadQueue::default());
         let options = StreamOptions { window, upload: upload.is_some() };
-        let stream = DriverStream { download: download.clone(), upload };
+        let stream = DriverStream::new(download.clone(), upload);
         let state = match message {
             Err(error) => ItemStreamState::Failed(error.into()),
             Ok(message) => {
                 enqueue(driver, download.clone(), DriverCommand::Stream { key, message, options, stream });
-                let driver = driver.clone();
-                ItemStreamState::Reading(ItemReader { driver, key, download, window, read: 0, credit: window })
+                let (driver, taken) = (driver.clone(), VecDeque::new());
+                ItemStreamState::Reading(ItemReader { driver, key, download, taken, window, read: 0, credit: window })
             }
         };
         Self { state, log: CallLog::start(event), items: PhantomData }
@@ -169,7 +172,7 @@ impl<T: DeserializeOwned> Stream for ItemStream<T> {
 impl ItemStreamState {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Box<str>, CallError>>> {
         match self {
-            Self::Reading(reader) => match ready!(reader.download.poll_next(cx)) {
+            Self::Reading(reader) => match ready!(reader.download.poll_next(cx, &mut reader.taken)) {
                 NextDownload::Item(json) => {
                     reader.renew_credit();
                     Poll::Ready(Some(Ok(json)))

@@ -78,6 +78,7 @@ pub mod clock;
 pub mod codec;
 pub mod dialect;
 mod failure;
+mod fast_map;
 mod heartbeat;
 pub mod hello;
 mod identity;

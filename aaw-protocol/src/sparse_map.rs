@@ -1,15 +1,15 @@
 //! A map that is empty most of the time.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A hash map that occupies one pointer while it is empty, and frees its table when its last entry is removed.
+use crate::fast_map::FastMap;
+
+/// A hash map that occupies one pointer, instead of six words, while it is empty, and frees its table when its last entry is removed.
 ///
 /// A connection has several maps, for calls that wait, client calls and so on. Most connections are idle, and a
-/// [`HashMap`] keeps the memory of its largest number of entries.
+/// hash map keeps the memory of its largest number of entries.
 #[derive(Debug)]
-#[expect(clippy::box_collection, reason = "an empty map is one pointer instead of six")]
-pub struct SparseMap<K, V>(Option<Box<HashMap<K, V>>>);
+pub struct SparseMap<K, V>(Option<Box<FastMap<K, V>>>);
 
 impl<K, V> Default for SparseMap<K, V> {
     fn default() -> Self {

@@ -1,6 +1,6 @@
 //! The state machine of a client's connection.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
 use super::{CallResult, ClientConfig, DisconnectReason, NotSent, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::fast_map::FastMap;
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Limits, Welcome};
 use crate::{Code, Dialect, Failure, Shortened, is_reserved};
@@ -44,11 +45,11 @@ pub struct ClientConnection<W> {
     server_limits: Limits,
     /// Whether the socket currently accepts no more data.
     blocked: bool,
-    calls: HashMap<CallKey, OpenCall<W>>,
+    calls: FastMap<CallKey, OpenCall<W>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
     write_queue: WriteQueue,
     /// The open calls that were written on this connection, by id.
-    pub(super) written: HashMap<i64, CallKey>,
+    pub(super) written: FastMap<i64, CallKey>,
     pub(super) next_id: i64,
     pub(super) fifo_matcher: FifoMatcher,
     /// Whether the classic server of this connection has sent a response with an id.
@@ -103,10 +104,10 @@ impl<W> ClientConnection<W> {
             reconnect_delays: ReconnectDelays::new(config.backoff.clone(), seed),
             server_limits: Limits::default(),
             blocked: false,
-            calls: HashMap::new(),
+            calls: FastMap::default(),
             deadlines: BTreeSet::new(),
             write_queue: WriteQueue::default(),
-            written: HashMap::new(),
+            written: FastMap::default(),
             next_id: 1,
             fifo_matcher: FifoMatcher::default(),
             echoes_ids: false,
