@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::calls::Load;
 use crate::clients::{CLIENTS, ClientRow};
 use crate::connection::Recipients;
+use crate::http::{self, HTTP_SERVERS};
 use crate::machine;
 use crate::measurement::{BoxError, percentile, runtime};
 use crate::options::{Group, Options};
@@ -120,7 +121,7 @@ pub(crate) fn run(extent: Extent, options: &Options) -> Result<Report, BoxError>
 type Measure = fn(&mut Comparison, Extent) -> Result<(), BoxError>;
 
 /// All groups, in the order in which they are measured.
-const MEASUREMENTS: [(Group, Measure); 10] = [
+const MEASUREMENTS: [(Group, Measure); 11] = [
     (Group::Calls, Comparison::calls),
     (Group::Bodies, Comparison::bodies),
     (Group::Handshakes, Comparison::handshakes),
@@ -131,6 +132,7 @@ const MEASUREMENTS: [(Group, Measure); 10] = [
     (Group::Memory, Comparison::memory),
     (Group::Batches, Comparison::batches),
     (Group::Clients, Comparison::clients),
+    (Group::Http, Comparison::http),
 ];
 
 struct Comparison {
@@ -310,6 +312,36 @@ impl Comparison {
         for (kind, column) in [(client.single, Column::ClientSingle), (client.items, Column::ClientItem)] {
             if let Some(kind) = kind {
                 self.report.add(client.name, column, client.run(kind, &server, extent.time)?.cpu);
+            }
+        }
+        Ok(())
+    }
+
+    fn http(&mut self, extent: Extent) -> Result<(), BoxError> {
+        let mut servers = Vec::new();
+        for server in HTTP_SERVERS.iter().filter(|server| self.rows.iter().any(|row| row.name == server.server)) {
+            match server.missing()? {
+                None => servers.push(server),
+                Some(missing) => {
+                    eprintln!("bench: {} is left out for HTTP, because this is missing: {missing}", server.name);
+                }
+            }
+        }
+        for round in 1..=extent.rounds {
+            self.begin_round("HTTP", round, extent.rounds)?;
+            for row in &servers {
+                let server = row.start()?;
+                let measured = within(DEADLINE, async {
+                    let post = http::measure_posts(&server, extent.time).await?;
+                    Ok((post, http::measure_items(&server, extent.time).await?))
+                });
+                match measured {
+                    Ok((post, item)) => {
+                        self.report.add(row.name, Column::HttpPost, post);
+                        self.report.add(row.name, Column::HttpItem, item);
+                    }
+                    Err(error) => eprintln!("bench: {}: HTTP: {error}", row.name),
+                }
             }
         }
         Ok(())

@@ -24,6 +24,7 @@ mod departures;
 mod frames;
 mod growth;
 mod handshakes;
+mod http;
 mod items;
 mod logins;
 mod machine;

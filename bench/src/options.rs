@@ -15,10 +15,11 @@ pub(crate) enum Group {
     Memory,
     Batches,
     Clients,
+    Http,
 }
 
 /// All groups, with the names that select them.
-const GROUPS: [(&str, Group); 10] = [
+const GROUPS: [(&str, Group); 11] = [
     ("calls", Group::Calls),
     ("bodies", Group::Bodies),
     ("handshakes", Group::Handshakes),
@@ -29,6 +30,7 @@ const GROUPS: [(&str, Group); 10] = [
     ("memory", Group::Memory),
     ("batches", Group::Batches),
     ("clients", Group::Clients),
+    ("http", Group::Http),
 ];
 
 /// The options and names of a command line.

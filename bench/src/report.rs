@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::clients::CLIENTS;
+use crate::http::HTTP_SERVERS;
 use crate::measurement::{BoxError, median};
 use crate::plot::{Bar, Chart};
 use crate::rows::{ROWS, versions};
@@ -46,6 +47,8 @@ pub(crate) enum Column {
     ClientRate,
     ClientSingle,
     ClientItem,
+    HttpPost,
+    HttpItem,
 }
 
 /// A table: its title, what its rows are, and its columns with their headings.
@@ -56,13 +59,14 @@ type Table = (&'static str, Rows, &'static [(Column, &'static str)]);
 enum Rows {
     Servers,
     Clients,
+    Http,
 }
 
 impl Rows {
     /// The heading of their names.
     fn heading(self) -> &'static str {
         match self {
-            Self::Servers => "server",
+            Self::Servers | Self::Http => "server",
             Self::Clients => "client",
         }
     }
@@ -71,19 +75,21 @@ impl Rows {
         match self {
             Self::Servers => ROWS.iter().map(|row| row.name).collect(),
             Self::Clients => CLIENTS.iter().map(|client| client.name).collect(),
+            Self::Http => HTTP_SERVERS.iter().map(|server| server.name).collect(),
         }
     }
 
     /// The rows that the others are divided by.
-    fn baselines(self) -> [&'static str; 2] {
+    fn baselines(self) -> &'static [&'static str] {
         match self {
-            Self::Servers => ["raw", "bun"],
-            Self::Clients => ["jsonrpsee", "original on Node"],
+            Self::Servers => &["raw", "bun"],
+            Self::Clients => &["jsonrpsee", "original on Node"],
+            Self::Http => &["axum"],
         }
     }
 }
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     (
         "Calls with a body of 100 bytes",
         Rows::Servers,
@@ -157,6 +163,14 @@ const TABLES: [Table; 7] = [
             (Column::ClientItem, "ns CPU/item"),
         ],
     ),
+    (
+        "Events over HTTP",
+        Rows::Http,
+        &[
+            (Column::HttpPost, "POST of 100 bytes, 32 connections with 1 in flight each: µs CPU/request"),
+            (Column::HttpItem, "a stream as NDJSON: ns CPU/item"),
+        ],
+    ),
 ];
 
 impl Column {
@@ -194,6 +208,8 @@ impl Column {
             Self::ClientRate => "client_calls_1x32_per_second",
             Self::ClientSingle => "client_calls_1x1_cpu_seconds",
             Self::ClientItem => "client_item_cpu_seconds",
+            Self::HttpPost => "http_post_cpu_seconds",
+            Self::HttpItem => "http_item_cpu_seconds",
         }
     }
 
@@ -202,7 +218,7 @@ impl Column {
         match self {
             Self::AfterCalls | Self::AfterPushes | Self::AfterLargeEchoes | Self::SparseIdle => 1.0 / 1024.0,
             Self::Batch | Self::HandshakeRate | Self::ClientRate => 1.0,
-            Self::Item | Self::ItemBesideSlow | Self::ClientItem => 1e9,
+            Self::Item | Self::ItemBesideSlow | Self::ClientItem | Self::HttpItem => 1e9,
             _ => 1e6,
         }
     }
@@ -264,8 +280,7 @@ impl Report {
                     let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
                 }
             }
-            let [first, second] = rows.baselines();
-            let _ = writeln!(text, "\nIn parentheses: multiples of {first} and of {second}.\n");
+            let _ = writeln!(text, "\nIn parentheses: multiples of {}.\n", rows.baselines().join(" and of "));
         }
         let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = writeln!(
@@ -282,11 +297,12 @@ impl Report {
 
     fn cell(&self, rows: Rows, row: &'static str, column: Column) -> String {
         let Some(value) = self.median(row, column) else { return "–".to_owned() };
-        let ratios = rows.baselines().map(|baseline| {
+        let ratio = |baseline: &&'static str| {
             let of = self.median(baseline, column).filter(|of| *of > 0.0);
             of.map_or_else(|| "–".to_owned(), |of| short(value / of))
-        });
-        format!("{} ({}, {})", short(value), ratios[0], ratios[1])
+        };
+        let ratios: Vec<String> = rows.baselines().iter().map(ratio).collect();
+        format!("{} ({})", short(value), ratios.join(", "))
     }
 
     /// Returns the values of all rounds.

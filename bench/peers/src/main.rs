@@ -2,6 +2,7 @@
 //! ends when the process is killed.
 
 mod frames;
+mod http;
 mod json_rpc;
 mod json_rpc_client;
 mod raw;
@@ -24,9 +25,10 @@ fn main() -> ExitCode {
         Some("raw-fan-out") => raw::serve(raw::Service::FanOut),
         Some("raw-items") => raw_items::serve(),
         Some("jsonrpsee") => json_rpc::serve(),
+        Some("axum") => http::serve(),
         Some("socketioxide") => socket_io::serve(),
         other => Err(format!(
-            "expected client, raw, raw-json, raw-fan-out, raw-items, jsonrpsee or socketioxide; found {other:?}"
+            "expected client, raw, raw-json, raw-fan-out, raw-items, axum, jsonrpsee or socketioxide; found {other:?}"
         )
         .into()),
     };
