@@ -58,12 +58,6 @@ impl HandlerStream {
         span.finish(completion);
     }
 
-    /// Runs the handler until it yields, waits or ends. The JSON of an item is appended to `out`. An item of more than
-    /// `max_len` bytes ends the stream.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>, max_len: usize) -> Poll<StreamStep> {
-        self.poll_items(cx, out, max_len)
-    }
-
     /// Runs the handler until it waits or ends, or until the sink takes no more. Whatever the result, items may have been
     /// written. An item of more than `max_len` bytes ends the stream.
     pub(crate) fn poll_items(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aaw_event::host::ItemSink;
 use aaw_protocol::{Failure, clock};
 use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
@@ -91,35 +92,29 @@ impl ItemsBody {
         }
     }
 
-    /// Polls for the first step. A failure is returned rather than written, since it decides the response's status.
+    /// Polls for the first step. A failure before any item is returned rather than written, since it decides the response's
+    /// status.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match ready!(self.poll_step(cx)) {
             CallStep::Item => {}
             CallStep::End => self.finish(Ok(())),
-            CallStep::Failed(failure) => return Poll::Ready(Err(failure)),
+            CallStep::Failed(failure) if self.out.is_empty() => return Poll::Ready(Err(failure)),
+            CallStep::Failed(failure) => self.finish(Err(failure)),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Polls for the next step. An item is written to `out`.
+    /// Polls for the next step. Items are written to `out`: as many as are ready, as far as they fit into the chunk.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
         let Self { call: Some(call), format, out, .. } = self else { return Poll::Ready(CallStep::End) };
-        let before = out.len();
-        if *format == BodyFormat::Events {
-            sse::begin_item(out);
-        }
-        let from = out.len();
-        let step = call.poll(cx, out);
-        match (&step, format) {
-            (Poll::Ready(CallStep::Item), BodyFormat::Events) => sse::end_item(out, from),
-            (Poll::Ready(CallStep::Item), _) => {
-                sse::join_lines(&mut out[from..]);
-                out.push(b'\n');
-            }
-            _ => out.truncate(before),
-        }
+        let mut sink = ChunkSink { out, format: *format, begun: None, items: 0, started: Instant::now() };
+        sink.begin_item();
+        let step = call.poll_items(cx, &mut sink);
+        let items = sink.finish();
         match step {
-            Poll::Ready(CallStep::Item) | Poll::Pending => {}
+            Poll::Ready(CallStep::Item) => {}
+            Poll::Pending if items > 0 => return Poll::Ready(CallStep::Item),
+            Poll::Pending => {}
             Poll::Ready(_) => self.call = None,
         }
         step
@@ -145,11 +140,8 @@ impl ItemsBody {
             return self.finish(Err(error::stopping()));
         }
         let started = Instant::now();
-        for items in 1.. {
-            if self.call.is_none() || self.out.len() >= CHUNK_SIZE {
-                return;
-            }
-            if items % ITEMS_PER_CLOCK == 0 && started.elapsed() >= CHUNK_TIME {
+        while self.call.is_some() && self.out.len() < CHUNK_SIZE {
+            if started.elapsed() >= CHUNK_TIME {
                 return cx.waker().wake_by_ref();
             }
             match self.poll_step(cx) {
@@ -171,6 +163,56 @@ impl ItemsBody {
         if is_due || !self.out.is_empty() {
             timer.reset(cx);
         }
+    }
+}
+
+/// The items of a chunk while it is filled.
+struct ChunkSink<'a> {
+    out: &'a mut Vec<u8>,
+    format: BodyFormat,
+    /// The length before what precedes the next item; `None` behind the last one.
+    begun: Option<usize>,
+    items: usize,
+    started: Instant,
+}
+
+impl ChunkSink<'_> {
+    fn begin_item(&mut self) {
+        self.begun = Some(self.out.len());
+        if self.format == BodyFormat::Events {
+            sse::begin_item(self.out);
+        }
+    }
+
+    /// Removes what precedes an item that does not follow, and returns the number of items.
+    fn finish(self) -> usize {
+        if let Some(len) = self.begun {
+            self.out.truncate(len);
+        }
+        self.items
+    }
+}
+
+impl ItemSink for ChunkSink<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    fn end_item(&mut self, start: usize) -> bool {
+        if self.format == BodyFormat::Events {
+            sse::end_item(self.out, start);
+        } else {
+            sse::join_lines(&mut self.out[start..]);
+            self.out.push(b'\n');
+        }
+        self.begun = None;
+        self.items += 1;
+        let is_in_time = !self.items.is_multiple_of(ITEMS_PER_CLOCK) || self.started.elapsed() < CHUNK_TIME;
+        let wants_more = self.out.len() < CHUNK_SIZE && is_in_time;
+        if wants_more {
+            self.begin_item();
+        }
+        wants_more
     }
 }
 

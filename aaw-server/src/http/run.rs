@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use aaw_event::host::ItemSink;
 use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, is_protected};
 
@@ -22,7 +23,7 @@ const CALL: u64 = 1;
 /// The result of [`HttpCall::poll`].
 #[derive(Debug, PartialEq)]
 pub(super) enum CallStep {
-    /// The JSON of an item was appended.
+    /// The JSON of an item was written, and the sink takes no more in this poll.
     Item,
     /// The call has completed.
     End,
@@ -98,6 +99,11 @@ impl HttpCall {
 
     /// Polls the next step. The JSON of an item is appended to `out`, which is left as it was in every other case.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<CallStep> {
+        self.poll_items(cx, out)
+    }
+
+    /// Polls until the call waits or ends, or until the sink takes no more. Whatever the result, items may have been written.
+    pub(super) fn poll_items(&mut self, cx: &mut Context<'_>, sink: &mut dyn ItemSink) -> Poll<CallStep> {
         if let Some(session_end) = &mut self.session_end
             && session_end.as_mut().poll(cx).is_ready()
         {
@@ -128,7 +134,7 @@ impl HttpCall {
             }
         }
         let completion = match &mut self.state {
-            HttpCallState::Stream(stream) => match ready!(stream.poll_next(cx, out, self.max_message)) {
+            HttpCallState::Stream(stream) => match ready!(stream.poll_items(cx, sink, self.max_message)) {
                 StreamStep::Item => return Poll::Ready(CallStep::Item),
                 StreamStep::End(completion) => completion,
             },
@@ -138,11 +144,11 @@ impl HttpCall {
                     self.budget.set_pending(pending.held_bytes(), cx);
                 }
                 let (response, completion) = ready!(polled);
-                append(out, response, &completion);
+                append(sink, response, &completion);
                 completion
             }
             HttpCallState::Done(response, completion) => {
-                append(out, std::mem::take(response), completion);
+                append(sink, std::mem::take(response), completion);
                 std::mem::replace(completion, Completion::StreamEnded)
             }
             HttpCallState::Finished => Completion::StreamEnded,
@@ -182,11 +188,16 @@ pub(super) fn not_json() -> Failure {
 }
 
 /// Appends a response, without a copy where possible.
-fn append(out: &mut Vec<u8>, response: Vec<u8>, completion: &Completion) {
+fn append(sink: &mut dyn ItemSink, response: Vec<u8>, completion: &Completion) {
     if !matches!(completion, Completion::Responded) {
-    } else if out.is_empty() {
+        return;
+    }
+    let out = sink.buffer();
+    let start = out.len();
+    if out.is_empty() {
         *out = response;
     } else {
         out.extend_from_slice(&response);
     }
+    sink.end_item(start);
 }

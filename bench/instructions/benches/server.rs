@@ -138,7 +138,7 @@ const ITEMS: usize = 640;
 fn reader(from: From) -> Connected {
     let mut connected = connect(from, 1);
     for id in [1, 2] {
-        let call = format!(r#"["count",{{"to":{ITEMS}}},{id},"call",{{"credit":{ITEMS}}}]"#);
+        let call = format!(r#"["count",{{"to":{ITEMS}}},{id},"call",{{"credit":1000}}]"#);
         connected.calls = samples::masked(call.as_bytes());
         let frame = |item: String| 2 + item.len();
         let items = (1..=ITEMS).map(|item| frame(format!(r#"["count",{item},{id},"item"]"#)));
