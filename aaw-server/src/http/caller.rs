@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use uuid::Uuid;
 
 use super::error::HttpError;
 use super::request;
+use super::request_id::new_request_id;
 use crate::auth::{CallContext, IdentifiedCaller, SessionSlot};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
@@ -24,7 +24,7 @@ pub(super) async fn identify(
         _ => None,
     };
     let session = SessionSlot::for_request(guard);
-    let context = CallContext { id: Uuid::new_v4(), client_key: None, address, session };
+    let context = CallContext { id: new_request_id(), client_key: None, address, session };
     Ok(EventCaller::for_request(Arc::clone(&shared.host_services), context))
 }
 

@@ -37,7 +37,12 @@ pub(super) const PATH: &str = "/events/";
 
 /// Handles a request for an event.
 pub(super) async fn call(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    respond(&state, request).await.unwrap_or_else(HttpError::into_response)
+    call_event(&state, request).await
+}
+
+/// As [`call`], for a request that has not passed the router.
+pub(super) async fn call_event(state: &Arc<AppState>, request: Request) -> Response {
+    respond(state, request).await.unwrap_or_else(HttpError::into_response)
 }
 
 async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, HttpError> {

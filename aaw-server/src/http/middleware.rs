@@ -108,7 +108,7 @@ pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Requ
 }
 
 /// The response to a request with an origin or a host that is not allowed.
-fn rejection(request: &Request) -> Option<Response> {
+pub(super) fn rejection(request: &Request) -> Option<Response> {
     // `upgrade` or our own listener has put it there.
     let connection = request.extensions().get::<Arc<RequestGuard>>()?.connection();
     let (status, error) = connection.check_request(request.headers(), request.uri()).err()?;
@@ -116,7 +116,7 @@ fn rejection(request: &Request) -> Option<Response> {
     Some(rejection_response(status, error))
 }
 
-fn rejection_response(status: StatusCode, error: String) -> Response {
+pub(super) fn rejection_response(status: StatusCode, error: String) -> Response {
     let code = if status == StatusCode::FORBIDDEN { Code::NOT_ALLOWED } else { Code::BAD_FRAME };
     HttpError::new(status, code, error).into_response()
 }

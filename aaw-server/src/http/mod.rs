@@ -9,7 +9,8 @@
 //! | `GET /aaw.js`, `/aaw/HASH.js` | the client for browsers (`client_script`) |
 //! | `GET /healthz` | whether the server accepts calls |
 //!
-//! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`.
+//! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`. A plain
+//! POST of an event takes a shorter way (`direct`), if the program has no routes of its own.
 //! For a call, `events` reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`),
 //! and responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with
 //! `cursors`. Errors are `HttpError`s, each with a status.
@@ -26,6 +27,7 @@ mod caller;
 mod client_script;
 mod counted_bytes;
 mod cursors;
+mod direct;
 mod error;
 mod events;
 mod files;
@@ -35,6 +37,7 @@ mod negotiate;
 mod page;
 mod polling;
 mod request;
+mod request_id;
 mod response;
 mod router;
 mod run;

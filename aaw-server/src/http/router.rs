@@ -27,6 +27,10 @@ impl Routes {
     pub(crate) fn push(&mut self, routes: Router) {
         self.0.push(routes);
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Where the router is used.

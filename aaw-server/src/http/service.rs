@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use super::body_guard::GuardedBody;
+use super::direct;
 use super::files::StaticFiles;
 use super::router::{self, Placement, Routes};
 use super::state::AppState;
@@ -21,9 +22,11 @@ use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
 
 /// Responds to the requests of the server's own listener. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct HttpService {
     router: Router,
+    /// The state for requests past the router. `None` if the program has routes of its own, which may be for events.
+    direct: Option<Arc<AppState>>,
 }
 
 impl RequestService for HttpService {
@@ -35,8 +38,9 @@ impl RequestService for HttpService {
     }
 
     fn new(shared: &Arc<ServerContext>, routes: Routes) -> Result<Self, StartError> {
-        let router = router::build(&AppState::new(shared)?, routes, Placement::Standalone)?;
-        Ok(Self { router })
+        let state = AppState::new(shared)?;
+        let direct = routes.is_empty().then(|| Arc::clone(&state));
+        Ok(Self { router: router::build(&state, routes, Placement::Standalone)?, direct })
     }
 
     fn respond(
@@ -46,9 +50,15 @@ impl RequestService for HttpService {
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
         let guard = Arc::new(guard);
         request.extensions_mut().insert(Arc::clone(&guard));
-        let response = self.router.clone().call(request);
+        let routed = match self.direct.as_ref().filter(|_| direct::is_for(&request)) {
+            Some(state) => Err((Arc::clone(state), request)),
+            None => Ok(self.router.clone().call(request)),
+        };
         async move {
-            let response = response.await.unwrap_or_else(|never: Infallible| match never {});
+            let response = match routed {
+                Ok(routed) => routed.await.unwrap_or_else(|never: Infallible| match never {}),
+                Err((state, request)) => direct::respond(&state, &guard, request.map(Body::new)).await,
+            };
             response.map(|body| Body::new(GuardedBody::new(body, guard)))
         }
     }

@@ -1,11 +1,13 @@
 //! A program's own axum routes in a server of aaw, and aaw in an axum application.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aaw_server::{Config, Handle, Server, StartError};
 use aaw_test_events::_services::{App, Counts};
+use aaw_tests::http::HttpResponse;
 use aaw_tests::{HttpRequest, RawConnection, WireClient, http, until, within};
 use axum::Router;
 use axum::extract::{Path, Request as AxumRequest, State};
@@ -35,7 +37,11 @@ impl Program {
     /// Starts a server of aaw with additional routes.
     async fn merging(routes: Router) -> Self {
         let app = App::default();
-        let bound = server(&app).merge(routes).bind().await.expect("it starts");
+        Self::serving(server(&app).merge(routes), app).await
+    }
+
+    async fn serving(server: Server, app: App) -> Self {
+        let bound = server.bind().await.expect("it starts");
         let (addr, handle) = (bound.local_addr(), bound.handle());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(bound.serve(async { drop(stopped.await) }));
@@ -88,6 +94,51 @@ impl Program {
 
 fn hello() -> Router {
     Router::new().route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("Hello {name}") }))
+}
+
+/// Without routes of the program's own, a plain POST of an event does not take the router. The responses are the same.
+#[tokio::test]
+async fn a_post_past_the_router_has_the_response_that_the_router_gives() {
+    let app = App::default();
+    let direct = Program::serving(server(&app), app).await;
+    let routed = Program::merging(hello()).await;
+    let mut seen = BTreeSet::new();
+    for (event, headers, body) in [
+        ("echo", &[][..], r#"{"a":1}"#),
+        ("echo", &[("Accept", "application/x-ndjson")], "[1]"),
+        ("echo", &[("Accept", "text/event-stream")], "[1]"),
+        ("echo", &[("Accept", "image/png")], "[1]"),
+        ("echo", &[("Content-Encoding", "gzip")], "[1]"),
+        ("echo", &[("Host", "a b")], "[1]"),
+        ("echo", &[("Origin", "http://example.org")], "[1]"),
+        ("echo?take=1", &[], "[1]"),
+        ("count", &[], r#"{"to":3}"#),
+        ("count", &[("Accept", "application/x-ndjson")], r#"{"to":3}"#),
+        ("users/get", &[], r#"{"id":"x"}"#),
+        ("echo", &[], "{"),
+        ("nothing/here", &[], "{}"),
+        ("%ff", &[], "{}"),
+        ("auth/secret", &[], "{}"),
+    ] {
+        let mut responses = Vec::new();
+        for program in [&direct, &routed] {
+            let mut request = HttpRequest::post(program.addr, &format!("/events/{event}"), body);
+            for (name, value) in headers {
+                request = request.replace(name, value);
+            }
+            responses.push(request.send().await);
+        }
+        // The order of headers has no meaning.
+        let comparable = |response: &HttpResponse| {
+            let head = response.head.lines().filter(|line| !line.starts_with("date:"));
+            (head.map(str::to_owned).collect::<BTreeSet<_>>(), response.body.clone())
+        };
+        assert_eq!(comparable(&responses[0]), comparable(&responses[1]), "{event} {headers:?}");
+        seen.insert(responses[0].status);
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [200, 400, 403, 404, 406, 415]);
+    routed.stopped().await;
+    direct.stopped().await;
 }
 
 #[tokio::test]
