@@ -150,7 +150,9 @@ impl Comparison {
         ] {
             self.load(extent, load, columns)?;
         }
-        Ok(())
+        self.rounds("calls that wait", extent.rounds, Row::start_for_waits, async |row, server| {
+            Ok(vec![(Column::Waits, calls::measure(server, row.wire, BUSY, extent.time).await?.cpu_per_call)])
+        })
     }
 
     fn bodies(&mut self, extent: Extent) -> Result<(), BoxError> {

@@ -17,6 +17,7 @@ use crate::{machine, plot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Column {
     Busy,
+    Waits,
     Wide,
     Single,
     SingleP50,
@@ -95,6 +96,7 @@ const TABLES: [Table; 8] = [
         Rows::Servers,
         &[
             (Column::Busy, "32 connections, 32 in flight each: µs CPU/call"),
+            (Column::Waits, "the same, each waits once (a timer of 0 ms): µs CPU/call"),
             (Column::Wide, "64 connections, 1 in flight each: µs CPU/call"),
             (Column::Single, "1 connection, 1 in flight: µs CPU/call"),
             (Column::SingleP50, "1 connection: p50, µs"),
@@ -178,6 +180,7 @@ impl Column {
     fn key(self) -> &'static str {
         match self {
             Self::Busy => "calls_32x32_cpu_seconds",
+            Self::Waits => "calls_32x32_that_wait_cpu_seconds",
             Self::Wide => "calls_64x1_cpu_seconds",
             Self::Single => "calls_1x1_cpu_seconds",
             Self::SingleP50 => "calls_1x1_p50_seconds",

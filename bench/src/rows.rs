@@ -19,6 +19,8 @@ pub(crate) struct Row {
     rooms: bool,
     /// The argument that starts it for streams in aaw's dialect v1, if it has them.
     items: Option<&'static str>,
+    /// The argument that starts it with an `echo` that waits once, if there is one.
+    waits: Option<&'static str>,
     pub(crate) wire: Wire,
 }
 
@@ -39,7 +41,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("raw", Program::Peers, "raw", Wire::Classic).pushes("raw-fan-out").items("raw-items"),
     row("raw-json", Program::Peers, "raw-json", Wire::Classic),
     row("tungstenite", Program::Own, "echo", Wire::Classic),
-    row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked"),
+    row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked").waits("waiting"),
     row("aaw-classic", Program::Own, "linked", Wire::Classic).pushes("linked").rooms(),
     row("aaw-library", Program::Own, "library", Wire::V1).pushes("library").rooms().items("library"),
     row("socketioxide", Program::Peers, "socketioxide", Wire::SocketIo).pushes("socketioxide").rooms(),
@@ -52,7 +54,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// A server that answers calls.
 const fn row(name: &'static str, program: Program, kind: &'static str, wire: Wire) -> Row {
-    Row { name, program, kind, pushes: None, rooms: false, items: None, wire }
+    Row { name, program, kind, pushes: None, rooms: false, items: None, waits: None, wire }
 }
 
 impl Row {
@@ -66,6 +68,10 @@ impl Row {
 
     const fn items(self, kind: &'static str) -> Self {
         Self { items: Some(kind), ..self }
+    }
+
+    const fn waits(self, kind: &'static str) -> Self {
+        Self { waits: Some(kind), ..self }
     }
 
     pub(crate) fn start(&self) -> Result<Server, BoxError> {
@@ -85,6 +91,11 @@ impl Row {
     /// Starts the server for streams, if it has them.
     pub(crate) fn start_for_items(&self) -> Option<Result<Server, BoxError>> {
         self.items.map(|kind| self.start_as(kind))
+    }
+
+    /// Starts the server with an `echo` that waits, if it has one.
+    pub(crate) fn start_for_waits(&self) -> Option<Result<Server, BoxError>> {
+        self.waits.map(|kind| self.start_as(kind))
     }
 
     pub(crate) fn has_pushes(&self) -> bool {

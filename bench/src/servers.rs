@@ -18,6 +18,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
     let config = Config { port: 0, ..Config::default() };
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
+        "waiting" => run(Server::new(config).events(aaw_bench_waiting::module())).await,
         "presence" => run(Server::new(config).events(aaw_test_rooms::module())).await,
         "auth" => {
             let folder = tempfile::tempdir()?;
@@ -35,7 +36,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
         "echo" => echo(true).await,
         "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected compare, quick, streams, growth, departures, logins, budgets, load, linked, presence, auth, library, echo or default-echo; found {other:?}"
+            "expected compare, quick, streams, growth, departures, logins, budgets, load, linked, waiting, presence, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }

@@ -1,0 +1,5 @@
+//! An `echo` that waits once before it responds.
+
+#![forbid(unsafe_code)]
+
+aaw_event::events!();
