@@ -115,7 +115,7 @@ export class ClientConnection {
     const call = new PendingCall(observer, message, now, settings);
     try {
       this.#checkAccepted(message);
-      if (this.#canWriteAtOnce(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
+      if (this.#canWriteAtOnce && this.#isPlainCall(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
       else this.#calls.addQueued(call, message);
     } catch (error) {
       if (call.isSend || !(error instanceof CallError)) throw error;
@@ -144,7 +144,8 @@ export class ClientConnection {
    */
   send(message) {
     this.#checkAccepted(message);
-    this.#calls.addSend(message);
+    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    else this.#calls.addSend(message);
   }
 
   /**
@@ -446,22 +447,22 @@ export class ClientConnection {
   }
 
   /**
-   * Whether a call, whose size was checked, need not wait in the queue: nothing is before it. Beside saving the queue's
-   * work, most messages are never encoded for their size then.
-   *
-   * @param {PendingCall<W>} call
+   * Whether a message, whose size was checked, need not pass through the queue: nothing is before it. The queue would
+   * need its exact size, for which the text has to be encoded.
    */
-  #canWriteAtOnce(call) {
+  get #canWriteAtOnce() {
     return (
       this.#phase.name === "open" &&
       !this.#isBlocked &&
       !this.hasQueued &&
       this.#outputs.isEmpty &&
-      !this.#login.isResuming &&
-      this.#hasFreeSlot() &&
-      // A classic connection has these in other forms.
-      !(this.#dialect === "classic" && (call.upload || call.isSend))
+      !this.#login.isResuming
     );
+  }
+
+  /** Whether a call can be written now, as a call. @param {PendingCall<W>} call */
+  #isPlainCall(call) {
+    return this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
   }
 
   /** Writes the first message of the queue, if that is possible now. @returns {boolean} Whether it left the queue. */

@@ -164,6 +164,7 @@ export class Driver {
 
   /** Makes a one-way send. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
   send(message) {
+    this.#reportBuffer();
     this.#input(() => this.#connection.send(message));
   }
 

@@ -756,7 +756,7 @@ var ClientConnection = class {
     const call = new PendingCall(observer, message, now, settings);
     try {
       this.#checkAccepted(message);
-      if (this.#canWriteAtOnce(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
+      if (this.#canWriteAtOnce && this.#isPlainCall(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
       else this.#calls.addQueued(call, message);
     } catch (error) {
       if (call.isSend || !(error instanceof CallError)) throw error;
@@ -770,7 +770,8 @@ var ClientConnection = class {
   }
   send(message) {
     this.#checkAccepted(message);
-    this.#calls.addSend(message);
+    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    else this.#calls.addSend(message);
   }
   grantCredit(call, items) {
     if (call.isOver || !call.grantCredit(items)) return;
@@ -968,8 +969,11 @@ var ClientConnection = class {
     const limit2 = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
     if (message.isLargerThan(limit2)) throw tooLarge(message, limit2);
   }
-  #canWriteAtOnce(call) {
-    return this.#phase.name === "open" && !this.#isBlocked && !this.hasQueued && this.#outputs.isEmpty && !this.#login.isResuming && this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
+  get #canWriteAtOnce() {
+    return this.#phase.name === "open" && !this.#isBlocked && !this.hasQueued && this.#outputs.isEmpty && !this.#login.isResuming;
+  }
+  #isPlainCall(call) {
+    return this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
   }
   #writeFirst() {
     if (this.#isBlocked || this.#phase.name !== "greeting" && this.#phase.name !== "open") return false;
@@ -1454,6 +1458,7 @@ var Driver = class {
     return call !== null && this.#input(() => this.#connection.cancel(this.#platform.now(), call));
   }
   send(message) {
+    this.#reportBuffer();
     this.#input(() => this.#connection.send(message));
   }
   grantCredit({ call }, items) {

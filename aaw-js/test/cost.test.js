@@ -46,6 +46,7 @@ for (const inFlight of [1, 32]) {
     await makeCalls(platform, ws, inFlight);
     // The first call ends sooner than the heartbeat is due.
     assert.deepEqual(timers(), [1, 1]);
+    ws.sendSync("notify", { text: "ü".repeat(50) });
     assert.equal(encode.mock.callCount(), 0);
   });
 }
