@@ -1,5 +1,6 @@
 // The calls that have not ended, the queue they wait in, and their ids and deadlines.
 
+import { IdTable } from "./id_table.js";
 import { WaitQueue } from "./wait_queue.js";
 
 /** @import { EncodedMessage } from "./encoded_message.js" */
@@ -15,10 +16,8 @@ import { WaitQueue } from "./wait_queue.js";
  * @template W
  */
 export class CallTable {
-  /** @type {Map<W, PendingCall<W>>} */
-  #calls = new Map();
-  /** The calls that were written on this connection, by id. @type {Map<number, PendingCall<W>>} */
-  #written = new Map();
+  /** The calls that were written on this connection. @type {IdTable<PendingCall<W>>} */
+  #written = new IdTable();
   /** @type {WaitQueue<PendingCall<W>>} */
   #queue;
   #nextId = 1;
@@ -30,11 +29,18 @@ export class CallTable {
     this.#queue = new WaitQueue(limits);
   }
 
-  /** Adds a call to the queue. @param {PendingCall<W>} call @throws {CallError} `busy` */
-  add(call) {
-    this.#queue.push(call.queued);
-    this.#calls.set(call.observer, call);
-    this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+  /** Adds a call to the queue. @param {PendingCall<W>} call @param {EncodedMessage} message @throws {CallError} `busy` */
+  addQueued(call, message) {
+    const queued = { message, call };
+    this.#queue.push(queued);
+    call.queued = queued;
+    this.#addDeadline(call);
+  }
+
+  /** Adds a call that does not wait, and assigns its id. @param {PendingCall<W>} call @returns {number} */
+  addWritten(call) {
+    this.#addDeadline(call);
+    return this.#assignId(call);
   }
 
   /** Adds a one-way send to the queue. @param {EncodedMessage} message @throws {CallError} `busy` */
@@ -54,18 +60,34 @@ export class CallTable {
 
   /** Takes a call from the queue and assigns its id. @param {PendingCall<W>} call @returns {number} */
   markWritten(call) {
-    this.#queue.remove(call.queued);
-    const id = this.allocateId();
-    call.id = id;
-    this.#written.set(id, call);
-    return id;
+    this.#removeQueued(call);
+    return this.#assignId(call);
+  }
+
+  /** Removes a call, which is over. @param {PendingCall<W>} call */
+  remove(call) {
+    call.isOver = true;
+    if (call.id === null) this.#removeQueued(call);
+    else this.#written.delete(call.id);
   }
 
   /** @param {PendingCall<W>} call */
-  remove(call) {
-    this.#calls.delete(call.observer);
-    if (call.id === null) this.#queue.remove(call.queued);
-    else this.#written.delete(call.id);
+  #removeQueued(call) {
+    if (call.queued) this.#queue.remove(call.queued);
+    call.queued = null;
+  }
+
+  /** @param {PendingCall<W>} call */
+  #addDeadline(call) {
+    if (call.deadline < this.#nextDeadline) this.#nextDeadline = call.deadline;
+  }
+
+  /** @param {PendingCall<W>} call @returns {number} */
+  #assignId(call) {
+    const id = this.allocateId();
+    call.id = id;
+    this.#written.add(id, call);
+    return id;
   }
 
   /** Assigns an id that no call of this connection has. @returns {number} */
@@ -85,18 +107,9 @@ export class CallTable {
     this.#nextId = 1;
   }
 
-  /** @param {W} observer */
-  get(observer) {
-    return this.#calls.get(observer);
-  }
-
   /** @param {number} id */
   byId(id) {
     return this.#written.get(id);
-  }
-
-  get size() {
-    return this.#calls.size;
   }
 
   get inFlight() {
@@ -105,7 +118,7 @@ export class CallTable {
 
   /** The calls that were written, in their order. */
   written() {
-    return [...this.#written.values()];
+    return this.#written.values();
   }
 
   /** When to call `expired`, at the latest. */
@@ -118,9 +131,9 @@ export class CallTable {
     if (now < this.#nextDeadline) return [];
     this.#nextDeadline = Infinity;
     const expired = [];
-    for (const call of this.#calls.values()) {
+    for (const call of [...this.written(), ...this.#queue.calls()]) {
       if (call.deadline <= now) expired.push(call);
-      else this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+      else this.#addDeadline(call);
     }
     return expired;
   }

@@ -13,6 +13,7 @@ import { encodeMessage } from "./encoded_message.js";
 import { HandlerRegistry } from "./handler_registry.js";
 import { readOptions } from "./options.js";
 import { PersistentToken } from "./persistent_token.js";
+import { ResponsePromise } from "./response_promise.js";
 import { ItemStream } from "./stream.js";
 import { fire, WebSocketCompat } from "./websocket_compat.js";
 
@@ -37,6 +38,8 @@ export class Client extends WebSocketCompat {
   #emitter = new Emitter();
   #handlers = new HandlerRegistry();
   #timeout;
+  /** Of calls that are made without options. */
+  #callOptions;
   #window;
 
   /**
@@ -53,6 +56,7 @@ export class Client extends WebSocketCompat {
     const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
     this.#timeout = timeout;
+    this.#callOptions = callOptions(undefined, timeout);
     this.#window = window;
     const stored = new PersistentToken(storage, storageKey);
     const storedToken = stored.read();
@@ -99,28 +103,24 @@ export class Client extends WebSocketCompat {
   sendAsync(event, payload, options) {
     return new Promise((resolve, reject) => {
       // An error that these throw rejects the promise.
-      const { timeout, signal } = callOptions(options, this.#timeout);
+      const { timeout, signal } = options === undefined ? this.#callOptions : callOptions(options, this.#timeout);
       const message = encodeMessage(event, payload);
-      const observer = {
-        handleDone: (/** @type {CallResult} */ result) => {
-          stopListening();
-          this.#emitResult(event, result);
-          if (result.type === "failed") reject(result.error);
-          else resolve(/** @type {T} */ (result.type === "response" ? result.data : null));
-        },
-      };
-      if (signal?.aborted) {
-        reject(cancelled(signal.reason, false));
-        return;
+      const observer = new ResponsePromise(event, resolve, reject, this.#emitResult);
+      if (signal) {
+        if (signal.aborted) {
+          reject(cancelled(signal.reason, false));
+          return;
+        }
+        observer.stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
       }
-      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
       this.#driver.call(observer, message, { timeout });
     });
   }
 
   /**
-   * Sends an event without waiting for a response. It is written now or, without a connection, to the next one. It is
-   * lost if the connection breaks while it is in transit; use `sendAsync` if that matters.
+   * Sends an event without waiting for a response. It is written now (on Node, while calls are in flight, at the end of
+   * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks
+   * while it is in transit; use `sendAsync` if that matters.
    *
    * If the event responds and there are listeners for its name, they receive the response, as with the original.
    *
@@ -140,6 +140,7 @@ export class Client extends WebSocketCompat {
     // A v1 server responds to calls only, so this is a call. Read as a stream, it has an item for each response of the
     // event and none for a one-way event: the same as the listeners of the original receive.
     const observer = {
+      call: null,
       handleItem: (/** @type {unknown} */ data) => this.#emitter.emit(event, data),
       handleDone: (/** @type {CallResult} */ result) => {
         this.#emitResult(event, result);
@@ -408,8 +409,8 @@ export class Client extends WebSocketCompat {
   }
 
   /** Passes the result of a call to the listeners of its event. @param {string} event @param {CallResult} result */
-  #emitResult(event, result) {
+  #emitResult = (event, result) => {
     if (result.type === "response") this.#emitter.emit(event, result.data);
     else if (result.type === "failed" && result.isFromServer) this.#emitter.emit(event, { ...result.error });
-  }
+  };
 }

@@ -1,7 +1,7 @@
 // Client calls: calls that the server makes to this client. Their ids are negative (PROTOCOL.md).
 
 import { BadFrame, encodeFrame, FRAME_OVERHEAD } from "./frame.js";
-import { byteLength, toJson } from "./json.js";
+import { byteLength, exceeds, toJson } from "./json.js";
 
 /** @import { Failure } from "./call_error.js" */
 /** @import { Frame } from "./frame.js" */
@@ -57,8 +57,9 @@ export class ClientCalls {
    * @param {number} maxMessage
    */
   respond(call, json, maxMessage) {
-    const size = byteLength(json) + byteLength(call.event) + FRAME_OVERHEAD;
-    if (size > maxMessage) {
+    const overhead = byteLength(call.event) + FRAME_OVERHEAD;
+    if (exceeds(json, maxMessage - overhead)) {
+      const size = byteLength(json) + overhead;
       const error = `The response is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       this.respondError(call, { error, code: "too_large" });
     } else if (this.#finish(call)) {

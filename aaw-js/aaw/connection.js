@@ -57,7 +57,7 @@ const TIMED_OUT = "WebSocket error (client): request timed out";
 
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
-/** @template W The observer of a call, which also identifies it. The connection only stores and returns it. */
+/** @template W The observer of a call. The connection only stores it and returns it with the call's outputs. */
 export class ClientConnection {
   #config;
   /** @type {ConnectionPhase} */
@@ -107,6 +107,7 @@ export class ClientConnection {
    * @param {W} observer
    * @param {EncodedMessage} message
    * @param {CallSettings} [settings]
+   * @returns {PendingCall<W>} Identifies the call in the methods below.
    * @throws {CallError} As `send` does, if `isSend` is set.
    */
   call(now, observer, message, settings = {}) {
@@ -114,23 +115,25 @@ export class ClientConnection {
     const call = new PendingCall(observer, message, now, settings);
     try {
       this.#checkAccepted(message);
-      this.#calls.add(call);
+      if (this.#canWriteAtOnce && this.#isPlainCall(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
+      else this.#calls.addQueued(call, message);
     } catch (error) {
       if (call.isSend || !(error instanceof CallError)) throw error;
+      call.isOver = true;
       this.#outputs.fail(observer, error);
     }
+    return call;
   }
 
   /**
    * Cancels a call. It ends without an output; a v1 server is notified. Does nothing if the call has ended.
    *
    * @param {number} now
-   * @param {W} observer
+   * @param {PendingCall<W>} call
    * @returns {boolean} Whether the server may have received the call.
    */
-  cancel(now, observer) {
-    const call = this.#calls.get(observer);
-    return call ? this.#abandon(now, call) : false;
+  cancel(now, call) {
+    return !call.isOver && this.#abandon(now, call);
   }
 
   /**
@@ -141,18 +144,18 @@ export class ClientConnection {
    */
   send(message) {
     this.#checkAccepted(message);
-    this.#calls.addSend(message);
+    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    else this.#calls.addSend(message);
   }
 
   /**
    * The reader of a stream accepts items up to the `items`-th in total.
    *
-   * @param {W} observer
+   * @param {PendingCall<W>} call
    * @param {number} items
    */
-  grantCredit(observer, items) {
-    const call = this.#calls.get(observer);
-    if (!call?.grantCredit(items)) return;
+  grantCredit(call, items) {
+    if (call.isOver || !call.grantCredit(items)) return;
     // A call that is still queued states its credit when it is written.
     if (call.id !== null && this.#dialect === "v1") {
       this.#outputs.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
@@ -162,21 +165,19 @@ export class ClientConnection {
   /**
    * Writes the next item of an upload.
    *
-   * @param {W} observer
+   * @param {PendingCall<W>} call
    * @param {string} json
    * @returns {boolean} Whether it was written: the call is open, and there is credit for it.
    */
-  uploadItem(observer, json) {
-    const call = this.#calls.get(observer);
-    if (!call || call.id === null || !call.useUploadCredit()) return false;
+  uploadItem(call, json) {
+    if (call.isOver || call.id === null || !call.useUploadCredit()) return false;
     this.#outputs.send(encodeFrame(call.event, json, call.id, "item"));
     return true;
   }
 
-  /** Writes the end of an upload. No item may follow. @param {W} observer */
-  uploadEnd(observer) {
-    const call = this.#calls.get(observer);
-    if (!call || call.id === null || this.#dialect !== "v1") return;
+  /** Writes the end of an upload. No item may follow. @param {PendingCall<W>} call */
+  uploadEnd(call) {
+    if (call.isOver || call.id === null || this.#dialect !== "v1") return;
     this.#outputs.send(encodeFrame(call.event, "null", call.id, "end"));
   }
 
@@ -265,7 +266,17 @@ export class ClientConnection {
 
   /** Whether something waits for this connection: a call that has not ended, a queued message, or `close`. */
   get isBusy() {
-    return this.#calls.size > 0 || this.#calls.firstQueued !== null || this.#phase.name === "closing";
+    return this.#calls.inFlight > 0 || this.hasQueued || this.#phase.name === "closing";
+  }
+
+  /** Whether a message waits to be written. */
+  get hasQueued() {
+    return this.#calls.firstQueued !== null;
+  }
+
+  /** Calls that were written and have not ended. */
+  get inFlight() {
+    return this.#calls.inFlight;
   }
 
   // --- Events of the socket and the timer ---------------------------------------------------------------------------
@@ -432,7 +443,26 @@ export class ClientConnection {
     // While there is no connection only the client's own limit counts, as the next welcome may allow more than the
     // last.
     const limit = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
-    if (message.size > limit) throw tooLarge(message, limit);
+    if (message.isLargerThan(limit)) throw tooLarge(message, limit);
+  }
+
+  /**
+   * Whether a message, whose size was checked, need not pass through the queue: nothing is before it. The queue would
+   * need its exact size, for which the text has to be encoded.
+   */
+  get #canWriteAtOnce() {
+    return (
+      this.#phase.name === "open" &&
+      !this.#isBlocked &&
+      !this.hasQueued &&
+      this.#outputs.isEmpty &&
+      !this.#login.isResuming
+    );
+  }
+
+  /** Whether a call can be written now, as a call. @param {PendingCall<W>} call */
+  #isPlainCall(call) {
+    return this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
   }
 
   /** Writes the first message of the queue, if that is possible now. @returns {boolean} Whether it left the queue. */
@@ -443,7 +473,7 @@ export class ClientConnection {
     const first = this.#calls.firstQueued;
     if (!first || (first.call && !this.#hasFreeSlot())) return false;
     const { message, call } = first;
-    const fits = message.size <= this.maxMessage;
+    const fits = !message.isLargerThan(this.maxMessage);
     // Until the welcome has arrived the limit is not known.
     if (!fits && this.#phase.name === "greeting") return false;
     if (!call) {
@@ -458,15 +488,13 @@ export class ClientConnection {
       this.#calls.remove(call);
       this.#outputs.send(oneWayFrame(message));
     } else {
-      this.#write(call);
+      this.#writeCall(call, message, this.#calls.markWritten(call));
     }
     return true;
   }
 
-  /** @param {PendingCall<W>} call */
-  #write(call) {
-    const { message } = call.queued;
-    const id = this.#calls.markWritten(call);
+  /** @param {PendingCall<W>} call @param {EncodedMessage} message @param {number} id */
+  #writeCall(call, message, id) {
     if (this.#dialect === "classic") {
       this.#matcher.handleCallWritten(call.event, id);
       this.#outputs.send(callFrame(message, id, { upload: false, credit: null }));
@@ -723,7 +751,7 @@ export class ClientConnection {
       } else {
         if (first.call) this.#calls.remove(first.call);
         else this.#calls.removeSend(first);
-        if (first.message.size <= this.maxMessage) onSend(first.message);
+        if (!first.message.isLargerThan(this.maxMessage)) onSend(first.message);
       }
     }
   }

@@ -6,17 +6,19 @@ import { ClientConnection } from "./connection.js";
 import { connectFailure, HandshakeObserver } from "./handshake.js";
 import { requestSocket } from "./socket_ref.js";
 import { socketUrl } from "./url.js";
+import { WriteBatch } from "./write_batch.js";
 
 /** @import { Failure } from "./call_error.js" */
 /** @import { EncodedMessage } from "./encoded_message.js" */
 /** @import { CallResult, ClientCall } from "./output_queue.js" */
-/** @import { CallSettings } from "./pending_call.js" */
+/** @import { CallSettings, PendingCall } from "./pending_call.js" */
 /** @import { Platform, Socket, SocketClass } from "./platform.js" */
 
 /**
  * Receives the events of one call.
  *
  * @typedef {object} CallObserver
+ * @property {PendingCall<CallObserver> | null} call Set by the driver when the call is made.
  * @property {(result: CallResult) => void} handleDone Called exactly once, last.
  * @property {(data: unknown) => void} [handleItem]
  * @property {(items: number) => void} [handleUploadCredit] The server accepts items up to the `items`-th in total.
@@ -69,6 +71,8 @@ export class Driver {
   #isRef = true;
   /** Keeps the process running, or lets it end. @type {import("./handshake.js").RefCounted | null} */
   #refCounted = null;
+  /** The messages of this tick that wait to be written together. */
+  #batch = new WriteBatch(null);
   /** What `#refCounted` was last told. */
   #isHeld = true;
   /** Stops the observation of the current handshake. */
@@ -131,16 +135,20 @@ export class Driver {
   }
 
   /**
-   * Makes a call. The observer identifies it in the other methods.
+   * Makes a call. Its observer identifies it in the other methods.
    *
    * @param {CallObserver} observer
    * @param {EncodedMessage} message
-   * @param {Omit<CallSettings, "deadline"> & { timeout?: number }} settings `timeout` in ms; default: none.
+   * @param {CallSettings} settings
    * @throws {CallError} It will not be sent; only if `isSend` is set. Otherwise the observer receives the error.
    */
-  call(observer, message, { timeout = Infinity, ...settings }) {
-    const now = this.#platform.now();
-    this.#input(() => this.#connection.call(now, observer, message, { ...settings, deadline: now + timeout }));
+  call(observer, message, settings) {
+    this.#reportBuffer();
+    try {
+      observer.call = this.#connection.call(this.#platform.now(), observer, message, settings);
+    } finally {
+      this.#run();
+    }
   }
 
   /**
@@ -150,27 +158,29 @@ export class Driver {
    * @returns {boolean} Whether the server may have received the call.
    */
   cancel(observer) {
-    return this.#input(() => this.#connection.cancel(this.#platform.now(), observer));
+    const { call } = observer;
+    return call !== null && this.#input(() => this.#connection.cancel(this.#platform.now(), call));
   }
 
   /** Makes a one-way send. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
   send(message) {
+    this.#reportBuffer();
     this.#input(() => this.#connection.send(message));
   }
 
   /** @param {CallObserver} observer @param {number} items The total that the reader accepts. */
-  grantCredit(observer, items) {
-    this.#input(() => this.#connection.grantCredit(observer, items));
+  grantCredit({ call }, items) {
+    if (call) this.#input(() => this.#connection.grantCredit(call, items));
   }
 
   /** @param {CallObserver} observer @param {string} json @returns {boolean} Whether there was credit for it. */
-  uploadItem(observer, json) {
-    return this.#input(() => this.#connection.uploadItem(observer, json));
+  uploadItem({ call }, json) {
+    return call !== null && this.#input(() => this.#connection.uploadItem(call, json));
   }
 
   /** @param {CallObserver} observer */
-  uploadEnd(observer) {
-    this.#input(() => this.#connection.uploadEnd(observer));
+  uploadEnd({ call }) {
+    if (call) this.#input(() => this.#connection.uploadEnd(call));
   }
 
   /** @param {ClientCall} call @param {string} json */
@@ -238,11 +248,15 @@ export class Driver {
   }
 
   #nextOutput() {
-    if (this.#socket) {
-      if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
-      else this.#connection.handleBlocked();
-    }
+    if (this.#connection.hasQueued) this.#reportBuffer();
     return this.#connection.pollOutput();
+  }
+
+  /** Tells the connection whether a message can be written. */
+  #reportBuffer() {
+    if (!this.#socket) return;
+    if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
+    else this.#connection.handleBlocked();
   }
 
   /** @param {import("./output_queue.js").Output<CallObserver>} output */
@@ -252,6 +266,8 @@ export class Driver {
         void this.#connect();
         break;
       case "send":
+        // A message that other calls are in flight with can wait for those that follow in this tick.
+        if (this.#connection.inFlight > 1) this.#batch.add(output.text.length);
         this.#socket?.send(output.text);
         break;
       case "close":
@@ -308,12 +324,16 @@ export class Driver {
 
   /** Sets the one timer. A pending one that fires too early is kept: that costs less than replacing it each time. */
   #setTimer() {
-    const isFull = this.#socket !== null && this.#socket.bufferedAmount >= MAX_BUFFERED;
-    const now = this.#platform.now();
-    const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
+    const timeout = this.#connection.pollTimeout();
+    const isFull = this.#socket !== null && this.#connection.hasQueued && this.#socket.bufferedAmount >= MAX_BUFFERED;
+    const due = isFull ? Math.min(timeout, this.#platform.now() + DRAIN_CHECK_INTERVAL) : timeout;
     // Without calls, the timer of an open connection is the heartbeat's, which must not keep a Node process alive.
     const ref = this.#isHolding && (this.#connection.state !== "open" || this.#connection.isBusy);
-    if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
+    if (this.#timer && this.#timer.due <= due && due !== Infinity) {
+      if (this.#timer.ref !== ref) setRef(this.#timer.timer, ref);
+      this.#timer.ref = ref;
+      return;
+    }
     if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
     this.#timer = null;
     if (due === Infinity) return;
@@ -322,9 +342,9 @@ export class Driver {
         this.#timer = null;
         this.#input(() => this.#connection.handleTimeout(this.#platform.now()));
       },
-      Math.min(Math.max(due - now, 0), MAX_TIMER_DELAY),
+      Math.min(Math.max(due - this.#platform.now(), 0), MAX_TIMER_DELAY),
     );
-    if (!ref) /** @type {{ unref?: () => void }} */ (timer).unref?.();
+    if (!ref) setRef(timer, ref);
     this.#timer = { due, timer, ref };
   }
 
@@ -391,16 +411,19 @@ export class Driver {
       isOpen = true;
       observer.stop();
       this.#refCounted = tcpSocket();
+      this.#batch = new WriteBatch(this.#refCounted === /** @type {unknown} */ (socket) ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
     on("message", ({ data }) => {
-      this.#input(() => {
+      try {
         if (typeof data === "string") this.#connection.handleText(now(), data);
         else this.#connection.handleBinary(now());
-      });
+      } finally {
+        this.#run();
+      }
       if (typeof data === "string") this.#delegate.handleMessage(data);
     });
     on("error", (event) => {
@@ -427,6 +450,12 @@ export class Driver {
     if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 }
+
+/** Whether a timer keeps the process running. Those of pages are numbers. @param {any} timer @param {boolean} ref */
+const setRef = (timer, ref) => {
+  if (ref) timer.ref?.();
+  else timer.unref?.();
+};
 
 /** The longest delay that `setTimeout` supports, in ms. With a longer one it fires at once. */
 const MAX_TIMER_DELAY = 2 ** 31 - 1;

@@ -3,7 +3,7 @@
 import { bindMethods } from "./bind_methods.js";
 import { CallError } from "./call_error.js";
 import { FRAME_OVERHEAD } from "./frame.js";
-import { byteLength, toJson } from "./json.js";
+import { byteLength, exceeds, toJson } from "./json.js";
 import { ItemStream } from "./stream.js";
 import { UploadBuffer } from "./upload_buffer.js";
 
@@ -19,7 +19,8 @@ import { UploadBuffer } from "./upload_buffer.js";
 export class Duplex extends ItemStream {
   #upload;
   #driver;
-  #event;
+  /** The bytes that a frame of this call adds to an item, at most. */
+  #overhead;
 
   /**
    * @param {import("./driver.js").Driver} driver
@@ -34,7 +35,7 @@ export class Duplex extends ItemStream {
     bindMethods(this, "send", "end");
     this.#upload = upload;
     this.#driver = driver;
-    this.#event = message.event;
+    this.#overhead = byteLength(JSON.stringify(message.event)) + FRAME_OVERHEAD;
   }
 
   /**
@@ -49,9 +50,10 @@ export class Duplex extends ItemStream {
    */
   async send(item) {
     const json = toJson(item);
-    const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + FRAME_OVERHEAD;
-    if (size > this.#driver.maxMessage) {
-      const error = `The item is too large: up to ${size} bytes, the limit is ${this.#driver.maxMessage}`;
+    const { maxMessage } = this.#driver;
+    if (exceeds(json, maxMessage - this.#overhead)) {
+      const size = byteLength(json) + this.#overhead;
+      const error = `The item is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       throw new CallError({ error, code: "too_large" }, { sent: false });
     }
     return this.#upload.send(json);

@@ -48,8 +48,10 @@ export class Emitter {
    * @param {unknown} detail
    */
   emit(event, detail) {
+    const listeners = this.#listeners.get(event);
+    if (!listeners) return;
     // `on` and `off` replace the list, so this one does not change during the loop.
-    for (const listener of this.#listeners.get(event) ?? []) {
+    for (const listener of listeners) {
       try {
         const returned = listener(detail);
         // An `async` listener rejects instead of throwing.

@@ -2,16 +2,32 @@
 
 import { CallError } from "./call_error.js";
 import { FRAME_OVERHEAD } from "./frame.js";
-import { byteLength, toJson, wellFormed } from "./json.js";
+import { byteLength, exceeds, toJson, wellFormed } from "./json.js";
 
-/**
- * The end of the frame is missing, because a call is assigned its id only when it is written.
- *
- * @typedef {object} EncodedMessage
- * @property {string} event
- * @property {string} head `["event",body`, without the end of the frame.
- * @property {number} size Upper bound of the frame's size, in bytes.
- */
+/** The end of the frame is missing, because a call is assigned its id only when it is written. */
+export class EncodedMessage {
+  /** @type {number | null} */
+  #size = null;
+
+  /**
+   * @param {string} event
+   * @param {string} head `["event",body`, without the end of the frame.
+   */
+  constructor(event, head) {
+    this.event = event;
+    this.head = head;
+  }
+
+  /** Upper bound of the frame's size, in bytes. Most messages never need it. */
+  get size() {
+    return (this.#size ??= byteLength(this.head) + FRAME_OVERHEAD);
+  }
+
+  /** Whether `size` exceeds a limit. @param {number} limit */
+  isLargerThan(limit) {
+    return exceeds(this.head, limit - FRAME_OVERHEAD);
+  }
+}
 
 /**
  * Serializes the payload at once: changing the payload object later does not change what is sent.
@@ -30,8 +46,9 @@ export const encodeMessage = (event, payload) => {
   if (RESERVED_NAMES.has(event)) {
     throw new CallError({ error: `The event name ${event} is reserved`, code: "bad_frame" }, { sent: false });
   }
-  const head = `[${toJson(event)},${toJson(payload)}`;
-  return { event: wellFormed(event), head, size: byteLength(head) + FRAME_OVERHEAD };
+  const name = toJson(event);
+  // A name that needed neither escapes nor replacements is well-formed.
+  return new EncodedMessage(name === `"${event}"` ? event : wellFormed(event), `[${name},${toJson(payload)}`);
 };
 
 /** Frames that control the connection. Other names under `aaw/` are events that can be called: `aaw/login`, say. */
@@ -51,6 +68,7 @@ export const oneWayFrame = ({ head }) => `${head}]`;
  *   response's items; `null` if it reads a single response.
  */
 export const callFrame = ({ head }, id, { upload, credit }) => {
+  if (!upload && credit === null) return `${head},${id}]`;
   const meta = { in: upload || undefined, credit: credit ?? undefined };
-  return upload || credit !== null ? `${head},${id},"call",${JSON.stringify(meta)}]` : `${head},${id}]`;
+  return `${head},${id},"call",${JSON.stringify(meta)}]`;
 };

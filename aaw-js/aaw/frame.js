@@ -33,10 +33,12 @@ export const decodeFrame = (text, bigint) => {
   }
   if (!Array.isArray(frame)) throw new BadFrame("expected a JSON array [event, data, id, kind, meta]");
   if (frame.length < 1 || frame.length > 5) throw new BadFrame(`expected 1 to 5 elements, got ${frame.length}`);
-  const [event, data = null, id = null, kind] = /** @type {unknown[]} */ (frame);
+  // By index, because destructuring an array iterates over it.
+  const event = frame[0];
+  const kind = frame[3];
   if (typeof event !== "string") throw new BadFrame("the event (element 1) must be a string");
   if (kind !== undefined && typeof kind !== "string") throw new BadFrame("the kind (element 4) must be a string");
-  return { event, data, id, kind: kind ?? null };
+  return { event, data: frame[1] ?? null, id: frame[2] ?? null, kind: kind ?? null };
 };
 
 /**

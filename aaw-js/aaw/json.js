@@ -35,6 +35,15 @@ const encoder = new TextEncoder();
 /** The size of a text in UTF-8. @param {string} text */
 export const byteLength = (text) => encoder.encode(text).length;
 
+/**
+ * Whether the size of a text in UTF-8 exceeds a limit. Only long texts are encoded for it, because none has more than
+ * three bytes for each UTF-16 unit.
+ *
+ * @param {string} text
+ * @param {number} limit In bytes.
+ */
+export const exceeds = (text, limit) => text.length * 3 > limit && byteLength(text) > limit;
+
 /** Replaces lone surrogates with U+FFFD, as `toWellFormed` of ES2024 does. @param {string} text @returns {string} */
 export const wellFormed = (text) => JSON.parse(replaceLoneSurrogates(JSON.stringify(text)));
 

@@ -4,7 +4,7 @@
 
 /**
  * @typedef {object} CallSettings
- * @property {number} [deadline] When the call fails with `timeout`, in ms on the connection's clock. Default: never.
+ * @property {number} [timeout] The time that the call has, in ms. Default: `Infinity`.
  * @property {number} [credit] The response is read as a stream, and the server may send this many items at first.
  * @property {boolean} [upload] The caller sends items too.
  * @property {boolean} [isSend] The call stands for a one-way send whose responses are passed to listeners. On a
@@ -21,8 +21,10 @@
 export class PendingCall {
   /** The id on the current connection; `null` while the call waits in the queue. @type {number | null} */
   id = null;
-  /** Its entry in the wait queue. @type {import("./wait_queue.js").QueuedMessage<PendingCall<W>>} */
-  queued;
+  /** Its entry in the wait queue, if it had to wait. @type {import("./wait_queue.js").QueuedMessage<PendingCall<W>> | null} */
+  queued = null;
+  /** Whether it has ended. */
+  isOver = false;
   /** Items that have arrived. */
   #received = 0;
   /** Items that the server accepts in total. */
@@ -36,17 +38,17 @@ export class PendingCall {
    * @param {number} now
    * @param {CallSettings} settings
    */
-  constructor(observer, message, now, { deadline = Infinity, credit, upload = false, isSend = false }) {
+  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
     this.observer = observer;
     this.event = message.event;
-    this.deadline = deadline;
     /** The time that the call has, in ms. */
-    this.timeout = deadline - now;
+    this.timeout = timeout;
+    /** When the call fails with `timeout`, in ms on the connection's clock. */
+    this.deadline = now + timeout;
     /** Items that the server may send in total; `null` if the caller reads a single response. */
     this.credit = credit ?? null;
     this.upload = upload;
     this.isSend = isSend;
-    this.queued = { message, call: this };
   }
 
   /**

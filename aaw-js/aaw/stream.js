@@ -55,6 +55,7 @@ export class ItemStream {
     };
     /** @type {CallObserver} */
     const observer = {
+      call: null,
       handleItem: (data) => items.push(/** @type {T} */ (data)),
       handleUploadCredit: () => upload?.handleCredit(),
       handleDone: (result) => {

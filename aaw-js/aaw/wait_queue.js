@@ -63,9 +63,15 @@ export class WaitQueue {
     return this.#first;
   }
 
+  /** The calls, in their order. */
+  *calls() {
+    for (let item = this.#first; item; item = item.next ?? null) if (item.call) yield item.call;
+  }
+
   /** @param {QueuedMessage<C>} item An item of this queue, at any position. */
   remove(item) {
     const { previous = null, next = null } = item;
+    item.previous = item.next = null;
     if (previous) previous.next = next;
     else this.#first = next;
     if (next) next.previous = previous;

@@ -171,6 +171,36 @@ var ReconnectDelays = class {
     return Math.min(hint ?? 0, MAX_RETRY_AFTER) + delay;
   }
 };
+var SLOTS = 512;
+var IdTable = class {
+  #slots = new Array(SLOTS).fill(null);
+  #others = /* @__PURE__ */ new Map();
+  #size = 0;
+  get size() {
+    return this.#size;
+  }
+  add(id, value) {
+    const slot = id % SLOTS;
+    if (this.#slots[slot] === null) this.#slots[slot] = value;
+    else this.#others.set(id, value);
+    this.#size += 1;
+  }
+  get(id) {
+    const value = this.#slots[id % SLOTS];
+    if (value?.id === id) return value;
+    return this.#others.size ? this.#others.get(id) : void 0;
+  }
+  delete(id) {
+    const slot = id % SLOTS;
+    if (this.#slots[slot]?.id === id) this.#slots[slot] = null;
+    else this.#others.delete(id);
+    this.#size -= 1;
+  }
+  values() {
+    const values = [...this.#slots.filter((value) => value !== null), ...this.#others.values()];
+    return values.sort((a, b) => Number(a.id) - Number(b.id));
+  }
+};
 var WaitQueue = class {
   #first = null;
   #last = null;
@@ -196,8 +226,12 @@ var WaitQueue = class {
   get first() {
     return this.#first;
   }
+  *calls() {
+    for (let item = this.#first; item; item = item.next ?? null) if (item.call) yield item.call;
+  }
   remove(item) {
     const { previous = null, next = null } = item;
+    item.previous = item.next = null;
     if (previous) previous.next = next;
     else this.#first = next;
     if (next) next.previous = previous;
@@ -206,18 +240,22 @@ var WaitQueue = class {
   }
 };
 var CallTable = class {
-  #calls = /* @__PURE__ */ new Map();
-  #written = /* @__PURE__ */ new Map();
+  #written = new IdTable();
   #queue;
   #nextId = 1;
   #nextDeadline = Infinity;
   constructor(limits) {
     this.#queue = new WaitQueue(limits);
   }
-  add(call) {
-    this.#queue.push(call.queued);
-    this.#calls.set(call.observer, call);
-    this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+  addQueued(call, message) {
+    const queued = { message, call };
+    this.#queue.push(queued);
+    call.queued = queued;
+    this.#addDeadline(call);
+  }
+  addWritten(call) {
+    this.#addDeadline(call);
+    return this.#assignId(call);
   }
   addSend(message) {
     this.#queue.push({ message, call: null });
@@ -229,16 +267,26 @@ var CallTable = class {
     this.#queue.remove(item);
   }
   markWritten(call) {
-    this.#queue.remove(call.queued);
-    const id = this.allocateId();
-    call.id = id;
-    this.#written.set(id, call);
-    return id;
+    this.#removeQueued(call);
+    return this.#assignId(call);
   }
   remove(call) {
-    this.#calls.delete(call.observer);
-    if (call.id === null) this.#queue.remove(call.queued);
+    call.isOver = true;
+    if (call.id === null) this.#removeQueued(call);
     else this.#written.delete(call.id);
+  }
+  #removeQueued(call) {
+    if (call.queued) this.#queue.remove(call.queued);
+    call.queued = null;
+  }
+  #addDeadline(call) {
+    if (call.deadline < this.#nextDeadline) this.#nextDeadline = call.deadline;
+  }
+  #assignId(call) {
+    const id = this.allocateId();
+    call.id = id;
+    this.#written.add(id, call);
+    return id;
   }
   allocateId() {
     const id = this.#nextId;
@@ -251,20 +299,14 @@ var CallTable = class {
   resetIds() {
     this.#nextId = 1;
   }
-  get(observer) {
-    return this.#calls.get(observer);
-  }
   byId(id) {
     return this.#written.get(id);
-  }
-  get size() {
-    return this.#calls.size;
   }
   get inFlight() {
     return this.#written.size;
   }
   written() {
-    return [...this.#written.values()];
+    return this.#written.values();
   }
   pollTimeout() {
     return this.#nextDeadline;
@@ -273,9 +315,9 @@ var CallTable = class {
     if (now < this.#nextDeadline) return [];
     this.#nextDeadline = Infinity;
     const expired = [];
-    for (const call of this.#calls.values()) {
+    for (const call of [...this.written(), ...this.#queue.calls()]) {
       if (call.deadline <= now) expired.push(call);
-      else this.#nextDeadline = Math.min(this.#nextDeadline, call.deadline);
+      else this.#addDeadline(call);
     }
     return expired;
   }
@@ -292,6 +334,7 @@ var toJson = (value) => {
 var fromJson = (json, bigint) => bigint && /\d{16}/.test(json) ? parseBigInts(json) : JSON.parse(json);
 var encoder = new TextEncoder();
 var byteLength = (text2) => encoder.encode(text2).length;
+var exceeds = (text2, limit2) => text2.length * 3 > limit2 && byteLength(text2) > limit2;
 var wellFormed = (text2) => JSON.parse(replaceLoneSurrogates(JSON.stringify(text2)));
 var replaceLoneSurrogates = (json) => json.includes("\\ud") ? json.replace(/\\(?:ud[0-9a-f]{3}|[^])/g, (escape) => escape.length > 2 ? "\uFFFD" : escape) : json;
 var prefix;
@@ -355,10 +398,11 @@ var decodeFrame = (text2, bigint) => {
   }
   if (!Array.isArray(frame)) throw new BadFrame("expected a JSON array [event, data, id, kind, meta]");
   if (frame.length < 1 || frame.length > 5) throw new BadFrame(`expected 1 to 5 elements, got ${frame.length}`);
-  const [event, data = null, id = null, kind] = frame;
+  const event = frame[0];
+  const kind = frame[3];
   if (typeof event !== "string") throw new BadFrame("the event (element 1) must be a string");
   if (kind !== void 0 && typeof kind !== "string") throw new BadFrame("the kind (element 4) must be a string");
-  return { event, data, id, kind: kind ?? null };
+  return { event, data: frame[1] ?? null, id: frame[2] ?? null, kind: kind ?? null };
 };
 var encodeFrame = (event, json, id, kind) => `[${toJson(event)},${json},${id}${kind ? `,"${kind}"` : ""}]`;
 var MAX_RUNNING = 1024;
@@ -386,8 +430,9 @@ var ClientCalls = class {
     else this.respondError(call, { error: `${MAX_RUNNING} client calls are running already`, code: "busy" });
   }
   respond(call, json, maxMessage) {
-    const size = byteLength(json) + byteLength(call.event) + FRAME_OVERHEAD;
-    if (size > maxMessage) {
+    const overhead = byteLength(call.event) + FRAME_OVERHEAD;
+    if (exceeds(json, maxMessage - overhead)) {
+      const size = byteLength(json) + overhead;
       const error = `The response is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       this.respondError(call, { error, code: "too_large" });
     } else if (this.#finish(call)) {
@@ -409,6 +454,19 @@ var ClientCalls = class {
     return this.#running.get(call.id) === call && this.#running.delete(call.id);
   }
 };
+var EncodedMessage = class {
+  #size = null;
+  constructor(event, head) {
+    this.event = event;
+    this.head = head;
+  }
+  get size() {
+    return this.#size ??= byteLength(this.head) + FRAME_OVERHEAD;
+  }
+  isLargerThan(limit2) {
+    return exceeds(this.head, limit2 - FRAME_OVERHEAD);
+  }
+};
 var encodeMessage = (event, payload) => {
   if (typeof event !== "string") {
     const error = `The name of an event must be a string, not ${typeof event}`;
@@ -417,14 +475,15 @@ var encodeMessage = (event, payload) => {
   if (RESERVED_NAMES.has(event)) {
     throw new CallError({ error: `The event name ${event} is reserved`, code: "bad_frame" }, { sent: false });
   }
-  const head = `[${toJson(event)},${toJson(payload)}`;
-  return { event: wellFormed(event), head, size: byteLength(head) + FRAME_OVERHEAD };
+  const name = toJson(event);
+  return new EncodedMessage(name === `"${event}"` ? event : wellFormed(event), `[${name},${toJson(payload)}`);
 };
 var RESERVED_NAMES = new Set(["hello", "welcome", "error", "ping", "pong", "ack", "gap"].map((name) => `aaw/${name}`));
 var oneWayFrame = ({ head }) => `${head}]`;
 var callFrame = ({ head }, id, { upload, credit }) => {
+  if (!upload && credit === null) return `${head},${id}]`;
   const meta = { in: upload || void 0, credit: credit ?? void 0 };
-  return upload || credit !== null ? `${head},${id},"call",${JSON.stringify(meta)}]` : `${head},${id}]`;
+  return `${head},${id},"call",${JSON.stringify(meta)}]`;
 };
 var MAX_CALLS_PER_EVENT = 4096;
 var DEFAULT_GRACE = 3e3;
@@ -624,19 +683,19 @@ var OutputQueue = class {
 };
 var PendingCall = class {
   id = null;
-  queued;
+  queued = null;
+  isOver = false;
   #received = 0;
   #uploadCredit = 0;
   #uploaded = 0;
-  constructor(observer, message, now, { deadline = Infinity, credit, upload = false, isSend = false }) {
+  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
     this.observer = observer;
     this.event = message.event;
-    this.deadline = deadline;
-    this.timeout = deadline - now;
+    this.timeout = timeout;
+    this.deadline = now + timeout;
     this.credit = credit ?? null;
     this.upload = upload;
     this.isSend = isSend;
-    this.queued = { message, call: this };
   }
   grantCredit(items) {
     if (this.credit === null || items <= this.credit) return false;
@@ -697,36 +756,36 @@ var ClientConnection = class {
     const call = new PendingCall(observer, message, now, settings);
     try {
       this.#checkAccepted(message);
-      this.#calls.add(call);
+      if (this.#canWriteAtOnce && this.#isPlainCall(call)) this.#writeCall(call, message, this.#calls.addWritten(call));
+      else this.#calls.addQueued(call, message);
     } catch (error) {
       if (call.isSend || !(error instanceof CallError)) throw error;
+      call.isOver = true;
       this.#outputs.fail(observer, error);
     }
+    return call;
   }
-  cancel(now, observer) {
-    const call = this.#calls.get(observer);
-    return call ? this.#abandon(now, call) : false;
+  cancel(now, call) {
+    return !call.isOver && this.#abandon(now, call);
   }
   send(message) {
     this.#checkAccepted(message);
-    this.#calls.addSend(message);
+    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    else this.#calls.addSend(message);
   }
-  grantCredit(observer, items) {
-    const call = this.#calls.get(observer);
-    if (!call?.grantCredit(items)) return;
+  grantCredit(call, items) {
+    if (call.isOver || !call.grantCredit(items)) return;
     if (call.id !== null && this.#dialect === "v1") {
       this.#outputs.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
     }
   }
-  uploadItem(observer, json) {
-    const call = this.#calls.get(observer);
-    if (!call || call.id === null || !call.useUploadCredit()) return false;
+  uploadItem(call, json) {
+    if (call.isOver || call.id === null || !call.useUploadCredit()) return false;
     this.#outputs.send(encodeFrame(call.event, json, call.id, "item"));
     return true;
   }
-  uploadEnd(observer) {
-    const call = this.#calls.get(observer);
-    if (!call || call.id === null || this.#dialect !== "v1") return;
+  uploadEnd(call) {
+    if (call.isOver || call.id === null || this.#dialect !== "v1") return;
     this.#outputs.send(encodeFrame(call.event, "null", call.id, "end"));
   }
   respond(call, json) {
@@ -788,7 +847,13 @@ var ClientConnection = class {
     return this.#login.identity;
   }
   get isBusy() {
-    return this.#calls.size > 0 || this.#calls.firstQueued !== null || this.#phase.name === "closing";
+    return this.#calls.inFlight > 0 || this.hasQueued || this.#phase.name === "closing";
+  }
+  get hasQueued() {
+    return this.#calls.firstQueued !== null;
+  }
+  get inFlight() {
+    return this.#calls.inFlight;
   }
   handleConnected(now, dialect) {
     if (this.#phase.name !== "connecting") return;
@@ -902,7 +967,13 @@ var ClientConnection = class {
   #checkAccepted(message) {
     if (this.state === "closed") throw new CallError({ error: CLIENT_CLOSED, code: "no_connection" }, { sent: false });
     const limit2 = this.#phase.name === "open" ? this.maxMessage : this.#config.maxMessage;
-    if (message.size > limit2) throw tooLarge(message, limit2);
+    if (message.isLargerThan(limit2)) throw tooLarge(message, limit2);
+  }
+  get #canWriteAtOnce() {
+    return this.#phase.name === "open" && !this.#isBlocked && !this.hasQueued && this.#outputs.isEmpty && !this.#login.isResuming;
+  }
+  #isPlainCall(call) {
+    return this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
   }
   #writeFirst() {
     if (this.#isBlocked || this.#phase.name !== "greeting" && this.#phase.name !== "open") return false;
@@ -910,7 +981,7 @@ var ClientConnection = class {
     const first = this.#calls.firstQueued;
     if (!first || first.call && !this.#hasFreeSlot()) return false;
     const { message, call } = first;
-    const fits = message.size <= this.maxMessage;
+    const fits = !message.isLargerThan(this.maxMessage);
     if (!fits && this.#phase.name === "greeting") return false;
     if (!call) {
       this.#calls.removeSend(first);
@@ -924,13 +995,11 @@ var ClientConnection = class {
       this.#calls.remove(call);
       this.#outputs.send(oneWayFrame(message));
     } else {
-      this.#write(call);
+      this.#writeCall(call, message, this.#calls.markWritten(call));
     }
     return true;
   }
-  #write(call) {
-    const { message } = call.queued;
-    const id = this.#calls.markWritten(call);
+  #writeCall(call, message, id) {
     if (this.#dialect === "classic") {
       this.#matcher.handleCallWritten(call.event, id);
       this.#outputs.send(callFrame(message, id, { upload: false, credit: null }));
@@ -1124,7 +1193,7 @@ var ClientConnection = class {
       } else {
         if (first.call) this.#calls.remove(first.call);
         else this.#calls.removeSend(first);
-        if (first.message.size <= this.maxMessage) onSend(first.message);
+        if (!first.message.isLargerThan(this.maxMessage)) onSend(first.message);
       }
     }
   }
@@ -1214,8 +1283,8 @@ var HandshakeObserver = class {
   }
 };
 var diagnosticsChannels = () => {
-  const { process } = globalThis;
-  return process?.getBuiltinModule?.("node:diagnostics_channel");
+  const { process: process2 } = globalThis;
+  return process2?.getBuiltinModule?.("node:diagnostics_channel");
 };
 var readRetryAfter = (headers) => {
   const name = headers.findIndex((header, i) => i % 2 === 0 && /^retry-after$/i.test(String(header)));
@@ -1281,6 +1350,46 @@ var resolve = (url, schemes) => {
   const rest = absolute.href.slice(absolute.protocol.length);
   return scheme + (absolute.hash ? rest.slice(0, -absolute.hash.length) : rest);
 };
+var { process } = globalThis;
+var MAX_LENGTH = 64 << 10;
+var WriteBatch = class {
+  #socket;
+  #length = 0;
+  #isCorked = false;
+  constructor(socket) {
+    this.#socket = process && isCorkable(socket) ? socket : null;
+  }
+  add(length) {
+    if (!this.#socket) return;
+    this.#length += length;
+    if (this.#length > MAX_LENGTH) {
+      this.flush();
+    } else if (!this.#isCorked) {
+      this.#isCorked = true;
+      this.#socket.cork();
+      flushAtEndOfTick(this);
+    }
+  }
+  flush() {
+    this.#length = 0;
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#socket?.uncork();
+  }
+};
+var begun = [];
+var flushAll = () => {
+  for (const batch of begun.splice(0)) batch.flush();
+};
+var isFlushedOnExit = false;
+var flushAtEndOfTick = (batch) => {
+  if (!isFlushedOnExit) {
+    process?.on("exit", flushAll);
+    isFlushedOnExit = true;
+  }
+  if (begun.push(batch) === 1) process?.nextTick(flushAll);
+};
+var isCorkable = (socket) => typeof socket === "object" && socket !== null && "cork" in socket && typeof socket.cork === "function" && "uncork" in socket && typeof socket.uncork === "function";
 var MAX_BUFFERED = 1 << 20;
 var DRAIN_CHECK_INTERVAL = 20;
 var Driver = class {
@@ -1295,6 +1404,7 @@ var Driver = class {
   #timer = null;
   #isRef = true;
   #refCounted = null;
+  #batch = new WriteBatch(null);
   #isHeld = true;
   #stopObserving = () => {
   };
@@ -1335,24 +1445,30 @@ var Driver = class {
   get identity() {
     return this.#connection.identity;
   }
-  call(observer, message, { timeout = Infinity, ...settings }) {
-    const now = this.#platform.now();
-    this.#input(() => this.#connection.call(now, observer, message, { ...settings, deadline: now + timeout }));
+  call(observer, message, settings) {
+    this.#reportBuffer();
+    try {
+      observer.call = this.#connection.call(this.#platform.now(), observer, message, settings);
+    } finally {
+      this.#run();
+    }
   }
   cancel(observer) {
-    return this.#input(() => this.#connection.cancel(this.#platform.now(), observer));
+    const { call } = observer;
+    return call !== null && this.#input(() => this.#connection.cancel(this.#platform.now(), call));
   }
   send(message) {
+    this.#reportBuffer();
     this.#input(() => this.#connection.send(message));
   }
-  grantCredit(observer, items) {
-    this.#input(() => this.#connection.grantCredit(observer, items));
+  grantCredit({ call }, items) {
+    if (call) this.#input(() => this.#connection.grantCredit(call, items));
   }
-  uploadItem(observer, json) {
-    return this.#input(() => this.#connection.uploadItem(observer, json));
+  uploadItem({ call }, json) {
+    return call !== null && this.#input(() => this.#connection.uploadItem(call, json));
   }
-  uploadEnd(observer) {
-    this.#input(() => this.#connection.uploadEnd(observer));
+  uploadEnd({ call }) {
+    if (call) this.#input(() => this.#connection.uploadEnd(call));
   }
   respond(call, json) {
     this.#input(() => this.#connection.respond(call, json));
@@ -1396,11 +1512,13 @@ var Driver = class {
     else this.#refCounted.unref();
   }
   #nextOutput() {
-    if (this.#socket) {
-      if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
-      else this.#connection.handleBlocked();
-    }
+    if (this.#connection.hasQueued) this.#reportBuffer();
     return this.#connection.pollOutput();
+  }
+  #reportBuffer() {
+    if (!this.#socket) return;
+    if (this.#socket.bufferedAmount < MAX_BUFFERED) this.#connection.handleWritable();
+    else this.#connection.handleBlocked();
   }
   #handleOutput(output) {
     switch (output.type) {
@@ -1408,6 +1526,7 @@ var Driver = class {
         void this.#connect();
         break;
       case "send":
+        if (this.#connection.inFlight > 1) this.#batch.add(output.text.length);
         this.#socket?.send(output.text);
         break;
       case "close":
@@ -1461,19 +1580,23 @@ var Driver = class {
     if (!isFirst) this.#delegate.handleStateChanged();
   }
   #setTimer() {
-    const isFull = this.#socket !== null && this.#socket.bufferedAmount >= MAX_BUFFERED;
-    const now = this.#platform.now();
-    const due = Math.min(this.#connection.pollTimeout(), isFull ? now + DRAIN_CHECK_INTERVAL : Infinity);
+    const timeout = this.#connection.pollTimeout();
+    const isFull = this.#socket !== null && this.#connection.hasQueued && this.#socket.bufferedAmount >= MAX_BUFFERED;
+    const due = isFull ? Math.min(timeout, this.#platform.now() + DRAIN_CHECK_INTERVAL) : timeout;
     const ref = this.#isHolding && (this.#connection.state !== "open" || this.#connection.isBusy);
-    if (this.#timer && this.#timer.due <= due && this.#timer.ref === ref && due !== Infinity) return;
+    if (this.#timer && this.#timer.due <= due && due !== Infinity) {
+      if (this.#timer.ref !== ref) setRef(this.#timer.timer, ref);
+      this.#timer.ref = ref;
+      return;
+    }
     if (this.#timer) this.#platform.clearTimeout(this.#timer.timer);
     this.#timer = null;
     if (due === Infinity) return;
     const timer = this.#platform.setTimeout(() => {
       this.#timer = null;
       this.#input(() => this.#connection.handleTimeout(this.#platform.now()));
-    }, Math.min(Math.max(due - now, 0), MAX_TIMER_DELAY));
-    if (!ref) timer.unref?.();
+    }, Math.min(Math.max(due - this.#platform.now(), 0), MAX_TIMER_DELAY));
+    if (!ref) setRef(timer, ref);
     this.#timer = { due, timer, ref };
   }
   async #connect() {
@@ -1529,16 +1652,19 @@ var Driver = class {
       isOpen = true;
       observer.stop();
       this.#refCounted = tcpSocket();
+      this.#batch = new WriteBatch(this.#refCounted === socket ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
     on("message", ({ data }) => {
-      this.#input(() => {
+      try {
         if (typeof data === "string") this.#connection.handleText(now(), data);
         else this.#connection.handleBinary(now());
-      });
+      } finally {
+        this.#run();
+      }
       if (typeof data === "string") this.#delegate.handleMessage(data);
     });
     on("error", (event) => {
@@ -1560,6 +1686,10 @@ var Driver = class {
     }
     if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
   }
+};
+var setRef = (timer, ref) => {
+  if (ref) timer.ref?.();
+  else timer.unref?.();
 };
 var MAX_TIMER_DELAY = 2 ** 31 - 1;
 var connectError = (cause) => {
@@ -1649,7 +1779,7 @@ var ItemStream = class {
       stopListening();
       upload?.handleCallDone();
     };
-    const observer = { handleItem: (data) => items.push(data), handleUploadCredit: () => upload?.handleCredit(), handleDone: (result) => {
+    const observer = { call: null, handleItem: (data) => items.push(data), handleUploadCredit: () => upload?.handleCredit(), handleDone: (result) => {
       finish();
       if (result.type === "failed") items.fail(result.error);
       else items.end();
@@ -1739,20 +1869,21 @@ var UploadBuffer = class {
 var Duplex = class extends ItemStream {
   #upload;
   #driver;
-  #event;
+  #overhead;
   constructor(driver, message, options, window) {
     const upload = new UploadBuffer();
     super(driver, message, options, window, upload);
     bindMethods(this, "send", "end");
     this.#upload = upload;
     this.#driver = driver;
-    this.#event = message.event;
+    this.#overhead = byteLength(JSON.stringify(message.event)) + FRAME_OVERHEAD;
   }
   async send(item) {
     const json = toJson(item);
-    const size = byteLength(json) + byteLength(JSON.stringify(this.#event)) + FRAME_OVERHEAD;
-    if (size > this.#driver.maxMessage) {
-      const error = `The item is too large: up to ${size} bytes, the limit is ${this.#driver.maxMessage}`;
+    const { maxMessage } = this.#driver;
+    if (exceeds(json, maxMessage - this.#overhead)) {
+      const size = byteLength(json) + this.#overhead;
+      const error = `The item is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       throw new CallError({ error, code: "too_large" }, { sent: false });
     }
     return this.#upload.send(json);
@@ -1782,7 +1913,9 @@ var Emitter = class {
     return this.#listeners.has(event);
   }
   emit(event, detail) {
-    for (const listener of this.#listeners.get(event) ?? []) {
+    const listeners = this.#listeners.get(event);
+    if (!listeners) return;
+    for (const listener of listeners) {
       try {
         const returned = listener(detail);
         if (returned instanceof Promise) returned.catch(report);
@@ -1884,6 +2017,22 @@ var PersistentToken = class {
     }
   }
 };
+var ResponsePromise = class {
+  call = null;
+  stopListening = null;
+  constructor(event, resolve2, reject, emitResult) {
+    this.event = event;
+    this.resolve = resolve2;
+    this.reject = reject;
+    this.emitResult = emitResult;
+  }
+  handleDone(result) {
+    this.stopListening?.();
+    this.emitResult(this.event, result);
+    if (result.type === "failed") this.reject(result.error);
+    else this.resolve(result.type === "response" ? result.data : null);
+  }
+};
 var WebSocketCompat = class extends EventTarget {
   onopen = null;
   onclose = null;
@@ -1913,6 +2062,7 @@ var Client = class extends WebSocketCompat {
   #emitter = new Emitter();
   #handlers = new HandlerRegistry();
   #timeout;
+  #callOptions;
   #window;
   constructor(url, options, platform2) {
     super();
@@ -1922,6 +2072,7 @@ var Client = class extends WebSocketCompat {
     const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
     this.#timeout = timeout;
+    this.#callOptions = callOptions(void 0, timeout);
     this.#window = window;
     const stored = new PersistentToken(storage, storageKey);
     const storedToken = stored.read();
@@ -1941,19 +2092,16 @@ var Client = class extends WebSocketCompat {
   }
   sendAsync(event, payload, options) {
     return new Promise((resolve2, reject) => {
-      const { timeout, signal } = callOptions(options, this.#timeout);
+      const { timeout, signal } = options === void 0 ? this.#callOptions : callOptions(options, this.#timeout);
       const message = encodeMessage(event, payload);
-      const observer = { handleDone: (result) => {
-        stopListening();
-        this.#emitResult(event, result);
-        if (result.type === "failed") reject(result.error);
-        else resolve2(result.type === "response" ? result.data : null);
-      } };
-      if (signal?.aborted) {
-        reject(cancelled(signal.reason, false));
-        return;
+      const observer = new ResponsePromise(event, resolve2, reject, this.#emitResult);
+      if (signal) {
+        if (signal.aborted) {
+          reject(cancelled(signal.reason, false));
+          return;
+        }
+        observer.stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
       }
-      const stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
       this.#driver.call(observer, message, { timeout });
     });
   }
@@ -1963,7 +2111,7 @@ var Client = class extends WebSocketCompat {
       this.#driver.send(message);
       return;
     }
-    const observer = { handleItem: (data) => this.#emitter.emit(event, data), handleDone: (result) => {
+    const observer = { call: null, handleItem: (data) => this.#emitter.emit(event, data), handleDone: (result) => {
       this.#emitResult(event, result);
       if (result.type === "failed" && !result.error.sent) this.#emitter.emit("error", result.error);
     } };
@@ -2052,10 +2200,10 @@ var Client = class extends WebSocketCompat {
   get bufferedAmount() {
     return this.#driver.bufferedAmount;
   }
-  #emitResult(event, result) {
+  #emitResult = (event, result) => {
     if (result.type === "response") this.#emitter.emit(event, result.data);
     else if (result.type === "failed" && result.isFromServer) this.#emitter.emit(event, { ...result.error });
-  }
+  };
 };
 var EventTooLarge = class extends Error {
   code = "too_large";

@@ -348,8 +348,9 @@ declare class Client extends WebSocketCompat {
      */
     sendAsync<T = any>(event: string, payload?: unknown, options?: number | CallOptions): Promise<T>;
     /**
-     * Sends an event without waiting for a response. It is written now or, without a connection, to the next one. It is
-     * lost if the connection breaks while it is in transit; use `sendAsync` if that matters.
+     * Sends an event without waiting for a response. It is written now (on Node, while calls are in flight, at the end of
+     * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks
+     * while it is in transit; use `sendAsync` if that matters.
      *
      * If the event responds and there are listeners for its name, they receive the response, as with the original.
      *

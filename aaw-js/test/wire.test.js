@@ -18,12 +18,15 @@ import { FakePlatform } from "./support/fake_platform.js";
 const readSamples = (name) =>
   JSON.parse(readFileSync(new URL(`../../aaw-protocol/wire/${name}.json`, import.meta.url), "utf8"));
 
+/** @import { PendingCall } from "../aaw/pending_call.js" */
+
 /** Drives a connection through an exchange. The observer of a call is the id that the call gets. */
 class Player {
   /** @type {ClientConnection<number>} */
   connection = new ClientConnection(readOptions({}).connection, () => 0, 0);
   now = 0;
-  #calls = 0;
+  /** All calls that were made. @type {PendingCall<number>[]} */
+  #calls = [];
   /**
    * The events of the calls that have not ended, and their credit.
    *
@@ -72,28 +75,29 @@ class Player {
           this.connection.send(encodeMessage(event, data));
           return [data === undefined ? text.replace("]", ",null]") : text];
         }
-        this.#calls += 1;
-        this.openCalls.set(this.#calls, { event, credit: meta?.credit });
-        this.connection.call(this.now, this.#calls, encodeMessage(event, data), {
-          credit: meta?.credit,
-          upload: meta?.in === true,
-        });
+        this.openCalls.set(this.#calls.length + 1, { event, credit: meta?.credit });
+        this.#calls.push(
+          this.connection.call(this.now, this.#calls.length + 1, encodeMessage(event, data), {
+            credit: meta?.credit,
+            upload: meta?.in === true,
+          }),
+        );
         return [withSupportedMeta(text, id, meta)];
       case "cancel":
-        this.connection.cancel(this.now, id);
+        this.connection.cancel(this.now, this.#calls[id - 1]);
         return this.openCalls.delete(id) ? [text] : [];
       case "credit": {
-        this.connection.grantCredit(id, data);
+        this.connection.grantCredit(this.#calls[id - 1], data);
         const call = this.openCalls.get(id);
         if (call?.credit === undefined || call.credit >= data) return [];
         call.credit = data;
         return [text];
       }
       case "item":
-        assert.equal(this.connection.uploadItem(id, JSON.stringify(data)), this.openCalls.has(id));
+        assert.equal(this.connection.uploadItem(this.#calls[id - 1], JSON.stringify(data)), this.openCalls.has(id));
         return this.openCalls.has(id) ? [text] : [];
       case "end":
-        this.connection.uploadEnd(id);
+        this.connection.uploadEnd(this.#calls[id - 1]);
         return this.openCalls.has(id) ? [text] : [];
       default:
         assert.fail(`unexpected frame of a client: ${text}`);

@@ -18,6 +18,7 @@ import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { build as vite } from "vite";
 
+import aaw from "../../aaw-js/aaw.js";
 import { BUN, start, STOCK } from "../js/server.mjs";
 
 const run = promisify(execFile);
@@ -225,6 +226,17 @@ for (const [name, runtime] of RUNTIMES) {
   test(`on ${name}, a program that closes its client ends with its own exit code`, async () => {
     const { code, lines } = await lifetime(runtime, "exit-code");
     assert.deepEqual([code, lines], [3, [["closed"]]]);
+  });
+}
+
+for (const [name, runtime] of NODES) {
+  test(`on ${name}, what a program sends is written although it exits in the same tick`, { timeout: TIMEOUT }, async () => {
+    const listener = aaw(server.url, { timeout: TIMEOUT });
+    const announced = new Promise((resolve) => listener.on("broadcast", resolve));
+    await listener.sendAsync("ping");
+    assert.equal((await lifetime(runtime, "exit-sends")).code, 0);
+    assert.equal(await announced, "sent before the exit");
+    await listener.close();
   });
 }
 

@@ -75,7 +75,7 @@ export class FakeSocket extends EventTarget {
 
 export class FakePlatform {
   #now = 0;
-  /** @type {Set<{ due: number, callback: () => void, isRef: boolean, unref: () => void }>} */
+  /** @type {Set<{ due: number, callback: () => void, isRef: boolean, ref: () => void, unref: () => void }>} */
   timers = new Set();
   /** @type {FakeSocket[]} */
   sockets = [];
@@ -87,7 +87,13 @@ export class FakePlatform {
 
   /** @param {() => void} callback @param {number} ms */
   setTimeout = (callback, ms) => {
-    const timer = { due: this.#now + ms, callback, isRef: true, unref: () => void (timer.isRef = false) };
+    const timer = {
+      due: this.#now + ms,
+      callback,
+      isRef: true,
+      ref: () => void (timer.isRef = true),
+      unref: () => void (timer.isRef = false),
+    };
     this.timers.add(timer);
     return timer;
   };

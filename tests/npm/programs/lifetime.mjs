@@ -9,6 +9,7 @@
 //   refused       calls a server that refuses the connection, and prints the error
 //   listener      has listeners that throw, and ends with `close`
 //   exit-code     ends with `close`, and an exit code of its own
+//   exit-sends    sends an event while calls are in flight, and exits at once
 
 import aaw from "aaw-js";
 
@@ -64,6 +65,13 @@ const modes = {
     process.exitCode = 3;
     await ws.close();
     print("closed");
+  },
+  "exit-sends": async () => {
+    const ws = aaw(url, { timeout: 30_000 });
+    print(await ws.sendAsync("ping"));
+    for (let call = 0; call < 3; call += 1) void ws.sendAsync("ping");
+    ws.sendSync("announce", "sent before the exit");
+    process.exit();
   },
 };
 

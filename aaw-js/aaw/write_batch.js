@@ -1,0 +1,76 @@
+// Joins the messages of one tick into one write of the TCP socket. Only Node gives access to it; elsewhere the platform
+// writes as it sees fit.
+
+/** The part of Node's `net.Socket` that this uses. @typedef {{ cork(): void, uncork(): void }} Corkable */
+/** @typedef {{ nextTick(callback: () => void): void, on(event: "exit", callback: () => void): void }} Process */
+
+/** `undefined` in pages. */
+const { process } = /** @type {{ process?: Process }} */ (globalThis);
+
+/** The length of the messages that wait for the end of the tick, in characters. Beyond it they are written at once. */
+const MAX_LENGTH = 64 << 10;
+
+export class WriteBatch {
+  #socket;
+  #length = 0;
+  #isCorked = false;
+
+  /** @param {unknown} socket The TCP socket. With anything else, messages do not wait. */
+  constructor(socket) {
+    this.#socket = process && isCorkable(socket) ? socket : null;
+  }
+
+  /**
+   * The next message may wait for the end of the tick. Call this before the message is sent.
+   *
+   * @param {number} length
+   */
+  add(length) {
+    if (!this.#socket) return;
+    this.#length += length;
+    if (this.#length > MAX_LENGTH) {
+      this.flush();
+    } else if (!this.#isCorked) {
+      this.#isCorked = true;
+      this.#socket.cork();
+      flushAtEndOfTick(this);
+    }
+  }
+
+  /** Writes the messages. */
+  flush() {
+    this.#length = 0;
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#socket?.uncork();
+  }
+}
+
+/** The batches that were begun in this tick. @type {WriteBatch[]} */
+const begun = [];
+
+const flushAll = () => {
+  for (const batch of begun.splice(0)) batch.flush();
+};
+
+let isFlushedOnExit = false;
+
+/** @param {WriteBatch} batch */
+const flushAtEndOfTick = (batch) => {
+  if (!isFlushedOnExit) {
+    // A program may send a message and exit in the same tick.
+    process?.on("exit", flushAll);
+    isFlushedOnExit = true;
+  }
+  // This runs after the callbacks of all promises that are ready, which may make the next calls.
+  if (begun.push(batch) === 1) process?.nextTick(flushAll);
+};
+
+/** @param {unknown} socket @returns {socket is Corkable} */
+const isCorkable = (socket) =>
+  typeof socket === "object" &&
+  socket !== null &&
+  "cork" in socket &&
+  typeof socket.cork === "function" &&
+  "uncork" in socket &&
+  typeof socket.uncork === "function";
