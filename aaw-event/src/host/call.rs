@@ -21,7 +21,7 @@ use crate::waker;
 pub struct Call {
     raw: RawCall,
     /// The memory of the call's state, if the host has lent it. Not used by anything else before `raw` has been dropped.
-    _place: Option<Place>,
+    place: Option<Place>,
     /// Dropped after `raw`: the package may stop only when its calls have been dropped.
     _package: Arc<RunningPackage>,
 }
@@ -64,7 +64,7 @@ impl Call {
     /// # Safety
     /// `raw` was made by `package`, and is kept nowhere else.
     pub(super) unsafe fn new(raw: RawCall, package: Arc<RunningPackage>, place: Option<Place>) -> Self {
-        Self { raw, _place: place, _package: package }
+        Self { raw, place, _package: package }
     }
 
     /// Runs the handler until it waits, has an item, or ends: at most one item per poll. The item is appended to `out`
@@ -226,6 +226,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         // SAFETY: `self` owns the call, and its package is still running.
         unsafe { ((*self.raw.vtable).drop)(self.raw.data) }
+        if let Some(place) = self.place.take() {
+            place.put_back();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Memory that a call's state is built in, so that a call that is ready at once allocates nothing.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
@@ -22,16 +22,18 @@ unsafe impl Send for Place {}
 // SAFETY: a shared reference has no methods.
 unsafe impl Sync for Place {}
 
+/// The places that a thread keeps: for calls that wait, which are many at a time. 16 KiB.
+const MAX_SPARE: usize = 32;
+
 thread_local! {
-    static SPARE: Cell<Option<Place>> = const { Cell::new(None) };
+    static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Place {
-    /// Takes the place of this thread, or makes one. It is not in the thread while it is used, since a handler may call
-    /// another one.
+    /// Takes a place of this thread, or makes one.
     #[inline]
     pub(super) fn take() -> Self {
-        SPARE.try_with(Cell::take).ok().flatten().unwrap_or_else(Self::new)
+        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_else(Self::new)
     }
 
     #[cold]
@@ -44,7 +46,12 @@ impl Place {
     #[inline]
     pub(super) fn put_back(self) {
         // Fails while the thread is shutting down.
-        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MAX_SPARE {
+                spare.push(self);
+            }
+        });
     }
 
     pub(super) fn space(&self) -> Space {
