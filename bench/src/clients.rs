@@ -29,6 +29,13 @@ pub(crate) const CLIENTS: &[ClientRow] = &[
     ClientRow { single: Some("raw-single"), ..client("raw", Program::Own, "aaw", "raw") },
     ClientRow { single: Some("aaw-single"), items: Some("aaw-items"), ..client("aaw", Program::Own, "aaw", "aaw") },
     ClientRow { single: Some("jsonrpsee-single"), ..client("jsonrpsee", Program::Peers, "jsonrpsee", "jsonrpsee") },
+    client("aaw-js on Node", Program::Node, "aaw", "aaw"),
+    client("original on Node", Program::Node, "original", "original"),
+    client("aaw-js on Node, ws", Program::Node, "aaw", "aaw-ws"),
+    client("socket.io on Node", Program::Node, "socket.io", "socket.io"),
+    client("aaw-js on Bun", Program::Bun, "aaw", "aaw"),
+    client("original on Bun", Program::Bun, "original", "original"),
+    client("socket.io on Bun", Program::Bun, "socket.io", "socket.io"),
 ];
 
 const fn client(name: &'static str, program: Program, server: &'static str, busy: &'static str) -> ClientRow {

@@ -81,12 +81,19 @@ fn main() -> ExitCode {
     )
 }
 
-/// Compares the servers. Only a full run of all writes into the folder `bench`, where the last results are kept.
+/// Compares the servers. A run of all of them writes into the folder `bench`, where the last results are kept. With some
+/// groups, only their figures are replaced.
 fn compare(arguments: &[String]) -> Result<(), BoxError> {
     let options = Options::parse(arguments)?;
     let extent = if options.is_quick { Extent::QUICK } else { Extent::FULL };
-    let report = compare::run(extent, &options)?;
-    if options.is_full() { report.write(rows::folder()) } else { report.write(&rows::target()?.join("bench")) }
+    let mut report = compare::run(extent, &options)?;
+    if !options.is_kept() {
+        return report.write(&rows::target()?.join("bench"));
+    }
+    if !options.has_all_groups() {
+        report.add_kept(rows::folder())?;
+    }
+    report.write(rows::folder())
 }
 
 fn measure_streams(items: u64, calls: u32, stall: Duration, rounds: usize) -> Result<(), BoxError> {

@@ -64,9 +64,14 @@ impl Options {
         self.groups.contains(&group)
     }
 
-    /// Returns whether everything is measured, as for results that are kept.
-    pub(crate) fn is_full(&self) -> bool {
-        !self.is_quick && self.rows.is_empty() && self.groups.len() == GROUPS.len()
+    /// Returns whether the results are kept: all servers were measured, and for long enough.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.is_quick && self.rows.is_empty()
+    }
+
+    /// Returns whether all groups are measured.
+    pub(crate) fn has_all_groups(&self) -> bool {
+        self.groups.len() == GROUPS.len()
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 const WIDTH: f64 = 760.0;
 /// Where bars begin, to the right of the names.
-const BARS_AT: f64 = 120.0;
+const BARS_AT: f64 = 180.0;
 /// The width of the longest bar; a number follows it.
-const LONGEST: f64 = 560.0;
+const LONGEST: f64 = 500.0;
 const LINE: f64 = 24.0;
 
 /// Colours for light pages, and for dark ones. `own` is for aaw.
@@ -49,6 +49,6 @@ pub(crate) fn svg(charts: &[Chart]) -> String {
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y}\" width=\"{WIDTH}\" height=\"{y}\" role=\"img\">\n\
-         <title>Processor time of the servers</title>\n<style>{STYLE}</style>\n{content}</svg>\n"
+         <title>Processor time of servers and clients</title>\n<style>{STYLE}</style>\n{content}</svg>\n"
     )
 }

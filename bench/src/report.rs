@@ -1,6 +1,6 @@
 //! The results: as tables, as JSON, and as a picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -256,6 +256,23 @@ impl Report {
         self.busy = self.busy.max(part);
     }
 
+    /// Adds the columns that were not measured from the results in a folder.
+    pub(crate) fn add_kept(&mut self, folder: &Path) -> Result<(), BoxError> {
+        let kept: Value = serde_json::from_slice(&std::fs::read(folder.join("results.json"))?)?;
+        let measured: BTreeSet<Column> = self.values.keys().map(|(column, _)| *column).collect();
+        for (_, rows, columns) in TABLES {
+            for (column, _) in columns.iter().filter(|(column, _)| !measured.contains(column)) {
+                for name in rows.names() {
+                    let values = kept["rounds"][column.key()][name].as_array();
+                    for value in values.into_iter().flatten().filter_map(Value::as_f64) {
+                        self.add(name, *column, value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the median of the rounds, in the unit of the tables.
     pub(crate) fn median(&self, row: &'static str, column: Column) -> Option<f64> {
         let values = self.values.get(&(column, row))?;
@@ -328,14 +345,17 @@ impl Report {
     /// Returns what the picture shows.
     fn charts(&self) -> Vec<Chart> {
         let charts = [
-            ("µs of processor time for a call (32 connections, 32 in flight each)", Column::Busy),
-            ("µs of processor time for a delivery (one message to 1000 connections)", Column::Push),
+            ("µs of processor time for a call (32 connections, 32 in flight each)", Rows::Servers, Column::Busy),
+            ("µs of processor time for a delivery (one message to 1000 connections)", Rows::Servers, Column::Push),
+            ("ns of processor time for an item of a stream", Rows::Servers, Column::Item),
+            ("µs of processor time for a POST over HTTP", Rows::Http, Column::HttpPost),
+            ("µs of the client's processor time for a call (32 in flight)", Rows::Clients, Column::ClientBusy),
         ];
-        let bars = |column| {
+        let bars = |rows: Rows, column| {
             let bar = |name| self.median(name, column).map(|value| Bar { name, value, label: short(value) });
-            ROWS.iter().filter_map(|row| bar(row.name)).collect()
+            rows.names().into_iter().filter_map(bar).collect()
         };
-        charts.into_iter().map(|(title, column)| Chart { title, bars: bars(column) }).collect()
+        charts.into_iter().map(|(title, rows, column)| Chart { title, bars: bars(rows, column) }).collect()
     }
 
     /// Writes `results.md`, `results.json` and `plot.svg` into a folder.

@@ -161,7 +161,7 @@ pub(crate) fn versions() -> Vec<(String, String)> {
         let version = package.and_then(|package| package.split("version = \"").nth(1)?.split('"').next());
         versions.extend(version.map(|version| (name.to_owned(), version.to_owned())));
     }
-    for name in ["socket.io", "ws", "async-await-websockets"] {
+    for name in ["socket.io", "socket.io-client", "ws", "async-await-websockets"] {
         let package = js_folder().join("node_modules").join(name).join("package.json");
         let package = std::fs::read(package).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let version = package.and_then(|package: serde_json::Value| Some(package.get("version")?.as_str()?.to_owned()));

@@ -131,19 +131,26 @@ fn emit(mut connected: Connected) -> Connected {
     connected
 }
 
-/// The items of the streams.
-const ITEMS: usize = 640;
+/// The items of a stream. Fewer than those after which a batch looks at the clock: it ends after a time, which is shorter in
+/// instructions here.
+const ITEMS: usize = 7;
 
-/// A client that calls for a stream. It has read one before.
+/// The streams that are called for with one write.
+const STREAMS: usize = 16;
+
+/// A client that calls for streams. It has read one before.
 fn reader(from: From) -> Connected {
     let mut connected = connect(from, 1);
-    for id in [1, 2] {
-        let call = format!(r#"["count",{{"to":{ITEMS}}},{id},"call",{{"credit":1000}}]"#);
-        connected.calls = samples::masked(call.as_bytes());
-        let frame = |item: String| 2 + item.len();
-        let items = (1..=ITEMS).map(|item| frame(format!(r#"["count",{item},{id},"item"]"#)));
-        connected.expected = items.sum::<usize>() + frame(format!(r#"["count",null,{id},"end"]"#));
-        if id == 1 {
+    for ids in [1..2, 2..2 + STREAMS] {
+        (connected.calls, connected.expected) = (Vec::new(), 0);
+        for id in ids.clone() {
+            let call = format!(r#"["count",{{"to":{ITEMS}}},{id},"call",{{"credit":1000}}]"#);
+            connected.calls.extend(samples::masked(call.as_bytes()));
+            let frame = |item: String| 2 + item.len();
+            let items = (1..=ITEMS).map(|item| frame(format!(r#"["count",{item},{id},"item"]"#)));
+            connected.expected += items.sum::<usize>() + frame(format!(r#"["count",null,{id},"end"]"#));
+        }
+        if ids.start == 1 {
             connected = exchange(connected);
         }
     }
@@ -208,9 +215,8 @@ fn call_together(connected: ConnectedClient) -> ConnectedClient {
 fn read_stream(connected: ConnectedClient) -> ConnectedClient {
     let ConnectedClient { runtime, client } = &connected;
     runtime.block_on(async {
-        // Few: a batch of items ends after a time, too, which is shorter in instructions here.
-        let mut items = client.stream::<usize>("count", serde_json::json!({ "to": 8 }));
-        for number in 1..=8 {
+        let mut items = client.stream::<usize>("count", serde_json::json!({ "to": ITEMS }));
+        for number in 1..=ITEMS {
             assert_eq!(items.next().await.expect("an item").expect("an item"), number);
         }
         assert!(items.next().await.is_none());
