@@ -18,8 +18,8 @@
 //! # Output in place
 //!
 //! A host that has them calls `EventEntry::run` instead of `EventEntry::call`, and `CallVtable::poll_items` instead of
-//! `CallVtable::poll`. Both get a [`PollArgs`], whose `Output` is a part of the buffer that the host sends from, so that
-//! a serializer writes where the bytes leave. The package writes an item into the [`Space`] that is reserved for it, asks
+//! `CallVtable::poll`. Both get a `PollArgs`, whose `Output` is a part of the buffer that the host sends from, so that
+//! a serializer writes where the bytes leave. The package writes an item into the `Space` that is reserved for it, asks
 //! for a larger one with `OutputVtable::reserve`, and ends the item with `OutputVtable::commit`. What is not committed
 //! does not exist.
 //!
