@@ -233,10 +233,13 @@ unsafe extern "C" fn poll_items<C: PollCall>(data: *mut c_void, poll: *const Pol
 /// # Safety
 /// `data` is the state of a `C`, which no other thread uses, and `waker` lives for the length of this poll.
 unsafe fn poll_in_runtime<C: PollCall>(data: *mut c_void, waker: *const abi::Waker, mut out: CallOutput) -> u32 {
+    let data = data.cast::<CallState<C>>();
+    // Read through the pointer: a reference to the whole state would invalidate those that the handler's future has to
+    // itself.
+    // SAFETY: as the caller guarantees; the instance outlives its calls.
+    let runtime = unsafe { &*(*data).runtime };
     // SAFETY: as the caller guarantees. The state never moves.
-    let mut state = unsafe { Pin::new_unchecked(&mut *data.cast::<CallState<C>>()) };
-    // SAFETY: the instance outlives its calls.
-    let runtime = unsafe { &*state.runtime };
+    let mut state = unsafe { Pin::new_unchecked(&mut *data) };
     // SAFETY: as the caller guarantees.
     let polled = runtime.poll(|| unsafe { state.as_mut().poll(waker, &mut out) });
     polled.unwrap_or_else(|error| {
