@@ -399,8 +399,8 @@ pub(crate) struct InstanceVtable {
     /// Frees the instance: drops its services and shuts its runtime down, possibly after this has returned.
     pub(crate) stop: unsafe extern "C" fn(data: *mut c_void),
     /// Calls `run(ctx)` within the package's runtime, on this thread, so that the calls that are begun and polled in it
-    /// need not enter the runtime one by one. Returns a value of [`status`]; with `FAILED`, `run` was not called, since
-    /// the runtime is not available. `run` must not unwind. Appended later.
+    /// need not enter the runtime one by one. Returns a value of [`status`]; with `FAILED`, the runtime could not be
+    /// entered, and `run` was not called, or could not be left after it. `run` must not unwind. Appended later.
     pub(crate) within_runtime:
         unsafe extern "C" fn(data: *mut c_void, run: unsafe extern "C" fn(*mut c_void), ctx: *mut c_void) -> u32,
 }

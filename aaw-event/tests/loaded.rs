@@ -13,17 +13,21 @@
 mod common;
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use aaw_event::Module;
 use aaw_event::abi::{ModuleHeader, SYMBOL_PREFIX};
-use aaw_event::host::{Call, Instance, Step};
+use aaw_event::host::{Begun, Call, Instance, Step};
 use aaw_protocol::Code;
 use common::{Connection, Logs, block_on, call, failed, index, item, try_start};
 
 static STOPPED: Mutex<Option<mpsc::Sender<&'static str>>> = Mutex::new(None);
+
+/// Whether the handler of `leak_guard_and_wait` was dropped.
+static WAITING_DROPPED: AtomicBool = AtomicBool::new(false);
 
 mod services {
     pub struct App;
@@ -74,6 +78,22 @@ mod events {
     pub async fn leak_guard() -> u8 {
         std::mem::forget(tokio::runtime::Handle::current().enter());
         1
+    }
+
+    /// Sets its flag when it is dropped.
+    pub struct SetOnDrop(pub &'static std::sync::atomic::AtomicBool);
+
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    /// Waits with a leaked guard, so that the runtime cannot be left while the handler is pending.
+    pub async fn leak_guard_and_wait() {
+        let _dropped = SetOnDrop(&crate::WAITING_DROPPED);
+        std::mem::forget(tokio::runtime::Handle::current().enter());
+        tokio::time::sleep(Duration::from_secs(3600)).await;
     }
 
     pub fn one_way() {}
@@ -128,6 +148,7 @@ aaw_event::__package!(
         crate::Entry::unary1("busy", crate::events::busy),
         crate::Entry::unary0("explode", crate::events::explode),
         crate::Entry::unary0("leak_guard", crate::events::leak_guard),
+        crate::Entry::unary0("leak_guard_and_wait", crate::events::leak_guard_and_wait),
         crate::Entry::streaming0("lines", crate::events::lines),
         crate::Entry::one_way0("one_way", crate::events::one_way),
         crate::Entry::unary2("sleep", crate::events::sleep),
@@ -140,6 +161,21 @@ aaw_event::__package!(
 fn leaks_a_guard(module: &Module, instance: &Instance) {
     assert_eq!(call(module, instance, "leak_guard", ""), failed(Code::INTERNAL, "Internal error"));
     assert_eq!(call(module, instance, "write_logs", "1"), item("null"));
+}
+
+/// As [`leaks_a_guard`], by a handler that waits: its state is dropped, not lost in memory that the next call uses.
+fn leaks_a_guard_and_waits(module: &Module, instance: &Instance) {
+    let run = |event| {
+        let (caller, mut out) = (Arc::new(Connection::default()), Vec::new());
+        let cx = &mut Context::from_waker(Waker::noop());
+        match instance.run(index(module, event), "1", &caller, cx, &mut out, 100) {
+            Begun::Done(step) => (step, String::from_utf8(out).unwrap()),
+            Begun::Pending(call) => panic!("{call:?} is pending"),
+        }
+    };
+    assert_eq!(run("leak_guard_and_wait"), failed(Code::INTERNAL, "Internal error"));
+    assert!(WAITING_DROPPED.load(Ordering::SeqCst), "the handler was dropped");
+    assert_eq!(run("write_logs"), item("null"));
 }
 
 /// Calls during the destructors of a thread, when its tokio context is gone.
@@ -227,7 +263,7 @@ fn a_loaded_package_has_its_own_runtime_and_forwards_its_logs() {
     }
 
     // On threads that are not used afterwards.
-    for run in [leaks_a_guard, calls_at_thread_exit] {
+    for run in [leaks_a_guard, leaks_a_guard_and_waits, calls_at_thread_exit] {
         let (module, instance) = (module.clone(), instance.clone());
         std::thread::spawn(move || run(&module, &instance)).join().unwrap();
     }

@@ -155,20 +155,23 @@ impl Instance {
             // SAFETY: a running instance of the package that the entry belongs to; everything outlives this call.
             unsafe { run(self.package.raw().data, &raw const args, poll, &raw mut pending) }
         });
+        if polled.step != Poll::Ready(Step::Item) {
+            // As in `Call::poll`.
+            out.truncate(head_len);
+        }
+        if pending.vtable.is_null() {
+            place.put_back();
+            return Begun::Done(match polled.step {
+                Poll::Ready(step) => step,
+                Poll::Pending => Step::Broken("it returned no call that could be polled again".to_owned()),
+            });
+        }
+        // SAFETY: made by this instance, and kept nowhere else.
+        let call = unsafe { Call::new(pending, self.package.clone(), Some(place)) };
         match polled.step {
-            Poll::Pending if pending.vtable.is_null() => {
-                Begun::Done(Step::Broken("it returned no call that could be polled again".to_owned()))
-            }
-            // SAFETY: made by this instance, and kept nowhere else.
-            Poll::Pending => Begun::Pending(unsafe { Call::new(pending, self.package.clone(), Some(place)) }),
-            Poll::Ready(step) => {
-                place.put_back();
-                if step != Step::Item {
-                    // As in `Call::poll`.
-                    out.truncate(head_len);
-                }
-                Begun::Done(step)
-            }
+            Poll::Pending => Begun::Pending(call),
+            // A call that is over must not be stored. This one is dropped here, before its place is used again.
+            Poll::Ready(step) => Begun::Done(step),
         }
     }
 

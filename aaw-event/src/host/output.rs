@@ -99,8 +99,8 @@ impl Drop for OuterPoll {
 }
 
 impl ActivePoll<'_> {
-    /// Reserves space for an item, whose first `reserved` bytes may have been written. There is more than `len` only as
-    /// far as the buffer has it.
+    /// Reserves space for an item of `len` bytes behind the buffer's length. The space is all that the buffer has there, up
+    /// to the longest item that is accepted: it may be more than `len`, and less if `len` exceeds that limit.
     fn reserve(&mut self, len: usize) -> Space {
         let buffer = self.sink.buffer();
         buffer.reserve(len);

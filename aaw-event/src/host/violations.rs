@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker as StdWaker};
 
 use aaw_protocol::Failure;
 use serde::{Serialize, Serializer};
@@ -13,8 +13,8 @@ use tracing::level_filters::LevelFilter;
 use super::call::Call;
 use super::{Begun, Caller, Host, Instance, ItemSink, LogRecord, Module, Step};
 use crate::abi::{
-    Bytes, CallArgs, CallVtable, EventEntry, ModuleHeader, Output, PollArgs, RawCall, RunFn, Space, committed, kind,
-    step,
+    Bytes, CallArgs, CallVtable, EventEntry, ModuleHeader, Output, PollArgs, RawCall, RunFn, Sink, Space, Waker,
+    committed, kind, step,
 };
 use crate::export::{HandlerEntry, NoServices, PackageSymbol, no_services, sync_services};
 use crate::prelude::{Stream, stream};
@@ -86,7 +86,7 @@ impl Caller for NullHost {
 
 fn start(header: &'static ModuleHeader) -> Instance {
     let mut starting = Module::linked(header, None).start(Arc::new(NullHost));
-    match std::pin::Pin::new(&mut starting).poll(&mut Context::from_waker(Waker::noop())) {
+    match std::pin::Pin::new(&mut starting).poll(&mut Context::from_waker(StdWaker::noop())) {
         Poll::Ready(Ok(instance)) => instance,
         other => panic!("{other:?}"),
     }
@@ -111,7 +111,7 @@ fn with_run(run: RunFn) -> Instance {
 /// Runs the event at `index`, with a limit of `max_len` bytes.
 fn run_event(instance: &Instance, index: usize, body: &str, max_len: usize) -> (Step, String) {
     let mut out = b"head ".to_vec();
-    let cx = &mut Context::from_waker(Waker::noop());
+    let cx = &mut Context::from_waker(StdWaker::noop());
     match instance.run(index, body, &Arc::new(NullHost), cx, &mut out, max_len) {
         Begun::Done(step) => (step, String::from_utf8(out).unwrap().strip_prefix("head ").unwrap().to_owned()),
         Begun::Pending(call) => panic!("{call:?} is pending"),
@@ -247,6 +247,55 @@ fn a_pending_call_must_be_there() {
     assert_eq!(violation(run_fn!(|_output| step::PENDING)), "it returned no call that could be polled again");
 }
 
+thread_local! {
+    /// How many calls of [`COUNTED`] were dropped.
+    static DROPPED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A call that waits for ever.
+static COUNTED: CallVtable = {
+    unsafe extern "C" fn poll(_: *mut c_void, _: *const Waker, _: Sink) -> u32 {
+        step::PENDING
+    }
+    unsafe extern "C" fn drop(_: *mut c_void) {
+        DROPPED.set(DROPPED.get() + 1);
+    }
+    CallVtable { size: size_of::<CallVtable>(), poll, drop, poll_items: None }
+};
+
+/// The host's place holds the call's state, and must not be used for another one before the call has been dropped.
+#[test]
+fn a_call_that_was_stored_is_dropped_whatever_the_step() {
+    unsafe extern "C" fn run(
+        _: *const c_void,
+        args: *const CallArgs,
+        poll: *const PollArgs,
+        call: *mut RawCall,
+    ) -> u32 {
+        // SAFETY: the host's arguments. The body is the step.
+        unsafe {
+            call.write(RawCall { data: std::ptr::null_mut(), vtable: &raw const COUNTED });
+            let output = (*poll).output;
+            output.space.ptr.write(b'1');
+            commit(output, 1);
+            (*args).body.as_str().parse().unwrap()
+        }
+    }
+    let package = with_run(run);
+    let steps = [step::ITEM, step::END, step::ERROR, step::PANIC, step::REFUSED, 99];
+    for (step, dropped) in steps.into_iter().zip(1..) {
+        run_event(&package, 0, &step.to_string(), 100);
+        assert_eq!(DROPPED.get(), dropped, "with the step {step}");
+    }
+    // A pending call is kept, and has written nothing.
+    let (mut out, cx) = (Vec::new(), &mut Context::from_waker(StdWaker::noop()));
+    let begun = package.run(0, "0", &Arc::new(NullHost), cx, &mut out, 100);
+    assert!(matches!(begun, Begun::Pending(_)) && out.is_empty(), "{begun:?}");
+    assert_eq!(DROPPED.get(), 6);
+    drop(begun);
+    assert_eq!(DROPPED.get(), 7);
+}
+
 #[test]
 fn an_unknown_step_is_a_violation() {
     assert_eq!(violation(run_fn!(|_output| 99)), "it returned the step 99, which this host does not know");
@@ -295,7 +344,7 @@ fn a_package_allocates_its_call_if_the_host_lends_no_place() {
     let caller = Arc::new(NullHost);
     let entry = &package.package.table.entries[0];
     let mut out = Vec::new();
-    let cx = &mut Context::from_waker(Waker::noop());
+    let cx = &mut Context::from_waker(StdWaker::noop());
     let polled = super::call::poll_in_place(cx, &mut out, 100, |poll| {
         let mut pending = RawCall { data: std::ptr::null_mut(), vtable: std::ptr::null() };
         // The place is beyond the size, so that it must not be looked at.
@@ -331,7 +380,7 @@ fn a_stream_can_be_polled_item_by_item() {
             call = older(call);
         }
         let mut sink = Both(Vec::new());
-        let polled = call.poll_items(&mut Context::from_waker(Waker::noop()), &mut sink, 100);
+        let polled = call.poll_items(&mut Context::from_waker(StdWaker::noop()), &mut sink, 100);
         assert_eq!((polled.items, polled.step, &*sink.0), (2, Poll::Ready(Step::End), &b"1 2 "[..]));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -164,6 +165,7 @@ pub(super) unsafe fn run<C: PollCall>(
 ) -> u32 {
     // SAFETY: as the caller guarantees.
     let mut out = unsafe { CallOutput::in_place(poll) };
+    let mut begun = None;
     let ran = runtime.poll(|| {
         let call = match catch_panic(begin) {
             Ok(Ok(call)) => call,
@@ -176,27 +178,60 @@ pub(super) unsafe fn run<C: PollCall>(
                 return step::PANIC;
             }
         };
+        // SAFETY: as the caller guarantees.
+        let begun = begun.insert(unsafe { BegunCall::new(call, runtime, args) });
+        // SAFETY: the waker lives for the length of this poll.
+        unsafe { begun.state().poll(poll.waker, &mut out) }
+    });
+    match (ran, begun) {
+        (Ok(step::PENDING), Some(begun)) => {
+            // SAFETY: the host passes a place for it.
+            unsafe { pending.write(begun.into_raw()) };
+            step::PENDING
+        }
+        (Ok(step), _) => step,
+        // The call may have waited when the runtime could not be left. The host must not poll it again.
+        (Err(error), _) => out.fail(&runtime_failure(&error)),
+    }
+}
+
+/// The state of a call in the host's place or in a box. It is dropped with this, unless the host takes it over.
+struct BegunCall<C: PollCall> {
+    state: *mut CallState<C>,
+    vtable: &'static CallVtable,
+}
+
+impl<C: PollCall> BegunCall<C> {
+    /// # Safety
+    /// `args` are those of a [`RunFn`](abi::RunFn) that outlives this, or takes it over.
+    unsafe fn new(call: C, runtime: &PackageRuntime, args: &CallArgs) -> Self {
         let state = CallState { call: Some(call), runtime };
-        let (data, vtable) = match place_for::<CallState<C>>(args) {
+        match place_for::<CallState<C>>(args) {
             Some(place) => {
                 // SAFETY: the host lends the place for as long as the call lives; it is large enough, and aligned.
                 unsafe { place.write(state) };
-                (place, &CallVtableOf::<C>::PLACED)
+                Self { state: place, vtable: &CallVtableOf::<C>::PLACED }
             }
-            None => (Box::into_raw(Box::new(state)), &CallVtableOf::<C>::BOXED),
-        };
-        // SAFETY: the state stays where it is until it is dropped, and nothing else refers to it.
-        let step = unsafe { Pin::new_unchecked(&mut *data).poll(poll.waker, &mut out) };
-        if step == step::PENDING {
-            // SAFETY: the host passes a place for it.
-            unsafe { pending.write(RawCall { data: data.cast(), vtable }) };
-        } else {
-            // SAFETY: dropped once, and not used again. Its call has been dropped by the poll, so this only frees a box.
-            unsafe { (vtable.drop)(data.cast()) };
+            None => Self { state: Box::into_raw(Box::new(state)), vtable: &CallVtableOf::<C>::BOXED },
         }
-        step
-    });
-    ran.unwrap_or_else(|error| out.fail(&runtime_failure(&error)))
+    }
+
+    fn state(&mut self) -> Pin<&mut CallState<C>> {
+        // SAFETY: it stays where it is until it is dropped, and nothing else refers to it.
+        unsafe { Pin::new_unchecked(&mut *self.state) }
+    }
+
+    fn into_raw(self) -> RawCall {
+        let this = ManuallyDrop::new(self);
+        RawCall { data: this.state.cast(), vtable: this.vtable }
+    }
+}
+
+impl<C: PollCall> Drop for BegunCall<C> {
+    fn drop(&mut self) {
+        // SAFETY: the function for this kind of memory; it is called once.
+        unsafe { (self.vtable.drop)(self.state.cast()) }
+    }
 }
 
 /// The host's memory for the state of a call, if the host lends any and a `T` fits in.
