@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use crate::fast_map::FastMap;
 
-/// A hash map that occupies one pointer, instead of six words, while it is empty, and frees its table when its last entry is removed.
+/// A hash map that occupies one pointer while it is empty, and frees its table when its last entry is removed.
 ///
 /// A connection has several maps, for calls that wait, client calls and so on. Most connections are idle, and a
 /// hash map keeps the memory of its largest number of entries.

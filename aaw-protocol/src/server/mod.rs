@@ -23,9 +23,10 @@
 //!
 //! The call of a streaming handler is registered with [`add_pending`](ServerConnection::add_pending), too. Each item is
 //! a frame of its own, made with the call's [`ItemFrame`] and passed to [`handle_item`](ServerConnection::handle_item),
-//! or many of them are counted with [`handle_items`](ServerConnection::handle_items), as long as there is [`credit`](ServerConnection::credit) and [`may_stream`](ServerConnection::may_stream) returns
-//! `true`. [`Completion::StreamEnded`] completes the call. [`Call::response_mode`] returns whether the caller reads
-//! items at all. The items of an upload arrive as [`Input::UploadItem`], within the credit that
+//! or many of them are counted with [`handle_items`](ServerConnection::handle_items), as long as there is
+//! [`credit`](ServerConnection::credit) and [`may_stream`](ServerConnection::may_stream) returns `true`.
+//! [`Completion::StreamEnded`] completes the call. [`Call::response_mode`] returns whether the caller reads items at
+//! all. The items of an upload arrive as [`Input::UploadItem`], within the credit that
 //! [`grant_upload_credit`](ServerConnection::grant_upload_credit) granted.
 //!
 //! # Client calls, barriers and the open hook
