@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aaw_event::host::ItemSink;
@@ -95,27 +95,27 @@ impl ItemsBody {
     /// Polls for the first step. A failure before any item is returned rather than written, since it decides the response's
     /// status.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        match ready!(self.poll_step(cx)) {
-            CallStep::Item => {}
-            CallStep::End => self.finish(Ok(())),
-            CallStep::Failed(failure) if self.out.is_empty() => return Poll::Ready(Err(failure)),
-            CallStep::Failed(failure) => self.finish(Err(failure)),
+        match self.poll_step(cx) {
+            Poll::Ready(CallStep::Item) => {}
+            Poll::Pending if self.out.is_empty() => return Poll::Pending,
+            Poll::Pending => {}
+            Poll::Ready(CallStep::End) => self.finish(Ok(())),
+            Poll::Ready(CallStep::Failed(failure)) if self.out.is_empty() => return Poll::Ready(Err(failure)),
+            Poll::Ready(CallStep::Failed(failure)) => self.finish(Err(failure)),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Polls for the next step. Items are written to `out`: as many as are ready, as far as they fit into the chunk.
+    /// Polls for the next step. Whatever the result, items may have been written to `out`: as many as are ready, as far as
+    /// they fit into the chunk.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
         let Self { call: Some(call), format, out, .. } = self else { return Poll::Ready(CallStep::End) };
         let mut sink = ChunkSink { out, format: *format, begun: None, items: 0, started: Instant::now() };
         sink.begin_item();
         let step = call.poll_items(cx, &mut sink);
-        let items = sink.finish();
-        match step {
-            Poll::Ready(CallStep::Item) => {}
-            Poll::Pending if items > 0 => return Poll::Ready(CallStep::Item),
-            Poll::Pending => {}
-            Poll::Ready(_) => self.call = None,
+        sink.remove_begun();
+        if matches!(step, Poll::Ready(CallStep::End | CallStep::Failed(_))) {
+            self.call = None;
         }
         step
     }
@@ -184,12 +184,11 @@ impl ChunkSink<'_> {
         }
     }
 
-    /// Removes what precedes an item that does not follow, and returns the number of items.
-    fn finish(self) -> usize {
+    /// Removes what precedes an item that does not follow.
+    fn remove_begun(self) {
         if let Some(len) = self.begun {
             self.out.truncate(len);
         }
-        self.items
     }
 }
 
