@@ -50,14 +50,11 @@ impl RequestService for HttpService {
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
         let guard = Arc::new(guard);
         request.extensions_mut().insert(Arc::clone(&guard));
-        let routed = match self.direct.as_ref().filter(|_| direct::is_for(&request)) {
-            Some(state) => Err((Arc::clone(state), request)),
-            None => Ok(self.router.clone().call(request)),
-        };
+        let Self { mut router, direct } = self.clone();
         async move {
-            let response = match routed {
-                Ok(routed) => routed.await.unwrap_or_else(|never: Infallible| match never {}),
-                Err((state, request)) => direct::respond(&state, &guard, request.map(Body::new)).await,
+            let response = match &direct {
+                Some(state) if direct::is_for(&request) => direct::respond(state, &guard, request.map(Body::new)).await,
+                _ => router.call(request).await.unwrap_or_else(|never: Infallible| match never {}),
             };
             response.map(|body| Body::new(GuardedBody::new(body, guard)))
         }
