@@ -85,8 +85,8 @@ impl StreamCredit {
     /// registered, to be woken when there are some.
     fn allowed(&self, sent: u64, cx: &mut Context<'_>) -> u64 {
         let allowed = || {
-            let is_halted = self.batch_posted.load(Ordering::Acquire) || self.paused.load(Ordering::Acquire);
-            if is_halted { 0 } else { self.granted.load(Ordering::Acquire).saturating_sub(sent) }
+            let is_paused = self.paused.load(Ordering::Acquire);
+            if is_paused { 0 } else { self.granted.load(Ordering::Acquire).saturating_sub(sent) }
         };
         match allowed() {
             0 => {
