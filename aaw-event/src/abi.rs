@@ -198,7 +198,7 @@ pub struct EventEntry {
     /// `u32::MAX` for none. Appended later: absent from the table of an older package, see
     /// [`ModuleHeader::event_stride`].
     pub(crate) max_call_ms: u32,
-    /// Begins a call and polls it once. `None` for a streaming event. Appended later.
+    /// Begins a call and polls it once. Appended later.
     pub(crate) run: Option<RunFn>,
 }
 
@@ -225,11 +225,14 @@ pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, prebuil
 /// Begins a call. The body is parsed before this returns. The caller is borrowed; the handler's services retain it.
 pub(crate) type CallFn = unsafe extern "C" fn(instance: *const c_void, args: *const CallArgs) -> RawCall;
 
-/// Begins a call and polls it once, in one crossing. Returns a value of [`step`]. With `PENDING`, the call was stored in
-/// `pending`, which the host owns from then on; with every other value the call is over and nothing was stored.
+/// Begins a call and polls it once, in one crossing. A call of a streaming event only begins: when it is polled is
+/// decided by its caller's credit, but that its body does not fit is known at once.
 ///
-/// The call may be built in [`CallArgs::place`], where it stays while it is pending. So a call that is ready at once
-/// allocates nothing.
+/// Returns a value of [`step`]. With `PENDING`, the call was stored in `pending`, which the host owns from then on; with
+/// every other value the call is over and nothing was stored.
+///
+/// The call may be built in [`CallArgs::place`], where it stays while it is pending; its [`RawCall::data`] is then the
+/// place's pointer. So a call that is ready at once allocates nothing.
 pub(crate) type RunFn = unsafe extern "C" fn(
     instance: *const c_void,
     args: *const CallArgs,
@@ -422,8 +425,8 @@ pub(crate) struct CallArgs {
     /// The caller's upload; null when it sends none. Borrowed: the package retains what it points to when the handler
     /// takes it.
     pub(crate) upload: *const RawUpload,
-    /// Where `EventEntry::run` may build the call, aligned to [`PLACE_ALIGN`]. The host keeps it until the call has been
-    /// dropped. Appended later: absent from the arguments of an older host.
+    /// Where `EventEntry::run` may build the call, aligned to [`PLACE_ALIGN`]. The host keeps it until the call that is in
+    /// it has been dropped. Appended later: absent from the arguments of an older host.
     pub(crate) place: Space,
 }
 

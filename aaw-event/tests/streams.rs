@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
-use aaw_event::host::{Call, HandlerKind, Instance, Step, UploadSource, UploadStep};
+use aaw_event::host::{Begun, Call, HandlerKind, Instance, Step, UploadSource, UploadStep};
 use aaw_event::{CloseInfo, ClosedBy, Module, OpenInfo};
 use aaw_protocol::{Code, Failure};
 use common::{Connection, CountingWaker, block_on, end, failed, index, item, refused, start};
@@ -353,6 +353,15 @@ impl RunningPackage {
         self.instance.call(index(&self.module, event), body, &Arc::new(Connection::default()))
     }
 
+    /// Begins a call, as a host does for a call from a connection.
+    fn run(&self, event: &str, body: &str) -> Begun {
+        let (caller, cx) = (Arc::new(Connection::default()), &mut Context::from_waker(Waker::noop()));
+        let mut out = Vec::new();
+        let begun = self.instance.run(index(&self.module, event), body, &caller, cx, &mut out, usize::MAX);
+        assert!(out.is_empty(), "{event} is a stream");
+        begun
+    }
+
     fn call_with(&self, event: &str, body: &str, upload: &Arc<TestUpload>) -> Call {
         let caller = Arc::new(Connection::default());
         self.instance.call_with_upload(index(&self.module, event), body, &caller, upload)
@@ -483,6 +492,31 @@ impl UploadSource for TestUpload {
 }
 
 // --- streams ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_stream_begins_without_being_polled() {
+    for package in both() {
+        let Begun::Pending(mut endless) = package.run("endless", "") else { panic!("a stream waits to be polled") };
+        assert_eq!(package.app.started_items(), 0);
+        assert_eq!(next(&mut endless), item("1"));
+        drop(endless);
+        package.has_dropped();
+        if package.is_loaded {
+            let Begun::Pending(mut ticks) = package.run("ticks", "2") else { panic!("a stream waits to be polled") };
+            assert_eq!(block_on(&mut ticks).0, Step::Item, "its timer has the runtime");
+        }
+
+        // What is known without a poll is reported without one.
+        for (event, body) in [("count", "-1"), ("count", "[1"), ("awaited", "null")] {
+            let begun = package.run(event, body);
+            let Begun::Done(Step::Refused(failure)) = &begun else { panic!("{event} {body}: {begun:?}") };
+            assert_eq!(failure.code, Code::BAD_BODY);
+        }
+        let begun = package.run("panic/at_once", "");
+        assert!(matches!(&begun, Begun::Done(Step::Panicked(text)) if text.starts_with("at once")), "{begun:?}");
+        package.has_dropped();
+    }
+}
 
 #[test]
 fn the_table_contains_kinds_and_uploads() {

@@ -6,11 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use aaw_protocol::{Code, Failure, codec};
+
 use super::call::{Call, Step, poll_in_place};
 use super::caller::{self, Caller};
 use super::place::Place;
 use super::running::RunningPackage;
-use super::table::CallEntry;
+use super::table::{CallEntry, HandlerKind};
 use super::upload::{self, UploadSource};
 use crate::abi::{Bytes, CallArgs, InstanceVtable, RawCall, RawUpload, Space, mode};
 
@@ -80,10 +82,10 @@ impl Instance {
     }
 
     /// Begins a call and polls it once, in one crossing of the ABI. The response is appended to `out`, as
-    /// [`Call::poll`] does.
+    /// [`Call::poll`] does. A call of a streaming event only begins, and is pending, unless its body does not fit.
     ///
     /// Unlike [`Instance::call`] it allocates nothing for a call that completes at once, unless the handler's state is
-    /// larger than 512 bytes. Not meant for a streaming event, whose call would be over with its first item.
+    /// larger than 512 bytes.
     ///
     /// # Panics
     /// As [`Instance::call`].
@@ -159,15 +161,21 @@ impl Instance {
             // As in `Call::poll`.
             out.truncate(head_len);
         }
-        if pending.vtable.is_null() {
+        let is_placed = !pending.vtable.is_null() && std::ptr::eq(pending.data, place.space().ptr.cast());
+        let place = if is_placed {
+            Some(place)
+        } else {
             place.put_back();
+            None
+        };
+        if pending.vtable.is_null() {
             return Begun::Done(match polled.step {
                 Poll::Ready(step) => step,
                 Poll::Pending => Step::Broken("it returned no call that could be polled again".to_owned()),
             });
         }
         // SAFETY: made by this instance, and kept nowhere else.
-        let call = unsafe { Call::new(pending, self.package.clone(), Some(place)) };
+        let call = unsafe { Call::new(pending, self.package.clone(), place) };
         match polled.step {
             Poll::Pending => Begun::Pending(call),
             // A call that is over must not be stored. This one is dropped here, before its place is used again.
@@ -175,7 +183,7 @@ impl Instance {
         }
     }
 
-    /// As [`Instance::run`], for an event that has no function for it.
+    /// As [`Instance::run`], for a package that was built before there was a function for it.
     #[expect(clippy::too_many_arguments, reason = "those of `run_raw`")]
     fn run_in_two_steps<C: Caller>(
         &self,
@@ -187,7 +195,15 @@ impl Instance {
         out: &mut Vec<u8>,
         max_len: usize,
     ) -> Begun {
+        let is_stream = self.package.table.events.get(event).is_some_and(|event| event.kind == HandlerKind::Streaming);
+        // The package would report it when the call is polled.
+        if is_stream && !codec::is_json(body) {
+            return Begun::Done(Step::Refused(Failure::new(Code::BAD_BODY, "The body is not JSON")));
+        }
         let mut call = self.begin(event, body, caller, upload);
+        if is_stream {
+            return Begun::Pending(call);
+        }
         match call.poll(cx, out, max_len) {
             Poll::Pending => Begun::Pending(call),
             Poll::Ready(step) => Begun::Done(step),
@@ -259,7 +275,7 @@ pub(super) fn call_args<C: Caller>(
 pub enum Begun {
     /// The call is over.
     Done(Step),
-    /// The handler waits, and must be polled again.
+    /// The handler waits, and must be polled again; or it is a stream, which was not polled yet.
     Pending(Call),
 }
 

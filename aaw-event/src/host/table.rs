@@ -33,7 +33,7 @@ pub(super) struct ModuleTable {
 /// What a call of an event or a hook needs.
 pub(super) struct CallEntry {
     pub(super) call: CallFn,
-    /// `None` for a streaming event, and in an older package.
+    /// `None` in an older package.
     pub(super) run: Option<RunFn>,
     /// The package's own text.
     pub(super) name: &'static str,

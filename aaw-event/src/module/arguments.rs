@@ -171,3 +171,9 @@ where
     let app = instance.app.get().ok_or_else(|| Failure::new(Code::BUSY, "The events are still starting"))?;
     handler.invoke(CallParts { body, caller: args.caller, app, unit: &instance.unit, upload: args.upload })
 }
+
+/// The name of the called event.
+pub(super) fn event_name(args: &CallArgs) -> &'static str {
+    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
+    unsafe { args.event.as_str() }
+}

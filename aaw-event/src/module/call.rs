@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::output::CallOutput;
 use super::runtime::PackageRuntime;
-use crate::abi::{self, CallArgs, CallVtable, PollArgs, RawCall, Sink, step};
+use crate::abi::{self, CallVtable, PollArgs, RawCall, Sink, step};
 use crate::catch_panic::catch_panic;
 use crate::waker;
 
@@ -69,7 +68,7 @@ where
 }
 
 /// The state of a call, in a box or in memory that the host has lent.
-struct CallState<C> {
+pub(super) struct CallState<C> {
     /// `None` once it has ended.
     call: Option<C>,
     /// Part of the instance, which the host keeps alive while it has calls.
@@ -77,12 +76,16 @@ struct CallState<C> {
 }
 
 impl<C: PollCall> CallState<C> {
+    pub(super) fn new(call: C, runtime: &PackageRuntime) -> Self {
+        Self { call: Some(call), runtime }
+    }
+
     /// Polls the call, and returns a value of [`step`]. To be called within the runtime.
     ///
     /// # Safety
     /// `waker` lives for the length of this poll.
     #[inline]
-    unsafe fn poll(self: Pin<&mut Self>, waker: *const abi::Waker, out: &mut CallOutput) -> u32 {
+    pub(super) unsafe fn poll(self: Pin<&mut Self>, waker: *const abi::Waker, out: &mut CallOutput) -> u32 {
         // SAFETY: the call is pinned with the state, and leaves it only by being dropped.
         let mut call = unsafe { self.map_unchecked_mut(|state| &mut state.call) };
         let mut progress = None;
@@ -144,111 +147,15 @@ where
 
 /// Boxes `call`, which is polled in `runtime`.
 pub(super) fn boxed<C: PollCall>(call: C, runtime: &PackageRuntime) -> RawCall {
-    let state = Box::new(CallState { call: Some(call), runtime });
+    let state = Box::new(CallState::new(call, runtime));
     RawCall { data: Box::into_raw(state).cast(), vtable: &CallVtableOf::<C>::BOXED }
 }
 
-/// Begins a call with `begin`, and polls it once, as [`RunFn`](abi::RunFn) does. The body is parsed in `begin`, which
-/// returns the reason if it does not fit.
-///
-/// The state is built in the host's `place` if it fits there, so that a call that is ready at once allocates nothing.
-///
-/// # Safety
-/// All arguments are those of a [`RunFn`](abi::RunFn), and `runtime` is part of the instance.
-#[inline]
-pub(super) unsafe fn run<C: PollCall>(
-    runtime: &PackageRuntime,
-    args: &CallArgs,
-    poll: &PollArgs,
-    pending: *mut RawCall,
-    begin: impl FnOnce() -> Result<C, Failure>,
-) -> u32 {
-    // SAFETY: as the caller guarantees.
-    let mut out = unsafe { CallOutput::in_place(poll) };
-    let mut begun = None;
-    let ran = runtime.poll(|| {
-        let call = match catch_panic(begin) {
-            Ok(Ok(call)) => call,
-            Ok(Err(failure)) => {
-                out.fail(&failure);
-                return step::REFUSED;
-            }
-            Err(panic) => {
-                out.text(panic.as_bytes());
-                return step::PANIC;
-            }
-        };
-        // SAFETY: as the caller guarantees.
-        let begun = begun.insert(unsafe { BegunCall::new(call, runtime, args) });
-        // SAFETY: the waker lives for the length of this poll.
-        unsafe { begun.state().poll(poll.waker, &mut out) }
-    });
-    match (ran, begun) {
-        (Ok(step::PENDING), Some(begun)) => {
-            // SAFETY: the host passes a place for it.
-            unsafe { pending.write(begun.into_raw()) };
-            step::PENDING
-        }
-        (Ok(step), _) => step,
-        // The call may have waited when the runtime could not be left. The host must not poll it again.
-        (Err(error), _) => out.fail(&runtime_failure(&error)),
-    }
-}
-
-/// The state of a call in the host's place or in a box. It is dropped with this, unless the host takes it over.
-struct BegunCall<C: PollCall> {
-    state: *mut CallState<C>,
-    vtable: &'static CallVtable,
-}
-
-impl<C: PollCall> BegunCall<C> {
-    /// # Safety
-    /// `args` are those of a [`RunFn`](abi::RunFn) that outlives this, or takes it over.
-    unsafe fn new(call: C, runtime: &PackageRuntime, args: &CallArgs) -> Self {
-        let state = CallState { call: Some(call), runtime };
-        match place_for::<CallState<C>>(args) {
-            Some(place) => {
-                // SAFETY: the host lends the place for as long as the call lives; it is large enough, and aligned.
-                unsafe { place.write(state) };
-                Self { state: place, vtable: &CallVtableOf::<C>::PLACED }
-            }
-            None => Self { state: Box::into_raw(Box::new(state)), vtable: &CallVtableOf::<C>::BOXED },
-        }
-    }
-
-    fn state(&mut self) -> Pin<&mut CallState<C>> {
-        // SAFETY: it stays where it is until it is dropped, and nothing else refers to it.
-        unsafe { Pin::new_unchecked(&mut *self.state) }
-    }
-
-    fn into_raw(self) -> RawCall {
-        let this = ManuallyDrop::new(self);
-        RawCall { data: this.state.cast(), vtable: this.vtable }
-    }
-}
-
-impl<C: PollCall> Drop for BegunCall<C> {
-    fn drop(&mut self) {
-        // SAFETY: the function for this kind of memory; it is called once.
-        unsafe { (self.vtable.drop)(self.state.cast()) }
-    }
-}
-
-/// The host's memory for the state of a call, if the host lends any and a `T` fits in.
-fn place_for<T>(args: &CallArgs) -> Option<*mut T> {
-    const { assert!(std::mem::offset_of!(CallArgs, place) + size_of::<abi::Space>() == size_of::<CallArgs>()) };
-    if args.size < size_of::<CallArgs>() {
-        return None;
-    }
-    let fits = size_of::<T>() <= args.place.len && align_of::<T>() <= abi::PLACE_ALIGN;
-    (fits && !args.place.ptr.is_null()).then(|| args.place.ptr.cast())
-}
-
-struct CallVtableOf<C>(PhantomData<C>);
+pub(super) struct CallVtableOf<C>(PhantomData<C>);
 
 impl<C: PollCall> CallVtableOf<C> {
-    const BOXED: CallVtable = Self::with_drop(drop_boxed::<C>);
-    const PLACED: CallVtable = Self::with_drop(drop_placed::<C>);
+    pub(super) const BOXED: CallVtable = Self::with_drop(drop_boxed::<C>);
+    pub(super) const PLACED: CallVtable = Self::with_drop(drop_placed::<C>);
 
     const fn with_drop(drop: unsafe extern "C" fn(*mut c_void)) -> CallVtable {
         CallVtable { size: size_of::<CallVtable>(), poll: poll::<C>, drop, poll_items: Some(poll_items::<C>) }
@@ -287,14 +194,14 @@ unsafe fn poll_in_runtime<C: PollCall>(data: *mut c_void, waker: *const abi::Wak
 }
 
 unsafe extern "C" fn drop_boxed<C: PollCall>(data: *mut c_void) {
-    // SAFETY: the box of `boxed` or `run`; the host drops a call once, and does not use it again.
+    // SAFETY: the box of `boxed` or `BegunCall`; the host drops a call once, and does not use it again.
     let mut state = unsafe { Box::from_raw(data.cast::<CallState<C>>()) };
     state.cancel();
     drop_caught(|| drop(state));
 }
 
 unsafe extern "C" fn drop_placed<C: PollCall>(data: *mut c_void) {
-    // SAFETY: the host's place, in which `run` has built the state; dropped once, and not used again.
+    // SAFETY: the host's place, in which `BegunCall` has built the state; dropped once, and not used again.
     let state = unsafe { &mut *data.cast::<CallState<C>>() };
     state.cancel();
     // Nothing else in the state has a destructor.

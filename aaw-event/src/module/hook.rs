@@ -1,20 +1,20 @@
 //! Hooks: the handlers of `_open.rs` and `_close.rs`, which run when a connection opens and when it has closed; of
 //! `_guard.rs`, which runs before the events of its folder; and of `_password_reset.rs`.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 
+use aaw_protocol::Failure;
 use serde::de::DeserializeOwned;
 
-use super::arguments::{Invoke, ServicesArgument, invoke};
-use super::call::{self, CompletedCall, FutureCall, WriteOutput};
+use super::arguments::{Invoke, ServicesArgument, event_name, invoke};
+use super::begin::BeginCall;
+use super::call::{FutureCall, WriteOutput};
 use super::instance::PackageInstance;
 use super::one_way::{one_way, run_one_way};
 use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoUnitResult, log_and_convert};
-use crate::abi::{CallArgs, PollArgs, RawCall, hook_name, kind, step};
-use crate::catch_panic::catch_panic;
+use crate::abi::{CallArgs, hook_name, kind, step};
 use crate::sdk::{CloseInfo, GuardedCall, OpenInfo, PasswordReset};
 
 /// The identity of a hook; `E` is its handler's first argument.
@@ -57,7 +57,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, ()>, Some(run_async_hook::<A, H, ()>))
+        Self::polled::<H, AsyncHook<H, ()>>(hook.name, hook.kind)
     }
 
     /// An `async fn handler(argument)`.
@@ -68,7 +68,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E,)>, Some(run_async_hook::<A, H, (E,)>))
+        Self::polled::<H, AsyncHook<H, (E,)>>(hook.name, hook.kind)
     }
 
     /// An `async fn handler(argument, services)`.
@@ -81,7 +81,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F: Future + Send + 'static,
         F::Output: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, async_hook::<A, H, (E, S, M)>, Some(run_async_hook::<A, H, (E, S, M)>))
+        Self::polled::<H, AsyncHook<H, (E, S, M)>>(hook.name, hook.kind)
     }
 
     /// A `fn handler()`.
@@ -90,7 +90,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, ()>, Some(run_one_way::<A, H, ()>))
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, ()>, run_one_way::<A, H, ()>)
     }
 
     /// A `fn handler(argument)`.
@@ -100,7 +100,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn(E) -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E,)>, Some(run_one_way::<A, H, (E,)>))
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E,)>, run_one_way::<A, H, (E,)>)
     }
 
     /// A `fn handler(argument, services)`.
@@ -112,47 +112,24 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         M: 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E, S, M)>, Some(run_one_way::<A, H, (E, S, M)>))
+        Self::new::<H>(hook.name, hook.kind, one_way::<A, H, (E, S, M)>, run_one_way::<A, H, (E, S, M)>)
     }
 }
 
-/// [`CallFn`](crate::abi::CallFn) of a hook that is an `async fn`. One that is a `fn` is called as a one-way event is.
-unsafe extern "C" fn async_hook<A, H, Args>(instance: *const c_void, args: *const CallArgs) -> RawCall
+/// The call of a hook that is an `async fn`. One that is a `fn` is called as a one-way event is.
+struct AsyncHook<H, Args>(PhantomData<(H, Args)>);
+
+impl<A, H, Args> BeginCall<A> for AsyncHook<H, Args>
 where
     H: Invoke<A, Args>,
     H::Output: Future + Send + 'static,
     <H::Output as Future>::Output: IntoUnitResult,
 {
-    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
-    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
-    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
-    let event: &'static str = unsafe { args.event.as_str() };
-    match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
-        Ok(Ok(future)) => call::from_future(future, UnitWriter { event }, &instance.runtime),
-        Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
-        Err(panic) => call::completed(CompletedCall::Panicked(panic)),
-    }
-}
+    type Call = FutureCall<H::Output, UnitWriter>;
 
-/// [`RunFn`](crate::abi::RunFn) of a hook that is an `async fn`.
-unsafe extern "C" fn run_async_hook<A, H, Args>(
-    instance: *const c_void,
-    args: *const CallArgs,
-    poll: *const PollArgs,
-    pending: *mut RawCall,
-) -> u32
-where
-    H: Invoke<A, Args>,
-    H::Output: Future + Send + 'static,
-    <H::Output as Future>::Output: IntoUnitResult,
-{
-    // SAFETY: as in `async_hook`; the poll's arguments outlive this call, too.
-    let (instance, args, poll) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args, &*poll) };
-    // SAFETY: as in `async_hook`.
-    let event: &'static str = unsafe { args.event.as_str() };
-    let begin = || Ok(FutureCall::new(invoke::<A, H, Args>(instance, args)?, UnitWriter { event }));
-    // SAFETY: these are the arguments of a `RunFn`.
-    unsafe { call::run(&instance.runtime, args, poll, pending, begin) }
+    fn begin(instance: &PackageInstance<A>, args: &CallArgs) -> Result<Self::Call, Failure> {
+        Ok(FutureCall::new(invoke::<A, H, Args>(instance, args)?, UnitWriter { event: event_name(args) }))
+    }
 }
 
 /// Writes no item: the call ends with `END`, or with an error.

@@ -7,6 +7,7 @@
 //! the host.
 
 mod arguments;
+mod begin;
 mod call;
 mod forward;
 mod hook;

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::arguments::{FromBody, Invoke, ServicesArgument, invoke};
+use super::arguments::{FromBody, Invoke, ServicesArgument, event_name, invoke};
 use super::call::{self, CompletedCall};
 use super::instance::PackageInstance;
 use super::output::CallOutput;
@@ -19,7 +19,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         H: Fn() -> O + Copy + Send + Sync + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, ()>, Some(run_one_way::<A, H, ()>))
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, ()>, run_one_way::<A, H, ()>)
     }
 
     /// A `fn handler(body)`.
@@ -29,7 +29,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         B: FromBody + 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B,)>, Some(run_one_way::<A, H, (B,)>))
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B,)>, run_one_way::<A, H, (B,)>)
     }
 
     /// A `fn handler(body, services)`.
@@ -41,7 +41,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         M: 'static,
         O: IntoUnitResult,
     {
-        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B, S, M)>, Some(run_one_way::<A, H, (B, S, M)>))
+        Self::new::<H>(name, kind::ONE_WAY, one_way::<A, H, (B, S, M)>, run_one_way::<A, H, (B, S, M)>)
     }
 }
 
@@ -79,8 +79,7 @@ where
     H: Invoke<A, Args>,
     H::Output: IntoUnitResult,
 {
-    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
-    let event: &'static str = unsafe { args.event.as_str() };
+    let event = event_name(args);
     let run = || {
         catch_panic(|| match invoke::<A, H, Args>(instance, args).map(IntoUnitResult::into_unit_result) {
             Ok(Ok(())) => CompletedCall::Done,

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags};
+use super::begin::{self, BeginCall};
+use crate::abi::{ABI, Bytes, CallFn, EventEntry, MAGIC, ModuleHeader, RunFn, StartFn, entry_flags, flags, kind};
 use crate::host::{Module, PrebuiltServices};
 
 /// An event or a hook of a package whose services are an `A`.
@@ -18,11 +19,22 @@ pub struct HandlerEntry<A> {
 }
 
 impl<A> HandlerEntry<A> {
-    pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn, run: Option<RunFn>) -> Self {
+    /// An event or a hook whose calls are polled, each of which a `B` begins.
+    pub(super) const fn polled<H: Copy, B: BeginCall<A>>(name: &'static str, kind: u32) -> Self {
+        Self::new::<H>(name, kind, begin::call::<A, B>, begin::run::<A, B>)
+    }
+
+    /// A streaming event, each of whose calls a `B` begins.
+    pub(super) const fn streamed<H: Copy, B: BeginCall<A>>(name: &'static str) -> Self {
+        Self::new::<H>(name, kind::STREAMING, begin::call::<A, B>, begin::run_stream::<A, B>)
+    }
+
+    pub(super) const fn new<H: Copy>(name: &'static str, kind: u32, call: CallFn, run: RunFn) -> Self {
         // The table stores the type of the handler, not its value. The value of a closure
         // with captures would be lost.
         const { assert!(size_of::<H>() == 0, "a handler must be a function, not a closure that captures") };
-        let entry = EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0, run };
+        let entry =
+            EventEntry { name: Bytes::of(name), kind, flags: 0, call: Some(call), max_call_ms: 0, run: Some(run) };
         Self { entry, services: PhantomData }
     }
 

@@ -1,22 +1,22 @@
 //! Streaming handlers: `fn handler(…) -> impl Stream`, or an `async fn` that awaits something before it returns its
 //! stream.
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use aaw_protocol::Failure;
 use futures_util::Stream;
 use pin_project_lite::pin_project;
 
-use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
-use super::call::{self, CallProgress, CompletedCall, PollCall};
+use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, event_name, invoke};
+use super::begin::BeginCall;
+use super::call::{CallProgress, PollCall};
 use super::instance::PackageInstance;
 use super::output::{CallOutput, NextItem};
 use super::package::HandlerEntry;
 use super::response::{IntoItem, IntoStreamResponse, StreamResponse, log_and_convert};
-use crate::abi::{CallArgs, RawCall, kind, step};
-use crate::catch_panic::catch_panic;
+use crate::abi::{CallArgs, step};
 
 /// One function per form and number of arguments of a streaming handler.
 impl<A: Send + Sync + 'static> HandlerEntry<A> {
@@ -28,7 +28,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (), R>, None)
+        Self::streamed::<H, Streaming<H, (), R>>(name)
     }
 
     /// A `fn handler(body)`.
@@ -40,7 +40,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B,), R>, None)
+        Self::streamed::<H, Streaming<H, (B,), R>>(name)
     }
 
     /// A `fn handler(body, services)`.
@@ -54,7 +54,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M), R>, None)
+        Self::streamed::<H, Streaming<H, (B, S, M), R>>(name)
     }
 
     /// A `fn handler(body, services, upload)`.
@@ -70,7 +70,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         Y::Item: IntoItem<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, streaming::<A, H, (B, S, M, U), R>, None).taking_upload()
+        Self::streamed::<H, Streaming<H, (B, S, M, U), R>>(name).taking_upload()
     }
 
     /// An `async fn handler()`.
@@ -84,7 +84,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (), P, R>, None)
+        Self::streamed::<H, AsyncStreaming<H, (), P, R>>(name)
     }
 
     /// An `async fn handler(body)`.
@@ -99,7 +99,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B,), P, R>, None)
+        Self::streamed::<H, AsyncStreaming<H, (B,), P, R>>(name)
     }
 
     /// An `async fn handler(body, services)`.
@@ -116,7 +116,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M), P, R>, None)
+        Self::streamed::<H, AsyncStreaming<H, (B, S, M), P, R>>(name)
     }
 
     /// An `async fn handler(body, services, upload)`.
@@ -135,35 +135,32 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         P: 'static,
         R: 'static,
     {
-        Self::new::<H>(name, kind::STREAMING, async_streaming::<A, H, (B, S, M, U), P, R>, None).taking_upload()
+        Self::streamed::<H, AsyncStreaming<H, (B, S, M, U), P, R>>(name).taking_upload()
     }
 }
 
-/// [`CallFn`](crate::abi::CallFn) of a streaming event whose handler is a `fn`.
-unsafe extern "C" fn streaming<A, H, Args, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+/// The call of a streaming event whose handler is a `fn`.
+struct Streaming<H, Args, R>(PhantomData<(H, Args, R)>);
+
+impl<A, H, Args, R> BeginCall<A> for Streaming<H, Args, R>
 where
     H: Invoke<A, Args>,
     H::Output: Stream + Send + 'static,
     <H::Output as Stream>::Item: IntoItem<R>,
     R: 'static,
 {
-    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
-    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
-    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
-    let event: &'static str = unsafe { args.event.as_str() };
-    // The body of a `fn` runs here, and a timer that it creates needs the runtime.
-    match instance.runtime.enter(|| catch_panic(|| invoke::<A, H, Args>(instance, args))) {
-        Ok(Ok(Ok(stream))) => {
-            call::boxed(StreamCall { stream, event, marker: PhantomData::<fn(R)> }, &instance.runtime)
-        }
-        Ok(Ok(Err(failure))) => call::completed(CompletedCall::Refused(failure)),
-        Ok(Err(panic)) => call::completed(CompletedCall::Panicked(panic)),
-        Err(error) => call::completed(CompletedCall::Failed(call::runtime_failure(&error))),
+    type Call = StreamCall<H::Output, R>;
+
+    fn begin(instance: &PackageInstance<A>, args: &CallArgs) -> Result<Self::Call, Failure> {
+        let stream = invoke::<A, H, Args>(instance, args)?;
+        Ok(StreamCall { stream, event: event_name(args), marker: PhantomData })
     }
 }
 
-/// [`CallFn`](crate::abi::CallFn) of a streaming event whose handler is an `async fn`.
-unsafe extern "C" fn async_streaming<A, H, Args, P, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+/// The call of a streaming event whose handler is an `async fn`.
+struct AsyncStreaming<H, Args, P, R>(PhantomData<(H, Args, P, R)>);
+
+impl<A, H, Args, P, R> BeginCall<A> for AsyncStreaming<H, Args, P, R>
 where
     H: Invoke<A, Args>,
     H::Output: Future + Send + 'static,
@@ -173,17 +170,11 @@ where
     P: 'static,
     R: 'static,
 {
-    // SAFETY: as in `streaming`.
-    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
-    // SAFETY: as in `streaming`.
-    let event: &'static str = unsafe { args.event.as_str() };
-    match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
-        Ok(Ok(future)) => {
-            let call = AsyncStreamCall::<_, _, P, R>::Opening { future, event, marker: PhantomData };
-            call::boxed(call, &instance.runtime)
-        }
-        Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
-        Err(panic) => call::completed(CompletedCall::Panicked(panic)),
+    type Call = AsyncStreamCall<H::Output, <<H::Output as Future>::Output as IntoStreamResponse<P>>::Stream, P, R>;
+
+    fn begin(instance: &PackageInstance<A>, args: &CallArgs) -> Result<Self::Call, Failure> {
+        let future = invoke::<A, H, Args>(instance, args)?;
+        Ok(AsyncStreamCall::Opening { future, event: event_name(args), marker: PhantomData })
     }
 }
 

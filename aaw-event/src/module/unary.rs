@@ -4,17 +4,18 @@
 //! the number is that of its arguments. Each function states its own bounds, so that the compiler reports what is
 //! wrong with a handler in its usual terms: "future cannot be sent between threads", "`Body` is not `Deserialize`".
 
-use std::ffi::c_void;
 use std::marker::PhantomData;
 
-use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, invoke};
-use super::call::{self, CompletedCall, FutureCall, WriteOutput};
+use aaw_protocol::Failure;
+
+use super::arguments::{FromBody, FromUploadItem, Invoke, ServicesArgument, UploadArgument, event_name, invoke};
+use super::begin::BeginCall;
+use super::call::{FutureCall, WriteOutput};
 use super::instance::PackageInstance;
 use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoResponse, log_and_convert};
-use crate::abi::{CallArgs, PollArgs, RawCall, kind, step};
-use crate::catch_panic::catch_panic;
+use crate::abi::{CallArgs, kind, step};
 
 /// One function per number of arguments of a unary handler.
 impl<A: Send + Sync + 'static> HandlerEntry<A> {
@@ -26,7 +27,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (), R>, Some(run_unary::<A, H, (), R>))
+        Self::polled::<H, Unary<H, (), R>>(name, kind::UNARY)
     }
 
     /// An `async fn handler(body)`.
@@ -38,7 +39,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B,), R>, Some(run_unary::<A, H, (B,), R>))
+        Self::polled::<H, Unary<H, (B,), R>>(name, kind::UNARY)
     }
 
     /// An `async fn handler(body, services)`.
@@ -52,7 +53,7 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M), R>, Some(run_unary::<A, H, (B, S, M), R>))
+        Self::polled::<H, Unary<H, (B, S, M), R>>(name, kind::UNARY)
     }
 
     /// An `async fn handler(body, services, upload)`.
@@ -68,55 +69,27 @@ impl<A: Send + Sync + 'static> HandlerEntry<A> {
         F::Output: IntoResponse<R>,
         R: 'static,
     {
-        Self::new::<H>(name, kind::UNARY, unary::<A, H, (B, S, M, U), R>, Some(run_unary::<A, H, (B, S, M, U), R>))
-            .taking_upload()
+        Self::polled::<H, Unary<H, (B, S, M, U), R>>(name, kind::UNARY).taking_upload()
     }
 }
 
-/// [`CallFn`](crate::abi::CallFn) of a unary event.
-unsafe extern "C" fn unary<A, H, Args, R>(instance: *const c_void, args: *const CallArgs) -> RawCall
+/// The call of a unary event.
+struct Unary<H, Args, R>(PhantomData<(H, Args, R)>);
+
+impl<A, H, Args, R> BeginCall<A> for Unary<H, Args, R>
 where
     H: Invoke<A, Args>,
     H::Output: Future + Send + 'static,
     <H::Output as Future>::Output: IntoResponse<R>,
     R: 'static,
 {
-    // SAFETY: the host passes a running instance of this package, and arguments that outlive this call.
-    let (instance, args) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args) };
-    // SAFETY: the host passes the entry's own name, which is a `&'static str` of this package.
-    let event: &'static str = unsafe { args.event.as_str() };
-    match catch_panic(|| invoke::<A, H, Args>(instance, args)) {
-        Ok(Ok(future)) => {
-            call::from_future(future, ResponseWriter::<R> { event, kind: PhantomData }, &instance.runtime)
-        }
-        Ok(Err(failure)) => call::completed(CompletedCall::Refused(failure)),
-        Err(panic) => call::completed(CompletedCall::Panicked(panic)),
-    }
-}
+    type Call = FutureCall<H::Output, ResponseWriter<R>>;
 
-/// [`RunFn`](crate::abi::RunFn) of a unary event.
-unsafe extern "C" fn run_unary<A, H, Args, R>(
-    instance: *const c_void,
-    args: *const CallArgs,
-    poll: *const PollArgs,
-    pending: *mut RawCall,
-) -> u32
-where
-    H: Invoke<A, Args>,
-    H::Output: Future + Send + 'static,
-    <H::Output as Future>::Output: IntoResponse<R>,
-    R: 'static,
-{
-    // SAFETY: as in `unary`; the poll's arguments outlive this call, too.
-    let (instance, args, poll) = unsafe { (&*instance.cast::<PackageInstance<A>>(), &*args, &*poll) };
-    // SAFETY: as in `unary`.
-    let event: &'static str = unsafe { args.event.as_str() };
-    let begin = || {
-        let future = invoke::<A, H, Args>(instance, args)?;
-        Ok(FutureCall::new(future, ResponseWriter::<R> { event, kind: PhantomData }))
-    };
-    // SAFETY: these are the arguments of a `RunFn`.
-    unsafe { call::run(&instance.runtime, args, poll, pending, begin) }
+    #[inline]
+    fn begin(instance: &PackageInstance<A>, args: &CallArgs) -> Result<Self::Call, Failure> {
+        let writer = ResponseWriter { event: event_name(args), kind: PhantomData };
+        Ok(FutureCall::new(invoke::<A, H, Args>(instance, args)?, writer))
+    }
 }
 
 /// Writes the response as the call's one item.

@@ -116,23 +116,15 @@ impl Dispatch {
         let first_poll = HandlerPoll::first(caller.context().id);
         let limit = event.max_call_time.unwrap_or(self.limits.call);
         let log = || LogContext { event: event.name.clone(), connection: caller.context().id };
-        if event.kind == HandlerKind::Streaming {
-            // Checked here, because a stream without credit is not polled, and nothing else would parse the body.
-            if !codec::is_json(body) {
-                return refuse_not_json(recorder);
-            }
-            let handler = match guards::begin(event, request, caller, upload, self.limits.guard) {
-                Ok(handler) => handler,
-                Err(failure) => return refuse(failure, body, recorder),
-            };
-            let stream = HandlerStream::new(handler, recorder, log());
-            return self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit);
-        }
         let (mut frame, max_len) = (frame, self.max_response);
         let response_start = frame.buffer().len();
         let begun = guards::run(event, request, caller, upload, self.limits.guard, frame.buffer(), max_len);
         match begun {
             Err(failure) => refuse(failure, body, recorder),
+            Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
+                let stream = HandlerStream::new(handler, recorder, log());
+                self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit)
+            }
             Ok(BegunHandler::Pending(handler)) => {
                 let (kind, frame, log) = (event.kind, frame.take(), log());
                 let head_len = frame.len();

@@ -54,14 +54,15 @@ struct GuardBody<'a> {
     identity: Option<&'a RawValue>,
 }
 
-/// A call whose guards and whose handler were polled once.
+/// A call whose guards and whose handler have been run once.
 pub(super) enum BegunHandler {
     Done(Step),
     Pending(GuardedHandler),
 }
 
-/// Runs the guards until one waits, and behind the last the handler, which is polled once. Each guard may wait for
-/// `timeout`. As [`Instance::run`](aaw_event::host::Instance::run).
+/// Runs the guards until one waits, and behind the last the handler, as
+/// [`Instance::run`](aaw_event::host::Instance::run) does: it is polled once, unless it is a stream. Each guard may wait
+/// for `timeout`.
 ///
 /// # Errors
 /// The failure with which a guard refuses the call.
@@ -88,26 +89,6 @@ pub(super) fn run<C: IdentifiedCaller, I: UploadSource>(
         Begun::Done(step) => BegunHandler::Done(step),
         Begun::Pending(handler) => BegunHandler::Pending(GuardedHandler::Running(handler)),
     })
-}
-
-/// Runs the guards until one waits, and begins the handler behind the last, without polling it.
-///
-/// # Errors
-/// As [`run`].
-pub(super) fn begin<C: IdentifiedCaller, I: UploadSource>(
-    event: &RegisteredEvent,
-    request: &DispatchRequest<'_>,
-    caller: &Arc<C>,
-    upload: Option<&Arc<I>>,
-    timeout: Duration,
-) -> Result<GuardedHandler, Failure> {
-    if let Some(waiting) = run_guards(event, request, caller, upload, timeout)? {
-        return Ok(waiting);
-    }
-    Ok(GuardedHandler::Running(match upload {
-        Some(upload) => event.instance.call_with_upload(event.index, request.body, caller, upload),
-        None => event.instance.call(event.index, request.body, caller),
-    }))
 }
 
 /// Runs the guards until one waits, which is returned with everything behind it.

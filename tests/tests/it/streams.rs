@@ -184,6 +184,20 @@ async fn without_credit_a_handler_is_not_polled() {
 }
 
 #[tokio::test]
+async fn a_bad_body_is_reported_without_credit() {
+    let server = TestServer::start().await;
+    let mut client = server.v1().await;
+    client.send(r#"["streams/count",{"to":"ten"},1,"call",{"credit":0}]"#).await;
+    let error = client.next().await;
+    assert!(error.starts_with(r#"["streams/count",{"error":"The body does not fit at to: "#), "{error}");
+    assert!(error.ends_with(r#""code":"bad_body"},1,"error"]"#), "{error}");
+    client.send(r#"["streams/count",{"to":ten},2,"call",{"credit":0}]"#).await;
+    let error = client.next().await;
+    assert!(error.starts_with(r#"["aaw/error",{"error":"not JSON: "#), "{error}");
+    client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+}
+
+#[tokio::test]
 async fn a_unary_response_waits_for_credit_too() {
     let server = TestServer::start().await;
     let mut client = server.v1().await;
