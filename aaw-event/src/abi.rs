@@ -225,8 +225,8 @@ pub(crate) type StartFn = unsafe extern "C" fn(host: RawHost, mode: u32, prebuil
 /// Begins a call. The body is parsed before this returns. The caller is borrowed; the handler's services retain it.
 pub(crate) type CallFn = unsafe extern "C" fn(instance: *const c_void, args: *const CallArgs) -> RawCall;
 
-/// Begins a call and polls it once, in one crossing. A call of a streaming event only begins: when it is polled is
-/// decided by its caller's credit, but that its body does not fit is known at once.
+/// Begins a call and polls it once, in one crossing. A call of a streaming event only begins: its caller's credit decides
+/// when it is polled, but that its body does not fit is known at once. Its poll has no waker, and takes no items.
 ///
 /// Returns a value of [`step`]. With `PENDING`, the call was stored in `pending`, which the host owns from then on; with
 /// every other value the call is over and nothing was stored.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use aaw_protocol::{Code, Failure};
 
-use super::output::{ItemSink, WrittenItems, with_output};
+use super::output::{ItemSink, NO_OUTPUT, WrittenItems, with_output};
 use super::place::Place;
 use super::running::RunningPackage;
 use crate::abi::{CallVtable, PollArgs, RawCall, step};
@@ -195,6 +195,22 @@ pub(super) fn poll_in_place(
         }
     };
     PolledItems { items, step: Poll::Ready(step) }
+}
+
+/// Begins a call through `begin`, which does not poll it, and returns a value of [`step`].
+#[inline]
+pub(super) fn begin_without_poll(max_len: usize, begin: impl FnOnce(*const PollArgs) -> u32) -> Poll<Step> {
+    let mut text = Vec::new();
+    let mut failure = SinkBuffer::limited(&mut text, max_len);
+    let (waker, output) = (std::ptr::null(), NO_OUTPUT);
+    let args = PollArgs { size: size_of::<PollArgs>(), waker, output, failure: failure.sink() };
+    let code = begin(&raw const args);
+    let refused_len = failure.refused_len();
+    match code {
+        step::PENDING => Poll::Pending,
+        step::ITEM => Poll::Ready(Step::Broken("it returned an item of a stream that was not polled".to_owned())),
+        code => Poll::Ready(ended(code, &text, refused_len)),
+    }
 }
 
 /// The step with which a call has ended.

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use aaw_protocol::{Code, Failure, codec};
 
-use super::call::{Call, Step, poll_in_place};
+use super::call::{Call, Step, begin_without_poll, poll_in_place};
 use super::caller::{self, Caller};
 use super::place::Place;
 use super::running::RunningPackage;
-use super::table::{CallEntry, HandlerKind};
+use super::table::CallEntry;
 use super::upload::{self, UploadSource};
 use crate::abi::{Bytes, CallArgs, InstanceVtable, RawCall, RawUpload, Space, mode};
 
@@ -149,36 +149,55 @@ impl Instance {
     ) -> Begun {
         let entry = &self.package.table.entries[event];
         let Some(run) = entry.run else { return self.run_in_two_steps(event, body, caller, upload, cx, out, max_len) };
+        let instance = self.package.raw().data;
+        let mut stored = RawCall { data: std::ptr::null_mut(), vtable: std::ptr::null() };
+        if entry.is_streaming {
+            // A stream lives for longer than most calls: it is not to occupy a place, which may be larger than it.
+            let args = call_args(entry, body, caller, upload);
+            let step = begin_without_poll(max_len, |poll| {
+                // SAFETY: a running instance of the package that the entry belongs to; everything outlives this call.
+                unsafe { run(instance, &raw const args, poll, &raw mut stored) }
+            });
+            return self.begun(step, stored, None);
+        }
         let head_len = out.len();
         let place = Place::take();
         let args = CallArgs { place: place.space(), ..call_args(entry, body, caller, upload) };
-        let mut pending = RawCall { data: std::ptr::null_mut(), vtable: std::ptr::null() };
         let polled = poll_in_place(cx, &mut *out, max_len, |poll| {
-            // SAFETY: a running instance of the package that the entry belongs to; everything outlives this call.
-            unsafe { run(self.package.raw().data, &raw const args, poll, &raw mut pending) }
+            // SAFETY: as above.
+            unsafe { run(instance, &raw const args, poll, &raw mut stored) }
         });
         if polled.step != Poll::Ready(Step::Item) {
             // As in `Call::poll`.
             out.truncate(head_len);
         }
-        let is_placed = !pending.vtable.is_null() && std::ptr::eq(pending.data, place.space().ptr.cast());
-        let place = if is_placed {
-            Some(place)
-        } else {
-            place.put_back();
-            None
+        self.begun(polled.step, stored, Some(place))
+    }
+
+    /// The result of a call that has returned `step`, and has `stored` itself, if its table is not null. If the call was
+    /// built in the `place`, the place is kept with it.
+    #[inline]
+    fn begun(&self, step: Poll<Step>, stored: RawCall, place: Option<Place>) -> Begun {
+        let is_stored = !stored.vtable.is_null();
+        let place = match place {
+            Some(place) if is_stored && std::ptr::eq(stored.data, place.space().ptr.cast()) => Some(place),
+            Some(unused) => {
+                unused.put_back();
+                None
+            }
+            None => None,
         };
-        if pending.vtable.is_null() {
-            return Begun::Done(match polled.step {
+        if !is_stored {
+            return Begun::Done(match step {
                 Poll::Ready(step) => step,
                 Poll::Pending => Step::Broken("it returned no call that could be polled again".to_owned()),
             });
         }
         // SAFETY: made by this instance, and kept nowhere else.
-        let call = unsafe { Call::new(pending, self.package.clone(), place) };
-        match polled.step {
+        let call = unsafe { Call::new(stored, self.package.clone(), place) };
+        match step {
             Poll::Pending => Begun::Pending(call),
-            // A call that is over must not be stored. This one is dropped here, before its place is used again.
+            // A call that is over must not be stored. If it is, it is dropped here, before its place is used again.
             Poll::Ready(step) => Begun::Done(step),
         }
     }
@@ -195,13 +214,13 @@ impl Instance {
         out: &mut Vec<u8>,
         max_len: usize,
     ) -> Begun {
-        let is_stream = self.package.table.events.get(event).is_some_and(|event| event.kind == HandlerKind::Streaming);
+        let is_streaming = self.package.table.entries[event].is_streaming;
         // The package would report it when the call is polled.
-        if is_stream && !codec::is_json(body) {
+        if is_streaming && !codec::is_json(body) {
             return Begun::Done(Step::Refused(Failure::new(Code::BAD_BODY, "The body is not JSON")));
         }
         let mut call = self.begin(event, body, caller, upload);
-        if is_stream {
+        if is_streaming {
             return Begun::Pending(call);
         }
         match call.poll(cx, out, max_len) {

@@ -31,6 +31,9 @@ impl ItemSink for Vec<u8> {
 /// What is reserved for an item at first: enough for most, so that they cost no call of `reserve`.
 const FIRST_SPACE: usize = 256;
 
+/// The output of what is not a poll, and writes no items: there is no poll of this number.
+pub(super) const NO_OUTPUT: Output = Output { poll: 0, space: Space::NONE, vtable: &VTABLE };
+
 /// The items that a poll has written.
 pub(super) struct WrittenItems {
     pub(super) count: u64,

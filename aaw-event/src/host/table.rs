@@ -35,6 +35,8 @@ pub(super) struct CallEntry {
     pub(super) call: CallFn,
     /// `None` in an older package.
     pub(super) run: Option<RunFn>,
+    /// Whether `run` only begins the call.
+    pub(super) is_streaming: bool,
     /// The package's own text.
     pub(super) name: &'static str,
 }
@@ -310,7 +312,8 @@ impl CheckedEntries {
     fn add(&mut self, entry: EventEntry) -> Result<(), AbiError> {
         let own_name = text(entry.name, "name of an event")?;
         let call = entry.call.ok_or(AbiError::Damaged("function of an event"))?;
-        let call_entry = CallEntry { call, run: entry.run, name: own_name };
+        let is_streaming = entry.kind == kind::STREAMING;
+        let call_entry = CallEntry { call, run: entry.run, is_streaming, name: own_name };
         let (hook, expected_name) = match entry.kind {
             kind::OPEN => (&mut self.open_hook, hook_name::OPEN),
             kind::CLOSE => (&mut self.close_hook, hook_name::CLOSE),

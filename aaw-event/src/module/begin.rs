@@ -38,8 +38,6 @@ pub(super) unsafe extern "C" fn call<A, B: BeginCall<A>>(instance: *const c_void
 }
 
 /// [`RunFn`](crate::abi::RunFn) of what a `B` begins, and which is polled at once.
-///
-/// The call is built in the host's place if it fits there, so that one that is ready at once allocates nothing.
 pub(super) unsafe extern "C" fn run<A, B: BeginCall<A>>(
     instance: *const c_void,
     args: *const CallArgs,
@@ -52,13 +50,8 @@ pub(super) unsafe extern "C" fn run<A, B: BeginCall<A>>(
     let mut out = unsafe { CallOutput::in_place(poll) };
     let mut begun = None;
     let ran = instance.runtime.poll(|| match begin::<A, B>(instance, args, &out) {
-        Ok(call) => {
-            let state = CallState::new(call, &instance.runtime);
-            // SAFETY: the place is the host's for this call, which drops what is in it, or leaves it to the host.
-            let begun = begun.insert(unsafe { BegunCall::new(state, place_for(args)) });
-            // SAFETY: the waker lives for the length of this poll.
-            unsafe { begun.state().poll(poll.waker, &mut out) }
-        }
+        // SAFETY: the waker lives for the length of this poll.
+        Ok(call) => unsafe { begun.insert(call).state().poll(poll.waker, &mut out) },
         Err(step) => step,
     });
     // SAFETY: the host passes a place for a call.
@@ -66,8 +59,6 @@ pub(super) unsafe extern "C" fn run<A, B: BeginCall<A>>(
 }
 
 /// [`RunFn`](crate::abi::RunFn) of a streaming event: the call is not polled.
-///
-/// A stream lives for longer than most calls, so it does not occupy the host's place, but as much memory as it needs.
 pub(super) unsafe extern "C" fn run_stream<A, B: BeginCall<A>>(
     instance: *const c_void,
     args: *const CallArgs,
@@ -81,9 +72,7 @@ pub(super) unsafe extern "C" fn run_stream<A, B: BeginCall<A>>(
     let mut begun = None;
     let ran = instance.runtime.enter(|| match begin::<A, B>(instance, args, &out) {
         Ok(call) => {
-            let state = CallState::new(call, &instance.runtime);
-            // SAFETY: without a place.
-            begun = Some(unsafe { BegunCall::new(state, None) });
+            begun = Some(call);
             step::PENDING
         }
         Err(step) => step,
@@ -92,11 +81,20 @@ pub(super) unsafe extern "C" fn run_stream<A, B: BeginCall<A>>(
     unsafe { store_pending(ran, begun, pending, &out) }
 }
 
-/// Begins a call. If that fails, the reason is written to `out`, and the value of [`step`] for it is returned.
+/// Begins a call, in the host's place if it lends one that is large enough, so that a call that is ready at once allocates
+/// nothing. If the call does not begin, the reason is written to `out`, and the value of [`step`] for it is returned.
 #[inline]
-fn begin<A, B: BeginCall<A>>(instance: &PackageInstance<A>, args: &CallArgs, out: &CallOutput) -> Result<B::Call, u32> {
+fn begin<A, B: BeginCall<A>>(
+    instance: &PackageInstance<A>,
+    args: &CallArgs,
+    out: &CallOutput,
+) -> Result<BegunCall<B::Call>, u32> {
     match catch_panic(|| B::begin(instance, args)) {
-        Ok(Ok(call)) => Ok(call),
+        Ok(Ok(call)) => {
+            let state = CallState::new(call, &instance.runtime);
+            // SAFETY: the place is lent to this call: the functions above drop what is in it, or leave it to the host.
+            Ok(unsafe { BegunCall::new(state, place_for(args)) })
+        }
         Ok(Err(failure)) => {
             out.fail(&failure);
             Err(step::REFUSED)
