@@ -230,6 +230,8 @@ impl Column {
 /// All values of all rounds.
 pub(crate) struct Report {
     values: BTreeMap<(Column, &'static str), Vec<f64>>,
+    /// When and where the columns were measured that an earlier run has measured.
+    kept: BTreeMap<Column, String>,
     /// What was measured.
     extent: String,
     /// The largest part of the processors' time that other programs used.
@@ -241,7 +243,7 @@ const TOO_BUSY: f64 = 0.1;
 
 impl Report {
     pub(crate) fn new(extent: String) -> Self {
-        Self { values: BTreeMap::new(), extent, busy: 0.0 }
+        Self { values: BTreeMap::new(), kept: BTreeMap::new(), extent, busy: 0.0 }
     }
 
     pub(crate) fn add(&mut self, row: &'static str, column: Column, value: f64) {
@@ -259,6 +261,7 @@ impl Report {
     /// Adds the columns that were not measured from the results in a folder.
     pub(crate) fn add_kept(&mut self, folder: &Path) -> Result<(), BoxError> {
         let kept: Value = serde_json::from_slice(&std::fs::read(folder.join("results.json"))?)?;
+        let kept_run = format!("{}, {}", text_of(&kept["date"]), text_of(&kept["machine"]));
         let measured: BTreeSet<Column> = self.values.keys().map(|(column, _)| *column).collect();
         for (_, rows, columns) in TABLES {
             for (column, _) in columns.iter().filter(|(column, _)| !measured.contains(column)) {
@@ -266,6 +269,8 @@ impl Report {
                     let values = kept["rounds"][column.key()][name].as_array();
                     for value in values.into_iter().flatten().filter_map(Value::as_f64) {
                         self.add(name, *column, value);
+                        let earlier = kept["kept"][column.key()].as_str().unwrap_or(&kept_run);
+                        self.kept.insert(*column, earlier.to_owned());
                     }
                 }
             }
@@ -301,6 +306,11 @@ impl Report {
                 }
             }
             let _ = writeln!(text, "\nIn parentheses: multiples of {}.\n", rows.baselines().join(" and of "));
+            for (column, heading) in columns {
+                if let Some(run) = self.kept.get(column) {
+                    let _ = writeln!(text, "Measured by an earlier run ({run}): {heading}.\n");
+                }
+            }
         }
         let versions: Vec<String> = versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
         let _ = writeln!(
@@ -338,6 +348,7 @@ impl Report {
             "versions": versions().into_iter().collect::<BTreeMap<_, _>>(),
             "extent": self.extent,
             "busy": self.busy,
+            "kept": self.kept.iter().map(|(column, run)| (column.key(), run)).collect::<BTreeMap<_, _>>(),
             "rounds": rounds,
         })
     }
@@ -372,6 +383,10 @@ impl Report {
         eprintln!("bench: wrote results.md, results.json and plot.svg into {}", folder.display());
         Ok(())
     }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or("unknown")
 }
 
 /// Formats with three digits, if the number is less than a thousand.
