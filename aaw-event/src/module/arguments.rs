@@ -5,8 +5,8 @@ use std::sync::Arc;
 use aaw_protocol::{Code, Failure};
 use serde::de::DeserializeOwned;
 
+use super::function::function_of;
 use super::instance::PackageInstance;
-use super::package::function_of;
 use crate::abi::{CallArgs, RawCaller, RawUpload};
 use crate::handles::{CallerHandle, UploadHandle};
 use crate::json::parse_body;

@@ -8,8 +8,8 @@ use aaw_protocol::{Code, Failure};
 
 use super::call::{self, CompletedCall, WriteOutput};
 use super::forward::LogForwarding;
+use super::function::function_of;
 use super::output::CallOutput;
-use super::package::function_of;
 use super::runtime::PackageRuntime;
 use crate::abi::{InstanceVtable, RawCall, RawHost, RawInstance, mode, status, step};
 use crate::catch_panic::catch_panic;

@@ -2,14 +2,15 @@
 //! table.
 //!
 //! Generated code names `package`, `services`, and the entry functions of `unary`, `one_way`, `streaming` and `hook`.
-//! `arguments` and `response` define what a handler may take and return. `instance` and `call` are what the host starts
-//! and polls; `output` is where they write. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to
-//! the host.
+//! `arguments` and `response` define what a handler may take and return, and `function` makes a handler from its type.
+//! `instance` and `call` are what the host starts and polls, and `begin` is how it begins a call; `output` is where they
+//! write. `runtime` and `forward` are what a loaded package has of its own: a runtime, and the way of its logs to the host.
 
 mod arguments;
 mod begin;
 mod call;
 mod forward;
+mod function;
 mod hook;
 mod instance;
 mod one_way;

@@ -129,13 +129,3 @@ impl<A: Send + Sync + 'static> PrebuiltServices for PrebuiltApp<A> {
         (&raw const self.0).cast()
     }
 }
-
-/// The value of the zero-sized function type `F`, of which the table stores only the type.
-///
-/// # Safety
-/// `F` is `Copy` and `Send`, and a value of it has existed: the returned value is one more copy.
-pub(super) unsafe fn function_of<F>() -> F {
-    const { assert!(size_of::<F>() == 0) };
-    // SAFETY: there are no bytes to read, and the value is a copy of one that has existed.
-    unsafe { std::ptr::NonNull::<F>::dangling().read() }
-}
