@@ -76,6 +76,8 @@
 pub mod client;
 pub mod clock;
 pub mod codec;
+#[doc(hidden)]
+pub mod deadline_wheel;
 pub mod dialect;
 mod failure;
 mod fast_map;

@@ -1,0 +1,378 @@
+//! Deadlines of many calls, nearly all of which end before their deadline.
+
+use std::time::{Duration, Instant};
+
+/// The bits of the number of a slot within its level.
+const BITS: u32 = 4;
+const SLOTS: usize = 1 << BITS;
+const LEVELS: usize = 8;
+/// How far ahead, in ticks, a deadline can be placed: 46 days. A later one is placed there, and placed again then.
+const MAX_AHEAD: u64 = (SLOTS as u64 - 1) << (BITS * (LEVELS as u32 - 1));
+
+/// Deadlines, each with the key of what it belongs to.
+///
+/// This is a hierarchical timer wheel (Varghese and Lauck, *Hashed and Hierarchical Timing Wheels*, 1987). Inserting and
+/// removing a deadline takes constant time, however many there are, and allocates only when there are more deadlines than
+/// ever before. A deadline that passes is moved once for each level at most.
+///
+/// Deadlines are rounded up to milliseconds. They pass in their order, those of one millisecond in any order.
+///
+/// A wheel has 600 bytes, and each deadline 28 more and those of its key. The memory of the largest number of deadlines is
+/// kept.
+#[derive(Debug)]
+pub struct DeadlineWheel<K> {
+    /// The time of tick 0: when the first of the present deadlines was inserted. `None` before.
+    origin: Option<Instant>,
+    /// No slot has a deadline of this tick, or an earlier one.
+    elapsed: u64,
+    /// For each level, a bit for each slot that is not empty.
+    occupied: [u16; LEVELS],
+    slots: [[List; SLOTS]; LEVELS],
+    /// The deadlines that have passed and were not taken.
+    passed: List,
+    nodes: Vec<Node<K>>,
+    /// Nodes without a deadline, linked by their `next`.
+    unused: List,
+    len: usize,
+    serial: u32,
+}
+
+/// Names a deadline of a [`DeadlineWheel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadlineKey {
+    index: u32,
+    serial: u32,
+}
+
+/// The first node of a list, or [`NONE`].
+type List = u32;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Node<K> {
+    /// `None` without a deadline.
+    key: Option<K>,
+    tick: u64,
+    serial: u32,
+    /// The level and the slot of its list; [`PASSED`] in that of the deadlines that have passed.
+    place: (u8, u8),
+    previous: u32,
+    next: u32,
+}
+
+const PASSED: (u8, u8) = (u8::MAX, 0);
+
+impl<K> Default for DeadlineWheel<K> {
+    fn default() -> Self {
+        Self {
+            origin: None,
+            elapsed: 0,
+            occupied: [0; LEVELS],
+            slots: [[NONE; SLOTS]; LEVELS],
+            passed: NONE,
+            nodes: Vec::new(),
+            unused: NONE,
+            len: 0,
+            serial: 0,
+        }
+    }
+}
+
+impl<K> DeadlineWheel<K> {
+    /// Returns the number of deadlines that were neither removed nor [taken](Self::poll_passed).
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether there are no deadlines.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Inserts a deadline. One that has passed already passes within a millisecond.
+    ///
+    /// # Panics
+    /// If there are 2³² − 1 deadlines.
+    pub fn insert(&mut self, now: Instant, at: Instant, key: K) -> DeadlineKey {
+        if self.is_empty() {
+            (self.origin, self.elapsed) = (Some(now), 0);
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let node =
+            Node { key: Some(key), tick: self.tick_after(at), serial, place: PASSED, previous: NONE, next: NONE };
+        let index = self.unused;
+        let index = if index == NONE {
+            self.nodes.push(node);
+            u32::try_from(self.nodes.len() - 1).ok().filter(|index| *index != NONE).expect("the memory ends before")
+        } else {
+            self.unused = self.nodes[index as usize].next;
+            self.nodes[index as usize] = node;
+            index
+        };
+        self.len += 1;
+        self.place(index);
+        DeadlineKey { index, serial }
+    }
+
+    /// Removes a deadline. Returns its key, or `None` if it was removed or taken before.
+    pub fn remove(&mut self, deadline: DeadlineKey) -> Option<K> {
+        let node = self.nodes.get(deadline.index as usize)?;
+        if node.serial != deadline.serial {
+            return None;
+        }
+        self.remove_node(deadline.index)
+    }
+
+    /// Returns when to call [`poll_passed`](Self::poll_passed) next, or `None` if there are no deadlines. It is never later
+    /// than the first deadline, and may be earlier: a distant deadline is approached in steps.
+    pub fn next_poll(&self) -> Option<Instant> {
+        let tick = if self.passed == NONE { self.first_slot()?.2 } else { self.elapsed };
+        Some(crate::clock::after(self.origin?, Duration::from_millis(tick)))
+    }
+
+    /// Takes the next deadline that has passed, and returns its key. To be called until it returns `None`.
+    pub fn poll_passed(&mut self, now: Instant) -> Option<K> {
+        let now = now.saturating_duration_since(self.origin?).as_millis().min(u64::MAX.into()) as u64;
+        loop {
+            if self.passed != NONE {
+                return self.remove_node(self.passed);
+            }
+            match self.first_slot() {
+                Some((level, slot, tick)) if tick <= now => {
+                    self.elapsed = self.elapsed.max(tick);
+                    self.empty_slot(level, slot);
+                }
+                _ => {
+                    self.elapsed = self.elapsed.max(now);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Returns the slot whose deadlines pass first, and its first tick.
+    fn first_slot(&self) -> Option<(usize, usize, u64)> {
+        // All slots of a level precede those of the next.
+        let level = self.occupied.iter().position(|slots| *slots != 0)?;
+        let shift = BITS * level as u32;
+        let position = (self.elapsed >> shift) as u32 % SLOTS as u32;
+        let distance = self.occupied[level].rotate_right(position).trailing_zeros();
+        let slot = (position + distance) as usize % SLOTS;
+        Some((level, slot, ((self.elapsed >> shift) + u64::from(distance)) << shift))
+    }
+
+    /// Places the deadlines of a slot again. Its first tick has come.
+    fn empty_slot(&mut self, level: usize, slot: usize) {
+        let first = std::mem::replace(&mut self.slots[level][slot], NONE);
+        self.occupied[level] &= !(1 << slot);
+        let mut index = first;
+        loop {
+            let next = self.nodes[index as usize].next;
+            self.place(index);
+            index = next;
+            if index == first {
+                return;
+            }
+        }
+    }
+
+    /// Appends a node, which is in no list, to that of its deadline.
+    fn place(&mut self, index: u32) {
+        let tick = self.nodes[index as usize].tick;
+        let place = if tick <= self.elapsed {
+            PASSED
+        } else {
+            let tick = tick.min(self.elapsed + MAX_AHEAD);
+            // The highest digit in which the two differ.
+            let level = ((u64::BITS - 1 - (tick ^ self.elapsed).leading_zeros()) / BITS).min(LEVELS as u32 - 1);
+            let slot = (tick >> (BITS * level)) % SLOTS as u64;
+            self.occupied[level as usize] |= 1 << slot;
+            (level as u8, slot as u8)
+        };
+        let first = *self.list(place);
+        let (previous, next) = if first == NONE {
+            *self.list(place) = index;
+            (index, index)
+        } else {
+            let last = std::mem::replace(&mut self.nodes[first as usize].previous, index);
+            self.nodes[last as usize].next = index;
+            (last, first)
+        };
+        let node = &mut self.nodes[index as usize];
+        (node.place, node.previous, node.next) = (place, previous, next);
+    }
+
+    /// Removes a node from its list, and returns its key, if it has a deadline.
+    fn remove_node(&mut self, index: u32) -> Option<K> {
+        let unused = self.unused;
+        let node = &mut self.nodes[index as usize];
+        let key = node.key.take()?;
+        let (place, previous, next) = (node.place, node.previous, node.next);
+        node.next = unused;
+        self.unused = index;
+        self.len -= 1;
+        if next == index {
+            *self.list(place) = NONE;
+            if place != PASSED {
+                self.occupied[usize::from(place.0)] &= !(1 << place.1);
+            }
+            return Some(key);
+        }
+        self.nodes[previous as usize].next = next;
+        self.nodes[next as usize].previous = previous;
+        if *self.list(place) == index {
+            *self.list(place) = next;
+        }
+        Some(key)
+    }
+
+    fn list(&mut self, place: (u8, u8)) -> &mut List {
+        match place {
+            PASSED => &mut self.passed,
+            (level, slot) => &mut self.slots[usize::from(level)][usize::from(slot)],
+        }
+    }
+
+    /// Returns the first tick that does not begin before `at`.
+    fn tick_after(&self, at: Instant) -> u64 {
+        let Some(origin) = self.origin else { return 0 };
+        at.saturating_duration_since(origin).as_nanos().div_ceil(1_000_000).min(u64::MAX.into()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_deadline_passes_at_its_time_and_not_before() {
+        let start = Instant::now();
+        for after in [0, 1, 15, 16, 17, 255, 256, 3_000, 60_000, 86_400_000, 1 << 32, 40_000_000_000] {
+            let mut wheel = DeadlineWheel::default();
+            let at = start + MS * 7 + Duration::from_millis(after);
+            wheel.insert(start, at, after);
+            let mut polls = 0;
+            let passed_at = loop {
+                let next = wheel.next_poll().unwrap();
+                assert!(next <= at, "after {after} ms: {:?} late", next - at);
+                polls += 1;
+                if let Some(key) = wheel.poll_passed(next) {
+                    assert_eq!(key, after);
+                    break next;
+                }
+            };
+            assert_eq!(passed_at, at, "after {after} ms");
+            // One for each level, and for each time that it is too far ahead.
+            assert!(polls <= 10 + after / MAX_AHEAD, "after {after} ms: {polls} polls");
+            assert!(wheel.is_empty() && wheel.next_poll().is_none());
+        }
+    }
+
+    #[test]
+    fn deadlines_are_rounded_up() {
+        let start = Instant::now();
+        let mut wheel = DeadlineWheel::default();
+        wheel.insert(start, start + Duration::from_micros(1500), ());
+        assert_eq!(wheel.next_poll(), Some(start + 2 * MS));
+        assert!(wheel.poll_passed(start + Duration::from_micros(1999)).is_none());
+        assert!(wheel.poll_passed(start + 2 * MS).is_some());
+    }
+
+    #[test]
+    fn a_key_is_of_one_deadline_only() {
+        let now = Instant::now();
+        let mut wheel = DeadlineWheel::default();
+        let first = wheel.insert(now, now + MS, 1);
+        assert_eq!((wheel.remove(first), wheel.remove(first)), (Some(1), None));
+        let second = wheel.insert(now, now + MS, 2);
+        assert_eq!((wheel.remove(first), wheel.len()), (None, 1));
+        assert_eq!((wheel.poll_passed(now + MS), wheel.remove(second)), (Some(2), None));
+    }
+
+    #[test]
+    fn the_memory_of_removed_deadlines_is_used_again() {
+        let now = Instant::now();
+        let mut wheel = DeadlineWheel::default();
+        for round in 0..1000 {
+            let keys: Vec<_> = (0..32).map(|key| wheel.insert(now, now + MS * (round + 3000), key)).collect();
+            keys.into_iter().for_each(|key| assert!(wheel.remove(key).is_some()));
+            assert!(wheel.poll_passed(now + MS * round).is_none());
+        }
+        assert_eq!(wheel.nodes.len(), 32);
+        assert!(size_of::<DeadlineWheel<u64>>() <= 600, "{} bytes", size_of::<DeadlineWheel<u64>>());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Operation {
+        Insert {
+            after_us: u64,
+        },
+        Remove {
+            nth: usize,
+        },
+        Advance {
+            us: u64,
+        },
+        /// To the time that the wheel asks for.
+        AdvanceToNext,
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        let time = || prop_oneof![4 => 0..50_000_u64, 4 => 0..10_000_000_u64, 1 => 0..1_u64 << 55];
+        prop_oneof![
+            6 => time().prop_map(|after_us| Operation::Insert { after_us }),
+            3 => any::<usize>().prop_map(|nth| Operation::Remove { nth }),
+            2 => time().prop_map(|us| Operation::Advance { us }),
+            4 => Just(Operation::AdvanceToNext),
+        ]
+    }
+
+    proptest! {
+        /// A sorted list behaves the same.
+        #[test]
+        fn each_deadline_passes_once_and_in_order(operations in prop::collection::vec(operation(), 1..200)) {
+            let start = Instant::now();
+            let (mut now, mut origin) = (start, start);
+            let mut wheel = DeadlineWheel::default();
+            let mut model: Vec<(Instant, u32, DeadlineKey)> = Vec::new();
+            for (key, operation) in (0..).zip(operations) {
+                match operation {
+                    Operation::Insert { after_us } => {
+                        let at = now + Duration::from_micros(after_us);
+                        if model.is_empty() {
+                            origin = now;
+                        }
+                        let rounded = (at - origin).as_micros().div_ceil(1000) as u64;
+                        model.push((origin + Duration::from_millis(rounded), key, wheel.insert(now, at, key)));
+                    }
+                    Operation::Remove { nth } if !model.is_empty() => {
+                        let (_, key, deadline) = model.swap_remove(nth % model.len());
+                        prop_assert_eq!(wheel.remove(deadline), Some(key));
+                    }
+                    Operation::Remove { .. } => {}
+                    Operation::Advance { us } => now += Duration::from_micros(us),
+                    Operation::AdvanceToNext => now = wheel.next_poll().unwrap_or(now).max(now),
+                }
+                let first = model.iter().map(|(at, ..)| *at).min();
+                prop_assert_eq!(wheel.next_poll().is_some(), first.is_some());
+                prop_assert!(wheel.next_poll() <= first.map(|first| first.max(now)));
+                let mut last = start;
+                while let Some(key) = wheel.poll_passed(now) {
+                    let at = model.iter().position(|(_, other, _)| *other == key);
+                    prop_assert!(at.is_some(), "a deadline passed twice, or after it was removed");
+                    let (at, ..) = model.swap_remove(at.unwrap_or_default());
+                    prop_assert!(at <= now && at >= last);
+                    last = at;
+                }
+                prop_assert!(model.iter().all(|(at, ..)| *at > now));
+                prop_assert_eq!(wheel.len(), model.len());
+            }
+        }
+    }
+}
