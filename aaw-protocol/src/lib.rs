@@ -89,6 +89,8 @@ mod name;
 pub mod redact;
 pub mod server;
 #[doc(hidden)]
+pub mod slab;
+#[doc(hidden)]
 pub mod sparse_map;
 pub mod text;
 mod token;

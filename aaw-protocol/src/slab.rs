@@ -1,0 +1,184 @@
+//! Values that are stored under keys which the store chooses.
+
+/// Values under keys that are chosen here, each of which names one value ever.
+///
+/// Inserting, finding and removing a value is an access to a vector, without a hash. Removed places are used again, so the
+/// memory is that of the largest number of values; [`free_if_empty`](Self::free_if_empty) returns it.
+#[derive(Debug)]
+pub struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    /// The first vacant entry, or [`NONE`].
+    vacant: u32,
+    len: u32,
+    serial: u32,
+}
+
+/// Names a value in a [`Slab`]. Its serial number returns after 2³² values, so a key must not be kept for as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlabKey {
+    index: u32,
+    serial: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Entry<T> {
+    Vacant { next: u32 },
+    Occupied { serial: u32, value: T },
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), vacant: NONE, len: 0, serial: 0 }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Returns the number of values.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Returns whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Stores a value, and returns its key.
+    ///
+    /// # Panics
+    /// If there are 2³² − 1 values.
+    pub fn insert(&mut self, value: T) -> SlabKey {
+        self.serial = self.serial.wrapping_add(1);
+        let serial = self.serial;
+        let index = self.vacant;
+        let occupied = Entry::Occupied { serial, value };
+        self.len += 1;
+        match self.entries.get_mut(index as usize) {
+            Some(entry) => {
+                if let Entry::Vacant { next } = *entry {
+                    self.vacant = next;
+                }
+                *entry = occupied;
+                SlabKey { index, serial }
+            }
+            None => {
+                let index = u32::try_from(self.entries.len()).ok().filter(|index| *index != NONE);
+                self.entries.push(occupied);
+                SlabKey { index: index.expect("the memory ends before"), serial }
+            }
+        }
+    }
+
+    /// Returns a value.
+    pub fn get(&self, key: SlabKey) -> Option<&T> {
+        match self.entries.get(key.index as usize)? {
+            Entry::Occupied { serial, value } if *serial == key.serial => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns a value, to change it.
+    pub fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
+        match self.entries.get_mut(key.index as usize)? {
+            Entry::Occupied { serial, value } if *serial == key.serial => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Removes a value.
+    pub fn remove(&mut self, key: SlabKey) -> Option<T> {
+        self.get(key)?;
+        let vacant = Entry::Vacant { next: std::mem::replace(&mut self.vacant, key.index) };
+        self.len -= 1;
+        match std::mem::replace(&mut self.entries[key.index as usize], vacant) {
+            Entry::Occupied { value, .. } => Some(value),
+            Entry::Vacant { .. } => None,
+        }
+    }
+
+    /// Returns all values with their keys, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (SlabKey, &T)> {
+        (0..).zip(&self.entries).filter_map(|(index, entry)| match entry {
+            Entry::Occupied { serial, value } => Some((SlabKey { index, serial: *serial }, value)),
+            Entry::Vacant { .. } => None,
+        })
+    }
+
+    /// Removes all values and returns them, in no particular order.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
+        (self.vacant, self.len) = (NONE, 0);
+        std::mem::take(&mut self.entries).into_iter().filter_map(|entry| match entry {
+            Entry::Occupied { value, .. } => Some(value),
+            Entry::Vacant { .. } => None,
+        })
+    }
+
+    /// Frees the memory if there are no values. The keys that were returned so far still name nothing else.
+    pub fn free_if_empty(&mut self) {
+        if self.is_empty() {
+            (self.entries, self.vacant) = (Vec::new(), NONE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_slab_can_be_freed_and_knows_its_old_keys() {
+        let mut slab = Slab::default();
+        let keys: Vec<_> = (0..100).map(|value| slab.insert(value)).collect();
+        slab.free_if_empty();
+        assert_eq!(slab.len(), 100);
+        for (value, key) in (0..).zip(&keys) {
+            assert_eq!((slab.remove(*key), slab.remove(*key)), (Some(value), None));
+        }
+        slab.free_if_empty();
+        assert_eq!(slab.entries.capacity(), 0);
+        slab.insert(7);
+        assert!(keys.iter().all(|key| slab.get(*key).is_none() && slab.get_mut(*key).is_none()));
+        assert_eq!((slab.drain().collect::<Vec<_>>(), slab.len(), slab.drain().count()), (vec![7], 0, 0));
+    }
+
+    #[test]
+    fn a_place_is_used_again() {
+        let mut slab = Slab::default();
+        for round in 0..1000 {
+            let keys = [slab.insert(round), slab.insert(round + 1)];
+            assert_eq!(keys.map(|key| slab.remove(key)), [Some(round), Some(round + 1)]);
+        }
+        assert_eq!(slab.entries.len(), 2);
+    }
+
+    proptest! {
+        /// A map behaves the same.
+        #[test]
+        fn a_key_names_its_value_only(operations in prop::collection::vec(any::<Option<usize>>(), 1..200)) {
+            let (mut slab, mut model, mut removed) = (Slab::default(), BTreeMap::new(), Vec::new());
+            for (value, operation) in (0..).zip(operations) {
+                match operation {
+                    Some(nth) if !model.is_empty() => {
+                        let key = *model.keys().nth(nth % model.len()).expect("a key");
+                        prop_assert_eq!(slab.remove(key), model.remove(&key));
+                        removed.push(key);
+                    }
+                    _ => {
+                        let key = slab.insert(value);
+                        prop_assert_eq!(model.insert(key, value), None);
+                    }
+                }
+                slab.free_if_empty();
+                prop_assert_eq!(slab.iter().map(|(key, value)| (key, *value)).collect::<BTreeMap<_, _>>(), model.clone());
+                prop_assert_eq!(slab.len(), model.len());
+                prop_assert!(removed.iter().all(|key| slab.get(*key).is_none()));
+            }
+        }
+    }
+}
