@@ -1,6 +1,7 @@
 //! The state machine of a client's connection.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 
 use super::backoff::{ReconnectDelays, RetryHint};
 use super::encoded_message::EncodedMessage;
+use super::event_names::EventNames;
 use super::fifo_matcher::FifoMatcher;
 use super::keys::CallKey;
 use super::login_state::LoginState;
@@ -17,6 +19,7 @@ use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
 use super::{CallResult, ClientConfig, DisconnectReason, NotSent, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::deadline_wheel::{DeadlineKey, DeadlineWheel};
 use crate::fast_map::FastMap;
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Limits, Welcome};
@@ -46,7 +49,8 @@ pub struct ClientConnection<W> {
     /// Whether the socket currently accepts no more data.
     blocked: bool,
     calls: FastMap<CallKey, OpenCall<W>>,
-    deadlines: BTreeSet<(Instant, CallKey)>,
+    deadlines: DeadlineWheel<CallKey>,
+    event_names: EventNames,
     write_queue: WriteQueue,
     /// The open calls that were written on this connection, by id.
     pub(super) written: FastMap<i64, CallKey>,
@@ -82,8 +86,8 @@ enum ConnectionPhase {
 #[derive(Debug)]
 struct OpenCall<W> {
     waiter: W,
-    started: Instant,
-    deadline: Option<Instant>,
+    /// How long it may take, and its deadline.
+    deadline: Option<(Duration, DeadlineKey)>,
     stage: CallStage,
     /// The flow control, if the response is read item by item.
     stream: Option<StreamFlow>,
@@ -92,7 +96,7 @@ struct OpenCall<W> {
 #[derive(Debug)]
 enum CallStage {
     Queued(WritePosition),
-    Written { id: i64, event_json: Box<str> },
+    Written { id: i64, event_json: Arc<str> },
 }
 
 impl<W> ClientConnection<W> {
@@ -105,7 +109,8 @@ impl<W> ClientConnection<W> {
             server_limits: Limits::default(),
             blocked: false,
             calls: FastMap::default(),
-            deadlines: BTreeSet::new(),
+            deadlines: DeadlineWheel::default(),
+            event_names: EventNames::default(),
             write_queue: WriteQueue::default(),
             written: FastMap::default(),
             next_id: 1,
@@ -162,13 +167,9 @@ impl<W> ClientConnection<W> {
             .and_then(|()| self.write_queue.push(QueuedMessage { call: Some(key), message }, &self.config));
         match queued {
             Ok(position) => {
-                if let Some(deadline) = deadline {
-                    self.deadlines.insert((deadline, key));
-                }
-                self.calls.insert(
-                    key,
-                    OpenCall { waiter, started: now, deadline, stage: CallStage::Queued(position), stream },
-                );
+                let deadline =
+                    deadline.map(|at| (at.saturating_duration_since(now), self.deadlines.insert(now, at, key)));
+                self.calls.insert(key, OpenCall { waiter, deadline, stage: CallStage::Queued(position), stream });
             }
             Err(why) => self.outputs.push_back(Output::CallDone { waiter, result: CallResult::NotSent(why) }),
         }
@@ -406,9 +407,7 @@ impl<W> ClientConnection<W> {
     /// Handles the passing of time: expires calls, pings a silent server, reconnects. Does nothing before
     /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&(deadline, key)) = self.deadlines.first()
-            && deadline <= now
-        {
+        while let Some(key) = self.deadlines.poll_passed(now) {
             if let Some((waiter, sent)) = self.abort_call(now, key) {
                 self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent } });
             }
@@ -439,7 +438,9 @@ impl<W> ClientConnection<W> {
 
     // --- Output ------------------------------------------------------------------------------------------------------
 
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` if there is nothing to wait for.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), or `None` if there is nothing to wait for. The
+    /// deadline of a call is rounded up to a millisecond, and one that is more than a few milliseconds ahead is approached in
+    /// steps: it may take several calls until it passes.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(Heartbeat::poll_timeout);
         let phase = match self.phase {
@@ -451,8 +452,7 @@ impl<W> ClientConnection<W> {
             ConnectionPhase::Reconnecting { until } | ConnectionPhase::Closing { until, .. } => Some(until),
             ConnectionPhase::Connecting | ConnectionPhase::Closed => None,
         };
-        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        phase.into_iter().chain(deadline).chain(self.login.resume_deadline()).min()
+        phase.into_iter().chain(self.deadlines.next_poll()).chain(self.login.resume_deadline()).min()
     }
 
     /// Returns the next output, or `None` if there is none.
@@ -540,7 +540,8 @@ impl<W> ClientConnection<W> {
         let upload_ended = upload.is_some_and(|upload| upload.ended);
         let id = self.next_id;
         self.next_id += 1;
-        let (frame, event_json) = match &open.stream {
+        let event_json = self.event_names.get(message.event_json());
+        let frame = match &open.stream {
             Some(stream) if dialect == Dialect::V1 => message.into_stream(id, stream.credit(), upload.is_some()),
             _ => message.into_call(id),
         };
@@ -768,7 +769,7 @@ impl<W> ClientConnection<W> {
     /// Ends an open call without a result, and cancels it on the server. Returns the waiter, and whether the call had
     /// been written.
     fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
-        let OpenCall { waiter, started, deadline, stage, .. } = self.remove_call(key)?;
+        let OpenCall { waiter, deadline, stage, .. } = self.remove_call(key)?;
         let sent = match stage {
             CallStage::Queued(position) => {
                 self.write_queue.remove(position);
@@ -778,7 +779,7 @@ impl<W> ClientConnection<W> {
                 if matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. }) {
                     /// For a call without a deadline: the default timeout of a call.
                     const KEEP: Duration = Duration::from_secs(3);
-                    let keep = deadline.map_or(KEEP, |deadline| deadline.saturating_duration_since(started));
+                    let keep = deadline.map_or(KEEP, |(timeout, _)| timeout);
                     self.fifo_matcher.abandon(now, &event_json, id, keep);
                 } else {
                     self.outputs.push_back(Output::Send(control_frame(&event_json, "null", id, Kind::Cancel)));
@@ -792,8 +793,8 @@ impl<W> ClientConnection<W> {
     /// Removes a call from all collections except the write queue.
     fn remove_call(&mut self, key: CallKey) -> Option<OpenCall<W>> {
         let open = self.calls.remove(&key)?;
-        if let Some(deadline) = open.deadline {
-            self.deadlines.remove(&(deadline, key));
+        if let Some((_, deadline)) = open.deadline {
+            self.deadlines.remove(deadline);
         }
         if let CallStage::Written { id, .. } = open.stage {
             self.written.remove(&id);

@@ -1,19 +1,25 @@
 //! A message whose body is serialized and whose id is not assigned yet.
 
-use bytes::Bytes;
+use std::fmt::{self, Write as _};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 
-use crate::codec::{self, Kind};
+use super::frame_block;
+use crate::codec::Kind;
 use crate::json;
 
 /// A call, one-way send or upload item with its body serialized: `["event",body`. The end of the frame is missing,
 /// because a call gets its id only when it is written.
 ///
-/// The application serializes the body in its own task. This relieves the task of the connection and avoids a copy.
+/// The application serializes the body in its own task. This relieves the task of the connection and avoids a copy. Small
+/// messages of a thread lie in one block of memory, so that most need no allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedMessage {
-    event_json: Box<str>,
-    frame: Vec<u8>,
+    /// It has capacity for the longest end.
+    frame: BytesMut,
+    /// The length of the event, as JSON.
+    event_len: usize,
     /// The maximum length of the missing end.
     max_end: usize,
 }
@@ -33,11 +39,22 @@ impl EncodedMessage {
     /// The `Serialize` implementation of `body` returned an error, or `body` contains a map whose keys are not strings,
     /// a NaN or an infinity.
     pub fn new(event: &str, body: &(impl Serialize + ?Sized)) -> serde_json::Result<Self> {
-        let event_json = codec::event_json(event).into_boxed_str();
-        let mut frame = Vec::with_capacity(128);
-        codec::begin(&mut frame, &event_json);
-        json::to_writer(&mut frame, body)?;
-        Ok(Self { event_json, frame, max_end: Self::MAX_CALL_END })
+        let mut event_len = 0;
+        let frame = frame_block::write(Self::MAX_STREAM_END, |frame| {
+            let start = frame.len() + 1;
+            frame.put_u8(b'[');
+            serde_json::to_writer((&mut *frame).writer(), event)?;
+            event_len = frame.len() - start;
+            frame.put_u8(b',');
+            json::to_writer(frame.writer(), body)
+        })?;
+        Ok(Self { frame, event_len, max_end: Self::MAX_CALL_END })
+    }
+
+    /// Returns the name of the event, as JSON.
+    pub(super) fn event_json(&self) -> &str {
+        // A serializer has written it.
+        std::str::from_utf8(&self.frame[1..=self.event_len]).unwrap_or_default()
     }
 
     /// Returns the maximum size of the written frame, in bytes. The actual frame of a call or one-way send is at most
@@ -58,30 +75,30 @@ impl EncodedMessage {
     }
 
     /// Returns the frame of a one-way send.
-    pub(super) fn into_one_way(mut self) -> Bytes {
-        codec::end(&mut self.frame);
-        self.frame.into()
+    pub(super) fn into_one_way(self) -> Bytes {
+        self.end(format_args!("]"))
     }
 
-    /// Returns the frame of a call, and its event as JSON.
-    pub(super) fn into_call(mut self, id: i64) -> (Bytes, Box<str>) {
-        codec::end_v1(&mut self.frame, id, Kind::Unmarked);
-        (self.frame.into(), self.event_json)
+    /// Returns the frame of a call.
+    pub(super) fn into_call(self, id: i64) -> Bytes {
+        self.end(format_args!(",{id}]"))
     }
 
-    /// Returns the frame of a call that is read as a stream, and its event as JSON.
-    pub(super) fn into_stream(mut self, id: i64, credit: u64, upload: bool) -> (Bytes, Box<str>) {
-        use std::io::Write as _;
+    /// Returns the frame of a call that is read as a stream.
+    pub(super) fn into_stream(self, id: i64, credit: u64, upload: bool) -> Bytes {
         let upload = if upload { r#","in":true"# } else { "" };
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.frame, r#",{id},"call",{{"credit":{credit}{upload}}}]"#);
-        (self.frame.into(), self.event_json)
+        self.end(format_args!(r#",{id},"call",{{"credit":{credit}{upload}}}]"#))
     }
 
     /// Returns the frame of an upload's item.
-    pub(super) fn into_item(mut self, id: i64) -> Bytes {
-        codec::end_v1(&mut self.frame, id, Kind::Item);
-        self.frame.into()
+    pub(super) fn into_item(self, id: i64) -> Bytes {
+        self.end(format_args!(",{id},\"{}\"]", Kind::Item.word().unwrap_or_default()))
+    }
+
+    fn end(mut self, end: fmt::Arguments<'_>) -> Bytes {
+        // Writing to memory cannot fail.
+        let _ = self.frame.write_fmt(end);
+        self.frame.freeze()
     }
 }
 
@@ -93,16 +110,16 @@ mod tests {
     fn a_message_becomes_a_one_way_event_or_a_call() {
         let message = EncodedMessage::new("a \"b\"", &[1, 2]).unwrap();
         assert_eq!(message.clone().into_one_way(), r#"["a \"b\"",[1,2]]"#);
-        assert_eq!(message.clone().into_call(7).0, r#"["a \"b\"",[1,2],7]"#);
-        assert!(message.clone().into_call(i64::MAX).0.len() <= message.size());
+        assert_eq!(message.clone().into_call(7), r#"["a \"b\"",[1,2],7]"#);
+        assert!(message.clone().into_call(i64::MAX).len() <= message.size());
     }
 
     #[test]
     fn a_message_becomes_a_stream_or_an_upload_item() {
         let message = EncodedMessage::new("e", &1).unwrap().for_stream();
-        assert_eq!(message.clone().into_stream(7, 64, false).0, r#"["e",1,7,"call",{"credit":64}]"#);
-        assert_eq!(message.clone().into_stream(7, 64, true).0, r#"["e",1,7,"call",{"credit":64,"in":true}]"#);
-        assert_eq!(message.clone().into_stream(i64::MAX, 1 << 53, true).0.len(), message.size());
+        assert_eq!(message.clone().into_stream(7, 64, false), r#"["e",1,7,"call",{"credit":64}]"#);
+        assert_eq!(message.clone().into_stream(7, 64, true), r#"["e",1,7,"call",{"credit":64,"in":true}]"#);
+        assert_eq!(message.clone().into_stream(i64::MAX, 1 << 53, true).len(), message.size());
         assert_eq!(message.clone().into_item(7), r#"["e",1,7,"item"]"#);
         assert_eq!(message.clone().into_item(i64::MAX).len(), message.item_size());
     }

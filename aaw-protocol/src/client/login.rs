@@ -45,10 +45,10 @@ impl<W> ClientConnection<W> {
         let Ok(message) = EncodedMessage::new(RESUME, &ResumeBody { token }) else { return };
         let id = self.next_id;
         self.next_id += 1;
-        let (frame, event_json) = message.into_call(id);
         if dialect == Dialect::Classic {
-            self.fifo_matcher.add(&event_json, id);
+            self.fifo_matcher.add(message.event_json(), id);
         }
+        let frame = message.into_call(id);
         let deadline = Some(after(now, self.config.resume_timeout));
         self.login.resume = Some(PendingResume { id, token: token.clone(), deadline });
         self.outputs.push_back(Output::Send(frame));
