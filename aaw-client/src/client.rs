@@ -8,7 +8,6 @@ use aaw_protocol::client::{CallKey, CallResult, DisconnectReason, EncodedMessage
 use aaw_protocol::{clock, hello};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::client_session::ClientSession;
@@ -16,6 +15,7 @@ use crate::driver_handle::{DriverCommand, DriverHandle, UrgentCommand};
 use crate::error::parse;
 use crate::handlers::erase;
 use crate::push::PushFilter;
+use crate::replies::ReplyFuture;
 use crate::shared::SharedState;
 use crate::tracing_output::{CallLog, one_way_sent};
 use crate::upload_queue::UploadQueue;
@@ -131,22 +131,19 @@ impl Client {
         let permit = tokio::time::timeout_at(deadline.into(), self.driver.commands().reserve()).await;
         let permit = permit.map_err(|_| timed_out(false))?.map_err(|_| SendError::Closed)?;
         let key = self.driver.next_key();
-        let (reply, result) = oneshot::channel();
         // Created before the command is sent: at no point does dropping this future leave the call running.
-        let mut guard = ResponseGuard { driver: &self.driver, key, result, completed: false };
-        permit.send(DriverCommand::Call { key, message, deadline, reply });
-        let result = (&mut guard.result).await;
-        guard.completed = true;
-        match result {
-            Ok(CallResult::Response(json)) => Ok(json),
+        let mut guard = ResponseGuard { driver: &self.driver, key, result: self.driver.call_replies().wait() };
+        permit.send(DriverCommand::Call { key, message, deadline, reply: guard.result.key() });
+        match (&mut guard.result).await {
+            Some(CallResult::Response(json)) => Ok(json),
             // Only streams end like this.
-            Ok(CallResult::StreamEnded) => Ok("null".into()),
-            Ok(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
-            Ok(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
-            Ok(CallResult::Unknown(reason)) => Err(CallError::OutcomeUnknown(reason)),
-            Ok(CallResult::NotSent(reason)) => Err(SendError::new(reason, no_connection()).into()),
+            Some(CallResult::StreamEnded) => Ok("null".into()),
+            Some(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
+            Some(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
+            Some(CallResult::Unknown(reason)) => Err(CallError::OutcomeUnknown(reason)),
+            Some(CallResult::NotSent(reason)) => Err(SendError::new(reason, no_connection()).into()),
             // The driver was dropped before it had a result: its runtime was shut down.
-            Err(_) => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
+            None => Err(CallError::OutcomeUnknown(DisconnectReason::ClosedByUs)),
         }
     }
 
@@ -252,10 +249,10 @@ impl Client {
     /// - [`SendError::Closed`] if the client is closed.
     pub async fn send_event(&self, event: &str, payload: impl Serialize) -> Result<(), SendError> {
         let message = encode(event, &payload)?;
-        let (reply, accepted) = oneshot::channel();
-        let command = DriverCommand::Send { message, reply };
+        let accepted = self.driver.send_replies().wait();
+        let command = DriverCommand::Send { message, reply: accepted.key() };
         self.driver.commands().send(command).await.map_err(|_| SendError::Closed)?;
-        let accepted = accepted.await.map_err(|_| SendError::Closed)?;
+        let accepted = accepted.await.ok_or(SendError::Closed)?;
         accepted.map_err(|reason| SendError::new(reason, self.shared.status.no_connection()))?;
         one_way_sent(event);
         Ok(())
@@ -476,16 +473,15 @@ fn encode(event: &str, payload: &impl Serialize) -> Result<EncodedMessage, SendE
 struct ResponseGuard<'a> {
     driver: &'a DriverHandle,
     key: CallKey,
-    result: oneshot::Receiver<CallResult>,
-    completed: bool,
+    result: ReplyFuture<'a, CallResult>,
 }
 
 impl Drop for ResponseGuard<'_> {
     fn drop(&mut self) {
-        if !self.completed {
-            // Close the channel before the cancellation is sent: if the driver has not read the call's command yet, the
-            // cancellation has no effect, and the closed channel keeps the driver from sending the call.
-            self.result.close();
+        if !self.result.is_completed() {
+            // The reply is abandoned before the cancellation is sent: if the driver has not read the call's command yet,
+            // the cancellation has no effect, and the abandoned reply keeps the driver from sending the call.
+            self.result.abandon();
             self.driver.send_urgent(UrgentCommand::Cancel(self.key));
         }
     }

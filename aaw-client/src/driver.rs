@@ -26,6 +26,7 @@ use crate::dial::{ClientSocket, Endpoint};
 use crate::driver_handle::{CommandReceivers, DriverCommand, DriverStream, UrgentCommand};
 use crate::error::stream_result;
 use crate::handler_tasks::HandlerTasks;
+use crate::replies::ReplyKey;
 use crate::shared::SharedState;
 use crate::socket_error::{broken, close_code, closed_by_server};
 use crate::tracing_output;
@@ -35,7 +36,7 @@ use crate::{CallError, ConnectError};
 /// What the [`ClientConnection`] stores for each call, and returns with its result.
 #[derive(Debug)]
 pub(crate) enum CallWaiter {
-    Unary(oneshot::Sender<CallResult>),
+    Unary(ReplyKey),
     /// The stream of this key in [`Driver::streams`].
     Stream(CallKey),
 }
@@ -266,7 +267,7 @@ impl Driver {
             match command {
                 Some(DriverCommand::Call { key, message, deadline, reply }) => {
                     // A call that was dropped meanwhile is not sent.
-                    if !reply.is_closed() {
+                    if self.receivers.call_replies.is_awaited(reply) {
                         self.connection.call(now, key, message, Some(deadline), CallWaiter::Unary(reply));
                     }
                 }
@@ -281,7 +282,7 @@ impl Driver {
                 }
                 Some(DriverCommand::Send { message, reply }) => {
                     // `send_event` may have been dropped meanwhile, and leaves open whether the event is sent then.
-                    let _ = reply.send(self.connection.send(message));
+                    self.receivers.send_replies.send(reply, self.connection.send(message));
                 }
                 None => {
                     self.handles_dropped = true;
@@ -410,8 +411,9 @@ impl Driver {
                     upload.set_credit(items, self.connection.message_limit());
                 }
             }
-            // An error means that the call's future was dropped just now.
-            Output::CallDone { waiter: CallWaiter::Unary(reply), result } => drop(reply.send(result)),
+            Output::CallDone { waiter: CallWaiter::Unary(reply), result } => {
+                self.receivers.call_replies.send(reply, result);
+            }
             Output::CallDone { waiter: CallWaiter::Stream(key), result } => {
                 if let Some(stream) = self.streams.remove(&key) {
                     stream.end(stream_result(result, || self.shared.status.no_connection()));
@@ -588,13 +590,17 @@ impl Drop for Driver {
         self.receivers.commands.close();
         while let Ok(command) = self.receivers.commands.try_recv() {
             match command {
-                DriverCommand::Call { reply, .. } => drop(reply.send(CallResult::NotSent(NotSent::Closed))),
+                DriverCommand::Call { reply, .. } => {
+                    self.receivers.call_replies.send(reply, CallResult::NotSent(NotSent::Closed));
+                }
                 DriverCommand::Stream { stream, .. } => {
                     stream.end(stream_result(CallResult::NotSent(NotSent::Closed), || None));
                 }
-                DriverCommand::Send { reply, .. } => drop(reply.send(Err(NotSent::Closed))),
+                DriverCommand::Send { reply, .. } => self.receivers.send_replies.send(reply, Err(NotSent::Closed)),
             }
         }
+        self.receivers.call_replies.close();
+        self.receivers.send_replies.close();
         self.shared.handlers.close();
         self.shared.listeners.close();
         self.shared.status.close();

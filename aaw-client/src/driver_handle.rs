@@ -1,4 +1,4 @@
-//! The way from the handles to the driver: the commands, and the two queues that carry them.
+//! The way from the handles to the driver, and back: the commands, the two queues that carry them, and the replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,18 +6,19 @@ use std::time::Instant;
 
 use aaw_protocol::client::{CallKey, CallResult, DisconnectReason, EncodedMessage, NotSent, StreamOptions};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::CallError;
 use crate::download_queue::DownloadQueue;
+use crate::replies::{Replies, ReplyKey};
 use crate::upload_queue::UploadQueue;
 
 /// A command that waits its turn, in order with the other calls and one-way sends of the client.
 #[derive(Debug)]
 pub(crate) enum DriverCommand {
-    Call { key: CallKey, message: EncodedMessage, deadline: Instant, reply: oneshot::Sender<CallResult> },
+    Call { key: CallKey, message: EncodedMessage, deadline: Instant, reply: ReplyKey },
     Stream { key: CallKey, message: EncodedMessage, options: StreamOptions, stream: DriverStream },
-    Send { message: EncodedMessage, reply: oneshot::Sender<Result<(), NotSent>> },
+    Send { message: EncodedMessage, reply: ReplyKey },
 }
 
 /// A command that does not wait behind calls and one-way sends. Its queue has no bound of its own: apart from `Close`,
@@ -89,15 +90,19 @@ impl Drop for DriverStream {
 pub(crate) struct DriverHandle {
     commands: mpsc::Sender<DriverCommand>,
     urgent: mpsc::UnboundedSender<UrgentCommand>,
+    call_replies: Arc<Replies<CallResult>>,
+    send_replies: Arc<Replies<Result<(), NotSent>>>,
     /// The runtime of the driver.
     runtime: Handle,
     next_key: Arc<AtomicU64>,
 }
 
-/// The driver's ends of the two queues.
+/// The driver's ends of the two queues, and of the way back.
 pub(crate) struct CommandReceivers {
     pub(crate) commands: mpsc::Receiver<DriverCommand>,
     pub(crate) urgent: mpsc::UnboundedReceiver<UrgentCommand>,
+    pub(crate) call_replies: Arc<Replies<CallResult>>,
+    pub(crate) send_replies: Arc<Replies<Result<(), NotSent>>>,
 }
 
 impl DriverHandle {
@@ -109,13 +114,30 @@ impl DriverHandle {
     pub(crate) fn new() -> (Self, CommandReceivers) {
         let (commands, command_receiver) = mpsc::channel(Self::QUEUE_CAPACITY);
         let (urgent, urgent_receiver) = mpsc::unbounded_channel();
-        let handle = Self { commands, urgent, runtime: Handle::current(), next_key: Arc::default() };
-        (handle, CommandReceivers { commands: command_receiver, urgent: urgent_receiver })
+        let receivers = CommandReceivers {
+            commands: command_receiver,
+            urgent: urgent_receiver,
+            call_replies: Arc::default(),
+            send_replies: Arc::default(),
+        };
+        let (call_replies, send_replies) = (receivers.call_replies.clone(), receivers.send_replies.clone());
+        let (runtime, next_key) = (Handle::current(), Arc::default());
+        (Self { commands, urgent, call_replies, send_replies, runtime, next_key }, receivers)
     }
 
     /// The queue of commands.
     pub(crate) fn commands(&self) -> &mpsc::Sender<DriverCommand> {
         &self.commands
+    }
+
+    /// The results of unary calls.
+    pub(crate) fn call_replies(&self) -> &Replies<CallResult> {
+        &self.call_replies
+    }
+
+    /// Whether one-way sends were accepted.
+    pub(crate) fn send_replies(&self) -> &Replies<Result<(), NotSent>> {
+        &self.send_replies
     }
 
     /// The runtime of the driver.

@@ -154,6 +154,7 @@ mod handshake;
 mod login;
 mod lossy_queue;
 mod push;
+mod replies;
 mod shared;
 mod socket_error;
 mod stream;

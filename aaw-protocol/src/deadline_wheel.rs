@@ -17,8 +17,8 @@ const MAX_AHEAD: u64 = (SLOTS as u64 - 1) << (BITS * (LEVELS as u32 - 1));
 ///
 /// Deadlines are rounded up to milliseconds. They pass in their order, those of one millisecond in any order.
 ///
-/// A wheel has 600 bytes, and each deadline 28 more and those of its key. The memory of the largest number of deadlines is
-/// kept.
+/// A wheel has 600 bytes, and each deadline 28 more and those of its key. When it is empty, it keeps the memory for some
+/// deadlines.
 #[derive(Debug)]
 pub struct DeadlineWheel<K> {
     /// The time of tick 0: when the first of the present deadlines was inserted. `None` before.
@@ -80,6 +80,9 @@ impl<K> Default for DeadlineWheel<K> {
 }
 
 impl<K> DeadlineWheel<K> {
+    /// The deadlines whose memory is kept when there are none.
+    const KEPT: usize = 1024;
+
     /// Returns the number of deadlines that were neither removed nor [taken](Self::poll_passed).
     pub fn len(&self) -> usize {
         self.len
@@ -218,6 +221,9 @@ impl<K> DeadlineWheel<K> {
             if place != PASSED {
                 self.occupied[usize::from(place.0)] &= !(1 << place.1);
             }
+            if self.is_empty() && self.nodes.capacity() > Self::KEPT {
+                (self.nodes, self.unused) = (Vec::new(), NONE);
+            }
             return Some(key);
         }
         self.nodes[previous as usize].next = next;
@@ -305,6 +311,11 @@ mod tests {
             assert!(wheel.poll_passed(now + MS * round).is_none());
         }
         assert_eq!(wheel.nodes.len(), 32);
+        let keys: Vec<_> = (0..10_000).map(|key| wheel.insert(now, now + MS, key)).collect();
+        keys.into_iter().for_each(|key| assert!(wheel.remove(key).is_some()));
+        assert_eq!(wheel.nodes.capacity(), 0);
+        wheel.insert(now, now + MS, 7);
+        assert_eq!(wheel.poll_passed(now + MS), Some(7));
         assert!(size_of::<DeadlineWheel<u64>>() <= 600, "{} bytes", size_of::<DeadlineWheel<u64>>());
     }
 

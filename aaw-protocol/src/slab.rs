@@ -45,6 +45,11 @@ impl<T> Slab<T> {
         self.len == 0
     }
 
+    /// Returns the number of values that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Stores a value, and returns its key.
     ///
     /// # Panics
@@ -102,6 +107,14 @@ impl<T> Slab<T> {
     pub fn iter(&self) -> impl Iterator<Item = (SlabKey, &T)> {
         (0..).zip(&self.entries).filter_map(|(index, entry)| match entry {
             Entry::Occupied { serial, value } => Some((SlabKey { index, serial: *serial }, value)),
+            Entry::Vacant { .. } => None,
+        })
+    }
+
+    /// Returns all values, to change them, in no particular order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().filter_map(|entry| match entry {
+            Entry::Occupied { value, .. } => Some(value),
             Entry::Vacant { .. } => None,
         })
     }

@@ -799,6 +799,12 @@ impl<W> ClientConnection<W> {
         if let CallStage::Written { id, .. } = open.stage {
             self.written.remove(&id);
         }
+        if self.calls.is_empty() {
+            /// The calls whose memory is kept when none is open.
+            const KEPT: usize = 1024;
+            self.calls.shrink_to(KEPT);
+            self.written.shrink_to(KEPT);
+        }
         Some(open)
     }
 
