@@ -152,6 +152,9 @@ impl Comparison {
         }
         self.rounds("calls that wait", extent.rounds, Row::start_for_waits, async |row, server| {
             Ok(vec![(Column::Waits, calls::measure(server, row.wire, BUSY, extent.time).await?.cpu_per_call)])
+        })?;
+        self.rounds("calls that yield", extent.rounds, Row::start_for_yields, async |row, server| {
+            Ok(vec![(Column::Yields, calls::measure(server, row.wire, BUSY, extent.time).await?.cpu_per_call)])
         })
     }
 

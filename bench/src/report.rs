@@ -18,6 +18,7 @@ use crate::{machine, plot};
 pub(crate) enum Column {
     Busy,
     Waits,
+    Yields,
     Wide,
     Single,
     SingleP50,
@@ -97,6 +98,7 @@ const TABLES: [Table; 8] = [
         &[
             (Column::Busy, "32 connections, 32 in flight each: µs CPU/call"),
             (Column::Waits, "the same, each waits once (a timer of 0 ms): µs CPU/call"),
+            (Column::Yields, "the same, each yields to other tasks once: µs CPU/call"),
             (Column::Wide, "64 connections, 1 in flight each: µs CPU/call"),
             (Column::Single, "1 connection, 1 in flight: µs CPU/call"),
             (Column::SingleP50, "1 connection: p50, µs"),
@@ -181,6 +183,7 @@ impl Column {
         match self {
             Self::Busy => "calls_32x32_cpu_seconds",
             Self::Waits => "calls_32x32_that_wait_cpu_seconds",
+            Self::Yields => "calls_32x32_that_yield_cpu_seconds",
             Self::Wide => "calls_64x1_cpu_seconds",
             Self::Single => "calls_1x1_cpu_seconds",
             Self::SingleP50 => "calls_1x1_p50_seconds",

@@ -21,6 +21,8 @@ pub(crate) struct Row {
     items: Option<&'static str>,
     /// The argument that starts it with an `echo` that waits once, if there is one.
     waits: Option<&'static str>,
+    /// The same for an `echo` that yields to other tasks once.
+    yields: Option<&'static str>,
     pub(crate) wire: Wire,
 }
 
@@ -41,7 +43,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("raw", Program::Peers, "raw", Wire::Classic).pushes("raw-fan-out").items("raw-items"),
     row("raw-json", Program::Peers, "raw-json", Wire::Classic),
     row("tungstenite", Program::Own, "echo", Wire::Classic),
-    row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked").waits("waiting"),
+    row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked").waits("waiting", "yielding"),
     row("aaw-classic", Program::Own, "linked", Wire::Classic).pushes("linked").rooms(),
     row("aaw-library", Program::Own, "library", Wire::V1).pushes("library").rooms().items("library"),
     row("socketioxide", Program::Peers, "socketioxide", Wire::SocketIo).pushes("socketioxide").rooms(),
@@ -54,7 +56,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// A server that answers calls.
 const fn row(name: &'static str, program: Program, kind: &'static str, wire: Wire) -> Row {
-    Row { name, program, kind, pushes: None, rooms: false, items: None, waits: None, wire }
+    Row { name, program, kind, pushes: None, rooms: false, items: None, waits: None, yields: None, wire }
 }
 
 impl Row {
@@ -70,8 +72,8 @@ impl Row {
         Self { items: Some(kind), ..self }
     }
 
-    const fn waits(self, kind: &'static str) -> Self {
-        Self { waits: Some(kind), ..self }
+    const fn waits(self, for_a_timer: &'static str, for_a_turn: &'static str) -> Self {
+        Self { waits: Some(for_a_timer), yields: Some(for_a_turn), ..self }
     }
 
     pub(crate) fn start(&self) -> Result<Server, BoxError> {
@@ -93,9 +95,14 @@ impl Row {
         self.items.map(|kind| self.start_as(kind))
     }
 
-    /// Starts the server with an `echo` that waits, if it has one.
+    /// Starts the server with an `echo` that waits for a timer, if it has one.
     pub(crate) fn start_for_waits(&self) -> Option<Result<Server, BoxError>> {
         self.waits.map(|kind| self.start_as(kind))
+    }
+
+    /// Starts the server with an `echo` that yields, if it has one.
+    pub(crate) fn start_for_yields(&self) -> Option<Result<Server, BoxError>> {
+        self.yields.map(|kind| self.start_as(kind))
     }
 
     pub(crate) fn has_pushes(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aaw_bench_waiting::Wait;
 use aaw_server::auth::SqliteStore;
 use aaw_server::modules::{self, EventsAt};
 use aaw_server::{Config, Server};
@@ -18,7 +19,8 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
     let config = Config { port: 0, ..Config::default() };
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
-        "waiting" => run(Server::new(config).events(aaw_bench_waiting::module())).await,
+        "waiting" => run(Server::new(config).events(aaw_bench_waiting::module_with(Wait::Timer))).await,
+        "yielding" => run(Server::new(config).events(aaw_bench_waiting::module_with(Wait::Turn))).await,
         "presence" => run(Server::new(config).events(aaw_test_rooms::module())).await,
         "auth" => {
             let folder = tempfile::tempdir()?;
@@ -36,7 +38,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
         "echo" => echo(true).await,
         "default-echo" => echo(false).await,
         other => Err(format!(
-            "expected compare, quick, streams, growth, departures, logins, budgets, load, linked, waiting, presence, auth, library, echo or default-echo; found {other:?}"
+            "expected compare, quick, streams, growth, departures, logins, budgets, load, linked, waiting, yielding, presence, auth, library, echo or default-echo; found {other:?}"
         )
         .into()),
     }

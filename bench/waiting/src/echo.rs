@@ -1,10 +1,15 @@
-//! Responds with its body, after a timer of 0 ms, which expires at the next tick.
+//! Responds with its body, after it has waited.
 
 use std::time::Duration;
 
-use aaw_event::RawValue;
+use aaw_event::{RawValue, Services};
 
-pub async fn handler(body: Box<RawValue>) -> Box<RawValue> {
-    tokio::time::sleep(Duration::ZERO).await;
+use crate::_services::Wait;
+
+pub async fn handler(body: Box<RawValue>, wait: Services<Wait>) -> Box<RawValue> {
+    match *wait {
+        Wait::Timer => tokio::time::sleep(Duration::ZERO).await,
+        Wait::Turn => tokio::task::yield_now().await,
+    }
     body
 }

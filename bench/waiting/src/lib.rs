@@ -3,3 +3,5 @@
 #![forbid(unsafe_code)]
 
 aaw_event::events!();
+
+pub use _services::Wait;

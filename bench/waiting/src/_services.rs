@@ -1,0 +1,14 @@
+//! What the handler waits for.
+
+/// What a call waits for, once.
+#[derive(Debug, Clone, Copy)]
+pub enum Wait {
+    /// A timer of 0 ms, which expires at the next tick. Most of what it costs is tokio's timer, which wakes another thread.
+    Timer,
+    /// The other tasks that are ready: what remains is the server's part.
+    Turn,
+}
+
+pub fn services() -> Wait {
+    Wait::Timer
+}
