@@ -35,6 +35,16 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Creates a slab whose keys differ from all those of one whose last [serial number](Self::serial) was this one.
+    pub fn after(serial: u32) -> Self {
+        Self { serial, ..Self::default() }
+    }
+
+    /// Returns the serial number of the last key.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
     /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len as usize

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::keys::CallKey;
 use super::response::{ResponseFormat, ResponseMode};
 use crate::codec::{self, BadFrame, Kind};
 
@@ -19,11 +18,12 @@ pub struct Call<'a> {
     /// Whether the caller sends an upload. Its items arrive as [`Input::UploadItem`](super::Input::UploadItem) after
     /// the call was added as pending and [granted credit](super::ServerConnection::grant_upload_credit).
     pub upload: bool,
-    pub(super) key: CallKey,
     pub(super) text: &'a str,
     pub(super) event_json: &'a str,
     pub(super) checked: bool,
     pub(super) format: ResponseFormat<'a>,
+    /// When it was received, or taken from the wait queue.
+    pub(super) received: Instant,
     pub(super) deadline: Option<Instant>,
     /// Whether the upload ended while the call was in the wait queue.
     pub(super) upload_ended: bool,
@@ -32,10 +32,7 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// Returns the id of a v1 call; `None` for a one-way send, and for a classic call.
     pub fn id(&self) -> Option<i64> {
-        match self.format {
-            ResponseFormat::Single { id } | ResponseFormat::Items { id, .. } => Some(id),
-            ResponseFormat::Nothing | ResponseFormat::Classic { .. } => None,
-        }
+        self.format.v1_id()
     }
 
     /// Returns how the caller reads the response.

@@ -12,7 +12,7 @@ use crate::failure::{Code, Failure};
 use crate::name::is_reserved;
 use crate::text::Shortened;
 
-impl ServerConnection {
+impl<T> ServerConnection<T> {
     /// Calls the client's handler of `event` with `body`, one JSON value.
     ///
     /// The call is sent after everything that was queued before. It ends with exactly one [`Output::ClientCallDone`],

@@ -1,7 +1,7 @@
 //! The state machine of a connection on the server.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,16 @@ use super::output::{Input, Output};
 use super::pending_client_calls::PendingClientCalls;
 use super::response::{Completion, ResponseFormat};
 use super::running_call::{RunningCall, UploadWindow};
+use super::running_calls::RunningCalls;
 use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};
 use crate::clock;
 use crate::codec::{self, BadFrame, Frame, Kind};
+use crate::deadline_wheel::DeadlineWheel;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
-use crate::sparse_map::SparseMap;
 use crate::text::Shortened;
 use crate::websocket::frame_len;
 
@@ -32,8 +33,10 @@ use crate::websocket::frame_len;
 const MAX_CLASSIC_ID: usize = 200;
 
 /// The state of one connection on the server. See the [module's documentation](super).
+///
+/// `T` is what the owner of the socket stores for each open call: what runs its handler.
 #[derive(Debug)]
-pub struct ServerConnection {
+pub struct ServerConnection<T = ()> {
     pub(super) config: Arc<ServerConfig>,
     pub(super) dialect: Dialect,
     connection: Box<str>,
@@ -43,13 +46,12 @@ pub struct ServerConnection {
     pub(super) open_hook_pending: bool,
     /// The last v1 id that the client used.
     last_id: i64,
-    /// The number of keys that were assigned to calls without a v1 id.
-    unnumbered: u64,
-    pub(super) running: SparseMap<CallKey, RunningCall>,
+    pub(super) running: RunningCalls<T>,
     pub(super) running_bytes: usize,
     /// The part of `running_bytes` that belongs to deferred responses.
     pub(super) deferred_bytes: usize,
-    deadlines: BTreeSet<(Instant, CallKey)>,
+    /// The deadlines of running calls, once one of them had any.
+    deadlines: Option<Box<DeadlineWheel<CallKey>>>,
     /// The call that no later call may overtake.
     barrier: Option<CallKey>,
     pub(super) wait_queue: WaitQueue,
@@ -60,7 +62,7 @@ pub struct ServerConnection {
     /// The client calls in flight.
     pub(super) client_calls: PendingClientCalls,
     heartbeat: Heartbeat,
-    pub(super) outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output<T>>,
     pub(super) unsent_bytes: usize,
     over_budget: bool,
     draining: bool,
@@ -71,6 +73,19 @@ impl ServerConnection {
     /// Creates the state of a connection that was established at `now`. `connection` is the id that the welcome
     /// announces. All connections of a server can share one configuration, in an `Arc`.
     pub fn new(dialect: Dialect, connection: String, config: impl Into<Arc<ServerConfig>>, now: Instant) -> Self {
+        Self::with_tasks(dialect, connection, config, now)
+    }
+}
+
+impl<T> ServerConnection<T> {
+    /// As [`new`](ServerConnection::new), for an owner of the socket that [stores](Self::set_task) a `T` for each open call.
+    /// A table of its own for that would find each call a second time.
+    pub fn with_tasks(
+        dialect: Dialect,
+        connection: String,
+        config: impl Into<Arc<ServerConfig>>,
+        now: Instant,
+    ) -> Self {
         let config = config.into();
         Self {
             hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
@@ -80,11 +95,10 @@ impl ServerConnection {
             connection: connection.into(),
             open_hook_pending: false,
             last_id: 0,
-            unnumbered: 0,
-            running: SparseMap::default(),
+            running: RunningCalls::default(),
             running_bytes: 0,
             deferred_bytes: 0,
-            deadlines: BTreeSet::new(),
+            deadlines: None,
             barrier: None,
             client_calls: PendingClientCalls::default(),
             early_upload_ends: VecDeque::new(),
@@ -148,8 +162,7 @@ impl ServerConnection {
             return Err(BadFrame::BadId { expected: "a string or a number of at most 200 bytes", found });
         }
         let id = frame.id.map(Cow::Borrowed);
-        let key = self.new_unnumbered_key();
-        let request = CallRequest { key, format: ResponseFormat::Classic { id }, deadline: None, upload: false };
+        let request = CallRequest { format: ResponseFormat::Classic { id }, deadline: None, upload: false };
         self.admit_call(now, text, frame, request)
     }
 
@@ -185,13 +198,8 @@ impl ServerConnection {
                 hello::ACK => Ok(Input::Handled),
                 hello::HELLO => Err(BadFrame::Unexpected("a second aaw/hello".into())),
                 _ => {
-                    let key = self.new_unnumbered_key();
-                    self.admit_call(
-                        now,
-                        text,
-                        frame,
-                        CallRequest { key, format: ResponseFormat::Nothing, deadline: None, upload: false },
-                    )
+                    let request = CallRequest { format: ResponseFormat::Nothing, deadline: None, upload: false };
+                    self.admit_call(now, text, frame, request)
                 }
             },
             (None, kind) => Err(BadFrame::Unexpected(format!(
@@ -209,12 +217,11 @@ impl ServerConnection {
                     frame.check(text)?;
                 }
                 self.last_id = id;
-                let key = CallKey(id.unsigned_abs());
                 match meta {
                     Ok(meta) => {
                         let deadline = meta.timeout.and_then(|ms| now.checked_add(Duration::from_millis(ms)));
                         let format = ResponseFormat::v1(id, meta.credit);
-                        self.admit_call(now, text, frame, CallRequest { key, format, deadline, upload: meta.upload })
+                        self.admit_call(now, text, frame, CallRequest { format, deadline, upload: meta.upload })
                     }
                     // The call has used its id, so the error is its response.
                     Err(bad) => {
@@ -275,7 +282,7 @@ impl ServerConnection {
         mut frame: Frame<'a>,
         request: CallRequest<'a>,
     ) -> Result<Input<'a>, BadFrame> {
-        let CallRequest { key, format, deadline, upload } = request;
+        let CallRequest { format, deadline, upload } = request;
         // No event has a longer name, and open or queued calls must not hold one.
         let nameable = frame.event.len() <= MAX_NAME_LEN;
         if nameable && !self.draining && self.wait_queue.is_empty() && self.can_start_call() {
@@ -285,7 +292,7 @@ impl ServerConnection {
                 event: frame.event,
                 upload,
                 upload_ended: false,
-                key,
+                received: now,
                 text,
                 event_json: frame.event_json,
                 checked: frame.checked,
@@ -295,7 +302,7 @@ impl ServerConnection {
         }
         // The body is not parsed soon, so it is checked now, while its id can still be released.
         if let Err(bad) = frame.check(text) {
-            self.release_id(key);
+            self.release_id(format.v1_id());
             return Err(bad);
         }
         if !nameable {
@@ -332,12 +339,15 @@ impl ServerConnection {
     }
 
     fn cancel(&mut self, id: i64) {
-        let key = CallKey(id.unsigned_abs());
-        match self.remove_running(key) {
-            Some(running) if running.deferred_response.is_none() => self.outputs.push_back(Output::Drop(key)),
-            // The handler is done.
-            Some(_) => {}
-            None => _ = self.wait_queue.remove(id),
+        let Some(key) = self.running.key_of(id) else {
+            self.wait_queue.remove(id);
+            return;
+        };
+        // Otherwise the handler is done.
+        if let Some(running) = self.remove_running(key)
+            && running.deferred_response.is_none()
+        {
+            self.outputs.push_back(Output::Drop { key, task: running.task });
         }
     }
 
@@ -406,32 +416,66 @@ impl ServerConnection {
     /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame
     /// was not a call, and its id is free again.
     pub fn reject<'a>(&mut self, call: Call<'_>, bad: BadFrame) -> Input<'a> {
-        self.release_id(call.key);
+        self.release_id(call.id());
         self.report_bad_frame(bad)
     }
 
     /// Registers a call whose handler has not finished. It stays open until [`complete`](Self::complete) or
     /// [`Output::Drop`].
     pub fn add_pending(&mut self, call: Call<'_>) -> CallKey {
+        let upload_ended = call.upload_ended;
+        let (received, deadline) = (call.received, call.deadline);
         let running = RunningCall {
             bytes: call.text.len(),
             prefix_len: call.prefix_len(),
             format: call.format.into_owned(),
-            deadline: call.deadline,
+            deadline: None,
             event_json: call.event_json.into(),
             items: 0,
             deferred_response: None,
+            task: None,
             upload: call.upload.then(|| Box::new(UploadWindow::new(call.upload_ended))),
         };
-        if call.upload_ended {
-            self.early_upload_ends.push_back(call.key);
-        }
-        if let Some(deadline) = running.deadline {
-            self.deadlines.insert((deadline, call.key));
-        }
         self.running_bytes += running.bytes;
-        self.running.insert(call.key, running);
-        call.key
+        let key = self.running.insert(running);
+        if upload_ended {
+            self.early_upload_ends.push_back(key);
+        }
+        if let Some(deadline) = deadline
+            && let Some(running) = self.running.get_mut(key)
+        {
+            running.deadline = Some(self.deadlines.get_or_insert_default().insert(received, deadline, key));
+        }
+        key
+    }
+
+    /// Stores what runs the handler of a pending call, until the call is [complete](Self::complete) or
+    /// [dropped](Output::Drop). Returns it if the call is over.
+    pub fn set_task(&mut self, key: CallKey, task: T) -> Option<T> {
+        match self.running.get_mut(key) {
+            Some(running) if running.deferred_response.is_none() => running.task.replace(task),
+            _ => Some(task),
+        }
+    }
+
+    /// Returns what was stored for a call.
+    pub fn task(&self, key: CallKey) -> Option<&T> {
+        self.running.get(key)?.task.as_ref()
+    }
+
+    /// Removes what was stored for a call, and returns it.
+    pub fn take_task(&mut self, key: CallKey) -> Option<T> {
+        self.running.get_mut(key)?.task.take()
+    }
+
+    /// Returns what was stored for all calls, in no particular order. The connection is over.
+    pub fn into_tasks(self) -> impl Iterator<Item = T> {
+        self.running.into_calls().filter_map(|running| running.task)
+    }
+
+    /// Returns what was stored for all calls, in no particular order.
+    pub fn tasks(&self) -> impl Iterator<Item = (CallKey, &T)> {
+        self.running.iter().filter_map(|(key, running)| Some((key, running.task.as_ref()?)))
     }
 
     /// Like [`add_pending`](Self::add_pending), for a call that changes the state that later calls depend on, such as
@@ -452,7 +496,7 @@ impl ServerConnection {
     ///
     /// If the caller reads items and has not granted credit, the response is stored until it does.
     pub fn complete(&mut self, key: CallKey, mut frame: Vec<u8>, mut completion: Completion) -> bool {
-        let Some(running) = self.running.get(&key).filter(|running| running.deferred_response.is_none()) else {
+        let Some(running) = self.running.get(key).filter(|running| running.deferred_response.is_none()) else {
             return false;
         };
         if self.must_defer(&running.format, &mut frame, &mut completion) {
@@ -478,7 +522,7 @@ impl ServerConnection {
     /// The result can also be the end of an upload, for a call that was taken from the queue just before.
     pub fn poll_queued(&mut self) -> Option<QueuedCall> {
         while let Some(key) = self.early_upload_ends.pop_front() {
-            if self.running.get(&key).is_some_and(|running| running.upload.is_some()) {
+            if self.running.get(key).is_some_and(|running| running.upload.is_some()) {
                 return Some(QueuedCall(QueuedInput::UploadEnd(key)));
             }
         }
@@ -503,18 +547,16 @@ impl ServerConnection {
             // Unreachable: it was decoded before it was queued.
             Err(bad) => return self.report_bad_frame(bad),
         };
-        let (key, format, deadline) = match (self.dialect, frame.v1_id()) {
+        let (format, deadline) = match (self.dialect, frame.v1_id()) {
             (Dialect::V1, Ok(Some(id))) => {
                 let meta = frame.parse_meta().unwrap_or_default();
                 let timeout = meta.timeout.map(Duration::from_millis);
                 // More credit may have arrived while the call waited.
                 let format = ResponseFormat::v1(id, meta.credit.map(|credit| credit.max(queued.credit)));
-                (CallKey(id.unsigned_abs()), format, timeout.and_then(|timeout| queued.received.checked_add(timeout)))
+                (format, timeout.and_then(|timeout| queued.received.checked_add(timeout)))
             }
-            (Dialect::V1, _) => (self.new_unnumbered_key(), ResponseFormat::Nothing, None),
-            (Dialect::Classic, _) => {
-                (self.new_unnumbered_key(), ResponseFormat::Classic { id: frame.id.map(Cow::Borrowed) }, None)
-            }
+            (Dialect::V1, _) => (ResponseFormat::Nothing, None),
+            (Dialect::Classic, _) => (ResponseFormat::Classic { id: frame.id.map(Cow::Borrowed) }, None),
         };
         if self.draining {
             return self.refuse(&format, frame, stopping());
@@ -528,7 +570,7 @@ impl ServerConnection {
             event: frame.event,
             upload: queued.upload,
             upload_ended: queued.upload_ended,
-            key,
+            received: now,
             text,
             event_json: frame.event_json,
             checked: true,
@@ -579,9 +621,9 @@ impl ServerConnection {
 
     /// Fails an open call, and drops its handler if it still runs.
     pub(super) fn abort_call(&mut self, key: CallKey, failure: Failure) {
-        let Some(running) = self.remove_running(key) else { return };
+        let Some(mut running) = self.remove_running(key) else { return };
         if running.deferred_response.is_none() {
-            self.outputs.push_back(Output::Drop(key));
+            self.outputs.push_back(Output::Drop { key, task: running.task.take() });
         }
         let mut prefix = Vec::with_capacity(128);
         codec::begin(&mut prefix, &running.event_json);
@@ -592,7 +634,7 @@ impl ServerConnection {
     // ----------------------------------------------------------------------------------------------
 
     /// Returns the next instruction for the owner of the socket, or `None` if there is none.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<Output<T>> {
         self.outputs.pop_front()
     }
 
@@ -606,6 +648,8 @@ impl ServerConnection {
             self.early_upload_ends = VecDeque::new();
         }
         self.wait_queue.release_memory();
+        self.running.release_memory();
+        self.deadlines.take_if(|deadlines| deadlines.is_empty());
     }
 
     /// Tells how many bytes of frames with their headers, other than pushes, wait for the socket now: of the messages
@@ -622,11 +666,12 @@ impl ServerConnection {
     }
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout). After [`Output::Close`] only the deadlines of
-    /// open calls count.
+    /// open calls count. They are rounded up to milliseconds, and approached in steps: it may take several calls until one
+    /// has passed.
     pub fn poll_timeout(&self) -> Instant {
         let mut soonest = self.heartbeat.poll_timeout();
-        if let Some((deadline, _)) = self.deadlines.first() {
-            soonest = soonest.min(*deadline);
+        if let Some(deadline) = self.deadlines.as_ref().and_then(|deadlines| deadlines.next_poll()) {
+            soonest = soonest.min(deadline);
         }
         if let Some((deadline, _)) = self.client_calls.next_deadline()
             && !self.closed
@@ -644,9 +689,7 @@ impl ServerConnection {
     /// Handles the passing of time: expires calls, client calls and the hello, and pings a silent peer. Does nothing
     /// before [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now)
-            && let Some((_, key)) = self.deadlines.pop_first()
-        {
+        while let Some(key) = self.deadlines.as_mut().and_then(|deadlines| deadlines.poll_passed(now)) {
             self.abort_call(key, call_timed_out());
         }
         if !self.closed {
@@ -726,20 +769,15 @@ impl ServerConnection {
         (1..=self.last_id).contains(&id)
     }
 
-    fn new_unnumbered_key(&mut self) -> CallKey {
-        self.unnumbered += 1;
-        CallKey(CallKey::UNNUMBERED | self.unnumbered)
-    }
-
     /// Makes an id available again, because the frame that used it was invalid.
-    fn release_id(&mut self, key: CallKey) {
-        if key.0 == self.last_id.unsigned_abs() {
+    fn release_id(&mut self, id: Option<i64>) {
+        if id == Some(self.last_id) {
             self.last_id -= 1;
         }
     }
 
-    pub(super) fn remove_running(&mut self, key: CallKey) -> Option<RunningCall> {
-        let running = self.running.remove(&key)?;
+    pub(super) fn remove_running(&mut self, key: CallKey) -> Option<RunningCall<T>> {
+        let running = self.running.remove(key)?;
         self.release_barrier(key);
         self.running_bytes -= running.bytes;
         if running.deferred_response.is_some() {
@@ -748,8 +786,10 @@ impl ServerConnection {
         if let Some(upload) = &running.upload {
             self.upload_bytes -= upload.cost();
         }
-        if let Some(deadline) = running.deadline {
-            self.deadlines.remove(&(deadline, key));
+        if let Some(deadline) = running.deadline
+            && let Some(deadlines) = &mut self.deadlines
+        {
+            deadlines.remove(deadline);
         }
         Some(running)
     }
@@ -769,7 +809,6 @@ impl ServerConnection {
 
 /// The parameters of a call from its frame.
 struct CallRequest<'a> {
-    key: CallKey,
     format: ResponseFormat<'a>,
     deadline: Option<Instant>,
     upload: bool,

@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::hello;
 
-impl ServerConnection {
+impl<T> ServerConnection<T> {
     /// Makes the connection wait for an open hook. Call it right after [`new`](Self::new).
     ///
     /// [`Output::RunOpenHook`] follows when a v1 client has sent its hello, and at once for a classic client. Until

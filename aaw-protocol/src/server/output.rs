@@ -44,9 +44,9 @@ pub enum Input<'a> {
     BadFrame(BadFrame),
 }
 
-/// An instruction to the owner of the socket.
+/// An instruction to the owner of the socket. `T` is what that one stores for each open call.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum Output<T = ()> {
     /// Send this as a text message.
     Send(Bytes),
     /// The caller of a stream granted more credit: the stream may continue.
@@ -72,8 +72,13 @@ pub enum Output {
     RunOpenHook,
     /// Send a WebSocket ping.
     Ping,
-    /// Drop the handler of this call. Its result is no longer needed.
-    Drop(CallKey),
+    /// Drop the handler of a call. Its result is no longer needed.
+    Drop {
+        /// The call.
+        key: CallKey,
+        /// What runs the handler, if it was [stored](super::ServerConnection::set_task).
+        task: Option<T>,
+    },
     /// Close the connection.
     Close(Close),
 }

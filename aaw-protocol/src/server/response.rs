@@ -67,6 +67,14 @@ impl ResponseFormat<'_> {
         }
     }
 
+    /// Returns the id of a v1 call.
+    pub(super) fn v1_id(&self) -> Option<i64> {
+        match self {
+            Self::Single { id } | Self::Items { id, .. } => Some(*id),
+            Self::Nothing | Self::Classic { .. } => None,
+        }
+    }
+
     /// Whether the handler's response is sent to the caller.
     pub(super) fn expects_response(&self) -> bool {
         *self != Self::Nothing

@@ -1,25 +1,27 @@
 //! The state of an open call: its handler runs, or its response waits for credit.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use super::response::ResponseFormat;
+use crate::deadline_wheel::DeadlineKey;
 
 /// An open call.
 #[derive(Debug)]
-pub(super) struct RunningCall {
+pub(super) struct RunningCall<T> {
     /// The call's share of [`ServerConfig::max_running_bytes`](super::ServerConfig::max_running_bytes): its frame, or
     /// its deferred response.
     pub(super) bytes: usize,
     pub(super) format: ResponseFormat<'static>,
     /// The length of the response's beginning, `["event",`.
     pub(super) prefix_len: usize,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<DeadlineKey>,
     pub(super) event_json: Box<str>,
     /// Items sent.
     pub(super) items: u64,
     /// The response, including its beginning, of a finished handler whose caller has not granted credit for it.
     pub(super) deferred_response: Option<Vec<u8>>,
+    /// What runs the handler.
+    pub(super) task: Option<T>,
     /// Boxed, because most calls have no upload.
     pub(super) upload: Option<Box<UploadWindow>>,
 }

@@ -20,14 +20,14 @@ pub struct ItemFrames {
     pub largest: usize,
 }
 
-impl ServerConnection {
+impl<T> ServerConnection<T> {
     // --- From the handler to the caller
     // -------------------------------------------------------------------------------
 
     /// Returns the credit of a call: how many items it may yield in total. `u64::MAX` if its items are not counted, as
     /// for [pushes](super::ResponseMode::Pushes); 0 if the call is over. [`Output::Credit`] reports each increase.
     pub fn credit(&self, key: CallKey) -> u64 {
-        match self.running.get(&key).map(|running| &running.format) {
+        match self.running.get(key).map(|running| &running.format) {
             None => 0,
             Some(ResponseFormat::Items { credit, .. }) => *credit,
             Some(_) => u64::MAX,
@@ -51,7 +51,7 @@ impl ServerConnection {
     /// Returns whether to send them now, behind all outputs so far; `None` if the call is over. An item that exceeds the
     /// message limit fails the call as `too_large`, and [`Output::Drop`] follows.
     pub fn handle_items(&mut self, key: CallKey, frames: ItemFrames) -> Option<bool> {
-        let running = self.running.get_mut(&key).filter(|running| running.deferred_response.is_none())?;
+        let running = self.running.get_mut(key).filter(|running| running.deferred_response.is_none())?;
         match running.format {
             ResponseFormat::Items { credit, .. } => {
                 debug_assert!(running.items + frames.items <= credit, "items beyond the credit");
@@ -83,8 +83,7 @@ impl ServerConnection {
     /// Handles credit for the response of a call.
     pub(super) fn handle_credit<'a>(&mut self, id: i64, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
         let granted = frame.credit()?;
-        let key = CallKey(id.unsigned_abs());
-        let Some(running) = self.running.get_mut(&key) else {
+        let Some((key, running)) = self.running.by_id_mut(id) else {
             if let Some(queued) = self.wait_queue.find(id) {
                 queued.credit = queued.credit.max(granted);
             }
@@ -139,12 +138,13 @@ impl ServerConnection {
     /// that the response waits for.
     pub(super) fn defer_response(&mut self, key: CallKey, mut response: Vec<u8>) {
         response.shrink_to_fit();
-        let Some(running) = self.running.get_mut(&key) else { return };
+        let Some(running) = self.running.get_mut(key) else { return };
         self.running_bytes -= running.bytes;
         running.bytes = response.len() + running.event_json.len();
         self.running_bytes += running.bytes;
         self.deferred_bytes += running.bytes;
         running.deferred_response = Some(response);
+        running.task = None;
         let upload = running.upload.take();
         // The handler is done.
         self.release_barrier(key);
@@ -164,7 +164,7 @@ impl ServerConnection {
     /// ignored, and so is one for a call that is over or whose upload has ended.
     pub fn grant_upload_credit(&mut self, key: CallKey, credit: u64) {
         let credit = credit.min(MAX_CREDIT);
-        let Some(running) = self.running.get_mut(&key) else { return };
+        let Some(running) = self.running.get_mut(key) else { return };
         let Some(upload) = &mut running.upload else { return };
         self.upload_bytes -= upload.release_taken(credit);
         if credit <= upload.granted {
@@ -174,17 +174,19 @@ impl ServerConnection {
         if upload.ended {
             return;
         }
+        let Some(id) = running.format.v1_id() else { return };
         let mut frame = Vec::with_capacity(running.prefix_len + 48);
         codec::begin(&mut frame, &running.event_json);
         frame.extend_from_slice(credit.to_string().as_bytes());
-        codec::end_v1(&mut frame, key.v1_id(), Kind::Credit);
+        codec::end_v1(&mut frame, id, Kind::Credit);
         self.send(frame.into());
     }
 
     /// Handles an item of an upload, or its end, for a call whose id was used.
     pub(super) fn handle_upload_frame<'a>(&mut self, id: i64, frame: &Frame<'a>) -> Result<Input<'a>, BadFrame> {
-        let key = CallKey(id.unsigned_abs());
-        let Some(running) = self.running.get_mut(&key) else { return self.handle_queued_upload_frame(id, frame) };
+        let Some((key, running)) = self.running.by_id_mut(id) else {
+            return self.handle_queued_upload_frame(id, frame);
+        };
         if running.deferred_response.is_some() {
             // The handler is done and takes no more items, which the caller cannot know.
             return Ok(Input::Handled);

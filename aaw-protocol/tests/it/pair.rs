@@ -211,7 +211,7 @@ impl Pair {
                     self.to_client.push_back((self.now + self.delay, text(&frame)));
                 }
                 server::Output::Ping => self.to_client.push_back((self.now + self.delay, Message::Ping)),
-                server::Output::Drop(key) => self.handlers.retain(|(running, _)| *running != key),
+                server::Output::Drop { key, .. } => self.handlers.retain(|(running, _)| *running != key),
                 // Streams continue when the handlers run again.
                 server::Output::Credit { .. } => {}
                 server::Output::RunOpenHook => panic!("unexpected open hook"),

@@ -266,7 +266,7 @@ impl Server {
                         self.connection.set_unsent_bytes(0);
                         self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
                     }
-                    Output::Drop(key) => self.handlers.retain(|handler| handler.key != key),
+                    Output::Drop { key, .. } => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
                     Output::ClientCallDone { result, .. } => self.results.push_back(result.map(String::from)),
                     Output::Credit { .. } | Output::RunOpenHook => {}

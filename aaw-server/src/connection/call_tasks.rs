@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aaw_protocol::server::CallKey;
-use aaw_protocol::sparse_map::SparseMap;
 use tokio::task::JoinHandle;
 
 use super::linger_budget::{LingerBudget, LingerSwitch};
@@ -34,10 +32,10 @@ pub(super) struct CallTask {
 /// Drops the handlers whose caller waits for a response or reads a stream, since it has disconnected, and returns the
 /// others: a client may send an event and leave. From now on they may spend `max_poll_time` in polls, all together.
 pub(super) fn abort_expecting_response(
-    calls: SparseMap<CallKey, CallTask>,
+    calls: impl Iterator<Item = CallTask>,
     max_poll_time: Duration,
 ) -> Vec<JoinHandle<()>> {
-    let (waited_for, others): (Vec<_>, Vec<_>) = calls.into_values().partition(|call| call.expects_response);
+    let (waited_for, others): (Vec<_>, Vec<_>) = calls.partition(|call| call.expects_response);
     waited_for.iter().for_each(|call| call.task.abort());
     let budget = LingerBudget::new(max_poll_time);
     others.iter().filter_map(|call| call.linger.as_ref()).for_each(|switch| switch.set(&budget));

@@ -23,7 +23,7 @@ use crate::memory_budget::CallBudget;
 
 impl ConnectionState {
     pub(super) fn upload(&self, key: CallKey) -> Option<&UploadWriter> {
-        self.calls.get(&key)?.upload.as_ref()
+        self.protocol.task(key)?.upload.as_ref()
     }
 
     /// Begins a call. Its response is written where the turn's output is.
@@ -105,7 +105,7 @@ impl ConnectionState {
             Some(switch) => tokio::spawn(switch.run(call)),
         };
         let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
-        self.calls.insert(key, call);
+        self.protocol.set_task(key, call);
         self.start_upload(key);
     }
 
@@ -142,11 +142,11 @@ impl ConnectionState {
                 return;
             }
         }
-        // Again, because its first items may have filled the output queue, and `calls` does not contain it yet.
+        // Again, because its first items may have filled the output queue, and it has no task yet.
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
-        self.calls.insert(
+        self.protocol.set_task(
             key,
             CallTask {
                 task,
@@ -159,7 +159,7 @@ impl ConnectionState {
             },
         );
         if session_ended {
-            // The command that reports this end may have been handled above, before `calls` contained the stream.
+            // The command that reports this end may have been handled above, before the stream had a task.
             self.abort_unauthenticated(key);
             self.collect_outputs();
             return;
@@ -184,12 +184,11 @@ impl ConnectionState {
             self.output.append(&mut batch.frames);
         }
         if let Some(completion) = batch.end {
-            self.calls.remove(&key);
             self.protocol.complete(key, Vec::new(), completion);
         }
         self.collect_outputs();
         self.update_stream_pause();
-        if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
+        if let Some(CallTask { credit: Some(credit), .. }) = self.protocol.task(key) {
             credit.batch_taken();
         }
     }
@@ -199,7 +198,7 @@ impl ConnectionState {
         let paused = !self.protocol.may_stream();
         if paused != self.streams_paused {
             self.streams_paused = paused;
-            let credits = self.calls.values().filter_map(|call| call.credit.as_ref());
+            let credits = self.protocol.tasks().filter_map(|(_, call)| call.credit.as_ref());
             credits.for_each(|credit| credit.set_paused(paused));
         }
     }
@@ -214,7 +213,8 @@ impl ConnectionState {
             call.session.as_ref().is_some_and(|guard| guard.is_over())
                 && !call.identity_change.as_ref().is_some_and(IdentityChange::has_begun)
         };
-        let affected: Vec<_> = self.calls.iter().filter(|(_, call)| is_affected(call)).map(|(key, _)| *key).collect();
+        let affected: Vec<_> =
+            self.protocol.tasks().filter(|(_, call)| is_affected(call)).map(|(key, _)| key).collect();
         for key in affected {
             self.abort_unauthenticated(key);
         }
@@ -236,7 +236,7 @@ impl ConnectionState {
 
     /// Drops the handler of a call, and completes the call with this failure.
     fn abort(&mut self, key: CallKey, failure: Failure) {
-        if let Some(call) = self.calls.remove(&key) {
+        if let Some(call) = self.protocol.take_task(key) {
             call.task.abort();
         }
         self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
@@ -245,7 +245,7 @@ impl ConnectionState {
     /// Ends the streams that still run, because the server is stopping.
     pub(super) fn end_streams(&mut self) {
         let streams: Vec<_> =
-            self.calls.iter().filter(|(_, call)| call.credit.is_some()).map(|(key, _)| *key).collect();
+            self.protocol.tasks().filter(|(_, call)| call.credit.is_some()).map(|(key, _)| key).collect();
         for key in streams {
             self.abort(key, Failure::new(Code::STOPPING, "The server is stopping"));
         }

@@ -135,7 +135,7 @@ impl<S: Socket> SocketTask<S> {
         if let Some(shared) = socket.shared() {
             guard.peer.mailbox.share_socket(shared);
         }
-        let mut protocol = ServerConnection::new(dialect, guard.peer.id().to_string(), protocol, now());
+        let mut protocol = ServerConnection::with_tasks(dialect, guard.peer.id().to_string(), protocol, now());
         let open_info = dispatch.has_hooks().then(|| {
             protocol.wait_for_open_hook();
             Box::new(open_info)
@@ -154,7 +154,6 @@ impl<S: Socket> SocketTask<S> {
             commands: VecDeque::new(),
             memory,
             pending_calls: 0,
-            calls: SparseMap::default(),
             client_calls: SparseMap::default(),
             streams_paused: false,
             open_info,
@@ -187,7 +186,16 @@ impl<S: Socket> SocketTask<S> {
     async fn finish(self, end: ConnectionEnd) {
         let Self { socket, decoder, unread, state, held, .. } = self;
         let ConnectionState {
-            guard, caller, config, calls, client_calls, commands, open_hook, dispatch, output, ..
+            guard,
+            caller,
+            config,
+            protocol,
+            client_calls,
+            commands,
+            open_hook,
+            dispatch,
+            output,
+            ..
         } = state;
         // Fails the client calls that are queued or in flight.
         drop((client_calls, commands));
@@ -199,7 +207,7 @@ impl<S: Socket> SocketTask<S> {
         // allows.
         let id = guard.peer.id();
         let permit = guard.leave();
-        let lingering = abort_expecting_response(calls, config.max_linger_poll_time);
+        let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
         close(Remains { socket, decoder, unread, log, held }, end, config.close_timeout).await;
         // What the deadline of a shutdown finds still running is dropped.

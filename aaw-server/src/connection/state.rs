@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use aaw_event::OpenInfo;
 use aaw_protocol::codec::BadFrame;
-use aaw_protocol::server::{CallKey, ClientCallKey, Close, Input, Output, QueuedCall, ServerConnection};
+use aaw_protocol::server::{ClientCallKey, Close, Input, Output, QueuedCall, ServerConnection};
 use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::websocket::{FrameBuffer, Message};
 use aaw_protocol::{Dialect, Failure};
@@ -26,7 +26,8 @@ use crate::memory_budget::ConnectionBudget;
 /// Everything passes through [`handle`](Self::handle), which appends what is to be sent to `output`, in the order in which
 /// it happened.
 pub(super) struct ConnectionState {
-    pub(super) protocol: ServerConnection,
+    /// With the tasks of the calls whose handlers run as such.
+    pub(super) protocol: ServerConnection<CallTask>,
     pub(super) dialect: Dialect,
     pub(super) guard: ConnectionGuard,
     pub(super) caller: Arc<EventCaller>,
@@ -40,8 +41,6 @@ pub(super) struct ConnectionState {
     pub(super) memory: Arc<ConnectionBudget>,
     /// The number of calls so far that did not complete at once.
     pub(super) pending_calls: u64,
-    /// The calls whose handlers run as tasks of their own.
-    pub(super) calls: SparseMap<CallKey, CallTask>,
     /// The client calls in flight, and where to send their responses.
     pub(super) client_calls: SparseMap<ClientCallKey, oneshot::Sender<Result<Box<str>, Failure>>>,
     /// Whether streams are paused, since too much waits for the socket.
@@ -190,7 +189,6 @@ impl ConnectionState {
             Command::Push(frame) => self.output.push(&frame),
             // The budget counts the frame until it is in the output.
             Command::Complete(key, frame, completion, _budget) => {
-                self.calls.remove(&key);
                 self.protocol.complete(key, frame, completion);
             }
             Command::StreamItems(key, batch) => self.handle_items(key, *batch),
@@ -264,13 +262,13 @@ impl ConnectionState {
             match output {
                 Output::Send(frame) => self.output.text(frame),
                 Output::Ping => self.output.ping(),
-                Output::Drop(key) => {
-                    if let Some(call) = self.calls.remove(&key) {
+                Output::Drop { task, .. } => {
+                    if let Some(call) = task {
                         call.task.abort();
                     }
                 }
                 Output::Credit { key, items } => {
-                    if let Some(CallTask { credit: Some(credit), .. }) = self.calls.get(&key) {
+                    if let Some(CallTask { credit: Some(credit), .. }) = self.protocol.task(key) {
                         credit.grant(items);
                     }
                 }

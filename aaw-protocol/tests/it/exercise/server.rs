@@ -606,7 +606,7 @@ impl ServerExercise {
                 self.handle_frame(text);
                 self.unsent.push_back(frame.len());
             }
-            Output::Drop(key) => {
+            Output::Drop { key, .. } => {
                 let at = self.handlers.iter().position(|running| running.key == key).expect("the handler runs");
                 self.handlers.swap_remove(at);
                 // Calls of methods that cross with the drop are ignored.
