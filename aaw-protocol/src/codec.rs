@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::failure::{Code, Failure};
+use crate::name::EventName;
 use crate::text::{Shortened, explain_lone_surrogate, lone_surrogate};
 
 /// The largest credit, in items: 2^53, up to which all integers are exact in JavaScript.
@@ -480,6 +481,13 @@ pub fn begin(out: &mut Vec<u8>, event_json: &str) {
     out.push(b'[');
     out.extend_from_slice(event_json.as_bytes());
     out.push(b',');
+}
+
+/// Appends the beginning of a frame, as [`begin`] does, for an event that exists. Its name needs no escapes.
+pub fn begin_named(out: &mut Vec<u8>, event: &EventName) {
+    out.extend_from_slice(b"[\"");
+    out.extend_from_slice(event.as_str().as_bytes());
+    out.extend_from_slice(b"\",");
 }
 
 /// Returns the name of an event as JSON, with quotes, for [`begin`].

@@ -394,23 +394,12 @@ impl<T> ServerConnection<T> {
         completion: &Completion,
     ) -> bool {
         debug_assert!(self.outputs.is_empty(), "an output would be sent after this response");
-        if !matches!(completion, Completion::Responded) {
-            return false;
+        let is_ended = matches!(completion, Completion::Responded)
+            && call.format.end_response(out, start, self.config.limits.message as usize);
+        if is_ended {
+            self.unsent_bytes += frame_len(out.len() - start);
         }
-        let end = out.len();
-        match &call.format {
-            ResponseFormat::Single { id } => codec::end_v1(out, *id, Kind::Unmarked),
-            ResponseFormat::Classic { id: Some(id) } => codec::end_with_id(out, id),
-            ResponseFormat::Classic { id: None } => codec::end(out),
-            ResponseFormat::Items { .. } | ResponseFormat::Nothing => return false,
-        }
-        let len = out.len() - start;
-        if len > self.config.limits.message as usize {
-            out.truncate(end);
-            return false;
-        }
-        self.unsent_bytes += frame_len(len);
-        true
+        is_ended
     }
 
     /// Rejects a call that was just returned, because its body turned out to be invalid ([`Call::check`]). The frame
@@ -510,6 +499,31 @@ impl<T> ServerConnection<T> {
         }
         self.send_response(&running.format, frame, running.prefix_len, &completion);
         true
+    }
+
+    /// As [`complete`](Self::complete) for a call that simply has one response, which is copied to the buffer in which it is
+    /// sent: at `start` of `out`, the frame begins as in [`complete_in_place`](Self::complete_in_place). All outputs must
+    /// have been taken.
+    ///
+    /// Returns `false`, and does nothing, if it must be passed to [`complete`](Self::complete).
+    pub fn complete_pending_in_place(
+        &mut self,
+        key: CallKey,
+        out: &mut Vec<u8>,
+        start: usize,
+        completion: &Completion,
+    ) -> bool {
+        debug_assert!(self.outputs.is_empty(), "an output would be sent after this response");
+        let is_ended = matches!(completion, Completion::Responded)
+            && self
+                .running
+                .get(key)
+                .is_some_and(|running| running.format.end_response(out, start, self.config.limits.message as usize));
+        if is_ended {
+            self.unsent_bytes += frame_len(out.len() - start);
+            self.remove_running(key);
+        }
+        is_ended
     }
 
     /// Takes the next call from the wait queue, if it may run; pass it to [`handle_queued`](Self::handle_queued).

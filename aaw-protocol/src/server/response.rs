@@ -120,6 +120,24 @@ impl ResponseFormat<'_> {
         Some(frame)
     }
 
+    /// Ends the frame of a response, which begins at `start` of `out`. Returns `false`, and leaves `out` as it is, if the
+    /// response is an item, is not sent, or is longer than `max_bytes`.
+    #[inline]
+    pub(super) fn end_response(&self, out: &mut Vec<u8>, start: usize, max_bytes: usize) -> bool {
+        let end = out.len();
+        match self {
+            Self::Single { id } => codec::end_v1(out, *id, Kind::Unmarked),
+            Self::Classic { id: Some(id) } => codec::end_with_id(out, id),
+            Self::Classic { id: None } => codec::end(out),
+            Self::Items { .. } | Self::Nothing => return false,
+        }
+        let fits = out.len() - start <= max_bytes;
+        if !fits {
+            out.truncate(end);
+        }
+        fits
+    }
+
     /// Returns the frame that follows that of [`frame`](Self::frame), if one does: the end of the stream after a
     /// response that is sent as its only item.
     pub(super) fn end_frame(&self, prefix: &[u8], completion: &Completion) -> Option<Vec<u8>> {

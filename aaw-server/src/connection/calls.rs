@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use aaw_protocol::hello::SESSION_ENDED;
 use aaw_protocol::server::{Call, CallKey, Completion, Input, ItemFrames};
-use aaw_protocol::websocket::SharedFrame;
+use aaw_protocol::websocket::{MIN_SHARED, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
 
-use super::budgeted_call::BudgetedCall;
+use super::call_future::CallFuture;
 use super::call_tasks::CallTask;
 use super::linger_budget::LingerSwitch;
 use super::state::ConnectionState;
@@ -18,7 +18,7 @@ use super::upload::UploadWriter;
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
 use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
-use crate::hub::{Command, ItemBatch};
+use crate::hub::ItemBatch;
 use crate::memory_budget::CallBudget;
 
 impl ConnectionState {
@@ -46,15 +46,15 @@ impl ConnectionState {
         match self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer) {
             Dispatched::Done(completion) => self.complete_now(now, call, start, completion),
             Dispatched::Pending(pending) => {
-                self.output.take_text(start);
+                self.output.cancel_text(start);
                 self.spawn_pending(call, pending, upload, session);
             }
             Dispatched::Stream(stream) => {
-                self.output.take_text(start);
+                self.output.cancel_text(start);
                 self.start_stream(now, call, stream, upload, session);
             }
             Dispatched::NotJson => {
-                self.output.take_text(start);
+                self.output.cancel_text(start);
                 if let Err(bad) = call.check()
                     && let Input::BadFrame(bad) = self.protocol.reject(call, bad)
                 {
@@ -78,6 +78,20 @@ impl ConnectionState {
         self.protocol.complete_now(call, frame, completion);
     }
 
+    /// Completes a call that ran as a task. All outputs have been taken.
+    pub(super) fn complete_pending(&mut self, key: CallKey, frame: Vec<u8>, completion: Completion) {
+        if frame.len() < MIN_SHARED {
+            let start = self.output.begin_text();
+            let output = self.output.tail();
+            output.extend_from_slice(&frame);
+            if self.protocol.complete_pending_in_place(key, output, start, &completion) {
+                return self.output.end_text(start);
+            }
+            self.output.cancel_text(start);
+        }
+        self.protocol.complete(key, frame, completion);
+    }
+
     /// Continues a call as a task.
     fn spawn_pending(
         &mut self,
@@ -94,16 +108,8 @@ impl ConnectionState {
         };
         let peer = Arc::clone(self.peer());
         let identity_change = Some(pending.identity_change());
-        let pending = BudgetedCall::new(pending, self.new_budget());
-        let call = async move {
-            let (frame, completion, budget) = pending.await;
-            peer.mailbox.post(Command::Complete(key, frame, completion, budget));
-        };
         let linger = (!expects_response).then(LingerSwitch::default);
-        let task = match linger.clone() {
-            None => tokio::spawn(call),
-            Some(switch) => tokio::spawn(switch.run(call)),
-        };
+        let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
         let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
         self.protocol.set_task(key, call);
         self.start_upload(key);

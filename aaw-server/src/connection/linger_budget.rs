@@ -3,11 +3,9 @@
 //! Nobody waits for them then, and the limits of the connection are gone with it. The time of their polls is measured
 //! from then on only, so that sends of an open connection do not pay for the clock.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// The time in polls that is left to the handlers of one connection, in nanoseconds.
@@ -42,14 +40,9 @@ impl LingerSwitch {
         let _ = self.0.set(Arc::clone(budget));
     }
 
-    /// Runs a send, and drops it when it is polled while its budget is spent.
-    pub(super) async fn run(self, send: impl Future<Output = ()>) {
-        let mut send = std::pin::pin!(send);
-        std::future::poll_fn(|cx| self.poll(send.as_mut(), cx)).await;
-    }
-
-    fn poll(&self, send: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(budget) = self.0.get() else { return send.poll(cx) };
+    /// Polls a send. It is ready, and is to be dropped, when its budget is spent.
+    pub(super) fn poll(&self, poll_send: impl FnOnce() -> Poll<()>) -> Poll<()> {
+        let Some(budget) = self.0.get() else { return poll_send() };
         if budget.is_spent() {
             tracing::debug!(
                 "a one-way send was dropped: its connection has closed and max_linger_poll_time is used up"
@@ -57,7 +50,7 @@ impl LingerSwitch {
             return Poll::Ready(());
         }
         let started = Instant::now();
-        let polled = send.poll(cx);
+        let polled = poll_send();
         budget.spend(started.elapsed());
         polled
     }
@@ -66,8 +59,14 @@ impl LingerSwitch {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::pin::pin;
 
     use super::*;
+
+    async fn run(switch: LingerSwitch, send: impl Future<Output = ()>) {
+        let mut send = pin!(send);
+        poll_fn(|cx| switch.poll(|| send.as_mut().poll(cx))).await;
+    }
 
     /// A handler that is always about to continue, and never waits.
     async fn spin() {
@@ -82,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn the_sends_of_a_closed_connection_share_its_budget() {
         let switches = [LingerSwitch::default(), LingerSwitch::default()];
-        let sends = switches.clone().map(|switch| tokio::spawn(switch.run(spin())));
+        let sends = switches.clone().map(|switch| tokio::spawn(run(switch, spin())));
         for _ in 0..1000 {
             tokio::task::yield_now().await;
         }
@@ -101,7 +100,7 @@ mod tests {
         let switch = LingerSwitch::default();
         switch.set(&LingerBudget::new(Duration::from_secs(3600)));
         let (done, is_done) = tokio::sync::oneshot::channel();
-        let send = tokio::spawn(switch.clone().run(async move {
+        let send = tokio::spawn(run(switch, async move {
             let _ = released.await;
             let _ = done.send(());
         }));

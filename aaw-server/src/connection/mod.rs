@@ -14,7 +14,7 @@
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
-//! | `budgeted_call` | a call that runs as a task, within the memory that its connection may hold |
+//! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
 //! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
 //! | `stream_pump` | from a streaming handler to frames, as far as the caller's credit allows |
 //! | `upload` | from a caller's stream to its handler |
@@ -22,7 +22,7 @@
 //! | `closing` | the close frame, and the time it takes to arrive |
 //! | `frame_log` | logs the messages in and out, at the level `trace` |
 
-mod budgeted_call;
+mod call_future;
 mod call_tasks;
 mod calls;
 mod closing;

@@ -188,9 +188,7 @@ impl ConnectionState {
         match command {
             Command::Push(frame) => self.output.push(&frame),
             // The budget counts the frame until it is in the output.
-            Command::Complete(key, frame, completion, _budget) => {
-                self.protocol.complete(key, frame, completion);
-            }
+            Command::Complete(key, frame, completion, _budget) => self.complete_pending(key, frame, completion),
             Command::StreamItems(key, batch) => self.handle_items(key, *batch),
             Command::UploadCredit(key, items) => self.protocol.grant_upload_credit(key, items),
             Command::ClientCall(request) => self.start_client_call(now, *request),

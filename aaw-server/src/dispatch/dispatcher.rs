@@ -91,8 +91,10 @@ impl Dispatch {
         let registry = self.registry.load();
         let event = registry.get(name);
         let is_built_in = event.is_none() && self.has_built_in(name);
-        let recorder =
-            self.hook.as_ref().map(|hook| CallRecorder::new(hook, name, body, event, is_built_in, caller.context()));
+        let recorder = self
+            .hook
+            .as_ref()
+            .map(|hook| Box::new(CallRecorder::new(hook, name, body, event, is_built_in, caller.context())));
         let takes_upload = event.is_some_and(|event| event.takes_upload);
         let refusal = match event {
             Some(event) if event.protected => self.authorize(name, session).err(),
@@ -126,9 +128,8 @@ impl Dispatch {
                 self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit)
             }
             Ok(BegunHandler::Pending(handler)) => {
-                let (kind, frame, log) = (event.kind, frame.take(), log());
-                let head_len = frame.len();
-                let call = PendingUnary { handler, kind, frame, head_len, max_len, recorder, log };
+                let (kind, head, log) = (event.kind, frame.head(&event.name), log());
+                let call = PendingUnary { handler, kind, head, max_len, recorder, log };
                 Dispatched::Pending(PendingCall::new(
                     PendingKind::Unary(call),
                     caller.context().id,
@@ -212,7 +213,7 @@ impl Dispatch {
             }
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
-                let kind = PendingKind::Gather(gather);
+                let kind = PendingKind::Gather(Box::new(gather));
                 Dispatched::Pending(PendingCall::new(kind, caller, began_identity_change, limit))
             }
         }
@@ -239,7 +240,7 @@ impl Dispatch {
         body: &str,
         mut frame: ResponseFrame<'_>,
         caller: &Arc<C>,
-        recorder: Option<CallRecorder>,
+        recorder: Option<Box<CallRecorder>>,
     ) -> Dispatched {
         if !codec::is_json(body) {
             return refuse_not_json(recorder);
@@ -259,7 +260,7 @@ impl Dispatch {
 
 /// Completes a call that is not run. Its body may not have been parsed yet: if it is not JSON, the frame was not a
 /// call.
-fn refuse(failure: Failure, body: &str, recorder: Option<CallRecorder>) -> Dispatched {
+fn refuse(failure: Failure, body: &str, recorder: Option<Box<CallRecorder>>) -> Dispatched {
     if !codec::is_json(body) {
         return refuse_not_json(recorder);
     }
@@ -270,7 +271,7 @@ fn refuse(failure: Failure, body: &str, recorder: Option<CallRecorder>) -> Dispa
     Dispatched::Done(completion)
 }
 
-fn refuse_not_json(recorder: Option<CallRecorder>) -> Dispatched {
+fn refuse_not_json(recorder: Option<Box<CallRecorder>>) -> Dispatched {
     if let Some(recorder) = recorder {
         recorder.discard();
     }

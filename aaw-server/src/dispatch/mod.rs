@@ -9,6 +9,7 @@
 //! | `dispatcher` | finds the event, authorizes the call, begins its handler |
 //! | `request` | a call as a transport hands it over |
 //! | `response_frame` | where a response is written |
+//! | `response_buffer` | where the handler of a call that has waited writes it |
 //! | `dispatched` | the state of a call after its first poll |
 //! | `hooks` | runs `_open`, `_close` and `_password_reset` |
 //! | `guards` | runs the guards of the event's folders before its handler |
@@ -30,6 +31,7 @@ mod guards;
 mod hooks;
 mod pending;
 mod request;
+mod response_buffer;
 mod response_frame;
 mod run_limit;
 mod stream;

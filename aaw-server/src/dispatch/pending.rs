@@ -15,6 +15,8 @@ use super::call_span::CallSpan;
 use super::completion::{LogContext, completion_of};
 use super::gather::GatherStream;
 use super::guards::GuardedHandler;
+use super::response_buffer::ResponseBuffer;
+use super::response_frame::FrameHead;
 use super::run_limit::RunLimit;
 use crate::auth::BuiltInFuture;
 use crate::auth::identity_change::{HandlerPoll, IdentityChange};
@@ -36,7 +38,7 @@ pub(crate) struct PendingCall {
 
 pub(super) enum PendingKind {
     Unary(PendingUnary),
-    Gather(GatherStream),
+    Gather(Box<GatherStream>),
     BuiltIn(PendingBuiltIn),
 }
 
@@ -67,10 +69,9 @@ impl PendingCall {
     /// Returns the bytes of the response that is under construction.
     pub(crate) fn held_bytes(&self) -> usize {
         match &self.kind {
-            Some(PendingKind::Unary(call)) => call.frame.capacity(),
             Some(PendingKind::Gather(call)) => call.held_bytes(),
             Some(PendingKind::BuiltIn(call)) => call.frame.capacity(),
-            None => 0,
+            Some(PendingKind::Unary(_)) | None => 0,
         }
     }
 
@@ -110,7 +111,7 @@ impl Future for PendingCall {
             let _poll = HandlerPoll::later(*caller, identity_change);
             match kind {
                 PendingKind::Unary(call) => Pin::new(call).poll(cx),
-                PendingKind::Gather(call) => Pin::new(call).poll(cx),
+                PendingKind::Gather(call) => Pin::new(&mut **call).poll(cx),
                 PendingKind::BuiltIn(call) => Pin::new(call).poll(cx),
             }
         });
@@ -154,12 +155,10 @@ impl PendingKind {
 pub(super) struct PendingUnary {
     pub(super) handler: GuardedHandler,
     pub(super) kind: HandlerKind,
-    pub(super) frame: Vec<u8>,
-    /// The length of the frame before the response.
-    pub(super) head_len: usize,
+    pub(super) head: FrameHead,
     /// The most bytes that the response may have.
     pub(super) max_len: usize,
-    pub(super) recorder: Option<CallRecorder>,
+    pub(super) recorder: Option<Box<CallRecorder>>,
     pub(super) log: LogContext,
 }
 
@@ -170,8 +169,7 @@ impl PendingUnary {
         if let Some(recorder) = self.recorder.take() {
             recorder.finish(&[], &completion);
         }
-        self.frame.truncate(self.head_len);
-        (std::mem::take(&mut self.frame), completion)
+        (Vec::new(), completion)
     }
 }
 
@@ -179,14 +177,18 @@ impl Future for PendingUnary {
     type Output = (Vec<u8>, Completion);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { handler, frame, head_len, max_len, recorder, log, .. } = &mut *self;
+        let Self { handler, head, max_len, recorder, log, .. } = &mut *self;
         let _polling = poll_watch::polling(log.event.as_str());
-        let step = ready!(handler.poll(cx, frame, *max_len, log.event.as_str()));
+        let mut response = ResponseBuffer::take();
+        head.write(&log.event, &mut response.bytes);
+        let head_len = response.bytes.len();
+        let step = ready!(handler.poll(cx, &mut response.bytes, *max_len, log.event.as_str()));
         let completion = completion_of(step, *max_len, &log.event, log.connection);
         if let Some(recorder) = recorder.take() {
-            recorder.finish(&frame[*head_len..], &completion);
+            recorder.finish(&response.bytes[head_len..], &completion);
         }
-        Poll::Ready((std::mem::take(frame), completion))
+        let frame = if matches!(completion, Completion::Responded) { response.into_frame() } else { Vec::new() };
+        Poll::Ready((frame, completion))
     }
 }
 
@@ -194,7 +196,7 @@ impl Future for PendingUnary {
 pub(super) struct PendingBuiltIn {
     pub(super) response: BuiltInFuture,
     pub(super) frame: Vec<u8>,
-    pub(super) recorder: Option<CallRecorder>,
+    pub(super) recorder: Option<Box<CallRecorder>>,
 }
 
 impl PendingBuiltIn {

@@ -1,5 +1,7 @@
 //! Where a response is written.
 
+use aaw_protocol::{EventName, codec};
+
 /// The beginning of a response's frame, at the end of a buffer to which the handler's response is appended. The buffer may
 /// contain other frames before it, so that most responses are written where the socket's writes begin.
 pub(crate) struct ResponseFrame<'a> {
@@ -18,6 +20,15 @@ impl<'a> ResponseFrame<'a> {
         self.buffer
     }
 
+    /// Returns the beginning of the frame, for a call of this event that does not complete now.
+    pub(super) fn head(&self, event: &EventName) -> FrameHead {
+        match &self.buffer[self.start..] {
+            [] => FrameHead::None,
+            [b'[', b'"', name @ .., b'"', b','] if name == event.as_str().as_bytes() => FrameHead::OfEvent,
+            text => FrameHead::Text(text.into()),
+        }
+    }
+
     /// Returns the frame's bytes as a buffer of its own, for a call that does not complete now.
     pub(super) fn take(&mut self) -> Vec<u8> {
         self.buffer.split_off(self.start)
@@ -26,5 +37,25 @@ impl<'a> ResponseFrame<'a> {
     /// Puts a frame back that was taken.
     pub(super) fn put_back(&mut self, frame: &[u8]) {
         self.buffer.extend_from_slice(frame);
+    }
+}
+
+/// The beginning of the frame of a call that waits.
+pub(super) enum FrameHead {
+    /// The response stands in no frame.
+    None,
+    /// It is that of the event, which needs no memory.
+    OfEvent,
+    /// The client has written the name of the event with escapes.
+    Text(Box<[u8]>),
+}
+
+impl FrameHead {
+    pub(super) fn write(&self, event: &EventName, out: &mut Vec<u8>) {
+        match self {
+            Self::None => {}
+            Self::OfEvent => codec::begin_named(out, event),
+            Self::Text(text) => out.extend_from_slice(text),
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct HandlerStream {
 
 struct StreamSteps {
     handler: GuardedHandler,
-    recorder: Option<CallRecorder>,
+    recorder: Option<Box<CallRecorder>>,
     log: LogContext,
     items: u64,
 }
@@ -35,7 +35,7 @@ pub(crate) enum StreamStep {
 }
 
 impl HandlerStream {
-    pub(super) fn new(handler: GuardedHandler, recorder: Option<CallRecorder>, log: LogContext) -> Self {
+    pub(super) fn new(handler: GuardedHandler, recorder: Option<Box<CallRecorder>>, log: LogContext) -> Self {
         Self { steps: StreamSteps { handler, recorder, log, items: 0 }, span: CallSpan::default() }
     }
 

@@ -1,0 +1,80 @@
+//! A call that runs as a task, within the memory that its connection may hold.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use aaw_protocol::Code;
+use aaw_protocol::server::{CallKey, Completion};
+
+use super::linger_budget::LingerSwitch;
+use crate::dispatch::PendingCall;
+use crate::hub::{Command, Peer};
+use crate::memory_budget::{Admission, CallBudget, out_of_memory_budget};
+
+/// The rest of a call, whose result is posted to its connection. Its handler is polled only while its connection's budget
+/// admits it, and what it holds is counted after each poll.
+///
+/// Not an `async` block, which would contain the call twice: as it was captured, and as it is awaited.
+pub(super) struct CallFuture {
+    key: CallKey,
+    call: PendingCall,
+    /// `None` once it has completed.
+    budget: Option<CallBudget>,
+    peer: Arc<Peer>,
+    /// Limits the time of a one-way send once its connection has ended.
+    linger: Option<LingerSwitch>,
+}
+
+impl CallFuture {
+    pub(super) fn new(
+        key: CallKey,
+        call: PendingCall,
+        mut budget: CallBudget,
+        peer: Arc<Peer>,
+        linger: Option<LingerSwitch>,
+    ) -> Self {
+        budget.set(call.held_bytes());
+        Self { key, call, budget: Some(budget), peer, linger }
+    }
+
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { key, call, budget, peer, .. } = self;
+        let Some(current) = budget else { return Poll::Ready(()) };
+        let (frame, completion) = match current.admit(call.grows(), cx) {
+            // Its time goes on.
+            Admission::Wait => ready!(call.poll_limit(cx)),
+            Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),
+            Admission::Run => {
+                let polled = Pin::new(&mut *call).poll(cx);
+                if polled.is_pending() {
+                    current.set_pending(call.held_bytes(), cx);
+                }
+                ready!(polled)
+            }
+        };
+        current.set(frame.capacity());
+        if let Some(budget) = budget.take() {
+            // The budget counts the frame until it is in the output.
+            peer.mailbox.post(Command::Complete(*key, frame, completion, budget));
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Future for CallFuture {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        match this.linger.take() {
+            None => this.poll_call(cx),
+            Some(linger) => {
+                let polled = linger.poll(|| this.poll_call(cx));
+                this.linger = Some(linger);
+                polled
+            }
+        }
+    }
+}
