@@ -109,6 +109,15 @@ impl RawConnection {
         Some(RawFrame { first: header[0], payload })
     }
 
+    /// Returns what the next read from the socket returns, of at most 64 KiB.
+    pub async fn read_once(&mut self) -> Vec<u8> {
+        assert!(self.buffer.is_empty(), "nothing was read before");
+        let mut bytes = vec![0; 64 << 10];
+        let len = within("to read", || "nothing".into(), self.stream.read(&mut bytes)).await.expect("a socket");
+        bytes.truncate(len);
+        bytes
+    }
+
     /// Checks that the next frame is this text.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Calls: event names, responses, one-way events, services, missing bodies, errors, and order.
 
-use aaw_tests::{TestServer, WireClient, raw};
+use aaw_tests::{HttpRequest, TestServer, WireClient, raw};
 use serde_json::Value;
 
 /// Makes a call in each dialect, and checks that both return this response.
@@ -37,6 +37,40 @@ async fn files_with_a_leading_underscore_are_not_events() {
         .call("_services", "{}")
         .await
         .assert_eq(r#"{"error":"Unknown event: _services","code":"unknown_event"}"#);
+}
+
+#[tokio::test]
+async fn the_response_of_a_call_that_waits_repeats_its_name_as_it_was_written() {
+    let server = TestServer::start().await;
+    let mut client = server.classic().await;
+    client.exchange(r#"["yi\u0065lds",7]"#, r#"["yi\u0065lds",7]"#).await;
+    client.exchange(r#"["yi\u0065lds",[8],"id"]"#, r#"["yi\u0065lds",[8],"id"]"#).await;
+    let mut client = server.v1().await;
+    client.exchange(r#"["yi\u0065lds","",1]"#, r#"["yi\u0065lds","",1]"#).await;
+}
+
+/// On one worker thread, which runs a task that was woken last before those that were ready earlier.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn calls_that_complete_together_are_answered_with_one_write() {
+    const CALLS: usize = 12;
+    let server = TestServer::start().await;
+    let (_, mut raw) =
+        HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1").open_websocket().await;
+    raw.send_text(r#"["aaw/hello",{}]"#).await;
+    raw.read_frame().await;
+    for round in 0..10 {
+        let texts = (1..=CALLS).map(|call| format!(r#"["yields",{call},{}]"#, round * CALLS + call));
+        let calls: Vec<u8> = texts.clone().flat_map(|text| raw::masked(raw::TEXT, text.as_bytes())).collect();
+        raw.send(&calls).await;
+        // In any order, so that only their number and length are compared.
+        let mut responses: Vec<_> = texts.map(|text| raw::unmasked(raw::TEXT, text.as_bytes())).collect();
+        let mut received = raw.read_once().await;
+        assert_eq!(received.len(), responses.concat().len(), "what one write contains");
+        while !received.is_empty() {
+            let at = responses.iter().position(|response| received.starts_with(response)).expect("a response");
+            received.drain(..responses.swap_remove(at).len());
+        }
+    }
 }
 
 // --- Responses -------------------------------------------------------------------------------------------------------
@@ -476,7 +510,7 @@ async fn a_message_may_be_fragmented_and_several_may_arrive_in_one_read() {
 async fn calls_may_arrive_in_the_same_read_as_the_handshake() {
     let server = TestServer::start().await;
     let mut client = aaw_tests::RawConnection::connect(server.addr).await;
-    let mut bytes = aaw_tests::HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1").bytes();
+    let mut bytes = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1").bytes();
     for text in [r#"["aaw/hello",{}]"#, r#"["echo",1,1]"#, r#"["echo",2,2]"#] {
         bytes.extend(raw::masked(raw::TEXT, text.as_bytes()));
     }
