@@ -1,5 +1,6 @@
 //! The client against a scripted server, over TCP.
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use crate::scripted::{ScriptedConnection, ScriptedServer, classic_pair, eager, pair, pair_with, soon};
@@ -38,6 +39,27 @@ async fn concurrent_calls_of_one_event_each_get_their_own_response() {
     for (n, call) in calls.into_iter().enumerate() {
         assert_eq!(call.await.unwrap(), n as i32);
     }
+}
+
+/// On one worker thread, which runs a task that was woken last before those that were ready earlier.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn calls_that_are_made_together_are_sent_with_one_write() {
+    const CALLS: i64 = 12;
+    let (_server, client, connection) = pair().await;
+    // A thread that blocks returns from the read after the first write, whatever the runtime does.
+    let mut socket = connection.socket.into_inner().into_std().unwrap();
+    socket.set_nonblocking(false).unwrap();
+    let read = tokio::task::spawn_blocking(move || socket.read(&mut [0; 4096]).unwrap());
+    let call = |number: i64| {
+        let client = client.clone();
+        async move { client.send_async::<Value>("e", number, Duration::from_secs(10)).await }
+    };
+    let calls: Vec<_> = (10..).take(CALLS as usize).map(call).collect();
+    // Within a task, so that all are ready before one of them runs.
+    tokio::spawn(async { calls.into_iter().for_each(|call| drop(tokio::spawn(call))) });
+    // The numbers and the ids meet in any order, which does not change the length. A header and a mask have six bytes.
+    let expected: usize = (1..=CALLS).map(|id| format!(r#"["e",10,{id}]"#).len() + 6).sum();
+    assert_eq!(soon("the calls", read).await.unwrap(), expected, "what one write contains");
 }
 
 #[tokio::test]
