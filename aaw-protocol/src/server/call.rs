@@ -22,9 +22,8 @@ pub struct Call<'a> {
     pub(super) event_json: &'a str,
     pub(super) checked: bool,
     pub(super) format: ResponseFormat<'a>,
-    /// When it was received, or taken from the wait queue.
-    pub(super) received: Instant,
-    pub(super) deadline: Option<Instant>,
+    /// Boxed, because most calls state none, and a call is moved several times.
+    pub(super) deadline: Option<Box<RequestedDeadline>>,
     /// Whether the upload ended while the call was in the wait queue.
     pub(super) upload_ended: bool,
 }
@@ -80,6 +79,14 @@ impl Call<'_> {
     pub fn check(&self) -> Result<(), BadFrame> {
         if self.checked { Ok(()) } else { codec::check_body(self.text, self.body) }
     }
+}
+
+/// The deadline that the caller states.
+#[derive(Debug)]
+pub(super) struct RequestedDeadline {
+    /// A time before it, at which the call was received or taken from the wait queue.
+    pub(super) now: Instant,
+    pub(super) at: Instant,
 }
 
 /// The parts of an item's frame before and after the item. With it, the driver of a stream can encode whole frames on

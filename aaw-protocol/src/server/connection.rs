@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::call::Call;
+use super::call::{Call, RequestedDeadline};
 use super::close::Close;
 use super::config::ServerConfig;
 use super::keys::CallKey;
@@ -292,12 +292,11 @@ impl<T> ServerConnection<T> {
                 event: frame.event,
                 upload,
                 upload_ended: false,
-                received: now,
                 text,
                 event_json: frame.event_json,
                 checked: frame.checked,
                 format,
-                deadline,
+                deadline: deadline.map(|at| Box::new(RequestedDeadline { now, at })),
             }));
         }
         // The body is not parsed soon, so it is checked now, while its id can still be released.
@@ -411,9 +410,9 @@ impl<T> ServerConnection<T> {
 
     /// Registers a call whose handler has not finished. It stays open until [`complete`](Self::complete) or
     /// [`Output::Drop`].
-    pub fn add_pending(&mut self, call: Call<'_>) -> CallKey {
+    pub fn add_pending(&mut self, mut call: Call<'_>) -> CallKey {
         let upload_ended = call.upload_ended;
-        let (received, deadline) = (call.received, call.deadline);
+        let deadline = call.deadline.take();
         let running = RunningCall {
             bytes: call.text.len(),
             prefix_len: call.prefix_len(),
@@ -433,7 +432,8 @@ impl<T> ServerConnection<T> {
         if let Some(deadline) = deadline
             && let Some(running) = self.running.get_mut(key)
         {
-            running.deadline = Some(self.deadlines.get_or_insert_default().insert(received, deadline, key));
+            let RequestedDeadline { now, at } = *deadline;
+            running.deadline = Some(self.deadlines.get_or_insert_default().insert(now, at, key));
         }
         key
     }
@@ -584,12 +584,11 @@ impl<T> ServerConnection<T> {
             event: frame.event,
             upload: queued.upload,
             upload_ended: queued.upload_ended,
-            received: now,
             text,
             event_json: frame.event_json,
             checked: true,
             format,
-            deadline,
+            deadline: deadline.map(|at| Box::new(RequestedDeadline { now, at })),
         })
     }
 

@@ -1,7 +1,8 @@
 //! The longest run of a handler, and of a guard.
 //!
 //! A call that completes in its first poll has no timer: one is created when the task that continues the call finds it
-//! still waiting.
+//! still waiting. Of a call that waits for a timer of 0 ms it costs 0.1 of 2.8 µs; one timer for all calls of a connection
+//! was tried, and costs as much.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
