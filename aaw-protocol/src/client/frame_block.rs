@@ -22,7 +22,7 @@ const MAX_SHARED: usize = 1 << 10;
 /// Those of `write`.
 pub(super) fn write<E>(room: usize, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<BytesMut, E> {
     // While it is written to, the block belongs to this call: `write` may run code of the application, which may get here.
-    let mut block = BLOCK.take();
+    let mut block = BLOCK.try_with(Cell::take).unwrap_or_default();
     if block.capacity() < MAX_SHARED + room {
         // Takes the front of the block again, if its frames are gone.
         block.reserve(BLOCK_LEN);
@@ -30,7 +30,9 @@ pub(super) fn write<E>(room: usize, write: impl FnOnce(&mut BytesMut) -> Result<
     write(&mut block)?;
     block.reserve(room);
     if block.len() <= MAX_SHARED {
-        BLOCK.set(block.split_off(block.len() + room));
+        let rest = block.split_off(block.len() + room);
+        // Fails while the thread is shutting down.
+        let _ = BLOCK.try_with(|block| block.set(rest));
     }
     Ok(block)
 }

@@ -111,8 +111,15 @@ impl ConnectionState {
         let linger = (!expects_response).then(LingerSwitch::default);
         let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
         let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
-        self.protocol.set_task(key, call);
+        self.store_task(key, call);
         self.start_upload(key);
+    }
+
+    /// Stores the task of a call, or aborts it if the call is over.
+    fn store_task(&mut self, key: CallKey, task: CallTask) {
+        if let Some(over) = self.protocol.set_task(key, task) {
+            over.task.abort();
+        }
     }
 
     /// Returns the budget of a call that does not complete at once.
@@ -152,7 +159,7 @@ impl ConnectionState {
         credit.set_paused(self.streams_paused);
         let session_ended = session.as_ref().is_some_and(|guard| guard.is_over());
         let task = tokio::spawn(pump.run(key, Arc::clone(self.peer())));
-        self.protocol.set_task(
+        self.store_task(
             key,
             CallTask {
                 task,

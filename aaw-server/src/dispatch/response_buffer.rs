@@ -21,7 +21,7 @@ pub(super) struct ResponseBuffer {
 impl ResponseBuffer {
     /// Takes the buffer of this thread, which is empty. A handler that is polled meanwhile gets another one.
     pub(super) fn take() -> Self {
-        Self { bytes: BUFFER.take() }
+        Self { bytes: BUFFER.try_with(Cell::take).unwrap_or_default() }
     }
 
     /// Returns what was written.
@@ -41,7 +41,8 @@ impl Drop for ResponseBuffer {
         let mut bytes = std::mem::take(&mut self.bytes);
         if bytes.capacity() <= KEPT_CAPACITY {
             bytes.clear();
-            BUFFER.set(bytes);
+            // Fails while the thread is shutting down.
+            let _ = BUFFER.try_with(|buffer| buffer.set(bytes));
         }
     }
 }
