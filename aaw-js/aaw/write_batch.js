@@ -10,9 +10,16 @@ const { process } = /** @type {{ process?: Process }} */ (globalThis);
 /** The length of the messages that wait for the end of the tick, in characters. Beyond it they are written at once. */
 const MAX_LENGTH = 64 << 10;
 
+/**
+ * The number of messages that wait. Beyond it they are written, so that the server works on them while the others are made.
+ * With 32 calls in flight, this takes a third more calls per second than one write for all.
+ */
+const MAX_MESSAGES = 16;
+
 export class WriteBatch {
   #socket;
   #length = 0;
+  #messages = 0;
   #isCorked = false;
 
   /** @param {unknown} socket The TCP socket. With anything else, messages do not wait. */
@@ -27,19 +34,20 @@ export class WriteBatch {
    */
   add(length) {
     if (!this.#socket) return;
+    if (this.#length + length > MAX_LENGTH || this.#messages === MAX_MESSAGES) this.flush();
+    if (length > MAX_LENGTH) return;
     this.#length += length;
-    if (this.#length > MAX_LENGTH) {
-      this.flush();
-    } else if (!this.#isCorked) {
-      this.#isCorked = true;
-      this.#socket.cork();
-      flushAtEndOfTick(this);
-    }
+    this.#messages += 1;
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#socket.cork();
+    flushAtEndOfTick(this);
   }
 
   /** Writes the messages. */
   flush() {
     this.#length = 0;
+    this.#messages = 0;
     if (!this.#isCorked) return;
     this.#isCorked = false;
     this.#socket?.uncork();

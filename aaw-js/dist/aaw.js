@@ -1334,26 +1334,29 @@ var resolve = (url, schemes) => {
 };
 var { process } = globalThis;
 var MAX_LENGTH = 64 << 10;
+var MAX_MESSAGES = 16;
 var WriteBatch = class {
   #socket;
   #length = 0;
+  #messages = 0;
   #isCorked = false;
   constructor(socket) {
     this.#socket = process && isCorkable(socket) ? socket : null;
   }
   add(length) {
     if (!this.#socket) return;
+    if (this.#length + length > MAX_LENGTH || this.#messages === MAX_MESSAGES) this.flush();
+    if (length > MAX_LENGTH) return;
     this.#length += length;
-    if (this.#length > MAX_LENGTH) {
-      this.flush();
-    } else if (!this.#isCorked) {
-      this.#isCorked = true;
-      this.#socket.cork();
-      flushAtEndOfTick(this);
-    }
+    this.#messages += 1;
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#socket.cork();
+    flushAtEndOfTick(this);
   }
   flush() {
     this.#length = 0;
+    this.#messages = 0;
     if (!this.#isCorked) return;
     this.#isCorked = false;
     this.#socket?.uncork();

@@ -158,7 +158,22 @@ test("large messages do not wait for the end of the tick", async () => {
   const { ws, log } = loggedClient();
   const large = "x".repeat(40_000);
   for (const event of ["a", "b", "c", "d"]) void ws.sendAsync(event, large);
-  assert.deepEqual(log, ["a", "cork", "b", "uncork", "c", "cork", "d"]);
+  assert.deepEqual(log, ["a", "cork", "b", "uncork", "cork", "c", "uncork", "cork", "d"]);
+  void ws.sendAsync("e", large + large);
+  assert.deepEqual(log.splice(9), ["uncork", "e"], "it is too large for any batch");
   await settle();
-  assert.equal(log.at(-1), "uncork");
+  assert.deepEqual(log.splice(9), []);
+});
+
+test("many messages of one tick are several writes, so that the server works on the first meanwhile", async () => {
+  const { ws, log } = loggedClient();
+  for (let call = 0; call < 40; call += 1) void ws.sendAsync(`${call}`);
+  await settle();
+  const writes = log.join(" ").split("uncork");
+  assert.deepEqual(
+    writes.map((write) => write.split(" ").filter((word) => /^\d/.test(word)).length),
+    // The first is written at once, and stands before the cork of the second write.
+    [17, 16, 7, 0],
+  );
+  assert.equal(log[1], "cork");
 });
