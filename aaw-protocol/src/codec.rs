@@ -27,7 +27,7 @@ pub const MAX_CREDIT: u64 = 1 << 53;
 pub struct Frame<'a> {
     /// The name of the event as JSON, with quotes. The response starts with the same bytes.
     pub event_json: &'a str,
-    /// The name of the event. It is not validated as an [`EventName`](crate::EventName).
+    /// The name of the event. It is not validated as an [`EventName`].
     pub event: Cow<'a, str>,
     /// The second element, as JSON; `null` if it is missing.
     pub data: &'a str,
