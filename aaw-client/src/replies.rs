@@ -32,7 +32,7 @@ enum Reply<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReplyKey(SlabKey);
 
-/// Waits for a reply: `None` if the driver has ended without one. Dropping it tells the driver that nobody waits.
+/// Waits for a reply: `None` if the driver has ended without one. After it was dropped, [`Replies::is_awaited`] is `false`.
 #[derive(Debug)]
 pub(crate) struct ReplyFuture<'a, T> {
     replies: &'a Replies<T>,
@@ -112,7 +112,7 @@ impl<T> ReplyFuture<'_, T> {
         self.completed
     }
 
-    /// Tells the driver that nobody waits, as dropping the future does.
+    /// Makes [`Replies::is_awaited`] `false`, as dropping the future does.
     pub(crate) fn abandon(&mut self) {
         if !std::mem::replace(&mut self.completed, true) {
             // Dropped after the lock is released: a result may be long, and a waker is code of the runtime.

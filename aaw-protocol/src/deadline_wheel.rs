@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 /// The bits of the number of a slot within its level.
 const BITS: u32 = 4;
 const SLOTS: usize = 1 << BITS;
@@ -17,7 +19,7 @@ const MAX_AHEAD: u64 = (SLOTS as u64 - 1) << (BITS * (LEVELS as u32 - 1));
 ///
 /// Deadlines are rounded up to milliseconds. They pass in their order, those of one millisecond in any order.
 ///
-/// A wheel has 600 bytes, and each deadline 28 more and those of its key. When it is empty, it keeps the memory for some
+/// A wheel has 600 bytes, and each deadline 40 more and those of its key. When it is empty, it keeps the memory for some
 /// deadlines.
 #[derive(Debug)]
 pub struct DeadlineWheel<K> {
@@ -30,10 +32,7 @@ pub struct DeadlineWheel<K> {
     slots: [[List; SLOTS]; LEVELS],
     /// The deadlines that have passed and were not taken.
     passed: List,
-    nodes: Vec<Node<K>>,
-    /// Nodes without a deadline, linked by their `next`.
-    unused: List,
-    len: usize,
+    nodes: Slab<Node<K>>,
     serial: u32,
 }
 
@@ -51,8 +50,7 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Node<K> {
-    /// `None` without a deadline.
-    key: Option<K>,
+    key: K,
     tick: u64,
     serial: u32,
     /// The level and the slot of its list; [`PASSED`] in that of the deadlines that have passed.
@@ -71,9 +69,7 @@ impl<K> Default for DeadlineWheel<K> {
             occupied: [0; LEVELS],
             slots: [[NONE; SLOTS]; LEVELS],
             passed: NONE,
-            nodes: Vec::new(),
-            unused: NONE,
-            len: 0,
+            nodes: Slab::new(),
             serial: 0,
         }
     }
@@ -85,12 +81,12 @@ impl<K> DeadlineWheel<K> {
 
     /// Returns the number of deadlines that were neither removed nor [taken](Self::poll_passed).
     pub fn len(&self) -> usize {
-        self.len
+        self.nodes.len()
     }
 
     /// Returns whether there are no deadlines.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.nodes.is_empty()
     }
 
     /// Inserts a deadline. One that has passed already passes within a millisecond.
@@ -103,18 +99,9 @@ impl<K> DeadlineWheel<K> {
         }
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let node =
-            Node { key: Some(key), tick: self.tick_after(at), serial, place: PASSED, previous: NONE, next: NONE };
-        let index = self.unused;
-        let index = if index == NONE {
-            self.nodes.push(node);
-            u32::try_from(self.nodes.len() - 1).ok().filter(|index| *index != NONE).expect("the memory ends before")
-        } else {
-            self.unused = self.nodes[index as usize].next;
-            self.nodes[index as usize] = node;
-            index
-        };
-        self.len += 1;
+        let node = Node { key, tick: self.tick_after(at), serial, place: PASSED, previous: NONE, next: NONE };
+        let index = u32::try_from(self.nodes.insert(node)).ok().filter(|index| *index != NONE);
+        let index = index.expect("the memory ends before");
         self.place(index);
         DeadlineKey { index, serial }
     }
@@ -122,10 +109,7 @@ impl<K> DeadlineWheel<K> {
     /// Removes a deadline. Returns its key, or `None` if it was removed or taken before.
     pub fn remove(&mut self, deadline: DeadlineKey) -> Option<K> {
         let node = self.nodes.get(deadline.index as usize)?;
-        if node.serial != deadline.serial {
-            return None;
-        }
-        self.remove_node(deadline.index)
+        (node.serial == deadline.serial).then(|| self.remove_node(deadline.index))
     }
 
     /// Returns when to call [`poll_passed`](Self::poll_passed) next, or `None` if there are no deadlines. It is never later
@@ -140,7 +124,7 @@ impl<K> DeadlineWheel<K> {
         let now = now.saturating_duration_since(self.origin?).as_millis().min(u64::MAX.into()) as u64;
         loop {
             if self.passed != NONE {
-                return self.remove_node(self.passed);
+                return Some(self.remove_node(self.passed));
             }
             match self.first_slot() {
                 Some((level, slot, tick)) if tick <= now => {
@@ -207,31 +191,25 @@ impl<K> DeadlineWheel<K> {
         (node.place, node.previous, node.next) = (place, previous, next);
     }
 
-    /// Removes a node from its list, and returns its key, if it has a deadline.
-    fn remove_node(&mut self, index: u32) -> Option<K> {
-        let unused = self.unused;
-        let node = &mut self.nodes[index as usize];
-        let key = node.key.take()?;
-        let (place, previous, next) = (node.place, node.previous, node.next);
-        node.next = unused;
-        self.unused = index;
-        self.len -= 1;
+    /// Removes a node, and returns its key.
+    fn remove_node(&mut self, index: u32) -> K {
+        let Node { key, place, previous, next, .. } = self.nodes.remove(index as usize);
         if next == index {
             *self.list(place) = NONE;
             if place != PASSED {
                 self.occupied[usize::from(place.0)] &= !(1 << place.1);
             }
             if self.is_empty() && self.nodes.capacity() > Self::KEPT {
-                (self.nodes, self.unused) = (Vec::new(), NONE);
+                self.nodes = Slab::new();
             }
-            return Some(key);
+            return key;
         }
         self.nodes[previous as usize].next = next;
         self.nodes[next as usize].previous = previous;
         if *self.list(place) == index {
             *self.list(place) = next;
         }
-        Some(key)
+        key
     }
 
     fn list(&mut self, place: (u8, u8)) -> &mut List {
@@ -310,7 +288,7 @@ mod tests {
             keys.into_iter().for_each(|key| assert!(wheel.remove(key).is_some()));
             assert!(wheel.poll_passed(now + MS * round).is_none());
         }
-        assert_eq!(wheel.nodes.len(), 32);
+        assert!(wheel.nodes.capacity() <= 64, "{}", wheel.nodes.capacity());
         let keys: Vec<_> = (0..10_000).map(|key| wheel.insert(now, now + MS, key)).collect();
         keys.into_iter().for_each(|key| assert!(wheel.remove(key).is_some()));
         assert_eq!(wheel.nodes.capacity(), 0);

@@ -90,6 +90,7 @@ pub mod redact;
 pub mod server;
 #[doc(hidden)]
 pub mod slab;
+mod sorted_queue;
 #[doc(hidden)]
 pub mod sparse_map;
 pub mod text;

@@ -1,15 +1,13 @@
-//! Values that are stored under keys which the store chooses.
+//! Values that are stored under keys which the store chooses, and which are not used twice.
 
 /// Values under keys that are chosen here, each of which names one value ever.
 ///
-/// Inserting, finding and removing a value is an access to a vector, without a hash. Removed places are used again, so the
-/// memory is that of the largest number of values; [`free_if_empty`](Self::free_if_empty) returns it.
+/// A [`slab::Slab`] whose keys have a serial number, so that the key of a value that was removed does not find the next one in
+/// its place. Inserting, finding and removing a value is an access to a vector, without a hash. The memory is that of the
+/// largest number of values; [`free_if_empty`](Self::free_if_empty) returns it.
 #[derive(Debug)]
 pub struct Slab<T> {
-    entries: Vec<Entry<T>>,
-    /// The first vacant entry, or [`NONE`].
-    vacant: u32,
-    len: u32,
+    entries: slab::Slab<Entry<T>>,
     serial: u32,
 }
 
@@ -20,24 +18,22 @@ pub struct SlabKey {
     serial: u32,
 }
 
-const NONE: u32 = u32::MAX;
-
 #[derive(Debug)]
-enum Entry<T> {
-    Vacant { next: u32 },
-    Occupied { serial: u32, value: T },
+struct Entry<T> {
+    serial: u32,
+    value: T,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), vacant: NONE, len: 0, serial: 0 }
+        Self::after(0)
     }
 }
 
 impl<T> Slab<T> {
     /// Creates a slab whose keys differ from all those of one whose last [serial number](Self::serial) was this one.
     pub fn after(serial: u32) -> Self {
-        Self { serial, ..Self::default() }
+        Self { entries: slab::Slab::new(), serial }
     }
 
     /// Returns the serial number of the last key.
@@ -47,12 +43,12 @@ impl<T> Slab<T> {
 
     /// Returns the number of values.
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.entries.len()
     }
 
     /// Returns whether there are no values.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.entries.is_empty()
     }
 
     /// Returns the number of values that there is memory for.
@@ -63,85 +59,52 @@ impl<T> Slab<T> {
     /// Stores a value, and returns its key.
     ///
     /// # Panics
-    /// If there are 2³² − 1 values.
+    /// If there are 2³² values.
     pub fn insert(&mut self, value: T) -> SlabKey {
         self.serial = self.serial.wrapping_add(1);
         let serial = self.serial;
-        let index = self.vacant;
-        let occupied = Entry::Occupied { serial, value };
-        self.len += 1;
-        match self.entries.get_mut(index as usize) {
-            Some(entry) => {
-                if let Entry::Vacant { next } = *entry {
-                    self.vacant = next;
-                }
-                *entry = occupied;
-                SlabKey { index, serial }
-            }
-            None => {
-                let index = u32::try_from(self.entries.len()).ok().filter(|index| *index != NONE);
-                self.entries.push(occupied);
-                SlabKey { index: index.expect("the memory ends before"), serial }
-            }
-        }
+        let index = self.entries.insert(Entry { serial, value });
+        SlabKey { index: u32::try_from(index).expect("the memory ends before"), serial }
     }
 
     /// Returns a value.
     pub fn get(&self, key: SlabKey) -> Option<&T> {
-        match self.entries.get(key.index as usize)? {
-            Entry::Occupied { serial, value } if *serial == key.serial => Some(value),
-            _ => None,
-        }
+        let entry = self.entries.get(key.index as usize)?;
+        (entry.serial == key.serial).then_some(&entry.value)
     }
 
     /// Returns a value, to change it.
     pub fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
-        match self.entries.get_mut(key.index as usize)? {
-            Entry::Occupied { serial, value } if *serial == key.serial => Some(value),
-            _ => None,
-        }
+        let entry = self.entries.get_mut(key.index as usize)?;
+        (entry.serial == key.serial).then_some(&mut entry.value)
     }
 
     /// Removes a value.
     pub fn remove(&mut self, key: SlabKey) -> Option<T> {
         self.get(key)?;
-        let vacant = Entry::Vacant { next: std::mem::replace(&mut self.vacant, key.index) };
-        self.len -= 1;
-        match std::mem::replace(&mut self.entries[key.index as usize], vacant) {
-            Entry::Occupied { value, .. } => Some(value),
-            Entry::Vacant { .. } => None,
-        }
+        Some(self.entries.remove(key.index as usize).value)
     }
 
     /// Returns all values with their keys, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (SlabKey, &T)> {
-        (0..).zip(&self.entries).filter_map(|(index, entry)| match entry {
-            Entry::Occupied { serial, value } => Some((SlabKey { index, serial: *serial }, value)),
-            Entry::Vacant { .. } => None,
-        })
+        // An index fits, since `insert` has returned it.
+        self.entries.iter().map(|(index, entry)| (SlabKey { index: index as u32, serial: entry.serial }, &entry.value))
     }
 
     /// Returns all values, to change them, in no particular order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().filter_map(|entry| match entry {
-            Entry::Occupied { value, .. } => Some(value),
-            Entry::Vacant { .. } => None,
-        })
+        self.entries.iter_mut().map(|(_, entry)| &mut entry.value)
     }
 
     /// Removes all values and returns them, in no particular order.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        (self.vacant, self.len) = (NONE, 0);
-        std::mem::take(&mut self.entries).into_iter().filter_map(|entry| match entry {
-            Entry::Occupied { value, .. } => Some(value),
-            Entry::Vacant { .. } => None,
-        })
+        std::mem::take(&mut self.entries).into_iter().map(|(_, entry)| entry.value)
     }
 
     /// Frees the memory if there are no values. The keys that were returned so far still name nothing else.
     pub fn free_if_empty(&mut self) {
         if self.is_empty() {
-            (self.entries, self.vacant) = (Vec::new(), NONE);
+            self.entries = slab::Slab::new();
         }
     }
 }
@@ -164,7 +127,7 @@ mod tests {
             assert_eq!((slab.remove(*key), slab.remove(*key)), (Some(value), None));
         }
         slab.free_if_empty();
-        assert_eq!(slab.entries.capacity(), 0);
+        assert_eq!(slab.capacity(), 0);
         slab.insert(7);
         assert!(keys.iter().all(|key| slab.get(*key).is_none() && slab.get_mut(*key).is_none()));
         assert_eq!((slab.drain().collect::<Vec<_>>(), slab.len(), slab.drain().count()), (vec![7], 0, 0));
@@ -177,7 +140,7 @@ mod tests {
             let keys = [slab.insert(round), slab.insert(round + 1)];
             assert_eq!(keys.map(|key| slab.remove(key)), [Some(round), Some(round + 1)]);
         }
-        assert_eq!(slab.entries.len(), 2);
+        assert!(slab.capacity() <= 4, "{}", slab.capacity());
     }
 
     proptest! {

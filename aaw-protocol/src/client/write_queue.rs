@@ -1,20 +1,16 @@
 //! The write queue: messages that cannot be written yet, in order.
 
-use std::collections::VecDeque;
-
 use super::keys::CallKey;
 use super::{ClientConfig, EncodedMessage, NotSent};
+use crate::sorted_queue::SortedQueue;
 
 /// Calls and one-way sends in the order in which they were made. The server handles them in this order, so an event
 /// does not overtake a call that is held back.
 ///
-/// A call that expires while it waits leaves an empty place. There are never more of them than messages, however long there is
-/// no connection.
+/// A call that expires while it waits leaves little behind, however long there is no connection.
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
-    /// By position. The first one is not empty.
-    places: VecDeque<(WritePosition, Option<QueuedMessage>)>,
-    empty_places: usize,
+    messages: SortedQueue<WritePosition, QueuedMessage>,
     next: u64,
     call_bytes: usize,
     event_bytes: usize,
@@ -33,9 +29,6 @@ pub(super) struct QueuedMessage {
 }
 
 impl WriteQueue {
-    /// The capacity that an empty queue keeps.
-    const KEPT_PLACES: usize = 256;
-
     /// Appends a message.
     ///
     /// # Errors
@@ -52,47 +45,29 @@ impl WriteQueue {
         *bytes += size;
         let position = WritePosition(self.next);
         self.next += 1;
-        self.places.push_back((position, Some(queued)));
+        self.messages.push(position, queued);
         Ok(position)
     }
 
     pub(super) fn first(&self) -> Option<&QueuedMessage> {
-        self.places.front()?.1.as_ref()
+        self.messages.first()
     }
 
     pub(super) fn pop(&mut self) -> Option<QueuedMessage> {
-        let queued = self.places.pop_front()?.1?;
+        let queued = self.messages.pop()?;
         self.subtract(&queued);
-        self.remove_empty_places();
         Some(queued)
     }
 
     pub(super) fn remove(&mut self, position: WritePosition) {
-        let Ok(at) = self.places.binary_search_by_key(&position, |(position, _)| *position) else { return };
-        if let Some(queued) = self.places[at].1.take() {
+        if let Some(queued) = self.messages.remove(&position) {
             self.subtract(&queued);
-            self.empty_places += 1;
-            self.remove_empty_places();
         }
     }
 
     /// The bytes of all messages in the queue.
     pub(super) fn bytes(&self) -> usize {
         self.call_bytes + self.event_bytes
-    }
-
-    fn remove_empty_places(&mut self) {
-        while let Some((_, None)) = self.places.front() {
-            self.places.pop_front();
-            self.empty_places -= 1;
-        }
-        if self.empty_places > self.places.len() / 2 {
-            self.places.retain(|(_, queued)| queued.is_some());
-            self.empty_places = 0;
-        }
-        if self.places.is_empty() {
-            self.places.shrink_to(Self::KEPT_PLACES);
-        }
     }
 
     fn subtract(&mut self, queued: &QueuedMessage) {
@@ -125,24 +100,5 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|queued| queued.call).collect();
         assert_eq!(order, [None, Some(CallKey(8)), Some(CallKey(9))]);
         assert_eq!(queue.bytes(), 0);
-    }
-
-    #[test]
-    fn expired_calls_leave_little() {
-        let config = ClientConfig { max_queued_call_bytes: usize::MAX, ..ClientConfig::default() };
-        let mut queue = WriteQueue::default();
-        queue.push(queued(None, "first"), &config).unwrap();
-        for call in 0..1000 {
-            let positions = [0, 1, 2].map(|nth| queue.push(queued(Some(call * 3 + nth), "x"), &config).unwrap());
-            queue.remove(positions[1]);
-            queue.remove(positions[0]);
-            queue.remove(positions[0]);
-            assert!(queue.places.len() <= 2 * (2 + call as usize), "{} places", queue.places.len());
-        }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|queued| queued.call).collect();
-        let expected = (0..1000).map(|call| Some(CallKey(call * 3 + 2)));
-        assert_eq!(order, [None].into_iter().chain(expected).collect::<Vec<_>>());
-        assert_eq!((queue.bytes(), queue.empty_places), (0, 0));
-        assert!(queue.places.capacity() <= WriteQueue::KEPT_PLACES);
     }
 }

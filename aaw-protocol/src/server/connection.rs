@@ -393,8 +393,7 @@ impl<T> ServerConnection<T> {
         completion: &Completion,
     ) -> bool {
         debug_assert!(self.outputs.is_empty(), "an output would be sent after this response");
-        let is_ended = matches!(completion, Completion::Responded)
-            && call.format.end_response(out, start, self.config.limits.message as usize);
+        let is_ended = call.format.end_response(out, start, self.config.limits.message as usize, completion);
         if is_ended {
             self.unsent_bytes += frame_len(out.len() - start);
         }
@@ -514,11 +513,8 @@ impl<T> ServerConnection<T> {
         completion: &Completion,
     ) -> bool {
         debug_assert!(self.outputs.is_empty(), "an output would be sent after this response");
-        let is_ended = matches!(completion, Completion::Responded)
-            && self
-                .running
-                .get(key)
-                .is_some_and(|running| running.format.end_response(out, start, self.config.limits.message as usize));
+        let Some(running) = self.running.get(key) else { return false };
+        let is_ended = running.format.end_response(out, start, self.config.limits.message as usize, completion);
         if is_ended {
             self.unsent_bytes += frame_len(out.len() - start);
             self.remove_running(key);

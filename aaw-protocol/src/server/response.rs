@@ -121,9 +121,18 @@ impl ResponseFormat<'_> {
     }
 
     /// Ends the frame of a response, which begins at `start` of `out`. Returns `false`, and leaves `out` as it is, if the
-    /// response is an item, is not sent, or is longer than `max_bytes`.
+    /// completion is not a response, or one that is an item, is not sent, or is longer than `max_bytes`.
     #[inline]
-    pub(super) fn end_response(&self, out: &mut Vec<u8>, start: usize, max_bytes: usize) -> bool {
+    pub(super) fn end_response(
+        &self,
+        out: &mut Vec<u8>,
+        start: usize,
+        max_bytes: usize,
+        completion: &Completion,
+    ) -> bool {
+        if !matches!(completion, Completion::Responded) {
+            return false;
+        }
         let end = out.len();
         match self {
             Self::Single { id } => codec::end_v1(out, *id, Kind::Unmarked),

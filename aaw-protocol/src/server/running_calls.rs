@@ -1,10 +1,9 @@
 //! The open calls of a connection.
 
-use std::collections::VecDeque;
-
 use super::keys::CallKey;
 use super::running_call::RunningCall;
 use crate::slab::Slab;
+use crate::sorted_queue::SortedQueue;
 
 /// The open calls of a connection, by their keys and by their ids. Without any, which is nearly always the case, there are no
 /// tables.
@@ -18,11 +17,8 @@ pub(super) struct RunningCalls<T> {
 #[derive(Debug)]
 struct Tables<T> {
     calls: Slab<RunningCall<T>>,
-    /// The calls with a v1 id, which start in the order of their ids. The first is open; others may be over, but not more than
-    /// half of them.
-    by_id: VecDeque<(i64, CallKey)>,
-    /// The number of those that are over.
-    over: usize,
+    /// The calls with a v1 id, which start in the order of their ids.
+    by_id: SortedQueue<i64, CallKey>,
 }
 
 impl<T> Default for RunningCalls<T> {
@@ -50,10 +46,7 @@ impl<T> RunningCalls<T> {
 
     /// Returns the key of the call with this v1 id.
     pub(super) fn key_of(&self, id: i64) -> Option<CallKey> {
-        let Tables { calls, by_id, .. } = &**self.tables.as_ref()?;
-        let at = by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        let (_, key) = by_id[at];
-        calls.get(key.0).map(|_| key)
+        self.tables.as_ref()?.by_id.get(&id).copied()
     }
 
     /// Returns the call with this v1 id, to change it.
@@ -66,15 +59,11 @@ impl<T> RunningCalls<T> {
         let serial = self.serial;
         let tables = self
             .tables
-            .get_or_insert_with(|| Box::new(Tables { calls: Slab::after(serial), by_id: VecDeque::new(), over: 0 }));
+            .get_or_insert_with(|| Box::new(Tables { calls: Slab::after(serial), by_id: SortedQueue::default() }));
         let id = call.format.v1_id();
         let key = CallKey(tables.calls.insert(call));
         if let Some(id) = id {
-            debug_assert!(
-                tables.by_id.back().is_none_or(|(last, _)| *last < id),
-                "calls start in the order of their ids"
-            );
-            tables.by_id.push_back((id, key));
+            tables.by_id.push(id, key);
         }
         key
     }
@@ -82,9 +71,8 @@ impl<T> RunningCalls<T> {
     pub(super) fn remove(&mut self, key: CallKey) -> Option<RunningCall<T>> {
         let tables = self.tables.as_mut()?;
         let call = tables.calls.remove(key.0)?;
-        if call.format.v1_id().is_some() {
-            tables.over += 1;
-            tables.remove_over();
+        if let Some(id) = call.format.v1_id() {
+            tables.by_id.remove(&id);
         }
         Some(call)
     }
@@ -103,22 +91,6 @@ impl<T> RunningCalls<T> {
     pub(super) fn release_memory(&mut self) {
         if let Some(tables) = self.tables.take_if(|tables| tables.calls.is_empty()) {
             self.serial = tables.calls.serial();
-        }
-    }
-}
-
-impl<T> Tables<T> {
-    fn remove_over(&mut self) {
-        let Self { calls, by_id, over } = self;
-        while let Some((_, key)) = by_id.front()
-            && calls.get(key.0).is_none()
-        {
-            by_id.pop_front();
-            *over -= 1;
-        }
-        if *over > by_id.len() / 2 {
-            by_id.retain(|(_, key)| calls.get(key.0).is_some());
-            *over = 0;
         }
     }
 }
@@ -159,8 +131,6 @@ mod tests {
                 assert_eq!(calls.key_of(id), Some(key));
                 assert!(calls.get(key).is_some() && calls.remove(key).is_some() && calls.remove(key).is_none());
                 assert_eq!(calls.key_of(id), None);
-                let tables = calls.tables.as_ref().expect("the push is open");
-                assert!(tables.by_id.len() <= 2 * (calls.len() - 1), "{} ids of {}", tables.by_id.len(), calls.len());
             }
             assert!(calls.remove(push).is_some() && calls.is_empty());
             calls.release_memory();

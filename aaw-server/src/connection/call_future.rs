@@ -68,13 +68,9 @@ impl Future for CallFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        match this.linger.take() {
+        match this.linger.clone() {
             None => this.poll_call(cx),
-            Some(linger) => {
-                let polled = linger.poll(|| this.poll_call(cx));
-                this.linger = Some(linger);
-                polled
-            }
+            Some(linger) => linger.poll(|| this.poll_call(cx)),
         }
     }
 }
