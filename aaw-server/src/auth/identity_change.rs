@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-/// Whether a pending call has begun to change its caller's identity. Shared with the connection's task.
+/// Whether a pending call has begun to change its caller's identity. Shared with the connection's task, which asks when the
+/// session that authorized the call ends: a call without one has none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct IdentityChange(Arc<AtomicBool>);
 
@@ -42,7 +43,7 @@ struct CurrentPoll {
     /// The id of the caller; nil outside of a poll.
     caller: Uuid,
     changed: bool,
-    /// Whether the call is pending, and [`PENDING`] is its mark.
+    /// Whether [`PENDING`] is the mark of this call.
     is_pending: bool,
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct HandlerPoll {
 }
 
 impl HandlerPoll {
-    /// Begins the first poll of a call, on the task that received it.
+    /// Begins the first poll of a call, on the task that received it, or any poll of a call that has no mark.
     #[inline]
     pub(crate) fn first(caller: Uuid) -> Self {
         let outer = CURRENT.replace(CurrentPoll { caller, changed: false, is_pending: false });
@@ -91,7 +92,8 @@ impl HandlerPoll {
     }
 
     /// Begins a later poll, perhaps on another task.
-    pub(crate) fn later(caller: Uuid, change: &IdentityChange) -> Self {
+    pub(crate) fn later(caller: Uuid, change: Option<&IdentityChange>) -> Self {
+        let Some(change) = change else { return Self::first(caller) };
         let outer = CURRENT.replace(CurrentPoll { caller, changed: false, is_pending: true });
         let outer_pending = PENDING.replace(Some(change.clone()));
         Self { outer, outer_pending, _not_send: PhantomData }
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn a_later_poll_marks_its_call_when_the_change_begins() {
         let change = IdentityChange::default();
-        let _poll = HandlerPoll::later(CALLER, &change);
+        let _poll = HandlerPoll::later(CALLER, Some(&change));
         assert!(!change.has_begun());
         begin(CALLER);
         assert!(change.has_begun());
@@ -140,11 +142,14 @@ mod tests {
     #[test]
     fn a_first_poll_within_a_later_one_does_not_mark_the_pending_call() {
         let (outer, inner) = (IdentityChange::default(), IdentityChange::default());
-        let outer_poll = HandlerPoll::later(CALLER, &outer);
+        let outer_poll = HandlerPoll::later(CALLER, Some(&outer));
         let first = HandlerPoll::first(CALLER);
         begin(CALLER);
         assert!(first.began_identity_change());
-        let inner_poll = HandlerPoll::later(CALLER, &inner);
+        let without_mark = HandlerPoll::later(CALLER, None);
+        begin(CALLER);
+        drop(without_mark);
+        let inner_poll = HandlerPoll::later(CALLER, Some(&inner));
         begin(CALLER);
         drop((inner_poll, first));
         assert!(inner.has_begun() && !outer.has_begun());

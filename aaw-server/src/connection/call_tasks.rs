@@ -25,7 +25,8 @@ pub(super) struct CallTask {
     /// The session that authorized this call, if its event is protected. The call is aborted when that session ends,
     /// even if the connection has since changed its session.
     pub(super) session: Option<Arc<SessionGuard>>,
-    /// Whether the handler has begun a log-in or log-out. `None` for a stream, which ends with its session in any case.
+    /// Whether the handler has begun a log-in or log-out. `None` without a session, and for a stream, which ends with its
+    /// session in any case.
     pub(super) identity_change: Option<IdentityChange>,
 }
 

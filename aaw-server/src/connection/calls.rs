@@ -107,7 +107,7 @@ impl ConnectionState {
             self.protocol.add_pending(call)
         };
         let peer = Arc::clone(self.peer());
-        let identity_change = Some(pending.identity_change());
+        let identity_change = pending.identity_change();
         let linger = (!expects_response).then(LingerSwitch::default);
         let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
         let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };

@@ -87,7 +87,7 @@ impl Dispatch {
         caller: &Arc<C>,
         upload: Option<&Arc<I>>,
     ) -> Dispatched {
-        let &DispatchRequest { event: name, body, mode, session, source: _ } = request;
+        let &DispatchRequest { event: name, body, session, .. } = request;
         let registry = self.registry.load();
         let event = registry.get(name);
         let is_built_in = event.is_none() && self.has_built_in(name);
@@ -108,7 +108,7 @@ impl Dispatch {
         if let Some(failure) = refusal {
             return refuse(failure, body, recorder);
         }
-        let Some(event) = event else { return self.begin_built_in(name, body, frame, caller, recorder) };
+        let Some(event) = event else { return self.begin_built_in(request, frame, caller, recorder) };
         // A body that is not JSON is not a call, so no guard runs for it. Without guards the handler's own parsing
         // tells.
         if !event.guards.is_empty() && !codec::is_json(body) {
@@ -125,7 +125,7 @@ impl Dispatch {
             Err(failure) => refuse(failure, body, recorder),
             Ok(BegunHandler::Pending(handler)) if event.kind == HandlerKind::Streaming => {
                 let stream = HandlerStream::new(handler, recorder, log());
-                self.begin_stream(stream, mode, frame, caller.context().id, &first_poll, limit)
+                self.begin_stream(stream, request, frame, caller.context().id, &first_poll, limit)
             }
             Ok(BegunHandler::Pending(handler)) => {
                 let (kind, head, log) = (event.kind, frame.head(&event.name), log());
@@ -133,6 +133,7 @@ impl Dispatch {
                 Dispatched::Pending(PendingCall::new(
                     PendingKind::Unary(call),
                     caller.context().id,
+                    session.is_some(),
                     first_poll.began_identity_change(),
                     limit,
                 ))
@@ -194,13 +195,13 @@ impl Dispatch {
     fn begin_stream(
         &self,
         stream: HandlerStream,
-        mode: ResponseMode,
+        request: &DispatchRequest<'_>,
         mut frame: ResponseFrame<'_>,
         caller: Uuid,
         first_poll: &HandlerPoll,
         limit: Duration,
     ) -> Dispatched {
-        let collects = match mode {
+        let collects = match request.mode {
             ResponseMode::Items | ResponseMode::Pushes => return Dispatched::Stream(stream),
             ResponseMode::Single => true,
             ResponseMode::Nothing => false,
@@ -214,7 +215,8 @@ impl Dispatch {
             Poll::Pending => {
                 let began_identity_change = first_poll.began_identity_change();
                 let kind = PendingKind::Gather(Box::new(gather));
-                Dispatched::Pending(PendingCall::new(kind, caller, began_identity_change, limit))
+                let has_session = request.session.is_some();
+                Dispatched::Pending(PendingCall::new(kind, caller, has_session, began_identity_change, limit))
             }
         }
     }
@@ -236,12 +238,12 @@ impl Dispatch {
 
     fn begin_built_in<C: IdentifiedCaller>(
         &self,
-        name: &str,
-        body: &str,
+        request: &DispatchRequest<'_>,
         mut frame: ResponseFrame<'_>,
         caller: &Arc<C>,
         recorder: Option<Box<CallRecorder>>,
     ) -> Dispatched {
+        let &DispatchRequest { event: name, body, .. } = request;
         if !codec::is_json(body) {
             return refuse_not_json(recorder);
         }
@@ -251,7 +253,8 @@ impl Dispatch {
             Some(response) => {
                 let call = PendingBuiltIn { response, frame: frame.take(), recorder };
                 let (kind, limit) = (PendingKind::BuiltIn(call), self.limits.call);
-                Dispatched::Pending(PendingCall::new(kind, caller.context().id, true, limit))
+                let has_session = request.session.is_some();
+                Dispatched::Pending(PendingCall::new(kind, caller.context().id, has_session, true, limit))
             }
             None => refuse(Failure::unknown_event(name), body, recorder),
         }

@@ -31,7 +31,8 @@ pub(crate) struct PendingCall {
     is_barrier: bool,
     /// The id of the caller.
     caller: Uuid,
-    identity_change: IdentityChange,
+    /// `None` if no session authorized the call: then none can end it.
+    identity_change: Option<IdentityChange>,
     limit: RunLimit,
     span: CallSpan,
 }
@@ -45,18 +46,25 @@ pub(super) enum PendingKind {
 impl PendingCall {
     /// `limit`: how long the handler may run; after that the call fails with `timeout`.
     ///
-    /// `began_identity_change`: in its first poll the handler has begun a log-in or log-out.
+    /// `has_session`: a session authorized the call. `began_identity_change`: in its first poll the handler has begun a log-in
+    /// or log-out.
     ///
     /// Such a call is a barrier, and so is every built-in event, so that the calls behind it are authorized by its
     /// result. A one-way event is one too, because a one-way handler has run when the next call begins, also where a
     /// guard delays it: a client that joins a room and then requests its size counts itself.
-    pub(super) fn new(kind: PendingKind, caller: Uuid, began_identity_change: bool, limit: Duration) -> Self {
+    pub(super) fn new(
+        kind: PendingKind,
+        caller: Uuid,
+        has_session: bool,
+        began_identity_change: bool,
+        limit: Duration,
+    ) -> Self {
         let is_barrier = began_identity_change
             || matches!(
                 kind,
                 PendingKind::BuiltIn(_) | PendingKind::Unary(PendingUnary { kind: HandlerKind::OneWay, .. })
             );
-        let identity_change = IdentityChange::new(began_identity_change);
+        let identity_change = has_session.then(|| IdentityChange::new(began_identity_change));
         let limit = RunLimit::new(limit);
         Self { kind: Some(kind), is_barrier, caller, identity_change, limit, span: CallSpan::default() }
     }
@@ -86,8 +94,8 @@ impl PendingCall {
     }
 
     /// Returns whether the handler has begun a log-in or log-out, now or later. Such a call is not aborted by the end of
-    /// the session that authorized it.
-    pub(crate) fn identity_change(&self) -> IdentityChange {
+    /// the session that authorized it. `None` if no session did.
+    pub(crate) fn identity_change(&self) -> Option<IdentityChange> {
         self.identity_change.clone()
     }
 
@@ -108,7 +116,7 @@ impl Future for PendingCall {
         let this = self.get_mut();
         let Self { kind: Some(kind), caller, identity_change, span, .. } = this else { return Poll::Pending };
         let polled = span.in_scope(|| {
-            let _poll = HandlerPoll::later(*caller, identity_change);
+            let _poll = HandlerPoll::later(*caller, identity_change.as_ref());
             match kind {
                 PendingKind::Unary(call) => Pin::new(call).poll(cx),
                 PendingKind::Gather(call) => Pin::new(&mut **call).poll(cx),

@@ -9,6 +9,7 @@ use aaw_event::host::ItemSink;
 use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, is_protected};
 
+use crate::auth::identity_change::IdentityChange;
 use crate::auth::{IdentifiedCaller, SessionGuard};
 use crate::dispatch::{
     CallSource, DispatchRequest, Dispatched, HandlerStream, NoUpload, PendingCall, ResponseFrame, StreamStep,
@@ -111,7 +112,9 @@ impl HttpCall {
             // A call that has completed, or has ended its own session, must still be responded to.
             let is_aborted = match &self.state {
                 HttpCallState::Stream(_) => true,
-                HttpCallState::Pending(pending) => !pending.identity_change().has_begun(),
+                HttpCallState::Pending(pending) => {
+                    !pending.identity_change().as_ref().is_some_and(IdentityChange::has_begun)
+                }
                 HttpCallState::Done(..) | HttpCallState::Finished => false,
             };
             if is_aborted {
