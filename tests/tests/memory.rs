@@ -1,4 +1,4 @@
-//! The memory of connections at rest, and the allocations of a call, as an allocator counts them. A program of its own
+//! The memory of connections at rest, and the allocations of calls, as an allocator counts them. A program of its own
 //! with one test, because everything in the process is counted. The clients are blocking sockets with one buffer: they
 //! allocate nothing while the server is measured.
 
@@ -10,9 +10,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use aaw_server::{Config, Server};
+use aaw_server::{Config, Events, Handle, Server};
 use aaw_tests::DEADLINE;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 /// The connections over whose number the memory is divided.
 const CONNECTIONS: usize = 1000;
@@ -25,6 +26,16 @@ const MAX_KEPT: usize = 200;
 
 /// The allocations of a call of `echo`, whose handler owns a copy of the body.
 const MAX_ALLOCATIONS: usize = 2;
+
+/// The calls that a client makes with one write, and whose handlers wait together.
+const WAITING: usize = 32;
+
+/// The allocations of a call that waits while others do: the handler's copy of the body, the name of the event, the task and the
+/// response. The rest is its share of tables, which grow with the calls that are open and are freed when none is.
+const MAX_ALLOCATIONS_OF_WAITING: f64 = 4.5;
+
+/// Those of a call that waits alone: the tables are its own.
+const MAX_ALLOCATIONS_OF_ONE_WAITING: f64 = 8.1;
 
 /// Counts the bytes that are allocated now, and the allocations so far.
 struct CountingAllocator;
@@ -84,23 +95,10 @@ impl Client {
         client
     }
 
-    /// Sends a text. Its mask is zero, which is as good as any (RFC 6455, section 5.3).
+    /// Sends a text.
     fn send(&mut self, text: &[u8], buffer: &mut Vec<u8>) {
         buffer.clear();
-        buffer.push(0x81);
-        match text.len() {
-            len @ 0..126 => buffer.push(0x80 | len as u8),
-            len @ 126..65536 => {
-                buffer.push(0x80 | 126);
-                buffer.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            len => {
-                buffer.push(0x80 | 127);
-                buffer.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        }
-        buffer.extend_from_slice(&[0; 4]);
-        buffer.extend_from_slice(text);
+        append_frame(text, buffer);
         self.socket.write_all(buffer).expect("the server reads");
     }
 
@@ -127,14 +125,37 @@ impl Client {
 
     /// Calls `echo` with a JSON string of `len` bytes.
     fn echo(&mut self, len: usize, call: &mut Vec<u8>, buffer: &mut Vec<u8>) {
-        self.id += 1;
-        call.clear();
-        call.extend_from_slice(b"[\"echo\",\"");
-        call.resize(call.len() + len, b'x');
-        write!(call, "\",{}]", self.id).expect("a vector grows");
+        self.encode("echo", len, call);
         self.send(call, buffer);
         assert_eq!(self.read(buffer), &call[..], "the response of echo is its body");
     }
+
+    /// Writes the next call, with a JSON string of `len` bytes.
+    fn encode(&mut self, event: &str, len: usize, call: &mut Vec<u8>) {
+        self.id += 1;
+        call.clear();
+        write!(call, "[\"{event}\",\"").expect("a vector grows");
+        call.resize(call.len() + len, b'x');
+        write!(call, "\",{}]", self.id).expect("a vector grows");
+    }
+}
+
+/// Appends a frame. Its mask is zero, which is as good as any (RFC 6455, section 5.3).
+fn append_frame(text: &[u8], frames: &mut Vec<u8>) {
+    frames.push(0x81);
+    match text.len() {
+        len @ 0..126 => frames.push(0x80 | len as u8),
+        len @ 126..65536 => {
+            frames.push(0x80 | 126);
+            frames.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            frames.push(0x80 | 127);
+            frames.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    frames.extend_from_slice(&[0; 4]);
+    frames.extend_from_slice(text);
 }
 
 /// Waits until the connections occupy at most `max` bytes each, beyond `before`. Returns what they occupy.
@@ -148,15 +169,44 @@ fn at_rest(before: usize, max: usize) -> usize {
     occupied()
 }
 
-#[test]
-fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
-    aaw_tests::raise_open_file_limit();
+/// Starts a server with this number of worker threads.
+fn start(events: Events, workers: usize) -> (Runtime, SocketAddr, Handle) {
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_events::module());
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime");
+    let server = Server::new(Config { port: 0, ..Config::default() }).events(events);
     let bound = runtime.block_on(server.bind()).expect("a free port");
     let (addr, handle) = (bound.local_addr(), bound.handle());
     runtime.spawn(bound.serve(std::future::pending()));
+    (runtime, addr, handle)
+}
+
+/// Makes calls whose handlers wait once, `in_flight` of them with each write. Returns the allocations of a call.
+fn allocations_of_waiting_calls(
+    client: &mut Client,
+    in_flight: usize,
+    call: &mut Vec<u8>,
+    buffer: &mut Vec<u8>,
+) -> f64 {
+    const ROUNDS: usize = 300;
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..ROUNDS {
+        buffer.clear();
+        for _ in 0..in_flight {
+            client.encode("yields", 100, call);
+            append_frame(call, buffer);
+        }
+        client.socket.write_all(buffer).expect("the server reads");
+        for _ in 0..in_flight {
+            assert!(client.read(buffer).starts_with(b"[\"yields\",\"x"));
+        }
+    }
+    (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / (ROUNDS * in_flight) as f64
+}
+
+#[test]
+fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
+    aaw_tests::raise_open_file_limit();
+    let (runtime, addr, handle) = start(aaw_events::module().into(), 2);
 
     let (mut call, mut buffer) = (Vec::with_capacity(2 << 20), Vec::with_capacity(2 << 20));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -205,4 +255,16 @@ fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
     println!(
         "{after_a_call} bytes after a call, {after_pushes} after pushes, {after_a_megabyte} after 1 MB; {allocations}"
     );
+
+    drop((clients, runtime));
+    // With one worker, since each keeps memory for the calls that wait, and may be left without it by the other.
+    let (_runtime, addr, _) = start(aaw_test_events::module().into(), 1);
+    let client = &mut Client::connect(addr, &mut buffer);
+    // Again, everything that is allocated only once is allocated now.
+    allocations_of_waiting_calls(client, WAITING, &mut call, &mut buffer);
+    let one = allocations_of_waiting_calls(client, 1, &mut call, &mut buffer);
+    let several = allocations_of_waiting_calls(client, WAITING, &mut call, &mut buffer);
+    println!("{one} allocations for a call that waits, {several} if {WAITING} do");
+    assert!(one <= MAX_ALLOCATIONS_OF_ONE_WAITING, "{one} allocations for a call that waits");
+    assert!(several <= MAX_ALLOCATIONS_OF_WAITING, "{several} allocations for a call, if {WAITING} wait");
 }
