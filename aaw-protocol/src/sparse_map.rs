@@ -6,8 +6,7 @@ use crate::fast_map::FastMap;
 
 /// A hash map that occupies one pointer while it is empty, and frees its table when its last entry is removed.
 ///
-/// A connection has several maps, for calls that wait, client calls and so on. Most connections are idle, and a
-/// hash map keeps the memory of its largest number of entries.
+/// Most connections are idle, and a hash map keeps the memory of its largest number of entries.
 #[derive(Debug)]
 pub struct SparseMap<K, V>(Option<Box<FastMap<K, V>>>);
 
