@@ -25,6 +25,7 @@
 //! * [`raw`]: bytes over TCP, for handshakes and frames that a conforming client never sends.
 //! * [`http`]: HTTP requests, and responses whose bodies are read incrementally.
 //! * [`most_held`]: the memory that clients make a server hold.
+//! * [`counting_allocator`]: an allocator that counts.
 //! * [`log`]: what is logged.
 //! * [`process`]: child processes and their output.
 //! * [`cargo`]: the programs and libraries of the workspace, and where tests may build others.
@@ -49,6 +50,7 @@
 //! received so far if it does not happen within [`DEADLINE`].
 
 pub mod cargo;
+pub mod counting_allocator;
 mod files;
 pub mod http;
 pub mod log;

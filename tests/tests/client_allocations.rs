@@ -1,54 +1,24 @@
 //! What a call allocates in the thread that makes it, where its connection runs too, as an allocator counts it. A program of
 //! its own, because the allocator is that of the process.
 
-#![expect(unsafe_code, reason = "the trait of allocators is unsafe")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::task::Poll;
 
 use aaw_client::{Client, DEFAULT_TIMEOUT};
 use aaw_server::{Config, Server};
+use aaw_tests::counting_allocator::{CountingAllocator, allocations_of_thread};
 
 /// The calls that are in flight together.
 const IN_FLIGHT: usize = 32;
 
-/// Counts the allocations of each thread.
-struct CountingAllocator;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-// SAFETY: Every method passes its arguments on to `System`, and returns its result.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: The caller follows the contract of this method, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: As above.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: As above.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
 
 /// Makes calls whose responses need no memory, and returns how often one has allocated.
 async fn allocations_a_call(client: &Client, in_flight: usize) -> f64 {
     const ROUNDS: usize = 300;
     let body = [1, 2, 3];
     let echo = async || client.send_async::<[u8; 3]>("echo", body, DEFAULT_TIMEOUT).await;
-    let before = ALLOCATIONS.get();
+    let before = allocations_of_thread();
     for _ in 0..ROUNDS {
         // One future polls all of them, so that no tasks are counted.
         let mut calls: [_; IN_FLIGHT] = std::array::from_fn(|_| Some(Box::pin(echo())));
@@ -65,7 +35,7 @@ async fn allocations_a_call(client: &Client, in_flight: usize) -> f64 {
         .await;
     }
     let boxes = ROUNDS * IN_FLIGHT;
-    (ALLOCATIONS.get() - before - boxes) as f64 / (ROUNDS * in_flight) as f64
+    (allocations_of_thread() - before - boxes) as f64 / (ROUNDS * in_flight) as f64
 }
 
 #[test]

@@ -2,16 +2,13 @@
 //! with one test, because everything in the process is counted. The clients are blocking sockets with one buffer: they
 //! allocate nothing while the server is measured.
 
-#![expect(unsafe_code, reason = "the trait of allocators is unsafe")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aaw_server::{Config, Events, Handle, Server};
 use aaw_tests::DEADLINE;
+use aaw_tests::counting_allocator::{CountingAllocator, allocated, allocations};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -37,38 +34,8 @@ const MAX_ALLOCATIONS_OF_WAITING: f64 = 4.5;
 /// Those of a call that waits alone: the tables are its own.
 const MAX_ALLOCATIONS_OF_ONE_WAITING: f64 = 8.1;
 
-/// Counts the bytes that are allocated now, and the allocations so far.
-struct CountingAllocator;
-
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-// SAFETY: Every method passes its arguments on to `System`, and returns its result.
-unsafe impl GlobalAlloc for CountingAllocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: The caller follows the contract of this method, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: As above.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATED.fetch_add(size, Ordering::Relaxed);
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: As above.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
 
 /// A client of the dialect v1.
 struct Client {
@@ -160,7 +127,7 @@ fn append_frame(text: &[u8], frames: &mut Vec<u8>) {
 
 /// Waits until the connections occupy at most `max` bytes each, beyond `before`. Returns what they occupy.
 fn at_rest(before: usize, max: usize) -> usize {
-    let occupied = || ALLOCATED.load(Ordering::Relaxed).saturating_sub(before) / CONNECTIONS;
+    let occupied = || allocated().saturating_sub(before) / CONNECTIONS;
     let started = Instant::now();
     // The tasks of handshakes and the last turns end after the client has received what they have sent.
     while occupied() > max && started.elapsed() < DEADLINE {
@@ -188,7 +155,7 @@ fn allocations_of_waiting_calls(
     buffer: &mut Vec<u8>,
 ) -> f64 {
     const ROUNDS: usize = 300;
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     for _ in 0..ROUNDS {
         buffer.clear();
         for _ in 0..in_flight {
@@ -200,7 +167,7 @@ fn allocations_of_waiting_calls(
             assert!(client.read(buffer).starts_with(b"[\"yields\",\"x"));
         }
     }
-    (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / (ROUNDS * in_flight) as f64
+    (allocations() - before) as f64 / (ROUNDS * in_flight) as f64
 }
 
 #[test]
@@ -218,7 +185,7 @@ fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
         std::thread::sleep(Duration::from_millis(10));
     }
 
-    let before = ALLOCATED.load(Ordering::Relaxed);
+    let before = allocated();
     for _ in 0..CONNECTIONS {
         let mut client = Client::connect(addr, &mut buffer);
         client.echo(100, &mut call, &mut buffer);
@@ -246,14 +213,14 @@ fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
 
     const CALLS: usize = 1000;
     let client = &mut clients[0];
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     for _ in 0..CALLS {
         client.echo(100, &mut call, &mut buffer);
     }
-    let allocations = (ALLOCATIONS.load(Ordering::Relaxed) - before) / CALLS;
-    assert!(allocations <= MAX_ALLOCATIONS, "{allocations} allocations for a call");
+    let of_a_call = (allocations() - before) / CALLS;
+    assert!(of_a_call <= MAX_ALLOCATIONS, "{of_a_call} allocations for a call");
     println!(
-        "{after_a_call} bytes after a call, {after_pushes} after pushes, {after_a_megabyte} after 1 MB; {allocations}"
+        "{after_a_call} bytes after a call, {after_pushes} after pushes, {after_a_megabyte} after 1 MB; {of_a_call}"
     );
 
     drop((clients, runtime));
