@@ -627,6 +627,31 @@ fn a_late_cancel_does_not_remove_the_event_after_the_call() {
 }
 
 #[test]
+fn a_response_in_place_is_the_only_one_of_its_call_and_fits() {
+    let limits = Limits { message: 100, ..Limits::default() };
+    let mut server = Server::v1_with(ServerConfig { limits, ..ServerConfig::default() });
+    let calls =
+        [r#"["slow","a",1]"#, r#"["slow","b",2,"call",{"credit":9}]"#, r#"["slow","c",3]"#, r#"["slow","d",4]"#];
+    server.check(calls, "run \"a\"\nrun \"b\"\nrun \"c\"\nrun \"d\"");
+    let keys = ["a", "b", "c", "d"].map(|body| server.key(&format!("{body:?}")));
+    let mut complete = |key, response: &str, completion: &Completion| {
+        let mut out = format!(r#"before["slow",{response}"#).into_bytes();
+        let is_complete = server.connection.complete_pending_in_place(key, &mut out, 6, completion);
+        (is_complete, String::from_utf8(out).expect("text"))
+    };
+    let before = |response: &str| format!(r#"before["slow",{response}"#);
+    assert_eq!(complete(keys[0], "1", &Completion::Responded), (true, before("1,1]")));
+    assert_eq!(complete(keys[0], "1", &Completion::Responded), (false, before("1")), "it is over");
+    assert_eq!(complete(keys[1], "1", &Completion::Responded), (false, before("1")), "an item, and its end follows");
+    assert_eq!(complete(keys[2], "1", &Completion::OneWayDone), (false, before("1")), "not a response");
+    // With `["slow",` and `,4]` a byte more than the limit, and exactly as much.
+    let (large, fitting) = ("7".repeat(90), "7".repeat(89));
+    assert_eq!(complete(keys[3], &large, &Completion::Responded), (false, before(&large)));
+    assert_eq!(complete(keys[3], &fitting, &Completion::Responded), (true, before(&format!("{fitting},4]"))));
+    assert_eq!(server.connection.open_calls(), 2);
+}
+
+#[test]
 fn a_running_call_fails_at_its_timeout() {
     let mut server = Server::v1();
     server.check([r#"["slow","a",1,"call",{"timeout":50}]"#, r#"["slow","b",2]"#], "run \"a\"\nrun \"b\"");
