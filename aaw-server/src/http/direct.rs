@@ -15,7 +15,6 @@ use super::state::AppState;
 use super::{events, middleware};
 use crate::net::handshake;
 use crate::net::http_connection::RequestGuard;
-use crate::net::message_check::check_message;
 
 /// Returns whether the request may take this way.
 pub(super) fn is_for<B>(request: &Request<B>) -> bool {
@@ -28,19 +27,16 @@ pub(super) fn is_for<B>(request: &Request<B>) -> bool {
 
 /// Checks the request as [`middleware::upgrade`] and [`middleware::check_origin`] do, and calls the event.
 pub(super) async fn respond(state: &Arc<AppState>, guard: &RequestGuard, request: Request<Body>) -> Response {
-    let mut response = match check_message(request.version(), request.headers(), request.uri()) {
+    let mut response = match guard.connection().check_head(request.version(), request.headers(), request.uri()) {
         Err((status, error)) => {
             guard.connection().log_refusal("request", &error);
             middleware::rejection_response(status, error)
         }
-        Ok(()) => match middleware::rejection(&request) {
-            Some(rejection) => rejection,
-            None => {
-                let mut response = events::call_event(state, request).await;
-                response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
-                response
-            }
-        },
+        Ok(()) => {
+            let mut response = events::call_event(state, request).await;
+            response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
+            response
+        }
     };
     if response.headers().contains_key(CONTENT_TYPE) {
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -108,7 +108,7 @@ pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Requ
 }
 
 /// The response to a request with an origin or a host that is not allowed.
-pub(super) fn rejection(request: &Request) -> Option<Response> {
+fn rejection(request: &Request) -> Option<Response> {
     // `upgrade` or our own listener has put it there.
     let connection = request.extensions().get::<Arc<RequestGuard>>()?.connection();
     let (status, error) = connection.check_request(request.headers(), request.uri()).err()?;

@@ -25,7 +25,7 @@ use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
 use crate::net::lingering_close::LingeringClose;
-use crate::net::message_check::{check_message, has_token};
+use crate::net::message_check::has_token;
 use crate::net::write_timeout::WriteTimeout;
 
 /// Whether a request is for an upgrade to a WebSocket.
@@ -52,8 +52,7 @@ pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Reques
 fn check<B: Body>(connection: &HttpConnection, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
     let headers = request.headers();
     let bad_request = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
-    check_message(request.version(), headers, request.uri())?;
-    connection.check_request(headers, request.uri())?;
+    connection.check_head(request.version(), headers, request.uri())?;
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         return Err(bad_request("A WebSocket handshake must be a GET request of HTTP/1.1"));
     }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::header::{HOST, HeaderMap, ORIGIN};
-use hyper::{StatusCode, Uri};
+use hyper::header::{HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
+use hyper::{StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
-use crate::net::message_check::host;
+use crate::net::message_check::{check_message, host};
 use crate::net::origin_check::OriginCheckError;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
@@ -28,6 +28,9 @@ pub(crate) struct HttpConnection {
     permit: Mutex<Option<ConnectionPermit>>,
     /// What the connection holds, from its first call on.
     memory: OnceLock<Arc<ConnectionBudget>>,
+    /// The `Host` of the first request that [`check_head`](Self::check_head) accepted. A client repeats it in each request,
+    /// and parsing it again costs more than comparing it.
+    accepted_host: OnceLock<Box<[u8]>>,
     requests_received: AtomicUsize,
     requests_in_progress: AtomicUsize,
     upgraded: AtomicBool,
@@ -43,6 +46,7 @@ impl HttpConnection {
             address,
             permit: Mutex::new(Some(permit)),
             memory: OnceLock::new(),
+            accepted_host: OnceLock::new(),
             requests_received: AtomicUsize::new(0),
             requests_in_progress: AtomicUsize::new(0),
             upgraded: AtomicBool::new(false),
@@ -91,6 +95,30 @@ impl HttpConnection {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Checks the head of a request as [`check_message`] and [`check_request`](Self::check_request) do. A head that differs
+    /// in nothing that they look at from one that they have accepted on this connection is not checked again.
+    pub(crate) fn check_head(
+        &self,
+        version: Version,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<(), (StatusCode, String)> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) if is_plain(headers, uri) => Some(host.as_bytes()),
+            _ => None,
+        };
+        if host.is_some() && host == self.accepted_host.get().map(|accepted| &**accepted) {
+            return Ok(());
+        }
+        check_message(version, headers, uri)?;
+        self.check_request(headers, uri)?;
+        if let Some(host) = host {
+            self.accepted_host.get_or_init(|| host.into());
+        }
+        Ok(())
+    }
+
     /// Checks the `Origin` and the `Host` of a request.
     pub(crate) fn check_request(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
         // With two values, a proxy in front of the server may have checked the one and we the other.
@@ -105,6 +133,11 @@ impl HttpConnection {
     pub(crate) fn log_refusal(&self, what: &str, error: &str) {
         log_refusal(&self.shared, self.address, what, error);
     }
+}
+
+/// Whether a head has nothing but its `Host` that [`HttpConnection::check_head`] looks at.
+fn is_plain(headers: &HeaderMap, uri: &Uri) -> bool {
+    uri.authority().is_none() && ![ORIGIN, TRANSFER_ENCODING].into_iter().any(|name| headers.contains_key(name))
 }
 
 /// Checks this origin, if there is one, and the host that the request names.

@@ -168,6 +168,42 @@ async fn a_request_with_two_origins_or_two_hosts_is_refused() {
     assert_eq!(two.send().await.status, 400);
 }
 
+#[tokio::test]
+async fn each_request_of_a_connection_is_checked_whatever_was_accepted_before() {
+    let server = TestServer::start().await;
+    let ping = || HttpRequest::post(server.addr, "/events/ping", "");
+    let foreign = format!("http://evil.example:{}/events/ping", server.addr.port());
+    let is_encoded = ping().without("Content-Length").header("Transfer-Encoding", "gzip, chunked").body("0\r\n\r\n");
+    for (later, status) in [
+        (ping(), 200),
+        (ping().replace("Host", "LOCALHOST"), 200),
+        (ping().replace("Host", "evil.example"), 403),
+        (ping().replace("Host", "a b"), 400),
+        (ping().without("Host"), 400),
+        (ping().header("Host", "evil.example"), 400),
+        (ping().header("Origin", "https://evil.example"), 403),
+        (HttpRequest::post(server.addr, &foreign, ""), 403),
+        (is_encoded, 501),
+        (HttpRequest::handshake(server.addr), 101),
+        (HttpRequest::handshake(server.addr).replace("Host", "evil.example"), 403),
+        (HttpRequest::handshake(server.addr).header("Origin", "https://evil.example"), 403),
+    ] {
+        let mut raw = RawConnection::connect(server.addr).await;
+        for _ in 0..2 {
+            assert_eq!(ping().send_over(&mut raw).await.status, 200);
+        }
+        let response = later.send_over(&mut raw).await;
+        assert_eq!(response.status, status, "{response:?}");
+    }
+    // A host that was refused does not become one that was accepted.
+    let mut raw = RawConnection::connect(server.addr).await;
+    for _ in 0..2 {
+        let refused = ping().replace("Host", "evil.example").send_over(&mut raw).await;
+        assert_eq!((refused.status, refused.header("connection")), (403, Some("keep-alive")));
+    }
+    assert_eq!(ping().send_over(&mut raw).await.status, 200);
+}
+
 // --- The handshake ---------------------------------------------------------------------------------------------------
 
 #[tokio::test]
