@@ -76,8 +76,6 @@
 pub mod client;
 pub mod clock;
 pub mod codec;
-#[doc(hidden)]
-pub mod deadline_wheel;
 pub mod dialect;
 mod failure;
 mod fast_map;
@@ -94,6 +92,7 @@ mod sorted_queue;
 #[doc(hidden)]
 pub mod sparse_map;
 pub mod text;
+mod timer_wheel;
 mod token;
 pub mod websocket;
 

@@ -1,9 +1,11 @@
-//! A queue that values leave from its middle too.
+//! A queue whose values can also be removed from the middle.
 
 use std::collections::VecDeque;
 
-/// Values in the order of their keys, which are appended in this order. A value that is removed leaves an empty place; there are
-/// never more of those than values, so that removing takes the time of a binary search.
+/// A queue whose values can be removed by key. Keys ascend.
+///
+/// Lookup is a binary search. A removal leaves an empty place, and the places are compacted when more than half are empty, so
+/// that it takes logarithmic time on average.
 #[derive(Debug)]
 pub(crate) struct SortedQueue<K, V> {
     /// The first one is not empty.

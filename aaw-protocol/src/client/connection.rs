@@ -19,10 +19,10 @@ use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
 use super::{CallResult, ClientConfig, DisconnectReason, NotSent, Output, ProtocolWarning};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame, Kind};
-use crate::deadline_wheel::{DeadlineKey, DeadlineWheel};
 use crate::fast_map::FastMap;
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Limits, Welcome};
+use crate::timer_wheel::{DeadlineKey, TimerWheel};
 use crate::{Code, Dialect, Failure, Shortened, is_reserved};
 
 /// The number of consecutive pings without a sign of life after which the server is considered dead.
@@ -49,7 +49,7 @@ pub struct ClientConnection<W> {
     /// Whether the socket currently accepts no more data.
     blocked: bool,
     calls: FastMap<CallKey, OpenCall<W>>,
-    deadlines: DeadlineWheel<CallKey>,
+    deadlines: TimerWheel<CallKey>,
     event_names: EventNames,
     write_queue: WriteQueue,
     /// The open calls that were written on this connection, by id.
@@ -109,7 +109,7 @@ impl<W> ClientConnection<W> {
             server_limits: Limits::default(),
             blocked: false,
             calls: FastMap::default(),
-            deadlines: DeadlineWheel::default(),
+            deadlines: TimerWheel::default(),
             event_names: EventNames::default(),
             write_queue: WriteQueue::default(),
             written: FastMap::default(),
@@ -407,7 +407,7 @@ impl<W> ClientConnection<W> {
     /// Handles the passing of time: expires calls, pings a silent server, reconnects. Does nothing before
     /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(key) = self.deadlines.poll_passed(now) {
+        while let Some(key) = self.deadlines.poll_expired(now) {
             if let Some((waiter, sent)) = self.abort_call(now, key) {
                 self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent } });
             }
@@ -452,7 +452,7 @@ impl<W> ClientConnection<W> {
             ConnectionPhase::Reconnecting { until } | ConnectionPhase::Closing { until, .. } => Some(until),
             ConnectionPhase::Connecting | ConnectionPhase::Closed => None,
         };
-        phase.into_iter().chain(self.deadlines.next_poll()).chain(self.login.resume_deadline()).min()
+        phase.into_iter().chain(self.deadlines.poll_timeout()).chain(self.login.resume_deadline()).min()
     }
 
     /// Returns the next output, or `None` if there is none.

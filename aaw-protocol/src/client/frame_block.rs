@@ -1,4 +1,7 @@
 //! Memory for frames, shared by those that a thread writes one after the other.
+//!
+//! A frame keeps its whole block, so a few frames that wait may hold more memory than their sizes say. Each thread that makes
+//! calls keeps one block.
 
 use std::cell::Cell;
 
@@ -15,22 +18,22 @@ const BLOCK_LEN: usize = 8 << 10;
 /// The rest of a block that is worth writing another frame to.
 const MIN_REST: usize = 1 << 10;
 
-/// Returns what `write` appends to a buffer, with capacity for `room` more bytes.
+/// Returns what `write` appends to a buffer, with capacity for `reserved` more bytes.
 ///
 /// # Errors
 /// Those of `write`.
-pub(super) fn write<E>(room: usize, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<BytesMut, E> {
+pub(super) fn write<E>(reserved: usize, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<BytesMut, E> {
     // While it is written to, the block belongs to this call: `write` may run code of the application, which may get here.
     let mut block = BLOCK.try_with(Cell::take).unwrap_or_default();
-    if block.capacity() < MIN_REST + room {
-        // Takes the front of the block again, if its frames are gone.
+    if block.capacity() < MIN_REST + reserved {
+        // Uses the block again if all its frames were dropped, and otherwise allocates another one.
         block.reserve(BLOCK_LEN);
     }
     write(&mut block)?;
-    block.reserve(room);
+    block.reserve(reserved);
     // A block that has grown beyond that is of this frame only: a small frame never keeps a large block.
     if block.capacity() <= BLOCK_LEN {
-        let rest = block.split_off(block.len() + room);
+        let rest = block.split_off(block.len() + reserved);
         // Fails while the thread is shutting down.
         let _ = BLOCK.try_with(|block| block.set(rest));
     }
@@ -50,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_share_a_block_and_have_room() {
+    fn frames_share_a_block_and_have_reserved_capacity() {
         let (first, mut second) = (frame(10), frame(20));
         assert_eq!((first.len(), first.capacity(), second.capacity()), (10, 17, 27));
         assert_eq!(second.as_ptr() as usize - first.as_ptr() as usize, 17);

@@ -19,13 +19,13 @@ use super::running_calls::RunningCalls;
 use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};
 use crate::clock;
 use crate::codec::{self, BadFrame, Frame, Kind};
-use crate::deadline_wheel::DeadlineWheel;
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Welcome};
 use crate::name::MAX_NAME_LEN;
 use crate::text::Shortened;
+use crate::timer_wheel::TimerWheel;
 use crate::websocket::frame_len;
 
 /// The maximum length of the id of a classic call, in bytes of JSON; several UUIDs fit. The id is stored while the call
@@ -34,7 +34,7 @@ const MAX_CLASSIC_ID: usize = 200;
 
 /// The state of one connection on the server. See the [module's documentation](super).
 ///
-/// `T` is what the owner of the socket stores for each open call: what runs its handler.
+/// `T` is a value that the owner of the socket stores for each open call, such as the handle of the handler's task.
 #[derive(Debug)]
 pub struct ServerConnection<T = ()> {
     pub(super) config: Arc<ServerConfig>,
@@ -51,7 +51,7 @@ pub struct ServerConnection<T = ()> {
     /// The part of `running_bytes` that belongs to deferred responses.
     pub(super) deferred_bytes: usize,
     /// The deadlines of running calls, once one of them had any.
-    deadlines: Option<Box<DeadlineWheel<CallKey>>>,
+    deadlines: Option<Box<TimerWheel<CallKey>>>,
     /// The call that no later call may overtake.
     barrier: Option<CallKey>,
     pub(super) wait_queue: WaitQueue,
@@ -78,8 +78,8 @@ impl ServerConnection {
 }
 
 impl<T> ServerConnection<T> {
-    /// As [`new`](ServerConnection::new), for an owner of the socket that [stores](Self::set_task) a `T` for each open call.
-    /// A table of its own for that would find each call a second time.
+    /// As [`new`](ServerConnection::new), for an owner of the socket that stores a `T` for each open call with
+    /// [`set_task`](Self::set_task). It needs no second table of calls.
     pub fn with_tasks(
         dialect: Dialect,
         connection: String,
@@ -408,7 +408,10 @@ impl<T> ServerConnection<T> {
     }
 
     /// Registers a call whose handler has not finished. It stays open until [`complete`](Self::complete) or
-    /// [`Output::Drop`].
+    /// [`Output::Drop`]. Calls must be registered in the order in which they were returned: each one before the next input.
+    ///
+    /// # Panics
+    /// In debug builds, if a call of a v1 client that was returned later is open.
     pub fn add_pending(&mut self, mut call: Call<'_>) -> CallKey {
         let upload_ended = call.upload_ended;
         let deadline = call.deadline.take();
@@ -437,8 +440,9 @@ impl<T> ServerConnection<T> {
         key
     }
 
-    /// Stores what runs the handler of a pending call, until the call is [complete](Self::complete) or
-    /// [dropped](Output::Drop). Returns it if the call is over.
+    /// Stores `task` for a pending call until the call is [complete](Self::complete), which drops it, or
+    /// [dropped](Output::Drop). Returns `task` if the call is over, and otherwise the task that was stored before, if there was
+    /// one.
     pub fn set_task(&mut self, key: CallKey, task: T) -> Option<T> {
         match self.running.get_mut(key) {
             Some(running) if running.deferred_response.is_none() => running.task.replace(task),
@@ -456,12 +460,12 @@ impl<T> ServerConnection<T> {
         self.running.get_mut(key)?.task.take()
     }
 
-    /// Returns what was stored for all calls, in no particular order. The connection is over.
+    /// Ends the connection, and returns the stored tasks in no particular order.
     pub fn into_tasks(self) -> impl Iterator<Item = T> {
         self.running.into_calls().filter_map(|running| running.task)
     }
 
-    /// Returns what was stored for all calls, in no particular order.
+    /// Returns the stored tasks in no particular order.
     pub fn tasks(&self) -> impl Iterator<Item = (CallKey, &T)> {
         self.running.iter().filter_map(|(key, running)| Some((key, running.task.as_ref()?)))
     }
@@ -479,7 +483,7 @@ impl<T> ServerConnection<T> {
         key
     }
 
-    /// Completes a pending call. Returns `false` if the call was over already. `frame` is the buffer from
+    /// Completes a pending call, and drops its [stored task](Self::set_task). Returns `false` if the call was over already. `frame` is the buffer from
     /// [`Call::begin_response`]; it may be empty unless the completion is [`Responded`](Completion::Responded).
     ///
     /// If the caller reads items and has not granted credit, the response is stored until it does.
@@ -504,7 +508,8 @@ impl<T> ServerConnection<T> {
     /// sent: at `start` of `out`, the frame begins as in [`complete_in_place`](Self::complete_in_place). All outputs must
     /// have been taken.
     ///
-    /// Returns `false`, and does nothing, if it must be passed to [`complete`](Self::complete).
+    /// Returns `false`, and does nothing, if the call is over or must be passed to [`complete`](Self::complete): its response is
+    /// an item, a failure, or too long.
     pub fn complete_pending_in_place(
         &mut self,
         key: CallKey,
@@ -679,7 +684,7 @@ impl<T> ServerConnection<T> {
     /// has passed.
     pub fn poll_timeout(&self) -> Instant {
         let mut soonest = self.heartbeat.poll_timeout();
-        if let Some(deadline) = self.deadlines.as_ref().and_then(|deadlines| deadlines.next_poll()) {
+        if let Some(deadline) = self.deadlines.as_ref().and_then(|deadlines| deadlines.poll_timeout()) {
             soonest = soonest.min(deadline);
         }
         if let Some((deadline, _)) = self.client_calls.next_deadline()
@@ -698,7 +703,7 @@ impl<T> ServerConnection<T> {
     /// Handles the passing of time: expires calls, client calls and the hello, and pings a silent peer. Does nothing
     /// before [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(key) = self.deadlines.as_mut().and_then(|deadlines| deadlines.poll_passed(now)) {
+        while let Some(key) = self.deadlines.as_mut().and_then(|deadlines| deadlines.poll_expired(now)) {
             self.abort_call(key, call_timed_out());
         }
         if !self.closed {

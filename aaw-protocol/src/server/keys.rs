@@ -3,7 +3,7 @@
 use crate::slab::SlabKey;
 
 /// Identifies an open call within its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallKey(pub(super) SlabKey);
 
 /// Identifies a client call. The caller chooses the number; it must differ from those of all other client calls in

@@ -10,8 +10,8 @@
 //!    [`wants_input`](ServerConnection::wants_input) is `false`, do not read.
 //! 2. **Calls.** Run each [`Call`] that an [`Input::Call`] contains. If the handler finishes at once, pass its result
 //!    to [`complete_now`](ServerConnection::complete_now). Otherwise register the call with
-//!    [`add_pending`](ServerConnection::add_pending) and pass the result to [`complete`](ServerConnection::complete)
-//!    later. What runs it, such as the handle of a task, can be stored with the call, see
+//!    [`add_pending`](ServerConnection::add_pending), before the next input, and pass the result to
+//!    [`complete`](ServerConnection::complete) later. What runs it, such as the handle of a task, can be stored with the call, see
 //!    [`with_tasks`](ServerConnection::with_tasks).
 //! 3. **Output.** After each input, drain [`poll_output`](ServerConnection::poll_output), and report how much is
 //!    unsent with [`set_unsent_bytes`](ServerConnection::set_unsent_bytes) after each write.

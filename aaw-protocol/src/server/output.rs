@@ -44,7 +44,7 @@ pub enum Input<'a> {
     BadFrame(BadFrame),
 }
 
-/// An instruction to the owner of the socket. `T` is what that one stores for each open call.
+/// An instruction to the owner of the socket. `T` is the value that the owner stores for each open call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<T = ()> {
     /// Send this as a text message.

@@ -120,8 +120,9 @@ impl ResponseFormat<'_> {
         Some(frame)
     }
 
-    /// Ends the frame of a response, which begins at `start` of `out`. Returns `false`, and leaves `out` as it is, if the
-    /// completion is not a response, or one that is an item, is not sent, or is longer than `max_bytes`.
+    /// Appends the end of a response's frame, which begins at `start` of `out`. Returns `false`, and leaves `out` unchanged, if
+    /// the completion is not [`Responded`](Completion::Responded), if the caller reads items or expects no response, or if the
+    /// frame would exceed `max_bytes`.
     #[inline]
     pub(super) fn end_response(
         &self,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::response::ResponseFormat;
-use crate::deadline_wheel::DeadlineKey;
+use crate::timer_wheel::DeadlineKey;
 
 /// An open call.
 #[derive(Debug)]

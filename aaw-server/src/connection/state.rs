@@ -26,7 +26,7 @@ use crate::memory_budget::ConnectionBudget;
 /// Everything passes through [`handle`](Self::handle), which appends what is to be sent to `output`, in the order in which
 /// it happened.
 pub(super) struct ConnectionState {
-    /// With the tasks of the calls whose handlers run as such.
+    /// Also stores the tasks of pending calls.
     pub(super) protocol: ServerConnection<CallTask>,
     pub(super) dialect: Dialect,
     pub(super) guard: ConnectionGuard,
