@@ -20,7 +20,7 @@ pub(crate) async fn serve(kind: &str) -> Result<(), BoxError> {
     match kind {
         "linked" => run(Server::new(config).events(aaw_events::module())).await,
         "waiting" => run(Server::new(config).events(aaw_bench_waiting::module_with(Wait::Timer))).await,
-        "yielding" => run(Server::new(config).events(aaw_bench_waiting::module_with(Wait::Turn))).await,
+        "yielding" => run(Server::new(config).events(aaw_bench_waiting::module_with(Wait::Yield))).await,
         "presence" => run(Server::new(config).events(aaw_test_rooms::module())).await,
         "auth" => {
             let folder = tempfile::tempdir()?;

@@ -39,7 +39,7 @@ enum From {
     /// From the library that the script has built.
     Library,
     /// Linked, with an `echo` that yields once.
-    Waiting,
+    Yielding,
 }
 
 impl From {
@@ -50,7 +50,7 @@ impl From {
                 let library = std::env::var_os("AAW_EVENTS_LIBRARY").expect("the script sets it");
                 aaw_server::modules::open(Path::new(&library)).expect("the library was built").into()
             }
-            Self::Waiting => aaw_bench_waiting::module_with(Wait::Turn).into(),
+            Self::Yielding => aaw_bench_waiting::module_with(Wait::Yield).into(),
         }
     }
 }
@@ -233,8 +233,8 @@ fn read_stream(connected: ConnectedClient) -> ConnectedClient {
 #[bench::in_one_write(caller(From::Linked, 32))]
 #[bench::one_of_a_library(caller(From::Library, 1))]
 #[bench::of_a_library_in_one_write(caller(From::Library, 32))]
-#[bench::one_that_waits(caller(From::Waiting, 1))]
-#[bench::that_wait_in_one_write(caller(From::Waiting, 32))]
+#[bench::one_that_yields(caller(From::Yielding, 1))]
+#[bench::that_yield_in_one_write(caller(From::Yielding, 32))]
 fn call(connected: Connected) -> Connected {
     black_box(exchange(connected))
 }

@@ -9,7 +9,7 @@ use crate::_services::Wait;
 pub async fn handler(body: Box<RawValue>, wait: Services<Wait>) -> Box<RawValue> {
     match *wait {
         Wait::Timer => tokio::time::sleep(Duration::ZERO).await,
-        Wait::Turn => tokio::task::yield_now().await,
+        Wait::Yield => tokio::task::yield_now().await,
     }
     body
 }
