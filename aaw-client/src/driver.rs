@@ -23,7 +23,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::connection_status::{ClientWarning, ConnectionEvent, ConnectionState};
 use crate::dial::{ClientSocket, Endpoint};
-use crate::driver_handle::{CommandReceivers, DriverCommand, DriverStream, UrgentCommand};
+use crate::driver_handle::{DriverChannels, DriverCommand, DriverStream, UrgentCommand};
 use crate::error::stream_result;
 use crate::handler_tasks::HandlerTasks;
 use crate::replies::ReplyKey;
@@ -49,7 +49,7 @@ pub(crate) enum CallWaiter {
 pub(crate) struct Driver {
     endpoint: Endpoint,
     connection: ClientConnection<CallWaiter>,
-    receivers: CommandReceivers,
+    channels: DriverChannels,
     /// All handles were dropped, or the queues are no longer read for that reason.
     handles_dropped: bool,
     shared: SharedState,
@@ -75,7 +75,7 @@ pub(crate) struct Driver {
     /// server.
     unsent: VecDeque<Message>,
     needs_flush: bool,
-    /// Other tasks have run since the first queued command was seen.
+    /// The last poll did nothing but let other tasks run.
     has_yielded: bool,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires, if it is set. It may be earlier than necessary, never later: deadlines come and go with
@@ -103,13 +103,13 @@ impl Driver {
     pub(crate) fn new(
         endpoint: Endpoint,
         connection: ClientConnection<CallWaiter>,
-        receivers: CommandReceivers,
+        channels: DriverChannels,
         shared: SharedState,
     ) -> Self {
         Self {
             endpoint,
             connection,
-            receivers,
+            channels,
             handles_dropped: false,
             shared,
             streams: SparseMap::default(),
@@ -140,6 +140,16 @@ impl Driver {
         let (sender, receiver) = oneshot::channel();
         self.first_attempt = Some(sender);
         receiver
+    }
+
+    /// Decides whether other tasks are to run before the commands are taken: never twice in a row.
+    ///
+    /// A caller that sends a command wakes this task, which the runtime then runs next, before other callers that are ready. A
+    /// task that wakes itself while it is polled goes to the end of the runtime's queue, so they run first, and the commands
+    /// of all are written at once: a write costs more than all the rest of a call.
+    fn should_yield(&mut self) -> bool {
+        self.has_yielded = !self.has_yielded && !self.channels.commands.is_empty();
+        self.has_yielded
     }
 
     /// One round of all phases but the flush.
@@ -229,7 +239,7 @@ impl Driver {
     fn poll_urgent_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> PhaseProgress {
         let mut progress = PhaseProgress::None;
         while !self.handles_dropped
-            && let Poll::Ready(command) = self.receivers.urgent.poll_recv(cx)
+            && let Poll::Ready(command) = self.channels.urgent.poll_recv(cx)
         {
             progress = PhaseProgress::Made;
             match command {
@@ -262,12 +272,12 @@ impl Driver {
     fn poll_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> PhaseProgress {
         let mut progress = PhaseProgress::None;
         while !self.handles_dropped && !self.connection.is_congested() {
-            let Poll::Ready(command) = self.receivers.commands.poll_recv(cx) else { break };
+            let Poll::Ready(command) = self.channels.commands.poll_recv(cx) else { break };
             progress = PhaseProgress::Made;
             match command {
                 Some(DriverCommand::Call { key, message, deadline, reply }) => {
                     // A call that was dropped meanwhile is not sent.
-                    if self.receivers.call_replies.is_awaited(reply) {
+                    if self.channels.call_replies.is_awaited(reply) {
                         self.connection.call(now, key, message, Some(deadline), CallWaiter::Unary(reply));
                     }
                 }
@@ -282,7 +292,7 @@ impl Driver {
                 }
                 Some(DriverCommand::Send { message, reply }) => {
                     // `send_event` may have been dropped meanwhile, and leaves open whether the event is sent then.
-                    self.receivers.send_replies.send(reply, self.connection.send(message));
+                    self.channels.send_replies.send(reply, self.connection.send(message));
                 }
                 None => {
                     self.handles_dropped = true;
@@ -412,7 +422,7 @@ impl Driver {
                 }
             }
             Output::CallDone { waiter: CallWaiter::Unary(reply), result } => {
-                self.receivers.call_replies.send(reply, result);
+                self.channels.call_replies.send(reply, result);
             }
             Output::CallDone { waiter: CallWaiter::Stream(key), result } => {
                 if let Some(stream) = self.streams.remove(&key) {
@@ -560,11 +570,7 @@ impl Future for Driver {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        // A caller that sends a command wakes this task, which then runs next, before other callers that are ready. They run
-        // first, so that the commands of all are written at once: a write costs more than all the rest of a call.
-        let has_commands = !this.receivers.commands.is_empty();
-        this.has_yielded = has_commands && !this.has_yielded;
-        if this.has_yielded {
+        if this.should_yield() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -587,20 +593,20 @@ impl Future for Driver {
 /// Ends everything that waits for the driver, also when the runtime drops it.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.receivers.commands.close();
-        while let Ok(command) = self.receivers.commands.try_recv() {
+        self.channels.commands.close();
+        while let Ok(command) = self.channels.commands.try_recv() {
             match command {
                 DriverCommand::Call { reply, .. } => {
-                    self.receivers.call_replies.send(reply, CallResult::NotSent(NotSent::Closed));
+                    self.channels.call_replies.send(reply, CallResult::NotSent(NotSent::Closed));
                 }
                 DriverCommand::Stream { stream, .. } => {
                     stream.end(stream_result(CallResult::NotSent(NotSent::Closed), || None));
                 }
-                DriverCommand::Send { reply, .. } => self.receivers.send_replies.send(reply, Err(NotSent::Closed)),
+                DriverCommand::Send { reply, .. } => self.channels.send_replies.send(reply, Err(NotSent::Closed)),
             }
         }
-        self.receivers.call_replies.close();
-        self.receivers.send_replies.close();
+        self.channels.call_replies.close();
+        self.channels.send_replies.close();
         self.shared.handlers.close();
         self.shared.listeners.close();
         self.shared.status.close();

@@ -97,8 +97,8 @@ pub(crate) struct DriverHandle {
     next_key: Arc<AtomicU64>,
 }
 
-/// The driver's ends of the two queues, and of the way back.
-pub(crate) struct CommandReceivers {
+/// The driver's side: the receivers of both queues, and the replies that it sends.
+pub(crate) struct DriverChannels {
     pub(crate) commands: mpsc::Receiver<DriverCommand>,
     pub(crate) urgent: mpsc::UnboundedReceiver<UrgentCommand>,
     pub(crate) call_replies: Arc<Replies<CallResult>>,
@@ -111,10 +111,10 @@ impl DriverHandle {
 
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn new() -> (Self, CommandReceivers) {
+    pub(crate) fn new() -> (Self, DriverChannels) {
         let (commands, command_receiver) = mpsc::channel(Self::QUEUE_CAPACITY);
         let (urgent, urgent_receiver) = mpsc::unbounded_channel();
-        let receivers = CommandReceivers {
+        let receivers = DriverChannels {
             commands: command_receiver,
             urgent: urgent_receiver,
             call_replies: Arc::default(),

@@ -9,9 +9,8 @@ use aaw_protocol::slab::{Slab, SlabKey};
 
 use crate::sync::{lock, store_waker, unlock_and_wake};
 
-/// What the driver has to say to futures that wait for it, each for one result.
-///
-/// One slab for all of them, where a channel for each would be an allocation for each call.
+/// Replies of the driver, each for one waiting future. One slab holds all of them; a oneshot channel for each call would be an
+/// allocation.
 #[derive(Debug)]
 pub(crate) struct Replies<T>(Mutex<RepliesState<T>>);
 

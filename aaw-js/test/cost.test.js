@@ -154,7 +154,7 @@ test("a call that is alone, and sends without a call in flight, are written at o
   assert.deepEqual(log, ["a", "b", "c", "d"]);
 });
 
-test("large messages do not wait for the end of the tick", async () => {
+test("a batch that would exceed its limit is written before the end of the tick", async () => {
   const { ws, log } = loggedClient();
   const large = "x".repeat(40_000);
   for (const event of ["a", "b", "c", "d"]) void ws.sendAsync(event, large);

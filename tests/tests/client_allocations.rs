@@ -1,5 +1,5 @@
-//! What a call allocates in the thread that makes it, where its connection runs too, as an allocator counts it. A program of
-//! its own, because the allocator is that of the process.
+//! Counts the allocations of a call, in a thread that runs both the caller and the client's connection. A program of its own,
+//! because the allocator is that of the process.
 
 use std::task::Poll;
 
@@ -13,8 +13,8 @@ const IN_FLIGHT: usize = 32;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Makes calls whose responses need no memory, and returns how often one has allocated.
-async fn allocations_a_call(client: &Client, in_flight: usize) -> f64 {
+/// Returns the average number of allocations of a call whose response needs no memory, without the boxes of this test.
+async fn allocations_per_call(client: &Client, in_flight: usize) -> f64 {
     const ROUNDS: usize = 300;
     let body = [1, 2, 3];
     let echo = async || client.send_async::<[u8; 3]>("echo", body, DEFAULT_TIMEOUT).await;
@@ -51,8 +51,8 @@ fn a_call_allocates_its_response_only() {
     let (one, several) = client_runtime.block_on(async {
         let client = aaw_client::connect(&url).await.expect("the server listens");
         // What is allocated once is allocated now.
-        allocations_a_call(&client, IN_FLIGHT).await;
-        (allocations_a_call(&client, 1).await, allocations_a_call(&client, IN_FLIGHT).await)
+        allocations_per_call(&client, IN_FLIGHT).await;
+        (allocations_per_call(&client, 1).await, allocations_per_call(&client, IN_FLIGHT).await)
     });
     println!("{one} allocations a call, and with {IN_FLIGHT} in flight {several}");
     // The text of the response. The rest are blocks, for frames of several calls and for what is read.

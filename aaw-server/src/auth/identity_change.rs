@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-/// Whether a pending call has begun to change its caller's identity. Shared with the connection's task, which asks when the
-/// session that authorized the call ends: a call without one has none.
+/// Whether a pending call has begun to change its caller's identity. Shared with the connection's task, which reads it when the
+/// session that authorized the call ends. Calls that no session authorized have no `IdentityChange`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct IdentityChange(Arc<AtomicBool>);
 

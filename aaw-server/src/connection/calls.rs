@@ -78,7 +78,8 @@ impl ConnectionState {
         self.protocol.complete_now(call, frame, completion);
     }
 
-    /// Completes a call that ran as a task. All outputs have been taken.
+    /// Completes a call that ran as a task. A short response is copied to the output, where it needs no buffer of its own. All
+    /// outputs must have been taken.
     pub(super) fn complete_pending(&mut self, key: CallKey, frame: Vec<u8>, completion: Completion) {
         if frame.len() < MIN_SHARED {
             let start = self.output.begin_text();

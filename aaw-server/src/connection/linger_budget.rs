@@ -40,7 +40,7 @@ impl LingerSwitch {
         let _ = self.0.set(Arc::clone(budget));
     }
 
-    /// Polls a send. It is ready, and is to be dropped, when its budget is spent.
+    /// Polls a send with `poll_send`. Once the budget is spent, returns `Ready` without polling; the caller then drops the send.
     pub(super) fn poll(&self, poll_send: impl FnOnce() -> Poll<()>) -> Poll<()> {
         let Some(budget) = self.0.get() else { return poll_send() };
         if budget.is_spent() {

@@ -81,7 +81,7 @@ struct SocketTask<S> {
     over_push_limit_since: Option<Instant>,
     /// The bytes that had been written by the last turn.
     written_before: u64,
-    /// Other tasks have run since the first posted command was seen.
+    /// The last poll did nothing but let other tasks run.
     has_yielded: bool,
 }
 
@@ -243,7 +243,7 @@ impl<S: Socket> SocketTask<S> {
 
     /// One turn of the task: timers, commands, frames in, frames out.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
-        if self.lets_calls_complete() {
+        if self.should_yield() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -263,12 +263,12 @@ impl<S: Socket> SocketTask<S> {
         end
     }
 
-    /// Returns whether other tasks are to run before the turn begins.
+    /// Decides whether other tasks are to run before the turn begins: never twice in a row.
     ///
     /// A call that completes wakes this task, which the runtime then runs next, before other calls of the connection that
-    /// are ready too. They run first, so that the responses of all are written at once: a write costs more than all the rest
-    /// of a call.
-    fn lets_calls_complete(&mut self) -> bool {
+    /// are ready too. A task that wakes itself while it is polled goes to the end of the runtime's queue, so they run first,
+    /// and the responses of all are written at once: a write costs more than all the rest of a call.
+    fn should_yield(&mut self) -> bool {
         let state = &self.state;
         self.has_yielded = !self.has_yielded && state.protocol.open_calls() > 1 && state.peer().mailbox.has_commands();
         self.has_yielded

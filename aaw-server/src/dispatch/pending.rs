@@ -79,6 +79,7 @@ impl PendingCall {
         match &self.kind {
             Some(PendingKind::Gather(call)) => call.held_bytes(),
             Some(PendingKind::BuiltIn(call)) => call.frame.capacity(),
+            // A unary handler writes its response only when it completes, to a buffer of the thread.
             Some(PendingKind::Unary(_)) | None => 0,
         }
     }

@@ -24,8 +24,8 @@ impl<'a> ResponseFrame<'a> {
     pub(super) fn head(&self, event: &EventName) -> FrameHead {
         match &self.buffer[self.start..] {
             [] => FrameHead::None,
-            [b'[', b'"', name @ .., b'"', b','] if name == event.as_str().as_bytes() => FrameHead::OfEvent,
-            text => FrameHead::Text(text.into()),
+            [b'[', b'"', name @ .., b'"', b','] if name == event.as_str().as_bytes() => FrameHead::Canonical,
+            text => FrameHead::Verbatim(text.into()),
         }
     }
 
@@ -42,20 +42,20 @@ impl<'a> ResponseFrame<'a> {
 
 /// The beginning of the frame of a call that waits.
 pub(super) enum FrameHead {
-    /// The response stands in no frame.
+    /// The transport frames responses itself, as HTTP does.
     None,
-    /// It is that of the event, which needs no memory.
-    OfEvent,
-    /// The client has written the name of the event with escapes.
-    Text(Box<[u8]>),
+    /// `["event"`, as the codec writes it: made again from the name of the event.
+    Canonical,
+    /// A copy, because the client has written the name with escapes.
+    Verbatim(Box<[u8]>),
 }
 
 impl FrameHead {
     pub(super) fn write(&self, event: &EventName, out: &mut Vec<u8>) {
         match self {
             Self::None => {}
-            Self::OfEvent => codec::begin_named(out, event),
-            Self::Text(text) => out.extend_from_slice(text),
+            Self::Canonical => codec::begin_named(out, event),
+            Self::Verbatim(text) => out.extend_from_slice(text),
         }
     }
 }

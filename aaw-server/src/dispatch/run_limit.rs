@@ -1,8 +1,8 @@
 //! The longest run of a handler, and of a guard.
 //!
 //! A call that completes in its first poll has no timer: one is created when the task that continues the call finds it
-//! still waiting. One timer for all calls of a connection was tried: a call that waits for a timer of 0 ms then takes 2.7 µs
-//! instead of 2.8, too little for what that needs. Without any limit it would take 1.98 µs instead of 2.15.
+//! still waiting. One timer for all calls of a connection was tried: it saved 4 % of a call that waits for a timer of 0 ms,
+//! which costs 8 % less without any limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -95,8 +95,9 @@ impl HttpConnection {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Checks the head of a request as [`check_message`] and [`check_request`](Self::check_request) do. A head that differs
-    /// in nothing that they look at from one that they have accepted on this connection is not checked again.
+    /// Checks a request as [`check_message`] and [`check_request`](Self::check_request) do. Skips both if the head has the `Host`
+    /// that was accepted on this connection before, and neither an `Origin` nor a `Transfer-Encoding` nor an absolute target.
+    /// The version does not matter then: it only decides whether a missing or malformed `Host` is an error.
     pub(crate) fn check_head(
         &self,
         version: Version,
@@ -105,7 +106,7 @@ impl HttpConnection {
     ) -> Result<(), (StatusCode, String)> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) if is_plain(headers, uri) => Some(host.as_bytes()),
+            (Some(host), None) if has_only_host(headers, uri) => Some(host.as_bytes()),
             _ => None,
         };
         if host.is_some() && host == self.accepted_host.get().map(|accepted| &**accepted) {
@@ -135,8 +136,8 @@ impl HttpConnection {
     }
 }
 
-/// Whether a head has nothing but its `Host` that [`HttpConnection::check_head`] looks at.
-fn is_plain(headers: &HeaderMap, uri: &Uri) -> bool {
+/// Returns whether, of all that [`HttpConnection::check_head`] reads, a head has at most its `Host`.
+fn has_only_host(headers: &HeaderMap, uri: &Uri) -> bool {
     uri.authority().is_none() && ![ORIGIN, TRANSFER_ENCODING].into_iter().any(|name| headers.contains_key(name))
 }
 
