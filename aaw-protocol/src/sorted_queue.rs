@@ -20,13 +20,18 @@ impl<K, V> Default for SortedQueue<K, V> {
 }
 
 impl<K: Ord, V> SortedQueue<K, V> {
-    /// The capacity that is kept without values.
+    /// The capacity that is kept when there are fewer values.
     const KEPT: usize = 256;
 
     /// Appends a value, whose key is larger than all others.
     pub(crate) fn push(&mut self, key: K, value: V) {
         debug_assert!(self.places.back().is_none_or(|(last, _)| *last < key), "the keys ascend");
         self.places.push_back((key, Some(value)));
+    }
+
+    /// Returns the number of values.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.empty
     }
 
     pub(crate) fn first(&self) -> Option<&V> {
@@ -64,8 +69,8 @@ impl<K: Ord, V> SortedQueue<K, V> {
             self.places.retain(|(_, value)| value.is_some());
             self.empty = 0;
         }
-        if self.places.is_empty() {
-            self.places.shrink_to(Self::KEPT);
+        if self.places.capacity() > Self::KEPT.max(8 * self.places.len()) {
+            self.places.shrink_to(Self::KEPT.max(2 * self.places.len()));
         }
     }
 }

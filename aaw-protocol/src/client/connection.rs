@@ -162,9 +162,7 @@ impl<W> ClientConnection<W> {
         stream: Option<StreamFlow>,
     ) {
         debug_assert!(!self.calls.contains_key(&key), "two open calls have the same key");
-        let queued = self
-            .check_message(&message)
-            .and_then(|()| self.write_queue.push(QueuedMessage { call: Some(key), message }, &self.config));
+        let queued = self.check_message(&message).and_then(|()| self.queue(QueuedMessage { call: Some(key), message }));
         match queued {
             Ok(position) => {
                 let deadline =
@@ -173,6 +171,16 @@ impl<W> ClientConnection<W> {
             }
             Err(why) => self.outputs.push_back(Output::CallDone { waiter, result: CallResult::NotSent(why) }),
         }
+    }
+
+    /// Appends a message to the write queue.
+    fn queue(&mut self, mut queued: QueuedMessage) -> Result<WritePosition, NotSent> {
+        let is_open = matches!(self.phase, ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. });
+        let is_full = self.written.len() + self.write_queue.len() >= self.call_limit();
+        if !is_open || is_full || self.blocked || self.login.is_resuming() {
+            queued.message.detach();
+        }
+        self.write_queue.push(queued, &self.config)
     }
 
     /// Cancels a call: it ends without an output, and a v1 server is notified. Does nothing if the call is over.
@@ -241,7 +249,7 @@ impl<W> ClientConnection<W> {
     /// [`NotSent::TooLarge`], [`NotSent::QueueFull`], or [`NotSent::Closed`].
     pub fn send(&mut self, message: EncodedMessage) -> Result<(), NotSent> {
         self.check_message(&message)?;
-        self.write_queue.push(QueuedMessage { call: None, message }, &self.config).map(|_| ())
+        self.queue(QueuedMessage { call: None, message }).map(|_| ())
     }
 
     /// Closes the client. If there is a connection, queued one-way sends are written first. All calls end: written ones
@@ -465,6 +473,9 @@ impl<W> ClientConnection<W> {
                 return Some(output);
             }
             if !self.write_next() {
+                /// The outputs whose memory is kept when there are none.
+                const KEPT: usize = 1024;
+                self.outputs.shrink_to(KEPT);
                 return None;
             }
         }
@@ -799,11 +810,14 @@ impl<W> ClientConnection<W> {
         if let CallStage::Written { id, .. } = open.stage {
             self.written.remove(&id);
         }
-        if self.calls.is_empty() {
-            /// The calls whose memory is kept when none is open.
-            const KEPT: usize = 1024;
-            self.calls.shrink_to(KEPT);
-            self.written.shrink_to(KEPT);
+        /// The calls whose memory is kept when fewer are open.
+        const KEPT: usize = 1024;
+        let many = KEPT.max(8 * self.calls.len());
+        if self.calls.capacity() > many {
+            self.calls.shrink_to(many / 2);
+        }
+        if self.written.capacity() > many {
+            self.written.shrink_to(many / 2);
         }
         Some(open)
     }

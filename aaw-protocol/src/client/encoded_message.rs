@@ -68,6 +68,18 @@ impl EncodedMessage {
         self.frame.len() + Self::MAX_ITEM_END
     }
 
+    /// Moves the message to memory of its own. While it waits, it would otherwise keep the block that it shares with messages
+    /// that were sent, of this connection and of others.
+    pub(super) fn detach(&mut self) {
+        /// A longer message is a large part of its block, if it shares one at all.
+        const MAX_COPIED: usize = 1 << 10;
+        if self.frame.len() <= MAX_COPIED {
+            let mut own = BytesMut::with_capacity(self.frame.len() + Self::MAX_STREAM_END);
+            own.extend_from_slice(&self.frame);
+            self.frame = own;
+        }
+    }
+
     /// Makes [`size`](Self::size) include the meta of a call that is read as a stream.
     pub(super) fn for_stream(mut self) -> Self {
         self.max_end = Self::MAX_STREAM_END;

@@ -1,7 +1,7 @@
 //! Memory for frames, shared by those that a thread writes one after the other.
 //!
-//! A frame keeps its whole block, so a few frames that wait may hold more memory than their sizes say. Each thread that makes
-//! calls keeps one block.
+//! A frame keeps its whole block. A message that has to wait is therefore moved out of it, see
+//! [`EncodedMessage::detach`](super::EncodedMessage). Each thread that makes calls keeps one block.
 
 use std::cell::Cell;
 

@@ -49,6 +49,10 @@ impl WriteQueue {
         Ok(position)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     pub(super) fn first(&self) -> Option<&QueuedMessage> {
         self.messages.first()
     }

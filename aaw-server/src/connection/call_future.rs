@@ -19,9 +19,8 @@ use crate::memory_budget::{Admission, CallBudget, out_of_memory_budget};
 /// Not an `async` block, which would contain the call twice: as it was captured, and as it is awaited.
 pub(super) struct CallFuture {
     key: CallKey,
-    call: PendingCall,
     /// `None` once it has completed.
-    budget: Option<CallBudget>,
+    running: Option<(PendingCall, CallBudget)>,
     peer: Arc<Peer>,
     /// Limits the time of a one-way send once its connection has ended.
     linger: Option<LingerSwitch>,
@@ -36,28 +35,29 @@ impl CallFuture {
         linger: Option<LingerSwitch>,
     ) -> Self {
         budget.set(call.held_bytes());
-        Self { key, call, budget: Some(budget), peer, linger }
+        Self { key, running: Some((call, budget)), peer, linger }
     }
 
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { key, call, budget, peer, .. } = self;
-        let Some(current) = budget else { return Poll::Ready(()) };
-        let (frame, completion) = match current.admit(call.grows(), cx) {
+        let Some((call, budget)) = &mut self.running else { return Poll::Ready(()) };
+        let (frame, completion) = match budget.admit(call.grows(), cx) {
             // Its time goes on.
             Admission::Wait => ready!(call.poll_limit(cx)),
             Admission::Refuse => (Vec::new(), Completion::Failed(out_of_memory_budget(Code::TOO_LARGE))),
             Admission::Run => {
                 let polled = Pin::new(&mut *call).poll(cx);
                 if polled.is_pending() {
-                    current.set_pending(call.held_bytes(), cx);
+                    budget.set_pending(call.held_bytes(), cx);
                 }
                 ready!(polled)
             }
         };
-        current.set(frame.capacity());
-        if let Some(budget) = budget.take() {
+        budget.set(frame.capacity());
+        if let Some((call, budget)) = self.running.take() {
+            // Dropped first: the connection starts another call when it learns that this one is complete.
+            drop(call);
             // The budget counts the frame until it is in the output.
-            peer.mailbox.post(Command::Complete(*key, frame, completion, budget));
+            self.peer.mailbox.post(Command::Complete(self.key, frame, completion, budget));
         }
         Poll::Ready(())
     }
