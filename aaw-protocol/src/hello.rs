@@ -12,8 +12,11 @@ pub const ERROR: &str = "aaw/error";
 pub const PING: &str = "aaw/ping";
 /// The response to [`PING`].
 pub const PONG: &str = "aaw/pong";
-/// The event with which a client acknowledges responses. Reserved: servers accept and ignore it.
+/// The event with which each side of a resumable connection acknowledges the messages of the other.
 pub const ACK: &str = "aaw/ack";
+
+/// The event that a server sends in place of pushes that it has dropped.
+pub const GAP: &str = "aaw/gap";
 
 /// The event with which a server notifies a client that the session of its connection was ended elsewhere.
 pub const SESSION_ENDED: &str = "aaw/session";

@@ -26,6 +26,7 @@ const KEPT_CAPACITY: usize = 64 << 10;
 pub struct SharedFrame {
     frame: Bytes,
     header_len: usize,
+    messages: usize,
 }
 
 impl SharedFrame {
@@ -35,7 +36,7 @@ impl SharedFrame {
         begin_frame(&mut frame, Opcode::Text, payload.len());
         let header_len = frame.len();
         frame.extend_from_slice(payload);
-        Self { frame: frame.into(), header_len }
+        Self { frame: frame.into(), header_len, messages: 1 }
     }
 
     /// Makes the frames of several text messages, which stay together in this order.
@@ -51,7 +52,12 @@ impl SharedFrame {
             }
             frame.extend_from_slice(payload);
         }
-        Self { frame: frame.into(), header_len }
+        Self { frame: frame.into(), header_len, messages: payloads.len() }
+    }
+
+    /// Returns the number of messages.
+    pub fn messages(&self) -> usize {
+        self.messages
     }
 
     /// Returns the message, without its header; of several, the first with what follows it.
@@ -80,6 +86,8 @@ pub struct FrameBuffer {
     len: usize,
     /// The bytes at the front that end a frame whose beginning was written.
     partial: usize,
+    /// The text messages that were appended since the buffer was empty.
+    messages: usize,
     pushes: PushCount,
 }
 
@@ -104,8 +112,14 @@ impl FrameBuffer {
         self.pushes.pushed()
     }
 
+    /// Returns the number of text messages that were appended since the buffer was empty, written or not.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// Appends a text message.
     pub fn text(&mut self, payload: Bytes) {
+        self.messages += 1;
         self.count(false, frame_len(payload.len()));
         begin_frame(&mut self.tail, Opcode::Text, payload.len());
         if payload.len() < MIN_SHARED {
@@ -117,6 +131,7 @@ impl FrameBuffer {
 
     /// Appends a push. It is counted in [`pushed`](Self::pushed) until it is written.
     pub fn push(&mut self, frame: &SharedFrame) {
+        self.messages += frame.messages;
         self.count(true, frame.frame.len());
         if frame.frame.len() < MIN_SHARED {
             self.tail.extend_from_slice(&frame.frame);
@@ -187,6 +202,7 @@ impl FrameBuffer {
             begin_frame(&mut header, Opcode::Text, len);
             self.tail[begin..begin + header_len].copy_from_slice(&header);
         }
+        self.messages += 1;
         self.count(false, header_len + len);
     }
 
@@ -225,10 +241,17 @@ impl FrameBuffer {
     /// If there are fewer.
     pub fn advance(&mut self, len: usize) {
         assert!(len <= self.len, "{len} bytes written of {}", self.len);
+        if len < self.len {
+            self.partial = self.partial_after(len);
+        }
+        self.remove(len);
+    }
+
+    /// Removes the first `len` bytes.
+    fn remove(&mut self, len: usize) {
         if len == self.len {
             return self.clear();
         }
-        self.partial = self.partial_after(len);
         self.len -= len;
         self.pushes.remove(len);
         let mut rest = len;
@@ -266,6 +289,7 @@ impl FrameBuffer {
             self.clear();
             self.partial = other.partial;
         }
+        self.messages += other.messages;
         self.pushes.append(&mut other.pushes, other.len, self.len);
         self.len += other.len;
         for part in std::mem::take(&mut other.parts) {
@@ -280,6 +304,64 @@ impl FrameBuffer {
             self.tail.extend_from_slice(tail);
         }
         other.clear();
+    }
+
+    /// Appends a copy of all of `other`, which has `messages` messages and begins with a frame. What is large is shared.
+    pub(super) fn append_copy(&mut self, other: &Self, messages: usize) {
+        debug_assert_eq!(other.partial, 0, "the beginning of the first frame is missing");
+        self.messages += messages;
+        self.pushes.append_copy(&other.pushes, other.len, self.len);
+        self.len += other.len;
+        for part in &other.parts {
+            if part.len() < MIN_SHARED {
+                self.tail.extend_from_slice(part);
+            } else {
+                self.append_part(part.clone());
+            }
+        }
+        self.tail.extend_from_slice(&other.tail[other.tail_written..]);
+    }
+
+    /// Returns the length of the first `count` frames, or `None` if there are fewer. The first must begin at the front.
+    pub(super) fn len_of(&self, count: usize) -> Option<usize> {
+        let mut cursor = Cursor { parts: self.parts.iter(), slice: &[], tail: Some(&self.tail[self.tail_written..]) };
+        let mut len = 0;
+        for _ in 0..count {
+            cursor.byte()?;
+            let (extended, header_len) = match cursor.byte()? {
+                126 => (2, 4),
+                127 => (8, 10),
+                short => {
+                    cursor.skip(short.into())?;
+                    len += 2 + usize::from(short);
+                    continue;
+                }
+            };
+            let mut payload_len = 0;
+            for _ in 0..extended {
+                payload_len = payload_len << 8 | usize::from(cursor.byte()?);
+            }
+            cursor.skip(payload_len)?;
+            len += header_len + payload_len;
+        }
+        Some(len)
+    }
+
+    /// Removes the first `count` frames, and returns their length. The first must begin at the front. `None` if there are fewer.
+    pub(super) fn remove_frames(&mut self, count: usize) -> Option<usize> {
+        let len = self.len_of(count)?;
+        self.remove(len);
+        Some(len)
+    }
+
+    /// Returns the payload of each text message, and whether it is a push. The first frame must begin at the front.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (bool, Vec<u8>)> + '_ {
+        let mut at = 0;
+        self.frames().map(move |(_, payload)| {
+            let is_push = self.pushes.is_push(at);
+            at += frame_len(payload.len());
+            (is_push, payload)
+        })
     }
 
     /// Returns the whole frames from the front, with a copy of each payload. For logs and tests.
@@ -319,7 +401,7 @@ impl FrameBuffer {
         self.tail.clear();
         self.tail.shrink_to(KEPT_CAPACITY);
         self.pushes = PushCount::default();
-        (self.tail_written, self.len, self.partial) = (0, 0, 0);
+        (self.tail_written, self.len, self.partial, self.messages) = (0, 0, 0, 0);
     }
 
     /// Returns how many bytes remain of the frame that contains the byte at `len`, 0 if a frame begins there.
@@ -349,6 +431,42 @@ impl FrameBuffer {
             at -= part.len();
         }
         self.tail[self.tail_written + at]
+    }
+}
+
+/// Reads the bytes of a buffer from the front.
+struct Cursor<'a> {
+    parts: std::collections::vec_deque::Iter<'a, Bytes>,
+    slice: &'a [u8],
+    /// What follows the parts, until it is reached.
+    tail: Option<&'a [u8]>,
+}
+
+impl Cursor<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        while self.slice.is_empty() {
+            self.next_slice()?;
+        }
+        let (first, rest) = self.slice.split_first()?;
+        self.slice = rest;
+        Some(*first)
+    }
+
+    fn skip(&mut self, mut len: usize) -> Option<()> {
+        while len > self.slice.len() {
+            len -= self.slice.len();
+            self.next_slice()?;
+        }
+        self.slice = &self.slice[len..];
+        Some(())
+    }
+
+    fn next_slice(&mut self) -> Option<()> {
+        self.slice = match self.parts.next() {
+            Some(part) => part,
+            None => self.tail.take()?,
+        };
+        Some(())
     }
 }
 

@@ -29,6 +29,7 @@ mod frame_buffer;
 mod frame_header;
 mod mask;
 mod push_count;
+mod retained_log;
 mod text_assembler;
 mod violation;
 
@@ -40,4 +41,5 @@ pub use decoder::{Decoded, Message, MessageDecoder};
 pub use encode::{begin_frame, close_frame, frame_len};
 pub use frame_buffer::{FrameBuffer, MIN_SHARED, SharedFrame};
 pub use frame_header::Opcode;
+pub use retained_log::{NeverSent, RetainedLog};
 pub use violation::Violation;
