@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::resumption::{ResumptionRequest, ResumptionTerms};
+
 /// The event of the client's first frame.
 pub const HELLO: &str = "aaw/hello";
 /// The event of the server's response to [`HELLO`].
@@ -27,14 +29,11 @@ pub const MEMBER_JOINED: &str = "aaw/joined";
 pub const MEMBER_LEFT: &str = "aaw/left";
 
 /// The body of [`HELLO`]. All keys are optional and unknown keys are ignored, so that later versions can add some.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Hello {
-    /// A secret that the client generates to identify its state. Reserved for resumption.
+    /// The client asks for resumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    /// Whether the client requests the state of its previous connection. Reserved for resumption.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub resume: bool,
+    pub resumption: Option<Box<ResumptionRequest>>,
 }
 
 /// The body of [`WELCOME`].
@@ -42,12 +41,15 @@ pub struct Hello {
 pub struct Welcome {
     /// The server's id of this connection, as handlers see it.
     pub connection: String,
-    /// Whether the connection continues the client's previous one. Always `false` in this version.
+    /// Whether the connection continues the state that the client has named.
     #[serde(default)]
     pub resumed: bool,
     /// The server's limits for this connection.
     #[serde(default)]
     pub limits: Limits,
+    /// The server agrees to resumption, which the client has asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumption: Option<ResumptionTerms>,
 }
 
 /// A server's limits for one connection, as it announces them in the [`Welcome`].

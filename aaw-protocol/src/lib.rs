@@ -85,6 +85,7 @@ mod identity;
 pub mod json;
 mod name;
 pub mod redact;
+pub mod resumption;
 pub mod server;
 #[doc(hidden)]
 pub mod slab;

@@ -19,6 +19,9 @@ pub enum Close {
     /// Nothing could be written to the socket for too long.
     #[error("nothing could be written")]
     Stalled,
+    /// The client did not acknowledge messages that it was sent.
+    #[error("too many messages are not acknowledged")]
+    Unacknowledged,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -47,7 +50,7 @@ impl Close {
         match self {
             Self::NoHello => 1002,
             Self::Silent | Self::Stalled | Self::Stopping => 1001,
-            Self::Refused(_) => 1008,
+            Self::Refused(_) | Self::Unacknowledged => 1008,
             Self::TooSlow => 1013,
         }
     }

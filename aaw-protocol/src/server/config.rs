@@ -29,6 +29,12 @@ pub struct ServerConfig {
     pub max_client_calls: u32,
     /// The time a v1 client may take to send its hello. Default 10 s.
     pub hello_timeout: Duration,
+    /// How long the state of a resumable connection is kept after its socket has broken, see
+    /// [`Input::Hello`](super::Input::Hello). Default 60 s. Zero refuses resumption.
+    pub resumption_window: Duration,
+    /// Bytes of messages that a client has not acknowledged. At this limit no further call starts and streams pause. Default
+    /// 1 MiB. It limits the throughput of one connection to this many bytes in each round trip.
+    pub max_unacknowledged_bytes: usize,
     /// The silence after which the client is pinged. Default 20 s, less than the 60 s after which common proxies close
     /// an idle connection. `Duration::MAX` disables pings.
     pub heartbeat_interval: Duration,
@@ -46,6 +52,8 @@ impl Default for ServerConfig {
             max_upload_bytes: 256 << 20,
             max_client_calls: 256,
             hello_timeout: Duration::from_secs(10),
+            resumption_window: Duration::from_secs(60),
+            max_unacknowledged_bytes: 1 << 20,
             heartbeat_interval: Duration::from_secs(20),
             max_missed_heartbeats: 2,
         }

@@ -14,6 +14,7 @@ use super::keys::CallKey;
 use super::output::{Input, Output};
 use super::pending_client_calls::PendingClientCalls;
 use super::response::{Completion, ResponseFormat};
+use super::resumption::Resumption;
 use super::running_call::{RunningCall, UploadWindow};
 use super::running_calls::RunningCalls;
 use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};
@@ -22,7 +23,7 @@ use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::dialect::Dialect;
 use crate::failure::{Code, Failure};
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
-use crate::hello::{self, Hello, Welcome};
+use crate::hello::{self, Hello};
 use crate::name::MAX_NAME_LEN;
 use crate::text::Shortened;
 use crate::timer_wheel::TimerWheel;
@@ -39,7 +40,7 @@ const MAX_CLASSIC_ID: usize = 200;
 pub struct ServerConnection<T = ()> {
     pub(super) config: Arc<ServerConfig>,
     pub(super) dialect: Dialect,
-    connection: Box<str>,
+    pub(super) connection: Box<str>,
     /// When the hello of a v1 client is due. `None` once it has arrived, and for classic clients.
     pub(super) hello_deadline: Option<Instant>,
     /// Whether an open hook has not decided about the connection yet.
@@ -61,7 +62,9 @@ pub struct ServerConnection<T = ()> {
     pub(super) upload_bytes: usize,
     /// The client calls in flight.
     pub(super) client_calls: PendingClientCalls,
-    heartbeat: Heartbeat,
+    pub(super) heartbeat: Heartbeat,
+    /// What is counted for resumption, from the hello on that asked for it.
+    pub(super) resumption: Option<Box<Resumption>>,
     pub(super) outputs: VecDeque<Output<T>>,
     pub(super) unsent_bytes: usize,
     over_budget: bool,
@@ -89,7 +92,7 @@ impl<T> ServerConnection<T> {
         let config = config.into();
         Self {
             hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
-            heartbeat: Heartbeat::new(config.heartbeat_interval, config.max_missed_heartbeats, now),
+            heartbeat: new_heartbeat(&config, now),
             wait_queue: WaitQueue::new(config.limits.line as usize),
             dialect,
             connection: connection.into(),
@@ -103,6 +106,7 @@ impl<T> ServerConnection<T> {
             client_calls: PendingClientCalls::default(),
             early_upload_ends: VecDeque::new(),
             upload_bytes: 0,
+            resumption: None,
             outputs: VecDeque::new(),
             unsent_bytes: 0,
             over_budget: false,
@@ -126,6 +130,9 @@ impl<T> ServerConnection<T> {
         if self.closed {
             return Input::Handled;
         }
+        if let Some(resumption) = &mut self.resumption {
+            resumption.received.receive(now, text.len());
+        }
         let handled = match codec::decode(text) {
             Ok(frame) => match self.dialect {
                 Dialect::Classic => self.handle_classic_frame(now, text, frame),
@@ -138,7 +145,10 @@ impl<T> ServerConnection<T> {
 
     /// Handles a binary message, which the protocol does not have. Returns the error for the log; a v1 client is
     /// notified.
-    pub fn handle_binary(&mut self) -> BadFrame {
+    pub fn handle_binary(&mut self, now: Instant, len: usize) -> BadFrame {
+        if let Some(resumption) = &mut self.resumption {
+            resumption.received.receive(now, len);
+        }
         let bad = BadFrame::Binary;
         self.send_bad_frame_error(&bad);
         bad
@@ -191,12 +201,15 @@ impl<T> ServerConnection<T> {
         match (id, frame.kind) {
             (None, Kind::Unmarked) => match frame.event.as_ref() {
                 hello::PING => {
-                    self.send(codec::message(hello::PONG, &serde_json::Value::Null).into());
+                    self.uncount_received(text.len());
+                    self.send_pong();
                     Ok(Input::Handled)
                 }
-                // Reserved for resumption. This version stores nothing that could be acknowledged.
-                hello::ACK => Ok(Input::Handled),
-                hello::HELLO => Err(BadFrame::Unexpected("a second aaw/hello".into())),
+                hello::ACK => self.handle_acknowledgement(text, &frame),
+                hello::HELLO => {
+                    self.uncount_received(text.len());
+                    Err(BadFrame::Unexpected("a second aaw/hello".into()))
+                }
                 _ => {
                     let request = CallRequest { format: ResponseFormat::Nothing, deadline: None, upload: false };
                     self.admit_call(now, text, frame, request)
@@ -256,22 +269,16 @@ impl<T> ServerConnection<T> {
         if !frame.data.starts_with('{') {
             return Err(BadFrame::Unexpected("the body of aaw/hello must be an object".into()));
         }
-        let _: Hello = serde_json::from_str(frame.data).map_err(|error| {
+        let hello: Hello = serde_json::from_str(frame.data).map_err(|error| {
             BadFrame::Unexpected(format!("the body of aaw/hello: {}", Shortened(&error.to_string())))
         })?;
-        self.hello_deadline = None;
-        if self.open_hook_pending {
-            self.outputs.push_back(Output::RunOpenHook);
-        } else {
-            self.send_welcome();
+        match hello.resumption {
+            Some(request) if !self.config.resumption_window.is_zero() => Ok(Input::Hello(request)),
+            _ => {
+                self.begin(false);
+                Ok(Input::Handled)
+            }
         }
-        Ok(Input::Handled)
-    }
-
-    pub(super) fn send_welcome(&mut self) {
-        let connection = std::mem::take(&mut self.connection);
-        let welcome = Welcome { connection: connection.into(), resumed: false, limits: self.config.limits };
-        self.send(codec::message(hello::WELCOME, &welcome).into());
     }
 
     /// Runs, queues or refuses a call.
@@ -350,7 +357,11 @@ impl<T> ServerConnection<T> {
         }
     }
 
-    fn report_bad_frame<'a>(&mut self, bad: BadFrame) -> Input<'a> {
+    pub(super) fn new_heartbeat(&self, now: Instant) -> Heartbeat {
+        new_heartbeat(&self.config, now)
+    }
+
+    pub(super) fn report_bad_frame<'a>(&mut self, bad: BadFrame) -> Input<'a> {
         self.send_bad_frame_error(&bad);
         Input::BadFrame(bad)
     }
@@ -697,6 +708,9 @@ impl<T> ServerConnection<T> {
         {
             soonest = soonest.min(due);
         }
+        if let Some(due) = self.acknowledgement_due() {
+            soonest = soonest.min(due);
+        }
         soonest
     }
 
@@ -715,7 +729,7 @@ impl<T> ServerConnection<T> {
         match self.heartbeat.handle_timeout(now) {
             HeartbeatAction::Wait => {}
             HeartbeatAction::Ping => self.outputs.push_back(Output::Ping),
-            HeartbeatAction::Close => self.close(Close::Silent),
+            HeartbeatAction::Close => self.lose_socket(Close::Silent),
         }
     }
 
@@ -776,6 +790,7 @@ impl<T> ServerConnection<T> {
             && self.running.len() < self.config.limits.calls as usize
             && self.running_bytes < self.config.max_running_bytes
             && self.unsent_bytes < self.config.max_unsent_bytes
+            && !self.has_unacknowledged()
             && !self.over_budget
     }
 
@@ -819,6 +834,10 @@ impl<T> ServerConnection<T> {
         self.unsent_bytes += frame_len(frame.len());
         self.outputs.push_back(Output::Send(frame));
     }
+}
+
+fn new_heartbeat(config: &ServerConfig, now: Instant) -> Heartbeat {
+    Heartbeat::new(config.heartbeat_interval, config.max_missed_heartbeats, now)
 }
 
 /// The parameters of a call from its frame.

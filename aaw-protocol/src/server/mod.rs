@@ -62,6 +62,7 @@ mod opening;
 mod output;
 mod pending_client_calls;
 mod response;
+mod resumption;
 mod running_call;
 mod running_calls;
 mod streams;

@@ -10,6 +10,7 @@ use super::keys::CallKey;
 use super::keys::ClientCallKey;
 use crate::codec::BadFrame;
 use crate::failure::Failure;
+use crate::resumption::ResumptionRequest;
 
 /// The meaning of a text message.
 #[derive(Debug)]
@@ -28,6 +29,13 @@ pub enum Input<'a> {
         /// The call, as in [`UploadItem`](Self::UploadItem).
         key: CallKey,
     },
+    /// A hello that asks for resumption. Nothing happens until one of these is called:
+    /// [`begin`](super::ServerConnection::begin), [`refuse_hello`](super::ServerConnection::refuse_hello), or, when another
+    /// `ServerConnection` continues on this socket, [`resume`](super::ServerConnection::resume) of that one.
+    Hello(Box<ResumptionRequest>),
+    /// The client has received all messages up to this one. If there is no such message, call
+    /// [`reject_acknowledgement`](super::ServerConnection::reject_acknowledgement).
+    Acknowledged(u64),
     /// The message is handled. Its response, if it has one, is in the output.
     Handled,
     /// A call or one-way send was refused. The client is already notified; this is for the log.
@@ -49,6 +57,11 @@ pub enum Input<'a> {
 pub enum Output<T = ()> {
     /// Send this as a text message.
     Send(Bytes),
+    /// Send this text message, which is not counted, before those that are.
+    SendUncounted(Bytes),
+    /// Send this text message. If the connection is [resumable](super::ServerConnection::is_resumable), all that is sent later
+    /// is counted, from 1, apart from [`SendUncounted`](Self::SendUncounted) and control frames.
+    Welcome(Bytes),
     /// The caller of a stream granted more credit: the stream may continue.
     Credit {
         /// The pending call. It is neither complete nor dropped.

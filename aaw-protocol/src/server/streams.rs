@@ -74,10 +74,11 @@ impl<T> ServerConnection<T> {
     }
 
     /// Returns whether streams may send items: fewer bytes are unsent than
-    /// [`max_unsent_bytes`](super::ServerConfig::max_unsent_bytes), and the connection is not closed. Check it before
-    /// each item; [`set_unsent_bytes`](Self::set_unsent_bytes) can make it `true` again.
+    /// [`max_unsent_bytes`](super::ServerConfig::max_unsent_bytes), fewer are unacknowledged than
+    /// [`max_unacknowledged_bytes`](super::ServerConfig::max_unacknowledged_bytes), the connection is not closed, and the
+    /// client is not away. Check it before each item; [`set_unsent_bytes`](Self::set_unsent_bytes) can make it `true` again.
     pub fn may_stream(&self) -> bool {
-        !self.closed && self.unsent_bytes < self.config.max_unsent_bytes
+        !self.closed && self.unsent_bytes < self.config.max_unsent_bytes && !self.has_unacknowledged()
     }
 
     /// Handles credit for the response of a call.
