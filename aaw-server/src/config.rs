@@ -46,6 +46,18 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How many consecutive pings may bring no data from the client before the connection is closed. Default 2.
     pub max_missed_heartbeats: u32,
+    /// How long the state of a connection is kept after its socket has broken, for a client that resumes it. Default 60 s,
+    /// in which most phones find another network. Zero disables resumption: a connection ends with its socket. A longer time
+    /// keeps the memory of clients that never come back for longer.
+    pub resumption_window: Duration,
+    /// The maximum number of connections whose client is away. Beyond it the client address that has the most of them loses
+    /// the one that has been away for the longest time. Default 65 536. They do not count towards
+    /// [`max_connections`](Self::max_connections).
+    pub max_away_connections: usize,
+    /// The maximum size of the messages that a resumable connection retains until its client acknowledges them, in bytes; while
+    /// it is exceeded, no call is started and no stream continues. Default 1 MiB. It limits the throughput of one connection
+    /// to this size in each round trip.
+    pub max_unacknowledged_bytes: usize,
     /// The maximum size of one message in either direction, in bytes. Default 1 MiB. A larger message from a client
     /// closes its connection with code 1009; a larger response becomes the error `too_large`. A higher limit lets each
     /// connection occupy more memory.
@@ -222,6 +234,9 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
+            resumption_window: protocol.resumption_window,
+            max_away_connections: 65_536,
+            max_unacknowledged_bytes: protocol.max_unacknowledged_bytes,
             max_message_bytes: protocol.limits.message as usize,
             max_concurrent_calls: protocol.limits.calls,
             max_call_time: Duration::from_secs(60),
@@ -269,6 +284,8 @@ impl Config {
             hello_timeout: self.handshake_timeout,
             heartbeat_interval: self.heartbeat_interval,
             max_missed_heartbeats: self.max_missed_heartbeats,
+            resumption_window: self.resumption_window,
+            max_unacknowledged_bytes: self.max_unacknowledged_bytes,
             max_upload_bytes: self.max_upload_bytes,
             max_client_calls: self.max_client_calls,
         }

@@ -55,6 +55,8 @@ pub struct ServerConnection<T = ()> {
     deadlines: Option<Box<TimerWheel<CallKey>>>,
     /// The call that no later call may overtake.
     barrier: Option<CallKey>,
+    /// A barrier has ended since this was last asked for.
+    barrier_ended: bool,
     pub(super) wait_queue: WaitQueue,
     /// Running calls whose uploads ended in the wait queue, and whose handlers are not notified yet.
     early_upload_ends: VecDeque<CallKey>,
@@ -103,6 +105,7 @@ impl<T> ServerConnection<T> {
             deferred_bytes: 0,
             deadlines: None,
             barrier: None,
+            barrier_ended: false,
             client_calls: PendingClientCalls::default(),
             early_upload_ends: VecDeque::new(),
             upload_bytes: 0,
@@ -823,10 +826,16 @@ impl<T> ServerConnection<T> {
         Some(running)
     }
 
+    /// Returns whether a [barrier](Self::add_pending_barrier) has ended since this was last called.
+    pub fn take_barrier_ended(&mut self) -> bool {
+        std::mem::take(&mut self.barrier_ended)
+    }
+
     /// Lets later calls start if this call is the barrier.
     pub(super) fn release_barrier(&mut self, key: CallKey) {
         if self.barrier == Some(key) {
             self.barrier = None;
+            self.barrier_ended = true;
         }
     }
 

@@ -153,8 +153,9 @@ impl<T> ServerConnection<T> {
         self.outputs.push_back(Output::SendUncounted(pong.into()));
     }
 
-    /// The socket is of no use any more: closes the connection, unless it is resumable.
-    pub(super) fn lose_socket(&mut self, why: Close) {
+    /// The socket is of no use any more. [`Output::Close`] follows: if the connection is [resumable](Self::is_resumable) it can
+    /// then be [suspended](Self::suspend), and is closed otherwise.
+    pub fn lose_socket(&mut self, why: Close) {
         if self.is_resumable() {
             self.heartbeat.stop();
             self.outputs.push_back(Output::Close(why));

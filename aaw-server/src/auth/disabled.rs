@@ -39,6 +39,10 @@ impl SessionGuard {
         match *self {}
     }
 
+    pub(crate) fn has_token(&self, _token: &str) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         match *self {}
     }

@@ -167,6 +167,11 @@ impl SessionGuard {
         &self.session
     }
 
+    /// Returns whether this is the token of the session.
+    pub(crate) fn has_token(&self, token: &str) -> bool {
+        TokenHash::parse(token).is_some_and(|hash| hash == self.session().token())
+    }
+
     /// As [`Session::is_over`].
     pub(crate) fn is_over(&self) -> bool {
         self.session.is_over()

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use aaw_protocol::hello::SESSION_ENDED;
 use aaw_protocol::server::{Call, CallKey, Completion, Input, ItemFrames};
-use aaw_protocol::websocket::{MIN_SHARED, SharedFrame};
+use aaw_protocol::websocket::MIN_SHARED;
 use aaw_protocol::{Code, Dialect, Failure, codec, is_protected};
 
 use super::call_future::CallFuture;
@@ -237,9 +237,8 @@ impl ConnectionState {
             && self.dialect == Dialect::V1
             && let Some(reason) = session.ended()
         {
-            let frame = codec::message(SESSION_ENDED, &serde_json::json!({ "ended": reason.as_str() }));
-            // If the mailbox has overflowed, the connection is being closed.
-            let _ = self.peer().mailbox.push(&SharedFrame::text(&frame));
+            // Not a push, which a client that is away may lose.
+            self.output.text(codec::message(SESSION_ENDED, &serde_json::json!({ "ended": reason.as_str() })).into());
         }
     }
 

@@ -2,22 +2,24 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aaw_protocol::resumption::CLOSE_SUPERSEDED;
 use aaw_protocol::server::Close;
 use aaw_protocol::websocket::{Decoded, FrameBuffer, Message, MessageDecoder};
 
 use super::end::ConnectionEnd;
 use super::frame_log;
-use super::socket::Socket;
-use crate::memory_budget::{HeldBytes, STEP};
+use super::socket::{ClientSocket, Socket as _};
+use crate::memory_budget::{ConnectionBudget, HeldBytes, STEP};
 
 /// The bytes of one read of what is discarded.
 const DISCARDED: usize = 16 << 10;
 
 /// What a connection leaves behind when its task stops reading.
-pub(super) struct Remains<S> {
-    pub(super) socket: S,
+pub(super) struct Remains {
+    pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
     /// What was read and not decoded.
     pub(super) unread: Vec<u8>,
@@ -27,18 +29,32 @@ pub(super) struct Remains<S> {
     pub(super) held: HeldBytes,
 }
 
+impl Remains {
+    /// Of a connection that goes on without this socket.
+    pub(super) fn of_socket(socket: ClientSocket, memory: &Arc<ConnectionBudget>, max_message_bytes: usize) -> Self {
+        Self {
+            socket,
+            decoder: MessageDecoder::new(max_message_bytes),
+            unread: Vec::new(),
+            log: FrameBuffer::default(),
+            held: HeldBytes::new(memory),
+        }
+    }
+}
+
 /// Closes the socket as its end requires, within `timeout`. What was not written is sent first where the client is
 /// expected to read it.
-pub(super) async fn close<S: Socket>(remains: Remains<S>, end: ConnectionEnd, timeout: Duration) {
+pub(super) async fn close(remains: Remains, end: ConnectionEnd, timeout: Duration) {
     // An error, or the timeout, closes the socket without the rest of the closing handshake.
     let _ = tokio::time::timeout(timeout, close_gracefully(remains, end)).await;
 }
 
-async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) -> io::Result<()> {
+async fn close_gracefully(remains: Remains, end: ConnectionEnd) -> io::Result<()> {
     let Remains { mut socket, mut decoder, mut unread, mut log, mut held } = remains;
     let mut frame = FrameBuffer::default();
     match &end {
-        ConnectionEnd::Broken(_) => return Ok(()),
+        ConnectionEnd::Broken(_) | ConnectionEnd::HandedOver(_) => return Ok(()),
+        ConnectionEnd::Superseded => frame.close(CLOSE_SUPERSEDED, "the connection continues on another socket"),
         ConnectionEnd::Disconnected => {}
         // The closing handshake ends with the same code.
         ConnectionEnd::ByClient(None) => frame.close_without_code(),
@@ -73,7 +89,7 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
             drop((decoder, unread, held));
             discard(&mut socket).await
         }
-        ConnectionEnd::ByServer(_) => {
+        ConnectionEnd::ByServer(_) | ConnectionEnd::Superseded => {
             // Until the client's close frame, or the end of its data.
             let mut input = vec![0; DISCARDED];
             loop {
@@ -98,7 +114,7 @@ async fn close_gracefully<S: Socket>(remains: Remains<S>, end: ConnectionEnd) ->
 }
 
 /// Ends what is sent, and discards what arrives.
-async fn discard<S: Socket>(socket: &mut S) -> io::Result<()> {
+async fn discard(socket: &mut ClientSocket) -> io::Result<()> {
     poll_fn(|cx| socket.poll_shutdown(cx)).await?;
     let mut input = vec![0; DISCARDED];
     while poll_fn(|cx| socket.poll_read(cx, &mut input)).await? > 0 {}

@@ -1,10 +1,13 @@
 //! Why a connection ends.
 
 use std::io;
+use std::sync::Arc;
 
 use aaw_event::{CloseInfo, ClosedBy};
 use aaw_protocol::server::Close;
 use aaw_protocol::websocket::{CloseFrame, Violation};
+
+use crate::hub::Peer;
 
 #[derive(Debug)]
 pub(super) enum ConnectionEnd {
@@ -18,6 +21,10 @@ pub(super) enum ConnectionEnd {
     Violation(Violation),
     /// The socket has failed.
     Broken(io::Error),
+    /// The connection continues on another socket.
+    Superseded,
+    /// The socket continues another connection.
+    HandedOver(Arc<Peer>),
 }
 
 impl ConnectionEnd {
@@ -32,6 +39,8 @@ impl ConnectionEnd {
                 tracing::debug!(code = violation.close_code(), "the client violated RFC 6455: {violation}");
             }
             Self::Broken(error) => tracing::debug!("the connection failed: {error}"),
+            Self::Superseded => tracing::debug!("the client continues on another socket"),
+            Self::HandedOver(peer) => tracing::debug!("the socket continues the connection {}", peer.id()),
         }
     }
 
@@ -43,6 +52,7 @@ impl ConnectionEnd {
             Self::ByServer(close) => CloseInfo::new(ClosedBy::Server, Some(close.code()), close.to_string()),
             Self::Violation(violation) => CloseInfo::new(ClosedBy::Broken, None, violation.to_string()),
             Self::Broken(error) => CloseInfo::new(ClosedBy::Broken, None, error.to_string()),
+            Self::Superseded | Self::HandedOver(_) => CloseInfo::new(ClosedBy::Client, None, ""),
         }
     }
 }

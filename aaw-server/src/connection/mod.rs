@@ -13,6 +13,7 @@
 //! | `socket` | a bare TCP socket, or any other stream |
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
+//! | `resumption` | a connection that outlives its socket |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
 //! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
@@ -30,6 +31,7 @@ mod end;
 mod frame_log;
 mod linger_budget;
 mod open_hook;
+mod resumption;
 mod scratch;
 #[cfg(all(test, feature = "auth"))]
 mod session_tests;
@@ -41,5 +43,5 @@ mod stream_pump;
 mod tests;
 mod upload;
 
-pub(crate) use socket::{StreamSocket, TcpSocket};
+pub(crate) use socket::ClientSocket;
 pub(crate) use socket_task::NewConnection;

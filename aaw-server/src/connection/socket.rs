@@ -12,6 +12,69 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use crate::hub::{MAX_SLICES, SharedSocket, try_write};
 
+/// The socket of a connection.
+pub(crate) enum ClientSocket {
+    /// That of the server's own listener.
+    Tcp(TcpSocket),
+    /// Any other stream.
+    Stream(Box<dyn Socket>),
+}
+
+impl ClientSocket {
+    pub(crate) fn tcp(socket: TcpStream) -> Self {
+        Self::Tcp(TcpSocket::new(socket))
+    }
+
+    /// Only the connection's task writes to such a socket.
+    pub(crate) fn stream(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self::Stream(Box::new(StreamSocket(stream)))
+    }
+}
+
+impl Socket for ClientSocket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read(cx, buffer),
+            Self::Stream(socket) => socket.poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, frames: &mut FrameBuffer) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_write(cx, frames),
+            Self::Stream(socket) => socket.poll_write(cx, frames),
+        }
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_writable(cx),
+            Self::Stream(socket) => socket.poll_writable(cx),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_flush(cx),
+            Self::Stream(socket) => socket.poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_shutdown(cx),
+            Self::Stream(socket) => socket.poll_shutdown(cx),
+        }
+    }
+
+    fn shared(&self) -> Option<SharedSocket> {
+        match self {
+            Self::Tcp(socket) => socket.shared(),
+            Self::Stream(socket) => socket.shared(),
+        }
+    }
+}
+
 /// What the connection's task needs of a socket.
 pub(crate) trait Socket: Send + Unpin {
     /// Reads bytes; 0 at the end.
@@ -40,7 +103,7 @@ pub(crate) struct TcpSocket {
 }
 
 impl TcpSocket {
-    pub(crate) fn new(socket: TcpStream) -> Self {
+    fn new(socket: TcpStream) -> Self {
         let (read, write) = socket.into_split();
         Self { read, write: Arc::new(write) }
     }
@@ -85,8 +148,8 @@ impl Socket for TcpSocket {
     }
 }
 
-/// Any other stream. Only the connection's task writes to it.
-pub(crate) struct StreamSocket<S>(pub(crate) S);
+/// Any other stream.
+struct StreamSocket<S>(S);
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for StreamSocket<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -1,5 +1,6 @@
 //! The task that owns a connection's socket: reads, lets [`ConnectionState`] handle what arrives, writes, keeps time.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -20,11 +21,12 @@ use super::closing::{Remains, close};
 use super::end::ConnectionEnd;
 use super::frame_log;
 use super::scratch::Scratch;
-use super::socket::Socket;
+use super::resumption::NewSocket;
+use super::socket::{ClientSocket, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{Command, ConnectionGuard, EventCaller, Opening, TurnEnd, WriteEnd, WriteProgress};
+use crate::hub::{Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, WriteEnd, WriteProgress};
 use crate::memory_budget::{HeldBytes, STEP};
 use crate::write_stall::WriteStall;
 
@@ -52,6 +54,8 @@ pub(crate) struct NewConnection {
     pub(crate) dialect: Dialect,
     pub(crate) guard: ConnectionGuard,
     pub(crate) caller: Arc<EventCaller>,
+    /// The `Origin` of the handshake.
+    pub(crate) origin: Option<Arc<str>>,
     /// What the `_open` hook receives.
     pub(crate) open_info: OpenInfo,
     pub(crate) dispatch: Arc<Dispatch>,
@@ -61,8 +65,9 @@ pub(crate) struct NewConnection {
 }
 
 /// The connection's task.
-struct SocketTask<S> {
-    socket: S,
+struct SocketTask {
+    /// `None` while the client is away.
+    socket: Option<ClientSocket>,
     decoder: MessageDecoder,
     /// What was read and not decoded yet, because the turn was used up or the client does not read its responses.
     unread: Vec<u8>,
@@ -119,21 +124,24 @@ impl NewConnection {
     /// Serves the connection until it ends. `read_ahead` was read from the socket together with the request.
     ///
     /// To be called within the connection's span: what it begins before its first poll belongs to it.
-    pub(crate) fn serve<S: Socket>(self, socket: S, read_ahead: Bytes) -> impl Future<Output = ()> + Send {
+    pub(crate) fn serve(self, socket: ClientSocket, read_ahead: Bytes) -> impl Future<Output = ()> + Send {
         // Started here, and not in the future, which would reserve the memory of `self` as long as it lives.
         let mut task = SocketTask::start(self, socket, read_ahead);
         async move {
             let end = poll_fn(|cx| task.poll(cx)).await;
             end.log();
+            if let ConnectionEnd::HandedOver(peer) = &end {
+                return task.hand_over(peer);
+            }
             // Boxed, so that a connection that is open does not reserve the memory for its end.
             Box::pin(task.finish(end)).await;
         }
     }
 }
 
-impl<S: Socket> SocketTask<S> {
-    fn start(new: NewConnection, socket: S, read_ahead: Bytes) -> Self {
-        let NewConnection { dialect, guard, caller, open_info, dispatch, config, protocol } = new;
+impl SocketTask {
+    fn start(new: NewConnection, socket: ClientSocket, read_ahead: Bytes) -> Self {
+        let NewConnection { dialect, guard, caller, origin, open_info, dispatch, config, protocol } = new;
         if let Some(shared) = socket.shared() {
             guard.peer.mailbox.share_socket(shared);
         }
@@ -164,11 +172,14 @@ impl<S: Socket> SocketTask<S> {
             draining: false,
             end: None,
             bad_frames: 0,
+            origin,
+            resumption: None,
+            resuming: None,
         };
         // The `_open` hook of a classic client starts at once.
         state.collect_outputs();
         Self {
-            socket,
+            socket: Some(socket),
             decoder: MessageDecoder::new(config.max_message_bytes),
             // A copy of these few bytes, mostly none: they lie in a buffer of hyper that would live as long as they do.
             unread: read_ahead.to_vec(),
@@ -198,8 +209,11 @@ impl<S: Socket> SocketTask<S> {
             open_hook,
             dispatch,
             output,
+            resumption,
             ..
         } = state;
+        // Nobody can continue the connection from now on.
+        drop(resumption);
         // Fails the client calls that are queued or in flight.
         drop((client_calls, commands));
         let mut log = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
@@ -212,7 +226,9 @@ impl<S: Socket> SocketTask<S> {
         let permit = guard.leave();
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
-        close(Remains { socket, decoder, unread, log, held }, end, config.close_timeout).await;
+        if let Some(socket) = socket {
+            close(Remains { socket, decoder, unread, log, held }, end, config.close_timeout).await;
+        }
         // What the deadline of a shutdown finds still running is dropped.
         let stopped = async {
             match &permit {
@@ -249,7 +265,13 @@ impl<S: Socket> SocketTask<S> {
         }
         let mut scratch = Scratch::take();
         std::mem::swap(&mut scratch.output, &mut self.state.output);
-        let end = self.turn(cx, &mut scratch.input);
+        let mut end = self.turn(cx, &mut scratch.input);
+        if let Poll::Ready(why) = end {
+            end = match self.state.survives(&why) {
+                true => self.go_away(cx, why),
+                false => Poll::Ready(why),
+            };
+        }
         if end.is_ready() && !self.state.output.is_empty() {
             // `finish` writes it.
             let mut output = FrameBuffer::default();
@@ -297,8 +319,10 @@ impl<S: Socket> SocketTask<S> {
             // Before they are moved to the log.
             logged = frame_log::sent(&self.state.output, logged);
             let waits_for_space = !self.waits_for_client || self.state.waits_for_space();
-            let mailbox = &self.state.guard.peer.mailbox;
-            match mailbox.end_turn(&mut self.state.output, waits_for_space, budget.is_used_up) {
+            self.state.end_counting(now);
+            let ConnectionState { guard, resumption, output, .. } = &mut self.state;
+            let lead = resumption.as_mut().map(|resumption| &mut resumption.lead);
+            match guard.peer.mailbox.end_turn(lead, output, waits_for_space, budget.is_used_up) {
                 // Another thread has posted them since the mailbox was emptied.
                 TurnEnd::Commands => continue,
                 TurnEnd::Waits => break,
@@ -340,6 +364,7 @@ impl<S: Socket> SocketTask<S> {
         }
         self.blocked = log.blocked;
         self.state.protocol.set_unsent_bytes(log.unsent);
+        self.state.protocol.set_unacknowledged_bytes(log.unacknowledged);
         self.state.update_stream_pause();
         self.note_write_progress(now, log.written);
         Ok(log.unsent)
@@ -348,7 +373,7 @@ impl<S: Socket> SocketTask<S> {
     fn handle_timeout(&mut self, now: Instant) {
         self.state.handle(now, ConnectionInput::Timeout);
         if self.stall.is_stalled(now) {
-            self.state.protocol.close(Close::Stalled);
+            self.state.protocol.lose_socket(Close::Stalled);
         }
         let timeout = self.state.config.push_backlog_timeout;
         if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= timeout) {
@@ -370,12 +395,22 @@ impl<S: Socket> SocketTask<S> {
             if let Some(end) = self.handle_queues(now, budget) {
                 return Poll::Ready(end);
             }
-            if budget.is_used_up || !self.state.protocol.wants_input() {
+            if let Some(peer) = self.state.poll_resuming(cx) {
+                return Poll::Ready(ConnectionEnd::HandedOver(peer));
+            }
+            if self.state.has_next_socket() && self.come_back(now) {
+                continue;
+            }
+            if budget.is_used_up || !self.state.wants_input() {
                 return Poll::Pending;
             }
+            let Some(socket) = &mut self.socket else {
+                self.waits_for_client = true;
+                return Poll::Pending;
+            };
             let mut unread = std::mem::take(&mut self.unread);
             let bytes = if unread.is_empty() {
-                match self.socket.poll_read(cx, input) {
+                match socket.poll_read(cx, input) {
                     Poll::Pending => {
                         self.waits_for_client = true;
                         return Poll::Pending;
@@ -416,7 +451,7 @@ impl<S: Socket> SocketTask<S> {
             if end.is_some() {
                 return end;
             }
-            if *decoded == before || budget.is_used_up || !self.state.protocol.wants_input() {
+            if *decoded == before || budget.is_used_up || !self.state.wants_input() {
                 return None;
             }
         }
@@ -450,7 +485,7 @@ impl<S: Socket> SocketTask<S> {
             if let Some(end) = self.handle_queues(now, budget) {
                 return Some(end);
             }
-            if budget.is_used_up || !self.state.protocol.wants_input() {
+            if budget.is_used_up || !self.state.wants_input() {
                 break;
             }
         }
@@ -476,7 +511,7 @@ impl<S: Socket> SocketTask<S> {
             state.handle(now, ConnectionInput::Queued(queued));
             budget.count_input(state.output.len());
         }
-        if state.draining && state.protocol.is_idle() {
+        if state.draining && (state.protocol.is_idle() || state.protocol.is_away()) {
             state.protocol.close(Close::Stopping);
             state.collect_outputs();
         }
@@ -485,7 +520,10 @@ impl<S: Socket> SocketTask<S> {
 
     /// Continues to write, or to pass on what was written, when a blocked socket accepts bytes again.
     fn resume_write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut TurnBudget) -> std::io::Result<()> {
-        if self.blocked && self.socket.poll_writable(cx)?.is_ready() {
+        if self.blocked
+            && let Some(socket) = &mut self.socket
+            && socket.poll_writable(cx)?.is_ready()
+        {
             self.blocked = false;
             if self.state.guard.peer.mailbox.resume_write(&mut self.state.output) {
                 return self.write(cx, now, budget);
@@ -504,6 +542,8 @@ impl<S: Socket> SocketTask<S> {
             let mut progress = WriteProgress::of(&self.state.output);
             if let Err(error) = self.write_output(cx) {
                 self.state.peer().mailbox.fail_write(None);
+                // What counts of it is retained.
+                self.state.output = FrameBuffer::default();
                 return Err(error);
             }
             progress.finish(&self.state.output);
@@ -528,8 +568,9 @@ impl<S: Socket> SocketTask<S> {
     /// Writes as much of the output as the socket accepts.
     fn write_output(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         let output = &mut self.state.output;
+        let Some(socket) = &mut self.socket else { return Ok(()) };
         while !output.is_empty() {
-            match self.socket.poll_write(cx, output) {
+            match socket.poll_write(cx, output) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => break,
             }
@@ -538,8 +579,8 @@ impl<S: Socket> SocketTask<S> {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
-        let flushed = self.socket.poll_flush(cx)?;
-        self.is_unflushed = flushed.is_pending();
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        self.is_unflushed = socket.poll_flush(cx)?.is_pending();
         Ok(())
     }
 
@@ -561,7 +602,7 @@ impl<S: Socket> SocketTask<S> {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + self.unread.capacity() + self.decoder.stored();
+        let held = log.unsent + log.pushed + log.unacknowledged + self.unread.capacity() + self.decoder.stored();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());
@@ -573,8 +614,15 @@ impl<S: Socket> SocketTask<S> {
             }
         }
         if held >= STEP && self.state.memory.is_refused() {
-            self.state.protocol.close(Close::TooSlow);
-            self.state.collect_outputs();
+            if self.state.protocol.is_away() {
+                self.state.drop_away();
+            } else {
+                self.state.protocol.close(Close::TooSlow);
+                self.state.collect_outputs();
+            }
+            cx.waker().wake_by_ref();
+        }
+        if self.state.check_unacknowledged(now, self.blocked) {
             cx.waker().wake_by_ref();
         }
         self.over_push_limit_since = match self.over_push_limit_since {
@@ -584,12 +632,94 @@ impl<S: Socket> SocketTask<S> {
         };
     }
 
+    // --- Resumption --------------------------------------------------------------------------------------------------
+
+    /// Goes on without the socket, until the client resumes the connection or has been away for too long.
+    #[cold]
+    fn go_away(&mut self, cx: &mut Context<'_>, why: ConnectionEnd) -> Poll<ConnectionEnd> {
+        let now = now();
+        why.log();
+        let state = &mut self.state;
+        let log_was_empty = state.guard.peer.mailbox.go_away(&mut state.output);
+        state.protocol.suspend();
+        state.update_stream_pause();
+        let Some(resumption) = &mut state.resumption else { return Poll::Ready(why) };
+        resumption.guard.go_away(state.config.max_away_connections);
+        resumption.lead = FrameBuffer::default();
+        let granted = resumption.granted.take();
+        self.unread = Vec::new();
+        self.decoder = MessageDecoder::new(state.config.max_message_bytes);
+        (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
+        self.stall.note_flushed();
+        self.over_push_limit_since = None;
+        // A frame whose beginning was written cannot be followed by a close frame.
+        let mut reason = None;
+        if let Some(socket) = self.socket.take() {
+            match &why {
+                ConnectionEnd::Superseded | ConnectionEnd::ByClient(_) if log_was_empty => {
+                    let remains = Remains::of_socket(socket, &state.memory, state.config.max_message_bytes);
+                    let timeout = state.config.close_timeout;
+                    let end = if let ConnectionEnd::ByClient(close) = &why {
+                        ConnectionEnd::ByClient(close.clone())
+                    } else {
+                        ConnectionEnd::Superseded
+                    };
+                    tokio::spawn(async move { close(remains, end, timeout).await });
+                }
+                _ => {}
+            }
+            reason = Some(why);
+        }
+        if let Some(why) = reason {
+            resumption.away = Some((clock::after(now, state.config.resumption_window), why));
+        }
+        if let Some(request) = granted {
+            // The new socket may have gone meanwhile.
+            let _ = request.reply.send(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Continues on a new socket. `false` if another thread still writes to the old one.
+    #[cold]
+    fn come_back(&mut self, now: Instant) -> bool {
+        let state = &mut self.state;
+        let mailbox = &state.guard.peer.mailbox;
+        if self.socket.is_some() || !mailbox.may_come_back() {
+            return false;
+        }
+        let Some(resumption) = &mut state.resumption else { return false };
+        let Some(next) = resumption.next_socket.take() else { return false };
+        let NewSocket { socket, decoder, unread, permit } = *next;
+        // It counts for its connection again.
+        drop(permit);
+        resumption.away = None;
+        resumption.unacknowledged_since = None;
+        resumption.guard.come_back();
+        mailbox.come_back(&state.protocol.resume(now), socket.shared());
+        (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);
+        tracing::debug!("resumed");
+        true
+    }
+
+    /// Passes the socket to the connection that its client continues.
+    fn hand_over(self, peer: &Peer) {
+        let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
+        let permit = state.guard.leave();
+        let socket: Box<dyn Any + Send> = Box::new(NewSocket { socket, decoder, unread, permit });
+        peer.mailbox.post(Command::TakeSocket(socket));
+    }
+
     /// Sets the timer to the next deadline. A timer that fires earlier is left as it is and set again then: most turns
     /// move a deadline further away, and need not touch it.
     fn set_timer(&mut self, cx: &mut Context<'_>) {
         let mut due = self.state.protocol.poll_timeout();
         if let Some(stalled) = self.stall.due() {
             due = due.min(stalled);
+        }
+        if let Some(resumption) = self.state.resumption_due() {
+            due = due.min(resumption);
         }
         if let Some(since) = self.over_push_limit_since {
             due = due.min(clock::after(since, self.state.config.push_backlog_timeout));
@@ -619,12 +749,11 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::SocketTask;
-    use crate::connection::socket::TcpSocket;
 
     /// Each open connection has one. A field that is rarely used belongs in a box or a
     /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
     #[test]
     fn the_task_of_a_connection_is_small() {
-        assert!(size_of::<SocketTask<TcpSocket>>() <= 728, "{} bytes", size_of::<SocketTask<TcpSocket>>());
+        assert!(size_of::<SocketTask>() <= 760, "{} bytes", size_of::<SocketTask>());
     }
 }

@@ -16,6 +16,7 @@ use super::call_tasks::CallTask;
 use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
+use super::resumption::{Resumption, Resuming};
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
@@ -55,6 +56,12 @@ pub(super) struct ConnectionState {
     /// Why the connection ends, once it does: the client's close frame, or the server's decision.
     pub(super) end: Option<Box<ConnectionEnd>>,
     pub(super) bad_frames: u32,
+    /// The `Origin` of the handshake.
+    pub(super) origin: Option<Arc<str>>,
+    /// What a connection stores that its client can resume.
+    pub(super) resumption: Option<Box<Resumption>>,
+    /// The client wants to continue another connection on this socket.
+    pub(super) resuming: Option<Box<Resuming>>,
 }
 
 /// An input of a connection.
@@ -85,6 +92,7 @@ impl ConnectionState {
             }
             ConnectionInput::Timeout => {
                 self.protocol.handle_timeout(now);
+                self.check_away(now);
                 self.fail_expired_client_calls(now);
             }
         }
@@ -116,11 +124,11 @@ impl ConnectionState {
                 let input = self.protocol.handle_text(now, &text);
                 self.handle_protocol_input(now, input);
             }
-            Message::Binary(_) => {
-                let bad = self.protocol.handle_binary();
+            Message::Binary(data) => {
+                let bad = self.protocol.handle_binary(now, data.len());
                 self.log_bad_frame(&bad);
             }
-            Message::Ping(body) => self.output.pong(&body),
+            Message::Ping(body) => self.uncounted().pong(&body),
             Message::Pong(_) => {}
             // Takes precedence: the client sends nothing any more.
             Message::Close(frame) => self.end = Some(Box::new(ConnectionEnd::ByClient(frame))),
@@ -131,7 +139,16 @@ impl ConnectionState {
     fn handle_protocol_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Call(call) => self.handle_call(now, call),
-            Input::Handled => {}
+            input => self.handle_protocol_input_without_call(input),
+        }
+    }
+
+    /// As [`handle_protocol_input`](Self::handle_protocol_input), for what is not a call.
+    pub(super) fn handle_protocol_input_without_call(&mut self, input: Input<'_>) {
+        match input {
+            Input::Call(_) | Input::Handled => {}
+            Input::Hello(request) => self.handle_hello(*request),
+            Input::Acknowledged(number) => self.handle_acknowledgement(number),
             Input::Refused { event, body, failure } => {
                 let source = CallSource::WebSocket { id: None };
                 self.dispatch.record_refused(&event, source, body, &failure, &self.peer().context);
@@ -196,6 +213,13 @@ impl ConnectionState {
                 self.client_calls.remove(&key);
                 self.protocol.cancel_client_call(key);
             }
+            Command::Resume(request) => self.handle_resume_request(request),
+            Command::TakeSocket(socket) => {
+                if let Ok(socket) = socket.downcast() {
+                    self.handle_new_socket(socket);
+                }
+            }
+            Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),
             Command::Drain => {
@@ -259,7 +283,9 @@ impl ConnectionState {
         while let Some(output) = self.protocol.poll_output() {
             match output {
                 Output::Send(frame) => self.output.text(frame),
-                Output::Ping => self.output.ping(),
+                Output::SendUncounted(frame) => self.uncounted().text(frame),
+                Output::Welcome(frame) => self.send_welcome(frame),
+                Output::Ping => self.uncounted().ping(),
                 Output::Drop { task, .. } => {
                     if let Some(call) = task {
                         call.task.abort();

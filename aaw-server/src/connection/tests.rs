@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, D
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{NewConnection, StreamSocket};
+use super::{ClientSocket, NewConnection};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits};
@@ -48,12 +48,13 @@ fn serve_in(
         dialect,
         guard,
         caller,
+        origin: None,
         open_info: OpenInfo::default(),
         dispatch: Arc::new(dispatch),
         protocol: Arc::new(config.protocol()),
         config: Arc::new(config),
     };
-    tokio::spawn(connection.serve(StreamSocket(stream), Bytes::new()))
+    tokio::spawn(connection.serve(ClientSocket::stream(stream), Bytes::new()))
 }
 
 /// Reads the next frame from the server, of less than 64 KB: its opcode and payload.

@@ -14,6 +14,7 @@ use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
 use crate::hub::push::push_frame;
+use crate::hub::resumable::ResumableConnections;
 use crate::hub::rooms::Rooms;
 use crate::memory_budget::{ConnectionBudget, ProcessBudget};
 
@@ -23,6 +24,7 @@ pub(crate) struct Hub {
     peers: DashMap<Uuid, Arc<Peer>>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) flusher: Arc<Flusher>,
+    pub(crate) resumable: Arc<ResumableConnections>,
     /// What all connections hold.
     memory: Arc<ProcessBudget>,
     /// Held while a push is appended for all connections, so that all receive such pushes in the same order.
@@ -70,6 +72,11 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
+    /// Returns the connections that can be resumed.
+    pub(crate) fn resumable(&self) -> &Arc<ResumableConnections> {
+        &self.hub.resumable
+    }
+
     /// Creates the budget of this connection.
     pub(crate) fn memory_budget(&self) -> Arc<ConnectionBudget> {
         self.hub.memory_budget(self.peer.context.address)
@@ -101,7 +108,8 @@ impl Hub {
     pub(crate) fn admit(self: &Arc<Self>, max: usize) -> Option<ConnectionPermit> {
         let permit = ConnectionPermit { hub: Arc::clone(self) };
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
-        (before < max).then_some(permit)
+        // Those that are away have a permit, but no socket.
+        (before < max || before - self.resumable.away().min(before) < max).then_some(permit)
     }
 
     /// Inserts a connection. From here on broadcasts reach it.

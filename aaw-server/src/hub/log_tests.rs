@@ -124,7 +124,7 @@ impl Task {
                     other => panic!("{other:?}"),
                 }
             }
-            match self.mailbox.end_turn(&mut output, true, has_rest) {
+            match self.mailbox.end_turn(None, &mut output, true, has_rest) {
                 TurnEnd::Commands => {}
                 TurnEnd::Write => {
                     has_rest |= self.write(cx, &mut output);
@@ -424,7 +424,7 @@ async fn the_task_learns_that_a_flush_has_failed() {
                 has_failed.store(true, Ordering::Release);
                 return Poll::Ready(());
             }
-            assert_ne!(mailbox.end_turn(&mut FrameBuffer::default(), false, false), TurnEnd::Write);
+            assert_ne!(mailbox.end_turn(None, &mut FrameBuffer::default(), false, false), TurnEnd::Write);
             has_begun.take().map(|begun| begun.send(()));
             Poll::Pending
         }))
@@ -469,7 +469,7 @@ async fn a_socket_that_is_full_after_any_byte_loses_and_reorders_nothing() {
             for text in &texts {
                 output.push(&SharedFrame::text(text.as_bytes()));
             }
-            assert_eq!(mailbox.end_turn(&mut output, false, false), TurnEnd::Write);
+            assert_eq!(mailbox.end_turn(None, &mut output, false, false), TurnEnd::Write);
             let mut written = Vec::new();
             let mut progress = WriteProgress::of(&output);
             assert_eq!(push("during"), Pushed::Posted, "whoever writes sees to it");
@@ -555,7 +555,7 @@ async fn the_task_is_woken_whenever_pushes_begin_to_exceed_their_sustained_limit
     mailbox.begin_turn();
     let mut commands = VecDeque::new();
     mailbox.take(&mut commands);
-    mailbox.end_turn(&mut FrameBuffer::default(), false, false);
+    mailbox.end_turn(None, &mut FrameBuffer::default(), false, false);
     woken(&mailbox);
     let push = |len: usize| mailbox.push(&SharedFrame::text(&vec![b'x'; len])).expect("it fits");
     push(500);

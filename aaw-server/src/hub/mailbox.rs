@@ -17,7 +17,14 @@
 //! When the socket accepts no more, the log is `blocked`, and the connection's task waits until it does.
 //!
 //! A socket that cannot be written to from outside, such as one of the program's own axum server, has no direct pushes.
+//!
+//! # Resumption
+//!
+//! The mailbox of a resumable connection also retains a copy of each message that enters the log, until the client acknowledges
+//! it. When the socket breaks, the connection goes *away*: the log is dropped, and messages are only retained, pushes up to a
+//! limit. A new socket begins with a log of all that is retained.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +33,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
-use aaw_protocol::websocket::{FrameBuffer, SharedFrame};
+use aaw_protocol::websocket::{FrameBuffer, NeverSent, RetainedLog, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure};
 use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -53,6 +60,12 @@ pub(crate) enum Command {
     CancelClientCall(ClientCallKey),
     /// The `_open` hook has completed.
     OpenHookDone(Result<(), Failure>),
+    /// A new socket of the client asks to continue this connection.
+    Resume(Box<ResumeRequest>),
+    /// The new socket, after its request was granted.
+    TakeSocket(Box<dyn Any + Send>),
+    /// The state of the connection is to be dropped, if it is away: others need the memory.
+    DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
     SessionEnded(Arc<Session>),
     /// Accept no new calls, and close when the running ones have completed.
@@ -61,6 +74,39 @@ pub(crate) enum Command {
     EndStreams,
     /// Close now.
     Stop,
+}
+
+impl Command {
+    /// Returns the bytes that the command costs until it is carried out, if these are limited.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Push(frame) => frame.frame_len(),
+            Self::ClientCall(request) => request.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a new socket tells the connection that it asks to continue.
+#[derive(Debug)]
+pub(crate) struct ResumeRequest {
+    /// The number of messages that the client has received.
+    pub(crate) received: u64,
+    /// The token of the connection's session.
+    pub(crate) token: Option<Box<str>>,
+    /// Answers the request. Dropped if the connection is over.
+    pub(crate) reply: oneshot::Sender<Result<(), ResumeRefusal>>,
+}
+
+/// Why a connection is not continued on a new socket, although it exists. Its state stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ResumeRefusal {
+    #[error("received: {0}")]
+    NeverSent(NeverSent),
+    #[error("received: message {received} is less than the last acknowledged one, {acknowledged}")]
+    Forgotten { received: u64, acknowledged: u64 },
+    #[error("the token of the connection's session is missing or another one")]
+    Token,
 }
 
 /// A call to the client, on its way to the connection's task.
@@ -172,6 +218,8 @@ pub(crate) struct LogState {
     pub(crate) written: u64,
     /// The socket accepts nothing at present.
     pub(crate) blocked: bool,
+    /// The bytes of messages that are retained until the client acknowledges them.
+    pub(crate) unacknowledged: usize,
     /// Why the socket has failed, found by another thread.
     pub(crate) error: Option<io::Error>,
 }
@@ -218,6 +266,9 @@ pub(crate) const MAX_WRITES: u32 = 4;
 /// The bytes of pushes to a blocked socket that are not counted in the connection's memory budget yet: after as many its
 /// task is woken, which counts them. A wake-up takes a microsecond, so this costs less than a tenth of a small push.
 const UNCOUNTED_PUSHES: usize = 16 << 10;
+
+/// The bytes of pushes that are retained for a client that is away. The client learns of the others by a gap.
+const MAX_PUSHES_AWAY: usize = 64 << 10;
 
 /// The command queue and the outgoing log of one connection.
 #[derive(Debug)]
@@ -269,6 +320,10 @@ struct MailboxState {
     closed: bool,
     /// It was closed because the burst limit was exceeded; the connection's task still receives other commands.
     overflowed: bool,
+    /// What the client of a resumable connection has not acknowledged.
+    retained: Option<Box<RetainedLog>>,
+    /// The connection has no socket, and waits for its client to resume it.
+    away: bool,
 }
 
 impl MailboxState {
@@ -281,6 +336,27 @@ impl MailboxState {
         }
         self.pushed += cost;
         true
+    }
+
+    fn log_state(&mut self) -> LogState {
+        LogState {
+            unsent: self.unsent(),
+            pushed: self.pushed,
+            written: self.written,
+            blocked: self.blocked,
+            unacknowledged: self.retained.as_ref().map_or(0, |retained| retained.bytes()),
+            error: None,
+        }
+    }
+
+    /// Retains a push for a client that is away, or a gap in its place.
+    fn retain_away(&mut self, frame: &SharedFrame) {
+        let Some(retained) = &mut self.retained else { return };
+        if retained.pushed() + frame.frame_len() > MAX_PUSHES_AWAY {
+            retained.lose(frame.messages());
+        } else {
+            retained.push(frame);
+        }
     }
 
     fn unsent(&self) -> usize {
@@ -317,6 +393,10 @@ impl Mailbox {
         if state.opening == Opening::BeforeHello {
             return Err(PushError::NotOpen);
         }
+        if state.away && !state.in_turn && state.commands.is_empty() {
+            state.retain_away(frame);
+            return Ok(Pushed::Posted);
+        }
         if !state.add_cost(frame.frame_len(), self.limits) {
             state.closed = true;
             state.overflowed = true;
@@ -336,6 +416,9 @@ impl Mailbox {
             return Ok(Pushed::Posted);
         }
         state.log.push(frame);
+        if let Some(retained) = &mut state.retained {
+            retained.push(frame);
+        }
         let exceeds = state.pushed > self.limits.sustained && !std::mem::replace(&mut state.over_sustained, true);
         // The task of a blocked socket has no turns otherwise.
         let is_uncounted =
@@ -424,13 +507,7 @@ impl Mailbox {
     pub(crate) fn begin_turn(&self) -> LogState {
         let mut state = self.lock();
         state.in_turn = true;
-        LogState {
-            unsent: state.unsent(),
-            pushed: state.pushed,
-            written: state.written,
-            blocked: state.blocked,
-            error: state.error.take(),
-        }
+        LogState { error: state.error.take(), ..state.log_state() }
     }
 
     /// Tells how far the opening of the connection is.
@@ -444,16 +521,38 @@ impl Mailbox {
     }
 
     /// Ends a turn, unless there are commands. `buffer` is moved behind the log; or, if it is to be written now, the log
-    /// is moved into it.
+    /// is moved into it. The frames of `lead` go before those of `buffer`, and are not retained.
     ///
     /// With `waits_for_space` the task is woken when another thread has written the log. A turn that is used up ends in
     /// any case: others may post commands as fast as the task takes them. The task must then have another turn.
-    pub(crate) fn end_turn(&self, buffer: &mut FrameBuffer, waits_for_space: bool, is_used_up: bool) -> TurnEnd {
-        let mut state = self.lock();
+    pub(crate) fn end_turn(
+        &self,
+        lead: Option<&mut FrameBuffer>,
+        buffer: &mut FrameBuffer,
+        waits_for_space: bool,
+        is_used_up: bool,
+    ) -> TurnEnd {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         if !state.commands.is_empty() && !is_used_up {
             return TurnEnd::Commands;
         }
         state.in_turn = false;
+        if let Some(retained) = &mut state.retained {
+            retained.append(buffer);
+            if state.away {
+                state.pushed = state.pushed.saturating_sub(buffer.pushed());
+                *buffer = FrameBuffer::default();
+                return TurnEnd::Written;
+            }
+        }
+        if let Some(lead) = lead
+            && !lead.is_empty()
+        {
+            let mut lead = std::mem::take(lead);
+            lead.append(buffer);
+            *buffer = lead;
+        }
         if state.writing || state.blocked {
             state.log.append(buffer);
             state.waits_for_space = waits_for_space;
@@ -489,6 +588,12 @@ impl Mailbox {
     /// counts as blocked. Otherwise what was appended meanwhile is moved into `buffer`, to be written next.
     pub(crate) fn finish_write(&self, buffer: &mut FrameBuffer, progress: WriteProgress, write: u32) -> WriteEnd {
         let mut state = self.lock();
+        if state.away {
+            // Another thread has written to a socket that is gone. All that counts is retained.
+            *buffer = FrameBuffer::default();
+            state.writing = false;
+            return WriteEnd::Done { task_waits: true };
+        }
         state.written += progress.written as u64;
         state.pushed = state.pushed.saturating_sub(progress.pushed);
         state.taken = 0;
@@ -522,6 +627,10 @@ impl Mailbox {
     /// connection's task, which must then have a turn.
     pub(crate) fn fail_write(&self, error: Option<io::Error>) {
         let mut state = self.lock();
+        if state.away {
+            state.writing = false;
+            return;
+        }
         state.error = error;
         state.socket = None;
         state.taken = 0;
@@ -537,9 +646,93 @@ impl Mailbox {
     pub(crate) fn log_state(&self) -> LogState {
         let mut state = self.lock();
         state.over_sustained = state.pushed > self.limits.sustained;
-        let (unsent, pushed, written, blocked) = (state.unsent(), state.pushed, state.written, state.blocked);
-        LogState { unsent, pushed, written, blocked, error: None }
+        state.log_state()
     }
+
+    // --- Resumption --------------------------------------------------------------------------------------------------
+
+    /// Retains all messages from now on until they are acknowledged.
+    pub(crate) fn retain(&self) {
+        self.lock().retained = Some(Box::default());
+    }
+
+    /// Forgets the messages up to this one. Returns the bytes of those that remain.
+    pub(crate) fn acknowledge(&self, number: u64) -> Result<usize, NeverSent> {
+        let mut state = self.lock();
+        let Some(retained) = &mut state.retained else { return Ok(0) };
+        retained.acknowledge(number)?;
+        Ok(retained.bytes())
+    }
+
+    /// Checks the number of messages that a client says it has received, and forgets them.
+    pub(crate) fn check_received(&self, received: u64) -> Result<(), ResumeRefusal> {
+        let mut state = self.lock();
+        let Some(retained) = &mut state.retained else { return Ok(()) };
+        let acknowledged = retained.acknowledged();
+        if received < acknowledged {
+            return Err(ResumeRefusal::Forgotten { received, acknowledged });
+        }
+        retained.acknowledge(received).map_err(ResumeRefusal::NeverSent)
+    }
+
+    /// Returns the number of the last message that was retained.
+    pub(crate) fn last_retained(&self) -> u64 {
+        self.lock().retained.as_ref().map_or(0, |retained| retained.last())
+    }
+
+    /// Returns the number of the last message that was acknowledged, and the number and the bytes of those that are not.
+    pub(crate) fn unacknowledged(&self) -> (u64, usize, usize) {
+        let state = self.lock();
+        let retained = state.retained.as_ref();
+        retained.map_or((0, 0, 0), |retained| (retained.acknowledged(), retained.messages(), retained.bytes()))
+    }
+
+    /// The socket is gone: retains what the turn has appended to `buffer`, and drops the log. Returns whether all of it was
+    /// written.
+    pub(crate) fn go_away(&self, buffer: &mut FrameBuffer) -> bool {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(retained) = &mut state.retained else { return false };
+        retained.append(buffer);
+        let was_written = state.log.is_empty() && !state.writing;
+        let log = std::mem::take(&mut state.log);
+        // What remains are commands. Another thread that writes at this moment does not count what it has written.
+        state.pushed = state.commands.iter().map(Command::cost).sum();
+        state.away = true;
+        state.in_turn = false;
+        (state.taken, state.blocked, state.over_sustained, state.waits_for_space) = (0, false, false, false);
+        (state.socket, state.error) = (None, None);
+        drop(guard);
+        drop(log);
+        *buffer = FrameBuffer::default();
+        was_written
+    }
+
+    /// Puts gaps in the place of the pushes that are retained.
+    pub(crate) fn drop_retained_pushes(&self) {
+        if let Some(retained) = &mut self.lock().retained {
+            retained.drop_pushes();
+        }
+    }
+
+    /// Returns whether nobody writes to the old socket any more. Who still does wakes the connection's task.
+    pub(crate) fn may_come_back(&self) -> bool {
+        !self.lock().writing
+    }
+
+    /// Continues on a new socket, whose first message is `welcome`. All that is retained follows.
+    pub(crate) fn come_back(&self, welcome: &[u8], socket: Option<SharedSocket>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut log = FrameBuffer::default();
+        log.text(welcome.to_vec().into());
+        if let Some(retained) = &state.retained {
+            log.append(&mut retained.frames());
+        }
+        state.pushed += log.pushed();
+        (state.log, state.socket, state.away) = (log, socket, false);
+    }
+
 
     /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.
     pub(crate) fn poll_take_log(&self, cx: &mut Context<'_>) -> Poll<FrameBuffer> {
@@ -753,14 +946,14 @@ mod tests {
         let mailbox = Mailbox::for_test(1000);
         let mut buffer = FrameBuffer::default();
         buffer.push(&text("a"));
-        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Write);
+        assert_eq!(mailbox.end_turn(None, &mut buffer, false, false), TurnEnd::Write);
         mailbox.fail_write(Some(io::ErrorKind::BrokenPipe.into()));
         mailbox.lock().log.push(&text("b"));
         assert_eq!(mailbox.flush().written, 0);
         assert_eq!(mailbox.begin_turn().error.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
         let mut buffer = FrameBuffer::default();
         buffer.push(&text("c"));
-        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Waits);
+        assert_eq!(mailbox.end_turn(None, &mut buffer, false, false), TurnEnd::Waits);
         // Nobody writes, so the task may end the connection.
         assert!(mailbox.poll_take_log(&mut Context::from_waker(Waker::noop())).is_ready());
     }
@@ -780,7 +973,7 @@ mod tests {
         mailbox.begin_turn();
         buffer.push(&text("a response"));
         mailbox.lock().log.push(&text("a push before the turn"));
-        assert_eq!(mailbox.end_turn(&mut buffer, false, false), TurnEnd::Write);
+        assert_eq!(mailbox.end_turn(None, &mut buffer, false, false), TurnEnd::Write);
         assert_eq!(log_capacity(), 0);
         mailbox.lock().log.push(&text("a push during the write"));
         assert_eq!(write(&mut buffer), WriteEnd::More);

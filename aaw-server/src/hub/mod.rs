@@ -12,6 +12,7 @@
 //! | `peer` | a connection, as the rest of the server sees it |
 //! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
 //! | `push` | frames of pushes |
+//! | `resumable` | the connections whose state outlives their sockets |
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
 //!
 //! `tests/model` compiles `mailbox` and `flusher` with the locks of a model checker.
@@ -29,13 +30,15 @@ mod log_tests;
 mod mailbox;
 mod peer;
 mod push;
+mod resumable;
 mod rooms;
 
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
 pub(crate) use mailbox::{
-    ClientCallRequest, Command, ItemBatch, MAX_SLICES, Mailbox, Opening, PushLimits, SharedSocket, TurnEnd, WriteEnd,
-    WriteProgress, client_call_timed_out, connection_ended, try_write,
+    ClientCallRequest, Command, ItemBatch, MAX_SLICES, Mailbox, Opening, PushLimits, ResumeRefusal, ResumeRequest,
+    SharedSocket, TurnEnd, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
 };
 pub(crate) use peer::Peer;
+pub(crate) use resumable::{ResumableConnection, ResumableGuard};

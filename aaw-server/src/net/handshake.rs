@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument as _, Span};
 
 use crate::config::Config;
-use crate::connection::{NewConnection, StreamSocket, TcpSocket};
+use crate::connection::{ClientSocket, NewConnection};
 use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
@@ -117,10 +117,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         let peer = connection.address.map(tracing::field::display);
         tracing::debug!(client_key = guard.peer.context.client_key, ?dialect, peer, "connected");
     });
+    let origin = request.headers().get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
-        let origin = request.headers().get(ORIGIN);
-        open_info.origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()).into_owned());
+        open_info.origin = origin.as_deref().map(str::to_owned);
         open_info.address = connection.address.map(|address| address.to_string());
         open_info.client_key.clone_from(&guard.peer.context.client_key);
     }
@@ -129,6 +129,7 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         dialect,
         caller: EventCaller::for_connection(Arc::clone(&shared.host_services), Arc::clone(&guard.peer)),
         guard,
+        origin: origin.map(Arc::from),
         open_info,
         dispatch: Arc::clone(&shared.dispatch),
         config: Arc::clone(&shared.config),
@@ -146,12 +147,12 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
             // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
             Ok(parts) => {
                 let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
-                let serve = connection.serve(TcpSocket::new(socket), parts.read_buf);
+                let serve = connection.serve(ClientSocket::tcp(socket), parts.read_buf);
                 tokio::spawn(serve.instrument(connection_span));
             }
             // A socket of the program's own axum server.
             Err(upgraded) => {
-                let serve = connection.serve(StreamSocket(TokioIo::new(upgraded)), Bytes::new());
+                let serve = connection.serve(ClientSocket::stream(TokioIo::new(upgraded)), Bytes::new());
                 tokio::spawn(serve.instrument(connection_span));
             }
         }

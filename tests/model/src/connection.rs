@@ -64,7 +64,7 @@ impl Task {
                     other => panic!("{other:?}"),
                 }
             }
-            match self.peer.mailbox.end_turn(&mut output, true, has_rest) {
+            match self.peer.mailbox.end_turn(None, &mut output, true, has_rest) {
                 TurnEnd::Commands => {}
                 TurnEnd::Write => {
                     has_rest |= self.write(cx, &mut output);

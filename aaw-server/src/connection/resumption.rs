@@ -1,0 +1,275 @@
+//! A connection whose client can resume it: from its hello on, while it has no socket, and when it gets another one.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use aaw_protocol::clock;
+use aaw_protocol::resumption::{
+    CLOSE_RESUMING, MAX_UNACKNOWLEDGED_BYTES, MAX_UNACKNOWLEDGED_MESSAGES, ResumptionKey, ResumptionRequest,
+};
+use aaw_protocol::server::Close;
+use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
+use tokio::sync::oneshot;
+
+use super::end::ConnectionEnd;
+use super::socket::ClientSocket;
+use super::state::ConnectionState;
+use crate::hub::{
+    Command, ConnectionPermit, Peer, ResumableConnection, ResumableGuard, ResumeRefusal, ResumeRequest,
+};
+
+/// How long a client may take to acknowledge what it must acknowledge at once.
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a resumable connection stores in addition to others.
+pub(super) struct Resumption {
+    pub(super) guard: ResumableGuard,
+    /// The frames of this turn that are not counted, which are written first.
+    pub(super) lead: FrameBuffer,
+    /// A granted request to continue on another socket. It is answered when the present socket is no longer read.
+    pub(super) granted: Option<Box<ResumeRequest>>,
+    /// The socket to continue on.
+    pub(super) next_socket: Option<Box<NewSocket>>,
+    /// Until when the connection waits for its client, and why its socket has ended.
+    pub(super) away: Option<(Instant, ConnectionEnd)>,
+    /// The number of the message from which the client knows the token of its present session.
+    token_known_from: u64,
+    /// Since when too much is not acknowledged, and what was acknowledged then.
+    pub(super) unacknowledged_since: Option<(Instant, u64)>,
+}
+
+/// A socket that continues a connection, with what was read from it and not handled.
+pub(super) struct NewSocket {
+    pub(super) socket: ClientSocket,
+    pub(super) decoder: MessageDecoder,
+    pub(super) unread: Vec<u8>,
+    /// The permit of the connection that the socket belonged to until now.
+    pub(super) permit: Option<ConnectionPermit>,
+}
+
+/// A socket whose client has asked to continue a connection.
+pub(super) struct Resuming {
+    peer: Arc<Peer>,
+    reply: oneshot::Receiver<Result<(), ResumeRefusal>>,
+    /// The key of a new state, if that connection is over.
+    next: Option<ResumptionKey>,
+}
+
+impl ConnectionState {
+    /// Returns whether to read from the client.
+    pub(super) fn wants_input(&self) -> bool {
+        self.protocol.wants_input() && self.resuming.is_none()
+    }
+
+    /// Handles a hello that asks for resumption.
+    pub(super) fn handle_hello(&mut self, request: ResumptionRequest) {
+        let ResumptionRequest { key, resume, received, token, next } = request;
+        if !resume {
+            return self.begin_resumable(&key);
+        }
+        let Some(received) = received else {
+            return self.refuse_hello("received is missing, which is required to resume");
+        };
+        match self.guard.resumable().get(&key) {
+            None => self.begin_anew(next),
+            Some(connection) if connection.origin != self.origin => {
+                self.refuse_hello("the state belongs to a page of another origin");
+            }
+            Some(ResumableConnection { peer, .. }) => {
+                let (sender, reply) = oneshot::channel();
+                peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received, token, reply: sender })));
+                self.resuming = Some(Box::new(Resuming { peer, reply, next }));
+            }
+        }
+    }
+
+    /// Waits for the answer of the connection that the client wants to continue. Returns that connection if this socket is to
+    /// be handed to it.
+    pub(super) fn poll_resuming(&mut self, cx: &mut Context<'_>) -> Option<Arc<Peer>> {
+        let resuming = self.resuming.as_mut()?;
+        let Poll::Ready(answer) = Pin::new(&mut resuming.reply).poll(cx) else { return None };
+        let Resuming { peer, next, .. } = *self.resuming.take()?;
+        match answer {
+            Ok(Ok(())) => return Some(peer),
+            Ok(Err(refusal)) => self.refuse_hello(&refusal.to_string()),
+            // It is over.
+            Err(_) => self.begin_anew(next),
+        }
+        self.collect_outputs();
+        None
+    }
+
+    fn refuse_hello(&mut self, reason: &str) {
+        let input = self.protocol.refuse_hello(reason);
+        self.handle_protocol_input_without_call(input);
+    }
+
+    /// Begins a new state in the place of one that is gone.
+    fn begin_anew(&mut self, key: Option<ResumptionKey>) {
+        match key {
+            Some(key) => self.begin_resumable(&key),
+            None => self.protocol.begin(false),
+        }
+    }
+
+    fn begin_resumable(&mut self, key: &ResumptionKey) {
+        let connection = ResumableConnection { peer: Arc::clone(self.peer()), origin: self.origin.clone() };
+        let Some(guard) = self.guard.resumable().insert(key, connection) else {
+            return self.refuse_hello("the key belongs to another connection; to resume that one, add \"resume\":true");
+        };
+        self.resumption = Some(Box::new(Resumption {
+            guard,
+            lead: FrameBuffer::default(),
+            granted: None,
+            next_socket: None,
+            away: None,
+            token_known_from: 0,
+            unacknowledged_since: None,
+        }));
+        self.protocol.begin(true);
+    }
+
+    /// Appends the welcome. What a resumable connection sends from then on is counted and retained.
+    pub(super) fn send_welcome(&mut self, welcome: bytes::Bytes) {
+        self.output.text(welcome);
+        if self.protocol.is_resumable()
+            && let Some(resumption) = &mut self.resumption
+        {
+            resumption.lead.append(&mut self.output);
+            self.guard.peer.mailbox.retain();
+        }
+    }
+
+    /// The buffer for frames that are not counted.
+    pub(super) fn uncounted(&mut self) -> &mut FrameBuffer {
+        match &mut self.resumption {
+            Some(resumption) if self.protocol.is_resumable() => &mut resumption.lead,
+            _ => &mut self.output,
+        }
+    }
+
+    pub(super) fn handle_acknowledgement(&mut self, number: u64) {
+        match self.peer().mailbox.acknowledge(number) {
+            Ok(bytes) => self.protocol.set_unacknowledged_bytes(bytes),
+            Err(error) => {
+                let input = self.protocol.reject_acknowledgement(error);
+                self.handle_protocol_input_without_call(input);
+            }
+        }
+    }
+
+    /// A new socket asks to continue this connection.
+    pub(super) fn handle_resume_request(&mut self, request: Box<ResumeRequest>) {
+        if self.end.is_some() || self.draining || request.reply.is_closed() || !self.protocol.is_resumable() {
+            // Without an answer, the client begins a new state.
+            return;
+        }
+        let Some(resumption) = &mut self.resumption else { return };
+        let session = self.guard.peer.context.session.current();
+        let must_show_token = session.is_some() && request.received >= resumption.token_known_from;
+        let shows_token =
+            session.is_some_and(|session| request.token.as_ref().is_some_and(|token| session.has_token(token)));
+        let checked = if must_show_token && !shows_token {
+            Err(ResumeRefusal::Token)
+        } else {
+            self.guard.peer.mailbox.check_received(request.received)
+        };
+        match checked {
+            Ok(()) => {
+                resumption.granted = Some(request);
+                self.end = Some(Box::new(ConnectionEnd::Superseded));
+            }
+            // The socket may have gone meanwhile.
+            Err(refusal) => _ = request.reply.send(Err(refusal)),
+        }
+    }
+
+    pub(super) fn handle_new_socket(&mut self, socket: Box<NewSocket>) {
+        if let Some(resumption) = &mut self.resumption {
+            resumption.next_socket = Some(socket);
+        }
+    }
+
+    /// The state is needed by others: a connection that is away ends.
+    pub(super) fn drop_away(&mut self) {
+        if let Some((_, why)) = self.resumption.as_mut().and_then(|resumption| resumption.away.take()) {
+            tracing::debug!("the state of a client that is away was dropped");
+            self.resumption = None;
+            self.end = Some(Box::new(why));
+        }
+    }
+
+    /// Ends the connection if its client has been away for too long.
+    pub(super) fn check_away(&mut self, now: Instant) {
+        let is_over = |(until, _): &mut (Instant, ConnectionEnd)| *until <= now;
+        if let Some((_, why)) = self.resumption.as_mut().and_then(|resumption| resumption.away.take_if(is_over)) {
+            self.resumption = None;
+            self.end = Some(Box::new(why));
+        }
+    }
+
+    /// Returns whether the connection goes on without its socket.
+    pub(super) fn survives(&self, end: &ConnectionEnd) -> bool {
+        let is_break = match end {
+            ConnectionEnd::Disconnected | ConnectionEnd::Broken(_) | ConnectionEnd::Superseded => true,
+            ConnectionEnd::ByServer(close) => matches!(close, Close::Silent | Close::Stalled),
+            ConnectionEnd::ByClient(close) => close.as_ref().is_some_and(|close| close.code == CLOSE_RESUMING),
+            ConnectionEnd::Violation(_) | ConnectionEnd::HandedOver(_) => false,
+        };
+        is_break && self.resumption.is_some() && self.protocol.is_resumable() && !self.draining
+    }
+
+    /// To be called at the end of each turn: acknowledges what was received, and notes from which message on the client knows its
+    /// token.
+    pub(super) fn end_counting(&mut self, now: Instant) {
+        let Some(resumption) = &mut self.resumption else { return };
+        if self.protocol.take_barrier_ended() {
+            resumption.token_known_from = self.guard.peer.mailbox.last_retained() + self.output.messages() as u64;
+        }
+        if let Some(acknowledgement) = self.protocol.poll_acknowledgement(now, !self.output.is_empty()) {
+            resumption.lead.text(acknowledgement.into());
+        }
+    }
+
+    /// Returns whether there is a socket to continue on.
+    pub(super) fn has_next_socket(&self) -> bool {
+        self.resumption.as_ref().is_some_and(|resumption| resumption.next_socket.is_some())
+    }
+
+    /// Returns when to [check](Self::check_away) whether the client has been away, or has not acknowledged, for too long.
+    pub(super) fn resumption_due(&self) -> Option<Instant> {
+        let resumption = self.resumption.as_ref()?;
+        let away = resumption.away.as_ref().map(|(until, _)| *until);
+        let acknowledgement = resumption.unacknowledged_since.map(|(since, _)| clock::after(since, ACKNOWLEDGEMENT_TIMEOUT));
+        away.into_iter().chain(acknowledgement).min()
+    }
+
+    /// Closes the connection of a client that takes what is written, and does not acknowledge what it must acknowledge at once.
+    /// Returns whether it does.
+    pub(super) fn check_unacknowledged(&mut self, now: Instant, is_blocked: bool) -> bool {
+        let Some(resumption) = &mut self.resumption else { return false };
+        let (acknowledged, messages, bytes) = self.guard.peer.mailbox.unacknowledged();
+        let is_too_much = messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES || bytes >= MAX_UNACKNOWLEDGED_BYTES;
+        if !is_too_much || is_blocked || self.protocol.is_away() {
+            resumption.unacknowledged_since = None;
+            return false;
+        }
+        match resumption.unacknowledged_since {
+            Some((since, then)) if then == acknowledged => {
+                let is_over = now.duration_since(since) >= ACKNOWLEDGEMENT_TIMEOUT;
+                if is_over {
+                    self.protocol.close(Close::Unacknowledged);
+                    self.collect_outputs();
+                }
+                is_over
+            }
+            _ => {
+                resumption.unacknowledged_since = Some((now, acknowledged));
+                false
+            }
+        }
+    }
+}
