@@ -124,12 +124,12 @@ impl Client {
         // tokio's clock, because tests can pause it.
         let deadline = clock::after(Instant::now().into_std(), timeout);
         let no_connection = || self.shared.status.no_connection();
-        let timed_out = |sent: bool| {
+        let timed_out = |sent: bool, taken: bool| {
             let no_connection = if sent { None } else { no_connection() };
-            CallError::TimedOut { after: timeout, sent, no_connection }
+            CallError::TimedOut { after: timeout, sent, taken, no_connection }
         };
         let permit = tokio::time::timeout_at(deadline.into(), self.driver.commands().reserve()).await;
-        let permit = permit.map_err(|_| timed_out(false))?.map_err(|_| SendError::Closed)?;
+        let permit = permit.map_err(|_| timed_out(false, false))?.map_err(|_| SendError::Closed)?;
         let key = self.driver.next_key();
         // Created before the command is sent: at no point does dropping this future leave the call running.
         let mut guard = ResponseGuard { driver: &self.driver, key, result: self.driver.call_replies().wait() };
@@ -139,7 +139,7 @@ impl Client {
             // Only streams end like this.
             Some(CallResult::StreamEnded) => Ok("null".into()),
             Some(CallResult::Failed(failure)) => Err(CallError::Failed(failure)),
-            Some(CallResult::TimedOut { sent }) => Err(timed_out(sent)),
+            Some(CallResult::TimedOut { sent, taken }) => Err(timed_out(sent, taken)),
             Some(CallResult::Unknown(reason)) => Err(CallError::OutcomeUnknown(reason)),
             Some(CallResult::NotSent(reason)) => Err(SendError::new(reason, no_connection()).into()),
             // The driver was dropped before it had a result: its runtime was shut down.

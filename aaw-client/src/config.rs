@@ -36,6 +36,9 @@ pub struct Config {
     /// notices earlier and costs a packet each time; one below the round-trip time ends every connection. `None`, zero and
     /// `Duration::MAX` disable pings.
     pub heartbeat_interval: Option<Duration>,
+    /// Whether a connection outlives its socket, with a server that supports it: calls, streams and the session then go on over
+    /// another socket when the network has failed for up to the server's window, 60 s by default. Default `true`.
+    pub resumption: bool,
     /// The largest message in bytes, in either direction. Default 16 MiB: what one connection may use of this program's
     /// memory. The server has a limit of its own for what it receives (1 MiB by default); the lower one applies. A call
     /// above the limit fails and affects nothing else; a message from the server above it ends the connection. Values
@@ -87,6 +90,7 @@ impl Default for Config {
             connect_timeout: connection.welcome_timeout,
             backoff: connection.backoff,
             heartbeat_interval: connection.heartbeat_interval,
+            resumption: true,
             max_message_bytes: connection.max_message_bytes,
             max_concurrent_calls: connection.max_in_flight,
             max_queued_send_bytes: connection.max_queued_event_bytes,

@@ -25,6 +25,9 @@ pub enum ConnectionState {
         /// sends none.
         connection: Option<Arc<str>>,
     },
+    /// The socket is gone, and the client is about to resume the connection on another one: calls, streams and the session go
+    /// on. If that does not succeed in time, the state is [`Disconnected`](Self::Disconnected).
+    Interrupted,
     /// There is no connection. The next attempt follows after the [backoff](crate::Config::backoff).
     /// [`Client::no_connection`](crate::Client::no_connection) returns the reason.
     Disconnected,
@@ -33,7 +36,8 @@ pub enum ConnectionState {
     Closed,
 }
 
-/// An event of the connection. The JavaScript client has the same: `open`, `close`, `unauthorized` and `error`.
+/// An event of the connection. The JavaScript client has the same: `open`, `close`, `interrupted`, `resumed`, `gap`,
+/// `unauthorized` and `error`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ConnectionEvent {
@@ -44,6 +48,16 @@ pub enum ConnectionEvent {
     },
     /// The connection has ended. The client reconnects, unless it was closed.
     Close(DisconnectReason),
+    /// The socket is gone, and the connection is not: [`Resumed`](Self::Resumed) follows, or [`Close`](Self::Close) if the
+    /// connection could not be resumed in time.
+    Interrupted(DisconnectReason),
+    /// The connection goes on over another socket. Open calls, streams and the session have noticed nothing.
+    Resumed,
+    /// The server has dropped pushes while the client was away.
+    Gap {
+        /// The number of pushes.
+        lost: u64,
+    },
     /// The session has ended, for this reason: the server did not accept the token on a new connection, or the session
     /// was ended elsewhere. The client has forgotten the token; protected events need a new
     /// [`login`](crate::Client::login).

@@ -36,7 +36,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
     connector: Connector,
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
 }
 
 impl Endpoint {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use aaw_protocol::client::{CallKey, CallResult, ClientCallKey, ClientConnection, DisconnectReason, NotSent, Output};
+use aaw_protocol::resumption::ResumptionKey;
 use aaw_protocol::sparse_map::SparseMap;
 use aaw_protocol::{Code, Dialect, Failure};
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tracing::{Instrument as _, Span};
+use uuid::Uuid;
 
 use crate::connection_status::{ClientWarning, ConnectionEvent, ConnectionState};
 use crate::dial::{ClientSocket, Endpoint};
@@ -66,6 +68,8 @@ pub(crate) struct Driver {
     socket: SocketState,
     /// The connection of the socket has opened.
     opened: bool,
+    /// The server's id of the connection, once it has opened.
+    connection_id: Option<Arc<str>>,
     /// The span of the connection, from the attempt to connect on.
     span: Span,
     /// The socket was polled after the last wake-up and had nothing to read; it will wake this task. Polling it before
@@ -120,6 +124,7 @@ impl Driver {
             first_attempt: None,
             socket: SocketState::None,
             opened: false,
+            connection_id: None,
             span: Span::none(),
             read_pending: false,
             unsent: VecDeque::new(),
@@ -179,6 +184,11 @@ impl Driver {
                 Poll::Ready(Ok((socket, dialect))) => {
                     self.socket = SocketState::Open(Box::new(socket));
                     self.read_pending = false;
+                    if self.endpoint.config.resumption {
+                        // From the system's source of random numbers.
+                        let key = ResumptionKey::from_random(Uuid::new_v4().into_bytes());
+                        self.connection.offer_resumption(key);
+                    }
                     self.connection.handle_connected(now, dialect);
                     PhaseProgress::Made
                 }
@@ -212,7 +222,7 @@ impl Driver {
             }
             match message {
                 Some(Ok(Message::Text(text))) => self.connection.handle_text(now, &text),
-                Some(Ok(Message::Binary(_))) => self.connection.handle_binary(),
+                Some(Ok(Message::Binary(data))) => self.connection.handle_binary(now, data.len()),
                 Some(Ok(Message::Close(frame))) => {
                     // Writes the close frame that tungstenite has queued in response.
                     let _ = Pin::new(&mut **socket).poll_flush(cx);
@@ -398,7 +408,9 @@ impl Driver {
     fn handle_output(&mut self, now: Instant, output: Output<CallWaiter>) {
         match output {
             Output::Connect => {
-                self.shared.status.set_state(ConnectionState::Connecting);
+                if !self.connection.is_interrupted() {
+                    self.shared.status.set_state(ConnectionState::Connecting);
+                }
                 self.span = tracing_output::connection_span(&self.endpoint.host, self.endpoint.port);
                 let dialing = self.endpoint.clone().dial().instrument(self.span.clone());
                 self.socket = SocketState::Dialing(Box::pin(dialing));
@@ -440,6 +452,12 @@ impl Driver {
             }
             Output::Push { event, data } => self.shared.listeners.deliver(&event, &data),
             Output::Opened { connection } => self.handle_opened(connection.map(Into::into)),
+            Output::Interrupted(reason) => self.handle_interrupted(reason),
+            Output::Resumed => self.handle_resumed(),
+            Output::Gap { lost } => {
+                self.shared.listeners.deliver_gap(lost);
+                self.shared.status.emit(&ConnectionEvent::Gap { lost });
+            }
             Output::Disconnected(reason) => self.handle_disconnected(now, reason),
             Output::Warning(warning) => {
                 tracing::warn!(parent: &self.span, url = &*self.endpoint.shown_url, "{warning}");
@@ -500,12 +518,28 @@ impl Driver {
         tracing_output::record_connection_id(&self.span, connection.as_deref());
         tracing::debug!(parent: &self.span, url = &*self.endpoint.shown_url, "open");
         self.opened = true;
+        self.connection_id.clone_from(&connection);
         self.shared.status.set_state(ConnectionState::Open { connection: connection.clone() });
         self.shared.status.emit(&ConnectionEvent::Open { connection });
         if let Some(first_attempt) = self.first_attempt.take() {
             // An error means that `connect` was dropped, and its client with it: the driver is about to close.
             let _ = first_attempt.send(Ok(()));
         }
+    }
+
+    /// The socket is gone. Calls wait until the connection is resumed.
+    fn handle_interrupted(&mut self, reason: DisconnectReason) {
+        tracing::debug!(parent: &self.span, url = &*self.endpoint.shown_url, %reason, "interrupted");
+        self.shared.status.set_lost(reason.clone());
+        self.shared.status.set_state(ConnectionState::Interrupted);
+        self.shared.status.emit(&ConnectionEvent::Interrupted(reason));
+    }
+
+    fn handle_resumed(&mut self) {
+        tracing_output::record_connection_id(&self.span, self.connection_id.as_deref());
+        tracing::debug!(parent: &self.span, url = &*self.endpoint.shown_url, "resumed");
+        self.shared.status.set_state(ConnectionState::Open { connection: self.connection_id.clone() });
+        self.shared.status.emit(&ConnectionEvent::Resumed);
     }
 
     fn handle_disconnected(&mut self, now: Instant, reason: DisconnectReason) {
@@ -516,7 +550,10 @@ impl Driver {
         } else if reason != DisconnectReason::ClosedByUs {
             self.attempt_failed(&ConnectError::Disconnected { url: url.to_string(), reason: reason.clone() });
         }
-        self.span = Span::none();
+        // If the state is gone, and a new one begins on the same socket, the span is that of the next connection.
+        if matches!(self.socket, SocketState::None) {
+            self.span = Span::none();
+        }
         self.shared.status.set_state(ConnectionState::Disconnected);
         self.shared.status.emit(&ConnectionEvent::Close(reason.clone()));
         if let Some(first_attempt) = self.first_attempt.take() {
@@ -529,7 +566,9 @@ impl Driver {
     fn handle_connect_failed(&mut self, now: Instant, error: ConnectError) {
         self.attempt_failed(&error);
         self.span = Span::none();
-        self.shared.status.set_state(ConnectionState::Disconnected);
+        if !self.connection.is_interrupted() {
+            self.shared.status.set_state(ConnectionState::Disconnected);
+        }
         self.shared.status.emit(&ConnectionEvent::Error(ClientWarning::Connect(error.clone())));
         match self.first_attempt.take() {
             None => self.connection.handle_connect_failed(now, error.retry_hint()),

@@ -162,12 +162,15 @@ pub enum CallError {
     #[error("{0}")]
     Failed(Failure),
     /// The timeout elapsed. If the call was sent, it is cancelled on the server.
-    #[error("no response within {after:?}{}", unsent_suffix(*.sent, .no_connection.as_deref()))]
+    #[error("no response within {after:?}{}", delivery_suffix(*.sent, *.taken, .no_connection.as_deref()))]
     TimedOut {
         /// The timeout.
         after: Duration,
         /// Whether the call was sent. If it was not, it is safe to repeat.
         sent: bool,
+        /// Whether the server has acknowledged the call: it runs, has run or waits in the server's queue, unless the server has
+        /// ended meanwhile. `false` means that this is not known.
+        taken: bool,
         /// Why there was no connection, if the call was not sent for that reason. `None` for a call that was not sent
         /// although there was a connection: the server read too slowly, or as many calls were open as the server or
         /// [`max_concurrent_calls`](crate::Config::max_concurrent_calls) allows.
@@ -181,8 +184,9 @@ pub enum CallError {
     BadResponse(DecodeError),
 }
 
-fn unsent_suffix(sent: bool, no_connection: Option<&NoConnection>) -> String {
+fn delivery_suffix(sent: bool, taken: bool, no_connection: Option<&NoConnection>) -> String {
     match no_connection {
+        _ if taken => "; the server has the call".to_owned(),
         _ if sent => String::new(),
         Some(no_connection) => format!("; the call was not sent: {no_connection}"),
         None => "; the call was not sent: too many calls were open, or the server read too slowly".to_owned(),
@@ -197,8 +201,8 @@ pub(crate) fn stream_result(
     match result {
         CallResult::Response(_) | CallResult::StreamEnded => Ok(()),
         CallResult::Failed(failure) => Err(CallError::Failed(failure)),
-        CallResult::TimedOut { sent } => {
-            Err(CallError::TimedOut { after: Duration::MAX, sent, no_connection: no_connection() })
+        CallResult::TimedOut { sent, taken } => {
+            Err(CallError::TimedOut { after: Duration::MAX, sent, taken, no_connection: no_connection() })
         }
         CallResult::Unknown(reason) => Err(CallError::OutcomeUnknown(reason)),
         CallResult::NotSent(reason) => Err(SendError::new(reason, no_connection()).into()),
@@ -361,7 +365,7 @@ mod tests {
     fn a_call_that_was_not_sent_names_what_is_known() {
         let timed_out = |sent, no_connection: Option<NoConnection>| {
             let after = Duration::from_secs(3);
-            CallError::TimedOut { after, sent, no_connection: no_connection.map(Arc::new) }.to_string()
+            CallError::TimedOut { after, sent, taken: false, no_connection: no_connection.map(Arc::new) }.to_string()
         };
         let unreachable = || {
             let problem = Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused));

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use aaw_protocol::hello::GAP;
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
@@ -31,6 +32,20 @@ impl Push {
     /// The data, as JSON.
     pub fn json(&self) -> &str {
         &self.data
+    }
+
+    /// Returns how many pushes were lost, if this item stands for such a *gap*: the server keeps a limited number of pushes for a
+    /// client whose connection is interrupted, and drops the others. The listeners of all events receive it, since the events
+    /// of what was lost are not known.
+    pub fn lost(&self) -> Option<u64> {
+        #[derive(serde::Deserialize)]
+        struct Gap {
+            lost: u64,
+        }
+        if &*self.event != GAP {
+            return None;
+        }
+        self.parse::<Gap>().ok().map(|gap| gap.lost)
     }
 
     /// Deserializes the data. A [`serde_json::Value`] always fits.
@@ -206,6 +221,20 @@ impl Listeners {
         let push = Push { event: event.into(), data: data.into() };
         for queue in of_event.iter().chain(&table.of_all) {
             queue.push(push.clone());
+        }
+    }
+
+    /// Tells all listeners that pushes were lost, whatever their events.
+    pub(crate) fn deliver_gap(&self, lost: u64) {
+        let table = lock(&self.0);
+        let push = Push { event: GAP.into(), data: format!("{{\"lost\":{lost}}}").into() };
+        let mut told = Vec::new();
+        for queue in table.by_event.values().flatten().chain(&table.of_all) {
+            // A listener of several events has its queue in several places.
+            if !told.contains(&Arc::as_ptr(queue)) {
+                told.push(Arc::as_ptr(queue));
+                queue.push(push.clone());
+            }
         }
     }
 

@@ -190,9 +190,10 @@ impl ReceivedMessages {
 pub(crate) fn parse_count(data: &str) -> Result<u64, String> {
     /// The largest integer that every JSON implementation represents exactly.
     const MAX: u64 = 1 << 53;
-    data.parse().ok().filter(|count| *count <= MAX && (data.len() == 1 || !data.starts_with(['0', '+']))).ok_or_else(|| {
-        format!("an acknowledgement must be an integer from 0 to {MAX}, found {}", Shortened(data))
-    })
+    data.parse()
+        .ok()
+        .filter(|count| *count <= MAX && (data.len() == 1 || !data.starts_with(['0', '+'])))
+        .ok_or_else(|| format!("an acknowledgement must be an integer from 0 to {MAX}, found {}", Shortened(data)))
 }
 
 #[cfg(test)]
@@ -264,7 +265,9 @@ mod tests {
     fn a_count_is_an_integer() {
         assert_eq!(parse_count("0"), Ok(0));
         assert_eq!(parse_count("9007199254740992"), Ok(1 << 53));
-        for bad in ["9007199254740993", "-1", "1.0", "1e3", "\"1\"", "null", "{}", "", "18446744073709551616", "01", "+1"] {
+        for bad in
+            ["9007199254740993", "-1", "1.0", "1e3", "\"1\"", "null", "{}", "", "18446744073709551616", "01", "+1"]
+        {
             assert!(parse_count(bad).is_err(), "{bad}");
         }
     }

@@ -22,7 +22,7 @@ impl<W> ClientConnection<W> {
             }
             Err(failure) => failure_frame(&event_json, &failure, id, limit),
         };
-        self.outputs.push_back(Output::Send(frame.into()));
+        self.send_frame(frame.into());
     }
 
     /// Returns the number of client calls that wait for a [response](Self::respond).
@@ -43,7 +43,7 @@ impl<W> ClientConnection<W> {
         if self.client_calls.by_id.len() >= self.config.max_client_calls as usize {
             let error = format!("Too many client calls: {} are running", self.client_calls.by_id.len());
             let busy = failure_frame(&event_json, &Failure::new(Code::BUSY, error), id, usize::MAX);
-            self.outputs.push_back(Output::Send(busy.into()));
+            self.send_frame(busy.into());
             return Ok(());
         }
         self.client_calls.keys += 1;

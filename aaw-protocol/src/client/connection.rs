@@ -13,6 +13,7 @@ use super::event_names::EventNames;
 use super::fifo_matcher::FifoMatcher;
 use super::keys::CallKey;
 use super::login_state::LoginState;
+use super::resumption::Resumption;
 use super::running_client_calls::RunningClientCalls;
 use super::streaming::{StreamFlow, StreamOptions};
 use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};
@@ -22,6 +23,7 @@ use crate::codec::{self, BadFrame, Frame, Kind};
 use crate::fast_map::FastMap;
 use crate::heartbeat::{Heartbeat, HeartbeatAction};
 use crate::hello::{self, Hello, Limits, Welcome};
+use crate::resumption::ResumptionKey;
 use crate::timer_wheel::{DeadlineKey, TimerWheel};
 use crate::{Code, Dialect, Failure, Shortened, is_reserved};
 
@@ -42,7 +44,7 @@ const MAX_MISSED_HEARTBEATS: u32 = 2;
 #[derive(Debug)]
 pub struct ClientConnection<W> {
     pub(super) config: ClientConfig,
-    phase: ConnectionPhase,
+    pub(super) phase: ConnectionPhase,
     reconnect_delays: ReconnectDelays,
     /// The limits of the last welcome. Until the next welcome they are the best estimate.
     server_limits: Limits,
@@ -62,13 +64,23 @@ pub struct ClientConnection<W> {
     pub(super) client_calls: RunningClientCalls,
     pub(super) login: LoginState,
     /// The argument of the [`Output::Opened`] that waits for the server to accept the token.
-    pending_open: Option<Option<Box<str>>>,
+    pub(super) pending_open: Option<Option<Box<str>>>,
+    /// The key of the next state.
+    pub(super) offered_key: Option<ResumptionKey>,
+    /// What outlives a socket, if the server has agreed to resumption or was asked for it.
+    pub(super) resumption: Option<Box<Resumption>>,
+    /// The time of the last input that had one.
+    last_input: Option<Instant>,
+    /// The open calls that were written on this connection and are no streams.
+    pub(super) written_unary: usize,
+    /// Since when such a call waits for anything from the server, if there is any.
+    pub(super) waits_since: Option<Instant>,
     pub(super) outputs: VecDeque<Output<W>>,
 }
 
 /// The phase of the connection.
 #[derive(Debug, Clone, Copy)]
-enum ConnectionPhase {
+pub(super) enum ConnectionPhase {
     /// A connection attempt was requested.
     Connecting,
     /// A v1 server has accepted the connection and not sent its welcome yet. Calls may be written already.
@@ -96,7 +108,12 @@ struct OpenCall<W> {
 #[derive(Debug)]
 enum CallStage {
     Queued(WritePosition),
-    Written { id: i64, event_json: Arc<str> },
+    /// `number` is that of its message, on a resumable connection.
+    Written {
+        id: i64,
+        event_json: Arc<str>,
+        number: u64,
+    },
 }
 
 impl<W> ClientConnection<W> {
@@ -120,6 +137,11 @@ impl<W> ClientConnection<W> {
             client_calls: RunningClientCalls::default(),
             login: LoginState::default(),
             pending_open: None,
+            offered_key: None,
+            resumption: None,
+            last_input: None,
+            written_unary: 0,
+            waits_since: None,
             outputs: VecDeque::from([Output::Connect]),
             config,
         }
@@ -162,6 +184,8 @@ impl<W> ClientConnection<W> {
         stream: Option<StreamFlow>,
     ) {
         debug_assert!(!self.calls.contains_key(&key), "two open calls have the same key");
+        self.last_input = Some(now);
+        self.acknowledge_received(now, true);
         let queued = self.check_message(&message).and_then(|()| self.queue(QueuedMessage { call: Some(key), message }));
         match queued {
             Ok(position) => {
@@ -177,7 +201,8 @@ impl<W> ClientConnection<W> {
     fn queue(&mut self, mut queued: QueuedMessage) -> Result<WritePosition, NotSent> {
         let is_open = matches!(self.phase, ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. });
         let is_full = self.written.len() + self.write_queue.len() >= self.call_limit();
-        if !is_open || is_full || self.blocked || self.login.is_resuming() {
+        let must_wait = self.blocked || self.login.is_resuming() || self.awaits_terms() || self.is_log_full();
+        if !is_open || is_full || must_wait {
             queued.message.detach();
         }
         self.write_queue.push(queued, &self.config)
@@ -194,11 +219,11 @@ impl<W> ClientConnection<W> {
         let Some(OpenCall { stage, stream: Some(stream), .. }) = self.calls.get_mut(&key) else { return };
         let Some(granted) = stream.grant(items) else { return };
         // A queued call states its credit when it is written. A classic server has no credit.
-        if let CallStage::Written { id, event_json } = stage
+        if let CallStage::Written { id, event_json, .. } = stage
             && !matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. })
         {
             let credit = control_frame(event_json, &granted.to_string(), *id, Kind::Credit);
-            self.outputs.push_back(Output::Send(credit));
+            self.send_frame(credit);
         }
     }
 
@@ -220,7 +245,7 @@ impl<W> ClientConnection<W> {
         if !upload.send_item() {
             return Err(NotSent::UploadClosed);
         }
-        self.outputs.push_back(Output::Send(item.into_item(id)));
+        self.send_frame(item.into_item(id));
         Ok(())
     }
 
@@ -230,16 +255,21 @@ impl<W> ClientConnection<W> {
         let Some(open) = self.calls.get_mut(&key) else { return };
         let Some(upload) = open.stream.as_mut().and_then(|stream| stream.upload.as_mut()) else { return };
         if !std::mem::replace(&mut upload.ended, true)
-            && let CallStage::Written { id, event_json } = &open.stage
+            && let CallStage::Written { id, event_json, .. } = &open.stage
         {
-            self.outputs.push_back(Output::Send(control_frame(event_json, "null", *id, Kind::End)));
+            let end = control_frame(event_json, "null", *id, Kind::End);
+            self.send_frame(end);
         }
     }
 
     /// Returns whether an upload item would be written next. Upload items bypass the write queue: calls that wait there
     /// for other calls to end would block the items that those calls need.
     pub fn can_upload(&self) -> bool {
-        !self.blocked && self.outputs.is_empty()
+        !self.blocked
+            && self.outputs.is_empty()
+            && !self.awaits_terms()
+            && !self.is_log_full()
+            && !matches!(self.phase, ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. })
     }
 
     /// Makes a one-way send. It is written now or on the next connection; if the client is closed before there is one,
@@ -268,7 +298,7 @@ impl<W> ClientConnection<W> {
                     match queued.call {
                         Some(key) => self.complete_call(key, CallResult::NotSent(NotSent::Closed)),
                         None if queued.message.size() <= limit => {
-                            self.outputs.push_back(Output::Send(queued.message.into_one_way()));
+                            self.send_frame(queued.message.into_one_way());
                         }
                         None => self.report_lost_event(queued.message.size(), limit),
                     }
@@ -277,6 +307,9 @@ impl<W> ClientConnection<W> {
                 self.phase = ConnectionPhase::Closing { dialect, until: after(now, self.config.close_timeout) };
             }
             ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } => {
+                self.resumption = None;
+                self.complete_written_calls(&DisconnectReason::ClosedByUs);
+                self.cancel_client_calls();
                 while let Some(queued) = self.write_queue.pop() {
                     if let Some(key) = queued.call {
                         self.complete_call(key, CallResult::NotSent(NotSent::Closed));
@@ -309,19 +342,33 @@ impl<W> ClientConnection<W> {
             return;
         }
         self.blocked = false;
-        self.next_id = 1;
         self.echoes_ids = false;
+        self.last_input = Some(now);
+        self.waits_since = Some(now);
         // An interval of zero would give the server no time to respond to a ping.
         let interval = self.config.heartbeat_interval.filter(|interval| !interval.is_zero());
         self.heartbeat = interval.map(|interval| Heartbeat::new(interval, MAX_MISSED_HEARTBEATS, now));
         match dialect {
             Dialect::V1 => {
+                let resumption = self.request_resumption();
+                if !self.is_resumable() {
+                    self.next_id = 1;
+                }
                 self.phase = ConnectionPhase::AwaitingWelcome { since: now };
-                let hello = codec::message(hello::HELLO, &Hello::default());
+                let asks = resumption.is_some();
+                let hello = codec::message(hello::HELLO, &Hello { resumption });
                 self.outputs.push_back(Output::Send(hello.into()));
-                self.send_resume(now, dialect);
+                // Otherwise it follows the welcome, if the session is not a part of a state that goes on.
+                if !asks {
+                    self.send_resume(now, dialect);
+                }
             }
             Dialect::Classic => {
+                if self.is_resumable() {
+                    self.end_state(DisconnectReason::StateLost);
+                }
+                self.resumption = None;
+                self.next_id = 1;
                 self.phase = ConnectionPhase::Open { dialect, since: now };
                 self.send_resume(now, dialect);
                 self.set_ready(None);
@@ -346,9 +393,21 @@ impl<W> ClientConnection<W> {
         match self.phase {
             ConnectionPhase::AwaitingWelcome { since } | ConnectionPhase::Open { since, .. } => {
                 self.reconnect_delays.handle_connection_ended(now, since);
-                self.set_reconnecting(now, why.retry_hint());
-                // These outputs belong to the lost connection.
+                // These outputs belong to the lost connection. What is counted of them is kept elsewhere.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
+                let was_interrupted = self.is_interrupted();
+                if self.interrupt(now, &why) {
+                    if was_interrupted {
+                        self.set_reconnecting(now, why.retry_hint());
+                    } else {
+                        // At once: it is most likely the network of this client that has changed.
+                        self.phase = ConnectionPhase::Reconnecting { until: now };
+                    }
+                    self.heartbeat = None;
+                    return;
+                }
+                self.resumption = None;
+                self.set_reconnecting(now, why.retry_hint());
                 self.login.handle_disconnected();
                 self.pending_open = None;
                 self.complete_written_calls(&why);
@@ -377,6 +436,7 @@ impl<W> ClientConnection<W> {
 
     /// The server sent anything at all, including pongs. Call it in addition to the method for the message itself.
     pub fn handle_sign_of_life(&mut self, now: Instant) {
+        self.note_sign_of_life(now);
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.handle_sign_of_life(now);
         }
@@ -385,6 +445,8 @@ impl<W> ClientConnection<W> {
     /// Handles a text message.
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
+        self.last_input = Some(now);
+        self.count_received(now, text.len());
         let handled = codec::decode(text).and_then(|mut frame| {
             // Responses and items are checked where they are parsed, all others here.
             let is_response = match (dialect, frame.kind) {
@@ -396,18 +458,20 @@ impl<W> ClientConnection<W> {
                 frame.check(text)?;
             }
             match dialect {
-                Dialect::V1 => self.handle_v1(now, &frame),
+                Dialect::V1 => self.handle_v1(now, text, &frame),
                 Dialect::Classic => self.handle_classic(now, &frame),
             }
         });
         if let Err(bad) = handled {
             self.outputs.push_back(Output::Warning(ProtocolWarning::BadFrame(bad)));
         }
+        self.acknowledge_received(now, false);
     }
 
-    /// Handles a binary message, which the protocol does not have.
-    pub fn handle_binary(&mut self) {
+    /// Handles a binary message of this length, which the protocol does not have.
+    pub fn handle_binary(&mut self, now: Instant, len: usize) {
         if self.dialect().is_some() {
+            self.count_received(now, len);
             self.outputs.push_back(Output::Warning(ProtocolWarning::BadFrame(BadFrame::Binary)));
         }
     }
@@ -417,10 +481,15 @@ impl<W> ClientConnection<W> {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(key) = self.deadlines.poll_expired(now) {
             if let Some((waiter, sent)) = self.abort_call(now, key) {
-                self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent } });
+                let (sent, taken) = sent;
+                self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent, taken } });
             }
         }
+        self.last_input = Some(now);
         self.expire_resume(now);
+        self.expire_interruption(now);
+        self.acknowledge_received(now, false);
+        self.probe(now);
         match self.phase {
             ConnectionPhase::Reconnecting { until } if until <= now => {
                 self.phase = ConnectionPhase::Connecting;
@@ -460,7 +529,8 @@ impl<W> ClientConnection<W> {
             ConnectionPhase::Reconnecting { until } | ConnectionPhase::Closing { until, .. } => Some(until),
             ConnectionPhase::Connecting | ConnectionPhase::Closed => None,
         };
-        phase.into_iter().chain(self.deadlines.poll_timeout()).chain(self.login.resume_deadline()).min()
+        let others = [self.deadlines.poll_timeout(), self.login.resume_deadline(), self.resumption_due()];
+        phase.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Returns the next output, or `None` if there is none.
@@ -520,6 +590,9 @@ impl<W> ClientConnection<W> {
             _ => return false,
         };
         let Some(first) = self.write_queue.first() else { return false };
+        if self.awaits_terms() || self.is_log_full() {
+            return false;
+        }
         let (size, limit) = (first.message.size(), self.message_limit());
         if self.blocked || self.login.is_resuming() || (first.call.is_some() && self.written.len() >= self.call_limit())
         {
@@ -532,7 +605,7 @@ impl<W> ClientConnection<W> {
         let Some(QueuedMessage { call, message }) = self.write_queue.pop() else { return false };
         match call {
             None if size > limit => self.report_lost_event(size, limit),
-            None => self.outputs.push_back(Output::Send(message.into_one_way())),
+            None => self.send_frame(message.into_one_way()),
             Some(key) if size > limit => {
                 self.complete_call(key, CallResult::NotSent(NotSent::TooLarge { size, limit }));
             }
@@ -559,11 +632,20 @@ impl<W> ClientConnection<W> {
         if dialect == Dialect::Classic && !self.echoes_ids {
             self.fifo_matcher.add(&event_json, id);
         }
-        self.outputs.push_back(Output::Send(frame));
+        self.send_frame(frame);
+        let number = self.last_sent();
         if upload_ended {
-            self.outputs.push_back(Output::Send(control_frame(&event_json, "null", id, Kind::End)));
+            self.send_frame(control_frame(&event_json, "null", id, Kind::End));
         }
-        open.stage = CallStage::Written { id, event_json };
+        if let Some(open) = self.calls.get_mut(&key) {
+            if open.stream.is_none() {
+                if self.written_unary == 0 {
+                    self.waits_since = self.last_input;
+                }
+                self.written_unary += 1;
+            }
+            open.stage = CallStage::Written { id, event_json, number };
+        }
         self.written.insert(id, key);
     }
 
@@ -574,9 +656,9 @@ impl<W> ClientConnection<W> {
 
     // --- Reading -----------------------------------------------------------------------------------------------------
 
-    fn handle_v1(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    fn handle_v1(&mut self, now: Instant, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match (frame.v1_id()?, frame.kind) {
-            (None, Kind::Unmarked) if is_reserved(&frame.event) => self.handle_reserved(frame),
+            (None, Kind::Unmarked) if is_reserved(&frame.event) => self.handle_reserved(now, text, frame),
             (None, Kind::Unmarked) => {
                 self.emit_push(frame);
                 Ok(())
@@ -660,15 +742,25 @@ impl<W> ClientConnection<W> {
     }
 
     /// Handles a reserved event. Unknown ones are ignored, because a newer server may send more of them.
-    fn handle_reserved(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    fn handle_reserved(&mut self, now: Instant, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match &*frame.event {
+            hello::ACK => self.handle_acknowledgement(text, frame)?,
+            hello::PONG => self.uncount_received(text.len()),
+            hello::GAP => self.handle_gap(now, text, frame)?,
             hello::WELCOME => {
                 let welcome: Welcome = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/welcome: {error}")))?;
+                self.uncount_received(text.len());
                 self.server_limits = welcome.limits;
                 if let ConnectionPhase::AwaitingWelcome { since } = self.phase {
+                    let asked = self.resumption.is_some();
                     self.phase = ConnectionPhase::Open { dialect: Dialect::V1, since };
-                    self.set_ready(Some(welcome.connection.into()));
+                    if !self.handle_terms(now, welcome.resumed, welcome.resumption) {
+                        if asked {
+                            self.send_resume(now, Dialect::V1);
+                        }
+                        self.set_ready(Some(welcome.connection.into()));
+                    }
                 }
             }
             hello::SESSION_ENDED => self.handle_session_ended(frame)?,
@@ -677,6 +769,7 @@ impl<W> ClientConnection<W> {
                 let failure = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/error: {error}")))?;
                 self.outputs.push_back(Output::Warning(ProtocolWarning::Reported(failure)));
+                self.handle_refused_hello();
             }
             _ => {}
         }
@@ -777,25 +870,26 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, and whether the call had
-    /// been written.
-    fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, bool)> {
+    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, whether the call had been written,
+    /// and whether the server had acknowledged it.
+    fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, (bool, bool))> {
         let OpenCall { waiter, deadline, stage, .. } = self.remove_call(key)?;
         let sent = match stage {
             CallStage::Queued(position) => {
                 self.write_queue.remove(position);
-                false
+                (false, false)
             }
-            CallStage::Written { id, event_json } => {
+            CallStage::Written { id, event_json, number } => {
+                let taken = self.is_taken(number);
                 if matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. }) {
                     /// For a call without a deadline: the default timeout of a call.
                     const KEEP: Duration = Duration::from_secs(3);
                     let keep = deadline.map_or(KEEP, |(timeout, _)| timeout);
                     self.fifo_matcher.abandon(now, &event_json, id, keep);
                 } else {
-                    self.outputs.push_back(Output::Send(control_frame(&event_json, "null", id, Kind::Cancel)));
+                    self.send_frame(control_frame(&event_json, "null", id, Kind::Cancel));
                 }
-                true
+                (true, taken)
             }
         };
         Some((waiter, sent))
@@ -809,6 +903,9 @@ impl<W> ClientConnection<W> {
         }
         if let CallStage::Written { id, .. } = open.stage {
             self.written.remove(&id);
+            if open.stream.is_none() {
+                self.written_unary -= 1;
+            }
         }
         /// The calls whose memory is kept when fewer are open.
         const KEPT: usize = 1024;
@@ -823,7 +920,7 @@ impl<W> ClientConnection<W> {
     }
 
     /// Ends the calls that were written on a lost connection, in their order.
-    fn complete_written_calls(&mut self, why: &DisconnectReason) {
+    pub(super) fn complete_written_calls(&mut self, why: &DisconnectReason) {
         let mut written: Vec<_> = self.written.iter().map(|(id, key)| (*id, *key)).collect();
         written.sort_unstable();
         for (_, key) in written {
@@ -832,13 +929,14 @@ impl<W> ClientConnection<W> {
         self.fifo_matcher.clear();
     }
 
-    fn abort_connection(&mut self, now: Instant, why: DisconnectReason) {
+    pub(super) fn abort_connection(&mut self, now: Instant, why: DisconnectReason) {
         self.outputs.push_back(Output::Abort);
         self.handle_disconnected(now, why);
     }
 
     fn set_closed(&mut self) {
         self.phase = ConnectionPhase::Closed;
+        self.resumption = None;
         self.outputs.push_back(Output::Closed);
     }
 }

@@ -51,7 +51,7 @@ impl<W> ClientConnection<W> {
         let frame = message.into_call(id);
         let deadline = Some(after(now, self.config.resume_timeout));
         self.login.resume = Some(PendingResume { id, token: token.clone(), deadline });
-        self.outputs.push_back(Output::Send(frame));
+        self.send_frame(frame);
     }
 
     /// Handles the response of `aaw/resume`.

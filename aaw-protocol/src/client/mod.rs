@@ -69,6 +69,7 @@ mod keys;
 mod login;
 mod login_state;
 mod output;
+mod resumption;
 mod running_client_calls;
 mod streaming;
 #[cfg(test)]

@@ -89,6 +89,16 @@ pub enum Output<W> {
         /// The server's id of the connection. `None` for a classic server.
         connection: Option<Box<str>>,
     },
+    /// The socket is gone, and the connection is not: it goes on when it is [resumed](Self::Resumed), after any number of
+    /// attempts to connect, and is otherwise [lost](Self::Disconnected) later.
+    Interrupted(DisconnectReason),
+    /// The connection continues on a new socket. Nothing of it was lost, apart from [gaps](Self::Gap).
+    Resumed,
+    /// The server has dropped this number of pushes while the client was away.
+    Gap {
+        /// The number of pushes.
+        lost: u64,
+    },
     /// The connection is lost. Another attempt follows, unless the client was closed.
     Disconnected(DisconnectReason),
     /// A problem that ends neither a call nor the connection.
@@ -110,6 +120,8 @@ pub enum CallResult {
     TimedOut {
         /// Whether the call was written. If not, the server has not received it.
         sent: bool,
+        /// Whether the server has acknowledged it.
+        taken: bool,
     },
     /// The connection was lost after the call was written. It may have run or not.
     Unknown(DisconnectReason),
@@ -165,6 +177,8 @@ pub enum DisconnectReason {
     Silent,
     /// The server did not send its welcome in time.
     NoWelcome,
+    /// The server has no state of the connection any more: it was restarted, or the client was away for too long.
+    StateLost,
 }
 
 impl DisconnectReason {
@@ -199,6 +213,7 @@ impl fmt::Display for DisconnectReason {
             Self::ClosedByUs => f.write_str("the client was closed"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Silent => f.write_str("the server stopped responding"),
+            Self::StateLost => f.write_str("the server does not know the connection any more"),
             Self::NoWelcome => f.write_str("the server accepted the connection but sent no welcome"),
         }
     }

@@ -150,7 +150,7 @@ fn a_timeout_cancels_the_call_and_a_late_response_is_ignored() {
     client.pass(Duration::from_millis(1));
     let outputs = client.outputs();
     assert!(
-        matches!(&outputs[..], [Output::Send(cancel), Output::CallDone { waiter: "caller", result: CallResult::TimedOut { sent: true } }]
+        matches!(&outputs[..], [Output::Send(cancel), Output::CallDone { waiter: "caller", result: CallResult::TimedOut { sent: true, taken: false } }]
             if cancel == r#"["e",null,1,"cancel"]"#),
         "{outputs:?}"
     );
@@ -204,7 +204,7 @@ fn a_call_without_a_connection_ends_at_its_deadline() {
             done => break done,
         }
     };
-    assert_eq!(done, [("caller", CallResult::TimedOut { sent: false })]);
+    assert_eq!(done, [("caller", CallResult::TimedOut { sent: false, taken: false })]);
     assert_eq!(client.now, deadline);
     assert!(steps <= 4, "{steps} steps");
 }
@@ -300,7 +300,7 @@ fn an_abandoned_classic_call_still_takes_its_late_response_for_a_while() {
     let mut client = TestClient::open(Dialect::Classic);
     client.call("e", "slow");
     client.pass(3 * SECOND);
-    assert_eq!(client.done(), [("slow", CallResult::TimedOut { sent: true })]);
+    assert_eq!(client.done(), [("slow", CallResult::TimedOut { sent: true, taken: false })]);
     assert!(client.sent().is_empty(), "classic has no cancel");
     client.call("e", "next");
     assert_eq!(client.results(r#"["e","of slow"]"#), []);
@@ -336,7 +336,7 @@ fn bad_frames_are_warnings_and_the_connection_stays_open() {
         let warnings = client.warnings(text);
         assert!(warnings.len() == 1 && warnings[0].contains(expected), "{text}: {warnings:?}");
     }
-    client.connection.handle_binary();
+    client.connection.handle_binary(Instant::now(), 3);
     assert!(matches!(&client.outputs()[..], [Output::Warning(_)]));
     assert!(client.pushes(r#"["aaw/something/new",1]"#).is_empty());
     assert_eq!(client.results(r#"["e",1,1]"#), [("caller", response("1"))]);

@@ -130,11 +130,7 @@ impl<T> ServerConnection<T> {
         })
     }
 
-    pub(super) fn handle_acknowledgement<'a>(
-        &mut self,
-        text: &str,
-        frame: &Frame<'_>,
-    ) -> Result<Input<'a>, BadFrame> {
+    pub(super) fn handle_acknowledgement<'a>(&mut self, text: &str, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
         self.uncount_received(text.len());
         if !self.is_resumable() {
             return Ok(Input::Handled);

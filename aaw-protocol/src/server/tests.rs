@@ -104,7 +104,8 @@ impl Server {
                 let line = format!("end for {}\n", self.handler(key).body);
                 self.log.push_str(&line);
             }
-            Input::Handled | Input::Refused { .. } | Input::BadFrame(_) => {}
+            Input::Hello(_) => self.connection.begin(true),
+            Input::Acknowledged(_) | Input::Handled | Input::Refused { .. } | Input::BadFrame(_) => {}
         }
     }
 
@@ -227,7 +228,7 @@ impl Server {
         loop {
             while let Some(output) = self.connection.poll_output() {
                 match output {
-                    Output::Send(frame) => {
+                    Output::Send(frame) | Output::SendUncounted(frame) | Output::Welcome(frame) => {
                         let len = frame.len();
                         if !self.writable {
                             self.unsent += frame_len(len);
@@ -317,7 +318,7 @@ fn a_malformed_hello_can_be_repeated() {
             r#"["aaw/hello",[]]"#,
             r#"["aaw/hello",{},1]"#,
             r#"["aaw/hello",{},null,"call"]"#,
-            r#"["aaw/hello",{"resume":"yes"}]"#,
+            r#"["aaw/hello",{"resumption":7}]"#,
         ],
         r#"
         bad: the body of aaw/hello must be an object
@@ -539,11 +540,11 @@ fn a_ping_gets_a_pong_and_an_ack_is_ignored() {
 #[test]
 fn a_binary_message_is_a_bad_frame() {
     let mut server = Server::v1();
-    server.connection.handle_binary();
+    server.connection.handle_binary(Instant::now(), 3);
     server.drain_outputs();
     server.expect("bad: a binary message; expected text");
     let mut server = Server::classic();
-    server.connection.handle_binary();
+    server.connection.handle_binary(Instant::now(), 3);
     server.drain_outputs();
     server.expect("");
 }

@@ -62,7 +62,9 @@ impl PushCount {
     /// As [`append`](Self::append), without changing the other queue.
     pub(super) fn append_copy(&mut self, other: &Self, other_len: usize, before: usize) {
         let Some(runs) = &other.runs else {
-            return if other_len > 0 { self.add(other.pushed > 0, other_len, before) };
+            return if other_len > 0 {
+                self.add(other.pushed > 0, other_len, before)
+            };
         };
         let mut before = before;
         for Run { is_push, len } in runs.iter() {
@@ -75,7 +77,12 @@ impl PushCount {
     pub(super) fn is_push(&self, at: usize) -> bool {
         let Some(runs) = &self.runs else { return self.pushed > 0 };
         let mut end = 0;
-        runs.iter().find(|run| { end += run.len; at < end }).is_some_and(|run| run.is_push)
+        runs.iter()
+            .find(|run| {
+                end += run.len;
+                at < end
+            })
+            .is_some_and(|run| run.is_push)
     }
 
     /// Removes `len` bytes from the front.

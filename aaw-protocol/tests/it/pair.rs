@@ -174,6 +174,7 @@ impl Pair {
             Output::Warning(warning) => panic!("{warning}"),
             Output::Item { key, data } => self.receive_item(key.0, &data),
             Output::UploadCredit { key, items } => self.senders.get_mut(&key.0).expect("an upload").credit = items,
+            Output::Interrupted(_) | Output::Resumed | Output::Gap { .. } => panic!("resumption was not offered"),
             Output::Opened { .. } | Output::Push { .. } | Output::Closed => {}
             Output::ClientCall { .. } | Output::ClientCallCancelled { .. } => panic!("unexpected client call"),
             Output::LoggedIn { .. } | Output::LoggedOut | Output::Unauthorized(_) => panic!("unexpected login"),
@@ -206,7 +207,7 @@ impl Pair {
         while let Some(output) = server.poll_output() {
             progressed = true;
             match output {
-                server::Output::Send(frame) => {
+                server::Output::Send(frame) | server::Output::SendUncounted(frame) | server::Output::Welcome(frame) => {
                     server.set_unsent_bytes(0);
                     self.to_client.push_back((self.now + self.delay, text(&frame)));
                 }
@@ -257,6 +258,7 @@ fn handle_input(
         Input::Call(call) => run(server, call, respond_at_once, handlers),
         Input::UploadItem { key, data } => received(Some(data), key),
         Input::UploadEnd { key } => received(None, key),
+        Input::Hello(_) | Input::Acknowledged(_) => panic!("the client did not ask for resumption"),
         Input::Handled => return false,
         Input::Refused { failure, .. } => assert_eq!(failure.code, Code::BUSY, "{failure}"),
         Input::BadFrame(bad) => panic!("the client sent a bad frame: {bad}"),
@@ -349,7 +351,7 @@ fn a_timeout_drops_the_handler_on_the_server() {
     pair.pass(SECOND);
     assert_eq!(pair.handlers.len(), 1);
     pair.pass(3 * SECOND);
-    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true });
+    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true, taken: false });
     assert_eq!(pair.handlers.len(), 0);
 }
 
@@ -389,7 +391,7 @@ fn a_client_without_input_disconnects() {
         pair.pass(SECOND);
     }
     assert_eq!(pair.disconnects, [DisconnectReason::Silent]);
-    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true });
+    assert_eq!(*pair.result(call), CallResult::TimedOut { sent: true, taken: false });
 }
 
 #[derive(Debug, Clone)]

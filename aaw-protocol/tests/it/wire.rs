@@ -144,6 +144,11 @@ impl Server {
                     false
                 }
             },
+            Input::Hello(_) => {
+                self.connection.begin(true);
+                true
+            }
+            Input::Acknowledged(_) => true,
             Input::BadFrame(_) => false,
             Input::UploadItem { key, data } => {
                 let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("the handler runs");
@@ -262,7 +267,7 @@ impl Server {
             self.handlers = handlers;
             while let Some(output) = self.connection.poll_output() {
                 match output {
-                    Output::Send(frame) => {
+                    Output::Send(frame) | Output::SendUncounted(frame) | Output::Welcome(frame) => {
                         self.connection.set_unsent_bytes(0);
                         self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
                     }

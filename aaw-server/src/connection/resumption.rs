@@ -17,9 +17,7 @@ use tokio::sync::oneshot;
 use super::end::ConnectionEnd;
 use super::socket::ClientSocket;
 use super::state::ConnectionState;
-use crate::hub::{
-    Command, ConnectionPermit, Peer, ResumableConnection, ResumableGuard, ResumeRefusal, ResumeRequest,
-};
+use crate::hub::{Command, ConnectionPermit, Peer, ResumableConnection, ResumableGuard, ResumeRefusal, ResumeRequest};
 
 /// How long a client may take to acknowledge what it must acknowledge at once.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -243,7 +241,8 @@ impl ConnectionState {
     pub(super) fn resumption_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref()?;
         let away = resumption.away.as_ref().map(|(until, _)| *until);
-        let acknowledgement = resumption.unacknowledged_since.map(|(since, _)| clock::after(since, ACKNOWLEDGEMENT_TIMEOUT));
+        let acknowledgement =
+            resumption.unacknowledged_since.map(|(since, _)| clock::after(since, ACKNOWLEDGEMENT_TIMEOUT));
         away.into_iter().chain(acknowledgement).min()
     }
 

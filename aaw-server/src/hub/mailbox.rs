@@ -733,7 +733,6 @@ impl Mailbox {
         (state.log, state.socket, state.away) = (log, socket, false);
     }
 
-
     /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.
     pub(crate) fn poll_take_log(&self, cx: &mut Context<'_>) -> Poll<FrameBuffer> {
         self.waker.register(cx.waker());

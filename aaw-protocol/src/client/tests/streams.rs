@@ -140,7 +140,7 @@ fn a_stream_ends_at_its_deadline() {
     client.stream_outputs(r#"["s",1,1,"item"]"#);
     client.pass(SECOND);
     let outputs: Vec<_> = client.outputs().into_iter().map(describe).collect();
-    assert_eq!(outputs, [r#"["s",null,1,"cancel"]"#, "reader TimedOut { sent: true }"]);
+    assert_eq!(outputs, [r#"["s",null,1,"cancel"]"#, "reader TimedOut { sent: true, taken: false }"]);
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl ClientExercise {
             }
             _ => {
                 self.connection.handle_sign_of_life(now);
-                self.connection.handle_binary();
+                self.connection.handle_binary(self.now, 3);
             }
         }
         self.drain();
@@ -395,6 +395,7 @@ impl ClientExercise {
                 assert!(!stream || !matches!(result, CallResult::Response(_)), "a stream has items");
                 assert!(stream || result != CallResult::StreamEnded, "a call has a response");
             }
+            Output::Interrupted(_) | Output::Resumed | Output::Gap { .. } => panic!("resumption was not offered"),
             Output::Item { key: CallKey(key), .. } => {
                 assert!(self.open.contains(&key), "an item after the end of {key}");
                 self.streams.get_mut(&key).expect("a stream").add("a stream");

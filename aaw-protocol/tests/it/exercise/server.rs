@@ -236,7 +236,7 @@ impl ServerExercise {
             35 => return self.write(usize::from(bytes.next()) % 4, bytes),
             36 => return self.pass(Duration::from_millis(u64::from(bytes.next()) * 50), bytes),
             37 => {
-                self.connection.handle_binary();
+                self.connection.handle_binary(self.now, 3);
                 return self.drain_outputs(bytes);
             }
             38 => return self.run_open_hook(bytes),
@@ -364,6 +364,7 @@ impl ServerExercise {
                 handler.waiting.push_back(data.len() + ITEM_COST);
                 assert!(handler.waiting.len() as u64 <= WINDOW, "no more items wait than the window allows");
             }
+            Input::Hello(_) | Input::Acknowledged(_) => panic!("no hello of these asks for resumption"),
             Input::UploadEnd { key } => self.end_upload(key),
             Input::Handled if takes_id => self.queued.push_back(QueuedText { text: text.to_owned(), id }),
             Input::Handled => {
@@ -601,7 +602,7 @@ impl ServerExercise {
 
     fn handle_output(&mut self, output: Output) {
         match output {
-            Output::Send(frame) => {
+            Output::Send(frame) | Output::SendUncounted(frame) | Output::Welcome(frame) => {
                 let text = std::str::from_utf8(&frame).expect("a frame is UTF-8");
                 self.handle_frame(text);
                 self.unsent.push_back(frame.len());
