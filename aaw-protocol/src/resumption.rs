@@ -153,11 +153,6 @@ impl ReceivedMessages {
         }
     }
 
-    /// Returns the number of messages so far.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// Returns when to acknowledge at the latest. It is `urgent` if the other side waits for it.
     pub(crate) fn due(&self, urgent: bool) -> Option<Instant> {
         let age = if urgent || self.bytes >= Self::URGENT_BYTES { Self::LEADING_AGE } else { Self::MAX_AGE };

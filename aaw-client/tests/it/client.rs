@@ -103,7 +103,7 @@ async fn a_call_that_times_out_is_cancelled_on_the_server() {
     let (_server, client, mut connection) = pair().await;
     let after = Duration::from_millis(20);
     let error = client.send_async::<()>("e", (), after).await.unwrap_err();
-    assert_eq!(error, CallError::TimedOut { after, sent: true, no_connection: None });
+    assert_eq!(error, CallError::TimedOut { after, sent: true, taken: false, no_connection: None });
     assert_eq!(connection.read().await, r#"["e",null,1]"#);
     assert_eq!(connection.read().await, r#"["e",null,1,"cancel"]"#);
 }

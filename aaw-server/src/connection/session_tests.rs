@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use super::{NewConnection, StreamSocket};
+use super::{ClientSocket, NewConnection};
 use crate::auth::{Auth, Identity, NewSession, Service, StartedSession, Store, StoreFuture, TokenHash};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
@@ -80,8 +80,8 @@ async fn connect() -> DuplexStream {
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let protocol = Arc::new(config.protocol());
     let (dialect, open_info, config) = (Dialect::V1, OpenInfo::default(), Arc::new(config));
-    let connection = NewConnection { dialect, guard, caller, open_info, dispatch, config, protocol };
-    tokio::spawn(connection.serve(StreamSocket(server), Bytes::new()));
+    let connection = NewConnection { dialect, guard, caller, origin: None, open_info, dispatch, config, protocol };
+    tokio::spawn(connection.serve(ClientSocket::stream(server), Bytes::new()));
     client
 }
 

@@ -615,7 +615,10 @@ impl SocketTask {
         }
         if held >= STEP && self.state.memory.is_refused() {
             if self.state.protocol.is_away() {
-                self.state.drop_away();
+                // A client that comes back is told that pushes were lost. Nothing else may be.
+                if log.unacknowledged == 0 || !self.state.peer().mailbox.drop_retained_pushes() {
+                    self.state.drop_away();
+                }
             } else {
                 self.state.protocol.close(Close::TooSlow);
                 self.state.collect_outputs();

@@ -708,11 +708,13 @@ impl Mailbox {
         was_written
     }
 
-    /// Puts gaps in the place of the pushes that are retained.
-    pub(crate) fn drop_retained_pushes(&self) {
-        if let Some(retained) = &mut self.lock().retained {
-            retained.drop_pushes();
-        }
+    /// Puts gaps in the place of the pushes that are retained. Returns whether there were any.
+    pub(crate) fn drop_retained_pushes(&self) -> bool {
+        let mut state = self.lock();
+        let Some(retained) = &mut state.retained else { return false };
+        let has_pushes = retained.pushed() > 0;
+        retained.drop_pushes();
+        has_pushes
     }
 
     /// Returns whether nobody writes to the old socket any more. Who still does wakes the connection's task.
