@@ -52,6 +52,12 @@ export class ReconnectDelays {
     this.#failures = 0;
   }
 
+  /** Returns the delay after a connection broke that can be resumed: none, unless failures preceded it. */
+  resumingDelay() {
+    const delay = this.nextDelay();
+    return this.#failures === 1 ? 0 : delay;
+  }
+
   /** Returns the next delay, in ms. @param {RetryHint} [hint] */
   nextDelay(hint = null) {
     const { min, max, factor, refused } = this.#backoff;

@@ -11,7 +11,18 @@
  */
 
 /**
- * Why a call failed, and whether the server may have received it.
+ * How far a call has come.
+ *
+ * @typedef {object} Delivery
+ * @property {boolean} sent The server may have received it: it was written at least once.
+ * @property {boolean} taken The server has received it.
+ */
+
+/** @type {Delivery} */
+export const NOT_SENT = { sent: false, taken: false };
+
+/**
+ * Why a call failed, and how far it has come.
  *
  * `code` is the server's (`unknown_event`, `handler`, `busy`, …) or one of the client's own:
  *
@@ -19,7 +30,7 @@
  * |---|---|
  * | `timeout` | No response arrived in time. If the server reports it, it has dropped the handler |
  * | `cancelled` | The call's `signal` was aborted; `name` is that of the signal's reason, usually `AbortError` |
- * | `outcome_unknown` | The call was sent, and then the connection was lost: it may or may not have run |
+ * | `outcome_unknown` | The call was sent, and then the connection was lost for good: it may or may not have run |
  * | `no_connection` | Not sent: the client is closed |
  * | `busy` | Not sent: the queue of waiting messages is full. (Servers use it too) |
  * | `too_large` | Not sent: the message exceeds the server's size limit. (From a server: the response does) |
@@ -28,9 +39,9 @@
 export class CallError extends Error {
   /**
    * @param {Failure} failure
-   * @param {{ sent: boolean, cause?: unknown }} known
+   * @param {Partial<Delivery> & { sent: boolean, cause?: unknown }} known
    */
-  constructor({ error, code = "handler", data }, { sent, cause }) {
+  constructor({ error, code = "handler", data }, { sent, taken = false, cause }) {
     const text = typeof error === "object" ? JSON.stringify(error, bigIntAsText) : String(error);
     super(text, cause === undefined ? undefined : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
@@ -42,9 +53,14 @@ export class CallError extends Error {
     this.code = code;
     /** Whether the server may have received the call. If `false`, the call is safe to retry. */
     this.sent = sent;
+    /**
+     * Whether the server has received the call for certain: it has acknowledged or answered it. If `false` and `sent`, the
+     * call may still be on its way, or lost with the connection.
+     */
+    this.taken = taken;
     /** Details that the handler added. */
     this.data = data;
-    for (const hidden of ["name", "sent", ...(data === undefined ? ["data"] : [])]) {
+    for (const hidden of ["name", "sent", "taken", ...(data === undefined ? ["data"] : [])]) {
       Object.defineProperty(this, hidden, { enumerable: false });
     }
   }
@@ -57,19 +73,19 @@ const bigIntAsText = (_, value) => (typeof value === "bigint" ? String(value) : 
  * The error of a call whose signal was aborted.
  *
  * @param {unknown} cause The signal's reason.
- * @param {boolean} sent
+ * @param {Delivery} delivery
  */
-export const cancelled = (cause, sent) =>
-  new CallError({ error: "The call was cancelled", code: "cancelled" }, { sent, cause });
+export const cancelled = (cause, delivery) =>
+  new CallError({ error: "The call was cancelled", code: "cancelled" }, { ...delivery, cause });
 
 /**
  * The error of a call that was sent and lost its connection.
  *
  * @param {string} reason
- * @param {unknown} [cause]
+ * @param {{ taken?: boolean, cause?: unknown }} [known]
  */
-export const outcomeUnknown = (reason, cause) =>
-  new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, cause });
+export const outcomeUnknown = (reason, known) =>
+  new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, ...known });
 
 /**
  * Parses an error that a server sent. A malformed one becomes a `bad_frame` error, so that the call fails either way.

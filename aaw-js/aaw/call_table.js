@@ -11,7 +11,7 @@ import { WaitQueue } from "./wait_queue.js";
  */
 
 /**
- * A call is either queued or written. Queued calls survive the loss of a connection; written ones end with it.
+ * A call is either queued or written. Queued calls survive the end of a connection; written ones end with it.
  *
  * @template W
  */
@@ -121,6 +121,11 @@ export class CallTable {
     return this.#written.values();
   }
 
+  /** The calls that wait to be written, in their order. */
+  queued() {
+    return [...this.#queue.calls()];
+  }
+
   /** When to call `expired`, at the latest. */
   pollTimeout() {
     return this.#nextDeadline;
@@ -131,7 +136,7 @@ export class CallTable {
     if (now < this.#nextDeadline) return [];
     this.#nextDeadline = Infinity;
     const expired = [];
-    for (const call of [...this.written(), ...this.#queue.calls()]) {
+    for (const call of [...this.written(), ...this.queued()]) {
       if (call.deadline <= now) expired.push(call);
       else this.#addDeadline(call);
     }

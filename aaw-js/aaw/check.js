@@ -73,9 +73,9 @@ export const integer = (name, value, fallback, max) => {
   throw invalid(name, `an integer from 1 to ${max}`, value);
 };
 
-/** @param {string} name @param {unknown} value */
-export const flag = (name, value) => {
-  if (value === undefined || value === null) return false;
+/** @param {string} name @param {unknown} value @param {boolean} [fallback] */
+export const flag = (name, value, fallback = false) => {
+  if (value === undefined || value === null) return fallback;
   if (typeof value === "boolean") return value;
   throw invalid(name, "true or false", value);
 };

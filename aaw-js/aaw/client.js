@@ -2,7 +2,7 @@
 
 import { onAbort } from "./abort.js";
 import { bindMethods } from "./bind_methods.js";
-import { CallError, cancelled } from "./call_error.js";
+import { CallError, cancelled, NOT_SENT } from "./call_error.js";
 import { callOptions, streamOptions } from "./call_options.js";
 import { invalid, optionalFunction, requireEventName, requireFunction } from "./check.js";
 import { closeEvent } from "./close_event.js";
@@ -29,7 +29,7 @@ import { fire, WebSocketCompat } from "./websocket_compat.js";
 
 /**
  * A client of one server. It connects when it is created, and reconnects whenever the connection is lost, until it is
- * closed.
+ * closed. If the server supports resumption, the connection goes on over the next socket: calls, streams and pushes continue.
  *
  * Its methods work without `this`. It also implements the WebSocket interface, as the original's client does.
  */
@@ -82,6 +82,9 @@ export class Client extends WebSocketCompat {
       handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call),
       handleTokenChanged: (token) => stored.write(token),
       handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error),
+      handleInterrupted: (reason) => this.#emitter.emit("interrupted", { reason }),
+      handleResumed: () => this.#emitter.emit("resumed", null),
+      handleGap: (lost) => this.#emitter.emit("gap", { lost }),
       handleStateChanged: () => this.#emitter.emit("aaw/state", this.state),
     });
   }
@@ -97,8 +100,8 @@ export class Client extends WebSocketCompat {
    * @param {string} event
    * @param {unknown} [payload] Any value that can be serialized to JSON.
    * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
-   * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
-   *   whether the server may have received the call. Or with a `TypeError`: the options are invalid.
+   * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, `sent`
+   *   whether the server may have received the call, and `taken` whether it has for certain. Or with a `TypeError`: the options are invalid.
    */
   sendAsync(event, payload, options) {
     return new Promise((resolve, reject) => {
@@ -108,7 +111,7 @@ export class Client extends WebSocketCompat {
       const observer = new ResponsePromise(event, resolve, reject, this.#emitResult);
       if (signal) {
         if (signal.aborted) {
-          reject(cancelled(signal.reason, false));
+          reject(cancelled(signal.reason, NOT_SENT));
           return;
         }
         observer.stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
@@ -119,8 +122,8 @@ export class Client extends WebSocketCompat {
 
   /**
    * Sends an event without waiting for a response. It is written now (on Node, while calls are in flight, at the end of
-   * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks
-   * while it is in transit; use `sendAsync` if that matters.
+   * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks for
+   * good while it is in transit; use `sendAsync` if that matters.
    *
    * If the event responds and there are listeners for its name, they receive the response, as with the original.
    *
@@ -189,6 +192,8 @@ export class Client extends WebSocketCompat {
    * that event.
    *
    * The client itself emits `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after a failed attempt),
+   * `interrupted` (`{ reason }`: the socket broke, and the connection goes on with the next one), `resumed` (it does; if it
+   * does not, `close` follows), `gap` (`{ lost }`: so many pushes were dropped while the connection was interrupted),
    * `error` (the socket's `Event`, or a `CallError`), `unauthorized` (a `CallError`: the session has ended) and
    * `aaw/state` (the new `state`). The server sends `aaw/joined` and `aaw/left` for the rooms that this client is in.
    *
@@ -370,7 +375,11 @@ export class Client extends WebSocketCompat {
     this.sendSync(event, data);
   }
 
-  /** The state of the connection. When it changes, `aaw/state` is emitted. @returns {State} */
+  /**
+   * The state of the socket, also while the connection is interrupted. When it changes, `aaw/state` is emitted.
+   *
+   * @returns {State}
+   */
   get state() {
     return this.#driver.state;
   }
@@ -382,14 +391,15 @@ export class Client extends WebSocketCompat {
 
   /** The server's id of the connection, as in its handlers and its log; `null` while there is no connection. */
   get connection() {
-    return this.state === "open" ? this.#driver.connectionId : null;
+    return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
   }
 
   /**
-   * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is, 3 once the client is
-   * closed.
+   * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is or it is interrupted, 3 once the
+   * client is closed.
    */
   get readyState() {
+    if (this.#driver.isInterrupted) return 1;
     return { connecting: 0, waiting: 0, open: 1, closed: 3 }[this.state];
   }
 

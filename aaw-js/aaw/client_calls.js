@@ -13,14 +13,19 @@ const MAX_RUNNING = 1024;
 /** The client calls of the current connection that have no response yet. */
 export class ClientCalls {
   #outputs;
+  #writer;
   /** @type {Map<number, ClientCall>} */
   #running = new Map();
   /** The last id that the server has used. The server counts down from -1. */
   #lastId = 0;
 
-  /** @param {import("./output_queue.js").OutputQueue<any>} outputs */
-  constructor(outputs) {
+  /**
+   * @param {import("./output_queue.js").OutputQueue<any>} outputs
+   * @param {import("./frame_writer.js").FrameWriter} writer
+   */
+  constructor(outputs, writer) {
     this.#outputs = outputs;
+    this.#writer = writer;
   }
 
   /**
@@ -63,16 +68,16 @@ export class ClientCalls {
       const error = `The response is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       this.respondError(call, { error, code: "too_large" });
     } else if (this.#finish(call)) {
-      this.#outputs.send(encodeFrame(call.event, json, call.id));
+      this.#writer.send(encodeFrame(call.event, json, call.id));
     }
   }
 
   /** The same, with an error. @param {ClientCall} call @param {Failure} failure */
   respondError(call, failure) {
-    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
+    if (this.#finish(call)) this.#writer.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
   }
 
-  /** The connection is lost or being closed, so no response can be delivered. */
+  /** The connection is over or being closed, so no response can be delivered. */
   cancelAll() {
     for (const call of this.#running.values()) this.#outputs.push({ type: "clientCallCancelled", call });
     this.#running.clear();

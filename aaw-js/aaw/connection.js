@@ -3,25 +3,28 @@
 // `pollTimeout` when to call `handleTimeout`.
 
 import { ReconnectDelays } from "./backoff.js";
-import { CallError, outcomeUnknown, readFailure } from "./call_error.js";
+import { CallError, NOT_SENT, outcomeUnknown, readFailure } from "./call_error.js";
 import { CallTable } from "./call_table.js";
 import { ClientCalls } from "./client_calls.js";
 import { callFrame, encodeMessage, oneWayFrame } from "./encoded_message.js";
 import { FifoMatcher } from "./fifo_matcher.js";
 import { BadFrame, decodeFrame, encodeFrame } from "./frame.js";
+import { FrameWriter } from "./frame_writer.js";
 import { Heartbeat } from "./heartbeat.js";
 import { toJson } from "./json.js";
 import { LoginState, RESUME } from "./login_state.js";
 import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
+import { beginningHello, isCounted, isOver, randomKey, Resumption } from "./resumption.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
 /** @import { RetryHint } from "./backoff.js" */
-/** @import { Failure } from "./call_error.js" */
+/** @import { Delivery, Failure } from "./call_error.js" */
 /** @import { EncodedMessage } from "./encoded_message.js" */
 /** @import { Frame } from "./frame.js" */
 /** @import { CallResult, ClientCall } from "./output_queue.js" */
 /** @import { CallSettings } from "./pending_call.js" */
+/** @import { Welcome } from "./welcome.js" */
 /** @typedef {"v1" | "classic"} Dialect The server chooses it in the WebSocket handshake (PROTOCOL.md, section 1). */
 
 /**
@@ -34,6 +37,7 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
  * @property {number} closeTimeout For the server's part of the closing handshake.
  * @property {number} resumeTimeout How long other messages wait for the session to be resumed on a new connection.
  * @property {string | null} token The token of a session to resume.
+ * @property {boolean} resumption Whether the server is asked to keep the connection's state when its socket breaks.
  * @property {boolean} bigint Whether integers beyond 2^53 are read as `BigInt`s.
  * @property {number} maxInFlight Calls that are written and have not ended. The server's limit applies too.
  * @property {number} maxMessage The size of one message. The server's limit applies too.
@@ -42,10 +46,11 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
  */
 
 /**
- * A connection is in `greeting` until the server's welcome has arrived and the session is resumed.
+ * The phase of the current socket. It is in `greeting` until the server's welcome has arrived and the session is resumed.
+ * `key`: the name of the state that begins with the welcome, if the server keeps one; `null` if it was not asked to.
  *
  * @typedef {{ name: "connecting", until: number } |
- *   { name: "greeting", since: number, refusal: Failure | null, welcome: { connection: string | null } | null } |
+ *   { name: "greeting", since: number, refusal: Failure | null, welcome: { connection: string | null } | null, key: string | null } |
  *   { name: "open", since: number } | { name: "waiting", until: number } | { name: "closing", until: number } |
  *   { name: "closed" }} ConnectionPhase
  */
@@ -54,6 +59,9 @@ const CLIENT_CLOSED = "The client is closed";
 
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
+
+/** How long a call that the server has not acknowledged waits for a sign of life, in ms; and then the ping that demands one. */
+const PROBE_DELAY = 3000;
 
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
@@ -75,7 +83,15 @@ export class ClientConnection {
   /** @type {CallTable<W>} */
   #calls;
   #matcher = new FifoMatcher();
-  #clientCalls = new ClientCalls(this.#outputs);
+  #writer = new FrameWriter(this.#outputs);
+  #clientCalls = new ClientCalls(this.#outputs, this.#writer);
+  /** The state that outlives the socket. `null` until a server has agreed to keep it. @type {Resumption | null} */
+  #resumption = null;
+  #createKey;
+  /** When to look for calls that the server has not acknowledged. May be too early. */
+  #nextProbe = Infinity;
+  /** The calls that have items to upload which could not be written. @type {Set<PendingCall<W>>} */
+  #stalledUploads = new Set();
   #login;
   /** Why the last open connection ended. @type {string | null} */
   #lost = null;
@@ -88,9 +104,11 @@ export class ClientConnection {
    * @param {ConnectionConfig} config
    * @param {() => number} random Returns a number in [0, 1).
    * @param {number} now
+   * @param {() => string} [createKey] Returns a random name for a state that the server keeps.
    */
-  constructor(config, random, now) {
+  constructor(config, random, now, createKey = randomKey) {
     this.#config = config;
+    this.#createKey = createKey;
     this.#delays = new ReconnectDelays(config.backoff, random);
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
@@ -111,6 +129,7 @@ export class ClientConnection {
    * @throws {CallError} As `send` does, if `isSend` is set.
    */
   call(now, observer, message, settings = {}) {
+    this.#writer.now = now;
     /** @type {PendingCall<W>} */
     const call = new PendingCall(observer, message, now, settings);
     try {
@@ -130,64 +149,86 @@ export class ClientConnection {
    *
    * @param {number} now
    * @param {PendingCall<W>} call
-   * @returns {boolean} Whether the server may have received the call.
+   * @returns {Delivery} How far the call has come.
    */
   cancel(now, call) {
-    return !call.isOver && this.#abandon(now, call);
+    this.#writer.now = now;
+    return call.isOver ? NOT_SENT : this.#abandon(now, call);
   }
 
   /**
    * Makes a one-way send, on this connection or the next.
    *
+   * @param {number} now
    * @param {EncodedMessage} message
    * @throws {CallError} `too_large`, `busy` (the queue is full) or `no_connection` (the client is closed).
    */
-  send(message) {
+  send(now, message) {
+    this.#writer.now = now;
     this.#checkAccepted(message);
-    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    if (this.#canWriteAtOnce) this.#writer.send(oneWayFrame(message));
     else this.#calls.addSend(message);
   }
 
   /**
    * The reader of a stream accepts items up to the `items`-th in total.
    *
+   * @param {number} now
    * @param {PendingCall<W>} call
    * @param {number} items
    */
-  grantCredit(call, items) {
+  grantCredit(now, call, items) {
+    this.#writer.now = now;
     if (call.isOver || !call.grantCredit(items)) return;
     // A call that is still queued states its credit when it is written.
     if (call.id !== null && this.#dialect === "v1") {
-      this.#outputs.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
+      this.#writer.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
     }
   }
 
   /**
    * Writes the next item of an upload.
    *
+   * @param {number} now
    * @param {PendingCall<W>} call
    * @param {string} json
-   * @returns {boolean} Whether it was written: the call is open, and there is credit for it.
+   * @returns {boolean} Whether it was written: the call is open, there is credit for it, and the server accepts messages. If
+   *   it was not, `uploadCredit` follows when it may be tried again.
    */
-  uploadItem(call, json) {
-    if (call.isOver || call.id === null || !call.useUploadCredit()) return false;
-    this.#outputs.send(encodeFrame(call.event, json, call.id, "item"));
+  uploadItem(now, call, json) {
+    this.#writer.now = now;
+    if (call.isOver || call.id === null) return false;
+    if (this.#isInterrupted || this.#resumption?.isFull) {
+      this.#stalledUploads.add(call);
+      return false;
+    }
+    if (!call.useUploadCredit()) return false;
+    this.#writer.send(encodeFrame(call.event, json, call.id, "item"));
     return true;
   }
 
-  /** Writes the end of an upload. No item may follow. @param {PendingCall<W>} call */
-  uploadEnd(call) {
+  /** Writes the end of an upload. No item may follow. @param {number} now @param {PendingCall<W>} call */
+  uploadEnd(now, call) {
+    this.#writer.now = now;
     if (call.isOver || call.id === null || this.#dialect !== "v1") return;
-    this.#outputs.send(encodeFrame(call.event, "null", call.id, "end"));
+    this.#writer.send(encodeFrame(call.event, "null", call.id, "end"));
   }
 
-  /** Responds to a client call. Does nothing if it was cancelled. @param {ClientCall} call @param {string} json */
-  respond(call, json) {
+  /**
+   * Responds to a client call. Does nothing if it was cancelled.
+   *
+   * @param {number} now
+   * @param {ClientCall} call
+   * @param {string} json
+   */
+  respond(now, call, json) {
+    this.#writer.now = now;
     this.#clientCalls.respond(call, json, this.maxMessage);
   }
 
-  /** The same, with an error. @param {ClientCall} call @param {Failure} failure */
-  respondError(call, failure) {
+  /** The same, with an error. @param {number} now @param {ClientCall} call @param {Failure} failure */
+  respondError(now, call, failure) {
+    this.#writer.now = now;
     this.#clientCalls.respondError(call, failure);
   }
 
@@ -197,21 +238,26 @@ export class ClientConnection {
    * @param {number} now
    */
   close(now) {
-    switch (this.#phase.name) {
+    const phase = this.#phase;
+    const wasInterrupted = this.#isInterrupted;
+    if (phase.name !== "closing" && phase.name !== "closed") this.#endState("the client was closed");
+    switch (phase.name) {
       case "greeting":
       case "open":
-        this.#login.dropResumeCall();
-        this.#clientCalls.cancelAll();
-        this.#failWritten(outcomeUnknown("the client was closed"));
-        this.#drainQueue((message) => this.#outputs.send(oneWayFrame(message)));
+        this.#drainQueue((message) => {
+          if (!this.#isUnwelcomed(phase)) this.#writer.send(oneWayFrame(message));
+        });
         this.#outputs.push({ type: "close" });
         this.#phase = { name: "closing", until: now + this.#config.closeTimeout };
         break;
       case "connecting":
-        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED });
-      // falls through
+        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED, willResume: false });
+        this.#drainQueue(() => {});
+        this.#finish();
+        break;
       case "waiting":
         this.#drainQueue(() => {});
+        if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
         this.#finish();
     }
   }
@@ -254,6 +300,16 @@ export class ClientConnection {
     }
   }
 
+  /** Whether the connection has no socket, and is to go on with the next one. */
+  get isInterrupted() {
+    return this.#isInterrupted;
+  }
+
+  /** Whether the connection goes on when its socket breaks. */
+  get isResumable() {
+    return this.#resumption !== null;
+  }
+
   /** The token of the session that is resumed on the next connection. @returns {string | null} */
   get token() {
     return this.#login.token;
@@ -284,22 +340,28 @@ export class ClientConnection {
   /** The WebSocket handshake succeeded. @param {number} now @param {Dialect} dialect */
   handleConnected(now, dialect) {
     if (this.#phase.name !== "connecting") return;
+    this.#writer.now = now;
+    const key = dialect === "v1" && this.#config.resumption ? this.#createKey() : null;
+    if (key === null) this.#endInterrupted("the server no longer resumes connections");
     this.#dialect = dialect;
     this.#isBlocked = false;
-    this.#calls.resetIds();
-    this.#matcher.reset();
-    this.#clientCalls.reset();
-    this.#phase = { name: "greeting", since: now, refusal: null, welcome: null };
+    if (this.#resumption === null) this.#resetIds();
+    this.#phase = { name: "greeting", since: now, refusal: null, welcome: null, key };
     if (dialect === "v1") {
       this.#heartbeat = new Heartbeat(this.#config.heartbeat, now);
-      this.#outputs.send('["aaw/hello",{}]');
-      this.#writeResume();
+      if (key === null) {
+        this.#writer.sendUncounted('["aaw/hello",{}]');
+        this.#writeResume();
+      } else {
+        // All else waits for the welcome: without it, nobody knows whether the server has received what was sent.
+        this.#writer.sendUncounted(this.#resumption?.hello(key, this.#login.token) ?? beginningHello(key));
+      }
     } else {
       // No heartbeat: a classic server would treat `aaw/ping` as a call, and the original server exits on an unknown
       // event.
       this.#heartbeat = new Heartbeat(Infinity, now);
       this.#writeResume();
-      this.#handleWelcome(now, null);
+      this.#handleWelcome(now, { connection: null });
     }
   }
 
@@ -318,16 +380,17 @@ export class ClientConnection {
 
   /** The connection is closed. @param {number} now @param {number} code @param {string} reason */
   handleDisconnected(now, code, reason) {
+    this.#writer.now = now;
     const ended = code === 1006 ? "the connection broke" : `the server closed the connection (${code})${reason && `: ${reason}`}`;
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       // An `_open` hook refused the connection. The server runs no call before the hook has passed.
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, ended, "refused", new CallError(refusal, { sent: false }));
+      this.#handleLost(now, ended, { isOver: true, hint: "refused", refusal: new CallError(refusal, NOT_SENT) });
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, ended, code === 1008 ? "refused" : null);
+      this.#handleLost(now, ended, { isOver: isOver(code), hint: code === 1008 ? "refused" : null });
     }
   }
 
@@ -347,33 +410,48 @@ export class ClientConnection {
   /** A text message has arrived. @param {number} now @param {string} text */
   handleText(now, text) {
     if (!this.#isConnected()) return;
+    this.#writer.now = now;
     this.#heartbeat.handleActivity(now);
+    /** @type {Frame | null} */
+    let frame = null;
     try {
-      const frame = decodeFrame(text, this.#config.bigint);
+      frame = decodeFrame(text, this.#config.bigint);
+      if (isCounted(frame)) this.#count(text.length, frame);
       if (this.#dialect === "v1") this.#handleV1(now, frame);
       else this.#handleClassic(now, frame);
     } catch (error) {
       if (!(error instanceof BadFrame)) throw error;
+      if (frame === null) this.#count(text.length);
       this.#outputs.warn({ error: `The server sent an invalid frame: ${error.message}`, code: "bad_frame" });
     }
   }
 
-  /** A binary message has arrived, which the protocol does not use. @param {number} now */
-  handleBinary(now) {
+  /** A binary message has arrived, which the protocol does not use. @param {number} now @param {number} size */
+  handleBinary(now, size) {
     if (!this.#isConnected()) return;
+    this.#writer.now = now;
+    this.#count(size);
     this.#heartbeat.handleActivity(now);
     this.#outputs.warn({ error: "The server sent an invalid frame: a binary message", code: "bad_frame" });
   }
 
   /** Does what is due at `pollTimeout`. Does nothing if it is called earlier. @param {number} now */
   handleTimeout(now) {
+    this.#writer.now = now;
+    // Before calls time out: they may be the ones that the server has not acknowledged.
+    this.#probeIfUnacknowledged(now);
     for (const call of this.#calls.expired(now)) {
-      const sent = this.#abandon(now, call);
+      const delivery = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
-      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
+      const error = delivery.sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
+      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, delivery));
     }
+    const { welcomed } = this.#writer;
+    if (welcomed && welcomed.received.pollTimeout() <= now) this.#writer.acknowledge();
     const phase = this.#phase;
+    if ((phase.name === "connecting" || phase.name === "waiting") && this.#resumption && this.#resumption.deadline <= now) {
+      this.#endInterrupted(`${this.#lost}; no new connection was made in time`);
+    }
     switch (phase.name) {
       case "connecting":
         if (phase.until > now) break;
@@ -408,6 +486,7 @@ export class ClientConnection {
     switch (phase.name) {
       case "connecting":
       case "waiting":
+        return Math.min(phase.until, this.#resumption?.deadline ?? Infinity, this.#calls.pollTimeout());
       case "closing":
         return Math.min(phase.until, this.#calls.pollTimeout());
       case "greeting":
@@ -416,9 +495,15 @@ export class ClientConnection {
           this.#login.pollTimeout(),
           this.#heartbeat.pollTimeout(),
           this.#calls.pollTimeout(),
+          this.#writer.welcomed?.received.pollTimeout() ?? Infinity,
         );
       case "open":
-        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout());
+        return Math.min(
+          this.#heartbeat.pollTimeout(),
+          this.#calls.pollTimeout(),
+          this.#writer.welcomed?.received.pollTimeout() ?? Infinity,
+          this.#nextProbe,
+        );
       case "closed":
         return Infinity;
     }
@@ -456,7 +541,8 @@ export class ClientConnection {
       !this.#isBlocked &&
       !this.hasQueued &&
       this.#outputs.isEmpty &&
-      !this.#login.isResuming
+      !this.#login.isResuming &&
+      !this.#resumption?.isFull
     );
   }
 
@@ -468,6 +554,7 @@ export class ClientConnection {
   /** Writes the first message of the queue, if that is possible now. @returns {boolean} Whether it left the queue. */
   #writeFirst() {
     if (this.#isBlocked || (this.#phase.name !== "greeting" && this.#phase.name !== "open")) return false;
+    if (this.#isUnwelcomed(this.#phase) || this.#resumption?.isFull) return false;
     // Messages are sent as the session's user.
     if (this.#login.isResuming) return false;
     const first = this.#calls.firstQueued;
@@ -478,7 +565,7 @@ export class ClientConnection {
     if (!fits && this.#phase.name === "greeting") return false;
     if (!call) {
       this.#calls.removeSend(first);
-      if (fits) this.#outputs.send(oneWayFrame(message));
+      if (fits) this.#writer.send(oneWayFrame(message));
       else this.#warnSendLost(message);
     } else if (!fits) {
       this.#fail(call, tooLarge(message, this.maxMessage));
@@ -486,7 +573,7 @@ export class ClientConnection {
       this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
     } else if (call.isSend && this.#dialect === "classic") {
       this.#calls.remove(call);
-      this.#outputs.send(oneWayFrame(message));
+      this.#writer.send(oneWayFrame(message));
     } else {
       this.#writeCall(call, message, this.#calls.markWritten(call));
     }
@@ -497,10 +584,17 @@ export class ClientConnection {
   #writeCall(call, message, id) {
     if (this.#dialect === "classic") {
       this.#matcher.handleCallWritten(call.event, id);
-      this.#outputs.send(callFrame(message, id, { upload: false, credit: null }));
+      this.#writer.send(callFrame(message, id, { upload: false, credit: null }));
     } else {
-      this.#outputs.send(callFrame(message, id, call));
+      call.number = this.#writer.send(callFrame(message, id, call));
+      call.writtenAt = this.#writer.now;
+      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + PROBE_DELAY);
     }
+  }
+
+  /** Whether messages have to wait for the welcome. @param {ConnectionPhase} phase */
+  #isUnwelcomed(phase) {
+    return phase.name === "greeting" && phase.key !== null && phase.welcome === null;
   }
 
   /** Whether one more call may be in flight. */
@@ -518,7 +612,7 @@ export class ClientConnection {
   }
 
   #ping() {
-    this.#outputs.send('["aaw/ping"]');
+    this.#writer.sendUncounted('["aaw/ping"]');
   }
 
   /** Writes the call that resumes the session. It follows the hello, so that the server handles it before all else. */
@@ -528,7 +622,7 @@ export class ClientConnection {
     const id = this.#calls.allocateId();
     this.#login.handleResumeWritten(id, token);
     if (this.#dialect === "classic") this.#matcher.handleCallWritten(RESUME, id);
-    this.#outputs.send(callFrame(encodeMessage(RESUME, { token }), id, { upload: false, credit: null }));
+    this.#writer.send(callFrame(encodeMessage(RESUME, { token }), id, { upload: false, credit: null }));
   }
 
   // --- Reading: v1 --------------------------------------------------------------------------------------------------
@@ -604,7 +698,7 @@ export class ClientConnection {
     } else {
       const error = `The server sent more items than the credit of ${call.credit} allows`;
       this.#abandon(now, call);
-      this.#outputs.fail(call.observer, new CallError({ error, code: "bad_frame" }, { sent: true }));
+      this.#outputs.fail(call.observer, new CallError({ error, code: "bad_frame" }, { sent: true, taken: true }));
     }
   }
 
@@ -620,14 +714,21 @@ export class ClientConnection {
         const failure = readFailure(data);
         if (this.#phase.name === "greeting" && !this.#phase.welcome) this.#phase.refusal = failure;
         this.#outputs.warn(failure);
+        if (failure.code === "bad_frame") this.#handleHelloRefused(failure);
         break;
       }
       case "aaw/welcome": {
-        const { connection, limits } = readWelcome(data);
-        this.#limits = limits;
-        this.#handleWelcome(now, connection);
+        const welcome = readWelcome(data);
+        this.#limits = welcome.limits;
+        this.#handleWelcome(now, welcome);
         break;
       }
+      case "aaw/ack":
+        this.#handleAcknowledged(data);
+        break;
+      case "aaw/gap":
+        if (this.#writer.welcomed) this.#outputs.push({ type: "gap", lost: readGap(data) });
+        break;
       case "aaw/session": {
         const events = this.#calls.written().map((call) => call.event);
         this.#login.handleSessionEnded(data, events);
@@ -639,10 +740,26 @@ export class ClientConnection {
     }
   }
 
-  /** @param {number} now @param {string | null} connection */
-  #handleWelcome(now, connection) {
-    if (this.#phase.name !== "greeting" || this.#phase.welcome) return;
-    this.#phase.welcome = { connection };
+  /** @param {number} now @param {Pick<Welcome, "connection"> & Partial<Welcome>} welcome */
+  #handleWelcome(now, { connection, resumed = false, resumption = null }) {
+    const phase = this.#phase;
+    if (phase.name !== "greeting" || phase.welcome) return;
+    phase.welcome = { connection };
+    if (phase.key !== null) {
+      if (resumed && this.#resumption) {
+        if (!resumption || !this.#resumption.handleResumed(resumption)) {
+          const reason = "the server resumed another state than that of this connection";
+          this.#endInterrupted(reason);
+          this.#abort(now, reason);
+          return;
+        }
+        this.#handleResumed(now);
+      } else {
+        this.#endInterrupted("the server has not kept the connection's state");
+        if (resumption) this.#writer.begin((this.#resumption = new Resumption(phase.key, resumption)));
+        this.#writeResume();
+      }
+    }
     this.#login.setResumeDeadline(now + this.#config.resumeTimeout);
     this.#openIfReady();
   }
@@ -656,8 +773,112 @@ export class ClientConnection {
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
     this.#lastAttempt = null;
-    this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
+    if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
+    else this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
+  }
+
+  // --- Resumption ---------------------------------------------------------------------------------------------------
+
+  /** Whether the server keeps the state of the connection, which has no welcomed socket. */
+  get #isInterrupted() {
+    return this.#resumption !== null && this.#writer.welcomed === null;
+  }
+
+  /** Counts a message of the server. @param {number} length @param {Frame} [frame] */
+  #count(length, frame) {
+    const { welcomed } = this.#writer;
+    if (!welcomed) return;
+    welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
+    if (welcomed.received.isDue) this.#writer.acknowledge();
+  }
+
+  /** The server has received messages. @param {unknown} data */
+  #handleAcknowledged(data) {
+    const { welcomed } = this.#writer;
+    if (!welcomed) return;
+    if (typeof data !== "number" || !Number.isInteger(data) || data < 0 || data > 2 ** 53) {
+      throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
+    }
+    if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
+    welcomed.sent.acknowledge(data);
+    this.#continueUploads();
+  }
+
+  /** The state continues on this socket. @param {number} now */
+  #handleResumed(now) {
+    this.#writer.resume();
+    if (this.#calls.inFlight > 0) this.#nextProbe = now + PROBE_DELAY;
+    for (const call of this.#calls.written()) call.writtenAt = now;
+    this.#continueUploads();
+  }
+
+  /** Items that could not be written may be tried again. */
+  #continueUploads() {
+    if (this.#stalledUploads.size === 0 || this.#resumption?.isFull) return;
+    for (const { observer, isOver, uploadCredit } of this.#stalledUploads) {
+      if (!isOver && uploadCredit > 0) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
+    }
+    this.#stalledUploads.clear();
+  }
+
+  /**
+   * The server has rejected the hello of a state that it may still have: for it, this is another client. A new state begins.
+   *
+   * @param {Failure} failure
+   */
+  #handleHelloRefused({ error }) {
+    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    this.#endInterrupted(`the server did not resume the connection: ${error}`);
+    this.#phase.refusal = null;
+    this.#phase.key = this.#createKey();
+    this.#writer.sendUncounted(beginningHello(this.#phase.key));
+  }
+
+  /** Sends a ping if the server has not acknowledged a call in time. A dead connection is noticed by that. @param {number} now */
+  #probeIfUnacknowledged(now) {
+    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    let oldest = Infinity;
+    for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
+    this.#nextProbe = oldest + PROBE_DELAY;
+    if (now < this.#nextProbe) return;
+    this.#nextProbe = now + PROBE_DELAY;
+    if (this.#heartbeat.expectActivity(now, PROBE_DELAY)) this.#ping();
+  }
+
+  /** Whether the server has acknowledged a written call. @param {PendingCall<W>} call */
+  #isTaken(call) {
+    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+  }
+
+  /** The state of an interrupted connection is gone. @param {string} reason */
+  #endInterrupted(reason) {
+    if (!this.#isInterrupted) return;
+    this.#endState(reason);
+    this.#outputs.push({ type: "over", reason });
+    this.#resetIds();
+  }
+
+  /** The connection is over, with all that belongs to it. @param {string} reason @param {CallError} [refusal] */
+  #endState(reason, refusal) {
+    this.#login.dropResumeCall();
+    this.#clientCalls.cancelAll();
+    for (const call of this.#calls.written()) {
+      this.#fail(call, refusal ?? outcomeUnknown(reason, { taken: this.#isTaken(call) }));
+    }
+    this.#matcher.reset();
+    this.#stalledUploads.clear();
+    this.#nextProbe = Infinity;
+    this.#resumption = null;
+    this.#writer.end();
+  }
+
+  /** Ids start again. */
+  #resetIds() {
+    this.#calls.resetIds();
+    this.#matcher.reset();
+    this.#clientCalls.reset();
   }
 
   // --- Reading: classic ---------------------------------------------------------------------------------------------
@@ -723,20 +944,14 @@ export class ClientConnection {
    *
    * @param {number} now
    * @param {PendingCall<W>} call
-   * @returns {boolean} Whether it was written.
+   * @returns {Delivery} How far it has come.
    */
   #abandon(now, call) {
     this.#calls.remove(call);
-    if (call.id === null) return false;
+    if (call.id === null) return NOT_SENT;
     if (this.#dialect === "classic") this.#matcher.handleCallAbandoned(now, call.event, call.id, call.timeout);
-    else this.#outputs.send(encodeFrame(call.event, "null", call.id, "cancel"));
-    return true;
-  }
-
-  /** Ends the written calls, in their order. @param {CallError} error */
-  #failWritten(error) {
-    for (const call of this.#calls.written()) this.#fail(call, error);
-    this.#matcher.reset();
+    else this.#writer.send(encodeFrame(call.event, "null", call.id, "cancel"));
+    return { sent: true, taken: this.#isTaken(call) };
   }
 
   /**
@@ -777,40 +992,58 @@ export class ClientConnection {
 
   /** Drops the connection, or the attempt. @param {number} now @param {string} reason */
   #abort(now, reason) {
-    this.#outputs.push({ type: "abort", reason });
+    this.#outputs.push({ type: "abort", reason, willResume: this.#resumption !== null });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, reason);
   }
 
   /**
-   * The connection is gone.
+   * The socket is gone.
    *
    * @param {number} now
    * @param {string} reason
-   * @param {RetryHint} [hint] What it says about the next attempt.
-   * @param {CallError} [error] The result of the written calls.
+   * @param {object} [known]
+   * @param {boolean} [known.isOver] The server keeps no state.
+   * @param {RetryHint} [known.hint] What it says about the next attempt.
+   * @param {CallError} [known.refusal] The server has refused the connection, and run none of its calls.
    */
-  #handleLost(now, reason, hint = null, error = outcomeUnknown(reason)) {
+  #handleLost(now, reason, { isOver = false, hint = null, refusal } = {}) {
     const phase = this.#phase;
-    if (phase.name === "open") this.#lost = reason;
-    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
-    this.#login.dropResumeCall();
-    this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
+      this.#endState(reason);
       this.#outputs.discardFrames();
       this.#finish();
-    } else if (phase.name === "greeting" || phase.name === "open") {
-      this.#outputs.discardFrames();
-      this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
-      this.#failWritten(error);
+      return;
     }
+    if (phase.name !== "greeting" && phase.name !== "open") return;
+    if (phase.name === "open") this.#lost = reason;
+    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
+    this.#outputs.discardFrames();
+    this.#delays.handleConnectionEnded(now - phase.since);
+    if (!this.#resumption || isOver || this.#resumption.deadline <= now) {
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
+      // What was sent before an interruption may have run.
+      this.#endState(reason, this.#isInterrupted ? undefined : refusal);
+      if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
+      return;
+    }
+    if (phase.name === "open") this.#outputs.push({ type: "interrupted", reason });
+    this.#resumption.handleInterrupted(now);
+    this.#writer.handleInterrupted();
+    const delay = this.#delays.resumingDelay();
+    this.#phase = delay > 0 ? { name: "waiting", until: now + delay } : this.#connect(now);
+  }
+
+  /** Ends the calls that waited for the welcome of a server which has refused the connection. @param {CallError} error */
+  #failQueued(error) {
+    for (const call of this.#calls.queued()) this.#fail(call, error);
   }
 
   /** What is known about why queued calls were not written. The words are those of the Rust client. */
   #whyNotSent() {
     const phase = this.#phase;
     if (phase.name === "open") {
+      if (this.#resumption?.isFull) return "the server has not acknowledged what was sent before";
       return this.#isBlocked ? "the server read too slowly" : `${this.#calls.inFlight} calls were open, which is the limit`;
     }
     const known = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
@@ -835,6 +1068,22 @@ const tooLarge = ({ size }, limit) => {
 /** @param {Failure} failure @returns {CallResult} */
 const failedByServer = (failure) => ({
   type: "failed",
-  error: new CallError(failure, { sent: true }),
+  error: new CallError(failure, { sent: true, taken: true }),
   isFromServer: true,
 });
+
+/** The number of messages that a gap stands for. @param {unknown} data @throws {BadFrame} */
+const readGap = (data) => {
+  const lost = typeof data === "object" && data !== null && "lost" in data ? data.lost : null;
+  if (typeof lost === "number" && Number.isSafeInteger(lost) && lost > 0) return lost;
+  throw new BadFrame("the data of aaw/gap must have `lost`, a positive integer");
+};
+
+/** The number of messages that the frame of a gap counts as. @param {Frame} frame */
+const countOf = ({ data, id }) => {
+  try {
+    return id === null ? readGap(data) : 1;
+  } catch {
+    return 1;
+  }
+};

@@ -1,9 +1,10 @@
 // Owns the socket and the timer: passes their events to the `ClientConnection`, and carries out its outputs.
 
-import { CallError } from "./call_error.js";
+import { CallError, NOT_SENT } from "./call_error.js";
 import { closeEvent } from "./close_event.js";
 import { ClientConnection } from "./connection.js";
 import { connectFailure, HandshakeObserver } from "./handshake.js";
+import { WILL_RESUME } from "./resumption.js";
 import { requestSocket } from "./socket_ref.js";
 import { socketUrl } from "./url.js";
 import { WriteBatch } from "./write_batch.js";
@@ -29,7 +30,7 @@ import { WriteBatch } from "./write_batch.js";
  *
  * @typedef {object} DriverDelegate
  * @property {(event: Event) => void} handleOpen
- * @property {(event: CloseEvent) => void} handleClose
+ * @property {(event: CloseEvent) => void} handleClose The connection is over, or an attempt has failed.
  * @property {(error: Event | CallError) => void} handleError
  * @property {(text: string) => void} handleMessage
  * @property {(event: string, data: unknown) => void} handlePush
@@ -37,6 +38,9 @@ import { WriteBatch } from "./write_batch.js";
  * @property {(call: ClientCall) => void} handleClientCallCancelled
  * @property {(token: string | null) => void} handleTokenChanged The session is a new one, or has ended (`null`).
  * @property {(error: CallError) => void} handleUnauthorized
+ * @property {(reason: string) => void} handleInterrupted The socket is gone, and the connection is to go on.
+ * @property {() => void} handleResumed
+ * @property {(lost: number) => void} handleGap
  * @property {() => void} handleStateChanged
  */
 
@@ -122,6 +126,11 @@ export class Driver {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
+  /** Whether the connection has no socket, and is to go on with the next one. */
+  get isInterrupted() {
+    return this.#connection.isInterrupted;
+  }
+
   get maxMessage() {
     return this.#connection.maxMessage;
   }
@@ -155,42 +164,42 @@ export class Driver {
    * Cancels a call. Its observer receives nothing more.
    *
    * @param {CallObserver} observer
-   * @returns {boolean} Whether the server may have received the call.
+   * @returns {import("./call_error.js").Delivery} How far the call has come.
    */
   cancel(observer) {
     const { call } = observer;
-    return call !== null && this.#input(() => this.#connection.cancel(this.#platform.now(), call));
+    return call === null ? NOT_SENT : this.#input(() => this.#connection.cancel(this.#platform.now(), call));
   }
 
   /** Makes a one-way send. @param {EncodedMessage} message @throws {CallError} It will not be sent. */
   send(message) {
     this.#reportBuffer();
-    this.#input(() => this.#connection.send(message));
+    this.#input(() => this.#connection.send(this.#platform.now(), message));
   }
 
   /** @param {CallObserver} observer @param {number} items The total that the reader accepts. */
   grantCredit({ call }, items) {
-    if (call) this.#input(() => this.#connection.grantCredit(call, items));
+    if (call) this.#input(() => this.#connection.grantCredit(this.#platform.now(), call, items));
   }
 
   /** @param {CallObserver} observer @param {string} json @returns {boolean} Whether there was credit for it. */
   uploadItem({ call }, json) {
-    return call !== null && this.#input(() => this.#connection.uploadItem(call, json));
+    return call !== null && this.#input(() => this.#connection.uploadItem(this.#platform.now(), call, json));
   }
 
   /** @param {CallObserver} observer */
   uploadEnd({ call }) {
-    if (call) this.#input(() => this.#connection.uploadEnd(call));
+    if (call) this.#input(() => this.#connection.uploadEnd(this.#platform.now(), call));
   }
 
   /** @param {ClientCall} call @param {string} json */
   respond(call, json) {
-    this.#input(() => this.#connection.respond(call, json));
+    this.#input(() => this.#connection.respond(this.#platform.now(), call, json));
   }
 
   /** @param {ClientCall} call @param {Failure} failure */
   respondError(call, failure) {
-    this.#input(() => this.#connection.respondError(call, failure));
+    this.#input(() => this.#connection.respondError(this.#platform.now(), call, failure));
   }
 
   /** @param {boolean} isRef Whether the connection keeps the process running although nothing waits for it. */
@@ -274,7 +283,7 @@ export class Driver {
         this.#socket?.close(1000);
         break;
       case "abort":
-        this.#abort(output.reason);
+        this.#abort(output.reason, output.willResume);
         break;
       case "item":
         output.observer.handleItem?.(output.data);
@@ -304,6 +313,19 @@ export class Driver {
         this.connectionId = output.connection;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
+        break;
+      case "interrupted":
+        this.#delegate.handleInterrupted(output.reason);
+        break;
+      case "resumed":
+        this.#reportState();
+        this.#delegate.handleResumed();
+        break;
+      case "over":
+        this.#delegate.handleClose(closeEvent(1006, output.reason));
+        break;
+      case "gap":
+        this.#delegate.handleGap(output.lost);
         break;
       case "warning":
         this.#delegate.handleError(output.error);
@@ -399,7 +421,8 @@ export class Driver {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
         else this.#connection.handleConnectFailed(now(), failure.reason, failure.hint);
       });
-      this.#delegate.handleClose(event);
+      // A connection that is to go on has not ended, and an attempt to continue it is none of the application's concern.
+      if (!this.#connection.isInterrupted) this.#delegate.handleClose(event);
     };
     /** @param {"open" | "close" | "error" | "message"} type @param {(event: any) => void} listener */
     const on = (type, listener) =>
@@ -420,7 +443,7 @@ export class Driver {
     on("message", ({ data }) => {
       try {
         if (typeof data === "string") this.#connection.handleText(now(), data);
-        else this.#connection.handleBinary(now());
+        else this.#connection.handleBinary(now(), data.byteLength ?? data.size ?? 0);
       } finally {
         this.#run();
       }
@@ -428,26 +451,33 @@ export class Driver {
     });
     on("error", (event) => {
       if (!isOpen) failure = connectFailure(observer, event, url);
-      this.#delegate.handleError(event);
+      if (!this.#connection.isResumable) this.#delegate.handleError(event);
       // Node 20 fires no `close` event after a failed attempt.
       if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
     });
     on("close", handleClosed);
   }
 
-  /** Drops the connection, or the attempt, without waiting for the socket. @param {string} reason */
-  #abort(reason) {
+  /**
+   * Drops the connection, or the attempt, without waiting for the socket.
+   *
+   * @param {string} reason
+   * @param {boolean} willResume
+   */
+  #abort(reason, willResume) {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
     this.#refCounted = null;
     this.#stopObserving();
     try {
-      socket?.close();
+      // Any other code would end the state on the server.
+      if (willResume) socket?.close(WILL_RESUME);
+      else socket?.close();
     } catch {
       // The package `ws` throws during the handshake, but closes the socket.
     }
-    if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
+    if (socket && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 }
 

@@ -36,6 +36,20 @@ export class Heartbeat {
     this.#nextCheck = now + Math.min(this.#interval, PROBE_TIMEOUT);
   }
 
+  /**
+   * A sign of life has to arrive within `timeout` ms.
+   *
+   * @param {number} now
+   * @param {number} timeout
+   * @returns {boolean} Whether the caller has to send a ping: none is pending.
+   */
+  expectActivity(now, timeout) {
+    const isPingNeeded = !this.#isPingPending;
+    this.#isPingPending = true;
+    this.#nextCheck = Math.min(this.#nextCheck, now + timeout);
+    return isPingNeeded;
+  }
+
   pollTimeout() {
     return this.#nextCheck;
   }

@@ -142,7 +142,7 @@ class CallRequest {
     const onTimeout = () =>
       this.#controller.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
     const timer = timeout <= MAX_TIMER_DELAY ? setTimeout(onTimeout, timeout) : undefined;
-    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, true)));
+    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, { sent: true, taken: false })));
     this.release = () => {
       clearTimeout(timer);
       stopListening();
@@ -165,7 +165,7 @@ class CallRequest {
     if (aborted && reason instanceof CallError) return reason;
     if (error instanceof CallError) return error;
     // The `TypeError` of `fetch` does not distinguish a server that was not reached from a lost connection.
-    return outcomeUnknown(error instanceof Error ? error.message : String(error), error);
+    return outcomeUnknown(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
 
@@ -225,7 +225,7 @@ async function* readItems(request, maxItem, bigint) {
     for await (const { event, data } of new SseStream(response, maxItem)) {
       if (event === "end") return;
       const item = fromJson(data, bigint);
-      if (event === "failed") throw new CallError(readFailure(item), { sent: true });
+      if (event === "failed") throw new CallError(readFailure(item), { sent: true, taken: true });
       yield item;
     }
     throw outcomeUnknown("the response ended before the stream did");
@@ -240,7 +240,7 @@ async function* readItems(request, maxItem, bigint) {
 const requireOk = async (request) => {
   const response = await request;
   if (response.ok) return response;
-  throw new CallError(readErrorBody(await response.text(), response), { sent: true });
+  throw new CallError(readErrorBody(await response.text(), response), { sent: true, taken: true });
 };
 
 /** @param {string} text @param {Response} response @returns {import("./call_error.js").Failure} */

@@ -25,6 +25,10 @@ export class PendingCall {
   queued = null;
   /** Whether it has ended. */
   isOver = false;
+  /** The number of its message, if messages are counted. */
+  number = 0;
+  /** When it was written. */
+  writtenAt = 0;
   /** Items that have arrived. */
   #received = 0;
   /** Items that the server accepts in total. */
@@ -80,6 +84,11 @@ export class PendingCall {
     if (items <= this.#uploadCredit) return false;
     this.#uploadCredit = items;
     return true;
+  }
+
+  /** Items that the server accepts in total. */
+  get uploadCredit() {
+    return this.#uploadCredit;
   }
 
   /** Counts an item of the upload. @returns {boolean} Whether it may be written. */

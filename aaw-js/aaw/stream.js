@@ -1,7 +1,7 @@
 // The response of a streaming event.
 
 import { onAbort } from "./abort.js";
-import { cancelled } from "./call_error.js";
+import { cancelled, NOT_SENT } from "./call_error.js";
 import { ItemQueue } from "./item_queue.js";
 
 /** @import { StreamOptions } from "./call_options.js" */
@@ -15,8 +15,8 @@ import { ItemQueue } from "./item_queue.js";
  *
  * The server sends only as many items as the client has granted credit for: at first the option `window` (64 by
  * default), then more as they are read. So a slow reader slows the handler down. If the call fails, the error is thrown
- * after the items that arrived before it. If the connection is lost, that is a `CallError` with the code
- * `outcome_unknown`.
+ * after the items that arrived before it. If the connection is lost for good, that is a `CallError` with the code
+ * `outcome_unknown`; if it is resumed, the stream continues.
  *
  * @template T
  * @implements {AsyncIterableIterator<T, undefined>}
@@ -76,14 +76,14 @@ export class ItemStream {
 
     if (signal?.aborted) {
       finish();
-      items.fail(cancelled(signal.reason, false));
+      items.fail(cancelled(signal.reason, NOT_SENT));
       return;
     }
     stopListening = onAbort(signal, (reason) => {
-      const sent = driver.cancel(observer);
+      const delivery = driver.cancel(observer);
       finish();
       items.clear();
-      items.fail(cancelled(reason, sent));
+      items.fail(cancelled(reason, delivery));
     });
     upload?.attach(
       (json) => driver.uploadItem(observer, json),

@@ -2,6 +2,8 @@
 
 import { BadFrame } from "./frame.js";
 
+/** @import { ResumptionTerms } from "./resumption.js" */
+
 /**
  * @typedef {object} ServerLimits
  * @property {number} calls Calls in flight.
@@ -12,8 +14,16 @@ import { BadFrame } from "./frame.js";
 export const DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
 
 /**
+ * @typedef {object} Welcome
+ * @property {string | null} connection
+ * @property {ServerLimits} limits
+ * @property {boolean} resumed The state of an earlier socket continues.
+ * @property {ResumptionTerms | null} resumption `null`: the connection ends with its socket.
+ */
+
+/**
  * @param {unknown} data
- * @returns {{ connection: string | null, limits: ServerLimits }}
+ * @returns {Welcome}
  * @throws {BadFrame}
  */
 export const readWelcome = (data) => {
@@ -28,5 +38,15 @@ export const readWelcome = (data) => {
       calls: limit("calls" in limits ? limits.calls : undefined, DEFAULT_LIMITS.calls),
       message: limit("message" in limits ? limits.message : undefined, DEFAULT_LIMITS.message),
     },
+    resumed: "resumed" in data && data.resumed === true,
+    resumption: "resumption" in data ? readTerms(data.resumption) : null,
   };
+};
+
+/** @param {unknown} data @returns {ResumptionTerms | null} */
+const readTerms = (data) => {
+  if (typeof data !== "object" || data === null) return null;
+  const { window, log, received } = /** @type {Record<string, unknown>} */ (data);
+  if (typeof window !== "number" || typeof log !== "number") return null;
+  return { window, log, received: Number.isSafeInteger(received) ? Number(received) : null };
 };

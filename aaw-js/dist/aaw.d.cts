@@ -29,6 +29,76 @@ declare const EventTarget: typeof globalThis extends { EventTarget: infer T exte
 };
 
 /**
+ * Why a call failed, and how far it has come.
+ *
+ * `code` is the server's (`unknown_event`, `handler`, `busy`, …) or one of the client's own:
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `timeout` | No response arrived in time. If the server reports it, it has dropped the handler |
+ * | `cancelled` | The call's `signal` was aborted; `name` is that of the signal's reason, usually `AbortError` |
+ * | `outcome_unknown` | The call was sent, and then the connection was lost for good: it may or may not have run |
+ * | `no_connection` | Not sent: the client is closed |
+ * | `busy` | Not sent: the queue of waiting messages is full. (Servers use it too) |
+ * | `too_large` | Not sent: the message exceeds the server's size limit. (From a server: the response does) |
+ * | `bad_body` | Not sent: the payload cannot be serialized. (From a server: it does not match the event's type) |
+ */
+declare class CallError extends Error {
+    /**
+     * @param {Failure} failure
+     * @param {Partial<Delivery> & { sent: boolean, cause?: unknown }} known
+     */
+    constructor({ error, code, data }: Failure, { sent, taken, cause }: Partial<Delivery> & {
+        sent: boolean;
+        cause?: unknown;
+    });
+    /** The message, for people. */
+    error: string;
+    /** The kind of error, for programs. */
+    code: string;
+    /** Whether the server may have received the call. If `false`, the call is safe to retry. */
+    sent: boolean;
+    /**
+     * Whether the server has received the call for certain: it has acknowledged or answered it. If `false` and `sent`, the
+     * call may still be on its way, or lost with the connection.
+     */
+    taken: boolean;
+    /** Details that the handler added. */
+    data: unknown;
+}
+/**
+ * The error of a call as it is sent over the wire (PROTOCOL.md, section 7).
+ */
+type Failure = {
+    /**
+     * The message, for people. A string, except from servers of the original package, which may
+     * send any JSON value.
+     */
+    error: unknown;
+    /**
+     * The kind of error, for programs. Default `handler`: the handler returned an error.
+     */
+    code?: string | undefined;
+    /**
+     * Details that the handler added.
+     */
+    data?: unknown;
+};
+/**
+ * How far a call has come.
+ */
+type Delivery = {
+    /**
+     * The server may have received it: it was written at least once.
+     */
+    sent: boolean;
+    /**
+     * The server has received it.
+     */
+    taken: boolean;
+};
+
+/**
  * The user that a session belongs to.
  */
 type Identity = {
@@ -66,58 +136,6 @@ type Backoff = {
      * configuration or that of the client. `Infinity`: no further attempt.
      */
     refused: number;
-};
-
-/**
- * Why a call failed, and whether the server may have received it.
- *
- * `code` is the server's (`unknown_event`, `handler`, `busy`, …) or one of the client's own:
- *
- * | code | meaning |
- * |---|---|
- * | `timeout` | No response arrived in time. If the server reports it, it has dropped the handler |
- * | `cancelled` | The call's `signal` was aborted; `name` is that of the signal's reason, usually `AbortError` |
- * | `outcome_unknown` | The call was sent, and then the connection was lost: it may or may not have run |
- * | `no_connection` | Not sent: the client is closed |
- * | `busy` | Not sent: the queue of waiting messages is full. (Servers use it too) |
- * | `too_large` | Not sent: the message exceeds the server's size limit. (From a server: the response does) |
- * | `bad_body` | Not sent: the payload cannot be serialized. (From a server: it does not match the event's type) |
- */
-declare class CallError extends Error {
-    /**
-     * @param {Failure} failure
-     * @param {{ sent: boolean, cause?: unknown }} known
-     */
-    constructor({ error, code, data }: Failure, { sent, cause }: {
-        sent: boolean;
-        cause?: unknown;
-    });
-    /** The message, for people. */
-    error: string;
-    /** The kind of error, for programs. */
-    code: string;
-    /** Whether the server may have received the call. If `false`, the call is safe to retry. */
-    sent: boolean;
-    /** Details that the handler added. */
-    data: unknown;
-}
-/**
- * The error of a call as it is sent over the wire (PROTOCOL.md, section 7).
- */
-type Failure = {
-    /**
-     * The message, for people. A string, except from servers of the original package, which may
-     * send any JSON value.
-     */
-    error: unknown;
-    /**
-     * The kind of error, for programs. Default `handler`: the handler returned an error.
-     */
-    code?: string | undefined;
-    /**
-     * Details that the handler added.
-     */
-    data?: unknown;
 };
 
 /**
@@ -205,6 +223,11 @@ type Options = {
      */
     maxWaitingSends?: number | undefined;
     /**
+     * Whether the connection continues when its socket breaks, if the server supports it: calls,
+     * streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default `true`.
+     */
+    resumption?: boolean | undefined;
+    /**
      * Whether integers beyond 2^53 that the server sends become `BigInt`s. Otherwise they are
      * numbers, and lose their last digits. `BigInt`s that are sent become integers either way. Default `false`.
      */
@@ -273,8 +296,8 @@ type StreamOptions = {
  *
  * The server sends only as many items as the client has granted credit for: at first the option `window` (64 by
  * default), then more as they are read. So a slow reader slows the handler down. If the call fails, the error is thrown
- * after the items that arrived before it. If the connection is lost, that is a `CallError` with the code
- * `outcome_unknown`.
+ * after the items that arrived before it. If the connection is lost for good, that is a `CallError` with the code
+ * `outcome_unknown`; if it is resumed, the stream continues.
  *
  * @template T
  */
@@ -327,7 +350,7 @@ type Handler = (body: any, call: {
 
 /**
  * A client of one server. It connects when it is created, and reconnects whenever the connection is lost, until it is
- * closed.
+ * closed. If the server supports resumption, the connection goes on over the next socket: calls, streams and pushes continue.
  *
  * Its methods work without `this`. It also implements the WebSocket interface, as the original's client does.
  */
@@ -343,14 +366,14 @@ declare class Client extends WebSocketCompat {
      * @param {string} event
      * @param {unknown} [payload] Any value that can be serialized to JSON.
      * @param {number | CallOptions} [options] The timeout in ms, or an object. Default 3000 ms.
-     * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, and `sent`
-     *   whether the server may have received the call. Or with a `TypeError`: the options are invalid.
+     * @returns {Promise<T>} Rejects with a `CallError`: `error` is the message, `code` the kind of error, `sent`
+     *   whether the server may have received the call, and `taken` whether it has for certain. Or with a `TypeError`: the options are invalid.
      */
     sendAsync<T = any>(event: string, payload?: unknown, options?: number | CallOptions): Promise<T>;
     /**
      * Sends an event without waiting for a response. It is written now (on Node, while calls are in flight, at the end of
-     * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks
-     * while it is in transit; use `sendAsync` if that matters.
+     * the event loop's current callback) or, without a connection, to the next one. It is lost if the connection breaks for
+     * good while it is in transit; use `sendAsync` if that matters.
      *
      * If the event responds and there are listeners for its name, they receive the response, as with the original.
      *
@@ -395,6 +418,8 @@ declare class Client extends WebSocketCompat {
      * that event.
      *
      * The client itself emits `open` (with the socket's `Event`), `close` (a `CloseEvent`; also after a failed attempt),
+     * `interrupted` (`{ reason }`: the socket broke, and the connection goes on with the next one), `resumed` (it does; if it
+     * does not, `close` follows), `gap` (`{ lost }`: so many pushes were dropped while the connection was interrupted),
      * `error` (the socket's `Event`, or a `CallError`), `unauthorized` (a `CallError`: the session has ended) and
      * `aaw/state` (the new `state`). The server sends `aaw/joined` and `aaw/left` for the rooms that this client is in.
      *
@@ -520,15 +545,19 @@ declare class Client extends WebSocketCompat {
      * @throws {Error} The text is not such an array, or `sendSync` throws.
      */
     send(text: string): void;
-    /** The state of the connection. When it changes, `aaw/state` is emitted. @returns {State} */
+    /**
+     * The state of the socket, also while the connection is interrupted. When it changes, `aaw/state` is emitted.
+     *
+     * @returns {State}
+     */
     get state(): State;
     /** The client key: a random name of the current connection, chosen by the client, which the server logs. */
     get sid(): string;
     /** The server's id of the connection, as in its handlers and its log; `null` while there is no connection. */
     get connection(): string | null;
     /**
-     * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is, 3 once the client is
-     * closed.
+     * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is or it is interrupted, 3 once the
+     * client is closed.
      */
     get readyState(): number;
     /** The URL of the current connection or attempt, as in a WebSocket. */

@@ -47,7 +47,7 @@ test("responses are matched to calls by id, in any order", async () => {
 
 test("the hello is sent first, and each connection offers a client key of its own", () => {
   const platform = new FakePlatform();
-  const ws = platform.client();
+  const ws = platform.client(undefined, { resumption: false });
   const [key, dialect] = platform.socket.protocols;
   assert.match(key, /^_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.equal(dialect, "aaw.v1");

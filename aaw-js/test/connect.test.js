@@ -52,7 +52,7 @@ test("the status of a refusal is in the error, from the text of the platform's o
 
 test("a call that timed out says what else it waited for", async () => {
   const platform = new FakePlatform();
-  const ws = platform.client(undefined, { maxInFlight: 1 });
+  const ws = platform.client(undefined, { maxInFlight: 1, resumption: false });
   platform.socket.accept("aaw.v1");
   assert.equal((await timedOut(platform, ws)).error, TIMED_OUT, "before the welcome, calls are sent");
   platform.socket.deliver(["aaw/welcome", { connection: "7f", limits: { calls: 256, message: 1 << 20 } }]);

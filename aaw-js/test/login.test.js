@@ -51,7 +51,7 @@ test("the option token resumes a session, before the token of the storage, and i
   const platform = new FakePlatform();
   const storage = new FakeStorage();
   storage.setItem("aaw/token", OTHER);
-  const ws = platform.client(undefined, { token: TOKEN, storage });
+  const ws = platform.client(undefined, { token: TOKEN, storage, resumption: false });
   const log = record(ws);
   assert.equal(ws.token, TOKEN);
   platform.socket.accept("aaw.v1");
@@ -170,7 +170,7 @@ test("other responses, failed log-ins and pushes do not change the session", asy
 
 test("after a reconnect the session is resumed before open, and before other messages", async () => {
   const platform = new FakePlatform();
-  const ws = platform.connectedClient();
+  const ws = platform.connectedClient({ resumption: false });
   await logIn(platform, ws);
   const log = record(ws);
   platform.socket.disconnect(1006);
@@ -196,7 +196,7 @@ test("after a reconnect the session is resumed before open, and before other mes
 
 test("the response to the resume call may arrive before the welcome", async () => {
   const platform = new FakePlatform();
-  const ws = platform.connectedClient();
+  const ws = platform.connectedClient({ resumption: false });
   await logIn(platform, ws);
   const log = record(ws);
   platform.socket.disconnect(1006);

@@ -23,7 +23,7 @@ const readSamples = (name) =>
 /** Drives a connection through an exchange. The observer of a call is the id that the call gets. */
 class Player {
   /** @type {ClientConnection<number>} */
-  connection = new ClientConnection(readOptions({}).connection, () => 0, 0);
+  connection = new ClientConnection(readOptions({ resumption: false }).connection, () => 0, 0);
   now = 0;
   /** All calls that were made. @type {PendingCall<number>[]} */
   #calls = [];
@@ -63,8 +63,8 @@ class Player {
       const call = this.clientCalls.get(id);
       if (!call) return [];
       this.clientCalls.delete(id);
-      if (kind === "error") this.connection.respondError(call, data);
-      else this.connection.respond(call, JSON.stringify(data));
+      if (kind === "error") this.connection.respondError(this.now, call, data);
+      else this.connection.respond(this.now, call, JSON.stringify(data));
       return [text];
     }
     switch (kind) {
@@ -72,7 +72,7 @@ class Player {
       case "call":
         if (id === undefined) {
           if (event.startsWith("aaw/")) return [];
-          this.connection.send(encodeMessage(event, data));
+          this.connection.send(this.now, encodeMessage(event, data));
           return [data === undefined ? text.replace("]", ",null]") : text];
         }
         this.openCalls.set(this.#calls.length + 1, { event, credit: meta?.credit });
@@ -87,17 +87,17 @@ class Player {
         this.connection.cancel(this.now, this.#calls[id - 1]);
         return this.openCalls.delete(id) ? [text] : [];
       case "credit": {
-        this.connection.grantCredit(this.#calls[id - 1], data);
+        this.connection.grantCredit(this.now, this.#calls[id - 1], data);
         const call = this.openCalls.get(id);
         if (call?.credit === undefined || call.credit >= data) return [];
         call.credit = data;
         return [text];
       }
       case "item":
-        assert.equal(this.connection.uploadItem(this.#calls[id - 1], JSON.stringify(data)), this.openCalls.has(id));
+        assert.equal(this.connection.uploadItem(this.now, this.#calls[id - 1], JSON.stringify(data)), this.openCalls.has(id));
         return this.openCalls.has(id) ? [text] : [];
       case "end":
-        this.connection.uploadEnd(this.#calls[id - 1]);
+        this.connection.uploadEnd(this.now, this.#calls[id - 1]);
         return this.openCalls.has(id) ? [text] : [];
       default:
         assert.fail(`unexpected frame of a client: ${text}`);

@@ -1,21 +1,23 @@
 // aaw-js 0.1.0 (MIT). Generated from the modules in aaw-js/aaw.
+var NOT_SENT = { sent: false, taken: false };
 var CallError = class extends Error {
-  constructor({ error, code = "handler", data }, { sent, cause }) {
+  constructor({ error, code = "handler", data }, { sent, taken = false, cause }) {
     const text2 = typeof error === "object" ? JSON.stringify(error, bigIntAsText) : String(error);
     super(text2, cause === void 0 ? void 0 : { cause });
     this.name = cause instanceof Error && code === "cancelled" ? cause.name : "CallError";
     this.error = error;
     this.code = code;
     this.sent = sent;
+    this.taken = taken;
     this.data = data;
-    for (const hidden of ["name", "sent", ...data === void 0 ? ["data"] : []]) {
+    for (const hidden of ["name", "sent", "taken", ...data === void 0 ? ["data"] : []]) {
       Object.defineProperty(this, hidden, { enumerable: false });
     }
   }
 };
 var bigIntAsText = (_, value) => typeof value === "bigint" ? String(value) : value;
-var cancelled = (cause, sent) => new CallError({ error: "The call was cancelled", code: "cancelled" }, { sent, cause });
-var outcomeUnknown = (reason, cause) => new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, cause });
+var cancelled = (cause, delivery) => new CallError({ error: "The call was cancelled", code: "cancelled" }, { ...delivery, cause });
+var outcomeUnknown = (reason, known) => new CallError({ error: `The outcome is unknown: ${reason}`, code: "outcome_unknown" }, { sent: true, ...known });
 var readFailure = (data) => {
   if (typeof data !== "object" || data === null || !("error" in data) || typeof data.error !== "string") {
     return { error: "The call failed with a malformed error", code: "bad_frame" };
@@ -71,8 +73,8 @@ var integer = (name, value, fallback, max) => {
   if (Number.isInteger(value) && Number(value) > 0 && Number(value) <= max) return Number(value);
   throw invalid(name, `an integer from 1 to ${max}`, value);
 };
-var flag = (name, value) => {
-  if (value === void 0 || value === null) return false;
+var flag = (name, value, fallback = false) => {
+  if (value === void 0 || value === null) return fallback;
   if (typeof value === "boolean") return value;
   throw invalid(name, "true or false", value);
 };
@@ -144,6 +146,10 @@ var ReconnectDelays = class {
   }
   reset() {
     this.#failures = 0;
+  }
+  resumingDelay() {
+    const delay = this.nextDelay();
+    return this.#failures === 1 ? 0 : delay;
   }
   nextDelay(hint = null) {
     const { min, max, factor, refused } = this.#backoff;
@@ -290,6 +296,9 @@ var CallTable = class {
   written() {
     return this.#written.values();
   }
+  queued() {
+    return [...this.#queue.calls()];
+  }
   pollTimeout() {
     return this.#nextDeadline;
   }
@@ -297,7 +306,7 @@ var CallTable = class {
     if (now < this.#nextDeadline) return [];
     this.#nextDeadline = Infinity;
     const expired = [];
-    for (const call of [...this.written(), ...this.#queue.calls()]) {
+    for (const call of [...this.written(), ...this.queued()]) {
       if (call.deadline <= now) expired.push(call);
       else this.#addDeadline(call);
     }
@@ -390,10 +399,12 @@ var encodeFrame = (event, json, id, kind) => `[${toJson(event)},${json},${id}${k
 var MAX_RUNNING = 1024;
 var ClientCalls = class {
   #outputs;
+  #writer;
   #running = /* @__PURE__ */ new Map();
   #lastId = 0;
-  constructor(outputs) {
+  constructor(outputs, writer) {
     this.#outputs = outputs;
+    this.#writer = writer;
   }
   handleFrame({ event, data, kind }, id) {
     if (kind === "cancel") {
@@ -418,11 +429,11 @@ var ClientCalls = class {
       const error = `The response is too large: up to ${size} bytes, the limit is ${maxMessage}`;
       this.respondError(call, { error, code: "too_large" });
     } else if (this.#finish(call)) {
-      this.#outputs.send(encodeFrame(call.event, json, call.id));
+      this.#writer.send(encodeFrame(call.event, json, call.id));
     }
   }
   respondError(call, failure) {
-    if (this.#finish(call)) this.#outputs.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
+    if (this.#finish(call)) this.#writer.send(encodeFrame(call.event, toJson(failure), call.id, "error"));
   }
   cancelAll() {
     for (const call of this.#running.values()) this.#outputs.push({ type: "clientCallCancelled", call });
@@ -499,6 +510,53 @@ var FifoMatcher = class {
     this.#events.clear();
   }
 };
+var FrameWriter = class {
+  #outputs;
+  #resumption = null;
+  #isWelcomed = false;
+  now = 0;
+  constructor(outputs) {
+    this.#outputs = outputs;
+  }
+  get welcomed() {
+    return this.#isWelcomed ? this.#resumption : null;
+  }
+  begin(resumption) {
+    this.#resumption = resumption;
+    this.#isWelcomed = true;
+  }
+  handleInterrupted() {
+    this.#isWelcomed = false;
+  }
+  resume() {
+    this.#isWelcomed = true;
+    for (const text2 of this.#resumption?.sent.unacknowledged() ?? []) this.#outputs.send(text2);
+  }
+  end() {
+    this.#resumption = null;
+    this.#isWelcomed = false;
+  }
+  send(text2) {
+    if (this.#resumption === null) {
+      this.#outputs.send(text2);
+      return 0;
+    }
+    const number = this.#resumption.sent.add(text2);
+    if (this.#isWelcomed) {
+      if (this.#resumption.received.isDueWithMessage(this.now)) this.acknowledge();
+      this.#outputs.send(text2);
+    }
+    return number;
+  }
+  sendUncounted(text2) {
+    this.#outputs.send(text2);
+  }
+  acknowledge() {
+    if (this.#resumption === null) return;
+    this.#outputs.send(`["aaw/ack",${this.#resumption.received.count}]`);
+    this.#resumption.received.handleAcknowledged();
+  }
+};
 var PROBE_TIMEOUT = 5e3;
 var Heartbeat = class {
   #interval;
@@ -518,6 +576,12 @@ var Heartbeat = class {
     this.#lastActivity = now;
     this.#isPingPending = true;
     this.#nextCheck = now + Math.min(this.#interval, PROBE_TIMEOUT);
+  }
+  expectActivity(now, timeout) {
+    const isPingNeeded = !this.#isPingPending;
+    this.#isPingPending = true;
+    this.#nextCheck = Math.min(this.#nextCheck, now + timeout);
+    return isPingNeeded;
   }
   pollTimeout() {
     return this.#nextCheck;
@@ -667,6 +731,8 @@ var PendingCall = class {
   id = null;
   queued = null;
   isOver = false;
+  number = 0;
+  writtenAt = 0;
   #received = 0;
   #uploadCredit = 0;
   #uploaded = 0;
@@ -694,9 +760,121 @@ var PendingCall = class {
     this.#uploadCredit = items;
     return true;
   }
+  get uploadCredit() {
+    return this.#uploadCredit;
+  }
   useUploadCredit() {
     if (this.#uploaded >= this.#uploadCredit) return false;
     this.#uploaded += 1;
+    return true;
+  }
+};
+var MAX_MESSAGES = 64;
+var MAX_LENGTH = Math.floor((64 << 10) / 3);
+var LEADING_MESSAGES = 32;
+var LEADING_LENGTH = 16 << 10;
+var LEADING_AGE = 1e3;
+var MAX_AGE = 1e4;
+var MAX_AGE_IF_LARGE = 1e3;
+var LARGE_LENGTH = 4 << 10;
+var ReceivedCount = class {
+  #count = 0;
+  #acknowledged = 0;
+  #length = 0;
+  #oldest = Infinity;
+  get count() {
+    return this.#count;
+  }
+  handleMessage(now, length, messages = 1) {
+    this.#count += messages;
+    this.#length += length;
+    if (this.#oldest === Infinity) this.#oldest = now;
+  }
+  handleAcknowledged() {
+    this.#acknowledged = this.#count;
+    this.#length = 0;
+    this.#oldest = Infinity;
+  }
+  get isDue() {
+    return this.#count - this.#acknowledged >= MAX_MESSAGES || this.#length >= MAX_LENGTH;
+  }
+  isDueWithMessage(now) {
+    return this.#count - this.#acknowledged >= LEADING_MESSAGES || this.#length >= LEADING_LENGTH || now - this.#oldest >= LEADING_AGE;
+  }
+  pollTimeout() {
+    return this.#oldest + (this.#length >= LARGE_LENGTH ? MAX_AGE_IF_LARGE : MAX_AGE);
+  }
+};
+var MAX_FORGOTTEN = 1024;
+var SentLog = class {
+  #texts = [];
+  #first = 0;
+  #acknowledged = 0;
+  #size = 0;
+  get sent() {
+    return this.#acknowledged + this.#texts.length - this.#first;
+  }
+  get acknowledged() {
+    return this.#acknowledged;
+  }
+  get size() {
+    return this.#size;
+  }
+  add(text2) {
+    this.#texts.push(text2);
+    this.#size += text2.length;
+    return this.sent;
+  }
+  acknowledge(number) {
+    for (; this.#acknowledged < number; this.#acknowledged += 1) {
+      this.#size -= this.#texts[this.#first].length;
+      this.#texts[this.#first] = "";
+      this.#first += 1;
+    }
+    if (this.#first === this.#texts.length || this.#first >= MAX_FORGOTTEN && this.#first * 2 >= this.#texts.length) {
+      this.#texts.splice(0, this.#first);
+      this.#first = 0;
+    }
+  }
+  unacknowledged() {
+    return this.#texts.slice(this.#first);
+  }
+};
+var OVER = /* @__PURE__ */ new Set([1001, 1002, 1007, 1008, 1009, 1013, 4001]);
+var WILL_RESUME = 4002;
+var isOver = (code) => OVER.has(code);
+var UNCOUNTED = new Set(["hello", "welcome", "ack", "ping", "pong"].map((name) => `aaw/${name}`));
+var isCounted = ({ event, id }) => id !== null || !event.startsWith("aaw/") || !UNCOUNTED.has(event);
+var randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+var beginningHello = (key) => hello({ key });
+var hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
+var Resumption = class {
+  #key;
+  #terms;
+  sent = new SentLog();
+  received = new ReceivedCount();
+  wasOpened = false;
+  deadline = Infinity;
+  constructor(key, terms) {
+    this.#key = key;
+    this.#terms = terms;
+  }
+  get isFull() {
+    return this.sent.size > this.#terms.log;
+  }
+  hello(next, token) {
+    return hello({ key: this.#key, resume: true, received: this.received.count, token: token ?? void 0, next });
+  }
+  handleInterrupted(now) {
+    if (this.deadline === Infinity) this.deadline = now + this.#terms.window;
+  }
+  handleResumed(terms) {
+    const { received } = terms;
+    if (received === null || received < this.sent.acknowledged || received > this.sent.sent) return false;
+    this.#terms = terms;
+    this.deadline = Infinity;
+    this.sent.acknowledge(received);
+    this.received.handleAcknowledged();
     return true;
   }
 };
@@ -706,10 +884,17 @@ var readWelcome = (data) => {
   const connection = "connection" in data && typeof data.connection === "string" ? data.connection : null;
   const limits = "limits" in data && typeof data.limits === "object" && data.limits !== null ? data.limits : {};
   const limit2 = (value, fallback) => typeof value === "number" && value >= 0 ? value : fallback;
-  return { connection, limits: { calls: limit2("calls" in limits ? limits.calls : void 0, DEFAULT_LIMITS.calls), message: limit2("message" in limits ? limits.message : void 0, DEFAULT_LIMITS.message) } };
+  return { connection, limits: { calls: limit2("calls" in limits ? limits.calls : void 0, DEFAULT_LIMITS.calls), message: limit2("message" in limits ? limits.message : void 0, DEFAULT_LIMITS.message) }, resumed: "resumed" in data && data.resumed === true, resumption: "resumption" in data ? readTerms(data.resumption) : null };
+};
+var readTerms = (data) => {
+  if (typeof data !== "object" || data === null) return null;
+  const { window, log, received } = data;
+  if (typeof window !== "number" || typeof log !== "number") return null;
+  return { window, log, received: Number.isSafeInteger(received) ? Number(received) : null };
 };
 var CLIENT_CLOSED = "The client is closed";
 var TIMED_OUT = "WebSocket error (client): request timed out";
+var PROBE_DELAY = 3e3;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
   #config;
@@ -722,12 +907,18 @@ var ClientConnection = class {
   #outputs = new OutputQueue();
   #calls;
   #matcher = new FifoMatcher();
-  #clientCalls = new ClientCalls(this.#outputs);
+  #writer = new FrameWriter(this.#outputs);
+  #clientCalls = new ClientCalls(this.#outputs, this.#writer);
+  #resumption = null;
+  #createKey;
+  #nextProbe = Infinity;
+  #stalledUploads = /* @__PURE__ */ new Set();
   #login;
   #lost = null;
   #lastAttempt = null;
-  constructor(config, random, now) {
+  constructor(config, random, now, createKey = randomKey) {
     this.#config = config;
+    this.#createKey = createKey;
     this.#delays = new ReconnectDelays(config.backoff, random);
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
@@ -735,6 +926,7 @@ var ClientConnection = class {
     this.#phase = this.#connect(now);
   }
   call(now, observer, message, settings = {}) {
+    this.#writer.now = now;
     const call = new PendingCall(observer, message, now, settings);
     try {
       this.#checkAccepted(message);
@@ -748,50 +940,69 @@ var ClientConnection = class {
     return call;
   }
   cancel(now, call) {
-    return !call.isOver && this.#abandon(now, call);
+    this.#writer.now = now;
+    return call.isOver ? NOT_SENT : this.#abandon(now, call);
   }
-  send(message) {
+  send(now, message) {
+    this.#writer.now = now;
     this.#checkAccepted(message);
-    if (this.#canWriteAtOnce) this.#outputs.send(oneWayFrame(message));
+    if (this.#canWriteAtOnce) this.#writer.send(oneWayFrame(message));
     else this.#calls.addSend(message);
   }
-  grantCredit(call, items) {
+  grantCredit(now, call, items) {
+    this.#writer.now = now;
     if (call.isOver || !call.grantCredit(items)) return;
     if (call.id !== null && this.#dialect === "v1") {
-      this.#outputs.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
+      this.#writer.send(encodeFrame(call.event, `${items}`, call.id, "credit"));
     }
   }
-  uploadItem(call, json) {
-    if (call.isOver || call.id === null || !call.useUploadCredit()) return false;
-    this.#outputs.send(encodeFrame(call.event, json, call.id, "item"));
+  uploadItem(now, call, json) {
+    this.#writer.now = now;
+    if (call.isOver || call.id === null) return false;
+    if (this.#isInterrupted || this.#resumption?.isFull) {
+      this.#stalledUploads.add(call);
+      return false;
+    }
+    if (!call.useUploadCredit()) return false;
+    this.#writer.send(encodeFrame(call.event, json, call.id, "item"));
     return true;
   }
-  uploadEnd(call) {
+  uploadEnd(now, call) {
+    this.#writer.now = now;
     if (call.isOver || call.id === null || this.#dialect !== "v1") return;
-    this.#outputs.send(encodeFrame(call.event, "null", call.id, "end"));
+    this.#writer.send(encodeFrame(call.event, "null", call.id, "end"));
   }
-  respond(call, json) {
+  respond(now, call, json) {
+    this.#writer.now = now;
     this.#clientCalls.respond(call, json, this.maxMessage);
   }
-  respondError(call, failure) {
+  respondError(now, call, failure) {
+    this.#writer.now = now;
     this.#clientCalls.respondError(call, failure);
   }
   close(now) {
-    switch (this.#phase.name) {
+    const phase = this.#phase;
+    const wasInterrupted = this.#isInterrupted;
+    if (phase.name !== "closing" && phase.name !== "closed") this.#endState("the client was closed");
+    switch (phase.name) {
       case "greeting":
       case "open":
-        this.#login.dropResumeCall();
-        this.#clientCalls.cancelAll();
-        this.#failWritten(outcomeUnknown("the client was closed"));
-        this.#drainQueue((message) => this.#outputs.send(oneWayFrame(message)));
+        this.#drainQueue((message) => {
+          if (!this.#isUnwelcomed(phase)) this.#writer.send(oneWayFrame(message));
+        });
         this.#outputs.push({ type: "close" });
         this.#phase = { name: "closing", until: now + this.#config.closeTimeout };
         break;
       case "connecting":
-        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED });
+        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED, willResume: false });
+        this.#drainQueue(() => {
+        });
+        this.#finish();
+        break;
       case "waiting":
         this.#drainQueue(() => {
         });
+        if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
         this.#finish();
     }
   }
@@ -822,6 +1033,12 @@ var ClientConnection = class {
         return this.#phase.name;
     }
   }
+  get isInterrupted() {
+    return this.#isInterrupted;
+  }
+  get isResumable() {
+    return this.#resumption !== null;
+  }
   get token() {
     return this.#login.token;
   }
@@ -839,20 +1056,25 @@ var ClientConnection = class {
   }
   handleConnected(now, dialect) {
     if (this.#phase.name !== "connecting") return;
+    this.#writer.now = now;
+    const key = dialect === "v1" && this.#config.resumption ? this.#createKey() : null;
+    if (key === null) this.#endInterrupted("the server no longer resumes connections");
     this.#dialect = dialect;
     this.#isBlocked = false;
-    this.#calls.resetIds();
-    this.#matcher.reset();
-    this.#clientCalls.reset();
-    this.#phase = { name: "greeting", since: now, refusal: null, welcome: null };
+    if (this.#resumption === null) this.#resetIds();
+    this.#phase = { name: "greeting", since: now, refusal: null, welcome: null, key };
     if (dialect === "v1") {
       this.#heartbeat = new Heartbeat(this.#config.heartbeat, now);
-      this.#outputs.send('["aaw/hello",{}]');
-      this.#writeResume();
+      if (key === null) {
+        this.#writer.sendUncounted('["aaw/hello",{}]');
+        this.#writeResume();
+      } else {
+        this.#writer.sendUncounted(this.#resumption?.hello(key, this.#login.token) ?? beginningHello(key));
+      }
     } else {
       this.#heartbeat = new Heartbeat(Infinity, now);
       this.#writeResume();
-      this.#handleWelcome(now, null);
+      this.#handleWelcome(now, { connection: null });
     }
   }
   handleConnectFailed(now, reason, hint) {
@@ -861,15 +1083,16 @@ var ClientConnection = class {
     this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
   }
   handleDisconnected(now, code, reason) {
+    this.#writer.now = now;
     const ended = code === 1006 ? "the connection broke" : `the server closed the connection (${code})${reason && `: ${reason}`}`;
     const refused = { error: reason || "The server refused the connection", code: "not_allowed" };
     if (this.#phase.name === "greeting" && code === 1008) {
       const refusal = this.#phase.refusal ?? refused;
       if (!this.#phase.refusal) this.#outputs.warn(refusal);
-      this.#handleLost(now, ended, "refused", new CallError(refusal, { sent: false }));
+      this.#handleLost(now, ended, { isOver: true, hint: "refused", refusal: new CallError(refusal, NOT_SENT) });
     } else {
       if (this.#phase.name === "open" && this.#dialect === "classic" && code === 1008) this.#outputs.warn(refused);
-      this.#handleLost(now, ended, code === 1008 ? "refused" : null);
+      this.#handleLost(now, ended, { isOver: isOver(code), hint: code === 1008 ? "refused" : null });
     }
   }
   handleBlocked() {
@@ -880,28 +1103,41 @@ var ClientConnection = class {
   }
   handleText(now, text2) {
     if (!this.#isConnected()) return;
+    this.#writer.now = now;
     this.#heartbeat.handleActivity(now);
+    let frame = null;
     try {
-      const frame = decodeFrame(text2, this.#config.bigint);
+      frame = decodeFrame(text2, this.#config.bigint);
+      if (isCounted(frame)) this.#count(text2.length, frame);
       if (this.#dialect === "v1") this.#handleV1(now, frame);
       else this.#handleClassic(now, frame);
     } catch (error) {
       if (!(error instanceof BadFrame)) throw error;
+      if (frame === null) this.#count(text2.length);
       this.#outputs.warn({ error: `The server sent an invalid frame: ${error.message}`, code: "bad_frame" });
     }
   }
-  handleBinary(now) {
+  handleBinary(now, size) {
     if (!this.#isConnected()) return;
+    this.#writer.now = now;
+    this.#count(size);
     this.#heartbeat.handleActivity(now);
     this.#outputs.warn({ error: "The server sent an invalid frame: a binary message", code: "bad_frame" });
   }
   handleTimeout(now) {
+    this.#writer.now = now;
+    this.#probeIfUnacknowledged(now);
     for (const call of this.#calls.expired(now)) {
-      const sent = this.#abandon(now, call);
-      const error = sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
-      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, { sent }));
+      const delivery = this.#abandon(now, call);
+      const error = delivery.sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
+      this.#outputs.fail(call.observer, new CallError({ error, code: "timeout" }, delivery));
     }
+    const { welcomed } = this.#writer;
+    if (welcomed && welcomed.received.pollTimeout() <= now) this.#writer.acknowledge();
     const phase = this.#phase;
+    if ((phase.name === "connecting" || phase.name === "waiting") && this.#resumption && this.#resumption.deadline <= now) {
+      this.#endInterrupted(`${this.#lost}; no new connection was made in time`);
+    }
     switch (phase.name) {
       case "connecting":
         if (phase.until > now) break;
@@ -932,12 +1168,13 @@ var ClientConnection = class {
     switch (phase.name) {
       case "connecting":
       case "waiting":
+        return Math.min(phase.until, this.#resumption?.deadline ?? Infinity, this.#calls.pollTimeout());
       case "closing":
         return Math.min(phase.until, this.#calls.pollTimeout());
       case "greeting":
-        return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout());
+        return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity);
       case "open":
-        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout());
+        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity, this.#nextProbe);
       case "closed":
         return Infinity;
     }
@@ -952,13 +1189,14 @@ var ClientConnection = class {
     if (message.isLargerThan(limit2)) throw tooLarge(message, limit2);
   }
   get #canWriteAtOnce() {
-    return this.#phase.name === "open" && !this.#isBlocked && !this.hasQueued && this.#outputs.isEmpty && !this.#login.isResuming;
+    return this.#phase.name === "open" && !this.#isBlocked && !this.hasQueued && this.#outputs.isEmpty && !this.#login.isResuming && !this.#resumption?.isFull;
   }
   #isPlainCall(call) {
     return this.#hasFreeSlot() && !(this.#dialect === "classic" && (call.upload || call.isSend));
   }
   #writeFirst() {
     if (this.#isBlocked || this.#phase.name !== "greeting" && this.#phase.name !== "open") return false;
+    if (this.#isUnwelcomed(this.#phase) || this.#resumption?.isFull) return false;
     if (this.#login.isResuming) return false;
     const first = this.#calls.firstQueued;
     if (!first || first.call && !this.#hasFreeSlot()) return false;
@@ -967,7 +1205,7 @@ var ClientConnection = class {
     if (!fits && this.#phase.name === "greeting") return false;
     if (!call) {
       this.#calls.removeSend(first);
-      if (fits) this.#outputs.send(oneWayFrame(message));
+      if (fits) this.#writer.send(oneWayFrame(message));
       else this.#warnSendLost(message);
     } else if (!fits) {
       this.#fail(call, tooLarge(message, this.maxMessage));
@@ -975,7 +1213,7 @@ var ClientConnection = class {
       this.#fail(call, new CallError(NO_UPLOADS, { sent: false }));
     } else if (call.isSend && this.#dialect === "classic") {
       this.#calls.remove(call);
-      this.#outputs.send(oneWayFrame(message));
+      this.#writer.send(oneWayFrame(message));
     } else {
       this.#writeCall(call, message, this.#calls.markWritten(call));
     }
@@ -984,10 +1222,15 @@ var ClientConnection = class {
   #writeCall(call, message, id) {
     if (this.#dialect === "classic") {
       this.#matcher.handleCallWritten(call.event, id);
-      this.#outputs.send(callFrame(message, id, { upload: false, credit: null }));
+      this.#writer.send(callFrame(message, id, { upload: false, credit: null }));
     } else {
-      this.#outputs.send(callFrame(message, id, call));
+      call.number = this.#writer.send(callFrame(message, id, call));
+      call.writtenAt = this.#writer.now;
+      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + PROBE_DELAY);
     }
+  }
+  #isUnwelcomed(phase) {
+    return phase.name === "greeting" && phase.key !== null && phase.welcome === null;
   }
   #hasFreeSlot() {
     const server = this.#dialect === "classic" ? Infinity : Math.max(this.#limits.calls, 1);
@@ -999,7 +1242,7 @@ var ClientConnection = class {
     this.#outputs.warn({ error: `The event ${message.event} was not sent. ${error}`, code: "too_large" });
   }
   #ping() {
-    this.#outputs.send('["aaw/ping"]');
+    this.#writer.sendUncounted('["aaw/ping"]');
   }
   #writeResume() {
     const { token } = this.#login;
@@ -1007,7 +1250,7 @@ var ClientConnection = class {
     const id = this.#calls.allocateId();
     this.#login.handleResumeWritten(id, token);
     if (this.#dialect === "classic") this.#matcher.handleCallWritten(RESUME, id);
-    this.#outputs.send(callFrame(encodeMessage(RESUME, { token }), id, { upload: false, credit: null }));
+    this.#writer.send(callFrame(encodeMessage(RESUME, { token }), id, { upload: false, credit: null }));
   }
   #handleV1(now, frame) {
     const { event, data, id, kind } = frame;
@@ -1072,7 +1315,7 @@ var ClientConnection = class {
     } else {
       const error = `The server sent more items than the credit of ${call.credit} allows`;
       this.#abandon(now, call);
-      this.#outputs.fail(call.observer, new CallError({ error, code: "bad_frame" }, { sent: true }));
+      this.#outputs.fail(call.observer, new CallError({ error, code: "bad_frame" }, { sent: true, taken: true }));
     }
   }
   #handleReserved(now, { event, data }) {
@@ -1081,14 +1324,21 @@ var ClientConnection = class {
         const failure = readFailure(data);
         if (this.#phase.name === "greeting" && !this.#phase.welcome) this.#phase.refusal = failure;
         this.#outputs.warn(failure);
+        if (failure.code === "bad_frame") this.#handleHelloRefused(failure);
         break;
       }
       case "aaw/welcome": {
-        const { connection, limits } = readWelcome(data);
-        this.#limits = limits;
-        this.#handleWelcome(now, connection);
+        const welcome = readWelcome(data);
+        this.#limits = welcome.limits;
+        this.#handleWelcome(now, welcome);
         break;
       }
+      case "aaw/ack":
+        this.#handleAcknowledged(data);
+        break;
+      case "aaw/gap":
+        if (this.#writer.welcomed) this.#outputs.push({ type: "gap", lost: readGap(data) });
+        break;
       case "aaw/session": {
         const events = this.#calls.written().map((call) => call.event);
         this.#login.handleSessionEnded(data, events);
@@ -1098,9 +1348,25 @@ var ClientConnection = class {
         this.#outputs.push({ type: "push", event, data });
     }
   }
-  #handleWelcome(now, connection) {
-    if (this.#phase.name !== "greeting" || this.#phase.welcome) return;
-    this.#phase.welcome = { connection };
+  #handleWelcome(now, { connection, resumed = false, resumption = null }) {
+    const phase = this.#phase;
+    if (phase.name !== "greeting" || phase.welcome) return;
+    phase.welcome = { connection };
+    if (phase.key !== null) {
+      if (resumed && this.#resumption) {
+        if (!resumption || !this.#resumption.handleResumed(resumption)) {
+          const reason = "the server resumed another state than that of this connection";
+          this.#endInterrupted(reason);
+          this.#abort(now, reason);
+          return;
+        }
+        this.#handleResumed(now);
+      } else {
+        this.#endInterrupted("the server has not kept the connection's state");
+        if (resumption) this.#writer.begin(this.#resumption = new Resumption(phase.key, resumption));
+        this.#writeResume();
+      }
+    }
     this.#login.setResumeDeadline(now + this.#config.resumeTimeout);
     this.#openIfReady();
   }
@@ -1111,8 +1377,84 @@ var ClientConnection = class {
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
     this.#lastAttempt = null;
-    this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
+    if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
+    else this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
+  }
+  get #isInterrupted() {
+    return this.#resumption !== null && this.#writer.welcomed === null;
+  }
+  #count(length, frame) {
+    const { welcomed } = this.#writer;
+    if (!welcomed) return;
+    welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
+    if (welcomed.received.isDue) this.#writer.acknowledge();
+  }
+  #handleAcknowledged(data) {
+    const { welcomed } = this.#writer;
+    if (!welcomed) return;
+    if (typeof data !== "number" || !Number.isInteger(data) || data < 0 || data > 2 ** 53) {
+      throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
+    }
+    if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
+    welcomed.sent.acknowledge(data);
+    this.#continueUploads();
+  }
+  #handleResumed(now) {
+    this.#writer.resume();
+    if (this.#calls.inFlight > 0) this.#nextProbe = now + PROBE_DELAY;
+    for (const call of this.#calls.written()) call.writtenAt = now;
+    this.#continueUploads();
+  }
+  #continueUploads() {
+    if (this.#stalledUploads.size === 0 || this.#resumption?.isFull) return;
+    for (const { observer, isOver: isOver2, uploadCredit } of this.#stalledUploads) {
+      if (!isOver2 && uploadCredit > 0) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
+    }
+    this.#stalledUploads.clear();
+  }
+  #handleHelloRefused({ error }) {
+    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    this.#endInterrupted(`the server did not resume the connection: ${error}`);
+    this.#phase.refusal = null;
+    this.#phase.key = this.#createKey();
+    this.#writer.sendUncounted(beginningHello(this.#phase.key));
+  }
+  #probeIfUnacknowledged(now) {
+    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    let oldest = Infinity;
+    for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
+    this.#nextProbe = oldest + PROBE_DELAY;
+    if (now < this.#nextProbe) return;
+    this.#nextProbe = now + PROBE_DELAY;
+    if (this.#heartbeat.expectActivity(now, PROBE_DELAY)) this.#ping();
+  }
+  #isTaken(call) {
+    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+  }
+  #endInterrupted(reason) {
+    if (!this.#isInterrupted) return;
+    this.#endState(reason);
+    this.#outputs.push({ type: "over", reason });
+    this.#resetIds();
+  }
+  #endState(reason, refusal) {
+    this.#login.dropResumeCall();
+    this.#clientCalls.cancelAll();
+    for (const call of this.#calls.written()) {
+      this.#fail(call, refusal ?? outcomeUnknown(reason, { taken: this.#isTaken(call) }));
+    }
+    this.#matcher.reset();
+    this.#stalledUploads.clear();
+    this.#nextProbe = Infinity;
+    this.#resumption = null;
+    this.#writer.end();
+  }
+  #resetIds() {
+    this.#calls.resetIds();
+    this.#matcher.reset();
+    this.#clientCalls.reset();
   }
   #handleClassic(now, { event, data, id, kind }) {
     if (kind !== null) throw new BadFrame(`kind ${JSON.stringify(kind)} on a classic connection`);
@@ -1159,14 +1501,10 @@ var ClientConnection = class {
   }
   #abandon(now, call) {
     this.#calls.remove(call);
-    if (call.id === null) return false;
+    if (call.id === null) return NOT_SENT;
     if (this.#dialect === "classic") this.#matcher.handleCallAbandoned(now, call.event, call.id, call.timeout);
-    else this.#outputs.send(encodeFrame(call.event, "null", call.id, "cancel"));
-    return true;
-  }
-  #failWritten(error) {
-    for (const call of this.#calls.written()) this.#fail(call, error);
-    this.#matcher.reset();
+    else this.#writer.send(encodeFrame(call.event, "null", call.id, "cancel"));
+    return { sent: true, taken: this.#isTaken(call) };
   }
   #drainQueue(onSend) {
     for (let first = this.#calls.firstQueued; first; first = this.#calls.firstQueued) {
@@ -1193,29 +1531,42 @@ var ClientConnection = class {
     }
   }
   #abort(now, reason) {
-    this.#outputs.push({ type: "abort", reason });
+    this.#outputs.push({ type: "abort", reason, willResume: this.#resumption !== null });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, reason);
   }
-  #handleLost(now, reason, hint = null, error = outcomeUnknown(reason)) {
+  #handleLost(now, reason, { isOver: isOver2 = false, hint = null, refusal } = {}) {
     const phase = this.#phase;
-    if (phase.name === "open") this.#lost = reason;
-    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
-    this.#login.dropResumeCall();
-    this.#clientCalls.cancelAll();
     if (phase.name === "closing") {
+      this.#endState(reason);
       this.#outputs.discardFrames();
       this.#finish();
-    } else if (phase.name === "greeting" || phase.name === "open") {
-      this.#outputs.discardFrames();
-      this.#delays.handleConnectionEnded(now - phase.since);
-      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
-      this.#failWritten(error);
+      return;
     }
+    if (phase.name !== "greeting" && phase.name !== "open") return;
+    if (phase.name === "open") this.#lost = reason;
+    else this.#lastAttempt = `the server accepted the connection, but it ended: ${reason}`;
+    this.#outputs.discardFrames();
+    this.#delays.handleConnectionEnded(now - phase.since);
+    if (!this.#resumption || isOver2 || this.#resumption.deadline <= now) {
+      this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
+      this.#endState(reason, this.#isInterrupted ? void 0 : refusal);
+      if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
+      return;
+    }
+    if (phase.name === "open") this.#outputs.push({ type: "interrupted", reason });
+    this.#resumption.handleInterrupted(now);
+    this.#writer.handleInterrupted();
+    const delay = this.#delays.resumingDelay();
+    this.#phase = delay > 0 ? { name: "waiting", until: now + delay } : this.#connect(now);
+  }
+  #failQueued(error) {
+    for (const call of this.#calls.queued()) this.#fail(call, error);
   }
   #whyNotSent() {
     const phase = this.#phase;
     if (phase.name === "open") {
+      if (this.#resumption?.isFull) return "the server has not acknowledged what was sent before";
       return this.#isBlocked ? "the server read too slowly" : `${this.#calls.inFlight} calls were open, which is the limit`;
     }
     const known = this.#lost === null ? "never connected" : `the connection was lost: ${this.#lost}`;
@@ -1233,7 +1584,19 @@ var tooLarge = ({ size }, limit2) => {
   const error = `The message is too large: up to ${size} bytes, the limit is ${limit2}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
-var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true }), isFromServer: true });
+var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true, taken: true }), isFromServer: true });
+var readGap = (data) => {
+  const lost = typeof data === "object" && data !== null && "lost" in data ? data.lost : null;
+  if (typeof lost === "number" && Number.isSafeInteger(lost) && lost > 0) return lost;
+  throw new BadFrame("the data of aaw/gap must have `lost`, a positive integer");
+};
+var countOf = ({ data, id }) => {
+  try {
+    return id === null ? readGap(data) : 1;
+  } catch {
+    return 1;
+  }
+};
 var HandshakeObserver = class {
   socket = null;
   status = null;
@@ -1333,8 +1696,8 @@ var resolve = (url, schemes) => {
   return scheme + (absolute.hash ? rest.slice(0, -absolute.hash.length) : rest);
 };
 var { process } = globalThis;
-var MAX_LENGTH = 64 << 10;
-var MAX_MESSAGES = 16;
+var MAX_LENGTH2 = 64 << 10;
+var MAX_MESSAGES2 = 16;
 var WriteBatch = class {
   #socket;
   #length = 0;
@@ -1345,8 +1708,8 @@ var WriteBatch = class {
   }
   add(length) {
     if (!this.#socket) return;
-    if (this.#length + length > MAX_LENGTH || this.#messages === MAX_MESSAGES) this.flush();
-    if (length > MAX_LENGTH) return;
+    if (this.#length + length > MAX_LENGTH2 || this.#messages === MAX_MESSAGES2) this.flush();
+    if (length > MAX_LENGTH2) return;
     this.#length += length;
     this.#messages += 1;
     if (this.#isCorked) return;
@@ -1421,6 +1784,9 @@ var Driver = class {
   get bufferedAmount() {
     return this.#socket?.bufferedAmount ?? 0;
   }
+  get isInterrupted() {
+    return this.#connection.isInterrupted;
+  }
   get maxMessage() {
     return this.#connection.maxMessage;
   }
@@ -1440,26 +1806,26 @@ var Driver = class {
   }
   cancel(observer) {
     const { call } = observer;
-    return call !== null && this.#input(() => this.#connection.cancel(this.#platform.now(), call));
+    return call === null ? NOT_SENT : this.#input(() => this.#connection.cancel(this.#platform.now(), call));
   }
   send(message) {
     this.#reportBuffer();
-    this.#input(() => this.#connection.send(message));
+    this.#input(() => this.#connection.send(this.#platform.now(), message));
   }
   grantCredit({ call }, items) {
-    if (call) this.#input(() => this.#connection.grantCredit(call, items));
+    if (call) this.#input(() => this.#connection.grantCredit(this.#platform.now(), call, items));
   }
   uploadItem({ call }, json) {
-    return call !== null && this.#input(() => this.#connection.uploadItem(call, json));
+    return call !== null && this.#input(() => this.#connection.uploadItem(this.#platform.now(), call, json));
   }
   uploadEnd({ call }) {
-    if (call) this.#input(() => this.#connection.uploadEnd(call));
+    if (call) this.#input(() => this.#connection.uploadEnd(this.#platform.now(), call));
   }
   respond(call, json) {
-    this.#input(() => this.#connection.respond(call, json));
+    this.#input(() => this.#connection.respond(this.#platform.now(), call, json));
   }
   respondError(call, failure) {
-    this.#input(() => this.#connection.respondError(call, failure));
+    this.#input(() => this.#connection.respondError(this.#platform.now(), call, failure));
   }
   setRef(isRef) {
     this.#input(() => this.#isRef = isRef);
@@ -1518,7 +1884,7 @@ var Driver = class {
         this.#socket?.close(1e3);
         break;
       case "abort":
-        this.#abort(output.reason);
+        this.#abort(output.reason, output.willResume);
         break;
       case "item":
         output.observer.handleItem?.(output.data);
@@ -1548,6 +1914,19 @@ var Driver = class {
         this.connectionId = output.connection;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
+        break;
+      case "interrupted":
+        this.#delegate.handleInterrupted(output.reason);
+        break;
+      case "resumed":
+        this.#reportState();
+        this.#delegate.handleResumed();
+        break;
+      case "over":
+        this.#delegate.handleClose(closeEvent(1006, output.reason));
+        break;
+      case "gap":
+        this.#delegate.handleGap(output.lost);
         break;
       case "warning":
         this.#delegate.handleError(output.error);
@@ -1628,7 +2007,7 @@ var Driver = class {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
         else this.#connection.handleConnectFailed(now(), failure.reason, failure.hint);
       });
-      this.#delegate.handleClose(event);
+      if (!this.#connection.isInterrupted) this.#delegate.handleClose(event);
     };
     const on = (type, listener) => socket.addEventListener(type, (event) => {
       if (attempt === this.#attempt) listener(event);
@@ -1646,7 +2025,7 @@ var Driver = class {
     on("message", ({ data }) => {
       try {
         if (typeof data === "string") this.#connection.handleText(now(), data);
-        else this.#connection.handleBinary(now());
+        else this.#connection.handleBinary(now(), data.byteLength ?? data.size ?? 0);
       } finally {
         this.#run();
       }
@@ -1654,22 +2033,23 @@ var Driver = class {
     });
     on("error", (event) => {
       if (!isOpen) failure = connectFailure(observer, event, url);
-      this.#delegate.handleError(event);
+      if (!this.#connection.isResumable) this.#delegate.handleError(event);
       if (!isOpen && attempt === this.#attempt) handleClosed(closeEvent(1006, ""));
     });
     on("close", handleClosed);
   }
-  #abort(reason) {
+  #abort(reason, willResume) {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
     this.#refCounted = null;
     this.#stopObserving();
     try {
-      socket?.close();
+      if (willResume) socket?.close(WILL_RESUME);
+      else socket?.close();
     } catch {
     }
-    if (socket) this.#delegate.handleClose(closeEvent(1006, reason));
+    if (socket && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 };
 var setRef = (timer, ref) => {
@@ -1756,11 +2136,11 @@ var ItemStream = class {
       granted = taken + window;
       driver.grantCredit(observer, granted);
     });
-    let isOver = false;
+    let isOver2 = false;
     let stopListening = () => {
     };
     const finish = () => {
-      isOver = true;
+      isOver2 = true;
       stopListening();
       upload?.handleCallDone();
     };
@@ -1771,7 +2151,7 @@ var ItemStream = class {
     } };
     this.#items = items;
     this.#cancel = () => {
-      if (!isOver) {
+      if (!isOver2) {
         driver.cancel(observer);
         finish();
       }
@@ -1780,14 +2160,14 @@ var ItemStream = class {
     };
     if (signal?.aborted) {
       finish();
-      items.fail(cancelled(signal.reason, false));
+      items.fail(cancelled(signal.reason, NOT_SENT));
       return;
     }
     stopListening = onAbort(signal, (reason) => {
-      const sent = driver.cancel(observer);
+      const delivery = driver.cancel(observer);
       finish();
       items.clear();
-      items.fail(cancelled(reason, sent));
+      items.fail(cancelled(reason, delivery));
     });
     upload?.attach((json) => driver.uploadItem(observer, json), () => driver.uploadEnd(observer));
     driver.call(observer, message, { credit: window, upload: upload !== void 0 });
@@ -1950,7 +2330,7 @@ var handlerFailure = (error) => {
 var MAX_WINDOW = 2 ** 31 - 1;
 var readOptions = (given) => {
   const options = object("the options of a client", given);
-  return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
+  return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), resumption: flag("the option `resumption`", options.resumption, true), maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
 };
 var backoff = (options) => {
   const interval = finiteDuration("the option `reconnectInterval`", options.reconnectInterval, 0);
@@ -2073,7 +2453,7 @@ var Client = class extends WebSocketCompat {
       if (!(error instanceof CallError)) fire(this, new Event("error"));
     }, handleMessage: (data) => {
       if (this.wantsMessages) fire(this, new MessageEvent("message", { data }));
-    }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state) });
+    }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleInterrupted: (reason) => this.#emitter.emit("interrupted", { reason }), handleResumed: () => this.#emitter.emit("resumed", null), handleGap: (lost) => this.#emitter.emit("gap", { lost }), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state) });
   }
   sendAsync(event, payload, options) {
     return new Promise((resolve2, reject) => {
@@ -2082,7 +2462,7 @@ var Client = class extends WebSocketCompat {
       const observer = new ResponsePromise(event, resolve2, reject, this.#emitResult);
       if (signal) {
         if (signal.aborted) {
-          reject(cancelled(signal.reason, false));
+          reject(cancelled(signal.reason, NOT_SENT));
           return;
         }
         observer.stopListening = onAbort(signal, (reason) => reject(cancelled(reason, this.#driver.cancel(observer))));
@@ -2171,9 +2551,10 @@ var Client = class extends WebSocketCompat {
     return this.#driver.sid;
   }
   get connection() {
-    return this.state === "open" ? this.#driver.connectionId : null;
+    return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
   }
   get readyState() {
+    if (this.#driver.isInterrupted) return 1;
     return { connecting: 0, waiting: 0, open: 1, closed: 3 }[this.state];
   }
   get url() {
@@ -2384,7 +2765,7 @@ var CallRequest = class {
   constructor(fetch, url, init, signal, timeout) {
     const onTimeout = () => this.#controller.abort(new CallError({ error: "The request timed out", code: "timeout" }, { sent: true }));
     const timer = timeout <= MAX_TIMER_DELAY2 ? setTimeout(onTimeout, timeout) : void 0;
-    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, true)));
+    const stopListening = onAbort(signal, (reason) => this.#controller.abort(cancelled(reason, { sent: true, taken: false })));
     this.release = () => {
       clearTimeout(timer);
       stopListening();
@@ -2401,7 +2782,7 @@ var CallRequest = class {
     const { aborted, reason } = this.#controller.signal;
     if (aborted && reason instanceof CallError) return reason;
     if (error instanceof CallError) return error;
-    return outcomeUnknown(error instanceof Error ? error.message : String(error), error);
+    return outcomeUnknown(error instanceof Error ? error.message : String(error), { cause: error });
   }
 };
 var HttpStream = class {
@@ -2438,7 +2819,7 @@ async function* readItems(request, maxItem, bigint) {
     for await (const { event, data } of new SseStream(response, maxItem)) {
       if (event === "end") return;
       const item = fromJson(data, bigint);
-      if (event === "failed") throw new CallError(readFailure(item), { sent: true });
+      if (event === "failed") throw new CallError(readFailure(item), { sent: true, taken: true });
       yield item;
     }
     throw outcomeUnknown("the response ended before the stream did");
@@ -2451,7 +2832,7 @@ async function* readItems(request, maxItem, bigint) {
 var requireOk = async (request) => {
   const response = await request;
   if (response.ok) return response;
-  throw new CallError(readErrorBody(await response.text(), response), { sent: true });
+  throw new CallError(readErrorBody(await response.text(), response), { sent: true, taken: true });
 };
 var readErrorBody = (text2, { status, statusText }) => {
   try {

@@ -1,0 +1,94 @@
+// The state of a connection that outlives its sockets (PROTOCOL.md, section 13).
+
+import { ReceivedCount } from "./received_count.js";
+import { SentLog } from "./sent_log.js";
+
+/**
+ * What the server's welcome says about resumption.
+ *
+ * @typedef {object} ResumptionTerms
+ * @property {number} window How long the server keeps the state without a socket, in ms.
+ * @property {number} log The size of unacknowledged messages beyond which nothing new is begun, in bytes.
+ * @property {number | null} received The number of messages that the server has received, if the state is resumed.
+ */
+
+/** The close codes after which the server does not keep the state. */
+const OVER = new Set([1001, 1002, 1007, 1008, 1009, 1013, 4001]);
+
+/** The close code with which a client announces that it will resume. Any other one would end the state. */
+export const WILL_RESUME = 4002;
+
+/** Whether the server has ended the state with the socket. @param {number} code */
+export const isOver = (code) => OVER.has(code);
+
+/** The frames that are not counted, if they have no id. */
+const UNCOUNTED = new Set(["hello", "welcome", "ack", "ping", "pong"].map((name) => `aaw/${name}`));
+
+/** @param {{ event: string, id: unknown }} frame */
+export const isCounted = ({ event, id }) => id !== null || !event.startsWith("aaw/") || !UNCOUNTED.has(event);
+
+/** A name for a new state. It is a secret: whoever knows it can continue the connection. */
+export const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The hello that begins a state. @param {string} key */
+export const beginningHello = (key) => hello({ key });
+
+/** @param {object} resumption */
+const hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
+
+export class Resumption {
+  #key;
+  #terms;
+  /** The messages of this client. */
+  sent = new SentLog();
+  /** The messages of the server. */
+  received = new ReceivedCount();
+  /** Whether the application knows of the connection. */
+  wasOpened = false;
+  /** When the client gives up without a socket. `Infinity` while there is one. */
+  deadline = Infinity;
+
+  /** @param {string} key @param {ResumptionTerms} terms */
+  constructor(key, terms) {
+    this.#key = key;
+    this.#terms = terms;
+  }
+
+  /** Whether so much is unacknowledged that nothing new is begun. */
+  get isFull() {
+    return this.sent.size > this.#terms.log;
+  }
+
+  /**
+   * The hello that continues the state.
+   *
+   * @param {string} next The key of a new state, for the case that this one is gone.
+   * @param {string | null} token The token of the session.
+   */
+  hello(next, token) {
+    return hello({ key: this.#key, resume: true, received: this.received.count, token: token ?? undefined, next });
+  }
+
+  /** The socket has ended. @param {number} now */
+  handleInterrupted(now) {
+    if (this.deadline === Infinity) this.deadline = now + this.#terms.window;
+  }
+
+  /**
+   * The server continues the state.
+   *
+   * @param {ResumptionTerms} terms
+   * @returns {boolean} Whether what the server has received is possible.
+   */
+  handleResumed(terms) {
+    const { received } = terms;
+    if (received === null || received < this.sent.acknowledged || received > this.sent.sent) return false;
+    this.#terms = terms;
+    this.deadline = Infinity;
+    this.sent.acknowledge(received);
+    // The hello has told it.
+    this.received.handleAcknowledged();
+    return true;
+  }
+}
