@@ -46,7 +46,8 @@ export class Heartbeat {
   expectActivity(now, timeout) {
     const isPingNeeded = !this.#isPingPending;
     this.#isPingPending = true;
-    this.#nextCheck = Math.min(this.#nextCheck, now + timeout);
+    // Without a pending ping, the next check was to be that for idleness.
+    this.#nextCheck = isPingNeeded ? now + timeout : Math.min(this.#nextCheck, now + timeout);
     return isPingNeeded;
   }
 
