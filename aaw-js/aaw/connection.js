@@ -809,7 +809,6 @@ export class ClientConnection {
   /** The state continues on this socket. @param {number} now */
   #handleResumed(now) {
     this.#writer.resume();
-    if (this.#calls.inFlight > 0) this.#nextProbe = now + PROBE_DELAY;
     for (const call of this.#calls.written()) call.writtenAt = now;
     this.#continueUploads();
   }
@@ -818,7 +817,7 @@ export class ClientConnection {
   #continueUploads() {
     if (this.#stalledUploads.size === 0 || this.#resumption?.isFull) return;
     for (const { observer, isOver, uploadCredit } of this.#stalledUploads) {
-      if (!isOver && uploadCredit > 0) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
+      if (!isOver) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
     }
     this.#stalledUploads.clear();
   }

@@ -166,6 +166,13 @@ test("a message that was received is neither repeated nor counted twice", () => 
   second.exchange();
   assert.deepEqual(second.uncounted.slice(1), [["aaw/ack", 6]]);
   assert.equal(state.log.length, 0);
+  // The hello acknowledges, too.
+  state.send(["news", 7]);
+  second.deliver().cut();
+  const third = server.connect();
+  platform.advance(10_000);
+  assert.equal(third.hello.resumption.received, 7);
+  assert.deepEqual(third.read().uncounted.slice(1), []);
 });
 
 test("a resuming welcome may be lost any number of times", async () => {
@@ -194,7 +201,9 @@ test("if the state is gone, what was sent fails, and a new state begins", async 
   link.read(1);
   state.acknowledge();
   link.deliver();
-  ws.handle("confirm", (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))));
+  /** @type {AbortSignal | undefined} */
+  let signal;
+  ws.handle("confirm", (_, call) => new Promise((_, reject) => (signal = call.signal).addEventListener("abort", () => reject())));
   state.send(["confirm", null, -1]);
   link.deliver().cut();
   const queued = ws.sendAsync("c", null, Infinity);
@@ -202,6 +211,7 @@ test("if the state is gone, what was sent fails, and a new state begins", async 
   const lost = server.accept().read();
   const { next } = lost.hello.resumption;
   lost.deliver();
+  assert.equal(signal?.aborted, true);
   assert.deepEqual(await outcome(taken), { code: "outcome_unknown", sent: true, taken: true });
   assert.deepEqual(await outcome(sent), { code: "outcome_unknown", sent: true, taken: false });
   assert.equal((await rejection(stream.next())).code, "outcome_unknown");
@@ -242,7 +252,7 @@ test("a server that became a classic one ends the state", async () => {
 });
 
 test("a resuming hello that the server rejects is followed by that of a new state", async () => {
-  const { server, ws, link, state, events } = setUp();
+  const { platform, server, ws, link, state, events } = setUp();
   const call = ws.sendAsync("a");
   link.cut();
   server.refusal = "the token is another one";
@@ -256,8 +266,15 @@ test("a resuming hello that the server rejects is followed by that of a new stat
   assert.equal(next.hello.resumption.resume, undefined);
   assert.notEqual(next.hello.resumption.key, state.key);
   assert.deepEqual(next.state?.takeInbox(), [["b", null, 1]]);
-  assert.deepEqual(events.slice(1), [["error", "bad_frame"], ["close", 1006], "open"]);
+  assert.deepEqual(events.splice(0).slice(1), [["error", "bad_frame"], ["close", 1006], "open"]);
   void rejection(queued);
+  // The next hello may be refused for good.
+  next.cut();
+  platform.advance(100);
+  const after = rejection(ws.sendAsync("c"));
+  server.refusal = "the token is another one";
+  server.accept().read().deliver(1).cut(1008, "Members only");
+  assert.equal((await after).error, "Members only");
 });
 
 test("a server that resumes with an impossible count is left, and the state is over", async () => {
@@ -359,6 +376,33 @@ test("when the window has passed without a connection, what was sent fails, and 
   const next = server.connect();
   assert.equal(next.hello.resumption.resume, undefined);
   assert.deepEqual(events, ["open"]);
+});
+
+test("the window begins with each break, not with each attempt", async () => {
+  const { platform, server, ws, link, events } = setUp(undefined, { window: 20_000 });
+  const call = ws.sendAsync("a", null, Infinity);
+  link.cut();
+  platform.advance(15_000);
+  assert.equal(ws.state, "connecting", "the first attempt was given up meanwhile");
+  const resumed = server.connect();
+  resumed.state?.acknowledge();
+  resumed.exchange();
+  platform.advance(15_000);
+  resumed.cut();
+  const done = rejection(call);
+  for (let ms = 0; ms < 19_000; ms += 1000) {
+    if (ws.state === "connecting") server.accept().read().cut();
+    platform.advance(1000);
+  }
+  assert.deepEqual(events.splice(0).map(([event]) => event), ["interrupted", "error", "resumed", "interrupted"]);
+  // An attempt that has got as far as the hello may still succeed.
+  platform.wake();
+  const late = server.accept().read();
+  platform.advance(5000);
+  assert.deepEqual(events, []);
+  late.cut();
+  assert.equal((await done).code, "outcome_unknown");
+  assert.deepEqual(events, [["close", 1006]]);
 });
 
 test("attempts follow at once, then with growing delays, unless the connection did not last", () => {
@@ -486,7 +530,11 @@ test("items of an upload wait while away, and go on in their order", async () =>
   assert.equal(await sum.send(1), true);
   link.cut();
   const items = [sum.send(2), sum.send(3)];
+  let isWritten = false;
+  void items[0].then(() => (isWritten = true));
   sum.end();
+  await settle();
+  assert.equal(isWritten, false);
   const resumed = server.connect();
   assert.equal(await items[0], true);
   assert.deepEqual(state.takeInbox().slice(1), [["sum", 1, 1, "item"], ["sum", 2, 1, "item"]]);
@@ -618,7 +666,7 @@ test("pings, acknowledgements and welcomes are not counted, but invalid and bina
   for (const text of ['["aaw/pong",null]', '["aaw/ack",0]', '["aaw/ping"]', '["aaw/welcome",{}]', '["aaw/hello",{}]']) {
     socket.deliverRaw(text);
   }
-  for (const text of ["nonsense", '["aaw/pong",null,7]', '["aaw/tomorrow"]', "[]"]) socket.deliverRaw(text);
+  for (const text of ["nonsense", '["aaw/gap",{"lost":3},7]', '["aaw/tomorrow"]', "[]"]) socket.deliverRaw(text);
   socket.deliverRaw(new ArrayBuffer(8));
   assert.deepEqual(events.splice(0), Array(4).fill(["error", "bad_frame"]));
   platform.wake();
@@ -640,6 +688,19 @@ test("an invalid acknowledgement is reported, a late one ignored", () => {
   assert.deepEqual(events, []);
   for (const data of [4, -1, 1.5, "1", null]) platform.socket.deliver(["aaw/ack", data]);
   assert.deepEqual(events, Array(5).fill(["error", "bad_frame"]));
+});
+
+test("large messages are acknowledged while the session is being resumed, and binary ones as well", () => {
+  const platform = new FakePlatform();
+  platform.client(undefined, { token: "T" });
+  new FakeServer(platform).connect();
+  platform.socket.deliver(["news", "x".repeat(4 << 10)]);
+  platform.advance(999);
+  assert.deepEqual(takeAcks(platform), []);
+  platform.advance(1);
+  assert.deepEqual(takeAcks(platform), [1]);
+  platform.socket.deliverRaw(new ArrayBuffer(64 << 10));
+  assert.deepEqual(takeAcks(platform), [2]);
 });
 
 test("beyond the server's limit of unacknowledged bytes only what belongs to earlier calls is sent", async () => {

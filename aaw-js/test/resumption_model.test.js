@@ -66,7 +66,7 @@ class Run {
     this.ws.on("news", (n) => this.pushes.push(n));
     this.ws.on("gap", ({ lost }) => (this.reportedLost += lost));
     this.ws.on("close", ({ reason }) => this.closed.push(reason));
-    this.ws.on("error", ({ error }) => this.closed.push(error));
+    this.ws.on("error", ({ error }) => /^No connection within/.test(error) || this.closed.push(error));
     this.ws.handle("confirm", (n) => new Promise((resolve) => this.handlers.push(() => resolve(n))));
     const duplex = this.ws.duplex("double", null);
     this.stream = { duplex, sent: 0, id: 0, received: [], isEnded: false, items: 0, read: [], credit: 0 };

@@ -580,7 +580,7 @@ var Heartbeat = class {
   expectActivity(now, timeout) {
     const isPingNeeded = !this.#isPingPending;
     this.#isPingPending = true;
-    this.#nextCheck = Math.min(this.#nextCheck, now + timeout);
+    this.#nextCheck = isPingNeeded ? now + timeout : Math.min(this.#nextCheck, now + timeout);
     return isPingNeeded;
   }
   pollTimeout() {
@@ -1403,14 +1403,13 @@ var ClientConnection = class {
   }
   #handleResumed(now) {
     this.#writer.resume();
-    if (this.#calls.inFlight > 0) this.#nextProbe = now + PROBE_DELAY;
     for (const call of this.#calls.written()) call.writtenAt = now;
     this.#continueUploads();
   }
   #continueUploads() {
     if (this.#stalledUploads.size === 0 || this.#resumption?.isFull) return;
     for (const { observer, isOver: isOver2, uploadCredit } of this.#stalledUploads) {
-      if (!isOver2 && uploadCredit > 0) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
+      if (!isOver2) this.#outputs.push({ type: "uploadCredit", observer, items: uploadCredit });
     }
     this.#stalledUploads.clear();
   }
