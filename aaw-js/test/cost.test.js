@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { Client } from "../aaw/client.js";
 import { IdTable } from "../aaw/id_table.js";
 import { exceeds } from "../aaw/json.js";
+import { SentLog } from "../aaw/sent_log.js";
 import { FakePlatform, FakeSocket, settle } from "./support/fake_platform.js";
 
 /** Counts the timers of a platform. @param {import("node:test").TestContext} t @param {FakePlatform} platform */
@@ -31,16 +32,25 @@ const makeCalls = async (platform, ws, inFlight) => {
   };
   const done = Promise.all(Array.from({ length: inFlight }, keepCalling));
   while (calls < 100 || platform.socket.sent.length) {
+    // An echo; an acknowledgement is returned as one, too.
     for (const frame of platform.socket.takeSent()) platform.socket.deliver(frame);
     await settle();
   }
   await done;
 };
 
-for (const inFlight of [1, 32]) {
-  test(`100 calls, ${inFlight} in flight, set one timer, and their text is not encoded to count its bytes`, async (t) => {
+for (const [inFlight, resumption] of /** @type {[number, object | undefined][]} */ ([
+  [1, undefined],
+  [32, undefined],
+  [1, { window: 60_000, log: 1 << 20 }],
+  [32, { window: 60_000, log: 1 << 20 }],
+])) {
+  const name = `100 calls, ${inFlight} in flight, ${resumption ? "with" : "without"} resumption`;
+  test(`${name}, set one timer, and their text is not encoded to count its bytes`, async (t) => {
     const platform = new FakePlatform();
-    const ws = platform.connectedClient();
+    const ws = platform.client();
+    platform.socket.welcome(undefined, resumption);
+    platform.socket.takeSent();
     const timers = countTimers(t, platform);
     const encode = t.mock.method(TextEncoder.prototype, "encode");
     await makeCalls(platform, ws, inFlight);
@@ -57,6 +67,29 @@ test("a text is encoded only if its size may exceed the limit, and the limit is 
   assert.equal(encode.mock.callCount(), 0);
   const sizes = /** @type {[string, number][]} */ ([["xxx", 3], ["üü", 4], ["€€", 6], ["😀", 4], ["", 0]]);
   for (const [text, size] of sizes) assert.deepEqual([exceeds(text, size), exceeds(text, size - 1)], [false, true], text);
+});
+
+test("a message that is kept until it is acknowledged costs constant time, and acknowledged ones leave the memory", () => {
+  const log = new SentLog();
+  let moved = 0;
+  const { splice } = Array.prototype;
+  /** @type {any} */ (Array.prototype).splice = function (/** @type {[number, number]} */ ...args) {
+    moved += this.length - args[1];
+    return splice.apply(this, args);
+  };
+  try {
+    // Never all of them are acknowledged.
+    for (let n = 1; n <= 100_000; n += 1) {
+      assert.equal(log.add("xx"), n);
+      if (n % 64 === 0) log.acknowledge(n - 5000);
+      else if (n > 10_000) log.acknowledge(n - 5064);
+    }
+  } finally {
+    Array.prototype.splice = splice;
+  }
+  assert.ok(moved <= 200_000, `${moved} texts were moved`);
+  assert.ok(log.unacknowledged().length <= 5064);
+  assert.equal(log.size, log.unacknowledged().length * 2);
 });
 
 test("calls of any age are found by their ids", () => {

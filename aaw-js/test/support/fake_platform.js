@@ -37,10 +37,10 @@ export class FakeSocket extends EventTarget {
     this.dispatchEvent(new Event("open"));
   }
 
-  /** Accepts the connection as a v1 server, and sends the welcome. @param {object} [limits] */
-  welcome(limits = { calls: 256, line: 1048576, message: 1048576 }) {
+  /** Accepts the connection as a v1 server, and sends the welcome. @param {object} [limits] @param {object} [resumption] */
+  welcome(limits = { calls: 256, line: 1048576, message: 1048576 }, resumption) {
     this.accept("aaw.v1");
-    this.deliver(["aaw/welcome", { connection: "7f", resumed: false, limits }]);
+    this.deliver(["aaw/welcome", { connection: "7f", resumed: false, limits, resumption }]);
   }
 
   /** Sends a frame to the client. @param {unknown} frame */
