@@ -23,7 +23,7 @@ const readSamples = (name) =>
 /** Drives a connection through an exchange. The observer of a call is the id that the call gets. */
 class Player {
   /** @type {ClientConnection<number>} */
-  connection = new ClientConnection(readOptions({ resumption: false }).connection, () => 0, 0);
+  connection;
   now = 0;
   /** All calls that were made. @type {PendingCall<number>[]} */
   #calls = [];
@@ -36,8 +36,10 @@ class Player {
   /** The client calls that have not ended. @type {Map<number, import("../aaw/output_queue.js").ClientCall>} */
   clientCalls = new Map();
 
-  /** @param {Dialect} dialect */
-  constructor(dialect) {
+  /** @param {Dialect} dialect @param {string[]} [keys] The keys of the states that the client begins, if it resumes. */
+  constructor(dialect, keys) {
+    const config = readOptions({ resumption: keys !== undefined }).connection;
+    this.connection = new ClientConnection(config, () => 0, 0, () => keys?.shift() ?? assert.fail("one key too many"));
     assert.deepEqual([...this.#drain()], [{ type: "connect" }]);
     this.connection.handleConnected(this.now, dialect);
     if (dialect === "classic") assert.deepEqual([...this.#drain()], [{ type: "opened", connection: null }]);
@@ -218,6 +220,32 @@ for (const exchange of /** @type {Exchange[]} */ (["v1", "client_calls", "classi
         assert.equal(player.connection.state, "waiting");
       }
     }
+  });
+}
+
+for (const { name, dialect, steps } of /** @type {Exchange[]} */ (readSamples("resumption"))) {
+  test(`resumption: ${name}`, () => {
+    const frames = steps.flatMap(({ client, again }) => client ?? again ?? []);
+    // The last key of a hello is that of the state which begins with it.
+    const player = new Player(dialect, frames.flatMap((text) => /"([0-9a-f]{32})"\}\}\]$/.exec(text)?.[1] ?? []));
+    /** @type {string[]} */
+    const sent = [];
+    const take = () => {
+      for (const output of player.takeOutputs()) if (typeof output === "string") sent.push(output);
+    };
+    take();
+    for (const { client, server, broken, pass = 0 } of steps) {
+      player.now += pass;
+      if (client !== undefined && !client.startsWith('["aaw/ack"')) player.play(client);
+      if (server !== undefined) player.connection.handleText(player.now, server);
+      if (broken) {
+        player.connection.handleDisconnected(player.now, 1006, "");
+        take();
+        player.connection.handleConnected(player.now, dialect);
+      }
+      take();
+    }
+    assert.deepEqual(sent, frames);
   });
 }
 
