@@ -24,6 +24,8 @@
 //! * [`wire`]: a WebSocket client that sends and expects exact text frames, in either dialect.
 //! * [`raw`]: bytes over TCP, for handshakes and frames that a conforming client never sends.
 //! * [`http`]: HTTP requests, and responses whose bodies are read incrementally.
+//! * [`fault_proxy`]: a proxy that cuts, delays and splits connections, or lets them go silent.
+//! * [`random`]: random numbers that a seed repeats.
 //! * [`most_held`]: the memory that clients make a server hold.
 //! * [`counting_allocator`]: an allocator that counts.
 //! * [`log`]: what is logged.
@@ -51,16 +53,19 @@
 
 pub mod cargo;
 pub mod counting_allocator;
+pub mod fault_proxy;
 mod files;
 pub mod http;
 pub mod log;
 pub mod most_held;
 pub mod process;
+pub mod random;
 pub mod raw;
 pub mod server;
 mod wait;
 pub mod wire;
 
+pub use fault_proxy::FaultProxy;
 pub use files::raise_open_file_limit;
 pub use http::{HttpRequest, HttpResponse};
 pub use log::LogCapture;

@@ -21,6 +21,7 @@ mod emit;
 mod examples;
 mod family;
 mod fan_out;
+mod fault_proxy;
 mod guards;
 mod http;
 mod http_mount;
