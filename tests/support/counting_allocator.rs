@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct CountingAllocator;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+static MOST_ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -31,6 +32,19 @@ thread_local! {
 #[must_use]
 pub fn allocated() -> usize {
     ALLOCATED.load(Ordering::Relaxed)
+}
+
+/// Returns the most bytes that were allocated at any time since [`reset_most_allocated`], or the start of the program.
+#[must_use]
+pub fn most_allocated() -> usize {
+    MOST_ALLOCATED.load(Ordering::Relaxed)
+}
+
+/// Forgets what was allocated before. Returns the bytes that are allocated now.
+pub fn reset_most_allocated() -> usize {
+    let now = allocated();
+    MOST_ALLOCATED.store(now, Ordering::Relaxed);
+    now
 }
 
 /// Returns the number of allocations so far, of all threads.
@@ -46,7 +60,8 @@ pub fn allocations_of_thread() -> usize {
 }
 
 fn count(size: usize) {
-    ALLOCATED.fetch_add(size, Ordering::Relaxed);
+    let before = ALLOCATED.fetch_add(size, Ordering::Relaxed);
+    MOST_ALLOCATED.fetch_max(before.wrapping_add(size), Ordering::Relaxed);
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     OF_THREAD.set(OF_THREAD.get() + 1);
 }
@@ -66,8 +81,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
+        // The block is usually extended where it is, so the most is that of one block.
         ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        count(size);
         // SAFETY: As above.
         unsafe { System.realloc(block, layout, size) }
     }

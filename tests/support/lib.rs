@@ -26,6 +26,7 @@
 //! * [`http`]: HTTP requests, and responses whose bodies are read incrementally.
 //! * [`fault_proxy`]: a proxy that cuts, delays and splits connections, or lets them go silent.
 //! * [`random`]: random numbers that a seed repeats.
+//! * [`resumption`]: servers and clients that resume connections.
 //! * [`most_held`]: the memory that clients make a server hold.
 //! * [`counting_allocator`]: an allocator that counts.
 //! * [`log`]: what is logged.
@@ -61,6 +62,7 @@ pub mod most_held;
 pub mod process;
 pub mod random;
 pub mod raw;
+pub mod resumption;
 pub mod server;
 mod wait;
 pub mod wire;

@@ -1,7 +1,7 @@
-//! What the handlers share: gates, and notes.
+//! What the handlers share: gates, notes, and a counter.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aaw_event::prelude::*;
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +15,8 @@ pub struct App {
     pub notes: Arc<Mutex<Vec<Value>>>,
     /// What `blocks/run` runs.
     pub blocking: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+    /// What `counter/add` adds to.
+    pub counter: Counter,
 }
 
 pub fn services() -> App {
@@ -148,5 +150,65 @@ impl Drop for GateWaiter<'_> {
             true => counts.through += 1,
             false => counts.dropped += 1,
         });
+    }
+}
+
+/// A sum, and which calls have added to it. Clones share it.
+#[derive(Default, Clone)]
+pub struct Counter(Arc<Mutex<CounterState>>);
+
+#[derive(Default)]
+struct CounterState {
+    sum: i64,
+    by_id: HashMap<u64, Executions>,
+}
+
+/// How often a call has run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executions {
+    /// Handlers that have started, and so have added.
+    pub started: u32,
+    /// Those that have returned. The others still run, or were dropped.
+    pub completed: u32,
+}
+
+impl Counter {
+    /// Adds for the call of this id. Returns the sum.
+    pub fn add(&self, id: u64, by: i64) -> i64 {
+        let mut state = self.lock();
+        state.by_id.entry(id).or_default().started += 1;
+        state.sum += by;
+        state.sum
+    }
+
+    /// A call of this id returns.
+    pub fn completed(&self, id: u64) {
+        self.lock().by_id.entry(id).or_default().completed += 1;
+    }
+
+    /// Returns the sum.
+    pub fn sum(&self) -> i64 {
+        self.lock().sum
+    }
+
+    /// Returns the number of ids that have run.
+    pub fn calls(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    /// Returns how often the call of this id has run.
+    pub fn executions(&self, id: u64) -> Executions {
+        self.lock().by_id.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Returns the ids that have run several times, at most `most` of them.
+    pub fn repeated(&self, most: usize) -> Vec<(u64, Executions)> {
+        let state = self.lock();
+        let repeated = state.by_id.iter().filter(|(_, executions)| executions.started > 1);
+        repeated.map(|(id, executions)| (*id, *executions)).take(most).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CounterState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,6 +35,7 @@ mod modules;
 mod numbers;
 mod origins;
 mod reloading;
+mod resumption;
 mod rooms;
 mod run_limits;
 mod shutdown;

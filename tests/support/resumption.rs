@@ -1,0 +1,72 @@
+//! What the tests of resumption need to know about the API of the server and the clients. Once that has it, this file is
+//! the only one to change, and `clients.mjs` of `tests/reliability` for the JavaScript client.
+
+use std::time::Duration;
+
+use aaw_client::{Backoff, CallError};
+use aaw_server::{Events, Handle};
+use aaw_test_events::_services::App;
+
+use crate::{TestServer, until};
+
+/// Whether the server and the clients support resumption. Until then the tests that need it are ignored, and the
+/// program `tests/reliability` expects calls to fail with a connection.
+pub const IS_SUPPORTED: bool = false;
+
+/// Returns the configuration of a client that resumes, and that connects again at once.
+#[must_use]
+pub fn client_config() -> aaw_client::Config {
+    aaw_client::Config {
+        backoff: Backoff { min: Duration::ZERO, refused: Duration::from_millis(10), ..Backoff::default() },
+        ..aaw_client::Config::default()
+    }
+}
+
+/// Changes the configuration of a server: it resumes, and keeps the state of a client that is away for a few seconds.
+pub fn configure_server(config: &mut aaw_server::Config) {
+    // Nothing to set yet. A window of 5 s is expected by `expect_all_over`.
+    let _ = config;
+}
+
+/// Starts a server that resumes, with the test events, and those for client calls as `rooms/…`.
+pub async fn start_server() -> TestServer {
+    let app = App::default();
+    let rooms = Events::new(aaw_test_rooms::module()).under("rooms");
+    let events = vec![aaw_test_events::module_with(app.clone()).into(), rooms];
+    let mut server = TestServer::start_with_events(events, configure_server).await;
+    server.app = app;
+    server
+}
+
+/// Waits until no connection is open or away.
+///
+/// # Panics
+/// If there still is one when the time of clients that are away must be over.
+pub async fn expect_all_over(handle: &Handle) {
+    until("all connections to be over", || handle.connections() == 0).await;
+}
+
+/// What a client knows about a call that has no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallLabel {
+    /// The server has never seen it.
+    NotSent,
+    /// It was sent. The server may have seen it.
+    Sent,
+    /// The server has acknowledged it.
+    Taken,
+    /// It was sent, and the state of its connection is gone.
+    Unknown,
+}
+
+/// Returns the label of a call's error; `None` if the error is that of the server, or of the response.
+#[must_use]
+pub fn label(error: &CallError) -> Option<CallLabel> {
+    match error {
+        CallError::NotSent(_) | CallError::TimedOut { sent: false, .. } => Some(CallLabel::NotSent),
+        // The error does not say yet whether the server has acknowledged the call.
+        CallError::TimedOut { sent: true, .. } => Some(CallLabel::Sent),
+        CallError::OutcomeUnknown(_) => Some(CallLabel::Unknown),
+        _ => None,
+    }
+}

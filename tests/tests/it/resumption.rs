@@ -1,0 +1,241 @@
+//! A connection survives its sockets, wherever they are cut: real clients, the real server, and between them a proxy that
+//! cuts after an exact number of bytes.
+//!
+//! An exchange has a message of each kind: hello, welcome, acknowledgements, calls and their responses, a one-way send,
+//! the items and the credit of a stream and of an upload, pushes, a client call and its response, a close. It is made once
+//! without a cut, which shows how many bytes it has, and then once for each of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aaw_client::prepare;
+use aaw_test_events::_services::Executions;
+use aaw_tests::fault_proxy::{Direction, FaultPlan, FaultProxy, ProxyStats, RandomFaults};
+use aaw_tests::random::Random;
+use aaw_tests::resumption::{client_config, expect_all_over, start_server};
+use aaw_tests::{DEADLINE, TestServer};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+
+/// The items of the upload, which are returned as a stream: more than may be unacknowledged in either direction.
+const ITEMS: u64 = 70;
+
+/// The exchanges that run at the same time.
+const CONCURRENT: usize = 32;
+
+/// The failures after which a sweep ends: each may have waited for long.
+const MAX_FAILURES: usize = 8;
+
+/// Fails the exchange, instead of the task: the point of the cut belongs to the message.
+macro_rules! ensure_eq {
+    ($left:expr, $right:expr, $what:expr) => {
+        let (left, right) = (&$left, &$right);
+        if left != right {
+            return Err(format!("{}: {left:?}, expected {right:?}", $what));
+        }
+    };
+}
+
+/// Makes the exchange through a proxy with this plan. `id` is used for no other exchange with this server.
+async fn exchange(server: &TestServer, id: u64, plan: FaultPlan) -> Result<ProxyStats, String> {
+    let proxy = FaultProxy::start(server.addr, plan).await;
+    let done = tokio::time::timeout(DEADLINE, exchange_through(server, &proxy, id)).await;
+    done.unwrap_or_else(|_| Err(format!("not within {DEADLINE:?}")))?;
+    Ok(proxy.stats())
+}
+
+async fn exchange_through(server: &TestServer, proxy: &FaultProxy, id: u64) -> Result<(), String> {
+    let prepared = prepare(&proxy.url(), client_config()).map_err(|error| error.to_string())?;
+    let mut steps = prepared.on("step");
+    let confirmed = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&confirmed);
+    let _handler = prepared.handle("confirm", move |question: u64| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(question + 1) }
+    });
+    let client = prepared.connect_lazily();
+    let failed = |what: &'static str| move |error| format!("{what}: {error}");
+
+    // Calls, pushes, a client call and a stream cross each other.
+    let question = json!({ "event": "confirm", "data": id, "timeout_ms": DEADLINE.as_millis() as u64 });
+    let (added, pushed, asked, counted) = tokio::join!(
+        client.send_async::<Value>("counter/add", json!({ "id": 2 * id, "by": 1 }), DEADLINE),
+        client.send_async::<i32>("pushes/answering", json!({ "late": true }), DEADLINE),
+        client.send_async::<u64>("rooms/ask", question, DEADLINE),
+        client.stream::<u64>("streams/count", json!({ "to": 3 })).try_collect::<Vec<_>>(),
+    );
+    ensure_eq!(added.map_err(failed("counter/add"))?["id"], json!(2 * id), "the response to counter/add");
+    ensure_eq!(pushed.map_err(failed("pushes/answering"))?, 3, "the response to pushes/answering");
+    ensure_eq!(asked.map_err(failed("rooms/ask"))?, id + 1, "the response to the client call");
+    ensure_eq!(counted.map_err(failed("streams/count"))?, [1, 2, 3], "the stream");
+    // Pushes are in order with responses, so both have arrived, and a repeated one as well.
+    client.send_event("note", id).await.map_err(|error| error.to_string())?;
+    let (mut upload, items) = client.duplex::<u64, u64>("upload/echo", ());
+    let send = async {
+        for item in 0..ITEMS {
+            // The stream says why the call has ended.
+            if upload.send(item).await.is_err() {
+                break;
+            }
+        }
+        upload.close();
+    };
+    let ((), items) = tokio::join!(send, items.try_collect::<Vec<_>>());
+    ensure_eq!(items.map_err(failed("upload/echo"))?, (0..ITEMS).collect::<Vec<_>>(), "the echoed upload");
+    let last = client.send_async::<Value>("counter/add", json!({ "id": 2 * id + 1, "by": 1 }), DEADLINE).await;
+    ensure_eq!(last.map_err(failed("the last call"))?["id"], json!(2 * id + 1), "the response to the last call");
+    client.close().await;
+
+    let mut pushed = Vec::new();
+    while let Some(push) = steps.next().await {
+        pushed.push(push.json().to_owned());
+    }
+    ensure_eq!(pushed, ["1", "2"], "the pushes");
+    ensure_eq!(confirmed.load(Ordering::Relaxed), 1, "how often the client call has run");
+    for id in [2 * id, 2 * id + 1] {
+        let once = Executions { started: 1, completed: 1 };
+        ensure_eq!(server.app.counter.executions(id), once, "how often a call has run");
+    }
+    let notes = server.app.notes.lock().unwrap();
+    ensure_eq!(notes.iter().filter(|note| **note == json!(id)).count(), 1, "how often the one-way send has run");
+    Ok(())
+}
+
+/// Makes an exchange for each of these plans. Prints how long that took.
+///
+/// # Panics
+/// If one failed, with the points of its cuts.
+async fn sweep(what: &str, points: impl IntoIterator<Item = Vec<(Direction, u64)>>) {
+    let (server, started) = (Arc::new(start_server().await), Instant::now());
+    let exchanges = points.into_iter().enumerate().map(|(number, cuts)| {
+        let server = Arc::clone(&server);
+        async move {
+            let plan = FaultPlan::cuts(cuts.iter().copied());
+            let done = tokio::spawn(async move { exchange(&server, number as u64, plan).await }).await;
+            let failure = match done {
+                Ok(Ok(_)) => return None,
+                Ok(Err(failure)) => failure,
+                Err(panic) => panic.to_string(),
+            };
+            Some(format!("cut at {cuts:?}: {failure}"))
+        }
+    });
+    let mut results = futures_util::stream::iter(exchanges).buffer_unordered(CONCURRENT);
+    let (mut made, mut failures) = (0, Vec::new());
+    while let Some(result) = results.next().await {
+        made += 1;
+        failures.extend(result);
+        if failures.len() >= MAX_FAILURES {
+            break;
+        }
+    }
+    println!("{what}: {made} exchanges in {:.1?}", started.elapsed());
+    let failed = failures.len();
+    assert!(failures.is_empty(), "{what}: {failed} of {made} exchanges failed:\n{}", failures.join("\n"));
+    drop(results);
+    expect_all_over(&server.handle).await;
+}
+
+/// Returns the bytes of an exchange in each direction, on its only connection.
+async fn bytes_of_an_exchange() -> ProxyStats {
+    let server = start_server().await;
+    let stats = exchange(&server, 0, FaultPlan::none()).await.unwrap();
+    assert_eq!((stats.connections, stats.faults()), (1, 0));
+    stats
+}
+
+/// Returns the bytes of an exchange in this direction. Ids of connections make later ones a little longer.
+async fn len(direction: Direction) -> u64 {
+    let stats = bytes_of_an_exchange().await;
+    16 + match direction {
+        Direction::ToServer => stats.to_server,
+        Direction::ToClient => stats.to_client,
+    }
+}
+
+#[tokio::test]
+async fn an_exchange_has_each_kind_of_message_and_completes_when_nothing_is_cut() {
+    let stats = bytes_of_an_exchange().await;
+    println!("{} bytes to the server, {} to the client", stats.to_server, stats.to_client);
+    assert!((1000..10_000).contains(&stats.to_server) && (1000..10_000).contains(&stats.to_client), "{stats:?}");
+}
+
+/// Cuts at each byte in one direction; every second time also the next connection, in its first bytes.
+async fn cut_at_every_byte(direction: Direction) {
+    let len = len(direction).await;
+    let one = (0..len).map(|at| vec![(direction, at)]);
+    let two = (0..len).map(|at| vec![(direction, at), (direction, 1 + at % 3)]);
+    sweep(&format!("{direction:?}, {len} bytes"), one.chain(two)).await;
+}
+
+#[ignore = "needs resumption"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_once_and_in_order_when_a_connection_is_cut_at_any_byte_to_the_server() {
+    cut_at_every_byte(Direction::ToServer).await;
+}
+
+#[ignore = "needs resumption"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_once_and_in_order_when_a_connection_is_cut_at_any_byte_to_the_client() {
+    cut_at_every_byte(Direction::ToClient).await;
+}
+
+/// The second connection has the handshake, the hello that resumes, the welcome, and what is sent again.
+#[ignore = "needs resumption"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_once_and_in_order_when_the_connection_that_resumes_is_cut_too() {
+    const BYTES: u64 = 1500;
+    let directions = [Direction::ToServer, Direction::ToClient];
+    let mut points = Vec::new();
+    for first in directions {
+        // In the middle of the calls, and in the middle of the upload.
+        let len = len(first).await;
+        for at in [len / 4, len * 2 / 3] {
+            points
+                .extend(directions.iter().flat_map(|second| (0..BYTES).map(move |n| vec![(first, at), (*second, n)])));
+        }
+    }
+    sweep("cuts of two connections", points).await;
+}
+
+#[ignore = "needs resumption"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_arrives_once_and_in_order_when_connections_end_at_random() {
+    let (server, seed) = (Arc::new(start_server().await), Random::new_seed());
+    println!("seed {seed}");
+    let faults = RandomFaults {
+        // About as much as the handshakes, so that several connections end in each exchange.
+        mean_bytes: 1500,
+        mean_time: Duration::from_millis(20),
+        // Their detection takes seconds: `tests/reliability` has them.
+        black_holes: 0,
+        ..RandomFaults::default()
+    };
+    let exchanges = (0..300).map(|number| {
+        let (server, seed) = (Arc::clone(&server), Random::of_part(seed, number).next_u64());
+        let plan = FaultPlan::Random { seed, faults: faults.clone() };
+        async move { exchange(&server, number, plan).await.map_err(|failure| format!("exchange {number}: {failure}")) }
+    });
+    let results: Vec<_> = futures_util::stream::iter(exchanges).buffer_unordered(CONCURRENT).collect().await;
+    let connections: u64 = results.iter().flatten().map(|stats| stats.connections).sum();
+    println!("{connections} connections");
+    let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    assert!(failures.is_empty(), "seed {seed}: {} failed:\n{}", failures.len(), failures.join("\n"));
+    expect_all_over(&server.handle).await;
+}
+
+/// Streams and uploads of many items, with as many cuts. Their memory is measured in `tests/resumption_memory.rs`.
+#[ignore = "needs resumption"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_20_000_items_is_complete_and_in_order_after_40_cuts() {
+    const MANY: u64 = 20_000;
+    let server = start_server().await;
+    // 20 000 items of about 30 bytes: the last connection has a part as well.
+    let cuts = (0..40).map(|n| (Direction::ToClient, 8000 + n * 1237 % 5000));
+    let proxy = FaultProxy::start(server.addr, FaultPlan::cuts(cuts)).await;
+    let client = prepare(&proxy.url(), client_config()).unwrap().connect_lazily();
+    let items: Vec<u64> = client.stream::<u64>("streams/count", json!({ "to": MANY })).try_collect().await.unwrap();
+    assert!(items == (1..=MANY).collect::<Vec<_>>(), "{} items", items.len());
+    assert_eq!((proxy.stats().connections, proxy.stats().closed), (41, 40));
+}
