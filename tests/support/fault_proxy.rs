@@ -37,6 +37,10 @@ use crate::random::Random;
 /// The bytes that are passed on at a time, in each direction.
 const BUFFER: usize = 16 << 10;
 
+/// The bytes for which one piece is delayed, on average. A delay takes at least a millisecond, so more of them would make
+/// connections with short pieces slower than any network.
+pub const BYTES_PER_DELAY: u64 = 2048;
+
 /// How long a cut connection is read, so that the bytes before the cut arrive: closing a socket with unread bytes resets the
 /// connection, and drops what was not sent yet.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -75,7 +79,7 @@ pub enum FaultPoint {
 pub struct Pieces {
     /// The longest piece, in bytes.
     pub max_bytes: usize,
-    /// The longest delay before a piece is passed on. One piece in eight is delayed.
+    /// The longest delay before a piece is passed on. One piece is delayed for each [`BYTES_PER_DELAY`], on average.
     pub max_delay: Duration,
 }
 
@@ -106,7 +110,7 @@ impl ConnectionPlan {
             Some(Pieces { max_bytes, max_delay }) => {
                 let size = 1 + random.below(max_bytes.clamp(1, BUFFER) as u64) as usize;
                 let delay = max_delay.mul_f64(random.below(1000) as f64 / 1000.);
-                (size, if random.below(8) == 0 { delay } else { Duration::ZERO })
+                (size, if random.below(BYTES_PER_DELAY) < size as u64 { delay } else { Duration::ZERO })
             }
         })
     }
@@ -117,7 +121,7 @@ impl ConnectionPlan {
 pub struct RandomFaults {
     /// The bytes after which a connection ends, on average: the numbers differ widely.
     pub mean_bytes: u64,
-    /// The time after which a connection ends, on average. One connection in four ends by time.
+    /// The time after which a connection ends, on average. One connection in eight ends by time.
     pub mean_time: Duration,
     /// The connections out of 100 that end with a reset.
     pub resets: u64,
@@ -135,7 +139,7 @@ impl Default for RandomFaults {
     fn default() -> Self {
         Self {
             mean_bytes: 20_000,
-            mean_time: Duration::from_millis(500),
+            mean_time: Duration::from_millis(50),
             resets: 40,
             black_holes: 5,
             black_hole_time: Duration::from_secs(15),
@@ -186,7 +190,7 @@ impl FaultPlan {
 
 fn random_connection(faults: &RandomFaults, mut random: Random) -> ConnectionPlan {
     let point = match random.below(8) {
-        0 | 1 => {
+        0 => {
             let millis = random.exponential(u64::try_from(faults.mean_time.as_millis()).unwrap_or(u64::MAX));
             FaultPoint::Time(Duration::from_millis(millis))
         }
