@@ -13,6 +13,8 @@ const IS_SUPPORTED = false;
 
 const OPTIONS = {
   backoff: { min: 1, max: 20, refused: 10 },
+  // As in `src/rust_clients.rs`.
+  connectTimeout: 4000,
   ...(IS_SUPPORTED ? {} : { heartbeat: 1000 }),
 };
 

@@ -127,6 +127,8 @@ pub struct RandomFaults {
     pub resets: u64,
     /// The connections out of 100 that end as black holes.
     pub black_holes: u64,
+    /// The connections out of 100 that are black holes from their beginning, so that not even the handshake succeeds.
+    pub silent: u64,
     /// How long a black hole stays open.
     pub black_hole_time: Duration,
     /// The connections out of 100 that pass on their bytes in pieces, each with a size of its own for the longest.
@@ -142,6 +144,7 @@ impl Default for RandomFaults {
             mean_time: Duration::from_millis(50),
             resets: 40,
             black_holes: 5,
+            silent: 1,
             black_hole_time: Duration::from_secs(15),
             in_pieces: 30,
             max_delay: Duration::from_millis(3),
@@ -209,7 +212,11 @@ fn random_connection(faults: &RandomFaults, mut random: Random) -> ConnectionPla
         max_bytes: 1 << random.below(12),
         max_delay: faults.max_delay,
     });
-    ConnectionPlan { fault: Some((point, fault)), pieces, seed: random.next_u64() }
+    let fault = match random.percent(faults.silent) {
+        true => (FaultPoint::Bytes(Direction::ToServer, 0), Fault::BlackHole(faults.black_hole_time)),
+        false => (point, fault),
+    };
+    ConnectionPlan { fault: Some(fault), pieces, seed: random.next_u64() }
 }
 
 /// What a proxy has done so far.
@@ -465,7 +472,8 @@ async fn relay(
 
 /// Reads until the peer has closed.
 async fn drain(from: &mut TcpStream) {
-    let mut buffer = vec![0; BUFFER];
+    // Small, because many connections may be cut within a second.
+    let mut buffer = vec![0; 1024];
     while matches!(from.read(&mut buffer).await, Ok(1..)) {}
 }
 

@@ -1,10 +1,14 @@
 //! The calls of the clients, and what has become of them.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aaw_tests::random::Random;
 use aaw_tests::resumption::CallLabel;
 use serde::{Deserialize, Serialize};
+
+/// Why the program cannot go on.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What all clients are told.
 #[derive(Debug, Clone)]

@@ -7,8 +7,7 @@ use aaw_tests::cargo::workspace;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::BoxError;
-use crate::calls::{Clients, Report};
+use crate::calls::{BoxError, Clients, Report};
 
 /// Makes `calls[n]` calls with the client of number `first` + n, all clients at the same time.
 pub(crate) async fn run(plan: &Clients, calls: &[u64], first: u32, limit: Duration) -> Result<Report, BoxError> {

@@ -12,7 +12,6 @@ mod server;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -20,12 +19,10 @@ use aaw_tests::fault_proxy::{FaultPlan, FaultProxy, ProxyStats, RandomFaults};
 use aaw_tests::random::Random;
 use clap::Parser;
 
-use calls::{Clients, Report};
+use calls::{BoxError, Clients, Report};
 use options::{Command, Options};
 use server::ServerProcess;
 use verdict::Verdict;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How many violations are printed.
 const SHOWN: usize = 30;

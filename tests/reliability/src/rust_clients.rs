@@ -27,6 +27,8 @@ pub(crate) async fn run(plan: &Clients, calls: &[u64]) -> Report {
 async fn client_calls(plan: Arc<Clients>, client: u32, calls: u64, ends: Instant) -> Report {
     let mut config = client_config();
     config.backoff.max = Duration::from_millis(20);
+    // Longer than the default timeout of a call, so that calls are not sent if a handshake is not answered.
+    config.connect_timeout = Duration::from_secs(4);
     if !IS_SUPPORTED {
         // Otherwise a black hole lasts a minute.
         config.heartbeat_interval = Some(Duration::from_secs(1));

@@ -13,8 +13,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::BoxError;
-use crate::calls::Report;
+use crate::calls::{BoxError, Report};
 
 /// How long the server may take for a call of this program itself.
 const TIMEOUT: Duration = Duration::from_secs(30);
