@@ -143,7 +143,7 @@ impl Default for RandomFaults {
             mean_bytes: 20_000,
             mean_time: Duration::from_millis(50),
             resets: 40,
-            black_holes: 5,
+            black_holes: 3,
             silent: 1,
             black_hole_time: Duration::from_secs(15),
             in_pieces: 30,

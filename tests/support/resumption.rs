@@ -22,7 +22,7 @@ pub fn client_config() -> aaw_client::Config {
     }
 }
 
-/// Changes the configuration of a server: it resumes, and keeps the state of a client that is away for a few seconds.
+/// Changes the configuration of a server: it keeps the state of a client that is away for a few seconds, not a minute.
 pub fn configure_server(config: &mut aaw_server::Config) {
     // Nothing to set yet. A window of 5 s is expected by `expect_all_over`.
     let _ = config;

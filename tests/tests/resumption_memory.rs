@@ -14,15 +14,15 @@ use tokio::sync::{Mutex, MutexGuard};
 const ITEMS: u64 = 20_000;
 const CUTS: u64 = 40;
 
-/// The length of an item of the upload, in bytes: all of them together take ten times what both ends may.
+/// The length of an item of the upload, in bytes: all of them together are ten times as long as what both ends may allocate.
 const ITEM_BYTES: usize = 500;
 
 /// What the process may allocate at any time beyond what it had before: queues that credit and logs bound. Without
 /// resumption it is 0.3 MB.
-const MAX_ALLOCATED: usize = 2 << 20;
+const MAX_ALLOCATED: usize = 1 << 20;
 
 /// What the server may hold for its clients at any time, of that.
-const MAX_HELD: usize = 1 << 20;
+const MAX_HELD: usize = 256 << 10;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -13,13 +13,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(name = "tests/reliability/run")]
 pub(crate) struct Options {
     /// All calls together
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 12_000)]
     pub(crate) calls: u64,
     /// Clients of the Rust library
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 6)]
     pub(crate) rust_clients: u32,
     /// Clients of the JavaScript library, under Node
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 6)]
     pub(crate) js_clients: u32,
     /// The seed of a run that is to be repeated [default: a random one, which is printed]
     #[arg(long)]

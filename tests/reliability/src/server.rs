@@ -7,7 +7,6 @@ use std::time::Duration;
 use aaw_client::Client;
 use aaw_server::{Config, Server};
 use aaw_test_events::_services::Executions;
-use aaw_tests::resumption::configure_server;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -23,9 +22,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 /// Serves the test events. Prints the port, and stops when standard input ends.
 pub(crate) async fn serve() -> Result<(), BoxError> {
-    let mut config = Config { port: 0, ..Config::default() };
-    configure_server(&mut config);
-    let server = Server::new(config).events(aaw_test_events::module()).bind().await?;
+    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).bind().await?;
     println!("{}", server.local_addr().port());
     server
         .serve(async {
