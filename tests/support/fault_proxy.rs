@@ -88,6 +88,9 @@ pub struct Pieces {
 pub struct ConnectionPlan {
     /// How it ends, if its peers do not end it before.
     pub fault: Option<(FaultPoint, Fault)>,
+    /// What the client sends after its first bytes, which are its handshake, is passed on after this time, also if the client has
+    /// given up the connection meanwhile.
+    pub late: Option<Duration>,
     /// How it passes on its bytes. `None`: as they come.
     pub pieces: Option<Pieces>,
     /// The seed of its pieces.
@@ -216,7 +219,7 @@ fn random_connection(faults: &RandomFaults, mut random: Random) -> ConnectionPla
         true => (FaultPoint::Bytes(Direction::ToServer, 0), Fault::BlackHole(faults.black_hole_time)),
         false => (point, fault),
     };
-    ConnectionPlan { fault: Some(fault), pieces, seed: random.next_u64() }
+    ConnectionPlan { fault: Some(fault), late: None, pieces, seed: random.next_u64() }
 }
 
 /// What a proxy has done so far.
@@ -450,6 +453,8 @@ async fn relay(
         Some((FaultPoint::Bytes(of, bytes), _)) if of == direction => bytes,
         _ => u64::MAX,
     };
+    let mut late = plan.late.filter(|_| direction == Direction::ToServer);
+    let mut is_first = true;
     let mut pieces = plan.pieces(direction);
     let mut buffer = vec![0; BUFFER];
     while left > 0 {
@@ -460,6 +465,8 @@ async fn relay(
             to.shutdown().await?;
             return Ok(());
         }
+        let late = if std::mem::take(&mut is_first) { None } else { late.take() };
+        let delay = delay.max(late.unwrap_or_default());
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use aaw_client::prepare;
 use aaw_test_events::_services::Executions;
-use aaw_tests::fault_proxy::{Direction, FaultPlan, FaultProxy, ProxyStats, RandomFaults};
+use aaw_tests::fault_proxy::{
+    ConnectionPlan, Direction, Fault, FaultPlan, FaultPoint, FaultProxy, ProxyStats, RandomFaults,
+};
 use aaw_tests::random::Random;
 use aaw_tests::resumption::{client_config, expect_all_over, start_server};
 use aaw_tests::{DEADLINE, TestServer};
@@ -252,4 +254,25 @@ async fn everything_arrives_once_and_in_order_when_connections_end_at_random() {
     let shown = failures[..failures.len().min(MAX_FAILURES)].join("\n");
     assert!(failures.is_empty(), "seed {seed}: {} failed:\n{shown}", failures.len());
     expect_all_over(&server.handle).await;
+}
+
+/// A client gives up a socket whose welcome does not come, and resumes on the next one. What it had sent on the first may arrive
+/// after that.
+#[ignore = "needs resumption"]
+#[tokio::test]
+async fn a_hello_that_arrives_late_does_not_take_the_connection_from_the_next_one() {
+    let server = start_server().await;
+    let millis = Duration::from_millis;
+    let plan = FaultPlan::Listed(vec![
+        ConnectionPlan { fault: Some((FaultPoint::Time(millis(100)), Fault::Close)), ..ConnectionPlan::default() },
+        ConnectionPlan { late: Some(millis(700)), ..ConnectionPlan::default() },
+    ]);
+    let proxy = FaultProxy::start(server.addr, plan).await;
+    let config = aaw_client::Config { connect_timeout: millis(200), ..client_config() };
+    let client = prepare(&proxy.url(), config).unwrap().connect_lazily();
+    let body = json!({ "id": 1, "by": 1, "delay_ms": 2000 });
+    let added = client.send_async::<Value>("counter/add", body, DEADLINE).await;
+    assert_eq!(added.map(|added| added["id"].clone()), Ok(json!(1)), "{:?}", proxy.stats());
+    assert_eq!(server.app.counter.executions(1), Executions { started: 1, completed: 1 });
+    client.close().await;
 }
