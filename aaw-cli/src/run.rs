@@ -120,8 +120,11 @@ async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
     client.send_event(&event, &body).await.map_err(|error| CliError::from_send(&error, &url, &event))?;
     // The server confirms the close after any error that it reports for the event, such as an unknown name.
     client.close().await;
+    let mut interrupted = None;
     while let Some(connection_event) = connection_events.next().await {
         match connection_event {
+            ConnectionEvent::Interrupted(reason) => interrupted = Some(reason),
+            ConnectionEvent::Resumed => interrupted = None,
             ConnectionEvent::Error(ClientWarning::Reported(failure)) => {
                 return Err(CliError::from_call(&CallError::Failed(failure), &url, &event));
             }
@@ -134,7 +137,10 @@ async fn send(args: EventArgs) -> Result<ExitCode, CliError> {
             _ => {}
         }
     }
-    Ok(ExitCode::SUCCESS)
+    match interrupted {
+        Some(reason) => Err(CliError::from_call(&CallError::OutcomeUnknown(reason), &url, &event)),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArgs) -> Result<ExitCode, CliError> {
@@ -160,6 +166,10 @@ async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArg
                     note(&format!("{} pushes arrived faster than they were printed and were dropped", pushes.dropped() - dropped));
                     dropped = pushes.dropped();
                 }
+                if let Some(lost) = push.lost() {
+                    note(&format!("the server has dropped {lost} pushes while there was no connection"));
+                    continue;
+                }
                 if !print_unless_closed(&push_line(&push))? {
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -167,6 +177,8 @@ async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArg
             event = connection_events.next() => match event {
                 Some(ConnectionEvent::Open { .. }) => note(&format!("reconnected to {url}")),
                 Some(ConnectionEvent::Close(reason)) => note(&format!("{reason}; reconnecting")),
+                Some(ConnectionEvent::Interrupted(reason)) => note(&format!("{reason}; resuming")),
+                Some(ConnectionEvent::Resumed) => note("resumed"),
                 Some(ConnectionEvent::Unauthorized(failure)) => note_expired(&failure, token_source.as_deref()),
                 Some(ConnectionEvent::Error(warning)) => note(&warning.to_string()),
                 _ => {}

@@ -40,6 +40,8 @@ const hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
 export class Resumption {
   #key;
   #terms;
+  /** The number of hellos that were to continue the state. */
+  #attempts = 0;
   /** The messages of this client. */
   sent = new SentLog();
   /** The messages of the server. */
@@ -67,7 +69,9 @@ export class Resumption {
    * @param {string | null} token The token of the session.
    */
   hello(next, token) {
-    return hello({ key: this.#key, resume: true, received: this.received.count, token: token ?? undefined, next });
+    this.#attempts += 1;
+    const received = this.received.count;
+    return hello({ key: this.#key, resume: true, received, attempt: this.#attempts, token: token ?? undefined, next });
   }
 
   /** The socket has ended. @param {number} now */

@@ -869,6 +869,7 @@ var hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
 var Resumption = class {
   #key;
   #terms;
+  #attempts = 0;
   sent = new SentLog();
   received = new ReceivedCount();
   wasOpened = false;
@@ -881,7 +882,9 @@ var Resumption = class {
     return this.sent.size > this.#terms.log;
   }
   hello(next, token) {
-    return hello({ key: this.#key, resume: true, received: this.received.count, token: token ?? void 0, next });
+    this.#attempts += 1;
+    const received = this.received.count;
+    return hello({ key: this.#key, resume: true, received, attempt: this.#attempts, token: token ?? void 0, next });
   }
   handleInterrupted(now) {
     if (this.deadline === Infinity) this.deadline = now + this.#terms.window;

@@ -128,7 +128,7 @@ test("what the server has not received is sent again, unchanged and in order, an
   resumed.read();
   const { next, ...hello } = resumed.hello.resumption;
   assert.match(next, /^[0-9a-f]{32}$/);
-  assert.deepEqual(hello, { key: state.key, resume: true, received: 0 });
+  assert.deepEqual(hello, { key: state.key, resume: true, received: 0, attempt: 1 });
   resumed.exchange();
   assert.deepEqual(state.takeInbox(), [["a", "ü", 1], ["b", "ü", 2], ["c", "ü", 3], ["d", null], ["e", null, 4]]);
   assert.deepEqual(events, [["resumed", null]]);

@@ -81,6 +81,9 @@ pub struct ResumptionRequest {
     /// The number of messages that the client has received from this state. Required to resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
+    /// The number of this hello among those that resume the state, from 1. It tells one that arrives late from the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
     /// The token of the connection's session, if the client has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Box<str>>,

@@ -292,9 +292,15 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Returns the number of WebSocket connections.
+    /// Returns the number of WebSocket connections, with those whose clients are [away](Self::away_connections).
     pub fn connections(&self) -> usize {
         self.shared.hub.len()
+    }
+
+    /// Returns the number of [connections](Self::connections) whose clients are away: their sockets have broken, and they
+    /// may still resume.
+    pub fn away_connections(&self) -> usize {
+        self.shared.hub.resumable.away()
     }
 
     /// Returns the bytes that connections and HTTP requests make the server hold: responses under construction, responses

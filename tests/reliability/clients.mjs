@@ -8,14 +8,10 @@ import aaw from "../../aaw-js/aaw.js";
 const { url, seed, timeout, inFlight, time, hasDefaultTimeouts, first, calls } = JSON.parse(process.argv[2]);
 const ends = Date.now() + time;
 
-/** Whether the client supports resumption. Until then a black hole would last for 40 s: see `tests/support/resumption.rs`. */
-const IS_SUPPORTED = false;
-
 const OPTIONS = {
   backoff: { min: 1, max: 20, refused: 10 },
   // As in `src/rust_clients.rs`.
   connectTimeout: 4000,
-  ...(IS_SUPPORTED ? {} : { heartbeat: 1000 }),
 };
 
 /** A generator of random integers below a limit, for one call. */
@@ -45,7 +41,7 @@ const callBody = (/** @type {number} */ id) => {
  */
 const label = (error) => {
   if (error.sent === false) return "not_sent";
-  // Once errors say whether the server has acknowledged the call: "taken".
+  if (error.code === "timeout" && error.taken) return "taken";
   if (error.code === "timeout") return "sent";
   if (error.code === "outcome_unknown") return "unknown";
   return "failed";

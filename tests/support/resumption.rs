@@ -1,5 +1,4 @@
-//! What the tests of resumption need to know about the API of the server and the clients. Once that has it, this file is
-//! the only one to change, and `clients.mjs` of `tests/reliability` for the JavaScript client.
+//! Servers and clients that resume connections, and what clients know about their calls.
 
 use std::time::Duration;
 
@@ -8,10 +7,6 @@ use aaw_server::{Events, Handle};
 use aaw_test_events::_services::App;
 
 use crate::{TestServer, until};
-
-/// Whether the server and the clients support resumption. Until then the tests that need it are ignored, and the
-/// program `tests/reliability` expects calls to fail with a connection.
-pub const IS_SUPPORTED: bool = false;
 
 /// Returns the configuration of a client that resumes, and that connects again at once.
 #[must_use]
@@ -24,8 +19,7 @@ pub fn client_config() -> aaw_client::Config {
 
 /// Changes the configuration of a server: it keeps the state of a client that is away for a few seconds, not a minute.
 pub fn configure_server(config: &mut aaw_server::Config) {
-    // Nothing to set yet. A window of 5 s is expected by `expect_all_over`.
-    let _ = config;
+    config.resumption_window = Duration::from_secs(3);
 }
 
 /// Starts a server that resumes, with the test events, and those for client calls as `rooms/…`.
@@ -64,7 +58,7 @@ pub enum CallLabel {
 pub fn label(error: &CallError) -> Option<CallLabel> {
     match error {
         CallError::NotSent(_) | CallError::TimedOut { sent: false, .. } => Some(CallLabel::NotSent),
-        // The error does not say yet whether the server has acknowledged the call.
+        CallError::TimedOut { taken: true, .. } => Some(CallLabel::Taken),
         CallError::TimedOut { sent: true, .. } => Some(CallLabel::Sent),
         CallError::OutcomeUnknown(_) => Some(CallLabel::Unknown),
         _ => None,

@@ -32,7 +32,8 @@ fn waiting_calls_hold_their_messages_only() {
     offline.handle_timeout(now + Duration::from_secs(4));
     let mut expired = 0;
     while let Some(output) = offline.poll_output() {
-        expired += u64::from(matches!(output, Output::CallDone { result: CallResult::TimedOut { sent: false }, .. }));
+        expired +=
+            u64::from(matches!(output, Output::CallDone { result: CallResult::TimedOut { sent: false, .. }, .. }));
     }
     assert_eq!(expired, CALLS);
     let held = allocated() - before;

@@ -101,7 +101,6 @@ async fn streams_are_complete_without_cuts() {
     check(FaultPlan::none(), 0, upload).await;
 }
 
-#[ignore = "needs resumption"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_is_complete_after_many_cuts_and_neither_end_keeps_it() {
     // 640 KB in all.
@@ -110,7 +109,6 @@ async fn a_stream_is_complete_after_many_cuts_and_neither_end_keeps_it() {
     check(cuts(&[(ToServer, 1000), (ToClient, 5000)]), CUTS, download).await;
 }
 
-#[ignore = "needs resumption"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_complete_after_many_cuts_and_neither_end_keeps_it() {
     // 10 MB in each direction.

@@ -27,6 +27,7 @@ use crate::catch_panic::catch_panic;
 /// | `room/join` | `{name, presence}` | `null` |
 /// | `room/leave` | `{name}` | `null` |
 /// | `room/emit` | `{name, event, data, except}` | the number of connections reached |
+/// | `ws/is_connected` | `{}` | whether the connection has a socket at present |
 /// | `room/size` | `{name}` | the number of members |
 /// | `room/members` | `{name}` | `[{id, identity}]` |
 /// | `identity` | `{}` | `{id, email, allowed?}` or `null` |

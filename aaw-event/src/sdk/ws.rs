@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
-use super::host_ops::{host_op_async, parse_result, to_millis};
+use super::host_ops::{NoArgs, host_op, host_op_async, parse_result, to_millis};
 use super::response_future::ResponseFuture;
 use crate::handles::CallerHandle;
 use crate::json::with_json;
@@ -32,6 +32,17 @@ impl Ws {
     /// The connection's id: unique on its server, and not guessable. In a test it is `test`.
     pub fn id(&self) -> String {
         self.caller.id()
+    }
+
+    /// Returns whether the client is connected at present, as far as the server knows.
+    ///
+    /// `false` while the socket of the connection has broken and the client may still resume it: a call goes on, and its
+    /// response waits for the client. `false` as well once the connection has closed, and for a call over HTTP. A handler that
+    /// produces what only a present client needs can pause meanwhile. In a test it is `true`.
+    ///
+    /// Servers before resumption do not know; it is `true` there.
+    pub fn is_connected(&self) -> bool {
+        host_op(&self.caller, "ws/is_connected", &NoArgs {}).unwrap_or(true)
     }
 
     /// Pushes an event to this connection, after everything that was sent to it before. It is queued; this function

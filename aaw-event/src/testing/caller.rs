@@ -109,6 +109,7 @@ impl Caller for TestCaller {
                 state.send(Recipient::Room(name), &event, data);
                 to_json(&reached)
             }
+            "ws/is_connected" => to_json(&true),
             "room/size" => to_json(&usize::from(state.rooms.contains(&parse::<RoomArgs>(args)?.name))),
             "room/members" => {
                 let is_member = state.rooms.contains(&parse::<RoomArgs>(args)?.name);

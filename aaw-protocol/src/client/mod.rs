@@ -19,7 +19,8 @@
 //! 1. **Output.** After each input, or every few inputs, drain [`poll_output`](ClientConnection::poll_output).
 //!    [`Output::Connect`] requests a connection attempt; report its result with
 //!    [`handle_connected`](ClientConnection::handle_connected) or
-//!    [`handle_connect_failed`](ClientConnection::handle_connect_failed).
+//!    [`handle_connect_failed`](ClientConnection::handle_connect_failed). With
+//!    [`offer_resumption`](ClientConnection::offer_resumption) before it, the connection outlives its socket.
 //! 2. **Input.** Whenever the socket returned any data, call
 //!    [`handle_sign_of_life`](ClientConnection::handle_sign_of_life). Pass each text message to
 //!    [`handle_text`](ClientConnection::handle_text) and each binary one to

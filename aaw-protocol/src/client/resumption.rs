@@ -25,6 +25,8 @@ pub(super) struct Resumption {
     key: ResumptionKey,
     /// The key of the next state, which the last hello has offered.
     next: Option<ResumptionKey>,
+    /// The number of hellos that were to resume the state.
+    attempts: u64,
     /// What the server has agreed to. `None` until its welcome.
     terms: Option<ResumptionTerms>,
     pub(super) received: ReceivedMessages,
@@ -78,6 +80,7 @@ impl Resumption {
         Self {
             key,
             next: None,
+            attempts: 0,
             terms: None,
             received: ReceivedMessages::default(),
             sent: SentLog::default(),
@@ -127,13 +130,15 @@ impl<W> ClientConnection<W> {
         let token = self.token().map(|token| token.as_str().into());
         if let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) {
             resumption.next = fresh;
+            resumption.attempts += 1;
+            let attempt = Some(resumption.attempts);
             let received = Some(resumption.received.acknowledge());
             let key = resumption.key;
-            return Some(Box::new(ResumptionRequest { key, resume: true, received, token, next: fresh }));
+            return Some(Box::new(ResumptionRequest { key, resume: true, received, attempt, token, next: fresh }));
         }
         self.resumption = fresh.map(|key| Box::new(Resumption::new(key)));
         let key = fresh?;
-        Some(Box::new(ResumptionRequest { key, resume: false, received: None, token: None, next: None }))
+        Some(Box::new(ResumptionRequest { key, resume: false, received: None, attempt: None, token: None, next: None }))
     }
 
     /// Sends a message that is counted, or keeps it for the next socket.
@@ -270,7 +275,7 @@ impl<W> ClientConnection<W> {
         };
         let is_over = match why {
             DisconnectReason::ClosedByServer { code, .. } => {
-                matches!(code, 1000..=1002 | 1007..=1009 | 1013 | &CLOSE_SUPERSEDED)
+                matches!(*code, 1001 | 1002 | 1007..=1009 | 1013 | CLOSE_SUPERSEDED)
             }
             DisconnectReason::ClosedByUs => true,
             _ => false,

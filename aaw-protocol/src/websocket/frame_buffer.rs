@@ -349,8 +349,14 @@ impl FrameBuffer {
 
     /// Removes the first `count` frames, and returns their length. The first must begin at the front. `None` if there are fewer.
     pub(super) fn remove_frames(&mut self, count: usize) -> Option<usize> {
+        /// What was removed is kept up to this length, or that of the rest: moving the rest costs more.
+        const MAX_REMOVED: usize = 4 << 10;
         let len = self.len_of(count)?;
         self.remove(len);
+        // A buffer that is written becomes empty in the end. One that is acknowledged may never do.
+        if self.tail_written > MAX_REMOVED.max(self.tail.len() / 2) {
+            self.tail.drain(..std::mem::take(&mut self.tail_written));
+        }
         Some(len)
     }
 

@@ -2,6 +2,7 @@
 
 mod client_connection;
 mod pair;
+mod resumption;
 mod server_connection;
 mod websocket;
 mod wire;

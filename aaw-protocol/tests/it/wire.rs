@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use aaw_protocol::server::{
     Call, CallKey, ClientCallKey, Completion, Input, ItemFrame, Output, ResponseMode, ServerConfig, ServerConnection,
 };
-use aaw_protocol::{Code, Dialect, Failure, codec, dialect};
+use aaw_protocol::websocket::{FrameBuffer, RetainedLog, SharedFrame};
+use aaw_protocol::{Code, Dialect, Failure, codec, dialect, hello};
+use bytes::Bytes;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -38,6 +40,9 @@ enum Step {
     Failed(String),
     Push(String),
     Close(u16, String),
+    Broken(#[allow(dead_code, reason = "always true")] bool),
+    Again(String),
+    Away(Vec<Option<String>>),
 }
 
 #[derive(Deserialize)]
@@ -52,6 +57,7 @@ fn exchanges() -> Vec<Exchange> {
         include_str!("../../wire/v1.json"),
         include_str!("../../wire/classic.json"),
         include_str!("../../wire/client_calls.json"),
+        include_str!("../../wire/resumption.json"),
     ]
     .into_iter()
     .flat_map(|file| serde_json::from_str::<Vec<Exchange>>(file).expect("valid samples"))
@@ -78,6 +84,8 @@ struct Server {
     /// Whether the connection has a session.
     logged_in: bool,
     closed: Option<(u16, String)>,
+    /// What is not acknowledged, if the connection is resumable.
+    retained: Option<RetainedLog>,
 }
 
 /// The number of upload items that may wait for a handler.
@@ -128,6 +136,7 @@ impl Server {
             results: VecDeque::new(),
             logged_in: false,
             closed: None,
+            retained: None,
         }
     }
 
@@ -148,7 +157,10 @@ impl Server {
                 self.connection.begin(true);
                 true
             }
-            Input::Acknowledged(_) => true,
+            Input::Acknowledged(number) => {
+                self.retained.as_mut().expect("it is resumable").acknowledge(number).expect("it was sent");
+                true
+            }
             Input::BadFrame(_) => false,
             Input::UploadItem { key, data } => {
                 let handler = self.handlers.iter_mut().find(|handler| handler.key == key).expect("the handler runs");
@@ -267,9 +279,19 @@ impl Server {
             self.handlers = handlers;
             while let Some(output) = self.connection.poll_output() {
                 match output {
-                    Output::Send(frame) | Output::SendUncounted(frame) | Output::Welcome(frame) => {
+                    Output::Send(frame) => {
                         self.connection.set_unsent_bytes(0);
-                        self.sent.push_back(String::from_utf8(frame.into()).expect("a frame is text"));
+                        if let Some(retained) = &mut self.retained {
+                            let mut frames = FrameBuffer::default();
+                            frames.text(frame.clone());
+                            retained.append(&frames);
+                        }
+                        self.sent.push_back(text(frame));
+                    }
+                    Output::SendUncounted(frame) => self.sent.push_back(text(frame)),
+                    Output::Welcome(frame) => {
+                        self.retained = self.connection.is_resumable().then(RetainedLog::default);
+                        self.sent.push_back(text(frame));
                     }
                     Output::Drop { key, .. } => self.handlers.retain(|handler| handler.key != key),
                     Output::Close(close) => self.closed = Some((close.code(), close.to_string())),
@@ -278,11 +300,37 @@ impl Server {
                     Output::Ping => panic!("unexpected ping"),
                 }
             }
-            let Some(queued) = self.connection.poll_queued() else { return };
+            let Some(queued) = self.connection.poll_queued() else { break };
             let Input::Call(call) = self.connection.handle_queued(self.now, &queued) else { panic!("a queued call") };
             self.run(call);
         }
+        if let Some(acknowledgement) = self.connection.poll_acknowledgement(self.now, false) {
+            self.sent.push_back(text(acknowledgement.into()));
+        }
     }
+
+    /// Receives the hello of a new socket. `knows_state`: the server still has the state of the connection.
+    fn receive_on_new_socket(&mut self, hello: &str, knows_state: bool) {
+        let frame = codec::decode(hello).expect("a frame");
+        assert_eq!(frame.event, hello::HELLO);
+        let body: hello::Hello = serde_json::from_str(frame.data).expect("a hello");
+        let request = body.resumption.expect("it asks for resumption");
+        assert!(request.resume);
+        if !knows_state {
+            let next = serde_json::json!({ "resumption": { "key": request.next } });
+            *self = Self::new(Dialect::V1, false);
+            assert!(self.receive(&format!("[\"aaw/hello\",{next}]")));
+            return;
+        }
+        let retained = self.retained.as_mut().expect("it is resumable");
+        retained.acknowledge(request.received.expect("a number")).expect("it was sent");
+        self.sent.push_back(text(self.connection.resume(self.now).into()));
+        self.sent.extend(retained.frames().frames().map(|(_, payload)| text(payload.into())));
+    }
+}
+
+fn text(frame: Bytes) -> String {
+    String::from_utf8(frame.into()).expect("a frame is text")
 }
 
 impl SampleHandler {
@@ -372,13 +420,32 @@ fn something_went_wrong() -> Completion {
 fn the_server_sends_what_the_samples_say() {
     for Exchange { name, dialect, hook_pending, steps } in exchanges() {
         let mut server = Server::new(dialect_called(&dialect), hook_pending);
-        for step in steps {
+        let again = |step: &Step| if let Step::Again(text) = step { Some(text.clone()) } else { None };
+        let lost: Vec<_> = steps.iter().filter_map(again).collect();
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
             if !matches!(step, Step::Server(_)) {
                 assert_eq!(server.sent.pop_front(), None, "{dialect}, {name}: sent without a step");
             }
             match step {
+                Step::Broken(_) => server.connection.suspend(),
+                Step::Away(frames) => {
+                    let retained = server.retained.as_mut().expect("it is resumable");
+                    for frame in frames {
+                        match frame {
+                            Some(text) => retained.push(&SharedFrame::text(text.as_bytes())),
+                            None => retained.lose(1),
+                        }
+                    }
+                }
+                Step::Client(text) if server.connection.is_away() => {
+                    let Some(Step::Server(welcome)) = steps.peek() else { panic!("{name}: no welcome") };
+                    server.receive_on_new_socket(&text, welcome.contains(r#""resumed":true"#));
+                }
+                // It is lost with its socket.
+                Step::Client(text) if lost.contains(&text) => {}
                 // The next step shows that an ignored text has no effect.
-                Step::Client(text) | Step::Ignored(text) => {
+                Step::Client(text) | Step::Ignored(text) | Step::Again(text) => {
                     assert!(server.receive(&text), "{dialect}, {name}: {text} is valid");
                 }
                 Step::Bad(text) => assert!(!server.receive(&text), "{dialect}, {name}: {text} is bad"),
@@ -450,9 +517,10 @@ fn the_examples_of_the_specification_are_samples() {
     let (mut client, mut server) = (HashSet::new(), HashSet::new());
     for step in exchanges().into_iter().flat_map(|exchange| exchange.steps) {
         match step {
-            Step::Client(text) | Step::Ignored(text) | Step::Bad(text) => _ = client.insert(text),
+            Step::Client(text) | Step::Ignored(text) | Step::Bad(text) | Step::Again(text) => _ = client.insert(text),
             Step::Server(text) => _ = server.insert(text),
             Step::Done(_) | Step::Pass(_) | Step::Opened(_) | Step::Refused(_) | Step::Close(..) => {}
+            Step::Broken(_) | Step::Away(_) => {}
             Step::ClientCall(..) | Step::CancelClientCall(_) | Step::Responded(_) | Step::Failed(_) | Step::Push(_) => {
             }
         }

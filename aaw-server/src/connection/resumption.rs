@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 use super::end::ConnectionEnd;
 use super::socket::ClientSocket;
 use super::state::ConnectionState;
-use crate::hub::{Command, ConnectionPermit, Peer, ResumableConnection, ResumableGuard, ResumeRefusal, ResumeRequest};
+use crate::hub::{
+    Command, ConnectionPermit, LogState, Peer, ResumableConnection, ResumableGuard, ResumeRefusal, ResumeRequest,
+};
 
 /// How long a client may take to acknowledge what it must acknowledge at once.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ pub(super) struct Resumption {
     pub(super) next_socket: Option<Box<NewSocket>>,
     /// Until when the connection waits for its client, and why its socket has ended.
     pub(super) away: Option<(Instant, ConnectionEnd)>,
+    /// The number of the last request to resume that was granted.
+    last_attempt: u64,
     /// The number of the message from which the client knows the token of its present session.
     token_known_from: u64,
     /// Since when too much is not acknowledged, and what was acknowledged then.
@@ -64,7 +68,7 @@ impl ConnectionState {
 
     /// Handles a hello that asks for resumption.
     pub(super) fn handle_hello(&mut self, request: ResumptionRequest) {
-        let ResumptionRequest { key, resume, received, token, next } = request;
+        let ResumptionRequest { key, resume, received, attempt, token, next } = request;
         if !resume {
             return self.begin_resumable(&key);
         }
@@ -78,7 +82,7 @@ impl ConnectionState {
             }
             Some(ResumableConnection { peer, .. }) => {
                 let (sender, reply) = oneshot::channel();
-                peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received, token, reply: sender })));
+                peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received, attempt, token, reply: sender })));
                 self.resuming = Some(Box::new(Resuming { peer, reply, next }));
             }
         }
@@ -124,6 +128,7 @@ impl ConnectionState {
             granted: None,
             next_socket: None,
             away: None,
+            last_attempt: 0,
             token_known_from: 0,
             unacknowledged_since: None,
         }));
@@ -170,13 +175,18 @@ impl ConnectionState {
         let must_show_token = session.is_some() && request.received >= resumption.token_known_from;
         let shows_token =
             session.is_some_and(|session| request.token.as_ref().is_some_and(|token| session.has_token(token)));
-        let checked = if must_show_token && !shows_token {
+        let last = resumption.last_attempt;
+        let checked = if let Some(attempt) = request.attempt.filter(|attempt| *attempt <= last) {
+            // Of a socket that the client has given up since.
+            Err(ResumeRefusal::Late { attempt, last })
+        } else if must_show_token && !shows_token {
             Err(ResumeRefusal::Token)
         } else {
             self.guard.peer.mailbox.check_received(request.received)
         };
         match checked {
             Ok(()) => {
+                resumption.last_attempt = request.attempt.unwrap_or(last);
                 resumption.granted = Some(request);
                 self.end = Some(Box::new(ConnectionEnd::Superseded));
             }
@@ -248,16 +258,16 @@ impl ConnectionState {
 
     /// Closes the connection of a client that takes what is written, and does not acknowledge what it must acknowledge at once.
     /// Returns whether it does.
-    pub(super) fn check_unacknowledged(&mut self, now: Instant, is_blocked: bool) -> bool {
+    pub(super) fn check_unacknowledged(&mut self, now: Instant, log: &LogState) -> bool {
         let Some(resumption) = &mut self.resumption else { return false };
-        let (acknowledged, messages, bytes) = self.guard.peer.mailbox.unacknowledged();
-        let is_too_much = messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES || bytes >= MAX_UNACKNOWLEDGED_BYTES;
-        if !is_too_much || is_blocked || self.protocol.is_away() {
+        let is_too_much = log.unacknowledged_messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES
+            || log.unacknowledged >= MAX_UNACKNOWLEDGED_BYTES;
+        if !is_too_much || log.blocked || self.protocol.is_away() {
             resumption.unacknowledged_since = None;
             return false;
         }
         match resumption.unacknowledged_since {
-            Some((since, then)) if then == acknowledged => {
+            Some((since, then)) if then == log.acknowledged => {
                 let is_over = now.duration_since(since) >= ACKNOWLEDGEMENT_TIMEOUT;
                 if is_over {
                     self.protocol.close(Close::Unacknowledged);
@@ -266,7 +276,7 @@ impl ConnectionState {
                 is_over
             }
             _ => {
-                resumption.unacknowledged_since = Some((now, acknowledged));
+                resumption.unacknowledged_since = Some((now, log.acknowledged));
                 false
             }
         }

@@ -625,7 +625,7 @@ impl SocketTask {
             }
             cx.waker().wake_by_ref();
         }
-        if self.state.check_unacknowledged(now, self.blocked) {
+        if self.state.check_unacknowledged(now, &log) {
             cx.waker().wake_by_ref();
         }
         self.over_push_limit_since = match self.over_push_limit_since {

@@ -218,3 +218,30 @@ async fn a_stream_that_accepts_one_byte_at_a_time_receives_whole_frames_in_order
     drop(client);
     served.await.expect("the task ends");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_acknowledge_is_closed() {
+    let (served, mut client) = connect(Dialect::V1, 1 << 16);
+    let hello = r#"["aaw/hello",{"resumption":{"key":"0123456789abcdef0123456789abcdef"}}]"#;
+    client.write_all(&text(hello)).await.expect("the server reads");
+    frame(&mut client).await;
+    let start = Instant::now();
+    for id in 1..=70 {
+        client.write_all(&text(&format!("[\"x\",1,{id}]"))).await.expect("the server reads");
+        // The server acknowledges, too.
+        while !frame(&mut client).await.1.ends_with(format!("{id},\"error\"]").as_bytes()) {}
+        if id == 65 {
+            client.write_all(&text("[\"aaw/ack\",1]")).await.expect("the server reads");
+        }
+    }
+    let (opcode, payload) = loop {
+        match frame(&mut client).await {
+            (CLOSE, payload) => break (CLOSE, payload),
+            (_, payload) => assert!(payload.starts_with(b"[\"aaw/ack\"") || payload.is_empty()),
+        }
+    };
+    assert_eq!((opcode, &payload[..2]), (CLOSE, &1008u16.to_be_bytes()[..]));
+    assert_eq!(start.elapsed().as_secs(), 10);
+    drop(client);
+    served.await.expect("no panic");
+}

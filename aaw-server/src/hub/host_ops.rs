@@ -41,13 +41,14 @@ enum HostOp {
 }
 
 /// All operations, by name.
-const OPERATIONS: [(&str, HostOp); 10] = [
+const OPERATIONS: [(&str, HostOp); 11] = [
     ("room/join", HostOp::Immediate(join_room)),
     ("room/leave", HostOp::Immediate(leave_room)),
     ("room/emit", HostOp::Immediate(emit_to_room)),
     ("room/size", HostOp::Immediate(room_size)),
     ("room/members", HostOp::Immediate(room_members)),
     ("identity", HostOp::Immediate(identity)),
+    ("ws/is_connected", HostOp::Immediate(is_connected)),
     ("ws/send_async", HostOp::Awaited(|caller, args| Box::pin(call_client(caller, args)))),
     ("room/send_async", HostOp::Awaited(|caller, args| Box::pin(call_room(caller, args)))),
     ("authenticate", HostOp::Awaited(authenticate)),
@@ -187,6 +188,10 @@ fn room_members(caller: &EventCaller, args: &str) -> Result<String, Failure> {
 
 fn identity(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
     Ok(caller.context().identity_json().unwrap_or_else(|| "null".into()))
+}
+
+fn is_connected(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
+    Ok(caller.peer().is_ok_and(|peer| peer.mailbox.is_connected()).to_string())
 }
 
 /// `ws/send_async`: a client call to the caller's connection, or to the one with the given id.

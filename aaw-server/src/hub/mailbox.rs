@@ -92,6 +92,8 @@ impl Command {
 pub(crate) struct ResumeRequest {
     /// The number of messages that the client has received.
     pub(crate) received: u64,
+    /// The number of the request, if the client counts them.
+    pub(crate) attempt: Option<u64>,
     /// The token of the connection's session.
     pub(crate) token: Option<Box<str>>,
     /// Answers the request. Dropped if the connection is over.
@@ -105,6 +107,8 @@ pub(crate) enum ResumeRefusal {
     NeverSent(NeverSent),
     #[error("received: message {received} is less than the last acknowledged one, {acknowledged}")]
     Forgotten { received: u64, acknowledged: u64 },
+    #[error("attempt: {attempt} is not larger than {last}, which came before")]
+    Late { attempt: u64, last: u64 },
     #[error("the token of the connection's session is missing or another one")]
     Token,
 }
@@ -220,6 +224,10 @@ pub(crate) struct LogState {
     pub(crate) blocked: bool,
     /// The bytes of messages that are retained until the client acknowledges them.
     pub(crate) unacknowledged: usize,
+    /// The number of these messages.
+    pub(crate) unacknowledged_messages: usize,
+    /// The number of the last message that the client has acknowledged.
+    pub(crate) acknowledged: u64,
     /// Why the socket has failed, found by another thread.
     pub(crate) error: Option<io::Error>,
 }
@@ -339,12 +347,15 @@ impl MailboxState {
     }
 
     fn log_state(&mut self) -> LogState {
+        let retained = self.retained.as_deref();
         LogState {
             unsent: self.unsent(),
             pushed: self.pushed,
             written: self.written,
             blocked: self.blocked,
-            unacknowledged: self.retained.as_ref().map_or(0, |retained| retained.bytes()),
+            unacknowledged: retained.map_or(0, RetainedLog::bytes),
+            unacknowledged_messages: retained.map_or(0, RetainedLog::messages),
+            acknowledged: retained.map_or(0, RetainedLog::acknowledged),
             error: None,
         }
     }
@@ -680,13 +691,6 @@ impl Mailbox {
         self.lock().retained.as_ref().map_or(0, |retained| retained.last())
     }
 
-    /// Returns the number of the last message that was acknowledged, and the number and the bytes of those that are not.
-    pub(crate) fn unacknowledged(&self) -> (u64, usize, usize) {
-        let state = self.lock();
-        let retained = state.retained.as_ref();
-        retained.map_or((0, 0, 0), |retained| (retained.acknowledged(), retained.messages(), retained.bytes()))
-    }
-
     /// The socket is gone: retains what the turn has appended to `buffer`, and drops the log. Returns whether all of it was
     /// written.
     pub(crate) fn go_away(&self, buffer: &mut FrameBuffer) -> bool {
@@ -715,6 +719,12 @@ impl Mailbox {
         let has_pushes = retained.pushed() > 0;
         retained.drop_pushes();
         has_pushes
+    }
+
+    /// Returns whether there is a socket, as far as is known: the connection is neither over nor away.
+    pub(crate) fn is_connected(&self) -> bool {
+        let state = self.lock();
+        !state.closed && !state.away
     }
 
     /// Returns whether nobody writes to the old socket any more. Who still does wakes the connection's task.

@@ -37,8 +37,8 @@ pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
 pub(crate) use mailbox::{
-    ClientCallRequest, Command, ItemBatch, MAX_SLICES, Mailbox, Opening, PushLimits, ResumeRefusal, ResumeRequest,
-    SharedSocket, TurnEnd, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
+    ClientCallRequest, Command, ItemBatch, LogState, MAX_SLICES, Mailbox, Opening, PushLimits, ResumeRefusal,
+    ResumeRequest, SharedSocket, TurnEnd, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
 };
 pub(crate) use peer::Peer;
 pub(crate) use resumable::{ResumableConnection, ResumableGuard};

@@ -1,5 +1,5 @@
 //! The turns of a connection's task, as `aaw-server/src/connection/socket_task.rs` takes them. A command to cancel a client
-//! call stands for a call: it is responded to.
+//! call stands for a call: it is responded to. The command to drop a state that is away stands for a socket that breaks.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,14 +16,17 @@ use crate::peer::Peer;
 /// The sender of responses, which the task itself appends.
 pub(crate) const TASK: u64 = 9;
 
+/// The sender of the welcome on another socket.
+pub(crate) const WELCOME: u64 = 8;
+
 /// Message `number` of a sender: three bytes, five with the header.
 pub(crate) fn message(sender: u64, number: u64) -> Vec<u8> {
     format!("{sender}:{number}").into_bytes()
 }
 
-/// Serves until the command to stop, and closes then.
-pub(crate) async fn serve(peer: Arc<Peer>, socket: SharedSocket) {
-    let mut task = Task { peer, socket, stopping: false };
+/// Serves until the command to stop, and closes then. When the socket breaks, it continues on the `next` one.
+pub(crate) async fn serve(peer: Arc<Peer>, socket: SharedSocket, next: Option<SharedSocket>) {
+    let mut task = Task { peer, socket, next, is_away: false, stopping: false };
     poll_fn(|cx| task.turn(cx)).await;
     let mut log = poll_fn(|cx| task.peer.mailbox.poll_take_log(cx)).await;
     poll_fn(|cx| {
@@ -39,6 +42,8 @@ pub(crate) async fn serve(peer: Arc<Peer>, socket: SharedSocket) {
 struct Task {
     peer: Arc<Peer>,
     socket: SharedSocket,
+    next: Option<SharedSocket>,
+    is_away: bool,
     stopping: bool,
 }
 
@@ -60,9 +65,18 @@ impl Task {
                 match command {
                     Command::Push(frame) => output.push(&frame),
                     Command::CancelClientCall(ClientCallKey(number)) => output.text(message(TASK, number).into()),
+                    Command::DropAway => {
+                        self.peer.mailbox.go_away(&mut output);
+                        self.is_away = true;
+                    }
                     Command::Stop => self.stopping = true,
                     other => panic!("{other:?}"),
                 }
+            }
+            if self.is_away && self.peer.mailbox.may_come_back() {
+                self.socket = self.next.take().expect("a socket breaks once");
+                self.peer.mailbox.come_back(&message(WELCOME, 0), Some(Arc::clone(&self.socket)));
+                self.is_away = false;
             }
             match self.peer.mailbox.end_turn(None, &mut output, true, has_rest) {
                 TurnEnd::Commands => {}

@@ -4,7 +4,7 @@ use aaw_protocol::server::ClientCallKey;
 use aaw_protocol::websocket::SharedFrame;
 use shuttle::thread;
 
-use crate::connection::{TASK, message, serve};
+use crate::connection::{TASK, WELCOME, message, serve};
 use crate::doubles::OwnedWriteHalf;
 use crate::doubles::sync::Arc;
 use crate::flusher::Flusher;
@@ -35,8 +35,21 @@ impl Server {
         peer.mailbox.share_socket(Arc::clone(&socket));
         let flusher = Arc::<Flusher>::default();
         flusher.set_runtime();
-        drop(shuttle::future::spawn(serve(Arc::clone(&peer), Arc::clone(&socket))));
+        drop(shuttle::future::spawn(serve(Arc::clone(&peer), Arc::clone(&socket), None)));
         Self { flusher, peer, socket }
+    }
+
+    /// A connection that can be resumed on another socket, which is returned.
+    fn resumable(capacity: usize) -> (Self, Arc<OwnedWriteHalf>) {
+        let limits = PushLimits { burst: 1 << 20, sustained: 1 << 20 };
+        let peer = Arc::new(Peer { mailbox: Mailbox::new(limits, Opening::Open) });
+        let (socket, next) = (OwnedWriteHalf::new(capacity), OwnedWriteHalf::new(1 << 10));
+        peer.mailbox.share_socket(Arc::clone(&socket));
+        peer.mailbox.retain();
+        let flusher = Arc::<Flusher>::default();
+        flusher.set_runtime();
+        drop(shuttle::future::spawn(serve(Arc::clone(&peer), Arc::clone(&socket), Some(Arc::clone(&next)))));
+        (Self { flusher, peer, socket }, next)
     }
 
     /// Pushes in a thread, until the connection has ended. Returns how many were accepted.
@@ -156,4 +169,32 @@ fn a_connection_that_ends_has_sent_every_push_that_was_accepted() {
         assert!(received.bytes.is_empty(), "a frame is cut");
         assert_eq!(received.counts[..2], accepted);
     });
+}
+
+/// The client has acknowledged nothing: all that was sent before the socket broke is sent again, and what follows once.
+#[test]
+fn everything_arrives_in_order_on_the_next_socket() {
+    for capacity in [3, 1 << 10] {
+        check(move || {
+            let (server, next) = Server::resumable(capacity);
+            let mut threads: Vec<_> = [0, 1].iter().map(|sender| server.spawn_sender(*sender)).collect();
+            threads.push(server.spawn_caller());
+            let peer = Arc::clone(&server.peer);
+            let breaks = thread::spawn(move || peer.mailbox.post(Command::DropAway));
+            let expected = threads.len() as u64 * EACH;
+            let mut received = Received::default();
+            while received.counts[0] + received.counts[1] + received.counts[TASK as usize] < expected {
+                received.add(&next.read());
+            }
+            assert_eq!(received.counts[WELCOME as usize], 1);
+            for thread in threads {
+                assert_eq!(thread.join().expect("no panic"), EACH);
+            }
+            breaks.join().expect("no panic");
+            server.peer.mailbox.post(Command::Stop);
+            assert!(next.read().is_empty(), "everything has arrived, once");
+            let log = server.peer.mailbox.log_state();
+            assert_eq!((log.unsent, log.pushed, log.unacknowledged_messages as u64), (0, 0, expected));
+        });
+    }
 }

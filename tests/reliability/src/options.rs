@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aaw_client::DEFAULT_TIMEOUT;
-use aaw_tests::resumption::IS_SUPPORTED;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Makes calls through connections that break, and checks that each ran once.
@@ -75,8 +74,7 @@ impl Options {
     }
 
     pub(crate) fn expectation(&self) -> Expectation {
-        let can_expect_responses = IS_SUPPORTED && !self.default_timeouts;
-        self.expect.unwrap_or(if can_expect_responses { Expectation::Responses } else { Expectation::Labels })
+        self.expect.unwrap_or(if self.default_timeouts { Expectation::Labels } else { Expectation::Responses })
     }
 
     /// The timeout of a call: the default, or longer than any sequence of faults takes.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aaw_client::{CallError, Client, connect_lazy_with};
-use aaw_tests::resumption::{IS_SUPPORTED, client_config, label};
+use aaw_tests::resumption::{client_config, label};
 use tokio::task::JoinSet;
 
 use crate::calls::{Added, CallBody, Clients, FailedCall, Label, Report, first_id};
@@ -29,10 +29,6 @@ async fn client_calls(plan: Arc<Clients>, client: u32, calls: u64, ends: Instant
     config.backoff.max = Duration::from_millis(20);
     // Longer than the default timeout of a call, so that calls are not sent if a handshake is not answered.
     config.connect_timeout = Duration::from_secs(4);
-    if !IS_SUPPORTED {
-        // Otherwise a black hole lasts a minute.
-        config.heartbeat_interval = Some(Duration::from_secs(1));
-    }
     let connection = connect_lazy_with(&plan.url, config).expect("the URL of the proxy");
     let next = Arc::new(AtomicU64::new(0));
     let mut callers = JoinSet::new();

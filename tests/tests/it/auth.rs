@@ -1083,3 +1083,42 @@ async fn an_events_package_can_deliver_reset_tokens() {
     assert_eq!(again, id);
     client.call("aaw/login", ADA).await.assert_eq(INVALID);
 }
+
+#[tokio::test]
+async fn a_connection_with_a_session_is_resumed_with_its_token() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let AuthServer { server, folder: _folder, .. } = start().await;
+    let open = async || WireClient::connect(server.addr, Some("aaw.v1")).await;
+    let request = async |client: &mut WireClient, resumption: Value| -> Value {
+        client.send(&json!(["aaw/hello", { "resumption": resumption }]).to_string()).await;
+        serde_json::from_str(&client.next().await).expect("JSON")
+    };
+    let mut client = open().await;
+    request(&mut client, json!({ "key": KEY })).await;
+    client.send(&format!(r#"["aaw/register",{ADA},1]"#)).await;
+    let registered: Value = serde_json::from_str(&client.next().await).expect("JSON");
+    let (token, id) = logged_in(&registered[1]);
+    drop(client);
+    // A client that has not received the response does not know the token.
+    let mut client = open().await;
+    let welcome = request(&mut client, json!({ "key": KEY, "resume": true, "received": 0 })).await;
+    assert_eq!(welcome[1]["resumed"], true);
+    assert_eq!(serde_json::from_str::<Value>(&client.next().await).expect("JSON"), registered);
+    drop(client);
+    let mut client = open().await;
+    for wrong in [json!(null), json!(""), json!(KEY), json!(token.to_uppercase()), json!("x".repeat(36))] {
+        let refused = request(&mut client, json!({ "key": KEY, "resume": true, "received": 1, "token": wrong })).await;
+        assert_eq!(refused[1]["code"], "bad_frame", "{wrong}: {refused}");
+        assert!(!refused.to_string().contains(&token), "{refused}");
+    }
+    let welcome = request(&mut client, json!({ "key": KEY, "resume": true, "received": 1, "token": token })).await;
+    assert_eq!(welcome[1]["resumed"], true);
+    client.send(r#"["auth/whoami",{},2]"#).await;
+    assert!(client.next().await.contains(&id));
+    client.send(r#"["aaw/logout",{},3]"#).await;
+    client.expect(r#"["aaw/logout",{"ok":true},3]"#).await;
+    drop(client);
+    let mut client = open().await;
+    let welcome = request(&mut client, json!({ "key": KEY, "resume": true, "received": 3 })).await;
+    assert_eq!(welcome[1]["resumed"], true, "without a session there is no token: {welcome}");
+}

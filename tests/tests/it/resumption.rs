@@ -197,38 +197,35 @@ async fn cut_next_connection_at_bytes(step: usize) {
     sweep("cuts of two connections", points).await;
 }
 
-#[ignore = "needs resumption"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_arrives_once_and_in_order_wherever_a_connection_is_cut() {
     cut_at_bytes(Direction::ToServer, STEP).await;
     cut_at_bytes(Direction::ToClient, STEP).await;
 }
 
-#[ignore = "needs resumption"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_arrives_once_and_in_order_wherever_the_connection_that_resumes_is_cut() {
     cut_next_connection_at_bytes(STEP).await;
 }
 
-#[ignore = "needs resumption; takes half a minute"]
+#[ignore = "takes half a minute"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_byte_to_the_server_can_be_the_last_of_a_connection() {
     cut_at_bytes(Direction::ToServer, 1).await;
 }
 
-#[ignore = "needs resumption; takes half a minute"]
+#[ignore = "takes half a minute"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_byte_to_the_client_can_be_the_last_of_a_connection() {
     cut_at_bytes(Direction::ToClient, 1).await;
 }
 
-#[ignore = "needs resumption; takes more than a minute"]
+#[ignore = "takes more than a minute"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_byte_of_a_connection_that_resumes_can_be_its_last() {
     cut_next_connection_at_bytes(1).await;
 }
 
-#[ignore = "needs resumption"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_arrives_once_and_in_order_when_connections_end_at_random() {
     let (server, seed) = (Arc::new(start_server().await), Random::new_seed());
@@ -258,7 +255,6 @@ async fn everything_arrives_once_and_in_order_when_connections_end_at_random() {
 
 /// A client gives up a socket whose welcome does not come, and resumes on the next one. What it had sent on the first may arrive
 /// after that.
-#[ignore = "needs resumption"]
 #[tokio::test]
 async fn a_hello_that_arrives_late_does_not_take_the_connection_from_the_next_one() {
     let server = start_server().await;

@@ -80,6 +80,10 @@ pub(crate) struct ServeArgs {
     /// the server; 0s closes it after each response [default: 75s]
     #[arg(long, value_name = "TIME", env = "AAW_KEEP_ALIVE_TIMEOUT", value_parser = parse_duration)]
     keep_alive_timeout: Option<Duration>,
+    /// How long the state of a connection is kept when its socket has broken, for a client that resumes it; 0s ends it with its
+    /// socket [default: 60s]
+    #[arg(long, value_name = "TIME", env = "AAW_RESUMPTION_WINDOW", value_parser = parse_duration)]
+    resumption_window: Option<Duration>,
     /// How long a call may run, unless its event sets another time or its caller reads a stream; then it fails with the
     /// code timeout [default: 60s]
     #[arg(long, value_name = "TIME", env = "AAW_MAX_CALL_TIME", value_parser = parse_duration)]
@@ -154,6 +158,7 @@ impl ServeArgs {
             max_connections: self.max_connections,
             max_held_bytes_per_address: self.max_held_bytes_per_address,
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
+            resumption_window: self.resumption_window.unwrap_or(defaults.resumption_window),
             max_call_time: self.max_call_time.unwrap_or(defaults.max_call_time),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
