@@ -1,11 +1,13 @@
 //! Resumption: what both sides of a connection say about it, and when each acknowledges what it has received.
 
 use std::fmt;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::clock;
+use crate::hello;
 use crate::text::Shortened;
 
 /// The close code with which a client announces that it will resume the connection.
@@ -184,7 +186,15 @@ impl ReceivedMessages {
     }
 }
 
-/// Parses the data of an acknowledgement, or the number in a frame that counts messages.
+/// Returns the frame that acknowledges the messages up to this one.
+pub(crate) fn acknowledgement(number: u64) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(32);
+    // Writing to memory cannot fail.
+    let _ = write!(frame, "[\"{}\",{number}]", hello::ACK);
+    frame
+}
+
+/// Parses the data of an acknowledgement.
 pub(crate) fn parse_count(data: &str) -> Result<u64, String> {
     /// The largest integer that every JSON implementation represents exactly.
     const MAX: u64 = 1 << 53;

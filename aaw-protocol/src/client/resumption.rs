@@ -12,7 +12,7 @@ use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame};
 use crate::hello::{self, Hello};
 use crate::resumption::{
-    CLOSE_SUPERSEDED, ReceivedMessages, ResumptionKey, ResumptionRequest, ResumptionTerms, parse_count,
+    CLOSE_SUPERSEDED, ReceivedMessages, ResumptionKey, ResumptionRequest, ResumptionTerms, acknowledgement, parse_count,
 };
 
 /// How long a server may be silent while it has a call that it has not answered. Then it is pinged, and after as long again the
@@ -189,7 +189,7 @@ impl<W> ClientConnection<W> {
             && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
             && let Some(number) = resumption.received.poll(now, false, is_writing)
         {
-            self.outputs.push_back(Output::Send(codec::message(hello::ACK, &number).into()));
+            self.outputs.push_back(Output::Send(acknowledgement(number).into()));
         }
     }
 

@@ -7,7 +7,7 @@ use super::connection::ServerConnection;
 use super::output::{Input, Output};
 use crate::codec::{self, BadFrame, Frame};
 use crate::hello::{self, Welcome};
-use crate::resumption::{ReceivedMessages, ResumptionTerms, parse_count};
+use crate::resumption::{ReceivedMessages, ResumptionTerms, acknowledgement, parse_count};
 
 /// What a resumable connection stores in addition.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ impl<T> ServerConnection<T> {
         let urgent = !self.is_idle();
         let resumption = self.resumption.as_mut().filter(|resumption| resumption.is_counting && !resumption.is_away)?;
         let number = resumption.received.poll(now, urgent, is_writing)?;
-        Some(codec::message(hello::ACK, &number))
+        Some(acknowledgement(number))
     }
 
     pub(super) fn acknowledgement_due(&self) -> Option<Instant> {

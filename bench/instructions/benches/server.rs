@@ -64,7 +64,12 @@ fn start(from: From) -> (Runtime, SocketAddr, Handle) {
     (runtime, address, handle)
 }
 
-fn connect(from: From, clients: usize) -> Connected {
+const HELLO: &str = r#"["aaw/hello",{}]"#;
+
+/// Makes the connection resumable.
+const RESUMABLE_HELLO: &str = r#"["aaw/hello",{"resumption":{"key":"0123456789abcdef0123456789abcdef"}}]"#;
+
+fn connect(from: From, clients: usize, hello: &str) -> Connected {
     let (runtime, address, handle) = start(from);
     let clients = (0..clients)
         .map(|_| {
@@ -79,7 +84,7 @@ fn connect(from: From, clients: usize) -> Connected {
                     end.rotate_left(1);
                     socket.read_exact(&mut end[3..]).await.expect("a response");
                 }
-                socket.write_all(&samples::masked(br#"["aaw/hello",{}]"#)).await.expect("the server reads");
+                socket.write_all(&samples::masked(hello.as_bytes())).await.expect("the server reads");
                 let mut header = [0; 4];
                 socket.read_exact(&mut header).await.expect("a welcome");
                 let mut welcome = vec![0; u16::from_be_bytes([header[2], header[3]]).into()];
@@ -93,7 +98,20 @@ fn connect(from: From, clients: usize) -> Connected {
 
 /// A client that makes this many calls with one write. It has made a call before, so that nothing is done for the first time.
 fn caller(from: From, calls: usize) -> Connected {
-    let mut connected = connect(from, 1);
+    caller_with(from, calls, HELLO)
+}
+
+/// As [`caller`], on a resumable connection: each side acknowledges what the other has sent.
+fn resumable_caller(calls: usize) -> Connected {
+    let mut connected = caller_with(From::Linked, calls, RESUMABLE_HELLO);
+    connected.calls.splice(0..0, samples::masked(br#"["aaw/ack",1]"#));
+    // With the acknowledgement of all calls.
+    connected.expected += 2 + format!("[\"aaw/ack\",{}]", 1 + calls).len();
+    connected
+}
+
+fn caller_with(from: From, calls: usize, hello: &str) -> Connected {
+    let mut connected = connect(from, 1, hello);
     let all = samples::calls(1 + calls);
     // All frames are of the same length.
     let first = all.len() / (1 + calls);
@@ -119,7 +137,7 @@ const NEWS: &str = "The quick brown fox jumps over the lazy dog. The quick brown
 
 /// Clients that have received a message before.
 fn subscribers(clients: usize) -> Connected {
-    let mut connected = connect(From::Linked, clients);
+    let mut connected = connect(From::Linked, clients, HELLO);
     connected.expected = 2 + serde_json::json!(["news", NEWS]).to_string().len();
     emit(connected)
 }
@@ -144,7 +162,7 @@ const STREAMS: usize = 16;
 
 /// A client that calls for streams. It has read one before.
 fn reader(from: From) -> Connected {
-    let mut connected = connect(from, 1);
+    let mut connected = connect(from, 1, HELLO);
     for ids in [1..2, 2..2 + STREAMS] {
         (connected.calls, connected.expected) = (Vec::new(), 0);
         for id in ids.clone() {
@@ -233,6 +251,7 @@ fn read_stream(connected: ConnectedClient) -> ConnectedClient {
 #[bench::in_one_write(caller(From::Linked, 32))]
 #[bench::one_of_a_library(caller(From::Library, 1))]
 #[bench::of_a_library_in_one_write(caller(From::Library, 32))]
+#[bench::resumable_in_one_write(resumable_caller(32))]
 #[bench::one_that_yields(caller(From::Yielding, 1))]
 #[bench::that_yield_in_one_write(caller(From::Yielding, 32))]
 fn call(connected: Connected) -> Connected {
