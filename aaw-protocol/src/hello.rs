@@ -1,5 +1,7 @@
 //! The handshake of a v1 connection (hello and welcome), and the event names that the protocol reserves.
 
+use std::io::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use crate::resumption::{ResumptionRequest, ResumptionTerms};
@@ -27,6 +29,14 @@ pub const SESSION_ENDED: &str = "aaw/session";
 pub const MEMBER_JOINED: &str = "aaw/joined";
 /// The event that announces to the members of a room that a member has left it.
 pub const MEMBER_LEFT: &str = "aaw/left";
+
+/// Returns the frame that acknowledges the messages up to this one.
+pub(crate) fn acknowledgement(number: u64) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(32);
+    // Writing to memory cannot fail.
+    let _ = write!(frame, "[\"{}\",{number}]", ACK);
+    frame
+}
 
 /// The body of [`HELLO`]. All keys are optional and unknown keys are ignored, so that later versions can add some.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

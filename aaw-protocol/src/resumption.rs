@@ -1,13 +1,11 @@
 //! Resumption: what both sides of a connection say about it, and when each acknowledges what it has received.
 
 use std::fmt;
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::clock;
-use crate::hello;
 use crate::text::Shortened;
 
 /// The close code with which a client announces that it will resume the connection.
@@ -184,14 +182,6 @@ impl ReceivedMessages {
         (self.acknowledged, self.bytes, self.oldest) = (self.count, 0, None);
         self.count
     }
-}
-
-/// Returns the frame that acknowledges the messages up to this one.
-pub(crate) fn acknowledgement(number: u64) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(32);
-    // Writing to memory cannot fail.
-    let _ = write!(frame, "[\"{}\",{number}]", hello::ACK);
-    frame
 }
 
 /// Parses the data of an acknowledgement.

@@ -13,7 +13,7 @@ use super::event_names::EventNames;
 use super::fifo_matcher::FifoMatcher;
 use super::keys::CallKey;
 use super::login_state::LoginState;
-use super::resumption::Resumption;
+use super::resumption_state::Resumption;
 use super::running_client_calls::RunningClientCalls;
 use super::streaming::{StreamFlow, StreamOptions};
 use super::write_queue::{QueuedMessage, WritePosition, WriteQueue};

@@ -71,6 +71,7 @@ mod login;
 mod login_state;
 mod output;
 mod resumption;
+mod resumption_state;
 mod running_client_calls;
 mod streaming;
 #[cfg(test)]

@@ -1,99 +1,21 @@
 //! Resumption: the client's state goes on over another socket.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::connection::ConnectionPhase;
+use super::resumption_state::Resumption;
 use super::{ClientConnection, DisconnectReason, Output};
 use crate::clock::after;
 use crate::codec::{self, BadFrame, Frame};
-use crate::hello::{self, Hello};
-use crate::resumption::{
-    CLOSE_SUPERSEDED, ReceivedMessages, ResumptionKey, ResumptionRequest, ResumptionTerms, acknowledgement, parse_count,
-};
+use crate::hello::{self, Hello, acknowledgement};
+use crate::resumption::{CLOSE_SUPERSEDED, ResumptionKey, ResumptionRequest, ResumptionTerms, parse_count};
 
 /// How long a server may be silent while it has a call that it has not answered. Then it is pinged, and after as long again the
 /// connection is considered lost. Streams are exempt: they may wait for hours, and the heartbeat suffices for them.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
-
-/// The state of a resumable connection. It outlives its sockets.
-#[derive(Debug)]
-pub(super) struct Resumption {
-    key: ResumptionKey,
-    /// The key of the next state, which the last hello has offered.
-    next: Option<ResumptionKey>,
-    /// The number of hellos that were to resume the state.
-    attempts: u64,
-    /// What the server has agreed to. `None` until its welcome.
-    terms: Option<ResumptionTerms>,
-    pub(super) received: ReceivedMessages,
-    sent: SentLog,
-    /// The socket is gone: until when the client tries to resume, and why.
-    interrupted: Option<(Instant, DisconnectReason)>,
-    /// The server was pinged, because it is silent, and is silent since.
-    probed: Option<Instant>,
-}
-
-/// The messages that were sent and are not acknowledged, from the oldest on.
-#[derive(Debug, Default)]
-struct SentLog {
-    messages: VecDeque<Bytes>,
-    bytes: usize,
-    acknowledged: u64,
-}
-
-impl SentLog {
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.messages.push_back(frame);
-    }
-
-    /// Forgets the messages up to this number. `false` if there is no such message.
-    fn acknowledge(&mut self, number: u64) -> bool {
-        let count = number.saturating_sub(self.acknowledged);
-        if count > self.messages.len() as u64 {
-            return false;
-        }
-        self.acknowledged += count;
-        for frame in self.messages.drain(..count as usize) {
-            self.bytes -= frame.len();
-        }
-        if self.messages.is_empty() {
-            /// The messages whose places are kept.
-            const KEPT: usize = 128;
-            self.messages.shrink_to(KEPT);
-        }
-        true
-    }
-
-    /// The number of the last message.
-    fn last(&self) -> u64 {
-        self.acknowledged + self.messages.len() as u64
-    }
-}
-
-impl Resumption {
-    fn new(key: ResumptionKey) -> Self {
-        Self {
-            key,
-            next: None,
-            attempts: 0,
-            terms: None,
-            received: ReceivedMessages::default(),
-            sent: SentLog::default(),
-            interrupted: None,
-            probed: None,
-        }
-    }
-
-    /// The server has agreed to resumption.
-    fn is_active(&self) -> bool {
-        self.terms.is_some()
-    }
-}
 
 impl<W> ClientConnection<W> {
     /// Makes the next connection resumable, if its server agrees. To be called before each

@@ -14,7 +14,7 @@ use super::keys::CallKey;
 use super::output::{Input, Output};
 use super::pending_client_calls::PendingClientCalls;
 use super::response::{Completion, ResponseFormat};
-use super::resumption::Resumption;
+use super::resumption_state::Resumption;
 use super::running_call::{RunningCall, UploadWindow};
 use super::running_calls::RunningCalls;
 use super::wait_queue::{QueuedCall, QueuedInput, WaitQueue};

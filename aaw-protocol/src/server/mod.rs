@@ -63,6 +63,7 @@ mod output;
 mod pending_client_calls;
 mod response;
 mod resumption;
+mod resumption_state;
 mod running_call;
 mod running_calls;
 mod streams;

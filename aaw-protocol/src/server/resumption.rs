@@ -5,20 +5,10 @@ use std::time::Instant;
 use super::close::Close;
 use super::connection::ServerConnection;
 use super::output::{Input, Output};
+use super::resumption_state::Resumption;
 use crate::codec::{self, BadFrame, Frame};
-use crate::hello::{self, Welcome};
-use crate::resumption::{ReceivedMessages, ResumptionTerms, acknowledgement, parse_count};
-
-/// What a resumable connection stores in addition.
-#[derive(Debug, Default)]
-pub(super) struct Resumption {
-    pub(super) received: ReceivedMessages,
-    /// The welcome was sent, so that messages are counted.
-    is_counting: bool,
-    /// The socket has broken.
-    is_away: bool,
-    unacknowledged_bytes: usize,
-}
+use crate::hello::{self, Welcome, acknowledgement};
+use crate::resumption::{ResumptionTerms, parse_count};
 
 impl<T> ServerConnection<T> {
     /// Accepts a [hello](Input::Hello): sends the welcome, or runs the open hook before. A connection that is to be resumable

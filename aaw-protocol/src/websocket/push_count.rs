@@ -63,7 +63,7 @@ impl PushCount {
     pub(super) fn append_copy(&mut self, other: &Self, other_len: usize, before: usize) {
         let Some(runs) = &other.runs else {
             return if other_len > 0 {
-                self.add(other.pushed > 0, other_len, before)
+                self.add(other.pushed > 0, other_len, before);
             };
         };
         let mut before = before;

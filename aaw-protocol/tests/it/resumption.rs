@@ -151,7 +151,7 @@ impl World {
                 self.pushed += 1;
                 let text = format!("[\"push\",{}]", self.pushed);
                 self.retained.push(&SharedFrame::text(text.as_bytes()));
-                self.to_client(text);
+                self.send_to_client(text);
             }
             Operation::ClientCall if self.key.is_some() => {
                 let data = format!("{}", self.client_calls);
@@ -223,7 +223,7 @@ impl World {
         self.drain();
     }
 
-    fn to_client(&mut self, text: String) {
+    fn send_to_client(&mut self, text: String) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_attached) {
             socket.to_client.push_back(text);
         }
@@ -256,9 +256,7 @@ impl World {
             other => panic!("{text}: {other:?}"),
         }
         self.drain();
-        while let Some(queued) = self.server.poll_queued() {
-            panic!("nothing waits: {queued:?}");
-        }
+        assert!(self.server.poll_queued().is_none(), "nothing waits");
     }
 
     /// Handles the hello of a socket.
@@ -272,10 +270,10 @@ impl World {
             assert_eq!(Some(request.key), self.key, "there is one state");
             self.retained.acknowledge(request.received.expect("a number")).expect("it was sent");
             let welcome = self.server.resume(self.now);
-            self.to_client(String::from_utf8(welcome).expect("text"));
+            self.send_to_client(String::from_utf8(welcome).expect("text"));
             let again: Vec<_> = self.retained.frames().frames().map(|(_, payload)| payload).collect();
             for payload in again {
-                self.to_client(String::from_utf8(payload).expect("text"));
+                self.send_to_client(String::from_utf8(payload).expect("text"));
             }
         } else {
             // The client has never received the welcome of the state before, so nothing has happened there.
@@ -310,7 +308,7 @@ impl World {
                 self.handle_server_output(output);
             }
             if let Some(acknowledgement) = self.server.poll_acknowledgement(self.now, false) {
-                self.to_client(String::from_utf8(acknowledgement).expect("text"));
+                self.send_to_client(String::from_utf8(acknowledgement).expect("text"));
             }
             if is_done {
                 return;
@@ -327,12 +325,12 @@ impl World {
                 self.retained.append(&frames);
                 self.server.set_unsent_bytes(0);
                 self.server.set_unacknowledged_bytes(self.retained.bytes());
-                self.to_client(String::from_utf8(frame.into()).expect("text"));
+                self.send_to_client(String::from_utf8(frame.into()).expect("text"));
             }
-            Output::SendUncounted(frame) => self.to_client(String::from_utf8(frame.into()).expect("text")),
+            Output::SendUncounted(frame) => self.send_to_client(String::from_utf8(frame.into()).expect("text")),
             Output::Welcome(frame) => {
                 self.retained = RetainedLog::default();
-                self.to_client(String::from_utf8(frame.into()).expect("text"));
+                self.send_to_client(String::from_utf8(frame.into()).expect("text"));
             }
             Output::Drop { key, .. } => self.handlers.retain(|(running, _)| *running != key),
             Output::ClientCallDone { result, .. } => {

@@ -13,7 +13,7 @@
 //! | `socket` | a bare TCP socket, or any other stream |
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
-//! | `resumption` | a connection that outlives its socket |
+//! | `resumption` | a connection that outlives its socket; `resumption_state` is what it stores |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
 //! | `linger_budget` | limits the time that one-way sends use up after their connection has ended |
@@ -32,6 +32,7 @@ mod frame_log;
 mod linger_budget;
 mod open_hook;
 mod resumption;
+mod resumption_state;
 mod scratch;
 #[cfg(all(test, feature = "auth"))]
 mod session_tests;

@@ -20,7 +20,7 @@ use super::call_tasks::{abort_expecting_response, linger};
 use super::closing::{Remains, close};
 use super::end::ConnectionEnd;
 use super::frame_log;
-use super::resumption::NewSocket;
+use super::resumption_state::NewSocket;
 use super::scratch::Scratch;
 use super::socket::{ClientSocket, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};

@@ -16,7 +16,7 @@ use super::call_tasks::CallTask;
 use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
-use super::resumption::{Resuming, Resumption};
+use super::resumption_state::{Resuming, Resumption};
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};

@@ -1,0 +1,85 @@
+//! What a resumable connection stores: what it has sent, and counts.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::DisconnectReason;
+use crate::resumption::{ReceivedMessages, ResumptionKey, ResumptionTerms};
+
+/// The state of a resumable connection. It outlives its sockets.
+#[derive(Debug)]
+pub(super) struct Resumption {
+    pub(super) key: ResumptionKey,
+    /// The key of the next state, which the last hello has offered.
+    pub(super) next: Option<ResumptionKey>,
+    /// The number of hellos that were to resume the state.
+    pub(super) attempts: u64,
+    /// What the server has agreed to. `None` until its welcome.
+    pub(super) terms: Option<ResumptionTerms>,
+    pub(super) received: ReceivedMessages,
+    pub(super) sent: SentLog,
+    /// The socket is gone: until when the client tries to resume, and why.
+    pub(super) interrupted: Option<(Instant, DisconnectReason)>,
+    /// The server was pinged, because it is silent, and is silent since.
+    pub(super) probed: Option<Instant>,
+}
+
+/// The messages that were sent and are not acknowledged, from the oldest on.
+#[derive(Debug, Default)]
+pub(super) struct SentLog {
+    pub(super) messages: VecDeque<Bytes>,
+    pub(super) bytes: usize,
+    pub(super) acknowledged: u64,
+}
+
+impl SentLog {
+    pub(super) fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.messages.push_back(frame);
+    }
+
+    /// Forgets the messages up to this number. `false` if there is no such message.
+    pub(super) fn acknowledge(&mut self, number: u64) -> bool {
+        let count = number.saturating_sub(self.acknowledged);
+        if count > self.messages.len() as u64 {
+            return false;
+        }
+        self.acknowledged += count;
+        for frame in self.messages.drain(..count as usize) {
+            self.bytes -= frame.len();
+        }
+        if self.messages.is_empty() {
+            /// The messages whose places are kept.
+            const KEPT: usize = 128;
+            self.messages.shrink_to(KEPT);
+        }
+        true
+    }
+
+    /// The number of the last message.
+    pub(super) fn last(&self) -> u64 {
+        self.acknowledged + self.messages.len() as u64
+    }
+}
+
+impl Resumption {
+    pub(super) fn new(key: ResumptionKey) -> Self {
+        Self {
+            key,
+            next: None,
+            attempts: 0,
+            terms: None,
+            received: ReceivedMessages::default(),
+            sent: SentLog::default(),
+            interrupted: None,
+            probed: None,
+        }
+    }
+
+    /// The server has agreed to resumption.
+    pub(super) fn is_active(&self) -> bool {
+        self.terms.is_some()
+    }
+}

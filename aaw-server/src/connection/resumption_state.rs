@@ -1,0 +1,48 @@
+//! What a connection stores that its client can resume.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use aaw_protocol::resumption::ResumptionKey;
+use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
+use tokio::sync::oneshot;
+
+use super::end::ConnectionEnd;
+use super::socket::ClientSocket;
+use crate::hub::{ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest};
+
+/// What a resumable connection stores in addition to others.
+pub(super) struct Resumption {
+    pub(super) guard: ResumableGuard,
+    /// The frames of this turn that are not counted, which are written first.
+    pub(super) lead: FrameBuffer,
+    /// A granted request to continue on another socket. It is answered when the present socket is no longer read.
+    pub(super) granted: Option<Box<ResumeRequest>>,
+    /// The socket to continue on.
+    pub(super) next_socket: Option<Box<NewSocket>>,
+    /// Until when the connection waits for its client, and why its socket has ended.
+    pub(super) away: Option<(Instant, ConnectionEnd)>,
+    /// The number of the last request to resume that was granted.
+    pub(super) last_attempt: u64,
+    /// The number of the message from which the client knows the token of its present session.
+    pub(super) token_known_from: u64,
+    /// Since when too much is not acknowledged, and what was acknowledged then.
+    pub(super) unacknowledged_since: Option<(Instant, u64)>,
+}
+
+/// A socket that continues a connection, with what was read from it and not handled.
+pub(super) struct NewSocket {
+    pub(super) socket: ClientSocket,
+    pub(super) decoder: MessageDecoder,
+    pub(super) unread: Vec<u8>,
+    /// The permit of the connection that the socket belonged to until now.
+    pub(super) permit: Option<ConnectionPermit>,
+}
+
+/// A socket whose client has asked to continue a connection.
+pub(super) struct Resuming {
+    pub(super) peer: Arc<Peer>,
+    pub(super) reply: oneshot::Receiver<Result<(), ResumeRefusal>>,
+    /// The key of a new state, if that connection is over.
+    pub(super) next: Option<ResumptionKey>,
+}
