@@ -57,7 +57,7 @@ impl Task {
             has_rest |= self.write(cx, &mut output);
         }
         loop {
-            let mut commands = VecDeque::new();
+            let (mut commands, mut breaks) = (VecDeque::new(), false);
             if self.peer.mailbox.has_commands() {
                 self.peer.mailbox.take(&mut commands);
             }
@@ -65,13 +65,16 @@ impl Task {
                 match command {
                     Command::Push(frame) => output.push(&frame),
                     Command::CancelClientCall(ClientCallKey(number)) => output.text(message(TASK, number).into()),
-                    Command::DropAway => {
-                        self.peer.mailbox.go_away(&mut output);
-                        self.is_away = true;
-                    }
+                    Command::DropAway => breaks = true,
                     Command::Stop => self.stopping = true,
                     other => panic!("{other:?}"),
                 }
+            }
+            if breaks {
+                self.peer.mailbox.go_away(&mut output);
+                self.is_away = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if self.is_away && self.peer.mailbox.may_come_back() {
                 self.socket = self.next.take().expect("a socket breaks once");
