@@ -158,8 +158,17 @@ impl ReceivedMessages {
 
     /// Returns when to acknowledge at the latest. It is `urgent` if the other side waits for it.
     pub(crate) fn due(&self, urgent: bool) -> Option<Instant> {
-        let age = if urgent || self.bytes >= Self::URGENT_BYTES { Self::LEADING_AGE } else { Self::MAX_AGE };
+        let age = if self.is_urgent(urgent) { Self::LEADING_AGE } else { Self::MAX_AGE };
         self.oldest.map(|oldest| clock::after(oldest, age))
+    }
+
+    /// Returns when to acknowledge if that cannot wait for the next write.
+    pub(crate) fn urgent_due(&self, urgent: bool) -> Option<Instant> {
+        self.due(urgent).filter(|_| self.is_urgent(urgent))
+    }
+
+    fn is_urgent(&self, urgent: bool) -> bool {
+        urgent || self.bytes >= Self::URGENT_BYTES
     }
 
     /// Returns the number to acknowledge now, if that is due, or if a write leaves in any case and takes it along.

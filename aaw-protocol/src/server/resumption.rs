@@ -110,7 +110,9 @@ impl<T> ServerConnection<T> {
 
     pub(super) fn acknowledgement_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref().filter(|resumption| resumption.is_counting && !resumption.is_away)?;
-        resumption.received.due(!self.is_idle()).filter(|_| !self.closed)
+        // Otherwise it waits for the heartbeat: a timer for each call of a client that calls rarely would cost more than all
+        // the rest of resumption.
+        resumption.received.urgent_due(!self.is_idle()).filter(|_| !self.closed)
     }
 
     /// Whether no further call may start until the client has acknowledged more, or has come back.
