@@ -86,7 +86,7 @@ pub(crate) fn connection() -> ServerConnection {
     let mut connection = ServerConnection::new(Dialect::V1, "7f".into(), ServerConfig::default(), now);
     connection.handle_text(now, r#"["aaw/hello",{}]"#);
     while let Some(output) = connection.poll_output() {
-        assert!(matches!(output, Output::Send(_)), "the welcome");
+        assert!(matches!(output, Output::Welcome(_)), "the welcome");
     }
     connection.set_unsent_bytes(0);
     connection
