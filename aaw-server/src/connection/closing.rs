@@ -53,7 +53,7 @@ async fn close_gracefully(remains: Remains, end: ConnectionEnd) -> io::Result<()
     let Remains { mut socket, mut decoder, mut unread, mut log, mut held } = remains;
     let mut frame = FrameBuffer::default();
     match &end {
-        ConnectionEnd::Broken(_) | ConnectionEnd::HandedOver(_) => return Ok(()),
+        ConnectionEnd::Broken(_) | ConnectionEnd::HandedOver(..) => return Ok(()),
         ConnectionEnd::Superseded => frame.close(CLOSE_SUPERSEDED, "the connection continues on another socket"),
         ConnectionEnd::Disconnected => {}
         // The closing handshake ends with the same code.

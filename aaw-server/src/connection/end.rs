@@ -23,8 +23,8 @@ pub(super) enum ConnectionEnd {
     Broken(io::Error),
     /// The connection continues on another socket.
     Superseded,
-    /// The socket continues another connection.
-    HandedOver(Arc<Peer>),
+    /// The socket continues another connection, which has granted it with this number.
+    HandedOver(Arc<Peer>, u64),
 }
 
 impl ConnectionEnd {
@@ -40,7 +40,7 @@ impl ConnectionEnd {
             }
             Self::Broken(error) => tracing::debug!("the connection failed: {error}"),
             Self::Superseded => tracing::debug!("the client continues on another socket"),
-            Self::HandedOver(peer) => tracing::debug!("the socket continues the connection {}", peer.id()),
+            Self::HandedOver(peer, _) => tracing::debug!("the socket continues the connection {}", peer.id()),
         }
     }
 
@@ -52,7 +52,7 @@ impl ConnectionEnd {
             Self::ByServer(close) => CloseInfo::new(ClosedBy::Server, Some(close.code()), close.to_string()),
             Self::Violation(violation) => CloseInfo::new(ClosedBy::Broken, None, violation.to_string()),
             Self::Broken(error) => CloseInfo::new(ClosedBy::Broken, None, error.to_string()),
-            Self::Superseded | Self::HandedOver(_) => CloseInfo::new(ClosedBy::Client, None, ""),
+            Self::Superseded | Self::HandedOver(..) => CloseInfo::new(ClosedBy::Client, None, ""),
         }
     }
 }

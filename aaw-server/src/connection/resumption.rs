@@ -50,14 +50,14 @@ impl ConnectionState {
         }
     }
 
-    /// Waits for the answer of the connection that the client wants to continue. Returns that connection if this socket is to
-    /// be handed to it.
-    pub(super) fn poll_resuming(&mut self, cx: &mut Context<'_>) -> Option<Arc<Peer>> {
+    /// Waits for the answer of the connection that the client wants to continue. Returns that connection, and the number of its
+    /// grant, if this socket is to be handed to it.
+    pub(super) fn poll_resuming(&mut self, cx: &mut Context<'_>) -> Option<(Arc<Peer>, u64)> {
         let resuming = self.resuming.as_mut()?;
         let Poll::Ready(answer) = Pin::new(&mut resuming.reply).poll(cx) else { return None };
         let Resuming { peer, next, .. } = *self.resuming.take()?;
         match answer {
-            Ok(Ok(())) => return Some(peer),
+            Ok(Ok(grant)) => return Some((peer, grant)),
             Ok(Err(refusal)) => self.refuse_hello(&refusal.to_string()),
             // It is over.
             Err(_) => self.begin_anew(next),
@@ -88,6 +88,7 @@ impl ConnectionState {
             guard,
             lead: FrameBuffer::default(),
             granted: None,
+            grants: 0,
             next_socket: None,
             away: None,
             last_attempt: 0,
@@ -128,7 +129,8 @@ impl ConnectionState {
 
     /// A new socket asks to continue this connection.
     pub(super) fn handle_resume_request(&mut self, request: Box<ResumeRequest>) {
-        if self.end.is_some() || self.draining || request.reply.is_closed() || !self.protocol.is_resumable() {
+        let is_over = self.end.as_ref().is_some_and(|end| !self.survives(end));
+        if is_over || self.draining || request.reply.is_closed() || !self.protocol.is_resumable() {
             // Without an answer, the client begins a new state.
             return;
         }
@@ -150,15 +152,18 @@ impl ConnectionState {
             Ok(()) => {
                 resumption.last_attempt = request.attempt.unwrap_or(last);
                 resumption.granted = Some(request);
-                self.end = Some(Box::new(ConnectionEnd::Superseded));
+                self.end.get_or_insert_with(|| Box::new(ConnectionEnd::Superseded));
             }
             // The socket may have gone meanwhile.
             Err(refusal) => _ = request.reply.send(Err(refusal)),
         }
     }
 
+    /// Accepts the socket of the last grant. Another one belongs to a client that has given it up since.
     pub(super) fn handle_new_socket(&mut self, socket: Box<NewSocket>) {
-        if let Some(resumption) = &mut self.resumption {
+        if let Some(resumption) = &mut self.resumption
+            && socket.grant == resumption.grants
+        {
             resumption.next_socket = Some(socket);
         }
     }
@@ -187,7 +192,7 @@ impl ConnectionState {
             ConnectionEnd::Disconnected | ConnectionEnd::Broken(_) | ConnectionEnd::Superseded => true,
             ConnectionEnd::ByServer(close) => matches!(close, Close::Silent | Close::Stalled),
             ConnectionEnd::ByClient(close) => close.as_ref().is_some_and(|close| close.code == CLOSE_RESUMING),
-            ConnectionEnd::Violation(_) | ConnectionEnd::HandedOver(_) => false,
+            ConnectionEnd::Violation(_) | ConnectionEnd::HandedOver(..) => false,
         };
         is_break && self.resumption.is_some() && self.protocol.is_resumable() && !self.draining
     }

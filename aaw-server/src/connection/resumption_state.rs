@@ -18,6 +18,8 @@ pub(super) struct Resumption {
     pub(super) lead: FrameBuffer,
     /// A granted request to continue on another socket. It is answered when the present socket is no longer read.
     pub(super) granted: Option<Box<ResumeRequest>>,
+    /// The number of requests that were granted.
+    pub(super) grants: u64,
     /// The socket to continue on.
     pub(super) next_socket: Option<Box<NewSocket>>,
     /// Until when the connection waits for its client, and why its socket has ended.
@@ -32,6 +34,8 @@ pub(super) struct Resumption {
 
 /// A socket that continues a connection, with what was read from it and not handled.
 pub(super) struct NewSocket {
+    /// The number of the grant.
+    pub(super) grant: u64,
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
     pub(super) unread: Vec<u8>,
@@ -42,7 +46,7 @@ pub(super) struct NewSocket {
 /// A socket whose client has asked to continue a connection.
 pub(super) struct Resuming {
     pub(super) peer: Arc<Peer>,
-    pub(super) reply: oneshot::Receiver<Result<(), ResumeRefusal>>,
+    pub(super) reply: oneshot::Receiver<Result<u64, ResumeRefusal>>,
     /// The key of a new state, if that connection is over.
     pub(super) next: Option<ResumptionKey>,
 }

@@ -130,8 +130,8 @@ impl NewConnection {
         async move {
             let end = poll_fn(|cx| task.poll(cx)).await;
             end.log();
-            if let ConnectionEnd::HandedOver(peer) = &end {
-                return task.hand_over(peer);
+            if let ConnectionEnd::HandedOver(peer, grant) = &end {
+                return task.hand_over(peer, *grant);
             }
             // Boxed, so that a connection that is open does not reserve the memory for its end.
             Box::pin(task.finish(end)).await;
@@ -395,8 +395,8 @@ impl SocketTask {
             if let Some(end) = self.handle_queues(now, budget) {
                 return Poll::Ready(end);
             }
-            if let Some(peer) = self.state.poll_resuming(cx) {
-                return Poll::Ready(ConnectionEnd::HandedOver(peer));
+            if let Some((peer, grant)) = self.state.poll_resuming(cx) {
+                return Poll::Ready(ConnectionEnd::HandedOver(peer, grant));
             }
             if self.state.has_next_socket() && self.come_back(now) {
                 continue;
@@ -677,8 +677,11 @@ impl SocketTask {
             resumption.away = Some((clock::after(now, state.config.resumption_window), why));
         }
         if let Some(request) = granted {
+            // Of an earlier grant.
+            resumption.next_socket = None;
+            resumption.grants += 1;
             // The new socket may have gone meanwhile.
-            let _ = request.reply.send(Ok(()));
+            let _ = request.reply.send(Ok(resumption.grants));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -694,7 +697,7 @@ impl SocketTask {
         }
         let Some(resumption) = &mut state.resumption else { return false };
         let Some(next) = resumption.next_socket.take() else { return false };
-        let NewSocket { socket, decoder, unread, permit } = *next;
+        let NewSocket { socket, decoder, unread, permit, .. } = *next;
         // It counts for its connection again.
         drop(permit);
         resumption.away = None;
@@ -707,10 +710,10 @@ impl SocketTask {
     }
 
     /// Passes the socket to the connection that its client continues.
-    fn hand_over(self, peer: &Peer) {
+    fn hand_over(self, peer: &Peer, grant: u64) {
         let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
         let permit = state.guard.leave();
-        let socket: Box<dyn Any + Send> = Box::new(NewSocket { socket, decoder, unread, permit });
+        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant, socket, decoder, unread, permit });
         peer.mailbox.post(Command::TakeSocket(socket));
     }
 

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
+use aaw_protocol::resumption::ResumptionKey;
+use aaw_protocol::websocket::MessageDecoder;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::resumption_state::NewSocket;
 use super::{ClientSocket, NewConnection};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
-use crate::hub::{EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits};
+use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
@@ -244,4 +248,45 @@ async fn a_client_that_does_not_acknowledge_is_closed() {
     assert_eq!(start.elapsed().as_secs(), 10);
     drop(client);
     served.await.expect("no panic");
+}
+
+/// A client may give up a socket whose request was granted, and ask again: the sockets can arrive in any order.
+#[tokio::test(start_paused = true)]
+async fn only_the_socket_of_the_last_grant_continues_a_connection() {
+    let hub = Arc::<Hub>::default();
+    let (server, mut client) = duplex(1 << 16);
+    let served = serve_in(&hub, Dialect::V1, server);
+    let hello = r#"["aaw/hello",{"resumption":{"key":"0123456789abcdef0123456789abcdef"}}]"#;
+    client.write_all(&text(hello)).await.expect("the server reads");
+    let (_, welcome) = frame(&mut client).await;
+    let welcome: serde_json::Value = serde_json::from_slice(&welcome).expect("JSON");
+    let id = welcome[1]["connection"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let peer = hub.peer(id).expect("it is open");
+    let grant = async || {
+        let (reply, granted) = oneshot::channel();
+        peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received: 0, attempt: None, token: None, reply })));
+        granted.await.expect("a reply").expect("a grant")
+    };
+    let (first, last) = (grant().await, grant().await);
+    assert_eq!((first, last), (1, 2));
+    let take = |grant| {
+        let (server, client) = duplex(1 << 16);
+        let socket = ClientSocket::stream(server);
+        let decoder = MessageDecoder::new(1 << 20);
+        let socket = NewSocket { grant, socket, decoder, unread: Vec::new(), permit: None };
+        peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
+        client
+    };
+    let (mut late, mut live, mut later) = (take(first), take(last), take(first));
+    let (_, welcome) = frame(&mut live).await;
+    assert!(String::from_utf8_lossy(&welcome).contains(r#""resumed":true"#));
+    for given_up in [&mut late, &mut later] {
+        assert_eq!(given_up.read(&mut [0]).await.expect("the end"), 0);
+    }
+    live.write_all(&text(r#"["x",1,1]"#)).await.expect("the server reads");
+    assert!(frame(&mut live).await.1.ends_with(br#"1,"error"]"#));
+    // A close frame without a code.
+    live.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.expect("the server reads");
+    served.await.expect("no panic");
+    assert!(hub.resumable.get(&ResumptionKey::from_random([0; 16])).is_none() && hub.resumable.away() == 0);
 }

@@ -96,8 +96,8 @@ pub(crate) struct ResumeRequest {
     pub(crate) attempt: Option<u64>,
     /// The token of the connection's session.
     pub(crate) token: Option<Box<str>>,
-    /// Answers the request. Dropped if the connection is over.
-    pub(crate) reply: oneshot::Sender<Result<(), ResumeRefusal>>,
+    /// Answers the request, with the number of the grant. Dropped if the connection is over.
+    pub(crate) reply: oneshot::Sender<Result<u64, ResumeRefusal>>,
 }
 
 /// Why a connection is not continued on a new socket, although it exists. Its state stays as it is.
