@@ -293,3 +293,20 @@ async fn a_server_that_stops_ends_connections_that_are_away() {
     server.stop();
     server.stopped().await;
 }
+
+/// The task of the connection cannot answer meanwhile, and must not be replaced: the handler is still in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_whose_handler_blocks_its_thread_is_resumed_when_that_ends() {
+    let server = TestServer::start().await;
+    let mut other = server.v1().await;
+    let (mut first, _) = open(&server, &json!({ "key": KEY })).await;
+    first.send(r#"["blocks/broadcast",500,1]"#).await;
+    other.expect(r#"["broadcast","before"]"#).await;
+    drop(first);
+    let mut twice = WireClient::connect(server.addr, Some("aaw.v1")).await;
+    twice.send(&hello(&resuming(0))).await;
+    let (mut second, welcome) = open(&server, &resuming(0)).await;
+    assert_eq!((&welcome["resumed"], &welcome["resumption"]["received"]), (&json!(true), &json!(1)));
+    second.expect(r#"["blocks/broadcast",true,1]"#).await;
+    second.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
+}
