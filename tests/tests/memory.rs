@@ -18,6 +18,9 @@ const CONNECTIONS: usize = 1000;
 /// The heap of an open connection, in bytes. What it takes of the process is a little more: the allocator's own blocks.
 const MAX_AT_REST: usize = 2150;
 
+/// The same if the client can resume the connection, and has acknowledged all messages.
+const MAX_RESUMABLE_AT_REST: usize = 2500;
+
 /// What a burst may leave, for each connection: nothing, apart from the buffers of the two workers.
 const MAX_KEPT: usize = 200;
 
@@ -45,6 +48,19 @@ struct Client {
 
 impl Client {
     fn connect(addr: SocketAddr, buffer: &mut Vec<u8>) -> Self {
+        Self::connect_with(br#"["aaw/hello",{}]"#, addr, buffer)
+    }
+
+    /// Connects so that the connection can be resumed, calls, and acknowledges the response.
+    fn connect_resumable(key: usize, addr: SocketAddr, call: &mut Vec<u8>, buffer: &mut Vec<u8>) -> Self {
+        let hello = format!(r#"["aaw/hello",{{"resumption":{{"key":"{key:032x}"}}}}]"#);
+        let mut client = Self::connect_with(hello.as_bytes(), addr, buffer);
+        client.echo(100, call, buffer);
+        client.send(br#"["aaw/ack",1]"#, buffer);
+        client
+    }
+
+    fn connect_with(hello: &[u8], addr: SocketAddr, buffer: &mut Vec<u8>) -> Self {
         let mut socket = TcpStream::connect(addr).expect("the server listens");
         socket.set_read_timeout(Some(DEADLINE)).expect("a socket");
         let handshake = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -57,7 +73,7 @@ impl Client {
             socket.read_exact(&mut end[3..]).expect("a response");
         }
         let mut client = Self { socket, id: 0 };
-        client.send(br#"["aaw/hello",{}]"#, buffer);
+        client.send(hello, buffer);
         assert!(client.read(buffer).starts_with(br#"["aaw/welcome","#));
         client
     }
@@ -223,7 +239,18 @@ fn connections_at_rest_are_small_and_keep_nothing_of_a_burst() {
         "{after_a_call} bytes after a call, {after_pushes} after pushes, {after_a_megabyte} after 1 MB; {of_a_call}"
     );
 
-    drop((clients, runtime));
+    drop(clients);
+    while handle.connections() > 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let before = allocated();
+    let resumable: Vec<_> =
+        (0..CONNECTIONS).map(|key| Client::connect_resumable(key, addr, &mut call, &mut buffer)).collect();
+    let at_rest = at_rest(before, MAX_RESUMABLE_AT_REST);
+    println!("{at_rest} bytes of a connection that can be resumed");
+    assert!(at_rest <= MAX_RESUMABLE_AT_REST, "a connection that can be resumed occupies {at_rest} bytes");
+
+    drop((resumable, runtime));
     // With one worker, since each keeps memory for the calls that wait, and may be left without it by the other.
     let (_runtime, addr, _) = start(aaw_test_events::module().into(), 1);
     let client = &mut Client::connect(addr, &mut buffer);
