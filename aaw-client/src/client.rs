@@ -100,8 +100,10 @@ impl Client {
     /// - [`CallError::NotSent`]: the server has not seen the call.
     /// - [`CallError::Failed`]: the server refused the call, or the handler failed.
     /// - [`CallError::TimedOut`]: there was no response within `timeout`; its field `sent` states whether the call was
-    ///   sent, and if it was not, `no_connection` why, for example that the server has refused the connection with 403.
-    /// - [`CallError::OutcomeUnknown`]: the call was sent, and the connection ended before its response.
+    ///   sent, and if it was not, `no_connection` why, for example that the server has refused the connection with 403;
+    ///   `taken` states whether the server has it.
+    /// - [`CallError::OutcomeUnknown`]: the call was sent, and the connection ended before its response and could not be
+    ///   resumed.
     /// - [`CallError::BadResponse`]: the response does not fit `T`.
     pub async fn send_async<T: DeserializeOwned>(
         &self,
@@ -222,8 +224,9 @@ impl Client {
     /// Sends an event without a response.
     ///
     /// `Ok` means that the event will be written, on this connection or the next, in order with the calls and one-way
-    /// events of this client; not that the server has received it. It is lost if the connection breaks at that moment,
-    /// or if the client is closed while there is no connection. Use a call for what must arrive.
+    /// events of this client; not that the server has received it. It is lost if the client is closed while there is no
+    /// connection, or if the socket breaks at that moment and the connection cannot be resumed. Use a call for what must
+    /// arrive.
     ///
     /// ```no_run
     /// # async fn run(client: aaw_client::Client) -> Result<(), aaw_client::SendError> {
