@@ -15,9 +15,9 @@
 //! ```
 //!
 //! A [`Client`] is a cheap handle to one connection: clone it, and call from as many tasks as you like. Calls run
-//! concurrently. When its socket breaks, the client makes another, over which the connection goes on: open calls, streams
-//! and the session notice nothing if the server still has its state, which it keeps for a minute by default. Listeners and
-//! handlers stay registered in any case.
+//! concurrently. A connection that is lost is made again, and listeners and handlers stay registered. With
+//! [`Config::resumption`], a connection goes on over the next socket instead: open calls, streams and the session notice
+//! nothing, if the server still has its state.
 //!
 //! # Guide
 //!

@@ -224,7 +224,8 @@ type Options = {
     maxWaitingSends?: number | undefined;
     /**
      * Whether the connection continues when its socket breaks, if the server supports it: calls,
-     * streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default `true`.
+     * streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default
+     * `false`: see RELIABILITY.md for its limits.
      */
     resumption?: boolean | undefined;
     /**

@@ -46,9 +46,9 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How many consecutive pings may bring no data from the client before the connection is closed. Default 2.
     pub max_missed_heartbeats: u32,
-    /// How long the state of a connection is kept after its socket has broken, for a client that resumes it. Default 60 s,
-    /// in which most phones find another network. Zero disables resumption: a connection ends with its socket. A longer time
-    /// keeps the memory of clients that never come back for longer.
+    /// How long the state of a connection is kept after its socket has broken, for a client that resumes it. Default zero: a
+    /// connection ends with its socket. In 60 s most phones find another network. A longer time keeps the memory of clients that
+    /// never come back for longer.
     pub resumption_window: Duration,
     /// The maximum number of connections whose client is away. Beyond it the client address that has the most of them loses
     /// the one that has been away for the longest time. Default 65 536. They do not count towards
@@ -234,7 +234,7 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
-            resumption_window: protocol.resumption_window,
+            resumption_window: Duration::ZERO,
             max_away_connections: 65_536,
             max_unacknowledged_bytes: protocol.max_unacknowledged_bytes,
             max_message_bytes: protocol.limits.message as usize,

@@ -11,7 +11,7 @@ let browser;
 let server;
 
 before(async () => {
-  [browser, server] = await Promise.all([launch(), start({ events: STOCK })]);
+  [browser, server] = await Promise.all([launch(), start({ events: STOCK, env: { AAW_RESUMPTION_WINDOW: "60s" } })]);
 });
 
 after(async () => {
@@ -50,7 +50,7 @@ const openClient = async (t, url) => {
   await page.evaluate(async () => {
     const { default: aaw } = await import("/aaw.js");
     globalThis.counts = { open: 0, close: 0, interrupted: 0, resumed: 0 };
-    globalThis.ws = aaw();
+    globalThis.ws = aaw(undefined, { resumption: true });
     for (const event of Object.keys(counts)) ws.on(event, () => (counts[event] += 1));
     await ws.sendAsync("ping");
   });

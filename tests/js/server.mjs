@@ -17,14 +17,14 @@ export const BUN = fileURLToPath(new URL("../family/node_modules/.bin/bun", impo
  * Starts the aaw server at the path in `AAW_SERVER_BIN`, and waits until it listens. The server builds its events
  * package first, if it is not built yet.
  *
- * @param {{ port?: number, events?: string, auth?: string }} [options] `auth`: the path of the user database; without
+ * @param {{ port?: number, events?: string, auth?: string, env?: Record<string, string> }} [options] `auth`: the path of the user database; without
  *   it, authentication is off. `port` 0: any free port.
  */
-export const start = async ({ port = 0, events = TEST_EVENTS, auth } = {}) => {
+export const start = async ({ port = 0, events = TEST_EVENTS, auth, env = {} } = {}) => {
   const binary = process.env.AAW_SERVER_BIN;
   if (!binary) throw new Error("set AAW_SERVER_BIN to the aaw-server to test, for example target/debug/aaw-server");
   const args = ["--port", `${port}`, ...(auth ? [`--auth=${auth}`] : []), events];
-  const server = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const server = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   const [, listensOn] = await waitForLine(server, /listening on ws:\/\/\S+ \(127\.0\.0\.1:(\d+)\)/);
   return new Server(server, Number(listensOn));
 };

@@ -9,6 +9,7 @@ const { url, seed, timeout, inFlight, time, hasDefaultTimeouts, first, calls } =
 const ends = Date.now() + time;
 
 const OPTIONS = {
+  resumption: true,
   backoff: { min: 1, max: 20, refused: 10 },
   // As in `src/rust_clients.rs`.
   connectTimeout: 4000,

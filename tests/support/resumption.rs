@@ -13,6 +13,7 @@ use crate::{TestServer, until};
 pub fn client_config() -> aaw_client::Config {
     aaw_client::Config {
         backoff: Backoff { min: Duration::ZERO, refused: Duration::from_millis(10), ..Backoff::default() },
+        resumption: true,
         ..aaw_client::Config::default()
     }
 }

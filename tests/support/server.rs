@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aaw_server::{Config, Events, Handle, Server};
 use aaw_test_events::_services::App;
@@ -25,9 +26,9 @@ pub struct TestServer {
     served: Option<JoinHandle<()>>,
 }
 
-/// Returns the configuration of the tests: the defaults, on a free port.
+/// Returns the configuration of the tests: the defaults, on a free port, and connections can be resumed.
 pub fn config() -> Config {
-    Config { port: 0, ..Config::default() }
+    Config { port: 0, resumption_window: Duration::from_secs(60), ..Config::default() }
 }
 
 impl TestServer {

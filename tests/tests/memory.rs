@@ -156,7 +156,8 @@ fn at_rest(before: usize, max: usize) -> usize {
 fn start(events: Events, workers: usize) -> (Runtime, SocketAddr, Handle) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().expect("a runtime");
-    let server = Server::new(Config { port: 0, ..Config::default() }).events(events);
+    let server =
+        Server::new(Config { port: 0, resumption_window: Duration::from_secs(60), ..Config::default() }).events(events);
     let bound = runtime.block_on(server.bind()).expect("a free port");
     let (addr, handle) = (bound.local_addr(), bound.handle());
     runtime.spawn(bound.serve(std::future::pending()));

@@ -40,7 +40,7 @@ fn serve_in(
     dialect: Dialect,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> JoinHandle<()> {
-    let config = Config::default();
+    let config = Config { resumption_window: Duration::from_secs(60), ..Config::default() };
     let permit = hub.admit(1).expect("it is the first");
     let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));

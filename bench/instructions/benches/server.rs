@@ -57,7 +57,8 @@ impl From {
 
 fn start(from: From) -> (Runtime, SocketAddr, Handle) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let server = Server::new(Config { port: 0, ..Config::default() }).events(from.events());
+    let server = Server::new(Config { port: 0, resumption_window: Duration::from_secs(60), ..Config::default() })
+        .events(from.events());
     let bound = runtime.block_on(server.bind()).expect("a free port");
     let (address, handle) = (bound.local_addr(), bound.handle());
     runtime.spawn(bound.serve(std::future::pending()));

@@ -22,7 +22,10 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 /// Serves the test events. Prints the port, and stops when standard input ends.
 pub(crate) async fn serve() -> Result<(), BoxError> {
-    let server = Server::new(Config { port: 0, ..Config::default() }).events(aaw_test_events::module()).bind().await?;
+    let server = Server::new(Config { port: 0, resumption_window: Duration::from_secs(60), ..Config::default() })
+        .events(aaw_test_events::module())
+        .bind()
+        .await?;
     println!("{}", server.local_addr().port());
     server
         .serve(async {
