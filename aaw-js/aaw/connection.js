@@ -63,6 +63,9 @@ const TIMED_OUT = "WebSocket error (client): request timed out";
 /** How long a call that the server has not acknowledged waits for a sign of life, in ms; and then the ping that demands one. */
 const PROBE_DELAY = 3000;
 
+/** Beyond this size of what the server has not acknowledged, it is not expected to do so within seconds. */
+const MAX_PROBED = 16 << 10;
+
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
 /** @template W The observer of a call. The connection only stores it and returns it with the call's outputs. */
@@ -838,6 +841,11 @@ export class ClientConnection {
   /** Sends a ping if the server has not acknowledged a call in time. A dead connection is noticed by that. @param {number} now */
   #probeIfUnacknowledged(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
+      // A message that takes long to transfer is no sign of a dead network. The heartbeat suffices for it.
+      this.#nextProbe = now + PROBE_DELAY;
+      return;
+    }
     let oldest = Infinity;
     for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
     this.#nextProbe = oldest + PROBE_DELAY;

@@ -898,6 +898,7 @@ var readTerms = (data) => {
 var CLIENT_CLOSED = "The client is closed";
 var TIMED_OUT = "WebSocket error (client): request timed out";
 var PROBE_DELAY = 3e3;
+var MAX_PROBED = 16 << 10;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
   #config;
@@ -1425,6 +1426,10 @@ var ClientConnection = class {
   }
   #probeIfUnacknowledged(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
+      this.#nextProbe = now + PROBE_DELAY;
+      return;
+    }
     let oldest = Infinity;
     for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
     this.#nextProbe = oldest + PROBE_DELAY;

@@ -72,6 +72,7 @@ impl<'de> Deserialize<'de> for ResumptionKey {
 
 /// What a client asks for in its hello.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(expecting = "an object with a key")]
 pub struct ResumptionRequest {
     /// The key of the state.
     pub key: ResumptionKey,

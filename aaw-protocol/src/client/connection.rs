@@ -395,9 +395,9 @@ impl<W> ClientConnection<W> {
                 self.reconnect_delays.handle_connection_ended(now, since);
                 // These outputs belong to the lost connection. What is counted of them is kept elsewhere.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
-                let was_interrupted = self.is_interrupted();
+                let is_repeated = self.resumption.as_ref().is_some_and(|resumption| resumption.interrupted.is_some());
                 if self.interrupt(now, &why) {
-                    if was_interrupted {
+                    if is_repeated {
                         self.set_reconnecting(now, why.retry_hint());
                     } else {
                         // At once: it is most likely the network of this client that has changed.
@@ -486,7 +486,9 @@ impl<W> ClientConnection<W> {
             }
         }
         self.last_input = Some(now);
-        self.expire_resume(now);
+        if !self.is_interrupted() {
+            self.expire_resume(now);
+        }
         self.expire_interruption(now);
         self.acknowledge_received(now, false);
         self.probe(now);

@@ -13,9 +13,12 @@ use crate::codec::{self, BadFrame, Frame};
 use crate::hello::{self, Hello, acknowledgement};
 use crate::resumption::{CLOSE_SUPERSEDED, ResumptionKey, ResumptionRequest, ResumptionTerms, parse_count};
 
-/// How long a server may be silent while it has a call that it has not answered. Then it is pinged, and after as long again the
+/// How long a server may be silent while it has a call that it has neither acknowledged nor answered. Then it is pinged, and after as long again the
 /// connection is considered lost. Streams are exempt: they may wait for hours, and the heartbeat suffices for them.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Beyond as many bytes that the server has not acknowledged, it is not expected to do so within seconds.
+const MAX_PROBED_BYTES: usize = 16 << 10;
 
 impl<W> ClientConnection<W> {
     /// Makes the next connection resumable, if its server agrees. To be called before each
@@ -26,7 +29,7 @@ impl<W> ClientConnection<W> {
 
     /// Returns whether the connection was interrupted, and may still be resumed.
     pub fn is_interrupted(&self) -> bool {
-        self.resumption.as_ref().is_some_and(|resumption| resumption.interrupted.is_some())
+        self.resumption.as_ref().is_some_and(|resumption| resumption.interrupted.is_some() && !resumption.resumed)
     }
 
     /// Returns whether messages of the connection are counted.
@@ -93,6 +96,7 @@ impl<W> ClientConnection<W> {
             && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
         {
             resumption.received.receive(now, bytes);
+            resumption.note_progress();
         }
     }
 
@@ -121,10 +125,14 @@ impl<W> ClientConnection<W> {
             return Ok(());
         };
         let number = parse_count(frame.data).map_err(BadFrame::Unexpected)?;
+        let before = resumption.sent.acknowledged;
         if !resumption.sent.acknowledge(number) {
             let last = resumption.sent.last();
             let error = format!("message {number} was never sent; the last is {last}");
             return Err(BadFrame::Unexpected(error));
+        }
+        if resumption.sent.acknowledged > before {
+            resumption.note_progress();
         }
         Ok(())
     }
@@ -154,8 +162,11 @@ impl<W> ClientConnection<W> {
                 && resumption.sent.acknowledge(received)
             {
                 resumption.terms = Some(terms);
-                resumption.interrupted = None;
+                resumption.resumed = true;
                 resumption.probed = None;
+                if resumption.sent.messages.is_empty() {
+                    resumption.note_progress();
+                }
                 let again: Vec<_> = resumption.sent.messages.iter().cloned().map(Output::Send).collect();
                 self.outputs.push_back(Output::Resumed);
                 self.outputs.extend(again);
@@ -207,8 +218,12 @@ impl<W> ClientConnection<W> {
         }
         let window = resumption.terms.map_or(0, |terms| terms.window);
         resumption.probed = None;
+        let was_open = resumption.interrupted.is_none() || std::mem::take(&mut resumption.resumed);
+        // A message that breaks each socket must not do so without end.
         if resumption.interrupted.is_none() {
             resumption.interrupted = Some((after(now, Duration::from_millis(window)), why.clone()));
+        }
+        if was_open {
             self.outputs.push_back(Output::Interrupted(why.clone()));
         }
         true
@@ -228,6 +243,7 @@ impl<W> ClientConnection<W> {
     /// Gives up an interrupted connection that could not be resumed in time.
     pub(super) fn expire_interruption(&mut self, now: Instant) {
         if let Some(resumption) = &mut self.resumption
+            && !resumption.resumed
             && let Some((_, why)) = resumption.interrupted.take_if(|(until, _)| *until <= now)
         {
             // Of an attempt that is under way, the hello may be sent already.
@@ -250,7 +266,9 @@ impl<W> ClientConnection<W> {
     /// When the server is to be pinged, or given up, because it is silent while it has a call.
     fn probe_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref().filter(|resumption| resumption.is_active())?;
-        let is_open = matches!(self.phase, ConnectionPhase::Open { .. });
+        // A message that takes long to transfer is no sign of a dead network. The heartbeat suffices for it.
+        let is_small = !resumption.sent.messages.is_empty() && resumption.sent.bytes < MAX_PROBED_BYTES;
+        let is_open = matches!(self.phase, ConnectionPhase::Open { .. }) && is_small;
         let since = resumption.probed.or(self.waits_since)?;
         (is_open && self.written_unary > 0).then(|| after(since, PROBE_INTERVAL))
     }
@@ -275,7 +293,7 @@ impl<W> ClientConnection<W> {
             .received
             .due(false)
             .filter(|_| resumption.is_active() && matches!(self.phase, ConnectionPhase::Open { .. }));
-        let interruption = resumption.interrupted.as_ref().map(|(until, _)| *until);
+        let interruption = resumption.interrupted.as_ref().filter(|_| !resumption.resumed).map(|(until, _)| *until);
         [acknowledgement, interruption, self.probe_due()].into_iter().flatten().min()
     }
 }

@@ -20,8 +20,10 @@ pub(super) struct Resumption {
     pub(super) terms: Option<ResumptionTerms>,
     pub(super) received: ReceivedMessages,
     pub(super) sent: SentLog,
-    /// The socket is gone: until when the client tries to resume, and why.
+    /// The socket is gone, or another one has brought nothing new yet: until when the client tries to resume, and why.
     pub(super) interrupted: Option<(Instant, DisconnectReason)>,
+    /// The connection goes on over another socket, and `interrupted` counts only if that is lost before it brings anything.
+    pub(super) resumed: bool,
     /// The server was pinged, because it is silent, and is silent since.
     pub(super) probed: Option<Instant>,
 }
@@ -74,7 +76,16 @@ impl Resumption {
             received: ReceivedMessages::default(),
             sent: SentLog::default(),
             interrupted: None,
+            resumed: false,
             probed: None,
+        }
+    }
+
+    /// A socket has brought something new: the interruption before it is over.
+    pub(super) fn note_progress(&mut self) {
+        if self.resumed {
+            self.resumed = false;
+            self.interrupted = None;
         }
     }
 

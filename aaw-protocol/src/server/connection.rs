@@ -55,8 +55,8 @@ pub struct ServerConnection<T = ()> {
     deadlines: Option<Box<TimerWheel<CallKey>>>,
     /// The call that no later call may overtake.
     barrier: Option<CallKey>,
-    /// A barrier has ended since this was last asked for.
-    barrier_ended: bool,
+    /// A log-in or log-out of the server's own has ended since this was last asked for.
+    login_ended: bool,
     pub(super) wait_queue: WaitQueue,
     /// Running calls whose uploads ended in the wait queue, and whose handlers are not notified yet.
     early_upload_ends: VecDeque<CallKey>,
@@ -105,7 +105,7 @@ impl<T> ServerConnection<T> {
             deferred_bytes: 0,
             deadlines: None,
             barrier: None,
-            barrier_ended: false,
+            login_ended: false,
             client_calls: PendingClientCalls::default(),
             early_upload_ends: VecDeque::new(),
             upload_bytes: 0,
@@ -810,6 +810,7 @@ impl<T> ServerConnection<T> {
 
     pub(super) fn remove_running(&mut self, key: CallKey) -> Option<RunningCall<T>> {
         let running = self.running.remove(key)?;
+        self.login_ended |= running.event_json.starts_with("\"aaw/");
         self.release_barrier(key);
         self.running_bytes -= running.bytes;
         if running.deferred_response.is_some() {
@@ -826,16 +827,16 @@ impl<T> ServerConnection<T> {
         Some(running)
     }
 
-    /// Returns whether a [barrier](Self::add_pending_barrier) has ended since this was last called.
-    pub fn take_barrier_ended(&mut self) -> bool {
-        std::mem::take(&mut self.barrier_ended)
+    /// Returns whether a call of one of the server's own events, such as `aaw/login`, has ended since this was last called. The
+    /// client learns the token of its session from their responses.
+    pub fn take_login_ended(&mut self) -> bool {
+        std::mem::take(&mut self.login_ended)
     }
 
     /// Lets later calls start if this call is the barrier.
     pub(super) fn release_barrier(&mut self, key: CallKey) {
         if self.barrier == Some(key) {
             self.barrier = None;
-            self.barrier_ended = true;
         }
     }
 

@@ -325,7 +325,7 @@ fn a_malformed_hello_can_be_repeated() {
         bad: the body of aaw/hello must be an object
         bad: the first frame must be ["aaw/hello", {…}]
         bad: the first frame must be ["aaw/hello", {…}]
-        bad: the body of aaw/hello: invalid type: string "yes", expected a boolean at line 1 column 15
+        bad: the body of aaw/hello: invalid type: integer `7`, expected an object with a key at line 1 column 15
         "#,
     );
     server.receive(r#"["aaw/hello",{}]"#);

@@ -327,22 +327,9 @@ impl FrameBuffer {
         let mut cursor = Cursor { parts: self.parts.iter(), slice: &[], tail: Some(&self.tail[self.tail_written..]) };
         let mut len = 0;
         for _ in 0..count {
-            cursor.byte()?;
-            let (extended, header_len) = match cursor.byte()? {
-                126 => (2, 4),
-                127 => (8, 10),
-                short => {
-                    cursor.skip(short.into())?;
-                    len += 2 + usize::from(short);
-                    continue;
-                }
-            };
-            let mut payload_len = 0;
-            for _ in 0..extended {
-                payload_len = payload_len << 8 | usize::from(cursor.byte()?);
-            }
+            let payload_len = cursor.frame_header()?;
             cursor.skip(payload_len)?;
-            len += header_len + payload_len;
+            len += frame_len(payload_len);
         }
         Some(len)
     }
@@ -362,11 +349,14 @@ impl FrameBuffer {
 
     /// Returns the payload of each text message, and whether it is a push. The first frame must begin at the front.
     pub(super) fn texts(&self) -> impl Iterator<Item = (bool, Vec<u8>)> + '_ {
+        let mut cursor = Cursor { parts: self.parts.iter(), slice: &[], tail: Some(&self.tail[self.tail_written..]) };
         let mut at = 0;
-        self.frames().map(move |(_, payload)| {
+        std::iter::from_fn(move || {
+            let payload_len = cursor.frame_header()?;
+            let payload = cursor.take(payload_len)?;
             let is_push = self.pushes.is_push(at);
-            at += frame_len(payload.len());
-            (is_push, payload)
+            at += frame_len(payload_len);
+            Some((is_push, payload))
         })
     }
 
@@ -456,6 +446,35 @@ impl Cursor<'_> {
         let (first, rest) = self.slice.split_first()?;
         self.slice = rest;
         Some(*first)
+    }
+
+    /// Reads a header, and returns the length of the payload. `None` at the end.
+    fn frame_header(&mut self) -> Option<usize> {
+        self.byte()?;
+        let extended = match self.byte()? {
+            126 => 2,
+            127 => 8,
+            len => return Some(len.into()),
+        };
+        let mut len = 0;
+        for _ in 0..extended {
+            len = len << 8 | usize::from(self.byte()?);
+        }
+        Some(len)
+    }
+
+    /// Copies bytes.
+    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            if self.slice.is_empty() {
+                self.next_slice()?;
+            }
+            let (taken, rest) = self.slice.split_at(self.slice.len().min(len - bytes.len()));
+            bytes.extend_from_slice(taken);
+            self.slice = rest;
+        }
+        Some(bytes)
     }
 
     fn skip(&mut self, mut len: usize) -> Option<()> {

@@ -15,8 +15,9 @@ use aaw_protocol::websocket::FrameBuffer;
 use tokio::sync::oneshot;
 
 use super::end::ConnectionEnd;
-use super::resumption_state::{NewSocket, Resuming, Resumption};
+use super::resumption_state::{NewSocket, Resuming, Resumption, Unacknowledged, UnacknowledgedStage};
 use super::state::ConnectionState;
+use crate::auth::SessionGuard;
 use crate::hub::{Command, LogState, Peer, ResumableConnection, ResumeRefusal, ResumeRequest};
 
 /// How long a client may take to acknowledge what it must acknowledge at once.
@@ -92,8 +93,8 @@ impl ConnectionState {
             next_socket: None,
             away: None,
             last_attempt: 0,
-            token_known_from: 0,
-            unacknowledged_since: None,
+            known_session: None,
+            unacknowledged: None,
         }));
         self.protocol.begin(true);
     }
@@ -136,7 +137,10 @@ impl ConnectionState {
         }
         let Some(resumption) = &mut self.resumption else { return };
         let session = self.guard.peer.context.session.current();
-        let must_show_token = session.is_some() && request.received >= resumption.token_known_from;
+        let must_show_token = session.as_ref().is_some_and(|session| {
+            let known = resumption.known_session.as_ref();
+            known.is_some_and(|(known, from)| Arc::ptr_eq(known, session) && request.received >= *from)
+        });
         let shows_token =
             session.is_some_and(|session| request.token.as_ref().is_some_and(|token| session.has_token(token)));
         let last = resumption.last_attempt;
@@ -201,8 +205,15 @@ impl ConnectionState {
     /// token.
     pub(super) fn end_counting(&mut self, now: Instant) {
         let Some(resumption) = &mut self.resumption else { return };
-        if self.protocol.take_barrier_ended() {
-            resumption.token_known_from = self.guard.peer.mailbox.last_retained() + self.output.messages() as u64;
+        if self.protocol.take_login_ended() {
+            let session = self.guard.peer.context.session.current();
+            let is_known = |session: &Arc<SessionGuard>| {
+                resumption.known_session.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, session))
+            };
+            if session.as_ref().is_none_or(|session| !is_known(session)) {
+                let last = self.guard.peer.mailbox.last_retained() + self.output.messages() as u64;
+                resumption.known_session = session.map(|session| (session, last));
+            }
         }
         if let Some(acknowledgement) = self.protocol.poll_acknowledgement(now, !self.output.is_empty()) {
             resumption.lead.text(acknowledgement.into());
@@ -218,34 +229,58 @@ impl ConnectionState {
     pub(super) fn resumption_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref()?;
         let away = resumption.away.as_ref().map(|(until, _)| *until);
-        let acknowledgement =
-            resumption.unacknowledged_since.map(|(since, _)| clock::after(since, ACKNOWLEDGEMENT_TIMEOUT));
+        let is_timed = |waits: &&Unacknowledged| waits.stage != UnacknowledgedStage::Pinged;
+        let unacknowledged = resumption.unacknowledged.as_ref().filter(is_timed);
+        let acknowledgement = unacknowledged.map(|waits| clock::after(waits.since, ACKNOWLEDGEMENT_TIMEOUT));
         away.into_iter().chain(acknowledgement).min()
     }
 
-    /// Closes the connection of a client that takes what is written, and does not acknowledge what it must acknowledge at once.
-    /// Returns whether it does.
+    /// Closes the connection of a client that receives what is sent, and does not acknowledge what it must acknowledge at once.
+    /// Returns whether there is something to do at once.
     pub(super) fn check_unacknowledged(&mut self, now: Instant, log: &LogState) -> bool {
         let Some(resumption) = &mut self.resumption else { return false };
         let is_too_much = log.unacknowledged_messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES
             || log.unacknowledged >= MAX_UNACKNOWLEDGED_BYTES;
         if !is_too_much || log.blocked || self.protocol.is_away() {
-            resumption.unacknowledged_since = None;
+            resumption.unacknowledged = None;
             return false;
         }
-        match resumption.unacknowledged_since {
-            Some((since, then)) if then == log.acknowledged => {
-                let is_over = now.duration_since(since) >= ACKNOWLEDGEMENT_TIMEOUT;
-                if is_over {
-                    self.protocol.close(Close::Unacknowledged);
-                    self.collect_outputs();
+        let LogState { acknowledged, .. } = *log;
+        match &mut resumption.unacknowledged {
+            Some(unacknowledged) if unacknowledged.acknowledged == acknowledged => {
+                if now.duration_since(unacknowledged.since) < ACKNOWLEDGEMENT_TIMEOUT {
+                    return false;
                 }
-                is_over
+                match unacknowledged.stage {
+                    UnacknowledgedStage::Waits => {
+                        unacknowledged.stage = UnacknowledgedStage::Pinged;
+                        resumption.lead.ping();
+                        true
+                    }
+                    // The heartbeat finds whether the client is there.
+                    UnacknowledgedStage::Pinged => false,
+                    UnacknowledgedStage::Ponged => {
+                        self.protocol.close(Close::Unacknowledged);
+                        self.collect_outputs();
+                        true
+                    }
+                }
             }
-            _ => {
-                resumption.unacknowledged_since = Some((now, log.acknowledged));
+            unacknowledged => {
+                let stage = UnacknowledgedStage::Waits;
+                *unacknowledged = Some(Unacknowledged { since: now, acknowledged, stage });
                 false
             }
+        }
+    }
+
+    /// The client has received what was sent before a ping.
+    pub(super) fn handle_pong(&mut self, now: Instant) {
+        if let Some(unacknowledged) = self.resumption.as_mut().and_then(|resumption| resumption.unacknowledged.as_mut())
+            && unacknowledged.stage == UnacknowledgedStage::Pinged
+        {
+            unacknowledged.stage = UnacknowledgedStage::Ponged;
+            unacknowledged.since = now;
         }
     }
 }

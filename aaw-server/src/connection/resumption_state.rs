@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::end::ConnectionEnd;
 use super::socket::ClientSocket;
+use crate::auth::SessionGuard;
 use crate::hub::{ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest};
 
 /// What a resumable connection stores in addition to others.
@@ -26,10 +27,10 @@ pub(super) struct Resumption {
     pub(super) away: Option<(Instant, ConnectionEnd)>,
     /// The number of the last request to resume that was granted.
     pub(super) last_attempt: u64,
-    /// The number of the message from which the client knows the token of its present session.
-    pub(super) token_known_from: u64,
-    /// Since when too much is not acknowledged, and what was acknowledged then.
-    pub(super) unacknowledged_since: Option<(Instant, u64)>,
+    /// The session whose token the client knows, and from which message on.
+    pub(super) known_session: Option<(Arc<SessionGuard>, u64)>,
+    /// Too much is not acknowledged.
+    pub(super) unacknowledged: Option<Unacknowledged>,
 }
 
 /// A socket that continues a connection, with what was read from it and not handled.
@@ -49,4 +50,23 @@ pub(super) struct Resuming {
     pub(super) reply: oneshot::Receiver<Result<u64, ResumeRefusal>>,
     /// The key of a new state, if that connection is over.
     pub(super) next: Option<ResumptionKey>,
+}
+
+/// Since when a client has not acknowledged what it must acknowledge at once.
+pub(super) struct Unacknowledged {
+    pub(super) since: Instant,
+    /// What was acknowledged then.
+    pub(super) acknowledged: u64,
+    pub(super) stage: UnacknowledgedStage,
+}
+
+/// A client may not have received the messages: the system's buffers take much. A pong follows what was received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnacknowledgedStage {
+    /// No ping was sent.
+    Waits,
+    /// A ping was sent. Without a pong, the network is silent.
+    Pinged,
+    /// The pong has come.
+    Ponged,
 }

@@ -667,7 +667,11 @@ impl SocketTask {
                     } else {
                         ConnectionEnd::Superseded
                     };
-                    tokio::spawn(async move { close(remains, end, timeout).await });
+                    let permit = state.guard.closing_permit();
+                    tokio::spawn(async move {
+                        close(remains, end, timeout).await;
+                        drop(permit);
+                    });
                 }
                 _ => {}
             }
@@ -701,7 +705,7 @@ impl SocketTask {
         // It counts for its connection again.
         drop(permit);
         resumption.away = None;
-        resumption.unacknowledged_since = None;
+        resumption.unacknowledged = None;
         resumption.guard.come_back();
         mailbox.come_back(&state.protocol.resume(now), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);

@@ -129,7 +129,7 @@ impl ConnectionState {
                 self.log_bad_frame(&bad);
             }
             Message::Ping(body) => self.uncounted().pong(&body),
-            Message::Pong(_) => {}
+            Message::Pong(_) => self.handle_pong(now),
             // Takes precedence: the client sends nothing any more.
             Message::Close(frame) => self.end = Some(Box::new(ConnectionEnd::ByClient(frame))),
         }

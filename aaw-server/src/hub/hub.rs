@@ -72,6 +72,11 @@ pub(crate) struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
+    /// Returns a permit for a socket that is closed while its connection goes on.
+    pub(crate) fn closing_permit(&self) -> Option<ConnectionPermit> {
+        self.hub.admit(usize::MAX)
+    }
+
     /// Returns the connections that can be resumed.
     pub(crate) fn resumable(&self) -> &Arc<ResumableConnections> {
         &self.hub.resumable

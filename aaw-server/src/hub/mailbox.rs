@@ -275,6 +275,10 @@ pub(crate) const MAX_WRITES: u32 = 4;
 /// task is woken, which counts them. A wake-up takes a microsecond, so this costs less than a tenth of a small push.
 const UNCOUNTED_PUSHES: usize = 16 << 10;
 
+/// The bytes that are retained until they are acknowledged, after as many of which the connection's task is woken, which counts
+/// them. A client acknowledges half of that at once.
+const UNCOUNTED_UNACKNOWLEDGED: usize = 128 << 10;
+
 /// The bytes of pushes that are retained for a client that is away. The client learns of the others by a gap.
 const MAX_PUSHES_AWAY: usize = 64 << 10;
 
@@ -332,6 +336,8 @@ struct MailboxState {
     retained: Option<Box<RetainedLog>>,
     /// The connection has no socket, and waits for its client to resume it.
     away: bool,
+    /// A push was lost since.
+    loses_pushes: bool,
 }
 
 impl MailboxState {
@@ -363,7 +369,9 @@ impl MailboxState {
     /// Retains a push for a client that is away, or a gap in its place.
     fn retain_away(&mut self, frame: &SharedFrame) {
         let Some(retained) = &mut self.retained else { return };
-        if retained.pushed() + frame.frame_len() > MAX_PUSHES_AWAY {
+        // After the first that is lost all are, so that there is one gap.
+        if self.loses_pushes || retained.pushed() + frame.frame_len() > MAX_PUSHES_AWAY {
+            self.loses_pushes = true;
             retained.lose(frame.messages());
         } else {
             retained.push(frame);
@@ -427,14 +435,17 @@ impl Mailbox {
             return Ok(Pushed::Posted);
         }
         state.log.push(frame);
+        let mut is_unacknowledged = false;
         if let Some(retained) = &mut state.retained {
+            let before = retained.bytes();
             retained.push(frame);
+            is_unacknowledged = retained.bytes() / UNCOUNTED_UNACKNOWLEDGED != before / UNCOUNTED_UNACKNOWLEDGED;
         }
         let exceeds = state.pushed > self.limits.sustained && !std::mem::replace(&mut state.over_sustained, true);
         // The task of a blocked socket has no turns otherwise.
         let is_uncounted =
             state.blocked && state.pushed / UNCOUNTED_PUSHES != (state.pushed - frame.frame_len()) / UNCOUNTED_PUSHES;
-        let needs_task = exceeds || is_uncounted;
+        let needs_task = exceeds || is_uncounted || is_unacknowledged;
         let needs_flush = !state.writing && !state.blocked && !std::mem::replace(&mut state.flush_queued, true);
         drop(state);
         if needs_task {
@@ -554,6 +565,10 @@ impl Mailbox {
             if state.away {
                 state.pushed = state.pushed.saturating_sub(buffer.pushed());
                 *buffer = FrameBuffer::default();
+                if retained.pushed() > 2 * MAX_PUSHES_AWAY {
+                    retained.drop_pushes();
+                    state.loses_pushes = true;
+                }
                 return TurnEnd::Written;
             }
         }
@@ -742,7 +757,8 @@ impl Mailbox {
             log.append(&mut retained.frames());
         }
         state.pushed += log.pushed();
-        (state.log, state.socket, state.away) = (log, socket, false);
+        (state.log, state.socket) = (log, socket);
+        (state.away, state.loses_pushes) = (false, false);
     }
 
     /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.
