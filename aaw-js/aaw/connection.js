@@ -356,7 +356,7 @@ export class ClientConnection {
         this.#writer.sendUncounted('["aaw/hello",{}]');
         this.#writeResume();
       } else {
-        // All else waits for the welcome: without it, nobody knows whether the server has received what was sent.
+        // All else waits for the welcome, which says what the server has received.
         this.#writer.sendUncounted(this.#resumption?.hello(key, this.#login.token) ?? beginningHello(key));
       }
     } else {
@@ -842,7 +842,7 @@ export class ClientConnection {
   #probeIfUnacknowledged(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
     if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
-      // A message that takes long to transfer is no sign of a dead network. The heartbeat suffices for it.
+      // A large message may take longer than this delay on a network that works. The heartbeat covers it.
       this.#nextProbe = now + PROBE_DELAY;
       return;
     }

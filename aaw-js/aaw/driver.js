@@ -421,7 +421,7 @@ export class Driver {
         if (isOpen) this.#connection.handleDisconnected(now(), event.code, event.reason);
         else this.#connection.handleConnectFailed(now(), failure.reason, failure.hint);
       });
-      // A connection that is to go on has not ended, and an attempt to continue it is none of the application's concern.
+      // The application is told when the state ends, not when a socket of it closes.
       if (!this.#connection.isInterrupted) this.#delegate.handleClose(event);
     };
     /** @param {"open" | "close" | "error" | "message"} type @param {(event: any) => void} listener */

@@ -27,7 +27,7 @@ const UNCOUNTED = new Set(["hello", "welcome", "ack", "ping", "pong"].map((name)
 /** @param {{ event: string, id: unknown }} frame */
 export const isCounted = ({ event, id }) => id !== null || !event.startsWith("aaw/") || !UNCOUNTED.has(event);
 
-/** A name for a new state. It is a secret: whoever knows it can continue the connection. */
+/** A name for a new state. It is a secret: any client that knows it can continue the connection. */
 export const randomKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 

@@ -747,7 +747,7 @@ test("a call that is not acknowledged for 3 s is probed; after 3 s more the conn
   assert.equal(platform.sockets[0].closed?.code, 4002, "another code would end the state");
   server.connect();
   assert.deepEqual(state.takeInbox(), [["a", null, 1]]);
-  // The server closes the first socket, which nobody listens to any more.
+  // The server closes the first socket, which the client has stopped listening to.
   platform.sockets[0].disconnect(4001);
   state.send(["a", "there", 1]);
   state.link?.exchange();

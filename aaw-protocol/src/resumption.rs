@@ -20,7 +20,7 @@ pub const MAX_UNACKNOWLEDGED_BYTES: usize = 64 << 10;
 
 /// The secret name of the state of a resumable connection: 128 random bits.
 ///
-/// Whoever knows it can continue the connection, so its [`Debug`](fmt::Debug) output does not contain it.
+/// Any client that knows it can continue the connection, so its [`Debug`](fmt::Debug) output does not contain it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ResumptionKey([u8; 16]);
 

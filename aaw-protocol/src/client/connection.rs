@@ -105,6 +105,15 @@ struct OpenCall<W> {
     stream: Option<StreamFlow>,
 }
 
+/// An open call that has ended without a result.
+struct AbortedCall<W> {
+    waiter: W,
+    /// Whether the call had been written.
+    sent: bool,
+    /// Whether the server had acknowledged it.
+    taken: bool,
+}
+
 #[derive(Debug)]
 enum CallStage {
     Queued(WritePosition),
@@ -406,13 +415,8 @@ impl<W> ClientConnection<W> {
                     self.heartbeat = None;
                     return;
                 }
-                self.resumption = None;
                 self.set_reconnecting(now, why.retry_hint());
-                self.login.handle_disconnected();
-                self.pending_open = None;
-                self.complete_written_calls(&why);
-                self.cancel_client_calls();
-                self.outputs.push_back(Output::Disconnected(why));
+                self.end_state(why);
             }
             ConnectionPhase::Closing { .. } => {
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping | Output::Close));
@@ -480,8 +484,7 @@ impl<W> ClientConnection<W> {
     /// [`poll_timeout`](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(key) = self.deadlines.poll_expired(now) {
-            if let Some((waiter, sent)) = self.abort_call(now, key) {
-                let (sent, taken) = sent;
+            if let Some(AbortedCall { waiter, sent, taken }) = self.abort_call(now, key) {
                 self.outputs.push_back(Output::CallDone { waiter, result: CallResult::TimedOut { sent, taken } });
             }
         }
@@ -706,7 +709,7 @@ impl<W> ClientConnection<W> {
             return Ok(());
         }
         let credit = stream.credit();
-        if let Some((waiter, _)) = self.abort_call(now, key) {
+        if let Some(AbortedCall { waiter, .. }) = self.abort_call(now, key) {
             let text = format!("the server sent more items than the credit of {credit}");
             let result = CallResult::Failed(Failure::new(Code::BAD_FRAME, text));
             self.outputs.push_back(Output::CallDone { waiter, result });
@@ -872,11 +875,10 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// Ends an open call without a result, and cancels it on the server. Returns the waiter, whether the call had been written,
-    /// and whether the server had acknowledged it.
-    fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<(W, (bool, bool))> {
+    /// Ends an open call without a result, and cancels it on the server.
+    fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<AbortedCall<W>> {
         let OpenCall { waiter, deadline, stage, .. } = self.remove_call(key)?;
-        let sent = match stage {
+        let (sent, taken) = match stage {
             CallStage::Queued(position) => {
                 self.write_queue.remove(position);
                 (false, false)
@@ -894,7 +896,7 @@ impl<W> ClientConnection<W> {
                 (true, taken)
             }
         };
-        Some((waiter, sent))
+        Some(AbortedCall { waiter, sent, taken })
     }
 
     /// Removes a call from all collections except the write queue.

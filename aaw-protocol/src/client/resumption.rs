@@ -142,8 +142,9 @@ impl<W> ClientConnection<W> {
         struct Gap {
             lost: u64,
         }
-        let gap = serde_json::from_str::<Gap>(frame.data).ok().filter(|gap| gap.lost <= 1 << 53);
-        let Gap { lost } = gap.ok_or_else(|| BadFrame::Unexpected("a malformed aaw/gap".into()))?;
+        let gap = serde_json::from_str::<Gap>(frame.data).ok().filter(|gap| (1..=1 << 53).contains(&gap.lost));
+        let Gap { lost } =
+            gap.ok_or_else(|| BadFrame::Unexpected("aaw/gap must have `lost`, an integer from 1".into()))?;
         if let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) {
             resumption.received.uncount(text.len());
             resumption.received.receive_many(now, lost, text.len());
@@ -266,7 +267,7 @@ impl<W> ClientConnection<W> {
     /// When the server is to be pinged, or given up, because it is silent while it has a call.
     fn probe_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref().filter(|resumption| resumption.is_active())?;
-        // A message that takes long to transfer is no sign of a dead network. The heartbeat suffices for it.
+        // A large message may take longer than this delay on a network that works. The heartbeat covers it.
         let is_small = !resumption.sent.messages.is_empty() && resumption.sent.bytes < MAX_PROBED_BYTES;
         let is_open = matches!(self.phase, ConnectionPhase::Open { .. }) && is_small;
         let since = resumption.probed.or(self.waits_since)?;

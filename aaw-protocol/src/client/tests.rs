@@ -499,3 +499,14 @@ fn after_a_stall_the_server_has_a_full_interval_to_respond() {
     client.pass(19 * SECOND);
     assert!(client.outputs().is_empty());
 }
+
+#[test]
+fn a_gap_stands_for_at_least_one_message() {
+    let mut client = TestClient::open(Dialect::V1);
+    for bad in ["null", "{}", r#"{"lost":0}"#, r#"{"lost":1.5}"#, r#"{"lost":"3"}"#, r#"{"lost":9007199254740993}"#] {
+        let warnings = client.warnings(&format!(r#"["aaw/gap",{bad}]"#));
+        assert!(matches!(&warnings[..], [text] if text.contains("`lost`, an integer from 1")), "{bad}: {warnings:?}");
+    }
+    client.connection.handle_text(client.now, r#"["aaw/gap",{"lost":3}]"#);
+    assert!(matches!(client.outputs()[..], [Output::Gap { lost: 3 }]));
+}

@@ -212,7 +212,7 @@ impl SocketTask {
             resumption,
             ..
         } = state;
-        // Nobody can continue the connection from now on.
+        // From now on, a client that asks to resume the connection gets a new one.
         drop(resumption);
         // Fails the client calls that are queued or in flight.
         drop((client_calls, commands));
@@ -392,11 +392,12 @@ impl SocketTask {
     ) -> Poll<ConnectionEnd> {
         self.waits_for_client = false;
         loop {
-            if let Some(end) = self.handle_queues(now, budget) {
-                return Poll::Ready(end);
-            }
+            // First: when it begins a new state or refuses the hello, the queues are handled with the result.
             if let Some((peer, grant)) = self.state.poll_resuming(cx) {
                 return Poll::Ready(ConnectionEnd::HandedOver(peer, grant));
+            }
+            if let Some(end) = self.handle_queues(now, budget) {
+                return Poll::Ready(end);
             }
             if self.state.has_next_socket() && self.come_back(now) {
                 continue;

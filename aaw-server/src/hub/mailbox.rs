@@ -742,7 +742,7 @@ impl Mailbox {
         !state.closed && !state.away
     }
 
-    /// Returns whether nobody writes to the old socket any more. Who still does wakes the connection's task.
+    /// Returns whether the old socket has no writer left. A writer that is still busy wakes the connection's task when it ends.
     pub(crate) fn may_come_back(&self) -> bool {
         !self.lock().writing
     }
