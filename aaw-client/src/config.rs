@@ -37,8 +37,8 @@ pub struct Config {
     /// `Duration::MAX` disable pings.
     pub heartbeat_interval: Option<Duration>,
     /// Whether a connection outlives its socket, with a server that supports it: calls, streams and the session then go on over
-    /// another socket when the network has failed for up to the server's window. Default `false`: RELIABILITY.md lists its
-    /// limits. Calls then wait for the server's welcome.
+    /// another socket when the network has failed for up to the server's window, 60 s by default. Calls wait for the welcome of
+    /// the first connection. Default `true`.
     pub resumption: bool,
     /// The largest message in bytes, in either direction. Default 16 MiB: what one connection may use of this program's
     /// memory. The server has a limit of its own for what it receives (1 MiB by default); the lower one applies. A call
@@ -91,7 +91,7 @@ impl Default for Config {
             connect_timeout: connection.welcome_timeout,
             backoff: connection.backoff,
             heartbeat_interval: connection.heartbeat_interval,
-            resumption: false,
+            resumption: true,
             max_message_bytes: connection.max_message_bytes,
             max_concurrent_calls: connection.max_in_flight,
             max_queued_send_bytes: connection.max_queued_event_bytes,

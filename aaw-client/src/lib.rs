@@ -15,9 +15,9 @@
 //! ```
 //!
 //! A [`Client`] is a cheap handle to one connection: clone it, and call from as many tasks as you like. Calls run
-//! concurrently. A connection that is lost is made again, and listeners and handlers stay registered. With
-//! [`Config::resumption`], a connection goes on over the next socket instead: open calls, streams and the session notice
-//! nothing, if the server still has its state.
+//! concurrently. When a socket breaks, the connection goes on over the next one: open calls, streams and the session notice nothing. If the
+//! server does not have its state any more, such as after a restart, a new connection is made; listeners and handlers stay
+//! registered.
 //!
 //! # Guide
 //!

@@ -35,7 +35,7 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  *   and an event that is sent long after it was made is rarely of use.
  * @property {boolean} [resumption] Whether the connection continues when its socket breaks, if the server supports it: calls,
  *   streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default
- *   `false`: see RELIABILITY.md for its limits.
+ *   `true`.
  * @property {boolean} [bigint] Whether integers beyond 2^53 that the server sends become `BigInt`s. Otherwise they are
  *   numbers, and lose their last digits. `BigInt`s that are sent become integers either way. Default `false`.
  * @property {string | null} [token] The token of a session to resume, which the application has stored itself, as in
@@ -85,7 +85,7 @@ export const readOptions = (given) => {
       resumeTimeout: 3000,
       token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH),
       bigint: flag("the option `bigint`", options.bigint),
-      resumption: flag("the option `resumption`", options.resumption, false),
+      resumption: flag("the option `resumption`", options.resumption, true),
       maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024),
       maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20),
       maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20),

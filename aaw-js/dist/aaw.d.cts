@@ -225,7 +225,7 @@ type Options = {
     /**
      * Whether the connection continues when its socket breaks, if the server supports it: calls,
      * streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default
-     * `false`: see RELIABILITY.md for its limits.
+     * `true`.
      */
     resumption?: boolean | undefined;
     /**

@@ -45,8 +45,8 @@ pub fn redact_failure(event: &str, failure: &Failure) -> Option<Failure> {
 fn is_harmless(key: &str, value: &Value) -> bool {
     match key {
         "email" | "id" => value.is_string(),
-        "ok" => value.is_boolean(),
-        "retry_after" | "items" | "min" => value.is_number(),
+        "ok" | "resume" => value.is_boolean(),
+        "retry_after" | "items" | "min" | "received" | "attempt" => value.is_number(),
         "user" => value.is_null(),
         "allowed" => value.is_null() || value.as_array().is_some_and(|globs| globs.iter().all(Value::is_string)),
         _ => false,
@@ -144,7 +144,7 @@ impl fmt::Display for FramePreview<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match codec::decode(self.0) {
             // A client that writes `AAW/login` sends a password as well.
-            Ok(frame) if is_reserved(&frame.event.to_ascii_lowercase()) && !is_without_secrets(&frame.event) => {
+            Ok(frame) if is_reserved(&frame.event.to_ascii_lowercase()) && !is_without_secrets(&frame) => {
                 write_preview(f, &redact_frame(&frame))
             }
             // It may be a log-in that is not quite JSON.
@@ -154,10 +154,12 @@ impl fmt::Display for FramePreview<'_> {
     }
 }
 
-/// Whether a frame of the event is the server's, and contains no password or token. `aaw/error` is none: it quotes the
-/// client.
-fn is_without_secrets(event: &str) -> bool {
-    [hello::WELCOME, hello::SESSION_ENDED, hello::MEMBER_JOINED, hello::MEMBER_LEFT].contains(&event)
+/// Whether a frame contains no password, token or key: those of some events, which only the server sends, and
+/// acknowledgements. `aaw/error` quotes the client.
+fn is_without_secrets(frame: &Frame<'_>) -> bool {
+    let of_server = [hello::WELCOME, hello::SESSION_ENDED, hello::MEMBER_JOINED, hello::MEMBER_LEFT, hello::GAP];
+    of_server.contains(&&*frame.event)
+        || (frame.event == hello::ACK && frame.data.parse::<u64>().is_ok() && frame.id.is_none())
 }
 
 /// Returns the frame without its secrets, and without its meta.
@@ -279,6 +281,11 @@ mod tests {
             (r#"["aaw/resume",null,1,"call",{"token":"hunter2"}]"#, r#"["aaw/resume",null,1,"call"]"#),
             (r#"["aaw/hello",{"session":"hunter2"}]"#, r#"["aaw/hello",{"session":"[redacted]"}]"#),
             (
+                r#"["aaw/hello",{"resumption":{"key":"hunter2","resume":true,"received":3,"attempt":1,"next":"hunter2"}}]"#,
+                r#"["aaw/hello",{"resumption":{"attempt":1,"key":"[redacted]","next":"[redacted]","received":3,"resume":true}}]"#,
+            ),
+            (r#"["aaw/ack","hunter2"]"#, r#"["aaw/ack","[redacted]"]"#),
+            (
                 r#"["aaw/login",{"error":"No","code":"bad","data":{"token":"hunter2"}},1,"error"]"#,
                 r#"["aaw/login",{"error":"No","code":"bad","data":{"token":"[redacted]"}},1,"error"]"#,
             ),
@@ -307,7 +314,15 @@ mod tests {
     #[test]
     fn other_frames_are_shown_on_one_line_up_to_a_bound() {
         let welcome = r#"["aaw/welcome",{"connection":"7f","resumed":false,"limits":{"calls":256}}]"#;
-        for frame in [welcome, r#"["login",{"password":"x"},1]"#, "not a frame", r#"["aaw/login",null,1,"cancel"]"#] {
+        let gap = r#"["aaw/gap",{"lost":3}]"#;
+        for frame in [
+            welcome,
+            gap,
+            r#"["aaw/ack",7]"#,
+            r#"["login",{"password":"x"},1]"#,
+            "not a frame",
+            r#"["aaw/login",null,1,"cancel"]"#,
+        ] {
             assert_eq!(preview(frame), frame);
         }
         assert_eq!(preview("[\"e\",\n{},\r\n1]\u{1b}[0m"), "[\"e\", {},  1] [0m");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 ///
 /// In eight bytes: no IPv6 address that a client can have begins as an IPv4 address would, since `::/8` is reserved
 /// (RFC 4291, 2.4) except for `::1`, which shares the number of `0.0.0.0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClientNetwork(u64);
 
 impl From<IpAddr> for ClientNetwork {

@@ -46,14 +46,19 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How many consecutive pings may bring no data from the client before the connection is closed. Default 2.
     pub max_missed_heartbeats: u32,
-    /// How long the state of a connection is kept after its socket has broken, for a client that resumes it. Default zero: a
-    /// connection ends with its socket. In 60 s most phones find another network. A longer time keeps the memory of clients that
-    /// never come back for longer.
+    /// How long the state of a connection is kept after its socket has broken, for a client that resumes it. Default 60 s, in
+    /// which most phones find another network. A longer time keeps the memory of clients that never come back for longer. With
+    /// zero, a connection ends with its socket.
     pub resumption_window: Duration,
     /// The maximum number of connections whose client is away. Beyond it the client address that has the most of them loses
     /// the one that has been away for the longest time. Default 65 536. They do not count towards
-    /// [`max_connections`](Self::max_connections).
+    /// [`max_connections`](Self::max_connections), because a client that resumes one needs a socket first.
     pub max_away_connections: usize,
+    /// The maximum number of connections of one client address whose client is away; beyond it, that address loses the one
+    /// that has been away for the longest time. An address is that of
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). Default 8192, an eighth of the total. All clients
+    /// behind one proxy have its address: there, set it to the total.
+    pub max_away_connections_per_address: usize,
     /// The maximum size of the messages that a resumable connection retains until its client acknowledges them, in bytes; while
     /// it is exceeded, no call is started and no stream continues. Default 1 MiB. It limits the throughput of one connection
     /// to this size in each round trip.
@@ -234,8 +239,9 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
-            resumption_window: Duration::ZERO,
+            resumption_window: protocol.resumption_window,
             max_away_connections: 65_536,
+            max_away_connections_per_address: 8192,
             max_unacknowledged_bytes: protocol.max_unacknowledged_bytes,
             max_message_bytes: protocol.limits.message as usize,
             max_concurrent_calls: protocol.limits.calls,

@@ -199,7 +199,7 @@ impl Case {
 
     /// Returns the connections that stay.
     async fn run(self, address: SocketAddr) -> Result<Vec<Connection>, BoxError> {
-        let hello = Wire::V1.hello().map_or("", |(hello, _)| hello);
+        let hello = Wire::V1.hello(0).map_or(String::new(), |(hello, _)| hello);
         match self {
             Self::Pinning(count) => {
                 let mut out = Vec::new();

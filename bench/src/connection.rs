@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -21,6 +22,39 @@ pub(crate) enum Recipients {
     Room,
 }
 
+/// How the server's acknowledgements begin.
+const ACKNOWLEDGEMENT: &[u8] = br#"["aaw/ack","#;
+
+/// What a connection that can be resumed has received. It is acknowledged as aaw's clients do: with a call, when there are 32
+/// messages or a second has passed; and without one when there are 64.
+#[derive(Default)]
+struct Received {
+    count: u64,
+    acknowledged: u64,
+    last: Option<Instant>,
+}
+
+impl Received {
+    fn acknowledge_with_call(&mut self) -> Option<u64> {
+        let is_old = self.last.is_some_and(|last| last.elapsed() >= Duration::from_secs(1));
+        let unacknowledged = self.count - self.acknowledged;
+        (unacknowledged >= 32 || (unacknowledged > 0 && is_old)).then(|| self.acknowledge())
+    }
+
+    fn acknowledge_at_once(&mut self) -> Option<u64> {
+        (self.count - self.acknowledged >= 64).then(|| self.acknowledge())
+    }
+
+    fn acknowledge(&mut self) -> u64 {
+        (self.acknowledged, self.last) = (self.count, Some(Instant::now()));
+        self.count
+    }
+}
+
+fn write_acknowledgement(out: &mut Vec<u8>, number: u64) {
+    frames::write(out, 1, format!("[\"aaw/ack\",{number}]").as_bytes());
+}
+
 pub(crate) struct Connection {
     socket: TcpStream,
     wire: Wire,
@@ -32,6 +66,8 @@ pub(crate) struct Connection {
     early: BTreeSet<u64>,
     /// Read from the socket, and not a complete frame yet.
     unread: Vec<u8>,
+    /// What is to be acknowledged, if the connection can be resumed.
+    received: Option<Received>,
 }
 
 impl Connection {
@@ -51,7 +87,8 @@ impl Connection {
             socket.connect(address).await?
         };
         socket.set_nodelay(true)?;
-        let request = wire.handshake(address, NUMBER.fetch_add(1, Ordering::Relaxed));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let request = wire.handshake(address, number);
         socket.write_all(request.as_bytes()).await?;
         let mut unread = Vec::new();
         let end = loop {
@@ -66,11 +103,20 @@ impl Connection {
             return Err(format!("the server refused the handshake: {}", String::from_utf8_lossy(&unread)).into());
         }
         unread.drain(..end);
-        let mut connection =
-            Self { socket, wire, last_id: 0, in_flight: VecDeque::new(), last_push: 0, early: BTreeSet::new(), unread };
-        if let Some((hello, expected)) = wire.hello() {
-            connection.greet(hello, expected).await?;
+        let mut connection = Self {
+            socket,
+            wire,
+            last_id: 0,
+            in_flight: VecDeque::new(),
+            last_push: 0,
+            early: BTreeSet::new(),
+            unread,
+            received: None,
+        };
+        if let Some((hello, expected)) = wire.hello(number) {
+            connection.greet(&hello, expected).await?;
         }
+        connection.received = (wire == Wire::Resumable).then(Received::default);
         Ok(connection)
     }
 
@@ -158,6 +204,9 @@ impl Connection {
     /// Sends `count` calls with bodies of `size` bytes in one write. `out` is memory to reuse.
     pub(crate) async fn call(&mut self, count: usize, size: usize, out: &mut Vec<u8>) -> Result<(), BoxError> {
         out.clear();
+        if let Some(number) = self.received.as_mut().and_then(Received::acknowledge_with_call) {
+            write_acknowledgement(out, number);
+        }
         for _ in 0..count {
             self.last_id += 1;
             self.in_flight.push_back(self.last_id);
@@ -242,26 +291,33 @@ impl Connection {
     ) -> Result<usize, BoxError> {
         loop {
             let (mut at, mut texts) = (0, 0);
-            let mut pongs = Vec::new();
+            let mut answers = Vec::new();
             while let Some(frame) = Frame::first(&self.unread[at..]) {
                 let payload = &self.unread[at..][frame.payload.clone()];
                 match frame.opcode {
                     1 => match self.wire.heartbeat() {
-                        Some((ping, pong)) if payload == ping => frames::write(&mut pongs, 1, pong),
+                        Some((ping, pong)) if payload == ping => frames::write(&mut answers, 1, pong),
+                        _ if self.received.is_some() && payload.starts_with(ACKNOWLEDGEMENT) => {}
                         _ => {
+                            if let Some(received) = &mut self.received {
+                                received.count += 1;
+                            }
                             each(payload)?;
                             texts += 1;
                         }
                     },
-                    9 => frames::write(&mut pongs, 10, payload),
+                    9 => frames::write(&mut answers, 10, payload),
                     8 => return Err("the server closed the connection".into()),
                     opcode => return Err(format!("expected a text frame, found opcode {opcode}").into()),
                 }
                 at += frame.payload.end;
             }
             self.unread.drain(..at);
-            if !pongs.is_empty() {
-                self.socket.write_all(&pongs).await?;
+            if let Some(number) = self.received.as_mut().and_then(Received::acknowledge_at_once) {
+                write_acknowledgement(&mut answers, number);
+            }
+            if !answers.is_empty() {
+                self.socket.write_all(&answers).await?;
             }
             if self.unread.is_empty() && self.unread.capacity() > READ_BYTES * 8 {
                 // Thousands of connections receive a large body, one after the other.

@@ -44,6 +44,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("raw-json", Program::Peers, "raw-json", Wire::Classic),
     row("tungstenite", Program::Own, "echo", Wire::Classic),
     row("aaw", Program::Own, "linked", Wire::V1).pushes("linked").rooms().items("linked").waits("waiting", "yielding"),
+    row("aaw-resumable", Program::Own, "linked", Wire::Resumable).pushes("linked").rooms(),
     row("aaw-classic", Program::Own, "linked", Wire::Classic).pushes("linked").rooms(),
     row("aaw-library", Program::Own, "library", Wire::V1).pushes("library").rooms().items("library"),
     row("socketioxide", Program::Peers, "socketioxide", Wire::SocketIo).pushes("socketioxide").rooms(),

@@ -21,6 +21,8 @@ pub(crate) enum Wire {
     Classic,
     /// The dialect v1 of aaw: as classic, after a hello.
     V1,
+    /// The same, on connections that can be resumed: what is received is acknowledged.
+    Resumable,
     /// The package `async-await-websockets`: it omits the id from the response, and distinguishes connections by the
     /// sub-protocol that they offer.
     Original,
@@ -42,7 +44,7 @@ impl Wire {
     pub(crate) fn handshake(self, address: std::net::SocketAddr, number: u64) -> String {
         let protocol = match self {
             Self::Classic | Self::SocketIo | Self::JsonRpc => String::new(),
-            Self::V1 => "Sec-WebSocket-Protocol: aaw.v1\r\n".to_owned(),
+            Self::V1 | Self::Resumable => "Sec-WebSocket-Protocol: aaw.v1\r\n".to_owned(),
             Self::Original => format!("Sec-WebSocket-Protocol: _{number}\r\n"),
         };
         let path = if self == Self::SocketIo { "/socket.io/?EIO=4&transport=websocket" } else { "/" };
@@ -52,11 +54,16 @@ impl Wire {
         )
     }
 
-    /// Returns the text that opens a connection, and the start of the server's answer.
-    pub(crate) fn hello(self) -> Option<(&'static str, &'static str)> {
+    /// Returns the text that opens a connection, and the start of the server's answer. `number` is different for each
+    /// connection of this process.
+    pub(crate) fn hello(self, number: u64) -> Option<(String, &'static str)> {
         match self {
-            Self::V1 => Some((r#"["aaw/hello",{}]"#, r#"["aaw/welcome","#)),
-            Self::SocketIo => Some(("40", r#"40{"sid""#)),
+            Self::V1 => Some((r#"["aaw/hello",{}]"#.into(), r#"["aaw/welcome","#)),
+            Self::Resumable => {
+                let key = format!("{:016x}{number:016x}", std::process::id());
+                Some((format!(r#"["aaw/hello",{{"resumption":{{"key":"{key}"}}}}]"#), r#"["aaw/welcome","#))
+            }
+            Self::SocketIo => Some(("40".into(), r#"40{"sid""#)),
             Self::Classic | Self::Original | Self::JsonRpc => None,
         }
     }
@@ -84,7 +91,7 @@ impl Wire {
     pub(crate) fn call(self, id: u64, size: usize) -> String {
         let body = body(id, size);
         match self {
-            Self::Classic | Self::V1 | Self::Original => format!(r#"["echo",{body},{id}]"#),
+            Self::Classic | Self::V1 | Self::Resumable | Self::Original => format!(r#"["echo",{body},{id}]"#),
             Self::SocketIo => format!(r#"42{id}["echo",{body}]"#),
             Self::JsonRpc => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"echo","params":[{body}]}}"#),
         }
@@ -94,7 +101,7 @@ impl Wire {
     pub(crate) fn announcement(self, number: u64) -> String {
         let body = body(number, SMALL);
         match self {
-            Self::Classic | Self::V1 | Self::Original => format!(r#"["announce",{body}]"#),
+            Self::Classic | Self::V1 | Self::Resumable | Self::Original => format!(r#"["announce",{body}]"#),
             Self::SocketIo => format!(r#"42["announce",{body}]"#),
             Self::JsonRpc => format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"announce","params":[{body}]}}"#),
         }
@@ -115,14 +122,14 @@ impl Wire {
     fn send(self, elements: &str) -> String {
         match self {
             Self::SocketIo => format!("42[{elements}]"),
-            Self::Classic | Self::V1 | Self::Original | Self::JsonRpc => format!("[{elements}]"),
+            Self::Classic | Self::V1 | Self::Resumable | Self::Original | Self::JsonRpc => format!("[{elements}]"),
         }
     }
 
     /// Reads a text from the server.
     pub(crate) fn read(self, text: &[u8]) -> Result<Message<'_>, BoxError> {
         let message = match self {
-            Self::Classic | Self::V1 | Self::Original => self.read_array(text),
+            Self::Classic | Self::V1 | Self::Resumable | Self::Original => self.read_array(text),
             Self::SocketIo => read_socket_io(text),
             Self::JsonRpc => read_json_rpc(text),
         };

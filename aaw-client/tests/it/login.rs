@@ -81,9 +81,8 @@ async fn a_configured_token_resumes_its_session() {
     let server = ScriptedServer::start().await;
     let url = server.url();
     let script = async {
-        let mut connection = server.accept_without_welcome().await;
+        let mut connection = server.accept().await;
         assert_eq!(connection.read().await, RESUME);
-        connection.send(r#"["aaw/welcome",{"connection":"c1"}]"#).await;
         connection.send(&login_response("aaw/resume", "t2", 1)).await;
         connection
     };

@@ -96,7 +96,7 @@ async fn the_frames_of_a_connection_are_in_its_span_and_without_secrets() {
     );
     for words in [
         // The hello precedes the server's id of the connection.
-        &["TRACE", "aaw_client::frames: sent [\"aaw/hello\",{}] bytes=16"][..],
+        &["TRACE", "aaw_client::frames: sent [\"aaw/hello\",{\"resumption\":{\"key\":\"[redacted]\"}}] bytes=71"][..],
         &["TRACE", "aaw.connection.id=c1}: aaw_client::frames: sent [\"echo\",7,1] bytes=12"],
         &["TRACE", "aaw.connection.id=c1}: aaw_client::frames: received [\"echo\",{\"a\":1},1] bytes=18"],
         &["sent [\"aaw/login\",", "ada@example.org", "[redacted]"],

@@ -53,7 +53,7 @@ pub struct ClientConnection<W> {
     calls: FastMap<CallKey, OpenCall<W>>,
     deadlines: TimerWheel<CallKey>,
     event_names: EventNames,
-    write_queue: WriteQueue,
+    pub(super) write_queue: WriteQueue,
     /// The open calls that were written on this connection, by id.
     pub(super) written: FastMap<i64, CallKey>,
     pub(super) next_id: i64,
@@ -71,6 +71,8 @@ pub struct ClientConnection<W> {
     pub(super) resumption: Option<Box<Resumption>>,
     /// The time of the last input that had one.
     last_input: Option<Instant>,
+    /// The client is to be closed after the welcome: until when that is awaited.
+    pub(super) close_requested: Option<Instant>,
     /// The open calls that were written on this connection and are no streams.
     pub(super) written_unary: usize,
     /// Since when such a call waits for anything from the server, if there is any.
@@ -149,6 +151,7 @@ impl<W> ClientConnection<W> {
             offered_key: None,
             resumption: None,
             last_input: None,
+            close_requested: None,
             written_unary: 0,
             waits_since: None,
             outputs: VecDeque::from([Output::Connect]),
@@ -291,44 +294,6 @@ impl<W> ClientConnection<W> {
         self.queue(QueuedMessage { call: None, message }).map(|_| ())
     }
 
-    /// Closes the client. If there is a connection, queued one-way sends are written first. All calls end: written ones
-    /// as [`CallResult::Unknown`], the others as [`NotSent::Closed`]. The last output is [`Output::Closed`].
-    pub fn close(&mut self, now: Instant) {
-        match self.phase {
-            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
-            ConnectionPhase::AwaitingWelcome { .. } | ConnectionPhase::Open { .. } => {
-                let dialect = self.dialect().unwrap_or(Dialect::V1);
-                let limit = self.message_limit();
-                self.login.handle_disconnected();
-                self.pending_open = None;
-                self.complete_written_calls(&DisconnectReason::ClosedByUs);
-                self.cancel_client_calls();
-                while let Some(queued) = self.write_queue.pop() {
-                    match queued.call {
-                        Some(key) => self.complete_call(key, CallResult::NotSent(NotSent::Closed)),
-                        None if queued.message.size() <= limit => {
-                            self.send_frame(queued.message.into_one_way());
-                        }
-                        None => self.report_lost_event(queued.message.size(), limit),
-                    }
-                }
-                self.outputs.push_back(Output::Close);
-                self.phase = ConnectionPhase::Closing { dialect, until: after(now, self.config.close_timeout) };
-            }
-            ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } => {
-                self.resumption = None;
-                self.complete_written_calls(&DisconnectReason::ClosedByUs);
-                self.cancel_client_calls();
-                while let Some(queued) = self.write_queue.pop() {
-                    if let Some(key) = queued.call {
-                        self.complete_call(key, CallResult::NotSent(NotSent::Closed));
-                    }
-                }
-                self.set_closed();
-            }
-        }
-    }
-
     /// Returns whether the connection is slower than the application. The application should then hold messages back,
     /// since the write queue rejects what exceeds its limit.
     pub fn is_congested(&self) -> bool {
@@ -399,6 +364,9 @@ impl<W> ClientConnection<W> {
 
     /// The connection was lost.
     pub fn handle_disconnected(&mut self, now: Instant, why: DisconnectReason) {
+        if self.is_closing() {
+            return self.finish_closing();
+        }
         match self.phase {
             ConnectionPhase::AwaitingWelcome { since } | ConnectionPhase::Open { since, .. } => {
                 self.reconnect_delays.handle_connection_ended(now, since);
@@ -418,12 +386,7 @@ impl<W> ClientConnection<W> {
                 self.set_reconnecting(now, why.retry_hint());
                 self.end_state(why);
             }
-            ConnectionPhase::Closing { .. } => {
-                self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping | Output::Close));
-                self.outputs.push_back(Output::Disconnected(DisconnectReason::ClosedByUs));
-                self.set_closed();
-            }
-            ConnectionPhase::Connecting | ConnectionPhase::Reconnecting { .. } | ConnectionPhase::Closed => {}
+            _ => {}
         }
     }
 
@@ -495,6 +458,7 @@ impl<W> ClientConnection<W> {
         self.expire_interruption(now);
         self.acknowledge_received(now, false);
         self.probe(now);
+        self.expire_closing(now);
         match self.phase {
             ConnectionPhase::Reconnecting { until } if until <= now => {
                 self.phase = ConnectionPhase::Connecting;
@@ -510,9 +474,6 @@ impl<W> ClientConnection<W> {
                     HeartbeatAction::Ping => self.outputs.push_back(Output::Ping),
                     HeartbeatAction::Close => self.abort_connection(now, DisconnectReason::Silent),
                 }
-            }
-            ConnectionPhase::Closing { until, .. } if until <= now => {
-                self.abort_connection(now, DisconnectReason::ClosedByUs);
             }
             _ => {}
         }
@@ -531,10 +492,11 @@ impl<W> ClientConnection<W> {
                 heartbeat.into_iter().chain([welcome]).min()
             }
             ConnectionPhase::Open { .. } => heartbeat,
-            ConnectionPhase::Reconnecting { until } | ConnectionPhase::Closing { until, .. } => Some(until),
-            ConnectionPhase::Connecting | ConnectionPhase::Closed => None,
+            ConnectionPhase::Reconnecting { until } => Some(until),
+            _ => None,
         };
-        let others = [self.deadlines.poll_timeout(), self.login.resume_deadline(), self.resumption_due()];
+        let others =
+            [self.deadlines.poll_timeout(), self.login.resume_deadline(), self.resumption_due(), self.closing_due()];
         phase.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -561,7 +523,7 @@ impl<W> ClientConnection<W> {
     /// Rejects a message that cannot be written, before it is queued.
     fn check_message(&self, message: &EncodedMessage) -> Result<(), NotSent> {
         let limit = match self.phase {
-            ConnectionPhase::Closed | ConnectionPhase::Closing { .. } => return Err(NotSent::Closed),
+            _ if self.is_closing() => return Err(NotSent::Closed),
             ConnectionPhase::Open { .. } => self.message_limit(),
             // The next welcome may allow more than the last.
             _ => self.config.max_message_bytes,
@@ -654,7 +616,7 @@ impl<W> ClientConnection<W> {
         self.written.insert(id, key);
     }
 
-    fn report_lost_event(&mut self, size: usize, limit: usize) {
+    pub(super) fn report_lost_event(&mut self, size: usize, limit: usize) {
         let why = NotSent::TooLarge { size, limit };
         self.outputs.push_back(Output::Warning(ProtocolWarning::SendLost(why)));
     }
@@ -760,7 +722,11 @@ impl<W> ClientConnection<W> {
                 if let ConnectionPhase::AwaitingWelcome { since } = self.phase {
                     let asked = self.resumption.is_some();
                     self.phase = ConnectionPhase::Open { dialect: Dialect::V1, since };
-                    if !self.handle_terms(now, welcome.resumed, welcome.resumption) {
+                    let goes_on = self.handle_terms(now, welcome.resumed, welcome.resumption);
+                    if self.close_after_welcome(now) {
+                        return Ok(());
+                    }
+                    if !goes_on {
                         if asked {
                             self.send_resume(now, Dialect::V1);
                         }
@@ -869,7 +835,7 @@ impl<W> ClientConnection<W> {
     }
 
     /// Ends an open call with its result.
-    fn complete_call(&mut self, key: CallKey, result: CallResult) {
+    pub(super) fn complete_call(&mut self, key: CallKey, result: CallResult) {
         if let Some(open) = self.remove_call(key) {
             self.outputs.push_back(Output::CallDone { waiter: open.waiter, result });
         }
@@ -936,12 +902,6 @@ impl<W> ClientConnection<W> {
     pub(super) fn abort_connection(&mut self, now: Instant, why: DisconnectReason) {
         self.outputs.push_back(Output::Abort);
         self.handle_disconnected(now, why);
-    }
-
-    fn set_closed(&mut self) {
-        self.phase = ConnectionPhase::Closed;
-        self.resumption = None;
-        self.outputs.push_back(Output::Closed);
     }
 }
 

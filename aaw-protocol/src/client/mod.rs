@@ -60,6 +60,7 @@
 
 mod backoff;
 mod client_calls;
+mod closing;
 mod config;
 mod connection;
 mod encoded_message;

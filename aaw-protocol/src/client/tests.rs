@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::resumption::ResumptionKey;
 use crate::{Code, Dialect, Failure, Token, clock};
 
 mod client_calls;
@@ -425,8 +426,8 @@ fn closing_sends_queued_events_and_ends_all_calls() {
     assert!(
         matches!(&outputs[..], [
             Output::CallDone { waiter: "written", result: CallResult::Unknown(DisconnectReason::ClosedByUs) },
-            Output::Send(send),
             Output::CallDone { waiter: "unwritten", result: CallResult::NotSent(NotSent::Closed) },
+            Output::Send(send),
             Output::Close,
         ] if send == r#"["s",1]"#),
         "{outputs:?}"
@@ -453,6 +454,101 @@ fn closing_has_a_timeout() {
         &client.outputs()[..],
         [Output::Abort, Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]
     ));
+}
+
+/// An open connection that can be resumed, without pending output.
+fn resumable() -> TestClient {
+    let mut client = TestClient::new(ClientConfig::default());
+    client.connection.offer_resumption(ResumptionKey::from_random([1; 16]));
+    client.connection.handle_connected(client.now, Dialect::V1);
+    client.connection.handle_text(client.now, &welcome(r#""window":60000,"log":1000"#, false));
+    client.outputs();
+    client
+}
+
+fn welcome(resumption: &str, resumed: bool) -> String {
+    format!(r#"["aaw/welcome",{{"connection":"c1","resumed":{resumed},"resumption":{{{resumption}}}}}]"#)
+}
+
+/// Breaks the socket, and sends the hello on another one.
+fn resume(client: &mut TestClient) {
+    client.connection.handle_disconnected(client.now, DisconnectReason::Broken("reset".into()));
+    client.pass(Duration::ZERO);
+    client.connection.offer_resumption(ResumptionKey::from_random([2; 16]));
+    client.connection.handle_connected(client.now, Dialect::V1);
+    client.outputs();
+}
+
+#[test]
+fn closing_while_a_connection_is_resumed_sends_queued_events_after_the_welcome() {
+    let written = EncodedMessage::new("written", &1).unwrap();
+    for (resumed, expected) in [
+        (true, &[r#"["written",1]"#, r#"["queued",1]"#] as &[_]),
+        // The first may have arrived.
+        (false, &[r#"["queued",1]"#]),
+    ] {
+        let mut client = resumable();
+        client.connection.send(written.clone()).unwrap();
+        client.outputs();
+        resume(&mut client);
+        client.call("e", "unwritten");
+        client.connection.send(EncodedMessage::new("queued", &1).unwrap()).unwrap();
+        client.connection.close(client.now);
+        let outputs = client.outputs();
+        let closed = CallResult::NotSent(NotSent::Closed);
+        assert!(
+            matches!(&outputs[..], [Output::CallDone { waiter: "unwritten", result }] if *result == closed),
+            "{outputs:?}"
+        );
+        assert_eq!(client.connection.send(written.clone()), Err(NotSent::Closed));
+        let terms = if resumed { r#""window":60000,"log":1000,"received":0"# } else { r#""window":60000,"log":1000"# };
+        client.connection.handle_text(client.now, &welcome(terms, resumed));
+        let outputs = client.outputs();
+        let sent = outputs.iter().filter_map(|output| match output {
+            Output::Send(frame) => Some(text_of(frame)),
+            _ => None,
+        });
+        assert_eq!(sent.collect::<Vec<_>>(), expected);
+        assert!(matches!(outputs.last(), Some(Output::Close)), "{outputs:?}");
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Opened { .. })), "{outputs:?}");
+        client.connection.handle_disconnected(client.now, DisconnectReason::Broken("end".into()));
+        assert!(matches!(&client.outputs()[..], [Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]));
+    }
+}
+
+#[test]
+fn closing_while_a_connection_is_resumed_has_a_timeout() {
+    let mut client = resumable();
+    resume(&mut client);
+    client.connection.close(client.now);
+    assert_eq!(client.connection.poll_timeout(), Some(client.now + 2 * SECOND));
+    client.pass(2 * SECOND);
+    let outputs = client.outputs();
+    assert!(
+        matches!(&outputs[..], [Output::Abort, Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn closing_an_interrupted_connection_reports_its_end() {
+    let mut client = resumable();
+    client.call("e", "written");
+    client.connection.handle_disconnected(client.now, DisconnectReason::Broken("reset".into()));
+    client.outputs();
+    client.connection.close(client.now);
+    let outputs = client.outputs();
+    assert!(
+        matches!(
+            &outputs[..],
+            [
+                Output::CallDone { waiter: "written", result: CallResult::Unknown(DisconnectReason::ClosedByUs) },
+                Output::Disconnected(DisconnectReason::ClosedByUs),
+                Output::Closed,
+            ]
+        ),
+        "{outputs:?}"
+    );
 }
 
 #[test]

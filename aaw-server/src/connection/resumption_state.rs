@@ -40,6 +40,8 @@ pub(super) struct NewSocket {
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
     pub(super) unread: Vec<u8>,
+    /// What was not written to it, such as the rest of a pong whose beginning was.
+    pub(super) unsent: FrameBuffer,
     /// The permit of the connection that the socket belonged to until now.
     pub(super) permit: Option<ConnectionPermit>,
 }

@@ -26,7 +26,7 @@ use super::socket::{ClientSocket, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, WriteEnd, WriteProgress};
+use crate::hub::{AwayLimits, Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, WriteEnd, WriteProgress};
 use crate::memory_budget::{HeldBytes, STEP};
 use crate::write_stall::WriteStall;
 
@@ -130,11 +130,11 @@ impl NewConnection {
         async move {
             let end = poll_fn(|cx| task.poll(cx)).await;
             end.log();
-            if let ConnectionEnd::HandedOver(peer, grant) = &end {
-                return task.hand_over(peer, *grant);
-            }
             // Boxed, so that a connection that is open does not reserve the memory for its end.
-            Box::pin(task.finish(end)).await;
+            match end {
+                ConnectionEnd::HandedOver(peer, grant) => Box::pin(task.hand_over(peer, grant)).await,
+                end => Box::pin(task.finish(end)).await,
+            }
         }
     }
 }
@@ -648,7 +648,10 @@ impl SocketTask {
         state.protocol.suspend();
         state.update_stream_pause();
         let Some(resumption) = &mut state.resumption else { return Poll::Ready(why) };
-        resumption.guard.go_away(state.config.max_away_connections);
+        resumption.guard.go_away(AwayLimits {
+            total: state.config.max_away_connections,
+            per_network: state.config.max_away_connections_per_address,
+        });
         resumption.lead = FrameBuffer::default();
         let granted = resumption.granted.take();
         self.unread = Vec::new();
@@ -702,23 +705,26 @@ impl SocketTask {
         }
         let Some(resumption) = &mut state.resumption else { return false };
         let Some(next) = resumption.next_socket.take() else { return false };
-        let NewSocket { socket, decoder, unread, permit, .. } = *next;
+        let NewSocket { socket, decoder, unread, unsent, permit, .. } = *next;
         // It counts for its connection again.
         drop(permit);
         resumption.away = None;
         resumption.unacknowledged = None;
         resumption.guard.come_back();
-        mailbox.come_back(&state.protocol.resume(now), socket.shared());
+        mailbox.come_back(unsent, state.protocol.resume(now).into(), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);
         tracing::debug!("resumed");
         true
     }
 
     /// Passes the socket to the connection that its client continues.
-    fn hand_over(self, peer: &Peer, grant: u64) {
+    async fn hand_over(self, peer: Arc<Peer>, grant: u64) {
         let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
-        let permit = state.guard.leave();
-        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant, socket, decoder, unread, permit });
+        let ConnectionState { guard, output: mut rest, .. } = state;
+        let mut unsent = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
+        unsent.append(&mut rest);
+        let permit = guard.leave();
+        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant, socket, decoder, unread, unsent, permit });
         peer.mailbox.post(Command::TakeSocket(socket));
     }
 

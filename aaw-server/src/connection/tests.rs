@@ -9,7 +9,7 @@ use std::time::Duration;
 use aaw_event::OpenInfo;
 use aaw_protocol::Dialect;
 use aaw_protocol::resumption::ResumptionKey;
-use aaw_protocol::websocket::MessageDecoder;
+use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
@@ -275,7 +275,8 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
         let (server, client) = duplex(1 << 16);
         let socket = ClientSocket::stream(server);
         let decoder = MessageDecoder::new(1 << 20);
-        let socket = NewSocket { grant, socket, decoder, unread: Vec::new(), permit: None };
+        let socket =
+            NewSocket { grant, socket, decoder, unread: Vec::new(), unsent: FrameBuffer::default(), permit: None };
         peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         client
     };

@@ -35,6 +35,7 @@ use std::time::Instant;
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, NeverSent, RetainedLog, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
@@ -747,12 +748,11 @@ impl Mailbox {
         !self.lock().writing
     }
 
-    /// Continues on a new socket, whose first message is `welcome`. All that is retained follows.
-    pub(crate) fn come_back(&self, welcome: &[u8], socket: Option<SharedSocket>) {
+    /// Continues on a new socket, for which `log` waits already. `welcome` follows, and then all that is retained.
+    pub(crate) fn come_back(&self, mut log: FrameBuffer, welcome: Bytes, socket: Option<SharedSocket>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let mut log = FrameBuffer::default();
-        log.text(welcome.to_vec().into());
+        log.text(welcome);
         if let Some(retained) = &state.retained {
             log.append(&mut retained.frames());
         }

@@ -41,4 +41,4 @@ pub(crate) use mailbox::{
     ResumeRequest, SharedSocket, TurnEnd, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
 };
 pub(crate) use peer::Peer;
-pub(crate) use resumable::{ResumableConnection, ResumableGuard};
+pub(crate) use resumable::{AwayLimits, ResumableConnection, ResumableGuard};

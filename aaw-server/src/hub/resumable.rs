@@ -1,6 +1,7 @@
 //! The connections that their clients can resume, and those of them that are away.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_protocol::resumption::ResumptionKey;
@@ -40,13 +41,27 @@ pub(crate) struct ResumableGuard {
     peer: Arc<Peer>,
 }
 
-/// The connections that have no socket, from the one that lost it first on, of each client network.
+/// How many connections may be without a socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AwayLimits {
+    pub(crate) total: usize,
+    /// Of each client network.
+    pub(crate) per_network: usize,
+}
+
+/// The connections that have no socket.
 #[derive(Debug, Default)]
 struct AwayConnections {
-    of_networks: HashMap<Option<ClientNetwork>, BTreeMap<u64, Arc<Peer>>>,
+    /// From the one that lost its socket first on.
+    of_networks: HashMap<Network, BTreeMap<u64, Arc<Peer>>>,
+    /// The networks, from the one with the fewest connections on; among equals, the one that has the oldest connection is last.
+    by_count: BTreeSet<(usize, Reverse<u64>, Network)>,
     count: usize,
     last: u64,
 }
+
+/// `None`: the addresses of clients are not known.
+type Network = Option<ClientNetwork>;
 
 impl ResumableConnections {
     /// Adds a connection. `None` if the key belongs to another one.
@@ -81,19 +96,23 @@ impl ResumableConnections {
 }
 
 impl ResumableGuard {
-    /// The connection has no socket from now on. If more than `max` have none, the client network with the most of them loses
-    /// the one that has been away for the longest time.
-    pub(crate) fn go_away(&mut self, max: usize) {
+    /// The connection has no socket from now on. If more than the limit of its network have none, the one that has been away
+    /// for the longest time is dropped; if more than the limit of all have, that of the network with the most of them.
+    pub(crate) fn go_away(&mut self, limits: AwayLimits) {
         let mut away = self.all.lock_away();
         if self.away.is_some() {
             return;
         }
-        away.last += 1;
-        away.count += 1;
-        self.away = Some(away.last);
-        let last = away.last;
-        away.of_networks.entry(network(&self.peer)).or_default().insert(last, Arc::clone(&self.peer));
-        let dropped = if away.count > max { away.remove_oldest_of_greediest() } else { None };
+        let network = network(&self.peer);
+        self.away = Some(away.insert(network, &self.peer));
+        // Connections of unknown networks may be of many.
+        let dropped = if network.is_some() && away.of_network(network) > limits.per_network {
+            away.remove_oldest(network)
+        } else if away.count > limits.total {
+            away.remove_oldest_of_greediest()
+        } else {
+            None
+        };
         drop(away);
         if let Some(dropped) = dropped {
             dropped.mailbox.post(Command::DropAway);
@@ -116,12 +135,17 @@ impl Drop for ResumableGuard {
 }
 
 impl AwayConnections {
-    fn remove(&mut self, network: Option<ClientNetwork>, number: u64) -> Option<Arc<Peer>> {
-        let of_network = self.of_networks.get_mut(&network)?;
-        let removed = of_network.remove(&number)?;
-        if of_network.is_empty() {
-            self.of_networks.remove(&network);
-        }
+    /// Returns the number by which the connection can be removed.
+    fn insert(&mut self, network: Network, peer: &Arc<Peer>) -> u64 {
+        self.last += 1;
+        let number = self.last;
+        self.update(network, |of_network| of_network.insert(number, Arc::clone(peer)));
+        self.count += 1;
+        number
+    }
+
+    fn remove(&mut self, network: Network, number: u64) -> Option<Arc<Peer>> {
+        let removed = self.update(network, |of_network| of_network.remove(&number))?;
         self.count -= 1;
         if self.count == 0 {
             // Of a burst, such as when a proxy restarts.
@@ -130,14 +154,41 @@ impl AwayConnections {
         Some(removed)
     }
 
+    /// Changes the connections of a network, and keeps its place among the others.
+    fn update<T>(&mut self, network: Network, change: impl FnOnce(&mut BTreeMap<u64, Arc<Peer>>) -> T) -> T {
+        let of_network = self.of_networks.entry(network).or_default();
+        let place = |of_network: &BTreeMap<u64, Arc<Peer>>| {
+            of_network.first_key_value().map(|(&oldest, _)| (of_network.len(), Reverse(oldest), network))
+        };
+        let before = place(of_network);
+        let changed = change(of_network);
+        let after = place(of_network);
+        if before != after {
+            before.map(|before| self.by_count.remove(&before));
+            self.by_count.extend(after);
+        }
+        if after.is_none() {
+            self.of_networks.remove(&network);
+        }
+        changed
+    }
+
+    fn of_network(&self, network: Network) -> usize {
+        self.of_networks.get(&network).map_or(0, BTreeMap::len)
+    }
+
+    fn remove_oldest(&mut self, network: Network) -> Option<Arc<Peer>> {
+        let number = *self.of_networks.get(&network)?.keys().next()?;
+        self.remove(network, number)
+    }
+
     fn remove_oldest_of_greediest(&mut self) -> Option<Arc<Peer>> {
-        let (network, of_network) = self.of_networks.iter().max_by_key(|(_, of_network)| of_network.len())?;
-        let (network, number) = (*network, *of_network.keys().next()?);
+        let (_, Reverse(number), network) = *self.by_count.last()?;
         self.remove(network, number)
     }
 }
 
-fn network(peer: &Peer) -> Option<ClientNetwork> {
+fn network(peer: &Peer) -> Network {
     peer.context.address.map(ClientNetwork::from)
 }
 
@@ -182,10 +233,11 @@ mod tests {
     #[test]
     fn the_greediest_network_loses_its_oldest_connection() {
         let all = Arc::<ResumableConnections>::default();
+        let limits = AwayLimits { total: 3, per_network: 100 };
         let mut honest = insert(&all, 1, "10.0.0.1");
-        honest.go_away(3);
+        honest.go_away(limits);
         let mut greedy: Vec<_> = (2..6).map(|number| insert(&all, number, "10.0.0.2")).collect();
-        greedy.iter_mut().for_each(|guard| guard.go_away(3));
+        greedy.iter_mut().for_each(|guard| guard.go_away(limits));
         assert!(!is_dropped(&honest));
         assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, true, false, false]);
         assert_eq!(all.away(), 3);
@@ -194,5 +246,28 @@ mod tests {
         assert_eq!(all.away(), 1);
         drop(greedy);
         assert_eq!(all.away(), 0);
+        let away = all.lock_away();
+        assert!(away.by_count.is_empty() && away.of_networks.is_empty());
+    }
+
+    #[test]
+    fn a_network_that_exceeds_its_own_limit_loses_its_oldest_connection() {
+        let all = Arc::<ResumableConnections>::default();
+        let limits = AwayLimits { total: 100, per_network: 2 };
+        let mut others: Vec<_> = (1..5).map(|number| insert(&all, number, &format!("10.0.0.{number}"))).collect();
+        others.iter_mut().for_each(|guard| guard.go_away(limits));
+        let mut greedy: Vec<_> = (5..8).map(|number| insert(&all, number, "10.0.1.1")).collect();
+        greedy.iter_mut().for_each(|guard| guard.go_away(limits));
+        assert!(!others.iter().any(is_dropped));
+        assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn among_networks_with_equally_many_the_oldest_connection_is_dropped() {
+        let all = Arc::<ResumableConnections>::default();
+        let limits = AwayLimits { total: 3, per_network: 100 };
+        let mut guards: Vec<_> = (1..6).map(|number| insert(&all, number, &format!("10.0.0.{number}"))).collect();
+        guards.iter_mut().for_each(|guard| guard.go_away(limits));
+        assert_eq!(guards.iter().map(is_dropped).collect::<Vec<_>>(), [true, true, false, false, false]);
     }
 }

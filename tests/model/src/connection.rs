@@ -78,7 +78,8 @@ impl Task {
             }
             if self.is_away && self.peer.mailbox.may_come_back() {
                 self.socket = self.next.take().expect("a socket breaks once");
-                self.peer.mailbox.come_back(&message(WELCOME, 0), Some(Arc::clone(&self.socket)));
+                let log = FrameBuffer::default();
+                self.peer.mailbox.come_back(log, message(WELCOME, 0).into(), Some(Arc::clone(&self.socket)));
                 self.is_away = false;
             }
             match self.peer.mailbox.end_turn(None, &mut output, true, has_rest) {

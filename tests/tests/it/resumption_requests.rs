@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use aaw_server::Config;
-use aaw_tests::raw::RawConnection;
+use aaw_tests::raw::{PING, PONG, RawConnection, RawFrame};
 use aaw_tests::{HttpRequest, TestServer, WireClient, until};
 use serde_json::{Value, json};
 
@@ -244,9 +244,20 @@ async fn a_page_of_another_origin_cannot_resume() {
 #[tokio::test]
 async fn connections_that_are_away_are_limited_and_the_greediest_address_loses_its_oldest() {
     const MAX: usize = 10;
-    let server = TestServer::start_with(|config: &mut Config| config.max_away_connections = MAX).await;
-    let connection = broken_after_one_call(&server).await;
-    for number in 0..100_u32 {
+    let total = |config: &mut Config| config.max_away_connections = MAX + 1;
+    let per_address = |config: &mut Config| config.max_away_connections_per_address = MAX;
+    for limit in [&total as &dyn Fn(&mut Config), &per_address] {
+        let server = TestServer::start_with(limit).await;
+        let connection = broken_after_one_call(&server).await;
+        vanish_from_another_address(&server, 100).await;
+        until("the others to be over", || server.handle.connections() <= MAX + 1).await;
+        expect_state(&server, &connection).await;
+    }
+}
+
+/// Begins states whose clients vanish.
+async fn vanish_from_another_address(server: &TestServer, count: u32) {
+    for number in 0..count {
         let mut greedy = RawConnection::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr).await;
         let handshake = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1");
         assert_eq!(handshake.send_over(&mut greedy).await.status, 101);
@@ -254,8 +265,6 @@ async fn connections_that_are_away_are_limited_and_the_greediest_address_loses_i
         greedy.read_frame().await;
         greedy.reset();
     }
-    until("the others to be over", || server.handle.connections() <= MAX).await;
-    expect_state(&server, &connection).await;
 }
 
 #[tokio::test]
@@ -264,6 +273,28 @@ async fn connections_that_are_away_do_not_count_towards_the_limit() {
     let connection = broken_after_one_call(&server).await;
     expect_state(&server, &connection).await;
     assert_eq!(HttpRequest::handshake(server.addr).send().await.status, 101);
+}
+
+/// The client's first pings are answered partly when it asks to resume: a frame that was begun is completed first.
+#[tokio::test]
+async fn what_the_new_socket_waits_for_comes_before_the_welcome() {
+    const PINGS: usize = 5000;
+    let server = TestServer::start().await;
+    broken_after_one_call(&server).await;
+    let mut raw = RawConnection::connect_from(Ipv4Addr::LOCALHOST, server.addr).await;
+    let handshake = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1");
+    assert_eq!(handshake.send_over(&mut raw).await.status, 101);
+    for _ in 0..PINGS {
+        raw.send_frame(PING, &[b'x'; 125]).await;
+    }
+    raw.send_text(&hello(&resuming(1))).await;
+    until("the state to be resumed", || server.handle.connections() == 1 && server.handle.away_connections() == 0)
+        .await;
+    for _ in 0..PINGS {
+        assert_eq!(raw.read_frame().await, RawFrame { first: PONG, payload: vec![b'x'; 125] });
+    }
+    let welcome = raw.read_frame().await;
+    assert!(String::from_utf8_lossy(&welcome.payload).contains(r#""resumed":true"#), "{welcome:?}");
 }
 
 #[tokio::test]

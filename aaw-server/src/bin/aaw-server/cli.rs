@@ -80,8 +80,8 @@ pub(crate) struct ServeArgs {
     /// the server; 0s closes it after each response [default: 75s]
     #[arg(long, value_name = "TIME", env = "AAW_KEEP_ALIVE_TIMEOUT", value_parser = parse_duration)]
     keep_alive_timeout: Option<Duration>,
-    /// How long the state of a connection is kept when its socket has broken, for a client that resumes it, for example 60s
-    /// [default: 0s, a connection ends with its socket]
+    /// How long the state of a connection is kept when its socket has broken, for a client that resumes it; with 0s, a
+    /// connection ends with its socket [default: 60s]
     #[arg(long, value_name = "TIME", env = "AAW_RESUMPTION_WINDOW", value_parser = parse_duration)]
     resumption_window: Option<Duration>,
     /// How long a call may run, unless its event sets another time or its caller reads a stream; then it fails with the
