@@ -9,7 +9,8 @@
 //! cargo run --profile dist -p aaw-bench -- departures    members of a room that leave together: half a minute
 //! cargo run --profile dist -p aaw-bench -- logins        log-ins, and calls meanwhile: half a minute
 //! cargo run --profile dist -p aaw-bench -- budgets       memory while clients make the server hold all they can: six minutes
-//! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler
+//! cargo run --profile dist -p aaw-bench -- load linked   ten seconds of load on one server, for a profiler; with a further
+//!                                                        argument (v1, resumable) in that dialect
 //! ```
 
 mod batch;
@@ -69,7 +70,11 @@ fn main() -> ExitCode {
         Some("logins") => measure_logins(1000, Duration::from_secs(10)),
         Some("budgets") => budgets::measure(&arguments[1..]),
         Some("client") => client_process::run(&arguments[1..]),
-        Some("load") => load(arguments.get(1).map_or("linked", String::as_str), Duration::from_secs(10)),
+        Some("load") => {
+            let [kind, wire] =
+                [(1, "linked"), (2, "classic")].map(|(at, default)| arguments.get(at).map_or(default, String::as_str));
+            load(kind, wire, Duration::from_secs(10))
+        }
         kind => servers::serve(kind.unwrap_or_default()),
     };
     done.map_or_else(
@@ -108,11 +113,17 @@ fn measure_logins(connections: usize, time: Duration) -> Result<(), BoxError> {
     runtime()?.block_on(logins::measure(connections, time))
 }
 
-fn load(kind: &str, time: Duration) -> Result<(), BoxError> {
+fn load(kind: &str, wire: &str, time: Duration) -> Result<(), BoxError> {
+    let wire = match wire {
+        "classic" => Wire::Classic,
+        "v1" => Wire::V1,
+        "resumable" => Wire::Resumable,
+        other => return Err(format!("expected classic, v1 or resumable, found {other:?}").into()),
+    };
     let server = Server::start(kind)?;
     println!("the server {kind} has process id {}", server.id());
     let load = Load { connections: 32, in_flight: 32, size: SMALL };
-    let measured = runtime()?.block_on(calls::measure(&server, Wire::Classic, load, time))?;
+    let measured = runtime()?.block_on(calls::measure(&server, wire, load, time))?;
     println!("{:.2} µs CPU/call", measured.cpu_per_call * 1e6);
     Ok(())
 }

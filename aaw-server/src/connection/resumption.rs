@@ -18,7 +18,7 @@ use super::end::ConnectionEnd;
 use super::resumption_state::{NewSocket, Resuming, Resumption, Unacknowledged, UnacknowledgedStage};
 use super::state::ConnectionState;
 use crate::auth::SessionGuard;
-use crate::hub::{Command, LogState, Peer, ResumableConnection, ResumeRefusal, ResumeRequest};
+use crate::hub::{Command, LogState, Peer, ResumableConnection, ResumeRefusal, ResumeRequest, UncountedFrames};
 
 /// How long a client may take to acknowledge what it must acknowledge at once.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl ConnectionState {
         };
         self.resumption = Some(Box::new(Resumption {
             guard,
-            lead: FrameBuffer::default(),
+            uncounted: UncountedFrames::default(),
             granted: None,
             grants: 0,
             next_socket: None,
@@ -105,7 +105,8 @@ impl ConnectionState {
         if self.protocol.is_resumable()
             && let Some(resumption) = &mut self.resumption
         {
-            resumption.lead.append(&mut self.output);
+            resumption.uncounted.frames.append(&mut self.output);
+            resumption.uncounted.are_first = true;
             self.guard.peer.mailbox.retain();
         }
     }
@@ -113,7 +114,7 @@ impl ConnectionState {
     /// The buffer for frames that are not counted.
     pub(super) fn uncounted(&mut self) -> &mut FrameBuffer {
         match &mut self.resumption {
-            Some(resumption) if self.protocol.is_resumable() => &mut resumption.lead,
+            Some(resumption) if self.protocol.is_resumable() => &mut resumption.uncounted.frames,
             _ => &mut self.output,
         }
     }
@@ -216,7 +217,7 @@ impl ConnectionState {
             }
         }
         if let Some(acknowledgement) = self.protocol.poll_acknowledgement(now, !self.output.is_empty()) {
-            resumption.lead.text(acknowledgement.into());
+            resumption.uncounted.frames.text(acknowledgement.into());
         }
     }
 
@@ -254,7 +255,7 @@ impl ConnectionState {
                 match unacknowledged.stage {
                     UnacknowledgedStage::Waits => {
                         unacknowledged.stage = UnacknowledgedStage::Pinged;
-                        resumption.lead.ping();
+                        resumption.uncounted.frames.ping();
                         true
                     }
                     // The heartbeat finds whether the client is there.

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use super::end::ConnectionEnd;
 use super::socket::ClientSocket;
 use crate::auth::SessionGuard;
-use crate::hub::{ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest};
+use crate::hub::{ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest, UncountedFrames};
 
 /// What a resumable connection stores in addition to others.
 pub(super) struct Resumption {
     pub(super) guard: ResumableGuard,
-    /// The frames of this turn that are not counted, which are written first.
-    pub(super) lead: FrameBuffer,
+    /// The frames of this turn that are not counted.
+    pub(super) uncounted: UncountedFrames,
     /// A granted request to continue on another socket. It is answered when the present socket is no longer read.
     pub(super) granted: Option<Box<ResumeRequest>>,
     /// The number of requests that were granted.

@@ -26,7 +26,9 @@ use super::socket::{ClientSocket, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
-use crate::hub::{AwayLimits, Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, WriteEnd, WriteProgress};
+use crate::hub::{
+    AwayLimits, Command, ConnectionGuard, EventCaller, Opening, Peer, TurnEnd, UncountedFrames, WriteEnd, WriteProgress,
+};
 use crate::memory_budget::{HeldBytes, STEP};
 use crate::write_stall::WriteStall;
 
@@ -321,8 +323,8 @@ impl SocketTask {
             let waits_for_space = !self.waits_for_client || self.state.waits_for_space();
             self.state.end_counting(now);
             let ConnectionState { guard, resumption, output, .. } = &mut self.state;
-            let lead = resumption.as_mut().map(|resumption| &mut resumption.lead);
-            match guard.peer.mailbox.end_turn(lead, output, waits_for_space, budget.is_used_up) {
+            let uncounted = resumption.as_mut().map(|resumption| &mut resumption.uncounted);
+            match guard.peer.mailbox.end_turn(uncounted, output, waits_for_space, budget.is_used_up) {
                 // Another thread has posted them since the mailbox was emptied.
                 TurnEnd::Commands => continue,
                 TurnEnd::Waits => break,
@@ -652,7 +654,7 @@ impl SocketTask {
             total: state.config.max_away_connections,
             per_network: state.config.max_away_connections_per_address,
         });
-        resumption.lead = FrameBuffer::default();
+        resumption.uncounted = UncountedFrames::default();
         let granted = resumption.granted.take();
         self.unread = Vec::new();
         self.decoder = MessageDecoder::new(state.config.max_message_bytes);

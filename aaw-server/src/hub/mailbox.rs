@@ -233,6 +233,14 @@ pub(crate) struct LogState {
     pub(crate) error: Option<io::Error>,
 }
 
+/// The frames of a turn that are not counted, on a resumable connection.
+#[derive(Debug, Default)]
+pub(crate) struct UncountedFrames {
+    pub(crate) frames: FrameBuffer,
+    /// They precede what is counted, as the welcome does. To follow it costs less.
+    pub(crate) are_first: bool,
+}
+
 /// What the connection's task does at the end of its turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TurnEnd {
@@ -544,13 +552,13 @@ impl Mailbox {
     }
 
     /// Ends a turn, unless there are commands. `buffer` is moved behind the log; or, if it is to be written now, the log
-    /// is moved into it. The frames of `lead` go before those of `buffer`, and are not retained.
+    /// is moved into it. What is `uncounted` is written with it, and not retained.
     ///
     /// With `waits_for_space` the task is woken when another thread has written the log. A turn that is used up ends in
     /// any case: others may post commands as fast as the task takes them. The task must then have another turn.
     pub(crate) fn end_turn(
         &self,
-        lead: Option<&mut FrameBuffer>,
+        uncounted: Option<&mut UncountedFrames>,
         buffer: &mut FrameBuffer,
         waits_for_space: bool,
         is_used_up: bool,
@@ -573,12 +581,16 @@ impl Mailbox {
                 return TurnEnd::Written;
             }
         }
-        if let Some(lead) = lead
-            && !lead.is_empty()
+        if let Some(uncounted) = uncounted
+            && !uncounted.frames.is_empty()
         {
-            let mut lead = std::mem::take(lead);
-            lead.append(buffer);
-            *buffer = lead;
+            let UncountedFrames { mut frames, are_first } = std::mem::take(uncounted);
+            if are_first {
+                frames.append(buffer);
+                *buffer = frames;
+            } else {
+                buffer.append(&mut frames);
+            }
         }
         if state.writing || state.blocked {
             state.log.append(buffer);

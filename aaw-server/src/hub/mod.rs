@@ -38,7 +38,8 @@ pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
 pub(crate) use mailbox::{
     ClientCallRequest, Command, ItemBatch, LogState, MAX_SLICES, Mailbox, Opening, PushLimits, ResumeRefusal,
-    ResumeRequest, SharedSocket, TurnEnd, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
+    ResumeRequest, SharedSocket, TurnEnd, UncountedFrames, WriteEnd, WriteProgress, client_call_timed_out,
+    connection_ended, try_write,
 };
 pub(crate) use peer::Peer;
 pub(crate) use resumable::{AwayLimits, ResumableConnection, ResumableGuard};
