@@ -5,7 +5,7 @@ import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
 
 import { STOCK, start } from "../js/server.mjs";
-import { launch, open } from "./chromium.mjs";
+import { launch, open, shows } from "./chromium.mjs";
 
 let browser;
 let server;
@@ -60,7 +60,7 @@ const openClient = async (t, url) => {
 const counts = (page) => page.evaluate(() => globalThis.counts);
 
 test("calls and a stream of a page go on although its connections are cut", async (t) => {
-  const proxy = await startProxy(t, server.port);
+  const proxy = await startProxy(t, new URL(server.url).port);
   const page = await openClient(t, proxy.url);
   let isDone = false;
   const result = page
@@ -92,7 +92,7 @@ test("calls and a stream of a page go on although its connections are cut", asyn
 });
 
 test("a page that is offline for a while continues", async (t) => {
-  const proxy = await startProxy(t, server.port);
+  const proxy = await startProxy(t, new URL(server.url).port);
   const page = await openClient(t, proxy.url);
   await page.context().setOffline(true);
   proxy.cut();
@@ -105,7 +105,7 @@ test("a page that is offline for a while continues", async (t) => {
 });
 
 test("a frozen page continues when it thaws", async (t) => {
-  const proxy = await startProxy(t, server.port);
+  const proxy = await startProxy(t, new URL(server.url).port);
   const page = await openClient(t, proxy.url);
   const session = await page.context().newCDPSession(page);
   await session.send("Page.setWebLifecycleState", { state: "frozen" });
@@ -116,7 +116,7 @@ test("a frozen page continues when it thaws", async (t) => {
 });
 
 test("a page that is closed ends its connection at once", async (t) => {
-  const proxy = await startProxy(t, server.port);
+  const proxy = await startProxy(t, new URL(server.url).port);
   const [page, other] = [await openClient(t, proxy.url), await openClient(t, proxy.url)];
   // The server keeps a connection that is away for a minute: its members would still count.
   const size = async () => (await other.evaluate(() => ws.sendAsync("room/size", { name: "pages" }))).size;
@@ -125,4 +125,29 @@ test("a page that is closed ends its connection at once", async (t) => {
   await page.close();
   const deadline = Date.now() + 10_000;
   while ((await size()) > 0) assert.ok(Date.now() < deadline, "the page is still a member");
+});
+
+test("the server's page tells in words that its connection was resumed, and what was lost", async (t) => {
+  const proxy = await startProxy(t, new URL(server.url).port);
+  const page = await open(t, browser, proxy.url);
+  await page.getByRole("button", { name: "Listen" }).click();
+  await shows(page, "#link", /^Connected as [0-9a-f-]{36}$/);
+  const sender = await openClient(t, server.url.replace(/^ws/, "http"));
+  const announce = (body, count = 1) =>
+    sender.evaluate(async ([body, count]) => {
+      for (let sent = 0; sent < count; sent += 1) ws.sendSync("announce", body);
+      await ws.sendAsync("ping");
+    }, [body, count]);
+  await announce("first");
+  await shows(page, "#log", /broadcast "first"/);
+  // Without a network, until more pushes wait than the server keeps.
+  await page.context().setOffline(true);
+  proxy.cut();
+  await shows(page, "#link", /^Interrupted: /);
+  await announce("x".repeat(10_000), 50);
+  await page.context().setOffline(false);
+  await shows(page, "#link", /^Resumed: /);
+  await shows(page, "#log", /Lost: the server has dropped \d+ pushes meanwhile/);
+  await page.getByRole("button", { name: "Close" }).click();
+  await shows(page, "#link", /^Closed$/);
 });

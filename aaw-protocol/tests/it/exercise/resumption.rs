@@ -53,6 +53,8 @@ struct World {
     key: Option<ResumptionKey>,
     socket: Option<Socket>,
     wants_connection: bool,
+    /// When the connection was interrupted, if it has brought nothing new since.
+    interrupted_since: Option<Instant>,
     keys: u8,
     handlers: Vec<(CallKey, Handler)>,
     calls: u64,
@@ -80,6 +82,7 @@ impl World {
             key: None,
             socket: None,
             wants_connection: false,
+            interrupted_since: None,
             keys: 0,
             handlers: Vec::new(),
             calls: 0,
@@ -146,7 +149,14 @@ impl World {
             28..36 => (0..=parameter % 4).for_each(|_| self.deliver_to_client()),
             36..39 => self.cut(),
             39..43 => self.connect(),
-            _ => self.pass(Duration::from_millis(6 * parameter as u64)),
+            _ => {
+                let time = Duration::from_millis(6 * parameter as u64);
+                // The client gives the state up if it cannot resume it within the server's minute.
+                let is_in_time = |since| self.now + time < since + Duration::from_secs(45);
+                if self.interrupted_since.is_none_or(is_in_time) {
+                    self.pass(time);
+                }
+            }
         }
         self.drain();
     }
@@ -200,7 +210,10 @@ impl World {
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.client.handle_timeout(self.now);
-        self.server.handle_timeout(self.now);
+        // Without a key there is no connection yet.
+        if self.key.is_some() {
+            self.server.handle_timeout(self.now);
+        }
         self.drain();
     }
 
@@ -274,6 +287,10 @@ impl World {
             self.client.handle_sign_of_life(self.now);
             self.client.handle_text(self.now, &text);
             self.drain();
+            // A socket that brings a welcome only has not proved that it lasts.
+            if !text.starts_with("[\"aaw/") {
+                self.interrupted_since = None;
+            }
         }
     }
 
@@ -319,6 +336,8 @@ impl World {
                 self.answered += 1;
             }
             Output::Credit { .. } | Output::Ping => {}
+            // Nothing has arrived for a minute.
+            Output::Close(server::Close::Silent) => self.cut(),
             Output::RunOpenHook | Output::Close(_) => panic!("{output:?}"),
         }
     }
@@ -355,7 +374,8 @@ impl World {
                 }
             }
             Output::Abort => self.cut_by_client(),
-            Output::Opened { .. } | Output::Interrupted(_) => {}
+            Output::Opened { .. } => {}
+            Output::Interrupted(_) => _ = self.interrupted_since.get_or_insert(self.now),
             // Before the first welcome there is no state that could go on.
             Output::Disconnected(_) if self.executed.is_empty() && self.results.is_empty() => {}
             other => panic!("{other:?}"),
