@@ -40,7 +40,8 @@
 //!
 //! A hook is a table entry, as an event is, with a kind of its own: `OPEN` and `CLOSE` run when a connection opens and
 //! when it has closed, `GUARD` runs before the events of a folder, `PASSWORD_RESET` delivers the token of a forgotten
-//! password. Its body is the JSON of the hook's argument. It returns `END`, or `ERROR`.
+//! password, `RESUME`, `AWAY` and `BACK` run when a connection is about to be resumed, has lost its socket and has been
+//! resumed. Its body is the JSON of the hook's argument. It returns `END`, or `ERROR`.
 //!
 //! # Host operations
 //!
@@ -93,6 +94,12 @@ pub(crate) mod kind {
     /// A hook that delivers the token of a forgotten password. Its name is
     /// [`hook_name::PASSWORD_RESET`](super::hook_name::PASSWORD_RESET).
     pub(crate) const PASSWORD_RESET: u32 = 7;
+    /// A hook that runs before a connection is resumed. Its name is [`hook_name::RESUME`](super::hook_name::RESUME).
+    pub(crate) const RESUME: u32 = 8;
+    /// A hook that runs when a connection has lost its socket. Its name is [`hook_name::AWAY`](super::hook_name::AWAY).
+    pub(crate) const AWAY: u32 = 9;
+    /// A hook that runs when a connection has been resumed. Its name is [`hook_name::BACK`](super::hook_name::BACK).
+    pub(crate) const BACK: u32 = 10;
 }
 
 /// The names of the hooks that a package has at most one of.
@@ -100,6 +107,9 @@ pub(crate) mod hook_name {
     pub(crate) const OPEN: &str = "_open";
     pub(crate) const CLOSE: &str = "_close";
     pub(crate) const PASSWORD_RESET: &str = "_password_reset";
+    pub(crate) const RESUME: &str = "_resume";
+    pub(crate) const AWAY: &str = "_away";
+    pub(crate) const BACK: &str = "_back";
 }
 
 /// Values of [`EventEntry::flags`]. A host ignores unknown ones.
@@ -569,6 +579,7 @@ mod tests {
         assert_eq!(SYMBOL_PREFIX, "aaw_module_v1_");
         let kinds = [kind::UNARY, kind::ONE_WAY, kind::STREAMING, kind::OPEN, kind::CLOSE, kind::GUARD];
         assert_eq!((kinds, kind::PASSWORD_RESET), ([1, 2, 3, 4, 5, 6], 7));
+        assert_eq!([kind::RESUME, kind::AWAY, kind::BACK], [8, 9, 10]);
         assert_eq!([step::PENDING, step::ITEM, step::END, step::ERROR, step::PANIC, step::REFUSED], [0, 1, 2, 3, 4, 5]);
         assert_eq!((written::TAKEN, written::TOO_LARGE, status::OK, status::FAILED), (0, 1, 0, 1));
         assert_eq!((committed::MORE, committed::ENOUGH, committed::REJECTED, PLACE_ALIGN), (0, 1, 2, 16));

@@ -68,8 +68,8 @@
 //! and a `src/lib.rs` whose only line is `aaw_event::events!();` (the macro [`events!`]). The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
 //!
 //! A file whose name begins with an underscore is not an event: `_services.rs` builds the [services](#services),
-//! `_open.rs`, `_close.rs`, `_guard.rs` and `_password_reset.rs` are [hooks](#hooks-and-guards), and any other is
-//! shared code of your own. The documentation of [aaw-event-build](https://docs.rs/aaw-event-build) lists all rules.
+//! `_open.rs`, `_close.rs`, `_resume.rs`, `_away.rs`, `_back.rs`, `_guard.rs` and `_password_reset.rs` are
+//! [hooks](#hooks-and-guards), and any other is shared code of your own. The documentation of [aaw-event-build](https://docs.rs/aaw-event-build) lists all rules.
 //!
 //! # Handlers
 //!
@@ -202,6 +202,9 @@
 //! |---|---|---|---|
 //! | `_open.rs` | when a connection has opened, before its first call | [`OpenInfo`] | closes the connection |
 //! | `_close.rs` | when a connection has closed | [`CloseInfo`] | is logged |
+//! | `_resume.rs` | before a connection goes on over another socket | [`OpenInfo`] of that socket | refuses the socket |
+//! | `_away.rs` | when a connection that may be resumed has lost its socket | [`AwayInfo`] | is logged |
+//! | `_back.rs` | when the client has resumed it | [`BackInfo`] | is logged |
 //! | `_guard.rs`, in any folder | before each event of its folder and of the subfolders | [`GuardedCall`] | rejects the call |
 //! | `_password_reset.rs` | when a user has forgotten the password | [`PasswordReset`] | fails the request |
 //!
@@ -219,6 +222,11 @@
 //!
 //! An event in a folder named `auth` (`auth/whoami`, `shop/auth/orders`) needs no guard to be protected: the server
 //! runs it only for callers with a session.
+//!
+//! The three hooks of resumption run only on a server that keeps the state of a connection whose socket has broken
+//! (`aaw-server --resumption-window`), for clients that resume. `_open` does not run again for a connection that goes on,
+//! and `_close` runs when its state is over. [`services.ws.is_connected()`](Ws::is_connected) tells any handler whether the
+//! client is there at present.
 //!
 //! # Testing
 //!
@@ -299,8 +307,8 @@ pub use host::Module;
 #[doc(hidden)]
 pub use module::export;
 pub use sdk::{
-    CloseInfo, ClosedBy, Empty, Error, GuardedCall, Identity, LoggedIn, Member, OpenInfo, PasswordReset, Presence,
-    ResponseFuture, Result, Room, Services, Upload, Ws,
+    AwayInfo, BackInfo, CloseInfo, ClosedBy, Empty, Error, GuardedCall, Identity, LoggedIn, Member, OpenInfo,
+    PasswordReset, Presence, ResponseFuture, Result, Room, Services, Upload, Ws,
 };
 /// JSON that is passed through unparsed, as a body, a response or an item: `Box<RawValue>`.
 #[doc(inline)]

@@ -13,9 +13,10 @@ mod common;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use aaw_event::host::{Begun, Call, HandlerKind, Instance, Step, UploadSource, UploadStep};
-use aaw_event::{CloseInfo, ClosedBy, Module, OpenInfo};
+use aaw_event::{AwayInfo, BackInfo, CloseInfo, ClosedBy, Module, OpenInfo};
 use aaw_protocol::{Code, Failure};
 use common::{Connection, CountingWaker, block_on, end, failed, index, item, refused, start};
 use services::App;
@@ -285,6 +286,18 @@ mod events {
     pub fn close(closed: CloseInfo, services: Services<App>) {
         let _ = services.results.send(format!("{:?} {:?} {}", closed.by, closed.code, closed.reason));
     }
+
+    pub fn resume(opened: OpenInfo) -> Result<()> {
+        opened.client_key.map(|_| ()).ok_or_else(|| Error::new("No key"))
+    }
+
+    pub fn away(away: AwayInfo, services: Services<App>) {
+        let _ = services.results.send(format!("away {:?} {:?} {}", away.by, away.code, away.reason));
+    }
+
+    pub async fn back(back: BackInfo, services: Services<App>) {
+        let _ = services.results.send(format!("back {}", back.away_ms));
+    }
 }
 
 type Event = aaw_event::export::HandlerEntry<App>;
@@ -322,6 +335,9 @@ aaw_event::__package!(
         crate::Event::streaming1("ticks", crate::events::ticks),
         crate::Event::hook2(aaw_event::export::CLOSE, crate::events::close),
         crate::Event::async_hook2(aaw_event::export::OPEN, crate::events::open),
+        crate::Event::hook1(aaw_event::export::RESUME, crate::events::resume),
+        crate::Event::hook2(aaw_event::export::AWAY, crate::events::away),
+        crate::Event::async_hook2(aaw_event::export::BACK, crate::events::back),
     ]
 );
 
@@ -884,5 +900,24 @@ fn hooks_are_not_events_and_are_called_like_events() {
         let closed = CloseInfo::new(ClosedBy::Client, Some(1000), "bye");
         assert_eq!(all(&mut call(close, serde_json::to_string(&closed).unwrap())), [end()]);
         assert_eq!(package.results.try_recv().unwrap(), "Client Some(1000) bye");
+    }
+}
+
+#[test]
+fn the_hooks_of_resumption_are_called_by_index() {
+    for package in both() {
+        let caller = Arc::new(Connection::default());
+        let call = |hook: Option<usize>, body: String| package.instance.call(hook.unwrap(), &body, &caller);
+        let mut opened = OpenInfo::default();
+        let resume = |opened: &OpenInfo| call(package.module.resume_hook(), serde_json::to_string(opened).unwrap());
+        assert_eq!(all(&mut resume(&opened)), [failed(Code::HANDLER, "No key")]);
+        opened.client_key = Some("key".to_owned());
+        assert_eq!(all(&mut resume(&opened)), [end()]);
+        let away = serde_json::to_string(&AwayInfo::new(ClosedBy::Broken, None, "reset")).unwrap();
+        assert_eq!(all(&mut call(package.module.away_hook(), away)), [end()]);
+        assert_eq!(package.results.try_recv().unwrap(), "away Broken None reset");
+        let back = serde_json::to_string(&BackInfo::new(Duration::from_millis(7))).unwrap();
+        assert_eq!(all(&mut call(package.module.back_hook(), back)), [end()]);
+        assert_eq!(package.results.try_recv().unwrap(), "back 7");
     }
 }

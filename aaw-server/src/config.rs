@@ -33,6 +33,7 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
+    /// The hooks `_open` and `_resume` have as long to decide.
     pub handshake_timeout: Duration,
     /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
     /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:
@@ -152,7 +153,7 @@ pub struct Config {
     /// How long handlers of calls that were sent without waiting for a response may continue after their connection has
     /// closed, so that a client may send and disconnect at once. Default 30 s. Handlers with a waiting caller are
     /// dropped when the connection closes. Until its handlers end, the connection counts towards
-    /// [`max_connections`](Self::max_connections).
+    /// [`max_connections`](Self::max_connections). The hooks `_close`, `_away` and `_back` have as long, too.
     pub linger_timeout: Duration,
     /// How much time the handlers that continue after their connection has closed may spend in being polled, all those of
     /// one connection together; after that they are dropped when they are next polled. Default 1 s: a handler that waits

@@ -100,13 +100,32 @@ pub(crate) struct Registry {
 /// them it would cost more than it saves.
 const MAX_ENTERED: usize = 4;
 
-/// The hooks of a module that run when a connection opens and closes.
+/// The hooks of a module that run for connections.
 #[derive(Debug)]
 pub(crate) struct ModuleHooks {
     pub(crate) instance: Instance,
     /// Indices in the module's table.
     pub(crate) open: Option<usize>,
     pub(crate) close: Option<usize>,
+    pub(crate) resume: Option<usize>,
+    pub(crate) away: Option<usize>,
+    pub(crate) back: Option<usize>,
+}
+
+impl ModuleHooks {
+    /// Returns the hooks of a module; `None` if it has none of these.
+    fn of(module: &Module, instance: &Instance) -> Option<Self> {
+        let hooks = Self {
+            instance: instance.clone(),
+            open: module.open_hook(),
+            close: module.close_hook(),
+            resume: module.resume_hook(),
+            away: module.away_hook(),
+            back: module.back_hook(),
+        };
+        let all = [hooks.open, hooks.close, hooks.resume, hooks.away, hooks.back];
+        all.iter().any(Option::is_some).then_some(hooks)
+    }
 }
 
 /// An event that can be called.
@@ -214,10 +233,8 @@ impl RegistryPlan {
             };
             (name.clone(), event)
         });
-        let hooks = sources.iter().zip(instances).filter_map(|(source, instance)| {
-            let (open, close) = (source.module.open_hook(), source.module.close_hook());
-            (open.is_some() || close.is_some()).then(|| ModuleHooks { instance: instance.clone(), open, close })
-        });
+        let hooks =
+            sources.iter().zip(instances).filter_map(|(source, instance)| ModuleHooks::of(&source.module, instance));
         let mut resets = sources.iter().zip(instances);
         let password_reset =
             resets.find_map(|(source, instance)| Some((instance.clone(), source.module.password_reset_hook()?)));

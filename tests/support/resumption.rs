@@ -1,4 +1,4 @@
-//! Servers and clients that resume connections, and what clients know about their calls.
+//! Servers and clients that resume connections, the frames of their hellos, and what clients know about their calls.
 
 use std::time::Duration;
 
@@ -6,7 +6,15 @@ use aaw_client::{Backoff, CallError};
 use aaw_server::{Events, Handle};
 use aaw_test_events::_services::App;
 
-use crate::{TestServer, until};
+use serde_json::{Value, json};
+
+use crate::{TestServer, WireClient, until};
+
+/// The key of a state.
+pub const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// The key of the state that begins if that of [`KEY`] is gone.
+pub const NEXT: &str = "fedcba9876543210fedcba9876543210";
 
 /// Returns the configuration of a client that resumes, and that connects again at once.
 #[must_use]
@@ -39,6 +47,66 @@ pub async fn start_server() -> TestServer {
 /// If there still is one when the time of clients that are away must be over.
 pub async fn expect_all_over(handle: &Handle) {
     until("all connections to be over", || handle.connections() == 0).await;
+}
+
+/// Returns a hello with this request for resumption.
+#[must_use]
+pub fn hello(resumption: &Value) -> String {
+    json!(["aaw/hello", { "resumption": resumption }]).to_string()
+}
+
+/// Returns a request to resume the state of [`KEY`].
+#[must_use]
+pub fn resuming(received: u64) -> Value {
+    json!({ "key": KEY, "resume": true, "received": received, "next": NEXT })
+}
+
+/// Opens a socket, sends this hello, and returns the data of the welcome.
+///
+/// # Panics
+/// If something else arrives.
+pub async fn open(server: &TestServer, resumption: &Value) -> (WireClient, Value) {
+    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
+    let welcome = welcomed(&mut client, resumption).await;
+    (client, welcome)
+}
+
+/// Sends this hello, and returns the data of the welcome.
+///
+/// # Panics
+/// If something else arrives.
+pub async fn welcomed(client: &mut WireClient, resumption: &Value) -> Value {
+    client.send(&hello(resumption)).await;
+    next_welcome(client).await
+}
+
+/// Returns the data of the welcome.
+///
+/// # Panics
+/// If something else arrives.
+pub async fn next_welcome(client: &mut WireClient) -> Value {
+    let welcome: Value = serde_json::from_str(&client.next().await).expect("JSON");
+    assert_eq!(welcome[0], "aaw/welcome", "{welcome}");
+    welcome[1].clone()
+}
+
+/// Sends this hello, and returns the text of the error.
+///
+/// # Panics
+/// If something else arrives.
+pub async fn refused(client: &mut WireClient, resumption: &Value) -> String {
+    client.send(&hello(resumption)).await;
+    next_refusal(client).await
+}
+
+/// Returns the text of the error that refuses a hello.
+///
+/// # Panics
+/// If something else arrives.
+pub async fn next_refusal(client: &mut WireClient) -> String {
+    let error: Value = serde_json::from_str(&client.next().await).expect("JSON");
+    assert_eq!((&error[0], &error[1]["code"]), (&json!("aaw/error"), &json!("bad_frame")), "{error}");
+    error[1]["error"].as_str().expect("a text").to_owned()
 }
 
 /// What a client knows about a call that has no response.

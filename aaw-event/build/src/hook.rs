@@ -1,4 +1,4 @@
-//! `_open.rs`, `_close.rs`, `_guard.rs`, `_password_reset.rs`: handlers that are hooks, not events.
+//! `_open.rs`, `_close.rs`, `_resume.rs`, `_away.rs`, `_back.rs`, `_guard.rs`, `_password_reset.rs`: handlers that are hooks, not events.
 
 use syn::ReturnType;
 use syn::spanned::Spanned;
@@ -11,6 +11,12 @@ use crate::source_error::SourceError;
 pub(crate) enum HookKind {
     Open,
     Close,
+    /// Runs before a connection goes on over another socket.
+    Resume,
+    /// Runs when a connection that may be resumed has lost its socket.
+    Away,
+    /// Runs when such a connection has been resumed.
+    Back,
     /// Runs before each event of its folder.
     Guard,
     PasswordReset,
@@ -34,6 +40,9 @@ impl HookKind {
         match stem {
             "_open" => Some(Self::Open),
             "_close" => Some(Self::Close),
+            "_resume" => Some(Self::Resume),
+            "_away" => Some(Self::Away),
+            "_back" => Some(Self::Back),
             "_guard" => Some(Self::Guard),
             "_password_reset" => Some(Self::PasswordReset),
             _ => None,
@@ -43,8 +52,12 @@ impl HookKind {
     /// The expected signature, for messages.
     fn expected(self) -> &'static str {
         match self {
-            Self::Open => "`pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`",
+            Self::Open | Self::Resume => {
+                "`pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`"
+            }
             Self::Close => "`pub async fn handler(closed: CloseInfo, services: Services<App>) -> Result<()>`",
+            Self::Away => "`pub async fn handler(away: AwayInfo, services: Services<App>) -> Result<()>`",
+            Self::Back => "`pub async fn handler(back: BackInfo, services: Services<App>) -> Result<()>`",
             Self::Guard => "`pub async fn handler(call: GuardedCall, services: Services<App>) -> Result<()>`",
             Self::PasswordReset => {
                 "`pub async fn handler(reset: PasswordReset, services: Services<App>) -> Result<()>`"

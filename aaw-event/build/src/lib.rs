@@ -23,7 +23,8 @@
 //!
 //! - [which files are events](#files), and how they are named
 //! - [which functions are handlers](#handlers), and of which kind
-//! - the files that are [hooks](#_openrs-and-_closers), [guards](#_guardrs-and-_password_resetrs) and
+//! - the files that are [hooks](#_openrs-and-_closers), [hooks of
+//!   resumption](#_resumers-_awayrs-and-_backrs), [guards](#_guardrs-and-_password_resetrs) and
 //!   [services](#_servicesrs)
 //! - [how to format them](#formatting)
 //!
@@ -40,6 +41,7 @@
 //! | `_shared/mod.rs` | declares the modules of its folder itself |
 //! | `_services.rs` | builds the services, once, when the package starts |
 //! | `_open.rs`, `_close.rs` | hooks: run when a connection opens, and when it has closed |
+//! | `_resume.rs`, `_away.rs`, `_back.rs` | hooks: run before a connection is resumed, when it has lost its socket, and when it has been resumed |
 //! | `_guard.rs`, `users/_guard.rs` | a hook: runs before each event of its folder and of the subfolders |
 //! | `_password_reset.rs` | a hook: delivers the token of a forgotten password |
 //! | `aaw.rs`, `aaw/…` | an error: these names are reserved |
@@ -69,6 +71,12 @@
 //! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `closed:
 //! CloseInfo`. Trailing arguments may be omitted, the function need not be `async`, and may return nothing. If the
 //! handler of `_open.rs` fails, the connection is closed.
+//!
+//! # `_resume.rs`, `_away.rs` and `_back.rs`
+//!
+//! `pub async fn handler(opened: OpenInfo, services: Services<App>) -> Result<()>`, and the same with `away: AwayInfo` and
+//! `back: BackInfo`, with the same variations. If the handler of `_resume.rs` fails, the connection is not resumed by this
+//! client.
 //!
 //! # `_guard.rs` and `_password_reset.rs`
 //!

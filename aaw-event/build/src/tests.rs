@@ -266,6 +266,31 @@ fn hooks_are_in_the_table() {
 }
 
 #[test]
+fn the_hooks_of_resumption_are_in_the_table() {
+    let code = generated(&[
+        ("_resume.rs", "pub async fn handler(opened: OpenInfo, services: Services) -> Result<()> {}"),
+        ("_away.rs", "pub fn handler(_: AwayInfo) {}"),
+        ("_back.rs", "pub async fn handler() {}"),
+    ]);
+    for line in [
+        "async_hook2(::aaw_event::export::RESUME, crate::_resume::handler),",
+        "hook1(::aaw_event::export::AWAY, crate::_away::handler),",
+        "async_hook0(::aaw_event::export::BACK, crate::_back::handler),",
+    ] {
+        assert!(code.contains(&format!("::NoServices>::{line}")), "{line} in {code}");
+    }
+    let wrong = |file: &str, handler: &str, expected: &str| assert_error(&[("x.rs", UNARY), (file, handler)], expected);
+    let no_handler = "pub fn away() {}";
+    wrong("_resume.rs", no_handler, "expected `pub async fn handler(opened: OpenInfo, ");
+    wrong("_away.rs", no_handler, "expected `pub async fn handler(away: AwayInfo, ");
+    wrong("_back.rs", no_handler, "expected `pub async fn handler(back: BackInfo, ");
+    wrong("_away.rs", "pub fn handler() -> bool {}", "returns `bool`, which a hook cannot return");
+    for name in ["_resume.rs", "_away.rs", "_back.rs"] {
+        wrong(&format!("users/{name}"), "pub fn handler() {}", &format!("expected src/{name}"));
+    }
+}
+
+#[test]
 fn each_mistake_in_a_hook_has_a_message() {
     let wrong = |file: &str, expected: &str| assert_error(&[("x.rs", UNARY), ("_open.rs", file)], expected);
     wrong(

@@ -274,7 +274,12 @@ impl SourceFile<'_> {
     fn check_hook_folder(&self, kind: HookKind) -> Result<(), String> {
         let folder = self.folder.trim_end_matches('/');
         match kind {
-            HookKind::Open | HookKind::Close | HookKind::PasswordReset => {
+            HookKind::Open
+            | HookKind::Close
+            | HookKind::Resume
+            | HookKind::Away
+            | HookKind::Back
+            | HookKind::PasswordReset => {
                 if folder.is_empty() {
                     return Ok(());
                 }

@@ -94,6 +94,9 @@ fn write_table(code: &mut String, name: &str, package: &PackageSource) {
         let constant = match hook.kind {
             HookKind::Open => "OPEN".to_owned(),
             HookKind::Close => "CLOSE".to_owned(),
+            HookKind::Resume => "RESUME".to_owned(),
+            HookKind::Away => "AWAY".to_owned(),
+            HookKind::Back => "BACK".to_owned(),
             HookKind::Guard => format!("guard({name:?})"),
             HookKind::PasswordReset => "PASSWORD_RESET".to_owned(),
         };

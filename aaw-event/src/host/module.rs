@@ -89,6 +89,30 @@ impl Module {
         self.table.password_reset_hook
     }
 
+    /// The hook that runs before a connection goes on over another socket, as an index for
+    /// [`Instance::call`](super::Instance::call). Its body is the JSON of an [`OpenInfo`](crate::OpenInfo) of that socket.
+    ///
+    /// Its call returns [`Step::End`](super::Step::End) if the connection may go on there. With every other result the host
+    /// leaves the connection as it is.
+    pub fn resume_hook(&self) -> Option<usize> {
+        self.table.resume_hook
+    }
+
+    /// The hook that runs when a connection has lost its socket and may be resumed, as an index for
+    /// [`Instance::call`](super::Instance::call). Its body is the JSON of an [`AwayInfo`](crate::AwayInfo).
+    pub fn away_hook(&self) -> Option<usize> {
+        self.table.away_hook
+    }
+
+    /// The hook that runs when a connection that was away has been resumed, as an index for
+    /// [`Instance::call`](super::Instance::call). Its body is the JSON of a [`BackInfo`](crate::BackInfo).
+    ///
+    /// The host alternates the two: this one runs after [`away_hook`](Self::away_hook), and neither begins before the other
+    /// has ended.
+    pub fn back_hook(&self) -> Option<usize> {
+        self.table.back_hook
+    }
+
     /// Starts the package: builds its services.
     ///
     /// Nothing runs until the future is polled. Dropping it cancels the start.

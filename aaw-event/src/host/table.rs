@@ -22,6 +22,9 @@ pub(super) struct ModuleTable {
     pub(super) open_hook: Option<usize>,
     pub(super) close_hook: Option<usize>,
     pub(super) password_reset_hook: Option<usize>,
+    pub(super) resume_hook: Option<usize>,
+    pub(super) away_hook: Option<usize>,
+    pub(super) back_hook: Option<usize>,
     pub(super) guards: Vec<GuardInfo>,
     pub(super) start: StartFn,
     /// A value of [`mode`](crate::abi::mode).
@@ -207,6 +210,9 @@ pub(super) unsafe fn check(
         open_hook: None,
         close_hook: None,
         password_reset_hook: None,
+        resume_hook: None,
+        away_hook: None,
+        back_hook: None,
         guards: Vec::new(),
         start,
         mode,
@@ -292,6 +298,9 @@ struct CheckedEntries {
     open_hook: Option<CallEntry>,
     close_hook: Option<CallEntry>,
     password_reset_hook: Option<CallEntry>,
+    resume_hook: Option<CallEntry>,
+    away_hook: Option<CallEntry>,
+    back_hook: Option<CallEntry>,
     /// By folder.
     guards: Vec<(&'static str, CallEntry)>,
 }
@@ -305,6 +314,9 @@ impl CheckedEntries {
             open_hook: None,
             close_hook: None,
             password_reset_hook: None,
+            resume_hook: None,
+            away_hook: None,
+            back_hook: None,
             guards: Vec::new(),
         }
     }
@@ -318,6 +330,9 @@ impl CheckedEntries {
             kind::OPEN => (&mut self.open_hook, hook_name::OPEN),
             kind::CLOSE => (&mut self.close_hook, hook_name::CLOSE),
             kind::PASSWORD_RESET => (&mut self.password_reset_hook, hook_name::PASSWORD_RESET),
+            kind::RESUME => (&mut self.resume_hook, hook_name::RESUME),
+            kind::AWAY => (&mut self.away_hook, hook_name::AWAY),
+            kind::BACK => (&mut self.back_hook, hook_name::BACK),
             kind::GUARD => {
                 let folder = guarded_folder(own_name).ok_or(AbiError::Damaged("table of guards"))?;
                 self.guards.push((folder, call_entry));
@@ -377,6 +392,9 @@ impl CheckedEntries {
         table.open_hook = self.open_hook.map(&mut add);
         table.close_hook = self.close_hook.map(&mut add);
         table.password_reset_hook = self.password_reset_hook.map(&mut add);
+        table.resume_hook = self.resume_hook.map(&mut add);
+        table.away_hook = self.away_hook.map(&mut add);
+        table.back_hook = self.back_hook.map(&mut add);
         let guards = self.guards.into_iter();
         table.guards =
             guards.map(|(folder, entry)| GuardInfo { folder: folder.to_owned(), index: add(entry) }).collect();

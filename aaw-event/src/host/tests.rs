@@ -83,6 +83,7 @@ fn a_good_table_is_accepted() {
     let guards: Vec<_> = table.guards.iter().map(|guard| (guard.folder.as_str(), guard.index)).collect();
     assert_eq!(guards, [("", 6), ("users", 7)]);
     assert_eq!(table.password_reset_hook, None);
+    assert_eq!((table.resume_hook, table.away_hook, table.back_hook), (None, None, None));
 }
 
 #[test]
@@ -156,13 +157,19 @@ fn each_fault_of_an_entry_has_its_own_error() {
     assert_eq!(entries(vec![entry("aaw/x", kind::UNARY)]), reserved);
     let twice = vec![entry("b", kind::UNARY), entry("a", kind::ONE_WAY), entry("b", kind::UNARY)];
     assert_eq!(entries(twice), AbiError::Duplicate { package: package(), name: name("b") });
-    let unknown = AbiError::UnknownKind { package: package(), name: name("a"), found: 9 };
-    assert_eq!(entries(vec![entry("a", 9)]), unknown);
+    let unknown = AbiError::UnknownKind { package: package(), name: name("a"), found: 99 };
+    assert_eq!(entries(vec![entry("a", 99)]), unknown);
     let hook = || AbiError::Damaged("table of hooks");
     assert_eq!(entries(vec![entry("_open", kind::CLOSE)]), hook());
     assert_eq!(entries(vec![entry("opened", kind::OPEN)]), hook());
     assert_eq!(entries(vec![entry("_open", kind::OPEN), entry("_open", kind::OPEN)]), hook());
     assert!(matches!(entries(vec![entry("_open", kind::UNARY)]), AbiError::BadName { .. }));
+    for (name, kind) in [("_resume", kind::RESUME), ("_away", kind::AWAY), ("_back", kind::BACK)] {
+        assert_eq!(entries(vec![entry("_other", kind)]), hook());
+        assert_eq!(entries(vec![entry(name, kind), entry(name, kind)]), hook());
+        // A host that does not know the kind refuses the package.
+        assert!(matches!(entries(vec![entry(name, 99)]), AbiError::BadName { .. }));
+    }
     for bad in ["guard", "users_guard", "/_guard", "../_guard", "users//_guard", "_guard/users"] {
         assert_eq!(entries(vec![entry(bad, kind::GUARD)]), AbiError::Damaged("table of guards"), "{bad}");
     }

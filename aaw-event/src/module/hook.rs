@@ -1,5 +1,6 @@
 //! Hooks: the handlers of `_open.rs` and `_close.rs`, which run when a connection opens and when it has closed; of
-//! `_guard.rs`, which runs before the events of its folder; and of `_password_reset.rs`.
+//! `_resume.rs`, `_away.rs` and `_back.rs`, which run when a connection outlives its socket; of `_guard.rs`, which runs
+//! before the events of its folder; and of `_password_reset.rs`.
 
 use std::marker::PhantomData;
 
@@ -15,7 +16,7 @@ use super::output::CallOutput;
 use super::package::HandlerEntry;
 use super::response::{IntoUnitResult, log_and_convert};
 use crate::abi::{CallArgs, hook_name, kind, step};
-use crate::sdk::{CloseInfo, GuardedCall, OpenInfo, PasswordReset};
+use crate::sdk::{AwayInfo, BackInfo, CloseInfo, GuardedCall, OpenInfo, PasswordReset};
 
 /// The identity of a hook; `E` is its handler's first argument.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ pub const OPEN: HookId<OpenInfo> = HookId { name: hook_name::OPEN, kind: kind::O
 
 /// `_close.rs`.
 pub const CLOSE: HookId<CloseInfo> = HookId { name: hook_name::CLOSE, kind: kind::CLOSE, argument: PhantomData };
+
+/// `_resume.rs`.
+pub const RESUME: HookId<OpenInfo> = HookId { name: hook_name::RESUME, kind: kind::RESUME, argument: PhantomData };
+
+/// `_away.rs`.
+pub const AWAY: HookId<AwayInfo> = HookId { name: hook_name::AWAY, kind: kind::AWAY, argument: PhantomData };
+
+/// `_back.rs`.
+pub const BACK: HookId<BackInfo> = HookId { name: hook_name::BACK, kind: kind::BACK, argument: PhantomData };
 
 /// `_password_reset.rs`.
 pub const PASSWORD_RESET: HookId<PasswordReset> =

@@ -25,7 +25,7 @@ mod unary;
 /// For generated code: not meant for people, and not stable.
 pub mod export {
     pub use super::arguments::{FromBody, FromUploadItem, ServicesArgument, UploadArgument};
-    pub use super::hook::{CLOSE, HookId, OPEN, PASSWORD_RESET, guard};
+    pub use super::hook::{AWAY, BACK, CLOSE, HookId, OPEN, PASSWORD_RESET, RESUME, guard};
     pub use super::package::{HandlerEntry, PackageSymbol, StartFunction};
     pub use super::response::{IntoItem, IntoResponse, IntoStreamResponse, IntoUnitResult, StreamResponse};
     pub use super::services::{IntoServices, NoServices, async_services, no_services, sync_services};

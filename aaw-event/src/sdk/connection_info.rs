@@ -1,10 +1,14 @@
-//! The arguments of the handlers in `_open.rs` and `_close.rs`.
+//! The arguments of the hooks of a connection: `_open.rs`, `_close.rs`, `_resume.rs`, `_away.rs` and `_back.rs`.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A connection that has just opened: the first argument of the handler in `src/_open.rs`.
+/// A new socket: the first argument of the handlers in `src/_open.rs` and `src/_resume.rs`.
 ///
-/// That handler runs before the connection's first call. If it fails, the connection is closed with a reason that the
+/// # `_open.rs`
+///
+/// The handler of a connection that has just opened runs before the connection's first call. If it fails, the connection is closed with a reason that the
 /// client receives: the message of an [`Error::new`](crate::Error::new), or `Internal error`.
 ///
 /// A call over HTTP has no connection, so this hook neither runs for it nor can reject it. Checks that must hold for
@@ -26,6 +30,34 @@ use serde::{Deserialize, Serialize};
 ///     tracing::info!(id = services.ws.id(), by = ?closed.by, "connection closed: {}", closed.reason);
 /// }
 /// ```
+/// # `_resume.rs`
+///
+/// The handler runs before a connection goes on over another socket, and receives what is known about that one. `_open` does
+/// not run again. The client has shown that it may resume: it knows the key of the connection, its page has the same
+/// origin, and it has the token of the connection's session. `services` are those of the connection: its id, its identity,
+/// its rooms; what is sent to it waits until a client has resumed it.
+///
+/// If the handler fails, the connection is left as it is, and may be resumed from another socket. The client
+/// receives the message of an [`Error::new`](crate::Error::new), or `Internal error`, and begins a new connection, for
+/// which `_open` runs. The same happens if the handler has not decided within the server's `handshake_timeout`. The time
+/// that it takes counts towards the time for which the server keeps the connection.
+///
+/// The handler may run for several sockets of the same connection at the same time. It is dropped when its
+/// client gives up, and when the connection is over.
+///
+/// ```
+/// use aaw_event::prelude::*;
+///
+/// # fn is_blocked(_: &str) -> bool { false }
+/// // src/_resume.rs
+/// pub async fn handler(opened: OpenInfo, services: Services) -> Result<()> {
+///     if opened.address.as_deref().is_some_and(is_blocked) {
+///         tracing::warn!(id = services.ws.id(), "a blocked address cannot resume");
+///         return Err(Error::new("This address is blocked"));
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -36,6 +68,93 @@ pub struct OpenInfo {
     pub address: Option<String>,
     /// The client key, which the client chooses itself. It proves nothing.
     pub client_key: Option<String>,
+}
+
+/// Why a connection is away: the first argument of the handler in `src/_away.rs`.
+///
+/// The socket of the connection has broken, and the server keeps its state for the client to resume it. The connection is
+/// in its rooms, its calls run on, and what is sent to it waits for the client, within limits. `_back.rs` runs when the
+/// client has resumed it, `_close.rs` when the state is over: because the client has not come back in time, or the server
+/// stops or needs the memory. [`services.ws.is_connected()`](crate::Ws::is_connected) tells any other handler what these
+/// hooks are told.
+///
+/// The hooks of a connection run in order, one at a time. `_away` runs first, `_back` follows, and so on by turns;
+/// `_close` runs last. A change that is over before its hook could begin is left out, with its opposite: if the client comes back and
+/// is away again while `_away` runs, nothing follows. So a client whose connection breaks often causes no queue, and the
+/// hook that ran last tells the present state. A client that resumes before the server has noticed that the socket is
+/// broken was never away, and neither hook runs.
+///
+/// Neither hook can refuse anything: an error is logged. One that takes longer than the server's `linger_timeout` is
+/// dropped.
+///
+/// ```
+/// use aaw_event::prelude::*;
+///
+/// // src/_away.rs
+/// pub fn handler(away: AwayInfo, services: Services) -> Result<()> {
+///     tracing::debug!("away: {}", away.reason);
+///     services.room.emit("lobby", "presence", json!({ "id": services.ws.id(), "here": false }), None)?;
+///     Ok(())
+/// }
+///
+/// // src/_back.rs
+/// pub fn handler_of_back(back: BackInfo, services: Services) -> Result<()> {
+///     tracing::debug!("back after {} ms", back.away_ms);
+///     services.room.emit("lobby", "presence", json!({ "id": services.ws.id(), "here": true }), None)?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AwayInfo {
+    /// The side that ended the socket: [`Broken`](ClosedBy::Broken) if it has failed, [`Client`](ClosedBy::Client) if
+    /// its data ended or the client has announced that it will resume, [`Server`](ClosedBy::Server) if the client was
+    /// silent or accepted no data.
+    pub by: ClosedBy,
+    /// The code by which the client has announced that it will resume, 4002; or the one that stands for the server's
+    /// reason. `None` for a socket that has failed or ended.
+    #[serde(default)]
+    pub code: Option<u16>,
+    /// The reason; empty if none is known.
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl AwayInfo {
+    /// Creates the argument of the hook: for hosts, and for tests of an `_away.rs`.
+    pub fn new(by: ClosedBy, code: Option<u16>, reason: impl Into<String>) -> Self {
+        Self { by, code, reason: reason.into() }
+    }
+}
+
+/// A connection that was away and goes on over another socket: the first argument of the handler in `src/_back.rs`.
+///
+/// What was sent to the connection in the meantime is on its way to the client. See [`AwayInfo`] for when this hook runs.
+///
+/// ```
+/// use aaw_event::prelude::*;
+///
+/// // src/_back.rs
+/// pub fn handler(back: BackInfo, services: Services) -> Result<()> {
+///     if back.away_ms > 10_000 {
+///         services.ws.send_event("refresh", ())?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct BackInfo {
+    /// How long the connection had no socket, in milliseconds.
+    pub away_ms: u64,
+}
+
+impl BackInfo {
+    /// Creates the argument of the hook: for hosts, and for tests of a `_back.rs`.
+    pub fn new(away: Duration) -> Self {
+        Self { away_ms: u64::try_from(away.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 /// Why a connection has closed: the first argument of the handler in `src/_close.rs`.
@@ -86,7 +205,19 @@ mod tests {
         let opened = OpenInfo { origin: Some("http://x".to_owned()), ..OpenInfo::default() };
         assert_eq!(serde_json::from_str::<OpenInfo>(json).unwrap(), opened);
         let closed = CloseInfo::new(ClosedBy::Broken, None, "");
+        let away = AwayInfo::new(ClosedBy::Broken, None, "");
+        assert_eq!(serde_json::from_str::<AwayInfo>(r#"{"by":"moon","sky":"clear"}"#).unwrap(), away);
+        assert_eq!(serde_json::from_str::<BackInfo>(r#"{"sky":"clear"}"#).unwrap(), BackInfo::default());
         assert_eq!(serde_json::from_str::<CloseInfo>(r#"{"by":"moon"}"#).unwrap(), closed);
+    }
+
+    #[test]
+    fn away_and_back_info_are_read_as_they_were_written() {
+        let json = serde_json::to_string(&AwayInfo::new(ClosedBy::Client, Some(4002), "soon")).unwrap();
+        assert_eq!(json, r#"{"by":"client","code":4002,"reason":"soon"}"#);
+        let json = serde_json::to_string(&BackInfo::new(Duration::from_millis(1500))).unwrap();
+        assert_eq!(json, r#"{"away_ms":1500}"#);
+        assert_eq!(BackInfo::new(Duration::MAX).away_ms, u64::MAX);
     }
 
     #[test]

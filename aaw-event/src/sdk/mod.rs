@@ -12,7 +12,7 @@ mod services;
 mod upload;
 mod ws;
 
-pub use connection_info::{CloseInfo, ClosedBy, OpenInfo};
+pub use connection_info::{AwayInfo, BackInfo, CloseInfo, ClosedBy, OpenInfo};
 pub use empty::Empty;
 pub use error::{Error, Result};
 pub use guard::{GuardedCall, PasswordReset};

@@ -1,12 +1,14 @@
 //! Resumption: the state of a connection goes on over another socket.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::close::Close;
-use super::connection::ServerConnection;
+use super::connection::{ServerConnection, max_encoded_len, shortened};
 use super::output::{Input, Output};
 use super::resumption_state::Resumption;
+use crate::clock;
 use crate::codec::{self, BadFrame, Frame};
+use crate::failure::{Code, Failure};
 use crate::hello::{self, Welcome, acknowledgement};
 use crate::resumption::{ResumptionTerms, parse_count};
 
@@ -25,9 +27,19 @@ impl<T> ServerConnection<T> {
         }
     }
 
-    /// Refuses a [hello](Input::Hello) for this reason. The client may send another one.
+    /// Refuses a [hello](Input::Hello) for this reason, which is shortened if it does not fit into a message. The client may
+    /// send another one.
     pub fn refuse_hello<'a>(&mut self, reason: impl Into<String>) -> Input<'a> {
-        self.report_bad_frame(BadFrame::Unexpected(reason.into()))
+        let failure = Failure::new(Code::BAD_FRAME, reason.into());
+        let fits = max_encoded_len(&failure) <= self.config.limits.message as usize;
+        let failure = if fits { failure } else { shortened(&failure) };
+        self.report_bad_frame(BadFrame::Unexpected(failure.error))
+    }
+
+    /// Gives the client this much more time for its hello: the decision about a [hello](Input::Hello) takes time that is not
+    /// the client's, and if it is refused another one may follow. Has no effect after the hello.
+    pub fn extend_hello_timeout(&mut self, by: Duration) {
+        self.hello_deadline = self.hello_deadline.map(|deadline| clock::after(deadline, by));
     }
 
     pub(super) fn send_welcome(&mut self) {

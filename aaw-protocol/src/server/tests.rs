@@ -3,6 +3,7 @@
 mod barrier;
 mod client_calls;
 mod opening;
+mod resumption;
 mod streams;
 
 use std::fmt::Write as _;

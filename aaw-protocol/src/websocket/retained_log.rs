@@ -114,15 +114,21 @@ impl RetainedLog {
         }
     }
 
+    /// Checks that there was a message with this number.
+    ///
+    /// # Errors
+    /// There was none.
+    pub fn check_sent(&self, number: u64) -> Result<(), NeverSent> {
+        let last = self.last();
+        if number > last { Err(NeverSent { acknowledged: number, last }) } else { Ok(()) }
+    }
+
     /// Forgets all messages up to the one with this number.
     ///
     /// # Errors
     /// There is no such message. Nothing is forgotten.
     pub fn acknowledge(&mut self, number: u64) -> Result<(), NeverSent> {
-        let last = self.last();
-        if number > last {
-            return Err(NeverSent { acknowledged: number, last });
-        }
+        self.check_sent(number)?;
         // Not more than there are.
         let mut count = number.saturating_sub(self.acknowledged) as usize;
         self.acknowledged += count as u64;
@@ -200,6 +206,7 @@ mod tests {
         let mut log = RetainedLog::default();
         log.push(&SharedFrame::text(b"a"));
         assert_eq!(log.acknowledge(2), Err(NeverSent { acknowledged: 2, last: 1 }));
+        assert_eq!((log.check_sent(2).is_err(), log.check_sent(1), log.messages()), (true, Ok(()), 1));
         assert_eq!((log.messages(), log.acknowledge(1), log.acknowledge(0)), (1, Ok(()), Ok(())));
         assert_eq!((log.messages(), log.bytes(), log.acknowledged()), (0, 0, 1));
         assert_eq!(log.segments.capacity(), 0);

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use aaw_event::{CloseInfo, ClosedBy};
+use aaw_event::{AwayInfo, CloseInfo, ClosedBy};
 use aaw_protocol::server::Close;
 use aaw_protocol::websocket::{CloseFrame, Violation};
 
@@ -42,6 +42,12 @@ impl ConnectionEnd {
             Self::Superseded => tracing::debug!("the client continues on another socket"),
             Self::HandedOver(peer, _) => tracing::debug!("the socket continues the connection {}", peer.id()),
         }
+    }
+
+    /// Returns what the `_away` hook receives.
+    pub(super) fn away_info(&self) -> AwayInfo {
+        let CloseInfo { by, code, reason, .. } = self.close_info();
+        AwayInfo::new(by, code, reason)
     }
 
     /// Returns what the `_close` hook receives.

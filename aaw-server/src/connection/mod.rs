@@ -13,6 +13,8 @@
 //! | `socket` | a bare TCP socket, or any other stream |
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
+//! | `resume_hook` | runs `_resume` before the connection goes on over another socket |
+//! | `presence_hooks` | runs `_away` and `_back`, by turns |
 //! | `resumption` | a connection that outlives its socket; `resumption_state` is what it stores |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
@@ -31,7 +33,11 @@ mod end;
 mod frame_log;
 mod linger_budget;
 mod open_hook;
+mod presence_hooks;
+mod resume_hook;
 mod resumption;
+#[cfg(test)]
+mod resumption_hook_tests;
 mod resumption_state;
 mod scratch;
 #[cfg(all(test, feature = "auth"))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use aaw_event::{AwayInfo, ClosedBy};
 use aaw_protocol::clock;
 use aaw_protocol::resumption::{
     CLOSE_RESUMING, MAX_UNACKNOWLEDGED_BYTES, MAX_UNACKNOWLEDGED_MESSAGES, ResumptionKey, ResumptionRequest,
@@ -15,7 +16,9 @@ use aaw_protocol::websocket::FrameBuffer;
 use tokio::sync::oneshot;
 
 use super::end::ConnectionEnd;
-use super::resumption_state::{NewSocket, Resuming, Resumption, Unacknowledged, UnacknowledgedStage};
+use super::resumption_state::{
+    AwaitedGrant, NewSocket, Resuming, Resumption, ResumptionHooks, Unacknowledged, UnacknowledgedStage,
+};
 use super::state::ConnectionState;
 use crate::auth::SessionGuard;
 use crate::hub::{Command, LogState, Peer, ResumableConnection, ResumeRefusal, ResumeRequest, UncountedFrames};
@@ -45,8 +48,14 @@ impl ConnectionState {
             }
             Some(ResumableConnection { peer, .. }) => {
                 let (sender, reply) = oneshot::channel();
-                peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received, attempt, token, reply: sender })));
-                self.resuming = Some(Box::new(Resuming { peer, reply, next }));
+                let info = if self.dispatch.has_resume_hooks() { self.open_info.clone() } else { None };
+                if info.is_some() {
+                    // The client waits for the hook.
+                    self.protocol.extend_hello_timeout(self.config.handshake_timeout);
+                }
+                let request = ResumeRequest { received, attempt, token, info, passed: None, reply: sender };
+                peer.mailbox.post(Command::Resume(Box::new(request)));
+                self.resuming = Some(Box::new(Resuming { grant: AwaitedGrant { peer, reply }, next }));
             }
         }
     }
@@ -55,10 +64,10 @@ impl ConnectionState {
     /// grant, if this socket is to be handed to it.
     pub(super) fn poll_resuming(&mut self, cx: &mut Context<'_>) -> Option<(Arc<Peer>, u64)> {
         let resuming = self.resuming.as_mut()?;
-        let Poll::Ready(answer) = Pin::new(&mut resuming.reply).poll(cx) else { return None };
-        let Resuming { peer, next, .. } = *self.resuming.take()?;
+        let Poll::Ready(answer) = Pin::new(&mut resuming.grant.reply).poll(cx) else { return None };
+        let Resuming { grant: awaited, next } = *self.resuming.take()?;
         match answer {
-            Ok(Ok(grant)) => return Some((peer, grant)),
+            Ok(Ok(grant)) => return Some((Arc::clone(&awaited.peer), grant)),
             Ok(Err(refusal)) => self.refuse_hello(&refusal.to_string()),
             // It is over.
             Err(_) => self.begin_anew(next),
@@ -130,7 +139,7 @@ impl ConnectionState {
     }
 
     /// A new socket asks to continue this connection.
-    pub(super) fn handle_resume_request(&mut self, request: Box<ResumeRequest>) {
+    pub(super) fn handle_resume_request(&mut self, now: Instant, request: Box<ResumeRequest>) {
         let is_over = self.end.as_ref().is_some_and(|end| !self.survives(end));
         if is_over || self.draining || request.reply.is_closed() || !self.protocol.is_resumable() {
             // Without an answer, the client begins a new state.
@@ -145,22 +154,84 @@ impl ConnectionState {
         let shows_token =
             session.is_some_and(|session| request.token.as_ref().is_some_and(|token| session.has_token(token)));
         let last = resumption.last_attempt;
+        let hooks = self.resumption_hooks.as_ref();
+        let is_superseded =
+            request.passed.is_some_and(|number| hooks.is_some_and(|hooks| hooks.resume.is_superseded(number)));
         let checked = if let Some(attempt) = request.attempt.filter(|attempt| *attempt <= last) {
             // Of a socket that the client has given up since.
             Err(ResumeRefusal::Late { attempt, last })
         } else if must_show_token && !shows_token {
             Err(ResumeRefusal::Token)
+        } else if is_superseded {
+            Err(ResumeRefusal::Superseded)
         } else {
             self.guard.peer.mailbox.check_received(request.received)
         };
         match checked {
+            // All is checked again when it has passed.
+            Ok(()) if request.passed.is_none() && self.dispatch.has_resume_hooks() => {
+                self.run_resume_hook(now, request);
+            }
             Ok(()) => {
+                if let (Some(hooks), Some(number)) = (&mut self.resumption_hooks, request.passed) {
+                    hooks.resume.note_granted(number);
+                }
+                // What it has received was checked.
+                let _ = self.guard.peer.mailbox.acknowledge(request.received);
                 resumption.last_attempt = request.attempt.unwrap_or(last);
                 resumption.granted = Some(request);
                 self.end.get_or_insert_with(|| Box::new(ConnectionEnd::Superseded));
             }
             // The socket may have gone meanwhile.
             Err(refusal) => _ = request.reply.send(Err(refusal)),
+        }
+    }
+
+    fn run_resume_hook(&mut self, now: Instant, request: Box<ResumeRequest>) {
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        let hooks = self.resumption_hooks.get_or_insert_with(|| Box::new(ResumptionHooks::new(now)));
+        hooks.resume.spawn(request, dispatch, caller, peer, self.config.handshake_timeout);
+    }
+
+    /// The connection has lost its socket: `_away` runs, if the connection has passed `_open`.
+    pub(super) fn note_away(&mut self, now: Instant, info: AwayInfo) {
+        if self.open_hook.is_some() && self.dispatch.has_presence_hooks() {
+            let hooks = self.resumption_hooks.get_or_insert_with(|| Box::new(ResumptionHooks::new(now)));
+            hooks.presence.go_away(info, now);
+            self.run_presence_hooks();
+        }
+    }
+
+    /// The connection has a socket again: `_back` runs, if `_away` has.
+    pub(super) fn note_back(&mut self, now: Instant) {
+        if let Some(hooks) = &mut self.resumption_hooks {
+            hooks.presence.come_back(now);
+            self.run_presence_hooks();
+        }
+    }
+
+    pub(super) fn handle_presence_hooks_done(&mut self) {
+        if let Some(hooks) = &mut self.resumption_hooks {
+            hooks.presence.handle_done();
+            self.run_presence_hooks();
+        }
+    }
+
+    fn run_presence_hooks(&mut self) {
+        if let Some(hooks) = &mut self.resumption_hooks {
+            let timeout = self.config.linger_timeout;
+            hooks.presence.run_next(&self.dispatch, &self.caller, &self.guard.peer, timeout);
+        }
+    }
+
+    /// The socket of a grant does not come. If it was to replace one that was still there, the connection is away from now on.
+    pub(super) fn handle_grant_lost(&mut self, now: Instant, grant: u64) {
+        if let Some(resumption) = &self.resumption
+            && grant == resumption.grants
+            && resumption.next_socket.is_none()
+            && matches!(resumption.away, Some((_, ConnectionEnd::Superseded)))
+        {
+            self.note_away(now, AwayInfo::new(ClosedBy::Broken, None, "the socket on which it was resumed has ended"));
         }
     }
 

@@ -8,9 +8,11 @@ use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
 use tokio::sync::oneshot;
 
 use super::end::ConnectionEnd;
+use super::presence_hooks::PresenceHooks;
+use super::resume_hook::ResumeHooks;
 use super::socket::ClientSocket;
 use crate::auth::SessionGuard;
-use crate::hub::{ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest, UncountedFrames};
+use crate::hub::{Command, ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest, UncountedFrames};
 
 /// What a resumable connection stores in addition to others.
 pub(super) struct Resumption {
@@ -48,10 +50,46 @@ pub(super) struct NewSocket {
 
 /// A socket whose client has asked to continue a connection.
 pub(super) struct Resuming {
-    pub(super) peer: Arc<Peer>,
-    pub(super) reply: oneshot::Receiver<Result<u64, ResumeRefusal>>,
+    pub(super) grant: AwaitedGrant,
     /// The key of a new state, if that connection is over.
     pub(super) next: Option<ResumptionKey>,
+}
+
+/// The answer of the connection that a client wants to continue. If the socket ends before the answer is received, the
+/// connection is told so: it would wait for that socket.
+pub(super) struct AwaitedGrant {
+    pub(super) peer: Arc<Peer>,
+    pub(super) reply: oneshot::Receiver<Result<u64, ResumeRefusal>>,
+}
+
+impl Drop for AwaitedGrant {
+    fn drop(&mut self) {
+        // A later answer finds that there is no receiver.
+        self.reply.close();
+        if let Ok(Ok(grant)) = self.reply.try_recv() {
+            self.peer.mailbox.post(Command::GrantLost(grant));
+        }
+    }
+}
+
+/// The hooks of a connection that its client can resume. They are there from the first one that runs on, and outlive the
+/// state: `_close` runs after them.
+pub(super) struct ResumptionHooks {
+    pub(super) presence: PresenceHooks,
+    pub(super) resume: ResumeHooks,
+}
+
+impl ResumptionHooks {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { presence: PresenceHooks::new(now), resume: ResumeHooks::default() }
+    }
+
+    /// Waits for the `_away` or `_back` hook that runs. When this returns, no part of a hook runs any more; if it is dropped,
+    /// the hooks are, too.
+    pub(super) async fn finish(self) {
+        self.resume.finish().await;
+        self.presence.finish().await;
+    }
 }
 
 /// Since when a client has not acknowledged what it must acknowledge at once.

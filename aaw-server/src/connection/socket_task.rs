@@ -177,6 +177,7 @@ impl SocketTask {
             origin,
             resumption: None,
             resuming: None,
+            resumption_hooks: None,
         };
         // The `_open` hook of a classic client starts at once.
         state.collect_outputs();
@@ -212,10 +213,14 @@ impl SocketTask {
             dispatch,
             output,
             resumption,
+            mut resumption_hooks,
             ..
         } = state;
-        // From now on, a client that asks to resume the connection gets a new one.
+        // From now on, a client that asks to resume the connection gets a new one, and so does one that has asked.
         drop(resumption);
+        if let Some(hooks) = &mut resumption_hooks {
+            hooks.resume.abort();
+        }
         // Fails the client calls that are queued or in flight.
         drop((client_calls, commands));
         let mut log = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
@@ -244,8 +249,13 @@ impl SocketTask {
             None => 0,
         };
         if passed > 0 {
-            let closed = dispatch.run_close_hooks(&caller, &info, passed);
-            let closed = tokio::time::timeout(config.linger_timeout, closed);
+            let closed = async {
+                if let Some(hooks) = resumption_hooks {
+                    hooks.finish().await;
+                }
+                let closed = dispatch.run_close_hooks(&caller, &info, passed);
+                tokio::time::timeout(config.linger_timeout, closed).await
+            };
             let has_ended = tokio::select! {
                 biased;
                 closed = closed => closed.is_ok(),
@@ -683,15 +693,25 @@ impl SocketTask {
             }
             reason = Some(why);
         }
+        let mut away_info = None;
         if let Some(why) = reason {
+            // A client that has another socket already is not away, unless that socket does not come.
+            away_info = (!matches!(why, ConnectionEnd::Superseded)).then(|| why.away_info());
             resumption.away = Some((clock::after(now, state.config.resumption_window), why));
         }
+        let mut lost_grant = None;
         if let Some(request) = granted {
             // Of an earlier grant.
             resumption.next_socket = None;
             resumption.grants += 1;
             // The new socket may have gone meanwhile.
-            let _ = request.reply.send(Ok(resumption.grants));
+            lost_grant = request.reply.send(Ok(resumption.grants)).is_err().then_some(resumption.grants);
+        }
+        if let Some(info) = away_info {
+            state.note_away(now, info);
+        }
+        if let Some(grant) = lost_grant {
+            state.handle_grant_lost(now, grant);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -716,6 +736,7 @@ impl SocketTask {
         mailbox.come_back(unsent, state.protocol.resume(now).into(), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);
         tracing::debug!("resumed");
+        state.note_back(now);
         true
     }
 
@@ -773,6 +794,6 @@ mod tests {
     /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
     #[test]
     fn the_task_of_a_connection_is_small() {
-        assert!(size_of::<SocketTask>() <= 760, "{} bytes", size_of::<SocketTask>());
+        assert!(size_of::<SocketTask>() <= 768, "{} bytes", size_of::<SocketTask>());
     }
 }

@@ -16,7 +16,7 @@ use super::call_tasks::CallTask;
 use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
-use super::resumption_state::{Resuming, Resumption};
+use super::resumption_state::{Resuming, Resumption, ResumptionHooks};
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
@@ -62,6 +62,8 @@ pub(super) struct ConnectionState {
     pub(super) resumption: Option<Box<Resumption>>,
     /// The client wants to continue another connection on this socket.
     pub(super) resuming: Option<Box<Resuming>>,
+    /// `_away`, `_back` and `_resume`, from the first of them that runs on.
+    pub(super) resumption_hooks: Option<Box<ResumptionHooks>>,
 }
 
 /// An input of a connection.
@@ -213,12 +215,14 @@ impl ConnectionState {
                 self.client_calls.remove(&key);
                 self.protocol.cancel_client_call(key);
             }
-            Command::Resume(request) => self.handle_resume_request(request),
+            Command::Resume(request) => self.handle_resume_request(now, request),
             Command::TakeSocket(socket) => {
                 if let Ok(socket) = socket.downcast() {
                     self.handle_new_socket(socket);
                 }
             }
+            Command::GrantLost(grant) => self.handle_grant_lost(now, grant),
+            Command::PresenceHooksDone => self.handle_presence_hooks_done(),
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),

@@ -22,6 +22,7 @@ use super::{ClientSocket, NewConnection};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
+use crate::registry::Registry;
 
 /// Serves a connection of a server without events, over a pipe that holds `pipe` bytes. Returns the client's end.
 fn connect(dialect: Dialect, pipe: usize) -> (JoinHandle<()>, DuplexStream) {
@@ -40,13 +41,24 @@ fn serve_in(
     dialect: Dialect,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> JoinHandle<()> {
+    serve_with(hub, Registry::default(), dialect, stream)
+}
+
+/// Serves the only connection of this hub over this stream, with these events.
+pub(super) fn serve_with(
+    hub: &Arc<Hub>,
+    registry: Registry,
+    dialect: Dialect,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> JoinHandle<()> {
     let config = Config { resumption_window: Duration::from_secs(60), ..Config::default() };
     let permit = hub.admit(1).expect("it is the first");
     let limits = PushLimits { burst: config.max_push_burst_bytes, sustained: config.max_push_backlog_bytes };
     let guard = hub.insert(permit, None, None, Mailbox::new(limits, Opening::of(dialect)));
     let services = HostServices::new(Arc::clone(hub), None, config.max_message_bytes);
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
-    let (registry, max_response, limits) = (ArcSwap::default(), config.max_message_bytes, RunLimits::default());
+    let (max_response, limits) = (config.max_message_bytes, RunLimits::default());
+    let registry = ArcSwap::from_pointee(registry);
     let dispatch = Dispatch { registry, hook: None, auth: None, max_response, limits };
     let connection = NewConnection {
         dialect,
@@ -62,7 +74,7 @@ fn serve_in(
 }
 
 /// Reads the next frame from the server, of less than 64 KB: its opcode and payload.
-async fn frame(client: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
+pub(super) async fn frame(client: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     let mut head = [0; 2];
     client.read_exact(&mut head).await.expect("a frame");
     let len = match head[1] {
@@ -75,7 +87,7 @@ async fn frame(client: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
 }
 
 /// Returns a masked text frame; the mask is zero (RFC 6455, section 5.3).
-fn text(text: &str) -> Vec<u8> {
+pub(super) fn text(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short text");
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
 }
@@ -266,7 +278,14 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
     let peer = hub.peer(id).expect("it is open");
     let grant = async || {
         let (reply, granted) = oneshot::channel();
-        peer.mailbox.post(Command::Resume(Box::new(ResumeRequest { received: 0, attempt: None, token: None, reply })));
+        peer.mailbox.post(Command::Resume(Box::new(ResumeRequest {
+            received: 0,
+            attempt: None,
+            token: None,
+            info: None,
+            passed: None,
+            reply,
+        })));
         granted.await.expect("a reply").expect("a grant")
     };
     let (first, last) = (grant().await, grant().await);

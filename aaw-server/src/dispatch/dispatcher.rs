@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aaw_event::host::{HandlerKind, UploadSource};
-use aaw_event::{CloseInfo, OpenInfo};
+use aaw_event::{AwayInfo, BackInfo, CloseInfo, OpenInfo};
 use aaw_protocol::server::{Completion, ResponseMode};
 use aaw_protocol::{Code, Failure, codec, is_reserved};
 use arc_swap::ArcSwap;
@@ -171,7 +171,7 @@ impl Dispatch {
         }
     }
 
-    /// Returns whether there are `_open` or `_close` hooks.
+    /// Returns whether there are hooks of connections.
     pub(crate) fn has_hooks(&self) -> bool {
         !self.registry.load().hooks.is_empty()
     }
@@ -189,6 +189,35 @@ impl Dispatch {
     /// Runs the `_close` hooks of the first `passed` modules.
     pub(crate) async fn run_close_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
         hooks::close(&self.registry.load_full(), caller, info, passed).await;
+    }
+
+    /// Returns whether there are `_resume` hooks.
+    pub(crate) fn has_resume_hooks(&self) -> bool {
+        self.registry.load().hooks.iter().any(|hooks| hooks.resume.is_some())
+    }
+
+    /// Returns whether there are `_away` or `_back` hooks.
+    pub(crate) fn has_presence_hooks(&self) -> bool {
+        self.registry.load().hooks.iter().any(|hooks| hooks.away.is_some() || hooks.back.is_some())
+    }
+
+    /// Runs the `_resume` hooks, until one refuses the new socket.
+    pub(crate) async fn run_resume_hooks<C: IdentifiedCaller>(
+        &self,
+        caller: &Arc<C>,
+        info: &OpenInfo,
+    ) -> Result<(), Failure> {
+        hooks::resume(&self.registry.load_full(), caller, info).await
+    }
+
+    /// Runs the `_away` hooks.
+    pub(crate) async fn run_away_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &AwayInfo) {
+        hooks::away(&self.registry.load_full(), caller, info).await;
+    }
+
+    /// Runs the `_back` hooks.
+    pub(crate) async fn run_back_hooks<C: IdentifiedCaller>(&self, caller: &Arc<C>, info: &BackInfo) {
+        hooks::back(&self.registry.load_full(), caller, info).await;
     }
 
     /// Begins a call of a streaming handler. If its caller expects one response, the items are gathered.

@@ -1,15 +1,15 @@
-//! Runs the application's hooks: `_open.rs`, `_close.rs` and `_password_reset.rs`.
+//! Runs the application's hooks: `_open.rs`, `_close.rs`, `_resume.rs`, `_away.rs`, `_back.rs` and `_password_reset.rs`.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aaw_event::host::{Instance, Step};
-use aaw_event::{CloseInfo, OpenInfo};
+use aaw_event::{AwayInfo, BackInfo, CloseInfo, OpenInfo};
 use aaw_protocol::{Code, Failure};
 
 use crate::auth::{IdentifiedCaller, ResetHook};
-use crate::registry::Registry;
+use crate::registry::{ModuleHooks, Registry};
 
 /// The most bytes that are copied of what a hook returns, which is not used.
 const MAX_LEN: usize = 64 << 10;
@@ -34,14 +34,51 @@ pub(super) async fn open<C: IdentifiedCaller>(
     Ok(())
 }
 
+/// Runs the `_resume` hook of each module, in order, until one refuses the new socket.
+pub(super) async fn resume<C: IdentifiedCaller>(
+    registry: &Registry,
+    caller: &Arc<C>,
+    info: &OpenInfo,
+) -> Result<(), Failure> {
+    let body = serde_json::to_string(info).unwrap_or_default();
+    for hooks in &registry.hooks {
+        if let Some(resume) = hooks.resume {
+            run(&hooks.instance, resume, &body, caller, "_resume").await?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs the `_close` hooks of the first `passed` modules.
 pub(super) async fn close<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &CloseInfo, passed: usize) {
-    let body = serde_json::to_string(info).unwrap_or_default();
-    for hooks in registry.hooks.iter().take(passed) {
-        if let Some(close) = hooks.close
-            && let Err(failure) = run(&hooks.instance, close, &body, caller, "_close").await
+    let modules = registry.hooks.iter().take(passed);
+    notify(modules, |hooks| hooks.close, serde_json::to_string(info), caller, "_close").await;
+}
+
+/// Runs the `_away` hooks of all modules.
+pub(super) async fn away<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &AwayInfo) {
+    notify(registry.hooks.iter(), |hooks| hooks.away, serde_json::to_string(info), caller, "_away").await;
+}
+
+/// Runs the `_back` hooks of all modules.
+pub(super) async fn back<C: IdentifiedCaller>(registry: &Registry, caller: &Arc<C>, info: &BackInfo) {
+    notify(registry.hooks.iter(), |hooks| hooks.back, serde_json::to_string(info), caller, "_back").await;
+}
+
+/// Runs a hook of each of these modules, in order. Nothing depends on its result.
+async fn notify<'a, C: IdentifiedCaller>(
+    modules: impl Iterator<Item = &'a ModuleHooks>,
+    hook: fn(&ModuleHooks) -> Option<usize>,
+    body: serde_json::Result<String>,
+    caller: &Arc<C>,
+    name: &'static str,
+) {
+    let body = body.unwrap_or_default();
+    for hooks in modules {
+        if let Some(index) = hook(hooks)
+            && let Err(failure) = run(&hooks.instance, index, &body, caller, name).await
         {
-            tracing::error!(connection = %caller.context().id, "_close failed: {failure}");
+            tracing::error!(connection = %caller.context().id, "{name} failed: {failure}");
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | `response_frame` | where a response is written |
 //! | `response_buffer` | where the handler of a call that has waited writes it |
 //! | `dispatched` | the state of a call after its first poll |
-//! | `hooks` | runs `_open`, `_close` and `_password_reset` |
+//! | `hooks` | runs `_open`, `_close`, `_resume`, `_away`, `_back` and `_password_reset` |
 //! | `guards` | runs the guards of the event's folders before its handler |
 //! | `pending` | calls that did not complete in their first poll |
 //! | `gather` | a stream whose caller expects one response, or none |

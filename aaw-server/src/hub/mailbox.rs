@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use aaw_event::OpenInfo;
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, NeverSent, RetainedLog, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure};
@@ -65,6 +66,10 @@ pub(crate) enum Command {
     Resume(Box<ResumeRequest>),
     /// The new socket, after its request was granted.
     TakeSocket(Box<dyn Any + Send>),
+    /// The new socket does not come: it has ended after its request was granted with this number.
+    GrantLost(u64),
+    /// The `_away` or `_back` hooks have ended.
+    PresenceHooksDone,
     /// The state of the connection is to be dropped, if it is away: others need the memory.
     DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
@@ -97,6 +102,10 @@ pub(crate) struct ResumeRequest {
     pub(crate) attempt: Option<u64>,
     /// The token of the connection's session.
     pub(crate) token: Option<Box<str>>,
+    /// What the `_resume` hook receives, if there was one when the request was made.
+    pub(crate) info: Option<Box<OpenInfo>>,
+    /// The `_resume` hook has passed, for the request with this number.
+    pub(crate) passed: Option<u64>,
     /// Answers the request, with the number of the grant. Dropped if the connection is over.
     pub(crate) reply: oneshot::Sender<Result<u64, ResumeRefusal>>,
 }
@@ -112,6 +121,11 @@ pub(crate) enum ResumeRefusal {
     Late { attempt: u64, last: u64 },
     #[error("the token of the connection's session is missing or another one")]
     Token,
+    #[error("another socket continues the connection")]
+    Superseded,
+    /// The text is that of the `_resume` hook.
+    #[error("{0}")]
+    Hook(Box<str>),
 }
 
 /// A call to the client, on its way to the connection's task.
@@ -703,15 +717,15 @@ impl Mailbox {
         Ok(retained.bytes())
     }
 
-    /// Checks the number of messages that a client says it has received, and forgets them.
+    /// Checks the number of messages that a client says it has received. Changes nothing: the request may be refused yet.
     pub(crate) fn check_received(&self, received: u64) -> Result<(), ResumeRefusal> {
-        let mut state = self.lock();
-        let Some(retained) = &mut state.retained else { return Ok(()) };
+        let state = self.lock();
+        let Some(retained) = &state.retained else { return Ok(()) };
         let acknowledged = retained.acknowledged();
         if received < acknowledged {
             return Err(ResumeRefusal::Forgotten { received, acknowledged });
         }
-        retained.acknowledge(received).map_err(ResumeRefusal::NeverSent)
+        retained.check_sent(received).map_err(ResumeRefusal::NeverSent)
     }
 
     /// Returns the number of the last message that was retained.

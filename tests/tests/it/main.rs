@@ -36,6 +36,7 @@ mod numbers;
 mod origins;
 mod reloading;
 mod resumption;
+mod resumption_hooks;
 mod resumption_requests;
 mod rooms;
 mod run_limits;

@@ -5,41 +5,9 @@ use std::time::Duration;
 
 use aaw_server::Config;
 use aaw_tests::raw::{PING, PONG, RawConnection, RawFrame};
+use aaw_tests::resumption::{KEY, hello, open, refused, resuming, welcomed};
 use aaw_tests::{HttpRequest, TestServer, WireClient, until};
 use serde_json::{Value, json};
-
-const KEY: &str = "0123456789abcdef0123456789abcdef";
-const NEXT: &str = "fedcba9876543210fedcba9876543210";
-
-fn hello(resumption: &Value) -> String {
-    json!(["aaw/hello", { "resumption": resumption }]).to_string()
-}
-
-fn resuming(received: u64) -> Value {
-    json!({ "key": KEY, "resume": true, "received": received, "next": NEXT })
-}
-
-/// Opens a socket, sends this hello, and returns the data of the welcome.
-async fn open(server: &TestServer, resumption: &Value) -> (WireClient, Value) {
-    let mut client = WireClient::connect(server.addr, Some("_key, aaw.v1")).await;
-    let welcome = welcomed(&mut client, resumption).await;
-    (client, welcome)
-}
-
-async fn welcomed(client: &mut WireClient, resumption: &Value) -> Value {
-    client.send(&hello(resumption)).await;
-    let welcome: Value = serde_json::from_str(&client.next().await).unwrap();
-    assert_eq!(welcome[0], "aaw/welcome", "{welcome}");
-    welcome[1].clone()
-}
-
-/// Sends this hello, and returns the text of the error.
-async fn refused(client: &mut WireClient, resumption: &Value) -> String {
-    client.send(&hello(resumption)).await;
-    let error: Value = serde_json::from_str(&client.next().await).unwrap();
-    assert_eq!((&error[0], &error[1]["code"]), (&json!("aaw/error"), &json!("bad_frame")), "{error}");
-    error[1]["error"].as_str().unwrap().to_owned()
-}
 
 /// Begins a state, of which the client has received one message, and breaks its socket.
 async fn broken_after_one_call(server: &TestServer) -> Value {
