@@ -11,7 +11,9 @@ let browser;
 let server;
 
 before(async () => {
-  [browser, server] = await Promise.all([launch(), start({ events: STOCK, env: { AAW_RESUMPTION_WINDOW: "60s" } })]);
+  // One after the other, so that what has started is stopped if the other does not start.
+  browser = await launch();
+  server = await start({ events: STOCK });
 });
 
 after(async () => {
