@@ -52,7 +52,8 @@ pub struct Config {
     /// zero, a connection ends with its socket.
     pub resumption_window: Duration,
     /// The maximum number of connections whose client is away. Beyond it the client address that has the most of them loses
-    /// the one that has been away for the longest time. Default 65 536. They do not count towards
+    /// the one that has been away for the longest time; among addresses with equally many, the connection that began last is
+    /// dropped. Default 65 536. They do not count towards
     /// [`max_connections`](Self::max_connections), because a client that resumes one needs a socket first.
     pub max_away_connections: usize,
     /// The maximum number of connections of one client address whose client is away; beyond it, that address loses the one

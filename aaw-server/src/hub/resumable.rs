@@ -1,7 +1,7 @@
 //! The connections that their clients can resume, and those of them that are away.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aaw_protocol::resumption::ResumptionKey;
@@ -18,6 +18,7 @@ use crate::hub::peer::Peer;
 #[derive(Debug, Default)]
 pub(crate) struct ResumableConnections {
     connections: DashMap<KeyHash, ResumableConnection>,
+    begun: AtomicU64,
     away: Mutex<AwayConnections>,
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct ResumableConnection {
 pub(crate) struct ResumableGuard {
     all: Arc<ResumableConnections>,
     hash: KeyHash,
+    began: u64,
     /// Names the connection among those that are away, if it is.
     away: Option<u64>,
     peer: Arc<Peer>,
@@ -53,11 +55,19 @@ pub(crate) struct AwayLimits {
 #[derive(Debug, Default)]
 struct AwayConnections {
     /// From the one that lost its socket first on.
-    of_networks: HashMap<Network, BTreeMap<u64, Arc<Peer>>>,
-    /// The networks, from the one with the fewest connections on; among equals, the one that has the oldest connection is last.
-    by_count: BTreeSet<(usize, Reverse<u64>, Network)>,
+    of_networks: HashMap<Network, BTreeMap<u64, AwayConnection>>,
+    /// The networks, from the one with the fewest connections on. Among equals, the last is the one whose connection began
+    /// last: to displace those that were there before, one would have to keep as many sockets open for longer.
+    by_count: BTreeSet<(usize, u64, Network)>,
     count: usize,
     last: u64,
+}
+
+#[derive(Debug)]
+struct AwayConnection {
+    peer: Arc<Peer>,
+    /// The number of the connection among all that were resumable.
+    began: u64,
 }
 
 /// `None`: the addresses of clients are not known.
@@ -76,7 +86,8 @@ impl ResumableConnections {
             Entry::Occupied(_) => return None,
             Entry::Vacant(vacant) => _ = vacant.insert(connection),
         }
-        Some(ResumableGuard { all: Arc::clone(self), hash, away: None, peer })
+        let began = self.begun.fetch_add(1, Ordering::Relaxed);
+        Some(ResumableGuard { all: Arc::clone(self), hash, began, away: None, peer })
     }
 
     /// Returns the connection with this key.
@@ -97,14 +108,15 @@ impl ResumableConnections {
 
 impl ResumableGuard {
     /// The connection has no socket from now on. If more than the limit of its network have none, the one that has been away
-    /// for the longest time is dropped; if more than the limit of all have, that of the network with the most of them.
+    /// for the longest time is dropped; if more than the limit of all have, that of the network with the most of them. Among
+    /// networks with equally many, it is that of the connection that began last.
     pub(crate) fn go_away(&mut self, limits: AwayLimits) {
         let mut away = self.all.lock_away();
         if self.away.is_some() {
             return;
         }
         let network = network(&self.peer);
-        self.away = Some(away.insert(network, &self.peer));
+        self.away = Some(away.insert(network, AwayConnection { peer: Arc::clone(&self.peer), began: self.began }));
         // Connections of unknown networks may be of many.
         let dropped = if network.is_some() && away.of_network(network) > limits.per_network {
             away.remove_oldest(network)
@@ -115,7 +127,7 @@ impl ResumableGuard {
         };
         drop(away);
         if let Some(dropped) = dropped {
-            dropped.mailbox.post(Command::DropAway);
+            dropped.peer.mailbox.post(Command::DropAway);
         }
     }
 
@@ -136,15 +148,15 @@ impl Drop for ResumableGuard {
 
 impl AwayConnections {
     /// Returns the number by which the connection can be removed.
-    fn insert(&mut self, network: Network, peer: &Arc<Peer>) -> u64 {
+    fn insert(&mut self, network: Network, connection: AwayConnection) -> u64 {
         self.last += 1;
         let number = self.last;
-        self.update(network, |of_network| of_network.insert(number, Arc::clone(peer)));
+        self.update(network, |of_network| of_network.insert(number, connection));
         self.count += 1;
         number
     }
 
-    fn remove(&mut self, network: Network, number: u64) -> Option<Arc<Peer>> {
+    fn remove(&mut self, network: Network, number: u64) -> Option<AwayConnection> {
         let removed = self.update(network, |of_network| of_network.remove(&number))?;
         self.count -= 1;
         if self.count == 0 {
@@ -155,10 +167,10 @@ impl AwayConnections {
     }
 
     /// Changes the connections of a network, and keeps its place among the others.
-    fn update<T>(&mut self, network: Network, change: impl FnOnce(&mut BTreeMap<u64, Arc<Peer>>) -> T) -> T {
+    fn update<T>(&mut self, network: Network, change: impl FnOnce(&mut BTreeMap<u64, AwayConnection>) -> T) -> T {
         let of_network = self.of_networks.entry(network).or_default();
-        let place = |of_network: &BTreeMap<u64, Arc<Peer>>| {
-            of_network.first_key_value().map(|(&oldest, _)| (of_network.len(), Reverse(oldest), network))
+        let place = |of_network: &BTreeMap<u64, AwayConnection>| {
+            of_network.first_key_value().map(|(_, oldest)| (of_network.len(), oldest.began, network))
         };
         let before = place(of_network);
         let changed = change(of_network);
@@ -177,14 +189,14 @@ impl AwayConnections {
         self.of_networks.get(&network).map_or(0, BTreeMap::len)
     }
 
-    fn remove_oldest(&mut self, network: Network) -> Option<Arc<Peer>> {
+    fn remove_oldest(&mut self, network: Network) -> Option<AwayConnection> {
         let number = *self.of_networks.get(&network)?.keys().next()?;
         self.remove(network, number)
     }
 
-    fn remove_oldest_of_greediest(&mut self) -> Option<Arc<Peer>> {
-        let (_, Reverse(number), network) = *self.by_count.last()?;
-        self.remove(network, number)
+    fn remove_oldest_of_greediest(&mut self) -> Option<AwayConnection> {
+        let (.., network) = *self.by_count.last()?;
+        self.remove_oldest(network)
     }
 }
 
@@ -262,12 +274,13 @@ mod tests {
         assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, false, false]);
     }
 
+    /// However many addresses others have.
     #[test]
-    fn among_networks_with_equally_many_the_oldest_connection_is_dropped() {
+    fn among_networks_with_equally_many_the_connection_that_began_last_is_dropped() {
         let all = Arc::<ResumableConnections>::default();
         let limits = AwayLimits { total: 3, per_network: 100 };
         let mut guards: Vec<_> = (1..6).map(|number| insert(&all, number, &format!("10.0.0.{number}"))).collect();
         guards.iter_mut().for_each(|guard| guard.go_away(limits));
-        assert_eq!(guards.iter().map(is_dropped).collect::<Vec<_>>(), [true, true, false, false, false]);
+        assert_eq!(guards.iter().map(is_dropped).collect::<Vec<_>>(), [false, false, false, true, true]);
     }
 }

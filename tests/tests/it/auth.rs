@@ -8,7 +8,7 @@ use aaw_server::auth::{
     SqliteStore, StartedSession, Store, StoreError, StoreFuture, StoredSession, TokenHash,
 };
 use aaw_test_hooks::_services::App;
-use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient, until, within};
+use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient, resumption, until, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -1121,4 +1121,51 @@ async fn a_connection_with_a_session_is_resumed_with_its_token() {
     let mut client = open().await;
     let welcome = request(&mut client, json!({ "key": KEY, "resume": true, "received": 3 })).await;
     assert_eq!(welcome[1]["resumed"], true, "without a session there is no token: {welcome}");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_the_client_is_away_is_over_when_it_resumes() {
+    for ended in ["logout", "password", "expired"] {
+        let auth_server = start_with(|auth| {
+            if ended == "expired" {
+                auth.session_lifetime = Duration::from_millis(300);
+            }
+        })
+        .await;
+        let server = &auth_server.server;
+        let (mut client, _) = resumption::open(server, &json!({ "key": resumption::KEY })).await;
+        client.send(&format!(r#"["aaw/register",{ADA},1]"#)).await;
+        let registered: Value = serde_json::from_str(&client.next().await).expect("JSON");
+        let (token, _) = logged_in(&registered[1]);
+        client.send(r#"["auth/held",null,2]"#).await;
+        client.exchange(r#"["ping",null,3]"#, r#"["ping",{"pong":true},3]"#).await;
+        drop(client);
+        until("the client to be away", || server.handle.away_connections() == 1).await;
+        let mut elsewhere = server.v1().await;
+        match ended {
+            "logout" => {
+                elsewhere.call("aaw/resume", &resume(&token)).await.value();
+                elsewhere.call("aaw/logout", "null").await.assert_eq(r#"{"ok":true}"#);
+            }
+            "password" => {
+                elsewhere.call("aaw/password/request-reset", ADA).await.assert_eq(r#"{"ok":true}"#);
+                let set = json!({ "token": auth_server.reset().await, "password": "another horse" }).to_string();
+                logged_in(&elsewhere.call("aaw/password/set-new", &set).await.value());
+            }
+            _ => {
+                elsewhere.call("aaw/resume", &resume(&token)).await.value();
+                elsewhere.expect(r#"["aaw/session",{"ended":"expired"}]"#).await;
+            }
+        }
+        let mut resuming = resumption::resuming(2);
+        resuming["token"] = json!(token);
+        let (mut client, welcome) = resumption::open(server, &resuming).await;
+        assert_eq!(welcome["resumed"], true, "{ended}: {welcome}");
+        let mut news = [client.next().await, client.next().await];
+        news.sort();
+        let expected =
+            [format!(r#"["aaw/session",{{"ended":"{ended}"}}]"#), format!(r#"["auth/held",{UNKNOWN},2,"error"]"#)];
+        assert_eq!(news, expected);
+        client.exchange(r#"["auth/whoami",null,4]"#, &format!(r#"["auth/whoami",{UNKNOWN},4,"error"]"#)).await;
+    }
 }

@@ -226,13 +226,18 @@ async fn connections_that_are_away_are_limited_and_the_greediest_address_loses_i
 /// Begins states whose clients vanish.
 async fn vanish_from_another_address(server: &TestServer, count: u32) {
     for number in 0..count {
-        let mut greedy = RawConnection::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.addr).await;
-        let handshake = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1");
-        assert_eq!(handshake.send_over(&mut greedy).await.status, 101);
-        greedy.send_text(&hello(&json!({ "key": format!("{number:032x}") }))).await;
-        greedy.read_frame().await;
-        greedy.reset();
+        vanish(server, Ipv4Addr::new(127, 0, 0, 2), number).await;
     }
+}
+
+/// Begins a state whose client vanishes.
+async fn vanish(server: &TestServer, from: Ipv4Addr, number: u32) {
+    let mut raw = RawConnection::connect_from(from, server.addr).await;
+    let handshake = HttpRequest::handshake(server.addr).header("Sec-WebSocket-Protocol", "aaw.v1");
+    assert_eq!(handshake.send_over(&mut raw).await.status, 101);
+    raw.send_text(&hello(&json!({ "key": format!("{number:032x}") }))).await;
+    raw.read_frame().await;
+    raw.reset();
 }
 
 #[tokio::test]
@@ -283,6 +288,77 @@ async fn pushes_that_do_not_fit_are_a_gap() {
     let lost: u64 = gaps.iter().map(|gap| gap[1]["lost"].as_u64().unwrap()).sum();
     assert_eq!((gaps.len(), news as u64 + lost), (1, 200), "{news} pushes, {gaps:?}");
     assert!((20..40).contains(&news), "64 KiB of them: {news}");
+}
+
+#[tokio::test]
+async fn acknowledgements_of_each_message_and_repeated_ones_are_accepted() {
+    let server = TestServer::start().await;
+    let (mut client, _) = open(&server, &json!({ "key": KEY })).await;
+    for id in 1..=500 {
+        client.send(&format!("[\"ping\",null,{id}]")).await;
+        let response = format!(r#"["ping",{{"pong":true}},{id}]"#);
+        while client.next().await != response {}
+        for number in [id, id, id / 2] {
+            client.send(&format!("[\"aaw/ack\",{number}]")).await;
+        }
+    }
+    drop(client);
+    until("the client to be away", || server.handle.away_connections() == 1).await;
+    let (mut client, welcome) = open(&server, &resuming(500)).await;
+    assert_eq!((&welcome["resumed"], &welcome["resumption"]["received"]), (&json!(true), &json!(500)));
+    client.exchange(r#"["ping",null,501]"#, r#"["ping",{"pong":true},501]"#).await;
+}
+
+/// Each time, the client receives all that it has not acknowledged, and asks for it again.
+#[tokio::test]
+async fn a_client_that_resumes_again_and_again_without_acknowledging_makes_nothing_grow() {
+    let server = TestServer::start().await;
+    let (mut client, _) = open(&server, &json!({ "key": KEY })).await;
+    let body = "x".repeat(1000);
+    let responses: Vec<String> = (1..=20).map(|id| format!(r#"["echo","{body}",{id}]"#)).collect();
+    for response in &responses {
+        client.send(response).await;
+    }
+    client.collect_until(|text| text == responses[19]).await;
+    drop(client);
+    let mut held = 0;
+    for attempt in 1..=200 {
+        let mut again = resuming(0);
+        again["attempt"] = json!(attempt);
+        let (mut client, welcome) = open(&server, &again).await;
+        assert_eq!(welcome["resumed"], true);
+        let received = client.collect_until(|text| text == responses[19]).await;
+        assert!(received.iter().filter(|text| text.starts_with(r#"["echo""#)).eq(&responses), "{received:?}");
+        let now = server.handle.held_bytes();
+        if attempt == 10 {
+            held = now;
+        }
+        assert!(attempt < 10 || now <= 2 * held, "{now} bytes after {attempt} times, {held} before");
+    }
+    until("one connection to be there", || server.handle.connections() == 1).await;
+}
+
+/// From one address, and from as many as there are connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes two minutes"]
+async fn a_hundred_thousand_states_whose_clients_vanish_are_bounded_and_spare_others() {
+    for is_from_many in [false, true] {
+        // Longer than the test takes.
+        let server = TestServer::start_with(|config| config.resumption_window = Duration::from_secs(1000)).await;
+        let connection = broken_after_one_call(&server).await;
+        for number in 0..100_000_u32 {
+            let from = if is_from_many {
+                Ipv4Addr::from_bits((127 << 24) + 256 + number)
+            } else {
+                Ipv4Addr::new(127, 0, 0, 2)
+            };
+            vanish(&server, from, number).await;
+        }
+        let limit = if is_from_many { 65_536 } else { 8192 + 1 };
+        until("the others to be over", || server.handle.connections() <= limit).await;
+        expect_state(&server, &connection).await;
+        println!("{} bytes are held for {limit} connections", server.handle.held_bytes());
+    }
 }
 
 #[tokio::test]
