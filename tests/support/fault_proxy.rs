@@ -124,7 +124,9 @@ impl ConnectionPlan {
 pub struct RandomFaults {
     /// The bytes after which a connection ends, on average: the numbers differ widely.
     pub mean_bytes: u64,
-    /// The time after which a connection ends, on average. One connection in eight ends by time.
+    /// The connections out of 8 that end after a time, not after a number of bytes.
+    pub by_time: u64,
+    /// That time, on average.
     pub mean_time: Duration,
     /// The connections out of 100 that end with a reset.
     pub resets: u64,
@@ -144,6 +146,7 @@ impl Default for RandomFaults {
     fn default() -> Self {
         Self {
             mean_bytes: 20_000,
+            by_time: 1,
             mean_time: Duration::from_millis(50),
             resets: 40,
             black_holes: 3,
@@ -196,7 +199,7 @@ impl FaultPlan {
 
 fn random_connection(faults: &RandomFaults, mut random: Random) -> ConnectionPlan {
     let point = match random.below(8) {
-        0 => {
+        n if n < faults.by_time => {
             let millis = random.exponential(u64::try_from(faults.mean_time.as_millis()).unwrap_or(u64::MAX));
             FaultPoint::Time(Duration::from_millis(millis))
         }

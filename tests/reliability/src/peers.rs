@@ -27,8 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 /// The time between two pushes to a client.
 const PUSH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many times more often connections with pushes are cut than those with calls, by their bytes.
-const PUSH_CUTS: u64 = 4;
+/// The time after which a connection with pushes is cut, on average. Its clients send too little for cuts after a number of
+/// bytes.
+const PUSH_CUT_TIME: Duration = Duration::from_secs(2);
 
 /// Makes the same calls with aaw and with Socket.IO, and writes a table of what has become of them.
 ///
@@ -95,8 +96,7 @@ pub(crate) async fn run(options: &PeersOptions) -> Result<bool, BoxError> {
     println!("{command}");
     let load = options.load(seed);
     let faults = RandomFaults { mean_bytes: options.cut_every, ..RandomFaults::default() };
-    // Pushes have fewer bytes than calls.
-    let push_faults = RandomFaults { mean_bytes: options.cut_every / PUSH_CUTS, ..faults.clone() };
+    let push_faults = RandomFaults { by_time: 8, mean_time: PUSH_CUT_TIME, ..faults.clone() };
     let plans = [faults.clone(), push_faults].map(|faults| FaultPlan::Random { seed, faults });
     let mut rows = Vec::new();
     for system in System::ALL {
@@ -107,7 +107,7 @@ pub(crate) async fn run(options: &PeersOptions) -> Result<bool, BoxError> {
         }
         rows.push(row);
     }
-    let page = table::page(&rows, &command, &load, &faults, options.cut_every / PUSH_CUTS);
+    let page = table::page(&rows, &command, &load, &faults, PUSH_CUT_TIME);
     println!("\n{page}");
     if let Some(path) = &options.write {
         std::fs::write(path, page)?;
@@ -164,10 +164,9 @@ fn violations(row: &Row) -> Vec<String> {
     check(responses == made, format!("{responses} of {made} calls have a response"));
     check(once == made, format!("{once} of {made} calls ran once, {repeated} several times"));
     check(resumed > 0, "no connection was resumed".into());
-    if let Some((PushCounts { sent, lost, doubled, resumed, .. }, cuts)) = row.pushes {
+    if let Some((PushCounts { sent, lost, doubled, .. }, _)) = row.pushes {
         check(lost == 0, format!("{lost} of {sent} pushes were lost"));
         check(doubled == 0, format!("{doubled} of {sent} pushes were received several times"));
-        check(resumed > 0 || cuts == 0, "no connection with pushes was resumed".into());
     }
     violations
 }

@@ -28,9 +28,9 @@ pub(crate) struct Row {
 /// The name of a line, and its number.
 type Line<T> = (&'static str, fn(&T) -> u64);
 
-/// Returns the page with the table and its conditions. `command` repeats the run. With pushes, connections are cut after
-/// `push_bytes`.
-pub(crate) fn page(rows: &[Row], command: &str, load: &Load, faults: &RandomFaults, push_bytes: u64) -> String {
+/// Returns the page with the table and its conditions. `command` repeats the run. With pushes, connections are cut
+/// after `push_cut_time`.
+pub(crate) fn page(rows: &[Row], command: &str, load: &Load, faults: &RandomFaults, push_cut_time: Duration) -> String {
     let mut page = String::from("# Calls and pushes through connections that break\n\n");
     table(&mut page, rows);
     let Load { clients, in_flight, timeout, push_interval, .. } = load;
@@ -44,9 +44,10 @@ pub(crate) fn page(rows: &[Row], command: &str, load: &Load, faults: &RandomFaul
              {push_interval} ms. A client makes its next call when it knows the result of one."
         ),
         format!(
-            "A proxy ends each connection after {mean_bytes} bytes on average ({push_bytes} with pushes), far more often than a network does: \
+            "A proxy ends each connection after {mean_bytes} bytes on average (with pushes, after {} s), far more often than a network does: \
              {resets} of 100 with a reset, {black_holes} silently, for {black_hole_time} s, and {silent} is silent from \
-             its beginning. The n-th connection has the same fault with each system."
+             its beginning. The n-th connection has the same fault with each system.",
+            push_cut_time.as_secs(),
         ),
         format!(
             "A call has {timeout} s for all of its attempts. An attempt to connect has 4 s, and the next one follows after \
@@ -55,7 +56,8 @@ pub(crate) fn page(rows: &[Row], command: &str, load: &Load, faults: &RandomFaul
         "aaw: `aaw-server --resumption-window 60s`, and aaw-js with `resumption`.".to_owned(),
         format!(
             "Socket.IO {}: WebSocket only, `connectionStateRecovery` for 2 min, and a heartbeat that notices a silent \
-             connection after 6 s, as aaw does. A call is `emitWithAck` with `timeout({timeout}000)`, or with \
+             connection after 6 s. aaw notices it after 6 s if a small call is not acknowledged, otherwise when the proxy \
+             ends it. The time is that of the client with the most silent connections. A call is `emitWithAck` with `timeout({timeout}000)`, or with \
              `retries: {RETRIES}, ackTimeout: {each}`. With retries a client sends one call at a time. An application \
              that remembers the ids of its calls can recognize those that arrive twice.",
             socket_io_version()
