@@ -4,6 +4,7 @@
 mod js_client;
 mod plan;
 mod rust_client;
+mod transfer;
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,7 @@ use clap::Args;
 use crate::calls::BoxError;
 use crate::server::ServerProcess;
 use plan::plan;
-
-/// The length of an item of an upload, in bytes.
-const ITEM_BYTES: usize = 500;
+use transfer::Transfer;
 
 /// What the server may allocate at any time beyond what it had before, in bytes, and so may the Rust client together with
 /// the proxy: queues that credit and logs bound. An upload of 20 000 items has ten times as much.
@@ -44,24 +43,6 @@ pub(crate) struct StreamsOptions {
     /// The time that each stream and each upload may take
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-}
-
-/// What is transferred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transfer {
-    /// `streams/count`: small items to the client.
-    Stream,
-    /// `upload/echo`: items to the server, which returns them.
-    Upload,
-}
-
-impl Transfer {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Upload => "upload",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{ITEM_BYTES, Transfer};
+use super::transfer::{ITEM_BYTES, Transfer};
 use crate::calls::BoxError;
 use crate::node;
 

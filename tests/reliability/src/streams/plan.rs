@@ -4,7 +4,7 @@ use aaw_tests::fault_proxy::Direction::{ToClient, ToServer};
 use aaw_tests::fault_proxy::{ConnectionPlan, Fault, FaultPlan, FaultPoint};
 use aaw_tests::random::Random;
 
-use super::{ITEM_BYTES, Transfer};
+use super::transfer::{ITEM_BYTES, Transfer};
 
 /// About the bytes in each direction before the first item: the handshake, and the messages that resume.
 const BEFORE_ITEMS: u64 = 700;

@@ -5,7 +5,7 @@ use aaw_tests::counting_allocator::{most_allocated, reset_most_allocated};
 use aaw_tests::resumption::client_config;
 use serde_json::json;
 
-use super::{ITEM_BYTES, Transfer};
+use super::transfer::{ITEM_BYTES, Transfer};
 use crate::calls::BoxError;
 
 /// Transfers the items, and checks each. Returns the most that was allocated at any time, in bytes.
