@@ -4,35 +4,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 import aaw from "../../aaw-js/aaw.js";
+import { callBody, callId } from "./call_body.mjs";
 
 const { url, seed, timeout, inFlight, time, hasDefaultTimeouts, first, calls } = JSON.parse(process.argv[2]);
 const ends = Date.now() + time;
+/** The longest handler, in ms. */
+const longest = hasDefaultTimeouts ? 6000 : 300;
 
 const OPTIONS = {
   resumption: true,
   backoff: { min: 1, max: 20, refused: 10 },
   // As in `src/rust_clients.rs`.
   connectTimeout: 4000,
-};
-
-/** A generator of random integers below a limit, for one call. */
-const randomOf = (/** @type {number} */ id) => {
-  let state = (seed ^ Math.imul(id % 2 ** 32, 0x9e3779b1) ^ Math.floor(id / 2 ** 32)) >>> 0;
-  return (/** @type {number} */ end) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % end;
-  };
-};
-
-/** As `CallBody` of `src/calls.rs`. */
-const callBody = (/** @type {number} */ id) => {
-  const below = randomOf(id);
-  const kind = below(100);
-  const delay = kind === 0 ? below(hasDefaultTimeouts ? 6000 : 300) : kind < 10 ? below(20) : 0;
-  const size = () => (below(100) < 2 ? below(10_000) : below(100));
-  return { id, by: 1, delay_ms: delay, padding: "x".repeat(size()), returned_bytes: size() };
 };
 
 /**
@@ -55,11 +38,11 @@ const runClient = async (/** @type {number} */ client, /** @type {number} */ man
   let next = 0;
   const caller = async () => {
     while (next < many && Date.now() < ends) {
-      const id = client * 2 ** 32 + next;
+      const id = callId(client, next);
       next += 1;
       report.made += 1;
       try {
-        const added = await ws.sendAsync("counter/add", callBody(id), timeout);
+        const added = await ws.sendAsync("counter/add", callBody(seed, id, longest), timeout);
         if (added.id === id) report.responses += 1;
         else report.failed.push({ id, label: "failed", error: `the response to ${added.id}` });
       } catch (error) {

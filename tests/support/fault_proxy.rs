@@ -124,7 +124,9 @@ impl ConnectionPlan {
 pub struct RandomFaults {
     /// The bytes after which a connection ends, on average: the numbers differ widely.
     pub mean_bytes: u64,
-    /// The time after which a connection ends, on average. One connection in eight ends by time.
+    /// The connections out of 8 that end after a time, not after a number of bytes.
+    pub by_time: u64,
+    /// That time, on average.
     pub mean_time: Duration,
     /// The connections out of 100 that end with a reset.
     pub resets: u64,
@@ -144,6 +146,7 @@ impl Default for RandomFaults {
     fn default() -> Self {
         Self {
             mean_bytes: 20_000,
+            by_time: 1,
             mean_time: Duration::from_millis(50),
             resets: 40,
             black_holes: 3,
@@ -196,7 +199,7 @@ impl FaultPlan {
 
 fn random_connection(faults: &RandomFaults, mut random: Random) -> ConnectionPlan {
     let point = match random.below(8) {
-        0 => {
+        n if n < faults.by_time => {
             let millis = random.exponential(u64::try_from(faults.mean_time.as_millis()).unwrap_or(u64::MAX));
             FaultPoint::Time(Duration::from_millis(millis))
         }
@@ -231,7 +234,7 @@ pub struct ProxyStats {
     pub closed: u64,
     /// Connections that were reset by the plan.
     pub resets: u64,
-    /// Connections that have become black holes.
+    /// Connections that have become black holes, by the plan or by [`FaultProxy::swallow_all`].
     pub black_holes: u64,
     /// Bytes passed on to the server, over all connections.
     pub to_server: u64,
@@ -279,8 +282,8 @@ impl Counters {
 pub struct FaultProxy {
     addr: SocketAddr,
     counters: Arc<Counters>,
-    /// Changes when all connections are to be closed.
-    cuts: watch::Sender<()>,
+    /// Changes to the fault that all open connections are to have.
+    faults: watch::Sender<Fault>,
     accepting: AbortHandle,
 }
 
@@ -292,9 +295,9 @@ impl FaultProxy {
     pub async fn start(upstream: SocketAddr, plan: FaultPlan) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let addr = listener.local_addr().expect("a socket that is bound");
-        let (counters, cuts) = (Arc::<Counters>::default(), watch::Sender::new(()));
-        let accepting = tokio::spawn(accept(listener, upstream, plan, Arc::clone(&counters), cuts.clone()));
-        Self { addr, counters, cuts, accepting: accepting.abort_handle() }
+        let (counters, faults) = (Arc::<Counters>::default(), watch::Sender::new(Fault::Close));
+        let accepting = tokio::spawn(accept(listener, upstream, plan, Arc::clone(&counters), faults.clone()));
+        Self { addr, counters, faults, accepting: accepting.abort_handle() }
     }
 
     /// Returns the address that it listens on.
@@ -325,7 +328,13 @@ impl FaultProxy {
 
     /// Closes all connections that are open now, also those that are black holes.
     pub fn cut_all(&self) {
-        self.cuts.send_replace(());
+        self.faults.send_replace(Fault::Close);
+    }
+
+    /// Makes all connections that are open now black holes, until [`cut_all`](Self::cut_all) or the end of the proxy. Later
+    /// connections work.
+    pub fn swallow_all(&self) {
+        self.faults.send_replace(Fault::BlackHole(Duration::MAX));
     }
 }
 
@@ -341,7 +350,7 @@ async fn accept(
     upstream: SocketAddr,
     plan: FaultPlan,
     counters: Arc<Counters>,
-    cuts: watch::Sender<()>,
+    faults: watch::Sender<Fault>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -356,10 +365,10 @@ async fn accept(
             continue;
         };
         let plan = plan.connection(counters.connections.fetch_add(1, Ordering::Relaxed));
-        let (counters, cuts) = (Arc::clone(&counters), cuts.subscribe());
+        let (counters, faults) = (Arc::clone(&counters), faults.subscribe());
         connections.spawn(async move {
             // An error is that of one of the peers, and the other has seen a reset.
-            let _ = serve(client, upstream, &plan, &counters, cuts).await;
+            let _ = serve(client, upstream, &plan, &counters, faults).await;
         });
     }
 }
@@ -383,7 +392,7 @@ async fn serve(
     upstream: SocketAddr,
     plan: &ConnectionPlan,
     counters: &Counters,
-    mut cuts: watch::Receiver<()>,
+    mut faults: watch::Receiver<Fault>,
 ) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream).await.inspect_err(|_| drop(reset(&client)))?;
     client.set_nodelay(true)?;
@@ -410,7 +419,8 @@ async fn serve(
             }
         },
         () = time_point(plan) => fault,
-        _ = cuts.changed() => Fault::Close,
+        // The proxy keeps the sender while its connections run.
+        _ = faults.changed() => *faults.borrow(),
     };
     counters.faults(fault).fetch_add(1, Ordering::Relaxed);
     match fault {
@@ -425,7 +435,8 @@ async fn serve(
             reset(&server)?;
         }
         Fault::BlackHole(time) => {
-            let _ = tokio::time::timeout(time, cuts.changed()).await;
+            let is_cut = async { while faults.changed().await.is_ok() && *faults.borrow() != Fault::Close {} };
+            let _ = tokio::time::timeout(time, is_cut).await;
             reset(&client)?;
             reset(&server)?;
         }

@@ -47,7 +47,7 @@
 //! * `tests/load.rs` has the tests that measure memory or time. They run one after another, with the server in a process
 //!   of its own (`aaw-test-server`) where its memory is measured.
 //! * `tests/resumption_memory.rs` has long streams through connections that are cut, and measures their memory.
-//! * `reliability` is a package of its own: many calls through connections that break.
+//! * `reliability` is a package of its own: many calls, and long streams, through connections that break.
 //!
 //! # Waiting
 //!

@@ -167,6 +167,18 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Returns the processor time that it has taken so far, in hundredths of a second.
+    ///
+    /// # Panics
+    /// As [`memory`](Self::memory).
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // proc(5): the name, in parentheses, is the second field; `utime` is the 14th, and `stime` the 15th.
+        let fields = stat.rsplit_once(')').expect("the name of the program").1.split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     fn summary(&self) -> String {
         self.output.borrow().summary()
     }

@@ -1,20 +1,25 @@
 //! Many calls from many clients, through connections that break, and the proof that each ran once. `tests/reliability/run`
-//! builds and runs it.
+//! builds and runs it. The subcommand `streams` does the same with streams and uploads, and `peers` compares the calls with
+//! other systems.
 //!
 //! Clients call `counter/add` through a proxy that cuts, delays and splits their connections, or lets them go silent. The
 //! server, in a process of its own, records which calls have run. At the end both are compared: see `verdict`.
 
 mod calls;
 mod js_clients;
+mod node;
 mod options;
+mod peers;
 mod rust_clients;
 mod server;
+mod streams;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use aaw_tests::counting_allocator::CountingAllocator;
 use aaw_tests::fault_proxy::{FaultPlan, FaultProxy, ProxyStats, RandomFaults};
 use aaw_tests::random::Random;
 use clap::Parser;
@@ -27,12 +32,18 @@ use verdict::Verdict;
 /// How many violations are printed.
 const SHOWN: usize = 30;
 
+/// Counts what the server and the Rust client keep of streams.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
     aaw_tests::raise_open_file_limit();
-    let done = match options.command {
+    let done = match &options.command {
         Some(Command::Server) => server::serve().await.map(|()| true),
+        Some(Command::Peers(options)) => peers::run(options).await,
+        Some(Command::Streams(options)) => streams::run(options).await,
         None => run(&options).await,
     };
     match done {

@@ -5,11 +5,14 @@ use std::time::Duration;
 use aaw_client::DEFAULT_TIMEOUT;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::peers::PeersOptions;
+use crate::streams::StreamsOptions;
+
 /// Makes calls through connections that break, and checks that each ran once.
 ///
 /// The full run: --calls 1000000 --rust-clients 25 --js-clients 25 --seconds 3600
 #[derive(Debug, Parser)]
-#[command(name = "tests/reliability/run")]
+#[command(name = "tests/reliability/run", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     /// All calls together
     #[arg(long, default_value_t = 12_000)]
@@ -66,6 +69,9 @@ pub(crate) enum Command {
     /// The server that the clients call
     #[command(hide = true)]
     Server,
+    #[command(hide = true, bin_name = "tests/reliability/peers/run")]
+    Peers(PeersOptions),
+    Streams(StreamsOptions),
 }
 
 impl Options {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use aaw_client::Client;
 use aaw_server::{Config, Server};
 use aaw_test_events::_services::Executions;
+use aaw_tests::counting_allocator::{most_allocated, reset_most_allocated};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::calls::{BoxError, Report};
 
@@ -20,7 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long handlers may run on after the clients have ended.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// Serves the test events. Prints the port, and stops when standard input ends.
+/// Serves the test events. Prints the port, and for each line on standard input the most bytes that were allocated at any time
+/// since the last line, beyond those of that time. Stops when standard input ends.
 pub(crate) async fn serve() -> Result<(), BoxError> {
     let server = Server::new(Config { port: 0, resumption_window: Duration::from_secs(60), ..Config::default() })
         .events(aaw_test_events::module())
@@ -30,7 +32,11 @@ pub(crate) async fn serve() -> Result<(), BoxError> {
     server
         .serve(async {
             let mut lines = BufReader::new(tokio::io::stdin()).lines();
-            while let Ok(Some(_)) = lines.next_line().await {}
+            let mut before = reset_most_allocated();
+            while let Ok(Some(_)) = lines.next_line().await {
+                println!("{}", most_allocated().saturating_sub(before));
+                before = reset_most_allocated();
+            }
         })
         .await;
     Ok(())
@@ -40,6 +46,7 @@ pub(crate) async fn serve() -> Result<(), BoxError> {
 pub(crate) struct ServerProcess {
     child: Child,
     stdin: Option<ChildStdin>,
+    stdout: Lines<BufReader<ChildStdout>>,
     port: u16,
 }
 
@@ -62,8 +69,9 @@ impl ServerProcess {
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("the server's output is piped")?;
-        let port = BufReader::new(stdout).lines().next_line().await?.ok_or("the server has ended")?;
-        Ok(Self { child, stdin, port: port.parse()? })
+        let mut stdout = BufReader::new(stdout).lines();
+        let port = stdout.next_line().await?.ok_or("the server has ended")?;
+        Ok(Self { child, stdin, stdout, port: port.parse()? })
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -89,6 +97,13 @@ impl ServerProcess {
         }
         client.close().await;
         Ok(counted)
+    }
+
+    /// Returns the most bytes that it had allocated at any time since the last call, beyond those that it had then.
+    pub(crate) async fn most_allocated(&mut self) -> Result<u64, BoxError> {
+        self.stdin.as_mut().ok_or("the server was stopped")?.write_all(b"\n").await?;
+        let bytes = self.stdout.next_line().await?.ok_or("the server has ended")?;
+        Ok(bytes.parse()?)
     }
 
     pub(crate) async fn stop(&mut self) -> Result<(), BoxError> {

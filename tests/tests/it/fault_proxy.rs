@@ -157,6 +157,29 @@ async fn a_reset_is_an_error_for_both_and_a_cut_of_all_an_end() {
     assert_eq!((proxy.stats().connections, proxy.stats().resets, proxy.stats().closed), (2, 1, 1));
 }
 
+#[tokio::test]
+async fn connections_that_are_swallowed_stay_open_until_they_are_cut_and_later_ones_work() {
+    let (server, mut received) = echo_server().await;
+    let proxy = FaultProxy::start(server, FaultPlan::none()).await;
+    let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
+    stream.write_all(b"12345").await.unwrap();
+    stream.read_exact(&mut [0; 5]).await.unwrap();
+    proxy.swallow_all();
+    until("the black hole", || proxy.stats().black_holes == 1).await;
+    stream.write_all(b"67890").await.unwrap();
+    assert!(exchange(&proxy, b"abc").await == b"abc");
+    assert_eq!(received.recv().await.unwrap(), b"abc");
+    // A second time changes nothing for connections that are swallowed already.
+    proxy.swallow_all();
+    assert!(exchange(&proxy, b"def").await == b"def");
+    assert_eq!(received.recv().await.unwrap(), b"def");
+    assert_eq!(stream.try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    proxy.cut_all();
+    assert!(within("the end", String::new, stream.read(&mut [0])).await.is_err());
+    assert_eq!(received.recv().await.unwrap(), b"12345");
+    assert_eq!((proxy.stats().connections, proxy.stats().faults()), (3, 1));
+}
+
 #[test]
 fn a_seed_repeats_its_schedule() {
     let plan = |seed| FaultPlan::Random { seed, faults: RandomFaults::default() };

@@ -41,6 +41,7 @@ mod resumption_requests;
 mod rooms;
 mod run_limits;
 mod shutdown;
+mod silent_network;
 mod streams;
 mod stuck_output;
 mod tracing;
