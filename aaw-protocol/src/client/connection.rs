@@ -77,6 +77,8 @@ pub struct ClientConnection<W> {
     pub(super) written_unary: usize,
     /// Since when such a call waits for anything from the server, if there is any.
     pub(super) waits_since: Option<Instant>,
+    /// When the last of them was written.
+    pub(super) written_at: Option<Instant>,
     pub(super) outputs: VecDeque<Output<W>>,
 }
 
@@ -154,6 +156,7 @@ impl<W> ClientConnection<W> {
             close_requested: None,
             written_unary: 0,
             waits_since: None,
+            written_at: None,
             outputs: VecDeque::from([Output::Connect]),
             config,
         }
@@ -610,6 +613,7 @@ impl<W> ClientConnection<W> {
                     self.waits_since = self.last_input;
                 }
                 self.written_unary += 1;
+                self.written_at = self.last_input;
             }
             open.stage = CallStage::Written { id, event_json, number };
         }

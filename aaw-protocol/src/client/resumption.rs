@@ -13,9 +13,16 @@ use crate::codec::{self, BadFrame, Frame};
 use crate::hello::{self, Hello, acknowledgement};
 use crate::resumption::{CLOSE_SUPERSEDED, ResumptionKey, ResumptionRequest, ResumptionTerms, parse_count};
 
-/// How long a server may be silent while it has a call that it has neither acknowledged nor answered. Then it is pinged, and after as long again the
-/// connection is considered lost. Streams are exempt: they may wait for hours, and the heartbeat suffices for them.
+/// How long a server may be silent while it has a call. Then it is pinged, and after as long again the connection is considered
+/// lost. Streams are exempt: they may wait for hours, and the heartbeat suffices for them.
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The part of the time that a call has waited for which the server may be silent, if that is longer: a call that takes
+/// minutes costs a ping now and then, not one in 3 s.
+const PROBE_PART: u32 = 4;
+
+/// The longest interval for that reason: shorter than the heartbeat's, so that a probe takes its place.
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Beyond as many bytes that the server has not acknowledged, it is not expected to do so within seconds.
 const MAX_PROBED_BYTES: usize = 16 << 10;
@@ -96,6 +103,7 @@ impl<W> ClientConnection<W> {
             && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
         {
             resumption.received.receive(now, bytes);
+            resumption.silences = 0;
             resumption.note_progress();
         }
     }
@@ -132,6 +140,7 @@ impl<W> ClientConnection<W> {
             return Err(BadFrame::Unexpected(error));
         }
         if resumption.sent.acknowledged > before {
+            resumption.silences = 0;
             resumption.note_progress();
         }
         Ok(())
@@ -160,6 +169,7 @@ impl<W> ClientConnection<W> {
             if resumed
                 && let Some(terms) = terms
                 && let Some(received) = terms.received
+                && received >= resumption.sent.acknowledged
                 && resumption.sent.acknowledge(received)
             {
                 resumption.terms = Some(terms);
@@ -267,11 +277,18 @@ impl<W> ClientConnection<W> {
     /// When the server is to be pinged, or given up, because it is silent while it has a call.
     fn probe_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref().filter(|resumption| resumption.is_active())?;
-        // A large message may take longer than this delay on a network that works. The heartbeat covers it.
-        let is_small = !resumption.sent.messages.is_empty() && resumption.sent.bytes < MAX_PROBED_BYTES;
+        // A large message may take longer than this on a network that works. The heartbeat covers it.
+        let is_small = resumption.sent.bytes < MAX_PROBED_BYTES;
         let is_open = matches!(self.phase, ConnectionPhase::Open { .. }) && is_small;
-        let since = resumption.probed.or(self.waits_since)?;
-        (is_open && self.written_unary > 0).then(|| after(since, PROBE_INTERVAL))
+        let interval = PROBE_INTERVAL * (1 << resumption.silences);
+        let due = if let Some(probed) = resumption.probed {
+            after(probed, interval)
+        } else {
+            let since = self.waits_since?;
+            let waited = self.written_at.map_or(Duration::ZERO, |written| since.saturating_duration_since(written));
+            after(since, interval.max(MAX_PROBE_INTERVAL.min(waited / PROBE_PART)))
+        };
+        (is_open && self.written_unary > 0).then_some(due)
     }
 
     pub(super) fn probe(&mut self, now: Instant) {
@@ -280,6 +297,9 @@ impl<W> ClientConnection<W> {
         }
         let Some(resumption) = &mut self.resumption else { return };
         if resumption.probed.is_some() {
+            /// The interval is doubled three times at most, to 24 s: then the heartbeat is as fast.
+            const MAX_SILENCES: u32 = 3;
+            resumption.silences = MAX_SILENCES.min(resumption.silences + 1);
             self.abort_connection(now, DisconnectReason::Silent);
         } else {
             resumption.probed = Some(now);

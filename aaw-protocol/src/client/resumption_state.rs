@@ -26,6 +26,9 @@ pub(super) struct Resumption {
     pub(super) resumed: bool,
     /// The server was pinged, because it is silent, and is silent since.
     pub(super) probed: Option<Instant>,
+    /// How often in succession a socket was given up because the server was silent, and nothing new has arrived since. The pong
+    /// may wait behind a message that takes long: each time, the server has twice the time.
+    pub(super) silences: u32,
 }
 
 /// The messages that were sent and are not acknowledged, from the oldest on.
@@ -78,6 +81,7 @@ impl Resumption {
             interrupted: None,
             resumed: false,
             probed: None,
+            silences: 0,
         }
     }
 

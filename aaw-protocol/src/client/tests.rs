@@ -479,6 +479,76 @@ fn resume(client: &mut TestClient) {
     client.outputs();
 }
 
+/// Passes time until the client gives the socket up. A ping is answered if the server `pongs`. Returns the seconds of the pings, and
+/// the time of the end.
+fn pings_of(client: &mut TestClient, pongs: bool, limit: Duration) -> (Vec<u64>, Option<Duration>) {
+    let (start, mut pings) = (client.now, Vec::new());
+    while client.now - start < limit {
+        let due = client.connection.poll_timeout().expect("there is a heartbeat");
+        client.pass(due.saturating_duration_since(client.now));
+        for output in client.outputs() {
+            match output {
+                Output::Ping => {
+                    pings.push((client.now - start).as_secs());
+                    if pongs {
+                        client.connection.handle_sign_of_life(client.now);
+                    }
+                }
+                Output::Abort => return (pings, Some(client.now - start)),
+                _ => {}
+            }
+        }
+    }
+    (pings, None)
+}
+
+#[test]
+fn a_server_that_is_silent_during_a_call_is_probed_also_after_it_has_taken_the_call() {
+    let call = |client: &mut TestClient| {
+        client.connection.call(client.now, CallKey(7), EncodedMessage::new("e", &0).unwrap(), None, "waiter");
+        client.outputs();
+        client.pass(SECOND);
+        client.connection.handle_sign_of_life(client.now);
+        client.connection.handle_text(client.now, r#"["aaw/ack",1]"#);
+    };
+    let mut client = resumable();
+    call(&mut client);
+    assert_eq!(pings_of(&mut client, false, 60 * SECOND), (vec![3], Some(6 * SECOND)));
+    // A call that takes long costs few pings.
+    let mut client = resumable();
+    call(&mut client);
+    let (pings, aborted) = pings_of(&mut client, true, 120 * SECOND);
+    assert_eq!((pings, aborted), (vec![3, 6, 9, 12, 15, 19, 24, 30, 38, 48, 60, 75, 90, 105, 120], None));
+}
+
+#[test]
+fn a_server_that_stays_silent_has_more_time_on_each_socket_until_something_new_arrives() {
+    let mut client = resumable();
+    client.connection.call(client.now, CallKey(7), EncodedMessage::new("e", &0).unwrap(), None, "waiter");
+    client.outputs();
+    client.connection.handle_text(client.now, r#"["aaw/ack",1]"#);
+    let resume = |client: &mut TestClient, key| {
+        // The longest wait between two attempts.
+        client.pass(10 * SECOND);
+        client.outputs();
+        client.connection.offer_resumption(ResumptionKey::from_random([key; 16]));
+        client.connection.handle_connected(client.now, Dialect::V1);
+        client.connection.handle_text(client.now, &welcome(r#""window":60000,"log":1000,"received":1"#, true));
+        client.outputs();
+    };
+    for (number, seconds) in [6, 12, 24, 48].into_iter().enumerate() {
+        let (_, aborted) = pings_of(&mut client, false, 100 * SECOND);
+        assert_eq!(aborted, Some(seconds * SECOND), "socket {number}");
+        resume(&mut client, 2 + number as u8);
+    }
+    client.connection.handle_text(client.now, r#"["push",1]"#);
+    client.connection.handle_sign_of_life(client.now);
+    // For a call that has waited for minutes, the server may be silent for longer.
+    client.connection.call(client.now, CallKey(8), EncodedMessage::new("e", &0).unwrap(), None, "another");
+    client.outputs();
+    assert_eq!(pings_of(&mut client, false, 100 * SECOND).1, Some(6 * SECOND));
+}
+
 #[test]
 fn closing_while_a_connection_is_resumed_sends_queued_events_after_the_welcome() {
     let written = EncodedMessage::new("written", &1).unwrap();
