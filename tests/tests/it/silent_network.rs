@@ -24,6 +24,8 @@ enum Swallowed {
     Call,
     /// At the server, where its handler runs: the response is lost.
     Response,
+    /// The same, after the server has acknowledged the call.
+    ResponseOfTakenCall,
 }
 
 /// A client that has connected, and makes one call.
@@ -75,10 +77,14 @@ async fn check(swallowed: Swallowed, server: &TestServer, proxy: &FaultProxy, ca
             let began = swallow(proxy).await;
             (began, caller.call("counter/add", json!({ "id": id, "by": 1 })).await)
         }
-        Swallowed::Response => {
+        Swallowed::Response | Swallowed::ResponseOfTakenCall => {
             let gate = server.app.gate("x");
             let arrival = async {
                 until("the handler to run", || gate.counts().came == 1).await;
+                if matches!(swallowed, Swallowed::ResponseOfTakenCall) {
+                    let before = proxy.stats().to_client;
+                    until("the acknowledgement", || proxy.stats().to_client > before).await;
+                }
                 let began = swallow(proxy).await;
                 gate.release(1);
                 began
@@ -128,4 +134,16 @@ async fn a_javascript_client_whose_call_is_swallowed_has_its_response_in_time() 
 async fn a_javascript_client_whose_response_is_swallowed_has_it_in_time() {
     let (server, proxy) = network().await;
     check(Swallowed::Response, &server, &proxy, &mut Caller::js(&proxy).await).await;
+}
+
+#[tokio::test]
+async fn a_rust_client_whose_call_the_server_has_taken_has_its_response_in_time() {
+    let (server, proxy) = network().await;
+    check(Swallowed::ResponseOfTakenCall, &server, &proxy, &mut Caller::rust(&proxy).await).await;
+}
+
+#[tokio::test]
+async fn a_javascript_client_whose_call_the_server_has_taken_has_its_response_in_time() {
+    let (server, proxy) = network().await;
+    check(Swallowed::ResponseOfTakenCall, &server, &proxy, &mut Caller::js(&proxy).await).await;
 }
