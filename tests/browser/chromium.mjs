@@ -37,7 +37,8 @@ const find = () => {
   throw new Error(`found none of ${NAMES.join(", ")} on the PATH; on Debian: apt-get install chromium`);
 };
 
-export const launch = () => chromium.launch({ executablePath: find(), args: FLAGS });
+/** @param {import("playwright-core").LaunchOptions} [options] */
+export const launch = (options) => chromium.launch({ executablePath: find(), args: FLAGS, ...options });
 
 /**
  * Opens a page in a browser context of its own, without cookies or storage. The test `t` fails if the page has an
