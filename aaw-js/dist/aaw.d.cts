@@ -758,6 +758,6 @@ declare namespace aaw {
 
 declare namespace aaw {
     export { aaw as default };
-    export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };
+    export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ResumptionOptions, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };
 }
 export = aaw;

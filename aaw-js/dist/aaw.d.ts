@@ -757,4 +757,4 @@ declare namespace aaw {
 }
 
 export { CallError, aaw as default, http, sse };
-export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };
+export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ResumptionOptions, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };
