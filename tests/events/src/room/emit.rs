@@ -1,4 +1,4 @@
-//! Pushes `data` as `event` to the members of a room, `times` times.
+//! Pushes `data` as `event` to the members of a room.
 
 use aaw_event::prelude::*;
 
@@ -8,12 +8,9 @@ pub struct Body {
     event: String,
     #[serde(default)]
     data: Value,
-    times: Option<u32>,
 }
 
 pub async fn handler(body: Body, services: Services) -> Result<()> {
-    for _ in 0..body.times.unwrap_or(1) {
-        services.room.emit(&body.room, &body.event, &body.data, None)?;
-    }
+    services.room.emit(&body.room, &body.event, &body.data, None)?;
     Ok(())
 }
