@@ -159,7 +159,8 @@ const checkContinued = async (page, room, observer, id) => {
 
 test("calls and a stream of a page go on although its connections are cut", async (t) => {
   const proxy = await startProxy(t);
-  const page = await openClient(t, proxy.url);
+  // A connection that did not last for `max` is followed by a delay.
+  const page = await openClient(t, proxy.url, { resumption: true, backoff: { max: 100 } });
   let isDone = false;
   const result = page
     .evaluate(async () => {
