@@ -21,6 +21,8 @@ export class CallTable {
   /** @type {WaitQueue<PendingCall<W>>} */
   #queue;
   #nextId = 1;
+  /** The first id of a call that this page made. */
+  #firstId = 1;
   /** A lower bound of the earliest deadline. It may be too early, if the call with that deadline has ended. */
   #nextDeadline = Infinity;
 
@@ -102,9 +104,20 @@ export class CallTable {
     return id < this.#nextId;
   }
 
-  /** A new connection begins, with ids of its own. */
-  resetIds() {
-    this.#nextId = 1;
+  /** Whether an earlier page has made the call. @param {number} id */
+  isOfEarlierPage(id) {
+    return id < this.#firstId;
+  }
+
+  /** The id of the next call. */
+  get nextId() {
+    return this.#nextId;
+  }
+
+  /** A connection begins with this id: a new one with 1, one of an earlier page with the next one. */
+  resetIds(id = 1) {
+    this.#nextId = id;
+    this.#firstId = id;
   }
 
   /** @param {number} id */
@@ -119,6 +132,11 @@ export class CallTable {
   /** The calls that were written, in their order. */
   written() {
     return this.#written.values();
+  }
+
+  /** The calls and one-way sends that wait to be written, in their order. */
+  queue() {
+    return this.#queue.messages();
   }
 
   /** The calls that wait to be written, in their order. */

@@ -13,6 +13,7 @@ import { encodeMessage } from "./encoded_message.js";
 import { HandlerRegistry } from "./handler_registry.js";
 import { readOptions } from "./options.js";
 import { PersistentToken } from "./persistent_token.js";
+import { ReloadStorage } from "./reload_storage.js";
 import { ResponsePromise } from "./response_promise.js";
 import { ItemStream } from "./stream.js";
 import { fire, WebSocketCompat } from "./websocket_compat.js";
@@ -52,7 +53,7 @@ export class Client extends WebSocketCompat {
     super();
     bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send", "ref", "unref");
     bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
-    const { timeout, window, storage, storageKey, WebSocket, connection } = readOptions(options);
+    const { timeout, window, storage, storageKey, WebSocket, reloadKey, connection } = readOptions(options);
     const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
     this.#timeout = timeout;
@@ -61,7 +62,8 @@ export class Client extends WebSocketCompat {
     const stored = new PersistentToken(storage, storageKey);
     const storedToken = stored.read();
     const config = { ...connection, token: connection.token ?? storedToken };
-    this.#driver = new Driver(url, config, SocketClass, platform, {
+    /** @type {import("./driver.js").DriverDelegate} */
+    const delegate = {
       handleOpen: (event) => {
         this.#emitter.emit("open", event);
         fire(this, new Event("open"));
@@ -86,7 +88,10 @@ export class Client extends WebSocketCompat {
       handleResumed: () => this.#emitter.emit("resumed", null),
       handleGap: (lost) => this.#emitter.emit("gap", { lost }),
       handleStateChanged: () => this.#emitter.emit("aaw/state", this.state),
-    });
+      isTokenStored: (token) => stored.holds(token),
+    };
+    const reload = reloadKey === null ? null : new ReloadStorage(platform, reloadKey);
+    this.#driver = new Driver(url, config, SocketClass, platform, delegate, reload);
   }
 
   /**
@@ -392,6 +397,14 @@ export class Client extends WebSocketCompat {
   /** The server's id of the connection, as in its handlers and its log; `null` while there is no connection. */
   get connection() {
     return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
+  }
+
+  /**
+   * Whether the connection is that of the page before this one: with the option `resumption.afterReload` it is still in its
+   * rooms, and has its session. Known when `open` is emitted; `false` for a new connection.
+   */
+  get resumed() {
+    return this.#driver.isContinued;
   }
 
   /**

@@ -83,10 +83,20 @@ export class ClientCalls {
     this.#running.clear();
   }
 
-  /** A new connection begins, with ids of its own. */
-  reset() {
+  /** A connection begins: a new one, or one in which an earlier page has received the calls up to this id. */
+  reset(lastId = 0) {
     this.#running.clear();
-    this.#lastId = 0;
+    this.#lastId = lastId;
+  }
+
+  /** The last id that the server has used. */
+  get lastId() {
+    return this.#lastId;
+  }
+
+  /** The calls without a response. */
+  running() {
+    return [...this.#running.values()];
   }
 
   /** @param {ClientCall} call @returns {boolean} Whether it was running. */

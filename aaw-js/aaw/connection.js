@@ -24,6 +24,7 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 /** @import { Frame } from "./frame.js" */
 /** @import { CallResult, ClientCall } from "./output_queue.js" */
 /** @import { CallSettings } from "./pending_call.js" */
+/** @import { SavedState } from "./saved_connection.js" */
 /** @import { Welcome } from "./welcome.js" */
 /** @typedef {"v1" | "classic"} Dialect The server chooses it in the WebSocket handshake (PROTOCOL.md, section 1). */
 
@@ -48,14 +49,22 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 /**
  * The phase of the current socket. It is in `greeting` until the server's welcome has arrived and the session is resumed.
  * `key`: the name of the state that begins with the welcome, if the server keeps one; `null` if it was not asked to.
+ * `unwelcomed`: the one-way sends that wait for the welcome; `null` if nothing does. In `suspended` the page was left.
  *
  * @typedef {{ name: "connecting", until: number } |
  *   { name: "greeting", since: number, refusal: Failure | null, welcome: { connection: string | null } | null, key: string | null } |
- *   { name: "open", since: number } | { name: "waiting", until: number } | { name: "closing", until: number } |
- *   { name: "closed" }} ConnectionPhase
+ *   { name: "open", since: number } | { name: "waiting", until: number } |
+ *   { name: "closing", until: number, unwelcomed: EncodedMessage[] | null } |
+ *   { name: "suspended" } | { name: "closed" }} ConnectionPhase
  */
 
 const CLIENT_CLOSED = "The client is closed";
+const CLOSED_BY_APPLICATION = "the client was closed";
+
+const PAGE_WAS_LEFT = "the page was left";
+
+/** What fails client calls whose handlers end with their page. A server reports a page that is closed by the same code. */
+const PAGE_LEFT = { error: "The page was left", code: "no_connection" };
 
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
@@ -93,6 +102,8 @@ export class ClientConnection {
   #createKey;
   /** When to look for calls that the server has not acknowledged. May be too early. */
   #nextProbe = Infinity;
+  /** The calls of an earlier page that this one has cancelled. @type {Set<number>} */
+  #cancelledOfEarlierPage = new Set();
   /** The calls that have items to upload which could not be written. @type {Set<PendingCall<W>>} */
   #stalledUploads = new Set();
   #login;
@@ -242,27 +253,119 @@ export class ClientConnection {
    */
   close(now) {
     const phase = this.#phase;
-    const wasInterrupted = this.#isInterrupted;
-    if (phase.name !== "closing" && phase.name !== "closed") this.#endState("the client was closed");
-    switch (phase.name) {
-      case "greeting":
-      case "open":
-        this.#drainQueue((message) => {
-          if (!this.#isUnwelcomed(phase)) this.#writer.send(oneWayFrame(message));
-        });
-        this.#outputs.push({ type: "close" });
-        this.#phase = { name: "closing", until: now + this.#config.closeTimeout };
-        break;
-      case "connecting":
-        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED, willResume: false });
-        this.#drainQueue(() => {});
-        this.#finish();
-        break;
-      case "waiting":
-        this.#drainQueue(() => {});
-        if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
-        this.#finish();
+    if (phase.name === "closing" || phase.name === "closed") return;
+    const until = now + this.#config.closeTimeout;
+    if (phase.name === "greeting" && phase.key !== null && phase.welcome === null) {
+      // What the server has not received, and what was queued, may only be sent after the welcome.
+      this.#endCalls(CLOSED_BY_APPLICATION);
+      /** @type {EncodedMessage[]} */
+      const unwelcomed = [];
+      this.#drainQueue((message) => unwelcomed.push(message));
+      this.#phase = { name: "closing", until, unwelcomed };
+      return;
     }
+    const wasInterrupted = this.isInterrupted;
+    this.#endState(CLOSED_BY_APPLICATION);
+    if (phase.name === "greeting" || phase.name === "open") {
+      this.#drainQueue((message) => this.#writeLast(message));
+      this.#outputs.push({ type: "close" });
+      this.#phase = { name: "closing", until, unwelcomed: null };
+    } else {
+      if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
+      if (phase.name === "connecting") this.#dropSocket(CLIENT_CLOSED, { isReported: wasInterrupted });
+      this.#drainQueue(() => {});
+      this.#finish();
+    }
+  }
+
+  // --- The page is left, and the next one goes on -------------------------------------------------------------------
+
+  /**
+   * What the next page of the tab needs to continue the connection, and how long the server keeps it. The calls of this page
+   * run to their end on the server, and nobody reads what they return. Those that only run for a reader end: streams and
+   * uploads. Client calls that run in this page fail.
+   *
+   * @param {number} now
+   * @returns {{ state: Omit<SavedState, "isTokenStored">, remaining: number } | null} `null`: the connection ends with the page.
+   */
+  save(now) {
+    // While the session is being resumed, the next page cannot know its user.
+    if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
+    const next = [];
+    for (const { call, message } of this.#calls.queue()) {
+      // As when the client is closed: calls have nobody to respond to.
+      const isSend = call === null || call.isSend;
+      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
+    }
+    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
+      if (upload || (credit !== null && !isSend)) next.push(encodeFrame(event, "null", Number(id), "cancel"));
+    }
+    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
+    const state = {
+      resumption: this.#resumption.save(next),
+      nextId: this.#calls.nextId,
+      lastClientCall: this.#clientCalls.lastId,
+      token: this.token,
+      identity: this.identity,
+    };
+    return { state, remaining: this.#resumption.remaining(now) };
+  }
+
+  /**
+   * The page is left, and what the next page needs is stored. The server keeps the connection.
+   *
+   * @param {number} now
+   */
+  suspend(now) {
+    const phase = this.#phase;
+    if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
+    this.#outputs.discardFrames();
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name === "open") {
+      this.#lost = PAGE_WAS_LEFT;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+    }
+    this.#resumption?.handleInterrupted(now);
+    this.#writer.handleInterrupted();
+    this.#phase = { name: "suspended" };
+  }
+
+  /**
+   * The page is shown again as it was left.
+   *
+   * @param {number} now
+   * @param {boolean} isTaken Another page continues the connection, or may do so.
+   */
+  unsuspend(now, isTaken) {
+    if (this.#phase.name !== "suspended") return;
+    if (isTaken) this.#endInterrupted("another page of the tab has continued the connection");
+    this.#delays.reset();
+    this.#phase = this.#connect(now);
+  }
+
+  /**
+   * Continues the connection of an earlier page.
+   *
+   * @param {number} now
+   * @param {SavedState} saved
+   * @param {number} remaining How long the server keeps it, in ms.
+   * @returns {boolean} Whether it is possible: the session of this page is that of the connection.
+   */
+  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+    if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
+    const own = this.token;
+    if (!isTokenStored && own !== null && own !== token) return false;
+    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
+    this.#writer.restore(this.#resumption);
+    this.#calls.resetIds(nextId);
+    this.#clientCalls.reset(lastClientCall);
+    this.#login.restore(isTokenStored ? own : token, identity);
+    return true;
+  }
+
+  /** Whether the page was left. */
+  get isSuspended() {
+    return this.#phase.name === "suspended";
   }
 
   /**
@@ -298,19 +401,24 @@ export class ClientConnection {
         return "connecting";
       case "closing":
         return "closed";
+      case "suspended":
+        return "waiting";
       default:
         return this.#phase.name;
     }
   }
 
-  /** Whether the connection has no socket, and is to go on with the next one. */
+  /**
+   * Whether the connection has no socket, and is to go on with the next one. That of an earlier page is not open yet: the
+   * application of this page has never seen it.
+   */
   get isInterrupted() {
-    return this.#isInterrupted;
+    return this.#isInterrupted && !this.#resumption?.isRestored;
   }
 
   /** Whether the connection goes on when its socket breaks. */
   get isResumable() {
-    return this.#resumption !== null;
+    return this.#resumption !== null && !this.#resumption.isRestored;
   }
 
   /** The token of the session that is resumed on the next connection. @returns {string | null} */
@@ -492,6 +600,8 @@ export class ClientConnection {
         return Math.min(phase.until, this.#resumption?.deadline ?? Infinity, this.#calls.pollTimeout());
       case "closing":
         return Math.min(phase.until, this.#calls.pollTimeout());
+      case "suspended":
+        return this.#calls.pollTimeout();
       case "greeting":
         return Math.min(
           phase.welcome ? Infinity : phase.since + this.#config.connectTimeout,
@@ -647,7 +757,26 @@ export class ClientConnection {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    this.#handleCallFrame(now, frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    else this.#handleCallFrame(now, frame, id);
+  }
+
+  /**
+   * A frame about a call that an earlier page has made. Nobody reads it, except that the session is this page's.
+   *
+   * @param {Frame} frame
+   * @param {number} id
+   */
+  #handleFrameOfEarlierPage({ event, data, kind }, id) {
+    if (kind === null) {
+      this.#login.handleCallDone(event, { type: "response", data });
+    } else if (kind === "error") {
+      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
+    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
+      // A stream that was not cancelled when that page was left, because it stands for a one-way send.
+      this.#cancelledOfEarlierPage.add(id);
+      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
+    }
   }
 
   /** A frame about one of this client's calls. @param {number} now @param {Frame} frame @param {number} id */
@@ -746,14 +875,16 @@ export class ClientConnection {
   /** @param {number} now @param {Pick<Welcome, "connection"> & Partial<Welcome>} welcome */
   #handleWelcome(now, { connection, resumed = false, resumption = null }) {
     const phase = this.#phase;
+    if (phase.name === "closing" && phase.unwelcomed) this.#handleLastWelcome(phase, resumed ? resumption : null);
     if (phase.name !== "greeting" || phase.welcome) return;
     phase.welcome = { connection };
     if (phase.key !== null) {
       if (resumed && this.#resumption) {
         if (!resumption || !this.#resumption.handleResumed(resumption)) {
           const reason = "the server resumed another state than that of this connection";
+          const isReported = this.isInterrupted;
           this.#endInterrupted(reason);
-          this.#abort(now, reason);
+          this.#abort(now, reason, isReported);
           return;
         }
         this.#handleResumed(now);
@@ -767,6 +898,28 @@ export class ClientConnection {
     this.#openIfReady();
   }
 
+  /**
+   * The server has welcomed a client that was closed meanwhile: what the server has not received is sent, then what was
+   * queued.
+   *
+   * @param {ConnectionPhase & { name: "closing" }} phase
+   * @param {Welcome["resumption"]} resumed The terms of the state that continues.
+   */
+  #handleLastWelcome(phase, resumed) {
+    if (resumed && this.#resumption?.handleResumed(resumed)) this.#writer.resume();
+    // What was sent before belongs to a state that is gone, and may have been received.
+    else this.#endState(CLOSED_BY_APPLICATION);
+    for (const message of phase.unwelcomed ?? []) this.#writeLast(message);
+    this.#outputs.push({ type: "close" });
+    phase.unwelcomed = null;
+    this.#endState(CLOSED_BY_APPLICATION);
+  }
+
+  /** Writes a one-way send of a client that is being closed. @param {EncodedMessage} message */
+  #writeLast(message) {
+    if (!message.isLargerThan(this.maxMessage)) this.#writer.send(oneWayFrame(message));
+  }
+
   /** @param {CallResult} result */
   #handleResumeDone(result) {
     this.#login.handleResumeDone(result);
@@ -776,9 +929,13 @@ export class ClientConnection {
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
     this.#lastAttempt = null;
+    const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
-    else this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
-    if (this.#resumption) this.#resumption.wasOpened = true;
+    else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
+    if (this.#resumption) {
+      this.#resumption.wasOpened = true;
+      this.#resumption.isRestored = false;
+    }
     this.#phase = { name: "open", since: this.#phase.since };
   }
 
@@ -786,7 +943,7 @@ export class ClientConnection {
 
   /** Whether the server keeps the state of the connection, which has no welcomed socket. */
   get #isInterrupted() {
-    return this.#resumption !== null && this.#writer.welcomed === null;
+    return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
 
   /** Counts a message of the server. @param {number} length @param {Frame} [frame] */
@@ -794,6 +951,7 @@ export class ClientConnection {
     const { welcomed } = this.#writer;
     if (!welcomed) return;
     welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
+    welcomed.handleProgress();
     if (welcomed.received.isDue) this.#writer.acknowledge();
   }
 
@@ -805,6 +963,7 @@ export class ClientConnection {
       throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
     }
     if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
+    if (data > welcomed.sent.acknowledged) welcomed.handleProgress();
     welcomed.sent.acknowledge(data);
     this.#continueUploads();
   }
@@ -831,6 +990,12 @@ export class ClientConnection {
    * @param {Failure} failure
    */
   #handleHelloRefused({ error }) {
+    const phase = this.#phase;
+    if (phase.name === "closing" && phase.unwelcomed) {
+      // Without resumption nothing has to wait for the welcome.
+      this.#outputs.send('["aaw/hello",{}]');
+      this.#handleLastWelcome(phase, null);
+    }
     if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
@@ -862,13 +1027,21 @@ export class ClientConnection {
   /** The state of an interrupted connection is gone. @param {string} reason */
   #endInterrupted(reason) {
     if (!this.#isInterrupted) return;
+    const wasOpened = this.isInterrupted;
     this.#endState(reason);
-    this.#outputs.push({ type: "over", reason });
+    if (wasOpened) this.#outputs.push({ type: "over", reason });
     this.#resetIds();
   }
 
   /** The connection is over, with all that belongs to it. @param {string} reason @param {CallError} [refusal] */
   #endState(reason, refusal) {
+    this.#endCalls(reason, refusal);
+    this.#resumption = null;
+    this.#writer.end();
+  }
+
+  /** The calls of the connection end, in both directions. @param {string} reason @param {CallError} [refusal] */
+  #endCalls(reason, refusal) {
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     for (const call of this.#calls.written()) {
@@ -877,12 +1050,11 @@ export class ClientConnection {
     this.#matcher.reset();
     this.#stalledUploads.clear();
     this.#nextProbe = Infinity;
-    this.#resumption = null;
-    this.#writer.end();
   }
 
   /** Ids start again. */
   #resetIds() {
+    this.#cancelledOfEarlierPage.clear();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -997,9 +1169,14 @@ export class ClientConnection {
     }
   }
 
-  /** Drops the connection, or the attempt. @param {number} now @param {string} reason */
-  #abort(now, reason) {
-    this.#outputs.push({ type: "abort", reason, willResume: this.#resumption !== null });
+  /** @param {string} reason @param {{ willResume?: boolean, isReported?: boolean }} known */
+  #dropSocket(reason, { willResume = false, isReported = false }) {
+    this.#outputs.push({ type: "abort", reason, willResume, isReported });
+  }
+
+  /** Drops the connection, or the attempt. @param {number} now @param {string} reason @param {boolean} [isReported] */
+  #abort(now, reason, isReported) {
+    this.#dropSocket(reason, { willResume: this.#resumption !== null && this.state !== "closed", isReported });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, reason);
   }

@@ -5,6 +5,7 @@ import { closeEvent } from "./close_event.js";
 import { ClientConnection } from "./connection.js";
 import { connectFailure, HandshakeObserver } from "./handshake.js";
 import { WILL_RESUME } from "./resumption.js";
+import { isOfUrl, saveConnection } from "./saved_connection.js";
 import { requestSocket } from "./socket_ref.js";
 import { socketUrl } from "./url.js";
 import { WriteBatch } from "./write_batch.js";
@@ -14,6 +15,8 @@ import { WriteBatch } from "./write_batch.js";
 /** @import { CallResult, ClientCall } from "./output_queue.js" */
 /** @import { CallSettings, PendingCall } from "./pending_call.js" */
 /** @import { Platform, Socket, SocketClass } from "./platform.js" */
+/** @import { ReloadStorage } from "./reload_storage.js" */
+/** @import { SavedConnection } from "./saved_connection.js" */
 
 /**
  * Receives the events of one call.
@@ -37,6 +40,7 @@ import { WriteBatch } from "./write_batch.js";
  * @property {(call: ClientCall, data: unknown) => void} handleClientCall Ends with `respond` or `respondError`.
  * @property {(call: ClientCall) => void} handleClientCallCancelled
  * @property {(token: string | null) => void} handleTokenChanged The session is a new one, or has ended (`null`).
+ * @property {(token: string) => boolean} isTokenStored Whether the next page has the token without being told.
  * @property {(error: CallError) => void} handleUnauthorized
  * @property {(reason: string) => void} handleInterrupted The socket is gone, and the connection is to go on.
  * @property {() => void} handleResumed
@@ -83,7 +87,13 @@ export class Driver {
   #stopObserving = () => {};
   #isRunning = false;
   #reportedState = "";
-  #removeWakeListener;
+  /** Where the connection is left to the next page of the tab, if it is. @type {ReloadStorage | null} */
+  #reload;
+  /** What an earlier page has left, until the server has been told that this one continues it. @type {SavedConnection | null} */
+  #left = null;
+  /** Whether what was left belongs to `#connection`. */
+  #isRestored = false;
+  #removeListeners;
   /** Resolves once the client is closed. @type {Promise<void>} */
   closed;
   #resolveClosed = () => {};
@@ -93,6 +103,8 @@ export class Driver {
   sid = "";
   /** The server's id of the current connection. @type {string | null} */
   connectionId = null;
+  /** Whether an earlier page has begun the current connection. */
+  isContinued = false;
 
   /**
    * @param {UrlSource | undefined} urlSource
@@ -100,15 +112,23 @@ export class Driver {
    * @param {SocketClass} SocketClass
    * @param {Platform} platform
    * @param {DriverDelegate} delegate
+   * @param {ReloadStorage | null} reload
    */
-  constructor(urlSource, config, SocketClass, platform, delegate) {
+  constructor(urlSource, config, SocketClass, platform, delegate, reload) {
     this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
     this.#SocketClass = SocketClass;
     this.#platform = platform;
     this.#delegate = delegate;
     this.#connection = new ClientConnection(config, platform.random, platform.now());
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
-    this.#removeWakeListener = platform.onWake(() => this.#input(() => this.#connection.wake(platform.now())));
+    const removeWakeListener = platform.onWake(() => this.#wake());
+    const removePageListeners = reload ? platform.onPageChange(() => this.#handlePageLeft(), () => this.#wake()) : () => {};
+    this.#removeListeners = () => {
+      removeWakeListener();
+      removePageListeners();
+    };
+    this.#reload = reload;
+    this.#left = reload?.take() ?? null;
     this.#run();
   }
 
@@ -157,6 +177,7 @@ export class Driver {
       observer.call = this.#connection.call(this.#platform.now(), observer, message, settings);
     } finally {
       this.#run();
+      this.#storeAgain();
     }
   }
 
@@ -175,6 +196,7 @@ export class Driver {
   send(message) {
     this.#reportBuffer();
     this.#input(() => this.#connection.send(this.#platform.now(), message));
+    this.#storeAgain();
   }
 
   /** @param {CallObserver} observer @param {number} items The total that the reader accepts. */
@@ -208,7 +230,58 @@ export class Driver {
   }
 
   close() {
+    // A client that was closed before it had a connection leaves it to the next one: React's StrictMode closes the first.
+    if (this.#left) this.#reload?.put(this.#left);
+    this.#left = null;
     this.#input(() => this.#connection.close(this.#platform.now()));
+  }
+
+  // --- The page -----------------------------------------------------------------------------------------------------
+
+  /** The page is left. If what the next page needs can be stored, the server keeps the connection for it. */
+  #handlePageLeft() {
+    if (this.#store()) this.#input(() => this.#connection.suspend(this.#platform.now()));
+  }
+
+  /** @returns {boolean} Whether it is stored. */
+  #store() {
+    const saved = this.#connection.save(this.#platform.now());
+    // Without a state of its own, this page may have one of an earlier page that it has not come to use.
+    if (!saved) return this.#left !== null && this.#reload !== null && this.#reload.put(this.#left);
+    const { token } = saved.state;
+    const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
+    const state = { ...saved.state, isTokenStored, token: isTokenStored ? null : token };
+    const left = saveConnection(state, this.url, this.#platform.wallClock() + saved.remaining);
+    return this.#reload?.put(left) ?? false;
+  }
+
+  /** Other listeners may send something after the page was left. */
+  #storeAgain() {
+    if (this.#connection.isSuspended && this.#reload?.isKept) this.#store();
+  }
+
+  /** The network is back, or the page is. */
+  #wake() {
+    if (this.#connection.isSuspended) {
+      const isTaken = !this.#reload?.takeBack();
+      // A page that has continued the connection may have left it in its turn.
+      if (isTaken) {
+        this.#left = this.#reload?.take() ?? null;
+        this.#isRestored = false;
+      }
+      this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
+    } else {
+      this.#input(() => this.#connection.wake(this.#platform.now()));
+    }
+  }
+
+  /** Continues the connection of an earlier page, if it is one to the current URL. */
+  #restore() {
+    if (!this.#left || this.#isRestored) return;
+    const { state, until } = this.#left;
+    const { now, wallClock } = this.#platform;
+    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isRestored) this.#left = null;
   }
 
   // --- The loop -----------------------------------------------------------------------------------------------------
@@ -283,7 +356,7 @@ export class Driver {
         this.#socket?.close(1000);
         break;
       case "abort":
-        this.#abort(output.reason, output.willResume);
+        this.#abort(output);
         break;
       case "item":
         output.observer.handleItem?.(output.data);
@@ -311,6 +384,7 @@ export class Driver {
         break;
       case "opened":
         this.connectionId = output.connection;
+        this.isContinued = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -331,7 +405,7 @@ export class Driver {
         this.#delegate.handleError(output.error);
         break;
       case "closed":
-        this.#removeWakeListener();
+        this.#removeListeners();
         this.#resolveClosed();
     }
   }
@@ -382,6 +456,7 @@ export class Driver {
       const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
       if (attempt !== this.#attempt) return;
       this.url = url;
+      this.#restore();
       this.sid = `_${uuid()}`;
       observer = new HandshakeObserver(this.sid);
       try {
@@ -437,6 +512,8 @@ export class Driver {
       this.#batch = new WriteBatch(this.#refCounted === /** @type {unknown} */ (socket) ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
+      this.#left = null;
+      this.#isRestored = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
@@ -461,10 +538,9 @@ export class Driver {
   /**
    * Drops the connection, or the attempt, without waiting for the socket.
    *
-   * @param {string} reason
-   * @param {boolean} willResume
+   * @param {import("./output_queue.js").Output<CallObserver> & { type: "abort" }} output
    */
-  #abort(reason, willResume) {
+  #abort({ reason, willResume, isReported }) {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
@@ -477,7 +553,7 @@ export class Driver {
     } catch {
       // The package `ws` throws during the handshake, but closes the socket.
     }
-    if (socket && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
+    if (socket && !isReported && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 }
 

@@ -28,6 +28,11 @@ export class FrameWriter {
     this.#isWelcomed = true;
   }
 
+  /** Messages are counted from where an earlier page has stopped. @param {Resumption} resumption */
+  restore(resumption) {
+    this.#resumption = resumption;
+  }
+
   /** The socket is gone. Messages are kept for the next one. */
   handleInterrupted() {
     this.#isWelcomed = false;

@@ -5,6 +5,7 @@ import { isSessionEnded, TokenStore } from "./token_store.js";
 
 /** @import { Failure } from "./call_error.js" */
 /** @import { CallResult } from "./output_queue.js" */
+/** @import { Identity } from "./token_store.js" */
 
 /**
  * The call that resumes the session on this connection. Other messages wait until it has ended or `isLate`.
@@ -45,6 +46,11 @@ export class LoginState {
   /** The user of the session. It does not change while the connection is lost. */
   get identity() {
     return this.#tokens.identity;
+  }
+
+  /** An earlier page had this session. @param {string | null} token @param {Identity | null} identity */
+  restore(token, identity) {
+    this.#tokens.restore(token, identity);
   }
 
   /** Whether other messages have to wait, because the user they are sent as is not known yet. */

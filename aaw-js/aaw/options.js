@@ -33,9 +33,9 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  *   `busy`. Default 16 MiB.
  * @property {number} [maxWaitingSends] The same for `sendSync`, which then throws. Default 1 MiB: they have no timeout,
  *   and an event that is sent long after it was made is rarely of use.
- * @property {boolean} [resumption] Whether the connection continues when its socket breaks, if the server supports it: calls,
- *   streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default
- *   `true`.
+ * @property {boolean | ResumptionOptions} [resumption] Whether the connection continues when its socket breaks, if the server
+ *   supports it: calls, streams and pushes go on over the next socket. Otherwise calls that were sent fail with
+ *   `outcome_unknown`. An object is `true`, with options. Default `true`.
  * @property {boolean} [bigint] Whether integers beyond 2^53 that the server sends become `BigInt`s. Otherwise they are
  *   numbers, and lose their last digits. `BigInt`s that are sent become integers either way. Default `false`.
  * @property {string | null} [token] The token of a session to resume, which the application has stored itself, as in
@@ -49,6 +49,19 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  */
 
 /**
+ * The options of resumption.
+ *
+ * @typedef {object} ResumptionOptions
+ * @property {boolean} [afterReload] Whether the connection also continues when the page is loaded again, or another page of
+ *   its origin is loaded in its tab. From `pagehide` until then its state is in `sessionStorage`: a secret key, messages that
+ *   the server has not acknowledged, and the session's token unless the option `storage` keeps it. The server cannot know whether
+ *   a page is closed or loaded again: it keeps the connection in its rooms for its window (60 s by default) either way.
+ *   Outside of pages it does nothing. Default `false`.
+ * @property {string} [storageKey] The key of the state in `sessionStorage`. Clients of the same page need different keys: only
+ *   the first one with a key continues. Default `aaw/resumption`.
+ */
+
+/**
  * The options after they were checked, with their defaults.
  *
  * @typedef {object} CheckedOptions
@@ -57,6 +70,7 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  * @property {import("./persistent_token.js").TokenStorage | undefined} storage
  * @property {string} storageKey
  * @property {import("./platform.js").SocketClass | undefined} WebSocket
+ * @property {string | null} reloadKey Where the connection is stored for the next page; `null`: nowhere.
  * @property {ConnectionConfig} connection Its token is that of the option.
  */
 
@@ -70,12 +84,14 @@ const MAX_WINDOW = 2 ** 31 - 1;
  */
 export const readOptions = (given) => {
   const options = object("the options of a client", given);
+  const resumption = resumptionOptions(options.resumption);
   return {
     timeout: duration("the option `timeout`", options.timeout, 3000),
     window: integer("the option `window`", options.window, 64, MAX_WINDOW),
     storage: tokenStorage(options.storage),
     storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"),
     WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket),
+    reloadKey: resumption && resumption.afterReload ? resumption.storageKey : null,
     connection: {
       backoff: backoff(options),
       heartbeat: duration("the option `heartbeat`", options.heartbeat, 20_000, "to disable it"),
@@ -85,12 +101,27 @@ export const readOptions = (given) => {
       resumeTimeout: 3000,
       token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH),
       bigint: flag("the option `bigint`", options.bigint),
-      resumption: flag("the option `resumption`", options.resumption, true),
+      resumption: resumption !== false,
       maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024),
       maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20),
       maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20),
       maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20),
     },
+  };
+};
+
+/** Whether connections are resumed by default. */
+const RESUMPTION = true;
+
+/** @param {unknown} given @returns {false | Required<ResumptionOptions>} `false`: connections are not resumed. */
+const resumptionOptions = (given) => {
+  const isFlag = given === undefined || given === null || typeof given === "boolean";
+  if (isFlag && !(given ?? RESUMPTION)) return false;
+  /** @type {Partial<ResumptionOptions>} */
+  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  return {
+    afterReload: flag("the option `resumption.afterReload`", options.afterReload),
+    storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption"),
   };
 };
 

@@ -28,12 +28,13 @@ import { CallError } from "./call_error.js";
  * - `send`: write this text message.
  * - `close`: close the socket after what was written, then call `handleDisconnected`.
  * - `abort`: drop the socket, or the attempt to connect, at once. The connection expects no event about it. `willResume`:
- *   the close code has to tell the server that the state of the connection is still needed.
+ *   the close code has to tell the server that the state of the connection is still needed. `isReported`: the application
+ *   has been told.
  * - `item`, `uploadCredit`, `callDone`: an event of a call. Each call ends with exactly one `callDone`.
  * - `push`: the server sent an event on its own.
  * - `clientCall`: the server makes a call, which ends with `respond` or `respondError`; or with `clientCallCancelled`.
  * - `tokenChanged`: the session is a new one, or has ended (`null`). `unauthorized`: the server has ended it.
- * - `opened`: the connection can be used.
+ * - `opened`: the connection can be used. `isRestored`: it is that of an earlier page.
  * - `interrupted`: its socket is gone; the connection goes on with the next one, if that is there in time: `resumed`. Or
  *   not: `over`.
  * - `gap`: the server has dropped pushes.
@@ -42,12 +43,12 @@ import { CallError } from "./call_error.js";
  *
  * @template W
  * @typedef {{ type: "connect" } | { type: "send", text: string } | { type: "close" } |
- *   { type: "abort", reason: string, willResume: boolean } | { type: "item", observer: W, data: unknown } |
+ *   { type: "abort", reason: string, willResume: boolean, isReported: boolean } | { type: "item", observer: W, data: unknown } |
  *   { type: "uploadCredit", observer: W, items: number } |
  *   { type: "callDone", observer: W, result: CallResult } | { type: "push", event: string, data: unknown } |
  *   { type: "clientCall", call: ClientCall, data: unknown } | { type: "clientCallCancelled", call: ClientCall } |
  *   { type: "tokenChanged", token: string | null } | { type: "unauthorized", error: CallError } |
- *   { type: "opened", connection: string | null } | { type: "interrupted", reason: string } | { type: "resumed" } |
+ *   { type: "opened", connection: string | null, isRestored: boolean } | { type: "interrupted", reason: string } | { type: "resumed" } |
  *   { type: "over", reason: string } | { type: "gap", lost: number } | { type: "warning", error: CallError } |
  *   { type: "closed" }} Output
  */

@@ -33,6 +33,13 @@ export class PersistentToken {
     return this.#lastValue;
   }
 
+  /** Whether the storage has this token. @param {string} token */
+  holds(token) {
+    let stored = null;
+    this.#try((storage) => (stored = storage.getItem(this.#key)));
+    return stored === token;
+  }
+
   /** @param {string | null} token `null` removes it. */
   write(token) {
     this.#try((storage) => {

@@ -1,4 +1,5 @@
-// What the client uses of its environment: sockets, a clock, timers, randomness and wake-up events. Tests replace it.
+// What the client uses of its environment: sockets, clocks, timers, randomness, and the events and storage of a page. Tests
+// replace it.
 
 /**
  * The part of the WebSocket API that the client uses. Browsers, Node, Bun and the package `ws` all provide it.
@@ -21,6 +22,12 @@
  * @property {() => number} random Returns a number in [0, 1).
  * @property {(callback: () => void) => () => void} onWake Calls back when the connection should be checked at once: the
  *   network is back, or the page is visible again. Returns a function that removes the callback.
+ * @property {(onHide: () => void, onShow: () => void) => () => void} onPageChange Calls back when the page is left: it is loaded
+ *   again, or closed, or another one is loaded in its tab; and when it comes back from there as it was. Returns a function
+ *   that removes the callbacks.
+ * @property {() => import("./persistent_token.js").TokenStorage} sessionStorage The storage of the page's tab. Throws if there
+ *   is none.
+ * @property {() => number} wallClock The time in ms, by a clock that all pages share.
  */
 
 /** @type {Platform} */
@@ -35,9 +42,25 @@ export const platform = {
     const onVisible = () => document.visibilityState === "visible" && callback();
     addEventListener("online", callback);
     document.addEventListener?.("visibilitychange", onVisible);
+    // A frozen page that thaws is not always visible.
+    document.addEventListener?.("resume", callback);
     return () => {
       removeEventListener("online", callback);
       document.removeEventListener?.("visibilitychange", onVisible);
+      document.removeEventListener?.("resume", callback);
     };
   },
+  onPageChange: (onHide, onShow) => {
+    if (typeof addEventListener !== "function" || typeof document === "undefined") return () => {};
+    // The first `pageshow` of a page is that of its load.
+    const onPageShow = (/** @type {PageTransitionEvent} */ { persisted }) => persisted && onShow();
+    addEventListener("pagehide", onHide);
+    addEventListener("pageshow", onPageShow);
+    return () => {
+      removeEventListener("pagehide", onHide);
+      removeEventListener("pageshow", onPageShow);
+    };
+  },
+  sessionStorage: () => sessionStorage,
+  wallClock: () => Date.now(),
 };

@@ -22,12 +22,18 @@ const MAX_AGE_IF_LARGE = 1000;
 const LARGE_LENGTH = 4 << 10;
 
 export class ReceivedCount {
-  #count = 0;
-  #acknowledged = 0;
+  #count;
+  #acknowledged;
   /** The length of the unacknowledged messages. */
   #length = 0;
   /** When the oldest unacknowledged message has arrived. */
   #oldest = Infinity;
+
+  /** @param {number} [count] The messages that have arrived in an earlier page. */
+  constructor(count = 0) {
+    this.#count = count;
+    this.#acknowledged = count;
+  }
 
   /** The number of messages that have arrived. */
   get count() {

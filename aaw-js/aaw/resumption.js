@@ -37,6 +37,19 @@ export const beginningHello = (key) => hello({ key });
 /** @param {object} resumption */
 const hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
 
+/**
+ * What continues a state in the next page of the tab.
+ *
+ * @typedef {object} SavedResumption
+ * @property {string} key
+ * @property {number} attempts The number of hellos that were to continue the state.
+ * @property {number} received The number of messages that the server's side has sent, and that have arrived.
+ * @property {number} acknowledged The number of messages that the server is known to have received.
+ * @property {string[]} sent The messages after those.
+ * @property {number} window
+ * @property {number} log
+ */
+
 export class Resumption {
   #key;
   #terms;
@@ -48,13 +61,47 @@ export class Resumption {
   received = new ReceivedCount();
   /** Whether the application knows of the connection. */
   wasOpened = false;
-  /** When the client gives up without a socket. `Infinity` while there is one. */
+  /** Whether an earlier page has begun the state, and the application of this page does not know of it yet. */
+  isRestored = false;
+  /**
+   * When the client gives up. `Infinity` if the socket works: a message that breaks each socket is not sent again without
+   * end.
+   */
   deadline = Infinity;
 
   /** @param {string} key @param {ResumptionTerms} terms */
   constructor(key, terms) {
     this.#key = key;
     this.#terms = terms;
+  }
+
+  /**
+   * Continues the state of an earlier page.
+   *
+   * @param {SavedResumption} saved
+   * @param {number} deadline
+   */
+  static restore({ key, attempts, received, acknowledged, sent, window, log }, deadline) {
+    const resumption = new Resumption(key, { window, log, received: null });
+    resumption.#attempts = attempts;
+    resumption.sent = new SentLog(acknowledged, sent);
+    resumption.received = new ReceivedCount(received);
+    resumption.isRestored = true;
+    resumption.deadline = deadline;
+    return resumption;
+  }
+
+  /** @param {string[]} next Messages that the next page has to send after those of the log. @returns {SavedResumption} */
+  save(next) {
+    const { window, log } = this.#terms;
+    const { acknowledged } = this.sent;
+    const sent = [...this.sent.unacknowledged(), ...next];
+    return { key: this.#key, attempts: this.#attempts, received: this.received.count, acknowledged, sent, window, log };
+  }
+
+  /** How long the client may be without a socket if it loses its one now. @param {number} now */
+  remaining(now) {
+    return Math.min(this.#terms.window, this.deadline - now);
   }
 
   /** Whether so much is unacknowledged that nothing new is begun. */
@@ -89,10 +136,15 @@ export class Resumption {
     const { received } = terms;
     if (received === null || received < this.sent.acknowledged || received > this.sent.sent) return false;
     this.#terms = terms;
-    this.deadline = Infinity;
     this.sent.acknowledge(received);
     // The hello has told it.
     this.received.handleAcknowledged();
+    if (this.sent.isEmpty) this.handleProgress();
     return true;
+  }
+
+  /** The socket has brought something new. */
+  handleProgress() {
+    this.deadline = Infinity;
   }
 }

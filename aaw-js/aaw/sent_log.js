@@ -15,6 +15,15 @@ export class SentLog {
   #acknowledged = 0;
   #size = 0;
 
+  /**
+   * @param {number} [acknowledged] The messages of an earlier page that the server has received.
+   * @param {string[]} [texts] Those of which it is not known.
+   */
+  constructor(acknowledged = 0, texts = []) {
+    this.#acknowledged = acknowledged;
+    for (const text of texts) this.add(text);
+  }
+
   /** The number of messages that were sent. */
   get sent() {
     return this.#acknowledged + this.#texts.length - this.#first;
@@ -23,6 +32,10 @@ export class SentLog {
   /** The number of messages that the server has received for certain. */
   get acknowledged() {
     return this.#acknowledged;
+  }
+
+  get isEmpty() {
+    return this.#first === this.#texts.length;
   }
 
   /** The length of the messages that are kept, in UTF-16 units: what they occupy here, and about what they do there. */

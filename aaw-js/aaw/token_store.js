@@ -31,6 +31,12 @@ export class TokenStore {
     this.token = token !== null && token.length <= MAX_TOKEN_LENGTH ? token : null;
   }
 
+  /** An earlier page had this session. @param {string | null} token @param {Identity | null} identity */
+  restore(token, identity) {
+    this.token = token;
+    this.identity = token === null ? null : identity;
+  }
+
   /**
    * Reads a successful response. Responses of other events change nothing.
    *

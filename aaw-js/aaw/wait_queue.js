@@ -63,9 +63,14 @@ export class WaitQueue {
     return this.#first;
   }
 
+  /** All messages, in their order. */
+  *messages() {
+    for (let item = this.#first; item; item = item.next ?? null) yield item;
+  }
+
   /** The calls, in their order. */
   *calls() {
-    for (let item = this.#first; item; item = item.next ?? null) if (item.call) yield item.call;
+    for (const { call } of this.messages()) if (call) yield call;
   }
 
   /** @param {QueuedMessage<C>} item An item of this queue, at any position. */

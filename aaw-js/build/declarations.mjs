@@ -20,7 +20,7 @@ const TYPES = {
   "./aaw/duplex.js": ["Duplex"],
   "./aaw/handler_registry.js": ["Handler"],
   "./aaw/http.js": ["HttpClient", "HttpOptions", "HttpStream"],
-  "./aaw/options.js": ["Options"],
+  "./aaw/options.js": ["Options", "ResumptionOptions"],
   "./aaw/persistent_token.js": ["TokenStorage"],
   "./aaw/sse.js": ["SseOptions", "SseStream"],
   "./aaw/sse_parser.js": ["ServerSentEvent"],

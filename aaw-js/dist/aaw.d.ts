@@ -139,6 +139,15 @@ type Backoff = {
 };
 
 /**
+ * `localStorage` and `sessionStorage` implement this.
+ */
+type TokenStorage = {
+    getItem: (key: string) => string | null;
+    setItem: (key: string, token: string) => void;
+    removeItem: (key: string) => void;
+};
+
+/**
  * The part of the WebSocket API that the client uses. Browsers, Node, Bun and the package `ws` all provide it.
  */
 type Socket = {
@@ -154,15 +163,6 @@ type SocketClass = new (url: string, protocols: string[]) => Socket;
  * The server's URL, or a function that returns it, which is called before each attempt to connect.
  */
 type UrlSource = string | URL | null | (() => string | URL | Promise<string | URL>);
-
-/**
- * `localStorage` and `sessionStorage` implement this.
- */
-type TokenStorage = {
-    getItem: (key: string) => string | null;
-    setItem: (key: string, token: string) => void;
-    removeItem: (key: string) => void;
-};
 
 /**
  * All options are optional; `undefined` and `null` select the default. Times are positive numbers of ms, limits are
@@ -223,11 +223,11 @@ type Options = {
      */
     maxWaitingSends?: number | undefined;
     /**
-     * Whether the connection continues when its socket breaks, if the server supports it: calls,
-     * streams and pushes go on over the next socket. Otherwise calls that were sent fail with `outcome_unknown`. Default
-     * `true`.
+     * Whether the connection continues when its socket breaks, if the server
+     * supports it: calls, streams and pushes go on over the next socket. Otherwise calls that were sent fail with
+     * `outcome_unknown`. An object is `true`, with options. Default `true`.
      */
-    resumption?: boolean | undefined;
+    resumption?: boolean | ResumptionOptions | undefined;
     /**
      * Whether integers beyond 2^53 that the server sends become `BigInt`s. Otherwise they are
      * numbers, and lose their last digits. `BigInt`s that are sent become integers either way. Default `false`.
@@ -253,6 +253,24 @@ type Options = {
      * The WebSocket class. Default: the global `WebSocket`.
      */
     WebSocket?: SocketClass | undefined;
+};
+/**
+ * The options of resumption.
+ */
+type ResumptionOptions = {
+    /**
+     * Whether the connection also continues when the page is loaded again, or another page of
+     * its origin is loaded in its tab. From `pagehide` until then its state is in `sessionStorage`: a secret key, messages that
+     * the server has not acknowledged, and the session's token unless the option `storage` keeps it. The server cannot know whether
+     * a page is closed or loaded again: it keeps the connection in its rooms for its window (60 s by default) either way.
+     * Outside of pages it does nothing. Default `false`.
+     */
+    afterReload?: boolean | undefined;
+    /**
+     * The key of the state in `sessionStorage`. Clients of the same page need different keys: only
+     * the first one with a key continues. Default `aaw/resumption`.
+     */
+    storageKey?: string | undefined;
 };
 
 /**
@@ -557,6 +575,11 @@ declare class Client extends WebSocketCompat {
     /** The server's id of the connection, as in its handlers and its log; `null` while there is no connection. */
     get connection(): string | null;
     /**
+     * Whether the connection is that of the page before this one: with the option `resumption.afterReload` it is still in its
+     * rooms, and has its session. Known when `open` is emitted; `false` for a new connection.
+     */
+    get resumed(): boolean;
+    /**
      * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is or it is interrupted, 3 once the
      * client is closed.
      */
@@ -734,4 +757,4 @@ declare namespace aaw {
 }
 
 export { CallError, aaw as default, http, sse };
-export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };
+export type { CallOptions, Client, Duplex, Failure, Handler, HttpClient, HttpOptions, HttpStream, Identity, ItemStream, LoggedIn, Options, ResumptionOptions, ServerSentEvent, SseOptions, SseStream, State, StreamOptions, TokenStorage, UrlSource };

@@ -107,7 +107,7 @@ test("without the option, and with a classic server, all is as without resumptio
   platform.socket.accept("");
   ws.sendSync("b");
   assert.deepEqual(platform.socket.sent, ['["b",null]']);
-  assert.throws(() => platform.client(undefined, /** @type {any} */ ({ resumption: 1 })), /the option `resumption` must be true or false/);
+  assert.throws(() => platform.client(undefined, /** @type {any} */ ({ resumption: 1 })), /the option `resumption` must be true, false or an object/);
 });
 
 // --- Resuming --------------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ test("a resuming hello that the server rejects is followed by that of a new stat
 
 test("a server that resumes with an impossible count is left, and the state is over", async () => {
   for (const received of [2, -1, 0, undefined]) {
-    const { platform, ws, link, state } = setUp();
+    const { platform, ws, link, state, events } = setUp();
     const call = ws.sendAsync("a");
     link.read();
     state.acknowledge();
@@ -288,6 +288,7 @@ test("a server that resumes with an impossible count is left, and the state is o
     platform.socket.deliver(["aaw/welcome", { resumed: true, resumption: { window: 1, log: 1, received } }]);
     assert.equal((await rejection(call)).code, "outcome_unknown", `${received}`);
     assert.deepEqual([platform.socket.closed?.code, ws.state], [undefined, "waiting"]);
+    assert.deepEqual(events.slice(1), [["close", 1006]], "once");
   }
 });
 
@@ -378,16 +379,21 @@ test("when the window has passed without a connection, what was sent fails, and 
   assert.deepEqual(events, ["open"]);
 });
 
-test("the window begins with each break, not with each attempt", async () => {
-  const { platform, server, ws, link, events } = setUp(undefined, { window: 20_000 });
+for (const [news, bring] of /** @type {[string, (state: import("./support/fake_server.js").ServerState) => void][]} */ ([
+  ["an acknowledgement", (state) => state.acknowledge()],
+  ["a message", (state) => state.send(["news", 1])],
+])) test(`the window begins with each break after a socket that has brought ${news}, not with each attempt`, async () => {
+  const { platform, server, ws, link, state, events } = setUp(undefined, { window: 20_000 });
   const call = ws.sendAsync("a", null, Infinity);
   link.cut();
   platform.advance(15_000);
   assert.equal(ws.state, "connecting", "the first attempt was given up meanwhile");
   const resumed = server.connect();
-  resumed.state?.acknowledge();
-  resumed.exchange();
-  platform.advance(15_000);
+  bring(state);
+  for (let second = 0; second < 15; second += 1) {
+    resumed.exchange();
+    platform.advance(1000);
+  }
   resumed.cut();
   const done = rejection(call);
   for (let ms = 0; ms < 19_000; ms += 1000) {
@@ -425,6 +431,48 @@ test("attempts follow at once, then with growing delays, unless the connection d
   assert.equal(platform.sockets.length, 6, "a wake-up ends the delay");
 });
 
+test("over the whole window, the delays between attempts are random and grow to a ceiling", () => {
+  for (const random of [0.01, 0.5, 0.99]) {
+    const { platform, link } = setUp({ backoff: { min: 100, max: 4000 } }, { window: 60_000 });
+    platform.randomValue = random;
+    link.cut();
+    let last = platform.now();
+    /** @type {number[]} */
+    const delays = [];
+    while (platform.now() < 60_000) {
+      const { length } = platform.sockets;
+      platform.socket.fail();
+      while (platform.sockets.length === length && platform.now() < 60_000) platform.advance(1);
+      delays.push(platform.now() - last);
+      last = platform.now();
+    }
+    // The first attempt followed at once, so the first of these is the second delay.
+    const ceilings = delays.map((_, n) => Math.min(100 * 2 ** (n + 1), 4000));
+    const expected = ceilings.map((ceiling) => Math.ceil(ceiling * random));
+    assert.deepEqual(delays.slice(0, -1), expected.slice(0, -1));
+    assert.ok(delays.length >= 60_000 / 4000, `${delays.length} attempts`);
+  }
+});
+
+test("a page that is woken probes its connection, and replaces it at once if there is no sign of life", async () => {
+  const { platform, server, ws, link, state, events } = setUp();
+  platform.advance(30_000);
+  link.exchange();
+  platform.wake();
+  assert.deepEqual(platform.socket.sent, ['["aaw/ping"]']);
+  platform.advance(4999);
+  assert.deepEqual([events, platform.sockets.length], [[], 1]);
+  platform.advance(1);
+  assert.deepEqual([events[0][0], platform.sockets.length, ws.state], ["interrupted", 2, "connecting"]);
+  server.connect();
+  assert.deepEqual([events[1][0], state.link !== null], ["resumed", true]);
+  // A sign of life is enough.
+  platform.wake();
+  state.link?.exchange();
+  platform.advance(6000);
+  assert.equal(platform.sockets.length, 2);
+});
+
 test("a client that is closed while away is closed at once", async () => {
   const { platform, ws, link, events } = setUp();
   const call = ws.sendAsync("a");
@@ -440,14 +488,118 @@ test("a client that is closed while away is closed at once", async () => {
   assert.deepEqual([waiting.events.slice(1), waiting.platform.timers.size], [[["close", 1006]], 0]);
 });
 
-test("a client that is closed between a hello and its welcome sends a close frame, and nothing that is counted", async () => {
+test("a client that is closed while it is away fires close once, in each phase", async () => {
+  /** @type {((url: string) => void)[]} */
+  const resolvers = [];
+  const url = () => new Promise((resolve) => resolvers.push(resolve));
+  const platform = new FakePlatform();
+  const server = new FakeServer(platform);
+  const ws = platform.client(/** @type {any} */ (url), {});
+  /** @type {unknown[]} */
+  const closes = [];
+  ws.on("close", ({ code }) => closes.push(code));
+  resolvers[0]("ws://server.test");
+  await settle();
+  server.connect().cut();
+  assert.deepEqual([resolvers.length, closes], [2, []], "it waits for the URL of the next attempt");
+  await ws.close();
+  assert.deepEqual(closes, [1006]);
+  const greeting = setUp();
+  greeting.link.cut();
+  greeting.server.accept();
+  const closed = greeting.ws.close();
+  assert.equal(greeting.ws.readyState, 3);
+  greeting.platform.advance(2000);
+  await closed;
+  assert.deepEqual(greeting.events.slice(1), [["close", 1006]]);
+});
+
+test("a client that is closed between a hello and its welcome sends what waits after the welcome, and then closes", async () => {
+  const { platform, server, ws, link, state, events } = setUp();
+  const call = ws.sendAsync("call", null, Infinity);
+  ws.sendSync("sent");
+  link.cut();
+  ws.sendSync("queued");
+  const waiting = ws.sendAsync("waiting", null, Infinity);
+  const resuming = server.accept();
+  const closed = ws.close();
+  assert.deepEqual([(await rejection(call)).code, (await rejection(waiting)).code], ["outcome_unknown", "no_connection"]);
+  assert.equal(platform.socket.closed, null);
+  resuming.exchange();
+  assert.deepEqual(state.takeInbox(), [["call", null, 1], ["sent", null], ["queued", null]]);
+  assert.deepEqual(platform.socket.closed, { code: 1000, reason: undefined });
+  resuming.cut(1000);
+  await closed;
+  assert.deepEqual([events.slice(1), platform.timers.size], [[["close", 1000]], 0]);
+});
+
+test("the same if the state is gone, if the server rejects the hello, and for the first hello", async () => {
+  const gone = setUp();
+  gone.ws.sendSync("sent");
+  gone.link.cut();
+  gone.ws.sendSync("queued");
+  gone.server.states.clear();
+  const next = gone.server.accept();
+  void gone.ws.close();
+  next.exchange();
+  assert.deepEqual(next.state?.takeInbox(), [["queued", null]], "what was sent before may have been received");
+  assert.equal(gone.platform.socket.closed?.code, 1000);
+
+  const rejected = setUp();
+  rejected.link.cut();
+  rejected.ws.sendSync("queued");
+  rejected.server.refusal = "the token is another one";
+  rejected.server.accept();
+  void rejected.ws.close();
+  rejected.platform.socket.sent.length = 0;
+  rejected.platform.socket.deliver(["aaw/error", { error: "the token is another one", code: "bad_frame" }]);
+  assert.deepEqual(rejected.platform.socket.sent, ['["aaw/hello",{}]', '["queued",null]']);
+  assert.equal(rejected.platform.socket.closed?.code, 1000);
+
+  const platform = new FakePlatform();
+  const server = new FakeServer(platform);
+  const ws = platform.client();
+  ws.sendSync("queued");
+  const first = server.accept();
+  const closed = ws.close();
+  first.exchange();
+  assert.deepEqual([first.state?.takeInbox(), platform.socket.closed?.code], [[["queued", null]], 1000]);
+  platform.advance(2000);
+  await closed;
+});
+
+test("a client that is closed before the welcome does not wait for it for longer than for a close frame", async () => {
   const { platform, server, ws, link, state } = setUp();
   link.cut();
-  ws.sendSync("a");
+  ws.sendSync("queued");
   const resuming = server.accept();
-  void ws.close();
-  resuming.read();
-  assert.deepEqual([state.takeInbox(), platform.socket.closed], [[], { code: 1000, reason: undefined }]);
+  const closed = ws.close();
+  platform.advance(1999);
+  assert.equal(platform.socket.closed, null);
+  platform.advance(1);
+  await closed;
+  assert.deepEqual([platform.socket.closed, state.takeInbox()], [{ code: undefined, reason: undefined }, []]);
+  resuming.stop();
+});
+
+test("a message that breaks each socket is sent again until the window has passed, and no longer", async () => {
+  const { platform, server, ws, link, events } = setUp(undefined, { window: 20_000 });
+  const call = ws.sendAsync("poison", null, Infinity);
+  const done = rejection(call);
+  link.cut();
+  let resumptions = 0;
+  for (let ms = 0; ms < 60_000 && !events.some(([event]) => event === "close"); ms += 100) {
+    if (ws.state === "connecting") {
+      // Only the welcome arrives.
+      const resuming = server.accept().read(1).deliver(1);
+      if (events.at(-1)?.[0] === "resumed") resumptions += 1;
+      resuming.cut();
+    }
+    platform.advance(100);
+  }
+  assert.equal((await done).code, "outcome_unknown");
+  assert.ok(platform.now() < 30_000, `${platform.now()} ms`);
+  assert.ok(resumptions > 3, `${resumptions} resumptions`);
 });
 
 test("a refused connection after the state is gone fails the calls that waited as not sent", async () => {

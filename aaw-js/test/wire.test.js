@@ -42,7 +42,7 @@ class Player {
     this.connection = new ClientConnection(config, () => 0, 0, () => keys?.shift() ?? assert.fail("one key too many"));
     assert.deepEqual([...this.#drain()], [{ type: "connect" }]);
     this.connection.handleConnected(this.now, dialect);
-    if (dialect === "classic") assert.deepEqual([...this.#drain()], [{ type: "opened", connection: null }]);
+    if (dialect === "classic") assert.deepEqual([...this.#drain()], [{ type: "opened", connection: null, isRestored: false }]);
   }
 
   *#drain() {
@@ -134,7 +134,7 @@ const expectedOutputs = (text, isClassic, { openCalls, clientCalls }) => {
   if (id === null) {
     switch (event) {
       case "aaw/welcome":
-        return [{ type: "opened", connection: "7f" }];
+        return [{ type: "opened", connection: "7f", isRestored: false }];
       case "aaw/error":
         return [{ type: "warning", code: /** @type {any} */ (data).code }];
       case "aaw/session":

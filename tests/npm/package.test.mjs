@@ -112,7 +112,7 @@ test("the package contains the modules, the generated files, and nothing else", 
   const generated = ["dist/aaw.cjs", "dist/aaw.d.cts", "dist/aaw.d.ts", "dist/aaw.js"];
   assert.deepEqual(packed, ["LICENSE", "README.md", "aaw.js", "package.json", ...generated, ...modules].sort());
   const { size } = await stat(tarball);
-  assert.ok(size < 140_000, `${size} bytes`);
+  assert.ok(size < 155_000, `${size} bytes`);
 });
 
 test("the package has no dependencies and no install scripts, and names its licence and the Node it needs", async () => {

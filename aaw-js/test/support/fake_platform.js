@@ -73,6 +73,32 @@ export class FakeSocket extends EventTarget {
   }
 }
 
+/** A storage that can be full, or forbidden. */
+export class FakeStorage {
+  /** @type {Map<string, string>} */
+  entries = new Map();
+  /** What each operation throws. @type {Error | null} */
+  error = null;
+
+  /** @param {string} key */
+  getItem(key) {
+    if (this.error) throw this.error;
+    return this.entries.get(key) ?? null;
+  }
+
+  /** @param {string} key @param {string} value */
+  setItem(key, value) {
+    if (this.error) throw this.error;
+    this.entries.set(key, value);
+  }
+
+  /** @param {string} key */
+  removeItem(key) {
+    if (this.error) throw this.error;
+    this.entries.delete(key);
+  }
+}
+
 export class FakePlatform {
   #now = 0;
   /** @type {Set<{ due: number, callback: () => void, isRef: boolean, ref: () => void, unref: () => void }>} */
@@ -81,9 +107,25 @@ export class FakePlatform {
   sockets = [];
   /** @type {Set<() => void>} */
   wakeListeners = new Set();
-  random = () => 0.5;
+  /** @type {Set<{ onHide: () => void, onShow: () => void }>} */
+  pageListeners = new Set();
+  storage = new FakeStorage();
+  randomValue = 0.5;
+  random = () => this.randomValue;
+
+  /** @param {FakePlatform} [previous] The platform of the page before, which has the same storage, clock and network. */
+  constructor(previous) {
+    if (!previous) return;
+    this.storage = previous.storage;
+    this.#now = previous.now();
+    this.sockets = previous.sockets;
+  }
 
   now = () => this.#now;
+
+  wallClock = () => 1_700_000_000_000 + this.#now;
+
+  sessionStorage = () => this.storage;
 
   /** @param {() => void} callback @param {number} ms */
   setTimeout = (callback, ms) => {
@@ -106,6 +148,23 @@ export class FakePlatform {
     this.wakeListeners.add(callback);
     return () => void this.wakeListeners.delete(callback);
   };
+
+  /** @param {() => void} onHide @param {() => void} onShow */
+  onPageChange = (onHide, onShow) => {
+    const listeners = { onHide, onShow };
+    this.pageListeners.add(listeners);
+    return () => void this.pageListeners.delete(listeners);
+  };
+
+  /** The page is left. */
+  hide() {
+    for (const { onHide } of this.pageListeners) onHide();
+  }
+
+  /** The page is shown again as it was left. */
+  show() {
+    for (const { onShow } of this.pageListeners) onShow();
+  }
 
   wake() {
     for (const callback of this.wakeListeners) callback();

@@ -1,6 +1,6 @@
 // The types as a TypeScript program uses them. `npm run check` compiles it; it is never run.
 
-import aaw, { CallError } from "aaw-js";
+import aaw, { CallError, type Options, type ResumptionOptions } from "aaw-js";
 
 interface User {
   id: number;
@@ -42,6 +42,12 @@ if ((await ws.requestReset(me.email)).ok) await ws.setNew("from the mail", "new"
 await ws.logout(500);
 aaw("/", { storage: localStorage, storageKey: "mine" });
 aaw("/", { storage: sessionStorage });
+const afterReload: ResumptionOptions = { afterReload: true, storageKey: "mine" };
+const options: Options[] = [{ resumption: afterReload }, { resumption: {} }, { resumption: false }];
+options.forEach((each) => aaw("/", each));
+ws.on("open", () => ws.resumed || ws.sendSync("room/join", "lobby"));
+ws.on("gap", ({ lost }: { lost: number }) => lost.toFixed());
+ws.on("interrupted", ({ reason }: { reason: string }) => reason.trim());
 
 await ws.close();
 
@@ -65,6 +71,8 @@ ws.sendAsync(1);
 ws.sendAsync("ping", null, "3000");
 // @ts-expect-error Unknown option.
 aaw("ws://localhost:1337", { timeuot: 1000 });
+// @ts-expect-error Unknown option of resumption.
+aaw("/", { resumption: { afterRelaod: true } });
 // @ts-expect-error The password must be a string.
 ws.login("ada@example.org", 7);
 // @ts-expect-error The storage must be an object.

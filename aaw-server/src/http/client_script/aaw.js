@@ -214,8 +214,11 @@ var WaitQueue = class {
   get first() {
     return this.#first;
   }
+  *messages() {
+    for (let item = this.#first; item; item = item.next ?? null) yield item;
+  }
   *calls() {
-    for (let item = this.#first; item; item = item.next ?? null) if (item.call) yield item.call;
+    for (const { call } of this.messages()) if (call) yield call;
   }
   remove(item) {
     const { previous = null, next = null } = item;
@@ -231,6 +234,7 @@ var CallTable = class {
   #written = new IdTable();
   #queue;
   #nextId = 1;
+  #firstId = 1;
   #nextDeadline = Infinity;
   constructor(limits) {
     this.#queue = new WaitQueue(limits);
@@ -284,8 +288,15 @@ var CallTable = class {
   wasAllocated(id) {
     return id < this.#nextId;
   }
-  resetIds() {
-    this.#nextId = 1;
+  isOfEarlierPage(id) {
+    return id < this.#firstId;
+  }
+  get nextId() {
+    return this.#nextId;
+  }
+  resetIds(id = 1) {
+    this.#nextId = id;
+    this.#firstId = id;
   }
   byId(id) {
     return this.#written.get(id);
@@ -295,6 +306,9 @@ var CallTable = class {
   }
   written() {
     return this.#written.values();
+  }
+  queue() {
+    return this.#queue.messages();
   }
   queued() {
     return [...this.#queue.calls()];
@@ -439,9 +453,15 @@ var ClientCalls = class {
     for (const call of this.#running.values()) this.#outputs.push({ type: "clientCallCancelled", call });
     this.#running.clear();
   }
-  reset() {
+  reset(lastId = 0) {
     this.#running.clear();
-    this.#lastId = 0;
+    this.#lastId = lastId;
+  }
+  get lastId() {
+    return this.#lastId;
+  }
+  running() {
+    return [...this.#running.values()];
   }
   #finish(call) {
     return this.#running.get(call.id) === call && this.#running.delete(call.id);
@@ -524,6 +544,9 @@ var FrameWriter = class {
   begin(resumption) {
     this.#resumption = resumption;
     this.#isWelcomed = true;
+  }
+  restore(resumption) {
+    this.#resumption = resumption;
   }
   handleInterrupted() {
     this.#isWelcomed = false;
@@ -608,6 +631,10 @@ var TokenStore = class {
   constructor(token) {
     this.token = token !== null && token.length <= MAX_TOKEN_LENGTH ? token : null;
   }
+  restore(token, identity) {
+    this.token = token;
+    this.identity = token === null ? null : identity;
+  }
   handleResponse(event, data) {
     if (event === "aaw/logout") return this.clear();
     if (!LOGIN_EVENTS.has(event) || typeof data !== "object" || data === null) return false;
@@ -641,6 +668,9 @@ var LoginState = class {
   }
   get identity() {
     return this.#tokens.identity;
+  }
+  restore(token, identity) {
+    this.#tokens.restore(token, identity);
   }
   get isResuming() {
     return this.#resume !== null && !this.#resume.isLate;
@@ -778,10 +808,14 @@ var MAX_AGE = 1e4;
 var MAX_AGE_IF_LARGE = 1e3;
 var LARGE_LENGTH = 4 << 10;
 var ReceivedCount = class {
-  #count = 0;
-  #acknowledged = 0;
+  #count;
+  #acknowledged;
   #length = 0;
   #oldest = Infinity;
+  constructor(count = 0) {
+    this.#count = count;
+    this.#acknowledged = count;
+  }
   get count() {
     return this.#count;
   }
@@ -811,11 +845,18 @@ var SentLog = class {
   #first = 0;
   #acknowledged = 0;
   #size = 0;
+  constructor(acknowledged = 0, texts = []) {
+    this.#acknowledged = acknowledged;
+    for (const text2 of texts) this.add(text2);
+  }
   get sent() {
     return this.#acknowledged + this.#texts.length - this.#first;
   }
   get acknowledged() {
     return this.#acknowledged;
+  }
+  get isEmpty() {
+    return this.#first === this.#texts.length;
   }
   get size() {
     return this.#size;
@@ -848,17 +889,36 @@ var isCounted = ({ event, id }) => id !== null || !event.startsWith("aaw/") || !
 var randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 var beginningHello = (key) => hello({ key });
 var hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
-var Resumption = class {
+var Resumption = class _Resumption {
   #key;
   #terms;
   #attempts = 0;
   sent = new SentLog();
   received = new ReceivedCount();
   wasOpened = false;
+  isRestored = false;
   deadline = Infinity;
   constructor(key, terms) {
     this.#key = key;
     this.#terms = terms;
+  }
+  static restore({ key, attempts, received, acknowledged, sent, window, log }, deadline) {
+    const resumption = new _Resumption(key, { window, log, received: null });
+    resumption.#attempts = attempts;
+    resumption.sent = new SentLog(acknowledged, sent);
+    resumption.received = new ReceivedCount(received);
+    resumption.isRestored = true;
+    resumption.deadline = deadline;
+    return resumption;
+  }
+  save(next) {
+    const { window, log } = this.#terms;
+    const { acknowledged } = this.sent;
+    const sent = [...this.sent.unacknowledged(), ...next];
+    return { key: this.#key, attempts: this.#attempts, received: this.received.count, acknowledged, sent, window, log };
+  }
+  remaining(now) {
+    return Math.min(this.#terms.window, this.deadline - now);
   }
   get isFull() {
     return this.sent.size > this.#terms.log;
@@ -875,10 +935,13 @@ var Resumption = class {
     const { received } = terms;
     if (received === null || received < this.sent.acknowledged || received > this.sent.sent) return false;
     this.#terms = terms;
-    this.deadline = Infinity;
     this.sent.acknowledge(received);
     this.received.handleAcknowledged();
+    if (this.sent.isEmpty) this.handleProgress();
     return true;
+  }
+  handleProgress() {
+    this.deadline = Infinity;
   }
 };
 var DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
@@ -896,6 +959,9 @@ var readTerms = (data) => {
   return { window, log, received: Number.isSafeInteger(received) ? Number(received) : null };
 };
 var CLIENT_CLOSED = "The client is closed";
+var CLOSED_BY_APPLICATION = "the client was closed";
+var PAGE_WAS_LEFT = "the page was left";
+var PAGE_LEFT = { error: "The page was left", code: "no_connection" };
 var TIMED_OUT = "WebSocket error (client): request timed out";
 var PROBE_DELAY = 3e3;
 var MAX_PROBED = 16 << 10;
@@ -916,6 +982,7 @@ var ClientConnection = class {
   #resumption = null;
   #createKey;
   #nextProbe = Infinity;
+  #cancelledOfEarlierPage = /* @__PURE__ */ new Set();
   #stalledUploads = /* @__PURE__ */ new Set();
   #login;
   #lost = null;
@@ -986,29 +1053,75 @@ var ClientConnection = class {
   }
   close(now) {
     const phase = this.#phase;
-    const wasInterrupted = this.#isInterrupted;
-    if (phase.name !== "closing" && phase.name !== "closed") this.#endState("the client was closed");
-    switch (phase.name) {
-      case "greeting":
-      case "open":
-        this.#drainQueue((message) => {
-          if (!this.#isUnwelcomed(phase)) this.#writer.send(oneWayFrame(message));
-        });
-        this.#outputs.push({ type: "close" });
-        this.#phase = { name: "closing", until: now + this.#config.closeTimeout };
-        break;
-      case "connecting":
-        this.#outputs.push({ type: "abort", reason: CLIENT_CLOSED, willResume: false });
-        this.#drainQueue(() => {
-        });
-        this.#finish();
-        break;
-      case "waiting":
-        this.#drainQueue(() => {
-        });
-        if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
-        this.#finish();
+    if (phase.name === "closing" || phase.name === "closed") return;
+    const until = now + this.#config.closeTimeout;
+    if (phase.name === "greeting" && phase.key !== null && phase.welcome === null) {
+      this.#endCalls(CLOSED_BY_APPLICATION);
+      const unwelcomed = [];
+      this.#drainQueue((message) => unwelcomed.push(message));
+      this.#phase = { name: "closing", until, unwelcomed };
+      return;
     }
+    const wasInterrupted = this.isInterrupted;
+    this.#endState(CLOSED_BY_APPLICATION);
+    if (phase.name === "greeting" || phase.name === "open") {
+      this.#drainQueue((message) => this.#writeLast(message));
+      this.#outputs.push({ type: "close" });
+      this.#phase = { name: "closing", until, unwelcomed: null };
+    } else {
+      if (wasInterrupted) this.#outputs.push({ type: "over", reason: CLIENT_CLOSED });
+      if (phase.name === "connecting") this.#dropSocket(CLIENT_CLOSED, { isReported: wasInterrupted });
+      this.#drainQueue(() => {
+      });
+      this.#finish();
+    }
+  }
+  save(now) {
+    if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
+    const next = [];
+    for (const { call, message } of this.#calls.queue()) {
+      const isSend = call === null || call.isSend;
+      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
+    }
+    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
+      if (upload || credit !== null && !isSend) next.push(encodeFrame(event, "null", Number(id), "cancel"));
+    }
+    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
+    const state = { resumption: this.#resumption.save(next), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.token, identity: this.identity };
+    return { state, remaining: this.#resumption.remaining(now) };
+  }
+  suspend(now) {
+    const phase = this.#phase;
+    if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
+    this.#outputs.discardFrames();
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name === "open") {
+      this.#lost = PAGE_WAS_LEFT;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+    }
+    this.#resumption?.handleInterrupted(now);
+    this.#writer.handleInterrupted();
+    this.#phase = { name: "suspended" };
+  }
+  unsuspend(now, isTaken) {
+    if (this.#phase.name !== "suspended") return;
+    if (isTaken) this.#endInterrupted("another page of the tab has continued the connection");
+    this.#delays.reset();
+    this.#phase = this.#connect(now);
+  }
+  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+    if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
+    const own = this.token;
+    if (!isTokenStored && own !== null && own !== token) return false;
+    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
+    this.#writer.restore(this.#resumption);
+    this.#calls.resetIds(nextId);
+    this.#clientCalls.reset(lastClientCall);
+    this.#login.restore(isTokenStored ? own : token, identity);
+    return true;
+  }
+  get isSuspended() {
+    return this.#phase.name === "suspended";
   }
   wake(now) {
     switch (this.#phase.name) {
@@ -1033,15 +1146,17 @@ var ClientConnection = class {
         return "connecting";
       case "closing":
         return "closed";
+      case "suspended":
+        return "waiting";
       default:
         return this.#phase.name;
     }
   }
   get isInterrupted() {
-    return this.#isInterrupted;
+    return this.#isInterrupted && !this.#resumption?.isRestored;
   }
   get isResumable() {
-    return this.#resumption !== null;
+    return this.#resumption !== null && !this.#resumption.isRestored;
   }
   get token() {
     return this.#login.token;
@@ -1175,6 +1290,8 @@ var ClientConnection = class {
         return Math.min(phase.until, this.#resumption?.deadline ?? Infinity, this.#calls.pollTimeout());
       case "closing":
         return Math.min(phase.until, this.#calls.pollTimeout());
+      case "suspended":
+        return this.#calls.pollTimeout();
       case "greeting":
         return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity);
       case "open":
@@ -1272,7 +1389,18 @@ var ClientConnection = class {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    this.#handleCallFrame(now, frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    else this.#handleCallFrame(now, frame, id);
+  }
+  #handleFrameOfEarlierPage({ event, data, kind }, id) {
+    if (kind === null) {
+      this.#login.handleCallDone(event, { type: "response", data });
+    } else if (kind === "error") {
+      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
+    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
+      this.#cancelledOfEarlierPage.add(id);
+      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
+    }
   }
   #handleCallFrame(now, { data, kind }, id) {
     const call = this.#calls.byId(id);
@@ -1354,14 +1482,16 @@ var ClientConnection = class {
   }
   #handleWelcome(now, { connection, resumed = false, resumption = null }) {
     const phase = this.#phase;
+    if (phase.name === "closing" && phase.unwelcomed) this.#handleLastWelcome(phase, resumed ? resumption : null);
     if (phase.name !== "greeting" || phase.welcome) return;
     phase.welcome = { connection };
     if (phase.key !== null) {
       if (resumed && this.#resumption) {
         if (!resumption || !this.#resumption.handleResumed(resumption)) {
           const reason = "the server resumed another state than that of this connection";
+          const isReported = this.isInterrupted;
           this.#endInterrupted(reason);
-          this.#abort(now, reason);
+          this.#abort(now, reason, isReported);
           return;
         }
         this.#handleResumed(now);
@@ -1374,6 +1504,17 @@ var ClientConnection = class {
     this.#login.setResumeDeadline(now + this.#config.resumeTimeout);
     this.#openIfReady();
   }
+  #handleLastWelcome(phase, resumed) {
+    if (resumed && this.#resumption?.handleResumed(resumed)) this.#writer.resume();
+    else this.#endState(CLOSED_BY_APPLICATION);
+    for (const message of phase.unwelcomed ?? []) this.#writeLast(message);
+    this.#outputs.push({ type: "close" });
+    phase.unwelcomed = null;
+    this.#endState(CLOSED_BY_APPLICATION);
+  }
+  #writeLast(message) {
+    if (!message.isLargerThan(this.maxMessage)) this.#writer.send(oneWayFrame(message));
+  }
   #handleResumeDone(result) {
     this.#login.handleResumeDone(result);
     this.#openIfReady();
@@ -1381,18 +1522,23 @@ var ClientConnection = class {
   #openIfReady() {
     if (this.#phase.name !== "greeting" || !this.#phase.welcome || this.#login.isResuming) return;
     this.#lastAttempt = null;
+    const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
-    else this.#outputs.push({ type: "opened", connection: this.#phase.welcome.connection });
-    if (this.#resumption) this.#resumption.wasOpened = true;
+    else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
+    if (this.#resumption) {
+      this.#resumption.wasOpened = true;
+      this.#resumption.isRestored = false;
+    }
     this.#phase = { name: "open", since: this.#phase.since };
   }
   get #isInterrupted() {
-    return this.#resumption !== null && this.#writer.welcomed === null;
+    return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
   #count(length, frame) {
     const { welcomed } = this.#writer;
     if (!welcomed) return;
     welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
+    welcomed.handleProgress();
     if (welcomed.received.isDue) this.#writer.acknowledge();
   }
   #handleAcknowledged(data) {
@@ -1402,6 +1548,7 @@ var ClientConnection = class {
       throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
     }
     if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
+    if (data > welcomed.sent.acknowledged) welcomed.handleProgress();
     welcomed.sent.acknowledge(data);
     this.#continueUploads();
   }
@@ -1418,6 +1565,11 @@ var ClientConnection = class {
     this.#stalledUploads.clear();
   }
   #handleHelloRefused({ error }) {
+    const phase = this.#phase;
+    if (phase.name === "closing" && phase.unwelcomed) {
+      this.#outputs.send('["aaw/hello",{}]');
+      this.#handleLastWelcome(phase, null);
+    }
     if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
@@ -1442,11 +1594,17 @@ var ClientConnection = class {
   }
   #endInterrupted(reason) {
     if (!this.#isInterrupted) return;
+    const wasOpened = this.isInterrupted;
     this.#endState(reason);
-    this.#outputs.push({ type: "over", reason });
+    if (wasOpened) this.#outputs.push({ type: "over", reason });
     this.#resetIds();
   }
   #endState(reason, refusal) {
+    this.#endCalls(reason, refusal);
+    this.#resumption = null;
+    this.#writer.end();
+  }
+  #endCalls(reason, refusal) {
     this.#login.dropResumeCall();
     this.#clientCalls.cancelAll();
     for (const call of this.#calls.written()) {
@@ -1455,10 +1613,9 @@ var ClientConnection = class {
     this.#matcher.reset();
     this.#stalledUploads.clear();
     this.#nextProbe = Infinity;
-    this.#resumption = null;
-    this.#writer.end();
   }
   #resetIds() {
+    this.#cancelledOfEarlierPage.clear();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -1537,8 +1694,11 @@ var ClientConnection = class {
         this.#abort(now, "the server stopped responding");
     }
   }
-  #abort(now, reason) {
-    this.#outputs.push({ type: "abort", reason, willResume: this.#resumption !== null });
+  #dropSocket(reason, { willResume = false, isReported = false }) {
+    this.#outputs.push({ type: "abort", reason, willResume, isReported });
+  }
+  #abort(now, reason, isReported) {
+    this.#dropSocket(reason, { willResume: this.#resumption !== null && this.state !== "closed", isReported });
     if (this.#phase.name === "connecting") this.handleConnectFailed(now, reason);
     else this.#handleLost(now, reason);
   }
@@ -1664,6 +1824,25 @@ var withoutSecrets = (url) => {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
 };
+var VERSION = 1;
+var addressOf = (url) => {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+};
+var saveConnection = (state, url, until) => ({ version: VERSION, address: addressOf(url), until, state });
+var isOfUrl = ({ address }, url) => address === addressOf(url);
+var readConnection = (text2, now) => {
+  try {
+    const saved = JSON.parse(text2 ?? "null");
+    return saved?.version === VERSION && isText(saved.address) && saved.until > now && isState(saved.state) ? saved : null;
+  } catch {
+    return null;
+  }
+};
+var isState = ({ resumption, nextId, lastClientCall, token, isTokenStored, identity }) => isResumption(resumption) && isCount(nextId) && nextId > 0 && isCount(-lastClientCall) && (token === null || isText(token) && token.length <= MAX_TOKEN_LENGTH) && typeof isTokenStored === "boolean" && typeof identity === "object";
+var isResumption = ({ key, attempts, received, acknowledged, sent, window, log }) => isText(key) && /^[0-9a-f]{32}$/.test(key) && [attempts, received, acknowledged].every(isCount) && Array.isArray(sent) && sent.every(isText) && [window, log].every((value) => typeof value === "number" && value > 0);
+var isText = (value) => typeof value === "string";
+var isCount = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
 var requestSocket = (socket, observer) => {
   if (isRefCounted(socket)) return () => socket;
   let upgraded = null;
@@ -1765,21 +1944,33 @@ var Driver = class {
   };
   #isRunning = false;
   #reportedState = "";
-  #removeWakeListener;
+  #reload;
+  #left = null;
+  #isRestored = false;
+  #removeListeners;
   closed;
   #resolveClosed = () => {
   };
   url = "";
   sid = "";
   connectionId = null;
-  constructor(urlSource, config, SocketClass, platform2, delegate) {
+  isContinued = false;
+  constructor(urlSource, config, SocketClass, platform2, delegate, reload) {
     this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
     this.#SocketClass = SocketClass;
     this.#platform = platform2;
     this.#delegate = delegate;
     this.#connection = new ClientConnection(config, platform2.random, platform2.now());
     this.closed = new Promise((resolve2) => this.#resolveClosed = resolve2);
-    this.#removeWakeListener = platform2.onWake(() => this.#input(() => this.#connection.wake(platform2.now())));
+    const removeWakeListener = platform2.onWake(() => this.#wake());
+    const removePageListeners = reload ? platform2.onPageChange(() => this.#handlePageLeft(), () => this.#wake()) : () => {
+    };
+    this.#removeListeners = () => {
+      removeWakeListener();
+      removePageListeners();
+    };
+    this.#reload = reload;
+    this.#left = reload?.take() ?? null;
     this.#run();
   }
   get state() {
@@ -1809,6 +2000,7 @@ var Driver = class {
       observer.call = this.#connection.call(this.#platform.now(), observer, message, settings);
     } finally {
       this.#run();
+      this.#storeAgain();
     }
   }
   cancel(observer) {
@@ -1818,6 +2010,7 @@ var Driver = class {
   send(message) {
     this.#reportBuffer();
     this.#input(() => this.#connection.send(this.#platform.now(), message));
+    this.#storeAgain();
   }
   grantCredit({ call }, items) {
     if (call) this.#input(() => this.#connection.grantCredit(this.#platform.now(), call, items));
@@ -1838,7 +2031,43 @@ var Driver = class {
     this.#input(() => this.#isRef = isRef);
   }
   close() {
+    if (this.#left) this.#reload?.put(this.#left);
+    this.#left = null;
     this.#input(() => this.#connection.close(this.#platform.now()));
+  }
+  #handlePageLeft() {
+    if (this.#store()) this.#input(() => this.#connection.suspend(this.#platform.now()));
+  }
+  #store() {
+    const saved = this.#connection.save(this.#platform.now());
+    if (!saved) return this.#left !== null && this.#reload !== null && this.#reload.put(this.#left);
+    const { token } = saved.state;
+    const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
+    const state = { ...saved.state, isTokenStored, token: isTokenStored ? null : token };
+    const left = saveConnection(state, this.url, this.#platform.wallClock() + saved.remaining);
+    return this.#reload?.put(left) ?? false;
+  }
+  #storeAgain() {
+    if (this.#connection.isSuspended && this.#reload?.isKept) this.#store();
+  }
+  #wake() {
+    if (this.#connection.isSuspended) {
+      const isTaken = !this.#reload?.takeBack();
+      if (isTaken) {
+        this.#left = this.#reload?.take() ?? null;
+        this.#isRestored = false;
+      }
+      this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
+    } else {
+      this.#input(() => this.#connection.wake(this.#platform.now()));
+    }
+  }
+  #restore() {
+    if (!this.#left || this.#isRestored) return;
+    const { state, until } = this.#left;
+    const { now, wallClock } = this.#platform;
+    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isRestored) this.#left = null;
   }
   #input(input) {
     try {
@@ -1891,7 +2120,7 @@ var Driver = class {
         this.#socket?.close(1e3);
         break;
       case "abort":
-        this.#abort(output.reason, output.willResume);
+        this.#abort(output);
         break;
       case "item":
         output.observer.handleItem?.(output.data);
@@ -1919,6 +2148,7 @@ var Driver = class {
         break;
       case "opened":
         this.connectionId = output.connection;
+        this.isContinued = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -1939,7 +2169,7 @@ var Driver = class {
         this.#delegate.handleError(output.error);
         break;
       case "closed":
-        this.#removeWakeListener();
+        this.#removeListeners();
         this.#resolveClosed();
     }
   }
@@ -1978,6 +2208,7 @@ var Driver = class {
       const url = typeof this.#urlSource === "function" ? socketUrl(await this.#urlSource()) : this.#urlSource;
       if (attempt !== this.#attempt) return;
       this.url = url;
+      this.#restore();
       this.sid = `_${uuid()}`;
       observer = new HandshakeObserver(this.sid);
       try {
@@ -2026,6 +2257,8 @@ var Driver = class {
       this.#batch = new WriteBatch(this.#refCounted === socket ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
+      this.#left = null;
+      this.#isRestored = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
@@ -2045,7 +2278,7 @@ var Driver = class {
     });
     on("close", handleClosed);
   }
-  #abort(reason, willResume) {
+  #abort({ reason, willResume, isReported }) {
     const socket = this.#socket;
     this.#attempt = {};
     this.#socket = null;
@@ -2056,7 +2289,7 @@ var Driver = class {
       else socket?.close();
     } catch {
     }
-    if (socket && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
+    if (socket && !isReported && !this.#connection.isInterrupted) this.#delegate.handleClose(closeEvent(1006, reason));
   }
 };
 var setRef = (timer, ref) => {
@@ -2337,7 +2570,15 @@ var handlerFailure = (error) => {
 var MAX_WINDOW = 2 ** 31 - 1;
 var readOptions = (given) => {
   const options = object("the options of a client", given);
-  return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), resumption: flag("the option `resumption`", options.resumption, true), maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
+  const resumption = resumptionOptions(options.resumption);
+  return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), reloadKey: resumption && resumption.afterReload ? resumption.storageKey : null, connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), resumption: resumption !== false, maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
+};
+var RESUMPTION = true;
+var resumptionOptions = (given) => {
+  const isFlag = given === void 0 || given === null || typeof given === "boolean";
+  if (isFlag && !(given ?? RESUMPTION)) return false;
+  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  return { afterReload: flag("the option `resumption.afterReload`", options.afterReload), storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption") };
 };
 var backoff = (options) => {
   const interval = finiteDuration("the option `reconnectInterval`", options.reconnectInterval, 0);
@@ -2374,6 +2615,11 @@ var PersistentToken = class {
     this.#try((storage) => this.#lastValue = storage.getItem(this.#key) || null);
     return this.#lastValue;
   }
+  holds(token) {
+    let stored = null;
+    this.#try((storage) => stored = storage.getItem(this.#key));
+    return stored === token;
+  }
   write(token) {
     this.#try((storage) => {
       if (token === null && storage.getItem(this.#key) === this.#lastValue) storage.removeItem(this.#key);
@@ -2386,6 +2632,53 @@ var PersistentToken = class {
       if (this.#storage) operation(this.#storage);
     } catch (error) {
       report(error);
+    }
+  }
+};
+var ReloadStorage = class {
+  #platform;
+  #key;
+  #written = null;
+  constructor(platform2, key) {
+    this.#platform = platform2;
+    this.#key = key;
+  }
+  take() {
+    return this.#try((storage) => {
+      const text2 = storage.getItem(this.#key);
+      if (text2 === null) return null;
+      storage.removeItem(this.#key);
+      return readConnection(text2, this.#platform.wallClock());
+    });
+  }
+  put(saved) {
+    const put = this.#try((storage) => {
+      const present = storage.getItem(this.#key);
+      if (present !== this.#written && readConnection(present, this.#platform.wallClock())) return false;
+      const text2 = JSON.stringify(saved);
+      storage.setItem(this.#key, text2);
+      this.#written = text2;
+      return true;
+    });
+    return put ?? false;
+  }
+  takeBack() {
+    const isOwn = this.#try((storage) => {
+      if (this.#written === null || storage.getItem(this.#key) !== this.#written) return false;
+      storage.removeItem(this.#key);
+      return true;
+    });
+    this.#written = null;
+    return isOwn ?? false;
+  }
+  get isKept() {
+    return this.#written !== null && this.#try((storage) => storage.getItem(this.#key) === this.#written) === true;
+  }
+  #try(operation) {
+    try {
+      return operation(this.#platform.sessionStorage());
+    } catch {
+      return null;
     }
   }
 };
@@ -2440,7 +2733,7 @@ var Client = class extends WebSocketCompat {
     super();
     bindMethods(this, "sendAsync", "sendSync", "stream", "duplex", "on", "off", "handle", "close", "send", "ref", "unref");
     bindMethods(this, "login", "register", "resume", "logout", "requestReset", "setNew");
-    const { timeout, window, storage, storageKey, WebSocket, connection } = readOptions(options);
+    const { timeout, window, storage, storageKey, WebSocket, reloadKey, connection } = readOptions(options);
     const SocketClass = WebSocket ?? globalThis.WebSocket;
     if (!SocketClass) throw new TypeError("aaw: there is no global WebSocket; pass one as the option `WebSocket`");
     this.#timeout = timeout;
@@ -2449,7 +2742,7 @@ var Client = class extends WebSocketCompat {
     const stored = new PersistentToken(storage, storageKey);
     const storedToken = stored.read();
     const config = { ...connection, token: connection.token ?? storedToken };
-    this.#driver = new Driver(url, config, SocketClass, platform2, { handleOpen: (event) => {
+    const delegate = { handleOpen: (event) => {
       this.#emitter.emit("open", event);
       fire(this, new Event("open"));
     }, handleClose: (event) => {
@@ -2460,7 +2753,9 @@ var Client = class extends WebSocketCompat {
       if (!(error instanceof CallError)) fire(this, new Event("error"));
     }, handleMessage: (data) => {
       if (this.wantsMessages) fire(this, new MessageEvent("message", { data }));
-    }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleInterrupted: (reason) => this.#emitter.emit("interrupted", { reason }), handleResumed: () => this.#emitter.emit("resumed", null), handleGap: (lost) => this.#emitter.emit("gap", { lost }), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state) });
+    }, handlePush: (event, data) => this.#emitter.emit(event, data), handleClientCall: (call, data) => void this.#handlers.handleCall(call, data, this.#driver), handleClientCallCancelled: (call) => this.#handlers.handleCancelled(call), handleTokenChanged: (token) => stored.write(token), handleUnauthorized: (error) => this.#emitter.emit("unauthorized", error), handleInterrupted: (reason) => this.#emitter.emit("interrupted", { reason }), handleResumed: () => this.#emitter.emit("resumed", null), handleGap: (lost) => this.#emitter.emit("gap", { lost }), handleStateChanged: () => this.#emitter.emit("aaw/state", this.state), isTokenStored: (token) => stored.holds(token) };
+    const reload = reloadKey === null ? null : new ReloadStorage(platform2, reloadKey);
+    this.#driver = new Driver(url, config, SocketClass, platform2, delegate, reload);
   }
   sendAsync(event, payload, options) {
     return new Promise((resolve2, reject) => {
@@ -2559,6 +2854,9 @@ var Client = class extends WebSocketCompat {
   }
   get connection() {
     return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
+  }
+  get resumed() {
+    return this.#driver.isContinued;
   }
   get readyState() {
     if (this.#driver.isInterrupted) return 1;
@@ -2877,11 +3175,23 @@ var platform = { now: () => performance.now(), setTimeout: (callback, ms) => set
   const onVisible = () => document.visibilityState === "visible" && callback();
   addEventListener("online", callback);
   document.addEventListener?.("visibilitychange", onVisible);
+  document.addEventListener?.("resume", callback);
   return () => {
     removeEventListener("online", callback);
     document.removeEventListener?.("visibilitychange", onVisible);
+    document.removeEventListener?.("resume", callback);
   };
-} };
+}, onPageChange: (onHide, onShow) => {
+  if (typeof addEventListener !== "function" || typeof document === "undefined") return () => {
+  };
+  const onPageShow = ({ persisted }) => persisted && onShow();
+  addEventListener("pagehide", onHide);
+  addEventListener("pageshow", onPageShow);
+  return () => {
+    removeEventListener("pagehide", onHide);
+    removeEventListener("pageshow", onPageShow);
+  };
+}, sessionStorage: () => sessionStorage, wallClock: () => Date.now() };
 var aaw = (url, options) => new Client(url, options, platform);
 aaw.CallError = CallError;
 aaw.http = http;

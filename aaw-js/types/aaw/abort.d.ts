@@ -1,1 +1,0 @@
-export function onAbort(signal: AbortSignal | undefined, callback: (reason: unknown) => void): () => void;

@@ -1,1 +1,0 @@
-export function bindMethods<O extends object>(object: O, ...names: (keyof O)[]): void;

@@ -1,1 +1,0 @@
-export function closeEvent(code: number, reason: string, wasClean?: boolean): CloseEvent;

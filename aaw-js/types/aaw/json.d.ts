@@ -1,2 +1,0 @@
-export function toJson(value: unknown): string;
-export function byteLength(text: string): number;
