@@ -72,6 +72,13 @@ const TIMED_OUT = "WebSocket error (client): request timed out";
 /** How long a call that the server has not acknowledged waits for a sign of life, in ms; and then the ping that demands one. */
 const PROBE_DELAY = 3000;
 
+/**
+ * For a call that the server has acknowledged, and that takes long, it is this part of the time that the call has waited, up to
+ * a limit in ms which is shorter than the interval of the heartbeat: such a call costs a ping now and then, not one in 3 s.
+ */
+const PROBE_PART = 4;
+const MAX_PROBE_DELAY = 15_000;
+
 /** Beyond this size of what the server has not acknowledged, it is not expected to do so within seconds. */
 const MAX_PROBED = 16 << 10;
 
@@ -100,7 +107,7 @@ export class ClientConnection {
   /** The state that outlives the socket. `null` until a server has agreed to keep it. @type {Resumption | null} */
   #resumption = null;
   #createKey;
-  /** When to look for calls that the server has not acknowledged. May be too early. */
+  /** When to look for calls during which the server is silent. May be too early. */
   #nextProbe = Infinity;
   /** The calls of an earlier page that this one has cancelled. @type {Set<number>} */
   #cancelledOfEarlierPage = new Set();
@@ -550,7 +557,7 @@ export class ClientConnection {
   handleTimeout(now) {
     this.#writer.now = now;
     // Before calls time out: they may be the ones that the server has not acknowledged.
-    this.#probeIfUnacknowledged(now);
+    this.#probe(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
@@ -701,7 +708,7 @@ export class ClientConnection {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + PROBE_DELAY);
+      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
     }
   }
 
@@ -1003,20 +1010,41 @@ export class ClientConnection {
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
 
-  /** Sends a ping if the server has not acknowledged a call in time. A dead connection is noticed by that. @param {number} now */
-  #probeIfUnacknowledged(now) {
+  /** Sends a ping if the server is silent while it has a call. A dead connection is noticed by that. @param {number} now */
+  #probe(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    const delay = this.#probeDelay;
     if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
       // A large message may take longer than this delay on a network that works. The heartbeat covers it.
-      this.#nextProbe = now + PROBE_DELAY;
+      this.#nextProbe = now + delay;
       return;
     }
-    let oldest = Infinity;
-    for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-    this.#nextProbe = oldest + PROBE_DELAY;
+    this.#nextProbe = this.#probeDue(delay);
     if (now < this.#nextProbe) return;
-    this.#nextProbe = now + PROBE_DELAY;
-    if (this.#heartbeat.expectActivity(now, PROBE_DELAY)) this.#ping();
+    this.#nextProbe = now + delay;
+    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
+  }
+
+  /** When to send a ping because of the calls that the server has now. @param {number} delay */
+  #probeDue(delay) {
+    let [oldest, newestTaken] = [Infinity, -Infinity];
+    for (const call of this.#calls.written()) {
+      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
+      // Streams may wait for hours.
+      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
+    }
+    if (newestTaken === -Infinity) return oldest + delay;
+    const { lastActivity } = this.#heartbeat;
+    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
+    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
+  }
+
+  /**
+   * How long the server may be silent. A pong may wait behind a message that takes long: each time that a socket was given up
+   * and nothing new has arrived since, the server has twice the time.
+   */
+  get #probeDelay() {
+    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
   }
 
   /** Whether the server has acknowledged a written call. @param {PendingCall<W>} call */
@@ -1165,6 +1193,7 @@ export class ClientConnection {
         this.#ping();
         break;
       case "timedOut":
+        this.#resumption?.handleSilence();
         this.#abort(now, "the server stopped responding");
     }
   }

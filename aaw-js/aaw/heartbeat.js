@@ -51,6 +51,10 @@ export class Heartbeat {
     return isPingNeeded;
   }
 
+  get lastActivity() {
+    return this.#lastActivity;
+  }
+
   pollTimeout() {
     return this.#nextCheck;
   }

@@ -50,6 +50,9 @@ const hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
  * @property {number} log
  */
 
+/** After as many silences, the time for a pong is not doubled any more: the heartbeat is as fast. */
+const MAX_SILENCES = 3;
+
 export class Resumption {
   #key;
   #terms;
@@ -68,6 +71,8 @@ export class Resumption {
    * end.
    */
   deadline = Infinity;
+  /** How often in succession a socket was given up because the server was silent, without anything new in between. */
+  silences = 0;
 
   /** @param {string} key @param {ResumptionTerms} terms */
   constructor(key, terms) {
@@ -139,12 +144,18 @@ export class Resumption {
     this.sent.acknowledge(received);
     // The hello has told it.
     this.received.handleAcknowledged();
-    if (this.sent.isEmpty) this.handleProgress();
+    if (this.sent.isEmpty) this.deadline = Infinity;
     return true;
   }
 
   /** The socket has brought something new. */
   handleProgress() {
     this.deadline = Infinity;
+    this.silences = 0;
+  }
+
+  /** The socket was given up, because the server was silent. */
+  handleSilence() {
+    this.silences = Math.min(this.silences + 1, MAX_SILENCES);
   }
 }

@@ -624,6 +624,9 @@ var Heartbeat = class {
     this.#nextCheck = isPingNeeded ? now + timeout : Math.min(this.#nextCheck, now + timeout);
     return isPingNeeded;
   }
+  get lastActivity() {
+    return this.#lastActivity;
+  }
   pollTimeout() {
     return this.#nextCheck;
   }
@@ -907,6 +910,7 @@ var isCounted = ({ event, id }) => id !== null || !event.startsWith("aaw/") || !
 var randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 var beginningHello = (key) => hello({ key });
 var hello = (resumption) => `["aaw/hello",${JSON.stringify({ resumption })}]`;
+var MAX_SILENCES = 3;
 var Resumption = class _Resumption {
   #key;
   #terms;
@@ -916,6 +920,7 @@ var Resumption = class _Resumption {
   wasOpened = false;
   isRestored = false;
   deadline = Infinity;
+  silences = 0;
   constructor(key, terms) {
     this.#key = key;
     this.#terms = terms;
@@ -955,11 +960,15 @@ var Resumption = class _Resumption {
     this.#terms = terms;
     this.sent.acknowledge(received);
     this.received.handleAcknowledged();
-    if (this.sent.isEmpty) this.handleProgress();
+    if (this.sent.isEmpty) this.deadline = Infinity;
     return true;
   }
   handleProgress() {
     this.deadline = Infinity;
+    this.silences = 0;
+  }
+  handleSilence() {
+    this.silences = Math.min(this.silences + 1, MAX_SILENCES);
   }
 };
 var DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
@@ -982,6 +991,8 @@ var PAGE_WAS_LEFT = "the page was left";
 var PAGE_LEFT = { error: "The page was left", code: "no_connection" };
 var TIMED_OUT = "WebSocket error (client): request timed out";
 var PROBE_DELAY = 3e3;
+var PROBE_PART = 4;
+var MAX_PROBE_DELAY = 15e3;
 var MAX_PROBED = 16 << 10;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
@@ -1263,7 +1274,7 @@ var ClientConnection = class {
   }
   handleTimeout(now) {
     this.#writer.now = now;
-    this.#probeIfUnacknowledged(now);
+    this.#probe(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       const error = delivery.sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
@@ -1365,7 +1376,7 @@ var ClientConnection = class {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + PROBE_DELAY);
+      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
     }
   }
   #isUnwelcomed(phase) {
@@ -1594,18 +1605,31 @@ var ClientConnection = class {
     this.#phase.key = this.#createKey();
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
-  #probeIfUnacknowledged(now) {
+  #probe(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
+    const delay = this.#probeDelay;
     if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
-      this.#nextProbe = now + PROBE_DELAY;
+      this.#nextProbe = now + delay;
       return;
     }
-    let oldest = Infinity;
-    for (const call of this.#calls.written()) if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-    this.#nextProbe = oldest + PROBE_DELAY;
+    this.#nextProbe = this.#probeDue(delay);
     if (now < this.#nextProbe) return;
-    this.#nextProbe = now + PROBE_DELAY;
-    if (this.#heartbeat.expectActivity(now, PROBE_DELAY)) this.#ping();
+    this.#nextProbe = now + delay;
+    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
+  }
+  #probeDue(delay) {
+    let [oldest, newestTaken] = [Infinity, -Infinity];
+    for (const call of this.#calls.written()) {
+      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
+      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
+    }
+    if (newestTaken === -Infinity) return oldest + delay;
+    const { lastActivity } = this.#heartbeat;
+    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
+    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
+  }
+  get #probeDelay() {
+    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
   }
   #isTaken(call) {
     return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
@@ -1709,6 +1733,7 @@ var ClientConnection = class {
         this.#ping();
         break;
       case "timedOut":
+        this.#resumption?.handleSilence();
         this.#abort(now, "the server stopped responding");
     }
   }

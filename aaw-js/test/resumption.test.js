@@ -917,30 +917,58 @@ test("calls with the default timeout are probed as well", async () => {
   assert.equal(events[0][0], "interrupted");
 });
 
-test("a sign of life after a probe is enough, and acknowledged calls are not probed", () => {
+test("a sign of life after a probe is enough; a call that is acknowledged is probed more and more rarely", () => {
   const { platform, ws, link, state, events } = setUp();
   void ws.sendAsync("a", null, Infinity).catch(() => {});
-  platform.advance(3000);
+  platform.advance(1000);
+  link.read();
+  state.acknowledge();
   link.exchange();
-  assert.deepEqual(link.uncounted.slice(1), [["aaw/ping"]]);
+  const probed = [];
+  for (let second = 2; second <= 110; second += 1) {
+    platform.advance(1000);
+    if (platform.socket.sent.includes('["aaw/ping"]')) probed.push(second);
+    link.exchange();
+  }
+  assert.deepEqual(probed, [4, 7, 10, 13, 17, 22, 28, 35, 44, 55, 69, 84, 99]);
+  assert.deepEqual(events, []);
+  // A call that is made later is young.
+  void ws.sendAsync("b", null, Infinity).catch(() => {});
+  platform.advance(2999);
+  assert.equal(platform.socket.sent.includes('["aaw/ping"]'), false);
+  platform.advance(1);
+  assert.equal(platform.socket.sent.includes('["aaw/ping"]'), true);
+});
+
+test("streams that the server has taken are left to the heartbeat", () => {
+  const { platform, ws, link, state } = setUp();
+  void ws.stream("a").next().catch(() => {});
+  link.read();
   state.acknowledge();
   link.exchange();
   platform.advance(15_000);
   assert.deepEqual(platform.socket.sent, []);
-  // A call that is made later has a time of its own.
-  void ws.sendAsync("b", null, Infinity).catch(() => {});
-  platform.advance(2000);
-  void ws.sendAsync("c", null, Infinity).catch(() => {});
+});
+
+test("a server that stays silent has more time on each socket, until something new arrives", () => {
+  const { platform, server, ws, link, state, events } = setUp();
+  void ws.sendAsync("a", null, Infinity).catch(() => {});
   link.read();
-  state.acknowledge(2);
-  link.deliver();
-  platform.advance(2999);
-  assert.deepEqual(platform.socket.sent, []);
-  platform.advance(1);
-  assert.deepEqual(platform.socket.sent, ['["aaw/ping"]']);
+  state.acknowledge();
   link.exchange();
-  platform.advance(2900);
-  assert.deepEqual(events, []);
+  for (const seconds of [6, 12, 24]) {
+    platform.advance(seconds * 1000 - 1);
+    assert.deepEqual(events.splice(0), []);
+    platform.advance(1);
+    assert.equal(events[0][0], "interrupted");
+    server.connect();
+    events.length = 0;
+  }
+  state.send(["news", 1]);
+  state.link?.exchange();
+  void ws.sendAsync("b", null, Infinity).catch(() => {});
+  platform.advance(6000);
+  assert.equal(events.at(-1)?.[0], "interrupted");
 });
 
 test("calls that are sent again have the full time before they are probed", () => {

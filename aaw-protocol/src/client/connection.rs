@@ -741,10 +741,13 @@ impl<W> ClientConnection<W> {
             hello::SESSION_ENDED => self.handle_session_ended(frame)?,
             hello::MEMBER_JOINED | hello::MEMBER_LEFT => self.emit_push(frame),
             hello::ERROR => {
-                let failure = serde_json::from_str(frame.data)
+                let failure: Failure = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/error: {error}")))?;
+                let is_bad_frame = failure.code == Code::BAD_FRAME;
                 self.outputs.push_back(Output::Warning(ProtocolWarning::Reported(failure)));
-                self.handle_refused_hello();
+                if is_bad_frame {
+                    self.handle_refused_hello();
+                }
             }
             _ => {}
         }

@@ -53,7 +53,7 @@ impl<W> ClientConnection<W> {
     pub(super) fn is_log_full(&self) -> bool {
         self.resumption
             .as_ref()
-            .is_some_and(|resumption| resumption.terms.is_some_and(|terms| resumption.sent.bytes >= terms.log.max(1)))
+            .is_some_and(|resumption| resumption.terms.is_some_and(|terms| resumption.sent.bytes > terms.log))
     }
 
     /// Returns what the hello asks for.
