@@ -56,10 +56,10 @@ pub(crate) fn page(rows: &[Row], command: &str, load: &Load, faults: &RandomFaul
         "aaw: `aaw-server --resumption-window 60s`, and aaw-js with `resumption`.".to_owned(),
         format!(
             "Socket.IO {}: WebSocket only, `connectionStateRecovery` for 2 min, and a heartbeat that notices a silent \
-             connection after 6 s. aaw notices it after 6 s if a small call is not acknowledged, otherwise when the proxy \
-             ends it. The time is that of the client with the most silent connections. A call is `emitWithAck` with `timeout({timeout}000)`, or with \
-             `retries: {RETRIES}, ackTimeout: {each}`. With retries a client sends one call at a time. An application \
-             that remembers the ids of its calls can recognize those that arrive twice.",
+             connection after 6 s, as aaw does during a call. The time is that of the client with the most silent \
+             connections. A call is `emitWithAck` with `timeout({timeout}000)`, or with `retries: {RETRIES}, ackTimeout: \
+             {each}`. With retries a client sends one call at a time. An application that remembers the ids of its calls \
+             can recognize those that arrive twice.",
             socket_io_version()
         ),
         "Both clients use the package `ws` for their WebSockets.".to_owned(),
