@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Frame;
+use crate::name::is_reserved;
 use crate::resumption::{ResumptionRequest, ResumptionTerms};
 
 /// The event of the client's first frame.
@@ -81,4 +83,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self { calls: 256, line: 1 << 20, message: 1 << 20 }
     }
+}
+
+/// Returns, for [resumption](crate::resumption), whether the text message with this frame is counted. One that is no frame is counted.
+pub(crate) fn is_counted(frame: &mut Frame<'_>, text: &str) -> bool {
+    const UNCOUNTED: [&str; 5] = [HELLO, WELCOME, ACK, PING, PONG];
+    !(frame.id.is_none()
+        && is_reserved(&frame.event)
+        && UNCOUNTED.contains(&&*frame.event)
+        && frame.check(text).is_ok())
 }

@@ -148,15 +148,6 @@ impl ReceivedMessages {
         self.oldest.get_or_insert(now);
     }
 
-    /// Takes back that a message was counted just now: it turned out to be one that is not.
-    pub(crate) fn uncount(&mut self, bytes: usize) {
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-        if self.count == self.acknowledged {
-            self.oldest = None;
-        }
-    }
-
     /// Returns when to acknowledge at the latest. It is `urgent` if the other side waits for it.
     pub(crate) fn due(&self, urgent: bool) -> Option<Instant> {
         let age = if self.is_urgent(urgent) { Self::LEADING_AGE } else { Self::MAX_AGE };

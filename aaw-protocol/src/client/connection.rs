@@ -416,8 +416,11 @@ impl<W> ClientConnection<W> {
     pub fn handle_text(&mut self, now: Instant, text: &str) {
         let Some(dialect) = self.dialect() else { return };
         self.last_input = Some(now);
-        self.count_received(now, text.len());
-        let handled = codec::decode(text).and_then(|mut frame| {
+        let mut decoded = codec::decode(text);
+        if decoded.as_mut().map_or(true, |frame| hello::is_counted(frame, text)) {
+            self.count_received(now, text.len());
+        }
+        let handled = decoded.and_then(|mut frame| {
             // Responses and items are checked where they are parsed, all others here.
             let is_response = match (dialect, frame.kind) {
                 (Dialect::V1, Kind::Unmarked | Kind::Item) => matches!(frame.v1_id(), Ok(Some(1..))),
@@ -428,7 +431,7 @@ impl<W> ClientConnection<W> {
                 frame.check(text)?;
             }
             match dialect {
-                Dialect::V1 => self.handle_v1(now, text, &frame),
+                Dialect::V1 => self.handle_v1(now, &frame),
                 Dialect::Classic => self.handle_classic(now, &frame),
             }
         });
@@ -627,9 +630,9 @@ impl<W> ClientConnection<W> {
 
     // --- Reading -----------------------------------------------------------------------------------------------------
 
-    fn handle_v1(&mut self, now: Instant, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    fn handle_v1(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match (frame.v1_id()?, frame.kind) {
-            (None, Kind::Unmarked) if is_reserved(&frame.event) => self.handle_reserved(now, text, frame),
+            (None, Kind::Unmarked) if is_reserved(&frame.event) => self.handle_reserved(now, frame),
             (None, Kind::Unmarked) => {
                 self.emit_push(frame);
                 Ok(())
@@ -713,15 +716,13 @@ impl<W> ClientConnection<W> {
     }
 
     /// Handles a reserved event. Unknown ones are ignored, because a newer server may send more of them.
-    fn handle_reserved(&mut self, now: Instant, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    fn handle_reserved(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         match &*frame.event {
-            hello::ACK => self.handle_acknowledgement(text, frame)?,
-            hello::PONG => self.uncount_received(text.len()),
-            hello::GAP => self.handle_gap(now, text, frame)?,
+            hello::ACK => self.handle_acknowledgement(frame)?,
+            hello::GAP => self.handle_gap(now, frame)?,
             hello::WELCOME => {
                 let welcome: Welcome = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/welcome: {error}")))?;
-                self.uncount_received(text.len());
                 self.server_limits = welcome.limits;
                 if let ConnectionPhase::AwaitingWelcome { since } = self.phase {
                     let asked = self.resumption.is_some();

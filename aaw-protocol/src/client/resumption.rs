@@ -27,6 +27,9 @@ const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// Beyond as many bytes that the server has not acknowledged, it is not expected to do so within seconds.
 const MAX_PROBED_BYTES: usize = 16 << 10;
 
+/// The interval is doubled three times at most, to 24 s: then the heartbeat is as fast.
+const MAX_SILENCES: u32 = 3;
+
 impl<W> ClientConnection<W> {
     /// Makes the next connection resumable, if its server agrees. To be called before each
     /// [`handle_connected`](Self::handle_connected), with a key of a secure random source that was never used before.
@@ -108,15 +111,6 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    /// The message that was counted last is not to be counted.
-    pub(super) fn uncount_received(&mut self, bytes: usize) {
-        if matches!(self.phase, ConnectionPhase::Open { .. } | ConnectionPhase::Closing { .. })
-            && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
-        {
-            resumption.received.uncount(bytes);
-        }
-    }
-
     /// Acknowledges what was received, if that is due, or if a call is about to be written and takes it along.
     pub(super) fn acknowledge_received(&mut self, now: Instant, is_writing: bool) {
         if matches!(self.phase, ConnectionPhase::Open { .. })
@@ -127,8 +121,7 @@ impl<W> ClientConnection<W> {
         }
     }
 
-    pub(super) fn handle_acknowledgement(&mut self, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
-        self.uncount_received(text.len());
+    pub(super) fn handle_acknowledgement(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
         let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) else {
             return Ok(());
         };
@@ -146,7 +139,7 @@ impl<W> ClientConnection<W> {
         Ok(())
     }
 
-    pub(super) fn handle_gap(&mut self, now: Instant, text: &str, frame: &Frame<'_>) -> Result<(), BadFrame> {
+    pub(super) fn handle_gap(&mut self, now: Instant, frame: &Frame<'_>) -> Result<(), BadFrame> {
         #[derive(Deserialize)]
         struct Gap {
             lost: u64,
@@ -154,10 +147,12 @@ impl<W> ClientConnection<W> {
         let gap = serde_json::from_str::<Gap>(frame.data).ok().filter(|gap| (1..=1 << 53).contains(&gap.lost));
         let Gap { lost } =
             gap.ok_or_else(|| BadFrame::Unexpected("aaw/gap must have `lost`, an integer from 1".into()))?;
-        if let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) {
-            resumption.received.uncount(text.len());
-            resumption.received.receive_many(now, lost, text.len());
-        }
+        // Without resumption there is none, so it is an extension.
+        let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) else {
+            return Ok(());
+        };
+        // The frame itself was counted.
+        resumption.received.receive_many(now, lost - 1, 0);
         self.outputs.push_back(Output::Gap { lost });
         Ok(())
     }
@@ -248,7 +243,10 @@ impl<W> ClientConnection<W> {
         self.pending_open = None;
         self.complete_written_calls(&why);
         self.cancel_client_calls();
-        self.outputs.push_back(Output::Disconnected(why));
+        // Of a client that is being closed, the end is reported once.
+        if !self.is_closing() {
+            self.outputs.push_back(Output::Disconnected(why));
+        }
     }
 
     /// Gives up an interrupted connection that could not be resumed in time.
@@ -297,8 +295,6 @@ impl<W> ClientConnection<W> {
         }
         let Some(resumption) = &mut self.resumption else { return };
         if resumption.probed.is_some() {
-            /// The interval is doubled three times at most, to 24 s: then the heartbeat is as fast.
-            const MAX_SILENCES: u32 = 3;
             resumption.silences = MAX_SILENCES.min(resumption.silences + 1);
             self.abort_connection(now, DisconnectReason::Silent);
         } else {

@@ -580,10 +580,39 @@ fn closing_while_a_connection_is_resumed_sends_queued_events_after_the_welcome()
         });
         assert_eq!(sent.collect::<Vec<_>>(), expected);
         assert!(matches!(outputs.last(), Some(Output::Close)), "{outputs:?}");
-        assert!(!outputs.iter().any(|output| matches!(output, Output::Opened { .. })), "{outputs:?}");
+        let is_news = |output: &Output<_>| matches!(output, Output::Opened { .. } | Output::Disconnected(_));
+        assert!(!outputs.iter().any(is_news), "the end is reported once: {outputs:?}");
         client.connection.handle_disconnected(client.now, DisconnectReason::Broken("end".into()));
         assert!(matches!(&client.outputs()[..], [Output::Disconnected(DisconnectReason::ClosedByUs), Output::Closed]));
     }
+}
+
+/// The messages that are counted in the same way by the server, and by the JavaScript client.
+#[test]
+fn only_the_event_and_the_id_decide_whether_a_message_is_counted() {
+    let mut client = resumable();
+    for uncounted in [
+        r#"["aaw/ack",0]"#,
+        r#"["aaw/ack",5,null,"cancel"]"#,
+        r#"["aaw/welcome",7]"#,
+        r#"["aaw/pong"]"#,
+        r#"["aaw/ping",null]"#,
+        r#"["aaw/hello",{}]"#,
+    ] {
+        client.connection.handle_text(client.now, uncounted);
+    }
+    let gap = r#"["aaw/gap",{"lost":2}]"#;
+    for counted in
+        [r#"["push",1]"#, "nonsense", r#"["aaw/ack",nonsense]"#, r#"["aaw/ack",0,3]"#, gap, r#"["aaw/new",1]"#]
+    {
+        client.connection.handle_text(client.now, counted);
+    }
+    client.connection.handle_disconnected(client.now, DisconnectReason::Broken("reset".into()));
+    client.pass(Duration::ZERO);
+    client.connection.offer_resumption(ResumptionKey::from_random([2; 16]));
+    client.connection.handle_connected(client.now, Dialect::V1);
+    let hello = client.sent();
+    assert!(hello[0].contains(r#""received":7,"#), "{hello:?}");
 }
 
 #[test]
@@ -668,7 +697,7 @@ fn after_a_stall_the_server_has_a_full_interval_to_respond() {
 
 #[test]
 fn a_gap_stands_for_at_least_one_message() {
-    let mut client = TestClient::open(Dialect::V1);
+    let mut client = resumable();
     for bad in ["null", "{}", r#"{"lost":0}"#, r#"{"lost":1.5}"#, r#"{"lost":"3"}"#, r#"{"lost":9007199254740993}"#] {
         let warnings = client.warnings(&format!(r#"["aaw/gap",{bad}]"#));
         assert!(matches!(&warnings[..], [text] if text.contains("`lost`, an integer from 1")), "{bad}: {warnings:?}");

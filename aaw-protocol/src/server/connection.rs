@@ -133,10 +133,13 @@ impl<T> ServerConnection<T> {
         if self.closed {
             return Input::Handled;
         }
-        if let Some(resumption) = &mut self.resumption {
+        let mut decoded = codec::decode(text);
+        if let Some(resumption) = &mut self.resumption
+            && decoded.as_mut().map_or(true, |frame| hello::is_counted(frame, text))
+        {
             resumption.received.receive(now, text.len());
         }
-        let handled = match codec::decode(text) {
+        let handled = match decoded {
             Ok(frame) => match self.dialect {
                 Dialect::Classic => self.handle_classic_frame(now, text, frame),
                 Dialect::V1 => self.handle_v1_frame(now, text, frame),
@@ -204,15 +207,11 @@ impl<T> ServerConnection<T> {
         match (id, frame.kind) {
             (None, Kind::Unmarked) => match frame.event.as_ref() {
                 hello::PING => {
-                    self.uncount_received(text.len());
                     self.send_pong();
                     Ok(Input::Handled)
                 }
-                hello::ACK => self.handle_acknowledgement(text, &frame),
-                hello::HELLO => {
-                    self.uncount_received(text.len());
-                    Err(BadFrame::Unexpected("a second aaw/hello".into()))
-                }
+                hello::ACK => self.handle_acknowledgement(&frame),
+                hello::HELLO => Err(BadFrame::Unexpected("a second aaw/hello".into())),
                 _ => {
                     let request = CallRequest { format: ResponseFormat::Nothing, deadline: None, upload: false };
                     self.admit_call(now, text, frame, request)

@@ -110,8 +110,7 @@ impl<T> ServerConnection<T> {
     }
 
     /// Returns the number up to which the messages of the client are to be acknowledged now. `is_writing` tells whether
-    /// something else is written in any case. To be called at the end of a turn; the acknowledgement is the first thing that
-    /// is written.
+    /// something else is written in any case. To be called at the end of a turn. The acknowledgement is not counted itself.
     pub fn poll_acknowledgement(&mut self, now: Instant, is_writing: bool) -> Option<Vec<u8>> {
         // The client of a call that runs wants to know whether the server has it.
         let urgent = !self.is_idle();
@@ -134,18 +133,11 @@ impl<T> ServerConnection<T> {
         })
     }
 
-    pub(super) fn handle_acknowledgement<'a>(&mut self, text: &str, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
-        self.uncount_received(text.len());
+    pub(super) fn handle_acknowledgement<'a>(&self, frame: &Frame<'_>) -> Result<Input<'a>, BadFrame> {
         if !self.is_resumable() {
             return Ok(Input::Handled);
         }
         parse_count(frame.data).map(Input::Acknowledged).map_err(BadFrame::Unexpected)
-    }
-
-    pub(super) fn uncount_received(&mut self, bytes: usize) {
-        if let Some(resumption) = &mut self.resumption {
-            resumption.received.uncount(bytes);
-        }
     }
 
     pub(super) fn send_pong(&mut self) {

@@ -37,3 +37,28 @@ fn a_reason_that_does_not_fit_into_a_message_is_shortened() {
     let Some(Output::Send(frame)) = server.connection.poll_output() else { panic!("no error was sent") };
     assert!(frame.len() < 1000, "{} bytes", frame.len());
 }
+
+#[test]
+fn only_the_event_and_the_id_decide_whether_a_message_is_counted() {
+    let mut server = deciding();
+    server.connection.begin(true);
+    for uncounted in [
+        r#"["aaw/ack",0]"#,
+        r#"["aaw/ack","x"]"#,
+        r#"["aaw/welcome",7]"#,
+        r#"["aaw/pong"]"#,
+        r#"["aaw/ping",null]"#,
+        r#"["aaw/hello",{}]"#,
+        r#"["aaw/ack",5,null,"cancel"]"#,
+    ] {
+        server.connection.handle_text(server.now, uncounted);
+    }
+    for counted in [r#"["event",1]"#, "nonsense", r#"["aaw/ack",nonsense]"#, r#"["aaw/ack",0,-3]"#, r#"["aaw/new",1]"#]
+    {
+        server.connection.handle_text(server.now, counted);
+    }
+    server.connection.handle_binary(server.now, 3);
+    server.connection.suspend();
+    let welcome = String::from_utf8(server.connection.resume(server.now)).unwrap();
+    assert!(welcome.contains(r#""received":6"#), "{welcome}");
+}
