@@ -37,7 +37,12 @@ impl ResumeHooks {
         self.requests += 1;
         let number = self.requests;
         let deciding = async move {
-            let info = request.info.take().unwrap_or_default();
+            let Some(info) = request.info.take() else {
+                // The hook was loaded after the handshake of this socket, about which it knows nothing. The client may ask
+                // again with another one.
+                let _ = request.reply.send(Err(ResumeRefusal::Hook("the events were replaced meanwhile".into())));
+                return;
+            };
             let decided = tokio::select! {
                 decided = tokio::time::timeout(timeout, dispatch.run_resume_hooks(&caller, &info)) => decided,
                 () = request.reply.closed() => return,

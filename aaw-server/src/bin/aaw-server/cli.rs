@@ -72,6 +72,24 @@ pub(crate) struct ServeArgs {
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// The maximum number of connections whose client is away, and may resume them; beyond it, the client address that has
+    /// the most of them loses one
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "AAW_MAX_AWAY_CONNECTIONS",
+        default_value_t = Config::default().max_away_connections
+    )]
+    max_away_connections: usize,
+    /// The same of one client address, which loses its oldest one; behind a proxy, which is one address, set it to
+    /// --max-away-connections
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "AAW_MAX_AWAY_CONNECTIONS_PER_ADDRESS",
+        default_value_t = Config::default().max_away_connections_per_address
+    )]
+    max_away_connections_per_address: usize,
     /// The memory in bytes that the connections of one client address may make the server hold; at the limit those that
     /// hold most are refused; behind a proxy all clients have its address
     #[arg(long, value_name = "BYTES", env = "AAW_MAX_HELD_BYTES_PER_ADDRESS", default_value_t = Config::default().max_held_bytes_per_address)]
@@ -156,6 +174,8 @@ impl ServeArgs {
             port: self.port,
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
+            max_away_connections: self.max_away_connections,
+            max_away_connections_per_address: self.max_away_connections_per_address,
             max_held_bytes_per_address: self.max_held_bytes_per_address,
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
             resumption_window: self.resumption_window.unwrap_or(defaults.resumption_window),
