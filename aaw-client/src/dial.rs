@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 use uuid::Uuid;
 
+use crate::counted_stream::CountedStream;
 use crate::handshake::{
     BodyLength, HandshakeProblem, HandshakeRequest, ResponseHead, SWITCHING_PROTOCOLS, parse_head, unchunk,
 };
@@ -25,7 +26,7 @@ use crate::{Config, ConnectError};
 type Transport = MaybeTlsStream<TcpStream>;
 
 /// A connected WebSocket.
-pub(crate) type ClientSocket = WebSocketStream<Transport>;
+pub(crate) type ClientSocket = WebSocketStream<CountedStream<Transport>>;
 
 /// The server to connect to. The URL and the headers were checked; what can still fail is the attempt.
 #[derive(Clone)]
@@ -111,6 +112,7 @@ impl Endpoint {
             HandshakeProblem::Invalid(problem) => AttemptError::Other(self.handshake_error(&problem)),
         })?;
         let config = Some(self.websocket_config());
+        let transport = CountedStream::new(transport);
         let socket = WebSocketStream::from_partially_read(transport, rest.to_vec(), Role::Client, config).await;
         Ok((socket, dialect))
     }

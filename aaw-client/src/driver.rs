@@ -211,8 +211,13 @@ impl Driver {
             && self.unsent.len() < MAX_UNSENT
             && let SocketState::Open(socket) = &mut self.socket
         {
+            let before = socket.get_ref().bytes_read();
             let Poll::Ready(message) = Pin::new(&mut **socket).poll_next(cx) else {
                 self.read_pending = true;
+                if socket.get_ref().bytes_read() > before {
+                    // A part of a message.
+                    self.connection.handle_sign_of_life(now);
+                }
                 break;
             };
             progress = PhaseProgress::Made;

@@ -145,6 +145,7 @@ mod client_session;
 mod config;
 mod connect;
 mod connection_status;
+mod counted_stream;
 mod dial;
 mod download_queue;
 mod driver;

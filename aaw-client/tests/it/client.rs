@@ -905,3 +905,29 @@ async fn a_server_without_sub_protocols_gets_a_second_handshake_without_them() {
     let (called, _connection) = tokio::join!(calls, script);
     assert_eq!(called, Ok(1));
 }
+
+/// Its first part is a sign of life, and so is each other one. The pong would follow it.
+#[tokio::test]
+async fn a_large_message_that_arrives_slowly_is_not_taken_for_silence() {
+    const PARTS: usize = 20;
+    let server = ScriptedServer::start().await;
+    let interval = Duration::from_millis(200);
+    let config = Config { heartbeat_interval: Some(interval), ..eager() };
+    let client = aaw_client::connect_lazy_with(&server.url(), config).unwrap();
+    let script = async {
+        let mut connection = server.accept().await;
+        assert_eq!(connection.read().await, r#"["large",null,1]"#);
+        let text = format!(r#"["large","{}",1]"#, "x".repeat(10_000));
+        let mut frame = vec![0x81, 126];
+        frame.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+        frame.extend_from_slice(text.as_bytes());
+        // For longer than the client waits for two pongs.
+        for part in frame.chunks(frame.len().div_ceil(PARTS)) {
+            connection.socket.get_mut().write_all(part).await.unwrap();
+            tokio::time::sleep(interval / 2).await;
+        }
+        connection
+    };
+    let (response, _connection) = tokio::join!(client.send_async::<String>("large", (), LONG), script);
+    assert_eq!(response.map(|text| text.len()), Ok(10_000));
+}
