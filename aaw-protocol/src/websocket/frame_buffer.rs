@@ -350,11 +350,11 @@ impl FrameBuffer {
     /// Returns the payload of each text message, and whether it is a push. The first frame must begin at the front.
     pub(super) fn texts(&self) -> impl Iterator<Item = (bool, Vec<u8>)> + '_ {
         let mut cursor = Cursor { parts: self.parts.iter(), slice: &[], tail: Some(&self.tail[self.tail_written..]) };
-        let mut at = 0;
+        let (mut at, mut kinds) = (0, self.pushes.kinds());
         std::iter::from_fn(move || {
             let payload_len = cursor.frame_header()?;
             let payload = cursor.take(payload_len)?;
-            let is_push = self.pushes.is_push(at);
+            let is_push = kinds.is_push(at);
             at += frame_len(payload_len);
             Some((is_push, payload))
         })

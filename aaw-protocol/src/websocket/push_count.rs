@@ -73,16 +73,9 @@ impl PushCount {
         }
     }
 
-    /// Returns whether the byte at `at` belongs to a push.
-    pub(super) fn is_push(&self, at: usize) -> bool {
-        let Some(runs) = &self.runs else { return self.pushed > 0 };
-        let mut end = 0;
-        runs.iter()
-            .find(|run| {
-                end += run.len;
-                at < end
-            })
-            .is_some_and(|run| run.is_push)
+    /// Returns a reader of the kinds of the bytes, from front to back.
+    pub(super) fn kinds(&self) -> Kinds<'_> {
+        Kinds { all: self.pushed > 0, runs: self.runs.as_deref().map(VecDeque::iter), is_push: false, end: 0 }
     }
 
     /// Removes `len` bytes from the front.
@@ -107,5 +100,27 @@ impl PushCount {
         if runs.len() <= 1 {
             self.runs = None;
         }
+    }
+}
+
+/// Tells of ascending positions whether the byte there belongs to a push.
+pub(super) struct Kinds<'a> {
+    /// The kind of all bytes, if there are no runs.
+    all: bool,
+    runs: Option<std::collections::vec_deque::Iter<'a, Run>>,
+    /// The kind of the bytes before `end`.
+    is_push: bool,
+    end: usize,
+}
+
+impl Kinds<'_> {
+    pub(super) fn is_push(&mut self, at: usize) -> bool {
+        let Some(runs) = &mut self.runs else { return self.all };
+        while at >= self.end
+            && let Some(run) = runs.next()
+        {
+            (self.is_push, self.end) = (run.is_push, self.end + run.len);
+        }
+        self.is_push
     }
 }

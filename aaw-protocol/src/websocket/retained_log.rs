@@ -17,7 +17,14 @@ pub struct RetainedLog {
     acknowledged: u64,
     messages: usize,
     bytes: usize,
+    /// The bytes that belong to pushes.
+    pushed: usize,
+    /// The messages that gaps stand for.
+    lost: usize,
 }
+
+/// A run of pushes of fewer bytes is not replaced by a gap, which needs as much memory.
+const MIN_GAP: usize = 256;
 
 #[derive(Debug)]
 enum Segment {
@@ -50,11 +57,16 @@ impl RetainedLog {
 
     /// Returns the bytes that belong to pushes.
     pub fn pushed(&self) -> usize {
-        let pushed = |segment: &Segment| match segment {
-            Segment::Frames { frames, .. } => frames.pushed(),
-            Segment::Gap(_) => 0,
-        };
-        self.segments.iter().map(pushed).sum()
+        self.pushed
+    }
+
+    /// Returns about how much memory the log has, in bytes.
+    pub fn memory(&self) -> usize {
+        /// Of a segment, and of the buffer that it has.
+        const SEGMENT: usize = size_of::<Segment>() + 64;
+        /// What tells pushes from others, if they alternate.
+        const MESSAGE: usize = 16;
+        self.bytes + (self.messages - self.lost) * MESSAGE + self.segments.len().saturating_sub(1) * SEGMENT
     }
 
     /// Returns the number of the last message that was acknowledged.
@@ -71,6 +83,7 @@ impl RetainedLog {
     pub fn append(&mut self, frames: &FrameBuffer) {
         if !frames.is_empty() {
             self.bytes += frames.len();
+            self.pushed += frames.pushed();
             self.add_messages(frames.messages()).append_copy(frames, frames.messages());
         }
     }
@@ -78,40 +91,69 @@ impl RetainedLog {
     /// Appends a push.
     pub fn push(&mut self, frame: &SharedFrame) {
         self.bytes += frame.frame_len();
+        self.pushed += frame.frame_len();
         self.add_messages(frame.messages()).push(frame);
     }
 
     /// Appends a gap that stands for this number of messages.
     pub fn lose(&mut self, messages: usize) {
         self.messages += messages;
+        self.lost += messages;
         match self.segments.back_mut() {
             Some(Segment::Gap(lost)) => *lost += messages,
             _ => self.segments.push_back(Segment::Gap(messages)),
         }
     }
 
-    /// Puts gaps in the place of all pushes.
-    pub fn drop_pushes(&mut self) {
-        if self.pushed() == 0 {
-            return;
+    /// Puts gaps in the place of the pushes that follow the first `kept` bytes of pushes. A few small ones between other messages
+    /// stay, because a gap needs as much memory. Returns whether any was dropped.
+    ///
+    /// The cost is linear in the messages.
+    pub fn drop_pushes(&mut self, kept: usize) -> bool {
+        let before = self.bytes;
+        if self.pushed <= kept {
+            return false;
         }
         let all = std::mem::take(self);
         self.acknowledged = all.acknowledged;
+        let mut run = Vec::new();
         for segment in all.segments {
             match segment {
-                Segment::Gap(lost) => self.lose(lost),
+                Segment::Gap(lost) => {
+                    self.replace(&mut run);
+                    self.lose(lost);
+                }
                 Segment::Frames { frames, .. } => {
                     for (is_push, payload) in frames.texts() {
-                        if is_push {
-                            self.lose(1);
-                        } else {
-                            self.bytes += frame_len(payload.len());
+                        let frame = SharedFrame::text(&payload);
+                        if !is_push {
+                            self.replace(&mut run);
+                            self.bytes += frame.frame_len();
                             self.add_messages(1).text(payload.into());
+                        } else if run.is_empty() && self.pushed + frame.frame_len() <= kept {
+                            self.push(&frame);
+                        } else {
+                            run.push(frame);
                         }
                     }
                 }
             }
         }
+        self.replace(&mut run);
+        self.bytes < before
+    }
+
+    /// Appends a gap for these pushes, or the pushes themselves if they are few.
+    fn replace(&mut self, pushes: &mut Vec<SharedFrame>) {
+        let bytes: usize = pushes.iter().map(SharedFrame::frame_len).sum();
+        if bytes >= MIN_GAP || matches!(self.segments.back(), Some(Segment::Gap(_))) {
+            if !pushes.is_empty() {
+                self.lose(pushes.len());
+            }
+        } else {
+            pushes.iter().for_each(|frame| self.push(frame));
+        }
+        pushes.clear();
     }
 
     /// Checks that there was a message with this number.
@@ -136,16 +178,25 @@ impl RetainedLog {
         while count > 0
             && let Some(first) = self.segments.front_mut()
         {
-            let (contained, bytes) = match first {
-                Segment::Gap(contained) => (contained, 0),
-                Segment::Frames { frames, messages: contained } if *contained <= count => (contained, frames.len()),
+            let is_gap = matches!(first, Segment::Gap(_));
+            let (contained, bytes, pushed) = match first {
+                Segment::Gap(contained) => (contained, 0, 0),
+                Segment::Frames { frames, messages: contained } if *contained <= count => {
+                    (contained, frames.len(), frames.pushed())
+                }
                 // All frames are whole, so they can be counted.
-                Segment::Frames { frames, messages } => (messages, frames.remove_frames(count).unwrap_or_default()),
+                Segment::Frames { frames, messages } => {
+                    let pushed = frames.pushed();
+                    let bytes = frames.remove_frames(count).unwrap_or_default();
+                    (messages, bytes, pushed - frames.pushed())
+                }
             };
             let forgotten = count.min(*contained);
             count -= forgotten;
             *contained -= forgotten;
+            self.lost -= if is_gap { forgotten } else { 0 };
             self.bytes -= bytes;
+            self.pushed -= pushed;
             if *contained == 0 {
                 self.segments.pop_front();
             }
@@ -232,7 +283,8 @@ mod tests {
         Turn(Vec<(bool, usize)>),
         Push(usize),
         Lose(usize),
-        DropPushes,
+        /// All but the first of so many bytes.
+        DropPushes(usize),
         /// In thousandths of what is not acknowledged.
         Acknowledge(usize),
     }
@@ -243,9 +295,72 @@ mod tests {
             prop::collection::vec((any::<bool>(), len.clone()), 0..6).prop_map(Operation::Turn),
             len.prop_map(Operation::Push),
             (1..4_usize).prop_map(Operation::Lose),
-            Just(Operation::DropPushes),
+            prop_oneof![Just(0), Just(500), Just(50_000)].prop_map(Operation::DropPushes),
             (0..=1000_usize).prop_map(Operation::Acknowledge),
         ]
+    }
+
+    /// As [`RetainedLog::drop_pushes`].
+    fn drop_from_model(model: &mut VecDeque<(bool, Option<Vec<u8>>)>, kept: usize) {
+        let len = |payload: &Option<Vec<u8>>| payload.as_ref().map_or(0, |payload| frame_len(payload.len()));
+        if model.iter().filter(|(is_push, _)| *is_push).map(|(_, payload)| len(payload)).sum::<usize>() <= kept {
+            return;
+        }
+        let (mut pushed, mut at) = (0, 0);
+        while at < model.len() {
+            if !model[at].0 || model[at].1.is_none() || pushed + len(&model[at].1) <= kept {
+                pushed += if model[at].0 { len(&model[at].1) } else { 0 };
+                at += 1;
+                continue;
+            }
+            let end = (at..model.len()).find(|at| !model[*at].0 || model[*at].1.is_none()).unwrap_or(model.len());
+            let bytes: usize = (at..end).map(|at| len(&model[at].1)).sum();
+            if bytes >= MIN_GAP || (at > 0 && model[at - 1].1.is_none()) {
+                (at..end).for_each(|at| model[at].1 = None);
+            } else {
+                pushed += bytes;
+            }
+            at = end;
+        }
+    }
+
+    /// As a client can make it, that calls an event which pushes to it. Under the lock of the connection.
+    #[test]
+    fn dropping_pushes_between_responses_takes_linear_time() {
+        let pairs = |count: usize| {
+            let mut log = RetainedLog::default();
+            for number in 0..count {
+                let mut turn = FrameBuffer::default();
+                turn.push(&SharedFrame::text(&payload(number, 300)));
+                turn.text(payload(number, 20).into());
+                log.append(&turn);
+            }
+            log
+        };
+        let took = |mut log: RetainedLog| {
+            let started = std::time::Instant::now();
+            assert!(log.drop_pushes(0));
+            assert_eq!(log.pushed(), 0);
+            started.elapsed()
+        };
+        let shortest = |count| (0..5).map(|_| took(pairs(count))).min().expect("a time");
+        // Quadratic, it would be 64 times.
+        let (few, many) = (shortest(2000), shortest(16_000));
+        assert!(many < few * 24, "{many:?} for 8 times as many as in {few:?}");
+    }
+
+    #[test]
+    fn small_pushes_between_responses_stay_because_a_gap_would_be_larger() {
+        let mut log = RetainedLog::default();
+        for number in 0..100 {
+            let mut turn = FrameBuffer::default();
+            turn.push(&SharedFrame::text(&payload(number, 20)));
+            turn.text(payload(number, 20).into());
+            log.append(&turn);
+        }
+        let memory = log.memory();
+        assert!(!log.drop_pushes(0));
+        assert_eq!((log.memory(), log.pushed()), (memory, 2200));
     }
 
     proptest! {
@@ -281,11 +396,9 @@ mod tests {
                         log.lose(lost);
                         model.extend((0..lost).map(|_| (true, None)));
                     }
-                    Operation::DropPushes => {
-                        log.drop_pushes();
-                        for (is_push, payload) in &mut model {
-                            payload.take_if(|_| *is_push);
-                        }
+                    Operation::DropPushes(kept) => {
+                        log.drop_pushes(kept);
+                        drop_from_model(&mut model, kept);
                     }
                     Operation::Acknowledge(part) => {
                         let count = model.len() * part / 1000;
@@ -320,6 +433,7 @@ mod tests {
                     pushed += if *is_push { frame_len(payload.len()) } else { 0 };
                 }
                 prop_assert_eq!((log.messages(), log.bytes(), log.pushed()), (model.len(), bytes, pushed));
+                prop_assert_eq!(log.lost, model.iter().filter(|(_, payload)| payload.is_none()).count());
             }
         }
     }
