@@ -226,7 +226,7 @@ async fn a_refusal_leaves_the_old_socket_as_it_is() {
 
 #[tokio::test]
 async fn a_hook_that_panics_or_hangs_refuses_and_leaves_the_state_as_it_is() {
-    let (server, app) = start(|config| config.handshake_timeout = Duration::from_millis(300)).await;
+    let (server, app) = start(|config| config.handshake_timeout = Duration::from_secs(2)).await;
     broken(&server).await;
     app.on_resume(ResumeBehaviour { panics: true, ..ResumeBehaviour::default() });
     assert_eq!(refused(&mut connect(&server, "_key").await, &resuming(0)).await, "Internal error");
@@ -294,7 +294,7 @@ async fn of_two_sockets_that_resume_at_once_the_later_one_continues_the_connecti
 
 #[tokio::test]
 async fn a_state_that_is_over_while_the_hook_runs_is_answered_at_once() {
-    let (server, app) = start(|config| config.resumption_window = Duration::from_millis(200)).await;
+    let (server, app) = start(|config| config.resumption_window = Duration::from_secs(1)).await;
     app.resume_passes.forget_permits(usize::MAX);
     let connection = broken(&server).await;
     let mut client = connect(&server, "_slow").await;
