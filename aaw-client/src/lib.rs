@@ -15,9 +15,9 @@
 //! ```
 //!
 //! A [`Client`] is a cheap handle to one connection: clone it, and call from as many tasks as you like. Calls run
-//! concurrently. When a socket breaks, the connection goes on over the next one: open calls, streams and the session notice nothing. If the
-//! server does not have its state any more, such as after a restart, a new connection is made; listeners and handlers stay
-//! registered.
+//! concurrently. When a socket breaks, the connection goes on over the next one: open calls, streams and the session
+//! notice nothing. If the server does not have its state any more, such as after a restart, a new connection is made;
+//! listeners and handlers stay registered.
 //!
 //! # Guide
 //!
@@ -129,7 +129,8 @@
 // - `client` (the handle), `stream` (the handles of a streaming call), `driver` (the task of a client: it owns the socket
 //   and carries out what the pure `ClientConnection` of aaw-protocol decides).
 // - `driver_handle` (the commands from the handles to the driver, and the bounded queue that carries them), `shared` (the
-//   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `handshake` (its text), `socket_error`.
+//   state that both use), `handler_tasks` (running client calls), `dial` (one attempt to connect), `handshake` (its text),
+//   `socket_error`.
 // - `handlers`, `push`, `client_session`, `connection_status` (what the parts of `shared` are), `config`.
 // - `upload_queue` and `download_queue` (between the driver and a streaming call; bounded by credit), `lossy_queue`
 //   (between the driver and a listener; drops the oldest).

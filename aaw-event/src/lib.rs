@@ -65,11 +65,13 @@
 //! }
 //! ```
 //!
-//! and a `src/lib.rs` whose only line is `aaw_event::events!();` (the macro [`events!`]). The build script finds the files, so an event needs no registration: adding, renaming or removing a file is enough.
+//! and a `src/lib.rs` whose only line is `aaw_event::events!();` (the macro [`events!`]). The build script finds the
+//! files, so an event needs no registration: adding, renaming or removing a file is enough.
 //!
 //! A file whose name begins with an underscore is not an event: `_services.rs` builds the [services](#services),
 //! `_open.rs`, `_close.rs`, `_resume.rs`, `_away.rs`, `_back.rs`, `_guard.rs` and `_password_reset.rs` are
-//! [hooks](#hooks-and-guards), and any other is shared code of your own. The documentation of [aaw-event-build](https://docs.rs/aaw-event-build) lists all rules.
+//! [hooks](#hooks-and-guards), and any other is shared code of your own. The documentation of
+//! [aaw-event-build](https://docs.rs/aaw-event-build) lists all rules.
 //!
 //! # Handlers
 //!

@@ -154,8 +154,8 @@ impl fmt::Display for FramePreview<'_> {
     }
 }
 
-/// Whether a frame contains no password, token or key: those of some events, which only the server sends, and
-/// acknowledgements. `aaw/error` quotes the client.
+/// Whether a frame contains no password, token or key. True for some events that only the server sends, and for
+/// acknowledgements. `aaw/error` quotes the client, so it is not among them.
 fn is_without_secrets(frame: &Frame<'_>) -> bool {
     let of_server = [hello::WELCOME, hello::SESSION_ENDED, hello::MEMBER_JOINED, hello::MEMBER_LEFT, hello::GAP];
     of_server.contains(&&*frame.event)

@@ -29,11 +29,11 @@ pub struct Config {
     /// if the server is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
-    /// Default 65 536, which take about 450 MB while all of them are idle.
+    /// Default 65 536, which take about 160 MB while all of them are idle, 180 MB if their clients can resume them.
     pub max_connections: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
-    /// The hooks `_open` and `_resume` have as long to decide.
+    /// Also the time within which `_open` and `_resume` must decide.
     pub handshake_timeout: Duration,
     /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
     /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:

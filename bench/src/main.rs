@@ -1,4 +1,4 @@
-//! Measures the cost of a call, of a push and of a connection, beside other servers. `bench/run` builds all servers and runs
+//! Measures the cost of a call, of a push and of a connection, compared with other servers. `bench/run` builds all servers and runs
 //! the comparison; README.md says how each is configured and measured.
 //!
 //! ```text

@@ -167,7 +167,7 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Returns the processor time that it has taken so far, in hundredths of a second.
+    /// Returns the processor time (user and system) so far, with a resolution of 10 ms.
     ///
     /// # Panics
     /// As [`memory`](Self::memory).

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// # `_open.rs`
 ///
-/// The handler of a connection that has just opened runs before the connection's first call. If it fails, the connection is closed with a reason that the
-/// client receives: the message of an [`Error::new`](crate::Error::new), or `Internal error`.
+/// The handler of a connection that has just opened runs before the connection's first call. If it fails, the connection
+/// is closed with a reason that the client receives: the message of an [`Error::new`](crate::Error::new), or `Internal
+/// error`.
 ///
 /// A call over HTTP has no connection, so this hook neither runs for it nor can reject it. Checks that must hold for
 /// every call belong in a guard or in the handlers.
@@ -30,12 +31,13 @@ use serde::{Deserialize, Serialize};
 ///     tracing::info!(id = services.ws.id(), by = ?closed.by, "connection closed: {}", closed.reason);
 /// }
 /// ```
+///
 /// # `_resume.rs`
 ///
-/// The handler runs before a connection goes on over another socket, and receives what is known about that one. `_open` does
-/// not run again. The client has shown that it may resume: it knows the key of the connection, its page has the same
-/// origin, and it has the token of the connection's session. `services` are those of the connection: its id, its identity,
-/// its rooms; what is sent to it waits until a client has resumed it.
+/// The handler runs before a connection goes on over another socket, and receives what is known about that one. `_open`
+/// does not run again. The client has shown that it may resume: it knows the key of the connection, its page has the same
+/// origin, and, if the client has received the token of the connection's session, it has shown it. `services` are those of
+/// the connection: its id, its identity, its rooms; what is sent to it waits until a client has resumed it.
 ///
 /// If the handler fails, the connection is left as it is, and may be resumed from another socket. The client
 /// receives the message of an [`Error::new`](crate::Error::new), or `Internal error`, and begins a new connection, for
@@ -75,13 +77,12 @@ pub struct OpenInfo {
 /// The socket of the connection has broken, and the server keeps its state for the client to resume it. The connection is
 /// in its rooms, its calls run on, and what is sent to it waits for the client, within limits. `_back.rs` runs when the
 /// client has resumed it, `_close.rs` when the state is over: because the client has not come back in time, or the server
-/// stops or needs the memory. [`services.ws.is_connected()`](crate::Ws::is_connected) tells any other handler what these
-/// hooks are told.
+/// stops or needs the memory. [`services.ws.is_connected()`](crate::Ws::is_connected) tells any other handler whether
+/// there is a socket at present; the hooks may have been told less.
 ///
-/// The hooks of a connection run in order, one at a time. `_away` runs first, `_back` follows, and so on by turns;
-/// `_close` runs last. A change that is over before its hook could begin is left out, with its opposite: if the client comes back and
-/// is away again while `_away` runs, nothing follows. So a client whose connection breaks often causes no queue, and the
-/// hook that ran last tells the present state. A client that resumes before the server has noticed that the socket is
+/// `_away` and `_back` alternate, and only one runs at a time. `_close` runs last. A change that is reverted before its
+/// hook starts is skipped: if the client comes back and is away again while `_away` runs, no hook follows. So a client
+/// whose connection breaks often causes no queue. A client that resumes before the server has noticed that the socket is
 /// broken was never away, and neither hook runs.
 ///
 /// Neither hook can refuse anything: an error is logged. One that takes longer than the server's `linger_timeout` is

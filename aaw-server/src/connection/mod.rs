@@ -14,7 +14,7 @@
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
 //! | `resume_hook` | runs `_resume` before the connection goes on over another socket |
-//! | `presence_hooks` | runs `_away` and `_back`, by turns |
+//! | `away_hooks` | runs `_away` and `_back`, by turns |
 //! | `resumption` | a connection that outlives its socket; `resumption_state` is what it stores |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
@@ -25,6 +25,7 @@
 //! | `closing` | the close frame, and the time it takes to arrive |
 //! | `frame_log` | logs the messages in and out, at the level `trace` |
 
+mod away_hooks;
 mod call_future;
 mod call_tasks;
 mod calls;
@@ -33,7 +34,6 @@ mod end;
 mod frame_log;
 mod linger_budget;
 mod open_hook;
-mod presence_hooks;
 mod resume_hook;
 mod resumption;
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl ResumeHooks {
             });
             match decided {
                 Ok(()) => {
-                    request.passed = Some(number);
+                    request.hook_number = Some(number);
                     peer.mailbox.post(Command::Resume(request));
                 }
                 Err(failure) => {

@@ -53,9 +53,9 @@ impl ConnectionState {
                     // The client waits for the hook.
                     self.protocol.extend_hello_timeout(self.config.handshake_timeout);
                 }
-                let request = ResumeRequest { received, attempt, token, info, passed: None, reply: sender };
+                let request = ResumeRequest { received, attempt, token, info, hook_number: None, reply: sender };
                 peer.mailbox.post(Command::Resume(Box::new(request)));
-                self.resuming = Some(Box::new(Resuming { grant: AwaitedGrant { peer, reply }, next }));
+                self.resuming = Some(Box::new(Resuming { awaited: AwaitedGrant { peer, reply }, next }));
             }
         }
     }
@@ -64,10 +64,10 @@ impl ConnectionState {
     /// grant, if this socket is to be handed to it.
     pub(super) fn poll_resuming(&mut self, cx: &mut Context<'_>) -> Option<(Arc<Peer>, u64)> {
         let resuming = self.resuming.as_mut()?;
-        let Poll::Ready(answer) = Pin::new(&mut resuming.grant.reply).poll(cx) else { return None };
-        let Resuming { grant: awaited, next } = *self.resuming.take()?;
+        let Poll::Ready(answer) = Pin::new(&mut resuming.awaited.reply).poll(cx) else { return None };
+        let Resuming { awaited, next } = *self.resuming.take()?;
         match answer {
-            Ok(Ok(grant)) => return Some((Arc::clone(&awaited.peer), grant)),
+            Ok(Ok(grant_number)) => return Some((Arc::clone(&awaited.peer), grant_number)),
             Ok(Err(refusal)) => self.refuse_hello(&refusal.to_string()),
             // It is over.
             Err(_) => self.begin_anew(next),
@@ -156,7 +156,7 @@ impl ConnectionState {
         let last = resumption.last_attempt;
         let hooks = self.resumption_hooks.as_ref();
         let is_superseded =
-            request.passed.is_some_and(|number| hooks.is_some_and(|hooks| hooks.resume.is_superseded(number)));
+            request.hook_number.is_some_and(|number| hooks.is_some_and(|hooks| hooks.resume.is_superseded(number)));
         let checked = if let Some(attempt) = request.attempt.filter(|attempt| *attempt <= last) {
             // Of a socket that the client has given up since.
             Err(ResumeRefusal::Late { attempt, last })
@@ -169,11 +169,11 @@ impl ConnectionState {
         };
         match checked {
             // All is checked again when it has passed.
-            Ok(()) if request.passed.is_none() && self.dispatch.has_resume_hooks() => {
+            Ok(()) if request.hook_number.is_none() && self.dispatch.has_resume_hooks() => {
                 self.run_resume_hook(now, request);
             }
             Ok(()) => {
-                if let (Some(hooks), Some(number)) = (&mut self.resumption_hooks, request.passed) {
+                if let (Some(hooks), Some(number)) = (&mut self.resumption_hooks, request.hook_number) {
                     hooks.resume.note_granted(number);
                 }
                 // What it has received was checked.
@@ -193,41 +193,66 @@ impl ConnectionState {
         hooks.resume.spawn(request, dispatch, caller, peer, self.config.handshake_timeout);
     }
 
-    /// The connection has lost its socket: `_away` runs, if the connection has passed `_open`.
-    pub(super) fn note_away(&mut self, now: Instant, info: AwayInfo) {
-        if self.open_hook.is_some() && self.dispatch.has_presence_hooks() {
+    /// The socket has ended. The client has the window to resume the connection.
+    pub(super) fn note_socket_lost(&mut self, now: Instant, why: ConnectionEnd) {
+        let Some(resumption) = &mut self.resumption else { return };
+        // A client that has another socket already is not away, unless that socket does not come.
+        let away_info = (!matches!(why, ConnectionEnd::Superseded)).then(|| why.away_info());
+        resumption.away = Some((clock::after(now, self.config.resumption_window), why));
+        if let Some(info) = away_info {
+            self.note_away(now, info);
+        }
+    }
+
+    /// Answers the granted request: the previous socket is no longer read.
+    pub(super) fn answer_granted(&mut self, now: Instant) {
+        let Some(resumption) = &mut self.resumption else { return };
+        let Some(request) = resumption.granted.take() else { return };
+        // Of an earlier grant.
+        resumption.next_socket = None;
+        resumption.grants += 1;
+        let grant_number = resumption.grants;
+        // The new socket may have gone meanwhile.
+        if request.reply.send(Ok(grant_number)).is_err() {
+            self.handle_grant_lost(now, grant_number);
+        }
+    }
+
+    /// The client is away: `_away` runs, if the connection has passed `_open`.
+    fn note_away(&mut self, now: Instant, info: AwayInfo) {
+        if self.open_hook.is_some() && self.dispatch.has_away_hooks() {
             let hooks = self.resumption_hooks.get_or_insert_with(|| Box::new(ResumptionHooks::new(now)));
-            hooks.presence.go_away(info, now);
-            self.run_presence_hooks();
+            hooks.away.go_away(info, now);
+            self.run_away_hooks();
         }
     }
 
     /// The connection has a socket again: `_back` runs, if `_away` has.
     pub(super) fn note_back(&mut self, now: Instant) {
         if let Some(hooks) = &mut self.resumption_hooks {
-            hooks.presence.come_back(now);
-            self.run_presence_hooks();
+            hooks.away.come_back(now);
+            self.run_away_hooks();
         }
     }
 
-    pub(super) fn handle_presence_hooks_done(&mut self) {
+    pub(super) fn handle_away_hooks_done(&mut self) {
         if let Some(hooks) = &mut self.resumption_hooks {
-            hooks.presence.handle_done();
-            self.run_presence_hooks();
+            hooks.away.handle_done();
+            self.run_away_hooks();
         }
     }
 
-    fn run_presence_hooks(&mut self) {
+    fn run_away_hooks(&mut self) {
         if let Some(hooks) = &mut self.resumption_hooks {
             let timeout = self.config.linger_timeout;
-            hooks.presence.run_next(&self.dispatch, &self.caller, &self.guard.peer, timeout);
+            hooks.away.run_next(&self.dispatch, &self.caller, &self.guard.peer, timeout);
         }
     }
 
     /// The socket of a grant does not come. If it was to replace one that was still there, the connection is away from now on.
-    pub(super) fn handle_grant_lost(&mut self, now: Instant, grant: u64) {
+    pub(super) fn handle_grant_lost(&mut self, now: Instant, grant_number: u64) {
         if let Some(resumption) = &self.resumption
-            && grant == resumption.grants
+            && grant_number == resumption.grants
             && resumption.next_socket.is_none()
             && matches!(resumption.away, Some((_, ConnectionEnd::Superseded)))
         {
@@ -238,7 +263,7 @@ impl ConnectionState {
     /// Accepts the socket of the last grant. Another one belongs to a client that has given it up since.
     pub(super) fn handle_new_socket(&mut self, socket: Box<NewSocket>) {
         if let Some(resumption) = &mut self.resumption
-            && socket.grant == resumption.grants
+            && socket.grant_number == resumption.grants
         {
             resumption.next_socket = Some(socket);
         }

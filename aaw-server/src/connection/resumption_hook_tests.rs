@@ -69,18 +69,24 @@ impl Connection {
     fn request(&self) -> AwaitedGrant {
         let (sender, reply) = oneshot::channel();
         let request =
-            ResumeRequest { received: 0, attempt: None, token: None, info: None, passed: None, reply: sender };
+            ResumeRequest { received: 0, attempt: None, token: None, info: None, hook_number: None, reply: sender };
         self.peer.mailbox.post(Command::Resume(Box::new(request)));
         AwaitedGrant { peer: Arc::clone(&self.peer), reply }
     }
 
     /// Continues the connection on another socket. Returns the client's end of it.
     async fn resume(&self) -> DuplexStream {
-        let grant = (&mut self.request().reply).await.expect("an answer").expect("a grant");
+        let grant_number = (&mut self.request().reply).await.expect("an answer").expect("a grant");
         let (server, mut client) = duplex(1 << 16);
         let (socket, decoder) = (ClientSocket::stream(server), MessageDecoder::new(1 << 20));
-        let socket =
-            NewSocket { grant, socket, decoder, unread: Vec::new(), unsent: FrameBuffer::default(), permit: None };
+        let socket = NewSocket {
+            grant_number,
+            socket,
+            decoder,
+            unread: Vec::new(),
+            unsent: FrameBuffer::default(),
+            permit: None,
+        };
         self.peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         assert!(String::from_utf8_lossy(&frame(&mut client).await.1).contains(r#""resumed":true"#));
         client

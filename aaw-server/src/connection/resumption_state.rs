@@ -7,8 +7,8 @@ use aaw_protocol::resumption::ResumptionKey;
 use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
 use tokio::sync::oneshot;
 
+use super::away_hooks::AwayHooks;
 use super::end::ConnectionEnd;
-use super::presence_hooks::PresenceHooks;
 use super::resume_hook::ResumeHooks;
 use super::socket::ClientSocket;
 use crate::auth::SessionGuard;
@@ -37,8 +37,7 @@ pub(super) struct Resumption {
 
 /// A socket that continues a connection, with what was read from it and not handled.
 pub(super) struct NewSocket {
-    /// The number of the grant.
-    pub(super) grant: u64,
+    pub(super) grant_number: u64,
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
     pub(super) unread: Vec<u8>,
@@ -50,13 +49,13 @@ pub(super) struct NewSocket {
 
 /// A socket whose client has asked to continue a connection.
 pub(super) struct Resuming {
-    pub(super) grant: AwaitedGrant,
+    pub(super) awaited: AwaitedGrant,
     /// The key of a new state, if that connection is over.
     pub(super) next: Option<ResumptionKey>,
 }
 
-/// The answer of the connection that a client wants to continue. If the socket ends before the answer is received, the
-/// connection is told so: it would wait for that socket.
+/// The answer to a request to resume. If this socket ends before it has received a grant, `Drop` reports that, because the
+/// connection waits for the socket.
 pub(super) struct AwaitedGrant {
     pub(super) peer: Arc<Peer>,
     pub(super) reply: oneshot::Receiver<Result<u64, ResumeRefusal>>,
@@ -66,29 +65,28 @@ impl Drop for AwaitedGrant {
     fn drop(&mut self) {
         // A later answer finds that there is no receiver.
         self.reply.close();
-        if let Ok(Ok(grant)) = self.reply.try_recv() {
-            self.peer.mailbox.post(Command::GrantLost(grant));
+        if let Ok(Ok(grant_number)) = self.reply.try_recv() {
+            self.peer.mailbox.post(Command::GrantLost(grant_number));
         }
     }
 }
 
-/// The hooks of a connection that its client can resume. They are there from the first one that runs on, and outlive the
-/// state: `_close` runs after them.
+/// The hooks of a resumable connection, from the first that runs. They outlive the state, because `_close` waits for them.
 pub(super) struct ResumptionHooks {
-    pub(super) presence: PresenceHooks,
+    pub(super) away: AwayHooks,
     pub(super) resume: ResumeHooks,
 }
 
 impl ResumptionHooks {
     pub(super) fn new(now: Instant) -> Self {
-        Self { presence: PresenceHooks::new(now), resume: ResumeHooks::default() }
+        Self { away: AwayHooks::new(now), resume: ResumeHooks::default() }
     }
 
     /// Waits for the `_away` or `_back` hook that runs. When this returns, no part of a hook runs any more; if it is dropped,
     /// the hooks are, too.
     pub(super) async fn finish(self) {
         self.resume.finish().await;
-        self.presence.finish().await;
+        self.away.finish().await;
     }
 }
 

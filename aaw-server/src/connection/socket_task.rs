@@ -134,7 +134,7 @@ impl NewConnection {
             end.log();
             // Boxed, so that a connection that is open does not reserve the memory for its end.
             match end {
-                ConnectionEnd::HandedOver(peer, grant) => Box::pin(task.hand_over(peer, grant)).await,
+                ConnectionEnd::HandedOver(peer, grant_number) => Box::pin(task.hand_over(peer, grant_number)).await,
                 end => Box::pin(task.finish(end)).await,
             }
         }
@@ -405,8 +405,8 @@ impl SocketTask {
         self.waits_for_client = false;
         loop {
             // First: when it begins a new state or refuses the hello, the queues are handled with the result.
-            if let Some((peer, grant)) = self.state.poll_resuming(cx) {
-                return Poll::Ready(ConnectionEnd::HandedOver(peer, grant));
+            if let Some((peer, grant_number)) = self.state.poll_resuming(cx) {
+                return Poll::Ready(ConnectionEnd::HandedOver(peer, grant_number));
             }
             if let Some(end) = self.handle_queues(now, budget) {
                 return Poll::Ready(end);
@@ -665,56 +665,37 @@ impl SocketTask {
             per_network: state.config.max_away_connections_per_address,
         });
         resumption.uncounted = UncountedFrames::default();
-        let granted = resumption.granted.take();
         self.unread = Vec::new();
         self.decoder = MessageDecoder::new(state.config.max_message_bytes);
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
         self.stall.note_flushed();
         self.over_push_limit_since = None;
-        // A frame whose beginning was written cannot be followed by a close frame.
-        let mut reason = None;
         if let Some(socket) = self.socket.take() {
-            match &why {
-                ConnectionEnd::Superseded | ConnectionEnd::ByClient(_) if log_was_empty => {
-                    let remains = Remains::of_socket(socket, &state.memory, state.config.max_message_bytes);
-                    let timeout = state.config.close_timeout;
-                    let end = if let ConnectionEnd::ByClient(close) = &why {
-                        ConnectionEnd::ByClient(close.clone())
-                    } else {
-                        ConnectionEnd::Superseded
-                    };
-                    let permit = state.guard.closing_permit();
-                    tokio::spawn(async move {
-                        close(remains, end, timeout).await;
-                        drop(permit);
-                    });
-                }
-                _ => {}
+            // A frame whose beginning was written cannot be followed by a close frame.
+            if log_was_empty {
+                self.spawn_close(socket, &why);
             }
-            reason = Some(why);
+            self.state.note_socket_lost(now, why);
         }
-        let mut away_info = None;
-        if let Some(why) = reason {
-            // A client that has another socket already is not away, unless that socket does not come.
-            away_info = (!matches!(why, ConnectionEnd::Superseded)).then(|| why.away_info());
-            resumption.away = Some((clock::after(now, state.config.resumption_window), why));
-        }
-        let mut lost_grant = None;
-        if let Some(request) = granted {
-            // Of an earlier grant.
-            resumption.next_socket = None;
-            resumption.grants += 1;
-            // The new socket may have gone meanwhile.
-            lost_grant = request.reply.send(Ok(resumption.grants)).is_err().then_some(resumption.grants);
-        }
-        if let Some(info) = away_info {
-            state.note_away(now, info);
-        }
-        if let Some(grant) = lost_grant {
-            state.handle_grant_lost(now, grant);
-        }
+        self.state.answer_granted(now);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Closes the socket in a task of its own, if the client still reads it.
+    fn spawn_close(&self, socket: ClientSocket, why: &ConnectionEnd) {
+        let end = match why {
+            ConnectionEnd::Superseded => ConnectionEnd::Superseded,
+            ConnectionEnd::ByClient(close) => ConnectionEnd::ByClient(close.clone()),
+            _ => return,
+        };
+        let ConnectionState { memory, config, guard, .. } = &self.state;
+        let remains = Remains::of_socket(socket, memory, config.max_message_bytes);
+        let (timeout, permit) = (config.close_timeout, guard.closing_permit());
+        tokio::spawn(async move {
+            close(remains, end, timeout).await;
+            drop(permit);
+        });
     }
 
     /// Continues on a new socket. `false` if another thread still writes to the old one.
@@ -741,13 +722,13 @@ impl SocketTask {
     }
 
     /// Passes the socket to the connection that its client continues.
-    async fn hand_over(self, peer: Arc<Peer>, grant: u64) {
+    async fn hand_over(self, peer: Arc<Peer>, grant_number: u64) {
         let Self { socket: Some(socket), decoder, unread, state, .. } = self else { return };
         let ConnectionState { guard, output: mut rest, .. } = state;
         let mut unsent = poll_fn(|cx| guard.peer.mailbox.poll_take_log(cx)).await;
         unsent.append(&mut rest);
         let permit = guard.leave();
-        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant, socket, decoder, unread, unsent, permit });
+        let socket: Box<dyn Any + Send> = Box::new(NewSocket { grant_number, socket, decoder, unread, unsent, permit });
         peer.mailbox.post(Command::TakeSocket(socket));
     }
 

@@ -221,8 +221,8 @@ impl ConnectionState {
                     self.handle_new_socket(socket);
                 }
             }
-            Command::GrantLost(grant) => self.handle_grant_lost(now, grant),
-            Command::PresenceHooksDone => self.handle_presence_hooks_done(),
+            Command::GrantLost(grant_number) => self.handle_grant_lost(now, grant_number),
+            Command::AwayHooksDone => self.handle_away_hooks_done(),
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),

@@ -283,19 +283,25 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
             attempt: None,
             token: None,
             info: None,
-            passed: None,
+            hook_number: None,
             reply,
         })));
         granted.await.expect("a reply").expect("a grant")
     };
     let (first, last) = (grant().await, grant().await);
     assert_eq!((first, last), (1, 2));
-    let take = |grant| {
+    let take = |grant_number| {
         let (server, client) = duplex(1 << 16);
         let socket = ClientSocket::stream(server);
         let decoder = MessageDecoder::new(1 << 20);
-        let socket =
-            NewSocket { grant, socket, decoder, unread: Vec::new(), unsent: FrameBuffer::default(), permit: None };
+        let socket = NewSocket {
+            grant_number,
+            socket,
+            decoder,
+            unread: Vec::new(),
+            unsent: FrameBuffer::default(),
+            permit: None,
+        };
         peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         client
     };

@@ -171,7 +171,7 @@ impl Dispatch {
         }
     }
 
-    /// Returns whether there are hooks of connections.
+    /// Returns whether there are hooks of connections: `_open`, `_close`, `_resume`, `_away` or `_back`.
     pub(crate) fn has_hooks(&self) -> bool {
         !self.registry.load().hooks.is_empty()
     }
@@ -197,7 +197,7 @@ impl Dispatch {
     }
 
     /// Returns whether there are `_away` or `_back` hooks.
-    pub(crate) fn has_presence_hooks(&self) -> bool {
+    pub(crate) fn has_away_hooks(&self) -> bool {
         self.registry.load().hooks.iter().any(|hooks| hooks.away.is_some() || hooks.back.is_some())
     }
 

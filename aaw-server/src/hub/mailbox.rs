@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// The new socket does not come: it has ended after its request was granted with this number.
     GrantLost(u64),
     /// The `_away` or `_back` hooks have ended.
-    PresenceHooksDone,
+    AwayHooksDone,
     /// The state of the connection is to be dropped, if it is away: others need the memory.
     DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
@@ -104,8 +104,8 @@ pub(crate) struct ResumeRequest {
     pub(crate) token: Option<Box<str>>,
     /// What the `_resume` hook receives, if there was one when the request was made.
     pub(crate) info: Option<Box<OpenInfo>>,
-    /// The `_resume` hook has passed, for the request with this number.
-    pub(crate) passed: Option<u64>,
+    /// The number of its `_resume` hook, which has passed.
+    pub(crate) hook_number: Option<u64>,
     /// Answers the request, with the number of the grant. Dropped if the connection is over.
     pub(crate) reply: oneshot::Sender<Result<u64, ResumeRefusal>>,
 }
@@ -251,7 +251,7 @@ pub(crate) struct LogState {
 #[derive(Debug, Default)]
 pub(crate) struct UncountedFrames {
     pub(crate) frames: FrameBuffer,
-    /// They precede what is counted, as the welcome does. To follow it costs less.
+    /// Written before the counted frames, for the welcome. Otherwise after them, which avoids moving the turn's buffer.
     pub(crate) are_first: bool,
 }
 

@@ -56,8 +56,8 @@ pub(crate) struct AwayLimits {
 struct AwayConnections {
     /// From the one that lost its socket first on.
     of_networks: HashMap<Network, BTreeMap<u64, AwayConnection>>,
-    /// The networks, from the one with the fewest connections on. Among equals, the last is the one whose connection began
-    /// last: to displace those that were there before, one would have to keep as many sockets open for longer.
+    /// Ordered by count, then by the age of the connection that has been away for the longest time. The last entry loses a
+    /// connection first, so a flood from many addresses displaces its own, younger connections.
     by_count: BTreeSet<(usize, u64, Network)>,
     count: usize,
     last: u64,
@@ -117,11 +117,11 @@ impl ResumableGuard {
         }
         let network = network(&self.peer);
         self.away = Some(away.insert(network, AwayConnection { peer: Arc::clone(&self.peer), began: self.began }));
-        // Connections of unknown networks may be of many.
+        // Without a known address, connections of many clients share one entry.
         let dropped = if network.is_some() && away.of_network(network) > limits.per_network {
             away.remove_oldest(network)
         } else if away.count > limits.total {
-            away.remove_oldest_of_greediest()
+            away.remove_oldest_of_largest()
         } else {
             None
         };
@@ -194,7 +194,7 @@ impl AwayConnections {
         self.remove(network, number)
     }
 
-    fn remove_oldest_of_greediest(&mut self) -> Option<AwayConnection> {
+    fn remove_oldest_of_largest(&mut self) -> Option<AwayConnection> {
         let (.., network) = *self.by_count.last()?;
         self.remove_oldest(network)
     }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greediest_network_loses_its_oldest_connection() {
+    fn the_network_with_the_most_connections_loses_its_oldest_one() {
         let all = Arc::<ResumableConnections>::default();
         let limits = AwayLimits { total: 3, per_network: 100 };
         let mut honest = insert(&all, 1, "10.0.0.1");
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(greedy.iter().map(is_dropped).collect::<Vec<_>>(), [true, false, false]);
     }
 
-    /// However many addresses others have.
+    /// The number of addresses does not matter.
     #[test]
     fn among_networks_with_equally_many_the_connection_that_began_last_is_dropped() {
         let all = Arc::<ResumableConnections>::default();

@@ -102,8 +102,8 @@ fn caller(from: From, calls: usize) -> Connected {
     caller_with(from, calls, HELLO)
 }
 
-/// As [`caller`], on a resumable connection: each side acknowledges what the other has sent. With the acknowledgement, it sends
-/// as many messages as the others: a turn looks at the clock after each 16, and counting takes longer than its time.
+/// As [`caller`], on a resumable connection: each side acknowledges what the other has sent. The acknowledgement replaces one
+/// call, so that the number of messages is the same: a turn reads the clock after each 16 messages.
 fn resumable_caller(calls: usize) -> Connected {
     let mut connected = caller_with(From::Linked, calls, RESUMABLE_HELLO);
     connected.calls.splice(0..0, samples::masked(br#"["aaw/ack",1]"#));

@@ -69,7 +69,7 @@ ws.on("unauthorized", ({ error }) => {
   showUser();
 });
 
-// Also after a reconnect: the session is resumed then, but the old connection's room membership is lost.
+// Also when a connection could not be resumed: the session is, but the old connection's room membership is lost.
 ws.on("open", () => {
   showUser();
   if (ws.identity) enter(room).catch(({ error }) => (byId("error").textContent = error));

@@ -4,6 +4,6 @@ use crate::_services::App;
 
 pub async fn handler(back: BackInfo, services: Services<App>) -> Result<()> {
     let connected = services.ws.is_connected();
-    services.run_presence_hook("back", json!([back, { "connected": connected }])).await;
+    services.run_away_hook("back", json!([back, { "connected": connected }])).await;
     services.ws.send_event("message", "Welcome back")
 }

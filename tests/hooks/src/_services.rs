@@ -20,9 +20,9 @@ pub struct App {
     /// `_open` takes one permit for each connection.
     pub passes: Arc<Semaphore>,
     /// What `_away` and `_back` have received, with their names, and the ends of these hooks.
-    presence: watch::Sender<Vec<(&'static str, Value)>>,
+    away_hooks: watch::Sender<Vec<(&'static str, Value)>>,
     /// `_away` and `_back` each take one permit.
-    pub presence_passes: Arc<Semaphore>,
+    pub away_passes: Arc<Semaphore>,
     resume_behaviour: Arc<Mutex<ResumeBehaviour>>,
     /// What `_resume` has received, with the id of the connection.
     resumed: watch::Sender<Vec<(String, Value)>>,
@@ -67,8 +67,8 @@ impl Default for App {
             notes: Arc::default(),
             resets: watch::Sender::default(),
             passes: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
-            presence: watch::Sender::default(),
-            presence_passes: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            away_hooks: watch::Sender::default(),
+            away_passes: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             resume_behaviour: Arc::default(),
             resumed: watch::Sender::default(),
             dropped: watch::Sender::default(),
@@ -113,17 +113,17 @@ impl App {
         self.closed.send_modify(|all| all.push(json!(closed)));
     }
 
-    pub(crate) async fn run_presence_hook(&self, name: &'static str, received: Value) {
-        self.presence.send_modify(|all| all.push((name, received)));
-        if let Ok(pass) = self.presence_passes.acquire().await {
+    pub(crate) async fn run_away_hook(&self, name: &'static str, received: Value) {
+        self.away_hooks.send_modify(|all| all.push((name, received)));
+        if let Ok(pass) = self.away_passes.acquire().await {
             pass.forget();
         }
-        self.presence.send_modify(|all| all.push(("ended", json!(name))));
+        self.away_hooks.send_modify(|all| all.push(("ended", json!(name))));
     }
 
     /// Returns what `_away` and `_back` have received, and their ends, once there are at least `least` entries.
-    pub async fn presence(&self, least: usize) -> Vec<(&'static str, Value)> {
-        wait(&self.presence, least).await
+    pub async fn away_hooks(&self, least: usize) -> Vec<(&'static str, Value)> {
+        wait(&self.away_hooks, least).await
     }
 
     /// Sets what `_resume` does from now on.

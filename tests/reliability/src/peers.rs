@@ -1,4 +1,4 @@
-//! The same load beside other systems: how many calls ran twice, never, or without their callers' knowing. `tests/reliability/peers/run`
+//! The same load with other systems, for comparison: how many calls ran twice, never, or without their callers' knowing. `tests/reliability/peers/run`
 //! builds and runs it.
 //!
 //! Each system has the same clients in JavaScript ([`load`]), the same proxy with the same faults, and a server that records

@@ -19,8 +19,8 @@ async fn start(change: impl FnOnce(&mut ServerConfig)) -> (TestServer, App) {
 
 /// Waits until `_away` and `_back` have recorded `least` entries, and returns the names: those of hooks that have begun, and
 /// `ended` for the end of one.
-async fn presence(app: &App, least: usize) -> Vec<&'static str> {
-    let all = within("_away or _back", || "less".into(), app.presence(least)).await;
+async fn away_hooks(app: &App, least: usize) -> Vec<&'static str> {
+    let all = within("_away or _back", || "less".into(), app.away_hooks(least)).await;
     all.into_iter().map(|(name, _)| name).collect()
 }
 
@@ -56,18 +56,18 @@ async fn connect(server: &TestServer, client_key: &str) -> WireClient {
 async fn away_runs_without_a_socket_and_back_with_the_next_one() {
     let (server, app) = start(|_| {}).await;
     broken(&server).await;
-    assert_eq!(presence(&app, 2).await, ["away", "ended"]);
+    assert_eq!(away_hooks(&app, 2).await, ["away", "ended"]);
     let (mut client, welcome) = open(&server, &resuming(0)).await;
     assert_eq!(welcome["resumed"], true);
     client.expect(r#"["message","Welcome back"]"#).await;
-    assert_eq!(presence(&app, 4).await, ["away", "ended", "back", "ended"]);
-    let told = app.presence(4).await;
+    assert_eq!(away_hooks(&app, 4).await, ["away", "ended", "back", "ended"]);
+    let told = app.away_hooks(4).await;
     assert_eq!(told[0].1, json!([{ "by": "client", "code": null, "reason": "" }, { "connected": false }]));
     assert!(told[2].1[0]["away_ms"].is_u64() && told[2].1[1] == json!({ "connected": true }), "{told:?}");
     client.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
     // `_open` has run once, and nothing else has run.
-    assert_eq!((app.openings(1).await.len(), presence(&app, 4).await.len()), (1, 4));
+    assert_eq!((app.openings(1).await.len(), away_hooks(&app, 4).await.len()), (1, 4));
 }
 
 #[tokio::test]
@@ -76,14 +76,14 @@ async fn a_client_that_announces_that_it_will_resume_is_away_and_one_that_closes
     let (mut client, _) = open(&server, &json!({ "key": KEY })).await;
     let frame = CloseFrame { code: 4002.into(), reason: "soon".into() };
     client.send_message(Message::Close(Some(frame))).await;
-    presence(&app, 2).await;
+    away_hooks(&app, 2).await;
     let info = json!({ "by": "client", "code": 4002, "reason": "soon" });
-    assert_eq!(app.presence(2).await[0].1[0], info);
+    assert_eq!(app.away_hooks(2).await[0].1[0], info);
     let (client, _) = open(&server, &resuming(0)).await;
-    presence(&app, 4).await;
+    away_hooks(&app, 4).await;
     client.close().await;
     closings(&app, 1).await;
-    assert_eq!(presence(&app, 4).await, ["away", "ended", "back", "ended"]);
+    assert_eq!(away_hooks(&app, 4).await, ["away", "ended", "back", "ended"]);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn close_follows_away_when_the_client_does_not_come_back() {
     let (server, app) = start(|config| config.resumption_window = Duration::from_millis(50)).await;
     broken(&server).await;
     let closed = closings(&app, 1).await;
-    assert_eq!((closed.len(), presence(&app, 2).await), (1, vec!["away", "ended"]));
+    assert_eq!((closed.len(), away_hooks(&app, 2).await), (1, vec!["away", "ended"]));
 }
 
 /// The server has not noticed that the old socket is of no use, so the client was never away.
@@ -105,15 +105,15 @@ async fn a_socket_that_replaces_another_runs_neither_away_nor_back() {
     second.exchange(r#"["ping",null,1]"#, r#"["ping",{"pong":true},1]"#).await;
     second.close().await;
     closings(&app, 1).await;
-    assert_eq!((app.presence(0).await.len(), resumptions(&app, 1).await.len()), (0, 1));
+    assert_eq!((app.away_hooks(0).await.len(), resumptions(&app, 1).await.len()), (0, 1));
 }
 
 #[tokio::test]
 async fn hooks_of_a_client_whose_socket_breaks_again_and_again_run_by_turns_and_one_at_a_time() {
     let (server, app) = start(|_| {}).await;
-    app.presence_passes.forget_permits(usize::MAX);
+    app.away_passes.forget_permits(usize::MAX);
     broken(&server).await;
-    assert_eq!(presence(&app, 1).await, ["away"]);
+    assert_eq!(away_hooks(&app, 1).await, ["away"]);
     // `_away` runs all the time.
     for _ in 0..20 {
         let (client, _) = open(&server, &resuming(0)).await;
@@ -121,52 +121,52 @@ async fn hooks_of_a_client_whose_socket_breaks_again_and_again_run_by_turns_and_
     }
     let (mut client, _) = open(&server, &resuming(0)).await;
     client.exchange(r#"["ping",null,1]"#, r#"["ping",{"pong":true},1]"#).await;
-    assert_eq!(presence(&app, 1).await, ["away"]);
-    app.presence_passes.add_permits(1);
-    assert_eq!(presence(&app, 3).await, ["away", "ended", "back"]);
+    assert_eq!(away_hooks(&app, 1).await, ["away"]);
+    app.away_passes.add_permits(1);
+    assert_eq!(away_hooks(&app, 3).await, ["away", "ended", "back"]);
     // It is away again, and back, while `_back` runs.
     lose(&server, client).await;
     let (mut client, _) = open(&server, &resuming(1)).await;
     client.exchange(r#"["ping",null,2]"#, r#"["ping",{"pong":true},2]"#).await;
-    app.presence_passes.add_permits(1);
+    app.away_passes.add_permits(1);
     client.expect(r#"["message","Welcome back"]"#).await;
     lose(&server, client).await;
-    assert_eq!(presence(&app, 5).await, ["away", "ended", "back", "ended", "away"]);
+    assert_eq!(away_hooks(&app, 5).await, ["away", "ended", "back", "ended", "away"]);
 }
 
 #[tokio::test]
 async fn close_waits_for_away() {
     let (server, app) = start(|config| config.resumption_window = Duration::from_millis(50)).await;
-    app.presence_passes.forget_permits(usize::MAX);
+    app.away_passes.forget_permits(usize::MAX);
     broken(&server).await;
-    presence(&app, 1).await;
+    away_hooks(&app, 1).await;
     let mut other = server.v1().await;
     until("the state to be over", || server.handle.away_connections() == 0).await;
     // The hook of a connection that ends later is not held up by the first one.
     other.exchange(r#"["ping",null,1]"#, r#"["ping",{"pong":true},1]"#).await;
     other.close().await;
     assert_eq!(closings(&app, 1).await.len(), 1);
-    app.presence_passes.add_permits(1);
+    app.away_passes.add_permits(1);
     closings(&app, 2).await;
-    assert_eq!(presence(&app, 2).await, ["away", "ended"]);
+    assert_eq!(away_hooks(&app, 2).await, ["away", "ended"]);
 }
 
 #[tokio::test]
 async fn an_away_hook_that_hangs_is_dropped_and_back_follows() {
     let (server, app) = start(|config| config.linger_timeout = Duration::from_millis(100)).await;
-    app.presence_passes.forget_permits(usize::MAX);
+    app.away_passes.forget_permits(usize::MAX);
     broken(&server).await;
-    presence(&app, 1).await;
+    away_hooks(&app, 1).await;
     let (_client, _) = open(&server, &resuming(0)).await;
-    assert_eq!(presence(&app, 2).await, ["away", "back"]);
+    assert_eq!(away_hooks(&app, 2).await, ["away", "back"]);
 }
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_an_away_hook_that_hangs() {
     let (mut server, app) = start(|_| {}).await;
-    app.presence_passes.forget_permits(usize::MAX);
+    app.away_passes.forget_permits(usize::MAX);
     broken(&server).await;
-    presence(&app, 1).await;
+    away_hooks(&app, 1).await;
     server.stop();
     within("the stop", || "nothing".into(), server.stopped()).await;
 }
@@ -226,7 +226,7 @@ async fn a_refusal_leaves_the_old_socket_as_it_is() {
 
 #[tokio::test]
 async fn a_hook_that_panics_or_hangs_refuses_and_leaves_the_state_as_it_is() {
-    let (server, app) = start(|config| config.handshake_timeout = Duration::from_millis(300)).await;
+    let (server, app) = start(|config| config.handshake_timeout = Duration::from_secs(2)).await;
     broken(&server).await;
     app.on_resume(ResumeBehaviour { panics: true, ..ResumeBehaviour::default() });
     assert_eq!(refused(&mut connect(&server, "_key").await, &resuming(0)).await, "Internal error");
@@ -294,7 +294,7 @@ async fn of_two_sockets_that_resume_at_once_the_later_one_continues_the_connecti
 
 #[tokio::test]
 async fn a_state_that_is_over_while_the_hook_runs_is_answered_at_once() {
-    let (server, app) = start(|config| config.resumption_window = Duration::from_millis(200)).await;
+    let (server, app) = start(|config| config.resumption_window = Duration::from_secs(1)).await;
     app.resume_passes.forget_permits(usize::MAX);
     let connection = broken(&server).await;
     let mut client = connect(&server, "_slow").await;
@@ -315,8 +315,8 @@ async fn a_refusal_of_one_package_decides() {
     let sources = vec![events(&first), events(&second).under("second")];
     let server = TestServer::start_with_events(sources, |_| {}).await;
     broken(&server).await;
-    presence(&first, 2).await;
-    presence(&second, 2).await;
+    away_hooks(&first, 2).await;
+    away_hooks(&second, 2).await;
     second.on_resume(ResumeBehaviour { refusal: Some("No"), ..ResumeBehaviour::default() });
     assert_eq!(refused(&mut connect(&server, "_key").await, &resuming(0)).await, "No");
     assert_eq!((resumptions(&first, 1).await.len(), resumptions(&second, 1).await.len()), (1, 1));
