@@ -111,6 +111,8 @@ impl<W> ClientConnection<W> {
         self.login.stored = Some(StoredToken { token: token.clone(), issued_by: self.dialect() });
         self.login.logged_out = false;
         self.outputs.push_back(Output::LoggedIn { token, user: user.get().into() });
+        // From then on, the server demands the token of those who resume.
+        self.acknowledge_at_once();
         true
     }
 

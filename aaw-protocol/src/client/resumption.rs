@@ -121,6 +121,16 @@ impl<W> ClientConnection<W> {
         }
     }
 
+    /// Acknowledges all that was received.
+    pub(super) fn acknowledge_at_once(&mut self) {
+        if matches!(self.phase, ConnectionPhase::Open { .. })
+            && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
+        {
+            let number = resumption.received.acknowledge();
+            self.outputs.push_back(Output::Send(acknowledgement(number).into()));
+        }
+    }
+
     pub(super) fn handle_acknowledgement(&mut self, frame: &Frame<'_>) -> Result<(), BadFrame> {
         let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active()) else {
             return Ok(());

@@ -43,6 +43,8 @@ pub struct ServerConnection<T = ()> {
     pub(super) connection: Box<str>,
     /// When the hello of a v1 client is due. `None` once it has arrived, and for classic clients.
     pub(super) hello_deadline: Option<Instant>,
+    /// It was extended, which happens once.
+    pub(super) hello_extended: bool,
     /// Whether an open hook has not decided about the connection yet.
     pub(super) open_hook_pending: bool,
     /// The last v1 id that the client used.
@@ -93,6 +95,7 @@ impl<T> ServerConnection<T> {
     ) -> Self {
         let config = config.into();
         Self {
+            hello_extended: false,
             hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
             heartbeat: new_heartbeat(&config, now),
             wait_queue: WaitQueue::new(config.limits.line as usize),

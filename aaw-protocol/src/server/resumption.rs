@@ -37,9 +37,11 @@ impl<T> ServerConnection<T> {
     }
 
     /// Gives the client this much more time for its hello: the decision about a [hello](Input::Hello) takes time that is not
-    /// the client's, and if it is refused another one may follow. Has no effect after the hello.
+    /// the client's, and if it is refused another one may follow. Has no effect after the hello, nor a second time.
     pub fn extend_hello_timeout(&mut self, by: Duration) {
-        self.hello_deadline = self.hello_deadline.map(|deadline| clock::after(deadline, by));
+        if !std::mem::replace(&mut self.hello_extended, true) {
+            self.hello_deadline = self.hello_deadline.map(|deadline| clock::after(deadline, by));
+        }
     }
 
     pub(super) fn send_welcome(&mut self) {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::encode::frame_len;
 use super::frame_buffer::{FrameBuffer, SharedFrame};
 use crate::codec;
 use crate::hello::GAP;
@@ -239,6 +238,7 @@ impl RetainedLog {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::encode::frame_len;
     use super::*;
 
     fn payload(number: usize, len: usize) -> Vec<u8> {

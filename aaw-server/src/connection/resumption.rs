@@ -4,7 +4,7 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aaw_event::{AwayInfo, ClosedBy};
 use aaw_protocol::clock;
@@ -22,9 +22,6 @@ use super::resumption_state::{
 use super::state::ConnectionState;
 use crate::auth::SessionGuard;
 use crate::hub::{Command, LogState, Peer, ResumableConnection, ResumeRefusal, ResumeRequest, UncountedFrames};
-
-/// How long a client may take to acknowledge what it must acknowledge at once.
-const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionState {
     /// Returns whether to read from the client.
@@ -179,7 +176,10 @@ impl ConnectionState {
                 // What it has received was checked.
                 let _ = self.guard.peer.mailbox.acknowledge(request.received);
                 resumption.last_attempt = request.attempt.unwrap_or(last);
-                resumption.granted = Some(request);
+                if let Some(earlier) = resumption.granted.replace(request) {
+                    // The socket may have gone meanwhile.
+                    let _ = earlier.reply.send(Err(ResumeRefusal::Superseded));
+                }
                 self.end.get_or_insert_with(|| Box::new(ConnectionEnd::Superseded));
             }
             // The socket may have gone meanwhile.
@@ -328,7 +328,7 @@ impl ConnectionState {
         let away = resumption.away.as_ref().map(|(until, _)| *until);
         let is_timed = |waits: &&Unacknowledged| waits.stage != UnacknowledgedStage::Pinged;
         let unacknowledged = resumption.unacknowledged.as_ref().filter(is_timed);
-        let acknowledgement = unacknowledged.map(|waits| clock::after(waits.since, ACKNOWLEDGEMENT_TIMEOUT));
+        let acknowledgement = unacknowledged.map(|waits| clock::after(waits.since, waits.stage.timeout()));
         away.into_iter().chain(acknowledgement).min()
     }
 
@@ -338,14 +338,18 @@ impl ConnectionState {
         let Some(resumption) = &mut self.resumption else { return false };
         let is_too_much = log.unacknowledged_messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES
             || log.unacknowledged >= MAX_UNACKNOWLEDGED_BYTES;
-        if !is_too_much || log.blocked || self.protocol.is_away() {
-            resumption.unacknowledged = None;
+        if self.protocol.is_away() || log.blocked {
             return false;
         }
-        let LogState { acknowledged, .. } = *log;
-        match &mut resumption.unacknowledged {
-            Some(unacknowledged) if unacknowledged.acknowledged == acknowledged => {
-                if now.duration_since(unacknowledged.since) < ACKNOWLEDGEMENT_TIMEOUT {
+        // Neither a part of it nor another socket ends the wait: the client must acknowledge all that was there when it began.
+        match resumption.unacknowledged.as_mut().filter(|unacknowledged| unacknowledged.last > log.acknowledged) {
+            None => {
+                let wait = Unacknowledged { since: now, last: log.last, stage: UnacknowledgedStage::Waits };
+                resumption.unacknowledged = is_too_much.then_some(wait);
+                false
+            }
+            Some(unacknowledged) => {
+                if now.duration_since(unacknowledged.since) < unacknowledged.stage.timeout() {
                     return false;
                 }
                 match unacknowledged.stage {
@@ -362,11 +366,6 @@ impl ConnectionState {
                         true
                     }
                 }
-            }
-            unacknowledged => {
-                let stage = UnacknowledgedStage::Waits;
-                *unacknowledged = Some(Unacknowledged { since: now, acknowledged, stage });
-                false
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a connection stores that its client can resume.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aaw_protocol::resumption::ResumptionKey;
 use aaw_protocol::websocket::{FrameBuffer, MessageDecoder};
@@ -93,8 +93,8 @@ impl ResumptionHooks {
 /// Since when a client has not acknowledged what it must acknowledge at once.
 pub(super) struct Unacknowledged {
     pub(super) since: Instant,
-    /// What was acknowledged then.
-    pub(super) acknowledged: u64,
+    /// The number of the last message then.
+    pub(super) last: u64,
     pub(super) stage: UnacknowledgedStage,
 }
 
@@ -107,4 +107,15 @@ pub(super) enum UnacknowledgedStage {
     Pinged,
     /// The pong has come.
     Ponged,
+}
+
+impl UnacknowledgedStage {
+    /// How long a client may take in this stage.
+    pub(super) fn timeout(self) -> Duration {
+        match self {
+            Self::Waits | Self::Pinged => Duration::from_secs(10),
+            // A client may leave what it need not acknowledge at once for 10 s.
+            Self::Ponged => Duration::from_secs(15),
+        }
+    }
 }

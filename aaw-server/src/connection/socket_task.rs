@@ -20,7 +20,7 @@ use super::call_tasks::{abort_expecting_response, linger};
 use super::closing::{Remains, close};
 use super::end::ConnectionEnd;
 use super::frame_log;
-use super::resumption_state::NewSocket;
+use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
 use super::socket::{ClientSocket, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
@@ -615,7 +615,7 @@ impl SocketTask {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + log.unacknowledged + self.unread.capacity() + self.decoder.stored();
+        let held = log.unsent + log.pushed + log.retained + self.unread.capacity() + self.decoder.stored();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());
@@ -712,7 +712,10 @@ impl SocketTask {
         // It counts for its connection again.
         drop(permit);
         resumption.away = None;
-        resumption.unacknowledged = None;
+        if let Some(unacknowledged) = &mut resumption.unacknowledged {
+            // What has arrived is known from the hello. The rest is sent again, which takes its time.
+            unacknowledged.stage = UnacknowledgedStage::Waits;
+        }
         resumption.guard.come_back();
         mailbox.come_back(unsent, state.protocol.resume(now).into(), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);

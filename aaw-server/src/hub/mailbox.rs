@@ -115,8 +115,9 @@ pub(crate) struct ResumeRequest {
 pub(crate) enum ResumeRefusal {
     #[error("received: {0}")]
     NeverSent(NeverSent),
-    #[error("received: message {received} is less than the last acknowledged one, {acknowledged}")]
-    Forgotten { received: u64, acknowledged: u64 },
+    // Without the number: a client that does not know the token must not learn which one requires it.
+    #[error("received: message {received} is less than the last acknowledged one")]
+    Forgotten { received: u64 },
     #[error("attempt: {attempt} is not larger than {last}, which came before")]
     Late { attempt: u64, last: u64 },
     #[error("the token of the connection's session is missing or another one")]
@@ -239,8 +240,12 @@ pub(crate) struct LogState {
     pub(crate) blocked: bool,
     /// The bytes of messages that are retained until the client acknowledges them.
     pub(crate) unacknowledged: usize,
+    /// The memory that they take, in bytes.
+    pub(crate) retained: usize,
     /// The number of these messages.
     pub(crate) unacknowledged_messages: usize,
+    /// The number of the last message.
+    pub(crate) last: u64,
     /// The number of the last message that the client has acknowledged.
     pub(crate) acknowledged: u64,
     /// Why the socket has failed, found by another thread.
@@ -361,12 +366,16 @@ struct MailboxState {
     away: bool,
     /// A push was lost since.
     loses_pushes: bool,
+    /// The bytes of pushes that were left when some were dropped.
+    pushes_kept: usize,
 }
 
 impl MailboxState {
     /// Adds to the bytes that wait. `false` if they then exceed the burst limit.
     fn add_cost(&mut self, cost: usize, limits: PushLimits) -> bool {
         let queued = self.pushed + self.bounded * size_of::<Command>();
+        // What was written is retained until it is acknowledged.
+        let queued = queued.max(self.retained.as_deref().map_or(0, RetainedLog::memory));
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
         if queued > 0 && queued + cost > limits.burst {
             return false;
@@ -383,7 +392,9 @@ impl MailboxState {
             written: self.written,
             blocked: self.blocked,
             unacknowledged: retained.map_or(0, RetainedLog::bytes),
+            retained: retained.map_or(0, RetainedLog::memory),
             unacknowledged_messages: retained.map_or(0, RetainedLog::messages),
+            last: retained.map_or(0, RetainedLog::last),
             acknowledged: retained.map_or(0, RetainedLog::acknowledged),
             error: None,
         }
@@ -588,9 +599,11 @@ impl Mailbox {
             if state.away {
                 state.pushed = state.pushed.saturating_sub(buffer.pushed());
                 *buffer = FrameBuffer::default();
-                if retained.pushed() > 2 * MAX_PUSHES_AWAY {
-                    retained.drop_pushes();
+                // Not at each turn, since it takes time.
+                if retained.pushed() > state.pushes_kept + 2 * MAX_PUSHES_AWAY {
+                    retained.drop_pushes(MAX_PUSHES_AWAY);
                     state.loses_pushes = true;
+                    state.pushes_kept = retained.pushed();
                 }
                 return TurnEnd::Written;
             }
@@ -723,7 +736,7 @@ impl Mailbox {
         let Some(retained) = &state.retained else { return Ok(()) };
         let acknowledged = retained.acknowledged();
         if received < acknowledged {
-            return Err(ResumeRefusal::Forgotten { received, acknowledged });
+            return Err(ResumeRefusal::Forgotten { received });
         }
         retained.check_sent(received).map_err(ResumeRefusal::NeverSent)
     }
@@ -758,9 +771,7 @@ impl Mailbox {
     pub(crate) fn drop_retained_pushes(&self) -> bool {
         let mut state = self.lock();
         let Some(retained) = &mut state.retained else { return false };
-        let has_pushes = retained.pushed() > 0;
-        retained.drop_pushes();
-        has_pushes
+        retained.drop_pushes(0)
     }
 
     /// Returns whether there is a socket, as far as is known: the connection is neither over nor away.
@@ -784,7 +795,7 @@ impl Mailbox {
         }
         state.pushed += log.pushed();
         (state.log, state.socket) = (log, socket);
-        (state.away, state.loses_pushes) = (false, false);
+        (state.away, state.loses_pushes, state.pushes_kept) = (false, false, 0);
     }
 
     /// Closes the log and takes its content, once nobody else writes. The mailbox accepts nothing from then on.

@@ -338,6 +338,24 @@ async fn a_client_that_resumes_again_and_again_without_acknowledging_makes_nothi
     until("one connection to be there", || server.handle.connections() == 1).await;
 }
 
+/// What was written is retained, so that it counts as what waits to be written does.
+#[tokio::test]
+async fn pushes_that_a_client_reads_and_does_not_acknowledge_are_limited() {
+    const BURST: usize = 1 << 20;
+    let server = TestServer::start_with(|config| config.max_push_burst_bytes = BURST).await;
+    let (mut client, _) = open(&server, &json!({ "key": KEY })).await;
+    let data = "x".repeat(60_000);
+    for number in 0..20 {
+        let reached = server.handle.emit("news", &data).unwrap();
+        assert_eq!(reached, usize::from(number < BURST / 60_000), "push {number}");
+        if reached == 1 {
+            assert!(client.next().await.starts_with(r#"["news""#));
+        }
+    }
+    client.expect_close(1013).await;
+    until("the connection to be over", || server.handle.connections() == 0).await;
+}
+
 /// From one address, and from as many as there are connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes two minutes"]
