@@ -79,6 +79,8 @@ pub struct ClientConnection<W> {
     pub(super) waits_since: Option<Instant>,
     /// When the last of them was written.
     pub(super) written_at: Option<Instant>,
+    /// One of them was given up, and nothing has arrived since.
+    pub(super) has_unanswered: bool,
     pub(super) outputs: VecDeque<Output<W>>,
 }
 
@@ -157,6 +159,7 @@ impl<W> ClientConnection<W> {
             written_unary: 0,
             waits_since: None,
             written_at: None,
+            has_unanswered: false,
             outputs: VecDeque::from([Output::Connect]),
             config,
         }
@@ -610,9 +613,10 @@ impl<W> ClientConnection<W> {
         if upload_ended {
             self.send_frame(control_frame(&event_json, "null", id, Kind::End));
         }
+        let is_waiting = self.is_waiting();
         if let Some(open) = self.calls.get_mut(&key) {
             if open.stream.is_none() {
-                if self.written_unary == 0 {
+                if !is_waiting {
                     self.waits_since = self.last_input;
                 }
                 self.written_unary += 1;
@@ -744,10 +748,10 @@ impl<W> ClientConnection<W> {
             hello::ERROR => {
                 let failure: Failure = serde_json::from_str(frame.data)
                     .map_err(|error| BadFrame::Unexpected(format!("a malformed aaw/error: {error}")))?;
-                let is_bad_frame = failure.code == Code::BAD_FRAME;
+                let refusal = (failure.code == Code::BAD_FRAME).then(|| failure.error.to_string());
                 self.outputs.push_back(Output::Warning(ProtocolWarning::Reported(failure)));
-                if is_bad_frame {
-                    self.handle_refused_hello();
+                if let Some(text) = refusal {
+                    self.handle_refused_hello(text);
                 }
             }
             _ => {}
@@ -851,13 +855,14 @@ impl<W> ClientConnection<W> {
 
     /// Ends an open call without a result, and cancels it on the server.
     fn abort_call(&mut self, now: Instant, key: CallKey) -> Option<AbortedCall<W>> {
-        let OpenCall { waiter, deadline, stage, .. } = self.remove_call(key)?;
+        let OpenCall { waiter, deadline, stage, stream } = self.remove_call(key)?;
         let (sent, taken) = match stage {
             CallStage::Queued(position) => {
                 self.write_queue.remove(position);
                 (false, false)
             }
             CallStage::Written { id, event_json, number } => {
+                self.has_unanswered |= stream.is_none();
                 let taken = self.is_taken(number);
                 if matches!(self.phase, ConnectionPhase::Open { dialect: Dialect::Classic, .. }) {
                     /// For a call without a deadline: the default timeout of a call.

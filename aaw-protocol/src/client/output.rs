@@ -179,6 +179,10 @@ pub enum DisconnectReason {
     NoWelcome,
     /// The server has no state of the connection any more: it was restarted, or the client was away for too long.
     StateLost,
+    /// The server has refused to resume the connection, with this text.
+    ResumptionRefused(String),
+    /// The socket was lost for this reason, and the client could not resume the connection within the server's window.
+    NotResumed(Box<Self>),
 }
 
 impl DisconnectReason {
@@ -213,7 +217,11 @@ impl fmt::Display for DisconnectReason {
             Self::ClosedByUs => f.write_str("the client was closed"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Silent => f.write_str("the server stopped responding"),
-            Self::StateLost => f.write_str("the server does not know the connection any more"),
+            Self::StateLost => f.write_str("the server has not kept the connection's state"),
+            Self::ResumptionRefused(text) => {
+                write!(f, "the server did not resume the connection: {}", Shortened(text))
+            }
+            Self::NotResumed(why) => write!(f, "{why}; no new connection was made in time"),
             Self::NoWelcome => f.write_str("the server accepted the connection but sent no welcome"),
         }
     }

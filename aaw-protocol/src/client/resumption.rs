@@ -194,8 +194,7 @@ impl<W> ClientConnection<W> {
                 return true;
             }
             let next = resumption.next;
-            let why = resumption.interrupted.take().map_or(DisconnectReason::StateLost, |(_, why)| why);
-            self.end_state(why);
+            self.end_state(DisconnectReason::StateLost);
             self.resumption = next.map(|key| Box::new(Resumption::new(key)));
         }
         match (&mut self.resumption, terms) {
@@ -206,13 +205,12 @@ impl<W> ClientConnection<W> {
     }
 
     /// Handles the server's refusal of a resuming hello: the state is given up, and a new one begins on the same socket.
-    pub(super) fn handle_refused_hello(&mut self) {
+    pub(super) fn handle_refused_hello(&mut self, text: String) {
         if !matches!(self.phase, ConnectionPhase::AwaitingWelcome { .. }) || !self.is_resumable() {
             return;
         }
         self.offered_key = self.resumption.as_ref().and_then(|resumption| resumption.next);
-        let interrupted = self.resumption.as_mut().and_then(|resumption| resumption.interrupted.take());
-        self.end_state(interrupted.map_or(DisconnectReason::StateLost, |(_, why)| why));
+        self.end_state(DisconnectReason::ResumptionRefused(text));
         let hello = Hello { resumption: self.request_resumption() };
         self.outputs.push_back(Output::Send(codec::message(hello::HELLO, &hello).into()));
     }
@@ -270,16 +268,22 @@ impl<W> ClientConnection<W> {
                 resumption.interrupted = Some((after(now, self.config.welcome_timeout), why));
                 return;
             }
-            self.end_state(why);
+            self.end_state(DisconnectReason::NotResumed(Box::new(why)));
         }
     }
 
     /// The server has sent anything.
     pub(super) fn note_sign_of_life(&mut self, now: Instant) {
         self.waits_since = Some(now);
+        self.has_unanswered = false;
         if let Some(resumption) = &mut self.resumption {
             resumption.probed = None;
         }
+    }
+
+    /// Whether the server has a call, or had one that has ended without a word from it.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.written_unary > 0 || self.has_unanswered
     }
 
     /// When the server is to be pinged, or given up, because it is silent while it has a call.
@@ -296,7 +300,7 @@ impl<W> ClientConnection<W> {
             let waited = self.written_at.map_or(Duration::ZERO, |written| since.saturating_duration_since(written));
             after(since, interval.max(MAX_PROBE_INTERVAL.min(waited / PROBE_PART)))
         };
-        (is_open && self.written_unary > 0).then_some(due)
+        (is_open && self.is_waiting()).then_some(due)
     }
 
     pub(super) fn probe(&mut self, now: Instant) {

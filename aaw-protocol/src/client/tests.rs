@@ -521,6 +521,34 @@ fn a_server_that_is_silent_during_a_call_is_probed_also_after_it_has_taken_the_c
     assert_eq!((pings, aborted), (vec![3, 6, 9, 12, 15, 19, 24, 30, 38, 48, 60, 75, 90, 105, 120], None));
 }
 
+/// Each call ends before the server would be pinged because of it.
+#[test]
+fn a_silent_server_is_noticed_although_each_call_times_out_before() {
+    for timeout in [500, 1000, 2900, 3000] {
+        let mut client = resumable();
+        let start = client.now;
+        let mut ended = None;
+        for number in 0..20 {
+            let deadline = Some(client.now + Duration::from_millis(timeout));
+            let message = EncodedMessage::new("e", &0).unwrap();
+            client.connection.call(client.now, CallKey(100 + number), message, deadline, "waiter");
+            client.outputs();
+            let mut is_over = false;
+            while ended.is_none() && !is_over {
+                let due = client.connection.poll_timeout().expect("a deadline");
+                client.pass(due.saturating_duration_since(client.now));
+                for output in client.outputs() {
+                    is_over |= matches!(output, Output::CallDone { .. });
+                    if matches!(output, Output::Abort) {
+                        ended = Some(client.now - start);
+                    }
+                }
+            }
+        }
+        assert_eq!(ended.expect("it is noticed").as_secs(), 6, "timeout {timeout}");
+    }
+}
+
 #[test]
 fn a_server_that_stays_silent_has_more_time_on_each_socket_until_something_new_arrives() {
     let mut client = resumable();
