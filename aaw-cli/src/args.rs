@@ -86,6 +86,8 @@ Examples:
     #[command(after_help = concat!("\
 Notes:
   Runs until Ctrl-C, or until its output is closed (as by `head`), and reconnects when the connection is lost.
+  If only the socket broke, it resumes and prints what was pushed meanwhile; standard error tells that, and how many pushes
+  the server has dropped.
   If pushes arrive faster than they are printed, the oldest are dropped, with a note on standard error.
   --timeout applies to connecting only.
 

@@ -167,7 +167,8 @@ async fn listen(connection: ConnectionArgs, events: Vec<String>, token: TokenArg
                     dropped = pushes.dropped();
                 }
                 if let Some(lost) = push.lost() {
-                    note(&format!("the server has dropped {lost} pushes while there was no connection"));
+                    let pushes = if lost == 1 { "push" } else { "pushes" };
+                    note(&format!("the server has dropped {lost} {pushes} while there was no connection"));
                     continue;
                 }
                 if !print_unless_closed(&push_line(&push))? {

@@ -145,7 +145,9 @@ impl Endpoint {
                 return Err(self.handshake_error("the head of its response is larger than 16 KiB"));
             }
             if read_some(transport, &mut bytes).await.map_err(|error| self.io_error(error))? == 0 {
-                return Err(self.handshake_error("it closed the connection without a response"));
+                return Err(self.handshake_error(
+                    "it closed the connection without a response, as a proxy without its server does",
+                ));
             }
         }
     }

@@ -74,8 +74,9 @@ impl ConnectionState {
     }
 
     fn refuse_hello(&mut self, reason: &str) {
-        let input = self.protocol.refuse_hello(reason);
-        self.handle_protocol_input_without_call(input);
+        // The frame is valid, so it is none that a log should warn of.
+        let _ = self.protocol.refuse_hello(reason);
+        tracing::debug!("the hello was refused: {reason}");
     }
 
     /// Begins a new state in the place of one that is gone.
