@@ -14,7 +14,7 @@
 //! | `scratch` | the buffers of a worker thread |
 //! | `open_hook` | runs `_open` before the connection is open |
 //! | `resume_hook` | runs `_resume` before the connection goes on over another socket |
-//! | `away_hooks` | runs `_away` and `_back`, by turns |
+//! | `away_hooks` | runs `_away` and `_back`, which alternate |
 //! | `resumption` | a connection that outlives its socket; `resumption_state` is what it stores |
 //! | `call_tasks` | calls that run as tasks of their own, and what remains of them when the connection ends |
 //! | `call_future` | a call that runs as a task, within the memory that its connection may hold |
