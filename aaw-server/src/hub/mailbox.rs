@@ -32,7 +32,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use aaw_event::OpenInfo;
 use aaw_protocol::server::{CallKey, ClientCallKey, Completion};
 use aaw_protocol::websocket::{FrameBuffer, NeverSent, RetainedLog, SharedFrame};
 use aaw_protocol::{Code, Dialect, Failure};
@@ -43,6 +42,7 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use crate::auth::Session;
+use crate::hub::resume_request::{ResumeRefusal, ResumeRequest};
 use crate::memory_budget::CallBudget;
 
 /// A command for the connection's task.
@@ -91,42 +91,6 @@ impl Command {
             _ => 0,
         }
     }
-}
-
-/// What a new socket tells the connection that it asks to continue.
-#[derive(Debug)]
-pub(crate) struct ResumeRequest {
-    /// The number of messages that the client has received.
-    pub(crate) received: u64,
-    /// The number of the request, if the client counts them.
-    pub(crate) attempt: Option<u64>,
-    /// The token of the connection's session.
-    pub(crate) token: Option<Box<str>>,
-    /// What the `_resume` hook receives, if there was one when the request was made.
-    pub(crate) info: Option<Box<OpenInfo>>,
-    /// The number of its `_resume` hook, which has passed.
-    pub(crate) hook_number: Option<u64>,
-    /// Answers the request, with the number of the grant. Dropped if the connection is over.
-    pub(crate) reply: oneshot::Sender<Result<u64, ResumeRefusal>>,
-}
-
-/// Why a connection is not continued on a new socket, although it exists. Its state stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ResumeRefusal {
-    #[error("received: {0}")]
-    NeverSent(NeverSent),
-    // Without the number: a client that does not know the token must not learn which one requires it.
-    #[error("received: message {received} is less than the last acknowledged one")]
-    Forgotten { received: u64 },
-    #[error("attempt: {attempt} is not larger than {last}, which came before")]
-    Late { attempt: u64, last: u64 },
-    #[error("the token of the connection's session is missing or another one")]
-    Token,
-    #[error("another socket continues the connection")]
-    Superseded,
-    /// The text is that of the `_resume` hook.
-    #[error("{0}")]
-    Hook(Box<str>),
 }
 
 /// A call to the client, on its way to the connection's task.

@@ -13,6 +13,7 @@
 //! | `mailbox` | the commands for the task that owns a connection's socket, and the log of what it has to send |
 //! | `push` | frames of pushes |
 //! | `resumable` | the connections whose state outlives their sockets |
+//! | `resume_request` | a new socket asks to continue a connection |
 //! | `flusher` | writes the pushes that were appended to the logs of connections |
 //!
 //! `tests/model` compiles `mailbox` and `flusher` with the locks of a model checker.
@@ -31,15 +32,16 @@ mod mailbox;
 mod peer;
 mod push;
 mod resumable;
+mod resume_request;
 mod rooms;
 
 pub use client_calls::ClientCallError;
 pub(crate) use event_caller::{EventCaller, HostServices};
 pub(crate) use hub::{ConnectionGuard, ConnectionPermit, Hub};
 pub(crate) use mailbox::{
-    ClientCallRequest, Command, ItemBatch, LogState, MAX_SLICES, Mailbox, Opening, PushLimits, ResumeRefusal,
-    ResumeRequest, SharedSocket, TurnEnd, UncountedFrames, WriteEnd, WriteProgress, client_call_timed_out,
-    connection_ended, try_write,
+    ClientCallRequest, Command, ItemBatch, LogState, MAX_SLICES, Mailbox, Opening, PushLimits, SharedSocket, TurnEnd,
+    UncountedFrames, WriteEnd, WriteProgress, client_call_timed_out, connection_ended, try_write,
 };
 pub(crate) use peer::Peer;
 pub(crate) use resumable::{AwayLimits, ResumableConnection, ResumableGuard};
+pub(crate) use resume_request::{ResumeRefusal, ResumeRequest};

@@ -43,3 +43,16 @@ mod memory_budget {
     #[derive(Debug)]
     pub(crate) struct CallBudget;
 }
+#[cfg(test)]
+mod resume_request {
+    use aaw_protocol::websocket::NeverSent;
+
+    #[derive(Debug)]
+    pub(crate) struct ResumeRequest;
+    #[derive(Debug)]
+    #[allow(dead_code, reason = "the model does not read it")]
+    pub(crate) enum ResumeRefusal {
+        NeverSent(NeverSent),
+        Forgotten { received: u64 },
+    }
+}
