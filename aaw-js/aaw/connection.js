@@ -420,12 +420,12 @@ export class ClientConnection {
    * application of this page has never seen it.
    */
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isRestored;
+    return this.#isInterrupted && !this.#resumption?.isUnannounced;
   }
 
   /** Whether the connection goes on when its socket breaks. */
   get isResumable() {
-    return this.#resumption !== null && !this.#resumption.isRestored;
+    return this.#resumption !== null && !this.#resumption.isUnannounced;
   }
 
   /** The token of the session that is resumed on the next connection. @returns {string | null} */
@@ -939,10 +939,7 @@ export class ClientConnection {
     const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
     else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
-    if (this.#resumption) {
-      this.#resumption.wasOpened = true;
-      this.#resumption.isRestored = false;
-    }
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
   }
 

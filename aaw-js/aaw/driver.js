@@ -91,8 +91,8 @@ export class Driver {
   #reload;
   /** What an earlier page has left, until the server has been told that this one continues it. @type {SavedConnection | null} */
   #left = null;
-  /** Whether what was left belongs to `#connection`. */
-  #isRestored = false;
+  /** Whether `#left` was passed to the connection: not again, after it has ended without a socket. */
+  #isLeftUsed = false;
   #removeListeners;
   /** Resolves once the client is closed. @type {Promise<void>} */
   closed;
@@ -104,7 +104,7 @@ export class Driver {
   /** The server's id of the current connection. @type {string | null} */
   connectionId = null;
   /** Whether an earlier page has begun the current connection. */
-  isContinued = false;
+  isRestored = false;
 
   /**
    * @param {UrlSource | undefined} urlSource
@@ -267,7 +267,7 @@ export class Driver {
       // A page that has continued the connection may have left it in its turn.
       if (isTaken) {
         this.#left = this.#reload?.take() ?? null;
-        this.#isRestored = false;
+        this.#isLeftUsed = false;
       }
       this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
     } else {
@@ -277,11 +277,11 @@ export class Driver {
 
   /** Continues the connection of an earlier page, if it is one to the current URL. */
   #restore() {
-    if (!this.#left || this.#isRestored) return;
+    if (!this.#left || this.#isLeftUsed) return;
     const { state, until } = this.#left;
     const { now, wallClock } = this.#platform;
-    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
-    if (!this.#isRestored) this.#left = null;
+    this.#isLeftUsed = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isLeftUsed) this.#left = null;
   }
 
   // --- The loop -----------------------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ export class Driver {
         break;
       case "opened":
         this.connectionId = output.connection;
-        this.isContinued = output.isRestored;
+        this.isRestored = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -513,7 +513,7 @@ export class Driver {
       this.#isHeld = true;
       this.#openEvent = event;
       this.#left = null;
-      this.#isRestored = false;
+      this.#isLeftUsed = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });

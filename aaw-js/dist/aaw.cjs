@@ -943,6 +943,9 @@ var Resumption = class _Resumption {
   remaining(now) {
     return Math.min(this.#terms.window, this.deadline - now);
   }
+  get isUnannounced() {
+    return this.isRestored && !this.wasOpened;
+  }
   get isFull() {
     return this.sent.size > this.#terms.log;
   }
@@ -1182,10 +1185,10 @@ var ClientConnection = class {
     }
   }
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isRestored;
+    return this.#isInterrupted && !this.#resumption?.isUnannounced;
   }
   get isResumable() {
-    return this.#resumption !== null && !this.#resumption.isRestored;
+    return this.#resumption !== null && !this.#resumption.isUnannounced;
   }
   get token() {
     return this.#login.token;
@@ -1554,10 +1557,7 @@ var ClientConnection = class {
     const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
     else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
-    if (this.#resumption) {
-      this.#resumption.wasOpened = true;
-      this.#resumption.isRestored = false;
-    }
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
   }
   get #isInterrupted() {
@@ -1989,7 +1989,7 @@ var Driver = class {
   #reportedState = "";
   #reload;
   #left = null;
-  #isRestored = false;
+  #isLeftUsed = false;
   #removeListeners;
   closed;
   #resolveClosed = () => {
@@ -1997,7 +1997,7 @@ var Driver = class {
   url = "";
   sid = "";
   connectionId = null;
-  isContinued = false;
+  isRestored = false;
   constructor(urlSource, config, SocketClass, platform2, delegate, reload) {
     this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
     this.#SocketClass = SocketClass;
@@ -2098,7 +2098,7 @@ var Driver = class {
       const isTaken = !this.#reload?.takeBack();
       if (isTaken) {
         this.#left = this.#reload?.take() ?? null;
-        this.#isRestored = false;
+        this.#isLeftUsed = false;
       }
       this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
     } else {
@@ -2106,11 +2106,11 @@ var Driver = class {
     }
   }
   #restore() {
-    if (!this.#left || this.#isRestored) return;
+    if (!this.#left || this.#isLeftUsed) return;
     const { state, until } = this.#left;
     const { now, wallClock } = this.#platform;
-    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
-    if (!this.#isRestored) this.#left = null;
+    this.#isLeftUsed = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isLeftUsed) this.#left = null;
   }
   #input(input) {
     try {
@@ -2191,7 +2191,7 @@ var Driver = class {
         break;
       case "opened":
         this.connectionId = output.connection;
-        this.isContinued = output.isRestored;
+        this.isRestored = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -2301,7 +2301,7 @@ var Driver = class {
       this.#isHeld = true;
       this.#openEvent = event;
       this.#left = null;
-      this.#isRestored = false;
+      this.#isLeftUsed = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
@@ -2898,8 +2898,8 @@ var Client = class extends WebSocketCompat {
   get connection() {
     return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
   }
-  get resumed() {
-    return this.#driver.isContinued;
+  get restored() {
+    return this.#driver.isRestored;
   }
   get readyState() {
     if (this.#driver.isInterrupted) return 1;

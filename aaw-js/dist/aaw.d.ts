@@ -578,7 +578,7 @@ declare class Client extends WebSocketCompat {
      * Whether the connection is that of the page before this one: with the option `resumption.afterReload` it is still in its
      * rooms, and has its session. Known when `open` is emitted; `false` for a new connection.
      */
-    get resumed(): boolean;
+    get restored(): boolean;
     /**
      * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is or it is interrupted, 3 once the
      * client is closed.

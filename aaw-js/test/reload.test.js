@@ -18,7 +18,7 @@ const load = (platform, options, url) => {
   const ws = platform.client(url, { ...AFTER_RELOAD, ...options });
   /** @type {any[]} */
   const events = [];
-  ws.on("open", () => events.push(["open", ws.resumed]));
+  ws.on("open", () => events.push(["open", ws.restored]));
   ws.on("close", ({ code }) => events.push(["close", code]));
   ws.on("error", ({ code }) => events.push(["error", code]));
   for (const event of ["interrupted", "resumed", "gap", "news", "unauthorized"]) {
@@ -67,7 +67,7 @@ test("the next page continues the connection, and the application sees it open",
   assert.deepEqual(leave(platform), { code: 4002, reason: undefined }, "another code would end the state");
   const next = load(new FakePlatform(platform));
   assert.equal(platform.storage.entries.size, 0, "a tab that is duplicated now must not find it");
-  assert.deepEqual([next.ws.readyState, next.ws.connection, next.ws.resumed], [0, null, false]);
+  assert.deepEqual([next.ws.readyState, next.ws.connection, next.ws.restored], [0, null, false]);
   const link = server.connect();
   const { key, resume, received, attempt } = link.hello.resumption;
   assert.deepEqual([key, resume, received, attempt], [state.key, true, 1, 1]);
@@ -270,7 +270,7 @@ test("if the state is gone, the next page begins a new one, with the session", a
   assert.deepEqual(link.state?.takeInbox(), [["aaw/resume", { token: "T" }, 1]]);
   link.state?.send(["aaw/resume", { token: "T", user: ADA }, 1]);
   link.exchange();
-  assert.deepEqual([events, ws.resumed], [[["open", false]], false]);
+  assert.deepEqual([events, ws.restored], [[["open", false]], false]);
 });
 
 // --- What is stored --------------------------------------------------------------------------------------------------
