@@ -61,10 +61,10 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 const CLIENT_CLOSED = "The client is closed";
 const CLOSED_BY_APPLICATION = "the client was closed";
 
-const PAGE_WAS_LEFT = "the page was left";
+const PAGE_LEFT_REASON = "the page was left";
 
 /** What fails client calls whose handlers end with their page. A server reports a page that is closed by the same code. */
-const PAGE_LEFT = { error: "The page was left", code: "no_connection" };
+const PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
 
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
@@ -219,7 +219,7 @@ export class ClientConnection {
   uploadItem(now, call, json) {
     this.#writer.now = now;
     if (call.isOver || call.id === null) return false;
-    if (this.#isInterrupted || this.#resumption?.isFull) {
+    if (this.#isDetached || this.#resumption?.isFull) {
       this.#stalledUploads.add(call);
       return false;
     }
@@ -307,7 +307,7 @@ export class ClientConnection {
     for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
       if (upload || (credit !== null && !isSend)) next.push(encodeFrame(event, "null", Number(id), "cancel"));
     }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
+    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
     const state = {
       resumption: this.#resumption.save(next),
       nextId: this.#calls.nextId,
@@ -327,10 +327,10 @@ export class ClientConnection {
     const phase = this.#phase;
     if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
     this.#outputs.discardFrames();
-    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_LEFT_REASON, { willResume: true });
     if (phase.name === "open") {
-      this.#lost = PAGE_WAS_LEFT;
-      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+      this.#lost = PAGE_LEFT_REASON;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_LEFT_REASON });
     }
     this.#resumption?.handleInterrupted(now);
     this.#writer.handleInterrupted();
@@ -420,7 +420,7 @@ export class ClientConnection {
    * application of this page has never seen it.
    */
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isUnannounced;
+    return this.#isDetached && !this.#resumption?.isUnannounced;
   }
 
   /** Whether the connection goes on when its socket breaks. */
@@ -946,7 +946,7 @@ export class ClientConnection {
   // --- Resumption ---------------------------------------------------------------------------------------------------
 
   /** Whether the server keeps the state of the connection, which has no welcomed socket. */
-  get #isInterrupted() {
+  get #isDetached() {
     return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
 
@@ -1000,7 +1000,7 @@ export class ClientConnection {
       this.#outputs.send('["aaw/hello",{}]');
       this.#handleLastWelcome(phase, null);
     }
-    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    if (!this.#isDetached || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
     this.#phase.key = this.#createKey();
@@ -1051,7 +1051,7 @@ export class ClientConnection {
 
   /** The state of an interrupted connection is gone. @param {string} reason */
   #endInterrupted(reason) {
-    if (!this.#isInterrupted) return;
+    if (!this.#isDetached) return;
     const wasOpened = this.isInterrupted;
     this.#endState(reason);
     if (wasOpened) this.#outputs.push({ type: "over", reason });
@@ -1233,7 +1233,7 @@ export class ClientConnection {
     if (!this.#resumption || isOver || this.#resumption.deadline <= now) {
       this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
       // What was sent before an interruption may have run.
-      this.#endState(reason, this.#isInterrupted ? undefined : refusal);
+      this.#endState(reason, this.#isDetached ? undefined : refusal);
       if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
       return;
     }

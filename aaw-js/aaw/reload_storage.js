@@ -19,7 +19,7 @@ export class ReloadStorage {
     this.#key = key;
   }
 
-  /** Takes what an earlier page has left. No other page can take it then. @returns {SavedConnection | null} */
+  /** Takes what an earlier page has written. No other page can take it then. @returns {SavedConnection | null} */
   take() {
     return this.#try((storage) => {
       const text = storage.getItem(this.#key);
@@ -30,14 +30,14 @@ export class ReloadStorage {
   }
 
   /**
-   * Leaves the connection to the next page. What another client with the same key has left stays: of a frame of the page, for
+   * Writes what the next page continues. What another client with the same key has written stays: of a frame of the page, for
    * example.
    *
    * @param {SavedConnection} saved
    * @returns {boolean} Whether it is stored.
    */
-  put(saved) {
-    const put = this.#try((storage) => {
+  write(saved) {
+    const isWritten = this.#try((storage) => {
       const present = storage.getItem(this.#key);
       if (present !== this.#written && readConnection(present, this.#platform.wallClock())) return false;
       const text = JSON.stringify(saved);
@@ -45,11 +45,11 @@ export class ReloadStorage {
       this.#written = text;
       return true;
     });
-    return put ?? false;
+    return isWritten ?? false;
   }
 
-  /** Takes back what this client has left. @returns {boolean} Whether no other page has taken it. */
-  takeBack() {
+  /** Removes what this client has written. @returns {boolean} Whether no other page has taken it. */
+  withdraw() {
     const isOwn = this.#try((storage) => {
       if (this.#written === null || storage.getItem(this.#key) !== this.#written) return false;
       storage.removeItem(this.#key);
@@ -59,8 +59,8 @@ export class ReloadStorage {
     return isOwn ?? false;
   }
 
-  /** Whether no other page has taken what this client has left. */
-  get isKept() {
+  /** Whether no other page has taken what this client has written. */
+  get isPresent() {
     return this.#written !== null && this.#try((storage) => storage.getItem(this.#key) === this.#written) === true;
   }
 

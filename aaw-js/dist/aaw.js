@@ -972,8 +972,8 @@ var readTerms = (data) => {
 };
 var CLIENT_CLOSED = "The client is closed";
 var CLOSED_BY_APPLICATION = "the client was closed";
-var PAGE_WAS_LEFT = "the page was left";
-var PAGE_LEFT = { error: "The page was left", code: "no_connection" };
+var PAGE_LEFT_REASON = "the page was left";
+var PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
 var TIMED_OUT = "WebSocket error (client): request timed out";
 var PROBE_DELAY = 3e3;
 var PROBE_PART = 4;
@@ -1044,7 +1044,7 @@ var ClientConnection = class {
   uploadItem(now, call, json) {
     this.#writer.now = now;
     if (call.isOver || call.id === null) return false;
-    if (this.#isInterrupted || this.#resumption?.isFull) {
+    if (this.#isDetached || this.#resumption?.isFull) {
       this.#stalledUploads.add(call);
       return false;
     }
@@ -1100,7 +1100,7 @@ var ClientConnection = class {
     for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
       if (upload || credit !== null && !isSend) next.push(encodeFrame(event, "null", Number(id), "cancel"));
     }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
+    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
     const state = { resumption: this.#resumption.save(next), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.token, identity: this.identity };
     return { state, remaining: this.#resumption.remaining(now) };
   }
@@ -1108,10 +1108,10 @@ var ClientConnection = class {
     const phase = this.#phase;
     if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
     this.#outputs.discardFrames();
-    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_LEFT_REASON, { willResume: true });
     if (phase.name === "open") {
-      this.#lost = PAGE_WAS_LEFT;
-      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+      this.#lost = PAGE_LEFT_REASON;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_LEFT_REASON });
     }
     this.#resumption?.handleInterrupted(now);
     this.#writer.handleInterrupted();
@@ -1167,7 +1167,7 @@ var ClientConnection = class {
     }
   }
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isUnannounced;
+    return this.#isDetached && !this.#resumption?.isUnannounced;
   }
   get isResumable() {
     return this.#resumption !== null && !this.#resumption.isUnannounced;
@@ -1542,7 +1542,7 @@ var ClientConnection = class {
     if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
   }
-  get #isInterrupted() {
+  get #isDetached() {
     return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
   #count(length, frame) {
@@ -1581,7 +1581,7 @@ var ClientConnection = class {
       this.#outputs.send('["aaw/hello",{}]');
       this.#handleLastWelcome(phase, null);
     }
-    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    if (!this.#isDetached || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
     this.#phase.key = this.#createKey();
@@ -1617,7 +1617,7 @@ var ClientConnection = class {
     return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
   }
   #endInterrupted(reason) {
-    if (!this.#isInterrupted) return;
+    if (!this.#isDetached) return;
     const wasOpened = this.isInterrupted;
     this.#endState(reason);
     if (wasOpened) this.#outputs.push({ type: "over", reason });
@@ -1742,7 +1742,7 @@ var ClientConnection = class {
     this.#delays.handleConnectionEnded(now - phase.since);
     if (!this.#resumption || isOver2 || this.#resumption.deadline <= now) {
       this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
-      this.#endState(reason, this.#isInterrupted ? void 0 : refusal);
+      this.#endState(reason, this.#isDetached ? void 0 : refusal);
       if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
       return;
     }
@@ -1970,8 +1970,8 @@ var Driver = class {
   #isRunning = false;
   #reportedState = "";
   #reload;
-  #left = null;
-  #isLeftUsed = false;
+  #saved = null;
+  #isSavedUsed = false;
   #removeListeners;
   closed;
   #resolveClosed = () => {
@@ -1995,7 +1995,7 @@ var Driver = class {
       removePageListeners();
     };
     this.#reload = reload;
-    this.#left = reload?.take() ?? null;
+    this.#saved = reload?.take() ?? null;
     this.#run();
   }
   get state() {
@@ -2056,31 +2056,31 @@ var Driver = class {
     this.#input(() => this.#isRef = isRef);
   }
   close() {
-    if (this.#left) this.#reload?.put(this.#left);
-    this.#left = null;
+    if (this.#saved) this.#reload?.write(this.#saved);
+    this.#saved = null;
     this.#input(() => this.#connection.close(this.#platform.now()));
   }
   #handlePageLeft() {
     if (this.#store()) this.#input(() => this.#connection.suspend(this.#platform.now()));
   }
   #store() {
-    const saved = this.#connection.save(this.#platform.now());
-    if (!saved) return this.#left !== null && this.#reload !== null && this.#reload.put(this.#left);
-    const { token } = saved.state;
+    const own = this.#connection.save(this.#platform.now());
+    if (!own) return this.#saved !== null && this.#reload !== null && this.#reload.write(this.#saved);
+    const { token } = own.state;
     const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
-    const state = { ...saved.state, isTokenStored, token: isTokenStored ? null : token };
-    const left = saveConnection(state, this.url, this.#platform.wallClock() + saved.remaining);
-    return this.#reload?.put(left) ?? false;
+    const state = { ...own.state, isTokenStored, token: isTokenStored ? null : token };
+    const saved = saveConnection(state, this.url, this.#platform.wallClock() + own.remaining);
+    return this.#reload?.write(saved) ?? false;
   }
   #storeAgain() {
-    if (this.#connection.isSuspended && this.#reload?.isKept) this.#store();
+    if (this.#connection.isSuspended && this.#reload?.isPresent) this.#store();
   }
   #wake() {
     if (this.#connection.isSuspended) {
-      const isTaken = !this.#reload?.takeBack();
+      const isTaken = !this.#reload?.withdraw();
       if (isTaken) {
-        this.#left = this.#reload?.take() ?? null;
-        this.#isLeftUsed = false;
+        this.#saved = this.#reload?.take() ?? null;
+        this.#isSavedUsed = false;
       }
       this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
     } else {
@@ -2088,11 +2088,11 @@ var Driver = class {
     }
   }
   #restore() {
-    if (!this.#left || this.#isLeftUsed) return;
-    const { state, until } = this.#left;
+    if (!this.#saved || this.#isSavedUsed) return;
+    const { state, until } = this.#saved;
     const { now, wallClock } = this.#platform;
-    this.#isLeftUsed = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
-    if (!this.#isLeftUsed) this.#left = null;
+    this.#isSavedUsed = isOfUrl(this.#saved, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isSavedUsed) this.#saved = null;
   }
   #input(input) {
     try {
@@ -2282,8 +2282,8 @@ var Driver = class {
       this.#batch = new WriteBatch(this.#refCounted === socket ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
-      this.#left = null;
-      this.#isLeftUsed = false;
+      this.#saved = null;
+      this.#isSavedUsed = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
@@ -2676,8 +2676,8 @@ var ReloadStorage = class {
       return readConnection(text2, this.#platform.wallClock());
     });
   }
-  put(saved) {
-    const put = this.#try((storage) => {
+  write(saved) {
+    const isWritten = this.#try((storage) => {
       const present = storage.getItem(this.#key);
       if (present !== this.#written && readConnection(present, this.#platform.wallClock())) return false;
       const text2 = JSON.stringify(saved);
@@ -2685,9 +2685,9 @@ var ReloadStorage = class {
       this.#written = text2;
       return true;
     });
-    return put ?? false;
+    return isWritten ?? false;
   }
-  takeBack() {
+  withdraw() {
     const isOwn = this.#try((storage) => {
       if (this.#written === null || storage.getItem(this.#key) !== this.#written) return false;
       storage.removeItem(this.#key);
@@ -2696,7 +2696,7 @@ var ReloadStorage = class {
     this.#written = null;
     return isOwn ?? false;
   }
-  get isKept() {
+  get isPresent() {
     return this.#written !== null && this.#try((storage) => storage.getItem(this.#key) === this.#written) === true;
   }
   #try(operation) {
