@@ -110,15 +110,10 @@ export const readOptions = (given) => {
   };
 };
 
-/** Whether connections are resumed by default. */
-const RESUMPTION = true;
-
-/** @param {unknown} given @returns {false | Required<ResumptionOptions>} `false`: connections are not resumed. */
+/** @param {Options["resumption"]} given @returns {false | Required<ResumptionOptions>} `false`: connections are not resumed. */
 const resumptionOptions = (given) => {
-  const isFlag = given === undefined || given === null || typeof given === "boolean";
-  if (isFlag && !(given ?? RESUMPTION)) return false;
-  /** @type {Partial<ResumptionOptions>} */
-  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  if (given === false) return false;
+  const options = given === true ? {} : object("the option `resumption`", given, "true, false or an object");
   return {
     afterReload: flag("the option `resumption.afterReload`", options.afterReload),
     storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption"),

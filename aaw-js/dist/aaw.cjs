@@ -2616,11 +2616,9 @@ var readOptions = (given) => {
   const resumption = resumptionOptions(options.resumption);
   return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), reloadKey: resumption && resumption.afterReload ? resumption.storageKey : null, connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), resumption: resumption !== false, maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
 };
-var RESUMPTION = true;
 var resumptionOptions = (given) => {
-  const isFlag = given === void 0 || given === null || typeof given === "boolean";
-  if (isFlag && !(given ?? RESUMPTION)) return false;
-  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  if (given === false) return false;
+  const options = given === true ? {} : object("the option `resumption`", given, "true, false or an object");
   return { afterReload: flag("the option `resumption.afterReload`", options.afterReload), storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption") };
 };
 var backoff = (options) => {

@@ -50,7 +50,7 @@ const logged = (page, entry, count = 1) =>
   );
 
 /** Opens a page with a client. */
-const openClient = async (t, url, options = { resumption: true }, otherBrowser = browser) => {
+const openClient = async (t, url, options = {}, otherBrowser = browser) => {
   const page = await open(t, otherBrowser, pageUrl(url, options));
   await logged(page, "open");
   return page;
@@ -136,7 +136,7 @@ const checkContinued = async (page, room, observer, id) => {
 test("calls and a stream of a page go on although its connections are cut", async (t) => {
   const proxy = await startProxy(t, servers[LONG]);
   // A connection that did not last for `max` is followed by a delay.
-  const page = await openClient(t, proxy.url, { resumption: true, backoff: { max: 100 } });
+  const page = await openClient(t, proxy.url, { backoff: { max: 100 } });
   let isDone = false;
   const result = page
     .evaluate(async () => {
@@ -189,7 +189,7 @@ test("a page that is offline for a while continues", async (t) => {
 test("a frozen page continues when it thaws, and is told how many pushes it has missed", async (t) => {
   const [proxy, room] = [await startProxy(t, servers[LONG]), newRoom()];
   const observer = await observe(t, room);
-  const page = await openFreezable(t, browser, pageUrl(proxy.url, { resumption: true }));
+  const page = await openFreezable(t, browser, pageUrl(proxy.url, {}));
   await logged(page, "open");
   const id = await connection(page);
   await engage(page, room, observer);
@@ -276,7 +276,7 @@ test("messages that wait while a page is offline are sent by the next page, once
 
 test("without the option, or if the storage is full, a page that is loaded again begins a new connection", async (t) => {
   for (const [options, quota] of [
-    [{ resumption: true }, false],
+    [{}, false],
     [AFTER_RELOAD, true],
   ]) {
     const room = newRoom();
