@@ -1,6 +1,7 @@
-// Where a page leaves its connection to the next page of its tab: an entry of `sessionStorage`, which is there only from
-// `pagehide` until the next page is loaded. A tab that is duplicated meanwhile copies the storage, so a page that
-// is open has no entry.
+// Where a page leaves its connection to the next page of its tab: an entry of `sessionStorage`, written at `pagehide`. The next
+// client with the same key removes it when it is created, or writes it again if it is closed before it has connected. A page
+// without such a client leaves it there, until the tab is closed. A tab that is duplicated copies the storage, so a page whose
+// client is open has no entry.
 
 import { readConnection } from "./saved_connection.js";
 
