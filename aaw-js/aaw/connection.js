@@ -73,8 +73,8 @@ const TIMED_OUT = "WebSocket error (client): request timed out";
 const PROBE_DELAY = 3000;
 
 /**
- * For a call that the server has acknowledged, and that takes long, it is this part of the time that the call has waited, up to
- * a limit in ms which is shorter than the interval of the heartbeat: such a call costs a ping now and then, not one in 3 s.
+ * A call that takes long may wait in silence for this part of its age, so that it costs few pings. The limit, in ms, is shorter
+ * than the interval of the heartbeat.
  */
 const PROBE_PART = 4;
 const MAX_PROBE_DELAY = 15_000;
@@ -289,8 +289,8 @@ export class ClientConnection {
 
   /**
    * What the next page of the tab needs to continue the connection, and how long the server keeps it. The calls of this page
-   * run to their end on the server, and nobody reads what they return. Those that only run for a reader end: streams and
-   * uploads. Client calls that run in this page fail.
+   * run to their end on the server; their responses are discarded. Streams and uploads are cancelled. Client calls that run in
+   * this page fail.
    *
    * @param {number} now
    * @returns {{ state: Omit<SavedState, "isTokenStored">, remaining: number } | null} `null`: the connection ends with the page.
@@ -300,7 +300,7 @@ export class ClientConnection {
     if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
     const next = [];
     for (const { call, message } of this.#calls.queue()) {
-      // As when the client is closed: calls have nobody to respond to.
+      // As on close: a waiting call would have no receiver.
       const isSend = call === null || call.isSend;
       if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
     }
@@ -769,7 +769,7 @@ export class ClientConnection {
   }
 
   /**
-   * A frame about a call that an earlier page has made. Nobody reads it, except that the session is this page's.
+   * A frame about a call that an earlier page has made. Its result is discarded, except for a change of the session.
    *
    * @param {Frame} frame
    * @param {number} id
@@ -780,7 +780,7 @@ export class ClientConnection {
     } else if (kind === "error") {
       this.#login.handleCallDone(event, failedByServer(readFailure(data)));
     } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
-      // A stream that was not cancelled when that page was left, because it stands for a one-way send.
+      // A one-way send that is written as a stream: cancelled at its first item.
       this.#cancelledOfEarlierPage.add(id);
       this.#writer.send(encodeFrame(event, "null", id, "cancel"));
     }
