@@ -79,8 +79,8 @@ const PROBE_DELAY = 3000;
 const PROBE_PART = 4;
 const MAX_PROBE_DELAY = 15_000;
 
-/** Beyond this size of what the server has not acknowledged, it is not expected to do so within seconds. */
-const MAX_PROBED = 16 << 10;
+/** With so much unacknowledged, the server is not expected to respond to a ping within seconds. */
+const MAX_PROBED_SIZE = 16 << 10;
 
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
@@ -708,7 +708,7 @@ export class ClientConnection {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (call.number > 0 && call.credit === null) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
     }
   }
 
@@ -1011,7 +1011,7 @@ export class ClientConnection {
   #probe(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
     const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
+    if (this.#resumption && this.#resumption.sent.size >= MAX_PROBED_SIZE) {
       // A large message may take longer than this delay on a network that works. The heartbeat covers it.
       this.#nextProbe = now + delay;
       return;
@@ -1026,9 +1026,10 @@ export class ClientConnection {
   #probeDue(delay) {
     let [oldest, newestTaken] = [Infinity, -Infinity];
     for (const call of this.#calls.written()) {
-      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-      // Streams may wait for hours.
-      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
+      // Streams may wait for hours: the heartbeat suffices for them.
+      if (call.credit !== null) continue;
+      if (this.#isTaken(call)) newestTaken = Math.max(newestTaken, call.writtenAt);
+      else oldest = Math.min(oldest, call.writtenAt);
     }
     if (newestTaken === -Infinity) return oldest + delay;
     const { lastActivity } = this.#heartbeat;

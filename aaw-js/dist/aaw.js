@@ -978,7 +978,7 @@ var TIMED_OUT = "WebSocket error (client): request timed out";
 var PROBE_DELAY = 3e3;
 var PROBE_PART = 4;
 var MAX_PROBE_DELAY = 15e3;
-var MAX_PROBED = 16 << 10;
+var MAX_PROBED_SIZE = 16 << 10;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
   #config;
@@ -1361,7 +1361,7 @@ var ClientConnection = class {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (call.number > 0 && call.credit === null) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
     }
   }
   #isUnwelcomed(phase) {
@@ -1590,7 +1590,7 @@ var ClientConnection = class {
   #probe(now) {
     if (this.#phase.name !== "open" || now < this.#nextProbe) return;
     const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
+    if (this.#resumption && this.#resumption.sent.size >= MAX_PROBED_SIZE) {
       this.#nextProbe = now + delay;
       return;
     }
@@ -1602,8 +1602,9 @@ var ClientConnection = class {
   #probeDue(delay) {
     let [oldest, newestTaken] = [Infinity, -Infinity];
     for (const call of this.#calls.written()) {
-      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
+      if (call.credit !== null) continue;
+      if (this.#isTaken(call)) newestTaken = Math.max(newestTaken, call.writtenAt);
+      else oldest = Math.min(oldest, call.writtenAt);
     }
     if (newestTaken === -Infinity) return oldest + delay;
     const { lastActivity } = this.#heartbeat;
