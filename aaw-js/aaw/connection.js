@@ -16,6 +16,7 @@ import { LoginState, RESUME } from "./login_state.js";
 import { OutputQueue } from "./output_queue.js";
 import { PendingCall } from "./pending_call.js";
 import { beginningHello, isCounted, isOver, randomKey, Resumption } from "./resumption.js";
+import { SilenceProbe } from "./silence_probe.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
 /** @import { RetryHint } from "./backoff.js" */
@@ -69,19 +70,6 @@ const PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
 
-/** How long a call that the server has not acknowledged waits for a sign of life, in ms; and then the ping that demands one. */
-const PROBE_DELAY = 3000;
-
-/**
- * A call that takes long may wait in silence for this part of its age, so that it costs few pings. The limit, in ms, is shorter
- * than the interval of the heartbeat.
- */
-const PROBE_PART = 4;
-const MAX_PROBE_DELAY = 15_000;
-
-/** With so much unacknowledged, the server is not expected to respond to a ping within seconds. */
-const MAX_PROBED_SIZE = 16 << 10;
-
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
 /** @template W The observer of a call. The connection only stores it and returns it with the call's outputs. */
@@ -107,8 +95,7 @@ export class ClientConnection {
   /** The state that outlives the socket. `null` until a server has agreed to keep it. @type {Resumption | null} */
   #resumption = null;
   #createKey;
-  /** When to look for calls during which the server is silent. May be too early. */
-  #nextProbe = Infinity;
+  #probe = new SilenceProbe();
   /** The calls of an earlier page that this one has cancelled. @type {Set<number>} */
   #cancelledOfEarlierPage = new Set();
   /** The calls that have items to upload which could not be written. @type {Set<PendingCall<W>>} */
@@ -557,7 +544,7 @@ export class ClientConnection {
   handleTimeout(now) {
     this.#writer.now = now;
     // Before calls time out: they may be the ones that the server has not acknowledged.
-    this.#probe(now);
+    this.#probeSilence(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
@@ -622,7 +609,7 @@ export class ClientConnection {
           this.#heartbeat.pollTimeout(),
           this.#calls.pollTimeout(),
           this.#writer.welcomed?.received.pollTimeout() ?? Infinity,
-          this.#nextProbe,
+          this.#probe.pollTimeout(),
         );
       case "closed":
         return Infinity;
@@ -708,7 +695,7 @@ export class ClientConnection {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0 && call.credit === null) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (this.#resumption) this.#probe.handleCallWritten(call, this.#resumption);
     }
   }
 
@@ -1007,47 +994,16 @@ export class ClientConnection {
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
 
-  /** Sends a ping if the server is silent while it has a call. A dead connection is noticed by that. @param {number} now */
-  #probe(now) {
-    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
-    const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size >= MAX_PROBED_SIZE) {
-      // A large message may take longer than this delay on a network that works. The heartbeat covers it.
-      this.#nextProbe = now + delay;
-      return;
-    }
-    this.#nextProbe = this.#probeDue(delay);
-    if (now < this.#nextProbe) return;
-    this.#nextProbe = now + delay;
-    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
-  }
-
-  /** When to send a ping because of the calls that the server has now. @param {number} delay */
-  #probeDue(delay) {
-    let [oldest, newestTaken] = [Infinity, -Infinity];
-    for (const call of this.#calls.written()) {
-      // Streams may wait for hours: the heartbeat suffices for them.
-      if (call.credit !== null) continue;
-      if (this.#isTaken(call)) newestTaken = Math.max(newestTaken, call.writtenAt);
-      else oldest = Math.min(oldest, call.writtenAt);
-    }
-    if (newestTaken === -Infinity) return oldest + delay;
-    const { lastActivity } = this.#heartbeat;
-    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
-    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
-  }
-
-  /**
-   * How long the server may be silent. A pong may wait behind a message that takes long: each time that a socket was given up
-   * and nothing new has arrived since, the server has twice the time.
-   */
-  get #probeDelay() {
-    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
+  /** Sends a ping if the server is silent while it has a call. @param {number} now */
+  #probeSilence(now) {
+    if (this.#phase.name !== "open" || this.#resumption === null) return;
+    const timeout = this.#probe.handleTimeout(now, this.#resumption, this.#calls, this.#heartbeat.lastActivity);
+    if (timeout !== null && this.#heartbeat.expectActivity(now, timeout)) this.#ping();
   }
 
   /** Whether the server has acknowledged a written call. @param {PendingCall<W>} call */
   #isTaken(call) {
-    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+    return this.#resumption?.isTaken(call.number) ?? false;
   }
 
   /** The state of an interrupted connection is gone. @param {string} reason */
@@ -1075,7 +1031,7 @@ export class ClientConnection {
     }
     this.#matcher.reset();
     this.#stalledUploads.clear();
-    this.#nextProbe = Infinity;
+    this.#probe.reset();
   }
 
   /** Ids start again. */

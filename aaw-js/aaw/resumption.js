@@ -114,6 +114,11 @@ export class Resumption {
     return this.isRestored && !this.wasOpened;
   }
 
+  /** Whether the server has acknowledged a message. @param {number} number */
+  isTaken(number) {
+    return number <= this.sent.acknowledged;
+  }
+
   /** Whether so much is unacknowledged that nothing new is begun. */
   get isFull() {
     return this.sent.size > this.#terms.log;

@@ -928,6 +928,9 @@ var Resumption = class _Resumption {
   get isUnannounced() {
     return this.isRestored && !this.wasOpened;
   }
+  isTaken(number) {
+    return number <= this.sent.acknowledged;
+  }
   get isFull() {
     return this.sent.size > this.#terms.log;
   }
@@ -956,6 +959,44 @@ var Resumption = class _Resumption {
     this.silences = Math.min(this.silences + 1, MAX_SILENCES);
   }
 };
+var PROBE_DELAY = 3e3;
+var PROBE_PART = 4;
+var MAX_PROBE_DELAY = 15e3;
+var MAX_PROBED_SIZE = 16 << 10;
+var SilenceProbe = class {
+  #next = Infinity;
+  handleCallWritten(call, resumption) {
+    if (call.credit === null) this.#next = Math.min(this.#next, call.writtenAt + probeDelay(resumption));
+  }
+  reset() {
+    this.#next = Infinity;
+  }
+  pollTimeout() {
+    return this.#next;
+  }
+  handleTimeout(now, resumption, calls, lastActivity) {
+    if (now < this.#next) return null;
+    const delay = probeDelay(resumption);
+    this.#next = now + delay;
+    if (resumption.sent.size >= MAX_PROBED_SIZE) return null;
+    const due = probeDue(delay, resumption, calls, lastActivity);
+    if (due <= now) return delay;
+    this.#next = due;
+    return null;
+  }
+};
+var probeDelay = ({ silences }) => PROBE_DELAY * 2 ** silences;
+var probeDue = (delay, resumption, calls, lastActivity) => {
+  let [oldest, newestTaken] = [Infinity, -Infinity];
+  for (const { credit, number, writtenAt } of calls.written()) {
+    if (credit !== null) continue;
+    if (resumption.isTaken(number)) newestTaken = Math.max(newestTaken, writtenAt);
+    else oldest = Math.min(oldest, writtenAt);
+  }
+  if (newestTaken === -Infinity) return oldest + delay;
+  const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
+  return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
+};
 var DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
 var readWelcome = (data) => {
   if (typeof data !== "object" || data === null) throw new BadFrame("the data of aaw/welcome must be an object");
@@ -975,10 +1016,6 @@ var CLOSED_BY_APPLICATION = "the client was closed";
 var PAGE_LEFT_REASON = "the page was left";
 var PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
 var TIMED_OUT = "WebSocket error (client): request timed out";
-var PROBE_DELAY = 3e3;
-var PROBE_PART = 4;
-var MAX_PROBE_DELAY = 15e3;
-var MAX_PROBED_SIZE = 16 << 10;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
   #config;
@@ -995,7 +1032,7 @@ var ClientConnection = class {
   #clientCalls = new ClientCalls(this.#outputs, this.#writer);
   #resumption = null;
   #createKey;
-  #nextProbe = Infinity;
+  #probe = new SilenceProbe();
   #cancelledOfEarlierPage = /* @__PURE__ */ new Set();
   #stalledUploads = /* @__PURE__ */ new Set();
   #login;
@@ -1259,7 +1296,7 @@ var ClientConnection = class {
   }
   handleTimeout(now) {
     this.#writer.now = now;
-    this.#probe(now);
+    this.#probeSilence(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       const error = delivery.sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
@@ -1309,7 +1346,7 @@ var ClientConnection = class {
       case "greeting":
         return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity);
       case "open":
-        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity, this.#nextProbe);
+        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity, this.#probe.pollTimeout());
       case "closed":
         return Infinity;
     }
@@ -1361,7 +1398,7 @@ var ClientConnection = class {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0 && call.credit === null) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (this.#resumption) this.#probe.handleCallWritten(call, this.#resumption);
     }
   }
   #isUnwelcomed(phase) {
@@ -1587,35 +1624,13 @@ var ClientConnection = class {
     this.#phase.key = this.#createKey();
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
-  #probe(now) {
-    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
-    const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size >= MAX_PROBED_SIZE) {
-      this.#nextProbe = now + delay;
-      return;
-    }
-    this.#nextProbe = this.#probeDue(delay);
-    if (now < this.#nextProbe) return;
-    this.#nextProbe = now + delay;
-    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
-  }
-  #probeDue(delay) {
-    let [oldest, newestTaken] = [Infinity, -Infinity];
-    for (const call of this.#calls.written()) {
-      if (call.credit !== null) continue;
-      if (this.#isTaken(call)) newestTaken = Math.max(newestTaken, call.writtenAt);
-      else oldest = Math.min(oldest, call.writtenAt);
-    }
-    if (newestTaken === -Infinity) return oldest + delay;
-    const { lastActivity } = this.#heartbeat;
-    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
-    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
-  }
-  get #probeDelay() {
-    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
+  #probeSilence(now) {
+    if (this.#phase.name !== "open" || this.#resumption === null) return;
+    const timeout = this.#probe.handleTimeout(now, this.#resumption, this.#calls, this.#heartbeat.lastActivity);
+    if (timeout !== null && this.#heartbeat.expectActivity(now, timeout)) this.#ping();
   }
   #isTaken(call) {
-    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+    return this.#resumption?.isTaken(call.number) ?? false;
   }
   #endInterrupted(reason) {
     if (!this.#isDetached) return;
@@ -1637,7 +1652,7 @@ var ClientConnection = class {
     }
     this.#matcher.reset();
     this.#stalledUploads.clear();
-    this.#nextProbe = Infinity;
+    this.#probe.reset();
   }
   #resetIds() {
     this.#cancelledOfEarlierPage.clear();
