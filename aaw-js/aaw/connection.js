@@ -13,7 +13,8 @@ import { FrameWriter } from "./frame_writer.js";
 import { Heartbeat } from "./heartbeat.js";
 import { toJson } from "./json.js";
 import { LoginState, RESUME } from "./login_state.js";
-import { OutputQueue } from "./output_queue.js";
+import { failedByServer, OutputQueue } from "./output_queue.js";
+import { PageHandover } from "./page_handover.js";
 import { PendingCall } from "./pending_call.js";
 import { beginningHello, isCounted, isOver, randomKey, Resumption } from "./resumption.js";
 import { SilenceProbe } from "./silence_probe.js";
@@ -64,9 +65,6 @@ const CLOSED_BY_APPLICATION = "the client was closed";
 
 const PAGE_LEFT_REASON = "the page was left";
 
-/** What fails client calls whose handlers end with their page. A server reports a page that is closed by the same code. */
-const PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
-
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
 
@@ -96,11 +94,10 @@ export class ClientConnection {
   #resumption = null;
   #createKey;
   #probe = new SilenceProbe();
-  /** The calls of an earlier page that this one has cancelled. @type {Set<number>} */
-  #cancelledOfEarlierPage = new Set();
   /** The calls that have items to upload which could not be written. @type {Set<PendingCall<W>>} */
   #stalledUploads = new Set();
   #login;
+  #handover;
   /** Why the last open connection ended. @type {string | null} */
   #lost = null;
   /** Why the last attempt to connect failed; `null` if none has failed since. @type {string | null} */
@@ -121,6 +118,7 @@ export class ClientConnection {
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
     this.#login = new LoginState(config.token, this.#outputs);
+    this.#handover = new PageHandover(this.#calls, this.#clientCalls, this.#login, this.#writer);
     this.#phase = this.#connect(now);
   }
 
@@ -275,9 +273,7 @@ export class ClientConnection {
   // --- The page is left, and the next one goes on -------------------------------------------------------------------
 
   /**
-   * What the next page of the tab needs to continue the connection, and how long the server keeps it. The calls of this page
-   * run to their end on the server; their responses are discarded. Streams and uploads are cancelled. Client calls that run in
-   * this page fail.
+   * What the next page of the tab needs to continue the connection, and how long the server keeps it.
    *
    * @param {number} now
    * @returns {{ state: Omit<SavedState, "isTokenStored">, remaining: number } | null} `null`: the connection ends with the page.
@@ -285,23 +281,7 @@ export class ClientConnection {
   save(now) {
     // While the session is being resumed, the next page cannot know its user.
     if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
-    const next = [];
-    for (const { call, message } of this.#calls.queue()) {
-      // As on close: a waiting call would have no receiver.
-      const isSend = call === null || call.isSend;
-      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
-    }
-    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
-      if (upload || (credit !== null && !isSend)) next.push(encodeFrame(event, "null", Number(id), "cancel"));
-    }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
-    const state = {
-      resumption: this.#resumption.save(next),
-      nextId: this.#calls.nextId,
-      lastClientCall: this.#clientCalls.lastId,
-      token: this.token,
-      identity: this.identity,
-    };
+    const state = this.#handover.save(this.#resumption, this.maxMessage);
     return { state, remaining: this.#resumption.remaining(now) };
   }
 
@@ -345,16 +325,10 @@ export class ClientConnection {
    * @param {number} remaining How long the server keeps it, in ms.
    * @returns {boolean} Whether it is possible: the session of this page is that of the connection.
    */
-  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+  restore(now, saved, remaining) {
     if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
-    const own = this.token;
-    if (!isTokenStored && own !== null && own !== token) return false;
-    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
-    this.#writer.restore(this.#resumption);
-    this.#calls.resetIds(nextId);
-    this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
-    return true;
+    this.#resumption = this.#handover.restore(saved, now + Math.min(remaining, saved.resumption.window));
+    return this.#resumption !== null;
   }
 
   /** Whether the page was left. */
@@ -751,26 +725,8 @@ export class ClientConnection {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handover.handleFrame(frame, id);
     else this.#handleCallFrame(now, frame, id);
-  }
-
-  /**
-   * A frame about a call that an earlier page has made. Its result is discarded, except for a change of the session.
-   *
-   * @param {Frame} frame
-   * @param {number} id
-   */
-  #handleFrameOfEarlierPage({ event, data, kind }, id) {
-    if (kind === null) {
-      this.#login.handleCallDone(event, { type: "response", data });
-    } else if (kind === "error") {
-      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
-    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
-      // A one-way send that is written as a stream: cancelled at its first item.
-      this.#cancelledOfEarlierPage.add(id);
-      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
-    }
   }
 
   /** A frame about one of this client's calls. @param {number} now @param {Frame} frame @param {number} id */
@@ -1036,7 +992,7 @@ export class ClientConnection {
 
   /** Ids start again. */
   #resetIds() {
-    this.#cancelledOfEarlierPage.clear();
+    this.#handover.reset();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -1231,13 +1187,6 @@ const tooLarge = ({ size }, limit) => {
   const error = `The message is too large: up to ${size} bytes, the limit is ${limit}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
-
-/** @param {Failure} failure @returns {CallResult} */
-const failedByServer = (failure) => ({
-  type: "failed",
-  error: new CallError(failure, { sent: true, taken: true }),
-  isFromServer: true,
-});
 
 /** The number of messages that a gap stands for. @param {unknown} data @throws {BadFrame} */
 const readGap = (data) => {

@@ -53,6 +53,13 @@ import { CallError } from "./call_error.js";
  *   { type: "closed" }} Output
  */
 
+/** A call that the server has failed. @param {Failure} failure @returns {CallResult} */
+export const failedByServer = (failure) => ({
+  type: "failed",
+  error: new CallError(failure, { sent: true, taken: true }),
+  isFromServer: true,
+});
+
 /** @template W */
 export class OutputQueue {
   /** @type {Output<W>[]} */

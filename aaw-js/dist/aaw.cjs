@@ -754,6 +754,7 @@ var LoginState = class {
     this.#outputs.push({ type: "tokenChanged", token: this.#tokens.token });
   }
 };
+var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true, taken: true }), isFromServer: true });
 var OutputQueue = class {
   #outputs = [];
   get isEmpty() {
@@ -776,48 +777,6 @@ var OutputQueue = class {
   }
   discardFrames() {
     this.#outputs = this.#outputs.filter(({ type }) => type !== "send" && type !== "close");
-  }
-};
-var PendingCall = class {
-  id = null;
-  queued = null;
-  isOver = false;
-  number = 0;
-  writtenAt = 0;
-  #received = 0;
-  #uploadCredit = 0;
-  #uploaded = 0;
-  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
-    this.observer = observer;
-    this.event = message.event;
-    this.timeout = timeout;
-    this.deadline = now + timeout;
-    this.credit = credit ?? null;
-    this.upload = upload;
-    this.isSend = isSend;
-  }
-  grantCredit(items) {
-    if (this.credit === null || items <= this.credit) return false;
-    this.credit = items;
-    return true;
-  }
-  acceptItem() {
-    if (this.credit === null || this.#received >= this.credit) return false;
-    this.#received += 1;
-    return true;
-  }
-  grantUploadCredit(items) {
-    if (items <= this.#uploadCredit) return false;
-    this.#uploadCredit = items;
-    return true;
-  }
-  get uploadCredit() {
-    return this.#uploadCredit;
-  }
-  useUploadCredit() {
-    if (this.#uploaded >= this.#uploadCredit) return false;
-    this.#uploaded += 1;
-    return true;
   }
 };
 var MAX_MESSAGES = 64;
@@ -977,6 +936,102 @@ var Resumption = class _Resumption {
     this.silences = Math.min(this.silences + 1, MAX_SILENCES);
   }
 };
+var PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
+var PageHandover = class {
+  #calls;
+  #clientCalls;
+  #login;
+  #writer;
+  #cancelled = /* @__PURE__ */ new Set();
+  constructor(calls, clientCalls, login, writer) {
+    this.#calls = calls;
+    this.#clientCalls = clientCalls;
+    this.#login = login;
+    this.#writer = writer;
+  }
+  save(resumption, maxMessage) {
+    return { resumption: resumption.save(this.#lastFrames(maxMessage)), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.#login.token, identity: this.#login.identity };
+  }
+  #lastFrames(maxMessage) {
+    const frames = [];
+    for (const { call, message } of this.#calls.queue()) {
+      const isSend = call === null || call.isSend;
+      if (isSend && !message.isLargerThan(maxMessage)) frames.push(oneWayFrame(message));
+    }
+    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
+      if (upload || credit !== null && !isSend) frames.push(encodeFrame(event, "null", Number(id), "cancel"));
+    }
+    for (const { event, id } of this.#clientCalls.running()) {
+      frames.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
+    }
+    return frames;
+  }
+  restore({ resumption, nextId, lastClientCall, token, isTokenStored, identity }, deadline) {
+    const own = this.#login.token;
+    if (!isTokenStored && own !== null && own !== token) return null;
+    const restored = Resumption.restore(resumption, deadline);
+    this.#writer.restore(restored);
+    this.#calls.resetIds(nextId);
+    this.#clientCalls.reset(lastClientCall);
+    this.#login.restore(isTokenStored ? own : token, identity);
+    return restored;
+  }
+  handleFrame({ event, data, kind }, id) {
+    if (kind === null) {
+      this.#login.handleCallDone(event, { type: "response", data });
+    } else if (kind === "error") {
+      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
+    } else if (kind === "item" && !this.#cancelled.has(id)) {
+      this.#cancelled.add(id);
+      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
+    }
+  }
+  reset() {
+    this.#cancelled.clear();
+  }
+};
+var PendingCall = class {
+  id = null;
+  queued = null;
+  isOver = false;
+  number = 0;
+  writtenAt = 0;
+  #received = 0;
+  #uploadCredit = 0;
+  #uploaded = 0;
+  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
+    this.observer = observer;
+    this.event = message.event;
+    this.timeout = timeout;
+    this.deadline = now + timeout;
+    this.credit = credit ?? null;
+    this.upload = upload;
+    this.isSend = isSend;
+  }
+  grantCredit(items) {
+    if (this.credit === null || items <= this.credit) return false;
+    this.credit = items;
+    return true;
+  }
+  acceptItem() {
+    if (this.credit === null || this.#received >= this.credit) return false;
+    this.#received += 1;
+    return true;
+  }
+  grantUploadCredit(items) {
+    if (items <= this.#uploadCredit) return false;
+    this.#uploadCredit = items;
+    return true;
+  }
+  get uploadCredit() {
+    return this.#uploadCredit;
+  }
+  useUploadCredit() {
+    if (this.#uploaded >= this.#uploadCredit) return false;
+    this.#uploaded += 1;
+    return true;
+  }
+};
 var PROBE_DELAY = 3e3;
 var PROBE_PART = 4;
 var MAX_PROBE_DELAY = 15e3;
@@ -1032,7 +1087,6 @@ var readTerms = (data) => {
 var CLIENT_CLOSED = "The client is closed";
 var CLOSED_BY_APPLICATION = "the client was closed";
 var PAGE_LEFT_REASON = "the page was left";
-var PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
 var TIMED_OUT = "WebSocket error (client): request timed out";
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
@@ -1051,9 +1105,9 @@ var ClientConnection = class {
   #resumption = null;
   #createKey;
   #probe = new SilenceProbe();
-  #cancelledOfEarlierPage = /* @__PURE__ */ new Set();
   #stalledUploads = /* @__PURE__ */ new Set();
   #login;
+  #handover;
   #lost = null;
   #lastAttempt = null;
   constructor(config, random, now, createKey = randomKey) {
@@ -1063,6 +1117,7 @@ var ClientConnection = class {
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
     this.#login = new LoginState(config.token, this.#outputs);
+    this.#handover = new PageHandover(this.#calls, this.#clientCalls, this.#login, this.#writer);
     this.#phase = this.#connect(now);
   }
   call(now, observer, message, settings = {}) {
@@ -1147,16 +1202,7 @@ var ClientConnection = class {
   }
   save(now) {
     if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
-    const next = [];
-    for (const { call, message } of this.#calls.queue()) {
-      const isSend = call === null || call.isSend;
-      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
-    }
-    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
-      if (upload || credit !== null && !isSend) next.push(encodeFrame(event, "null", Number(id), "cancel"));
-    }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
-    const state = { resumption: this.#resumption.save(next), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.token, identity: this.identity };
+    const state = this.#handover.save(this.#resumption, this.maxMessage);
     return { state, remaining: this.#resumption.remaining(now) };
   }
   suspend(now) {
@@ -1178,16 +1224,10 @@ var ClientConnection = class {
     this.#delays.reset();
     this.#phase = this.#connect(now);
   }
-  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+  restore(now, saved, remaining) {
     if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
-    const own = this.token;
-    if (!isTokenStored && own !== null && own !== token) return false;
-    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
-    this.#writer.restore(this.#resumption);
-    this.#calls.resetIds(nextId);
-    this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
-    return true;
+    this.#resumption = this.#handover.restore(saved, now + Math.min(remaining, saved.resumption.window));
+    return this.#resumption !== null;
   }
   get isSuspended() {
     return this.#phase.name === "suspended";
@@ -1458,18 +1498,8 @@ var ClientConnection = class {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handover.handleFrame(frame, id);
     else this.#handleCallFrame(now, frame, id);
-  }
-  #handleFrameOfEarlierPage({ event, data, kind }, id) {
-    if (kind === null) {
-      this.#login.handleCallDone(event, { type: "response", data });
-    } else if (kind === "error") {
-      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
-    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
-      this.#cancelledOfEarlierPage.add(id);
-      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
-    }
   }
   #handleCallFrame(now, { data, kind }, id) {
     const call = this.#calls.byId(id);
@@ -1673,7 +1703,7 @@ var ClientConnection = class {
     this.#probe.reset();
   }
   #resetIds() {
-    this.#cancelledOfEarlierPage.clear();
+    this.#handover.reset();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -1810,7 +1840,6 @@ var tooLarge = ({ size }, limit2) => {
   const error = `The message is too large: up to ${size} bytes, the limit is ${limit2}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
-var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true, taken: true }), isFromServer: true });
 var readGap = (data) => {
   const lost = typeof data === "object" && data !== null && "lost" in data ? data.lost : null;
   if (typeof lost === "number" && Number.isSafeInteger(lost) && lost > 0) return lost;
