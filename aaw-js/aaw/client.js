@@ -403,8 +403,8 @@ export class Client extends WebSocketCompat {
    * Whether the connection is that of the page before this one: with the option `resumption.afterReload` it is still in its
    * rooms, and has its session. Known when `open` is emitted; `false` for a new connection.
    */
-  get resumed() {
-    return this.#driver.isContinued;
+  get restored() {
+    return this.#driver.isRestored;
   }
 
   /**

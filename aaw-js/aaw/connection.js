@@ -13,9 +13,11 @@ import { FrameWriter } from "./frame_writer.js";
 import { Heartbeat } from "./heartbeat.js";
 import { toJson } from "./json.js";
 import { LoginState, RESUME } from "./login_state.js";
-import { OutputQueue } from "./output_queue.js";
+import { failedByServer, OutputQueue } from "./output_queue.js";
+import { PageHandover } from "./page_handover.js";
 import { PendingCall } from "./pending_call.js";
 import { beginningHello, isCounted, isOver, randomKey, Resumption } from "./resumption.js";
+import { SilenceProbe } from "./silence_probe.js";
 import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 
 /** @import { RetryHint } from "./backoff.js" */
@@ -61,26 +63,10 @@ import { DEFAULT_LIMITS, readWelcome } from "./welcome.js";
 const CLIENT_CLOSED = "The client is closed";
 const CLOSED_BY_APPLICATION = "the client was closed";
 
-const PAGE_WAS_LEFT = "the page was left";
-
-/** What fails client calls whose handlers end with their page. A server reports a page that is closed by the same code. */
-const PAGE_LEFT = { error: "The page was left", code: "no_connection" };
+const PAGE_LEFT_REASON = "the page was left";
 
 /** The original's text, which pages may compare with. */
 const TIMED_OUT = "WebSocket error (client): request timed out";
-
-/** How long a call that the server has not acknowledged waits for a sign of life, in ms; and then the ping that demands one. */
-const PROBE_DELAY = 3000;
-
-/**
- * For a call that the server has acknowledged, and that takes long, it is this part of the time that the call has waited, up to
- * a limit in ms which is shorter than the interval of the heartbeat: such a call costs a ping now and then, not one in 3 s.
- */
-const PROBE_PART = 4;
-const MAX_PROBE_DELAY = 15_000;
-
-/** Beyond this size of what the server has not acknowledged, it is not expected to do so within seconds. */
-const MAX_PROBED = 16 << 10;
 
 const NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 
@@ -107,13 +93,11 @@ export class ClientConnection {
   /** The state that outlives the socket. `null` until a server has agreed to keep it. @type {Resumption | null} */
   #resumption = null;
   #createKey;
-  /** When to look for calls during which the server is silent. May be too early. */
-  #nextProbe = Infinity;
-  /** The calls of an earlier page that this one has cancelled. @type {Set<number>} */
-  #cancelledOfEarlierPage = new Set();
+  #probe = new SilenceProbe();
   /** The calls that have items to upload which could not be written. @type {Set<PendingCall<W>>} */
   #stalledUploads = new Set();
   #login;
+  #handover;
   /** Why the last open connection ended. @type {string | null} */
   #lost = null;
   /** Why the last attempt to connect failed; `null` if none has failed since. @type {string | null} */
@@ -134,6 +118,7 @@ export class ClientConnection {
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
     this.#login = new LoginState(config.token, this.#outputs);
+    this.#handover = new PageHandover(this.#calls, this.#clientCalls, this.#login, this.#writer);
     this.#phase = this.#connect(now);
   }
 
@@ -219,7 +204,7 @@ export class ClientConnection {
   uploadItem(now, call, json) {
     this.#writer.now = now;
     if (call.isOver || call.id === null) return false;
-    if (this.#isInterrupted || this.#resumption?.isFull) {
+    if (this.#isDetached || this.#resumption?.isFull) {
       this.#stalledUploads.add(call);
       return false;
     }
@@ -288,9 +273,7 @@ export class ClientConnection {
   // --- The page is left, and the next one goes on -------------------------------------------------------------------
 
   /**
-   * What the next page of the tab needs to continue the connection, and how long the server keeps it. The calls of this page
-   * run to their end on the server, and nobody reads what they return. Those that only run for a reader end: streams and
-   * uploads. Client calls that run in this page fail.
+   * What the next page of the tab needs to continue the connection, and how long the server keeps it.
    *
    * @param {number} now
    * @returns {{ state: Omit<SavedState, "isTokenStored">, remaining: number } | null} `null`: the connection ends with the page.
@@ -298,23 +281,7 @@ export class ClientConnection {
   save(now) {
     // While the session is being resumed, the next page cannot know its user.
     if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
-    const next = [];
-    for (const { call, message } of this.#calls.queue()) {
-      // As when the client is closed: calls have nobody to respond to.
-      const isSend = call === null || call.isSend;
-      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
-    }
-    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
-      if (upload || (credit !== null && !isSend)) next.push(encodeFrame(event, "null", Number(id), "cancel"));
-    }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
-    const state = {
-      resumption: this.#resumption.save(next),
-      nextId: this.#calls.nextId,
-      lastClientCall: this.#clientCalls.lastId,
-      token: this.token,
-      identity: this.identity,
-    };
+    const state = this.#handover.save(this.#resumption, this.maxMessage);
     return { state, remaining: this.#resumption.remaining(now) };
   }
 
@@ -327,10 +294,10 @@ export class ClientConnection {
     const phase = this.#phase;
     if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
     this.#outputs.discardFrames();
-    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_LEFT_REASON, { willResume: true });
     if (phase.name === "open") {
-      this.#lost = PAGE_WAS_LEFT;
-      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+      this.#lost = PAGE_LEFT_REASON;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_LEFT_REASON });
     }
     this.#resumption?.handleInterrupted(now);
     this.#writer.handleInterrupted();
@@ -358,16 +325,10 @@ export class ClientConnection {
    * @param {number} remaining How long the server keeps it, in ms.
    * @returns {boolean} Whether it is possible: the session of this page is that of the connection.
    */
-  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+  restore(now, saved, remaining) {
     if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
-    const own = this.token;
-    if (!isTokenStored && own !== null && own !== token) return false;
-    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
-    this.#writer.restore(this.#resumption);
-    this.#calls.resetIds(nextId);
-    this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
-    return true;
+    this.#resumption = this.#handover.restore(saved, now + Math.min(remaining, saved.resumption.window));
+    return this.#resumption !== null;
   }
 
   /** Whether the page was left. */
@@ -420,12 +381,12 @@ export class ClientConnection {
    * application of this page has never seen it.
    */
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isRestored;
+    return this.#isDetached && !this.#resumption?.isUnannounced;
   }
 
   /** Whether the connection goes on when its socket breaks. */
   get isResumable() {
-    return this.#resumption !== null && !this.#resumption.isRestored;
+    return this.#resumption !== null && !this.#resumption.isUnannounced;
   }
 
   /** The token of the session that is resumed on the next connection. @returns {string | null} */
@@ -557,7 +518,7 @@ export class ClientConnection {
   handleTimeout(now) {
     this.#writer.now = now;
     // Before calls time out: they may be the ones that the server has not acknowledged.
-    this.#probe(now);
+    this.#probeSilence(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       // An error of a call that was sent has exactly the original's text. There such a call cannot wait.
@@ -622,7 +583,7 @@ export class ClientConnection {
           this.#heartbeat.pollTimeout(),
           this.#calls.pollTimeout(),
           this.#writer.welcomed?.received.pollTimeout() ?? Infinity,
-          this.#nextProbe,
+          this.#probe.pollTimeout(),
         );
       case "closed":
         return Infinity;
@@ -708,7 +669,7 @@ export class ClientConnection {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (this.#resumption) this.#probe.handleCallWritten(call, this.#resumption);
     }
   }
 
@@ -764,26 +725,8 @@ export class ClientConnection {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handover.handleFrame(frame, id);
     else this.#handleCallFrame(now, frame, id);
-  }
-
-  /**
-   * A frame about a call that an earlier page has made. Nobody reads it, except that the session is this page's.
-   *
-   * @param {Frame} frame
-   * @param {number} id
-   */
-  #handleFrameOfEarlierPage({ event, data, kind }, id) {
-    if (kind === null) {
-      this.#login.handleCallDone(event, { type: "response", data });
-    } else if (kind === "error") {
-      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
-    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
-      // A stream that was not cancelled when that page was left, because it stands for a one-way send.
-      this.#cancelledOfEarlierPage.add(id);
-      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
-    }
   }
 
   /** A frame about one of this client's calls. @param {number} now @param {Frame} frame @param {number} id */
@@ -939,17 +882,14 @@ export class ClientConnection {
     const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
     else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
-    if (this.#resumption) {
-      this.#resumption.wasOpened = true;
-      this.#resumption.isRestored = false;
-    }
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
   }
 
   // --- Resumption ---------------------------------------------------------------------------------------------------
 
   /** Whether the server keeps the state of the connection, which has no welcomed socket. */
-  get #isInterrupted() {
+  get #isDetached() {
     return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
 
@@ -1003,58 +943,28 @@ export class ClientConnection {
       this.#outputs.send('["aaw/hello",{}]');
       this.#handleLastWelcome(phase, null);
     }
-    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    if (!this.#isDetached || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
     this.#phase.key = this.#createKey();
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
 
-  /** Sends a ping if the server is silent while it has a call. A dead connection is noticed by that. @param {number} now */
-  #probe(now) {
-    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
-    const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
-      // A large message may take longer than this delay on a network that works. The heartbeat covers it.
-      this.#nextProbe = now + delay;
-      return;
-    }
-    this.#nextProbe = this.#probeDue(delay);
-    if (now < this.#nextProbe) return;
-    this.#nextProbe = now + delay;
-    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
-  }
-
-  /** When to send a ping because of the calls that the server has now. @param {number} delay */
-  #probeDue(delay) {
-    let [oldest, newestTaken] = [Infinity, -Infinity];
-    for (const call of this.#calls.written()) {
-      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-      // Streams may wait for hours.
-      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
-    }
-    if (newestTaken === -Infinity) return oldest + delay;
-    const { lastActivity } = this.#heartbeat;
-    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
-    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
-  }
-
-  /**
-   * How long the server may be silent. A pong may wait behind a message that takes long: each time that a socket was given up
-   * and nothing new has arrived since, the server has twice the time.
-   */
-  get #probeDelay() {
-    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
+  /** Sends a ping if the server is silent while it has a call. @param {number} now */
+  #probeSilence(now) {
+    if (this.#phase.name !== "open" || this.#resumption === null) return;
+    const timeout = this.#probe.handleTimeout(now, this.#resumption, this.#calls, this.#heartbeat.lastActivity);
+    if (timeout !== null && this.#heartbeat.expectActivity(now, timeout)) this.#ping();
   }
 
   /** Whether the server has acknowledged a written call. @param {PendingCall<W>} call */
   #isTaken(call) {
-    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+    return this.#resumption?.isTaken(call.number) ?? false;
   }
 
   /** The state of an interrupted connection is gone. @param {string} reason */
   #endInterrupted(reason) {
-    if (!this.#isInterrupted) return;
+    if (!this.#isDetached) return;
     const wasOpened = this.isInterrupted;
     this.#endState(reason);
     if (wasOpened) this.#outputs.push({ type: "over", reason });
@@ -1077,12 +987,12 @@ export class ClientConnection {
     }
     this.#matcher.reset();
     this.#stalledUploads.clear();
-    this.#nextProbe = Infinity;
+    this.#probe.reset();
   }
 
   /** Ids start again. */
   #resetIds() {
-    this.#cancelledOfEarlierPage.clear();
+    this.#handover.reset();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -1236,7 +1146,7 @@ export class ClientConnection {
     if (!this.#resumption || isOver || this.#resumption.deadline <= now) {
       this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
       // What was sent before an interruption may have run.
-      this.#endState(reason, this.#isInterrupted ? undefined : refusal);
+      this.#endState(reason, this.#isDetached ? undefined : refusal);
       if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
       return;
     }
@@ -1277,13 +1187,6 @@ const tooLarge = ({ size }, limit) => {
   const error = `The message is too large: up to ${size} bytes, the limit is ${limit}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
-
-/** @param {Failure} failure @returns {CallResult} */
-const failedByServer = (failure) => ({
-  type: "failed",
-  error: new CallError(failure, { sent: true, taken: true }),
-  isFromServer: true,
-});
 
 /** The number of messages that a gap stands for. @param {unknown} data @throws {BadFrame} */
 const readGap = (data) => {

@@ -89,10 +89,10 @@ export class Driver {
   #reportedState = "";
   /** Where the connection is left to the next page of the tab, if it is. @type {ReloadStorage | null} */
   #reload;
-  /** What an earlier page has left, until the server has been told that this one continues it. @type {SavedConnection | null} */
-  #left = null;
-  /** Whether what was left belongs to `#connection`. */
-  #isRestored = false;
+  /** What an earlier page has saved, until the server has been told that this one continues it. @type {SavedConnection | null} */
+  #saved = null;
+  /** Whether `#saved` was passed to the connection: not again, after it has ended without a socket. */
+  #isSavedUsed = false;
   #removeListeners;
   /** Resolves once the client is closed. @type {Promise<void>} */
   closed;
@@ -104,7 +104,7 @@ export class Driver {
   /** The server's id of the current connection. @type {string | null} */
   connectionId = null;
   /** Whether an earlier page has begun the current connection. */
-  isContinued = false;
+  isRestored = false;
 
   /**
    * @param {UrlSource | undefined} urlSource
@@ -128,7 +128,7 @@ export class Driver {
       removePageListeners();
     };
     this.#reload = reload;
-    this.#left = reload?.take() ?? null;
+    this.#saved = reload?.take() ?? null;
     this.#run();
   }
 
@@ -231,8 +231,8 @@ export class Driver {
 
   close() {
     // A client that was closed before it had a connection leaves it to the next one: React's StrictMode closes the first.
-    if (this.#left) this.#reload?.put(this.#left);
-    this.#left = null;
+    if (this.#saved) this.#reload?.write(this.#saved);
+    this.#saved = null;
     this.#input(() => this.#connection.close(this.#platform.now()));
   }
 
@@ -245,29 +245,29 @@ export class Driver {
 
   /** @returns {boolean} Whether it is stored. */
   #store() {
-    const saved = this.#connection.save(this.#platform.now());
+    const own = this.#connection.save(this.#platform.now());
     // Without a state of its own, this page may have one of an earlier page that it has not come to use.
-    if (!saved) return this.#left !== null && this.#reload !== null && this.#reload.put(this.#left);
-    const { token } = saved.state;
+    if (!own) return this.#saved !== null && this.#reload !== null && this.#reload.write(this.#saved);
+    const { token } = own.state;
     const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
-    const state = { ...saved.state, isTokenStored, token: isTokenStored ? null : token };
-    const left = saveConnection(state, this.url, this.#platform.wallClock() + saved.remaining);
-    return this.#reload?.put(left) ?? false;
+    const state = { ...own.state, isTokenStored, token: isTokenStored ? null : token };
+    const saved = saveConnection(state, this.url, this.#platform.wallClock() + own.remaining);
+    return this.#reload?.write(saved) ?? false;
   }
 
   /** Other listeners may send something after the page was left. */
   #storeAgain() {
-    if (this.#connection.isSuspended && this.#reload?.isKept) this.#store();
+    if (this.#connection.isSuspended && this.#reload?.isPresent) this.#store();
   }
 
   /** The network is back, or the page is. */
   #wake() {
     if (this.#connection.isSuspended) {
-      const isTaken = !this.#reload?.takeBack();
+      const isTaken = !this.#reload?.withdraw();
       // A page that has continued the connection may have left it in its turn.
       if (isTaken) {
-        this.#left = this.#reload?.take() ?? null;
-        this.#isRestored = false;
+        this.#saved = this.#reload?.take() ?? null;
+        this.#isSavedUsed = false;
       }
       this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
     } else {
@@ -277,11 +277,11 @@ export class Driver {
 
   /** Continues the connection of an earlier page, if it is one to the current URL. */
   #restore() {
-    if (!this.#left || this.#isRestored) return;
-    const { state, until } = this.#left;
+    if (!this.#saved || this.#isSavedUsed) return;
+    const { state, until } = this.#saved;
     const { now, wallClock } = this.#platform;
-    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
-    if (!this.#isRestored) this.#left = null;
+    this.#isSavedUsed = isOfUrl(this.#saved, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isSavedUsed) this.#saved = null;
   }
 
   // --- The loop -----------------------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ export class Driver {
         break;
       case "opened":
         this.connectionId = output.connection;
-        this.isContinued = output.isRestored;
+        this.isRestored = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -512,8 +512,8 @@ export class Driver {
       this.#batch = new WriteBatch(this.#refCounted === /** @type {unknown} */ (socket) ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
-      this.#left = null;
-      this.#isRestored = false;
+      this.#saved = null;
+      this.#isSavedUsed = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });

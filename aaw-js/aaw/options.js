@@ -53,10 +53,11 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  *
  * @typedef {object} ResumptionOptions
  * @property {boolean} [afterReload] Whether the connection also continues when the page is loaded again, or another page of
- *   its origin is loaded in its tab. From `pagehide` until then its state is in `sessionStorage`: a secret key, messages that
- *   the server has not acknowledged, and the session's token unless the option `storage` keeps it. The server cannot know whether
- *   a page is closed or loaded again: it keeps the connection in its rooms for its window (60 s by default) either way.
- *   Outside of pages it does nothing. Default `false`.
+ *   its origin is loaded in its tab. From `pagehide` until a page of the tab creates a client with this option, the state is in
+ *   `sessionStorage`: a secret key, the messages that the server has not acknowledged, the user's identity, and the session's
+ *   token unless the option `storage` keeps it. A client that is closed before it has connected leaves it there for the next
+ *   client. The server cannot know whether a page is closed or loaded again: it keeps the connection in its rooms for its window
+ *   (60 s by default) either way. Outside of pages it does nothing. Default `false`.
  * @property {string} [storageKey] The key of the state in `sessionStorage`. Clients of the same page need different keys: only
  *   the first one with a key continues. Default `aaw/resumption`.
  */
@@ -110,15 +111,10 @@ export const readOptions = (given) => {
   };
 };
 
-/** Whether connections are resumed by default. */
-const RESUMPTION = true;
-
-/** @param {unknown} given @returns {false | Required<ResumptionOptions>} `false`: connections are not resumed. */
+/** @param {Options["resumption"]} given @returns {false | Required<ResumptionOptions>} `false`: connections are not resumed. */
 const resumptionOptions = (given) => {
-  const isFlag = given === undefined || given === null || typeof given === "boolean";
-  if (isFlag && !(given ?? RESUMPTION)) return false;
-  /** @type {Partial<ResumptionOptions>} */
-  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  if (given === false) return false;
+  const options = given === true ? {} : object("the option `resumption`", given, "true, false or an object");
   return {
     afterReload: flag("the option `resumption.afterReload`", options.afterReload),
     storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption"),

@@ -34,7 +34,7 @@ import { CallError } from "./call_error.js";
  * - `push`: the server sent an event on its own.
  * - `clientCall`: the server makes a call, which ends with `respond` or `respondError`; or with `clientCallCancelled`.
  * - `tokenChanged`: the session is a new one, or has ended (`null`). `unauthorized`: the server has ended it.
- * - `opened`: the connection can be used. `isRestored`: it is that of an earlier page.
+ * - `opened`: the connection can be used. `isRestored`: an earlier page has begun it.
  * - `interrupted`: its socket is gone; the connection goes on with the next one, if that is there in time: `resumed`. Or
  *   not: `over`.
  * - `gap`: the server has dropped pushes.
@@ -52,6 +52,13 @@ import { CallError } from "./call_error.js";
  *   { type: "over", reason: string } | { type: "gap", lost: number } | { type: "warning", error: CallError } |
  *   { type: "closed" }} Output
  */
+
+/** A call that the server has failed. @param {Failure} failure @returns {CallResult} */
+export const failedByServer = (failure) => ({
+  type: "failed",
+  error: new CallError(failure, { sent: true, taken: true }),
+  isFromServer: true,
+});
 
 /** @template W */
 export class OutputQueue {

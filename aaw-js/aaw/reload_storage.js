@@ -1,6 +1,7 @@
-// Where a page leaves its connection to the next page of its tab: an entry of `sessionStorage`, which is there only from
-// `pagehide` until the next page is loaded. A tab that is duplicated meanwhile copies the storage, so a page that
-// is open has no entry.
+// Where a page leaves its connection to the next page of its tab: an entry of `sessionStorage`, written at `pagehide`. The next
+// client with the same key removes it when it is created, or writes it again if it is closed before it has connected. A page
+// without such a client leaves it there, until the tab is closed. A tab that is duplicated copies the storage, so a page whose
+// client is open has no entry.
 
 import { readConnection } from "./saved_connection.js";
 
@@ -19,7 +20,7 @@ export class ReloadStorage {
     this.#key = key;
   }
 
-  /** Takes what an earlier page has left. No other page can take it then. @returns {SavedConnection | null} */
+  /** Takes what an earlier page has written. No other page can take it then. @returns {SavedConnection | null} */
   take() {
     return this.#try((storage) => {
       const text = storage.getItem(this.#key);
@@ -30,14 +31,14 @@ export class ReloadStorage {
   }
 
   /**
-   * Leaves the connection to the next page. What another client with the same key has left stays: of a frame of the page, for
+   * Writes what the next page continues. What another client with the same key has written stays: of a frame of the page, for
    * example.
    *
    * @param {SavedConnection} saved
    * @returns {boolean} Whether it is stored.
    */
-  put(saved) {
-    const put = this.#try((storage) => {
+  write(saved) {
+    const isWritten = this.#try((storage) => {
       const present = storage.getItem(this.#key);
       if (present !== this.#written && readConnection(present, this.#platform.wallClock())) return false;
       const text = JSON.stringify(saved);
@@ -45,11 +46,11 @@ export class ReloadStorage {
       this.#written = text;
       return true;
     });
-    return put ?? false;
+    return isWritten ?? false;
   }
 
-  /** Takes back what this client has left. @returns {boolean} Whether no other page has taken it. */
-  takeBack() {
+  /** Removes what this client has written. @returns {boolean} Whether no other page has taken it. */
+  withdraw() {
     const isOwn = this.#try((storage) => {
       if (this.#written === null || storage.getItem(this.#key) !== this.#written) return false;
       storage.removeItem(this.#key);
@@ -59,8 +60,8 @@ export class ReloadStorage {
     return isOwn ?? false;
   }
 
-  /** Whether no other page has taken what this client has left. */
-  get isKept() {
+  /** Whether no other page has taken what this client has written. */
+  get isPresent() {
     return this.#written !== null && this.#try((storage) => storage.getItem(this.#key) === this.#written) === true;
   }
 

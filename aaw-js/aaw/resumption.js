@@ -64,7 +64,7 @@ export class Resumption {
   received = new ReceivedCount();
   /** Whether the application knows of the connection. */
   wasOpened = false;
-  /** Whether an earlier page has begun the state, and the application of this page does not know of it yet. */
+  /** Whether an earlier page has begun the state. */
   isRestored = false;
   /**
    * When the client gives up. `Infinity` if the socket works: a message that breaks each socket is not sent again without
@@ -107,6 +107,16 @@ export class Resumption {
   /** How long the client may be without a socket if it loses its one now. @param {number} now */
   remaining(now) {
     return Math.min(this.#terms.window, this.deadline - now);
+  }
+
+  /** Whether the application of this page does not know of the connection yet, which an earlier page has begun. */
+  get isUnannounced() {
+    return this.isRestored && !this.wasOpened;
+  }
+
+  /** Whether the server has acknowledged a message. @param {number} number */
+  isTaken(number) {
+    return number <= this.sent.acknowledged;
   }
 
   /** Whether so much is unacknowledged that nothing new is begun. */

@@ -260,10 +260,11 @@ type Options = {
 type ResumptionOptions = {
     /**
      * Whether the connection also continues when the page is loaded again, or another page of
-     * its origin is loaded in its tab. From `pagehide` until then its state is in `sessionStorage`: a secret key, messages that
-     * the server has not acknowledged, and the session's token unless the option `storage` keeps it. The server cannot know whether
-     * a page is closed or loaded again: it keeps the connection in its rooms for its window (60 s by default) either way.
-     * Outside of pages it does nothing. Default `false`.
+     * its origin is loaded in its tab. From `pagehide` until a page of the tab creates a client with this option, the state is in
+     * `sessionStorage`: a secret key, the messages that the server has not acknowledged, the user's identity, and the session's
+     * token unless the option `storage` keeps it. A client that is closed before it has connected leaves it there for the next
+     * client. The server cannot know whether a page is closed or loaded again: it keeps the connection in its rooms for its window
+     * (60 s by default) either way. Outside of pages it does nothing. Default `false`.
      */
     afterReload?: boolean | undefined;
     /**
@@ -578,7 +579,7 @@ declare class Client extends WebSocketCompat {
      * Whether the connection is that of the page before this one: with the option `resumption.afterReload` it is still in its
      * rooms, and has its session. Known when `open` is emitted; `false` for a new connection.
      */
-    get resumed(): boolean;
+    get restored(): boolean;
     /**
      * As in a WebSocket: 0 while there is no connection, 1 (`WebSocket.OPEN`) while there is or it is interrupted, 3 once the
      * client is closed.

@@ -18,7 +18,7 @@ const load = (platform, options, url) => {
   const ws = platform.client(url, { ...AFTER_RELOAD, ...options });
   /** @type {any[]} */
   const events = [];
-  ws.on("open", () => events.push(["open", ws.resumed]));
+  ws.on("open", () => events.push(["open", ws.restored]));
   ws.on("close", ({ code }) => events.push(["close", code]));
   ws.on("error", ({ code }) => events.push(["error", code]));
   for (const event of ["interrupted", "resumed", "gap", "news", "unauthorized"]) {
@@ -67,7 +67,7 @@ test("the next page continues the connection, and the application sees it open",
   assert.deepEqual(leave(platform), { code: 4002, reason: undefined }, "another code would end the state");
   const next = load(new FakePlatform(platform));
   assert.equal(platform.storage.entries.size, 0, "a tab that is duplicated now must not find it");
-  assert.deepEqual([next.ws.readyState, next.ws.connection, next.ws.resumed], [0, null, false]);
+  assert.deepEqual([next.ws.readyState, next.ws.connection, next.ws.restored], [0, null, false]);
   const link = server.connect();
   const { key, resume, received, attempt } = link.hello.resumption;
   assert.deepEqual([key, resume, received, attempt], [state.key, true, 1, 1]);
@@ -270,13 +270,13 @@ test("if the state is gone, the next page begins a new one, with the session", a
   assert.deepEqual(link.state?.takeInbox(), [["aaw/resume", { token: "T" }, 1]]);
   link.state?.send(["aaw/resume", { token: "T", user: ADA }, 1]);
   link.exchange();
-  assert.deepEqual([events, ws.resumed], [[["open", false]], false]);
+  assert.deepEqual([events, ws.restored], [[["open", false]], false]);
 });
 
 // --- What is stored --------------------------------------------------------------------------------------------------
 
 test("without the option nothing is stored, and a client that is closed stores nothing", async () => {
-  const without = setUp({ resumption: true });
+  const without = setUp({ resumption: undefined });
   assert.equal(leave(without.platform), null);
   assert.equal(without.platform.storage.entries.size, 0);
   assert.equal(setUp({ resumption: {} }).platform.pageListeners.size, 0);
@@ -561,8 +561,7 @@ test("the option is checked", () => {
     return [connection.resumption, reloadKey];
   };
   assert.deepEqual(read(false), [false, null]);
-  assert.deepEqual(read(true), [true, null]);
-  assert.deepEqual(read({}), [true, null]);
+  for (const value of [undefined, null, true, {}]) assert.deepEqual(read(value), [true, null]);
   assert.deepEqual(read({ afterReload: true }), [true, ENTRY]);
   assert.deepEqual(read({ afterReload: true, storageKey: "mine" }), [true, "mine"]);
   assert.deepEqual(read({ afterReload: null, storageKey: "mine" }), [true, null]);

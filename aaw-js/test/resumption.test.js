@@ -940,15 +940,30 @@ test("a sign of life after a probe is enough; a call that is acknowledged is pro
   assert.equal(platform.socket.sent.includes('["aaw/ping"]'), true);
 });
 
-test("streams that the server has taken are left to the heartbeat", () => {
-  const { platform, ws, link, state } = setUp();
-  void ws.stream("a").next().catch(() => {});
-  link.read();
-  state.acknowledge();
-  link.exchange();
-  platform.advance(15_000);
-  assert.deepEqual(platform.socket.sent, []);
-});
+for (const isTaken of [false, true]) {
+  test(`streams that the server has ${isTaken ? "" : "not "}taken are left to the heartbeat`, () => {
+    const { platform, ws, link, state } = setUp();
+    void ws.stream("a").next().catch(() => {});
+    link.read();
+    if (isTaken) state.acknowledge();
+    link.exchange();
+    platform.advance(15_000);
+    assert.deepEqual(platform.socket.sent, []);
+  });
+}
+
+for (const [length, isProbed] of /** @type {[number, boolean][]} */ ([
+  [(16 << 10) - 1, true],
+  [16 << 10, false],
+])) {
+  test(`with ${length} unacknowledged bytes, a silent server is ${isProbed ? "" : "not "}probed`, () => {
+    const { platform, ws, link } = setUp();
+    void ws.sendAsync("a", "x".repeat(length - '["a","",1]'.length), Infinity).catch(() => {});
+    assert.equal(link.socket.sent[0].length, length);
+    platform.advance(5000);
+    assert.equal(platform.socket.sent.includes('["aaw/ping"]'), isProbed);
+  });
+}
 
 test("a server that stays silent has more time on each socket, until something new arrives", () => {
   const { platform, server, ws, link, state, events } = setUp();

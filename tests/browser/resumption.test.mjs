@@ -50,7 +50,7 @@ const logged = (page, entry, count = 1) =>
   );
 
 /** Opens a page with a client. */
-const openClient = async (t, url, options = { resumption: true }, otherBrowser = browser) => {
+const openClient = async (t, url, options = {}, otherBrowser = browser) => {
   const page = await open(t, otherBrowser, pageUrl(url, options));
   await logged(page, "open");
   return page;
@@ -136,7 +136,7 @@ const checkContinued = async (page, room, observer, id) => {
 test("calls and a stream of a page go on although its connections are cut", async (t) => {
   const proxy = await startProxy(t, servers[LONG]);
   // A connection that did not last for `max` is followed by a delay.
-  const page = await openClient(t, proxy.url, { resumption: true, backoff: { max: 100 } });
+  const page = await openClient(t, proxy.url, { backoff: { max: 100 } });
   let isDone = false;
   const result = page
     .evaluate(async () => {
@@ -189,7 +189,7 @@ test("a page that is offline for a while continues", async (t) => {
 test("a frozen page continues when it thaws, and is told how many pushes it has missed", async (t) => {
   const [proxy, room] = [await startProxy(t, servers[LONG]), newRoom()];
   const observer = await observe(t, room);
-  const page = await openFreezable(t, browser, pageUrl(proxy.url, { resumption: true }));
+  const page = await openFreezable(t, browser, pageUrl(proxy.url, {}));
   await logged(page, "open");
   const id = await connection(page);
   await engage(page, room, observer);
@@ -220,7 +220,7 @@ test("a page that is loaded again continues, in its room; its streams end, its c
     ws.sendSync("note", { room, text: "sent" });
   }, room);
   await page.reload();
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   assert.equal(await connection(page), id);
   assert.deepEqual(await observer.members(), [id]);
   assert.equal((await observer.counted(`${room} stream`, { over: 1 })).items, 1, "the stream has ended");
@@ -234,10 +234,10 @@ test("a page that is loaded again continues, in its room; its streams end, its c
   // Any number of times.
   for (let time = 1; time <= 3; time += 1) {
     await page.reload();
-    await logged(page, "open, resumed");
+    await logged(page, "open, restored");
   }
   assert.deepEqual([await connection(page), await observer.members()], [id, [id]]);
-  assert.deepEqual(await log(page), ["open, resumed"]);
+  assert.deepEqual(await log(page), ["open, restored"]);
 });
 
 test("pushes wait for the next page, and beyond their limit it is told how many it has missed", async (t) => {
@@ -250,7 +250,7 @@ test("pushes wait for the next page, and beyond their limit it is told how many 
   await observer.muchNews();
   assert.deepEqual(await observer.members(), [id]);
   await page.goto(pageUrl(url, AFTER_RELOAD));
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   await observer.news("the last");
   await logged(page, { news: "the last" });
   checkGap(await log(page), 2);
@@ -268,7 +268,7 @@ test("messages that wait while a page is offline are sent by the next page, once
   }, room);
   await page.context().setOffline(false);
   await page.reload();
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   // The server handles it after them.
   await page.evaluate(() => ws.sendAsync("ping"));
   assert.deepEqual([await connection(page), await observer.notes()], [id, ["a", "b"]]);
@@ -276,7 +276,7 @@ test("messages that wait while a page is offline are sent by the next page, once
 
 test("without the option, or if the storage is full, a page that is loaded again begins a new connection", async (t) => {
   for (const [options, quota] of [
-    [{ resumption: true }, false],
+    [{}, false],
     [AFTER_RELOAD, true],
   ]) {
     const room = newRoom();
@@ -323,7 +323,7 @@ test("a page that comes back from the back/forward cache continues, with its cal
   // shows the first before it tells the other that it is left, so it begins a new connection.)
   await page.evaluate(() => void (globalThis.late = ws.sendAsync("gate/hold", { gate: "never" }, Infinity).catch(({ code }) => code)));
   await page.goto(pageUrl(url, { ...AFTER_RELOAD, timeout: 1000 }));
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   assert.deepEqual([await connection(page), await page.evaluate(() => ws.sendAsync("echo", 1))], [id, 1]);
   await page.goBack({ waitUntil: "commit" });
   await logged(page, "close");
@@ -348,7 +348,7 @@ test("a duplicated tab has a connection of its own, and each continues its own w
   const [page, observer] = [await openClient(t, url, AFTER_RELOAD), await observe(t, room)];
   const id = await connection(page);
   await page.reload();
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   await engage(page, room, observer);
   await page.evaluate(() => sessionStorage.setItem("is", "copied"));
   const copy = await duplicate(page, page.url());
@@ -357,12 +357,12 @@ test("a duplicated tab has a connection of its own, and each continues its own w
   const copyId = await connection(copy);
   assert.notEqual(copyId, id);
   await copy.reload();
-  await logged(copy, "open, resumed");
+  await logged(copy, "open, restored");
   assert.equal(await connection(copy), copyId);
   await checkContinued(page, room, observer, id);
-  assert.deepEqual(await log(page), ["open, resumed"]);
+  assert.deepEqual(await log(page), ["open, restored"]);
   await page.reload();
-  await logged(page, "open, resumed");
+  await logged(page, "open, restored");
   assert.deepEqual([await connection(page), await connection(copy), await observer.members()], [id, copyId, [id]]);
 });
 
@@ -374,13 +374,13 @@ test("of two tabs that have a copy of the same state, one continues", async (t) 
   const clientUrl = page.url();
   await page.goto(`${url}/empty.html`);
   const copy = await duplicate(page, clientUrl);
-  await logged(copy, "open, resumed");
+  await logged(copy, "open, restored");
   assert.equal(await connection(copy), id);
   await page.goto(clientUrl);
   await logged(page, "open");
   assert.notEqual(await connection(page), id);
   assert.equal(await copy.evaluate(() => ws.sendAsync("echo", "still here")), "still here");
-  assert.deepEqual([await connection(copy), await log(copy), await observer.members()], [id, ["open, resumed"], [id]]);
+  assert.deepEqual([await connection(copy), await log(copy), await observer.members()], [id, ["open, restored"], [id]]);
 });
 
 test("a page that is closed ends its connection at once", async (t) => {

@@ -11,7 +11,7 @@ import aaw from "../../aaw-js/aaw.js";
 
 const print = (/** @type {unknown} */ line) => console.log(JSON.stringify(line));
 
-const ws = aaw(process.argv[2], { resumption: true, timeout: 20_000 });
+const ws = aaw(process.argv[2], { timeout: 20_000 });
 await ws.sendAsync("ping");
 print("connected");
 

@@ -12,7 +12,6 @@ const ends = Date.now() + time;
 const longest = hasDefaultTimeouts ? 6000 : 300;
 
 const OPTIONS = {
-  resumption: true,
   backoff: { min: 1, max: 20, refused: 10 },
   // As in `src/rust_clients.rs`.
   connectTimeout: 4000,

@@ -14,7 +14,7 @@ const heap = () => {
   return process.memoryUsage().heapUsed;
 };
 
-const ws = aaw(url, { resumption: true, backoff: { min: 1, max: 20, refused: 10 } });
+const ws = aaw(url, { backoff: { min: 1, max: 20, refused: 10 } });
 let before = 0;
 let most = 0;
 

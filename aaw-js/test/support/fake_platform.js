@@ -201,7 +201,7 @@ export class FakePlatform {
         sockets.push(this);
       }
     };
-    return new Client(url, { resumption: true, ...options, WebSocket: SocketClass }, this);
+    return new Client(url, { ...options, WebSocket: SocketClass }, this);
   }
 
   /** A client with an open v1 connection. @param {Options} [options] */

@@ -45,7 +45,7 @@ aaw("/", { storage: sessionStorage });
 const afterReload: ResumptionOptions = { afterReload: true, storageKey: "mine" };
 const options: Options[] = [{ resumption: afterReload }, { resumption: {} }, { resumption: false }];
 options.forEach((each) => aaw("/", each));
-ws.on("open", () => ws.resumed || ws.sendSync("room/join", "lobby"));
+ws.on("open", () => ws.restored || ws.sendSync("room/join", "lobby"));
 ws.on("gap", ({ lost }: { lost: number }) => lost.toFixed());
 ws.on("interrupted", ({ reason }: { reason: string }) => reason.trim());
 

@@ -736,6 +736,7 @@ var LoginState = class {
     this.#outputs.push({ type: "tokenChanged", token: this.#tokens.token });
   }
 };
+var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true, taken: true }), isFromServer: true });
 var OutputQueue = class {
   #outputs = [];
   get isEmpty() {
@@ -758,48 +759,6 @@ var OutputQueue = class {
   }
   discardFrames() {
     this.#outputs = this.#outputs.filter(({ type }) => type !== "send" && type !== "close");
-  }
-};
-var PendingCall = class {
-  id = null;
-  queued = null;
-  isOver = false;
-  number = 0;
-  writtenAt = 0;
-  #received = 0;
-  #uploadCredit = 0;
-  #uploaded = 0;
-  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
-    this.observer = observer;
-    this.event = message.event;
-    this.timeout = timeout;
-    this.deadline = now + timeout;
-    this.credit = credit ?? null;
-    this.upload = upload;
-    this.isSend = isSend;
-  }
-  grantCredit(items) {
-    if (this.credit === null || items <= this.credit) return false;
-    this.credit = items;
-    return true;
-  }
-  acceptItem() {
-    if (this.credit === null || this.#received >= this.credit) return false;
-    this.#received += 1;
-    return true;
-  }
-  grantUploadCredit(items) {
-    if (items <= this.#uploadCredit) return false;
-    this.#uploadCredit = items;
-    return true;
-  }
-  get uploadCredit() {
-    return this.#uploadCredit;
-  }
-  useUploadCredit() {
-    if (this.#uploaded >= this.#uploadCredit) return false;
-    this.#uploaded += 1;
-    return true;
   }
 };
 var MAX_MESSAGES = 64;
@@ -925,6 +884,12 @@ var Resumption = class _Resumption {
   remaining(now) {
     return Math.min(this.#terms.window, this.deadline - now);
   }
+  get isUnannounced() {
+    return this.isRestored && !this.wasOpened;
+  }
+  isTaken(number) {
+    return number <= this.sent.acknowledged;
+  }
   get isFull() {
     return this.sent.size > this.#terms.log;
   }
@@ -953,6 +918,140 @@ var Resumption = class _Resumption {
     this.silences = Math.min(this.silences + 1, MAX_SILENCES);
   }
 };
+var PAGE_LEFT_FAILURE = { error: "The page was left", code: "no_connection" };
+var PageHandover = class {
+  #calls;
+  #clientCalls;
+  #login;
+  #writer;
+  #cancelled = /* @__PURE__ */ new Set();
+  constructor(calls, clientCalls, login, writer) {
+    this.#calls = calls;
+    this.#clientCalls = clientCalls;
+    this.#login = login;
+    this.#writer = writer;
+  }
+  save(resumption, maxMessage) {
+    return { resumption: resumption.save(this.#lastFrames(maxMessage)), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.#login.token, identity: this.#login.identity };
+  }
+  #lastFrames(maxMessage) {
+    const frames = [];
+    for (const { call, message } of this.#calls.queue()) {
+      const isSend = call === null || call.isSend;
+      if (isSend && !message.isLargerThan(maxMessage)) frames.push(oneWayFrame(message));
+    }
+    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
+      if (upload || credit !== null && !isSend) frames.push(encodeFrame(event, "null", Number(id), "cancel"));
+    }
+    for (const { event, id } of this.#clientCalls.running()) {
+      frames.push(encodeFrame(event, toJson(PAGE_LEFT_FAILURE), id, "error"));
+    }
+    return frames;
+  }
+  restore({ resumption, nextId, lastClientCall, token, isTokenStored, identity }, deadline) {
+    const own = this.#login.token;
+    if (!isTokenStored && own !== null && own !== token) return null;
+    const restored = Resumption.restore(resumption, deadline);
+    this.#writer.restore(restored);
+    this.#calls.resetIds(nextId);
+    this.#clientCalls.reset(lastClientCall);
+    this.#login.restore(isTokenStored ? own : token, identity);
+    return restored;
+  }
+  handleFrame({ event, data, kind }, id) {
+    if (kind === null) {
+      this.#login.handleCallDone(event, { type: "response", data });
+    } else if (kind === "error") {
+      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
+    } else if (kind === "item" && !this.#cancelled.has(id)) {
+      this.#cancelled.add(id);
+      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
+    }
+  }
+  reset() {
+    this.#cancelled.clear();
+  }
+};
+var PendingCall = class {
+  id = null;
+  queued = null;
+  isOver = false;
+  number = 0;
+  writtenAt = 0;
+  #received = 0;
+  #uploadCredit = 0;
+  #uploaded = 0;
+  constructor(observer, message, now, { timeout = Infinity, credit, upload = false, isSend = false }) {
+    this.observer = observer;
+    this.event = message.event;
+    this.timeout = timeout;
+    this.deadline = now + timeout;
+    this.credit = credit ?? null;
+    this.upload = upload;
+    this.isSend = isSend;
+  }
+  grantCredit(items) {
+    if (this.credit === null || items <= this.credit) return false;
+    this.credit = items;
+    return true;
+  }
+  acceptItem() {
+    if (this.credit === null || this.#received >= this.credit) return false;
+    this.#received += 1;
+    return true;
+  }
+  grantUploadCredit(items) {
+    if (items <= this.#uploadCredit) return false;
+    this.#uploadCredit = items;
+    return true;
+  }
+  get uploadCredit() {
+    return this.#uploadCredit;
+  }
+  useUploadCredit() {
+    if (this.#uploaded >= this.#uploadCredit) return false;
+    this.#uploaded += 1;
+    return true;
+  }
+};
+var PROBE_DELAY = 3e3;
+var PROBE_PART = 4;
+var MAX_PROBE_DELAY = 15e3;
+var MAX_PROBED_SIZE = 16 << 10;
+var SilenceProbe = class {
+  #next = Infinity;
+  handleCallWritten(call, resumption) {
+    if (call.credit === null) this.#next = Math.min(this.#next, call.writtenAt + probeDelay(resumption));
+  }
+  reset() {
+    this.#next = Infinity;
+  }
+  pollTimeout() {
+    return this.#next;
+  }
+  handleTimeout(now, resumption, calls, lastActivity) {
+    if (now < this.#next) return null;
+    const delay = probeDelay(resumption);
+    this.#next = now + delay;
+    if (resumption.sent.size >= MAX_PROBED_SIZE) return null;
+    const due = probeDue(delay, resumption, calls, lastActivity);
+    if (due <= now) return delay;
+    this.#next = due;
+    return null;
+  }
+};
+var probeDelay = ({ silences }) => PROBE_DELAY * 2 ** silences;
+var probeDue = (delay, resumption, calls, lastActivity) => {
+  let [oldest, newestTaken] = [Infinity, -Infinity];
+  for (const { credit, number, writtenAt } of calls.written()) {
+    if (credit !== null) continue;
+    if (resumption.isTaken(number)) newestTaken = Math.max(newestTaken, writtenAt);
+    else oldest = Math.min(oldest, writtenAt);
+  }
+  if (newestTaken === -Infinity) return oldest + delay;
+  const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
+  return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
+};
 var DEFAULT_LIMITS = { calls: 256, message: 1 << 20 };
 var readWelcome = (data) => {
   if (typeof data !== "object" || data === null) throw new BadFrame("the data of aaw/welcome must be an object");
@@ -969,13 +1068,8 @@ var readTerms = (data) => {
 };
 var CLIENT_CLOSED = "The client is closed";
 var CLOSED_BY_APPLICATION = "the client was closed";
-var PAGE_WAS_LEFT = "the page was left";
-var PAGE_LEFT = { error: "The page was left", code: "no_connection" };
+var PAGE_LEFT_REASON = "the page was left";
 var TIMED_OUT = "WebSocket error (client): request timed out";
-var PROBE_DELAY = 3e3;
-var PROBE_PART = 4;
-var MAX_PROBE_DELAY = 15e3;
-var MAX_PROBED = 16 << 10;
 var NO_UPLOADS = { error: "This server does not support uploads", code: "unreachable" };
 var ClientConnection = class {
   #config;
@@ -992,10 +1086,10 @@ var ClientConnection = class {
   #clientCalls = new ClientCalls(this.#outputs, this.#writer);
   #resumption = null;
   #createKey;
-  #nextProbe = Infinity;
-  #cancelledOfEarlierPage = /* @__PURE__ */ new Set();
+  #probe = new SilenceProbe();
   #stalledUploads = /* @__PURE__ */ new Set();
   #login;
+  #handover;
   #lost = null;
   #lastAttempt = null;
   constructor(config, random, now, createKey = randomKey) {
@@ -1005,6 +1099,7 @@ var ClientConnection = class {
     this.#calls = new CallTable({ calls: config.maxWaitingCalls, sends: config.maxWaitingSends });
     this.#heartbeat = new Heartbeat(Infinity, now);
     this.#login = new LoginState(config.token, this.#outputs);
+    this.#handover = new PageHandover(this.#calls, this.#clientCalls, this.#login, this.#writer);
     this.#phase = this.#connect(now);
   }
   call(now, observer, message, settings = {}) {
@@ -1041,7 +1136,7 @@ var ClientConnection = class {
   uploadItem(now, call, json) {
     this.#writer.now = now;
     if (call.isOver || call.id === null) return false;
-    if (this.#isInterrupted || this.#resumption?.isFull) {
+    if (this.#isDetached || this.#resumption?.isFull) {
       this.#stalledUploads.add(call);
       return false;
     }
@@ -1089,26 +1184,17 @@ var ClientConnection = class {
   }
   save(now) {
     if (this.#resumption === null || this.#login.hasResumeCall || this.state === "closed") return null;
-    const next = [];
-    for (const { call, message } of this.#calls.queue()) {
-      const isSend = call === null || call.isSend;
-      if (isSend && !message.isLargerThan(this.maxMessage)) next.push(oneWayFrame(message));
-    }
-    for (const { event, id, upload, credit, isSend } of this.#calls.written()) {
-      if (upload || credit !== null && !isSend) next.push(encodeFrame(event, "null", Number(id), "cancel"));
-    }
-    for (const { event, id } of this.#clientCalls.running()) next.push(encodeFrame(event, toJson(PAGE_LEFT), id, "error"));
-    const state = { resumption: this.#resumption.save(next), nextId: this.#calls.nextId, lastClientCall: this.#clientCalls.lastId, token: this.token, identity: this.identity };
+    const state = this.#handover.save(this.#resumption, this.maxMessage);
     return { state, remaining: this.#resumption.remaining(now) };
   }
   suspend(now) {
     const phase = this.#phase;
     if (phase.name === "closing" || phase.name === "closed" || phase.name === "suspended") return;
     this.#outputs.discardFrames();
-    if (phase.name !== "waiting") this.#dropSocket(PAGE_WAS_LEFT, { willResume: true });
+    if (phase.name !== "waiting") this.#dropSocket(PAGE_LEFT_REASON, { willResume: true });
     if (phase.name === "open") {
-      this.#lost = PAGE_WAS_LEFT;
-      this.#outputs.push({ type: "interrupted", reason: PAGE_WAS_LEFT });
+      this.#lost = PAGE_LEFT_REASON;
+      this.#outputs.push({ type: "interrupted", reason: PAGE_LEFT_REASON });
     }
     this.#resumption?.handleInterrupted(now);
     this.#writer.handleInterrupted();
@@ -1120,16 +1206,10 @@ var ClientConnection = class {
     this.#delays.reset();
     this.#phase = this.#connect(now);
   }
-  restore(now, { resumption, nextId, lastClientCall, token, isTokenStored, identity }, remaining) {
+  restore(now, saved, remaining) {
     if (this.#phase.name !== "connecting" || this.#resumption !== null || !this.#config.resumption) return false;
-    const own = this.token;
-    if (!isTokenStored && own !== null && own !== token) return false;
-    this.#resumption = Resumption.restore(resumption, now + Math.min(remaining, resumption.window));
-    this.#writer.restore(this.#resumption);
-    this.#calls.resetIds(nextId);
-    this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
-    return true;
+    this.#resumption = this.#handover.restore(saved, now + Math.min(remaining, saved.resumption.window));
+    return this.#resumption !== null;
   }
   get isSuspended() {
     return this.#phase.name === "suspended";
@@ -1164,10 +1244,10 @@ var ClientConnection = class {
     }
   }
   get isInterrupted() {
-    return this.#isInterrupted && !this.#resumption?.isRestored;
+    return this.#isDetached && !this.#resumption?.isUnannounced;
   }
   get isResumable() {
-    return this.#resumption !== null && !this.#resumption.isRestored;
+    return this.#resumption !== null && !this.#resumption.isUnannounced;
   }
   get token() {
     return this.#login.token;
@@ -1256,7 +1336,7 @@ var ClientConnection = class {
   }
   handleTimeout(now) {
     this.#writer.now = now;
-    this.#probe(now);
+    this.#probeSilence(now);
     for (const call of this.#calls.expired(now)) {
       const delivery = this.#abandon(now, call);
       const error = delivery.sent ? TIMED_OUT : `${TIMED_OUT}; the call was not sent: ${this.#whyNotSent()}`;
@@ -1306,7 +1386,7 @@ var ClientConnection = class {
       case "greeting":
         return Math.min(phase.welcome ? Infinity : phase.since + this.#config.connectTimeout, this.#login.pollTimeout(), this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity);
       case "open":
-        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity, this.#nextProbe);
+        return Math.min(this.#heartbeat.pollTimeout(), this.#calls.pollTimeout(), this.#writer.welcomed?.received.pollTimeout() ?? Infinity, this.#probe.pollTimeout());
       case "closed":
         return Infinity;
     }
@@ -1358,7 +1438,7 @@ var ClientConnection = class {
     } else {
       call.number = this.#writer.send(callFrame(message, id, call));
       call.writtenAt = this.#writer.now;
-      if (call.number > 0) this.#nextProbe = Math.min(this.#nextProbe, call.writtenAt + this.#probeDelay);
+      if (this.#resumption) this.#probe.handleCallWritten(call, this.#resumption);
     }
   }
   #isUnwelcomed(phase) {
@@ -1400,18 +1480,8 @@ var ClientConnection = class {
       return;
     }
     if (!this.#calls.wasAllocated(id)) throw new BadFrame(`call ${id} was never made`);
-    if (this.#calls.isOfEarlierPage(id)) this.#handleFrameOfEarlierPage(frame, id);
+    if (this.#calls.isOfEarlierPage(id)) this.#handover.handleFrame(frame, id);
     else this.#handleCallFrame(now, frame, id);
-  }
-  #handleFrameOfEarlierPage({ event, data, kind }, id) {
-    if (kind === null) {
-      this.#login.handleCallDone(event, { type: "response", data });
-    } else if (kind === "error") {
-      this.#login.handleCallDone(event, failedByServer(readFailure(data)));
-    } else if (kind === "item" && !this.#cancelledOfEarlierPage.has(id)) {
-      this.#cancelledOfEarlierPage.add(id);
-      this.#writer.send(encodeFrame(event, "null", id, "cancel"));
-    }
   }
   #handleCallFrame(now, { data, kind }, id) {
     const call = this.#calls.byId(id);
@@ -1536,13 +1606,10 @@ var ClientConnection = class {
     const { connection } = this.#phase.welcome;
     if (this.#resumption?.wasOpened) this.#outputs.push({ type: "resumed" });
     else this.#outputs.push({ type: "opened", connection, isRestored: this.#resumption?.isRestored ?? false });
-    if (this.#resumption) {
-      this.#resumption.wasOpened = true;
-      this.#resumption.isRestored = false;
-    }
+    if (this.#resumption) this.#resumption.wasOpened = true;
     this.#phase = { name: "open", since: this.#phase.since };
   }
-  get #isInterrupted() {
+  get #isDetached() {
     return this.#resumption !== null && this.#writer.welcomed === null && this.state !== "closed";
   }
   #count(length, frame) {
@@ -1581,43 +1648,22 @@ var ClientConnection = class {
       this.#outputs.send('["aaw/hello",{}]');
       this.#handleLastWelcome(phase, null);
     }
-    if (!this.#isInterrupted || this.#phase.name !== "greeting") return;
+    if (!this.#isDetached || this.#phase.name !== "greeting") return;
     this.#endInterrupted(`the server did not resume the connection: ${error}`);
     this.#phase.refusal = null;
     this.#phase.key = this.#createKey();
     this.#writer.sendUncounted(beginningHello(this.#phase.key));
   }
-  #probe(now) {
-    if (this.#phase.name !== "open" || now < this.#nextProbe) return;
-    const delay = this.#probeDelay;
-    if (this.#resumption && this.#resumption.sent.size > MAX_PROBED) {
-      this.#nextProbe = now + delay;
-      return;
-    }
-    this.#nextProbe = this.#probeDue(delay);
-    if (now < this.#nextProbe) return;
-    this.#nextProbe = now + delay;
-    if (this.#heartbeat.expectActivity(now, delay)) this.#ping();
-  }
-  #probeDue(delay) {
-    let [oldest, newestTaken] = [Infinity, -Infinity];
-    for (const call of this.#calls.written()) {
-      if (!this.#isTaken(call)) oldest = Math.min(oldest, call.writtenAt);
-      else if (call.credit === null) newestTaken = Math.max(newestTaken, call.writtenAt);
-    }
-    if (newestTaken === -Infinity) return oldest + delay;
-    const { lastActivity } = this.#heartbeat;
-    const part = Math.min((lastActivity - newestTaken) / PROBE_PART, MAX_PROBE_DELAY);
-    return Math.min(oldest + delay, Math.max(lastActivity, newestTaken) + Math.max(delay, part));
-  }
-  get #probeDelay() {
-    return PROBE_DELAY * 2 ** (this.#resumption?.silences ?? 0);
+  #probeSilence(now) {
+    if (this.#phase.name !== "open" || this.#resumption === null) return;
+    const timeout = this.#probe.handleTimeout(now, this.#resumption, this.#calls, this.#heartbeat.lastActivity);
+    if (timeout !== null && this.#heartbeat.expectActivity(now, timeout)) this.#ping();
   }
   #isTaken(call) {
-    return this.#resumption !== null && call.number <= this.#resumption.sent.acknowledged;
+    return this.#resumption?.isTaken(call.number) ?? false;
   }
   #endInterrupted(reason) {
-    if (!this.#isInterrupted) return;
+    if (!this.#isDetached) return;
     const wasOpened = this.isInterrupted;
     this.#endState(reason);
     if (wasOpened) this.#outputs.push({ type: "over", reason });
@@ -1636,10 +1682,10 @@ var ClientConnection = class {
     }
     this.#matcher.reset();
     this.#stalledUploads.clear();
-    this.#nextProbe = Infinity;
+    this.#probe.reset();
   }
   #resetIds() {
-    this.#cancelledOfEarlierPage.clear();
+    this.#handover.reset();
     this.#calls.resetIds();
     this.#matcher.reset();
     this.#clientCalls.reset();
@@ -1742,7 +1788,7 @@ var ClientConnection = class {
     this.#delays.handleConnectionEnded(now - phase.since);
     if (!this.#resumption || isOver2 || this.#resumption.deadline <= now) {
       this.#phase = { name: "waiting", until: now + this.#delays.nextDelay(hint) };
-      this.#endState(reason, this.#isInterrupted ? void 0 : refusal);
+      this.#endState(reason, this.#isDetached ? void 0 : refusal);
       if (refusal && this.#isUnwelcomed(phase)) this.#failQueued(refusal);
       return;
     }
@@ -1776,7 +1822,6 @@ var tooLarge = ({ size }, limit2) => {
   const error = `The message is too large: up to ${size} bytes, the limit is ${limit2}`;
   return new CallError({ error, code: "too_large" }, { sent: false });
 };
-var failedByServer = (failure) => ({ type: "failed", error: new CallError(failure, { sent: true, taken: true }), isFromServer: true });
 var readGap = (data) => {
   const lost = typeof data === "object" && data !== null && "lost" in data ? data.lost : null;
   if (typeof lost === "number" && Number.isSafeInteger(lost) && lost > 0) return lost;
@@ -1970,8 +2015,8 @@ var Driver = class {
   #isRunning = false;
   #reportedState = "";
   #reload;
-  #left = null;
-  #isRestored = false;
+  #saved = null;
+  #isSavedUsed = false;
   #removeListeners;
   closed;
   #resolveClosed = () => {
@@ -1979,7 +2024,7 @@ var Driver = class {
   url = "";
   sid = "";
   connectionId = null;
-  isContinued = false;
+  isRestored = false;
   constructor(urlSource, config, SocketClass, platform2, delegate, reload) {
     this.#urlSource = typeof urlSource === "function" ? urlSource : socketUrl(urlSource);
     this.#SocketClass = SocketClass;
@@ -1995,7 +2040,7 @@ var Driver = class {
       removePageListeners();
     };
     this.#reload = reload;
-    this.#left = reload?.take() ?? null;
+    this.#saved = reload?.take() ?? null;
     this.#run();
   }
   get state() {
@@ -2056,31 +2101,31 @@ var Driver = class {
     this.#input(() => this.#isRef = isRef);
   }
   close() {
-    if (this.#left) this.#reload?.put(this.#left);
-    this.#left = null;
+    if (this.#saved) this.#reload?.write(this.#saved);
+    this.#saved = null;
     this.#input(() => this.#connection.close(this.#platform.now()));
   }
   #handlePageLeft() {
     if (this.#store()) this.#input(() => this.#connection.suspend(this.#platform.now()));
   }
   #store() {
-    const saved = this.#connection.save(this.#platform.now());
-    if (!saved) return this.#left !== null && this.#reload !== null && this.#reload.put(this.#left);
-    const { token } = saved.state;
+    const own = this.#connection.save(this.#platform.now());
+    if (!own) return this.#saved !== null && this.#reload !== null && this.#reload.write(this.#saved);
+    const { token } = own.state;
     const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
-    const state = { ...saved.state, isTokenStored, token: isTokenStored ? null : token };
-    const left = saveConnection(state, this.url, this.#platform.wallClock() + saved.remaining);
-    return this.#reload?.put(left) ?? false;
+    const state = { ...own.state, isTokenStored, token: isTokenStored ? null : token };
+    const saved = saveConnection(state, this.url, this.#platform.wallClock() + own.remaining);
+    return this.#reload?.write(saved) ?? false;
   }
   #storeAgain() {
-    if (this.#connection.isSuspended && this.#reload?.isKept) this.#store();
+    if (this.#connection.isSuspended && this.#reload?.isPresent) this.#store();
   }
   #wake() {
     if (this.#connection.isSuspended) {
-      const isTaken = !this.#reload?.takeBack();
+      const isTaken = !this.#reload?.withdraw();
       if (isTaken) {
-        this.#left = this.#reload?.take() ?? null;
-        this.#isRestored = false;
+        this.#saved = this.#reload?.take() ?? null;
+        this.#isSavedUsed = false;
       }
       this.#input(() => this.#connection.unsuspend(this.#platform.now(), isTaken));
     } else {
@@ -2088,11 +2133,11 @@ var Driver = class {
     }
   }
   #restore() {
-    if (!this.#left || this.#isRestored) return;
-    const { state, until } = this.#left;
+    if (!this.#saved || this.#isSavedUsed) return;
+    const { state, until } = this.#saved;
     const { now, wallClock } = this.#platform;
-    this.#isRestored = isOfUrl(this.#left, this.url) && this.#connection.restore(now(), state, until - wallClock());
-    if (!this.#isRestored) this.#left = null;
+    this.#isSavedUsed = isOfUrl(this.#saved, this.url) && this.#connection.restore(now(), state, until - wallClock());
+    if (!this.#isSavedUsed) this.#saved = null;
   }
   #input(input) {
     try {
@@ -2173,7 +2218,7 @@ var Driver = class {
         break;
       case "opened":
         this.connectionId = output.connection;
-        this.isContinued = output.isRestored;
+        this.isRestored = output.isRestored;
         this.#reportState();
         this.#delegate.handleOpen(this.#openEvent);
         break;
@@ -2282,8 +2327,8 @@ var Driver = class {
       this.#batch = new WriteBatch(this.#refCounted === socket ? null : this.#refCounted);
       this.#isHeld = true;
       this.#openEvent = event;
-      this.#left = null;
-      this.#isRestored = false;
+      this.#saved = null;
+      this.#isSavedUsed = false;
       const dialect = socket.protocol === "aaw.v1" ? "v1" : "classic";
       this.#input(() => this.#connection.handleConnected(now(), dialect));
     });
@@ -2598,11 +2643,9 @@ var readOptions = (given) => {
   const resumption = resumptionOptions(options.resumption);
   return { timeout: duration("the option `timeout`", options.timeout, 3e3), window: integer("the option `window`", options.window, 64, MAX_WINDOW), storage: tokenStorage(options.storage), storageKey: text("the option `storageKey`", options.storageKey, "aaw/token"), WebSocket: optionalFunction("the option `WebSocket`", options.WebSocket), reloadKey: resumption && resumption.afterReload ? resumption.storageKey : null, connection: { backoff: backoff(options), heartbeat: duration("the option `heartbeat`", options.heartbeat, 2e4, "to disable it"), connectTimeout: duration("the option `connectTimeout`", options.connectTimeout, 1e4), closeTimeout: 2e3, resumeTimeout: 3e3, token: secret("the option `token`", options.token, MAX_TOKEN_LENGTH), bigint: flag("the option `bigint`", options.bigint), resumption: resumption !== false, maxInFlight: limit("the option `maxInFlight`", options.maxInFlight, 1024), maxMessage: limit("the option `maxMessage`", options.maxMessage, 16 << 20), maxWaitingCalls: limit("the option `maxWaitingCalls`", options.maxWaitingCalls, 16 << 20), maxWaitingSends: limit("the option `maxWaitingSends`", options.maxWaitingSends, 1 << 20) } };
 };
-var RESUMPTION = true;
 var resumptionOptions = (given) => {
-  const isFlag = given === void 0 || given === null || typeof given === "boolean";
-  if (isFlag && !(given ?? RESUMPTION)) return false;
-  const options = isFlag ? {} : object("the option `resumption`", given, "true, false or an object");
+  if (given === false) return false;
+  const options = given === true ? {} : object("the option `resumption`", given, "true, false or an object");
   return { afterReload: flag("the option `resumption.afterReload`", options.afterReload), storageKey: text("the option `resumption.storageKey`", options.storageKey, "aaw/resumption") };
 };
 var backoff = (options) => {
@@ -2676,8 +2719,8 @@ var ReloadStorage = class {
       return readConnection(text2, this.#platform.wallClock());
     });
   }
-  put(saved) {
-    const put = this.#try((storage) => {
+  write(saved) {
+    const isWritten = this.#try((storage) => {
       const present = storage.getItem(this.#key);
       if (present !== this.#written && readConnection(present, this.#platform.wallClock())) return false;
       const text2 = JSON.stringify(saved);
@@ -2685,9 +2728,9 @@ var ReloadStorage = class {
       this.#written = text2;
       return true;
     });
-    return put ?? false;
+    return isWritten ?? false;
   }
-  takeBack() {
+  withdraw() {
     const isOwn = this.#try((storage) => {
       if (this.#written === null || storage.getItem(this.#key) !== this.#written) return false;
       storage.removeItem(this.#key);
@@ -2696,7 +2739,7 @@ var ReloadStorage = class {
     this.#written = null;
     return isOwn ?? false;
   }
-  get isKept() {
+  get isPresent() {
     return this.#written !== null && this.#try((storage) => storage.getItem(this.#key) === this.#written) === true;
   }
   #try(operation) {
@@ -2880,8 +2923,8 @@ var Client = class extends WebSocketCompat {
   get connection() {
     return this.state === "open" || this.#driver.isInterrupted ? this.#driver.connectionId : null;
   }
-  get resumed() {
-    return this.#driver.isContinued;
+  get restored() {
+    return this.#driver.isRestored;
   }
   get readyState() {
     if (this.#driver.isInterrupted) return 1;

@@ -6,7 +6,7 @@ import aaw from "../../../../aaw-js/aaw.js";
 
 /** @type {import("../load.mjs").Connect} */
 export const connect = (url, { timeout, connectTimeout, backoff }) => {
-  const ws = aaw(url, { resumption: true, WebSocket, timeout, connectTimeout, backoff: { ...backoff, refused: 10 } });
+  const ws = aaw(url, { WebSocket, timeout, connectTimeout, backoff: { ...backoff, refused: 10 } });
   const counts = { resumed: 0, begun: 0 };
   ws.on("resumed", () => (counts.resumed += 1));
   ws.on("open", () => (counts.begun += 1));
