@@ -491,6 +491,7 @@ export class ClientConnection {
     if (!this.#isConnected()) return;
     this.#writer.now = now;
     this.#heartbeat.handleActivity(now);
+    this.#probe.handleActivity();
     /** @type {Frame | null} */
     let frame = null;
     try {
@@ -511,6 +512,7 @@ export class ClientConnection {
     this.#writer.now = now;
     this.#count(size);
     this.#heartbeat.handleActivity(now);
+    this.#probe.handleActivity();
     this.#outputs.warn({ error: "The server sent an invalid frame: a binary message", code: "bad_frame" });
   }
 
@@ -898,8 +900,13 @@ export class ClientConnection {
     const { welcomed } = this.#writer;
     if (!welcomed) return;
     welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
-    welcomed.handleProgress();
+    this.#noteProgress(welcomed);
     if (welcomed.received.isDue) this.#writer.acknowledge();
+  }
+
+  /** The socket has brought something new: if it breaks, the next attempt follows at once. @param {Resumption} welcomed */
+  #noteProgress(welcomed) {
+    if (welcomed.handleProgress()) this.#delays.reset();
   }
 
   /** The server has received messages. @param {unknown} data */
@@ -910,7 +917,7 @@ export class ClientConnection {
       throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
     }
     if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
-    if (data > welcomed.sent.acknowledged) welcomed.handleProgress();
+    if (data > welcomed.sent.acknowledged) this.#noteProgress(welcomed);
     welcomed.sent.acknowledge(data);
     this.#continueUploads();
   }
@@ -1046,7 +1053,10 @@ export class ClientConnection {
   /** @param {PendingCall<W>} call @param {CallResult} result */
   #done(call, result) {
     this.#calls.remove(call);
+    const before = this.#login.token;
     this.#login.handleCallDone(call.event, result);
+    // From then on, the server demands the token of those who resume.
+    if (this.#login.token !== before) this.#writer.welcomed && this.#writer.acknowledge();
     this.#outputs.push({ type: "callDone", observer: call.observer, result });
   }
 
@@ -1068,6 +1078,7 @@ export class ClientConnection {
     if (call.id === null) return NOT_SENT;
     if (this.#dialect === "classic") this.#matcher.handleCallAbandoned(now, call.event, call.id, call.timeout);
     else this.#writer.send(encodeFrame(call.event, "null", call.id, "cancel"));
+    if (this.#resumption) this.#probe.handleCallAbandoned(call, this.#resumption);
     return { sent: true, taken: this.#isTaken(call) };
   }
 

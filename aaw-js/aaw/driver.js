@@ -250,7 +250,7 @@ export class Driver {
     if (!own) return this.#saved !== null && this.#reload !== null && this.#reload.write(this.#saved);
     const { token } = own.state;
     const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
-    const state = { ...own.state, isTokenStored, token: isTokenStored ? null : token };
+    const state = { ...own.state, isTokenStored };
     const saved = saveConnection(state, this.url, this.#platform.wallClock() + own.remaining);
     return this.#reload?.write(saved) ?? false;
   }

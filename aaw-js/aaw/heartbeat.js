@@ -4,6 +4,12 @@
 /** The pong timeout after `probe`, in ms. */
 const PROBE_TIMEOUT = 5000;
 
+/**
+ * If a check is later than this, in ms, the page's thread was busy, or the page frozen: the pong may have arrived, and be handled
+ * after the timer. It has as much time then.
+ */
+const LATE = 500;
+
 /** Pings after an idle interval, and times out after another one. Any incoming message counts as activity. */
 export class Heartbeat {
   #interval;
@@ -12,6 +18,8 @@ export class Heartbeat {
   #isPingPending = false;
   /** When to check next. Activity does not move it: one check too many costs less than a new timer for each message. */
   #nextCheck;
+  /** A late check has given the pong more time. */
+  #isExtended = false;
 
   /**
    * @param {number} interval In ms; `Infinity` disables the heartbeat.
@@ -66,7 +74,13 @@ export class Heartbeat {
    */
   handleTimeout(now) {
     if (now < this.#nextCheck) return "idle";
-    if (this.#isPingPending) return "timedOut";
+    if (this.#isPingPending) {
+      const isLate = now - this.#nextCheck > LATE && !this.#isExtended;
+      this.#isExtended = isLate;
+      if (!isLate) return "timedOut";
+      this.#nextCheck = now + LATE;
+      return "idle";
+    }
     const due = this.#lastActivity + this.#interval;
     if (now < due) {
       this.#nextCheck = due;

@@ -55,7 +55,7 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  * @property {boolean} [afterReload] Whether the connection also continues when the page is loaded again, or another page of
  *   its origin is loaded in its tab. From `pagehide` until a page of the tab creates a client with this option, the state is in
  *   `sessionStorage`: a secret key, the messages that the server has not acknowledged, the user's identity, and the session's
- *   token unless the option `storage` keeps it. A client that is closed before it has connected leaves it there for the next
+ *   token. A client that is closed before it has connected leaves it there for the next
  *   client. The server cannot know whether a page is closed or loaded again: it keeps the connection in its rooms for its window
  *   (60 s by default) either way. Outside of pages it does nothing. Default `false`.
  * @property {string} [storageKey] The key of the state in `sessionStorage`. Clients of the same page need different keys: only

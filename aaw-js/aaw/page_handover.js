@@ -79,12 +79,13 @@ export class PageHandover {
    */
   restore({ resumption, nextId, lastClientCall, token, isTokenStored, identity }, deadline) {
     const own = this.#login.token;
-    if (!isTokenStored && own !== null && own !== token) return null;
+    // Another tab may have logged out, or logged in as somebody else.
+    if (own !== token && (isTokenStored || own !== null)) return null;
     const restored = Resumption.restore(resumption, deadline);
     this.#writer.restore(restored);
     this.#calls.resetIds(nextId);
     this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
+    this.#login.restore(token, identity);
     return restored;
   }
 

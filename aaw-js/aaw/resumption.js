@@ -71,6 +71,8 @@ export class Resumption {
    * end.
    */
   deadline = Infinity;
+  /** A socket broke, and the next one has brought nothing new yet. */
+  #isUnproven = false;
   /** How often in succession a socket was given up because the server was silent, without anything new in between. */
   silences = 0;
 
@@ -138,6 +140,7 @@ export class Resumption {
 
   /** The socket has ended. @param {number} now */
   handleInterrupted(now) {
+    this.#isUnproven = true;
     if (this.deadline === Infinity) this.deadline = now + this.#terms.window;
   }
 
@@ -158,10 +161,13 @@ export class Resumption {
     return true;
   }
 
-  /** The socket has brought something new. */
+  /** The socket has brought something new. @returns {boolean} Whether it is the first since the socket before broke. */
   handleProgress() {
+    const isFirst = this.#isUnproven;
     this.deadline = Infinity;
     this.silences = 0;
+    this.#isUnproven = false;
+    return isFirst;
   }
 
   /** The socket was given up, because the server was silent. */

@@ -10,8 +10,8 @@ import { MAX_TOKEN_LENGTH } from "./token_store.js";
  * @property {SavedResumption} resumption
  * @property {number} nextId The id of the next call.
  * @property {number} lastClientCall The last id that the server has used.
- * @property {string | null} token The session's token. `null`: it has none, or `isTokenStored`.
- * @property {boolean} isTokenStored The token is where the option `storage` keeps it.
+ * @property {string | null} token The session's token. `null`: it has none.
+ * @property {boolean} isTokenStored The token was where the option `storage` keeps it. Another tab may change it there.
  * @property {Identity | null} identity
  */
 

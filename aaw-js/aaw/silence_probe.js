@@ -22,15 +22,30 @@ const MAX_PROBED_SIZE = 16 << 10;
 export class SilenceProbe {
   /** When to look at the calls. May be too early. */
   #next = Infinity;
+  /** When the first call was written that was given up, if nothing has arrived since. */
+  #unanswered = Infinity;
 
   /** A call was written. @param {import("./pending_call.js").PendingCall<any>} call @param {Resumption} resumption */
   handleCallWritten(call, resumption) {
     if (call.credit === null) this.#next = Math.min(this.#next, call.writtenAt + probeDelay(resumption));
   }
 
+  /** A call that was written is given up. @param {import("./pending_call.js").PendingCall<any>} call @param {Resumption} resumption */
+  handleCallAbandoned(call, resumption) {
+    if (call.credit !== null) return;
+    this.#unanswered = Math.min(this.#unanswered, call.writtenAt);
+    this.#next = Math.min(this.#next, this.#unanswered + probeDelay(resumption));
+  }
+
+  /** Something has arrived. */
+  handleActivity() {
+    this.#unanswered = Infinity;
+  }
+
   /** The calls have ended. */
   reset() {
     this.#next = Infinity;
+    this.#unanswered = Infinity;
   }
 
   /** When to call `handleTimeout`, at the latest. */
@@ -51,7 +66,7 @@ export class SilenceProbe {
     this.#next = now + delay;
     // A large message may take longer than this delay on a network that works. The heartbeat covers it.
     if (resumption.sent.size >= MAX_PROBED_SIZE) return null;
-    const due = probeDue(delay, resumption, calls, lastActivity);
+    const due = Math.min(probeDue(delay, resumption, calls, lastActivity), this.#unanswered + delay);
     if (due <= now) return delay;
     this.#next = due;
     return null;

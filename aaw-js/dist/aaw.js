@@ -581,11 +581,13 @@ var FrameWriter = class {
   }
 };
 var PROBE_TIMEOUT = 5e3;
+var LATE = 500;
 var Heartbeat = class {
   #interval;
   #lastActivity;
   #isPingPending = false;
   #nextCheck;
+  #isExtended = false;
   constructor(interval, now) {
     this.#interval = interval;
     this.#lastActivity = now;
@@ -614,7 +616,13 @@ var Heartbeat = class {
   }
   handleTimeout(now) {
     if (now < this.#nextCheck) return "idle";
-    if (this.#isPingPending) return "timedOut";
+    if (this.#isPingPending) {
+      const isLate = now - this.#nextCheck > LATE && !this.#isExtended;
+      this.#isExtended = isLate;
+      if (!isLate) return "timedOut";
+      this.#nextCheck = now + LATE;
+      return "idle";
+    }
     const due = this.#lastActivity + this.#interval;
     if (now < due) {
       this.#nextCheck = due;
@@ -861,6 +869,7 @@ var Resumption = class _Resumption {
   wasOpened = false;
   isRestored = false;
   deadline = Infinity;
+  #isUnproven = false;
   silences = 0;
   constructor(key, terms) {
     this.#key = key;
@@ -899,6 +908,7 @@ var Resumption = class _Resumption {
     return hello({ key: this.#key, resume: true, received, attempt: this.#attempts, token: token ?? void 0, next });
   }
   handleInterrupted(now) {
+    this.#isUnproven = true;
     if (this.deadline === Infinity) this.deadline = now + this.#terms.window;
   }
   handleResumed(terms) {
@@ -911,8 +921,11 @@ var Resumption = class _Resumption {
     return true;
   }
   handleProgress() {
+    const isFirst = this.#isUnproven;
     this.deadline = Infinity;
     this.silences = 0;
+    this.#isUnproven = false;
+    return isFirst;
   }
   handleSilence() {
     this.silences = Math.min(this.silences + 1, MAX_SILENCES);
@@ -950,12 +963,12 @@ var PageHandover = class {
   }
   restore({ resumption, nextId, lastClientCall, token, isTokenStored, identity }, deadline) {
     const own = this.#login.token;
-    if (!isTokenStored && own !== null && own !== token) return null;
+    if (own !== token && (isTokenStored || own !== null)) return null;
     const restored = Resumption.restore(resumption, deadline);
     this.#writer.restore(restored);
     this.#calls.resetIds(nextId);
     this.#clientCalls.reset(lastClientCall);
-    this.#login.restore(isTokenStored ? own : token, identity);
+    this.#login.restore(token, identity);
     return restored;
   }
   handleFrame({ event, data, kind }, id) {
@@ -1020,11 +1033,21 @@ var MAX_PROBE_DELAY = 15e3;
 var MAX_PROBED_SIZE = 16 << 10;
 var SilenceProbe = class {
   #next = Infinity;
+  #unanswered = Infinity;
   handleCallWritten(call, resumption) {
     if (call.credit === null) this.#next = Math.min(this.#next, call.writtenAt + probeDelay(resumption));
   }
+  handleCallAbandoned(call, resumption) {
+    if (call.credit !== null) return;
+    this.#unanswered = Math.min(this.#unanswered, call.writtenAt);
+    this.#next = Math.min(this.#next, this.#unanswered + probeDelay(resumption));
+  }
+  handleActivity() {
+    this.#unanswered = Infinity;
+  }
   reset() {
     this.#next = Infinity;
+    this.#unanswered = Infinity;
   }
   pollTimeout() {
     return this.#next;
@@ -1034,7 +1057,7 @@ var SilenceProbe = class {
     const delay = probeDelay(resumption);
     this.#next = now + delay;
     if (resumption.sent.size >= MAX_PROBED_SIZE) return null;
-    const due = probeDue(delay, resumption, calls, lastActivity);
+    const due = Math.min(probeDue(delay, resumption, calls, lastActivity), this.#unanswered + delay);
     if (due <= now) return delay;
     this.#next = due;
     return null;
@@ -1315,6 +1338,7 @@ var ClientConnection = class {
     if (!this.#isConnected()) return;
     this.#writer.now = now;
     this.#heartbeat.handleActivity(now);
+    this.#probe.handleActivity();
     let frame = null;
     try {
       frame = decodeFrame(text2, this.#config.bigint);
@@ -1332,6 +1356,7 @@ var ClientConnection = class {
     this.#writer.now = now;
     this.#count(size);
     this.#heartbeat.handleActivity(now);
+    this.#probe.handleActivity();
     this.#outputs.warn({ error: "The server sent an invalid frame: a binary message", code: "bad_frame" });
   }
   handleTimeout(now) {
@@ -1616,8 +1641,11 @@ var ClientConnection = class {
     const { welcomed } = this.#writer;
     if (!welcomed) return;
     welcomed.received.handleMessage(this.#writer.now, length, frame?.event === "aaw/gap" ? countOf(frame) : 1);
-    welcomed.handleProgress();
+    this.#noteProgress(welcomed);
     if (welcomed.received.isDue) this.#writer.acknowledge();
+  }
+  #noteProgress(welcomed) {
+    if (welcomed.handleProgress()) this.#delays.reset();
   }
   #handleAcknowledged(data) {
     const { welcomed } = this.#writer;
@@ -1626,7 +1654,7 @@ var ClientConnection = class {
       throw new BadFrame("aaw/ack must have an integer from 0 to 2^53");
     }
     if (data > welcomed.sent.sent) throw new BadFrame(`aaw/ack of ${data} messages, of which ${welcomed.sent.sent} were sent`);
-    if (data > welcomed.sent.acknowledged) welcomed.handleProgress();
+    if (data > welcomed.sent.acknowledged) this.#noteProgress(welcomed);
     welcomed.sent.acknowledge(data);
     this.#continueUploads();
   }
@@ -1726,7 +1754,9 @@ var ClientConnection = class {
   }
   #done(call, result) {
     this.#calls.remove(call);
+    const before = this.#login.token;
     this.#login.handleCallDone(call.event, result);
+    if (this.#login.token !== before) this.#writer.welcomed && this.#writer.acknowledge();
     this.#outputs.push({ type: "callDone", observer: call.observer, result });
   }
   #fail(call, error) {
@@ -1738,6 +1768,7 @@ var ClientConnection = class {
     if (call.id === null) return NOT_SENT;
     if (this.#dialect === "classic") this.#matcher.handleCallAbandoned(now, call.event, call.id, call.timeout);
     else this.#writer.send(encodeFrame(call.event, "null", call.id, "cancel"));
+    if (this.#resumption) this.#probe.handleCallAbandoned(call, this.#resumption);
     return { sent: true, taken: this.#isTaken(call) };
   }
   #drainQueue(onSend) {
@@ -2113,7 +2144,7 @@ var Driver = class {
     if (!own) return this.#saved !== null && this.#reload !== null && this.#reload.write(this.#saved);
     const { token } = own.state;
     const isTokenStored = token !== null && this.#delegate.isTokenStored(token);
-    const state = { ...own.state, isTokenStored, token: isTokenStored ? null : token };
+    const state = { ...own.state, isTokenStored };
     const saved = saveConnection(state, this.url, this.#platform.wallClock() + own.remaining);
     return this.#reload?.write(saved) ?? false;
   }

@@ -221,15 +221,29 @@ test("the session goes on; its token is stored, because it is nowhere else", asy
   assert.deepEqual([ws.token, ws.identity, state.takeInbox()], ["T", ADA, []]);
 });
 
-test("a token that the option `storage` keeps is not stored twice", async () => {
+test("with the option `storage`, the connection goes on only if its token is still there", async () => {
   const storage = new FakePlatform().storage;
   const { platform, server } = await logIn({ storage });
   leave(platform);
-  assert.ok(!JSON.stringify(entry(platform)).includes('"T"'));
   const { ws } = load(new FakePlatform(platform), { storage });
   assert.equal(server.connect().hello.resumption.token, "T");
   assert.deepEqual([ws.token, ws.identity], ["T", ADA]);
 });
+
+for (const other of ["another", null]) {
+  test(`if another tab has ${other ? "logged in as somebody else" : "logged out"}, a new state begins, with what is stored`, async () => {
+    const storage = new FakePlatform().storage;
+    const { platform, server } = await logIn({ storage });
+    leave(platform);
+    const [key] = storage.entries.keys();
+    if (other) storage.setItem(key, other);
+    else storage.removeItem(key);
+    const { ws } = load(new FakePlatform(platform), { storage });
+    const link = server.connect();
+    assert.equal(link.hello.resumption.resume, undefined);
+    assert.deepEqual([ws.token, ws.identity, storage.getItem(key)], [other, null, other]);
+  });
+}
 
 test("a page that asks for another session begins a new state", async () => {
   const { platform, server } = await logIn();

@@ -965,6 +965,32 @@ for (const [length, isProbed] of /** @type {[number, boolean][]} */ ([
   });
 }
 
+test("a silent server is noticed although each call times out before", () => {
+  for (const timeout of [500, 1000, 2900]) {
+    const { platform, ws, events } = setUp();
+    const start = platform.now();
+    while (events.length === 0 && platform.now() - start < 20_000) {
+      void ws.sendAsync("a", null, timeout).catch(() => {});
+      for (let passed = 0; passed < timeout && events.length === 0; passed += 100) platform.advance(100);
+    }
+    assert.deepEqual([events[0]?.[0], platform.now() - start], ["interrupted", 6000], `${timeout} ms`);
+  }
+});
+
+test("if each socket has brought something new, the next one follows at once", () => {
+  const { platform, server, state, events } = setUp();
+  for (let n = 1; n <= 10; n += 1) {
+    const sockets = platform.sockets.length;
+    platform.socket.disconnect(1006);
+    assert.equal(platform.sockets.length, sockets + 1, `after ${n} breaks`);
+    server.connect();
+    state.send(["news", n]);
+    state.link?.exchange();
+    platform.advance(100);
+  }
+  assert.equal(events.filter(([event]) => event === "resumed").length, 10);
+});
+
 test("a server that stays silent has more time on each socket, until something new arrives", () => {
   const { platform, server, ws, link, state, events } = setUp();
   void ws.sendAsync("a", null, Infinity).catch(() => {});

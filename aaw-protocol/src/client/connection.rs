@@ -378,7 +378,10 @@ impl<W> ClientConnection<W> {
                 self.reconnect_delays.handle_connection_ended(now, since);
                 // These outputs belong to the lost connection. What is counted of them is kept elsewhere.
                 self.outputs.retain(|output| !matches!(output, Output::Send(_) | Output::Ping));
-                let is_repeated = self.resumption.as_ref().is_some_and(|resumption| resumption.interrupted.is_some());
+                let is_repeated = self
+                    .resumption
+                    .as_ref()
+                    .is_some_and(|resumption| resumption.interrupted.is_some() || resumption.is_unproven);
                 if self.interrupt(now, &why) {
                     if is_repeated {
                         self.set_reconnecting(now, why.retry_hint());

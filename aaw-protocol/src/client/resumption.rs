@@ -106,8 +106,7 @@ impl<W> ClientConnection<W> {
             && let Some(resumption) = self.resumption.as_mut().filter(|resumption| resumption.is_active())
         {
             resumption.received.receive(now, bytes);
-            resumption.silences = 0;
-            resumption.note_progress();
+            resumption.note_news();
         }
     }
 
@@ -143,8 +142,7 @@ impl<W> ClientConnection<W> {
             return Err(BadFrame::Unexpected(error));
         }
         if resumption.sent.acknowledged > before {
-            resumption.silences = 0;
-            resumption.note_progress();
+            resumption.note_news();
         }
         Ok(())
     }
@@ -179,6 +177,7 @@ impl<W> ClientConnection<W> {
             {
                 resumption.terms = Some(terms);
                 resumption.resumed = true;
+                resumption.is_unproven = true;
                 resumption.probed = None;
                 if resumption.sent.messages.is_empty() {
                     resumption.note_progress();

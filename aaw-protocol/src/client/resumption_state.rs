@@ -29,6 +29,9 @@ pub(super) struct Resumption {
     /// How often in succession a socket was given up because the server was silent, and nothing new has arrived since. The pong
     /// may wait behind a message that takes long: each time, the server has twice the time.
     pub(super) silences: u32,
+    /// The connection goes on over another socket, which has brought nothing new yet. If it breaks, the next one waits: a server
+    /// may end each.
+    pub(super) is_unproven: bool,
 }
 
 /// The messages that were sent and are not acknowledged, from the oldest on.
@@ -82,6 +85,7 @@ impl Resumption {
             resumed: false,
             probed: None,
             silences: 0,
+            is_unproven: false,
         }
     }
 
@@ -91,6 +95,13 @@ impl Resumption {
             self.resumed = false;
             self.interrupted = None;
         }
+    }
+
+    /// A message has arrived, or was acknowledged, for the first time.
+    pub(super) fn note_news(&mut self) {
+        self.silences = 0;
+        self.is_unproven = false;
+        self.note_progress();
     }
 
     /// The server has agreed to resumption.

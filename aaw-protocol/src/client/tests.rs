@@ -521,6 +521,31 @@ fn a_server_that_is_silent_during_a_call_is_probed_also_after_it_has_taken_the_c
     assert_eq!((pings, aborted), (vec![3, 6, 9, 12, 15, 19, 24, 30, 38, 48, 60, 75, 90, 105, 120], None));
 }
 
+#[test]
+fn a_server_that_ends_each_socket_at_once_is_not_contacted_without_pause() {
+    let mut client = resumable();
+    let mut at_once = 0;
+    for number in 0..20 {
+        client.connection.handle_disconnected(client.now, DisconnectReason::Broken("reset".into()));
+        client.pass(Duration::ZERO);
+        if client.outputs().iter().any(|output| matches!(output, Output::Connect)) {
+            at_once += 1;
+        } else {
+            client.pass(10 * SECOND);
+            client.outputs();
+        }
+        client.connection.offer_resumption(ResumptionKey::from_random([2 + number; 16]));
+        client.connection.handle_connected(client.now, Dialect::V1);
+        client.connection.handle_text(client.now, &welcome(r#""window":60000,"log":1000,"received":0"#, true));
+        client.outputs();
+    }
+    assert_eq!(at_once, 1, "the first only");
+    client.connection.handle_text(client.now, r#"["push",1]"#);
+    client.connection.handle_disconnected(client.now, DisconnectReason::Broken("reset".into()));
+    client.pass(Duration::ZERO);
+    assert!(client.outputs().iter().any(|output| matches!(output, Output::Connect)), "after something new");
+}
+
 /// Each call ends before the server would be pinged because of it.
 #[test]
 fn a_silent_server_is_noticed_although_each_call_times_out_before() {
