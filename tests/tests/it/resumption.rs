@@ -16,8 +16,9 @@ use aaw_tests::fault_proxy::{
     ConnectionPlan, Direction, Fault, FaultPlan, FaultPoint, FaultProxy, ProxyStats, RandomFaults,
 };
 use aaw_tests::random::Random;
-use aaw_tests::resumption::{client_config, expect_all_over, start_server};
+use aaw_tests::resumption::{CallLabel, client_config, expect_all_over, label, start_server};
 use aaw_tests::{DEADLINE, TestServer};
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
@@ -271,4 +272,58 @@ async fn a_hello_that_arrives_late_does_not_take_the_connection_from_the_next_on
     assert_eq!(added.map(|added| added["id"].clone()), Ok(json!(1)), "{:?}", proxy.stats());
     assert_eq!(server.app.counter.executions(1), Executions { started: 1, completed: 1 });
     client.close().await;
+}
+
+/// Calls that are made together.
+const LABELLED: u64 = 4;
+
+/// Makes calls through a proxy with this plan, and compares what the client knows about each with what the server has run.
+async fn labelled_calls(server: &TestServer, number: u64, plan: FaultPlan) -> Result<ProxyStats, String> {
+    let proxy = FaultProxy::start(server.addr, plan).await;
+    let client = prepare(&proxy.url(), client_config()).map_err(|error| error.to_string())?.connect_lazily();
+    let ids = (0..LABELLED).map(|call| LABELLED * number + call);
+    let calls = ids.clone().map(|id| client.send_async::<Value>("counter/add", json!({ "id": id, "by": 1 }), DEADLINE));
+    let results = join_all(calls).await;
+    client.close().await;
+    for (id, result) in ids.zip(results) {
+        let runs = server.app.counter.executions(id).started;
+        let is_true = match result.as_ref().map_err(label) {
+            Ok(response) => runs == 1 && response["id"] == json!(id),
+            Err(Some(CallLabel::NotSent)) => runs == 0,
+            // It may be on its way to its handler.
+            Err(Some(CallLabel::Unknown)) => runs <= 1,
+            Err(_) => false,
+        };
+        if !is_true {
+            return Err(format!("call {id} has run {runs} times: {result:?}"));
+        }
+    }
+    Ok(proxy.stats())
+}
+
+/// As each byte of the calls, in each direction, is the last of a connection.
+async fn label_at_bytes(step: usize) {
+    let server = TestServer::start_with(|config| config.resumption_window = Duration::ZERO).await;
+    let whole = labelled_calls(&server, 0, FaultPlan::none()).await.unwrap();
+    let mut number = 0;
+    for (direction, len) in [(Direction::ToServer, whole.to_server), (Direction::ToClient, whole.to_client)] {
+        let mut cut = 0;
+        for at in (0..len).step_by(step) {
+            number += 1;
+            let stats = labelled_calls(&server, number, FaultPlan::cuts([(direction, at)])).await;
+            cut += stats.unwrap_or_else(|failure| panic!("cut at byte {at} {direction:?}: {failure}")).closed;
+        }
+        assert!(cut > 0, "connections were cut");
+    }
+}
+
+#[tokio::test]
+async fn with_a_server_that_keeps_no_state_what_is_known_about_each_call_is_true() {
+    label_at_bytes(13).await;
+}
+
+#[tokio::test]
+#[ignore = "every byte"]
+async fn with_a_server_that_keeps_no_state_what_is_known_about_each_call_is_true_at_every_byte() {
+    label_at_bytes(1).await;
 }
