@@ -627,14 +627,16 @@ impl SocketTask {
             }
         }
         if held >= STEP && self.state.memory.is_refused() {
-            if self.state.protocol.is_away() {
-                // A client that comes back is told that pushes were lost. Nothing else may be.
-                if log.unacknowledged == 0 || !self.state.peer().mailbox.drop_retained_pushes() {
-                    self.state.drop_away();
+            // Pushes that are retained become a gap first, which the client learns of only if the socket breaks before it has
+            // received them. Nothing else may be lost.
+            let is_relieved = log.retained > 0 && self.state.peer().mailbox.drop_retained_pushes();
+            match (is_relieved, self.state.protocol.is_away()) {
+                (true, _) => {}
+                (false, true) => self.state.drop_away(),
+                (false, false) => {
+                    self.state.protocol.close(Close::TooSlow);
+                    self.state.collect_outputs();
                 }
-            } else {
-                self.state.protocol.close(Close::TooSlow);
-                self.state.collect_outputs();
             }
             cx.waker().wake_by_ref();
         }

@@ -356,6 +356,30 @@ async fn pushes_that_a_client_reads_and_does_not_acknowledge_are_limited() {
     until("the connection to be over", || server.handle.connections() == 0).await;
 }
 
+/// As behind a proxy, where all clients have one address: what is retained for those that read is given up first.
+#[tokio::test]
+async fn clients_that_read_are_not_closed_because_of_what_is_retained_for_them() {
+    const LIMIT: usize = 1 << 20;
+    let server = TestServer::start_with(|config| config.max_held_bytes_per_address = LIMIT).await;
+    let mut clients = Vec::new();
+    for number in 0..10 {
+        clients.push(open(&server, &json!({ "key": format!("{number:032x}") })).await.0);
+    }
+    let data = "x".repeat(8000);
+    // Several times the limit, of which nothing is acknowledged yet.
+    for _ in 0..50 {
+        server.handle.emit("news", &data).unwrap();
+        for client in &mut clients {
+            assert!(client.next().await.starts_with(r#"["news""#));
+        }
+    }
+    until("the memory to be below the limit", || server.handle.held_bytes() <= LIMIT).await;
+    assert_eq!(server.handle.connections(), 10);
+    for client in &mut clients {
+        client.exchange(r#"["ping",null,1]"#, r#"["ping",{"pong":true},1]"#).await;
+    }
+}
+
 /// From one address, and from as many as there are connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes two minutes"]
