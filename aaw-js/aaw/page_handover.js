@@ -79,7 +79,7 @@ export class PageHandover {
    */
   restore({ resumption, nextId, lastClientCall, token, isTokenStored, identity }, deadline) {
     const own = this.#login.token;
-    // Another tab may have logged out, or logged in as somebody else.
+    // Another tab may have logged out, or in as another user.
     if (own !== token && (isTokenStored || own !== null)) return null;
     const restored = Resumption.restore(resumption, deadline);
     this.#writer.restore(restored);

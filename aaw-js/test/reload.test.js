@@ -231,7 +231,7 @@ test("with the option `storage`, the connection goes on only if its token is sti
 });
 
 for (const other of ["another", null]) {
-  test(`if another tab has ${other ? "logged in as somebody else" : "logged out"}, a new state begins, with what is stored`, async () => {
+  test(`if another tab has ${other ? "logged in as another user" : "logged out"}, a new state begins, with what is stored`, async () => {
     const storage = new FakePlatform().storage;
     const { platform, server } = await logIn({ storage });
     leave(platform);

@@ -454,7 +454,7 @@ test("over the whole window, the delays between attempts are random and grow to 
   }
 });
 
-test("a page that is woken probes its connection, and replaces it at once if there is no sign of life", async () => {
+test("a page that is woken probes its connection, and replaces it at once without a sign of life", async () => {
   const { platform, server, ws, link, state, events } = setUp();
   platform.advance(30_000);
   link.exchange();

@@ -410,7 +410,8 @@ impl<W> ClientConnection<W> {
         self.blocked = false;
     }
 
-    /// The server sent anything at all, including pongs and parts of messages. Call it in addition to the method for the message itself.
+    /// The server sent anything at all, including pongs and parts of messages. Call it in addition to the method for the
+    /// message itself.
     pub fn handle_sign_of_life(&mut self, now: Instant) {
         self.note_sign_of_life(now);
         if let Some(heartbeat) = &mut self.heartbeat {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::encode::frame_len;
 use super::frame_buffer::{FrameBuffer, SharedFrame};
 use crate::codec;
 use crate::hello::GAP;
@@ -124,15 +125,15 @@ impl RetainedLog {
                 }
                 Segment::Frames { frames, .. } => {
                     for (is_push, payload) in frames.texts() {
-                        let frame = SharedFrame::text(&payload);
+                        let len = frame_len(payload.len());
                         if !is_push {
                             self.replace(&mut run);
-                            self.bytes += frame.frame_len();
+                            self.bytes += len;
                             self.add_messages(1).text(payload.into());
-                        } else if run.is_empty() && self.pushed + frame.frame_len() <= kept {
-                            self.push(&frame);
+                        } else if run.is_empty() && self.pushed + len <= kept {
+                            self.push(&SharedFrame::text(&payload));
                         } else {
-                            run.push(frame);
+                            run.push(payload);
                         }
                     }
                 }
@@ -143,14 +144,14 @@ impl RetainedLog {
     }
 
     /// Appends a gap for these pushes, or the pushes themselves if they are few.
-    fn replace(&mut self, pushes: &mut Vec<SharedFrame>) {
-        let bytes: usize = pushes.iter().map(SharedFrame::frame_len).sum();
+    fn replace(&mut self, pushes: &mut Vec<Vec<u8>>) {
+        let bytes: usize = pushes.iter().map(|payload| frame_len(payload.len())).sum();
         if bytes >= MIN_GAP || matches!(self.segments.back(), Some(Segment::Gap(_))) {
             if !pushes.is_empty() {
                 self.lose(pushes.len());
             }
         } else {
-            pushes.iter().for_each(|frame| self.push(frame));
+            pushes.iter().for_each(|payload| self.push(&SharedFrame::text(payload)));
         }
         pushes.clear();
     }
@@ -238,7 +239,6 @@ impl RetainedLog {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::encode::frame_len;
     use super::*;
 
     fn payload(number: usize, len: usize) -> Vec<u8> {

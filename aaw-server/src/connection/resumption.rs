@@ -340,6 +340,10 @@ impl ConnectionState {
         let is_too_much = log.unacknowledged_messages as u64 >= MAX_UNACKNOWLEDGED_MESSAGES
             || log.unacknowledged >= MAX_UNACKNOWLEDGED_BYTES;
         if self.protocol.is_away() || log.blocked {
+            // The time does not run while the client cannot receive.
+            if let Some(unacknowledged) = &mut resumption.unacknowledged {
+                unacknowledged.since = now;
+            }
             return false;
         }
         // Neither a part of it nor another socket ends the wait: the client must acknowledge all that was there when it began.

@@ -340,3 +340,30 @@ async fn a_client_that_is_silent_is_away_whatever_it_has_not_acknowledged() {
     }
     assert_eq!(started.elapsed().as_secs() / 5, 12, "after the last of two pings, 20 s apart");
 }
+
+/// The task of a connection that is away sleeps, although its client has not acknowledged what it must: the clock of a test
+/// advances only when no task runs, and a minute passes here in a moment.
+#[test]
+fn a_connection_that_is_away_sleeps_until_its_window_is_over() {
+    let (sender, over) = std::sync::mpsc::channel();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    // On a thread of its own, so that a task which never sleeps fails the test.
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let hub = Arc::<Hub>::default();
+            let (server, mut client) = duplex(1 << 16);
+            let served = serve_in(&hub, Dialect::V1, server);
+            let hello = r#"["aaw/hello",{"resumption":{"key":"0123456789abcdef0123456789abcdef"}}]"#;
+            client.write_all(&text(hello)).await.expect("the server reads");
+            for id in 1..=70 {
+                client.write_all(&text(&format!("[\"x\",1,{id}]"))).await.expect("the server reads");
+            }
+            while !frame(&mut client).await.1.ends_with(b"70,\"error\"]") {}
+            drop(client);
+            served.await.expect("no panic");
+        });
+        let _ = sender.send(());
+    });
+    over.recv_timeout(Duration::from_secs(20)).expect("the window is over");
+}
