@@ -1056,7 +1056,7 @@ export class ClientConnection {
     const before = this.#login.token;
     this.#login.handleCallDone(call.event, result);
     // From then on, the server demands the token of those who resume.
-    if (this.#login.token !== before) this.#writer.welcomed && this.#writer.acknowledge();
+    if (this.#login.token !== before) this.#writer.acknowledge();
     this.#outputs.push({ type: "callDone", observer: call.observer, result });
   }
 

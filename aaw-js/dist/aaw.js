@@ -1756,7 +1756,7 @@ var ClientConnection = class {
     this.#calls.remove(call);
     const before = this.#login.token;
     this.#login.handleCallDone(call.event, result);
-    if (this.#login.token !== before) this.#writer.welcomed && this.#writer.acknowledge();
+    if (this.#login.token !== before) this.#writer.acknowledge();
     this.#outputs.push({ type: "callDone", observer: call.observer, result });
   }
   #fail(call, error) {
