@@ -284,6 +284,16 @@ impl Connection {
         }
     }
 
+    /// Acknowledges everything, if the connection can be resumed: aaw's clients do so within 10 s.
+    pub(crate) async fn acknowledge(&mut self) -> Result<(), BoxError> {
+        if let Some(received) = self.received.as_mut().filter(|received| received.count > received.acknowledged) {
+            let mut frame = Vec::new();
+            write_acknowledgement(&mut frame, received.acknowledge());
+            self.socket.write_all(&frame).await?;
+        }
+        Ok(())
+    }
+
     /// Waits for at least one text, and passes on all that are there. Answers pings.
     pub(crate) async fn read_texts(
         &mut self,
@@ -307,7 +317,7 @@ impl Connection {
                         }
                     },
                     9 => frames::write(&mut answers, 10, payload),
-                    8 => return Err("the server closed the connection".into()),
+                    8 => return Err(closed(payload).into()),
                     opcode => return Err(format!("expected a text frame, found opcode {opcode}").into()),
                 }
                 at += frame.payload.end;
@@ -332,4 +342,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Describes the payload of a close frame (RFC 6455, section 5.5.1).
+fn closed(payload: &[u8]) -> String {
+    let (code, reason) = payload.split_at_checked(2).unwrap_or_default();
+    let code = code.iter().fold(0, |code, byte| code << 8 | u32::from(*byte));
+    format!("the server closed the connection with code {code}: {}", String::from_utf8_lossy(reason))
 }

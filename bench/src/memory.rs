@@ -49,6 +49,7 @@ pub(crate) async fn measure(
     };
     let each = |memory: u64| memory.saturating_sub(before) as f64 / count as f64;
     let mut connections = members(server, wire, Recipients::All, count).await?;
+    acknowledge(&mut connections).await?;
     let after_calls = settled().await?;
     let mut after_pushes = None;
     if has_pushes {
@@ -58,6 +59,7 @@ pub(crate) async fn measure(
             audience.send(&mut sender, IN_FLIGHT).await?;
         }
         connections = audience.end().await?;
+        acknowledge(&mut connections).await?;
         after_pushes = Some(settled().await?);
     }
     let before_large = after_pushes.unwrap_or(after_calls);
@@ -69,6 +71,7 @@ pub(crate) async fn measure(
             let Some(mut connection) = connections.pop() else { break };
             calling.spawn(async move {
                 connection.call_once(LARGE).await?;
+                connection.acknowledge().await?;
                 Ok::<_, BoxError>(connection)
             });
         }
@@ -81,4 +84,12 @@ pub(crate) async fn measure(
         after_pushes: after_pushes.map(each),
         after_large_echoes: (each(before_large) + growth / idle.len().max(1) as f64).max(0.0),
     })
+}
+
+/// Has nothing retained for the connections. A measurement begins after it, since clients do it within 10 s.
+async fn acknowledge(connections: &mut [Connection]) -> Result<(), BoxError> {
+    for connection in connections {
+        connection.acknowledge().await?;
+    }
+    Ok(())
 }
