@@ -8,7 +8,8 @@ use crate::clock::after;
 /// sign of life. Any input counts as a sign of life, not only a pong.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    interval: Duration,
+    /// In nanoseconds; `u64::MAX` is never.
+    interval: u64,
     max_missed: u32,
     /// The last sign of life, or the last ping if that was later.
     silent_since: Instant,
@@ -33,7 +34,9 @@ pub(crate) enum HeartbeatAction {
 impl Heartbeat {
     /// Starts at `now`. An `interval` of `Duration::MAX` never pings.
     pub(crate) fn new(interval: Duration, max_missed: u32, now: Instant) -> Self {
-        Self { interval, max_missed, silent_since: now, missed: 0, next_check: after(now, interval) }
+        // In half of the memory of a `Duration`: there is one for each connection.
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Self { interval: nanos, max_missed, silent_since: now, missed: 0, next_check: after(now, interval) }
     }
 
     /// The peer sent something.
@@ -50,7 +53,7 @@ impl Heartbeat {
         if now < self.next_check {
             return HeartbeatAction::Wait;
         }
-        let due = after(self.silent_since, self.interval);
+        let due = self.next_after(self.silent_since);
         if now < due {
             self.next_check = due;
             return HeartbeatAction::Wait;
@@ -62,14 +65,19 @@ impl Heartbeat {
         // The interval counts from this ping, not from when it was due: after a stall of this machine the peer still
         // has a full interval to respond, and input that waits in the socket is read before the peer is declared dead.
         self.silent_since = now;
-        self.next_check = after(now, self.interval);
+        self.next_check = self.next_after(now);
         HeartbeatAction::Ping
     }
 
     /// Stops the heartbeat for good.
     pub(crate) fn stop(&mut self) {
-        self.interval = Duration::MAX;
-        self.next_check = after(self.silent_since, self.interval);
+        self.interval = u64::MAX;
+        self.next_check = self.next_after(self.silent_since);
+    }
+
+    fn next_after(&self, time: Instant) -> Instant {
+        let is_never = self.interval == u64::MAX;
+        after(time, if is_never { Duration::MAX } else { Duration::from_nanos(self.interval) })
     }
 }
 

@@ -91,13 +91,16 @@ pub(crate) struct ConnectionBudget {
     exempt: AtomicU64,
     /// What waits until less is used, until the exempt call is over, or until the connection is refused: calls, and as
     /// [`OWNER`] whatever has the connection. A call that ends is removed, so that its task is not kept alive.
-    waiters: Mutex<Vec<(u64, Waker)>>,
+    /// Boxed, since most connections have none.
+    waiters: Mutex<Option<Box<Waiters>>>,
     /// It is among the holders.
     is_listed: AtomicBool,
     is_refused: AtomicBool,
     /// The client does not read its responses as fast as they are finished.
     has_slow_client: AtomicBool,
 }
+
+type Waiters = Vec<(u64, Waker)>;
 
 /// Whether a call may continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,7 +341,8 @@ impl ConnectionBudget {
     }
 
     fn add_waiter(&self, call: u64, waker: &Waker) {
-        let mut waiters = lock(&self.waiters);
+        let mut lock = lock(&self.waiters);
+        let waiters = lock.get_or_insert_default();
         let former = match waiters.iter_mut().find(|(waiter, _)| *waiter == call) {
             Some((_, waiting)) if waiting.will_wake(waker) => None,
             Some((_, waiting)) => Some(std::mem::replace(waiting, waker.clone())),
@@ -348,15 +352,18 @@ impl ConnectionBudget {
             }
         };
         // Dropped without the lock, since that may drop a task with a call of this connection.
-        drop(waiters);
+        drop(lock);
         drop(former);
     }
 
     fn remove_waiter(&self, call: u64) {
-        let mut waiters = lock(&self.waiters);
-        let at = waiters.iter().position(|(waiter, _)| *waiter == call);
-        let former = at.map(|at| waiters.swap_remove(at));
-        drop(waiters);
+        let mut lock = lock(&self.waiters);
+        let former = lock.as_mut().and_then(|waiters| {
+            let at = waiters.iter().position(|(waiter, _)| *waiter == call)?;
+            Some(waiters.swap_remove(at))
+        });
+        lock.take_if(|waiters| waiters.is_empty());
+        drop(lock);
         drop(former);
     }
 
@@ -388,7 +395,7 @@ impl ConnectionBudget {
 
     fn wake_all(&self) {
         let waiters = std::mem::take(&mut *lock(&self.waiters));
-        waiters.into_iter().for_each(|(_, waker)| waker.wake());
+        waiters.into_iter().flat_map(|waiters| *waiters).for_each(|(_, waker)| waker.wake());
     }
 
     fn change(self: &Arc<Self>, from: usize, to: usize) {

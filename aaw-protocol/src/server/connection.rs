@@ -40,9 +40,10 @@ const MAX_CLASSIC_ID: usize = 200;
 pub struct ServerConnection<T = ()> {
     pub(super) config: Arc<ServerConfig>,
     pub(super) dialect: Dialect,
+    /// Its id, until the welcome has it.
     pub(super) connection: Box<str>,
     /// When the hello of a v1 client is due. `None` once it has arrived, and for classic clients.
-    pub(super) hello_deadline: Option<Instant>,
+    pub(super) hello_deadline: Option<Box<Instant>>,
     /// It was extended, which happens once.
     pub(super) hello_extended: bool,
     /// Whether an open hook has not decided about the connection yet.
@@ -61,7 +62,8 @@ pub struct ServerConnection<T = ()> {
     login_ended: bool,
     pub(super) wait_queue: WaitQueue,
     /// Running calls whose uploads ended in the wait queue, and whose handlers are not notified yet.
-    early_upload_ends: VecDeque<CallKey>,
+    #[expect(clippy::box_collection, reason = "one pointer instead of four, and rarely used")]
+    early_upload_ends: Option<Box<VecDeque<CallKey>>>,
     /// The cost of the upload items that handlers have not taken.
     pub(super) upload_bytes: usize,
     /// The client calls in flight.
@@ -96,9 +98,9 @@ impl<T> ServerConnection<T> {
         let config = config.into();
         Self {
             hello_extended: false,
-            hello_deadline: (dialect == Dialect::V1).then(|| clock::after(now, config.hello_timeout)),
+            hello_deadline: (dialect == Dialect::V1).then(|| Box::new(clock::after(now, config.hello_timeout))),
             heartbeat: new_heartbeat(&config, now),
-            wait_queue: WaitQueue::new(config.limits.line as usize),
+            wait_queue: WaitQueue::default(),
             dialect,
             connection: connection.into(),
             open_hook_pending: false,
@@ -110,7 +112,7 @@ impl<T> ServerConnection<T> {
             barrier: None,
             login_ended: false,
             client_calls: PendingClientCalls::default(),
-            early_upload_ends: VecDeque::new(),
+            early_upload_ends: None,
             upload_bytes: 0,
             resumption: None,
             outputs: VecDeque::new(),
@@ -324,7 +326,7 @@ impl<T> ServerConnection<T> {
             return Ok(self.refuse(&format, frame, stopping()));
         }
         let numbered = matches!(format, ResponseFormat::Single { .. } | ResponseFormat::Items { .. });
-        match self.wait_queue.push(text, now, self.last_id, numbered, upload) {
+        match self.wait_queue.push(self.config.limits.line as usize, text, now, self.last_id, numbered, upload) {
             Ok(()) => Ok(Input::Handled),
             Err(_) => {
                 let error = format!("Too many calls: {} run and the wait queue is full", self.running.len());
@@ -445,7 +447,7 @@ impl<T> ServerConnection<T> {
         self.running_bytes += running.bytes;
         let key = self.running.insert(running);
         if upload_ended {
-            self.early_upload_ends.push_back(key);
+            self.early_upload_ends.get_or_insert_default().push_back(key);
         }
         if let Some(deadline) = deadline
             && let Some(running) = self.running.get_mut(key)
@@ -552,7 +554,7 @@ impl<T> ServerConnection<T> {
     ///
     /// The result can also be the end of an upload, for a call that was taken from the queue just before.
     pub fn poll_queued(&mut self) -> Option<QueuedCall> {
-        while let Some(key) = self.early_upload_ends.pop_front() {
+        while let Some(key) = self.early_upload_ends.as_mut().and_then(|ends| ends.pop_front()) {
             if self.running.get(key).is_some_and(|running| running.upload.is_some()) {
                 return Some(QueuedCall(QueuedInput::UploadEnd(key)));
             }
@@ -674,9 +676,7 @@ impl<T> ServerConnection<T> {
         if self.outputs.is_empty() {
             self.outputs = VecDeque::new();
         }
-        if self.early_upload_ends.is_empty() {
-            self.early_upload_ends = VecDeque::new();
-        }
+        self.early_upload_ends.take_if(|ends| ends.is_empty());
         self.wait_queue.release_memory();
         self.running.release_memory();
         self.deadlines.take_if(|deadlines| deadlines.is_empty());
@@ -708,10 +708,10 @@ impl<T> ServerConnection<T> {
         {
             soonest = soonest.min(deadline);
         }
-        if let Some(due) = self.hello_deadline
+        if let Some(due) = &self.hello_deadline
             && !self.closed
         {
-            soonest = soonest.min(due);
+            soonest = soonest.min(**due);
         }
         if let Some(due) = self.acknowledgement_due() {
             soonest = soonest.min(due);
@@ -728,7 +728,7 @@ impl<T> ServerConnection<T> {
         if !self.closed {
             self.expire_client_calls(now);
         }
-        if self.hello_deadline.is_some_and(|due| due <= now) {
+        if self.hello_deadline.as_ref().is_some_and(|due| **due <= now) {
             self.close(Close::NoHello);
         }
         match self.heartbeat.handle_timeout(now) {

@@ -40,7 +40,9 @@ impl<T> ServerConnection<T> {
     /// the client's, and if it is refused another one may follow. Has no effect after the hello, nor a second time.
     pub fn extend_hello_timeout(&mut self, by: Duration) {
         if !std::mem::replace(&mut self.hello_extended, true) {
-            self.hello_deadline = self.hello_deadline.map(|deadline| clock::after(deadline, by));
+            if let Some(deadline) = &mut self.hello_deadline {
+                **deadline = clock::after(**deadline, by);
+            }
         }
     }
 
@@ -49,18 +51,19 @@ impl<T> ServerConnection<T> {
             // What a client sends before the welcome is not counted.
             **resumption = Resumption { is_counting: true, ..Resumption::default() };
         }
-        let welcome = self.welcome(None);
+        let connection = std::mem::take(&mut self.connection);
+        let welcome = self.welcome(connection.into(), None);
         self.outputs.push_back(Output::Welcome(welcome.into()));
     }
 
-    fn welcome(&self, received: Option<u64>) -> Vec<u8> {
+    fn welcome(&self, connection: String, received: Option<u64>) -> Vec<u8> {
         let terms = ResumptionTerms {
             window: u64::try_from(self.config.resumption_window.as_millis()).unwrap_or(u64::MAX),
             log: self.config.max_unacknowledged_bytes,
             received,
         };
         let welcome = Welcome {
-            connection: self.connection.to_string(),
+            connection,
             resumed: received.is_some(),
             limits: self.config.limits,
             resumption: self.resumption.is_some().then_some(terms),
@@ -87,16 +90,16 @@ impl<T> ServerConnection<T> {
         }
     }
 
-    /// The connection continues on another socket. Returns the welcome, which is the first message that is sent there; all
+    /// The connection with this id continues on another socket. Returns the welcome, which is the first message that is sent there; all
     /// messages that the client has not received follow.
-    pub fn resume(&mut self, now: Instant) -> Vec<u8> {
+    pub fn resume(&mut self, now: Instant, connection: String) -> Vec<u8> {
         self.heartbeat = self.new_heartbeat(now);
         self.unsent_bytes = 0;
         let received = self.resumption.as_mut().map(|resumption| {
             resumption.is_away = false;
             resumption.received.acknowledge()
         });
-        self.welcome(received.or(Some(0)))
+        self.welcome(connection, received.or(Some(0)))
     }
 
     /// Tells how many bytes of messages the client has not acknowledged.

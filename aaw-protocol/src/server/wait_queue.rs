@@ -6,11 +6,10 @@ use std::time::Instant;
 use super::keys::CallKey;
 
 /// A first-in, first-out queue of frames, limited in bytes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct WaitQueue {
     frames: VecDeque<QueuedFrame>,
     bytes: usize,
-    max_bytes: usize,
 }
 
 /// A call that left the wait queue, for [`handle_queued`](super::ServerConnection::handle_queued).
@@ -43,20 +42,17 @@ pub(super) struct QueuedFrame {
 }
 
 impl WaitQueue {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, max_bytes }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Appends a copy of a frame. `last_id` is the last v1 id used: the frame's own if it is `numbered`.
+    /// Appends a copy of a frame, unless the queue would exceed `max_bytes`. `last_id` is the last v1 id used: the frame's own if it is `numbered`.
     ///
     /// # Errors
     /// [`WaitQueueFull`] if the frame does not fit.
     pub(super) fn push(
         &mut self,
+        max_bytes: usize,
         text: &str,
         received: Instant,
         last_id: i64,
@@ -64,7 +60,7 @@ impl WaitQueue {
         upload: bool,
     ) -> Result<(), WaitQueueFull> {
         let bytes = cost(text);
-        if self.bytes + bytes > self.max_bytes {
+        if self.bytes + bytes > max_bytes {
             return Err(WaitQueueFull);
         }
         self.bytes += bytes;
@@ -102,7 +98,7 @@ impl WaitQueue {
 
     /// Removes all frames.
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.max_bytes);
+        *self = Self::default();
     }
 
     /// Drops the slots of removed calls at both ends, so that the first and the last frame always wait and a queue
@@ -127,7 +123,7 @@ impl WaitQueue {
 }
 
 /// The wait queue has no space for a frame.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct WaitQueueFull;
 
 /// The memory of a waiting frame: its text and its slot, so that many small frames are bounded too.
@@ -139,15 +135,17 @@ fn cost(text: &str) -> usize {
 mod tests {
     use super::*;
 
+    const MAX_BYTES: usize = 1 << 20;
+
     #[test]
     fn the_queue_is_first_in_first_out_and_bounded() {
         let now = Instant::now();
-        let mut queue = WaitQueue::new(2 * cost("12345"));
-        queue.push("12345", now, 1, true, false).unwrap();
-        queue.push("abcde", now, 2, true, false).unwrap();
-        assert!(queue.push("x", now, 3, true, false).is_err());
+        let (mut queue, max) = (WaitQueue::default(), 2 * cost("12345"));
+        queue.push(max, "12345", now, 1, true, false).unwrap();
+        queue.push(max, "abcde", now, 2, true, false).unwrap();
+        assert!(queue.push(max, "x", now, 3, true, false).is_err());
         assert_eq!(&*queue.pop().unwrap().text, "12345");
-        queue.push("fghij", now, 3, true, false).unwrap();
+        queue.push(max, "fghij", now, 3, true, false).unwrap();
         assert_eq!(&*queue.pop().unwrap().text, "abcde");
         assert_eq!(&*queue.pop().unwrap().text, "fghij");
         assert!(queue.is_empty() && queue.bytes == 0);
@@ -156,11 +154,11 @@ mod tests {
     #[test]
     fn a_call_can_be_removed_by_its_id_and_a_one_way_event_cannot() {
         let now = Instant::now();
-        let mut queue = WaitQueue::new(1 << 20);
+        let mut queue = WaitQueue::default();
         for (text, id, numbered) in
             [("event 0", 0, false), ("call 1", 1, true), ("event 1", 1, false), ("call 2", 2, true)]
         {
-            queue.push(text, now, id, numbered, false).unwrap();
+            queue.push(MAX_BYTES, text, now, id, numbered, false).unwrap();
         }
         assert!(queue.remove(1).is_some() && queue.remove(1).is_none() && queue.remove(7).is_none());
         let texts: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|frame| frame.text).collect();
@@ -171,8 +169,8 @@ mod tests {
     #[test]
     fn removing_a_call_that_is_not_queued_leaves_the_event_after_it() {
         let now = Instant::now();
-        let mut queue = WaitQueue::new(1 << 20);
-        queue.push("an event after call 5, which is over", now, 5, false, false).unwrap();
+        let mut queue = WaitQueue::default();
+        queue.push(MAX_BYTES, "an event after call 5, which is over", now, 5, false, false).unwrap();
         assert!(queue.remove(5).is_none());
         assert!(queue.pop().is_some());
     }
@@ -180,9 +178,9 @@ mod tests {
     #[test]
     fn calls_removed_from_the_ends_use_no_memory() {
         let now = Instant::now();
-        let mut queue = WaitQueue::new(1 << 20);
+        let mut queue = WaitQueue::default();
         for id in 1..=1000 {
-            queue.push("call", now, id, true, false).unwrap();
+            queue.push(MAX_BYTES, "call", now, id, true, false).unwrap();
         }
         // The middle first: these slots are dropped when the frames before or behind them are removed.
         for id in (2..=999).chain([1, 1000]) {

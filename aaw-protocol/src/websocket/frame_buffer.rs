@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::{Deref, DerefMut};
 
 use bytes::{Buf as _, Bytes};
 
@@ -73,11 +74,50 @@ impl SharedFrame {
 
 /// The frames that a server sends on one connection, in their order, as bytes.
 ///
-/// Small frames are copied one after the other, large ones stand between them as shared buffers. [`slices`](Self::slices)
-/// and [`advance`](Self::advance) are for vectored writes, which may end anywhere within a frame. An empty buffer that was
-/// made with `default` has no memory.
+/// It dereferences to [`Frames`], which has its methods. A connection has several buffers, which are mostly empty: one that was
+/// made with `default` is a pointer, and has no memory until it is first changed.
 #[derive(Debug, Default)]
-pub struct FrameBuffer {
+pub struct FrameBuffer(Option<Box<Frames>>);
+
+impl FrameBuffer {
+    /// Moves all of `other` to the end of this buffer. What is large is moved as it is.
+    pub fn append(&mut self, other: &mut Self) {
+        if let Some(other) = &mut other.0
+            && !other.is_empty()
+        {
+            self.frames_mut().append(other);
+        }
+    }
+
+    #[inline]
+    fn frames_mut(&mut self) -> &mut Frames {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Deref for FrameBuffer {
+    type Target = Frames;
+
+    #[inline]
+    fn deref(&self) -> &Frames {
+        static EMPTY: Frames = Frames::new();
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+}
+
+impl DerefMut for FrameBuffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Frames {
+        self.frames_mut()
+    }
+}
+
+/// The content of a [`FrameBuffer`].
+///
+/// Small frames are copied one after the other, large ones stand between them as shared buffers. [`slices`](Self::slices)
+/// and [`advance`](Self::advance) are for vectored writes, which may end anywhere within a frame.
+#[derive(Debug, Default)]
+pub struct Frames {
     /// What precedes `tail`.
     parts: VecDeque<Bytes>,
     tail: Vec<u8>,
@@ -91,7 +131,19 @@ pub struct FrameBuffer {
     pushes: PushCount,
 }
 
-impl FrameBuffer {
+impl Frames {
+    const fn new() -> Self {
+        Self {
+            parts: VecDeque::new(),
+            tail: Vec::new(),
+            tail_written: 0,
+            len: 0,
+            partial: 0,
+            messages: 0,
+            pushes: PushCount::new(),
+        }
+    }
+
     /// Returns whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -280,11 +332,8 @@ impl FrameBuffer {
         *self = Self { tail: rest, len: partial, partial, ..Self::default() };
     }
 
-    /// Moves all of `other` to the end of this buffer. What is large is moved as it is.
-    pub fn append(&mut self, other: &mut Self) {
-        if other.is_empty() {
-            return;
-        }
+    /// Moves all of `other`, which is not empty, to the end.
+    fn append(&mut self, other: &mut Self) {
         if self.is_empty() {
             self.clear();
             self.partial = other.partial;

@@ -39,7 +39,7 @@ mod tests;
 pub use close::{CloseFrame, is_valid_close_code};
 pub use decoder::{Decoded, Message, MessageDecoder};
 pub use encode::{begin_frame, close_frame, frame_len};
-pub use frame_buffer::{FrameBuffer, MIN_SHARED, SharedFrame};
+pub use frame_buffer::{FrameBuffer, Frames, MIN_SHARED, SharedFrame};
 pub use frame_header::Opcode;
 pub use retained_log::{NeverSent, RetainedLog};
 pub use violation::Violation;

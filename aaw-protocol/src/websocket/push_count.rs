@@ -20,6 +20,10 @@ struct Run {
 }
 
 impl PushCount {
+    pub(super) const fn new() -> Self {
+        Self { pushed: 0, runs: None }
+    }
+
     /// Returns the number of bytes that belong to pushes.
     pub(super) fn pushed(&self) -> usize {
         self.pushed

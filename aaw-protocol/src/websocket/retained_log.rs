@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::encode::frame_len;
-use super::frame_buffer::{FrameBuffer, SharedFrame};
+use super::frame_buffer::{FrameBuffer, Frames, SharedFrame};
 use crate::codec;
 use crate::hello::GAP;
 
@@ -13,8 +13,28 @@ use crate::hello::GAP;
 /// can be dropped; a gap then stands in their place, and counts as they did. A log without messages has no memory.
 #[derive(Debug, Default)]
 pub struct RetainedLog {
-    segments: VecDeque<Segment>,
     acknowledged: u64,
+    content: Option<Box<Content>>,
+}
+
+/// The messages of a log that has some. Small, because thousands of clients acknowledge a response only after a while.
+#[derive(Debug, Default)]
+struct Content {
+    /// What precedes the last gap, and the gap.
+    older: Option<Box<Older>>,
+    last: Run,
+}
+
+/// Messages without a gap.
+#[derive(Debug, Default)]
+struct Run {
+    frames: Frames,
+    messages: usize,
+}
+
+#[derive(Debug, Default)]
+struct Older {
+    segments: VecDeque<Segment>,
     messages: usize,
     bytes: usize,
     /// The bytes that belong to pushes.
@@ -28,10 +48,7 @@ const MIN_GAP: usize = 256;
 
 #[derive(Debug)]
 enum Segment {
-    Frames {
-        frames: FrameBuffer,
-        messages: usize,
-    },
+    Run(Run),
     /// The number of messages that were dropped.
     Gap(usize),
 }
@@ -47,17 +64,20 @@ pub struct NeverSent {
 impl RetainedLog {
     /// Returns the number of messages that are not acknowledged.
     pub fn messages(&self) -> usize {
-        self.messages
+        let Some(content) = &self.content else { return 0 };
+        content.last.messages + content.older().map_or(0, |older| older.messages)
     }
 
     /// Returns their bytes, with their headers, apart from those that gaps stand for.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let Some(content) = &self.content else { return 0 };
+        content.last.frames.len() + content.older().map_or(0, |older| older.bytes)
     }
 
     /// Returns the bytes that belong to pushes.
     pub fn pushed(&self) -> usize {
-        self.pushed
+        let Some(content) = &self.content else { return 0 };
+        content.last.frames.pushed() + content.older().map_or(0, |older| older.pushed)
     }
 
     /// Returns about how much memory the log has, in bytes.
@@ -66,7 +86,9 @@ impl RetainedLog {
         const SEGMENT: usize = size_of::<Segment>() + 64;
         /// What tells pushes from others, if they alternate.
         const MESSAGE: usize = 16;
-        self.bytes + (self.messages - self.lost) * MESSAGE + self.segments.len().saturating_sub(1) * SEGMENT
+        let Some(content) = &self.content else { return 0 };
+        let (lost, segments) = content.older().map_or((0, 0), |older| (older.lost, older.segments.len()));
+        self.bytes() + (self.messages() - lost) * MESSAGE + segments * SEGMENT
     }
 
     /// Returns the number of the last message that was acknowledged.
@@ -76,33 +98,26 @@ impl RetainedLog {
 
     /// Returns the number of the last message.
     pub fn last(&self) -> u64 {
-        self.acknowledged + self.messages as u64
+        self.acknowledged + self.messages() as u64
     }
 
     /// Appends a copy of text messages of which nothing has been written. There must be no other frames among them.
     pub fn append(&mut self, frames: &FrameBuffer) {
         if !frames.is_empty() {
-            self.bytes += frames.len();
-            self.pushed += frames.pushed();
-            self.add_messages(frames.messages()).append_copy(frames, frames.messages());
+            self.last_run().append_copy(frames, frames.messages());
         }
     }
 
     /// Appends a push.
     pub fn push(&mut self, frame: &SharedFrame) {
-        self.bytes += frame.frame_len();
-        self.pushed += frame.frame_len();
-        self.add_messages(frame.messages()).push(frame);
+        let run = self.last_run();
+        run.messages += frame.messages();
+        run.frames.push(frame);
     }
 
     /// Appends a gap that stands for this number of messages.
     pub fn lose(&mut self, messages: usize) {
-        self.messages += messages;
-        self.lost += messages;
-        match self.segments.back_mut() {
-            Some(Segment::Gap(lost)) => *lost += messages,
-            _ => self.segments.push_back(Segment::Gap(messages)),
-        }
+        self.content.get_or_insert_default().lose(messages);
     }
 
     /// Puts gaps in the place of the pushes that follow the first `kept` bytes of pushes. A few small ones between other messages
@@ -110,43 +125,40 @@ impl RetainedLog {
     ///
     /// The cost is linear in the messages.
     pub fn drop_pushes(&mut self, kept: usize) -> bool {
-        let before = self.bytes;
-        if self.pushed <= kept {
+        let before = self.bytes();
+        if self.pushed() <= kept {
             return false;
         }
-        let all = std::mem::take(self);
-        self.acknowledged = all.acknowledged;
-        let mut run = Vec::new();
-        for segment in all.segments {
+        let mut dropped = Vec::new();
+        for segment in self.content.take().into_iter().flat_map(|content| content.into_segments()) {
             match segment {
                 Segment::Gap(lost) => {
-                    self.replace(&mut run);
+                    self.replace(&mut dropped);
                     self.lose(lost);
                 }
-                Segment::Frames { frames, .. } => {
-                    for (is_push, payload) in frames.texts() {
+                Segment::Run(run) => {
+                    for (is_push, payload) in run.frames.texts() {
                         let len = frame_len(payload.len());
                         if !is_push {
-                            self.replace(&mut run);
-                            self.bytes += len;
-                            self.add_messages(1).text(payload.into());
-                        } else if run.is_empty() && self.pushed + len <= kept {
+                            self.replace(&mut dropped);
+                            self.last_run().text(payload);
+                        } else if dropped.is_empty() && self.pushed() + len <= kept {
                             self.push(&SharedFrame::text(&payload));
                         } else {
-                            run.push(payload);
+                            dropped.push(payload);
                         }
                     }
                 }
             }
         }
-        self.replace(&mut run);
-        self.bytes < before
+        self.replace(&mut dropped);
+        self.bytes() < before
     }
 
     /// Appends a gap for these pushes, or the pushes themselves if they are few.
     fn replace(&mut self, pushes: &mut Vec<Vec<u8>>) {
         let bytes: usize = pushes.iter().map(|payload| frame_len(payload.len())).sum();
-        if bytes >= MIN_GAP || matches!(self.segments.back(), Some(Segment::Gap(_))) {
+        if bytes >= MIN_GAP || self.content.as_ref().is_some_and(|content| content.ends_with_gap()) {
             if !pushes.is_empty() {
                 self.lose(pushes.len());
             }
@@ -172,65 +184,132 @@ impl RetainedLog {
     pub fn acknowledge(&mut self, number: u64) -> Result<(), NeverSent> {
         self.check_sent(number)?;
         // Not more than there are.
-        let mut count = number.saturating_sub(self.acknowledged) as usize;
+        let count = number.saturating_sub(self.acknowledged) as usize;
+        if count == self.messages() {
+            self.content = None;
+        } else if let Some(content) = &mut self.content {
+            content.remove(count);
+        }
         self.acknowledged += count as u64;
-        self.messages -= count;
-        while count > 0
-            && let Some(first) = self.segments.front_mut()
-        {
-            let is_gap = matches!(first, Segment::Gap(_));
-            let (contained, bytes, pushed) = match first {
-                Segment::Gap(contained) => (contained, 0, 0),
-                Segment::Frames { frames, messages: contained } if *contained <= count => {
-                    (contained, frames.len(), frames.pushed())
-                }
-                // All frames are whole, so they can be counted.
-                Segment::Frames { frames, messages } => {
-                    let pushed = frames.pushed();
-                    let bytes = frames.remove_frames(count).unwrap_or_default();
-                    (messages, bytes, pushed - frames.pushed())
-                }
-            };
-            let forgotten = count.min(*contained);
-            count -= forgotten;
-            *contained -= forgotten;
-            self.lost -= if is_gap { forgotten } else { 0 };
-            self.bytes -= bytes;
-            self.pushed -= pushed;
-            if *contained == 0 {
-                self.segments.pop_front();
-            }
-        }
-        if self.segments.is_empty() {
-            self.segments = VecDeque::new();
-        }
         Ok(())
     }
 
     /// Returns all messages, to be sent again.
     pub fn frames(&self) -> FrameBuffer {
         let mut all = FrameBuffer::default();
-        for segment in &self.segments {
+        let Some(content) = &self.content else { return all };
+        for segment in content.older().into_iter().flat_map(|older| &older.segments) {
             match segment {
-                Segment::Frames { frames, messages } => all.append_copy(frames, *messages),
+                Segment::Run(run) => all.append_copy(&run.frames, run.messages),
                 Segment::Gap(lost) => all.text(codec::message(GAP, &serde_json::json!({ "lost": lost })).into()),
             }
+        }
+        if !content.ends_with_gap() {
+            all.append_copy(&content.last.frames, content.last.messages);
         }
         all
     }
 
-    /// Returns the buffer for further messages, and counts them.
-    fn add_messages(&mut self, count: usize) -> &mut FrameBuffer {
-        self.messages += count;
-        if !matches!(self.segments.back(), Some(Segment::Frames { .. })) {
-            self.segments.push_back(Segment::Frames { frames: FrameBuffer::default(), messages: 0 });
+    fn last_run(&mut self) -> &mut Run {
+        &mut self.content.get_or_insert_default().last
+    }
+}
+
+impl Content {
+    fn older(&self) -> Option<&Older> {
+        self.older.as_deref()
+    }
+
+    fn ends_with_gap(&self) -> bool {
+        self.last.messages == 0
+    }
+
+    fn into_segments(self) -> impl Iterator<Item = Segment> {
+        let older = self.older.map(|older| older.segments).unwrap_or_default();
+        older.into_iter().chain([Segment::Run(self.last)])
+    }
+
+    fn lose(&mut self, messages: usize) {
+        let older = self.older.get_or_insert_default();
+        if self.last.messages > 0 {
+            let run = std::mem::take(&mut self.last);
+            older.messages += run.messages;
+            older.bytes += run.frames.len();
+            older.pushed += run.frames.pushed();
+            older.segments.push_back(Segment::Run(run));
         }
-        match self.segments.back_mut() {
-            Some(Segment::Frames { frames, messages }) => {
-                *messages += count;
-                frames
+        older.messages += messages;
+        older.lost += messages;
+        match older.segments.back_mut() {
+            Some(Segment::Gap(lost)) => *lost += messages,
+            _ => older.segments.push_back(Segment::Gap(messages)),
+        }
+    }
+
+    /// Removes the first `count` messages, fewer than there are.
+    fn remove(&mut self, count: usize) {
+        let mut rest = count;
+        if let Some(older) = &mut self.older {
+            rest -= older.remove(count);
+            if older.segments.is_empty() {
+                self.older = None;
             }
-            _ => unreachable!("it was appended"),
+        }
+        self.last.remove(rest);
+    }
+}
+
+impl Older {
+    /// Removes the first `count` messages, or all if there are fewer. Returns their number.
+    fn remove(&mut self, count: usize) -> usize {
+        let mut rest = count;
+        while rest > 0
+            && let Some(first) = self.segments.front_mut()
+        {
+            let (contained, removed) = match first {
+                Segment::Gap(contained) => {
+                    let removed = rest.min(*contained);
+                    *contained -= removed;
+                    self.lost -= removed;
+                    (*contained, removed)
+                }
+                Segment::Run(run) => {
+                    let (bytes, pushed) = (run.frames.len(), run.frames.pushed());
+                    let removed = rest.min(run.messages);
+                    run.remove(removed);
+                    self.bytes -= bytes - run.frames.len();
+                    self.pushed -= pushed - run.frames.pushed();
+                    (run.messages, removed)
+                }
+            };
+            rest -= removed;
+            self.messages -= removed;
+            if contained == 0 {
+                self.segments.pop_front();
+            }
+        }
+        count - rest
+    }
+}
+
+impl Run {
+    fn append_copy(&mut self, frames: &Frames, messages: usize) {
+        self.messages += messages;
+        self.frames.append_copy(frames, messages);
+    }
+
+    fn text(&mut self, payload: Vec<u8>) {
+        self.messages += 1;
+        self.frames.text(payload.into());
+    }
+
+    /// Removes the first `count` messages. There are as many.
+    fn remove(&mut self, count: usize) {
+        if count == self.messages {
+            *self = Self::default();
+        } else if count > 0 {
+            self.messages -= count;
+            self.frames.remove_frames(count);
         }
     }
 }
@@ -260,7 +339,7 @@ mod tests {
         assert_eq!((log.check_sent(2).is_err(), log.check_sent(1), log.messages()), (true, Ok(()), 1));
         assert_eq!((log.messages(), log.acknowledge(1), log.acknowledge(0)), (1, Ok(()), Ok(())));
         assert_eq!((log.messages(), log.bytes(), log.acknowledged()), (0, 0, 1));
-        assert_eq!(log.segments.capacity(), 0);
+        assert!(log.content.is_none());
     }
 
     #[test]
@@ -433,7 +512,8 @@ mod tests {
                     pushed += if *is_push { frame_len(payload.len()) } else { 0 };
                 }
                 prop_assert_eq!((log.messages(), log.bytes(), log.pushed()), (model.len(), bytes, pushed));
-                prop_assert_eq!(log.lost, model.iter().filter(|(_, payload)| payload.is_none()).count());
+                let lost = log.content.as_ref().and_then(|content| content.older()).map_or(0, |older| older.lost);
+                prop_assert_eq!(lost, model.iter().filter(|(_, payload)| payload.is_none()).count());
             }
         }
     }

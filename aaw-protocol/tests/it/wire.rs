@@ -324,7 +324,7 @@ impl Server {
         }
         let retained = self.retained.as_mut().expect("it is resumable");
         retained.acknowledge(request.received.expect("a number")).expect("it was sent");
-        self.sent.push_back(text(self.connection.resume(self.now).into()));
+        self.sent.push_back(text(self.connection.resume(self.now, "7f".into()).into()));
         self.sent.extend(retained.frames().frames().map(|(_, payload)| text(payload.into())));
     }
 }

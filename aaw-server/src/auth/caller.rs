@@ -12,7 +12,7 @@ pub(crate) struct CallContext {
     /// The server's id of the connection or request.
     pub(crate) id: Uuid,
     /// The key that the client chose for itself. Unverified, so it is for the log and for hooks only.
-    pub(crate) client_key: Option<String>,
+    pub(crate) client_key: Option<Box<str>>,
     /// The remote address, if known; rate limits count by it.
     pub(crate) address: Option<IpAddr>,
     /// The session that the caller is logged in with.

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::end::ConnectionEnd;
 use super::resumption_state::{
-    AwaitedGrant, NewSocket, Resuming, Resumption, ResumptionHooks, Unacknowledged, UnacknowledgedStage,
+    AwaitedGrant, Away, NewSocket, Resuming, Resumption, ResumptionHooks, Unacknowledged, UnacknowledgedStage,
 };
 use super::state::ConnectionState;
 use crate::auth::SessionGuard;
@@ -147,7 +147,7 @@ impl ConnectionState {
         let session = self.guard.peer.context.session.current();
         let must_show_token = session.as_ref().is_some_and(|session| {
             let known = resumption.known_session.as_ref();
-            known.is_some_and(|(known, from)| Arc::ptr_eq(known, session) && request.received >= *from)
+            known.is_some_and(|known| Arc::ptr_eq(&known.0, session) && request.received >= known.1)
         });
         let shows_token =
             session.is_some_and(|session| request.token.as_ref().is_some_and(|token| session.has_token(token)));
@@ -199,7 +199,7 @@ impl ConnectionState {
         let Some(resumption) = &mut self.resumption else { return };
         // A client that has another socket already is not away, unless that socket does not come.
         let away_info = (!matches!(why, ConnectionEnd::Superseded)).then(|| why.away_info());
-        resumption.away = Some((clock::after(now, self.config.resumption_window), why));
+        resumption.away = Some(Box::new(Away { until: clock::after(now, self.config.resumption_window), why }));
         if let Some(info) = away_info {
             self.note_away(now, info);
         }
@@ -255,7 +255,7 @@ impl ConnectionState {
         if let Some(resumption) = &self.resumption
             && grant_number == resumption.grants
             && resumption.next_socket.is_none()
-            && matches!(resumption.away, Some((_, ConnectionEnd::Superseded)))
+            && resumption.away.as_ref().is_some_and(|away| matches!(away.why, ConnectionEnd::Superseded))
         {
             self.note_away(now, AwayInfo::new(ClosedBy::Broken, None, "the socket on which it was resumed has ended"));
         }
@@ -272,19 +272,19 @@ impl ConnectionState {
 
     /// The state is needed by others: a connection that is away ends.
     pub(super) fn drop_away(&mut self) {
-        if let Some((_, why)) = self.resumption.as_mut().and_then(|resumption| resumption.away.take()) {
+        if let Some(away) = self.resumption.as_mut().and_then(|resumption| resumption.away.take()) {
             tracing::debug!("the state of a client that is away was dropped");
             self.resumption = None;
-            self.end = Some(Box::new(why));
+            self.end = Some(Box::new(away.why));
         }
     }
 
     /// Ends the connection if its client has been away for too long.
     pub(super) fn check_away(&mut self, now: Instant) {
-        let is_over = |(until, _): &mut (Instant, ConnectionEnd)| *until <= now;
-        if let Some((_, why)) = self.resumption.as_mut().and_then(|resumption| resumption.away.take_if(is_over)) {
+        let is_over = |away: &mut Box<Away>| away.until <= now;
+        if let Some(away) = self.resumption.as_mut().and_then(|resumption| resumption.away.take_if(is_over)) {
             self.resumption = None;
-            self.end = Some(Box::new(why));
+            self.end = Some(Box::new(away.why));
         }
     }
 
@@ -306,11 +306,11 @@ impl ConnectionState {
         if self.protocol.take_login_ended() {
             let session = self.guard.peer.context.session.current();
             let is_known = |session: &Arc<SessionGuard>| {
-                resumption.known_session.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, session))
+                resumption.known_session.as_ref().is_some_and(|known| Arc::ptr_eq(&known.0, session))
             };
             if session.as_ref().is_none_or(|session| !is_known(session)) {
                 let last = self.guard.peer.mailbox.last_retained() + self.output.messages() as u64;
-                resumption.known_session = session.map(|session| (session, last));
+                resumption.known_session = session.map(|session| Box::new((session, last)));
             }
         }
         if let Some(acknowledgement) = self.protocol.poll_acknowledgement(now, !self.output.is_empty()) {
@@ -326,8 +326,8 @@ impl ConnectionState {
     /// Returns when to [check](Self::check_away) whether the client has been away, or has not acknowledged, for too long.
     pub(super) fn resumption_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref()?;
-        let away = resumption.away.as_ref().map(|(until, _)| *until);
-        let is_timed = |waits: &&Unacknowledged| waits.stage != UnacknowledgedStage::Pinged;
+        let away = resumption.away.as_ref().map(|away| away.until);
+        let is_timed = |waits: &&Box<Unacknowledged>| waits.stage != UnacknowledgedStage::Pinged;
         let unacknowledged = resumption.unacknowledged.as_ref().filter(is_timed);
         let acknowledgement = unacknowledged.map(|waits| clock::after(waits.since, waits.stage.timeout()));
         away.into_iter().chain(acknowledgement).min()
@@ -350,7 +350,7 @@ impl ConnectionState {
         match resumption.unacknowledged.as_mut().filter(|unacknowledged| unacknowledged.last > log.acknowledged) {
             None => {
                 let wait = Unacknowledged { since: now, last: log.last, stage: UnacknowledgedStage::Waits };
-                resumption.unacknowledged = is_too_much.then_some(wait);
+                resumption.unacknowledged = is_too_much.then(|| Box::new(wait));
                 false
             }
             Some(unacknowledged) => {

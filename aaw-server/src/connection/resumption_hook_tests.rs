@@ -83,7 +83,7 @@ impl Connection {
             grant_number,
             socket,
             decoder,
-            unread: Vec::new(),
+            unread: Box::default(),
             unsent: FrameBuffer::default(),
             permit: None,
         };

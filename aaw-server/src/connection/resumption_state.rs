@@ -25,14 +25,22 @@ pub(super) struct Resumption {
     pub(super) grants: u64,
     /// The socket to continue on.
     pub(super) next_socket: Option<Box<NewSocket>>,
-    /// Until when the connection waits for its client, and why its socket has ended.
-    pub(super) away: Option<(Instant, ConnectionEnd)>,
+    /// What is stored while the client is away. Boxed, since most clients never are.
+    pub(super) away: Option<Box<Away>>,
     /// The number of the last request to resume that was granted.
     pub(super) last_attempt: u64,
     /// The session whose token the client knows, and from which message on.
-    pub(super) known_session: Option<(Arc<SessionGuard>, u64)>,
-    /// Too much is not acknowledged.
-    pub(super) unacknowledged: Option<Unacknowledged>,
+    pub(super) known_session: Option<Box<(Arc<SessionGuard>, u64)>>,
+    /// Too much is not acknowledged. Boxed, since this is rare.
+    pub(super) unacknowledged: Option<Box<Unacknowledged>>,
+}
+
+/// What a connection stores while its client is away.
+pub(super) struct Away {
+    /// Until when it waits.
+    pub(super) until: Instant,
+    /// Why its socket has ended.
+    pub(super) why: ConnectionEnd,
 }
 
 /// A socket that continues a connection, with what was read from it and not handled.
@@ -40,7 +48,7 @@ pub(super) struct NewSocket {
     pub(super) grant_number: u64,
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
-    pub(super) unread: Vec<u8>,
+    pub(super) unread: Box<[u8]>,
     /// What was not written to it, such as the rest of a pong whose beginning was.
     pub(super) unsent: FrameBuffer,
     /// The permit of the connection that the socket belonged to until now.

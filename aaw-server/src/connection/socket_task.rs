@@ -72,10 +72,11 @@ struct SocketTask {
     socket: Option<ClientSocket>,
     decoder: MessageDecoder,
     /// What was read and not decoded yet, because the turn was used up or the client does not read its responses.
-    unread: Vec<u8>,
+    unread: Box<[u8]>,
     state: ConnectionState,
     timer: Pin<Box<Sleep>>,
-    stall: WriteStall,
+    /// Of a socket that accepts nothing. Boxed, since most sockets accept everything.
+    stall: Option<Box<WriteStall>>,
     /// Counts the outgoing log, and what has arrived of messages that are not complete.
     held: HeldBytes,
     /// The socket accepts nothing at present.
@@ -85,7 +86,7 @@ struct SocketTask {
     /// Everything that has arrived was read.
     waits_for_client: bool,
     /// Since when the queued pushes exceed their sustained limit.
-    over_push_limit_since: Option<Instant>,
+    over_push_limit_since: Option<Box<Instant>>,
     /// The bytes that had been written by the last turn.
     written_before: u64,
     /// The last poll did nothing but let other tasks run.
@@ -185,10 +186,10 @@ impl SocketTask {
             socket: Some(socket),
             decoder: MessageDecoder::new(config.max_message_bytes),
             // A copy of these few bytes, mostly none: they lie in a buffer of hyper that would live as long as they do.
-            unread: read_ahead.to_vec(),
+            unread: Box::from(&read_ahead[..]),
             state,
             timer,
-            stall: WriteStall::new(config.write_timeout),
+            stall: None,
             held,
             blocked: false,
             is_unflushed: false,
@@ -234,7 +235,7 @@ impl SocketTask {
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
         if let Some(socket) = socket {
-            close(Remains { socket, decoder, unread, log, held }, end, config.close_timeout).await;
+            close(Remains { socket, decoder, unread: unread.into(), log, held }, end, config.close_timeout).await;
         }
         // What the deadline of a shutdown finds still running is dropped.
         let stopped = async {
@@ -384,11 +385,11 @@ impl SocketTask {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.state.handle(now, ConnectionInput::Timeout);
-        if self.stall.is_stalled(now) {
+        if self.stall.as_ref().is_some_and(|stall| stall.is_stalled(now)) {
             self.state.protocol.lose_socket(Close::Stalled);
         }
         let timeout = self.state.config.push_backlog_timeout;
-        if self.over_push_limit_since.is_some_and(|since| now.duration_since(since) >= timeout) {
+        if self.over_push_limit_since.as_ref().is_some_and(|since| now.duration_since(**since) >= timeout) {
             self.state.protocol.close(Close::TooSlow);
         }
         self.state.collect_outputs();
@@ -441,7 +442,7 @@ impl SocketTask {
             let mut decoded = 0;
             let end = self.decode_all(now, bytes, &mut decoded, budget);
             if decoded < bytes.len() {
-                self.unread = bytes[decoded..].to_vec();
+                self.unread = Box::from(&bytes[decoded..]);
             }
             if let Some(end) = end {
                 return Poll::Ready(end);
@@ -605,9 +606,10 @@ impl SocketTask {
         }
         self.written_before = written;
         if self.blocked {
-            self.stall.note_blocked(now, written);
+            let timeout = self.state.config.write_timeout;
+            self.stall.get_or_insert_with(|| Box::new(WriteStall::new(timeout))).note_blocked(now, written);
         } else {
-            self.stall.note_flushed();
+            self.stall = None;
         }
     }
 
@@ -615,7 +617,7 @@ impl SocketTask {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + log.retained + self.unread.capacity() + self.decoder.stored();
+        let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());
@@ -643,11 +645,11 @@ impl SocketTask {
         if self.state.check_unacknowledged(now, &log) {
             cx.waker().wake_by_ref();
         }
-        self.over_push_limit_since = match self.over_push_limit_since {
-            _ if log.pushed <= self.state.config.max_push_backlog_bytes => None,
-            None => Some(now),
-            since => since,
-        };
+        if log.pushed <= self.state.config.max_push_backlog_bytes {
+            self.over_push_limit_since = None;
+        } else {
+            self.over_push_limit_since.get_or_insert_with(|| Box::new(now));
+        }
     }
 
     // --- Resumption --------------------------------------------------------------------------------------------------
@@ -667,10 +669,10 @@ impl SocketTask {
             per_network: state.config.max_away_connections_per_address,
         });
         resumption.uncounted = UncountedFrames::default();
-        self.unread = Vec::new();
+        self.unread = Box::default();
         self.decoder = MessageDecoder::new(state.config.max_message_bytes);
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
-        self.stall.note_flushed();
+        self.stall = None;
         self.over_push_limit_since = None;
         if let Some(socket) = self.socket.take() {
             // A frame whose beginning was written cannot be followed by a close frame.
@@ -719,7 +721,8 @@ impl SocketTask {
             unacknowledged.stage = UnacknowledgedStage::Waits;
         }
         resumption.guard.come_back();
-        mailbox.come_back(unsent, state.protocol.resume(now).into(), socket.shared());
+        let welcome = state.protocol.resume(now, state.guard.peer.id().to_string());
+        mailbox.come_back(unsent, welcome.into(), socket.shared());
         (self.socket, self.decoder, self.unread) = (Some(socket), decoder, unread);
         tracing::debug!("resumed");
         state.note_back(now);
@@ -741,14 +744,14 @@ impl SocketTask {
     /// move a deadline further away, and need not touch it.
     fn set_timer(&mut self, cx: &mut Context<'_>) {
         let mut due = self.state.protocol.poll_timeout();
-        if let Some(stalled) = self.stall.due() {
+        if let Some(stalled) = self.stall.as_ref().and_then(|stall| stall.due()) {
             due = due.min(stalled);
         }
         if let Some(resumption) = self.state.resumption_due() {
             due = due.min(resumption);
         }
-        if let Some(since) = self.over_push_limit_since {
-            due = due.min(clock::after(since, self.state.config.push_backlog_timeout));
+        if let Some(since) = &self.over_push_limit_since {
+            due = due.min(clock::after(**since, self.state.config.push_backlog_timeout));
         }
         // Commands remain here only while the connection is not open.
         let deadlines = self.state.commands.iter().filter_map(|command| match command {

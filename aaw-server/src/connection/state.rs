@@ -49,7 +49,7 @@ pub(super) struct ConnectionState {
     /// What the `_open` hook receives, until it runs.
     pub(super) open_info: Option<Box<OpenInfo>>,
     /// The `_open` hook, from its start on.
-    pub(super) open_hook: Option<OpenHook>,
+    pub(super) open_hook: Option<Box<OpenHook>>,
     /// How far the opening is, as the mailbox knows it.
     pub(super) opening: Opening,
     pub(super) draining: bool,
@@ -239,7 +239,7 @@ impl ConnectionState {
     fn run_open_hook(&mut self) {
         let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
         let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
-        self.open_hook = Some(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout));
+        self.open_hook = Some(Box::new(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout)));
     }
 
     fn handle_open_hook_done(&mut self, result: Result<(), Failure>) {
@@ -339,7 +339,7 @@ impl ConnectionState {
         self.bad_frames = self.bad_frames.saturating_add(1);
         let bad = bad.without_values();
         if self.bad_frames == 1 {
-            tracing::warn!(%connection, client_key = self.peer().context.client_key, "bad frame: {bad}");
+            tracing::warn!(%connection, client_key = self.peer().context.client_key.as_deref(), "bad frame: {bad}");
         } else {
             tracing::debug!("bad frame: {bad}");
         }

@@ -302,7 +302,7 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
             grant_number,
             socket,
             decoder,
-            unread: Vec::new(),
+            unread: Box::default(),
             unsent: FrameBuffer::default(),
             permit: None,
         };

@@ -25,7 +25,7 @@ pub(super) struct CallRecorder {
     body: String,
     kind: CallKind,
     connection: Uuid,
-    client_key: Option<String>,
+    client_key: Option<Box<str>>,
     started: Instant,
     reported: bool,
 }

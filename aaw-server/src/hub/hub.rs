@@ -121,7 +121,7 @@ impl Hub {
     pub(crate) fn insert(
         self: &Arc<Self>,
         permit: ConnectionPermit,
-        client_key: Option<String>,
+        client_key: Option<Box<str>>,
         address: Option<IpAddr>,
         mailbox: Mailbox,
     ) -> ConnectionGuard {

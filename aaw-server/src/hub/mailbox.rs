@@ -325,7 +325,7 @@ struct MailboxState {
     /// It was closed because the burst limit was exceeded; the connection's task still receives other commands.
     overflowed: bool,
     /// What the client of a resumable connection has not acknowledged.
-    retained: Option<Box<RetainedLog>>,
+    retained: Option<RetainedLog>,
     /// The connection has no socket, and waits for its client to resume it.
     away: bool,
     /// A push was lost since.
@@ -339,7 +339,7 @@ impl MailboxState {
     fn add_cost(&mut self, cost: usize, limits: PushLimits) -> bool {
         let queued = self.pushed + self.bounded * size_of::<Command>();
         // What was written is retained until it is acknowledged.
-        let queued = queued.max(self.retained.as_deref().map_or(0, RetainedLog::memory));
+        let queued = queued.max(self.retained.as_ref().map_or(0, RetainedLog::memory));
         // One frame always fits, so that a bound below the message limit does not make messages impossible.
         if queued > 0 && queued + cost > limits.burst {
             return false;
@@ -349,7 +349,7 @@ impl MailboxState {
     }
 
     fn log_state(&mut self) -> LogState {
-        let retained = self.retained.as_deref();
+        let retained = self.retained.as_ref();
         LogState {
             unsent: self.unsent(),
             pushed: self.pushed,
@@ -683,7 +683,7 @@ impl Mailbox {
 
     /// Retains all messages from now on until they are acknowledged.
     pub(crate) fn retain(&self) {
-        self.lock().retained = Some(Box::default());
+        self.lock().retained = Some(RetainedLog::default());
     }
 
     /// Forgets the messages up to this one. Returns the bytes of those that remain.
@@ -893,7 +893,8 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         buffer.push(frame);
         let mut progress = WriteProgress::of(&buffer);
-        buffer.advance(buffer.len());
+        let len = buffer.len();
+        buffer.advance(len);
         progress.finish(&buffer);
         assert!(matches!(mailbox.finish_write(&mut buffer, progress, 1), WriteEnd::Done { .. }));
     }
@@ -958,7 +959,8 @@ mod tests {
             writes += 1;
             mailbox.lock().log.push(&text("another"));
             let mut progress = WriteProgress::of(&buffer);
-            buffer.advance(buffer.len());
+            let len = buffer.len();
+            buffer.advance(len);
             progress.finish(&buffer);
             match mailbox.finish_write(&mut buffer, progress, writes) {
                 WriteEnd::More => {}
@@ -994,7 +996,8 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         let write = |buffer: &mut FrameBuffer| {
             let mut progress = WriteProgress::of(buffer);
-            buffer.advance(buffer.len());
+            let len = buffer.len();
+            buffer.advance(len);
             progress.finish(buffer);
             mailbox.finish_write(buffer, progress, 1)
         };

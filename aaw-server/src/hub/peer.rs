@@ -24,13 +24,39 @@ pub(crate) struct Peer {
 /// The rooms that a connection has joined.
 #[derive(Debug, Default)]
 pub(super) struct JoinedRooms {
-    pub(super) names: HashSet<Arc<str>>,
+    /// Boxed, since most connections are in none.
+    names: Option<Box<HashSet<Arc<str>>>>,
     /// The connection has ended, and joins no more rooms.
     pub(super) closed: bool,
 }
 
+impl JoinedRooms {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.names.as_ref().is_some_and(|names| names.contains(name))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.as_ref().map_or(0, |names| names.len())
+    }
+
+    pub(super) fn insert(&mut self, name: Arc<str>) {
+        self.names.get_or_insert_default().insert(name);
+    }
+
+    /// Returns whether the connection was in the room.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let was_joined = self.names.as_mut().is_some_and(|names| names.remove(name));
+        self.names.take_if(|names| names.is_empty());
+        was_joined
+    }
+
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Arc<str>> {
+        self.names.take().into_iter().flat_map(|names| *names)
+    }
+}
+
 impl Peer {
-    pub(super) fn new(client_key: Option<String>, address: Option<IpAddr>, mailbox: Mailbox) -> Arc<Self> {
+    pub(super) fn new(client_key: Option<Box<str>>, address: Option<IpAddr>, mailbox: Mailbox) -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let observer: Weak<dyn SessionObserver> = weak.clone();
             let session = SessionSlot::for_connection(observer);

@@ -1,6 +1,7 @@
 //! The connections that their clients can resume, and those of them that are away.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,7 +40,7 @@ pub(crate) struct ResumableGuard {
     hash: KeyHash,
     began: u64,
     /// Names the connection among those that are away, if it is.
-    away: Option<u64>,
+    away: Option<NonZeroU64>,
     peer: Arc<Peer>,
 }
 
@@ -134,7 +135,7 @@ impl ResumableGuard {
     /// The connection has a socket again.
     pub(crate) fn come_back(&mut self) {
         if let Some(number) = self.away.take() {
-            self.all.lock_away().remove(network(&self.peer), number);
+            self.all.lock_away().remove(network(&self.peer), number.get());
         }
     }
 }
@@ -148,10 +149,10 @@ impl Drop for ResumableGuard {
 
 impl AwayConnections {
     /// Returns the number by which the connection can be removed.
-    fn insert(&mut self, network: Network, connection: AwayConnection) -> u64 {
+    fn insert(&mut self, network: Network, connection: AwayConnection) -> NonZeroU64 {
         self.last += 1;
-        let number = self.last;
-        self.update(network, |of_network| of_network.insert(number, connection));
+        let number = NonZeroU64::new(self.last).expect("the numbers do not come to an end");
+        self.update(network, |of_network| of_network.insert(number.get(), connection));
         self.count += 1;
         number
     }

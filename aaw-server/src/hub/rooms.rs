@@ -88,8 +88,8 @@ impl Rooms {
         if joined.closed {
             return Err(connection_ended());
         }
-        let is_new = !joined.names.contains(name);
-        if is_new && joined.names.len() >= self.max_joined {
+        let is_new = !joined.contains(name);
+        if is_new && joined.len() >= self.max_joined {
             let error = format!("This connection is in {} rooms, which is the limit", self.max_joined);
             return Err(Failure::new(Code::BUSY, error));
         }
@@ -121,7 +121,7 @@ impl Rooms {
             drop(members);
             self.flusher.flush(unflushed);
             if is_new {
-                joined.names.insert(key);
+                joined.insert(key);
             }
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Rooms {
     /// Removes a connection from a room, if it is a member.
     pub(crate) fn leave(self: &Arc<Self>, peer: &Peer, name: &str) {
         let mut joined = peer.joined_rooms();
-        if joined.names.remove(name) {
+        if joined.remove(name) {
             self.remove_member(peer, name, true);
         }
     }
@@ -139,7 +139,7 @@ impl Rooms {
     pub(crate) fn leave_all(self: &Arc<Self>, peer: &Peer) {
         let mut joined = peer.joined_rooms();
         joined.closed = true;
-        for name in std::mem::take(&mut joined.names) {
+        for name in joined.take() {
             self.remove_member(peer, &name, false);
         }
     }

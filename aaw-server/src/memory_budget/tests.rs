@@ -110,9 +110,9 @@ fn a_call_that_has_ended_is_not_kept_among_those_that_wait() {
         assert_eq!(waits.admit(true, &mut Context::from_waker(&waker)), Admission::Wait);
         let mut pending = call(&budget, number + 100, 0);
         pending.set_pending(STEP, &mut Context::from_waker(&waker));
-        assert_eq!(lock(&budget.waiters).len(), 2);
+        assert_eq!(lock(&budget.waiters).as_ref().map_or(0, |waiters| waiters.len()), 2);
     }
-    assert_eq!((lock(&budget.waiters).len(), Arc::strong_count(&flag)), (0, 2));
+    assert_eq!((lock(&budget.waiters).as_ref().map_or(0, |waiters| waiters.len()), Arc::strong_count(&flag)), (0, 2));
 }
 
 #[test]
@@ -225,5 +225,5 @@ fn what_several_threads_hold_adds_up() {
 
 #[test]
 fn a_connection_takes_the_memory_that_the_documentation_says() {
-    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (64, 40));
+    assert_eq!((size_of::<ConnectionBudget>(), size_of::<AddressBudget>()), (48, 40));
 }

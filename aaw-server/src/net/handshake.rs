@@ -108,21 +108,21 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
     let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
     let mailbox = Mailbox::new(PushLimits { burst, sustained }, Opening::of(dialect));
-    let shortened_key = client_key.map(|key| Shortened(key).to_string());
+    let shortened_key = client_key.map(|key| Shortened(key).to_string().into());
     let address = connection.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
     let span = connection_span(connection.address, &guard, dialect);
     span.in_scope(|| {
         let peer = connection.address.map(tracing::field::display);
-        tracing::debug!(client_key = guard.peer.context.client_key, ?dialect, peer, "connected");
+        tracing::debug!(client_key = guard.peer.context.client_key.as_deref(), ?dialect, peer, "connected");
     });
     let origin = request.headers().get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
         open_info.origin = origin.as_deref().map(str::to_owned);
         open_info.address = connection.address.map(|address| address.to_string());
-        open_info.client_key.clone_from(&guard.peer.context.client_key);
+        open_info.client_key = guard.peer.context.client_key.as_deref().map(str::to_owned);
     }
     let response = switching_protocols(key, chosen);
     let connection = NewConnection {
@@ -177,7 +177,7 @@ fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect
             Dialect::V1 => "v1",
             Dialect::Classic => "classic",
         },
-        aaw.client_key = peer.context.client_key,
+        aaw.client_key = peer.context.client_key.as_deref(),
     )
 }
 

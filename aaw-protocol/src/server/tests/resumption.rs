@@ -61,6 +61,6 @@ fn only_the_event_and_the_id_decide_whether_a_message_is_counted() {
     }
     server.connection.handle_binary(server.now, 3);
     server.connection.suspend();
-    let welcome = String::from_utf8(server.connection.resume(server.now)).unwrap();
+    let welcome = String::from_utf8(server.connection.resume(server.now, "7f".into())).unwrap();
     assert!(welcome.contains(r#""received":6"#), "{welcome}");
 }

@@ -263,7 +263,7 @@ impl World {
         if request.resume {
             assert_eq!(Some(request.key), self.key, "there is one state");
             self.retained.acknowledge(request.received.expect("a number")).expect("it was sent");
-            let welcome = self.server.resume(self.now);
+            let welcome = self.server.resume(self.now, "7f".into());
             self.send_to_client(String::from_utf8(welcome).expect("text"));
             let again: Vec<_> = self.retained.frames().frames().map(|(_, payload)| payload).collect();
             for payload in again {
