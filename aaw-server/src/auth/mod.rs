@@ -28,7 +28,8 @@
 // - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
 // - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored
-// - `email`: validates and normalizes e-mail addresses
+// - `email`: normalizes e-mail addresses
+// - `email_form`: the form of a new e-mail address, without invisible characters
 // - `session`: a session in use, and the events that it may call
 // - `session_registry`: all sessions in use, so that the end of one reaches everything that uses it
 // - `session_observer`: notification of a connection that a session has ended
@@ -47,6 +48,7 @@ mod body;
 mod caller;
 mod config;
 mod email;
+mod email_form;
 mod events;
 pub(crate) mod identity_change;
 mod limits;
