@@ -86,18 +86,24 @@ impl Service {
         let log_in = self.begin_log_in(context);
         let started = self.config.store.register(Credentials::new(email, password), log_in.session).await;
         let started = started.map_err(|error| self.failure(&error))?;
+        self.limits.let_in(&started.identity.email, context.address);
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
     }
 
     async fn log_in(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let (email, password) = self.email_and_password(fields)?;
         let email = normalized(email)?;
-        let (by_peer, by_email) = self.limits.log_in(email.as_str(), context.address).await?;
+        let attempt = self.limits.log_in(email.as_str(), context.address).await?;
         let log_in = self.begin_log_in(context);
-        let started = self.config.store.log_in(Credentials::new(email, password), log_in.session).await;
+        let started = self.config.store.log_in(Credentials::new(email.clone(), password), log_in.session).await;
         // Only wrong credentials count; a log-in that is cancelled before this line counts too.
-        if !matches!(started, Err(StoreError::InvalidCredentials)) {
-            by_peer.into_iter().chain([by_email]).for_each(|attempt| attempt.refund());
+        match &started {
+            Ok(_) => {
+                self.limits.let_in(email.as_str(), context.address);
+                attempt.succeed();
+            }
+            Err(StoreError::InvalidCredentials) => drop(attempt),
+            Err(_) => attempt.refund(),
         }
         let started = started.map_err(|error| self.failure(&error))?;
         self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
@@ -106,7 +112,9 @@ impl Service {
     async fn resume_session(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         let token = fields.text("token")?.unwrap_or_default();
         let guard = self.resume(token, context.session.observer()).await?;
-        let response = log_in_response(token, &guard.session().identity())?;
+        let identity = guard.session().identity();
+        let response = log_in_response(token, &identity)?;
+        self.limits.let_in(&identity.email, context.address);
         drop(context.session.replace(guard));
         Ok(response)
     }
@@ -151,6 +159,7 @@ impl Service {
                 .map(|started| (started.identity, RevokeOnCancel::new(registry, started.ended, EndReason::Password))))
         });
         let (identity, replaced) = self.join(task).await?.ok_or_else(invalid)?;
+        self.limits.let_in(&identity.email, context.address);
         self.bind(context, log_in, identity, &replaced.disarm(), EndReason::Password)
     }
 

@@ -37,6 +37,8 @@
 // - `caller`: the caller of an event: its id, address and session
 // - `identity_change`: attributes a handler's log-in or log-out to its call
 // - `limits`: rate limits
+// - `log_in_limits`: which of them a log-in counts in
+// - `known_networks`: from where users have logged in lately
 // - `body`: reads the bodies of the built-in events
 // - `service`: ties them together: starts, binds and ends sessions
 // - `events`: the built-in events
@@ -51,7 +53,9 @@ mod email;
 mod email_form;
 mod events;
 pub(crate) mod identity_change;
+mod known_networks;
 mod limits;
+mod log_in_limits;
 mod opaque_string;
 mod password;
 #[cfg(feature = "auth-sqlite")]

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::{Auth, PasswordReset, ResetHook};
-use super::limits::{AttemptGuard, AttemptLimiter, RateLimited};
+use super::limits::{AttemptLimiter, RateLimited};
+use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
@@ -54,8 +55,7 @@ pub(crate) struct Service {
 
 /// The rate limits of the built-in events.
 pub(super) struct RateLimits {
-    log_ins_per_email: AttemptLimiter,
-    log_ins_per_peer: AttemptLimiter,
+    log_ins: LogInLimits,
     requests_per_ip: AttemptLimiter,
     resets_per_email: AttemptLimiter,
 }
@@ -89,8 +89,7 @@ impl Service {
         let service = Arc::new(Self {
             registry: Arc::default(),
             limits: RateLimits {
-                log_ins_per_email: AttemptLimiter::new(config.failed_logins_per_email),
-                log_ins_per_peer: AttemptLimiter::new(config.failed_logins_per_ip),
+                log_ins: LogInLimits::new(&config),
                 requests_per_ip: AttemptLimiter::new(config.requests_per_ip),
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
@@ -275,26 +274,14 @@ impl Drop for RevokeOnCancel {
 }
 
 impl RateLimits {
-    /// Begins an attempt to log in: counted by the e-mail address, and by the remote address if that is known.
-    pub(super) async fn log_in(
-        &self,
-        email: &str,
-        peer: Option<IpAddr>,
-    ) -> Result<(Option<AttemptGuard>, AttemptGuard), Failure> {
-        let by_peer = match peer {
-            Some(peer) => Some(self.log_ins_per_peer.attempt(ClientNetwork::from(peer)).await.map_err(too_many)?),
-            None => None,
-        };
-        match self.log_ins_per_email.attempt(email).await {
-            Ok(by_email) => Ok((by_peer, by_email)),
-            Err(RateLimited(wait)) => {
-                // The log-in is not attempted, so it does not count.
-                if let Some(attempt) = by_peer {
-                    attempt.refund();
-                }
-                Err(too_many(RateLimited(wait)))
-            }
-        }
+    /// Begins an attempt to log in.
+    pub(super) async fn log_in(&self, email: &str, peer: Option<IpAddr>) -> Result<LogInAttempt, Failure> {
+        self.log_ins.attempt(email, peer).await.map_err(too_many)
+    }
+
+    /// Records that a user was let in from this address.
+    pub(super) fn let_in(&self, email: &str, peer: Option<IpAddr>) {
+        self.log_ins.succeeded(email, peer);
     }
 
     /// Counts a request that is expensive or sends a mail.
