@@ -26,6 +26,7 @@
 // - `sqlite`: the store that comes with the server (feature `auth-sqlite`)
 // - `password`: a password in its normal form, and the rules for a new one
 // - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
+// - `fair_queue`: a queue in which log-ins come first and clients take turns
 // - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored
 // - `email`: normalizes e-mail addresses
@@ -52,6 +53,8 @@ mod config;
 mod email;
 mod email_form;
 mod events;
+#[cfg(feature = "auth-sqlite")]
+mod fair_queue;
 pub(crate) mod identity_change;
 mod known_networks;
 mod limits;

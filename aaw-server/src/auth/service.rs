@@ -35,6 +35,9 @@ const STORE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest that the expiry task sleeps, since the system's clock may be set meanwhile.
 const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(60);
 
+/// When a client may try again for which the store had no place.
+const STORE_BUSY_TIME: Duration = Duration::from_secs(1);
+
 /// Password-reset tokens that are delivered at the same time.
 const MAX_DELIVERIES: usize = 64;
 
@@ -174,7 +177,8 @@ impl Service {
     /// Makes a token, and claims the session that it will stand for.
     pub(super) fn begin_log_in(&self, context: &CallContext) -> PendingLogIn {
         let token = random_token();
-        let session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        let mut session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
+        session.client = context.address;
         let claim = self.registry.claim(session.token, context.session.observer());
         PendingLogIn { token, session, claim }
     }
@@ -231,7 +235,8 @@ impl Service {
             StoreError::NotOffered => Code::UNREACHABLE,
             StoreError::InvalidCredentials => Code::NOT_AUTHENTICATED,
             StoreError::EmailTaken => Code::new("email_taken"),
-            StoreError::Busy => return Failure::new(Code::BUSY, "Too many log-ins at once; try again later"),
+            StoreError::Busy => return busy("Too many log-ins at once", STORE_BUSY_TIME),
+            StoreError::BusyFor(wait) => return busy("Too many log-ins at once", *wait),
             StoreError::Failed(error) => {
                 if let Some(suppressed) = self.store_failures.pass() {
                     tracing::error!(suppressed, "the store of users and sessions failed: {error}");
@@ -304,9 +309,14 @@ async fn count(limit: &AttemptLimiter, key: impl Hash) -> Result<(), Failure> {
 }
 
 fn too_many(RateLimited(wait): RateLimited) -> Failure {
+    busy("Too many attempts", wait)
+}
+
+/// The failure of what may succeed after this time, which is rounded up to seconds.
+fn busy(what: &str, wait: Duration) -> Failure {
     let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
     let data = serde_json::value::to_raw_value(&serde_json::json!({ "retry_after": seconds })).ok();
-    Failure { data, ..Failure::new(Code::BUSY, format!("Too many attempts; try again in {seconds} s")) }
+    Failure { data, ..Failure::new(Code::BUSY, format!("{what}; try again in {seconds} s")) }
 }
 
 pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {

@@ -94,7 +94,8 @@ impl SqliteStore {
     /// that match one of these globs; `None` allows all of them.
     ///
     /// # Errors
-    /// [`StoreError::EmailTaken`] if a user with this address exists; [`StoreError::Busy`] if too many operations wait;
+    /// [`StoreError::EmailTaken`] if a user with this address exists; [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    ///
     /// [`StoreError::Failed`] if a glob is invalid or the database fails.
     pub async fn add_user(
         &self,
@@ -111,7 +112,8 @@ impl SqliteStore {
     /// Returns all users, sorted by e-mail address.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn users(&self) -> Result<Vec<User>, StoreError> {
         let now = now();
         self.read(move |db| statements::users(db, now)).await
@@ -121,7 +123,8 @@ impl SqliteStore {
     /// Returns false if there is no such user. Running servers apply the change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if a glob is invalid or the database
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if a glob is invalid or the database
     /// fails.
     pub async fn allow(&self, email: Email, allowed: Option<Vec<String>>) -> Result<bool, StoreError> {
         check_globs(allowed.as_deref())?;
@@ -133,7 +136,8 @@ impl SqliteStore {
     /// [`Password::check_new`].
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn change_password(&self, email: Email, new: Password) -> Result<bool, StoreError> {
         let hash = self.passwords.hash(new).await?;
         self.change(move |db| statements::change_password(db, &email, &hash)).await
@@ -143,7 +147,8 @@ impl SqliteStore {
     /// change to open connections.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too many operations wait; [`StoreError::Failed`] if the database fails.
+    /// [`StoreError::Busy`] or [`StoreError::BusyFor`] if too many operations wait;
+    /// [`StoreError::Failed`] if the database fails.
     pub async fn remove_user(&self, email: Email) -> Result<bool, StoreError> {
         self.change(move |db| {
             let was_removed = statements::remove_user(db, &email)?;
@@ -165,12 +170,13 @@ impl SqliteStore {
         let Credentials { email, password } = credentials;
         let account = self.read(move |db| statements::account(db, &email)).await?;
         let hash = account.as_ref().map(|account| &*account.password_hash);
-        let form = self.passwords.verify_forms(password.clone(), hash).await?;
+        let passwords = self.passwords.for_client(session.client);
+        let form = passwords.verify_forms(password.clone(), hash).await?;
         let (Some(account), Some(form)) = (account, form) else { return Ok(None) };
         let new_hash = match form {
             PasswordForm::Normal => None,
             // The next log-in tries again if it fails.
-            PasswordForm::AsSent => self.passwords.hash(password).await.ok(),
+            PasswordForm::AsSent => passwords.hash_again(password).await.ok(),
         };
         let now = now();
         let write =
@@ -218,7 +224,7 @@ impl Store for SqliteStore {
             if self.read(move |db| statements::account(db, &address)).await?.is_some() {
                 return Err(StoreError::EmailTaken);
             }
-            let hash = self.passwords.hash(password).await?;
+            let hash = self.passwords.for_client(session.client).hash(password).await?;
             let now = now();
             let added = self.write(move |db| statements::register(db, &email, &hash, &session, now)).await?;
             added.map(StartedSession::new).ok_or(StoreError::EmailTaken)
@@ -272,7 +278,7 @@ impl Store for SqliteStore {
             if !self.read(move |db| statements::has_reset(db, &reset, requested_at)).await? {
                 return Ok(None);
             }
-            let hash = self.passwords.hash(new).await?;
+            let hash = self.passwords.for_client(session.client).hash(new).await?;
             let now = now();
             self.write(move |db| statements::set_password(db, &reset, &hash, &session, now)).await
         })

@@ -1,8 +1,9 @@
 //! The interface to the storage of users, sessions and password resets.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aaw_protocol::Identity;
 
@@ -132,12 +133,15 @@ pub struct NewSession {
     pub token: TokenHash,
     /// When it expires.
     pub expires: SystemTime,
+    /// The address of the client that the session is for, if it is known. A store uses it to be fair between clients,
+    /// see [`PasswordHasher::for_client`](super::PasswordHasher::for_client).
+    pub client: Option<IpAddr>,
 }
 
 impl NewSession {
-    /// Creates a new session, for code that calls a store.
+    /// Creates a new session, for code that calls a store. The client is not known.
     pub fn new(token: TokenHash, expires: SystemTime) -> Self {
-        Self { token, expires }
+        Self { token, expires, client: None }
     }
 }
 
@@ -191,6 +195,9 @@ pub enum StoreError {
     /// The queue of the store is full; the operation may succeed later.
     #[error("too many log-ins at once")]
     Busy,
+    /// Like [`Busy`](Self::Busy), and the operation may succeed after this time.
+    #[error("too many log-ins at once")]
+    BusyFor(Duration),
     /// The operation failed without changing anything. The message is logged and does not reach the client.
     #[error("{0}")]
     Failed(String),
