@@ -79,14 +79,15 @@ pub trait Store: Send + Sync + 'static {
         unsupported_op(session)
     }
 
-    /// Stores the token of a password reset for the user with this address, and replaces any earlier one. Returns
-    /// `None` if there is no such user. The operation must do the same work in both cases.
+    /// Stores the token of a password reset for the user with this address. Earlier ones stay valid, at least the newest
+    /// few: otherwise anyone who asks for a reset voids the one that the user has received. Returns `None` if there is no
+    /// such user. The operation runs after its caller has received the response, so its duration reveals nothing.
     fn request_reset(&self, email: Email, token: TokenHash, expires: SystemTime) -> StoreFuture<'_, Option<Identity>> {
         unsupported_op((email, token, expires))
     }
 
     /// Sets the password of the user to whom this reset belongs, ends all of the user's sessions, starts a new one, and
-    /// deletes the reset. Returns `None` if the reset does not exist or has expired.
+    /// deletes all resets of the user. Returns `None` if the reset does not exist or has expired.
     fn set_password(
         &self,
         reset: TokenHash,

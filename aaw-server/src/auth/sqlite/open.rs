@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 /// Marks a database as one of aaw (SQLite's `application_id`): `aawA` in ASCII.
 const APPLICATION_ID: i32 = 0x6161_7741;
 
-/// The version of the tables below (SQLite's `user_version`).
-const SCHEMA_VERSION: i32 = 1;
+/// The version of the tables below (SQLite's `user_version`). Version 1 had one reset for each address.
+const SCHEMA_VERSION: i32 = 2;
 
 /// How long an operation waits for another program's lock. Less than 3 s, the default timeout of a client's call.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,12 +34,17 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sessions_by_user ON sessions (user, created);
     CREATE INDEX sessions_by_end ON sessions (expires);
+";
+
+/// The resets, which version 2 has changed.
+const RESETS: &str = "
     -- A reset for an unknown address is stored as well, so that requesting it takes as long.
     CREATE TABLE resets (
         token BLOB PRIMARY KEY,
-        email TEXT NOT NULL UNIQUE,
+        email TEXT NOT NULL,
         expires INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX resets_by_email ON resets (email, expires);
     CREATE INDEX resets_by_end ON resets (expires);
 ";
 
@@ -85,7 +90,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreOpenError> {
         .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get::<_, bool>(0))
         .map_err(failed)?;
     match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => {}
+        (APPLICATION_ID, 1..=SCHEMA_VERSION) => {}
         (APPLICATION_ID, schema_version) if schema_version > SCHEMA_VERSION => {
             return Err(StoreOpenError::NewerVersion { path: path.to_owned(), schema_version });
         }
@@ -108,11 +113,22 @@ fn set_up(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(32);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another program may have created the tables meanwhile.
-    if application_and_version(&transaction)?.0 == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    // Read again: another program may have created or changed the tables meanwhile.
+    match application_and_version(&transaction)? {
+        (0, _) => {
+            transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(RESETS)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        (_, 1) => {
+            // Pending resets stay valid. A program of the previous version that has the file open keeps working.
+            transaction.execute_batch("ALTER TABLE resets RENAME TO resets_v1; DROP INDEX resets_by_end")?;
+            transaction.execute_batch(RESETS)?;
+            transaction.execute_batch("INSERT INTO resets SELECT token, email, expires FROM resets_v1; DROP TABLE resets_v1")?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        _ => {}
     }
     transaction.commit()
 }

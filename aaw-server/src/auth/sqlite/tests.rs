@@ -84,9 +84,9 @@ async fn a_file_that_is_not_a_store_is_rejected_and_not_changed() {
 
     let folder = StoreFolder::new();
     drop(folder.store().await);
-    Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let error = SqliteStore::open(folder.file()).await.unwrap_err();
-    assert!(matches!(error, StoreOpenError::NewerVersion { schema_version: 2, .. }), "{error}");
+    assert!(matches!(error, StoreOpenError::NewerVersion { schema_version: 3, .. }), "{error}");
     let error = SqliteStore::open(folder.0.path().join("no/such/folder")).await.unwrap_err();
     assert!(matches!(error, StoreOpenError::Io(_)) && error.to_string().contains("no/such/folder"), "{error}");
 }
@@ -145,6 +145,63 @@ async fn a_reset_can_be_used_only_once() {
     let set = |password| store.set_password(reset, Password::new(password), session());
     let (a, b) = tokio::join!(set("a"), set("b"));
     assert_ne!(a.unwrap().is_some(), b.unwrap().is_some());
+}
+
+async fn request(store: &SqliteStore, lifetime: u64) -> TokenHash {
+    let reset = TokenHash::of(&random_token());
+    let expires = SystemTime::now() + Duration::from_secs(lifetime);
+    store.request_reset(email(), reset, expires).await.unwrap().unwrap();
+    reset
+}
+
+#[tokio::test]
+async fn the_newest_resets_of_an_address_are_valid_and_one_that_is_used_voids_the_others() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("old"), session()).await.unwrap();
+    let mut resets = Vec::new();
+    for n in 0..9 {
+        resets.push(request(&store, 60 + n).await);
+    }
+    let set = |reset| store.set_password(reset, Password::new("new"), session());
+    assert!(set(resets[0]).await.unwrap().is_none(), "there are eight newer ones");
+    assert!(set(resets[1]).await.unwrap().is_some());
+    for reset in &resets[2..] {
+        assert!(set(*reset).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_migrated_with_its_resets() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    store.register(ada("old"), session()).await.unwrap();
+    let kept = request(&store, 60).await;
+    drop(store);
+    // The table as version 1 made it.
+    let old = Connection::open(folder.file()).unwrap();
+    old.execute_batch(
+        "ALTER TABLE resets RENAME TO new;
+         CREATE TABLE resets (token BLOB PRIMARY KEY, email TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL)
+             STRICT, WITHOUT ROWID;
+         INSERT INTO resets SELECT * FROM new;
+         DROP TABLE new;
+         CREATE INDEX resets_by_end ON resets (expires);
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+
+    let store = folder.store().await;
+    let newer = request(&store, 61).await;
+    // A server of the previous version that still has the file open.
+    old.execute("INSERT OR REPLACE INTO resets (token, email, expires) VALUES (randomblob(32), 'bob@b.c', 1)", []).unwrap();
+    assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 2);
+    let both = |token| store.read(move |db| statements::has_reset(db, &token, now()));
+    assert!(both(kept).await.unwrap() && both(newer).await.unwrap());
+    assert!(store.set_password(kept, Password::new("new"), session()).await.unwrap().is_some());
+    drop(store);
+    // It is opened again without a change.
+    folder.store().await.log_in(ada("new"), session()).await.unwrap();
 }
 
 #[tokio::test]
