@@ -32,8 +32,10 @@ pub struct Auth {
     /// of an events package is called then, and without one, requesting a reset fails with
     /// `Password reset is not configured (no onPasswordReset handler)`.
     pub on_password_reset: Option<ResetHook>,
-    /// Whether clients may register users. Default true, as in the original aaw. If false, `aaw/register` fails with
-    /// `Auth is not set up via aaw`, and users are added by the program or by `aaw-server user add`.
+    /// Whether clients may register users. Default true, as in the original aaw; the log says so at the start. If false,
+    /// `aaw/register` fails with the code `registration_closed`, and users are added by the program
+    /// ([`SqliteStore::add_user`](super::SqliteStore::add_user)) or by `aaw-server user add`. The flag of the program is
+    /// `--registration`.
     pub allow_registration: bool,
     /// The minimum length of a new password, in characters: Unicode code points of its
     /// [normal form](super::Password). Default 6, as short as users of the original have them. It is checked at a

@@ -38,7 +38,9 @@ pub enum InvalidEmail {
     #[error("expected an e-mail address, like name@example.com")]
     Form,
     /// A dot is the first or last character of the name or of the domain, or follows another dot.
-    #[error("a part of an e-mail address must not begin or end with a dot or have two in a row, as in name@example.com.")]
+    #[error(
+        "a part of an e-mail address must not begin or end with a dot or have two in a row, as in name@example.com."
+    )]
     Dot,
     /// The address contains a character that cannot be seen, changes the direction of the text, or is not assigned in
     /// Unicode: another address would look the same.

@@ -93,14 +93,26 @@ mod tests {
     #[test]
     fn characters_that_cannot_be_seen_are_refused() {
         // Zero width, soft hyphen, byte order mark, joiners, tags.
-        check_all(&['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{ad}', '\u{feff}', '\u{e0041}'], InvalidEmail::Invisible);
+        check_all(
+            &['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{ad}', '\u{feff}', '\u{e0041}'],
+            InvalidEmail::Invisible,
+        );
         // Directions: marks, embeddings, overrides, isolates.
-        check_all(&['\u{200e}', '\u{200f}', '\u{61c}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'], InvalidEmail::Invisible);
+        check_all(
+            &['\u{200e}', '\u{200f}', '\u{61c}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'],
+            InvalidEmail::Invisible,
+        );
         // Ignorable, though they are letters or marks.
-        check_all(&['\u{34f}', '\u{115f}', '\u{3164}', '\u{17b4}', '\u{180b}', '\u{fe0f}', '\u{e0100}'], InvalidEmail::Invisible);
+        check_all(
+            &['\u{34f}', '\u{115f}', '\u{3164}', '\u{17b4}', '\u{180b}', '\u{fe0f}', '\u{e0100}'],
+            InvalidEmail::Invisible,
+        );
         // Spaces and controls of every kind, unassigned and private.
         check_all(&['\u{a0}', '\u{2003}', '\u{3000}', '\u{2028}', '\u{2029}', '\u{1680}'], InvalidEmail::Invisible);
-        check_all(&['\0', '\t', '\n', '\u{7f}', '\u{85}', '\u{378}', '\u{e000}', '\u{fdd0}', '\u{2800}'], InvalidEmail::Invisible);
+        check_all(
+            &['\0', '\t', '\n', '\u{7f}', '\u{85}', '\u{378}', '\u{e000}', '\u{fdd0}', '\u{2800}'],
+            InvalidEmail::Invisible,
+        );
     }
 
     #[test]
@@ -177,6 +189,9 @@ mod tests {
         let text = |text: &str| Email::parse(text).expect_err("invalid").to_string();
         let invisible = "an e-mail address must not contain the invisible or control character U+200B";
         assert_eq!(text("ada\u{200b}@example.com"), invisible);
-        assert_eq!(text("ada＠example.com"), "an e-mail address must not contain U+FF20; expected the usual character for it");
+        assert_eq!(
+            text("ada＠example.com"),
+            "an e-mail address must not contain U+FF20; expected the usual character for it"
+        );
     }
 }

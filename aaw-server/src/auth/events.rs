@@ -6,13 +6,14 @@ use aaw_protocol::{Code, Failure};
 
 use super::body::{BodyFields, bad_body};
 use super::caller::{CallContext, IdentifiedCaller};
-use super::config::{PasswordReset, ResetHook};
+use super::config::ResetHook;
 use super::email::Email;
 use super::password::{InvalidPassword, Password};
-use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, time_after};
+use super::reset_requests::ResetRequest;
+use super::service::{BuiltInFuture, RevokeOnCancel, Service, log_in_response, unavailable};
 use super::session::EndReason;
 use super::store::{Credentials, StoreError};
-use super::token::{TokenHash, random_token};
+use super::token::TokenHash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BuiltInEvent {
@@ -76,7 +77,8 @@ impl Service {
 
     async fn register(&self, fields: &BodyFields, context: &CallContext) -> Result<String, Failure> {
         if !self.config.allow_registration {
-            return Err(self.failure(&StoreError::NotOffered));
+            let error = "Registration is closed on this server";
+            return Err(Failure::new(Code::new("registration_closed"), error));
         }
         let (email, password) = self.email_and_password(fields)?;
         self.check_new_password(&password)?;
@@ -132,12 +134,13 @@ impl Service {
         let email = normalized(fields.text("email")?.unwrap_or_default())?;
         self.limits.request(context.address).await?;
         self.limits.reset(email.as_str()).await?;
-        let (token, expires) = (random_token(), time_after(self.config.reset_lifetime));
-        let user = self.config.store.request_reset(email, TokenHash::of(&token), expires).await;
-        if let Some(user) = user.map_err(|error| self.failure(&error))? {
-            self.deliver(&hook, PasswordReset::new(user, token));
+        // Known from the last second or the last call: what is asked of the store now would take time.
+        if self.store_failure().is_some() {
+            return Err(unavailable());
         }
-        // The same response without such a user, which it would otherwise reveal.
+        let request = ResetRequest { email, hook, client: context.address.map(Into::into) };
+        self.resets.add(request).map_err(|error| self.failure(&error))?;
+        // The same response, at the same time, whether or not there is such a user.
         Ok(OK.to_owned())
     }
 

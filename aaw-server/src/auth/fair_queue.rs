@@ -14,6 +14,10 @@ const MAX_URGENT_IN_A_ROW: u32 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// Comes first.
+    #[cfg_attr(
+        not(feature = "auth-sqlite"),
+        expect(dead_code, reason = "only the hasher of passwords has urgent jobs")
+    )]
     Urgent,
     Normal,
 }
@@ -80,6 +84,14 @@ impl<T> FairQueue<T> {
 
     pub(super) fn len(&self) -> usize {
         self.urgent.len + self.normal.len
+    }
+
+    /// The number of jobs of a client in a class.
+    pub(super) fn len_of(&self, class: Class, client: Client) -> usize {
+        match class {
+            Class::Urgent => self.urgent.len_of(client),
+            Class::Normal => self.normal.len_of(client),
+        }
     }
 
     fn turns(&mut self, class: Class) -> &mut Turns<T> {

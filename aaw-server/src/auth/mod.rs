@@ -41,6 +41,8 @@
 // - `log_in_limits`: which of them a log-in counts in
 // - `known_networks`: from where users have logged in lately
 // - `body`: reads the bodies of the built-in events
+// - `reset_requests`: stores and delivers password resets, after the response
+// - `store_health`: whether the store can be used
 // - `service`: ties them together: starts, binds and ends sessions
 // - `events`: the built-in events
 //
@@ -53,7 +55,6 @@ mod config;
 mod email;
 mod email_form;
 mod events;
-#[cfg(feature = "auth-sqlite")]
 mod fair_queue;
 pub(crate) mod identity_change;
 mod known_networks;
@@ -63,6 +64,7 @@ mod opaque_string;
 mod password;
 #[cfg(feature = "auth-sqlite")]
 mod password_hasher;
+mod reset_requests;
 mod service;
 mod session;
 mod session_observer;
@@ -71,6 +73,7 @@ mod session_slot;
 #[cfg(feature = "auth-sqlite")]
 mod sqlite;
 mod store;
+mod store_health;
 mod token;
 
 pub use aaw_event::Identity;

@@ -11,17 +11,18 @@ use std::time::{Duration, SystemTime};
 use aaw_event::Identity;
 use aaw_protocol::{Code, Failure, Shortened, Token};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::caller::{CallContext, IdentifiedCaller};
-use super::config::{Auth, PasswordReset, ResetHook};
+use super::config::Auth;
 use super::limits::{AttemptLimiter, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
+use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
 use super::store::{NewSession, StoreError};
+use super::store_health::StoreHealth;
 use super::token::{TokenHash, random_token};
 use crate::client_network::ClientNetwork;
 use crate::throttle::Throttle;
@@ -38,12 +39,6 @@ const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(60);
 /// When a client may try again for which the store had no place.
 const STORE_BUSY_TIME: Duration = Duration::from_secs(1);
 
-/// Password-reset tokens that are delivered at the same time.
-const MAX_DELIVERIES: usize = 64;
-
-/// The time limit of one such delivery.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Stands for "never" where a point in time has to be stored.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -52,7 +47,8 @@ pub(crate) struct Service {
     pub(super) config: Auth,
     pub(super) registry: Arc<SessionRegistry>,
     pub(super) limits: RateLimits,
-    deliveries: Arc<Semaphore>,
+    pub(super) resets: ResetRequests,
+    health: StoreHealth,
     store_failures: Throttle,
 }
 
@@ -96,10 +92,16 @@ impl Service {
                 requests_per_ip: AttemptLimiter::new(config.requests_per_ip),
                 resets_per_email: AttemptLimiter::new(config.resets_per_email),
             },
-            deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
+            resets: ResetRequests::start(Arc::clone(&config.store), config.reset_lifetime),
+            health: StoreHealth::default(),
             store_failures: Throttle::default(),
             config,
         });
+        if service.config.allow_registration {
+            tracing::info!(
+                "registration is open: anyone who can reach this server can add a user (--registration off closes it)"
+            );
+        }
         tokio::spawn(watch_sessions(Arc::downgrade(&service), Arc::clone(&service.registry)));
         service
     }
@@ -205,28 +207,10 @@ impl Service {
         bound.map(|(response, _previous)| response)
     }
 
-    /// Delivers the token of a password reset. The caller does not wait for it: the time that the delivery takes would
-    /// reveal that the user exists.
-    pub(super) fn deliver(&self, hook: &ResetHook, reset: PasswordReset) {
-        let Ok(permit) = Arc::clone(&self.deliveries).try_acquire_owned() else {
-            tracing::error!(
-                user = reset.user.id,
-                "the token of a password reset was not delivered: {MAX_DELIVERIES} deliveries are running"
-            );
-            return;
-        };
-        let (user, delivery) = (reset.user.id.clone(), hook(reset));
-        tokio::spawn(async move {
-            let _permit = permit;
-            match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(user, "the token of a password reset was not delivered: {error}"),
-                Err(_) => {
-                    let seconds = DELIVERY_TIMEOUT.as_secs();
-                    tracing::error!(user, "the delivery of a password reset's token did not complete in {seconds} s");
-                }
-            }
-        });
+    /// Why the store of users and sessions cannot be used, as of the last second; `None` if it can. Does no work, so a
+    /// public endpoint may ask.
+    pub(crate) fn store_failure(&self) -> Option<Arc<str>> {
+        self.health.failure()
     }
 
     /// Returns what a caller receives for a store's error. What is wrong with the store itself goes to the log alone.
@@ -241,10 +225,23 @@ impl Service {
                 if let Some(suppressed) = self.store_failures.pass() {
                     tracing::error!(suppressed, "the store of users and sessions failed: {error}");
                 }
-                return Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable");
+                return unavailable();
+            }
+            StoreError::Unavailable(why) => {
+                self.health.failed(why);
+                return unavailable();
             }
         };
         Failure::new(code, error.to_string())
+    }
+
+    async fn check_health(&self) {
+        match self.config.store.health().await {
+            Ok(()) => self.health.works(),
+            Err(StoreError::Unavailable(why) | StoreError::Failed(why)) => self.health.failed(&why),
+            // Says nothing.
+            Err(_) => {}
+        }
     }
 
     /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been
@@ -319,6 +316,11 @@ fn busy(what: &str, wait: Duration) -> Failure {
     Failure { data, ..Failure::new(Code::BUSY, format!("{what}; try again in {seconds} s")) }
 }
 
+/// The failure of what needs the store while that cannot be used.
+pub(super) fn unavailable() -> Failure {
+    Failure::new(Code::new("unavailable"), "Auth is temporarily unavailable")
+}
+
 pub(super) fn log_in_response(token: &str, user: &Identity) -> Result<String, Failure> {
     // Strings always serialize.
     serde_json::to_string(&LogInResponse { token, user }).map_err(|_| Failure::internal(Code::INTERNAL))
@@ -354,6 +356,7 @@ async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) 
             () = registry.expires_sooner.notified() => {}
             _ = poll_store.tick() => {
                 let Some(service) = service.upgrade() else { return };
+                service.check_health().await;
                 if let Ok(true) = service.config.store.has_changed().await {
                     service.reload_sessions().await;
                 }

@@ -3,8 +3,12 @@
 //! It has two threads, each with its own connection to the file: one reads, one writes. Resuming a session therefore
 //! does not wait for writes, not even for one that waits for another program's lock. The queue of each thread is
 //! bounded.
+//!
+//! A change that was reported as done is on the disk: the database is in WAL mode with `synchronous=FULL`, and each
+//! operation checks that its file has not been deleted or replaced ([`database_file`]).
 
 mod addresses;
+mod database_file;
 mod open;
 mod statements;
 #[cfg(test)]
@@ -27,9 +31,10 @@ use super::password::Password;
 use super::password_hasher::{PasswordForm, PasswordHasher};
 use super::store::{Credentials, NewSession, StartedSession, Store, StoreError, StoreFuture, StoredSession};
 use super::token::TokenHash;
+use database_file::DatabaseFile;
 pub use open::StoreOpenError;
 use statements::NewReset;
-use thread::DatabaseThread;
+use thread::{DatabaseThread, Role};
 use timestamp::{now, to_millis};
 pub use user::User;
 
@@ -38,10 +43,15 @@ pub use user::User;
 ///
 /// Several programs can use the file at the same time. A running server applies the changes that `aaw-server user`
 /// makes within about a second.
+///
+/// An operation that has succeeded is on the disk. If the file is deleted or replaced while it is open, or its disk is full
+/// or read-only, operations fail with [`StoreError::Unavailable`] and change nothing. They succeed again when the disk can
+/// be written, or when the same file is back at its path; another file is used after a restart.
 #[derive(Clone)]
 pub struct SqliteStore {
     reader: DatabaseThread,
     writer: DatabaseThread,
+    file: Arc<DatabaseFile>,
     passwords: PasswordHasher,
     /// Whether a user was changed through this store. SQLite reports only changes through other connections.
     changed: Arc<AtomicBool>,
@@ -81,13 +91,14 @@ impl SqliteStore {
                 tracing::warn!("{collision}");
             }
             let reader = open::open(&path)?;
-            Ok((reader, writer))
+            let file = DatabaseFile::opened(&path).map_err(StoreOpenError::Io)?;
+            Ok((reader, writer, Arc::new(file)))
         });
-        let (reader, writer) =
+        let (reader, writer, file) =
             connections.await.map_err(|error| StoreOpenError::Io(std::io::Error::other(error)))??;
-        let reader = DatabaseThread::start("aaw-auth-read", reader)?;
-        let writer = DatabaseThread::start("aaw-auth-write", writer)?;
-        Ok(Self { reader, writer, passwords, changed: Arc::default() })
+        let reader = DatabaseThread::start(Role::Reads, Arc::clone(&file), reader)?;
+        let writer = DatabaseThread::start(Role::Writes, Arc::clone(&file), writer)?;
+        Ok(Self { reader, writer, file, passwords, changed: Arc::default() })
     }
 
     /// Adds a user without starting a session. `allowed` restricts the protected events that the user may call to those
@@ -288,6 +299,19 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let changed_by_others = self.writer.has_changed().await?;
             Ok(self.changed.swap(false, Ordering::AcqRel) || changed_by_others)
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            // Checks the file.
+            self.read(|_| Ok(())).await?;
+            // A disk that was full may have space again, though no user has tried.
+            if self.file.write_failure().is_some() {
+                self.write(statements::try_write).await?;
+                self.file.set_write_failure(None);
+            }
+            Ok(())
         })
     }
 }

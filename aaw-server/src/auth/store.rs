@@ -103,6 +103,15 @@ pub trait Store: Send + Sync + 'static {
     fn has_changed(&self) -> StoreFuture<'_, bool> {
         Box::pin(async { Ok(false) })
     }
+
+    /// Whether the store can be used. It is called about once a second, so that a failure is noticed and logged although
+    /// no client calls. The default reports that it can.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Failed`] with the reason.
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 fn unsupported_op<'a, T: Send + 'a>(_: impl Sized) -> StoreFuture<'a, T> {
@@ -202,4 +211,9 @@ pub enum StoreError {
     /// The operation failed without changing anything. The message is logged and does not reach the client.
     #[error("{0}")]
     Failed(String),
+    /// The store cannot be used until something outside of it has changed, for example because its disk is full. The
+    /// operation has changed nothing that lasts. The message is logged once, until [`Store::health`] reports that the
+    /// store works again, and does not reach the client.
+    #[error("{0}")]
+    Unavailable(String),
 }
