@@ -132,12 +132,12 @@ impl Service {
             return Err(Failure::new(Code::UNREACHABLE, error));
         };
         let email = normalized(fields.text("email")?.unwrap_or_default())?;
-        self.limits.request(context.address).await?;
-        self.limits.reset(email.as_str()).await?;
-        // Known from the last second or the last call: what is asked of the store now would take time.
+        // Known from the last second or the last call: asking the store now would take time.
         if self.store_failure().is_some() {
             return Err(unavailable());
         }
+        self.limits.request(context.address).await?;
+        self.limits.reset(email.as_str()).await?;
         let request = ResetRequest { email, hook, client: context.address.map(Into::into) };
         self.resets.add(request).map_err(|error| self.failure(&error))?;
         // The same response, at the same time, whether or not there is such a user.

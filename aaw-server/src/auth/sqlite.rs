@@ -305,7 +305,7 @@ impl Store for SqliteStore {
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             // Checks the file.
-            self.read(|_| Ok(())).await?;
+            self.write(|_| Ok(())).await?;
             // A disk that was full may have space again, though no user has tried.
             if self.file.write_failure().is_some() {
                 self.write(statements::try_write).await?;

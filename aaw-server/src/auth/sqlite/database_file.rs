@@ -61,6 +61,13 @@ impl DatabaseFile {
         }
     }
 
+    /// Whether the file is there without its write-ahead log, and no other program has made a new one.
+    pub(super) fn has_lost_its_log(&self) -> bool {
+        let is_deleted =
+            |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        check_same(&self.path, self.id, "").is_ok() && self.wal_id.is_some() && is_deleted(&self.wal_path)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

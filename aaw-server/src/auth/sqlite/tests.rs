@@ -431,7 +431,7 @@ async fn a_changed_password_ends_the_sessions_and_resets_of_its_user_only() {
 // --- The file while it is open ---------------------------------------------------------------------------------------
 
 #[track_caller]
-fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, words: &[&str]) {
+fn assert_unavailable<T: fmt::Debug>(result: Result<T, StoreError>, words: &[&str]) {
     match result {
         Err(StoreError::Unavailable(why)) if words.iter().all(|word| why.contains(word)) => {}
         other => panic!("expected {words:?}, got {other:?}"),
@@ -472,6 +472,18 @@ async fn a_deleted_file_is_noticed_and_used_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_change_is_not_reported_as_done_if_the_file_was_deleted_meanwhile() {
+    let folder = StoreFolder::new();
+    let store = folder.store().await;
+    let (file, aside) = (folder.file(), folder.0.path().join("aside"));
+    let delete_and_write = move |db: &mut Connection| {
+        std::fs::rename(file, aside).unwrap();
+        statements::try_write(db)
+    };
+    assert_unavailable(store.write(delete_and_write).await, &["was deleted"]);
+}
+
+#[tokio::test]
 async fn a_replaced_file_is_not_written_and_is_used_after_a_restart() {
     let folder = StoreFolder::new();
     let store = folder.store().await;
@@ -502,12 +514,10 @@ async fn a_deleted_write_ahead_log_is_noticed_and_its_changes_are_kept() {
     store.register(ada("x"), session()).await.unwrap();
     std::fs::remove_file(folder.0.path().join("auth.sqlite-wal")).unwrap();
     assert_all_unavailable(&store, &["auth.sqlite-wal was deleted", "restart"]).await;
-    drop(store);
-    // Its threads have closed the database, and have written into the file what only the log had.
-    while folder.0.path().join("auth.sqlite-shm").exists() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    folder.store().await.log_in(ada("x"), session()).await.unwrap();
+    // What a process that is killed now leaves behind: the file alone has what only the log had.
+    let left = StoreFolder::new();
+    std::fs::copy(folder.file(), left.file()).unwrap();
+    left.store().await.log_in(ada("x"), session()).await.unwrap();
 }
 
 #[tokio::test]
@@ -547,8 +557,12 @@ async fn a_disk_that_cannot_be_written_is_unavailable_until_it_can() {
         }
     };
     assert_unavailable(failed, &["cannot write", "full"]);
+    assert_unavailable(store.health().await, &["cannot write", "full"]);
     assert_eq!(store.users().await.unwrap().len(), 2 + added, "those that were reported as added");
     set("max_page_count", 1_000_000).await;
+    store.health().await.unwrap();
+    let kept: i64 = store.read(|db| db.query_row("SELECT count(*) FROM resets", [], |row| row.get(0))).await.unwrap();
+    assert_eq!(kept, 0, "nothing of the check is left");
     store.register(of("eve@example.com", "x"), session()).await.unwrap();
 }
 

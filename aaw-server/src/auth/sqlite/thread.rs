@@ -80,7 +80,16 @@ fn run_checked<T>(
     connection: &mut Connection,
     work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<T, StoreError> {
-    file.check().map_err(StoreError::Unavailable)?;
+    if let Err(why) = file.check() {
+        // The changes that only the log has are lost when this process is killed, so they move to the file now.
+        if role == Role::Writes
+            && file.has_lost_its_log()
+            && let Err(error) = connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+        {
+            return Err(StoreError::Unavailable(format!("{why}; its changes cannot be saved: {error}")));
+        }
+        return Err(StoreError::Unavailable(why));
+    }
     let result = work(connection);
     file.check().map_err(StoreError::Unavailable)?;
     match result {
