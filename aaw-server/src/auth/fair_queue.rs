@@ -14,10 +14,6 @@ const MAX_URGENT_IN_A_ROW: u32 = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// Comes first.
-    #[cfg_attr(
-        not(feature = "auth-sqlite"),
-        expect(dead_code, reason = "only the hasher of passwords has urgent jobs")
-    )]
     Urgent,
     Normal,
 }
