@@ -1,10 +1,10 @@
 //! A WebSocket client that sends and expects exact frames.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -109,7 +109,23 @@ impl WireClient {
     /// # Panics
     /// If there is no welcome.
     pub async fn connect_v1(addr: SocketAddr) -> Self {
-        let mut client = Self::connect(addr, Some("_key, aaw.v1")).await;
+        Self::connect(addr, Some("_key, aaw.v1")).await.welcomed().await
+    }
+
+    /// [`connect_v1`](Self::connect_v1), from an address of this machine: `127.0.0.2` and so on are clients of their own.
+    ///
+    /// # Panics
+    /// If there is no welcome.
+    pub async fn connect_v1_from(from: Ipv4Addr, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(addr).await.expect("the server listens");
+        Self::connect_over(stream, addr, Some("_key, aaw.v1")).await.welcomed().await
+    }
+
+    /// Sends the hello, and waits for the welcome.
+    async fn welcomed(self) -> Self {
+        let mut client = self;
         assert_eq!(client.protocol.as_deref(), Some("aaw.v1"));
         client.send(r#"["aaw/hello",{}]"#).await;
         let welcome: Value = serde_json::from_str(&client.next().await).expect("the welcome is JSON");

@@ -26,9 +26,11 @@
 // - `sqlite`: the store that comes with the server (feature `auth-sqlite`)
 // - `password`: a password in its normal form, and the rules for a new one
 // - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
+// - `fair_queue`: a queue in which log-ins come first and clients take turns
 // - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored
-// - `email`: validates and normalizes e-mail addresses
+// - `email`: normalizes e-mail addresses
+// - `email_form`: the form of a new e-mail address, without invisible characters
 // - `session`: a session in use, and the events that it may call
 // - `session_registry`: all sessions in use, so that the end of one reaches everything that uses it
 // - `session_observer`: notification of a connection that a session has ended
@@ -36,7 +38,11 @@
 // - `caller`: the caller of an event: its id, address and session
 // - `identity_change`: attributes a handler's log-in or log-out to its call
 // - `limits`: rate limits
+// - `log_in_limits`: which of them a log-in counts in
+// - `known_networks`: from where users have logged in lately
 // - `body`: reads the bodies of the built-in events
+// - `reset_requests`: stores and delivers password resets, after the response
+// - `store_health`: whether the store can be used
 // - `service`: ties them together: starts, binds and ends sessions
 // - `events`: the built-in events
 //
@@ -47,13 +53,18 @@ mod body;
 mod caller;
 mod config;
 mod email;
+mod email_form;
 mod events;
+mod fair_queue;
 pub(crate) mod identity_change;
+mod known_networks;
 mod limits;
+mod log_in_limits;
 mod opaque_string;
 mod password;
 #[cfg(feature = "auth-sqlite")]
 mod password_hasher;
+mod reset_requests;
 mod service;
 mod session;
 mod session_observer;
@@ -62,6 +73,7 @@ mod session_slot;
 #[cfg(feature = "auth-sqlite")]
 mod sqlite;
 mod store;
+mod store_health;
 mod token;
 
 pub use aaw_event::Identity;

@@ -61,6 +61,10 @@ impl Service {
         match *self {}
     }
 
+    pub(crate) fn store_failure(&self) -> Option<Arc<str>> {
+        match *self {}
+    }
+
     pub(crate) fn is_built_in(_name: &str) -> bool {
         false
     }

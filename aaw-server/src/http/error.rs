@@ -128,7 +128,7 @@ fn status(code: &Code) -> StatusCode {
     match code.as_str() {
         "bad_body" | "bad_frame" => StatusCode::BAD_REQUEST,
         "not_authenticated" => StatusCode::UNAUTHORIZED,
-        "not_allowed" | "unreachable" => StatusCode::FORBIDDEN,
+        "not_allowed" | "unreachable" | "registration_closed" => StatusCode::FORBIDDEN,
         "invalid_reset" => StatusCode::BAD_REQUEST,
         "email_taken" => StatusCode::CONFLICT,
         "unavailable" | "stopping" => StatusCode::SERVICE_UNAVAILABLE,
@@ -167,6 +167,7 @@ mod tests {
             (Code::new("out_of_stock"), 422),
             (Code::new("email_taken"), 409),
             (Code::new("unavailable"), 503),
+            (Code::new("registration_closed"), 403),
         ] {
             assert_eq!(status(&code), expected, "{code:?}");
         }

@@ -113,6 +113,9 @@ pub(crate) struct ServeArgs {
     /// off, and events below a folder called auth cannot be called]
     #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
     pub(crate) auth: Option<PathBuf>,
+    /// Whether clients may register users; with off, only `aaw-server user add` adds users. Has no effect without --auth
+    #[arg(long, value_enum, env = "AAW_REGISTRATION", default_value_t = Registration::Open)]
+    pub(crate) registration: Registration,
     #[command(flatten)]
     pub(crate) password_rules: PasswordRules,
     /// What to log, and in which format
@@ -140,6 +143,15 @@ pub(crate) enum WatchMode {
     Auto,
     /// Files are looked at once a second
     Poll,
+}
+
+/// Who adds users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Registration {
+    /// Everyone who can reach the server
+    Open,
+    /// Only the operator
+    Off,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -225,6 +237,11 @@ mod tests {
         let auth = |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).unwrap().serve.auth;
         assert_eq!((auth(&[]), auth(&["--auth"])), (None, Some("aaw-auth.sqlite".into())));
         assert_eq!(auth(&["--auth", "users.sqlite"]), Some("users.sqlite".into()));
+        let registration =
+            |args: &[&str]| Cli::try_parse_from([&["aaw-server"], args].concat()).map(|cli| cli.serve.registration);
+        assert_eq!(registration(&[]).unwrap(), Registration::Open);
+        assert_eq!(registration(&["--registration", "off"]).unwrap(), Registration::Off);
+        assert!(registration(&["--registration", "closed"]).is_err());
         let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
         assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());

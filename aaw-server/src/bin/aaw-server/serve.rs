@@ -11,7 +11,7 @@ use aaw_server::{BoundServer, Config, Events, Handle, Server};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
+use crate::cli::{DEFAULT_EVENTS, LogFormat, Registration, ServeArgs, WatchMode};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
@@ -69,7 +69,11 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     // Checked before a build that may take minutes.
     config.probe().await?;
     if let Some(store) = open_store(args).await? {
-        config.auth = Some(Auth { min_password_chars: args.password_rules.min_length(), ..Auth::new(store) });
+        config.auth = Some(Auth {
+            min_password_chars: args.password_rules.min_length(),
+            allow_registration: args.registration == Registration::Open,
+            ..Auth::new(store)
+        });
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
