@@ -7,6 +7,7 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
+pub use crate::allowed_host::{AllowedHost, InvalidHost};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
@@ -25,9 +26,21 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
-    /// if the server is reached through a loopback name, pages of this machine. Default: none.
+    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages of the same scheme, host and port as the
+    /// request and, if the server is reached through a loopback name, pages of this machine. The hosts of these origins are
+    /// also allowed, as those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
+    ///
+    /// The scheme of a request is `http`, whatever a proxy in front of the server speaks: pages behind a proxy with TLS are
+    /// allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
+    /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
+    /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
+    /// another host is refused with HTTP status 403, whatever address the server listens on. Default: none.
+    ///
+    /// Otherwise a page of any site could reach a server that the site itself cannot, for example one in the network of its
+    /// visitor: the site lets its own name resolve to the server's address (DNS rebinding), and the browser takes the
+    /// server's responses for the site's own. An IP address cannot be taken over so.
+    pub allow_hosts: Vec<AllowedHost>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 160 MB while all of them are idle, 180 MB if their clients can resume them.
     pub max_connections: usize,
@@ -236,6 +249,7 @@ impl Default for Config {
             host: "127.0.0.1".into(),
             port: 1337,
             allow_origins: Vec::new(),
+            allow_hosts: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,
             keep_alive_timeout: Duration::from_secs(75),

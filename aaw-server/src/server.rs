@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ impl Server {
         let listener = config.listen().await?;
         let address =
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
-        let shared = share(config, &plan, &events, hook, address.ip()).await?;
+        let shared = share(config, &plan, &events, hook).await?;
         let service = ListenerService::new(&shared, routes)?;
         Ok(BoundServer { listener, address, service, shared })
     }
@@ -187,7 +187,6 @@ async fn share(
     plan: &RegistryPlan,
     events: &[Events],
     hook: Option<CallHook>,
-    ip: IpAddr,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
     let registry = plan.registry(events, &start_modules(events, &modules).await?);
@@ -203,10 +202,7 @@ async fn share(
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
-        origin_check: OriginCheck {
-            on_loopback: ip.to_canonical().is_loopback(),
-            allowed: config.allow_origins.clone(),
-        },
+        origin_check: OriginCheck::new(&config),
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
