@@ -138,6 +138,7 @@ pub mod modules;
 mod net;
 mod origin;
 mod poll_watch;
+mod readiness;
 mod registry;
 mod server;
 mod similar_names;

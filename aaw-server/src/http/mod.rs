@@ -7,7 +7,7 @@
 //! | `GET /events` | the list of events, as JSON or as a page (`page`) |
 //! | `GET /` | a page to try the events, or the folder of [`HttpConfig::static_dir`](crate::config::HttpConfig::static_dir) (`files`) |
 //! | `GET /aaw.js`, `/aaw/HASH.js` | the client for browsers (`client_script`) |
-//! | `GET /healthz` | whether the server accepts calls |
+//! | `GET /healthz`, `/readyz` | whether the server lives, and whether it accepts calls |
 //!
 //! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`. A plain
 //! POST of an event takes a shorter way (`direct`), if the program has no routes of its own.

@@ -6,6 +6,7 @@ pub(crate) mod disconnect;
 pub(crate) mod effective_target;
 pub(crate) mod error_body;
 pub(crate) mod handshake;
+pub(crate) mod health;
 pub(crate) mod http_connection;
 mod idle_timeout;
 mod keep_alive;

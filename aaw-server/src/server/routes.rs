@@ -9,6 +9,7 @@ use super::{Handle, Server, share};
 use crate::error::StartError;
 use crate::http::mounted_router;
 use crate::net::context::ServerContext;
+use crate::readiness;
 use crate::registry::Registry;
 
 impl Server {
@@ -72,6 +73,7 @@ impl Server {
         let plan = Registry::plan(&events)?;
         let shared = share(config, &plan, &events, hook).await?;
         let router = mounted_router(&shared, routes)?;
+        shared.readiness.pass(readiness::STARTING);
         Ok(MountedServer { router, shared })
     }
 }
