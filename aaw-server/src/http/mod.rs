@@ -11,7 +11,7 @@
 //!
 //! A request passes the `middleware` (WebSocket upgrade, origin and host check, CORS) and is routed by the `router`. A plain
 //! POST of an event takes a shorter way (`direct`), if the program has no routes of its own.
-//! For a call, `events` reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`),
+//! For a call, `events` checks that no foreign page has sent it (`page_check`), reads the `request`, negotiates the response's format (`negotiate`), starts the call (`run`),
 //! and responds with the whole result, with `items` as they are produced (`sse` or NDJSON), or by `polling` with
 //! `cursors`. Errors are `HttpError`s, each with a status.
 //!
@@ -35,6 +35,7 @@ mod items;
 mod middleware;
 mod negotiate;
 mod page;
+mod page_check;
 mod polling;
 mod request;
 mod request_id;
