@@ -221,10 +221,19 @@ pub struct HttpConfig {
     pub poll_timeout: Duration,
     /// How long a cursor, and the handler behind it, is kept after its last request. Default 60 s.
     pub cursor_idle_timeout: Duration,
-    /// The maximum number of streams of the whole server that are read by polling at the same time; a further one is
-    /// refused with HTTP status 429. Default 1024. Each keeps its handler running for up to
-    /// [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    /// The maximum number of streams of the whole server that are read by polling at the same time. Default 1024. Each keeps
+    /// its handler for up to [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    ///
+    /// At the limit, a client address that has fewer of them than another, or none, can still begin one: the address that has
+    /// the most loses the one that has not been read for the longest time, and its reader gets the error `cursor_evicted`
+    /// (HTTP status 410). Otherwise a further one is refused with status 429 and the code `busy`.
     pub max_cursors: usize,
+    /// The maximum number of streams of one client address that are read by polling at the same time; a further one is refused
+    /// with HTTP status 429 and the code `busy`. An address is that of
+    /// [`Config::max_held_bytes_per_address`]. Default 512, half of the total: far more than the readers of an office behind
+    /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. All
+    /// clients behind one proxy have its address: there, set it to the total.
+    pub max_cursors_per_address: usize,
 }
 
 #[cfg(feature = "http")]
@@ -237,6 +246,7 @@ impl Default for HttpConfig {
             poll_timeout: Duration::from_secs(25),
             cursor_idle_timeout: Duration::from_secs(60),
             max_cursors: 1024,
+            max_cursors_per_address: 512,
         }
     }
 }

@@ -26,6 +26,7 @@ use super::run::{CallStep, HttpCall, not_json};
 use super::sse;
 use super::state::AppState;
 use crate::auth::IdentifiedCaller as _;
+use crate::client_network::ClientNetwork;
 use crate::hub::EventCaller;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
@@ -106,7 +107,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // reading like another's.
         let user = user.unwrap_or_default();
         let event_of_user = format!("{}:{user} {name}", user.len());
-        return state.polling.respond(&event_of_user, poll, &memory, |memory| begin(memory, ResponseMode::Items)).await;
+        let peer = address.map(ClientNetwork::from);
+        let begin = |memory: &_| begin(memory, ResponseMode::Items);
+        return state.polling.respond(&event_of_user, peer, poll, &memory, begin).await;
     }
     match format {
         BodyFormat::Lines | BodyFormat::Events if kind != Some(HandlerKind::OneWay) => {
