@@ -87,13 +87,18 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_without_scheme_port_and_path() {
-        for bad in ["", "*.", "https://a.example", "a.example:80", "a.example:", "a/b", "a b", "u@a", "*a", "bücher", "."] {
+        for bad in
+            ["", "*.", "https://a.example", "a.example:80", "a.example:", "a/b", "a b", "u@a", "*a", "bücher", "."]
+        {
             let error = bad.parse::<AllowedHost>().expect_err(bad).to_string();
             assert!(error.contains("without scheme, port and path"), "{error}");
         }
-        for (text, printed) in
-            [("API.Example.com.", "api.example.com"), ("*", "*"), ("*.Example.com", "*.example.com"), ("[::1]", "[::1]")]
-        {
+        for (text, printed) in [
+            ("API.Example.com.", "api.example.com"),
+            ("*", "*"),
+            ("*.Example.com", "*.example.com"),
+            ("[::1]", "[::1]"),
+        ] {
             assert_eq!(text.parse::<AllowedHost>().map(|host| host.to_string()), Ok(printed.into()));
         }
     }

@@ -212,7 +212,8 @@ impl Authority {
         };
         // A fully qualified name may end with the dot of the root zone.
         let host = host.strip_suffix('.').unwrap_or(host);
-        (host_is_valid && (1..=MAX_HOST_LEN).contains(&host.len())).then(|| Self { host: host.to_ascii_lowercase(), port })
+        (host_is_valid && (1..=MAX_HOST_LEN).contains(&host.len()))
+            .then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
     pub(crate) fn is_loopback(&self) -> bool {

@@ -186,7 +186,9 @@ impl<T> CursorTable<T> {
         stream: T,
     ) -> Result<(), T> {
         let Some(InUse { cursor: used, peer, .. }) = self.in_use.remove(&reading.id) else { return Err(stream) };
-        used.map(|used| self.cursors.remove(&used));
+        if let Some(used) = used {
+            self.cursors.remove(&used);
+        }
         let id = self.new_id();
         self.cursors.insert(cursor, CursorSlot::Parked(id));
         let parked = Parked { cursor, event: event.to_owned(), peer, due: clock::after(now, idle), stream };
@@ -273,7 +275,9 @@ impl<T> CursorTable<T> {
         let id = in_use.iter().find(|(_, in_use)| is_of_share(&in_use.peer)).map(|(id, _)| *id)?;
         let InUse { cursor, peer, evicted } = in_use.remove(&id)?;
         self.forget(cursor, peer);
-        cursor.map(|cursor| self.remember_evicted(cursor));
+        if let Some(cursor) = cursor {
+            self.remember_evicted(cursor);
+        }
         evicted.notify_one();
         None
     }
@@ -295,7 +299,9 @@ impl<T> CursorTable<T> {
     }
 
     fn forget(&mut self, cursor: Option<Cursor>, peer: Peer) {
-        cursor.map(|cursor| self.cursors.remove(&cursor));
+        if let Some(cursor) = cursor {
+            self.cursors.remove(&cursor);
+        }
         if let Some(count) = self.peers.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {

@@ -151,10 +151,14 @@ mod tests {
     #[test]
     fn a_request_without_an_origin_passes_if_its_host_does() {
         let server = allowing(&[]);
-        for host in ["localhost:1337", "127.0.0.1", "192.168.1.1:8080", "[2001:db8::1]:1337", "x.localhost", "LocalHost."] {
+        for host in
+            ["localhost:1337", "127.0.0.1", "192.168.1.1:8080", "[2001:db8::1]:1337", "x.localhost", "LocalHost."]
+        {
             assert_eq!(server.over_http(None, Some(host)), Ok(()), "{host}");
         }
-        for host in ["evil.example:1337", "127.0.0.1.evil.example", "localhost.evil.example", "localhostx", "1337", "0x7f.1"] {
+        for host in
+            ["evil.example:1337", "127.0.0.1.evil.example", "localhost.evil.example", "localhostx", "1337", "0x7f.1"]
+        {
             let checked = server.over_http(None, Some(host));
             assert!(matches!(checked, Err(OriginCheckError::ForeignHost { .. })), "{host}: {checked:?}");
         }

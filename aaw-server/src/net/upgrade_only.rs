@@ -41,9 +41,7 @@ impl RequestService for UpgradeOnly {
         ready(match request.uri().path() {
             _ if is_upgrade => respond(guard.connection(), &mut request),
             health::HEALTH_PATH => health_response(request.method(), health::health()),
-            health::READINESS_PATH => {
-                health_response(request.method(), health::readiness(&guard.connection().shared))
-            }
+            health::READINESS_PATH => health_response(request.method(), health::readiness(&guard.connection().shared)),
             _ => upgrade_required(),
         })
     }

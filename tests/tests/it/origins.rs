@@ -152,9 +152,16 @@ async fn a_foreign_host_is_refused_on_every_address() {
             assert_eq!(call.header("Origin", &origin).send().await.status, 403, "{bind} {host}");
             assert_eq!(HttpRequest::get(addr, "/").replace("Host", &host).send().await.status, 403, "{bind} {host}");
         }
-        for host in
-            ["localhost", "LOCALHOST:9", "127.0.0.1:9", "[::1]", "x.localhost", "localhost.", "192.168.1.1", "10.0.0.1:80"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:9",
+            "127.0.0.1:9",
+            "[::1]",
+            "x.localhost",
+            "localhost.",
+            "192.168.1.1",
+            "10.0.0.1:80",
+        ] {
             let accepted = HttpRequest::handshake(addr).replace("Host", host).send().await;
             assert_eq!(accepted.status, 101, "{bind} {host}");
         }
