@@ -147,7 +147,8 @@ impl HttpConnection {
     }
 }
 
-/// Returns whether, of all that [`HttpConnection::check_head`] reads, a head has at most its `Host`.
+/// Returns whether, of all that [`HttpConnection::check_head`] reads, a head has at most its `Host`. What
+/// [`EffectiveTarget::of`] reads belongs to that.
 fn has_only_host(headers: &HeaderMap, uri: &Uri) -> bool {
     uri.authority().is_none() && ![ORIGIN, TRANSFER_ENCODING].into_iter().any(|name| headers.contains_key(name))
 }
