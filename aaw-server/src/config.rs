@@ -7,6 +7,7 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
+pub use crate::allowed_host::{AllowedHost, InvalidHost};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
@@ -25,9 +26,21 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
-    /// if the server is reached through a loopback name, pages of this machine. Default: none.
+    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages of the same scheme, host and port as the
+    /// request and, if the server is reached through a loopback name, pages of this machine. The hosts of these origins are
+    /// also allowed, as those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
+    ///
+    /// The scheme of a request is `http`, whatever a proxy in front of the server speaks: pages behind a proxy with TLS are
+    /// allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
+    /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
+    /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
+    /// another host is refused with HTTP status 403, whatever address the server listens on. Default: none.
+    ///
+    /// Otherwise a page of any site could reach a server that the site itself cannot, for example one in the network of its
+    /// visitor: the site lets its own name resolve to the server's address (DNS rebinding), and the browser takes the
+    /// server's responses for the site's own. An IP address cannot be taken over so.
+    pub allow_hosts: Vec<AllowedHost>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them.
     pub max_connections: usize,
@@ -208,10 +221,19 @@ pub struct HttpConfig {
     pub poll_timeout: Duration,
     /// How long a cursor, and the handler behind it, is kept after its last request. Default 60 s.
     pub cursor_idle_timeout: Duration,
-    /// The maximum number of streams of the whole server that are read by polling at the same time; a further one is
-    /// refused with HTTP status 429. Default 1024. Each keeps its handler running for up to
-    /// [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    /// The maximum number of streams of the whole server that are read by polling at the same time. Default 1024. Each keeps
+    /// its handler for up to [`cursor_idle_timeout`](Self::cursor_idle_timeout) after its reader has disappeared.
+    ///
+    /// At the limit, a client address that has fewer of them than another, or none, can still begin one: the address that has
+    /// the most loses the one that has not been read for the longest time, and its reader gets the error `cursor_evicted`
+    /// (HTTP status 410). Otherwise a further one is refused with status 429 and the code `busy`.
     pub max_cursors: usize,
+    /// The maximum number of streams of one client address that are read by polling at the same time; a further one is refused
+    /// with HTTP status 429 and the code `busy`. An address is that of
+    /// [`Config::max_held_bytes_per_address`]. Default 512, half of the total: far more than the readers of an office behind
+    /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. All
+    /// clients behind one proxy have its address: there, set it to the total.
+    pub max_cursors_per_address: usize,
 }
 
 #[cfg(feature = "http")]
@@ -224,6 +246,7 @@ impl Default for HttpConfig {
             poll_timeout: Duration::from_secs(25),
             cursor_idle_timeout: Duration::from_secs(60),
             max_cursors: 1024,
+            max_cursors_per_address: 512,
         }
     }
 }
@@ -236,6 +259,7 @@ impl Default for Config {
             host: "127.0.0.1".into(),
             port: 1337,
             allow_origins: Vec::new(),
+            allow_hosts: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,
             keep_alive_timeout: Duration::from_secs(75),

@@ -116,6 +116,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+mod allowed_host;
 #[cfg(feature = "auth")]
 pub mod auth;
 #[cfg(not(feature = "auth"))]
@@ -137,6 +138,7 @@ pub mod modules;
 mod net;
 mod origin;
 mod poll_watch;
+mod readiness;
 mod registry;
 mod server;
 mod similar_names;

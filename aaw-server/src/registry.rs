@@ -146,6 +146,15 @@ pub(crate) struct RegisteredEvent {
     pub(crate) guards: Arc<[usize]>,
 }
 
+impl RegisteredEvent {
+    /// Whether the author has declared that a page of any site may start this stream with GET, as `EventSource` does.
+    #[cfg(feature = "http")]
+    pub(crate) fn allows_get(&self) -> bool {
+        // Events packages cannot declare it yet.
+        false
+    }
+}
+
 impl Registry {
     /// Checks that the events can be served together, before any module is started.
     pub(crate) fn plan(sources: &[Events]) -> Result<RegistryPlan, RegistryError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::net::context::ServerContext;
 use crate::net::origin_check::OriginCheck;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
+use crate::readiness;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::server::start_modules::start_modules;
 use crate::throttle::Throttle;
@@ -175,7 +176,7 @@ impl Server {
         let listener = config.listen().await?;
         let address =
             listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
-        let shared = share(config, &plan, &events, hook, address.ip()).await?;
+        let shared = share(config, &plan, &events, hook).await?;
         let service = ListenerService::new(&shared, routes)?;
         Ok(BoundServer { listener, address, service, shared })
     }
@@ -187,7 +188,6 @@ async fn share(
     plan: &RegistryPlan,
     events: &[Events],
     hook: Option<CallHook>,
-    ip: IpAddr,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
     let registry = plan.registry(events, &start_modules(events, &modules).await?);
@@ -203,10 +203,7 @@ async fn share(
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
-        origin_check: OriginCheck {
-            on_loopback: ip.to_canonical().is_loopback(),
-            allowed: config.allow_origins.clone(),
-        },
+        origin_check: OriginCheck::new(&config),
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
@@ -220,6 +217,7 @@ async fn share(
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
+        readiness: Arc::default(),
         protocol: Arc::new(config.protocol()),
         config: Arc::new(config),
     }))
@@ -276,6 +274,7 @@ impl BoundServer {
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, service, shared, .. } = self;
+        shared.readiness.pass(readiness::STARTING);
         tokio::select! {
             () = accept(&listener, &service, &shared) => {}
             () = shutdown => {}
@@ -428,7 +427,37 @@ impl fmt::Debug for Handle {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// Requests this path, and returns the status line's code and the body.
+    async fn get(address: SocketAddr, path: &str) -> (String, String) {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        socket.read_to_string(&mut response).await.unwrap();
+        let status = response.split(' ').nth(1).unwrap_or_default().to_owned();
+        let body = response.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        (status, body.unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn the_server_is_not_ready_while_a_condition_fails() {
+        let bound = Server::new(Config { port: 0, ..Config::default() }).bind().await.unwrap();
+        let (address, shared) = (bound.local_addr(), Arc::clone(&bound.shared));
+        assert_eq!(shared.readiness.failing(), [readiness::STARTING], "it does not accept connections yet");
+        let serving = tokio::spawn(bound.serve(std::future::pending()));
+        let response = |status: &str, body: &str| (status.to_owned(), body.to_owned());
+        assert_eq!(get(address, "/readyz").await, response("200", r#"{"status":"ready"}"#));
+        shared.readiness.fail("store");
+        assert_eq!(get(address, "/readyz").await, response("503", r#"{"status":"not_ready","reasons":["store"]}"#));
+        assert_eq!(get(address, "/healthz").await, response("200", r#"{"status":"ok"}"#), "it lives");
+        shared.readiness.pass("store");
+        assert_eq!(get(address, "/readyz").await, response("200", r#"{"status":"ready"}"#));
+        serving.abort();
+    }
 
     #[test]
     fn a_replacement_is_described_by_what_is_new_and_what_is_removed() {

@@ -1,5 +1,7 @@
 //! Failures as HTTP responses: a status, and the same JSON as over a WebSocket.
 
+use std::time::Duration;
+
 use aaw_protocol::{Code, Failure};
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -25,6 +27,8 @@ enum ErrorHeader {
     AcceptIdentity,
     /// `Retry-After` with a short time.
     RetrySoon,
+    /// `Retry-After` with this time, in seconds.
+    RetryAfter(u64),
 }
 
 impl HttpError {
@@ -64,6 +68,19 @@ impl HttpError {
         Self { header: ErrorHeader::RetrySoon, ..stopping().into() }
     }
 
+    /// The limit of something that clients share is reached; it has room again after this time at the latest, if that is known.
+    pub(super) fn busy(error: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        // Rounded up: at that time, not shortly before.
+        let seconds = retry_after.map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
+        let header = seconds.map_or(ErrorHeader::RetrySoon, |seconds| ErrorHeader::RetryAfter(seconds.max(1)));
+        Self { header, ..Failure::new(Code::BUSY, error).into() }
+    }
+
+    /// Something that the request refers to was ended for lack of space. It may begin again soon.
+    pub(super) fn gone(code: Code, error: impl Into<String>) -> Self {
+        Self { header: ErrorHeader::RetrySoon, ..Self::new(StatusCode::GONE, code, error) }
+    }
+
     /// The request may succeed later.
     pub(super) fn unavailable(error: impl Into<String>) -> Self {
         let header = ErrorHeader::RetrySoon;
@@ -92,6 +109,7 @@ impl IntoResponse for HttpError {
             ErrorHeader::FromFailure => retry_after(&self.failure).and_then(|after| headers.insert(RETRY_AFTER, after)),
             ErrorHeader::Allow(methods) => headers.insert(ALLOW, HeaderValue::from_static(methods)),
             ErrorHeader::AcceptIdentity => headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            ErrorHeader::RetryAfter(seconds) => headers.insert(RETRY_AFTER, seconds.into()),
             ErrorHeader::RetrySoon => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
         };
         response

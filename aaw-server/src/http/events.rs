@@ -10,8 +10,7 @@ use aaw_protocol::server::ResponseMode;
 use aaw_protocol::{Code, Failure, codec, is_protected};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::ORIGIN;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 
@@ -20,12 +19,14 @@ use super::counted_bytes::counted;
 use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
+use super::page_check;
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
 use super::run::{CallStep, HttpCall, not_json};
 use super::sse;
 use super::state::AppState;
 use crate::auth::IdentifiedCaller as _;
+use crate::client_network::ClientNetwork;
 use crate::hub::EventCaller;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
@@ -52,17 +53,25 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Err(HttpError::refused_stopping());
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
-    let kind = shared.dispatch.registry.load().get(&name).map(|event| event.kind);
+    let (kind, allows_get) = match shared.dispatch.registry.load().get(&name) {
+        Some(event) => (Some(event.kind), event.allows_get()),
+        None => (None, false),
+    };
     let is_head = parts.method == Method::HEAD;
     let is_read = is_head || parts.method == Method::GET;
     if is_read {
-        check_read(headers, kind, || shared.dispatch.registry.load().unknown_event(&name))?;
+        check_kind(kind, || shared.dispatch.registry.load().unknown_event(&name))?;
     } else if parts.method != Method::POST {
         let allowed = if kind == Some(HandlerKind::Streaming) { "GET, HEAD, POST" } else { "POST" };
         let error = "Expected the method POST. Streaming events can also be read with GET";
         return Err(HttpError::method_not_allowed(allowed, error));
     }
+    page_check::check_foreign(headers)?;
     let query = Query::parse(parts.uri.query())?;
+    // A cursor is a secret that only those know who have read the stream before, and starts nothing.
+    if is_read && !allows_get && query.poll.is_none_or(|poll| poll.cursor.is_none()) {
+        page_check::check_get(headers)?;
+    }
     let Some(format) = Accept::from_headers(headers).preferred_format() else {
         let code = Code::new("not_acceptable");
         return Err(HttpError::new(StatusCode::NOT_ACCEPTABLE, code, NOT_ACCEPTABLE));
@@ -98,7 +107,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // reading like another's.
         let user = user.unwrap_or_default();
         let event_of_user = format!("{}:{user} {name}", user.len());
-        return state.polling.respond(&event_of_user, poll, &memory, |memory| begin(memory, ResponseMode::Items)).await;
+        let peer = address.map(ClientNetwork::from);
+        let begin = |memory: &_| begin(memory, ResponseMode::Items);
+        return state.polling.respond(&event_of_user, peer, poll, &memory, begin).await;
     }
     match format {
         BodyFormat::Lines | BodyFormat::Events if kind != Some(HandlerKind::OneWay) => {
@@ -109,30 +120,17 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     }
 }
 
-/// Checks that a GET or HEAD request may call the event. Only streaming events can be read with GET: browsers send GET
-/// requests for every link and image of any page, which must not run other handlers.
-fn check_read(
-    headers: &HeaderMap,
-    kind: Option<HandlerKind>,
-    unknown_event: impl FnOnce() -> Failure,
-) -> Result<(), HttpError> {
+/// Checks that the event can be called with GET or HEAD, which only streaming events can: browsers send GET requests for every
+/// link and image of any page, which must not run other handlers.
+fn check_kind(kind: Option<HandlerKind>, unknown_event: impl FnOnce() -> Failure) -> Result<(), HttpError> {
     match kind {
-        None => return Err(unknown_event().into()),
-        Some(kind) if kind != HandlerKind::Streaming => {
+        None => Err(unknown_event().into()),
+        Some(HandlerKind::Streaming) => Ok(()),
+        Some(_) => {
             let error = "Only streaming events can be read with GET. Call this event with POST";
-            return Err(HttpError::method_not_allowed("POST", error));
+            Err(HttpError::method_not_allowed("POST", error))
         }
-        Some(_) => {}
     }
-    // The middleware has checked the origin, if the request has one. A browser that declares a request cross-site but
-    // sends no origin, as for an image, must not bypass that check.
-    let is_foreign = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
-    if is_foreign && !headers.contains_key(ORIGIN) {
-        let error = "A request from another site must have an Origin header, which images and scripts do not send. \
-                     Use EventSource or fetch, and allow the page's origin with --allow-origin";
-        return Err(Failure::new(Code::NOT_ALLOWED, error).into());
-    }
-    Ok(())
 }
 
 /// Checks, for a HEAD request, what can be checked of a call without running its handler or a guard (RFC 9110, 9.3.2).

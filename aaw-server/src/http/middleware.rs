@@ -20,9 +20,11 @@ use tower_service::Service as _;
 use super::body_guard::GuardedBody;
 use super::error::HttpError;
 use super::state::AppState;
+use crate::net::effective_target::EffectiveTarget;
 use crate::net::handshake;
 use crate::net::http_connection::{self, HttpConnection, RequestGuard};
 use crate::net::message_check::check_message;
+use crate::origin::Scheme;
 
 /// How long a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -99,8 +101,11 @@ pub(super) fn cors() -> CorsLayer {
 ///
 /// For routes that are not behind [`upgrade`]: requests of a program's own listener have no [`RequestGuard`] there.
 pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let checked = check_message(request.version(), request.headers(), request.uri())
-        .and_then(|()| http_connection::check_origin_and_host(&state.shared, None, request.headers(), request.uri()));
+    let (version, headers, uri) = (request.version(), request.headers(), request.uri());
+    // The scheme concerns origins only.
+    let target = EffectiveTarget::of(Scheme::Http, version, headers, uri);
+    let checked = check_message(version, headers, uri)
+        .and_then(|()| http_connection::check_origin_and_host(&state.shared, None, &target));
     let Err((status, error)) = checked else { return next.run(request).await };
     let address = request.extensions().get::<Arc<RequestGuard>>().and_then(|guard| guard.connection().address);
     http_connection::log_refusal(&state.shared, address, "request", &error);
@@ -111,7 +116,7 @@ pub(super) async fn check_host(State(state): State<Arc<AppState>>, request: Requ
 fn rejection(request: &Request) -> Option<Response> {
     // `upgrade` or our own listener has put it there.
     let connection = request.extensions().get::<Arc<RequestGuard>>()?.connection();
-    let (status, error) = connection.check_request(request.headers(), request.uri()).err()?;
+    let (status, error) = connection.check_request(request.version(), request.headers(), request.uri()).err()?;
     connection.log_refusal("request", &error);
     Some(rejection_response(status, error))
 }

@@ -11,6 +11,7 @@ use crate::module_host::Modules;
 use crate::net::origin_check::OriginCheck;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
+use crate::readiness::Readiness;
 use crate::throttle::Throttle;
 
 /// The state of one server.
@@ -26,5 +27,7 @@ pub(crate) struct ServerContext {
     /// The part of it that the protocol applies.
     pub(crate) protocol: Arc<ServerConfig>,
     pub(crate) shutdown: Shutdown,
+    /// What `/readyz` reports. Shared with parts of the server that set conditions of their own.
+    pub(crate) readiness: Arc<Readiness>,
     pub(crate) _poll_watch: PollWatch,
 }

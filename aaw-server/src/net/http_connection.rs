@@ -15,8 +15,10 @@ use tokio::time::Instant;
 use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
-use crate::net::message_check::{check_message, host};
+use crate::net::effective_target::EffectiveTarget;
+use crate::net::message_check::check_message;
 use crate::net::origin_check::OriginCheckError;
+use crate::origin::Scheme;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
@@ -24,6 +26,8 @@ pub(crate) struct HttpConnection {
     pub(crate) shared: Arc<ServerContext>,
     /// The peer's address, if it is known.
     pub(crate) address: Option<SocketAddr>,
+    /// What the connection itself is, whatever a proxy in front of the server is reached by.
+    pub(crate) scheme: Scheme,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
     /// What the connection holds, from its first call on.
@@ -44,6 +48,7 @@ impl HttpConnection {
         Self {
             shared,
             address,
+            scheme: Scheme::Http,
             permit: Mutex::new(Some(permit)),
             memory: OnceLock::new(),
             accepted_host: OnceLock::new(),
@@ -113,7 +118,7 @@ impl HttpConnection {
             return Ok(());
         }
         check_message(version, headers, uri)?;
-        self.check_request(headers, uri)?;
+        self.check_request(version, headers, uri)?;
         if let Some(host) = host {
             self.accepted_host.get_or_init(|| host.into());
         }
@@ -121,13 +126,19 @@ impl HttpConnection {
     }
 
     /// Checks the `Origin` and the `Host` of a request.
-    pub(crate) fn check_request(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    pub(crate) fn check_request(
+        &self,
+        version: Version,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<(), (StatusCode, String)> {
         // With two values, a proxy in front of the server may have checked the one and we the other.
         if [HOST, ORIGIN].into_iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
             return Err((StatusCode::BAD_REQUEST, "Expected one Host header and at most one Origin header".into()));
         }
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        check_origin_and_host(&self.shared, origin.as_deref(), headers, uri)
+        let target = EffectiveTarget::of(self.scheme, version, headers, uri);
+        check_origin_and_host(&self.shared, origin.as_deref(), &target)
     }
 
     /// Logs that a request was refused.
@@ -136,7 +147,8 @@ impl HttpConnection {
     }
 }
 
-/// Returns whether, of all that [`HttpConnection::check_head`] reads, a head has at most its `Host`.
+/// Returns whether, of all that [`HttpConnection::check_head`] reads, a head has at most its `Host`. What
+/// [`EffectiveTarget::of`] reads belongs to that.
 fn has_only_host(headers: &HeaderMap, uri: &Uri) -> bool {
     uri.authority().is_none() && ![ORIGIN, TRANSFER_ENCODING].into_iter().any(|name| headers.contains_key(name))
 }
@@ -145,10 +157,9 @@ fn has_only_host(headers: &HeaderMap, uri: &Uri) -> bool {
 pub(crate) fn check_origin_and_host(
     shared: &ServerContext,
     origin: Option<&str>,
-    headers: &HeaderMap,
-    uri: &Uri,
+    target: &EffectiveTarget<'_>,
 ) -> Result<(), (StatusCode, String)> {
-    let checked = shared.origin_check.check(origin, host(headers, uri).as_deref());
+    let checked = shared.origin_check.check(origin, target);
     checked.map_err(|error| {
         // RFC 9112, 3.2.
         let is_malformed = error == OriginCheckError::InvalidHost;

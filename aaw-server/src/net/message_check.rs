@@ -1,10 +1,9 @@
 //! What a server must refuse in the head of a request (RFC 9112), and hyper does not.
 
-use std::borrow::Cow;
-
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{StatusCode, Uri, Version};
 
+use crate::net::effective_target::named_host;
 use crate::origin::Authority;
 
 /// Checks the head of a request. The error is the status and the text of the response.
@@ -15,13 +14,6 @@ pub(crate) fn check_message(version: Version, headers: &HeaderMap, uri: &Uri) ->
         check_host_header(headers, uri)?;
     }
     Ok(())
-}
-
-/// The host that a request names. That of an absolute request target takes precedence over the `Host` header (RFC 9112,
-/// 3.2.2). HTTP/2 has it in the target only.
-pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
-    let header = || headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
-    uri.authority().map(|host| host.as_str().into()).or_else(header)
 }
 
 /// Whether a header whose value is a comma-separated list contains this token, in any case.
@@ -41,7 +33,7 @@ pub(crate) fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl It
 /// RFC 9112, 3.2.
 fn check_host_header(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
     let is_single = headers.get_all(HOST).iter().count() == 1;
-    if is_single && host(headers, uri).is_some_and(|host| Authority::parse(&host).is_some()) {
+    if is_single && named_host(headers, uri).is_some_and(|host| Authority::parse(&host).is_some()) {
         return Ok(());
     }
     Err((StatusCode::BAD_REQUEST, "Expected one valid Host header".into()))

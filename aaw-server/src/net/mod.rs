@@ -3,8 +3,10 @@
 pub(crate) mod accept;
 pub(crate) mod context;
 pub(crate) mod disconnect;
+pub(crate) mod effective_target;
 pub(crate) mod error_body;
 pub(crate) mod handshake;
+pub(crate) mod health;
 pub(crate) mod http_connection;
 mod idle_timeout;
 mod keep_alive;

@@ -237,7 +237,7 @@ async fn a_foreign_host_is_refused_in_an_application_too() {
 
 #[tokio::test]
 async fn conflicting_routes_stop_the_start() {
-    for path in ["/events", "/events/{*name}", "/healthz", "/aaw.js"] {
+    for path in ["/events", "/events/{*name}", "/healthz", "/readyz", "/aaw.js"] {
         let mine = Router::new().route(path, get(|| async { "mine" }));
         let error = server(&App::default()).merge(mine).bind().await.unwrap_err();
         assert!(matches!(error, StartError::Routes(_)), "{path}: {error}");
@@ -255,6 +255,7 @@ async fn everything_works_in_an_application() {
     assert_eq!(program.post("ping", "").send().await.body, r#"{"pong":true}"#);
     assert!(program.get("/").await.1.contains("<title>aaw"));
     assert_eq!(program.get("/healthz").await.0, 200);
+    assert_eq!(program.get("/readyz").await, (200, r#"{"status":"ready"}"#.into()));
     assert_eq!(program.get("/nothing").await, (404, String::new()), "the application handles unknown paths");
     let mut client = program.check_websocket().await;
     until("the other connection to be removed", || program.handle.connections() == 1).await;
@@ -271,8 +272,9 @@ async fn everything_works_in_an_application() {
     let (app, addr) = (program.app.clone(), program.addr);
     let stopped = tokio::spawn(program.stopped());
     client.expect_close(1001).await;
-    let health = HttpRequest::get(addr, "/healthz").send().await;
-    assert_eq!((health.status, &*health.body), (503, r#"{"status":"stopping"}"#));
+    let ready = HttpRequest::get(addr, "/readyz").send().await;
+    assert_eq!((ready.status, &*ready.body), (503, r#"{"status":"not_ready","reasons":["stopping"]}"#));
+    assert_eq!(HttpRequest::get(addr, "/healthz").send().await.status, 200, "it lives while it stops");
     let refused = HttpRequest::post(addr, "/events/ping", "").send().await;
     assert_eq!((refused.failure(), refused.header("retry-after")), ((503, "busy".into()), Some("5")));
     app.gate("y").release(1);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_server::Config;
-use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
+use aaw_server::config::{AllowedHost, AllowedOrigin, HttpConfig, InvalidHost, InvalidOrigin};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -69,6 +69,10 @@ pub(crate) struct ServeArgs {
     /// machine]
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<AllowedOrigin>,
+    /// Serve requests for this host name, for example api.example.com; *.example.com for all names below it, * for all; may be
+    /// given several times [default: only IP addresses, localhost, the names of --host and --allow-origin]
+    #[arg(long, value_name = "HOST", env = "AAW_ALLOW_HOST", value_delimiter = ',', value_parser = parse_host)]
+    allow_host: Vec<AllowedHost>,
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
@@ -167,6 +171,11 @@ fn parse_origin(text: &str) -> Result<AllowedOrigin, InvalidOrigin> {
     text.trim().parse()
 }
 
+/// As [`parse_origin`].
+fn parse_host(text: &str) -> Result<AllowedHost, InvalidHost> {
+    text.trim().parse()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Messages for people, to standard error
@@ -185,6 +194,7 @@ impl ServeArgs {
             host: self.host.clone(),
             port: self.port,
             allow_origins: self.allow_origin.clone(),
+            allow_hosts: self.allow_host.clone(),
             max_connections: self.max_connections,
             max_away_connections: self.max_away_connections,
             max_away_connections_per_address: self.max_away_connections_per_address,
@@ -244,6 +254,9 @@ mod tests {
         assert!(registration(&["--registration", "closed"]).is_err());
         let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
         assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
+        let hosts = Cli::try_parse_from(["aaw-server", "--allow-host", "a.example, *.b.example"]);
+        assert_eq!(hosts.unwrap().serve.allow_host.len(), 2);
+        assert!(Cli::try_parse_from(["aaw-server", "--allow-host", "https://a.example"]).is_err());
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
     }

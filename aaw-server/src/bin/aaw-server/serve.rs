@@ -102,6 +102,12 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
     tracing::info!("listening on ws://{host}:{port} ({address})");
     tracing::info!("try the events at http://{host}:{port}{path}");
+    let has_names = !config.allow_hosts.is_empty() || !config.allow_origins.is_empty() || is_name(&args.host);
+    if !address.ip().to_canonical().is_loopback() && !has_names {
+        tracing::info!(
+            "requests must name the server by its IP address or localhost; allow a host name with --allow-host"
+        );
+    }
     Ok(StartedServer { server, watch, json_writer })
 }
 
@@ -116,13 +122,18 @@ fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchErr
 fn host_of_url(bound: IpAddr, host: &str) -> String {
     match bound {
         // Names a machine in the network, if the flag is a name.
-        _ if host.parse::<IpAddr>().is_err() && !host.starts_with('[') => host.to_owned(),
+        _ if is_name(host) => host.to_owned(),
         // On many systems, `localhost` is only this one.
         IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
         _ if bound.is_unspecified() => "localhost".to_owned(),
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }
+}
+
+/// Returns whether the value of `--host` is a name, and not an address.
+fn is_name(host: &str) -> bool {
+    host.parse::<IpAddr>().is_err() && !host.starts_with('[')
 }
 
 /// The events to serve if none are given: `events`; or the current folder, if that is a package without such a
