@@ -20,6 +20,13 @@ mod aaw_defaults {
 /// What does not depend on the attack: what the allocator keeps for each thread, buffers of the threads, and tables.
 const BASE: u64 = 8 << 20;
 
+/// What the memory that is held costs besides, as a part of it: buffers that grow are larger than what is in them, and the
+/// allocator does not return what is free between blocks in use.
+const OVERHEAD: u64 = 4;
+
+/// How many handshakes are in progress at a time when connections are opened as fast as here: a quarter of a second's.
+const HANDSHAKES: u64 = 1000;
+
 /// What a body may become in a handler that parses it into a tree, as a multiple of its size, and the largest body. A handler
 /// that does not wait runs within the turn of its connection, so there are as many at a time as worker threads.
 const TREE: u64 = 24 << 20;
@@ -29,8 +36,10 @@ const TREE: u64 = 24 << 20;
 pub(crate) enum Keeps {
     /// Nothing that has a limit of its own.
     Nothing,
-    /// Heads of requests that have not arrived whole.
+    /// Heads of requests that have not arrived whole, of each connection.
     Heads,
+    /// The same, of those connections whose handshake is in progress.
+    Handshakes,
     /// What the limits of held memory count.
     Held,
     /// The same, and bodies that handlers parse into trees.
@@ -51,9 +60,14 @@ impl Budget {
         let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let mut bytes = BASE + count * IDLE_CONNECTION;
         let mut derivation = format!("{} + {connections} × {IDLE_CONNECTION} B", mib(BASE));
-        if keeps == Keeps::Heads {
-            bytes += count * HEAD;
-            derivation.push_str(&format!(" + {connections} × 16 KiB of heads"));
+        let heads = match keeps {
+            Keeps::Heads => count,
+            Keeps::Handshakes => count.min(HANDSHAKES),
+            Keeps::Nothing | Keeps::Held | Keeps::Trees => 0,
+        };
+        if heads > 0 {
+            bytes += heads * HEAD;
+            derivation.push_str(&format!(" + {heads} × 16 KiB of heads"));
         }
         if matches!(keeps, Keeps::Held | Keeps::Trees) {
             let limits = [
@@ -62,8 +76,8 @@ impl Budget {
                 (HELD_IN_TOTAL, "512 MiB held".to_owned()),
             ];
             if let Some((held, text)) = limits.into_iter().min_by_key(|(held, _)| *held) {
-                bytes += held;
-                derivation.push_str(&format!(" + {text}"));
+                bytes += held + held / OVERHEAD;
+                derivation.push_str(&format!(" + {text}, and a quarter"));
             }
         }
         if keeps == Keeps::Trees {
@@ -88,8 +102,8 @@ mod tests {
     fn the_smallest_limit_counts() {
         let budget = |connections, addresses| Budget::new(Keeps::Held, connections, addresses).bytes;
         let idle = |connections| BASE + connections * IDLE_CONNECTION;
-        assert_eq!(budget(2, 1), idle(2) + (8 << 20));
-        assert_eq!(budget(200, 1), idle(200) + (64 << 20));
-        assert_eq!(budget(200, 50), idle(200) + (512 << 20));
+        assert_eq!(budget(2, 1), idle(2) + (10 << 20));
+        assert_eq!(budget(200, 1), idle(200) + (80 << 20));
+        assert_eq!(budget(200, 50), idle(200) + (640 << 20));
     }
 }

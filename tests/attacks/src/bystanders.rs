@@ -168,13 +168,29 @@ impl RunningBystander {
 }
 
 impl BystanderReport {
+    /// As one, if several have done the same.
+    pub(crate) fn merge(reports: Vec<Self>) -> Vec<Self> {
+        let mut merged: Vec<Self> = Vec::new();
+        for report in reports {
+            if let Some(same) = merged.iter_mut().find(|one| one.name == report.name) {
+                same.tries += report.tries;
+                same.slowest = same.slowest.max(report.slowest);
+                for (failure, count) in report.failures {
+                    *same.failures.entry(failure).or_default() += count;
+                }
+            } else {
+                merged.push(report);
+            }
+        }
+        merged
+    }
+
     /// Why this bystander has not fared as it should have, if so.
     pub(crate) fn complaint(&self, slowest: Duration) -> Option<String> {
         if !self.failures.is_empty() {
             return Some(self.to_text());
         }
-        (self.slowest > slowest)
-            .then(|| format!("{}: the slowest took {:.2} s", self.name, self.slowest.as_secs_f64()))
+        (self.slowest > slowest).then(|| format!("{}: the slowest took {:.2} s", self.name, self.slowest.as_secs_f64()))
     }
 
     pub(crate) fn to_text(&self) -> String {

@@ -21,8 +21,8 @@ pub(crate) fn append(out: &mut Vec<u8>, is_last: bool, opcode: u8, payload: &[u8
 pub(crate) fn append_head(out: &mut Vec<u8>, is_last: bool, opcode: u8, len: usize) {
     out.push(if is_last { 0x80 } else { 0 } | opcode);
     match len {
-        ..126 => out.push(0x80 | len as u8),
-        ..0x1_0000 => {
+        0..126 => out.push(0x80 | len as u8),
+        126..0x1_0000 => {
             out.push(0x80 | 126);
             out.extend_from_slice(&(len as u16).to_be_bytes());
         }

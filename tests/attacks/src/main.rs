@@ -5,10 +5,12 @@
 //! fixed rate before, during and after the attack (`probe`), and do what the attack is about (`bystanders`). The attackers
 //! (`attacks`, on a `field`) are one thread of a lower priority, at a bounded speed. `row` decides whether a row is held.
 
+mod attack;
 mod attacks;
 mod budget;
 mod bystanders;
 mod client;
+mod error;
 mod explained;
 mod field;
 mod frames;
@@ -23,6 +25,7 @@ mod run_kills;
 mod sampler;
 mod server;
 mod sources;
+mod store;
 mod table;
 
 use std::process::ExitCode;
@@ -30,14 +33,13 @@ use std::time::Instant;
 
 use clap::Parser;
 
-use attacks::Attack;
+use attack::Attack;
+use error::BoxError;
 use options::Options;
 use row::{Row, Verdict};
-use run_attack::Tried;
-use server::Programs;
+use run_attack::{Suite, Tried};
+use server::{Events, Programs, ServerProcess, Setup};
 use sources::Sources;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Ten thousand connections, and those of the well-behaved clients. Servers inherit it.
 const OPEN_FILES: u64 = 16 << 10;
@@ -68,19 +70,22 @@ fn main() -> ExitCode {
 /// Runs all attacks that the options select. Returns whether all rows are held or explained.
 fn run(options: &Options) -> Result<bool, BoxError> {
     let (programs, started) = (Programs::find()?, Instant::now());
+    let twin = ServerProcess::start(&programs, &Setup::new(Events::Stock))?;
+    let suite = Suite { programs: &programs, options, twin: twin.address };
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     let all = attacks::all();
     for attack in all.iter().filter(|attack| options.selects(attack.name)) {
         for sources in options.sources(attack.quick_sources) {
-            match row(attack, sources, &programs, options) {
-                Ok(Tried::Row(row)) => rows.push(*row),
-                Ok(Tried::Skipped(why)) => skipped.push(format!("{} ({}): skipped: {why}", attack.name, sources.name())),
-                Err(error) => return Err(format!("{} ({}): {error}", attack.name, sources.name()).into()),
-            }
-            if let Some(row) = rows.last().filter(|row| row.attack == attack.name && row.sources == sources) {
-                print!("{}", table::describe(row));
-            } else if let Some(line) = skipped.last() {
-                println!("{line}");
+            let name = format!("{} ({})", attack.name, sources.name());
+            match row(attack, sources, &suite).map_err(|error| format!("{name}: {error}"))? {
+                Tried::Row(row) => {
+                    print!("{}", table::describe(&row));
+                    rows.push(*row);
+                }
+                Tried::Skipped(why) => {
+                    println!("{name}: skipped: {why}");
+                    skipped.push(format!("{name}: skipped: {why}"));
+                }
             }
         }
     }
@@ -103,26 +108,27 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     }
     let count = |wanted: fn(&Verdict) -> bool| rows.iter().filter(|row| wanted(&row.verdict())).count();
     let not_held = count(|verdict| *verdict == Verdict::NotHeld);
+    let unclear = count(|verdict| *verdict == Verdict::Unclear);
     println!(
-        "{} rows in {:.0} s: {} held, {} explained, {not_held} not held, {} skipped",
+        "{} rows in {:.0} s: {} held, {} explained, {not_held} not held, {unclear} unclear, {} skipped",
         rows.len(),
         started.elapsed().as_secs_f64(),
         count(|verdict| *verdict == Verdict::Held),
         count(|verdict| matches!(verdict, Verdict::Explained(_))),
         skipped.len()
     );
-    Ok(not_held == 0)
+    Ok(not_held + unclear == 0)
 }
 
 /// Runs one attack, and repeats it if the machine may be why it is not held.
-fn row(attack: &Attack, sources: Sources, programs: &Programs, options: &Options) -> Result<Tried, BoxError> {
-    let mut tried = run_attack::run(attack, sources, programs, options)?;
-    for _ in 0..options.repeats() {
+fn row(attack: &Attack, sources: Sources, suite: &Suite<'_>) -> Result<Tried, BoxError> {
+    let mut tried = run_attack::run(attack, sources, suite)?;
+    for _ in 0..suite.options.repeats() {
         match &tried {
-            Tried::Row(row) if row.may_be_the_machine() && row.surroundings.is_busy() => print_repeated(row),
+            Tried::Row(row) if row.may_be_the_machine() => print_repeated(row),
             _ => break,
         }
-        tried = run_attack::run(attack, sources, programs, options)?;
+        tried = run_attack::run(attack, sources, suite)?;
     }
     Ok(tried)
 }

@@ -25,8 +25,11 @@ pub(crate) struct Probe {
     started: Instant,
     sent: Arc<AtomicU64>,
     writer: JoinHandle<()>,
-    reader: JoinHandle<(Vec<(u64, Instant)>, Option<String>)>,
+    reader: JoinHandle<Responses>,
 }
+
+/// The ids of the responses and when they arrived, and why the connection has ended, if it has.
+type Responses = (Vec<(u64, Instant)>, Option<String>);
 
 /// What became of the calls.
 pub(crate) struct Pings {

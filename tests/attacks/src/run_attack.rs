@@ -1,24 +1,22 @@
 //! Runs one attack against a server of its own: a quiet time, the attack, and the time after it.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::BoxError;
-use crate::attacks::{Attack, Disk};
+use crate::attack::Attack;
 use crate::budget::Budget;
-use crate::bystanders::{self, Bystander, EMAIL, PASSWORD, RunningBystander};
+use crate::bystanders::{self, Bystander, BystanderReport, EMAIL, PASSWORD, RunningBystander};
 use crate::client::{Client as WebSocketClient, http};
+use crate::error::BoxError;
 use crate::field::{self, Bounds};
 use crate::machine::{MachineTime, cpu_of};
 use crate::options::Options;
 use crate::probe::{Pings, Probe};
 use crate::row::{Client, Failure, Limits, Memory, Row, Surroundings};
 use crate::sampler::Sampler;
-use crate::server::{Programs, ServerProcess, Setup, works};
+use crate::server::{Programs, ServerProcess, Setup};
 use crate::sources::{Place, Sources};
+use crate::store::Store;
 
 /// How long the server may take until its memory is back.
 const REST: Duration = Duration::from_secs(10);
@@ -44,124 +42,39 @@ pub(crate) enum Tried {
     Skipped(String),
 }
 
-/// The store of users, and the disk that it is on.
-struct Store {
-    folder: TempDir,
-    disk: Option<Disk>,
-    /// Whether the folder is a file system of the server's own.
-    is_mounted: bool,
-}
-
-impl Store {
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("users.sqlite")
-    }
-
-    /// Lets the disk fail. Returns why that is not possible, if so.
-    fn break_disk(&self, server: &ServerProcess) -> Result<(), String> {
-        match self.disk {
-            None => Ok(()),
-            Some(Disk::Full) if !self.is_mounted => match limit_file_size(server, Some(FILE_SIZE)) {
-                true => Ok(()),
-                false => Err("neither mounting a small file system nor limiting file sizes is possible here".to_owned()),
-            },
-            Some(Disk::Full) => {
-                let filler = server.path(&self.folder.path().join("filler"));
-                // Until nothing more fits.
-                let mut file = std::fs::File::create(&filler).map_err(|error| format!("{}: {error}", filler.display()))?;
-                while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
-                Ok(())
-            }
-            Some(Disk::ReadOnly) => {
-                if self.change_attribute("+i") {
-                    return Ok(());
-                }
-                self.change_attribute("-i");
-                Err("the files of the store cannot be made immutable here (chattr +i)".to_owned())
-            }
-        }
-    }
-
-    fn mend_disk(&self, server: &ServerProcess) {
-        match self.disk {
-            None => {}
-            Some(Disk::Full) if !self.is_mounted => {
-                limit_file_size(server, None);
-            }
-            Some(Disk::Full) => {
-                let _ = std::fs::remove_file(server.path(&self.folder.path().join("filler")));
-            }
-            Some(Disk::ReadOnly) => {
-                self.change_attribute("-i");
-            }
-        }
-    }
-
-    /// An immutable file cannot be written to, not even by a program that has opened it before: as on a disk that the system
-    /// has made read-only after an error.
-    fn change_attribute(&self, change: &str) -> bool {
-        let files = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten().map(|entry| entry.path());
-        works(Command::new("chattr").arg(change).arg(self.folder.path()).args(files))
-    }
-}
-
-/// The size of the largest file where a file-size limit stands for a full disk: one page of the database.
-const FILE_SIZE: u32 = 4096;
-
-/// Limits the size of the files that a running server may write, where no file system can be mounted: its writes beyond that
-/// fail. Without a size, lifts the limit.
-fn limit_file_size(server: &ServerProcess, size: Option<u32>) -> bool {
-    let limit = size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());
-    // The limit that the process may raise itself: the other one stays, so that this one can be lifted again.
-    works(Command::new("prlimit").args(["--pid", &server.id().to_string(), &format!("--fsize={limit}:")]))
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        if self.disk == Some(Disk::ReadOnly) {
-            self.change_attribute("-i");
-        }
-    }
+/// What all rows share.
+pub(crate) struct Suite<'a> {
+    pub(crate) programs: &'a Programs,
+    pub(crate) options: &'a Options,
+    /// A server that is not attacked. What its client notices is what the machine costs, not the server.
+    pub(crate) twin: SocketAddr,
 }
 
 /// Runs an attack from somewhere.
-pub(crate) fn run(
-    attack: &Attack,
-    sources: Sources,
-    programs: &Programs,
-    options: &Options,
-) -> Result<Tried, BoxError> {
+pub(crate) fn run(attack: &Attack, sources: Sources, suite: &Suite<'_>) -> Result<Tried, BoxError> {
+    let programs = suite.programs;
     if sources == Sources::Proxy && !programs.has_trusted_proxy {
         return Ok(Tried::Skipped("this aaw-server has no --trusted-proxy".to_owned()));
     }
     let mut setup = Setup::new(attack.events);
     setup.trusts_proxy = sources == Sources::Proxy;
     setup.open_files = attack.open_files;
-    let store = attack.has_auth.then(|| store(attack.disk)).transpose()?;
+    let store = match attack.has_auth.then(|| Store::new(attack.disk)).transpose()? {
+        Some(Ok(store)) => Some(store),
+        Some(Err(reason)) => return Ok(Tried::Skipped(reason)),
+        None => None,
+    };
     if let Some(store) = &store {
-        setup.auth = Some(store.file());
-        if store.is_mounted {
-            setup.small_disk = Some(store.folder.path().to_owned());
-        }
-        setup.ignores_file_size_signal = store.disk == Some(Disk::Full) && !store.is_mounted;
+        store.set_up(&mut setup);
     }
     let server = ServerProcess::start(programs, &setup)?;
     let target = server.address;
     warm_up(target, &sources.elsewhere(1), attack.has_auth)?;
-    let machine = Stage { attack, sources, options, server, target };
-    machine.measure(store.as_ref())
-}
-
-fn store(disk: Option<Disk>) -> Result<Store, BoxError> {
-    let folder = TempDir::new()?;
-    let mount = r#"mount -t tmpfs -o size=1m tmpfs "$0""#;
-    let is_mounted = disk == Some(Disk::Full)
-        && works(Command::new("unshare").args(["--mount", "sh", "-c", mount]).arg(folder.path()));
-    Ok(Store { folder, disk, is_mounted })
+    Stage { attack, sources, suite, setup, server, target }.measure(store.as_ref())
 }
 
 /// Uses what the server initialises once, so that it does not count as growth.
-fn warm_up(target: std::net::SocketAddr, place: &Place, has_auth: bool) -> Result<(), String> {
+fn warm_up(target: SocketAddr, place: &Place, has_auth: bool) -> Result<(), String> {
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = WebSocketClient::connect(target, place)?;
@@ -185,9 +98,10 @@ fn warm_up(target: std::net::SocketAddr, place: &Place, has_auth: bool) -> Resul
 struct Stage<'a> {
     attack: &'a Attack,
     sources: Sources,
-    options: &'a Options,
+    suite: &'a Suite<'a>,
+    setup: Setup,
     server: ServerProcess,
-    target: std::net::SocketAddr,
+    target: SocketAddr,
 }
 
 /// The moments between which values are compared.
@@ -200,10 +114,11 @@ struct Moments {
 
 impl Stage<'_> {
     fn measure(mut self, store: Option<&Store>) -> Result<Tried, BoxError> {
-        let Self { attack, sources, options, target, .. } = self;
+        let Self { attack, sources, target, suite: Suite { options, twin, .. }, .. } = self;
         let sampler = Sampler::start(self.server.id());
         let client = Probe::start(target, &sources.elsewhere(1))?;
         let neighbour = Probe::start(target, &sources.attacker(0))?;
+        let twin = Probe::start(*twin, &Sources::One.elsewhere(40))?;
         let quiet = Instant::now();
         std::thread::sleep(options.quiet_time());
         let before = sampler.now();
@@ -221,7 +136,7 @@ impl Stage<'_> {
         let bounds = Bounds { time, bytes_per_second: attack.bytes_per_second, connections };
         let report = field::run(attack.run, target, sources, bounds)?;
         let rest = Instant::now();
-        let bystanders = bystanders.into_iter().map(RunningBystander::stop).collect();
+        let bystanders = BystanderReport::merge(bystanders.into_iter().map(RunningBystander::stop).collect());
         let server_cpu = self.cpu().saturating_sub(server_cpu);
         let own_cpu = cpu_of("self").saturating_sub(own_cpu);
         let (others, stolen) = MachineTime::now().others_since(machine, server_cpu + own_cpu);
@@ -238,10 +153,14 @@ impl Stage<'_> {
         let moments = Moments { quiet, attack: begun, rest, end: Instant::now() };
         let client = Some(client.stop().map(|pings| latencies(&pings, &moments))?);
         let neighbour = Some(neighbour.stop().map(|pings| latencies(&pings, &moments))?);
+        let twin = Some(twin.stop().map(|pings| latencies(&pings, &moments))?);
         drop(sampler);
-        failures.extend(self.stop());
+        failures.extend(self.stop(store));
 
-        let budget = Some(Budget::new(attack.keeps, connections, sources.addresses()));
+        // Readers may have as much unread as anyone.
+        let readers = attack.bystanders.iter().filter(|one| **one == Bystander::Reader).count();
+        let addresses = sources.addresses() + readers.min(1);
+        let budget = Some(Budget::new(attack.keeps, connections + readers, addresses));
         let mut row = Row {
             attack: attack.name,
             sources,
@@ -249,6 +168,7 @@ impl Stage<'_> {
             memory,
             client,
             neighbour,
+            twin,
             report,
             bystanders,
             surroundings,
@@ -271,9 +191,8 @@ impl Stage<'_> {
 
     fn start_bystanders(&self) -> Vec<RunningBystander> {
         let place = |number| self.sources.elsewhere(number);
-        let start = |(number, bystander): (u8, &Bystander)| {
-            RunningBystander::start(*bystander, self.target, place(number))
-        };
+        let start =
+            |(number, bystander): (u8, &Bystander)| RunningBystander::start(*bystander, self.target, place(number));
         (10..).zip(self.attack.bystanders).map(start).collect()
     }
 
@@ -305,20 +224,28 @@ impl Stage<'_> {
         if let Err(error) = until_ok(RECOVERY, newcomer) {
             return Some(Failure::new(format!("after the attack, a new client is not served: {error}")));
         }
-        // An account that was attacked may be locked; the disk is the question here.
-        store.filter(|store| store.disk.is_some())?;
+        // An account that was attacked may be locked; a disk is the question here.
+        store.filter(|store| store.can_be_mended())?;
         let user = || bystanders::log_in(self.target, &place, EMAIL, PASSWORD);
         let error = until_ok(STORE_RECOVERY, user).err()?;
         Some(Failure::new(format!("after the disk was in order again, a log-in fails: {error}")))
     }
 
-    fn stop(self) -> Option<Failure> {
+    /// Stops the server, and starts it once more if the disk of its store needs that.
+    fn stop(self, store: Option<&Store>) -> Option<Failure> {
         let mut server = self.server;
-        // Reported already.
-        if server.ended().is_some() {
-            return None;
+        // That it has ended is reported already.
+        if server.ended().is_none()
+            && let Err(error) = server.stop()
+        {
+            return Some(Failure::new(error));
         }
-        server.stop().err().map(Failure::new)
+        store.filter(|store| store.needs_restart())?;
+        let restarted = ServerProcess::start(self.suite.programs, &self.setup).map_err(|error| error.to_string());
+        let place = self.sources.elsewhere(20);
+        let logged_in = restarted.and_then(|server| bystanders::log_in(server.address, &place, EMAIL, PASSWORD));
+        let error = logged_in.err()?;
+        Some(Failure::new(format!("after a restart with the disk in order, a log-in fails: {error}")))
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::BoxError;
 use crate::bystanders::{expect, log_in};
 use crate::client::Client;
+use crate::error::BoxError;
 use crate::field::AttackReport;
 use crate::options::Options;
 use crate::row::{Failure, Memory, Row, Surroundings};
@@ -46,7 +46,8 @@ pub(crate) fn run(programs: &Programs, options: &Options) -> Result<Row, BoxErro
         let random = RandomState::new().hash_one(round) % 900;
         std::thread::sleep(Duration::from_millis(300 + random));
         server.kill()?;
-        let registered: Vec<Registered> = clients.into_iter().filter_map(|client| client.join().ok()).flatten().collect();
+        let registered: Vec<Registered> =
+            clients.into_iter().filter_map(|client| client.join().ok()).flatten().collect();
 
         let started = Instant::now();
         let server = ServerProcess::start(programs, &setup)?;
@@ -69,6 +70,7 @@ pub(crate) fn run(programs: &Programs, options: &Options) -> Result<Row, BoxErro
         memory: Memory::default(),
         client: None,
         neighbour: None,
+        twin: None,
         report: AttackReport::default(),
         bystanders: Vec::new(),
         surroundings: Surroundings::default(),

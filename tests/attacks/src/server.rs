@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// How long a server may take to start, and to stop once it was told to.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -77,6 +77,34 @@ pub(crate) fn works(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// A file system in a mount namespace of its own. It ends with the process that it was mounted for.
+#[derive(Debug, Clone)]
+pub(crate) struct Mount {
+    pub(crate) folder: PathBuf,
+    /// The file with an ext4 file system; without one, a megabyte of memory is mounted.
+    pub(crate) image: Option<PathBuf>,
+}
+
+impl Mount {
+    /// The words before those of the command that is to see the file system.
+    fn command(&self) -> Vec<OsString> {
+        let script = match &self.image {
+            Some(_) => r#"mount -t ext4 -o loop,errors=remount-ro "$0" "$1" && shift && exec "$@""#,
+            None => r#"mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@""#,
+        };
+        let mut words: Vec<OsString> = ["unshare", "--mount", "sh", "-c", script].map(Into::into).into();
+        words.extend(self.image.iter().map(Into::into));
+        words.push(self.folder.clone().into());
+        words
+    }
+
+    /// Whether mounting it is possible here.
+    pub(crate) fn is_possible(&self) -> bool {
+        let words = self.command();
+        works(Command::new(&words[0]).args(&words[1..]).arg("true"))
+    }
+}
+
 /// How a server is started. Everything else has its default.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -86,22 +114,15 @@ pub(crate) struct Setup {
     pub(crate) trusts_proxy: bool,
     /// `ulimit -n`.
     pub(crate) open_files: Option<u32>,
-    /// A folder at which a file system of a megabyte is mounted, for the server alone.
-    pub(crate) small_disk: Option<PathBuf>,
+    /// A file system that is mounted for the server alone.
+    pub(crate) mount: Option<Mount>,
     /// Whether a write beyond a limit of file sizes fails as on a full disk, instead of ending the process by a signal.
     pub(crate) ignores_file_size_signal: bool,
 }
 
 impl Setup {
     pub(crate) fn new(events: Events) -> Self {
-        Self {
-            events,
-            auth: None,
-            trusts_proxy: false,
-            open_files: None,
-            small_disk: None,
-            ignores_file_size_signal: false,
-        }
+        Self { events, auth: None, trusts_proxy: false, open_files: None, mount: None, ignores_file_size_signal: false }
     }
 
     /// The command, as words.
@@ -122,10 +143,8 @@ impl Setup {
         if self.ignores_file_size_signal {
             limits.push_str("trap '' XFSZ; ");
         }
-        if let Some(folder) = &self.small_disk {
-            let script = r#"mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@""#;
-            let before: [OsString; 5] = ["unshare".into(), "--mount".into(), "sh".into(), "-c".into(), script.into()];
-            words.splice(0..0, before.into_iter().chain([folder.clone().into()]));
+        if let Some(mount) = &self.mount {
+            words.splice(0..0, mount.command());
         }
         if !limits.is_empty() {
             let script = format!(r#"{limits}exec "$@""#);

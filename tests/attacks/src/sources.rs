@@ -51,9 +51,7 @@ impl Sources {
         match self {
             Self::One => Place { address: Ipv4Addr::LOCALHOST, forwarded: None },
             Self::Fifty => Place { address: Ipv4Addr::new(127, 0, 0, 2 + (number % FIFTY) as u8), forwarded: None },
-            Self::Proxy => {
-                Place { address: Ipv4Addr::LOCALHOST, forwarded: Some(Ipv4Addr::new(203, 0, 113, 9)) }
-            }
+            Self::Proxy => Place { address: Ipv4Addr::LOCALHOST, forwarded: Some(Ipv4Addr::new(203, 0, 113, 9)) },
         }
     }
 
@@ -61,9 +59,7 @@ impl Sources {
     pub(crate) fn elsewhere(self, number: u8) -> Place {
         match self {
             Self::One | Self::Fifty => Place { address: Ipv4Addr::new(127, 9, 0, number), forwarded: None },
-            Self::Proxy => {
-                Place { address: Ipv4Addr::LOCALHOST, forwarded: Some(Ipv4Addr::new(198, 51, 100, number)) }
-            }
+            Self::Proxy => Place { address: Ipv4Addr::LOCALHOST, forwarded: Some(Ipv4Addr::new(198, 51, 100, number)) },
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::probe::Latency;
-use crate::row::{Row, Verdict, in_mib, in_ms};
+use crate::row::{Client, Row, Verdict, in_mib, in_ms};
 
 /// How many kinds of outcomes are named in a table.
 const OUTCOMES: usize = 4;
@@ -14,7 +14,8 @@ pub(crate) fn describe(row: &Row) -> String {
     let mut out = format!("{} ({}): {}\n", row.attack, row.sources.name(), row.verdict());
     if let Some(budget) = &row.budget {
         let memory = &row.memory;
-        let back = memory.back_after.map_or_else(|| "not back".to_owned(), |time| format!("back after {}", seconds(time)));
+        let back =
+            memory.back_after.map_or_else(|| "not back".to_owned(), |time| format!("back after {}", seconds(time)));
         let _ = writeln!(
             out,
             "  memory: {} MiB before, {} at most, {} after ({back}); may grow by {} = {}",
@@ -25,7 +26,12 @@ pub(crate) fn describe(row: &Row) -> String {
             budget.derivation
         );
     }
-    for (who, client) in [("client", &row.client), ("neighbour", &row.neighbour)] {
+    let clients = [
+        ("a client at another address", &row.client),
+        ("one at an attacker's address", &row.neighbour),
+        ("one of a server that is not attacked", &row.twin),
+    ];
+    for (who, client) in clients {
         if let Some(client) = client {
             let _ = write!(
                 out,
@@ -62,13 +68,13 @@ pub(crate) fn describe(row: &Row) -> String {
     for failure in &row.failures {
         let reason = crate::explained::reason(row.attack, row.sources, &failure.text);
         let reason = reason.map_or_else(String::new, |reason| format!(" — explained: {reason}"));
-        let _ = writeln!(out, "  NOT HELD: {}{reason}", failure.text);
+        let _ = writeln!(out, "  not held: {}{reason}", failure.text);
     }
     out
 }
 
 /// The columns of a table.
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "attack",
     "from",
     "memory, MiB",
@@ -76,7 +82,8 @@ const HEAD: [&str; 9] = [
     "ping p50/p99 before, ms",
     "during",
     "after",
-    "attackers",
+    "same address, during",
+    "what became of the attackers",
     "held",
 ];
 
@@ -86,7 +93,7 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
     for row in rows {
         let _ = writeln!(out, "| {} |", cells(row).join(" | "));
     }
-    let not_held: Vec<_> = rows.iter().filter(|row| !row.failures.is_empty()).collect();
+    let not_held: Vec<_> = rows.iter().filter(|row| row.verdict() != Verdict::Held).collect();
     if !not_held.is_empty() {
         out.push('\n');
     }
@@ -124,6 +131,12 @@ fn cells(row: &Row) -> Vec<String> {
         }
         None => ("–".to_owned(), "–".to_owned()),
     };
+    let neighbour = match &row.neighbour {
+        Some(Client { ended: Some(end), .. }) => end.clone(),
+        Some(Client { during, .. }) if during.lost > 0 => format!("{} of {} lost", during.lost, during.calls),
+        Some(client) => both(&client.during),
+        None => "–".to_owned(),
+    };
     let [quiet, during, after] = match &row.client {
         Some(client) => [both(&client.quiet), both(&client.during), both(&client.after)],
         None => ["–"; 3].map(str::to_owned),
@@ -132,12 +145,9 @@ fn cells(row: &Row) -> Vec<String> {
     for bystander in &row.bystanders {
         attackers.push_str(&format!(" — {}", bystander.to_text()));
     }
-    let mut verdict = row.verdict().to_string();
-    if row.surroundings.is_busy() && row.verdict() != Verdict::Held {
-        verdict.push_str(" (busy)");
-    }
+    let verdict = row.verdict().to_string();
     let from = row.sources.name().to_owned();
-    vec![row.attack.to_owned(), from, memory, budget, quiet, during, after, attackers, verdict]
+    vec![row.attack.to_owned(), from, memory, budget, quiet, during, after, neighbour, attackers, verdict]
 }
 
 fn both(latency: &Latency) -> String {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Attack, Disk};
+use crate::attack::{Attack, Disk};
 use crate::budget::Keeps;
 use crate::bystanders::{Bystander, EMAIL};
 use crate::field::{Conn, Field};
@@ -61,9 +61,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         disk: Some(Disk::ReadOnly),
         keeps: Keeps::Nothing,
         leads_to: &["code unavailable"],
-        ..Attack::new("read-only disk", "20 connections register users, and no file of the store can be written to", |field| {
-            Box::pin(register(field))
-        })
+        ..Attack::new(
+            "read-only disk",
+            "20 connections register users, and the disk of the store has become read-only",
+            |field| Box::pin(register(field)),
+        )
     },
 ];
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::budget::Keeps;
 use crate::field::{Conn, Field};
 use crate::frames;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::field::{Conn, Field};
 use crate::frames;
 
@@ -20,9 +20,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         bytes_per_second: 8e6,
         spares_neighbours: false,
         leads_to: &["code unknown_event", "code busy", "closed"],
-        ..Attack::new("misspelt events", "64 connections call events that do not exist, similar to one that does", |field| {
-            Box::pin(calls(field, r#""room/jion",null"#))
-        })
+        ..Attack::new(
+            "misspelt events",
+            "64 connections call events that do not exist, similar to one that does",
+            |field| Box::pin(calls(field, r#""room/jion",null"#)),
+        )
     },
     Attack {
         connections: (64, 64),

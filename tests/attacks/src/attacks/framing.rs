@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::budget::Keeps;
 use crate::field::{Conn, Field};
 use crate::frames::{CONTINUATION, PING, TEXT, append, append_head};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::budget::Keeps;
 use crate::bystanders::Bystander;
 use crate::client::upgrade_request;
@@ -41,14 +41,16 @@ pub(super) const ATTACKS: &[Attack] = &[
         keeps: Keeps::Heads,
         bystanders: &[Bystander::Newcomer],
         spares_neighbours: false,
-        ..Attack::new("connection flood", "500 attackers open WebSockets, leave and come again, 4000 a second", |field| {
-            Box::pin(reconnecting(field))
-        })
+        ..Attack::new(
+            "connection flood",
+            "500 attackers open WebSockets, leave and come again, 4000 a second",
+            |field| Box::pin(reconnecting(field)),
+        )
     },
     Attack {
         connections: (10_000, 3000),
         at_least: Duration::from_secs(8),
-        keeps: Keeps::Nothing,
+        keeps: Keeps::Handshakes,
         bystanders: &[Bystander::Newcomer],
         ..Attack::new("idle connections", "10 000 WebSockets that do nothing", |field| Box::pin(idle(field)))
     },

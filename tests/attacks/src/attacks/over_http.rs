@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::bystanders::Bystander;
 use crate::field::{Conn, Field};
 
@@ -12,9 +12,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         bytes_per_second: 1e6,
         bystanders: &[Bystander::Poller],
         leads_to: &["HTTP 429", "HTTP 200"],
-        ..Attack::new("cursors", "20 connections begin to read endless streams by polling, as many as they can", |field| {
-            Box::pin(cursors(field))
-        })
+        ..Attack::new(
+            "cursors",
+            "20 connections begin to read endless streams by polling, as many as they can",
+            |field| Box::pin(cursors(field)),
+        )
     },
     Attack {
         connections: (500, 200),

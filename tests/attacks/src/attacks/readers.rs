@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::field::{Conn, Field};
 use crate::frames;
 use crate::sources::Sources;
@@ -12,32 +12,43 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         connections: (50, 20),
         leads_to: &["closed 1013", "code too_large", "code busy", "open until"],
-        ..Attack::new("pinned responses", "50 connections call for 256 responses of a megabyte, and read nothing", |field| {
-            Box::pin(silent(field, |out, id| {
-                frames::append_text(out, &format!(r#"["count",{{"to":165000}},{id}]"#));
-            }))
-        })
+        ..Attack::new(
+            "pinned responses",
+            "50 connections call for 256 responses of a megabyte, and read nothing",
+            |field| {
+                Box::pin(silent(field, |out, id| {
+                    frames::append_text(out, &format!(r#"["count",{{"to":165000}},{id}]"#));
+                }))
+            },
+        )
     },
     Attack {
         connections: (50, 20),
         quick_sources: Sources::Fifty,
-        ..Attack::new("credit", "50 connections call for 256 endless streams with all credit, and read nothing", |field| {
-            Box::pin(silent(field, |out, id| {
-                let call = format!(
-                    r#"["count",{{"to":1000000000000000}},{id},"call",{{"credit":9007199254740992}}]"#
-                );
-                frames::append_text(out, &call);
-            }))
-        })
+        ..Attack::new(
+            "credit",
+            "50 connections call for 256 endless streams with all credit, and read nothing",
+            |field| {
+                Box::pin(silent(field, |out, id| {
+                    let call =
+                        format!(r#"["count",{{"to":1000000000000000}},{id},"call",{{"credit":9007199254740992}}]"#);
+                    frames::append_text(out, &call);
+                }))
+            },
+        )
     },
     Attack {
         connections: (100, 50),
-        ..Attack::new("no credit", "100 connections call for 256 responses of 16 KB, and grant no credit for them", |field| {
-            Box::pin(silent(field, |out, id| {
-                let body = "x".repeat(16_000);
-                frames::append_text(out, &format!(r#"["echo","{body}",{id},"call",{{"credit":0}}]"#));
-            }))
-        })
+        ..Attack::new(
+            "no credit",
+            "100 connections call for 256 responses of 16 KB, and grant no credit for them",
+            |field| {
+                Box::pin(silent(field, |out, id| {
+                    let body = "x".repeat(16_000);
+                    frames::append_text(out, &format!(r#"["echo","{body}",{id},"call",{{"credit":0}}]"#));
+                }))
+            },
+        )
     },
     Attack {
         connections: (100, 50),

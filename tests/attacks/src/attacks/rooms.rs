@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::bystanders::Bystander;
 use crate::field::{Conn, Field};
 use crate::frames;
@@ -15,7 +15,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         connections: (100, 50),
         bytes_per_second: 4e6,
         spares_neighbours: false,
-        ..Attack::new("room storm", "100 connections join, speak in and leave twenty rooms", |field| Box::pin(storm(field)))
+        ..Attack::new("room storm", "100 connections join, speak in and leave twenty rooms", |field| {
+            Box::pin(storm(field))
+        })
     },
     Attack {
         connections: (1, 1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Attack;
+use crate::attack::Attack;
 use crate::field::{Conn, Field};
 use crate::frames;
 use crate::server::Events;
@@ -53,7 +53,8 @@ async fn refused(field: Rc<Field>) {
 
 async fn unread(field: Rc<Field>) {
     let item = "x".repeat(999_900);
-    let items: Rc<[Vec<u8>]> = (1..=4).map(|id| frames::text(&format!(r#"["upload/slow","{item}",{id},"item"]"#))).collect();
+    let items: Rc<[Vec<u8>]> =
+        (1..=4).map(|id| frames::text(&format!(r#"["upload/slow","{item}",{id},"item"]"#))).collect();
     let attacker = move |field: Rc<Field>, number| {
         let items = Rc::clone(&items);
         async move {
