@@ -32,7 +32,7 @@ pub(crate) struct Attack {
     pub(crate) bystanders: &'static [Bystander],
     /// Whether a client that has connected before, at an address of the attackers, must be served on.
     pub(crate) spares_neighbours: bool,
-    /// One of these must be among the outcomes, in a full run.
+    /// One of these must be among the outcomes, unless the run is too short for it.
     pub(crate) leads_to: &'static [&'static str],
     /// Where it comes from in a short run.
     pub(crate) quick_sources: Sources,

@@ -281,6 +281,11 @@ impl Conn {
         tokio::time::sleep_until(self.field.until).await;
     }
 
+    /// Closes the connection.
+    pub(crate) fn leave(mut self) {
+        self.end("served, and left");
+    }
+
     /// Reads what has arrived.
     pub(crate) fn look(&mut self) {
         // Bounded: a stream has no end.

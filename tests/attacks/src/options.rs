@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Print the attacks, and run none
     #[arg(long)]
     pub(crate) list: bool,
-    /// How often a row is repeated if only its latency was too high and the machine was busy
+    /// How often a row is repeated, at most, if only its latency was too high and the machine was busy
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     repeat: u32,
 }

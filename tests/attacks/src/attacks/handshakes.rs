@@ -95,7 +95,9 @@ async fn headers(field: Rc<Field>) {
 
 async fn reconnecting(field: Rc<Field>) {
     let attacker = |field: Rc<Field>, number| async move {
-        drop(Conn::web_socket(&field, number).await);
+        if let Some(conn) = Conn::web_socket(&field, number).await {
+            conn.leave();
+        }
     };
     field.crowd(attacker).await;
 }
