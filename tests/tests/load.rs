@@ -1,7 +1,7 @@
 //! Many clients, and hostile clients. A program of its own whose tests run one after another, because they measure
 //! memory and time.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use aaw_server::auth::{Auth, PasswordHasher, PasswordHasherConfig, SqliteStore};
@@ -9,7 +9,7 @@ use aaw_tests::raw::{self, RawConnection};
 use aaw_tests::{HttpRequest, Process, TestServer, WireClient};
 use futures_util::future::join_all;
 use tokio::process::Command;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 /// Waits until no other test of this program runs.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -236,6 +236,61 @@ async fn a_thousand_unread_http_streams_do_not_delay_calls() {
     assert!(p99 < Duration::from_secs(5), "{median:?}, {p99:?}");
     drop(unread);
     expect_alive_and_stop(process, addr).await;
+}
+
+/// What a flooding client repeats. All of it is valid, and hardly anything has to be done for it.
+const FLOODS: [(&str, u8, &[u8]); 3] = [
+    ("empty fragments", 0x00, b""),
+    ("empty pings", raw::PING, b""),
+    ("pongs", raw::PONG, b""),
+];
+
+/// Opens this many connections from `from` that send such frames as fast as they can, until the returned sender is dropped.
+async fn flood(from: Ipv4Addr, addr: SocketAddr, connections: usize, frame: u8, payload: &[u8]) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let (ready, is_ready) = oneshot::channel();
+    let block = raw::masked(frame, payload).repeat(4000);
+    // On a thread of its own, so that the clients do not delay those that are measured.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut clients = Vec::new();
+            for _ in 0..connections {
+                let mut raw = RawConnection::connect_from(from, addr).await;
+                raw.send(&HttpRequest::handshake(addr).bytes()).await;
+                assert!(raw.take_until(b"\r\n\r\n").await.expect("a response").starts_with(b"HTTP/1.1 101"));
+                if frame == 0 {
+                    raw.send_frame(0x01, b"[").await;
+                }
+                clients.push(raw);
+            }
+            let mut flooding = tokio::task::JoinSet::new();
+            for mut raw in clients {
+                let block = block.clone();
+                flooding.spawn(async move { while raw.write_all(&block).await {} });
+            }
+            let _ = ready.send(());
+            let _ = stopped.await;
+        });
+    });
+    is_ready.await.expect("the thread runs");
+    stop
+}
+
+/// 200 connections that send nothing but empty frames.
+#[tokio::test]
+async fn floods_of_empty_frames_do_not_delay_the_calls_of_another_address() {
+    let _alone = alone().await;
+    for (name, frame, payload) in FLOODS {
+        let (process, addr) = start().await;
+        let before = ping_times(addr, 200).await;
+        let stop = flood(Ipv4Addr::new(127, 0, 0, 2), addr, 200, frame, payload).await;
+        let during = ping_times(addr, 200).await;
+        drop(stop);
+        let after = ping_times(addr, 200).await;
+        eprintln!("{name}: median and p99 of ping before {before:?}, during {during:?}, after {after:?}");
+        expect_alive_and_stop(process, addr).await;
+    }
 }
 
 #[tokio::test]
