@@ -146,6 +146,14 @@ pub(crate) struct RegisteredEvent {
     pub(crate) guards: Arc<[usize]>,
 }
 
+impl RegisteredEvent {
+    /// What a call takes out of the rate of its caller's address, see [`Config::call_rate_per_address`](crate::Config).
+    // The seam for a cost that the author of the event sets.
+    pub(crate) fn cost(&self) -> u32 {
+        1
+    }
+}
+
 impl Registry {
     /// Checks that the events can be served together, before any module is started.
     pub(crate) fn plan(sources: &[Events]) -> Result<RegistryPlan, RegistryError> {

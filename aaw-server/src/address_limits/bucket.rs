@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn numbers_at_their_limits_overflow_nothing() {
-        for (tokens, per_second, burst) in [(u64::MAX, 0, 1), (u64::MAX, u64::MAX, u64::MAX), (0, 0, 0), (1, u64::MAX, 10)] {
+        for (tokens, per_second, burst) in
+            [(u64::MAX, 0, 1), (u64::MAX, u64::MAX, u64::MAX), (0, 0, 0), (1, u64::MAX, 10)]
+        {
             let (bucket, rate) = (Bucket::default(), Rate::new(per_second, burst).times(u64::MAX));
             for now in [0, u64::MAX] {
                 bucket.take(now, tokens, rate, Share::ONE);

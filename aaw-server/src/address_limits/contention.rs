@@ -5,9 +5,10 @@
 //! guaranteed rate, which falls quickly down to that rate, and rises slowly while the delay is short. Addresses that use
 //! less than their share are not affected; those that use most are slowed down as far as the others need it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often the delay is measured while it is short and no rate is limited: 40 times a second costs next to nothing.
@@ -30,6 +31,12 @@ const MAX_SHARE: f64 = 64.0;
 
 /// The delay, as a multiple of the one that is too long, at which the share falls to 1 at once.
 const SEVERE: u32 = 4;
+
+/// The connections that may use up whole turns at the same time.
+const GREEDY_WITH_WHOLE_TURN: usize = 4;
+
+/// The smallest part of a turn. Shorter turns would cost more than what is done in them.
+const MAX_TURN_PART: u32 = 16;
 
 /// The multiple of its guaranteed rates that an address may use: 1 or more, in eighths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +69,7 @@ impl ShareControl {
         Self { max_delay, share: None, calm_since: None }
     }
 
-    /// Handles a delay. Returns whether it is too long.
-    fn handle_delay(&mut self, now: Instant, delay: Duration) -> bool {
+    fn handle_delay(&mut self, now: Instant, delay: Duration) {
         if delay > self.max_delay {
             self.calm_since = None;
             let is_severe = delay >= self.max_delay.saturating_mul(SEVERE);
@@ -72,9 +78,7 @@ impl ShareControl {
                 None => FIRST_SHARE,
                 Some(share) => (share / 2.0).max(1.0),
             });
-            return true;
-        }
-        if delay > self.max_delay / 2 {
+        } else if delay > self.max_delay / 2 {
             self.calm_since = None;
         } else if let Some(share) = self.share {
             let since = *self.calm_since.get_or_insert(now);
@@ -83,7 +87,6 @@ impl ShareControl {
                 self.share = Some(share * RISE).filter(|share| *share < MAX_SHARE);
             }
         }
-        false
     }
 }
 
@@ -93,14 +96,48 @@ pub(super) struct Contention {
     max_delay: Duration,
     /// In eighths; 0 while no rate is limited. Written only when it changes, so that reading it is cheap.
     share: AtomicU32,
-    is_delayed: AtomicBool,
+    /// The connections that have used up their last turn.
+    greedy: AtomicUsize,
+    /// The addresses that have connections.
+    addresses: AtomicUsize,
+    /// Notified when the first of them connects.
+    has_address: Notify,
 }
 
 impl Contention {
     /// With a `max_delay` of zero, rates are always limited.
     pub(super) fn new(max_delay: Duration) -> Self {
         let share = if max_delay.is_zero() { Share::ONE.eighths() } else { 0 };
-        Self { max_delay, share: AtomicU32::new(share), is_delayed: AtomicBool::new(false) }
+        Self {
+            max_delay,
+            share: AtomicU32::new(share),
+            greedy: AtomicUsize::new(0),
+            addresses: AtomicUsize::new(0),
+            has_address: Notify::new(),
+        }
+    }
+
+    /// Counts an address that has connections now.
+    pub(super) fn add_address(&self) {
+        if self.addresses.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.has_address.notify_waiters();
+        }
+    }
+
+    pub(super) fn remove_address(&self) {
+        self.addresses.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Waits until there is an address. Returns whether there is more than one.
+    async fn has_several_addresses(&self) -> bool {
+        loop {
+            // Before the count is read, so that no notification is lost.
+            let has_address = self.has_address.notified();
+            match self.addresses.load(Ordering::SeqCst) {
+                0 => has_address.await,
+                addresses => return addresses > 1,
+            }
+        }
     }
 
     /// Returns the share of each address; `None` while no rate is limited.
@@ -111,32 +148,39 @@ impl Contention {
         }
     }
 
-    /// Returns whether tasks that are ready wait for too long.
-    pub(super) fn is_delayed(&self) -> bool {
-        self.is_delayed.load(Ordering::Relaxed)
+    /// Returns the part of a turn that a connection may use, such as 4 for a quarter: the less, the more connections use up
+    /// their turns. So others wait for some milliseconds, however many do.
+    pub(super) fn turn_part(&self) -> u32 {
+        let part = self.greedy.load(Ordering::Relaxed) / GREEDY_WITH_WHOLE_TURN;
+        u32::try_from(part).unwrap_or(MAX_TURN_PART).clamp(1, MAX_TURN_PART)
     }
 
-    /// Measures the delay, as long as `compete` does not return `None`: whether there is more than one address. A single one
-    /// competes with none, so its rates are not limited.
-    pub(super) async fn watch(&self, mut compete: impl AsyncFnMut() -> bool) {
+    /// Counts a connection that has used up its turn.
+    pub(super) fn add_greedy(&self) {
+        self.greedy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_greedy(&self) {
+        self.greedy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Measures the delay, as long as it is polled. A single address competes with none, so its rates are not limited.
+    pub(super) async fn watch(&self) {
+        if self.max_delay.is_zero() {
+            return;
+        }
         let mut control = ShareControl::new(self.max_delay);
         loop {
-            let compete = compete().await;
-            let is_calm = control.share.is_none() && !self.is_delayed();
+            let compete = self.has_several_addresses().await;
+            let is_calm = control.share.is_none();
             let due = Instant::now() + if is_calm { CALM_INTERVAL } else { BUSY_INTERVAL };
             tokio::time::sleep_until(due).await;
             // Behind the tasks that are ready, as a client's is when its message arrives.
             tokio::task::yield_now().await;
             let now = Instant::now();
-            let is_delayed = control.handle_delay(now, now.duration_since(due));
-            if self.max_delay.is_zero() {
-                continue;
-            }
+            control.handle_delay(now, now.duration_since(due));
             let share = control.share.filter(|_| compete).map_or(0, |share| Share::of(share).eighths());
             set(&self.share, share);
-            if self.is_delayed() != is_delayed {
-                self.is_delayed.store(is_delayed, Ordering::Relaxed);
-            }
         }
     }
 }
@@ -151,6 +195,9 @@ fn set(share: &AtomicU32, eighths: u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::task::Poll;
+
     use super::*;
 
     const MAX: Duration = Duration::from_millis(5);
@@ -199,18 +246,32 @@ mod tests {
         assert_eq!(handle(&mut control, &mut now, [100].into_iter().chain([4; 1000])), Some(1.0));
     }
 
+    #[test]
+    fn the_more_connections_use_up_their_turns_the_shorter_are_these() {
+        let contention = Contention::new(MAX);
+        let part_with = |greedy| {
+            (0..greedy).for_each(|_| contention.add_greedy());
+            let part = contention.turn_part();
+            (0..greedy).for_each(|_| contention.remove_greedy());
+            part
+        };
+        assert_eq!([0, 1, 7, 8, 64, 1000].map(part_with), [1, 1, 1, 2, 16, 16]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn delays_are_measured_and_limit_rates_only_while_addresses_compete() {
-        for (compete, expected) in [(true, Some(Share::ONE)), (false, None)] {
+        for (addresses, expected) in [(2, Some(Share::ONE)), (1, None)] {
             let contention = Contention::new(MAX);
-            let mut watch = Box::pin(contention.watch(async || compete));
-            assert!(futures_util::poll!(&mut watch).is_pending());
+            (0..addresses).for_each(|_| contention.add_address());
+            let mut watch = Box::pin(contention.watch());
+            let mut poll = async || poll_fn(|cx| Poll::Ready(watch.as_mut().poll(cx).is_pending())).await;
+            assert!(poll().await);
             // It would have been woken after 25 ms.
             tokio::time::advance(Duration::from_millis(100)).await;
-            assert!(futures_util::poll!(&mut watch).is_pending());
+            assert!(poll().await);
             tokio::task::yield_now().await;
-            assert!(futures_util::poll!(&mut watch).is_pending());
-            assert_eq!((contention.share(), contention.is_delayed()), (expected, true));
+            assert!(poll().await);
+            assert_eq!(contention.share(), expected);
         }
     }
 }

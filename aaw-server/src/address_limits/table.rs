@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aaw_protocol::{Code, Failure};
-use tokio::sync::Notify;
 
 use super::bucket::{Bucket, Rate};
 use super::contention::{Contention, Share};
@@ -80,10 +79,6 @@ pub(super) struct Shared {
     calls: Rate,
     bytes: Rate,
     pub(super) contention: Contention,
-    /// The addresses that have connections.
-    connected: AtomicUsize,
-    /// Notified when the first of them connects.
-    is_connected: Notify,
 }
 
 /// What one address has used, or one site.
@@ -124,8 +119,6 @@ impl AddressLimits {
             calls: Rate::new(rates.calls.into(), BURST_SECONDS),
             bytes: Rate::new(bytes, BURST_SECONDS),
             contention: Contention::new(rates.contention_delay),
-            connected: AtomicUsize::new(0),
-            is_connected: Notify::new(),
         };
         let table = Table { networks: HashMap::new(), sites: HashMap::new(), sweep_at: FIRST_SWEEP };
         Self { shared: Arc::new(shared), table: Mutex::new(table) }
@@ -181,17 +174,7 @@ impl AddressLimits {
 
     /// Measures whether clients compete, as long as it is polled.
     pub(crate) async fn watch_contention(&self) {
-        let shared = &self.shared;
-        let compete = async || {
-            loop {
-                let is_connected = shared.is_connected.notified();
-                match shared.connected.load(Ordering::SeqCst) {
-                    0 => is_connected.await,
-                    addresses => return addresses > 1,
-                }
-            }
-        };
-        shared.contention.watch(compete).await;
+        self.shared.contention.watch().await;
     }
 }
 
@@ -231,9 +214,8 @@ impl Address {
         self.shared.contention.share()
     }
 
-    /// Returns whether tasks that are ready wait for too long for a processor.
-    pub(crate) fn is_delayed(&self) -> bool {
-        self.shared.contention.is_delayed()
+    pub(super) fn contention(&self) -> &Contention {
+        &self.shared.contention
     }
 
     /// The rate of an entry: of a site, that of several addresses.
@@ -250,9 +232,7 @@ impl Address {
     fn take_handshake(&self, now: Instant) -> Result<(), Duration> {
         let Some(share) = self.share() else { return Ok(()) };
         let now = self.shared.nanos(now);
-        self.entries().try_for_each(|entry| {
-            entry.handshakes.try_take(now, entry.rate(self.shared.handshakes), share)
-        })
+        self.entries().try_for_each(|entry| entry.handshakes.try_take(now, entry.rate(self.shared.handshakes), share))
     }
 
     /// Takes what a connection has used. Returns how long it must not read: the time until all of it would have been there.
@@ -307,15 +287,15 @@ impl Address {
             self.connections.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
-        if before == 0 && !self.is_site && self.shared.connected.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.shared.is_connected.notify_waiters();
+        if before == 0 && !self.is_site {
+            self.shared.contention.add_address();
         }
         true
     }
 
     fn remove_connection(&self) {
         if self.connections.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_site {
-            self.shared.connected.fetch_sub(1, Ordering::SeqCst);
+            self.shared.contention.remove_address();
         }
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use aaw_protocol::{Code, Failure, codec};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::hub::ConnectionPermit;
+use crate::net::admission::{self, Refusal};
 use crate::net::context::ServerContext;
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::{ErrorBodies, MAX_HEAD_BYTES};
@@ -77,16 +77,13 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
                 continue;
             }
         };
-        match shared.hub.admit(shared.config.max_connections) {
-            Some(permit) => {
+        match admission::admit(shared, Some(address.ip())) {
+            Ok(permit) => {
                 tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
             }
-            None => {
-                if let Some(suppressed) = shared.refusals.pass() {
-                    let max = shared.config.max_connections;
-                    tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
-                }
-                tokio::spawn(refuse(socket));
+            Err(refusal) => {
+                admission::log_refusal(shared, address, &refusal);
+                tokio::spawn(refuse(socket, refusal));
             }
         }
     }
@@ -190,19 +187,10 @@ fn keepalive() -> TcpKeepalive {
     keepalive
 }
 
-/// Responds 503 without reading the request, since the limit of connections is reached.
-async fn refuse(mut socket: TcpStream) {
-    let mut body = Vec::new();
-    codec::failure(&mut body, &Failure::new(Code::BUSY, "The server has reached its limit of connections"));
-    let mut response = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 5\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    response.extend_from_slice(&body);
+/// Responds without reading the request, since a limit of connections is reached.
+async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
-        socket.write_all(&response).await?;
+        socket.write_all(&refusal.response()).await?;
         socket.shutdown().await
     })
     .await;
