@@ -16,6 +16,8 @@ mod bucket;
 mod contention;
 mod meter;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use meter::AddressMeter;
 pub(crate) use table::{Address, AddressLimits, AddressPermit, AddressRates, AddressRefusal};

@@ -33,7 +33,7 @@ const CONNECTIONS_RETRY: u64 = 5;
 const RETRY_SPREAD: u64 = 5;
 
 /// The entries at which those that are not needed are removed for the first time.
-const FIRST_SWEEP: usize = 1024;
+pub(super) const FIRST_SWEEP: usize = 1024;
 
 /// The entries without a connection that are kept because their buckets are not full, at most. With more, all of them are
 /// forgotten: some MB of memory are worth more than the few seconds for which a bucket remembers.
@@ -170,6 +170,12 @@ impl AddressLimits {
         let address = new(site, false);
         table.networks.insert(network, Arc::clone(&address));
         address
+    }
+
+    /// The number of entries.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.table.lock().unwrap().len()
     }
 
     /// Measures whether clients compete, as long as it is polled.
