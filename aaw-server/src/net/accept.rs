@@ -16,8 +16,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::StartError;
@@ -38,6 +39,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long sending the refusal of a connection may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The refused connections whose requests are read to their end at the same time.
+static LINGERING_REFUSALS: Semaphore = Semaphore::const_new(256);
 
 /// Responds to the HTTP requests of the listener's connections. The implementation depends on the feature `http`: with
 /// it, events over HTTP, pages and the program's own routes; without it, [`UpgradeOnly`](super::upgrade_only).
@@ -187,11 +191,18 @@ fn keepalive() -> TcpKeepalive {
     keepalive
 }
 
-/// Responds without reading the request, since a limit of connections is reached.
+/// Responds without handling the request, since a limit of connections is reached.
 async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
         socket.write_all(&refusal.response()).await?;
-        socket.shutdown().await
+        socket.shutdown().await?;
+        // Closing while the request arrives would reset the connection, and the client might not receive the response. Of
+        // many, most are closed at once: they must not use up the open files.
+        if let Ok(_lingering) = LINGERING_REFUSALS.try_acquire() {
+            let mut discarded = [0; 1024];
+            while socket.read(&mut discarded).await? > 0 {}
+        }
+        Ok::<_, io::Error>(())
     })
     .await;
 }
