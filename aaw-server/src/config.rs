@@ -65,8 +65,8 @@ pub struct Config {
     pub call_rate_per_address: u32,
     /// The bytes a second that one client address may send while clients compete for the server
     /// ([`contention_delay`](Self::contention_delay)), over WebSockets and in HTTP requests, and as many at once. What is
-    /// beyond is read later; nothing is refused. Each frame and each request counts 64 bytes in addition, so that a flood of
-    /// empty ones is limited too. Default 8 MiB: eight of the largest messages, and some 100 000 empty frames, which take
+    /// beyond is read later; nothing is refused. Each frame counts 64 bytes in addition and each request 256, so that a
+    /// flood of empty ones is limited too. Default 8 MiB: eight of the largest messages, and some 100 000 empty frames, which take
     /// about one hundredth of a processor.
     pub input_rate_per_address: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
