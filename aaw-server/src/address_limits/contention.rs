@@ -166,7 +166,8 @@ impl Contention {
 
     /// Measures the delay, as long as it is polled. A single address competes with none, so its rates are not limited.
     pub(super) async fn watch(&self) {
-        if self.max_delay.is_zero() {
+        // Rates are always limited, or never.
+        if self.max_delay.is_zero() || self.max_delay == Duration::MAX {
             return;
         }
         let mut control = ShareControl::new(self.max_delay);
@@ -187,9 +188,16 @@ impl Contention {
 
 fn set(share: &AtomicU32, eighths: u32) {
     let before = share.load(Ordering::Relaxed);
-    if before != eighths {
-        share.store(eighths, Ordering::Relaxed);
-        tracing::debug!("the share of each address is {eighths}/8 of its rates (0: not limited)");
+    if before == eighths {
+        return;
+    }
+    share.store(eighths, Ordering::Relaxed);
+    let multiple = f64::from(eighths) / 8.0;
+    // The first two alternate in some seconds at least, since the share rises slowly.
+    match (before, eighths) {
+        (0, _) => tracing::info!("clients compete for the server: each address may use {multiple} times its rates"),
+        (_, 0) => tracing::info!("clients do not compete any more: the rates of addresses are not limited"),
+        _ => tracing::debug!("each address may use {multiple} times its rates"),
     }
 }
 
