@@ -309,7 +309,9 @@ async fn floods_of_empty_frames_do_not_delay_the_calls_of_another_address() {
     check_floods(Ipv4Addr::new(127, 0, 0, 2), Duration::from_millis(20)).await;
 }
 
+/// No rate is limited, but turns are short.
 #[tokio::test]
+#[ignore = "measures: how long it takes depends on the machine"]
 async fn floods_of_empty_frames_hardly_delay_other_calls_of_their_address() {
     check_floods(Ipv4Addr::LOCALHOST, Duration::from_millis(80)).await;
 }
