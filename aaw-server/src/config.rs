@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
+use aaw_protocol::websocket::MAX_FRAMES;
 
+use crate::address_limits::AddressRates;
 pub use crate::allowed_host::{AllowedHost, InvalidHost};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
@@ -44,6 +46,42 @@ pub struct Config {
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them.
     pub max_connections: usize,
+    /// The maximum number of open connections of one client address; further ones are refused with HTTP status 429. `None`,
+    /// the default, is as many as are still free, and 64 in any case: one address gets half of
+    /// [`max_connections`](Self::max_connections) at most, and *n* addresses that take all they get leave one part in *n* + 1
+    /// for others. So an office behind one address is not limited while the server has room. An address is that of
+    /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). For the /48 network of an IPv6 address, which has
+    /// 65 536 of them, the same holds as for an address, with a number 16 times as large. All clients behind one proxy have
+    /// its address: there, set it to [`max_connections`](Self::max_connections).
+    pub max_connections_per_address: Option<usize>,
+    /// How long a task that is ready may wait for a processor before clients count as competing, and the rates of addresses
+    /// are limited: [`handshake_rate_per_address`](Self::handshake_rate_per_address),
+    /// [`call_rate_per_address`](Self::call_rate_per_address) and
+    /// [`input_rate_per_address`](Self::input_rate_per_address). Default 5 ms, which a person does not notice and a server
+    /// that keeps up does not reach.
+    ///
+    /// Those rates are what an address is guaranteed. While tasks wait for less than this, or all connections come from one
+    /// address, no rate is limited. Otherwise each address may use a multiple of its rates, the same for all of them, which
+    /// falls to 1 within some tens of milliseconds, and rises to no limit within some ten seconds. With zero, the rates are
+    /// always limits; with `Duration::MAX`, never.
+    pub contention_delay: Duration,
+    /// The connections a second that one client address may open while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), each with its handshake or first request; five times as many at once.
+    /// Further ones are refused with HTTP status 429 and the time to come back. Default 100, which take about one hundredth of
+    /// a processor: an office of 500 connects at once, one of 2000 within 20 s after the server has restarted.
+    pub handshake_rate_per_address: u32,
+    /// The cost of the calls a second that one client address may make while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and HTTP, and as many at once. An event costs 1 unless
+    /// its author has set another cost. Calls beyond it wait: over a WebSocket they are read later. A call that would have to
+    /// wait for longer than a second fails with the code `busy`, and with the time to come back. Default 5000, about one
+    /// hundredth of the small calls that a server can handle, and what a thousand busy users make.
+    pub call_rate_per_address: u32,
+    /// The bytes a second that one client address may send while clients compete for the server
+    /// ([`contention_delay`](Self::contention_delay)), over WebSockets and in HTTP requests, and as many at once. What is
+    /// beyond is read later; nothing is refused. Each frame counts 64 bytes in addition and each request 256, so that a
+    /// flood of empty ones is limited too. Default 8 MiB: eight of the largest messages, and some 100 000 empty frames, which take
+    /// about one hundredth of a processor.
+    pub input_rate_per_address: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
     /// Also the time within which `_open` and `_resume` must decide.
@@ -82,6 +120,10 @@ pub struct Config {
     /// closes its connection with code 1009; a larger response becomes the error `too_large`. A higher limit lets each
     /// connection occupy more memory.
     pub max_message_bytes: usize,
+    /// The maximum number of WebSocket frames that one message may consist of; a message with more closes its connection with
+    /// code 1009. Default 65 536, with which a message of the largest default size may arrive in frames of 16 bytes. Clients
+    /// hardly split messages; a message of empty frames would never end.
+    pub max_message_frames: u32,
     /// The maximum number of calls of one connection that run at the same time; further calls wait in the connection's
     /// queue. Default 256, which keeps a database busy from one connection without letting one connection occupy the
     /// whole server.
@@ -261,6 +303,11 @@ impl Default for Config {
             allow_origins: Vec::new(),
             allow_hosts: Vec::new(),
             max_connections: 65_536,
+            max_connections_per_address: None,
+            contention_delay: Duration::from_millis(5),
+            handshake_rate_per_address: 100,
+            call_rate_per_address: 5000,
+            input_rate_per_address: 8 << 20,
             handshake_timeout: protocol.hello_timeout,
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
@@ -270,6 +317,7 @@ impl Default for Config {
             max_away_connections_per_address: 8192,
             max_unacknowledged_bytes: protocol.max_unacknowledged_bytes,
             max_message_bytes: protocol.limits.message as usize,
+            max_message_frames: MAX_FRAMES,
             max_concurrent_calls: protocol.limits.calls,
             max_call_time: Duration::from_secs(60),
             guard_timeout: Duration::from_secs(10),
@@ -301,6 +349,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The part of this configuration that limits client addresses.
+    pub(crate) fn address_rates(&self) -> AddressRates {
+        AddressRates {
+            connections: self.max_connections_per_address,
+            handshakes: self.handshake_rate_per_address,
+            calls: self.call_rate_per_address,
+            bytes: self.input_rate_per_address,
+            contention_delay: self.contention_delay,
+        }
+    }
+
     /// The part of this configuration that the protocol's state machine of each connection applies.
     pub(crate) fn protocol(&self) -> ServerConfig {
         // A limit that the wire cannot express is as good as none.

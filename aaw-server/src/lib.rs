@@ -116,6 +116,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+mod address_limits;
 mod allowed_host;
 #[cfg(feature = "auth")]
 pub mod auth;

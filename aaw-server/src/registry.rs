@@ -153,6 +153,12 @@ impl RegisteredEvent {
         // Events packages cannot declare it yet.
         false
     }
+
+    /// What a call takes out of the rate of its caller's address, see [`Config::call_rate_per_address`](crate::Config).
+    // The seam for a cost that the author of the event sets.
+    pub(crate) fn cost(&self) -> u32 {
+        1
+    }
 }
 
 impl Registry {

@@ -12,8 +12,10 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::address_limits::AddressLimits;
 use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
@@ -214,6 +216,7 @@ async fn share(
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,
         hub,
+        address_limits: AddressLimits::new(&config.address_rates()),
         modules,
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
@@ -275,6 +278,10 @@ impl BoundServer {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, service, shared, .. } = self;
         shared.readiness.pass(readiness::STARTING);
+        // In a task of its own, which waits as long as those of connections do. Aborted when the server has stopped.
+        let mut watching = JoinSet::new();
+        let watched = Arc::clone(&shared);
+        watching.spawn(async move { watched.address_limits.watch_contention().await });
         tokio::select! {
             () = accept(&listener, &service, &shared) => {}
             () = shutdown => {}

@@ -1,5 +1,6 @@
 //! The calls of a connection: from a call to its response, in place or as a task.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -26,24 +27,42 @@ impl ConnectionState {
         self.protocol.task(key)?.upload.as_ref()
     }
 
+    /// Refuses a call before its event is looked up.
+    #[cold]
+    pub(super) fn refuse_call(&mut self, call: Call<'_>, failure: Failure) {
+        if let Err(bad) = call.check() {
+            if let Input::BadFrame(bad) = self.protocol.reject(call, bad) {
+                self.log_bad_frame(&bad);
+            }
+            return;
+        }
+        let source = CallSource::WebSocket { id: call.id() };
+        self.dispatch.record_refused(&call.event, source, call.body, &failure, &self.peer().context);
+        self.protocol.complete_now(call, Vec::new(), Completion::Refused(failure));
+    }
+
     /// Begins a call. Its response is written where the turn's output is.
     pub(super) fn handle_call(&mut self, now: Instant, call: Call<'_>) {
         let window = self.config.upload_window.into();
         let upload = call.upload.then(|| UploadWriter::new(Arc::clone(self.peer()), window));
         // Read once: the session that authorizes the call is the one whose end aborts it.
         let session = is_protected(&call.event).then(|| self.peer().context.session.current()).flatten();
+        let cost = Cell::new(0);
         let request = DispatchRequest {
             event: &call.event,
             source: CallSource::WebSocket { id: call.id() },
             body: call.body,
             mode: call.response_mode(),
             session: session.as_deref(),
+            cost: &cost,
         };
         let buffer = upload.as_ref().map(UploadWriter::buffer);
         let start = self.output.begin_text();
         let output = self.output.tail();
         call.begin_response_in(output);
-        match self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer) {
+        let dispatched = self.dispatch.begin(request, ResponseFrame::new(output, start), &self.caller, buffer);
+        self.meter.count_call(cost.get());
+        match dispatched {
             Dispatched::Done(completion) => self.complete_now(now, call, start, completion),
             Dispatched::Pending(pending) => {
                 self.output.cancel_text(start);

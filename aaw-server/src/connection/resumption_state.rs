@@ -11,6 +11,7 @@ use super::away_hooks::AwayHooks;
 use super::end::ConnectionEnd;
 use super::resume_hook::ResumeHooks;
 use super::socket::ClientSocket;
+use crate::address_limits::AddressMeter;
 use crate::auth::SessionGuard;
 use crate::hub::{Command, ConnectionPermit, Peer, ResumableGuard, ResumeRefusal, ResumeRequest, UncountedFrames};
 
@@ -53,6 +54,8 @@ pub(super) struct NewSocket {
     pub(super) unsent: FrameBuffer,
     /// The permit of the connection that the socket belonged to until now.
     pub(super) permit: Option<ConnectionPermit>,
+    /// That of the socket's address, which may not be that of the connection it continues.
+    pub(super) meter: AddressMeter,
 }
 
 /// A socket whose client has asked to continue a connection.

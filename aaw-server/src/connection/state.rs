@@ -17,6 +17,7 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
 use super::resumption_state::{Resuming, Resumption, ResumptionHooks};
+use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
 use crate::hub::{ClientCallRequest, Command, ConnectionGuard, EventCaller, Opening, Peer, client_call_timed_out};
@@ -40,6 +41,8 @@ pub(super) struct ConnectionState {
     pub(super) commands: VecDeque<Command>,
     /// What the connection holds.
     pub(super) memory: Arc<ConnectionBudget>,
+    /// What its socket has used of the rates of its client's address.
+    pub(super) meter: AddressMeter,
     /// The number of calls so far that did not complete at once.
     pub(super) pending_calls: u64,
     /// The client calls in flight, and where to send their responses.
@@ -124,7 +127,10 @@ impl ConnectionState {
         match message {
             Message::Text(text) => {
                 let input = self.protocol.handle_text(now, &text);
-                self.handle_protocol_input(now, input);
+                match (self.meter.refuse_call(), input) {
+                    (Some(failure), Input::Call(call)) => self.refuse_call(call, failure),
+                    (_, input) => self.handle_protocol_input(now, input),
+                }
             }
             Message::Binary(data) => {
                 let bad = self.protocol.handle_binary(now, data.len());

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::resumption_state::NewSocket;
 use super::{ClientSocket, NewConnection};
+use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{Dispatch, RunLimits};
 use crate::hub::{Command, EventCaller, HostServices, Hub, Mailbox, Opening, PushLimits, ResumeRequest};
@@ -305,6 +306,7 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
             unread: Box::default(),
             unsent: FrameBuffer::default(),
             permit: None,
+            meter: AddressMeter::default(),
         };
         peer.mailbox.post(Command::TakeSocket(Box::new(socket)));
         client

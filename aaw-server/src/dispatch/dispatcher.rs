@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::auth::identity_change::HandlerPoll;
 use crate::auth::{CallContext, IdentifiedCaller, Service, SessionGuard};
 use crate::poll_watch;
-use crate::registry::Registry;
+use crate::registry::{RegisteredEvent, Registry};
 
 /// Dispatches the calls of one server.
 pub(crate) struct Dispatch {
@@ -90,6 +90,7 @@ impl Dispatch {
         let &DispatchRequest { event: name, body, session, .. } = request;
         let registry = self.registry.load();
         let event = registry.get(name);
+        request.cost.set(event.map_or(1, RegisteredEvent::cost));
         let is_built_in = event.is_none() && self.has_built_in(name);
         let recorder = self
             .hook

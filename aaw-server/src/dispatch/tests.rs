@@ -1,5 +1,6 @@
 //! Dispatches calls of a linked module, as the task of a connection does.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -186,7 +187,8 @@ fn begin_as(
     session: Option<&SessionGuard>,
     response: &mut Vec<u8>,
 ) -> Dispatched {
-    let request = DispatchRequest { event, source: CallSource::WebSocket { id: Some(1) }, body, mode, session };
+    let (source, cost) = (CallSource::WebSocket { id: Some(1) }, Cell::new(0));
+    let request = DispatchRequest { event, source, body, mode, session, cost: &cost };
     dispatch.begin::<_, NoItems>(request, ResponseFrame::new(response, 0), caller, None)
 }
 

@@ -20,6 +20,7 @@ use super::error::HttpError;
 use super::items::ItemsBody;
 use super::negotiate::{Accept, BodyFormat, NOT_ACCEPTABLE};
 use super::page_check;
+use super::rate;
 use super::request::{self, Query};
 use super::response::{json_response, response_as};
 use super::run::{CallStep, HttpCall, not_json};
@@ -53,9 +54,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Err(HttpError::refused_stopping());
     }
     let name = request::event_name(parts.uri.path().strip_prefix(PATH).unwrap_or_default())?;
-    let (kind, allows_get) = match shared.dispatch.registry.load().get(&name) {
-        Some(event) => (Some(event.kind), event.allows_get()),
-        None => (None, false),
+    let (kind, allows_get, cost) = match shared.dispatch.registry.load().get(&name) {
+        Some(event) => (Some(event.kind), event.allows_get(), event.cost()),
+        None => (None, false, 1),
     };
     let is_head = parts.method == Method::HEAD;
     let is_read = is_head || parts.method == Method::GET;
@@ -87,6 +88,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
     let (max_body, body_timeout) = (config.max_message_bytes, config.http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
+    rate::wait_for_turn(connection, request_body.len(), cost).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));

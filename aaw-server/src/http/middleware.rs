@@ -20,6 +20,7 @@ use tower_service::Service as _;
 use super::body_guard::GuardedBody;
 use super::error::HttpError;
 use super::state::AppState;
+use super::{events, rate};
 use crate::net::effective_target::EffectiveTarget;
 use crate::net::handshake;
 use crate::net::http_connection::{self, HttpConnection, RequestGuard};
@@ -49,6 +50,14 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     if let Err((status, error)) = check_message(request.version(), request.headers(), request.uri()) {
         guard.connection().log_refusal("request", &error);
         return rejection_response(status, error);
+    }
+    // Those for events count where their cost is known.
+    let path = request.uri().path();
+    if !path.starts_with(events::PATH)
+        && !rate::is_exempt(path)
+        && let Err(refused) = rate::wait_for_turn(Some(guard.connection()), 0, 1).await
+    {
+        return refused.into_response();
     }
     request.extensions_mut().insert(guard);
     let response = next.run(request).await;

@@ -18,6 +18,8 @@
 //! What is made of a response is counted in the memory budget of its connection, until it is written (`counted_bytes`);
 //! streams that are read by polling have budgets of their own, since they outlive their connections.
 //!
+//! Requests count towards the rates of their client's address (`rate`).
+//!
 //! No call runs in a task of its own: a handler is polled by the task that writes its response. So a slow reader slows
 //! its handler down, and a disconnect drops it.
 
@@ -37,6 +39,7 @@ mod negotiate;
 mod page;
 mod page_check;
 mod polling;
+mod rate;
 mod request;
 mod request_id;
 mod response;

@@ -1,5 +1,6 @@
 //! A call over HTTP, polled step by step, with the same steps for unary, one-way and streaming handlers.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,7 +67,10 @@ impl HttpCall {
     ) -> Result<Self, Failure> {
         // Read once: the session that authorizes the call is the one whose end stops it.
         let session = is_protected(event).then(|| caller.context().session.current()).flatten();
-        let request = DispatchRequest { event, source: CallSource::Http, body, mode, session: session.as_deref() };
+        // Counted before, so that the call can wait.
+        let cost = Cell::new(0);
+        let (source, session_guard) = (CallSource::Http, session.as_deref());
+        let request = DispatchRequest { event, source, body, mode, session: session_guard, cost: &cost };
         let mut response = Vec::new();
         let frame = ResponseFrame::new(&mut response, 0);
         let state = match shared.dispatch.begin::<_, NoUpload>(request, frame, caller, None) {

@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use crate::address_limits::{Address, AddressPermit};
 use crate::hub::flusher::Flusher;
 use crate::hub::mailbox::{Command, Mailbox, connection_ended};
 use crate::hub::peer::Peer;
@@ -44,9 +45,21 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     hub: Arc<Hub>,
+    /// Counts it for its address, if that is known and limited.
+    address: Option<AddressPermit>,
 }
 
 impl ConnectionPermit {
+    /// Counts the connection for its address, too.
+    pub(crate) fn set_address(&mut self, address: AddressPermit) {
+        self.address = Some(address);
+    }
+
+    /// Returns the address that the connection is counted for.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.address.as_ref().map(AddressPermit::address)
+    }
+
     /// Completes when handlers that still run are dropped, see [`Hub::stop`].
     pub(crate) async fn stopped(&self) {
         // An error means that the hub is gone, which the permit prevents.
@@ -75,6 +88,11 @@ impl ConnectionGuard {
     /// Returns a permit for a socket that is closed while its connection goes on.
     pub(crate) fn closing_permit(&self) -> Option<ConnectionPermit> {
         self.hub.admit(usize::MAX)
+    }
+
+    /// Returns the address that the connection is counted for.
+    pub(crate) fn address(&self) -> Option<&Arc<Address>> {
+        self.permit.as_ref().and_then(ConnectionPermit::address)
     }
 
     /// Returns the connections that can be resumed.
@@ -111,10 +129,16 @@ impl Hub {
 
     /// Admits one more connection, unless there are `max` already.
     pub(crate) fn admit(self: &Arc<Self>, max: usize) -> Option<ConnectionPermit> {
-        let permit = ConnectionPermit { hub: Arc::clone(self) };
+        let permit = ConnectionPermit { hub: Arc::clone(self), address: None };
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         // Those that are away have a permit, but no socket.
         (before < max || before - self.resumable.away().min(before) < max).then_some(permit)
+    }
+
+    /// Returns how many more connections can be admitted, of `max`.
+    pub(crate) fn free(&self, max: usize) -> usize {
+        let admitted = self.admitted.load(Ordering::Acquire);
+        max.saturating_sub(admitted.saturating_sub(self.resumable.away()))
     }
 
     /// Inserts a connection. From here on broadcasts reach it.

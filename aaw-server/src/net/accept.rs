@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use aaw_protocol::{Code, Failure, codec};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::error::StartError;
 use crate::hub::ConnectionPermit;
+use crate::net::admission::{self, Refusal};
 use crate::net::context::ServerContext;
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::{ErrorBodies, MAX_HEAD_BYTES};
@@ -38,6 +39,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long sending the refusal of a connection may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The refused connections whose requests are read to their end at the same time.
+static LINGERING_REFUSALS: Semaphore = Semaphore::const_new(256);
 
 /// Responds to the HTTP requests of the listener's connections. The implementation depends on the feature `http`: with
 /// it, events over HTTP, pages and the program's own routes; without it, [`UpgradeOnly`](super::upgrade_only).
@@ -77,16 +81,13 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
                 continue;
             }
         };
-        match shared.hub.admit(shared.config.max_connections) {
-            Some(permit) => {
+        match admission::admit(shared, Some(address.ip())) {
+            Ok(permit) => {
                 tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
             }
-            None => {
-                if let Some(suppressed) = shared.refusals.pass() {
-                    let max = shared.config.max_connections;
-                    tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
-                }
-                tokio::spawn(refuse(socket));
+            Err(refusal) => {
+                admission::log_refusal(shared, address, &refusal);
+                tokio::spawn(refuse(socket, refusal));
             }
         }
     }
@@ -190,20 +191,18 @@ fn keepalive() -> TcpKeepalive {
     keepalive
 }
 
-/// Responds 503 without reading the request, since the limit of connections is reached.
-async fn refuse(mut socket: TcpStream) {
-    let mut body = Vec::new();
-    codec::failure(&mut body, &Failure::new(Code::BUSY, "The server has reached its limit of connections"));
-    let mut response = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 5\r\nconnection: close\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    response.extend_from_slice(&body);
+/// Responds without handling the request, since a limit of connections is reached.
+async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, async {
-        socket.write_all(&response).await?;
-        socket.shutdown().await
+        socket.write_all(&refusal.response()).await?;
+        socket.shutdown().await?;
+        // Closing while the request arrives would reset the connection, and the client might not receive the response. Of
+        // many, most are closed at once: they must not use up the open files.
+        if let Ok(_lingering) = LINGERING_REFUSALS.try_acquire() {
+            let mut discarded = [0; 1024];
+            while socket.read(&mut discarded).await? > 0 {}
+        }
+        Ok::<_, io::Error>(())
     })
     .await;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aaw_protocol::server::ServerConfig;
 
+use crate::address_limits::AddressLimits;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::hub::{HostServices, Hub};
@@ -19,6 +20,7 @@ pub(crate) struct ServerContext {
     pub(crate) origin_check: OriginCheck,
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) address_limits: AddressLimits,
     pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
     /// Bounds how often the log reports refused clients, so that they cannot flood it.

@@ -12,6 +12,7 @@ use hyper::header::{HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
 use hyper::{StatusCode, Uri, Version};
 use tokio::time::Instant;
 
+use crate::address_limits::Address;
 use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
@@ -28,6 +29,8 @@ pub(crate) struct HttpConnection {
     pub(crate) address: Option<SocketAddr>,
     /// What the connection itself is, whatever a proxy in front of the server is reached by.
     pub(crate) scheme: Scheme,
+    /// What its address has used of its rates, if that is limited.
+    limited: Option<Arc<Address>>,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
     /// What the connection holds, from its first call on.
@@ -49,6 +52,7 @@ impl HttpConnection {
             shared,
             address,
             scheme: Scheme::Http,
+            limited: permit.address().cloned(),
             permit: Mutex::new(Some(permit)),
             memory: OnceLock::new(),
             accepted_host: OnceLock::new(),
@@ -82,6 +86,12 @@ impl HttpConnection {
 
     pub(crate) fn set_upgraded(&self) {
         self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the address whose rates the requests of the connection count towards, if it is limited.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn limited_address(&self) -> Option<&Arc<Address>> {
+        self.limited.as_ref()
     }
 
     /// Returns the budget of what the connection holds.

@@ -1,6 +1,7 @@
 //! From an accepted TCP connection to a WebSocket or HTTP responses, and graceful shutdown.
 
 pub(crate) mod accept;
+pub(crate) mod admission;
 pub(crate) mod context;
 pub(crate) mod disconnect;
 pub(crate) mod effective_target;

@@ -2,11 +2,16 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 18] = [
     "port",
     "host",
     "allow-origin",
     "max-connections",
+    "max-connections-per-address",
+    "contention-delay",
+    "handshake-rate-per-address",
+    "call-rate-per-address",
+    "input-rate-per-address",
     "keep-alive-timeout",
     "static",
     "auth",

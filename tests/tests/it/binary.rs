@@ -271,6 +271,22 @@ async fn connections_above_the_maximum_are_refused() {
 }
 
 #[tokio::test]
+async fn flags_limit_what_one_address_may_do() {
+    let flags = ["--contention-delay", "0s", "--handshake-rate-per-address", "1"];
+    let (_server, url) = serve(events().await, &flags).await;
+    let mut refused = None;
+    // Five at once, and one a second.
+    while refused.is_none() {
+        refused = connect(&url).await.err();
+    }
+    let refused = refused.unwrap().to_string();
+    assert!(refused.contains("429") && refused.contains("Too many new connections from your address"), "{refused}");
+    let (_server, url) = serve(events().await, &["--max-connections-per-address", "1"]).await;
+    let _first = connect(&url).await.unwrap();
+    assert!(connect(&url).await.unwrap_err().to_string().contains("429"));
+}
+
+#[tokio::test]
 async fn every_flag_can_be_set_by_an_environment_variable() {
     let mut command = Command::new(&artifacts().await.server);
     command.env("AAW_EVENTS", events().await).env("AAW_PORT", "0").env("AAW_HOST", "localhost").env("AAW_LOG", "json");

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod address_limits;
 mod auth;
 mod bad_input;
 mod binary;

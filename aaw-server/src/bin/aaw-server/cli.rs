@@ -76,6 +76,41 @@ pub(crate) struct ServeArgs {
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// The maximum number of open connections of one client address; further ones are refused with status 429; behind a
+    /// proxy, which is one address, set it to --max-connections [default: as many as are still free, which is half of all for
+    /// one address]
+    #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: Option<usize>,
+    /// How long ready tasks may wait for a processor before the three rates below are limits, unless all connections come
+    /// from one address; with 0s, they always are [default: 5ms]
+    #[arg(long, value_name = "TIME", env = "AAW_CONTENTION_DELAY", value_parser = parse_duration)]
+    contention_delay: Option<Duration>,
+    /// The new connections a second that one client address may open while clients compete for the server; further ones are
+    /// refused with status 429
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "AAW_HANDSHAKE_RATE_PER_ADDRESS",
+        default_value_t = Config::default().handshake_rate_per_address
+    )]
+    handshake_rate_per_address: u32,
+    /// The cost of the calls a second that one client address may make while clients compete for the server; further ones wait
+    /// for up to a second, and are then refused with the code busy
+    #[arg(
+        long,
+        value_name = "COST",
+        env = "AAW_CALL_RATE_PER_ADDRESS",
+        default_value_t = Config::default().call_rate_per_address
+    )]
+    call_rate_per_address: u32,
+    /// The bytes a second that one client address may send while clients compete for the server; what is beyond is read later
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "AAW_INPUT_RATE_PER_ADDRESS",
+        default_value_t = Config::default().input_rate_per_address
+    )]
+    input_rate_per_address: usize,
     /// The maximum number of connections whose client is away, and may resume them; beyond it, the client address that has
     /// the most of them loses one
     #[arg(
@@ -196,6 +231,11 @@ impl ServeArgs {
             allow_origins: self.allow_origin.clone(),
             allow_hosts: self.allow_host.clone(),
             max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            contention_delay: self.contention_delay.unwrap_or(defaults.contention_delay),
+            handshake_rate_per_address: self.handshake_rate_per_address,
+            call_rate_per_address: self.call_rate_per_address,
+            input_rate_per_address: self.input_rate_per_address,
             max_away_connections: self.max_away_connections,
             max_away_connections_per_address: self.max_away_connections_per_address,
             max_held_bytes_per_address: self.max_held_bytes_per_address,
@@ -263,7 +303,7 @@ mod tests {
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m --max-held-bytes-per-address 5000000";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m --max-held-bytes-per-address 5000000 --max-connections-per-address 50 --contention-delay 10ms --handshake-rate-per-address 20 --call-rate-per-address 300 --input-rate-per-address 4000000";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
@@ -272,6 +312,9 @@ mod tests {
         assert_eq!(config.keep_alive_timeout, Duration::from_secs(620));
         assert_eq!(config.max_call_time, Duration::from_secs(300));
         assert_eq!(config.max_held_bytes_per_address, 5_000_000);
+        assert_eq!((config.max_connections_per_address, config.contention_delay.as_millis()), (Some(50), 10));
+        assert_eq!((config.handshake_rate_per_address, config.call_rate_per_address), (20, 300));
+        assert_eq!(config.input_rate_per_address, 4_000_000);
         assert_eq!(config.stream_shutdown_timeout, Config::default().stream_shutdown_timeout);
     }
 }
