@@ -28,6 +28,7 @@ mod sources;
 mod store;
 mod table;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -72,7 +73,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     let (programs, started) = (Programs::find()?, Instant::now());
     let twin = ServerProcess::start(&programs, &Setup::new(Events::Stock))?;
     let suite = Suite { programs: &programs, options, twin: twin.address };
-    let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+    let (mut rows, mut skipped) = (Vec::new(), BTreeMap::new());
     let all = attacks::all();
     for attack in all.iter().filter(|attack| options.selects(attack.name)) {
         for sources in options.sources(attack.quick_sources) {
@@ -84,7 +85,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
                 }
                 Tried::Skipped(why) => {
                     println!("{name}: skipped: {why}");
-                    skipped.push(format!("{name}: skipped: {why}"));
+                    skipped.entry(why).or_insert_with(Vec::new).push(name);
                 }
             }
         }
@@ -99,8 +100,8 @@ fn run(options: &Options) -> Result<bool, BoxError> {
     }
 
     println!("\n{}", if options.markdown { table::markdown(&rows) } else { table::text(&rows) });
-    for line in &skipped {
-        println!("{line}");
+    for (why, names) in &skipped {
+        println!("{} rows skipped: {why}: {}", names.len(), names.join(", "));
     }
     let busy = rows.iter().filter(|row| row.surroundings.is_busy()).count();
     if busy > 0 {
@@ -115,7 +116,7 @@ fn run(options: &Options) -> Result<bool, BoxError> {
         started.elapsed().as_secs_f64(),
         count(|verdict| *verdict == Verdict::Held),
         count(|verdict| matches!(verdict, Verdict::Explained(_))),
-        skipped.len()
+        skipped.values().map(Vec::len).sum::<usize>()
     );
     Ok(not_held + unclear == 0)
 }

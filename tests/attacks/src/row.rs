@@ -91,17 +91,27 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) text: String,
-    /// Whether a busy machine alone may have caused it.
-    pub(crate) is_latency: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something that no other program can cause.
+    Fact,
+    /// The p99 of `ping`, which a busy machine raises.
+    Latency,
+    /// A bystander took long, which a busy machine may cause as well.
+    Slowness,
 }
 
 impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_latency: false }
+        Self { text: text.into(), kind: Kind::Fact }
     }
 
     fn latency(text: String) -> Self {
-        Self { text, is_latency: true }
+        Self { text, kind: Kind::Latency }
     }
 
     fn is_known(&self, row: &Row) -> Option<&'static str> {
@@ -137,8 +147,8 @@ impl Row {
         self.judge_memory(&mut failures);
         self.judge_clients(limits, &mut failures);
         let complaints = self.bystanders.iter().filter_map(|one| {
-            let is_latency = one.failures.is_empty();
-            one.complaint(limits.slowest_bystander).map(|text| Failure { text, is_latency })
+            let kind = if one.failures.is_empty() { Kind::Slowness } else { Kind::Fact };
+            one.complaint(limits.slowest_bystander).map(|text| Failure { text, kind })
         });
         failures.extend(complaints);
         failures.extend(self.report.outcomes.forbidden().into_iter().map(Failure::new));
@@ -194,13 +204,14 @@ impl Row {
     pub(crate) fn may_be_the_machine(&self) -> bool {
         self.surroundings.is_busy()
             && !self.failures.is_empty()
-            && self.failures.iter().all(|failure| failure.is_latency)
+            && self.failures.iter().all(|failure| failure.kind != Kind::Fact)
     }
 
     /// Whether a server that is not attacked was hardly faster.
     fn is_the_machine(&self) -> bool {
         let during = |client: &Option<Client>| client.as_ref().map(|client| client.during.p99);
         self.may_be_the_machine()
+            && self.failures.iter().all(|failure| failure.kind == Kind::Latency)
             && during(&self.twin).zip(during(&self.client)).is_some_and(|(twin, own)| twin * 2 >= own)
     }
 
