@@ -142,8 +142,24 @@ pub(crate) struct RegisteredEvent {
     pub(crate) protected: bool,
     /// How long the handler may run; `None` for the server's limit.
     pub(crate) max_call_time: Option<Duration>,
+    cost: u32,
+    allows_get: bool,
     /// The guards that run before the handler, in this order, as indices in the module's table.
     pub(crate) guards: Arc<[usize]>,
+}
+
+impl RegisteredEvent {
+    /// How much of its caller's rate limit a call uses; 0 for an event whose calls are not counted.
+    #[allow(dead_code, reason = "what reads it depends on the features")]
+    pub(crate) fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    /// Whether a GET request may start the stream, as an `EventSource` does.
+    #[allow(dead_code, reason = "what reads it depends on the features")]
+    pub(crate) fn allows_get(&self) -> bool {
+        self.allows_get
+    }
 }
 
 impl Registry {
@@ -228,6 +244,8 @@ impl RegistryPlan {
                 index,
                 takes_upload: entry.takes_upload,
                 max_call_time: entry.max_call_time,
+                cost: entry.cost,
+                allows_get: entry.allows_get,
                 protected: name.is_protected(),
                 guards: guards(&sources[source].module, &entry.name),
             };

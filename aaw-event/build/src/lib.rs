@@ -113,7 +113,9 @@
 #![allow(clippy::needless_doctest_main, reason = "the example is a whole build script")]
 #![forbid(unsafe_code)]
 
+mod constants;
 mod event_name;
+mod form;
 mod handler;
 mod hook;
 mod names;
