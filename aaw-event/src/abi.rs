@@ -74,6 +74,9 @@ pub const MAGIC: [u8; 8] = *b"aaw-mod\0";
 pub(crate) mod flags {
     /// Panics of the package unwind, so they can be caught. A package without this flag is rejected.
     pub(crate) const UNWINDS: u32 = 1;
+    /// Handlers of the package read the HTTP request behind their call, which a host then has to keep. An older host does
+    /// not know the flag, and the operation `handshake` fails there.
+    pub(crate) const READS_HANDSHAKE: u32 = 2;
 }
 
 /// Values of [`EventEntry::kind`].
@@ -597,6 +600,6 @@ mod tests {
         assert_eq!((written::TAKEN, written::TOO_LARGE, status::OK, status::FAILED), (0, 1, 0, 1));
         assert_eq!((committed::MORE, committed::ENOUGH, committed::REJECTED, PLACE_ALIGN), (0, 1, 2, 16));
         assert_eq!((mode::LOADED, mode::LINKED, flags::UNWINDS, entry_flags::TAKES_UPLOAD), (0, 1, 1, 1));
-        assert_eq!((entry_flags::ALLOWS_GET, DEFAULT_COST), (2, 1));
+        assert_eq!((entry_flags::ALLOWS_GET, flags::READS_HANDSHAKE, DEFAULT_COST), (2, 2, 1));
     }
 }

@@ -35,6 +35,12 @@ pub struct Config {
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
     /// Also the time within which `_open` and `_resume` must decide.
     pub handshake_timeout: Duration,
+    /// The maximum size of the target and the headers of a request, in bytes, if the events read them
+    /// (`services.handshake()`); a larger one is refused with HTTP status 431. Default 16 KiB, which is also the most that
+    /// the server's own listener accepts as a head: it is a limit of its own for programs that mount the server in their
+    /// axum application. A connection keeps its handshake as long as it lives, and it counts towards
+    /// [`max_held_bytes`](Self::max_held_bytes). Servers whose events do not read it keep nothing.
+    pub max_handshake_bytes: usize,
     /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
     /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:
     /// otherwise the proxy sends requests over connections that are being closed, and responds 502. Responses announce
@@ -238,6 +244,7 @@ impl Default for Config {
             allow_origins: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,
+            max_handshake_bytes: 16 << 10,
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,

@@ -138,6 +138,7 @@ mod net;
 mod origin;
 mod poll_watch;
 mod registry;
+mod request_info;
 mod server;
 mod similar_names;
 mod throttle;

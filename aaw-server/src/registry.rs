@@ -92,6 +92,8 @@ pub(crate) struct Registry {
     pub(crate) hooks: Vec<ModuleHooks>,
     /// The hook that delivers the tokens of password resets, of the first module that has one.
     pub(crate) password_reset: Option<(Instance, usize)>,
+    /// Whether handlers of a module read the HTTP request behind their call, so that it has to be kept.
+    pub(crate) reads_handshakes: bool,
     /// The modules with runtimes of their own, up to [`MAX_ENTERED`] of them.
     with_runtime: Vec<Instance>,
 }
@@ -260,7 +262,14 @@ impl RegistryPlan {
             SimilarNames::new(self.positions.keys().map(EventName::as_str).filter(|name| !is_protected(name)));
         let with_runtime = instances.iter().filter(|instance| instance.has_runtime());
         let with_runtime = with_runtime.take(MAX_ENTERED).cloned().collect();
-        Registry { events: events.collect(), public_names, hooks: hooks.collect(), password_reset, with_runtime }
+        Registry {
+            events: events.collect(),
+            public_names,
+            hooks: hooks.collect(),
+            password_reset,
+            reads_handshakes: sources.iter().any(|source| source.module.reads_handshakes()),
+            with_runtime,
+        }
     }
 
     /// Returns all events sorted by name, for the log.

@@ -117,6 +117,7 @@ mod constants;
 mod event_name;
 mod form;
 mod handler;
+mod handshake;
 mod hook;
 mod names;
 mod paths;

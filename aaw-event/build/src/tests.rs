@@ -276,6 +276,13 @@ fn constants_set_the_cost_of_an_event_and_that_get_may_start_it() {
 }
 
 #[test]
+fn a_package_whose_shared_code_reads_handshakes_declares_it() {
+    let shared = ("_shared/token.rs", "fn token(services: &Services) { services.handshake(); }");
+    let code = generated(&[("ping.rs", UNARY), shared]);
+    assert!(code.ends_with("], reading_handshakes);"), "{code}");
+}
+
+#[test]
 fn hooks_are_in_the_table() {
     let code = generated(&[
         ("ping.rs", UNARY),

@@ -119,7 +119,8 @@ fn write_table(code: &mut String, name: &str, package: &PackageSource) {
             "    ::aaw_event::export::HandlerEntry::<{app}>::{function}{arguments}(::aaw_event::export::{constant}, {module}::handler),"
         );
     }
-    let _ = writeln!(code, "]);");
+    let declarations = if package.reads_handshakes { ", reading_handshakes" } else { "" };
+    let _ = writeln!(code, "]{declarations});");
     if package.services.is_some() {
         let _ = writeln!(
             code,

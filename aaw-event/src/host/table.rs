@@ -27,6 +27,7 @@ pub(super) struct ModuleTable {
     pub(super) away_hook: Option<usize>,
     pub(super) back_hook: Option<usize>,
     pub(super) guards: Vec<GuardInfo>,
+    pub(super) reads_handshakes: bool,
     pub(super) start: StartFn,
     /// A value of [`mode`](crate::abi::mode).
     pub(super) mode: u32,
@@ -221,6 +222,7 @@ pub(super) unsafe fn check(
         away_hook: None,
         back_hook: None,
         guards: Vec::new(),
+        reads_handshakes: header.flags & flags::READS_HANDSHAKE != 0,
         start,
         mode,
         prebuilt,

@@ -97,6 +97,14 @@ fn the_limits_of_events_are_read() {
 }
 
 #[test]
+fn a_package_declares_that_it_reads_handshakes() {
+    static READING: PackageSymbol<NoServices> =
+        PackageSymbol::new("reading", true, sync_services(no_services), &[]).reading_handshakes();
+    assert!(checked(READING.header()).unwrap().reads_handshakes);
+    assert!(!checked(GOOD.header()).unwrap().reads_handshakes);
+}
+
+#[test]
 fn the_costs_of_events_and_those_that_get_may_start_are_read() {
     let table = checked(GOOD.header()).unwrap();
     let read: Vec<_> = table.events.iter().map(|event| (event.cost, event.allows_get)).collect();

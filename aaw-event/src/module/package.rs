@@ -129,6 +129,13 @@ impl<A: Send + Sync + 'static> PackageSymbol<A> {
         Self { header, services: PhantomData }
     }
 
+    /// Declares that handlers of the package read the HTTP request behind their call.
+    #[must_use]
+    pub const fn reading_handshakes(mut self) -> Self {
+        self.header.flags |= flags::READS_HANDSHAKE;
+        self
+    }
+
     /// The package as part of this program. It builds its own services.
     ///
     /// # Panics

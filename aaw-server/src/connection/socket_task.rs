@@ -616,6 +616,7 @@ impl SocketTask {
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
         let held = log.unsent + log.pushed + log.retained + self.unread.capacity() + self.decoder.stored();
+        let held = held + self.state.peer().context.handshake_bytes();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());

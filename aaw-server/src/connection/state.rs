@@ -238,7 +238,7 @@ impl ConnectionState {
     /// Starts the `_open` hook.
     fn run_open_hook(&mut self) {
         let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
-        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), self.caller.opening(), Arc::clone(self.peer()));
         self.open_hook = Some(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout));
     }
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aaw_event::Handshake;
 use hyper::header::{HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
+use hyper::http::uri::Scheme;
 use hyper::{StatusCode, Uri, Version};
 use tokio::time::Instant;
 
@@ -17,6 +19,7 @@ use crate::memory_budget::ConnectionBudget;
 use crate::net::context::ServerContext;
 use crate::net::message_check::{check_message, host};
 use crate::net::origin_check::OriginCheckError;
+use crate::request_info::{self, RequestOrigin};
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
@@ -128,6 +131,26 @@ impl HttpConnection {
         }
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         check_origin_and_host(&self.shared, origin.as_deref(), headers, uri)
+    }
+
+    /// Returns where a request of this connection comes from.
+    pub(crate) fn request_origin(&self, uri: &Uri, _headers: &HeaderMap) -> RequestOrigin {
+        RequestOrigin { address: self.address, is_secure: uri.scheme() == Some(&Scheme::HTTPS) }
+    }
+
+    /// Returns what handlers see of a request; `None` if they do not read it.
+    ///
+    /// # Errors
+    /// The status and the text of a response, if it is too large to be kept.
+    pub(crate) fn handshake(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<Handshake>, (StatusCode, String)> {
+        let shared = &self.shared;
+        if !shared.dispatch.registry.load().reads_handshakes {
+            return Ok(None);
+        }
+        let (origin, host) = (self.request_origin(uri, headers), host(headers, uri));
+        let described =
+            request_info::describe(origin, host.as_deref(), uri, headers, shared.config.max_handshake_bytes);
+        described.map(Some).map_err(|error| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))
     }
 
     /// Logs that a request was refused.

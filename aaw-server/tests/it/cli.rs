@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 14] = [
     "port",
     "host",
     "allow-origin",
@@ -10,6 +10,7 @@ const FLAGS: [&str; 13] = [
     "keep-alive-timeout",
     "static",
     "auth",
+    "own-log-ins",
     "min-password-length",
     "log",
     "log-body-limit",

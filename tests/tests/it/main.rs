@@ -23,6 +23,7 @@ mod family;
 mod fan_out;
 mod fault_proxy;
 mod guards;
+mod handshakes;
 mod http;
 mod http_mount;
 mod http_pages;

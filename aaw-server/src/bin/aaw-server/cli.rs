@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aaw_server::Config;
 use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
+use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -113,6 +114,10 @@ pub(crate) struct ServeArgs {
     /// off, and events below a folder called auth cannot be called]
     #[arg(long, value_name = "FILE", env = "AAW_AUTH", num_args = 0..=1, default_missing_value = DEFAULT_STORE)]
     pub(crate) auth: Option<PathBuf>,
+    /// Let the events log their callers in themselves, by a token in a header or a cookie, say, instead of storing users
+    /// and sessions: events below a folder called auth can then be called by those whom they have logged in
+    #[arg(long, env = "AAW_OWN_LOG_INS", conflicts_with = "auth", value_parser = BoolishValueParser::new())]
+    pub(crate) own_log_ins: bool,
     #[command(flatten)]
     pub(crate) password_rules: PasswordRules,
     /// What to log, and in which format

@@ -70,6 +70,8 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     config.probe().await?;
     if let Some(store) = open_store(args).await? {
         config.auth = Some(Auth { min_password_chars: args.password_rules.min_length(), ..Auth::new(store) });
+    } else if args.own_log_ins {
+        config.auth = Some(Auth::own_log_ins());
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
