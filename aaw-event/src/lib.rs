@@ -292,6 +292,7 @@ mod handles;
 #[allow(unsafe_code, reason = "calls function pointers of the module ABI, and is called through them")]
 pub mod host;
 mod json;
+mod log_limit;
 #[allow(unsafe_code, reason = "is called through function pointers of the module ABI")]
 mod module;
 pub mod prelude;

@@ -88,6 +88,12 @@ pub struct Config {
     /// takes to grant credit: they end with their connection, or by [`HttpConfig::cursor_idle_timeout`] where they are
     /// read by polling. A longer limit lets forgotten calls occupy the memory of their handlers for longer.
     pub max_call_time: Duration,
+    /// How long calls and streams of events that were replaced ([`Handle::replace_events`](crate::Handle::replace_events),
+    /// or a reload) may run on; after that they fail with the code `replaced`, and the log tells how many. Default 10 min:
+    /// calls that have [`max_call_time`](Self::max_call_time) are over long before, so this ends streams and calls without
+    /// a limit, each of which would otherwise keep the services, the runtime and the connections to databases of its
+    /// generation for as long as its reader stays. The code of a library stays in memory in any case.
+    pub replaced_events_timeout: Duration,
     /// How long a guard (`_guard.rs`) may take to decide about a call; after that the call is refused with the code
     /// `timeout`. Default 10 s, enough for a slow database: a guard only decides, and a caller that waits for it does not
     /// know yet whether its call runs. Each guard of a call has this time.
@@ -255,6 +261,7 @@ impl Default for Config {
             max_message_bytes: protocol.limits.message as usize,
             max_concurrent_calls: protocol.limits.calls,
             max_call_time: Duration::from_secs(60),
+            replaced_events_timeout: Duration::from_secs(10 * 60),
             guard_timeout: Duration::from_secs(10),
             max_queued_call_bytes: protocol.limits.line as usize,
             max_push_backlog_bytes: 1 << 20,

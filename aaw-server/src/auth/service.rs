@@ -24,7 +24,7 @@ use super::session_scope::SessionScope;
 use super::store::{NewSession, StoreError};
 use super::token::{TokenHash, random_token};
 use crate::client_network::ClientNetwork;
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, log_throttled};
 
 /// The response of a built-in event, as JSON.
 pub(crate) type BuiltInFuture = Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>>;
@@ -234,7 +234,8 @@ impl Service {
     /// reveal that the user exists.
     pub(super) fn deliver(&self, hook: &ResetHook, reset: PasswordReset) {
         let Ok(permit) = Arc::clone(&self.deliveries).try_acquire_owned() else {
-            tracing::error!(
+            log_throttled!(
+                error,
                 user = reset.user.id,
                 "the token of a password reset was not delivered: {MAX_DELIVERIES} deliveries are running"
             );
@@ -245,10 +246,16 @@ impl Service {
             let _permit = permit;
             match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(user, "the token of a password reset was not delivered: {error}"),
+                Ok(Err(error)) => {
+                    log_throttled!(error, user, "the token of a password reset was not delivered: {error}")
+                }
                 Err(_) => {
                     let seconds = DELIVERY_TIMEOUT.as_secs();
-                    tracing::error!(user, "the delivery of a password reset's token did not complete in {seconds} s");
+                    log_throttled!(
+                        error,
+                        user,
+                        "the delivery of a password reset's token did not complete in {seconds} s"
+                    );
                 }
             }
         });

@@ -262,8 +262,8 @@ impl SocketTask {
                 // A hook that a stop has begun gets a moment.
                 () = async { stopped.as_mut().await; tokio::time::sleep(STOPPED_HOOK_TIMEOUT).await } => false,
             };
-            if !has_ended {
-                tracing::warn!(connection = %id, "_close did not end in time and was dropped");
+            if !has_ended && let Some(suppressed) = dispatch.throttles.hook_timeouts.pass() {
+                tracing::warn!(connection = %id, suppressed, "_close did not end in time and was dropped");
             }
         }
         linger(lingering, config.linger_timeout, stopped).await;

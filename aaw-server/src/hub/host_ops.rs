@@ -25,6 +25,7 @@ use crate::hub::mailbox::connection_ended;
 use crate::hub::peer::Peer;
 use crate::hub::push::{push_frame, reserved_name};
 use crate::hub::rooms::member_json;
+use crate::throttle::log_throttled;
 
 /// The most bytes of responses that a call of a room collects; further responses fail as `too_large`.
 const MAX_COLLECTED: usize = 64 << 20;
@@ -292,7 +293,7 @@ fn log_out(caller: Arc<EventCaller>, _args: String) -> HostOpFuture {
 fn parse<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
     serde_json::from_str(args).map_err(|error| {
         // aaw-event has serialized them, possibly a version that this server does not support.
-        tracing::error!(%error, "a module called a host operation with arguments that this server cannot parse");
+        log_throttled!(error, %error, "a module called a host operation with arguments that this server cannot parse");
         Failure::internal(Code::INTERNAL)
     })
 }

@@ -182,7 +182,9 @@ pub(crate) fn check_origin_and_host(
 
 /// Logs that a request was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
-    if let Some(suppressed) = shared.refusals.pass() {
+    let throttles = &shared.dispatch.throttles;
+    let throttle = if what == "request" { &throttles.refused_requests } else { &throttles.refused_handshakes };
+    if let Some(suppressed) = throttle.pass() {
         let peer = address.map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a {what}: {error}");
     }

@@ -2,12 +2,13 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 15] = [
     "port",
     "host",
     "allow-origin",
     "max-connections",
     "keep-alive-timeout",
+    "replaced-events-timeout",
     "static",
     "auth",
     "own-log-ins",

@@ -1,6 +1,9 @@
 //! Call records: the `on_call` hook receives one for each call. And what the server logs.
 
-use aaw_tests::{LogCapture, TestServer, WireClient};
+use std::time::Instant;
+
+use aaw_test_hooks::_services::OpenBehaviour;
+use aaw_tests::{HttpRequest, LogCapture, TestServer, WireClient};
 use serde_json::{Value, json};
 
 /// Checks the fields of a record that differ in each run, and returns the others.
@@ -125,9 +128,18 @@ async fn secrets_in_bodies_of_built_in_events_are_redacted() {
     let redacted = json!({"email": "a@b", "password": "[redacted]", "deep": {"resetToken": "[redacted]"}});
     let error = json!({"error": "Unknown event: aaw/login", "code": "unknown_event"});
     check("aaw/login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
-    // The bodies of the application's events are recorded unchanged.
-    let own = json!({"password": "x"});
-    check("echo", &own.to_string(), json!({"kind": "unary", "body": own, "result": own})).await;
+}
+
+#[tokio::test]
+async fn fields_with_a_secret_name_are_redacted_in_the_records_of_all_events() {
+    // A misspelt log-in.
+    let body = r#"{"email":"a@b","Password":"hunter2","list":[{"api_key":["hunter2"]}]}"#;
+    let redacted = json!({"email": "a@b", "Password": "[redacted]", "list": [{"api_key": "[redacted]"}]});
+    let error = json!({"error": "Unknown event: login", "code": "unknown_event"});
+    check("login", body, json!({"kind": "unknown", "body": redacted, "error": error})).await;
+    let own = json!({"password": "hunter2", "name": "Ada"});
+    let redacted = json!({"password": "[redacted]", "name": "Ada"});
+    check("echo", &own.to_string(), json!({"kind": "unary", "body": redacted, "result": redacted})).await;
 }
 
 #[tokio::test]
@@ -149,6 +161,60 @@ async fn a_flood_of_bad_frames_logs_one_warning() {
     }
     let text = log.text();
     assert_eq!(text.lines().filter(|line| line.contains("WARN") && line.contains("bad frame")).count(), 1);
+}
+
+/// Counts the lines that contain the text.
+fn count(log: &LogCapture, text: &str) -> usize {
+    log.text().lines().filter(|line| line.contains(text)).count()
+}
+
+#[tokio::test]
+async fn each_kind_of_line_that_clients_can_cause_is_throttled() {
+    const EACH: usize = 200;
+    let log = LogCapture::start();
+    let app = aaw_test_hooks::_services::App::default();
+    let hooks = aaw_server::Events::new(aaw_test_hooks::module_with(app.clone())).under("hooks");
+    let server = TestServer::start_with_events(vec![aaw_test_events::module().into(), hooks], |_| {}).await;
+    let started = Instant::now();
+
+    for _ in 0..EACH {
+        let wrong_version = HttpRequest::handshake(server.addr).replace("Sec-WebSocket-Version", "8");
+        assert_eq!(wrong_version.send().await.status, 426);
+        let foreign = HttpRequest::post(server.addr, "/events/ping", "").header("Origin", "https://evil.example");
+        assert_eq!(foreign.send().await.status, 403);
+        let mut client = WireClient::connect(server.addr, None).await;
+        client.send("not a frame").await;
+        client.next().await;
+    }
+    let mut client = server.v1().await;
+    let large = "x".repeat(1 << 20);
+    for _ in 0..EACH {
+        client.call("panics/at_once", "null").await.assert_eq(r#"{"error":"Internal error","code":"panic"}"#);
+        client.call("fails/question", "null").await.assert_eq(r#"{"error":"Internal error","code":"internal"}"#);
+    }
+    for _ in 0..20 {
+        client.call("broadcasts/others", &format!("{:?}", &large[..(1 << 20) - 100])).await;
+    }
+    app.on_open(OpenBehaviour { refusal: Some("Members only".into()), ..OpenBehaviour::default() });
+    for _ in 0..EACH {
+        WireClient::connect(server.addr, None).await.expect_close(1008).await;
+    }
+
+    let seconds = started.elapsed().as_secs() as usize + 2;
+    for (kind, least, each_second) in [
+        ("refused a connection: Expected Sec-WebSocket-Version", 1, 1),
+        ("refused a request:", 1, 1),
+        ("bad frame", 1, 10),
+        ("the handler panicked", 0, 10),
+        ("a handler failed", 0, 10),
+        ("_open refused the connection", 1, 10),
+    ] {
+        let (lines, most) = (count(&log, kind), each_second * seconds);
+        assert!((least..=most).contains(&lines) && lines < EACH, "{kind}: {lines} lines in {seconds} s");
+    }
+    assert!(
+        log.text().lines().any(|line| line.contains("suppressed=") && !line.contains("suppressed=0")) || seconds < 4
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod modules;
 mod numbers;
 mod origins;
 mod reloading;
+mod replaced_events;
 mod resumption;
 mod resumption_hooks;
 mod resumption_requests;

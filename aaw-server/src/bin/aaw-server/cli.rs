@@ -107,6 +107,10 @@ pub(crate) struct ServeArgs {
     /// code timeout [default: 60s]
     #[arg(long, value_name = "TIME", env = "AAW_MAX_CALL_TIME", value_parser = parse_duration)]
     max_call_time: Option<Duration>,
+    /// How long calls and streams of events that were reloaded may run on; then they fail with the code replaced [default:
+    /// 10m]
+    #[arg(long, value_name = "TIME", env = "AAW_REPLACED_EVENTS_TIMEOUT", value_parser = parse_duration)]
+    replaced_events_timeout: Option<Duration>,
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
@@ -185,6 +189,7 @@ impl ServeArgs {
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
             resumption_window: self.resumption_window.unwrap_or(defaults.resumption_window),
             max_call_time: self.max_call_time.unwrap_or(defaults.max_call_time),
+            replaced_events_timeout: self.replaced_events_timeout.unwrap_or(defaults.replaced_events_timeout),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
