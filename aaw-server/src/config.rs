@@ -86,6 +86,12 @@ pub struct Config {
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.
     /// Also the time within which `_open` and `_resume` must decide.
     pub handshake_timeout: Duration,
+    /// The maximum size of the target and the headers of a request, in bytes, if the events read them
+    /// (`services.handshake()`); a larger one is refused with HTTP status 431. Default 16 KiB, which is also the most that
+    /// the server's own listener accepts as a head: it is a limit of its own for programs that mount the server in their
+    /// axum application. A connection keeps its handshake as long as it lives, and it counts towards
+    /// [`max_held_bytes`](Self::max_held_bytes). Servers whose events do not read it keep nothing.
+    pub max_handshake_bytes: usize,
     /// How long an HTTP connection is kept open between two requests, until the head of the next has arrived. Default
     /// 75 s. It must be longer than the idle timeout of a proxy or load balancer in front of the server, commonly 60 s:
     /// otherwise the proxy sends requests over connections that are being closed, and responds 502. Responses announce
@@ -137,6 +143,12 @@ pub struct Config {
     /// takes to grant credit: they end with their connection, or by [`HttpConfig::cursor_idle_timeout`] where they are
     /// read by polling. A longer limit lets forgotten calls occupy the memory of their handlers for longer.
     pub max_call_time: Duration,
+    /// How long calls and streams of events that were replaced ([`Handle::replace_events`](crate::Handle::replace_events),
+    /// or a reload) may run on; after that they fail with the code `replaced`, and the log tells how many. Default 10 min:
+    /// calls that have [`max_call_time`](Self::max_call_time) are over long before, so this ends streams and calls without
+    /// a limit, each of which would otherwise keep the services, the runtime and the connections to databases of its
+    /// generation for as long as its reader stays. The code of a library stays in memory in any case.
+    pub replaced_events_timeout: Duration,
     /// How long a guard (`_guard.rs`) may take to decide about a call; after that the call is refused with the code
     /// `timeout`. Default 10 s, enough for a slow database: a guard only decides, and a caller that waits for it does not
     /// know yet whether its call runs. Each guard of a call has this time.
@@ -309,6 +321,7 @@ impl Default for Config {
             call_rate_per_address: 5000,
             input_rate_per_address: 8 << 20,
             handshake_timeout: protocol.hello_timeout,
+            max_handshake_bytes: 16 << 10,
             keep_alive_timeout: Duration::from_secs(75),
             heartbeat_interval: protocol.heartbeat_interval,
             max_missed_heartbeats: protocol.max_missed_heartbeats,
@@ -320,6 +333,7 @@ impl Default for Config {
             max_message_frames: MAX_FRAMES,
             max_concurrent_calls: protocol.limits.calls,
             max_call_time: Duration::from_secs(60),
+            replaced_events_timeout: Duration::from_secs(10 * 60),
             guard_timeout: Duration::from_secs(10),
             max_queued_call_bytes: protocol.limits.line as usize,
             max_push_backlog_bytes: 1 << 20,

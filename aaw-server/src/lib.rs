@@ -141,6 +141,7 @@ mod origin;
 mod poll_watch;
 mod readiness;
 mod registry;
+mod request_info;
 mod server;
 mod similar_names;
 mod throttle;

@@ -19,7 +19,7 @@ use crate::address_limits::AddressLimits;
 use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
-use crate::dispatch::{CallHook, Dispatch, RunLimits};
+use crate::dispatch::{CallHook, Dispatch, Generations, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
 use crate::memory_budget::{HeldLimits, ProcessBudget};
@@ -32,8 +32,9 @@ use crate::poll_watch::PollWatch;
 use crate::readiness;
 use crate::registry::{Events, Registry, RegistryPlan};
 use crate::server::start_modules::start_modules;
-use crate::throttle::Throttle;
+use crate::throttle::{LogThrottles, Throttle};
 
+mod end_replaced;
 #[cfg(feature = "http")]
 pub(crate) mod routes;
 mod start_modules;
@@ -192,7 +193,9 @@ async fn share(
     hook: Option<CallHook>,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
-    let registry = plan.registry(events, &start_modules(events, &modules).await?);
+    let started = start_modules(events, &modules).await?;
+    let registry = plan.registry(events, &started.instances);
+    *modules.current() = started.hosts;
     #[cfg(feature = "auth")]
     let auth = config.auth.clone().map(Service::start);
     #[cfg(not(feature = "auth"))]
@@ -212,6 +215,8 @@ async fn share(
             auth: auth.clone(),
             max_response: config.max_message_bytes,
             limits: RunLimits { call: config.max_call_time, guard: config.guard_timeout },
+            throttles: LogThrottles::new(),
+            generations: Generations::default(),
         }),
         host_services: HostServices::new(Arc::clone(&hub), auth, config.max_message_bytes),
         _poll_watch: PollWatch::start(hub.check()).map_err(StartError::Thread)?,
@@ -386,7 +391,7 @@ impl Handle {
     }
 
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
-    /// fails or waits because of the replacement.
+    /// waits because of the replacement, and none fails, unless it still runs after [`Config::replaced_events_timeout`].
     ///
     /// The services of the new events are built first, as [`Server::bind`] does. Dropping the future before that is done
     /// keeps the previous events.
@@ -405,9 +410,17 @@ impl Handle {
     /// services cannot be built. The previous events are then kept.
     pub async fn replace_events(&self, events: Vec<Events>) -> Result<(), StartError> {
         let plan = Registry::plan(&events)?;
-        let registry = plan.registry(&events, &start_modules(&events, &self.shared.modules).await?);
+        let started = start_modules(&events, &self.shared.modules).await?;
+        let registry = plan.registry(&events, &started.instances);
         let names = registry.names();
-        let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+        let previous = {
+            let mut hosts = self.shared.modules.current();
+            let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
+            let generation = self.shared.dispatch.generations.advance();
+            let hosts = std::mem::replace(&mut *hosts, started.hosts);
+            end_replaced::spawn(&self.shared, generation, hosts, self.shared.config.replaced_events_timeout);
+            previous
+        };
         tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));
         log_events(&plan, &events, self.shared.dispatch.auth.is_some(), true);
         Ok(())

@@ -37,6 +37,10 @@ pub struct Auth {
     /// ([`SqliteStore::add_user`](super::SqliteStore::add_user)) or by `aaw-server user add`. The flag of the program is
     /// `--registration`.
     pub allow_registration: bool,
+    /// Whether `Authorization: Bearer TOKEN` of an HTTP request is the token of a session of this server: the request
+    /// then has that session, and fails if there is none. Default true. If false, the header is left to the events, which
+    /// read it with `services.handshake()`.
+    pub bearer_tokens: bool,
     /// The minimum length of a new password, in characters: Unicode code points of its
     /// [normal form](super::Password). Default 6, as short as users of the original have them. It is checked at a
     /// registration and when a password is changed, never at a log-in: existing passwords keep working.
@@ -126,6 +130,7 @@ impl Auth {
             reset_lifetime: 20 * 60 * SECOND,
             on_password_reset: None,
             allow_registration: true,
+            bearer_tokens: true,
             min_password_chars: Self::DEFAULT_MIN_PASSWORD_CHARS,
             max_password_bytes: Self::DEFAULT_MAX_PASSWORD_BYTES,
             failed_logins_per_email: RateLimit::new(100, 30 * SECOND),

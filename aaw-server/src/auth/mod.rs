@@ -24,6 +24,7 @@
 // - `config`: `Auth`: the store, lifetimes and limits
 // - `store`: `Store`: keeps users and sessions; only the store handles stored passwords
 // - `sqlite`: the store that comes with the server (feature `auth-sqlite`)
+// - `own_log_ins`: the store of an application that logs its callers in itself
 // - `password`: a password in its normal form, and the rules for a new one
 // - `opaque_string`: the normal form of passwords: RFC 8265's profile OpaqueString
 // - `fair_queue`: a queue in which log-ins come first and clients take turns
@@ -34,6 +35,7 @@
 // - `session`: a session in use, and the events that it may call
 // - `session_registry`: all sessions in use, so that the end of one reaches everything that uses it
 // - `session_observer`: notification of a connection that a session has ended
+// - `session_scope`: whether a session that a handler starts is stored, or belongs to its connection
 // - `session_slot`: the session of a connection or of an HTTP request
 // - `caller`: the caller of an event: its id, address and session
 // - `identity_change`: attributes a handler's log-in or log-out to its call
@@ -46,8 +48,8 @@
 // - `service`: ties them together: starts, binds and ends sessions
 // - `events`: the built-in events
 //
-// Without the feature `auth`, `off.rs` takes the place of this file: it keeps `caller`, `session_slot`, `session_observer`
-// and `identity_change`, and replaces the rest by types without values.
+// Without the feature `auth`, `off.rs` takes the place of this file: it keeps `caller`, `session_slot`, `session_scope`,
+// `session_observer` and `identity_change`, and replaces the rest by types without values.
 
 mod body;
 mod caller;
@@ -61,6 +63,7 @@ mod known_networks;
 mod limits;
 mod log_in_limits;
 mod opaque_string;
+mod own_log_ins;
 mod password;
 #[cfg(feature = "auth-sqlite")]
 mod password_hasher;
@@ -69,6 +72,7 @@ mod service;
 mod session;
 mod session_observer;
 mod session_registry;
+mod session_scope;
 mod session_slot;
 #[cfg(feature = "auth-sqlite")]
 mod sqlite;
@@ -88,6 +92,7 @@ pub(crate) use service::{BuiltInFuture, Service};
 pub(crate) use session::Session;
 pub(crate) use session_observer::SessionObserver;
 pub(crate) use session_registry::SessionGuard;
+pub(crate) use session_scope::SessionScope;
 pub(crate) use session_slot::SessionSlot;
 #[cfg(feature = "auth-sqlite")]
 pub use sqlite::{SqliteStore, StoreOpenError, User};

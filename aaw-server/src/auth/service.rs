@@ -21,6 +21,7 @@ use super::reset_requests::ResetRequests;
 use super::session::EndReason;
 use super::session_observer::SessionObserver;
 use super::session_registry::{SessionClaim, SessionGuard, SessionRegistry};
+use super::session_scope::SessionScope;
 use super::store::{NewSession, StoreError};
 use super::store_health::StoreHealth;
 use super::token::{TokenHash, random_token};
@@ -64,6 +65,7 @@ pub(super) struct PendingLogIn {
     token: Token,
     /// What the store receives.
     pub(super) session: NewSession,
+    scope: SessionScope,
     claim: SessionClaim,
 }
 
@@ -134,12 +136,36 @@ impl Service {
         guard.filter(|guard| !guard.is_over()).ok_or_else(session_expired)
     }
 
-    /// Starts a session for a user whom the application has identified itself. The response is that of a log-in.
-    pub(crate) async fn authenticate(&self, context: &CallContext, user: Identity) -> Result<String, Failure> {
-        let log_in = self.begin_log_in(context);
-        let started = self.config.store.authenticate(user, log_in.session).await;
-        let started = started.map_err(|error| self.failure(&error))?;
-        self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout)
+    /// Starts a session for a user whom the application has identified itself. The response is that of a log-in. The
+    /// session belongs to the connection if the store does not offer to keep it.
+    pub(crate) async fn authenticate(
+        &self,
+        context: &CallContext,
+        user: Identity,
+        scope: SessionScope,
+    ) -> Result<String, Failure> {
+        let mut log_in = self.begin_log_in(context);
+        if scope == SessionScope::Store {
+            match self.config.store.authenticate(user.clone(), log_in.session).await {
+                Err(StoreError::NotOffered) => {}
+                started => {
+                    let started = started.map_err(|error| self.failure(&error))?;
+                    return self.bind(context, log_in, started.identity, &started.ended, EndReason::Logout);
+                }
+            }
+        }
+        if context.session.observer().is_none() {
+            let error = "A call over HTTP has no connection that a session could belong to";
+            return Err(Failure::new(Code::NO_CONNECTION, error));
+        }
+        log_in.scope = SessionScope::Connection;
+        self.bind(context, log_in, user, &[], EndReason::Logout)
+    }
+
+    /// Returns whether the bearer token of an HTTP request is one of this server's sessions.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP requests carry a token"))]
+    pub(crate) fn has_bearer_tokens(&self) -> bool {
+        self.config.bearer_tokens
     }
 
     /// Ends the caller's session, wherever it is used. Does nothing without a session.
@@ -161,7 +187,9 @@ impl Service {
             (Arc::clone(&self.config.store), Arc::clone(&self.registry), Arc::clone(caller));
         Some(tokio::spawn(async move {
             let session = guard.session();
-            store.end(session.token()).await?;
+            if session.is_stored() {
+                store.end(session.token()).await?;
+            }
             // Released first: the client that logs out is sent no push about the end of a session it no longer has. The
             // guard is kept, so its connection is notified all the same, and ends what the session authorized.
             let _released = caller.context().session.release(session);
@@ -182,7 +210,7 @@ impl Service {
         let mut session = NewSession::new(TokenHash::of(&token), time_after(self.config.session_lifetime));
         session.client = context.address;
         let claim = self.registry.claim(session.token, context.session.observer());
-        PendingLogIn { token, session, claim }
+        PendingLogIn { token, session, scope: SessionScope::Store, claim }
     }
 
     /// Binds a session that the store has started to its caller, and revokes the sessions that the store has `replaced`
@@ -195,9 +223,9 @@ impl Service {
         replaced: &[TokenHash],
         reason: EndReason,
     ) -> Result<String, Failure> {
-        let PendingLogIn { token, session, claim } = log_in;
+        let PendingLogIn { token, session, scope, claim } = log_in;
         let bound = log_in_response(token.as_str(), &identity).and_then(|response| {
-            let guard = claim.activate(identity, session.expires).ok_or_else(session_expired)?;
+            let guard = claim.activate_in(scope, identity, session.expires).ok_or_else(session_expired)?;
             Ok((response, context.session.replace(guard)))
         });
         // After the slot has changed, so that the client is sent no push about the end of a session it no longer has;
@@ -247,7 +275,7 @@ impl Service {
     /// Reloads all sessions in use from the store: their users may have changed, and the sessions may have been
     /// deleted.
     async fn reload_sessions(&self) {
-        for session in self.registry.sessions() {
+        for session in self.registry.sessions().into_iter().filter(|session| session.is_stored()) {
             match self.config.store.resume(session.token()).await {
                 Ok(Some(stored)) => session.update(stored.identity),
                 Ok(None) => self.registry.end(session.token(), EndReason::Logout),

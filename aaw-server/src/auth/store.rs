@@ -64,7 +64,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Starts a session for an identity that the application itself has authenticated (`authenticate` in a handler). It
-    /// need not be a user of this store.
+    /// need not be a user of this store. Not called for a session that `_open` starts, which belongs to its connection and
+    /// is stored nowhere. If the operation is not offered, neither is any other one of a handler.
     fn authenticate(&self, identity: Identity, session: NewSession) -> StoreFuture<'_, StartedSession> {
         unsupported_op((identity, session))
     }

@@ -18,7 +18,7 @@ use super::stream_pump::{StreamCredit, StreamPump};
 use super::upload::UploadWriter;
 use crate::auth::identity_change::IdentityChange;
 use crate::auth::{Session, SessionGuard};
-use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame};
+use crate::dispatch::{CallSource, DispatchRequest, Dispatched, HandlerStream, PendingCall, ResponseFrame, replaced};
 use crate::hub::ItemBatch;
 use crate::memory_budget::CallBudget;
 
@@ -130,7 +130,16 @@ impl ConnectionState {
         let identity_change = pending.identity_change();
         let linger = (!expects_response).then(LingerSwitch::default);
         let task = tokio::spawn(CallFuture::new(key, pending, self.new_budget(), peer, linger.clone()));
-        let call = CallTask { task, expects_response, linger, credit: None, upload, session, identity_change };
+        let call = CallTask {
+            task,
+            expects_response,
+            linger,
+            credit: None,
+            upload,
+            session,
+            identity_change,
+            generation: self.dispatch.generations.current(),
+        };
         self.store_task(key, call);
         self.start_upload(key);
     }
@@ -189,6 +198,7 @@ impl ConnectionState {
                 upload,
                 session,
                 identity_change: None,
+                generation: self.dispatch.generations.current(),
             },
         );
         if session_ended {
@@ -272,6 +282,17 @@ impl ConnectionState {
             call.task.abort();
         }
         self.protocol.complete(key, Vec::new(), Completion::Failed(failure));
+    }
+
+    /// Ends the calls of events that were replaced long ago.
+    pub(super) fn end_generation(&mut self, generation: u64) {
+        let calls = self.protocol.tasks().filter(|(_, call)| call.generation <= generation);
+        let calls: Vec<_> = calls.map(|(key, _)| key).collect();
+        self.dispatch.generations.count_ended(calls.len());
+        for key in calls {
+            self.abort(key, replaced());
+        }
+        self.collect_outputs();
     }
 
     /// Ends the streams that still run, because the server is stopping.

@@ -274,8 +274,8 @@ impl SocketTask {
                 // A hook that a stop has begun gets a moment.
                 () = async { stopped.as_mut().await; tokio::time::sleep(STOPPED_HOOK_TIMEOUT).await } => false,
             };
-            if !has_ended {
-                tracing::warn!(connection = %id, "_close did not end in time and was dropped");
+            if !has_ended && let Some(suppressed) = dispatch.throttles.hook_timeouts.pass() {
+                tracing::warn!(connection = %id, suppressed, "_close did not end in time and was dropped");
             }
         }
         linger(lingering, config.linger_timeout, stopped).await;
@@ -641,6 +641,7 @@ impl SocketTask {
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
         let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored();
+        let held = held + self.state.peer().context.handshake_bytes();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());

@@ -232,6 +232,7 @@ impl ConnectionState {
             Command::DropAway => self.drop_away(),
             Command::OpenHookDone(result) => self.handle_open_hook_done(result),
             Command::SessionEnded(session) => self.end_session(&session),
+            Command::EndGeneration(generation) => self.end_generation(generation),
             Command::Drain => {
                 self.draining = true;
                 self.protocol.drain();
@@ -244,7 +245,7 @@ impl ConnectionState {
     /// Starts the `_open` hook.
     fn run_open_hook(&mut self) {
         let Some(info) = self.open_info.take() else { return self.protocol.handle_open_hook_passed() };
-        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), Arc::clone(&self.caller), Arc::clone(self.peer()));
+        let (dispatch, caller, peer) = (Arc::clone(&self.dispatch), self.caller.opening(), Arc::clone(self.peer()));
         self.open_hook = Some(Box::new(OpenHook::spawn(dispatch, caller, peer, *info, self.config.handshake_timeout)));
     }
 
@@ -252,7 +253,10 @@ impl ConnectionState {
         match result {
             Ok(()) => self.protocol.handle_open_hook_passed(),
             Err(failure) => {
-                tracing::info!(connection = %self.peer().id(), "_open refused the connection: {failure}");
+                if let Some(suppressed) = self.dispatch.throttles.open_refusals.pass() {
+                    let connection = self.peer().id();
+                    tracing::info!(%connection, suppressed, "_open refused the connection: {failure}");
+                }
                 self.protocol.handle_open_hook_refused(failure);
             }
         }
@@ -339,13 +343,18 @@ impl ConnectionState {
         }
     }
 
-    /// Warns of the first bad frame of a connection only, so that a flood of them does not flood the log.
+    /// Warns of the first bad frame of a connection only, and of some connections in a second, so that a flood of either
+    /// does not flood the log.
     pub(super) fn log_bad_frame(&mut self, bad: &BadFrame) {
         let connection = self.peer().id();
         self.bad_frames = self.bad_frames.saturating_add(1);
         let bad = bad.without_values();
-        if self.bad_frames == 1 {
-            tracing::warn!(%connection, client_key = self.peer().context.client_key.as_deref(), "bad frame: {bad}");
+        let throttle = &self.dispatch.throttles.bad_frames;
+        if self.bad_frames == 1
+            && let Some(suppressed) = throttle.pass()
+        {
+            let client_key = self.peer().context.client_key.as_deref();
+            tracing::warn!(%connection, client_key, suppressed, "bad frame: {bad}");
         } else {
             tracing::debug!("bad frame: {bad}");
         }

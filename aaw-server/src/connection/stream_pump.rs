@@ -265,8 +265,15 @@ mod tests {
         let instance = sources[0].module.start(Arc::<Modules>::default().host()).await.expect("it has no services");
         let registry = Registry::plan(&sources).expect("the names are unique").registry(&sources, &[instance]);
         let registry = ArcSwap::from_pointee(registry);
-        let dispatch =
-            Dispatch { registry, hook: None, auth: None, max_response: 1 << 20, limits: RunLimits::default() };
+        let dispatch = Dispatch {
+            registry,
+            hook: None,
+            auth: None,
+            max_response: 1 << 20,
+            limits: RunLimits::default(),
+            throttles: crate::throttle::LogThrottles::new(),
+            generations: crate::dispatch::Generations::default(),
+        };
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let caller = EventCaller::for_connection(HostServices::new(hub, None, 1 << 20), Arc::clone(&guard.peer));

@@ -60,7 +60,15 @@ pub(super) fn serve_with(
     let caller = EventCaller::for_connection(services, Arc::clone(&guard.peer));
     let (max_response, limits) = (config.max_message_bytes, RunLimits::default());
     let registry = ArcSwap::from_pointee(registry);
-    let dispatch = Dispatch { registry, hook: None, auth: None, max_response, limits };
+    let dispatch = Dispatch {
+        registry,
+        hook: None,
+        auth: None,
+        max_response,
+        limits,
+        throttles: crate::throttle::LogThrottles::new(),
+        generations: crate::dispatch::Generations::default(),
+    };
     let connection = NewConnection {
         dialect,
         guard,

@@ -130,8 +130,15 @@ impl TestServer {
         let auth = Some(Service::start(Auth::new(TestStore)));
         let max_response = 1 << 20;
         let registry = ArcSwap::from_pointee(registry);
-        let dispatch =
-            Arc::new(Dispatch { registry, hook: None, auth: auth.clone(), max_response, limits: RunLimits::default() });
+        let dispatch = Arc::new(Dispatch {
+            registry,
+            hook: None,
+            auth: auth.clone(),
+            max_response,
+            limits: RunLimits::default(),
+            throttles: crate::throttle::LogThrottles::new(),
+            generations: Generations::default(),
+        });
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
         let services = HostServices::new(hub, auth, max_response);

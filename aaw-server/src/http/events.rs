@@ -96,7 +96,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let caller = identify(shared, address, headers).await?;
+    let caller = identify(shared, connection, &parts).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };

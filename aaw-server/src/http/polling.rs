@@ -22,6 +22,7 @@ use super::run::{CallStep, HttpCall};
 use crate::memory_budget::{ConnectionBudget, HeldBytes};
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
+use crate::throttle::log_throttled;
 
 /// The streams of a server that are read by polling.
 pub(super) struct PollingStreams {
@@ -111,7 +112,7 @@ impl PollingStreams {
         body.push(b']');
         if stream.call.is_some() || stream.next_item.is_some() || stream.failure.is_some() {
             let cursor = Cursor::random().ok_or_else(|| {
-                tracing::error!("creating a cursor failed: the system's random number generator is unavailable");
+                log_throttled!(error, "creating a cursor failed: the system's random number generator is unavailable");
                 HttpError::from(Failure::internal(Code::INTERNAL))
             })?;
             guard.park(cursor, stream)?;

@@ -18,6 +18,7 @@ use crate::hub::push::push_frame;
 use crate::hub::resumable::ResumableConnections;
 use crate::hub::rooms::Rooms;
 use crate::memory_budget::{ConnectionBudget, ProcessBudget};
+use crate::throttle::log_throttled;
 
 /// The connections of a server, and their rooms.
 #[derive(Debug, Default)]
@@ -183,6 +184,11 @@ impl Hub {
         self.memory.used()
     }
 
+    /// Ends the calls of this generation of events, and of those before it.
+    pub(crate) fn end_generation(&self, generation: u64) {
+        self.peers.iter().for_each(|peer| peer.mailbox.post(Command::EndGeneration(generation)));
+    }
+
     /// Makes every connection, also those that are inserted later, refuse new calls and close when its running calls
     /// have completed.
     pub(crate) fn drain(&self) {
@@ -217,7 +223,7 @@ impl Hub {
     pub(crate) fn broadcast(&self, data: &str, max_message: usize, except: Option<Uuid>) {
         match push_frame(BROADCAST, data, max_message) {
             Ok(frame) => drop(self.push_to_all(&frame, except)),
-            Err(failure) => tracing::error!("a broadcast was not sent: {failure}"),
+            Err(failure) => log_throttled!(error, "a broadcast was not sent: {failure}"),
         }
     }
 

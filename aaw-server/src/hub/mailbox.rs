@@ -74,6 +74,8 @@ pub(crate) enum Command {
     DropAway,
     /// A session has ended that the connection has, or had when it started a call that still runs.
     SessionEnded(Arc<Session>),
+    /// The calls of this generation of events, and of those before it, are to be ended.
+    EndGeneration(u64),
     /// Accept no new calls, and close when the running ones have completed.
     Drain,
     /// End the streams that still run.

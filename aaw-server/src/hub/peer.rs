@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ impl Peer {
         Arc::new_cyclic(|weak: &Weak<Self>| {
             let observer: Weak<dyn SessionObserver> = weak.clone();
             let session = SessionSlot::for_connection(observer);
-            let context = CallContext { id: Uuid::new_v4(), client_key, address, session };
+            let context = CallContext { id: Uuid::new_v4(), client_key, address, session, handshake: OnceLock::new() };
             Self { context, mailbox, joined: Mutex::default() }
         })
     }

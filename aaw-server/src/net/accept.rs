@@ -70,7 +70,7 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(suppressed) = shared.refusals.pass() {
+                if let Some(suppressed) = shared.dispatch.throttles.accept_errors.pass() {
                     tracing::warn!(suppressed, "accepting a connection failed: {error}");
                 }
                 // A connection that was closed before it was accepted does no harm. Other errors, such as too many open

@@ -23,7 +23,7 @@ pub(crate) struct ServerContext {
     pub(crate) address_limits: AddressLimits,
     pub(crate) host_services: Arc<HostServices>,
     pub(crate) modules: Arc<Modules>,
-    /// Bounds how often the log reports refused clients, so that they cannot flood it.
+    /// Bounds how often the log reports that the limit of connections is reached.
     pub(crate) refusals: Throttle,
     pub(crate) config: Arc<Config>,
     /// The part of it that the protocol applies.

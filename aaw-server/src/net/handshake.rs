@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aaw_event::OpenInfo;
+use aaw_event::{Handshake, OpenInfo};
 use aaw_protocol::dialect::{self, Negotiated};
 use aaw_protocol::{Dialect, Shortened};
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::net::http_connection::HttpConnection;
 use crate::net::lingering_close::LingeringClose;
 use crate::net::message_check::has_token;
 use crate::net::write_timeout::WriteTimeout;
+use crate::request_info::KeptHandshake;
 
 /// Whether a request is for an upgrade to a WebSocket.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -35,8 +36,11 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// Responds to a request for a WebSocket. On success the connection is served in a task of its own.
 pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Request<B>) -> Response<String> {
-    match check(connection, request) {
-        Ok(key) => upgrade(connection, request, &key),
+    let checked = check(connection, request);
+    let checked =
+        checked.and_then(|key| Ok((key, connection.handshake(request.version(), request.uri(), request.headers())?)));
+    match checked {
+        Ok((key, handshake)) => upgrade(connection, request, &key, handshake),
         Err((status, error)) => {
             connection.log_refusal("connection", &error);
             let mut response = plain_text(status, format!("{error}\n"));
@@ -97,7 +101,12 @@ fn is_token_list(value: &HeaderValue) -> bool {
 }
 
 /// Registers the connection with the hub, and spawns a task that serves it once hyper has sent the response.
-fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
+fn upgrade<B>(
+    connection: &HttpConnection,
+    request: &mut Request<B>,
+    key: &HeaderValue,
+    handshake: Option<Handshake>,
+) -> Response<String> {
     let shared = Arc::clone(&connection.shared);
     let Some(permit) = connection.take_permit() else {
         // Unreachable: hyper serves the requests of a connection one after the other, and upgrades once.
@@ -112,6 +121,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let address = connection.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
+    if let Some(handshake) = &handshake {
+        // Empty until now: the connection is new.
+        let _ = guard.peer.context.handshake.set(KeptHandshake::new(handshake));
+    }
     let span = connection_span(connection.address, &guard, dialect);
     span.in_scope(|| {
         let peer = connection.address.map(tracing::field::display);
@@ -123,6 +136,7 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
         open_info.origin = origin.as_deref().map(str::to_owned);
         open_info.address = connection.address.map(|address| address.to_string());
         open_info.client_key = guard.peer.context.client_key.as_deref().map(str::to_owned);
+        open_info.handshake = handshake;
     }
     let response = switching_protocols(key, chosen);
     let connection = NewConnection {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aaw_event::Handshake;
 use hyper::header::{HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
 use hyper::{StatusCode, Uri, Version};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::net::effective_target::EffectiveTarget;
 use crate::net::message_check::check_message;
 use crate::net::origin_check::OriginCheckError;
 use crate::origin::Scheme;
+use crate::request_info::{self, RequestOrigin};
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
@@ -151,6 +153,32 @@ impl HttpConnection {
         check_origin_and_host(&self.shared, origin.as_deref(), &target)
     }
 
+    /// Returns where a request comes from that has this target.
+    pub(crate) fn request_origin(&self, target: &EffectiveTarget<'_>) -> RequestOrigin {
+        RequestOrigin { address: self.address, is_secure: target.scheme == Scheme::Https }
+    }
+
+    /// Returns what handlers see of a request; `None` if they do not read it.
+    ///
+    /// # Errors
+    /// The status and the text of a response, if it is too large to be kept.
+    pub(crate) fn handshake(
+        &self,
+        version: Version,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<Handshake>, (StatusCode, String)> {
+        let shared = &self.shared;
+        if !shared.dispatch.registry.load().reads_handshakes {
+            return Ok(None);
+        }
+        let target = EffectiveTarget::of(self.scheme, version, headers, uri);
+        let origin = self.request_origin(&target);
+        let described =
+            request_info::describe(origin, target.host.as_deref(), uri, headers, shared.config.max_handshake_bytes);
+        described.map(Some).map_err(|error| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))
+    }
+
     /// Logs that a request was refused.
     pub(crate) fn log_refusal(&self, what: &str, error: &str) {
         log_refusal(&self.shared, self.address, what, error);
@@ -180,7 +208,9 @@ pub(crate) fn check_origin_and_host(
 
 /// Logs that a request was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
-    if let Some(suppressed) = shared.refusals.pass() {
+    let throttles = &shared.dispatch.throttles;
+    let throttle = if what == "request" { &throttles.refused_requests } else { &throttles.refused_handshakes };
+    if let Some(suppressed) = throttle.pass() {
         let peer = address.map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a {what}: {error}");
     }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 20] = [
     "port",
     "host",
     "allow-origin",
@@ -13,8 +13,10 @@ const FLAGS: [&str; 18] = [
     "call-rate-per-address",
     "input-rate-per-address",
     "keep-alive-timeout",
+    "replaced-events-timeout",
     "static",
     "auth",
+    "own-log-ins",
     "min-password-length",
     "log",
     "log-body-limit",

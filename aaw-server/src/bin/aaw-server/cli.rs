@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aaw_server::Config;
 use aaw_server::config::{AllowedHost, AllowedOrigin, HttpConfig, InvalidHost, InvalidOrigin};
+use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -145,6 +146,10 @@ pub(crate) struct ServeArgs {
     /// code timeout [default: 60s]
     #[arg(long, value_name = "TIME", env = "AAW_MAX_CALL_TIME", value_parser = parse_duration)]
     max_call_time: Option<Duration>,
+    /// How long calls and streams of events that were reloaded may run on; then they fail with the code replaced [default:
+    /// 10m]
+    #[arg(long, value_name = "TIME", env = "AAW_REPLACED_EVENTS_TIMEOUT", value_parser = parse_duration)]
+    replaced_events_timeout: Option<Duration>,
     /// Serve the files in this folder at /; the page that lists the events moves to /events [default: none]
     #[arg(long = "static", value_name = "DIR", env = "AAW_STATIC")]
     pub(crate) static_dir: Option<PathBuf>,
@@ -155,6 +160,10 @@ pub(crate) struct ServeArgs {
     /// Whether clients may register users; with off, only `aaw-server user add` adds users. Has no effect without --auth
     #[arg(long, value_enum, env = "AAW_REGISTRATION", default_value_t = Registration::Open)]
     pub(crate) registration: Registration,
+    /// Let the events log their callers in themselves, by a token in a header or a cookie, say, instead of storing users
+    /// and sessions: events below a folder called auth can then be called by those whom they have logged in
+    #[arg(long, env = "AAW_OWN_LOG_INS", conflicts_with = "auth", value_parser = BoolishValueParser::new())]
+    pub(crate) own_log_ins: bool,
     #[command(flatten)]
     pub(crate) password_rules: PasswordRules,
     /// What to log, and in which format
@@ -242,6 +251,7 @@ impl ServeArgs {
             keep_alive_timeout: self.keep_alive_timeout.unwrap_or(defaults.keep_alive_timeout),
             resumption_window: self.resumption_window.unwrap_or(defaults.resumption_window),
             max_call_time: self.max_call_time.unwrap_or(defaults.max_call_time),
+            replaced_events_timeout: self.replaced_events_timeout.unwrap_or(defaults.replaced_events_timeout),
             stream_shutdown_timeout: self.stream_shutdown_timeout.unwrap_or(defaults.stream_shutdown_timeout),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(defaults.shutdown_timeout),
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },

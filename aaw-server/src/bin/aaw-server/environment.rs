@@ -7,7 +7,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 use crate::cli::WATCH;
 use crate::users::DEFAULT_STORE;
@@ -33,6 +33,8 @@ fn apply_to_arg(arg: Arg, lookup: &dyn Fn(&OsStr) -> Option<OsString>) -> Arg {
     let is_one_of = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
     match optional_value {
         _ if value.is_empty() => arg.env(None::<&'static str>),
+        // A switch that is off would otherwise conflict with others as if it were on.
+        None if matches!(arg.get_action(), ArgAction::SetTrue) && is_one_of(&NO) => arg.env(None::<&'static str>),
         Some(_) if is_one_of(&NO) => arg.env(None::<&'static str>),
         Some(optional_value) if is_one_of(&YES) => arg.env(None::<&'static str>).default_value(optional_value),
         _ => arg,
@@ -83,6 +85,20 @@ mod tests {
         for yes in [&[("AAW_AUTH", "true")][..], &[("AAW_AUTH", "ON")], &[("AAW_AUTH", "1")], &[("AAW_AUTH", "yes")]] {
             assert_eq!(parse(yes).serve.auth, Some(DEFAULT_STORE.into()), "{yes:?}");
         }
+    }
+
+    #[test]
+    fn a_switch_that_is_off_is_not_there() {
+        let env_of_switch = |value: &'static str| {
+            let lookup = |name: &OsStr| (name == "AAW_OWN_LOG_INS").then(|| value.into());
+            let command = apply_with(Cli::command(), &lookup);
+            let switch = command.get_arguments().find(|arg| arg.get_id() == "own_log_ins").expect("the flag");
+            switch.get_env().is_some()
+        };
+        assert_eq!(
+            ["off", "0", "False", "on", "1", "maybe"].map(env_of_switch),
+            [false, false, false, true, true, true]
+        );
     }
 
     #[test]

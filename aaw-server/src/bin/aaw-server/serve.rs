@@ -74,6 +74,8 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
             allow_registration: args.registration == Registration::Open,
             ..Auth::new(store)
         });
+    } else if args.own_log_ins {
+        config.auth = Some(Auth::own_log_ins());
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = args.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
