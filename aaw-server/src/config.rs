@@ -7,7 +7,11 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
+pub use self::update::ConfigUpdate;
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
+
+mod table;
+mod update;
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
 /// are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
@@ -25,8 +29,9 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
-    /// if the server is reached through a loopback name, pages of this machine. Default: none.
+    /// Origins whose pages may connect, such as `https://app.example.com`; `null` or `file://` for pages opened as files,
+    /// `*` for all. See [`AllowedOrigin`]. Pages served from the server's own host may connect in any case, and, if the server
+    /// is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 160 MB while all of them are idle, 180 MB if their clients can resume them.

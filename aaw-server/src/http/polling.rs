@@ -122,7 +122,7 @@ impl PollingStreams {
         memory: Arc<ConnectionBudget>,
         begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
-        if !self.lock().cursors.open(self.shared.config.http.max_cursors) {
+        if !self.lock().cursors.open(self.shared.config.load().http.max_cursors) {
             let error = "The limit of streams that are read by polling is reached; try again later, or read the event \
                          as a stream (Accept: text/event-stream)";
             return Err(Failure::new(Code::BUSY, error).into());
@@ -159,8 +159,11 @@ impl PollingStreams {
         items: &mut Vec<u8>,
         memory: &Arc<ConnectionBudget>,
     ) -> Result<usize, HttpError> {
-        let config = &self.shared.config;
-        let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
+        let (timeout, max_body) = {
+            let config = self.shared.config.load();
+            (config.http.poll_timeout, config.max_message_bytes)
+        };
+        let deadline = clock::after(Instant::now().into_std(), timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
         let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::EndingStreams));
         let (mut count, mut held) = (0, HeldBytes::new(memory));
@@ -190,7 +193,7 @@ impl PollingStreams {
                 }
             };
             // The first item is returned whatever its size, or it could never be read.
-            if count > 0 && items.len() + item.len() >= config.max_message_bytes {
+            if count > 0 && items.len() + item.len() >= max_body {
                 stream.next_item = Some(item);
                 break;
             }
@@ -258,7 +261,7 @@ impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`.
     fn park(mut self, cursor: Cursor, stream: ParkedStream) {
         self.is_parked = true;
-        let idle = self.streams.shared.config.http.cursor_idle_timeout;
+        let idle = self.streams.shared.config.load().http.cursor_idle_timeout;
         self.streams.watch(&stream);
         let mut state = self.streams.lock();
         state.cursors.park(Instant::now().into_std(), idle, cursor, self.used, self.event, stream);

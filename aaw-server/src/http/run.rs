@@ -85,7 +85,7 @@ impl HttpCall {
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
-        Ok(Self { state, budget, max_message: shared.config.max_message_bytes, session_end, _session: session })
+        Ok(Self { state, budget, max_message: shared.dispatch.max_response, session_end, _session: session })
     }
 
     /// Returns whether the call may have several items. Otherwise it has one or none.

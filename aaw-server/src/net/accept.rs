@@ -77,13 +77,13 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
                 continue;
             }
         };
-        match shared.hub.admit(shared.config.max_connections) {
+        let max = shared.config.load().max_connections;
+        match shared.hub.admit(max) {
             Some(permit) => {
                 tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
             }
             None => {
                 if let Some(suppressed) = shared.refusals.pass() {
-                    let max = shared.config.max_connections;
                     tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
                 }
                 tokio::spawn(refuse(socket));
@@ -101,7 +101,8 @@ async fn serve(
     permit: ConnectionPermit,
 ) {
     set_socket_options(&socket, address);
-    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } = *shared.config;
+    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } =
+        *shared.config.load().config;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);

@@ -148,7 +148,7 @@ pub(crate) fn check_origin_and_host(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(), (StatusCode, String)> {
-    let checked = shared.origin_check.check(origin, host(headers, uri).as_deref());
+    let checked = shared.config.load().origin_check.check(origin, host(headers, uri).as_deref());
     checked.map_err(|error| {
         // RFC 9112, 3.2.
         let is_malformed = error == OriginCheckError::InvalidHost;
