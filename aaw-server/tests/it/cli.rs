@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 15] = [
+    "config",
     "port",
     "host",
     "allow-origin",
@@ -12,6 +13,7 @@ const FLAGS: [&str; 13] = [
     "auth",
     "min-password-length",
     "log",
+    "log-level",
     "log-body-limit",
     "watch",
     "stream-shutdown-timeout",
@@ -33,7 +35,7 @@ fn printed(args: &[&str]) -> String {
 fn completions_of_each_shell_contain_the_flags_and_subcommands() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&["completions", shell]);
-        for word in FLAGS.iter().chain(&["init", "user", "completions", "man"]) {
+        for word in FLAGS.iter().chain(&["init", "user", "completions", "man", "config"]) {
             assert!(script.contains(word), "{shell}: no {word} in\n{script}");
         }
     }

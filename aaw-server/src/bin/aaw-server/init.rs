@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::DEFAULT_EVENTS;
+use crate::settings::quote_toml;
 
 /// The files of the package, and their templates.
 const FILES: [(&str, &str); 8] = [
@@ -81,7 +82,7 @@ impl AawSource {
         match self {
             Self::Registry => format!("{VERSION:?}"),
             Self::Clone(clone) | Self::SurroundingClone(clone) => {
-                format!("{{ version = {VERSION:?}, path = {} }}", toml_string(&format!("{clone}/{folder}")))
+                format!("{{ version = {VERSION:?}, path = {} }}", quote_toml(&format!("{clone}/{folder}")))
             }
         }
     }
@@ -217,12 +218,6 @@ fn path_to_ancestor(folder: &Path, ancestor: &Path) -> Option<String> {
     let existing = existing.canonicalize().ok()?;
     let inside = existing.strip_prefix(ancestor.canonicalize().ok()?).ok()?;
     Some(vec![".."; inside.components().count() + missing.components().count()].join("/"))
-}
-
-/// Quotes a string for TOML.
-fn toml_string(text: &str) -> String {
-    // The escapes of a JSON string are among those of TOML.
-    serde_json::Value::from(text).to_string()
 }
 
 /// Derives a package name that cargo accepts from the name of the folder.
@@ -445,6 +440,6 @@ mod tests {
 
     #[test]
     fn paths_are_quoted_for_toml() {
-        assert_eq!(toml_string(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
+        assert_eq!(quote_toml(r#"C:\a "b""#), r#""C:\\a \"b\"""#);
     }
 }

@@ -96,6 +96,11 @@ impl Settings {
         if problems.is_empty() {
             problems = settings.contradictions();
         }
+        // Those of the file in its order, which is not that of the table, and the others after them.
+        problems.sort_by_key(|problem| match problem.source {
+            Some(Source::File { line, column, .. }) => (line, column),
+            _ => (usize::MAX, 0),
+        });
         if let Some(keys) = only {
             problems.retain(|problem| problem.key.is_empty() || keys.contains(&&*problem.key));
         }
@@ -266,12 +271,12 @@ mod tests {
         let error = load(&[], &[("AAW_PORT", "x"), ("AAW_MAX_CONECTIONS", "1")], file).unwrap_err();
         let expected = [
             "aaw.toml:1:1: unknown key prot; did you mean port?",
+            "aaw.toml:2:19: max_connections: invalid value \"0\": expected a whole number of at least 1",
             "aaw.toml:3:1: expected a section, [http], or keys such as http.NAME",
             "aaw.toml:4:8: host: expected a text that is not empty",
             "aaw.toml:5:2: unknown section [auht]; did you mean auth?",
             "aaw.toml:7:1: unknown key auth.secret; `aaw-server config` prints all settings",
             "environment variable AAW_PORT: port: invalid value \"x\": expected a whole number from 0 to 65535",
-            "aaw.toml:2:19: max_connections: invalid value \"0\": expected a whole number of at least 1",
             "environment variable AAW_MAX_CONECTIONS: there is no such setting; did you mean AAW_MAX_CONNECTIONS?",
         ];
         assert_eq!(error.lines().collect::<Vec<_>>(), expected);

@@ -18,6 +18,7 @@ mod table;
 mod values;
 
 pub(crate) use arguments::{ServeArgs, UserFlags};
+pub(crate) use kind::quote as quote_toml;
 pub(crate) use load::Settings;
 pub(crate) use print::{ConfigArgs, run as run_config};
 pub(crate) use reload::{Reloader, SetLogLevel};
