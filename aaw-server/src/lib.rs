@@ -68,7 +68,7 @@
 //!
 //! **Set limits.** Everything that a client can make grow has a limit in [`Config`], with a default that is safe on an open
 //! network. By default the server listens on loopback only, and browsers may connect only from pages of the same host:
-//! [`Config::host`], [`Config::allow_origins`].
+//! [`Config::host`], [`Config::allow_origins`]. [`Handle::update_config`] changes them while the server runs.
 //!
 //! **Load events while the program runs** (feature `modules`, Unix only). [`modules::load`] builds an events package with cargo
 //! or opens built libraries, [`modules::Watch`] does so again when a file is saved, and [`Handle::replace_events`] puts them

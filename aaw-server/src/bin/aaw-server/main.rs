@@ -1,6 +1,7 @@
 //! The program `aaw-server`.
 
 mod cli;
+mod file_limit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod heap_trim;
 mod init;

@@ -18,7 +18,7 @@ use crate::cli::{DEFAULT_EVENTS, LogFormat, WatchMode};
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
 use crate::settings::{Reloader, ServeArgs, SetLogLevel, Settings, Values};
-use crate::{json_log, signals, users};
+use crate::{file_limit, json_log, signals, users};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +36,9 @@ pub(crate) async fn serve(
     let shutdown_timeout = Arc::new(Mutex::new(settings.values.config.shutdown_timeout));
     let reload = settings.file.as_ref().map(|_| Arc::<Notify>::default());
     let mut shutdown = std::pin::pin!(signals::shutdown(Arc::clone(&shutdown_timeout), reload.clone())?);
+    if let Some(file) = &settings.file {
+        tracing::info!("settings are read from {}", file.display());
+    }
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -82,7 +85,7 @@ struct StartedServer {
 /// Builds and loads the events, and starts the server.
 async fn start(values: &Values) -> Result<StartedServer, Box<dyn Error>> {
     let Values { config, auth, program } = values;
-    raise_file_limit(config.max_connections as u64);
+    file_limit::raise(config.max_connections);
     let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     let mut config = config.clone();
     // Checked before a build that may take minutes.
@@ -198,21 +201,6 @@ async fn reload_on_change(mut watch: Watch, server: Handle) {
             watch.forget();
         }
         events = watch.next().await;
-    }
-}
-
-/// Raises the soft limit of open files, since each connection takes one. The limit is often 1024, for programs that use
-/// `select`, which this one does not.
-fn raise_file_limit(max_connections: u64) {
-    match rlimit::increase_nofile_limit(max_connections.saturating_add(1024)) {
-        // Some thousand connections suffice for most servers, so only a lower limit is worth a warning.
-        Ok(limit) if limit >= max_connections.min(4096) => {}
-        Ok(limit) => tracing::warn!(
-            limit,
-            max_connections,
-            "the open-file limit is below max_connections; raise it with `ulimit -n`"
-        ),
-        Err(error) => tracing::warn!("cannot raise the open-file limit: {error}"),
     }
 }
 

@@ -111,7 +111,7 @@ impl Found {
                     let message = match value {
                         _ if is_section => format!("expected a section, [{key}], or keys such as {key}.NAME"),
                         DeValue::Table(_) if section.is_empty() => unknown_section(name, settings),
-                        _ => nearest::unknown(&format!("key {key}"), &key, settings.iter().map(|setting| setting.key)),
+                        _ => unknown_key(&key, settings),
                     };
                     self.problems.push(Problem { source: Some(source), key, message });
                 }
@@ -149,6 +149,15 @@ fn text(value: &DeValue<'_>) -> Option<String> {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string()),
         DeValue::Boolean(on) => Some(on.to_string()),
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+fn unknown_key(key: &str, settings: &[Setting]) -> String {
+    let what = format!("key {key}");
+    // Flags may be named otherwise.
+    match settings.iter().find(|setting| setting.flag == key.replace('_', "-")) {
+        Some(setting) => format!("unknown {what}; did you mean {}?", setting.key),
+        None => nearest::unknown(&what, key, settings.iter().map(|setting| setting.key)),
     }
 }
 

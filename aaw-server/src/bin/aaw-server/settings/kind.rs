@@ -130,7 +130,7 @@ impl Kind {
     pub(super) fn placeholder(self) -> &'static str {
         match self {
             Self::Text => "TEXT",
-            Self::Number(..) => "COUNT",
+            Self::Number(..) => "NUMBER",
             Self::Bytes(_) | Self::BytesOrNone => "BYTES",
             Self::Time(_) => "TIME",
             Self::Switch => "BOOL",

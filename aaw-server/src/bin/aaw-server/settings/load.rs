@@ -266,16 +266,16 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_with_their_places() {
-        let file =
-            "prot = 3\nmax_connections = 0\nhttp = 3\nhost = 1.5\n[auht]\n[auth]\nsecret = 'hunter2'\nfile = 'u'\n";
+        let file = "prot = 3\nmax_connections = 0\nhttp = 3\nhost = 1.5\nstatic = 'x'\n[auht]\n[auth]\nsecret = 'hunter2'\nfile = 'u'\n";
         let error = load(&[], &[("AAW_PORT", "x"), ("AAW_MAX_CONECTIONS", "1")], file).unwrap_err();
         let expected = [
             "aaw.toml:1:1: unknown key prot; did you mean port?",
             "aaw.toml:2:19: max_connections: invalid value \"0\": expected a whole number of at least 1",
             "aaw.toml:3:1: expected a section, [http], or keys such as http.NAME",
             "aaw.toml:4:8: host: expected a text that is not empty",
-            "aaw.toml:5:2: unknown section [auht]; did you mean auth?",
-            "aaw.toml:7:1: unknown key auth.secret; `aaw-server config` prints all settings",
+            "aaw.toml:5:1: unknown key static; did you mean http.static_dir?",
+            "aaw.toml:6:2: unknown section [auht]; did you mean auth?",
+            "aaw.toml:8:1: unknown key auth.secret; `aaw-server config` prints all settings",
             "environment variable AAW_PORT: port: invalid value \"x\": expected a whole number from 0 to 65535",
             "environment variable AAW_MAX_CONECTIONS: there is no such setting; did you mean AAW_MAX_CONNECTIONS?",
         ];

@@ -18,6 +18,7 @@ use super::file::Fingerprint;
 use super::load::Settings;
 use super::setting::SettingsError;
 use super::table::SETTINGS;
+use crate::file_limit;
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -100,6 +101,11 @@ impl Reloader {
         let contradictions = merged.contradictions();
         if !contradictions.is_empty() {
             return Err(SettingsError(contradictions));
+        }
+        // Each connection takes one.
+        let max_connections = merged.values.config.max_connections;
+        if max_connections > self.settings.values.config.max_connections {
+            file_limit::raise(max_connections);
         }
         self.server.update_config(merged.values.config.clone());
         *self.shutdown_timeout.lock().unwrap_or_else(PoisonError::into_inner) = merged.values.config.shutdown_timeout;
