@@ -7,11 +7,9 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
-pub use self::update::ConfigUpdate;
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 mod table;
-mod update;
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
 /// are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.

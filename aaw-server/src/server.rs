@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::auth::Service;
 use crate::call_record::CallRecord;
-use crate::config::{Config, ConfigUpdate};
+use crate::config::Config;
+use crate::config_update::ConfigUpdate;
 use crate::dispatch::{CallHook, Dispatch, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};

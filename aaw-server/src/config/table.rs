@@ -1,6 +1,6 @@
 //! The table of all fields of the configuration: one line a field.
 //!
-//! Two macros read it. `update.rs` learns which fields a running server applies. The program `aaw-server` makes a setting of
+//! Two macros read it. `config_update.rs` learns which fields a running server applies. The program `aaw-server` makes a setting of
 //! each field, that is a key of its settings file, an environment variable and a flag; its documentation is that of the field.
 //! Both name every field without `..`, so the build fails while a field is missing here.
 //!

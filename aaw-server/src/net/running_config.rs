@@ -8,7 +8,8 @@ use std::sync::Arc;
 use aaw_protocol::server::ServerConfig;
 use arc_swap::{ArcSwap, Guard};
 
-use crate::config::{Config, ConfigUpdate};
+use crate::config::Config;
+use crate::config_update::ConfigUpdate;
 use crate::net::origin_check::OriginCheck;
 
 /// The current configuration of a server.

@@ -12,9 +12,6 @@ use crate::users::UserArgs;
 /// The folder of the events if none is given.
 pub(crate) const DEFAULT_EVENTS: &str = "events";
 
-/// What `--watch` means without a value.
-pub(crate) const WATCH: &str = "auto";
-
 /// Serve a folder of events over WebSockets and HTTP. Each file is an event, which clients call by its path.
 #[derive(Debug, Parser)]
 #[command(name = "aaw-server", version, args_conflicts_with_subcommands = true)]
@@ -51,46 +48,6 @@ pub(crate) enum ServerCommand {
     },
     /// Print the man page
     Man,
-}
-
-/// How `--watch` notices changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WatchMode {
-    /// The system reports changes.
-    Auto,
-    /// Files are looked at once a second.
-    Poll,
-}
-
-impl WatchMode {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Auto => WATCH,
-            Self::Poll => "poll",
-        }
-    }
-}
-
-/// What is logged, and in which format.
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// Messages for people, to standard error.
-    Pretty,
-    /// Messages as JSON to standard error, and one line of JSON per finished call to standard output.
-    Json,
-    /// Only cargo's output, and why the server did not start.
-    Off,
-}
-
-impl LogFormat {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Pretty => "pretty",
-            Self::Json => "json",
-            Self::Off => "off",
-        }
-    }
 }
 
 /// Prints the completion script of a shell to standard output.

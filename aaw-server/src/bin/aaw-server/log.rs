@@ -15,9 +15,8 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::reload;
 
-use crate::cli::LogFormat;
 use crate::line_writer::{self, LineQueue, LineWriter};
-use crate::settings::SetLogLevel;
+use crate::settings::{LogFormat, SetLogLevel};
 
 /// Starts the thread that writes to standard error.
 pub(crate) fn stderr() -> io::Result<(LineQueue, LineWriter)> {

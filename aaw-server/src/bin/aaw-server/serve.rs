@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::{DEFAULT_EVENTS, LogFormat, WatchMode};
+use crate::cli::DEFAULT_EVENTS;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
-use crate::settings::{Reloader, ServeArgs, SetLogLevel, Settings, Values};
+use crate::settings::{LogFormat, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
 use crate::{file_limit, json_log, signals, users};
 
 /// How often `--watch=poll` looks at the files.

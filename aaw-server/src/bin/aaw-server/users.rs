@@ -8,10 +8,7 @@ use std::time::SystemTime;
 use aaw_server::auth::{Auth, Email, Password, SqliteStore, User};
 use clap::{Args, Subcommand};
 
-use crate::settings::{Settings, UserFlags, Values};
-
-/// The default file of users and sessions, as in the original aaw.
-pub(crate) const DEFAULT_STORE: &str = "aaw-auth.sqlite";
+use crate::settings::{DEFAULT_STORE, Settings, UserFlags, Values};
 
 #[derive(Debug, Args)]
 pub(crate) struct UserArgs {

@@ -6,12 +6,12 @@ use clap::builder::StyledStr;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
+use super::choices::DEFAULT_STORE;
 use super::docs;
 use super::kind::{Kind, Value};
 use super::setting::Setting;
 use super::table::SETTINGS;
 use super::values::Values;
-use crate::users::DEFAULT_STORE;
 
 /// The flag of the settings file.
 const CONFIG: &str = "config";

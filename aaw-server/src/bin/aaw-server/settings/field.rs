@@ -6,8 +6,8 @@ use std::time::Duration;
 use aaw_server::auth::RateLimit;
 use aaw_server::config::AllowedOrigin;
 
+use super::choices::{LogFormat, WatchMode};
 use super::kind::Value;
-use crate::cli::{LogFormat, WatchMode};
 
 /// A type of fields.
 pub(super) trait Field {

@@ -189,8 +189,8 @@ mod tests {
 
     use aaw_server::Config;
 
+    use super::super::choices::WatchMode;
     use super::*;
-    use crate::cli::WatchMode;
 
     /// Loads settings from flags, variables and the text of a file.
     fn load(flags: &[(&'static str, &str)], variables: &[(&str, &str)], file: &str) -> Result<Settings, String> {

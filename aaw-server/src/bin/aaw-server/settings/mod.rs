@@ -5,6 +5,7 @@
 
 mod arguments;
 mod checks;
+mod choices;
 mod docs;
 mod field;
 mod file;
@@ -18,6 +19,7 @@ mod table;
 mod values;
 
 pub(crate) use arguments::{ServeArgs, UserFlags};
+pub(crate) use choices::{DEFAULT_STORE, LogFormat, WatchMode};
 pub(crate) use kind::quote as quote_toml;
 pub(crate) use load::Settings;
 pub(crate) use print::{ConfigArgs, run as run_config};

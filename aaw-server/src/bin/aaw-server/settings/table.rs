@@ -7,12 +7,11 @@ use aaw_server::Config;
 use aaw_server::auth::Auth;
 use aaw_server::config::HttpConfig;
 
+use super::choices::{DEFAULT_STORE, WATCH};
 use super::field::Field as _;
 use super::kind::{ANY, FINITE, Kind, MAX, POSITIVE};
 use super::setting::{Doc, Setting};
 use super::values::Program;
-use crate::cli::WATCH;
-use crate::users::DEFAULT_STORE;
 
 /// All settings, in the order of the file: those without a section first.
 pub(super) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {

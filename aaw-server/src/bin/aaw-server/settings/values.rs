@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use aaw_server::Config;
 use aaw_server::auth::{Auth, Store};
 
-use crate::cli::{LogFormat, WatchMode};
+use super::choices::{LogFormat, WatchMode};
 
 /// The values of all settings.
 #[derive(Debug, Clone)]

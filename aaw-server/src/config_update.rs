@@ -1,9 +1,9 @@
 //! What a running server takes over from another configuration.
 
-use super::Config;
+use crate::config::Config;
 
 /// What [`Handle::update_config`](crate::Handle::update_config) did with a configuration: the names of the fields that differ from
-/// those of the running server, those of [`HttpConfig`](super::HttpConfig) with the prefix `http.`.
+/// those of the running server, those of [`HttpConfig`](crate::config::HttpConfig) with the prefix `http.`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigUpdate {
@@ -37,7 +37,7 @@ macro_rules! define_update {
             /// Takes over the fields of `new` that can change while a server runs.
             pub(crate) fn update(&mut self, new: Self) -> ConfigUpdate {
                 let mut update = ConfigUpdate::default();
-                // A field that is missing in this pattern is missing in `table.rs`.
+                // A field that is missing in this pattern is missing in `config/table.rs`.
                 let Self {
                     $($field,)*
                     // A store cannot be compared, and its service has begun with it.
@@ -49,7 +49,7 @@ macro_rules! define_update {
                 $(take_field!($when, update, stringify!($field), self.$field, $field);)*
                 #[cfg(feature = "http")]
                 {
-                    let super::HttpConfig { $($http,)* } = http;
+                    let crate::config::HttpConfig { $($http,)* } = http;
                     $(take_field!($http_when, update, concat!("http.", stringify!($http)), self.http.$http, $http);)*
                 }
                 update
