@@ -355,7 +355,7 @@ mod tests {
     fn git_ignores_the_file_of_users_in_a_new_package_and_here() {
         let here = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../.gitignore")).unwrap();
         for ignored in [include_str!("../../../template/gitignore"), &here] {
-            let pattern = format!("{}*", crate::users::DEFAULT_STORE);
+            let pattern = format!("{}*", crate::settings::DEFAULT_STORE);
             assert!(ignored.lines().any(|line| line == pattern), "{ignored}");
         }
     }
