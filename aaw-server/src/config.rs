@@ -12,6 +12,8 @@ use crate::address_limits::AddressRates;
 pub use crate::allowed_host::{AllowedHost, InvalidHost};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
+mod table;
+
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
 /// are per connection unless the field states otherwise. For timeouts and intervals, `Duration::MAX` means never.
 ///
@@ -28,9 +30,10 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
-    /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages of the same scheme, host and port as the
-    /// request and, if the server is reached through a loopback name, pages of this machine. The hosts of these origins are
-    /// also allowed, as those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
+    /// Origins whose pages may connect, such as `https://app.example.com`; `null` or `file://` for pages opened as files,
+    /// `*` for all. See [`AllowedOrigin`]. In addition, pages of the same scheme, host and port as the request may connect, and, if
+    /// the server is reached through a loopback name, pages of this machine. The hosts of these origins are also allowed, as
+    /// those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
     ///
     /// The scheme of a request is `http`, whatever a proxy in front of the server speaks: pages behind a proxy with TLS are
     /// allowed by their origin.

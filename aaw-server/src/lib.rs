@@ -68,7 +68,7 @@
 //!
 //! **Set limits.** Everything that a client can make grow has a limit in [`Config`], with a default that is safe on an open
 //! network. By default the server listens on loopback only, and browsers may connect only from pages of the same host:
-//! [`Config::host`], [`Config::allow_origins`].
+//! [`Config::host`], [`Config::allow_origins`]. [`Handle::update_config`] changes them while the server runs.
 //!
 //! **Load events while the program runs** (feature `modules`, Unix only). [`modules::load`] builds an events package with cargo
 //! or opens built libraries, [`modules::Watch`] does so again when a file is saved, and [`Handle::replace_events`] puts them
@@ -126,6 +126,7 @@ pub mod auth;
 pub mod call_record;
 mod client_network;
 pub mod config;
+mod config_update;
 mod connection;
 mod dispatch;
 mod error;
@@ -151,6 +152,7 @@ pub use aaw_event::Module;
 pub use aaw_protocol::{Code, EventName, Failure, InvalidName};
 pub use call_record::CallRecord;
 pub use config::Config;
+pub use config_update::ConfigUpdate;
 pub use error::StartError;
 pub use hub::ClientCallError;
 pub use registry::{Events, RegistryError};

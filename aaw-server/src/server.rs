@@ -19,6 +19,7 @@ use crate::address_limits::AddressLimits;
 use crate::auth::Service;
 use crate::call_record::CallRecord;
 use crate::config::Config;
+use crate::config_update::ConfigUpdate;
 use crate::dispatch::{CallHook, Dispatch, Generations, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
@@ -26,7 +27,7 @@ use crate::memory_budget::{HeldLimits, ProcessBudget};
 use crate::module_host::Modules;
 use crate::net::accept::{RequestService, accept};
 use crate::net::context::ServerContext;
-use crate::net::origin_check::OriginCheck;
+use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
 use crate::readiness;
@@ -208,7 +209,6 @@ async fn share(
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
-        origin_check: OriginCheck::new(&config),
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
@@ -226,8 +226,7 @@ async fn share(
         refusals: Throttle::default(),
         shutdown: Shutdown::default(),
         readiness: Arc::default(),
-        protocol: Arc::new(config.protocol()),
-        config: Arc::new(config),
+        config: RunningConfig::new(config),
     }))
 }
 
@@ -343,7 +342,7 @@ impl Handle {
     /// the name is reserved.
     pub fn emit(&self, event: &str, data: impl Serialize) -> Result<usize, EmitError> {
         let data = json::to_string(&data)?;
-        Ok(self.shared.hub.emit(event, &data, self.shared.config.max_message_bytes)?)
+        Ok(self.shared.hub.emit(event, &data, self.shared.dispatch.max_response)?)
     }
 
     /// Sends an event to one connection. Handlers get the id of their connection from `services.ws.id()`.
@@ -353,7 +352,7 @@ impl Handle {
     /// connection does not exist or has closed.
     pub fn emit_to(&self, connection: Uuid, event: &str, data: impl Serialize) -> Result<(), EmitError> {
         let data = json::to_string(&data)?;
-        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.config.max_message_bytes)?)
+        Ok(self.shared.hub.emit_to(connection, event, &data, self.shared.dispatch.max_response)?)
     }
 
     /// Calls a client and waits for its response, for at most `timeout` (`Duration::MAX` for no limit). The client
@@ -390,6 +389,34 @@ impl Handle {
         json::from_str(&response).map_err(ClientCallError::BadResponse)
     }
 
+    /// Returns the current configuration. Its [`auth`](Config) is that of the start.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.shared.config.load().config)
+    }
+
+    /// Takes over the fields of a configuration that can change while the server runs, all at once. Connections that are open
+    /// keep the values that they began with; those that open later have the new ones. The result names the fields that
+    /// differ, and says which need a restart: those keep their values.
+    ///
+    /// These need one: the address, the static folder, the sizes of messages, of held memory and of rooms, the time limits of
+    /// handlers and guards, and authentication, which is not compared. The fields are not checked: a limit of zero refuses
+    /// what it limits.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), aaw_server::StartError> {
+    /// # use aaw_server::{Config, Server};
+    /// let config = Config { port: 0, ..Config::default() };
+    /// let server = Server::new(config.clone()).bind().await?;
+    /// let update = server.handle().update_config(Config { port: 1, max_connections: 100, ..config });
+    /// assert_eq!(update.applied, ["max_connections"]);
+    /// assert_eq!(update.needs_restart, ["port"]);
+    /// # Ok(()) }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub fn update_config(&self, config: Config) -> ConfigUpdate {
+        self.shared.config.update(config)
+    }
+
     /// Replaces all events. Running calls continue with the previous handlers, later ones get the new handlers. No call
     /// waits because of the replacement, and none fails, unless it still runs after [`Config::replaced_events_timeout`].
     ///
@@ -418,7 +445,7 @@ impl Handle {
             let previous = self.shared.dispatch.registry.swap(Arc::new(registry)).names();
             let generation = self.shared.dispatch.generations.advance();
             let hosts = std::mem::replace(&mut *hosts, started.hosts);
-            end_replaced::spawn(&self.shared, generation, hosts, self.shared.config.replaced_events_timeout);
+            end_replaced::spawn(&self.shared, generation, hosts, self.shared.config.load().replaced_events_timeout);
             previous
         };
         tracing::info!("replaced the events: {}", describe_replacement(&previous, &names));

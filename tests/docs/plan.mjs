@@ -8,7 +8,7 @@ const DIRECTIVES = {
   sh: /^(|repository|server|example|exit=\d+)$/,
   js: /^(|page|commonjs)$/,
   html: /^(|title=.+)$/,
-  toml: /^(|opentelemetry)$/,
+  toml: /^(|opentelemetry|settings)$/,
   ts: /^$/,
   json: /^$/,
   text: /^$/,

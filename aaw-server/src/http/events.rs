@@ -81,12 +81,11 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // An `EventSource` that reconnects after the end of the stream. 204 keeps it from reconnecting again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let config = &shared.config;
     let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
     let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
     let memory =
         connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
-    let (max_body, body_timeout) = (config.max_message_bytes, config.http.body_timeout);
+    let (max_body, body_timeout) = (shared.dispatch.max_response, shared.config.load().http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
     rate::wait_for_turn(connection, request_body.len(), cost).await?;
     if is_read && !request_body.is_empty() {
@@ -176,7 +175,8 @@ async fn respond_with_items(
 ) -> Result<Response, HttpError> {
     let abort_phase = if call.is_stream() { ShutdownPhase::EndingStreams } else { ShutdownPhase::Aborting };
     let aborting = shared.shutdown.reached(abort_phase);
-    let mut items = ItemsBody::new(call, memory, format, shared.config.http.sse_keep_alive_interval, aborting);
+    let keep_alive = shared.config.load().http.sse_keep_alive_interval;
+    let mut items = ItemsBody::new(call, memory, format, keep_alive, aborting);
     let first = poll_fn(|cx| match items.poll_first(cx) {
         Poll::Pending if format == BodyFormat::Events => Poll::Ready(Ok(())),
         first => first,

@@ -35,7 +35,7 @@ pub(super) async fn upgrade(State(state): State<Arc<AppState>>, mut request: Req
     let (guard, body_guard) = match request.extensions_mut().remove::<Arc<RequestGuard>>() {
         Some(guard) => (guard, None),
         // The request comes from the program's own listener, so it counts as a connection of its own.
-        None => match state.shared.hub.admit(state.shared.config.max_connections) {
+        None => match state.shared.hub.admit(state.shared.config.load().max_connections) {
             Some(permit) => {
                 let connection = Arc::new(HttpConnection::new(Arc::clone(&state.shared), None, permit));
                 let guard = Arc::new(RequestGuard::new(&connection));

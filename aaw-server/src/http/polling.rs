@@ -130,8 +130,9 @@ impl PollingStreams {
         memory: Arc<ConnectionBudget>,
         begin: impl FnOnce(&Arc<ConnectionBudget>) -> Result<HttpCall, Failure>,
     ) -> Result<(PollGuard<'a>, ParkedStream), HttpError> {
-        let http = &self.shared.config.http;
-        let limits = CursorLimits { total: http.max_cursors, peer: http.max_cursors_per_address };
+        let running = self.shared.config.load();
+        let limits = CursorLimits { total: running.http.max_cursors, peer: running.http.max_cursors_per_address };
+        drop(running);
         let opened = self.lock().cursors.open(Instant::now().into_std(), peer, limits);
         let Opened { reading, has_evicted, evicted } = opened.map_err(|error| refusal(error, limits))?;
         if has_evicted && let Some(suppressed) = self.shared.refusals.pass() {
@@ -173,8 +174,11 @@ impl PollingStreams {
         items: &mut Vec<u8>,
         memory: &Arc<ConnectionBudget>,
     ) -> Result<usize, HttpError> {
-        let config = &self.shared.config;
-        let deadline = clock::after(Instant::now().into_std(), config.http.poll_timeout);
+        let (timeout, max_body) = {
+            let config = self.shared.config.load();
+            (config.http.poll_timeout, config.max_message_bytes)
+        };
+        let deadline = clock::after(Instant::now().into_std(), timeout);
         let mut deadline = pin!(tokio::time::sleep_until(deadline.into()));
         let mut aborting = pin!(self.shared.shutdown.reached(ShutdownPhase::EndingStreams));
         let (mut count, mut held) = (0, HeldBytes::new(memory));
@@ -204,7 +208,7 @@ impl PollingStreams {
                 }
             };
             // The first item is returned whatever its size, or it could never be read.
-            if count > 0 && items.len() + item.len() >= config.max_message_bytes {
+            if count > 0 && items.len() + item.len() >= max_body {
                 stream.next_item = Some(item);
                 break;
             }
@@ -271,7 +275,7 @@ impl PollingStreams {
 impl PollGuard<'_> {
     /// Parks the stream for the next request, which will name `cursor`. Fails if the stream was evicted.
     fn park(self, cursor: Cursor, stream: ParkedStream) -> Result<(), HttpError> {
-        let idle = self.streams.shared.config.http.cursor_idle_timeout;
+        let idle = self.streams.shared.config.load().http.cursor_idle_timeout;
         self.streams.watch(&stream);
         let parked = {
             let mut state = self.streams.lock();

@@ -97,7 +97,7 @@ impl HttpCall {
             HttpCallState::Pending(pending) => budget.set(pending.held_bytes()),
             HttpCallState::Stream(_) | HttpCallState::Finished => {}
         }
-        let (dispatch, max_message) = (Arc::clone(&shared.dispatch), shared.config.max_message_bytes);
+        let (dispatch, max_message) = (Arc::clone(&shared.dispatch), shared.dispatch.max_response);
         Ok(Self { state, budget, max_message, session_end, generation_end, dispatch, _session: session })
     }
 

@@ -102,7 +102,8 @@ async fn serve(
     permit: ConnectionPermit,
 ) {
     set_socket_options(&socket, address);
-    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } = *shared.config;
+    let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } =
+        *shared.config.load().config;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);

@@ -56,7 +56,7 @@ impl From<AddressRefusal> for Refusal {
 /// Admits a connection of this peer. A connection of which the client's address is not known yet, because its peer is a trusted
 /// proxy, is admitted with `None`, and [`admit_address`] follows when the address is known.
 pub(crate) fn admit(shared: &ServerContext, peer: Option<IpAddr>) -> Result<ConnectionPermit, Refusal> {
-    let Some(mut permit) = shared.hub.admit(shared.config.max_connections) else {
+    let Some(mut permit) = shared.hub.admit(shared.config.load().max_connections) else {
         let error = "The server has reached its limit of connections";
         return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error, retry_after: FULL_RETRY });
     };
@@ -72,7 +72,7 @@ pub(crate) fn admit_address(
     permit: &mut ConnectionPermit,
     client: IpAddr,
 ) -> Result<(), Refusal> {
-    let free = shared.hub.free(shared.config.max_connections);
+    let free = shared.hub.free(shared.config.load().max_connections);
     permit.set_address(shared.address_limits.connect(client.into(), free, Instant::now())?);
     Ok(())
 }

@@ -115,7 +115,11 @@ fn upgrade<B>(
     let offered = offered_protocols(request.headers());
     let Negotiated { dialect, chosen, client_key } = dialect::negotiate(&offered);
     // Registered before the client receives the response, so that every broadcast from then on reaches it.
-    let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
+    let (config, protocol) = {
+        let current = shared.config.load();
+        (Arc::clone(&current.config), Arc::clone(&current.protocol))
+    };
+    let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *config;
     let mailbox = Mailbox::new(PushLimits { burst, sustained }, Opening::of(dialect));
     let shortened_key = client_key.map(|key| Shortened(key).to_string().into());
     let address = connection.address.map(|address| address.ip());
@@ -146,8 +150,8 @@ fn upgrade<B>(
         origin: origin.map(Arc::from),
         open_info,
         dispatch: Arc::clone(&shared.dispatch),
-        config: Arc::clone(&shared.config),
-        protocol: Arc::clone(&shared.protocol),
+        config,
+        protocol,
     };
     let upgrade = hyper::upgrade::on(request);
     let connection_span = span.clone();

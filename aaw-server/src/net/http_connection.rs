@@ -174,8 +174,13 @@ impl HttpConnection {
         }
         let target = EffectiveTarget::of(self.scheme, version, headers, uri);
         let origin = self.request_origin(&target);
-        let described =
-            request_info::describe(origin, target.host.as_deref(), uri, headers, shared.config.max_handshake_bytes);
+        let described = request_info::describe(
+            origin,
+            target.host.as_deref(),
+            uri,
+            headers,
+            shared.config.load().max_handshake_bytes,
+        );
         described.map(Some).map_err(|error| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error))
     }
 
@@ -197,7 +202,7 @@ pub(crate) fn check_origin_and_host(
     origin: Option<&str>,
     target: &EffectiveTarget<'_>,
 ) -> Result<(), (StatusCode, String)> {
-    let checked = shared.origin_check.check(origin, target);
+    let checked = shared.config.load().origin_check.check(origin, target);
     checked.map_err(|error| {
         // RFC 9112, 3.2.
         let is_malformed = error == OriginCheckError::InvalidHost;

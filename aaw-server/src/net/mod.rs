@@ -14,6 +14,7 @@ mod keep_alive;
 pub(crate) mod lingering_close;
 pub(crate) mod message_check;
 pub(crate) mod origin_check;
+pub(crate) mod running_config;
 pub(crate) mod shutdown_phase;
 #[cfg(not(feature = "http"))]
 pub(crate) mod upgrade_only;

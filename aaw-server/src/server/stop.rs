@@ -49,7 +49,7 @@ impl Deadlines {
 /// Shuts down gracefully.
 pub(super) async fn stop(shared: &ServerContext) {
     let hub = &shared.hub;
-    let deadlines = Deadlines::new(Instant::now(), &shared.config);
+    let deadlines = Deadlines::new(Instant::now(), &shared.config.load());
     shared.shutdown.advance(ShutdownPhase::Draining);
     shared.readiness.fail(readiness::STOPPING);
     hub.drain();

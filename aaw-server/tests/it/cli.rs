@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 20] = [
+const FLAGS: [&str; 22] = [
+    "config",
     "port",
     "host",
     "allow-origin",
@@ -19,6 +20,7 @@ const FLAGS: [&str; 20] = [
     "own-log-ins",
     "min-password-length",
     "log",
+    "log-level",
     "log-body-limit",
     "watch",
     "stream-shutdown-timeout",
@@ -40,7 +42,7 @@ fn printed(args: &[&str]) -> String {
 fn completions_of_each_shell_contain_the_flags_and_subcommands() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&["completions", shell]);
-        for word in FLAGS.iter().chain(&["init", "user", "completions", "man"]) {
+        for word in FLAGS.iter().chain(&["init", "user", "completions", "man", "config"]) {
             assert!(script.contains(word), "{shell}: no {word} in\n{script}");
         }
     }

@@ -45,6 +45,7 @@ mod resumption_hooks;
 mod resumption_requests;
 mod rooms;
 mod run_limits;
+mod settings;
 mod shutdown;
 mod silent_network;
 mod streams;

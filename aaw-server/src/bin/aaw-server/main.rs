@@ -1,7 +1,7 @@
 //! The program `aaw-server`.
 
 mod cli;
-mod environment;
+mod file_limit;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod heap_trim;
 mod init;
@@ -9,6 +9,7 @@ mod json_log;
 mod line_writer;
 mod log;
 mod serve;
+mod settings;
 mod signals;
 mod users;
 
@@ -17,12 +18,13 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::Parser as _;
 use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
+use settings::{Program, Settings, SettingsError};
 
 fn main() -> ExitCode {
-    let cli = parse_command_line();
+    let cli = Cli::parse();
     let (stderr, writer) = match log::stderr() {
         Ok(started) => started,
         Err(error) => return failed(&format!("cannot start to log to standard error: {error}")),
@@ -39,26 +41,14 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             stderr.push(format!("aaw-server: {error}\n").into());
-            ExitCode::FAILURE
+            // As for an invalid flag.
+            if error.is::<SettingsError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     };
     // Not waited for: a thread that reads a file or runs a handler may be blocked for good.
     runtime.shutdown_background();
     writer.finish();
     code
-}
-
-/// Parses the command line and the environment. Exits if that prints something: an error, help, or the version.
-fn parse_command_line() -> Cli {
-    let command = environment::apply(Cli::command());
-    let parsed = command.clone().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.unwrap_or_else(|error| {
-        // `exit` prints the error, too. The variable is a line before it.
-        if let Some(variable) = environment::source(&command, &error) {
-            let _ = writeln!(io::stderr(), "in the environment variable {variable}:");
-        }
-        error.exit()
-    })
 }
 
 /// Writes why the program did not start.
@@ -75,11 +65,14 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 async fn run(cli: Cli, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
     match cli.command {
         None => {
-            log::start(cli.serve.log, stderr);
-            serve::serve(cli.serve).await
+            let settings = Settings::load(&cli.serve)?;
+            let Program { log, log_level, .. } = &settings.values.program;
+            let set_log_level = log::start(*log, log_level, stderr)?;
+            serve::serve(cli.serve, settings, set_log_level).await
         }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,
+        Some(ServerCommand::Config(args)) => settings::run_config(&args),
         Some(ServerCommand::Completions { shell }) => Ok(cli::print_completions(shell)?),
         Some(ServerCommand::Man) => Ok(cli::print_man_page()?),
     }
