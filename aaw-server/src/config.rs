@@ -7,6 +7,7 @@ use std::time::Duration;
 use aaw_protocol::hello::Limits;
 use aaw_protocol::server::ServerConfig;
 
+pub use crate::listen_address::{InvalidListenAddress, ListenAddress};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 /// The configuration of a server. Every field has a default that is safe on an open network. Sizes are in bytes; limits
@@ -25,6 +26,17 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
+    /// The addresses to listen on, instead of [`host`](Self::host): any number of TCP ports and Unix sockets. Those without a
+    /// port have that of [`port`](Self::port). `[::]` accepts IPv4 too, unless `0.0.0.0` is listed beside it. Default: none,
+    /// so that `host` and `port` apply.
+    pub listen: Vec<ListenAddress>,
+    /// The maximum number of connections of each address that the system has established and the server has not accepted
+    /// yet; clients beyond it retry after a second. Default 1024: a burst of clients, such as after a restart, exceeds the
+    /// 128 that are usual. The system may have a lower limit (`net.core.somaxconn` on Linux).
+    pub listen_backlog: u32,
+    /// The permissions of the files of Unix sockets, see [`listen`](Self::listen). Default `0o660`: the server's user and its
+    /// group may connect, so that a proxy needs to be in that group. Who may connect is trusted as a proxy is.
+    pub unix_socket_mode: u32,
     /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
     /// if the server is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
@@ -235,6 +247,9 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".into(),
             port: 1337,
+            listen: Vec::new(),
+            listen_backlog: 1024,
+            unix_socket_mode: 0o660,
             allow_origins: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,

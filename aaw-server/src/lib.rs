@@ -130,6 +130,7 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 mod hub;
+mod listen_address;
 mod memory_budget;
 mod module_host;
 #[cfg(feature = "modules")]
@@ -149,6 +150,8 @@ pub use call_record::CallRecord;
 pub use config::Config;
 pub use error::StartError;
 pub use hub::ClientCallError;
+pub use listen_address::BoundAddress;
+pub use net::listener::PassedListener;
 pub use registry::{Events, RegistryError};
 #[cfg(feature = "http")]
 pub use server::routes::MountedServer;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use aaw_protocol::{EventName, Failure, json};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::auth::Service;
@@ -20,10 +19,12 @@ use crate::config::Config;
 use crate::dispatch::{CallHook, Dispatch, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
+use crate::listen_address::BoundAddress;
 use crate::memory_budget::{HeldLimits, ProcessBudget};
 use crate::module_host::Modules;
 use crate::net::accept::accept;
 use crate::net::context::ServerContext;
+use crate::net::listener::{Listener, PassedListener};
 use crate::net::origin_check::OriginCheck;
 use crate::net::request_service::RequestService;
 use crate::net::shutdown_phase::Shutdown;
@@ -51,6 +52,7 @@ pub struct Server {
     events: Vec<Events>,
     hook: Option<CallHook>,
     routes: Routes,
+    passed: Vec<PassedListener>,
 }
 
 /// Why an event was not sent.
@@ -78,16 +80,7 @@ impl Config {
     /// served.
     pub async fn probe(&self) -> Result<(), StartError> {
         ListenerService::check_config(self)?;
-        self.listen().await.map(drop)
-    }
-
-    async fn listen(&self) -> Result<TcpListener, StartError> {
-        let listener = TcpListener::bind((self.bare_host(), self.port)).await;
-        listener.map_err(|source| {
-            let host = self.bare_host();
-            let address = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            StartError::Bind { address: format!("{address}:{}", self.port), source }
-        })
+        Listener::bind_all(self).await.map(drop)
     }
 
     /// Returns [`host`](Self::host) without the brackets that an IPv6 address has in a URL.
@@ -99,7 +92,7 @@ impl Config {
 impl Server {
     /// Creates a server without events.
     pub fn new(config: Config) -> Self {
-        Self { config, events: Vec::new(), hook: None, routes: Routes::default() }
+        Self { config, events: Vec::new(), hook: None, routes: Routes::default(), passed: Vec::new() }
     }
 
     /// Adds the events of a module: a linked one (`my_events::module()`) or a loaded one (`modules::open`, feature
@@ -118,6 +111,25 @@ impl Server {
     #[must_use]
     pub fn events(mut self, events: impl Into<Events>) -> Self {
         self.events.push(events.into());
+        self
+    }
+
+    /// Accepts connections on a socket that another program has opened, such as a service manager (systemd's socket
+    /// activation). May be called several times. The server then listens on no address of its [`Config`].
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use aaw_server::{Config, Server};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(Config::default()).listener(TcpListener::bind("127.0.0.1:0")?);
+    /// # drop(server);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: impl Into<PassedListener>) -> Self {
+        self.passed.push(listener.into());
         self
     }
 
@@ -171,14 +183,18 @@ impl Server {
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
     /// the static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed } = self;
         let plan = Registry::plan(&events)?;
-        let listener = config.listen().await?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
-        let shared = share(config, &plan, &events, hook, address.ip()).await?;
+        let listeners = if passed.is_empty() {
+            Listener::bind_all(&config).await?
+        } else {
+            passed.into_iter().map(Listener::passed).collect::<Result<_, _>>()?
+        };
+        let addresses = listeners.iter().map(Listener::address).collect::<Result<Vec<_>, _>>();
+        let addresses = addresses.map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
+        let shared = share(config, &plan, &events, hook, is_on_loopback(&addresses)).await?;
         let service = ListenerService::new(&shared, routes)?;
-        Ok(BoundServer { listener, address, service, shared })
+        Ok(BoundServer { listeners, addresses, service, shared })
     }
 }
 
@@ -188,7 +204,7 @@ async fn share(
     plan: &RegistryPlan,
     events: &[Events],
     hook: Option<CallHook>,
-    ip: IpAddr,
+    on_loopback: bool,
 ) -> Result<Arc<ServerContext>, StartError> {
     let modules = Arc::<Modules>::default();
     let registry = plan.registry(events, &start_modules(events, &modules).await?);
@@ -204,10 +220,7 @@ async fn share(
     };
     let hub = Arc::new(Hub::new(config.max_rooms, ProcessBudget::new(limits)));
     Ok(Arc::new(ServerContext {
-        origin_check: OriginCheck {
-            on_loopback: ip.to_canonical().is_loopback(),
-            allowed: config.allow_origins.clone(),
-        },
+        origin_check: OriginCheck { on_loopback, allowed: config.allow_origins.clone() },
         dispatch: Arc::new(Dispatch {
             registry: ArcSwap::from_pointee(registry),
             hook,
@@ -224,6 +237,14 @@ async fn share(
         protocol: Arc::new(config.protocol()),
         config: Arc::new(config),
     }))
+}
+
+/// Whether only this machine can reach the addresses. Clients of a Unix socket are proxies, which pass on any host.
+fn is_on_loopback(addresses: &[BoundAddress]) -> bool {
+    addresses.iter().all(|address| match address {
+        BoundAddress::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        BoundAddress::Unix(_) => false,
+    })
 }
 
 /// Logs the events; after a reload only those that cannot be called.
@@ -252,16 +273,26 @@ fn describe_replacement(previous: &BTreeSet<EventName>, names: &BTreeSet<EventNa
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
 pub struct BoundServer {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
+    addresses: Vec<BoundAddress>,
     service: ListenerService,
     shared: Arc<ServerContext>,
 }
 
 impl BoundServer {
-    /// Returns the address that the server listens on, with the actual port if [`Config::port`] is 0.
+    /// Returns the first TCP address that the server listens on, with the actual port if [`Config::port`] is 0. A server
+    /// that listens on Unix sockets only returns `0.0.0.0:0`; see [`addresses`](Self::addresses).
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        let tcp = self.addresses.iter().find_map(|address| match address {
+            BoundAddress::Tcp(address) => Some(*address),
+            BoundAddress::Unix(_) => None,
+        });
+        tcp.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// Returns all addresses that the server listens on.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
     }
 
     /// Returns a handle to control the server while it serves.
@@ -276,12 +307,12 @@ impl BoundServer {
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, shared, .. } = self;
+        let Self { listeners, service, shared, .. } = self;
         tokio::select! {
-            () = accept(&listener, &service, &shared) => {}
+            () = accept(&listeners, &service, &shared) => {}
             () = shutdown => {}
         }
-        drop((listener, service));
+        drop((listeners, service));
         stop::stop(&shared).await;
     }
 }
@@ -417,7 +448,7 @@ impl fmt::Debug for Server {
 
 impl fmt::Debug for BoundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundServer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("BoundServer").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aaw_protocol::{Code, Failure, codec};
+use futures_util::future::join_all;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::HttpConnection;
+use crate::net::listener::{Accepted, Listener};
 use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
 
@@ -23,9 +25,13 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Accepts connections until it is dropped.
-pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService, shared: &Arc<ServerContext>) {
+pub(crate) async fn accept(listeners: &[Listener], service: &impl RequestService, shared: &Arc<ServerContext>) {
+    join_all(listeners.iter().map(|listener| accept_on(listener, service, shared))).await;
+}
+
+async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &Arc<ServerContext>) {
     loop {
-        let (socket, address) = match listener.accept().await {
+        let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 if let Some(suppressed) = shared.refusals.pass() {
@@ -41,30 +47,43 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
         };
         match shared.hub.admit(shared.config.max_connections) {
             Some(permit) => {
-                tokio::spawn(serve(socket, address, service.clone(), Arc::clone(shared), permit));
+                tokio::spawn(serve(accepted, service.clone(), Arc::clone(shared), permit));
             }
             None => {
                 if let Some(suppressed) = shared.refusals.pass() {
                     let max = shared.config.max_connections;
-                    tracing::warn!(peer = %address, suppressed, "refused a connection: the limit of {max} open connections is reached");
+                    let peer = accepted.address().map(tracing::field::display);
+                    tracing::warn!(
+                        peer,
+                        suppressed,
+                        "refused a connection: the limit of {max} open connections is reached"
+                    );
                 }
-                tokio::spawn(refuse(socket));
+                match accepted {
+                    Accepted::Tcp(socket, _) => drop(tokio::spawn(refuse(socket))),
+                    #[cfg(unix)]
+                    Accepted::Unix(socket) => drop(tokio::spawn(refuse(socket))),
+                }
             }
         }
     }
 }
 
-/// Serves one TCP connection until it is upgraded or closed.
-async fn serve(
-    socket: TcpStream,
-    address: SocketAddr,
-    service: impl RequestService,
-    shared: Arc<ServerContext>,
-    permit: ConnectionPermit,
-) {
-    set_socket_options(&socket, address);
-    let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
-    serve_http1(socket, &connection, service).await;
+/// Serves one connection until it is upgraded or closed.
+async fn serve(accepted: Accepted, service: impl RequestService, shared: Arc<ServerContext>, permit: ConnectionPermit) {
+    let address = accepted.address();
+    match accepted {
+        Accepted::Tcp(socket, peer) => {
+            set_socket_options(&socket, peer);
+            let connection = Arc::new(HttpConnection::new(shared, address, permit));
+            serve_http1(socket, &connection, service).await;
+        }
+        #[cfg(unix)]
+        Accepted::Unix(socket) => {
+            let connection = Arc::new(HttpConnection::new(shared, address, permit));
+            serve_http1(socket, &connection, service).await;
+        }
+    }
 }
 
 fn set_socket_options(socket: &TcpStream, address: SocketAddr) {
@@ -87,7 +106,7 @@ fn keepalive() -> TcpKeepalive {
 }
 
 /// Responds 503 without reading the request, since the limit of connections is reached.
-async fn refuse(mut socket: TcpStream) {
+async fn refuse(mut socket: impl AsyncWrite + Unpin) {
     let mut body = Vec::new();
     codec::failure(&mut body, &Failure::new(Code::BUSY, "The server has reached its limit of connections"));
     let mut response = format!(

@@ -10,12 +10,15 @@ pub(crate) mod http_socket;
 mod idle_timeout;
 mod keep_alive;
 pub(crate) mod lingering_close;
+pub(crate) mod listener;
 pub(crate) mod message_check;
 pub(crate) mod origin_check;
 pub(crate) mod request_service;
 mod serve_http1;
 pub(crate) mod shutdown_phase;
 pub(crate) mod transport;
+#[cfg(unix)]
+mod unix_socket;
 #[cfg(not(feature = "http"))]
 pub(crate) mod upgrade_only;
 pub(crate) mod write_timeout;

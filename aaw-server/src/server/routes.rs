@@ -1,7 +1,7 @@
 //! aaw's routes and the program's own on one port: either within the other.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -67,14 +67,14 @@ impl Server {
     /// # Errors
     /// [`StartError`], as for [`bind`](Self::bind), except [`StartError::Bind`].
     pub async fn mount(self) -> Result<MountedServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed: _ } = self;
         let plan = Registry::plan(&events)?;
-        let ip = match config.bare_host() {
-            "localhost" => Ipv4Addr::LOCALHOST.into(),
+        let on_loopback = match config.bare_host() {
+            "localhost" => true,
             // A name can resolve to any address.
-            host => host.parse().unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            host => host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback()),
         };
-        let shared = share(config, &plan, &events, hook, ip).await?;
+        let shared = share(config, &plan, &events, hook, on_loopback).await?;
         let router = mounted_router(&shared, routes)?;
         Ok(MountedServer { router, shared })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_server::Config;
-use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
+use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidListenAddress, InvalidOrigin, ListenAddress};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -63,7 +63,17 @@ pub(crate) struct ServeArgs {
     port: u16,
     /// The address to listen on; the default is reachable from this machine only, 0.0.0.0 is every interface
     #[arg(long, env = "AAW_HOST", default_value_t = Config::default().host)]
-    pub(crate) host: String,
+    host: String,
+    /// An address to listen on, instead of --host: HOST:PORT, such as 127.0.0.1:1337 or [::]:443, a host alone for --port, or
+    /// unix:PATH for a Unix socket; may be given several times
+    #[arg(long, value_name = "ADDRESS", env = "AAW_LISTEN", value_delimiter = ',', value_parser = parse_listen)]
+    listen: Vec<ListenAddress>,
+    /// How many connections of each address may wait until the server accepts them
+    #[arg(long, value_name = "COUNT", env = "AAW_LISTEN_BACKLOG", default_value_t = Config::default().listen_backlog)]
+    listen_backlog: u32,
+    /// The permissions of Unix sockets, in octal [default: 660]
+    #[arg(long, value_name = "MODE", env = "AAW_UNIX_SOCKET_MODE", value_parser = parse_mode)]
+    unix_socket_mode: Option<u32>,
     /// Let pages of this origin connect, for example https://app.example.com; null or file:// for pages opened as files, *
     /// for all; may be given several times [default: only pages of this server and, if it is reached as localhost, of this
     /// machine]
@@ -155,6 +165,15 @@ fn parse_origin(text: &str) -> Result<AllowedOrigin, InvalidOrigin> {
     text.trim().parse()
 }
 
+fn parse_listen(text: &str) -> Result<ListenAddress, InvalidListenAddress> {
+    text.trim().parse()
+}
+
+fn parse_mode(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or("expected permissions in octal, such as 660 or 666")
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Messages for people, to standard error
@@ -172,6 +191,9 @@ impl ServeArgs {
         Config {
             host: self.host.clone(),
             port: self.port,
+            listen: self.listen.clone(),
+            listen_backlog: self.listen_backlog,
+            unix_socket_mode: self.unix_socket_mode.unwrap_or(defaults.unix_socket_mode),
             allow_origins: self.allow_origin.clone(),
             max_connections: self.max_connections,
             max_away_connections: self.max_away_connections,
@@ -185,6 +207,16 @@ impl ServeArgs {
             http: HttpConfig { static_dir: self.static_dir.clone(), ..HttpConfig::default() },
             ..defaults
         }
+    }
+
+    /// The host as it was given, for the address with this port.
+    pub(crate) fn host_of(&self, bound_port: u16) -> &str {
+        let mut hosts = self.listen.iter().filter_map(|address| match address {
+            ListenAddress::Tcp { host, port } => Some((host, port.unwrap_or(self.port))),
+            _ => None,
+        });
+        let given = hosts.find(|(_, port)| *port == bound_port).map(|(host, _)| host.as_str());
+        given.unwrap_or(if self.listen.is_empty() { &self.host } else { "::" })
     }
 }
 

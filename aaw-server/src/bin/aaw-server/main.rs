@@ -10,6 +10,8 @@ mod line_writer;
 mod log;
 mod serve;
 mod signals;
+#[cfg(unix)]
+mod systemd;
 mod users;
 
 use std::error::Error;
@@ -17,11 +19,20 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use aaw_server::PassedListener;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
 
 fn main() -> ExitCode {
+    // Before there are threads.
+    #[cfg(unix)]
+    let passed = match systemd::passed_listeners() {
+        Ok(passed) => passed,
+        Err(error) => return failed(&format!("cannot use the sockets that LISTEN_FDS announces: {error}")),
+    };
+    #[cfg(not(unix))]
+    let passed = Vec::new();
     let cli = parse_command_line();
     let (stderr, writer) = match log::stderr() {
         Ok(started) => started,
@@ -33,7 +44,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let code = match runtime.block_on(run(cli, &stderr)) {
+    let code = match runtime.block_on(run(cli, passed, &stderr)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output wants no more of it, for example `head`.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -72,11 +83,11 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn run(cli: Cli, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
+async fn run(cli: Cli, passed: Vec<PassedListener>, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
     match cli.command {
         None => {
             log::start(cli.serve.log, stderr);
-            serve::serve(cli.serve).await
+            serve::serve(cli.serve, passed).await
         }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aaw_server::auth::{Auth, SqliteStore};
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{BoundServer, Config, Events, Handle, Server};
+use aaw_server::{BoundAddress, BoundServer, Config, Events, Handle, PassedListener, Server};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -15,6 +15,8 @@ use crate::cli::{DEFAULT_EVENTS, LogFormat, ServeArgs, WatchMode};
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
+#[cfg(unix)]
+use crate::systemd;
 use crate::{json_log, signals, users};
 
 /// How often `--watch=poll` looks at the files.
@@ -24,13 +26,15 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const RELOAD_ABORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Serves until a signal. The caller has started the log.
-pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(args: ServeArgs, passed: Vec<PassedListener>) -> Result<(), Box<dyn Error>> {
     // Installed first, so that a signal also stops the first build, and services that never start.
     let mut shutdown = std::pin::pin!(signals::shutdown(args.config().shutdown_timeout)?);
     let started = tokio::select! {
-        started = start(&args) => started?,
+        started = start(&args, &passed) => started?,
         () = &mut shutdown => return Ok(()),
     };
+    // The server has its own handles.
+    drop(passed);
     let StartedServer { server, watch, json_writer } = started;
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if let Err(error) = heap_trim::start() {
@@ -38,8 +42,12 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     }
     let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
     let abort = reloading.as_ref().map(JoinHandle::abort_handle);
+    #[cfg(unix)]
+    systemd::notify_ready();
     let stop = async {
         shutdown.await;
+        #[cfg(unix)]
+        systemd::notify_stopping();
         if let Some(abort) = abort {
             abort.abort();
         }
@@ -62,12 +70,16 @@ struct StartedServer {
 }
 
 /// Builds and loads the events, and starts the server.
-async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
+async fn start(args: &ServeArgs, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
     raise_file_limit();
     let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
     let mut config = args.config();
     // Checked before a build that may take minutes.
-    config.probe().await?;
+    if passed.is_empty() {
+        config.probe().await?;
+    } else if !config.listen.is_empty() {
+        tracing::warn!("the service manager has passed {} sockets; --listen has no effect", passed.len());
+    }
     if let Some(store) = open_store(args).await? {
         config.auth = Some(Auth { min_password_chars: args.password_rules.min_length(), ..Auth::new(store) });
     }
@@ -81,6 +93,9 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     };
     let server = loop {
         let mut server = events.into_iter().fold(Server::new(config.clone()), Server::events);
+        for listener in passed {
+            server = server.listener(listener.try_clone()?);
+        }
         if let Some(log) = json_log.clone() {
             let limit = args.log_body_limit;
             server = server.on_call(move |call| json_log::write(&log, call, limit));
@@ -93,12 +108,26 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
             }
         }
     };
-    let address = server.local_addr();
-    let host = host_of_url(address.ip(), &args.host);
-    let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
-    tracing::info!("listening on ws://{host}:{port} ({address})");
-    tracing::info!("try the events at http://{host}:{port}{path}");
+    log_addresses(args, &server);
     Ok(StartedServer { server, watch, json_writer })
+}
+
+fn log_addresses(args: &ServeArgs, server: &BoundServer) {
+    let mut url = None;
+    for address in server.addresses() {
+        let BoundAddress::Tcp(address) = address else {
+            tracing::info!("listening on {address}");
+            continue;
+        };
+        let host = host_of_url(address.ip(), args.host_of(address.port()));
+        let port = address.port();
+        tracing::info!("listening on ws://{host}:{port} ({address})");
+        url.get_or_insert_with(|| format!("http://{host}:{port}"));
+    }
+    if let Some(url) = url {
+        let path = if args.static_dir.is_some() { "/events" } else { "/" };
+        tracing::info!("try the events at {url}{path}");
+    }
 }
 
 fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {
