@@ -37,6 +37,15 @@ pub struct Config {
     /// The permissions of the files of Unix sockets, see [`listen`](Self::listen). Default `0o660`: the server's user and its
     /// group may connect, so that a proxy needs to be in that group. Who may connect is trusted as a proxy is.
     pub unix_socket_mode: u32,
+    /// How the TCP ports speak TLS (feature `tls`). Default: none, they speak plain HTTP. Unix sockets always do, since their
+    /// clients are on the same machine.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::Tls>,
+    /// The maximum number of requests that one HTTP/2 connection may have in progress (feature `tls`). Default 100, the
+    /// least that RFC 9113 recommends; clients wait before they send further ones. Each connection can run as many calls
+    /// at the same time.
+    #[cfg(feature = "tls")]
+    pub max_http2_streams: u32,
     /// Origins whose pages may connect, see [`AllowedOrigin`], in addition to pages served from the server's own host and,
     /// if the server is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
@@ -250,6 +259,10 @@ impl Default for Config {
             listen: Vec::new(),
             listen_backlog: 1024,
             unix_socket_mode: 0o660,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            max_http2_streams: 100,
             allow_origins: Vec::new(),
             max_connections: 65_536,
             handshake_timeout: protocol.hello_timeout,

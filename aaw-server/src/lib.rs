@@ -86,6 +86,7 @@
 //! | `http` | with `cli` | events over HTTP (JSON, NDJSON, server-sent events, polling), static files, the JavaScript client at `/aaw.js`, your own routes | axum, tower-http |
 //! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | glob, sha2 |
 //! | `auth-sqlite` | with `cli` | `auth` with the built-in store: SQLite, with passwords as Argon2id hashes | rusqlite (compiles SQLite: needs a C compiler), argon2 |
+//! | `tls` | with `cli` | TLS on the server's own ports, and HTTP/2: [`tls`] | rustls with ring, h2 |
 //! | `modules` | with `cli` | events from libraries: build, open and watch them | libloading, object, notify, cargo_metadata |
 //! | `cli` | yes | the program `aaw-server`, and all of the above | clap, tracing-subscriber |
 //!
@@ -112,7 +113,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above links to items of all features.
 #![cfg_attr(
-    not(all(feature = "http", feature = "auth-sqlite", feature = "modules")),
+    not(all(feature = "http", feature = "auth-sqlite", feature = "modules", feature = "tls")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -142,6 +143,8 @@ mod registry;
 mod server;
 mod similar_names;
 mod throttle;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod write_stall;
 
 pub use aaw_event::Module;

@@ -310,11 +310,22 @@ impl BoundServer {
         let Self { listeners, service, shared, .. } = self;
         tokio::select! {
             () = accept(&listeners, &service, &shared) => {}
+            () = maintain_certificate(&shared.config) => {}
             () = shutdown => {}
         }
         drop((listeners, service));
         stop::stop(&shared).await;
     }
+}
+
+/// Keeps the certificate of the listeners up to date.
+async fn maintain_certificate(config: &Config) {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &config.tls {
+        tls.maintain().await;
+    }
+    let _ = config;
+    std::future::pending().await
 }
 
 /// A handle to a running server. Cheap to clone.

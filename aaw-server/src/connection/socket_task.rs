@@ -22,7 +22,7 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
-use super::socket::{ClientSocket, Socket as _};
+use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use crate::config::Config;
 use crate::dispatch::Dispatch;
@@ -615,7 +615,8 @@ impl SocketTask {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + log.retained + self.unread.capacity() + self.decoder.stored();
+        let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
+        let held = log.unsent + log.pushed + log.retained + self.unread.capacity() + self.decoder.stored() + unflushed;
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
         self.state.memory.wake_if_refused(held, cx.waker());

@@ -17,6 +17,10 @@ use crate::net::http_connection::HttpConnection;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
+#[cfg(all(feature = "tls", feature = "http"))]
+use crate::net::serve_http2::serve_http2;
+#[cfg(feature = "tls")]
+use crate::net::tls_handshake;
 
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -60,6 +64,9 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
                     );
                 }
                 match accepted {
+                    // Its client would not understand the response.
+                    #[cfg(feature = "tls")]
+                    Accepted::Tcp(socket, _) if shared.config.tls.is_some() => drop(socket),
                     Accepted::Tcp(socket, _) => drop(tokio::spawn(refuse(socket))),
                     #[cfg(unix)]
                     Accepted::Unix(socket) => drop(tokio::spawn(refuse(socket))),
@@ -75,6 +82,13 @@ async fn serve(accepted: Accepted, service: impl RequestService, shared: Arc<Ser
     match accepted {
         Accepted::Tcp(socket, peer) => {
             set_socket_options(&socket, peer);
+            // What a proxy announces before the client's first byte (the PROXY protocol) is to be read here, before TLS.
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &shared.config.tls {
+                let config = Arc::clone(tls.server_config());
+                // Boxed: larger than all else, and plain connections need none of it.
+                return Box::pin(serve_encrypted(socket, peer, &config, service, shared, permit)).await;
+            }
             let connection = Arc::new(HttpConnection::new(shared, address, permit));
             serve_http1(socket, &connection, service).await;
         }
@@ -83,6 +97,25 @@ async fn serve(accepted: Accepted, service: impl RequestService, shared: Arc<Ser
             let connection = Arc::new(HttpConnection::new(shared, address, permit));
             serve_http1(socket, &connection, service).await;
         }
+    }
+}
+
+/// Serves one connection over TLS, with the version of HTTP that the client has selected.
+#[cfg(feature = "tls")]
+async fn serve_encrypted(
+    socket: TcpStream,
+    peer: SocketAddr,
+    config: &Arc<rustls::ServerConfig>,
+    service: impl RequestService,
+    shared: Arc<ServerContext>,
+    permit: ConnectionPermit,
+) {
+    let Some(stream) = tls_handshake::handshake(socket, peer, config, &shared).await else { return };
+    let connection = Arc::new(HttpConnection::encrypted(shared, Some(peer), permit));
+    match stream.get_ref().1.alpn_protocol() {
+        #[cfg(feature = "http")]
+        Some(b"h2") => serve_http2(stream, &connection, service).await,
+        _ => serve_http1(stream, &connection, service).await,
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct HttpConnection {
     pub(crate) shared: Arc<ServerContext>,
     /// The peer's address, if it is known.
     pub(crate) address: Option<SocketAddr>,
+    /// The client speaks TLS with this server itself, not with a proxy in front of it.
+    pub(crate) is_encrypted: bool,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
     /// What the connection holds, from its first call on.
@@ -44,6 +46,7 @@ impl HttpConnection {
         Self {
             shared,
             address,
+            is_encrypted: false,
             permit: Mutex::new(Some(permit)),
             memory: OnceLock::new(),
             accepted_host: OnceLock::new(),
@@ -53,6 +56,12 @@ impl HttpConnection {
             opened: Instant::now(),
             idle_since: AtomicU64::new(0),
         }
+    }
+
+    /// A connection over TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn encrypted(shared: Arc<ServerContext>, address: Option<SocketAddr>, permit: ConnectionPermit) -> Self {
+        Self { is_encrypted: true, ..Self::new(shared, address, permit) }
     }
 
     /// The number of requests whose head has been received.

@@ -41,6 +41,11 @@ pub(crate) fn upgraded_socket(upgraded: Upgraded) -> (ClientSocket, Bytes) {
         Ok(taken) => return taken,
         Err(upgraded) => upgraded,
     };
+    #[cfg(feature = "tls")]
+    let upgraded = match bare::<Box<tokio_rustls::server::TlsStream<TcpStream>>>(upgraded) {
+        Ok(taken) => return taken,
+        Err(upgraded) => upgraded,
+    };
     // A socket of the program's own axum server.
     (ClientSocket::stream(TokioIo::new(upgraded)), Bytes::new())
 }

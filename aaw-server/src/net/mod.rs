@@ -15,7 +15,11 @@ pub(crate) mod message_check;
 pub(crate) mod origin_check;
 pub(crate) mod request_service;
 mod serve_http1;
+#[cfg(all(feature = "tls", feature = "http"))]
+mod serve_http2;
 pub(crate) mod shutdown_phase;
+#[cfg(feature = "tls")]
+mod tls_handshake;
 pub(crate) mod transport;
 #[cfg(unix)]
 mod unix_socket;

@@ -55,3 +55,18 @@ impl Transport for tokio::net::UnixStream {
         ClientSocket::stream(self)
     }
 }
+
+#[cfg(feature = "tls")]
+impl Transport for Box<tokio_rustls::server::TlsStream<TcpStream>> {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_read_ready(cx)
+    }
+
+    fn is_read_closed(&self) -> bool {
+        Transport::is_read_closed(self.get_ref().0)
+    }
+
+    fn into_client_socket(self) -> ClientSocket {
+        ClientSocket::encrypted(self)
+    }
+}
