@@ -26,8 +26,14 @@ use rustls::server::ResolvesServerCert;
 
 pub use rustls;
 
+#[cfg(feature = "acme")]
+pub use self::acme::Acme;
 use self::certificate_files::CertificateFiles;
 
+#[cfg(feature = "acme")]
+mod acme;
+#[cfg(feature = "acme")]
+mod acme_cache;
 mod certificate_files;
 
 /// How often the files of a certificate are looked at.
@@ -44,6 +50,8 @@ pub struct Tls {
 #[derive(Clone)]
 enum Source {
     Files(Arc<CertificateFiles>),
+    #[cfg(feature = "acme")]
+    Acme(Arc<acme::AcmeCertificate>),
     /// The program's own configuration.
     Custom,
 }
@@ -76,6 +84,9 @@ pub enum TlsError {
         /// The file of the key.
         key: PathBuf,
     },
+    /// A certificate cannot be obtained with these settings of `Acme` (feature `acme`).
+    #[error("cannot obtain a certificate: {0}")]
+    Acme(String),
     /// rustls does not accept the settings.
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
@@ -96,6 +107,20 @@ impl Tls {
         Ok(Self { config: Arc::new(server_config(Arc::clone(&files) as _)?), source: Source::Files(files) })
     }
 
+    /// Obtains the certificate by ACME, and renews it when a third of its time is left (feature `acme`). That happens while
+    /// the server serves, and is logged. Without a certificate yet, handshakes fail. The authority has to reach the server at
+    /// port 443.
+    ///
+    /// # Errors
+    /// [`TlsError::Acme`] if the settings are not valid; [`TlsError::Read`] if the folder cannot be used.
+    #[cfg(feature = "acme")]
+    pub fn acme(acme: &Acme) -> Result<Self, TlsError> {
+        let certificate = acme::AcmeCertificate::new(acme)?;
+        let mut config = server_config(certificate.resolver())?;
+        config.alpn_protocols.push(acme::CHALLENGE_PROTOCOL.to_vec());
+        Ok(Self { config: Arc::new(config), source: Source::Acme(Arc::new(certificate)) })
+    }
+
     /// Uses a configuration of the program's own, for example with its own resolver of certificates. Its
     /// `alpn_protocols` should be `h2` and `http/1.1`; without `h2` all requests use HTTP/1.1.
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
@@ -109,8 +134,15 @@ impl Tls {
     pub fn reload(&self) -> Result<(), TlsError> {
         match &self.source {
             Source::Files(files) => files.reload_if_changed().unwrap_or(Ok(())),
+            #[cfg(feature = "acme")]
+            Source::Acme(_) => Ok(()),
             Source::Custom => Ok(()),
         }
+    }
+
+    /// Whether a connection with this protocol is a challenge of the authority, which ends with its handshake.
+    pub(crate) fn is_challenge(protocol: Option<&[u8]>) -> bool {
+        protocol == Some(b"acme-tls/1")
     }
 
     /// The configuration for new connections.
@@ -122,6 +154,8 @@ impl Tls {
     pub(crate) async fn maintain(&self) {
         match &self.source {
             Source::Files(files) => files.watch(CHECK_INTERVAL).await,
+            #[cfg(feature = "acme")]
+            Source::Acme(certificate) => certificate.maintain().await,
             Source::Custom => std::future::pending().await,
         }
     }
@@ -148,6 +182,8 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.source {
             Source::Files(files) => files.certificate().display().to_string(),
+            #[cfg(feature = "acme")]
+            Source::Acme(certificate) => format!("{certificate:?}"),
             Source::Custom => "custom".into(),
         };
         f.debug_struct("Tls").field("source", &source).finish_non_exhaustive()

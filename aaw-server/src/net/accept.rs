@@ -21,6 +21,8 @@ use crate::net::serve_http1::serve_http1;
 use crate::net::serve_http2::serve_http2;
 #[cfg(feature = "tls")]
 use crate::net::tls_handshake;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -113,6 +115,7 @@ async fn serve_encrypted(
     let Some(stream) = tls_handshake::handshake(socket, peer, config, &shared).await else { return };
     let connection = Arc::new(HttpConnection::encrypted(shared, Some(peer), permit));
     match stream.get_ref().1.alpn_protocol() {
+        protocol if Tls::is_challenge(protocol) => {}
         #[cfg(feature = "http")]
         Some(b"h2") => serve_http2(stream, &connection, service).await,
         _ => serve_http1(stream, &connection, service).await,

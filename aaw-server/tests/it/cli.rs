@@ -2,9 +2,18 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 22] = [
     "port",
     "host",
+    "listen",
+    "listen-backlog",
+    "unix-socket-mode",
+    "tls-cert",
+    "tls-key",
+    "tls",
+    "tls-cache",
+    "tls-email",
+    "tls-directory",
     "allow-origin",
     "max-connections",
     "keep-alive-timeout",

@@ -9,6 +9,7 @@ use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidListenAddress, Invali
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::tls_args::TlsArgs;
 use crate::users::{DEFAULT_STORE, PasswordRules, UserArgs};
 
 /// The folder of the events if none is given.
@@ -74,6 +75,8 @@ pub(crate) struct ServeArgs {
     /// The permissions of Unix sockets, in octal [default: 660]
     #[arg(long, value_name = "MODE", env = "AAW_UNIX_SOCKET_MODE", value_parser = parse_mode)]
     unix_socket_mode: Option<u32>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Let pages of this origin connect, for example https://app.example.com; null or file:// for pages opened as files, *
     /// for all; may be given several times [default: only pages of this server and, if it is reached as localhost, of this
     /// machine]
@@ -185,7 +188,8 @@ pub(crate) enum LogFormat {
 }
 
 impl ServeArgs {
-    /// The configuration that these flags result in, except for the store of `--auth`, which has to be opened first.
+    /// The configuration that these flags result in, except for the store of `--auth` and the certificate, which
+    /// have to be opened first.
     pub(crate) fn config(&self) -> Config {
         let defaults = Config::default();
         Config {
@@ -260,7 +264,26 @@ mod tests {
         let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
         assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
+        for wrong in ["--tls-cert a.pem", "--tls-key a.pem", "--tls-cert a.pem --tls-key b.pem --tls a.example"] {
+            let parsed = Cli::try_parse_from(["aaw-server"].into_iter().chain(wrong.split(' ')));
+            assert!(parsed.is_err(), "{wrong}");
+        }
+        for wrong in ["--listen 1337", "--listen unix:", "--unix-socket-mode 888", "--unix-socket-mode 1777"] {
+            let parsed = Cli::try_parse_from(["aaw-server"].into_iter().chain(wrong.split(' ')));
+            assert!(parsed.is_err(), "{wrong}");
+        }
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
+    }
+
+    #[test]
+    fn addresses_to_listen_on_replace_the_host_and_have_its_port() {
+        let flags = "--port 80 --listen 127.0.0.1,[::1]:81 --listen unix:/run/aaw.sock --unix-socket-mode 666";
+        let args = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve;
+        let config = args.config();
+        let addresses: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["127.0.0.1", "[::1]:81", "unix:/run/aaw.sock"]);
+        assert_eq!((config.port, config.unix_socket_mode, config.listen_backlog), (80, 0o666, 1024));
+        assert_eq!((args.host_of(80), args.host_of(81)), ("127.0.0.1", "::1"));
     }
 
     #[test]

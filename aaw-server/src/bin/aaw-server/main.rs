@@ -12,6 +12,7 @@ mod serve;
 mod signals;
 #[cfg(unix)]
 mod systemd;
+mod tls_args;
 mod users;
 
 use std::error::Error;

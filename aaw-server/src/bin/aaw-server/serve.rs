@@ -17,7 +17,7 @@ use crate::heap_trim;
 use crate::line_writer::LineWriter;
 #[cfg(unix)]
 use crate::systemd;
-use crate::{json_log, signals, users};
+use crate::{json_log, signals, tls_args, users};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,6 +75,7 @@ async fn start(args: &ServeArgs, passed: &[PassedListener]) -> Result<StartedSer
     let at = EventsAt::find(&args.events.clone().unwrap_or_else(default_events))?;
     let mut config = args.config();
     // Checked before a build that may take minutes.
+    config.tls = args.tls.open(args.static_dir.as_deref())?;
     if passed.is_empty() {
         config.probe().await?;
     } else if !config.listen.is_empty() {
@@ -108,11 +109,13 @@ async fn start(args: &ServeArgs, passed: &[PassedListener]) -> Result<StartedSer
             }
         }
     };
-    log_addresses(args, &server);
+    log_addresses(args, &server, config.tls.is_some());
+    args.tls.check_port(tls_args::ports(server.addresses()));
     Ok(StartedServer { server, watch, json_writer })
 }
 
-fn log_addresses(args: &ServeArgs, server: &BoundServer) {
+fn log_addresses(args: &ServeArgs, server: &BoundServer, is_encrypted: bool) {
+    let s = if is_encrypted { "s" } else { "" };
     let mut url = None;
     for address in server.addresses() {
         let BoundAddress::Tcp(address) = address else {
@@ -121,8 +124,8 @@ fn log_addresses(args: &ServeArgs, server: &BoundServer) {
         };
         let host = host_of_url(address.ip(), args.host_of(address.port()));
         let port = address.port();
-        tracing::info!("listening on ws://{host}:{port} ({address})");
-        url.get_or_insert_with(|| format!("http://{host}:{port}"));
+        tracing::info!("listening on ws{s}://{host}:{port} ({address})");
+        url.get_or_insert_with(|| format!("http{s}://{host}:{port}"));
     }
     if let Some(url) = url {
         let path = if args.static_dir.is_some() { "/events" } else { "/" };
