@@ -50,7 +50,8 @@ pub struct Config {
     /// if the server is reached through a loopback name, pages of this machine. Default: none.
     pub allow_origins: Vec<AllowedOrigin>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
-    /// Default 65 536, which take about 160 MB while all of them are idle, 180 MB if their clients can resume them.
+    /// Default 65 536, which take about 160 MB while all of them are idle, 180 MB if their clients can resume them. Over TLS they
+    /// take 490 MB more.
     pub max_connections: usize,
     /// How long a client may take to send the head of its first request, and then its hello message. Default 10 s. A
     /// shorter timeout frees the sockets of stalled clients earlier, but disconnects clients on slow networks.

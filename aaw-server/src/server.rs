@@ -324,8 +324,9 @@ async fn maintain_certificate(config: &Config) {
     if let Some(tls) = &config.tls {
         tls.maintain().await;
     }
+    #[cfg(not(feature = "tls"))]
     let _ = config;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A handle to a running server. Cheap to clone.

@@ -141,7 +141,7 @@ async fn bind_tcp(host: &str, port: u16, backlog: u32, all: &[ListenAddress]) ->
     let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     for address in tokio::net::lookup_host((host, port)).await? {
         // `::` includes IPv4, whatever the system's default is, unless IPv4 has an address of its own among ours.
-        let with_ipv4 = !all.iter().any(|other| is_every_ipv4_interface(other));
+        let with_ipv4 = !all.iter().any(is_every_ipv4_interface);
         result = listen(address, with_ipv4, backlog);
         if result.is_ok() {
             break;

@@ -60,7 +60,7 @@ impl Acme {
     /// The directory of Let's Encrypt for tests, whose certificates browsers do not trust.
     pub const LETS_ENCRYPT_STAGING: &str = rustls_acme::acme::LETS_ENCRYPT_STAGING_DIRECTORY;
 
-    /// A certificate of Let's Encrypt for these names. Whoever uses it agrees to its terms of service.
+    /// A certificate of Let's Encrypt for these names. Using it means to agree to its terms of service.
     pub fn new(domains: impl IntoIterator<Item = impl Into<String>>, cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             domains: domains.into_iter().map(Into::into).collect(),
