@@ -10,6 +10,7 @@ use aaw_protocol::websocket::MAX_FRAMES;
 
 use crate::address_limits::AddressRates;
 pub use crate::allowed_host::{AllowedHost, InvalidHost};
+pub use crate::listen_address::{InvalidListenAddress, ListenAddress};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
 
 mod table;
@@ -30,13 +31,32 @@ pub struct Config {
     /// The TCP port to listen on. Default 1337. 0 selects a free port, which
     /// [`BoundServer::local_addr`](crate::BoundServer::local_addr) returns.
     pub port: u16,
+    /// The addresses to listen on, instead of [`host`](Self::host): any number of TCP ports and Unix sockets. Those without a
+    /// port have that of [`port`](Self::port). `[::]` accepts IPv4 too, unless `0.0.0.0` is listed beside it. Default: none,
+    /// so that `host` and `port` apply.
+    pub listen: Vec<ListenAddress>,
+    /// The maximum number of connections of each address that the system has established and the server has not accepted
+    /// yet; clients beyond it retry after a second. Default 1024: a burst of clients, such as after a restart, exceeds the
+    /// 128 that are usual. The system may have a lower limit (`net.core.somaxconn` on Linux).
+    pub listen_backlog: u32,
+    /// The permissions of the files of Unix sockets, see [`listen`](Self::listen). Default `0o660`: the server's user and its
+    /// group may connect, so that a proxy needs to be in that group. Who may connect is trusted as a proxy is.
+    pub unix_socket_mode: u32,
+    /// How the TCP ports speak TLS (feature `tls`). Default: none, they speak plain HTTP. Unix sockets always do, since their
+    /// clients are on the same machine.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::tls::Tls>,
+    /// The maximum number of requests that one HTTP/2 connection may have in progress (feature `tls`). Default 100, the
+    /// least that RFC 9113 recommends; clients wait before they send further ones. Each connection can run as many calls
+    /// at the same time.
+    pub max_http2_streams: u32,
     /// Origins whose pages may connect, such as `https://app.example.com`; `null` or `file://` for pages opened as files,
     /// `*` for all. See [`AllowedOrigin`]. In addition, pages of the same scheme, host and port as the request may connect, and, if
     /// the server is reached through a loopback name, pages of this machine. The hosts of these origins are also allowed, as
     /// those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
     ///
-    /// The scheme of a request is `http`, whatever a proxy in front of the server speaks: pages behind a proxy with TLS are
-    /// allowed by their origin.
+    /// The scheme of a request is that of the server's own port, whatever a proxy in front of it speaks: pages behind a proxy
+    /// with TLS are allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
     /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
     /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
@@ -47,7 +67,8 @@ pub struct Config {
     /// server's responses for the site's own. An IP address cannot be taken over so.
     pub allow_hosts: Vec<AllowedHost>,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
-    /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them.
+    /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them. Over TLS they
+    /// take 490 MB more.
     pub max_connections: usize,
     /// The maximum number of open connections of one client address; further ones are refused with HTTP status 429. `None`,
     /// the default, is as many as are still free, and 64 in any case: one address gets half of
@@ -315,6 +336,12 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".into(),
             port: 1337,
+            listen: Vec::new(),
+            listen_backlog: 1024,
+            unix_socket_mode: 0o660,
+            #[cfg(feature = "tls")]
+            tls: None,
+            max_http2_streams: 100,
             allow_origins: Vec::new(),
             allow_hosts: Vec::new(),
             max_connections: 65_536,

@@ -43,6 +43,9 @@ macro_rules! define_update {
                     // A store cannot be compared, and its service has begun with it.
                     #[cfg(feature = "auth")]
                     auth: _,
+                    // Certificates are read again by themselves.
+                    #[cfg(feature = "tls")]
+                    tls: _,
                     #[cfg(feature = "http")]
                     http,
                 } = new;

@@ -86,6 +86,7 @@
 //! | `http` | with `cli` | events over HTTP (JSON, NDJSON, server-sent events, polling), static files, the JavaScript client at `/aaw.js`, your own routes | axum, tower-http |
 //! | `auth` | with `cli` | log-ins, sessions and protected events, with a store of your own | glob, sha2 |
 //! | `auth-sqlite` | with `cli` | `auth` with the built-in store: SQLite, with passwords as Argon2id hashes | rusqlite (compiles SQLite: needs a C compiler), argon2 |
+//! | `tls` | with `cli` | TLS on the server's own ports, and HTTP/2: [`tls`] | rustls with ring, h2 |
 //! | `modules` | with `cli` | events from libraries: build, open and watch them | libloading, object, notify, cargo_metadata |
 //! | `cli` | yes | the program `aaw-server`, and all of the above | clap, tracing-subscriber |
 //!
@@ -112,7 +113,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above links to items of all features.
 #![cfg_attr(
-    not(all(feature = "http", feature = "auth-sqlite", feature = "modules")),
+    not(all(feature = "http", feature = "auth-sqlite", feature = "modules", feature = "tls")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -133,6 +134,7 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 mod hub;
+mod listen_address;
 mod memory_budget;
 mod module_host;
 #[cfg(feature = "modules")]
@@ -146,6 +148,8 @@ mod request_info;
 mod server;
 mod similar_names;
 mod throttle;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod write_stall;
 
 pub use aaw_event::Module;
@@ -155,6 +159,8 @@ pub use config::Config;
 pub use config_update::ConfigUpdate;
 pub use error::StartError;
 pub use hub::ClientCallError;
+pub use listen_address::BoundAddress;
+pub use net::listener::PassedListener;
 pub use registry::{Events, RegistryError};
 #[cfg(feature = "http")]
 pub use server::routes::MountedServer;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use aaw_protocol::{EventName, Failure, json};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -23,10 +22,13 @@ use crate::config_update::ConfigUpdate;
 use crate::dispatch::{CallHook, Dispatch, Generations, RunLimits};
 use crate::error::StartError;
 use crate::hub::{ClientCallError, HostServices, Hub, connection_ended};
+use crate::listen_address::BoundAddress;
 use crate::memory_budget::{HeldLimits, ProcessBudget};
 use crate::module_host::Modules;
-use crate::net::accept::{RequestService, accept};
+use crate::net::accept::accept;
 use crate::net::context::ServerContext;
+use crate::net::listener::{Listener, PassedListener};
+use crate::net::request_service::RequestService;
 use crate::net::running_config::RunningConfig;
 use crate::net::shutdown_phase::Shutdown;
 use crate::poll_watch::PollWatch;
@@ -55,6 +57,7 @@ pub struct Server {
     events: Vec<Events>,
     hook: Option<CallHook>,
     routes: Routes,
+    passed: Vec<PassedListener>,
 }
 
 /// Why an event was not sent.
@@ -82,16 +85,7 @@ impl Config {
     /// served.
     pub async fn probe(&self) -> Result<(), StartError> {
         ListenerService::check_config(self)?;
-        self.listen().await.map(drop)
-    }
-
-    async fn listen(&self) -> Result<TcpListener, StartError> {
-        let listener = TcpListener::bind((self.bare_host(), self.port)).await;
-        listener.map_err(|source| {
-            let host = self.bare_host();
-            let address = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-            StartError::Bind { address: format!("{address}:{}", self.port), source }
-        })
+        Listener::bind_all(self).await.map(drop)
     }
 
     /// Returns [`host`](Self::host) without the brackets that an IPv6 address has in a URL.
@@ -103,7 +97,7 @@ impl Config {
 impl Server {
     /// Creates a server without events.
     pub fn new(config: Config) -> Self {
-        Self { config, events: Vec::new(), hook: None, routes: Routes::default() }
+        Self { config, events: Vec::new(), hook: None, routes: Routes::default(), passed: Vec::new() }
     }
 
     /// Adds the events of a module: a linked one (`my_events::module()`) or a loaded one (`modules::open`, feature
@@ -122,6 +116,25 @@ impl Server {
     #[must_use]
     pub fn events(mut self, events: impl Into<Events>) -> Self {
         self.events.push(events.into());
+        self
+    }
+
+    /// Accepts connections on a socket that another program has opened, such as a service manager (systemd's socket
+    /// activation). May be called several times. The server then listens on no address of its [`Config`].
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use aaw_server::{Config, Server};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(Config::default()).listener(TcpListener::bind("127.0.0.1:0")?);
+    /// # drop(server);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn listener(mut self, listener: impl Into<PassedListener>) -> Self {
+        self.passed.push(listener.into());
         self
     }
 
@@ -175,14 +188,18 @@ impl Server {
     /// [`StartError`] if the address cannot be listened on, two events have the same name, services cannot be built, or
     /// the static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed } = self;
         let plan = Registry::plan(&events)?;
-        let listener = config.listen().await?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
+        let listeners = if passed.is_empty() {
+            Listener::bind_all(&config).await?
+        } else {
+            passed.into_iter().map(Listener::passed).collect::<Result<_, _>>()?
+        };
+        let addresses = listeners.iter().map(Listener::address).collect::<Result<Vec<_>, _>>();
+        let addresses = addresses.map_err(|source| StartError::Bind { address: config.host.clone(), source })?;
         let shared = share(config, &plan, &events, hook).await?;
         let service = ListenerService::new(&shared, routes)?;
-        Ok(BoundServer { listener, address, service, shared })
+        Ok(BoundServer { listeners, addresses, service, shared })
     }
 }
 
@@ -256,16 +273,26 @@ fn describe_replacement(previous: &BTreeSet<EventName>, names: &BTreeSet<EventNa
 
 /// A server that listens on its address and has built its services, but does not accept connections yet.
 pub struct BoundServer {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
+    addresses: Vec<BoundAddress>,
     service: ListenerService,
     shared: Arc<ServerContext>,
 }
 
 impl BoundServer {
-    /// Returns the address that the server listens on, with the actual port if [`Config::port`] is 0.
+    /// Returns the first TCP address that the server listens on, with the actual port if [`Config::port`] is 0. A server
+    /// that listens on Unix sockets only returns `0.0.0.0:0`; see [`addresses`](Self::addresses).
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        let tcp = self.addresses.iter().find_map(|address| match address {
+            BoundAddress::Tcp(address) => Some(*address),
+            BoundAddress::Unix(_) => None,
+        });
+        tcp.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// Returns all addresses that the server listens on.
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
     }
 
     /// Returns a handle to control the server while it serves.
@@ -280,19 +307,33 @@ impl BoundServer {
     ///
     /// Dropping the future stops accepting connections; open connections continue.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, shared, .. } = self;
+        let Self { listeners, service, shared, .. } = self;
         shared.readiness.pass(readiness::STARTING);
         // In a task of its own, which waits as long as those of connections do. Aborted when the server has stopped.
         let mut watching = JoinSet::new();
         let watched = Arc::clone(&shared);
         watching.spawn(async move { watched.address_limits.watch_contention().await });
+        // The certificate is not among what an update replaces.
+        let config = Arc::clone(&shared.config.load().config);
         tokio::select! {
-            () = accept(&listener, &service, &shared) => {}
+            () = accept(&listeners, &service, &shared) => {}
+            () = maintain_certificate(&config) => {}
             () = shutdown => {}
         }
-        drop((listener, service));
+        drop((listeners, service));
         stop::stop(&shared).await;
     }
+}
+
+/// Keeps the certificate of the listeners up to date.
+async fn maintain_certificate(config: &Config) {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &config.tls {
+        tls.maintain().await;
+    }
+    #[cfg(not(feature = "tls"))]
+    let _ = config;
+    std::future::pending::<()>().await;
 }
 
 /// A handle to a running server. Cheap to clone.
@@ -462,7 +503,7 @@ impl fmt::Debug for Server {
 
 impl fmt::Debug for BoundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundServer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("BoundServer").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 

@@ -115,7 +115,10 @@ export const unitFile = async (plan, { work }) => {
   for (const [index, line] of plan.code.split("\n").entries()) {
     if (!/^(|[#;].*|\[[A-Za-z]+\]|[A-Za-z]+=.*)$/.test(line)) fail(plan, `line ${index + 1} is no setting: ${line}`);
   }
-  const file = join(work, "snippet.service");
+  const [, type = "service"] = /^# \S+\.(service|socket)$/m.exec(plan.code) ?? [];
+  const file = join(work, `snippet.${type}`);
+  // A socket needs its service.
+  if (type === "socket") writeFileSync(join(work, "snippet.service"), "[Service]\nExecStart=/bin/true\n");
   // systemd checks that the program exists.
   writeFileSync(file, plan.code.replace(/^ExecStart=\S+/m, "ExecStart=/bin/true"));
   const { error, status, stderr } = spawnSync("systemd-analyze", ["verify", file], { encoding: "utf8" });

@@ -18,6 +18,10 @@ macro_rules! __config_table {
             Config {
                 host: restart, Text .common();
                 port: restart, Number(0, 65_535) .common();
+                listen: restart, Addresses .common();
+                listen_backlog: restart, Number(1, MAX);
+                unix_socket_mode: restart, Mode;
+                max_http2_streams: live, Number(1, MAX);
                 allow_origins: live, Origins .named("allow-origin").common();
                 allow_hosts: live, Hosts .named("allow-host").common();
                 max_connections: live, Number(1, MAX) .common();

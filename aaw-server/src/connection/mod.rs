@@ -51,4 +51,6 @@ mod tests;
 mod upload;
 
 pub(crate) use socket::ClientSocket;
+#[cfg(feature = "tls")]
+pub(crate) use socket::MAX_UNFLUSHED_BYTES;
 pub(crate) use socket_task::NewConnection;

@@ -22,7 +22,7 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
-use super::socket::{ClientSocket, Socket as _};
+use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
@@ -640,7 +640,8 @@ impl SocketTask {
     /// writing: pushes that still wait now are those that the client does not accept fast enough.
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
-        let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored();
+        let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
+        let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored() + unflushed;
         let held = held + self.state.peer().context.handshake_bytes();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);

@@ -17,9 +17,9 @@ use super::router::{self, Placement, Routes};
 use super::state::AppState;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::net::accept::RequestService;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::RequestGuard;
+use crate::net::request_service::RequestService;
 
 /// Responds to the requests of the server's own listener. Cheap to clone.
 #[derive(Clone)]

@@ -78,8 +78,9 @@ pub(crate) fn admit_address(
 }
 
 /// Logs that a connection was refused, unless such lines are being throttled.
-pub(crate) fn log_refusal(shared: &ServerContext, peer: impl std::fmt::Display, refusal: &Refusal) {
+pub(crate) fn log_refusal(shared: &ServerContext, peer: Option<std::net::SocketAddr>, refusal: &Refusal) {
     if let Some(suppressed) = shared.refusals.pass() {
-        tracing::warn!(%peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
+        let peer = peer.map(tracing::field::display);
+        tracing::warn!(peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
     }
 }

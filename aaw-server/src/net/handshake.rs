@@ -7,26 +7,21 @@ use std::sync::Arc;
 use aaw_event::{Handshake, OpenInfo};
 use aaw_protocol::dialect::{self, Negotiated};
 use aaw_protocol::{Dialect, Shortened};
-use bytes::Bytes;
 use hyper::body::Body;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
-use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument as _, Span};
 
 use crate::config::Config;
-use crate::connection::{ClientSocket, NewConnection};
+use crate::connection::NewConnection;
 use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
-use crate::net::disconnect::DisconnectDetector;
-use crate::net::error_body::ErrorBodies;
 use crate::net::http_connection::HttpConnection;
-use crate::net::lingering_close::LingeringClose;
+use crate::net::http_socket::upgraded_socket;
 use crate::net::message_check::has_token;
-use crate::net::write_timeout::WriteTimeout;
 use crate::request_info::KeptHandshake;
 
 /// Whether a request is for an upgrade to a WebSocket.
@@ -160,20 +155,9 @@ fn upgrade<B>(
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("the handshake failed: {error}"),
         };
+        let (socket, read) = upgraded_socket(upgraded);
         // A task of its own, so that an open connection does not reserve the memory for the end of its handshake.
-        match upgraded.downcast::<TokioIo<ErrorBodies<LingeringClose<WriteTimeout<DisconnectDetector>>>>>() {
-            // The socket of our own listener: taken back out of hyper, so that the hot path runs on the bare socket.
-            Ok(parts) => {
-                let socket = parts.io.into_inner().into_inner().into_inner().into_inner().into_inner();
-                let serve = connection.serve(ClientSocket::tcp(socket), parts.read_buf);
-                tokio::spawn(serve.instrument(connection_span));
-            }
-            // A socket of the program's own axum server.
-            Err(upgraded) => {
-                let serve = connection.serve(ClientSocket::stream(TokioIo::new(upgraded)), Bytes::new());
-                tokio::spawn(serve.instrument(connection_span));
-            }
-        }
+        tokio::spawn(connection.serve(socket, read).instrument(connection_span));
     };
     tokio::spawn(start.instrument(span));
     response

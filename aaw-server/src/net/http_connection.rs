@@ -29,7 +29,8 @@ pub(crate) struct HttpConnection {
     pub(crate) shared: Arc<ServerContext>,
     /// The peer's address, if it is known.
     pub(crate) address: Option<SocketAddr>,
-    /// What the connection itself is, whatever a proxy in front of the server is reached by.
+    /// What the connection itself is, whatever a proxy in front of the server is reached by: `Https` if the client speaks TLS with
+    /// this server.
     pub(crate) scheme: Scheme,
     /// What its address has used of its rates, if that is limited.
     limited: Option<Arc<Address>>,
@@ -64,6 +65,12 @@ impl HttpConnection {
             opened: Instant::now(),
             idle_since: AtomicU64::new(0),
         }
+    }
+
+    /// A connection over TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn encrypted(shared: Arc<ServerContext>, address: Option<SocketAddr>, permit: ConnectionPermit) -> Self {
+        Self { scheme: Scheme::Https, ..Self::new(shared, address, permit) }
     }
 
     /// The number of requests whose head has been received.

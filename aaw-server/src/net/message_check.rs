@@ -9,9 +9,11 @@ use crate::origin::Authority;
 /// Checks the head of a request. The error is the status and the text of the response.
 pub(crate) fn check_message(version: Version, headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
     check_transfer_encoding(headers)?;
-    // HTTP/1.0 requires no host, and HTTP/2, which a program's own axum server may accept, has it in the target.
+    // HTTP/1.0 requires no host, and HTTP/2 has it in the target.
     if version == Version::HTTP_11 {
         check_host_header(headers, uri)?;
+    } else if version == Version::HTTP_2 {
+        check_authority(headers, uri)?;
     }
     Ok(())
 }
@@ -37,6 +39,15 @@ fn check_host_header(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, 
         return Ok(());
     }
     Err((StatusCode::BAD_REQUEST, "Expected one valid Host header".into()))
+}
+
+/// RFC 9113, 8.3.1: the header must not name another host than the target.
+fn check_authority(headers: &HeaderMap, uri: &Uri) -> Result<(), (StatusCode, String)> {
+    let Some(authority) = uri.authority() else { return Ok(()) };
+    if headers.get_all(HOST).iter().all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())) {
+        return Ok(());
+    }
+    Err((StatusCode::BAD_REQUEST, "Expected the header host to be that of :authority, or none".into()))
 }
 
 /// RFC 9112, 6.1. hyper decodes the chunks, and would pass on what is encoded within them.
@@ -81,6 +92,8 @@ mod tests {
         assert_eq!(check_hosts(Version::HTTP_11, &[], "http://localhost/"), Err(400));
         assert_eq!(check_hosts(Version::HTTP_10, &[], "/"), Ok(()));
         assert_eq!(check_hosts(Version::HTTP_2, &[], "http://localhost/"), Ok(()));
+        assert_eq!(check_hosts(Version::HTTP_2, &["LOCALHOST"], "http://localhost/"), Ok(()));
+        assert_eq!(check_hosts(Version::HTTP_2, &["evil.example"], "http://localhost/"), Err(400));
     }
 
     #[test]

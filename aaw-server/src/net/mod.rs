@@ -9,13 +9,24 @@ pub(crate) mod error_body;
 pub(crate) mod handshake;
 pub(crate) mod health;
 pub(crate) mod http_connection;
+pub(crate) mod http_socket;
 mod idle_timeout;
 mod keep_alive;
 pub(crate) mod lingering_close;
+pub(crate) mod listener;
 pub(crate) mod message_check;
 pub(crate) mod origin_check;
+pub(crate) mod request_service;
 pub(crate) mod running_config;
+mod serve_http1;
+#[cfg(all(feature = "tls", feature = "http"))]
+mod serve_http2;
 pub(crate) mod shutdown_phase;
+#[cfg(feature = "tls")]
+mod tls_handshake;
+pub(crate) mod transport;
+#[cfg(unix)]
+mod unix_socket;
 #[cfg(not(feature = "http"))]
 pub(crate) mod upgrade_only;
 pub(crate) mod write_timeout;

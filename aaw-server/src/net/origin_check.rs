@@ -10,7 +10,7 @@
 use aaw_protocol::Shortened;
 
 use crate::allowed_host::AllowedHost;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::net::effective_target::EffectiveTarget;
 use crate::origin::{AllowedOrigin, Authority, Origin};
 
@@ -48,16 +48,22 @@ pub(crate) enum OriginCheckError {
 /// The rules of one server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OriginCheck {
-    /// The name that the server listens on, if that is a name.
-    own_name: Option<Authority>,
+    /// The names that the server listens on.
+    own_names: Vec<Authority>,
     hosts: Vec<AllowedHost>,
     origins: Vec<AllowedOrigin>,
 }
 
 impl OriginCheck {
     pub(crate) fn new(config: &Config) -> Self {
+        let listened = config.listen.iter().filter_map(|address| match address {
+            ListenAddress::Tcp { host, .. } => Some(host.as_str()),
+            ListenAddress::Unix(_) => None,
+        });
+        let own_host = config.listen.is_empty().then(|| config.bare_host());
+        let hosts = listened.chain(own_host).filter_map(Authority::parse);
         Self {
-            own_name: Authority::parse(config.bare_host()).filter(|host| !host.is_ip()),
+            own_names: hosts.filter(|host| !host.is_ip()).collect(),
             hosts: config.allow_hosts.clone(),
             origins: config.allow_origins.clone(),
         }
@@ -102,7 +108,7 @@ impl OriginCheck {
     fn is_own_host(&self, host: &Authority) -> bool {
         host.is_ip()
             || host.is_loopback()
-            || self.own_name.as_ref().is_some_and(|own| own.name() == host.name())
+            || self.own_names.iter().any(|own| own.name() == host.name())
             || self.hosts.iter().any(|allowed| allowed.allows(host))
             || self.origins.iter().any(|allowed| allowed.names_host(host))
     }

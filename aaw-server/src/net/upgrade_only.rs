@@ -10,11 +10,11 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::net::accept::RequestService;
 use crate::net::context::ServerContext;
 use crate::net::handshake::{is_upgrade, plain_text, respond};
 use crate::net::health;
 use crate::net::http_connection::RequestGuard;
+use crate::net::request_service::RequestService;
 
 /// Serves WebSockets only.
 #[derive(Debug, Clone)]

@@ -69,7 +69,7 @@ impl Server {
     /// # Errors
     /// [`StartError`], as for [`bind`](Self::bind), except [`StartError::Bind`].
     pub async fn mount(self) -> Result<MountedServer, StartError> {
-        let Self { config, events, hook, routes } = self;
+        let Self { config, events, hook, routes, passed: _ } = self;
         let plan = Registry::plan(&events)?;
         let shared = share(config, &plan, &events, hook).await?;
         let router = mounted_router(&shared, routes)?;

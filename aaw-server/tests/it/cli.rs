@@ -2,10 +2,19 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 31] = [
     "config",
     "port",
     "host",
+    "listen",
+    "listen-backlog",
+    "unix-socket-mode",
+    "tls-cert",
+    "tls-key",
+    "tls",
+    "tls-cache",
+    "tls-email",
+    "tls-directory",
     "allow-origin",
     "max-connections",
     "max-connections-per-address",

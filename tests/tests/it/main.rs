@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acme;
 mod address_limits;
 mod auth;
 mod bad_input;
@@ -34,6 +35,8 @@ mod http_polling;
 mod http_shutdown;
 mod http_streams;
 mod limits;
+#[cfg(unix)]
+mod listeners;
 mod log;
 mod modules;
 mod numbers;
@@ -50,5 +53,6 @@ mod shutdown;
 mod silent_network;
 mod streams;
 mod stuck_output;
+mod tls;
 mod tracing;
 mod uploads;

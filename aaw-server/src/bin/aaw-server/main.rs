@@ -11,6 +11,9 @@ mod log;
 mod serve;
 mod settings;
 mod signals;
+#[cfg(unix)]
+mod systemd;
+mod tls;
 mod users;
 
 use std::error::Error;
@@ -18,12 +21,21 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use aaw_server::PassedListener;
 use clap::Parser as _;
 use cli::{Cli, ServerCommand};
 use line_writer::LineQueue;
 use settings::{Program, Settings, SettingsError};
 
 fn main() -> ExitCode {
+    // Before there are threads.
+    #[cfg(unix)]
+    let passed = match systemd::passed_listeners() {
+        Ok(passed) => passed,
+        Err(error) => return failed(&format!("cannot use the sockets that LISTEN_FDS announces: {error}")),
+    };
+    #[cfg(not(unix))]
+    let passed = Vec::new();
     let cli = Cli::parse();
     let (stderr, writer) = match log::stderr() {
         Ok(started) => started,
@@ -35,7 +47,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let code = match runtime.block_on(run(cli, &stderr)) {
+    let code = match runtime.block_on(run(cli, passed, &stderr)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output wants no more of it, for example `head`.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
@@ -62,13 +74,13 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-async fn run(cli: Cli, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
+async fn run(cli: Cli, passed: Vec<PassedListener>, stderr: &LineQueue) -> Result<(), Box<dyn Error>> {
     match cli.command {
         None => {
             let settings = Settings::load(&cli.serve)?;
             let Program { log, log_level, .. } = &settings.values.program;
             let set_log_level = log::start(*log, log_level, stderr)?;
-            serve::serve(cli.serve, settings, set_log_level).await
+            serve::serve(cli.serve, settings, set_log_level, passed).await
         }
         Some(ServerCommand::Init { dir }) => init_package(&dir),
         Some(ServerCommand::User(users)) => users::run(users).await,

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aaw_server::auth::{Auth, SqliteStore};
+use aaw_server::config::ListenAddress;
 use aaw_server::modules::{self, EventsAt, Watch};
-use aaw_server::{BoundServer, Events, Handle, Server};
+use aaw_server::{BoundAddress, BoundServer, Config, Events, Handle, PassedListener, Server};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,7 +19,9 @@ use crate::cli::DEFAULT_EVENTS;
 use crate::heap_trim;
 use crate::line_writer::LineWriter;
 use crate::settings::{LogFormat, Reloader, ServeArgs, SetLogLevel, Settings, Values, WatchMode};
-use crate::{file_limit, json_log, signals, users};
+#[cfg(unix)]
+use crate::systemd;
+use crate::{file_limit, json_log, signals, tls, users};
 
 /// How often `--watch=poll` looks at the files.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,6 +34,7 @@ pub(crate) async fn serve(
     args: ServeArgs,
     settings: Settings,
     set_log_level: SetLogLevel,
+    passed: Vec<PassedListener>,
 ) -> Result<(), Box<dyn Error>> {
     // Installed first, so that a signal also stops the first build, and services that never start.
     let shutdown_timeout = Arc::new(Mutex::new(settings.values.config.shutdown_timeout));
@@ -43,9 +47,11 @@ pub(crate) async fn serve(
         tracing::warn!("{warning}");
     }
     let started = tokio::select! {
-        started = start(&settings.values) => started?,
+        started = start(&settings.values, &passed) => started?,
         () = &mut shutdown => return Ok(()),
     };
+    // The server has its own handles.
+    drop(passed);
     let StartedServer { server, watch, json_writer } = started;
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if let Err(error) = heap_trim::start() {
@@ -59,8 +65,12 @@ pub(crate) async fn serve(
     }
     let reloading = watch.map(|watch| tokio::spawn(reload_on_change(watch, server.handle())));
     let abort = reloading.as_ref().map(JoinHandle::abort_handle);
+    #[cfg(unix)]
+    systemd::notify_ready();
     let stop = async {
         shutdown.await;
+        #[cfg(unix)]
+        systemd::notify_stopping();
         if let Some(abort) = abort {
             abort.abort();
         }
@@ -83,18 +93,26 @@ struct StartedServer {
 }
 
 /// Builds and loads the events, and starts the server.
-async fn start(values: &Values) -> Result<StartedServer, Box<dyn Error>> {
+async fn start(values: &Values, passed: &[PassedListener]) -> Result<StartedServer, Box<dyn Error>> {
     let Values { config, auth, program } = values;
     file_limit::raise(config.max_connections);
     let at = EventsAt::find(&program.events.clone().unwrap_or_else(default_events))?;
     let mut config = config.clone();
     // Checked before a build that may take minutes.
-    config.probe().await?;
+    config.tls = tls::open(&program.tls, config.http.static_dir.as_deref())?;
+    // The certificate says that these are names of the server.
+    config.allow_hosts.extend(program.tls.hosts.iter().filter_map(|name| name.parse().ok()));
+    if passed.is_empty() {
+        config.probe().await?;
+    } else if !config.listen.is_empty() {
+        tracing::warn!("the service manager has passed {} sockets; --listen has no effect", passed.len());
+    }
     if let Some(file) = &program.auth_file {
         let store = open_store(file, config.http.static_dir.as_deref()).await?;
         config.auth = Some(Auth { store: Arc::new(store), ..auth.clone() });
     } else if program.own_log_ins {
-        config.auth = Some(Auth::own_log_ins());
+        let Auth { store, allow_registration, bearer_tokens, .. } = Auth::own_log_ins();
+        config.auth = Some(Auth { store, allow_registration, bearer_tokens, ..auth.clone() });
     }
     // Started before the first build, so that changes during the build are noticed.
     let mut watch = program.watch.map(|mode| start_watch(at.clone(), mode)).transpose()?;
@@ -106,6 +124,9 @@ async fn start(values: &Values) -> Result<StartedServer, Box<dyn Error>> {
     };
     let server = loop {
         let mut server = events.into_iter().fold(Server::new(config.clone()), Server::events);
+        for listener in passed {
+            server = server.listener(listener.try_clone()?);
+        }
         if let Some(log) = json_log.clone() {
             let limit = program.log_body_limit;
             server = server.on_call(move |call| json_log::write(&log, call, limit));
@@ -118,18 +139,51 @@ async fn start(values: &Values) -> Result<StartedServer, Box<dyn Error>> {
             }
         }
     };
-    let address = server.local_addr();
-    let host = host_of_url(address.ip(), &config.host);
-    let (port, path) = (address.port(), if config.http.static_dir.is_some() { "/events" } else { "/" });
-    tracing::info!("listening on ws://{host}:{port} ({address})");
-    tracing::info!("try the events at http://{host}:{port}{path}");
-    let has_names = !config.allow_hosts.is_empty() || !config.allow_origins.is_empty() || is_name(&config.host);
-    if !address.ip().to_canonical().is_loopback() && !has_names {
+    log_addresses(&config, &server);
+    tls::check_port(&program.tls, server.addresses());
+    let is_public = |address: &BoundAddress| match address {
+        BoundAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        _ => false,
+    };
+    let has_names = !config.allow_hosts.is_empty()
+        || !config.allow_origins.is_empty()
+        || server.addresses().iter().any(|address| is_name(host_of(&config, address)));
+    if server.addresses().iter().any(is_public) && !has_names {
         tracing::info!(
             "requests must name the server by its IP address or localhost; allow a host name with --allow-host"
         );
     }
     Ok(StartedServer { server, watch, json_writer })
+}
+
+fn log_addresses(config: &Config, server: &BoundServer) {
+    let s = if config.tls.is_some() { "s" } else { "" };
+    let mut url = None;
+    for bound in server.addresses() {
+        let BoundAddress::Tcp(address) = bound else {
+            tracing::info!("listening on {bound}");
+            continue;
+        };
+        let host = host_of_url(address.ip(), host_of(config, bound));
+        let port = address.port();
+        tracing::info!("listening on ws{s}://{host}:{port} ({address})");
+        url.get_or_insert_with(|| format!("http{s}://{host}:{port}"));
+    }
+    if let Some(url) = url {
+        let path = if config.http.static_dir.is_some() { "/events" } else { "/" };
+        tracing::info!("try the events at {url}{path}");
+    }
+}
+
+/// The host as it was given, for an address that is listened on.
+fn host_of<'a>(config: &'a Config, bound: &BoundAddress) -> &'a str {
+    let mut hosts = config.listen.iter().filter_map(|address| match (address, bound) {
+        (ListenAddress::Tcp { host, port }, BoundAddress::Tcp(bound)) => {
+            (port.unwrap_or(config.port) == bound.port()).then_some(host.as_str())
+        }
+        _ => None,
+    });
+    hosts.next().unwrap_or(if config.listen.is_empty() { &config.host } else { "::" })
 }
 
 fn start_watch(at: EventsAt, mode: WatchMode) -> Result<Watch, modules::WatchError> {

@@ -152,7 +152,7 @@ fn argument(setting: &'static Setting, is_common: bool) -> Arg {
     if let Some(value) = setting.optional_value {
         argument = argument.num_args(0..=1).default_missing_value(value).require_equals(setting.requires_equals);
     }
-    if matches!(setting.kind, Kind::Origins | Kind::Hosts) {
+    if setting.kind.is_list() {
         argument = argument.action(ArgAction::Append);
     }
     match setting.kind {
@@ -167,12 +167,11 @@ fn help(setting: &Setting) -> StyledStr {
     let sentence = docs::first_sentence(&documentation).replace('`', "");
     let default = match (setting.get)(&Values::default()) {
         // The documentation says what is done without one.
-        Value::Path(None) if setting.is_positional => {
+        Value::OptionalText(None) if setting.is_positional => {
             "events, or the current folder if that is a package without an events folder".into()
         }
-        Value::Origins(origins) if origins.is_empty() => "none".into(),
-        Value::Hosts(hosts) if hosts.is_empty() => "none".into(),
-        Value::Path(None) if setting.optional_value.is_none() => "none".into(),
+        _ if setting.kind.is_list() && setting.text(&Values::default()).is_empty() => "none".into(),
+        Value::OptionalText(None) if setting.optional_value.is_none() => "none".into(),
         value => setting.kind.to_text(&value),
     };
     format!("{sentence} [default: {default}] [env: {}]", setting.variable).into()

@@ -43,6 +43,16 @@ pub(super) fn find(values: &Values) -> Vec<Contradiction> {
             "an upload must be able to buffer an item of the largest size",
         ),
         (
+            values.program.tls.cert.is_some() == values.program.tls.key.is_some(),
+            ["tls.cert", "tls.key"],
+            "a certificate and its key belong together",
+        ),
+        (
+            values.program.tls.cert.is_none() || values.program.tls.hosts.is_empty(),
+            ["tls.cert", "tls.hosts"],
+            "the certificate is either in a file or obtained by ACME",
+        ),
+        (
             values.program.auth_file.is_none() || !values.program.own_log_ins,
             ["auth.own_log_ins", "auth.file"],
             "either the events log their callers in, or the users of the file log in",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_server::auth::RateLimit;
-use aaw_server::config::{AllowedHost, AllowedOrigin};
+use aaw_server::config::{AllowedHost, AllowedOrigin, ListenAddress};
 
 use super::choices::{LogFormat, WatchMode};
 use super::kind::Value;
@@ -62,16 +62,19 @@ plain_fields! {
     bool: Switch;
     Vec<AllowedOrigin>: Origins;
     Vec<AllowedHost>: Hosts;
+    Vec<ListenAddress>: Addresses;
+    Vec<String>: Texts;
+    Option<String>: OptionalText;
     RateLimit: Rate;
 }
 
 impl Field for Option<PathBuf> {
     fn value(&self) -> Value {
-        Value::Path(self.as_ref().map(|path| path.to_string_lossy().into_owned()))
+        Value::OptionalText(self.as_ref().map(|path| path.to_string_lossy().into_owned()))
     }
 
     fn set(&mut self, value: Value) -> Result<(), String> {
-        let Value::Path(path) = value else { return mismatch() };
+        let Value::OptionalText(path) = value else { return mismatch() };
         *self = path.map(PathBuf::from);
         Ok(())
     }

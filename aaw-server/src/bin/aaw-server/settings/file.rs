@@ -9,7 +9,6 @@ use std::time::SystemTime;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::kind::Kind;
 use super::nearest;
 use super::setting::{Problem, Setting, Source};
 
@@ -123,7 +122,7 @@ impl Found {
     fn add_value(&mut self, index: usize, value: &Spanned<DeValue<'_>>, place: &Place<'_>, settings: &[Setting]) {
         let source = place.at(value.span().start);
         let setting = &settings[index];
-        let is_list = matches!(setting.kind, Kind::Origins | Kind::Hosts);
+        let is_list = setting.kind.is_list();
         let text = match value.get_ref() {
             DeValue::Array(items) if is_list => {
                 let texts = items.iter().map(|item| text(item.get_ref()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aaw_server::auth::RateLimit;
-use aaw_server::config::{AllowedHost, AllowedOrigin, InvalidHost, InvalidOrigin};
+use aaw_server::config::{AllowedHost, AllowedOrigin, InvalidHost, InvalidListenAddress, InvalidOrigin, ListenAddress};
 use tracing_subscriber::EnvFilter;
 
 /// No upper bound of a [`Kind::Number`] other than that of the field.
@@ -52,6 +52,14 @@ pub(super) enum Kind {
     Origins,
     /// A list of host names, as [`Origins`](Self::Origins).
     Hosts,
+    /// A list of addresses to listen on, as [`Origins`](Self::Origins).
+    Addresses,
+    /// A list of texts.
+    Texts,
+    /// A text; the empty one stands for none.
+    TextOrNone,
+    /// The permissions of a file, in octal.
+    Mode,
     /// A rate limit: `10 then 1 per 30s`.
     Rate,
     /// One of these words.
@@ -70,9 +78,11 @@ pub(super) enum Value {
     Time(Duration),
     Switch(bool),
     /// `None` is the empty text, or `off`.
-    Path(Option<String>),
+    OptionalText(Option<String>),
     Origins(Vec<AllowedOrigin>),
     Hosts(Vec<AllowedHost>),
+    Addresses(Vec<ListenAddress>),
+    Texts(Vec<String>),
     Rate(RateLimit),
 }
 
@@ -90,8 +100,12 @@ impl Kind {
             Self::Switch => parse_switch(text).map(Value::Switch),
             Self::OpenOrOff if text == "open" => Some(Value::Switch(true)),
             Self::OpenOrOff => parse_switch(text).map(Value::Switch),
-            Self::Path => Some(Value::Path(Some(text.to_owned()).filter(|text| !text.is_empty()))),
-            Self::PathOrOff => Some(Value::Path(Some(text.to_owned()).filter(|text| !matches!(&**text, "" | "off")))),
+            Self::Path | Self::TextOrNone => {
+                Some(Value::OptionalText(Some(text.to_owned()).filter(|text| !text.is_empty())))
+            }
+            Self::PathOrOff => {
+                Some(Value::OptionalText(Some(text.to_owned()).filter(|text| !matches!(&**text, "" | "off"))))
+            }
             Self::Origins => {
                 let origins = list(text).map(str::parse).collect::<Result<_, _>>();
                 return origins.map(Value::Origins).map_err(|error: InvalidOrigin| error.to_string());
@@ -100,6 +114,12 @@ impl Kind {
                 let hosts = list(text).map(str::parse).collect::<Result<_, _>>();
                 return hosts.map(Value::Hosts).map_err(|error: InvalidHost| error.to_string());
             }
+            Self::Addresses => {
+                let addresses = list(text).map(str::parse).collect::<Result<_, _>>();
+                return addresses.map(Value::Addresses).map_err(|error: InvalidListenAddress| error.to_string());
+            }
+            Self::Texts => Some(Value::Texts(list(text).map(str::to_owned).collect())),
+            Self::Mode => u64::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).map(Value::Number),
             Self::Rate => parse_rate(text).map(Value::Rate),
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Self::LogLevel => {
@@ -136,6 +156,10 @@ impl Kind {
             Self::PathOrOff => "a path, or off".into(),
             Self::Origins => "a list of origins".into(),
             Self::Hosts => "a list of host names".into(),
+            Self::Addresses => "a list of addresses, such as 127.0.0.1:1337, [::]:443 or unix:/run/aaw.sock".into(),
+            Self::Texts => "a list of texts".into(),
+            Self::TextOrNone => "a text".into(),
+            Self::Mode => "permissions in octal, such as 660 or 666".into(),
             Self::Rate => "a rate limit such as 10 then 1 per 30s, with a burst of at least 1".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::LogLevel => "a level such as info or debug, or directives such as info,aaw_server=debug".into(),
@@ -154,16 +178,25 @@ impl Kind {
             Self::Path | Self::PathOrOff => "PATH",
             Self::Origins => "ORIGIN",
             Self::Hosts => "HOST",
+            Self::Addresses => "ADDRESS",
+            Self::Texts | Self::TextOrNone => "TEXT",
+            Self::Mode => "MODE",
             Self::Rate => "RATE",
             Self::Choice(_) => "HOW",
             Self::LogLevel => "LEVEL",
         }
     }
 
+    /// Whether a value is a list: an array in the file, and a flag that may be given several times.
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::Origins | Self::Hosts | Self::Addresses | Self::Texts)
+    }
+
     /// Writes a value as text, in the form that [`parse`](Self::parse) reads.
     pub(super) fn to_text(self, value: &Value) -> String {
         match (self, value) {
             (_, Value::Text(text)) => text.clone(),
+            (Self::Mode, Value::Number(n)) => format!("{n:o}"),
             (Self::Number(..), Value::Number(n)) | (Self::NumberOrNone, Value::OptionalNumber(Some(n))) => {
                 n.to_string()
             }
@@ -172,11 +205,13 @@ impl Kind {
             (_, Value::Time(time)) => time_text(*time),
             (Self::OpenOrOff, Value::Switch(on)) => if *on { "open" } else { "off" }.into(),
             (_, Value::Switch(on)) => on.to_string(),
-            (_, Value::Path(Some(path))) => path.clone(),
-            (Self::PathOrOff, Value::Path(None)) => "off".into(),
-            (_, Value::Path(None)) => String::new(),
+            (_, Value::OptionalText(Some(path))) => path.clone(),
+            (Self::PathOrOff, Value::OptionalText(None)) => "off".into(),
+            (_, Value::OptionalText(None)) => String::new(),
             (_, Value::Origins(origins)) => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             (_, Value::Hosts(hosts)) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            (_, Value::Addresses(addresses)) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            (_, Value::Texts(texts)) => texts.join(","),
             (_, Value::Rate(RateLimit { burst, refill_interval })) => {
                 format!("{burst} then 1 per {}", time_text(*refill_interval))
             }
@@ -188,6 +223,9 @@ impl Kind {
         match value {
             Value::Origins(origins) => toml_list(origins),
             Value::Hosts(hosts) => toml_list(hosts),
+            Value::Addresses(addresses) => toml_list(addresses),
+            Value::Texts(texts) => toml_list(texts),
+            _ if self == Self::Mode => quote(&self.to_text(value)),
             Value::Switch(_) if self == Self::Switch => self.to_text(value),
             Value::Number(_) | Value::OptionalNumber(Some(_)) => {
                 let text = self.to_text(value);

@@ -20,8 +20,9 @@ pub(super) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     // Stable: within a section the order stays.
     settings.sort_by_key(|setting| match setting.section_and_name().0 {
         "" => 0,
-        "http" => 1,
-        _ => 2,
+        "tls" => 1,
+        "http" => 2,
+        _ => 3,
     });
     settings
 });
@@ -75,7 +76,7 @@ macro_rules! define_settings {
         /// Does not compile while a field is missing in the table.
         #[expect(dead_code, reason = "the patterns are the check")]
         fn has_every_field(config: Config, auth: Auth) {
-            let Config { $($field: _,)* auth: _, http: HttpConfig { $($http: _,)* } } = config;
+            let Config { $($field: _,)* auth: _, tls: _, http: HttpConfig { $($http: _,)* } } = config;
             let Auth { $($auth: _,)* store: _, on_password_reset: _ } = auth;
         }
     };
@@ -88,8 +89,16 @@ fn program_settings() -> Vec<Setting> {
     const WATCH_MODES: Kind = Kind::Choice(&["off", "auto", "poll"]);
     // A field that is missing in this pattern is missing below.
     let _ = |program: Program| {
-        let Program { events: _, auth_file: _, own_log_ins: _, watch: _, log: _, log_level: _, log_body_limit: _ } =
-            program;
+        let Program {
+            events: _,
+            auth_file: _,
+            own_log_ins: _,
+            tls: _,
+            watch: _,
+            log: _,
+            log_level: _,
+            log_body_limit: _,
+        } = program;
     };
     vec![
         setting!(
@@ -179,5 +188,67 @@ fn program_settings() -> Vec<Setting> {
         .named("own-log-ins")
         .optional("true")
         .common(),
+        setting!(
+            "tls.cert",
+            restart,
+            Kind::Path,
+            Doc::Text(
+                "Speak TLS, with the certificate chain in this PEM file, which is read again when it changes. Default: none, plain HTTP."
+            ),
+            program.tls.cert
+        )
+        .named("tls-cert").common(),
+        setting!(
+            "tls.key",
+            restart,
+            Kind::Path,
+            Doc::Text(
+                "The private key of tls.cert, in PEM without a password. Default: none."
+            ),
+            program.tls.key
+        )
+        .named("tls-key").common(),
+        setting!(
+            "tls.hosts",
+            restart,
+            Kind::Texts,
+            Doc::Text(
+                "Speak TLS, with a certificate for these names that is obtained and renewed by ACME; the authority has to reach the server \
+                 at port 443 of each name; accepts the terms of service of the authority. Default: none."
+            ),
+            program.tls.hosts
+        )
+        .named("tls").common(),
+        setting!(
+            "tls.cache",
+            restart,
+            Kind::Text,
+            Doc::Text(
+                "The folder in which the certificate of tls.hosts and its keys are kept. Default aaw-acme."
+            ),
+            program.tls.cache
+        )
+        .named("tls-cache").common(),
+        setting!(
+            "tls.email",
+            restart,
+            Kind::TextOrNone,
+            Doc::Text(
+                "Where the authority of tls.hosts reports problems. Default: none."
+            ),
+            program.tls.email
+        )
+        .named("tls-email").common(),
+        setting!(
+            "tls.directory",
+            restart,
+            Kind::Text,
+            Doc::Text(
+                "The ACME directory of the authority of tls.hosts; its own certificate must be trusted by the system, or be in the file \
+                 that SSL_CERT_FILE names. Default that of Let's Encrypt."
+            ),
+            program.tls.directory
+        )
+        .named("tls-directory").common(),
     ]
 }
