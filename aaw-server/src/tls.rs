@@ -15,7 +15,6 @@
 //! ```
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,8 @@ use rustls::server::ResolvesServerCert;
 
 pub use rustls;
 
+pub use self::error::TlsError;
+
 #[cfg(feature = "acme")]
 pub use self::acme::Acme;
 use self::certificate_files::CertificateFiles;
@@ -35,6 +36,7 @@ mod acme;
 #[cfg(feature = "acme")]
 mod acme_cache;
 mod certificate_files;
+mod error;
 
 /// How often the files of a certificate are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,42 +56,6 @@ enum Source {
     Acme(Arc<acme::AcmeCertificate>),
     /// The program's own configuration.
     Custom,
-}
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// A file has not what it should have.
-    #[error("{}: {problem}", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The key is that of another certificate.
-    #[error("the key in {} does not belong to the first certificate in {}", key.display(), certificate.display())]
-    Mismatch {
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// The file of the key.
-        key: PathBuf,
-    },
-    /// A certificate cannot be obtained with these settings of `Acme` (feature `acme`).
-    #[error("cannot obtain a certificate: {0}")]
-    Acme(String),
-    /// rustls does not accept the settings.
-    #[error("cannot set up TLS: {0}")]
-    Setup(#[from] rustls::Error),
 }
 
 impl Tls {

@@ -13,8 +13,8 @@ use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_acme::{AcmeConfig, AcmeState, EventOk};
 
-use super::TlsError;
 use super::acme_cache::AcmeCache;
+use super::error::TlsError;
 
 /// The protocol of TLS-ALPN-01 challenges.
 pub(super) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";

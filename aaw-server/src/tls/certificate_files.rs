@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
-use super::TlsError;
+use super::error::TlsError;
 
 /// A certificate from files, for all connections, whichever name they are for.
 pub(super) struct CertificateFiles {
