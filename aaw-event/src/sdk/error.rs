@@ -113,7 +113,7 @@ impl Error {
         match json::to_raw_value(&data) {
             Ok(data) => self.inner.data = Some(data),
             Err(error) => {
-                log_limited!("the data of an error", %error, "the data of an error cannot be serialized as JSON")
+                log_limited!("the data of an error", %error, "the data of an error cannot be serialized as JSON");
             }
         }
         self

@@ -247,7 +247,7 @@ impl Service {
             match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    log_throttled!(error, user, "the token of a password reset was not delivered: {error}")
+                    log_throttled!(error, user, "the token of a password reset was not delivered: {error}");
                 }
                 Err(_) => {
                     let seconds = DELIVERY_TIMEOUT.as_secs();

@@ -136,7 +136,7 @@ impl TestServer {
             max_response,
             limits: RunLimits::default(),
             throttles: crate::throttle::LogThrottles::new(),
-            generations: crate::dispatch::Generations::default(),
+            generations: Generations::default(),
         });
         let hub = Arc::new(Hub::default());
         let guard = hub.insert(hub.admit(1).expect("it is the first"), None, None, Mailbox::for_test(1000));
