@@ -46,6 +46,8 @@ fn may_log_at(kind: &str, now: Instant) -> Option<u64> {
 macro_rules! log_limited {
     ($kind:literal, $($arguments:tt)+) => {
         if let Some(suppressed) = $crate::log_limit::may_log($kind) {
+            // Without the field if none was.
+            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::error!(suppressed, $($arguments)+);
         }
     };

@@ -148,6 +148,8 @@ pub(super) fn log_and_convert(event: &str, error: Error) -> Failure {
     if error.cause().is_some()
         && let Some(suppressed) = may_log(event)
     {
+        // Without the field if none was.
+        let suppressed = (suppressed > 0).then_some(suppressed);
         tracing::error!(event, suppressed, "a handler failed: {error:#}");
     }
     error.into_failure()

@@ -1,7 +1,6 @@
 //! The caller of an event, as authentication, dispatch and the log see it.
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
 
 use uuid::Uuid;
 
@@ -21,13 +20,13 @@ pub(crate) struct CallContext {
     pub(crate) session: SessionSlot,
     /// The HTTP request behind the caller: empty unless handlers read it. That of a connection is the one of its first
     /// socket.
-    pub(crate) handshake: OnceLock<Box<KeptHandshake>>,
+    pub(crate) handshake: Option<Box<KeptHandshake>>,
 }
 
 impl CallContext {
     /// The bytes of the handshake.
     pub(crate) fn handshake_bytes(&self) -> usize {
-        self.handshake.get().map_or(0, |handshake| handshake.json().len())
+        self.handshake.as_ref().map_or(0, |handshake| handshake.json().len())
     }
 
     /// The caller's identity as JSON; `None` without a session.

@@ -1,6 +1,6 @@
 //! The caller of an event over HTTP: a single request, with the session of its bearer token.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aaw_protocol::Code;
 use axum::http::request::Parts;
@@ -24,17 +24,14 @@ pub(super) async fn identify(
     let handshake =
         connection.map_or(Ok(None), |connection| connection.handshake(parts.version, &parts.uri, &parts.headers));
     let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
+    let handshake = handshake.as_ref().map(KeptHandshake::new);
     let guard = match (&shared.dispatch.auth, request::bearer(&parts.headers)?) {
         (Some(auth), Some(token)) if auth.has_bearer_tokens() => Some(auth.bearer(token).await?),
         _ => None,
     };
     let session = SessionSlot::for_request(guard);
     let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
-    let context = CallContext { id: new_request_id(), client_key: None, address, session, handshake: OnceLock::new() };
-    if let Some(handshake) = handshake {
-        // Empty until now: the context is new.
-        let _ = context.handshake.set(KeptHandshake::new(&handshake));
-    }
+    let context = CallContext { id: new_request_id(), client_key: None, address, session, handshake };
     Ok(EventCaller::for_request(Arc::clone(&shared.host_services), context))
 }
 

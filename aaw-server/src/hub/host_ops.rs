@@ -193,7 +193,7 @@ fn identity(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
 }
 
 fn handshake(caller: &EventCaller, _args: &str) -> Result<String, Failure> {
-    let kept = caller.context().handshake.get().map(|handshake| handshake.json().to_owned());
+    let kept = caller.context().handshake.as_ref().map(|handshake| handshake.json().to_owned());
     kept.ok_or_else(|| {
         let error = "The handshake was not kept: when it took place, no events that this server had loaded read it";
         Failure::new(Code::UNREACHABLE, error)
@@ -315,7 +315,6 @@ fn timeout(millis: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::OnceLock;
 
     use aaw_event::host::Caller as _;
     use futures_util::FutureExt as _;
@@ -339,9 +338,12 @@ mod tests {
     }
 
     fn request(services: &Arc<HostServices>) -> Arc<EventCaller> {
+        request_with(services, None)
+    }
+
+    fn request_with(services: &Arc<HostServices>, handshake: Option<Box<KeptHandshake>>) -> Arc<EventCaller> {
         let session = SessionSlot::for_request(None);
-        let context =
-            CallContext { id: Uuid::new_v4(), client_key: None, address: None, session, handshake: OnceLock::new() };
+        let context = CallContext { id: Uuid::new_v4(), client_key: None, address: None, session, handshake };
         EventCaller::for_request(Arc::clone(services), context)
     }
 
@@ -421,10 +423,10 @@ mod tests {
 
     #[test]
     fn the_handshake_is_that_which_was_kept() {
-        let caller = request(&services());
-        assert_eq!(caller.host_op("handshake", "{}").unwrap_err().code, Code::UNREACHABLE);
+        let services = services();
+        assert_eq!(request(&services).host_op("handshake", "{}").unwrap_err().code, Code::UNREACHABLE);
         let handshake = aaw_event::Handshake::new("/").with_header("x", "1");
-        caller.context().handshake.set(KeptHandshake::new(&handshake)).unwrap();
+        let caller = request_with(&services, Some(KeptHandshake::new(&handshake)));
         let json = caller.host_op("handshake", "{}").unwrap();
         assert_eq!(serde_json::from_str::<aaw_event::Handshake>(&json).unwrap(), handshake);
     }

@@ -18,6 +18,7 @@ use crate::hub::push::push_frame;
 use crate::hub::resumable::ResumableConnections;
 use crate::hub::rooms::Rooms;
 use crate::memory_budget::{ConnectionBudget, ProcessBudget};
+use crate::request_info::KeptHandshake;
 use crate::throttle::log_throttled;
 
 /// The connections of a server, and their rooms.
@@ -143,6 +144,25 @@ impl Hub {
     }
 
     /// Inserts a connection. From here on broadcasts reach it.
+    pub(crate) fn insert_with_handshake(
+        self: &Arc<Self>,
+        permit: ConnectionPermit,
+        client_key: Option<Box<str>>,
+        address: Option<IpAddr>,
+        handshake: Option<Box<KeptHandshake>>,
+        mailbox: Mailbox,
+    ) -> ConnectionGuard {
+        let peer = Peer::with_handshake(client_key, address, handshake, mailbox);
+        self.peers.insert(peer.id(), Arc::clone(&peer));
+        // Inserted before `draining` is read: either `drain` finds the connection in the table, or it is seen here.
+        if self.draining.load(Ordering::SeqCst) {
+            peer.mailbox.post(Command::Drain);
+        }
+        ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+    }
+
+    /// Inserts a connection whose handshake is not kept.
+    #[cfg(test)]
     pub(crate) fn insert(
         self: &Arc<Self>,
         permit: ConnectionPermit,
@@ -150,13 +170,7 @@ impl Hub {
         address: Option<IpAddr>,
         mailbox: Mailbox,
     ) -> ConnectionGuard {
-        let peer = Peer::new(client_key, address, mailbox);
-        self.peers.insert(peer.id(), Arc::clone(&peer));
-        // Inserted before `draining` is read: either `drain` finds the connection in the table, or it is seen here.
-        if self.draining.load(Ordering::SeqCst) {
-            peer.mailbox.post(Command::Drain);
-        }
-        ConnectionGuard { peer, permit: Some(permit), hub: Arc::clone(self) }
+        self.insert_with_handshake(permit, client_key, address, None, mailbox)
     }
 
     /// Returns what a thread outside of the runtime is to do in short intervals: what waits for a task that a blocked worker

@@ -119,11 +119,8 @@ fn upgrade<B>(
     let shortened_key = client_key.map(|key| Shortened(key).to_string().into());
     let address = connection.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
-    let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
-    if let Some(handshake) = &handshake {
-        // Empty until now: the connection is new.
-        let _ = guard.peer.context.handshake.set(KeptHandshake::new(handshake));
-    }
+    let kept = handshake.as_ref().map(KeptHandshake::new);
+    let guard = shared.hub.insert_with_handshake(permit, shortened_key, address, kept, mailbox);
     let span = connection_span(connection.address, &guard, dialect);
     span.in_scope(|| {
         let peer = connection.address.map(tracing::field::display);
