@@ -39,10 +39,10 @@ impl<T> ServerConnection<T> {
     /// Gives the client this much more time for its hello: the decision about a [hello](Input::Hello) takes time that is not
     /// the client's, and if it is refused another one may follow. Has no effect after the hello, nor a second time.
     pub fn extend_hello_timeout(&mut self, by: Duration) {
-        if !std::mem::replace(&mut self.hello_extended, true) {
-            if let Some(deadline) = &mut self.hello_deadline {
-                **deadline = clock::after(**deadline, by);
-            }
+        if !std::mem::replace(&mut self.hello_extended, true)
+            && let Some(deadline) = &mut self.hello_deadline
+        {
+            **deadline = clock::after(**deadline, by);
         }
     }
 
