@@ -327,8 +327,8 @@ impl ConnectionState {
     pub(super) fn resumption_due(&self) -> Option<Instant> {
         let resumption = self.resumption.as_ref()?;
         let away = resumption.away.as_ref().map(|away| away.until);
-        let is_timed = |waits: &&Box<Unacknowledged>| waits.stage != UnacknowledgedStage::Pinged;
-        let unacknowledged = resumption.unacknowledged.as_ref().filter(is_timed);
+        let is_timed = |waits: &&Unacknowledged| waits.stage != UnacknowledgedStage::Pinged;
+        let unacknowledged = resumption.unacknowledged.as_deref().filter(is_timed);
         let acknowledgement = unacknowledged.map(|waits| clock::after(waits.since, waits.stage.timeout()));
         away.into_iter().chain(acknowledgement).min()
     }

@@ -25,7 +25,7 @@ pub(crate) struct Peer {
 /// The rooms that a connection has joined.
 #[derive(Debug, Default)]
 pub(super) struct JoinedRooms {
-    /// Boxed, since most connections are in none.
+    #[expect(clippy::box_collection, reason = "one pointer: most connections are in no room")]
     names: Option<Box<HashSet<Arc<str>>>>,
     /// The connection has ended, and joins no more rooms.
     pub(super) closed: bool,
