@@ -29,8 +29,7 @@ fn tcp(address: &BoundAddress) -> SocketAddr {
 /// Sends a request for an event over a Unix socket, and returns the response.
 async fn ping(path: &std::path::Path) -> String {
     let mut stream = UnixStream::connect(path).await.expect("the server listens");
-    let request =
-        "POST /events/ping HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let request = "POST /events/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut response = String::new();
     within("a response", || "nothing".into(), stream.read_to_string(&mut response)).await.expect("a response");
