@@ -90,7 +90,8 @@ fn answer_calls(bencher: Bencher<'_, '_>, count: usize) {
     // Each id is used once.
     let inputs = || (samples::connection(), calls.clone());
     bencher.counter(ItemsCount::new(count)).with_inputs(inputs).bench_local_refs(|(connection, calls)| {
-        out.advance(out.len());
+        let len = out.len();
+        out.advance(len);
         let now = Instant::now();
         samples::decode(&mut decoder, calls, |text| samples::answer(connection, now, text, &mut out));
     });
