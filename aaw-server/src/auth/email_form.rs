@@ -16,7 +16,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::{is_combining_mark, is_public_assigned};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-use super::email::InvalidEmail;
+use super::invalid_email::InvalidEmail;
 
 /// The ASCII characters that a name may contain besides letters and digits: `atext` of RFC 5322, 3.2.3, and the dot.
 /// Quoted names are not accepted: programs that send mail disagree about them.

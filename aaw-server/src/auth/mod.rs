@@ -31,6 +31,8 @@
 // - `password_hasher`: hashes passwords with Argon2id on threads of its own (feature `auth-sqlite`)
 // - `token`: tokens, and their hashes, which are what is stored
 // - `email`: normalizes e-mail addresses
+// - `invalid_email`: why a text is not an address
+// - `expiry`: when sessions and tokens expire
 // - `email_form`: the form of a new e-mail address, without invisible characters
 // - `session`: a session in use, and the events that it may call
 // - `session_registry`: all sessions in use, so that the end of one reaches everything that uses it
@@ -57,8 +59,10 @@ mod config;
 mod email;
 mod email_form;
 mod events;
+mod expiry;
 mod fair_queue;
 pub(crate) mod identity_change;
+mod invalid_email;
 mod known_networks;
 mod limits;
 mod log_in_limits;
@@ -84,7 +88,8 @@ pub use aaw_event::Identity;
 pub use aaw_protocol::Token;
 pub(crate) use caller::{CallContext, IdentifiedCaller};
 pub use config::{Auth, PasswordReset, RateLimit, ResetHook};
-pub use email::{Email, InvalidEmail};
+pub use email::Email;
+pub use invalid_email::InvalidEmail;
 pub use password::{InvalidPassword, Password};
 #[cfg(feature = "auth-sqlite")]
 pub use password_hasher::{PasswordHasher, PasswordHasherConfig};

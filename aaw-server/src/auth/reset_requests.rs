@@ -12,8 +12,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::config::{PasswordReset, ResetHook};
 use super::email::Email;
+use super::expiry::time_after;
 use super::fair_queue::{Class, Client, FairQueue};
-use super::service::time_after;
 use super::store::{Store, StoreError};
 use super::token::{TokenHash, random_token};
 use crate::throttle::Throttle;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::caller::{CallContext, IdentifiedCaller};
 use super::config::Auth;
+use super::expiry::time_after;
 use super::limits::{AttemptLimiter, RateLimited};
 use super::log_in_limits::{LogInAttempt, LogInLimits};
 use super::reset_requests::ResetRequests;
@@ -39,9 +40,6 @@ const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(60);
 
 /// When a client may try again for which the store had no place.
 const STORE_BUSY_TIME: Duration = Duration::from_secs(1);
-
-/// Stands for "never" where a point in time has to be stored.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Authentication of one server.
 pub(crate) struct Service {
@@ -362,12 +360,6 @@ fn session_expired() -> Failure {
     Failure::new(Code::NOT_AUTHENTICATED, "Session expired")
 }
 
-/// Returns the point in time that is this long from now, at most a century.
-pub(super) fn time_after(duration: Duration) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_add(duration.min(FOREVER)).unwrap_or(now)
-}
-
 /// Ends sessions when they expire, and reloads them when another program has changed the store.
 async fn watch_sessions(service: Weak<Service>, registry: Arc<SessionRegistry>) {
     let mut poll_store = tokio::time::interval(STORE_POLL_INTERVAL);
@@ -401,6 +393,7 @@ impl fmt::Debug for Service {
 
 #[cfg(test)]
 mod tests {
+    use super::super::expiry::FOREVER;
     use super::*;
 
     #[test]
