@@ -136,11 +136,13 @@ mod module_host;
 pub mod modules;
 mod net;
 mod origin;
+mod path_prefix;
 mod poll_watch;
 mod registry;
 mod server;
 mod similar_names;
 mod throttle;
+mod trusted_proxy;
 mod write_stall;
 
 pub use aaw_event::Module;

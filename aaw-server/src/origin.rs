@@ -28,6 +28,13 @@ enum Pattern {
     Exact(Origin),
 }
 
+/// The scheme of the address at which a client reaches the server. A WebSocket has that of its handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
 /// The error of parsing an [`AllowedOrigin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -72,10 +72,9 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let config = &shared.config;
-    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
-    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
-    let memory =
-        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
+    let guard = parts.extensions.get::<Arc<RequestGuard>>();
+    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
+    let memory = guard.map_or_else(|| shared.hub.memory_budget(address), |guard| Arc::clone(guard.memory()));
     let (max_body, body_timeout) = (config.max_message_bytes, config.http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
     if is_read && !request_body.is_empty() {

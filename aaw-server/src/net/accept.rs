@@ -30,8 +30,10 @@ use crate::net::http_connection::{HttpConnection, RequestGuard};
 use crate::net::idle_timeout::{IdleTimeout, wait_until_idle};
 use crate::net::keep_alive::{self, KeepAlive};
 use crate::net::lingering_close::LingeringClose;
+use crate::net::proxy_protocol;
 use crate::net::shutdown_phase::ShutdownPhase;
 use crate::net::write_timeout::WriteTimeout;
+use crate::trusted_proxy::Peer;
 
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -94,19 +96,21 @@ pub(crate) async fn accept(listener: &TcpListener, service: &impl RequestService
 
 /// Serves one TCP connection until it is upgraded or closed.
 async fn serve(
-    socket: TcpStream,
+    mut socket: TcpStream,
     address: SocketAddr,
     service: impl RequestService,
     shared: Arc<ServerContext>,
     permit: ConnectionPermit,
 ) {
     set_socket_options(&socket, address);
+    // Before TLS, which a proxy in front of it passes on.
+    let Some(peer) = proxy_protocol::accept(&mut socket, Peer::Tcp(address), &shared).await else { return };
     let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } = *shared.config;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
     let backlog = socket.backlog();
-    let connection = Arc::new(HttpConnection::new(shared, Some(address), permit));
+    let connection = Arc::new(HttpConnection::new(shared, peer, permit));
     let socket = LingeringClose::new(socket, Arc::clone(&connection));
     let socket = ErrorBodies::new(socket, Arc::clone(&connection));
     let keep_alive = KeepAlive::new(keep_alive_timeout);
@@ -115,7 +119,8 @@ async fn serve(
         let has_body = !request.body().is_end_stream();
         let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
         let connection = Arc::clone(&connection);
-        let response = service.respond(request, RequestGuard::new(&connection));
+        let guard = RequestGuard::new(&connection, request.headers());
+        let response = service.respond(request, guard);
         async move {
             let mut response = response.await;
             let status = response.status();
@@ -148,9 +153,9 @@ async fn serve(
         biased;
         result = http.as_mut() => result,
         () = refused => {
-            return tracing::debug!(peer = %address, "closed an HTTP connection that held too much memory");
+            return tracing::debug!(%peer, "closed an HTTP connection that held too much memory");
         }
-        () = idle => return tracing::debug!(peer = %address, "closed an idle HTTP connection"),
+        () = idle => return tracing::debug!(%peer, "closed an idle HTTP connection"),
         () = draining => {
             http.as_mut().graceful_shutdown();
             // A request in progress gets its response. The rest of one that is still arriving is not waited for: it
@@ -167,7 +172,7 @@ async fn serve(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(peer = %address, "an HTTP connection failed: {error}");
+        tracing::debug!(%peer, "an HTTP connection failed: {error}");
     }
 }
 

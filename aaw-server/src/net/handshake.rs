@@ -1,7 +1,6 @@
 //! The WebSocket handshake (RFC 6455, 4.2): from an HTTP request to a WebSocket, or to a response that names what is
 //! wrong with the request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aaw_event::OpenInfo;
@@ -23,10 +22,12 @@ use crate::connection::{ClientSocket, NewConnection};
 use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
-use crate::net::http_connection::HttpConnection;
+use crate::net::forwarded::ClientInfo;
+use crate::net::http_connection::{RequestGuard, peer_text};
 use crate::net::lingering_close::LingeringClose;
 use crate::net::message_check::has_token;
 use crate::net::write_timeout::WriteTimeout;
+use crate::trusted_proxy::Peer;
 
 /// Whether a request is for an upgrade to a WebSocket.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -34,11 +35,11 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Responds to a request for a WebSocket. On success the connection is served in a task of its own.
-pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Request<B>) -> Response<String> {
-    match check(connection, request) {
-        Ok(key) => upgrade(connection, request, &key),
+pub(crate) fn respond<B: Body>(guard: &RequestGuard, request: &mut Request<B>) -> Response<String> {
+    match check(guard, request) {
+        Ok(key) => upgrade(guard, request, &key),
         Err((status, error)) => {
-            connection.log_refusal("connection", &error);
+            guard.log_refusal("connection", &error);
             let mut response = plain_text(status, format!("{error}\n"));
             if status == StatusCode::UPGRADE_REQUIRED {
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -49,10 +50,10 @@ pub(crate) fn respond<B: Body>(connection: &HttpConnection, request: &mut Reques
 }
 
 /// Checks that the request is a valid handshake, and returns its key.
-fn check<B: Body>(connection: &HttpConnection, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
+fn check<B: Body>(guard: &RequestGuard, request: &Request<B>) -> Result<HeaderValue, (StatusCode, String)> {
     let headers = request.headers();
     let bad_request = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
-    connection.check_head(request.version(), headers, request.uri())?;
+    guard.check_head(request.version(), headers, request.uri())?;
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
         return Err(bad_request("A WebSocket handshake must be a GET request of HTTP/1.1"));
     }
@@ -97,7 +98,8 @@ fn is_token_list(value: &HeaderValue) -> bool {
 }
 
 /// Registers the connection with the hub, and spawns a task that serves it once hyper has sent the response.
-fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
+fn upgrade<B>(guard: &RequestGuard, request: &mut Request<B>, key: &HeaderValue) -> Response<String> {
+    let (connection, client) = (guard.connection(), guard.client());
     let shared = Arc::clone(&connection.shared);
     let Some(permit) = connection.take_permit() else {
         // Unreachable: hyper serves the requests of a connection one after the other, and upgrades once.
@@ -109,19 +111,19 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
     let Config { max_push_burst_bytes: burst, max_push_backlog_bytes: sustained, .. } = *shared.config;
     let mailbox = Mailbox::new(PushLimits { burst, sustained }, Opening::of(dialect));
     let shortened_key = client_key.map(|key| Shortened(key).to_string());
-    let address = connection.address.map(|address| address.ip());
+    let address = client.address.map(|address| address.ip());
     shared.hub.flusher.set_runtime();
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
-    let span = connection_span(connection.address, &guard, dialect);
+    let span = connection_span(connection.peer, client, &guard, dialect);
     span.in_scope(|| {
-        let peer = connection.address.map(tracing::field::display);
+        let peer = client.address.map(peer_text);
         tracing::debug!(client_key = guard.peer.context.client_key, ?dialect, peer, "connected");
     });
     let origin = request.headers().get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
         open_info.origin = origin.as_deref().map(str::to_owned);
-        open_info.address = connection.address.map(|address| address.to_string());
+        open_info.address = client.address.map(peer_text);
         open_info.client_key.clone_from(&guard.peer.context.client_key);
     }
     let response = switching_protocols(key, chosen);
@@ -163,8 +165,10 @@ fn upgrade<B>(connection: &HttpConnection, request: &mut Request<B>, key: &Heade
 
 /// The span of a connection: what is logged by its task belongs to it, and the spans of its calls are its children. It
 /// has no parent: it outlives the request that it began with.
-fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect: Dialect) -> Span {
-    let peer = &guard.peer;
+fn connection_span(from: Peer, client: &ClientInfo, guard: &ConnectionGuard, dialect: Dialect) -> Span {
+    let (peer, address) = (&guard.peer, from.address());
+    // As named by a proxy.
+    let client = client.address.filter(|client| Some(*client) != address);
     tracing::debug_span!(
         target: "aaw_server::connection",
         parent: None,
@@ -173,6 +177,8 @@ fn connection_span(address: Option<SocketAddr>, guard: &ConnectionGuard, dialect
         network.protocol.name = "websocket",
         network.peer.address = address.map(|address| tracing::field::display(address.ip())),
         network.peer.port = address.map(|address| address.port()),
+        client.address = client.map(|client| tracing::field::display(client.ip())),
+        client.port = client.map(|client| client.port()).filter(|port| *port != 0),
         aaw.dialect = match dialect {
             Dialect::V1 => "v1",
             Dialect::Classic => "classic",

@@ -1,6 +1,7 @@
 //! One HTTP connection: its permit among the server's connections, the requests in progress on it, and whether a
 //! request may be served at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,20 +15,27 @@ use tokio::time::Instant;
 
 use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
+use crate::net::client_budgets::ClientBudgets;
 use crate::net::context::ServerContext;
+use crate::net::forwarded::ClientInfo;
 use crate::net::message_check::{check_message, host};
 use crate::net::origin_check::OriginCheckError;
+use crate::trusted_proxy::Peer;
 
 /// A TCP connection that carries HTTP requests, until one of them upgrades it to a WebSocket. In a program that listens
 /// with its own axum server, each request is one.
 pub(crate) struct HttpConnection {
     pub(crate) shared: Arc<ServerContext>,
-    /// The peer's address, if it is known.
-    pub(crate) address: Option<SocketAddr>,
+    /// The peer: behind a proxy, the proxy. Who sends a request is [`RequestGuard::client`].
+    pub(crate) peer: Peer,
+    /// The peer is a trusted proxy, so that requests may be of any number of clients.
+    is_from_proxy: bool,
     /// Counts this connection among the server's. The WebSocket takes it over.
     permit: Mutex<Option<ConnectionPermit>>,
     /// What the connection holds, from its first call on.
     memory: OnceLock<Arc<ConnectionBudget>>,
+    /// The same of each client, if the connection is from a proxy.
+    clients: ClientBudgets,
     /// The `Host` of the first request that [`check_head`](Self::check_head) accepted. A client repeats it in each request,
     /// and parsing it again costs more than comparing it.
     accepted_host: OnceLock<Box<[u8]>>,
@@ -40,12 +48,15 @@ pub(crate) struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub(crate) fn new(shared: Arc<ServerContext>, address: Option<SocketAddr>, permit: ConnectionPermit) -> Self {
+    pub(crate) fn new(shared: Arc<ServerContext>, peer: impl Into<Peer>, permit: ConnectionPermit) -> Self {
+        let peer = peer.into();
         Self {
+            is_from_proxy: peer.is_one_of(&shared.config.trusted_proxies),
             shared,
-            address,
+            peer,
             permit: Mutex::new(Some(permit)),
             memory: OnceLock::new(),
+            clients: ClientBudgets::default(),
             accepted_host: OnceLock::new(),
             requests_received: AtomicUsize::new(0),
             requests_in_progress: AtomicUsize::new(0),
@@ -80,13 +91,15 @@ impl HttpConnection {
     }
 
     /// Returns the budget of what the connection holds.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
-    pub(crate) fn memory(&self) -> &Arc<ConnectionBudget> {
-        self.memory.get_or_init(|| self.shared.hub.memory_budget(self.address.map(|address| address.ip())))
+    fn memory(&self) -> &Arc<ConnectionBudget> {
+        self.memory.get_or_init(|| self.shared.hub.memory_budget(self.peer.address().map(|address| address.ip())))
     }
 
     /// Completes when the connection is to be closed because of the memory that it holds.
     pub(crate) fn poll_refused(&self, has_had_turn: &mut bool, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_from_proxy {
+            return self.clients.poll_refused(cx);
+        }
         self.memory.get().map_or(Poll::Pending, |memory| memory.poll_refused(has_had_turn, cx))
     }
 
@@ -95,6 +108,18 @@ impl HttpConnection {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Returns the client of a request with these headers.
+    pub(crate) fn client(&self, headers: &HeaderMap) -> ClientInfo {
+        if self.is_from_proxy {
+            ClientInfo::of_request(self.peer, headers, &self.shared.config)
+        } else {
+            ClientInfo::of_peer(self.peer)
+        }
+    }
+}
+
+/// The checks of a request's head.
+impl RequestGuard {
     /// Checks a request as [`check_message`] and [`check_request`](Self::check_request) do. Skips both if the head has the `Host`
     /// that was accepted on this connection before, and neither an `Origin` nor a `Transfer-Encoding` nor an absolute target.
     /// The version does not matter then: it only decides whether a missing or malformed `Host` is an error.
@@ -106,16 +131,18 @@ impl HttpConnection {
     ) -> Result<(), (StatusCode, String)> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) if has_only_host(headers, uri) => Some(host.as_bytes()),
+            // A proxy states what counts as the host of each request.
+            (Some(host), None) if !self.connection.is_from_proxy && has_only_host(headers, uri) => Some(host.as_bytes()),
             _ => None,
         };
-        if host.is_some() && host == self.accepted_host.get().map(|accepted| &**accepted) {
+        let accepted = &self.connection.accepted_host;
+        if host.is_some() && host == accepted.get().map(|accepted| &**accepted) {
             return Ok(());
         }
         check_message(version, headers, uri)?;
         self.check_request(headers, uri)?;
         if let Some(host) = host {
-            self.accepted_host.get_or_init(|| host.into());
+            accepted.get_or_init(|| host.into());
         }
         Ok(())
     }
@@ -127,12 +154,12 @@ impl HttpConnection {
             return Err((StatusCode::BAD_REQUEST, "Expected one Host header and at most one Origin header".into()));
         }
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        check_origin_and_host(&self.shared, origin.as_deref(), headers, uri)
+        check_origin_and_host(&self.connection.shared, origin.as_deref(), headers, uri, &self.client)
     }
 
     /// Logs that a request was refused.
     pub(crate) fn log_refusal(&self, what: &str, error: &str) {
-        log_refusal(&self.shared, self.address, what, error);
+        log_refusal(&self.connection.shared, self.client.address, what, error);
     }
 }
 
@@ -147,8 +174,10 @@ pub(crate) fn check_origin_and_host(
     origin: Option<&str>,
     headers: &HeaderMap,
     uri: &Uri,
+    client: &ClientInfo,
 ) -> Result<(), (StatusCode, String)> {
-    let checked = shared.origin_check.check(origin, host(headers, uri).as_deref());
+    let host = client.host.as_deref().map(Cow::Borrowed).or_else(|| host(headers, uri));
+    let checked = shared.origin_check.check(origin, host.as_deref());
     checked.map_err(|error| {
         // RFC 9112, 3.2.
         let is_malformed = error == OriginCheckError::InvalidHost;
@@ -160,36 +189,63 @@ pub(crate) fn check_origin_and_host(
 /// Logs that a request was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
     if let Some(suppressed) = shared.refusals.pass() {
-        let peer = address.map(tracing::field::display);
+        let peer = address.map(peer_text);
         tracing::warn!(peer, suppressed, "refused a {what}: {error}");
     }
 }
 
+/// The text of a client's address in the log: without the port if that is unknown.
+pub(crate) fn peer_text(address: SocketAddr) -> String {
+    if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
+}
+
 impl fmt::Debug for HttpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpConnection").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("HttpConnection").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
-/// Marks a request as in progress. Dropped with the body of its response, whether or not that was sent completely.
-pub(crate) struct RequestGuard(Arc<HttpConnection>);
+/// A request in progress, and the client that it is from. Dropped with the body of its response, whether or not that was sent
+/// completely.
+pub(crate) struct RequestGuard {
+    connection: Arc<HttpConnection>,
+    client: ClientInfo,
+    /// What the client holds by this connection, if that is from a proxy.
+    memory: Option<Arc<ConnectionBudget>>,
+}
 
 impl RequestGuard {
-    pub(crate) fn new(connection: &Arc<HttpConnection>) -> Self {
+    pub(crate) fn new(connection: &Arc<HttpConnection>, headers: &HeaderMap) -> Self {
         connection.requests_received.fetch_add(1, Ordering::Relaxed);
         connection.requests_in_progress.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(connection))
+        let client = connection.client(headers);
+        let ip = client.address.map(|address| address.ip());
+        // Now, within the connection's task, which waits from now on for the budget to be refused.
+        let memory = connection.is_from_proxy.then(|| connection.clients.of(ip, &connection.shared.hub));
+        Self { connection: Arc::clone(connection), client, memory }
     }
 
     pub(crate) fn connection(&self) -> &HttpConnection {
-        &self.0
+        &self.connection
+    }
+
+    /// Returns who has sent the request.
+    pub(crate) fn client(&self) -> &ClientInfo {
+        &self.client
+    }
+
+    /// Returns the budget of what the client holds by this connection.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no calls over HTTP"))]
+    pub(crate) fn memory(&self) -> &Arc<ConnectionBudget> {
+        self.memory.as_ref().unwrap_or_else(|| self.connection.memory())
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let elapsed = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(elapsed, Ordering::Relaxed);
-        self.0.requests_in_progress.fetch_sub(1, Ordering::Relaxed);
+        let connection = &self.connection;
+        let elapsed = u64::try_from(connection.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        connection.idle_since.store(elapsed, Ordering::Relaxed);
+        connection.requests_in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }

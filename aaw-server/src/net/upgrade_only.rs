@@ -13,6 +13,7 @@ use crate::net::accept::RequestService;
 use crate::net::context::ServerContext;
 use crate::net::handshake::{is_upgrade, plain_text, respond};
 use crate::net::http_connection::RequestGuard;
+use crate::path_prefix::{Below, PathPrefix};
 
 /// Serves WebSockets only.
 #[derive(Debug, Clone)]
@@ -36,7 +37,12 @@ impl RequestService for UpgradeOnly {
         guard: RequestGuard,
     ) -> impl Future<Output = Response<String>> + Send + 'static {
         let is_upgrade = is_upgrade(request.headers());
-        ready(if is_upgrade { respond(guard.connection(), &mut request) } else { upgrade_required() })
+        let prefix = &guard.connection().shared.config.path_prefix;
+        ready(match prefix.strip(request.uri()) {
+            Below::Outside => outside_prefix(prefix),
+            _ if is_upgrade => respond(&guard, &mut request),
+            _ => upgrade_required(),
+        })
     }
 }
 
@@ -47,6 +53,10 @@ fn upgrade_required() -> Response<String> {
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     response
+}
+
+fn outside_prefix(prefix: &PathPrefix) -> Response<String> {
+    plain_text(StatusCode::NOT_FOUND, format!("Nothing is served at this path. WebSockets are accepted at {prefix}\n"))
 }
 
 #[cfg(test)]

@@ -2,10 +2,14 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 17] = [
     "port",
     "host",
     "allow-origin",
+    "trusted-proxy",
+    "forwarded-header",
+    "proxy-protocol",
+    "path-prefix",
     "max-connections",
     "keep-alive-timeout",
     "static",

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_server::Config;
-use aaw_server::config::{AllowedOrigin, HttpConfig, InvalidOrigin};
+use aaw_server::config::{
+    AllowedOrigin, ForwardedHeader, HttpConfig, InvalidOrigin, InvalidTrustedProxy, PathPrefix, TrustedProxy,
+};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -69,6 +71,21 @@ pub(crate) struct ServeArgs {
     /// machine]
     #[arg(long, value_name = "ORIGIN", env = "AAW_ALLOW_ORIGIN", value_delimiter = ',', value_parser = parse_origin)]
     allow_origin: Vec<AllowedOrigin>,
+    /// Believe what this proxy in front of the server states about its clients: an address, a network such as 10.0.0.0/8, or
+    /// unix for Unix sockets; may be given several times. Limits and the log then have the client's address [default: none]
+    #[arg(long, value_name = "CIDR", env = "AAW_TRUSTED_PROXY", value_delimiter = ',', value_parser = parse_proxy)]
+    trusted_proxy: Vec<TrustedProxy>,
+    /// The header in which trusted proxies state the client: x-forwarded-for, with X-Forwarded-Proto and X-Forwarded-Host; or
+    /// forwarded. The other one is not read
+    #[arg(long, value_name = "HEADER", env = "AAW_FORWARDED_HEADER", default_value_t = ForwardedHeader::default())]
+    forwarded_header: ForwardedHeader,
+    /// Expect a header of the PROXY protocol, version 1 or 2, at the beginning of each connection, and accept connections of
+    /// trusted proxies only
+    #[arg(long, env = "AAW_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    proxy_protocol: bool,
+    /// The path below which the server is reached, for example /app, if a proxy passes it on [default: /]
+    #[arg(long, value_name = "PATH", env = "AAW_PATH_PREFIX")]
+    pub(crate) path_prefix: Option<PathPrefix>,
     /// The maximum number of open connections; further ones are refused with status 503
     #[arg(long, value_name = "COUNT", env = "AAW_MAX_CONNECTIONS", default_value_t = Config::default().max_connections)]
     max_connections: usize,
@@ -81,8 +98,7 @@ pub(crate) struct ServeArgs {
         default_value_t = Config::default().max_away_connections
     )]
     max_away_connections: usize,
-    /// The same of one client address, which loses its oldest one; behind a proxy, which is one address, set it to
-    /// --max-away-connections
+    /// The same of one client address, which loses its oldest one; behind a proxy, see --trusted-proxy
     #[arg(
         long,
         value_name = "COUNT",
@@ -91,7 +107,7 @@ pub(crate) struct ServeArgs {
     )]
     max_away_connections_per_address: usize,
     /// The memory in bytes that the connections of one client address may make the server hold; at the limit those that
-    /// hold most are refused; behind a proxy all clients have its address
+    /// hold most are refused; behind a proxy, see --trusted-proxy
     #[arg(long, value_name = "BYTES", env = "AAW_MAX_HELD_BYTES_PER_ADDRESS", default_value_t = Config::default().max_held_bytes_per_address)]
     max_held_bytes_per_address: usize,
     /// How long an HTTP connection is kept open between two requests; longer than the idle timeout of a proxy in front of
@@ -155,6 +171,10 @@ fn parse_origin(text: &str) -> Result<AllowedOrigin, InvalidOrigin> {
     text.trim().parse()
 }
 
+fn parse_proxy(text: &str) -> Result<TrustedProxy, InvalidTrustedProxy> {
+    text.trim().parse()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Messages for people, to standard error
@@ -173,6 +193,10 @@ impl ServeArgs {
             host: self.host.clone(),
             port: self.port,
             allow_origins: self.allow_origin.clone(),
+            trusted_proxies: self.trusted_proxy.clone(),
+            forwarded_header: self.forwarded_header,
+            proxy_protocol: self.proxy_protocol,
+            path_prefix: self.path_prefix.clone().unwrap_or_default(),
             max_connections: self.max_connections,
             max_away_connections: self.max_away_connections,
             max_away_connections_per_address: self.max_away_connections_per_address,
@@ -228,16 +252,29 @@ mod tests {
         let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
         assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
+        let proxies = Cli::try_parse_from(["aaw-server", "--trusted-proxy", "10.0.0.0/8, fd00::1", "--trusted-proxy", "unix"]);
+        assert_eq!(proxies.unwrap().serve.trusted_proxy.len(), 3);
+        for bad in [
+            &["--trusted-proxy", "proxy.example"][..],
+            &["--forwarded-header", "x-real-ip"],
+            &["--path-prefix", "app"],
+            &["--proxy-protocol"],
+        ] {
+            assert!(Cli::try_parse_from([&["aaw-server"], bad].concat()).is_err(), "{bad:?}");
+        }
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
     }
 
     #[test]
     fn flags_become_the_config_and_the_rest_has_its_defaults() {
-        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m --max-held-bytes-per-address 5000000";
+        let flags = "--port 0 --host :: --allow-origin https://a.example --static pages --max-connections 100 --shutdown-timeout 1m --keep-alive-timeout 620s --max-call-time 5m --trusted-proxy 10.0.0.0/8 --forwarded-header Forwarded --proxy-protocol --path-prefix /app --max-held-bytes-per-address 5000000";
         let config = Cli::try_parse_from(["aaw-server"].into_iter().chain(flags.split(' '))).unwrap().serve.config();
         assert_eq!((config.port, config.host.as_str(), config.allow_origins.len()), (0, "::", 1));
         assert_eq!(config.http.static_dir, Some("pages".into()));
         assert_eq!(config.max_connections, 100);
+        assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!((config.forwarded_header, config.proxy_protocol), (ForwardedHeader::Forwarded, true));
+        assert_eq!(config.path_prefix.as_str(), "/app");
         assert_eq!(config.shutdown_timeout, Duration::from_secs(60));
         assert_eq!(config.keep_alive_timeout, Duration::from_secs(620));
         assert_eq!(config.max_call_time, Duration::from_secs(300));

@@ -95,9 +95,10 @@ async fn start(args: &ServeArgs) -> Result<StartedServer, Box<dyn Error>> {
     };
     let address = server.local_addr();
     let host = host_of_url(address.ip(), &args.host);
+    let prefix = config.path_prefix.as_str();
     let (port, path) = (address.port(), if args.static_dir.is_some() { "/events" } else { "/" });
-    tracing::info!("listening on ws://{host}:{port} ({address})");
-    tracing::info!("try the events at http://{host}:{port}{path}");
+    tracing::info!("listening on ws://{host}:{port}{prefix} ({address})");
+    tracing::info!("try the events at http://{host}:{port}{prefix}{path}");
     Ok(StartedServer { server, watch, json_writer })
 }
 
