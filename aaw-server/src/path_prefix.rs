@@ -60,7 +60,9 @@ impl PathPrefix {
         }
         match path.strip_prefix(&**prefix) {
             Some("") => with_path(target, "/", query).map_or(Below::Outside, Below::AtPrefix),
-            Some(rest) if rest.starts_with('/') => with_path(target, rest, query).map_or(Below::Outside, Below::Stripped),
+            Some(rest) if rest.starts_with('/') => {
+                with_path(target, rest, query).map_or(Below::Outside, Below::Stripped)
+            }
             _ => Below::Outside,
         }
     }
@@ -166,7 +168,9 @@ mod tests {
             let error = bad.parse::<PathPrefix>().unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains("like /app"), "{bad}: {error}");
         }
-        for (text, printed) in [("/", "/"), ("/app/", "/app"), ("/a/b-1._~", "/a/b-1._~"), ("/.well-known", "/.well-known")] {
+        for (text, printed) in
+            [("/", "/"), ("/app/", "/app"), ("/a/b-1._~", "/a/b-1._~"), ("/.well-known", "/.well-known")]
+        {
             assert_eq!(text.parse::<PathPrefix>().expect("a prefix").to_string(), printed);
         }
         assert_eq!(PathPrefix::default().as_str(), "");

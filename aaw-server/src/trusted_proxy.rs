@@ -27,7 +27,9 @@ enum Trusted {
 
 /// The error of parsing a [`TrustedProxy`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid proxy {0:?}: expected an address such as 127.0.0.1, a network such as 10.0.0.0/8 or fd00::/8, or unix")]
+#[error(
+    "invalid proxy {0:?}: expected an address such as 127.0.0.1, a network such as 10.0.0.0/8 or fd00::/8, or unix"
+)]
 pub struct InvalidTrustedProxy(String);
 
 /// Which headers of trusted proxies state the client. A proxy sets headers of one kind, and commonly passes on those of the
@@ -198,7 +200,9 @@ mod tests {
 
     #[test]
     fn the_error_of_an_invalid_proxy_names_it_and_what_is_expected() {
-        for bad in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "proxy.example", "10.0.0.0/", "unix:/x", "127.0.0.1:80"] {
+        for bad in
+            ["", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "proxy.example", "10.0.0.0/", "unix:/x", "127.0.0.1:80"]
+        {
             let error = bad.parse::<TrustedProxy>().unwrap_err().to_string();
             assert!(error.contains(&format!("{bad:?}")) && error.contains("10.0.0.0/8"), "{error}");
         }

@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use hyper::header::{HeaderMap, HeaderValue};
 
 use crate::config::Config;
+use crate::net::context::ServerContext;
 use crate::net::forwarded_field::{ForwardedElement, parse_address, parse_elements};
 use crate::origin::Scheme;
-use crate::throttle::Throttle;
 use crate::trusted_proxy::{ForwardedHeader, Peer, TrustedProxy, is_trusted};
 
 /// The client of a request. Without a trusted proxy it is the peer.
@@ -38,7 +38,6 @@ impl ClientInfo {
         if config.trusted_proxies.is_empty() || !peer.is_one_of(&config.trusted_proxies) {
             return Self::of_peer(peer);
         }
-        warn_of_unread_header(peer, headers, config.forwarded_header);
         match config.forwarded_header {
             ForwardedHeader::XForwardedFor => Self::from_x_forwarded(peer, headers, &config.trusted_proxies),
             ForwardedHeader::Forwarded => Self::from_forwarded(peer, headers, &config.trusted_proxies),
@@ -132,12 +131,12 @@ fn scheme(proto: &str) -> Option<Scheme> {
 }
 
 /// Warns of a proxy that states the client in the header that is not read: all of its clients share its address then.
-fn warn_of_unread_header(peer: Peer, headers: &HeaderMap, read: ForwardedHeader) {
-    static WARNINGS: Throttle = Throttle::new();
+pub(crate) fn warn_of_unread_header(peer: Peer, headers: &HeaderMap, shared: &ServerContext) {
+    let read = shared.config.forwarded_header;
     let other = read.other();
     if !headers.contains_key(read.name())
         && headers.contains_key(other.name())
-        && let Some(suppressed) = WARNINGS.pass()
+        && let Some(suppressed) = shared.refusals.pass()
     {
         tracing::warn!(
             %peer,
@@ -309,7 +308,8 @@ mod tests {
         ] {
             assert_eq!(client(&[("x-forwarded-proto", proto)], ForwardedHeader::XForwardedFor).0, scheme, "{proto}");
         }
-        let host = client(&[("x-forwarded-host", "evil.example, api.example.org:8443")], ForwardedHeader::XForwardedFor).1;
+        let host =
+            client(&[("x-forwarded-host", "evil.example, api.example.org:8443")], ForwardedHeader::XForwardedFor).1;
         assert_eq!(host.as_deref(), Some("api.example.org:8443"));
         // In `Forwarded`, the element of the client has them: the proxies behind it have received other requests.
         let chain = "for=192.0.2.9;host=evil.example, for=203.0.113.7;proto=https;host=\"api.example.org:8443\", \
@@ -323,6 +323,9 @@ mod tests {
             (Some(Scheme::Https), Some("a.example".into())),
             "the client's address is hidden, and what it has requested is not"
         );
-        assert_eq!(client(&[("forwarded", "for=192.0.2.1;proto=https;x=\"")], ForwardedHeader::Forwarded), (None, None));
+        assert_eq!(
+            client(&[("forwarded", "for=192.0.2.1;proto=https;x=\"")], ForwardedHeader::Forwarded),
+            (None, None)
+        );
     }
 }

@@ -59,7 +59,8 @@ fn parse_element<'a>(rest: &mut &'a str) -> Option<ForwardedElement<'a>> {
 
 fn parse_pair<'a>(rest: &mut &'a str) -> Option<(&'a str, Cow<'a, str>)> {
     let (name, behind) = rest.split_once('=')?;
-    let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    let is_token =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
     if !is_token {
         return None;
     }

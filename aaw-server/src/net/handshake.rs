@@ -23,7 +23,7 @@ use crate::hub::{ConnectionGuard, EventCaller, Mailbox, Opening, PushLimits};
 use crate::net::disconnect::DisconnectDetector;
 use crate::net::error_body::ErrorBodies;
 use crate::net::forwarded::ClientInfo;
-use crate::net::http_connection::{RequestGuard, peer_text};
+use crate::net::http_connection::{PeerText, RequestGuard};
 use crate::net::lingering_close::LingeringClose;
 use crate::net::message_check::has_token;
 use crate::net::write_timeout::WriteTimeout;
@@ -116,14 +116,14 @@ fn upgrade<B>(guard: &RequestGuard, request: &mut Request<B>, key: &HeaderValue)
     let guard = shared.hub.insert(permit, shortened_key, address, mailbox);
     let span = connection_span(connection.peer, client, &guard, dialect);
     span.in_scope(|| {
-        let peer = client.address.map(peer_text);
+        let peer = client.address.map(PeerText).map(tracing::field::display);
         tracing::debug!(client_key = guard.peer.context.client_key, ?dialect, peer, "connected");
     });
     let origin = request.headers().get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
     let mut open_info = OpenInfo::default();
     if shared.dispatch.has_hooks() {
         open_info.origin = origin.as_deref().map(str::to_owned);
-        open_info.address = client.address.map(peer_text);
+        open_info.address = client.address.map(|address| PeerText(address).to_string());
         open_info.client_key.clone_from(&guard.peer.context.client_key);
     }
     let response = switching_protocols(key, chosen);

@@ -17,7 +17,7 @@ use crate::hub::ConnectionPermit;
 use crate::memory_budget::ConnectionBudget;
 use crate::net::client_budgets::ClientBudgets;
 use crate::net::context::ServerContext;
-use crate::net::forwarded::ClientInfo;
+use crate::net::forwarded::{ClientInfo, warn_of_unread_header};
 use crate::net::message_check::{check_message, host};
 use crate::net::origin_check::OriginCheckError;
 use crate::trusted_proxy::Peer;
@@ -111,6 +111,7 @@ impl HttpConnection {
     /// Returns the client of a request with these headers.
     pub(crate) fn client(&self, headers: &HeaderMap) -> ClientInfo {
         if self.is_from_proxy {
+            warn_of_unread_header(self.peer, headers, &self.shared);
             ClientInfo::of_request(self.peer, headers, &self.shared.config)
         } else {
             ClientInfo::of_peer(self.peer)
@@ -132,7 +133,9 @@ impl RequestGuard {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             // A proxy states what counts as the host of each request.
-            (Some(host), None) if !self.connection.is_from_proxy && has_only_host(headers, uri) => Some(host.as_bytes()),
+            (Some(host), None) if !self.connection.is_from_proxy && has_only_host(headers, uri) => {
+                Some(host.as_bytes())
+            }
             _ => None,
         };
         let accepted = &self.connection.accepted_host;
@@ -189,14 +192,18 @@ pub(crate) fn check_origin_and_host(
 /// Logs that a request was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, address: Option<SocketAddr>, what: &str, error: &str) {
     if let Some(suppressed) = shared.refusals.pass() {
-        let peer = address.map(peer_text);
+        let peer = address.map(PeerText).map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a {what}: {error}");
     }
 }
 
-/// The text of a client's address in the log: without the port if that is unknown.
-pub(crate) fn peer_text(address: SocketAddr) -> String {
-    if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
+/// The text of a client's address: without the port if that is unknown.
+pub(crate) struct PeerText(pub(crate) SocketAddr);
+
+impl fmt::Display for PeerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+    }
 }
 
 impl fmt::Debug for HttpConnection {

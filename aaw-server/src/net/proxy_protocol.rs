@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::net::context::ServerContext;
 use crate::net::shutdown_phase::ShutdownPhase;
-use crate::throttle::Throttle;
 use crate::trusted_proxy::Peer;
 
 /// The first bytes of version 2.
@@ -50,13 +49,12 @@ impl From<io::Error> for ProxyHeaderError {
 /// Nothing behind the header is read. `None` if the connection is to be closed, because it does not begin with a header from a
 /// trusted proxy within the handshake's timeout, or because the server stops.
 pub(crate) async fn accept(stream: &mut (impl AsyncRead + Unpin), peer: Peer, shared: &ServerContext) -> Option<Peer> {
-    static REFUSALS: Throttle = Throttle::new();
     let config = &shared.config;
     if !config.proxy_protocol {
         return Some(peer);
     }
     let refuse = |error: &str| {
-        if let Some(suppressed) = REFUSALS.pass() {
+        if let Some(suppressed) = shared.refusals.pass() {
             tracing::warn!(%peer, suppressed, "refused a connection: {error}");
         }
         None
@@ -100,7 +98,10 @@ async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<Soc
 }
 
 /// Reads the bytes by which the versions differ. Fails at the first one that is of neither, which may be the last that is sent.
-async fn read_first(stream: &mut (impl AsyncRead + Unpin), first: &mut [u8; SIGNATURE.len()]) -> Result<(), ProxyHeaderError> {
+async fn read_first(
+    stream: &mut (impl AsyncRead + Unpin),
+    first: &mut [u8; SIGNATURE.len()],
+) -> Result<(), ProxyHeaderError> {
     const V1: &[u8] = b"PROXY ";
     let mut len = 0;
     while len < first.len() {
@@ -265,7 +266,11 @@ mod tests {
             ("PROXY UNKNOWN 203.0.113.7 what ever", None),
         ] {
             let bytes = format!("{line}\r\nGET / HTTP/1.1\r\n\r\n");
-            assert_eq!(read(bytes.as_bytes()), (Ok(expected.map(Into::into)), &b"GET / HTTP/1.1\r\n\r\n"[..]), "{line}");
+            assert_eq!(
+                read(bytes.as_bytes()),
+                (Ok(expected.map(Into::into)), &b"GET / HTTP/1.1\r\n\r\n"[..]),
+                "{line}"
+            );
         }
         let longest = "PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535";
         let padded = format!("{longest:x<105}\r\nrest");
@@ -320,7 +325,14 @@ mod tests {
         }
         let too_long = format!("PROXY UNKNOWN {:x<93}\r\n", "");
         assert!(read(too_long.as_bytes()).0.expect_err("too long").contains("too long"));
-        assert_eq!(read(&[b"PROXY ".to_vec(), vec![b'x'; 100_000]].concat()).0.expect_err("endless").matches("too long").count(), 1);
+        assert_eq!(
+            read(&[b"PROXY ".to_vec(), vec![b'x'; 100_000]].concat())
+                .0
+                .expect_err("endless")
+                .matches("too long")
+                .count(),
+            1
+        );
         for (command, family, len, expected) in [
             (0x11, 0x11, 12, "unknown version or command"),
             (0x31, 0x11, 12, "unknown version or command"),

@@ -252,7 +252,8 @@ mod tests {
         let origins = Cli::try_parse_from(["aaw-server", "--allow-origin", "https://a.example, https://b.example"]);
         assert_eq!(origins.unwrap().serve.allow_origin.len(), 2);
         assert!(Cli::try_parse_from(["aaw-server", "--port", "70000"]).is_err());
-        let proxies = Cli::try_parse_from(["aaw-server", "--trusted-proxy", "10.0.0.0/8, fd00::1", "--trusted-proxy", "unix"]);
+        let proxies =
+            Cli::try_parse_from(["aaw-server", "--trusted-proxy", "10.0.0.0/8, fd00::1", "--trusted-proxy", "unix"]);
         assert_eq!(proxies.unwrap().serve.trusted_proxy.len(), 3);
         for bad in [
             &["--trusted-proxy", "proxy.example"][..],
