@@ -54,7 +54,6 @@ impl RequestService for HttpService {
         mut request: Request<Incoming>,
         guard: RequestGuard,
     ) -> impl Future<Output = Response<Body>> + Send + 'static {
-        let is_upgrade = handshake::is_upgrade(request.headers());
         let early = match self.prefix.strip(request.uri()) {
             Below::Unchanged => None,
             Below::Stripped(target) => {
@@ -62,7 +61,10 @@ impl RequestService for HttpService {
                 None
             }
             // Relative links of the page at the prefix need the slash.
-            Below::AtPrefix(_) if !is_upgrade && matches!(*request.method(), Method::GET | Method::HEAD) => {
+            Below::AtPrefix(_)
+                if matches!(*request.method(), Method::GET | Method::HEAD)
+                    && !handshake::is_upgrade(request.headers()) =>
+            {
                 Some(redirect_to_folder(request.uri()))
             }
             Below::AtPrefix(target) => {

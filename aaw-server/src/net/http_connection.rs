@@ -36,7 +36,7 @@ pub(crate) struct HttpConnection {
     memory: OnceLock<Arc<ConnectionBudget>>,
     /// The same of each client, if the connection is from a proxy.
     clients: ClientBudgets,
-    /// The `Host` of the first request that [`check_head`](Self::check_head) accepted. A client repeats it in each request,
+    /// The `Host` of the first request that [`check_head`](RequestGuard::check_head) accepted. A client repeats it in each request,
     /// and parsing it again costs more than comparing it.
     accepted_host: OnceLock<Box<[u8]>>,
     requests_received: AtomicUsize,
