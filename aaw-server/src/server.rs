@@ -74,13 +74,16 @@ impl Config {
     ///
     /// # Errors
     /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be
-    /// served.
+    /// served; [`StartError::ProxyProtocol`] if no proxy is trusted for it.
     pub async fn probe(&self) -> Result<(), StartError> {
         ListenerService::check_config(self)?;
         self.listen().await.map(drop)
     }
 
     async fn listen(&self) -> Result<TcpListener, StartError> {
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            return Err(StartError::ProxyProtocol);
+        }
         let listener = TcpListener::bind((self.bare_host(), self.port)).await;
         listener.map_err(|source| {
             let host = self.bare_host();

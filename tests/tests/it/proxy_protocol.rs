@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use aaw_server::Config;
+use aaw_server::{Config, Server, StartError};
 use aaw_tests::{HttpRequest, LogCapture, RawConnection, TestServer, WireClient};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -118,6 +118,14 @@ async fn only_trusted_proxies_may_connect() {
     raw.try_send(V1).await;
     raw.expect_end().await;
     log.expect_line(&["WARN", "only proxies of --trusted-proxy may connect", "peer=127.0.0.2:"]);
+}
+
+#[tokio::test]
+async fn a_server_without_a_trusted_proxy_does_not_start() {
+    let config = Config { port: 0, proxy_protocol: true, ..Config::default() };
+    assert!(matches!(config.probe().await, Err(StartError::ProxyProtocol)));
+    let error = Server::new(config).bind().await.expect_err("no proxy is trusted");
+    assert!(error.to_string().contains("--trusted-proxy"), "{error}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use aaw_server::Config;
 use aaw_server::config::{
     AllowedOrigin, ForwardedHeader, HttpConfig, InvalidOrigin, InvalidTrustedProxy, PathPrefix, TrustedProxy,
 };
+use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -81,7 +82,7 @@ pub(crate) struct ServeArgs {
     forwarded_header: ForwardedHeader,
     /// Expect a header of the PROXY protocol, version 1 or 2, at the beginning of each connection, and accept connections of
     /// trusted proxies only
-    #[arg(long, env = "AAW_PROXY_PROTOCOL", requires = "trusted_proxy")]
+    #[arg(long, env = "AAW_PROXY_PROTOCOL", value_parser = BoolishValueParser::new())]
     proxy_protocol: bool,
     /// The path below which the server is reached, for example /app, if a proxy passes it on [default: /]
     #[arg(long, value_name = "PATH", env = "AAW_PATH_PREFIX")]
@@ -255,12 +256,9 @@ mod tests {
         let proxies =
             Cli::try_parse_from(["aaw-server", "--trusted-proxy", "10.0.0.0/8, fd00::1", "--trusted-proxy", "unix"]);
         assert_eq!(proxies.unwrap().serve.trusted_proxy.len(), 3);
-        for bad in [
-            &["--trusted-proxy", "proxy.example"][..],
-            &["--forwarded-header", "x-real-ip"],
-            &["--path-prefix", "app"],
-            &["--proxy-protocol"],
-        ] {
+        for bad in
+            [&["--trusted-proxy", "proxy.example"][..], &["--forwarded-header", "x-real-ip"], &["--path-prefix", "app"]]
+        {
             assert!(Cli::try_parse_from([&["aaw-server"], bad].concat()).is_err(), "{bad:?}");
         }
         assert!(Cli::try_parse_from(["aaw-server", "--allow-origin", "example.com"]).is_err());
