@@ -12,6 +12,8 @@ use crate::address_limits::AddressRates;
 pub use crate::allowed_host::{AllowedHost, InvalidHost};
 pub use crate::listen_address::{InvalidListenAddress, ListenAddress};
 pub use crate::origin::{AllowedOrigin, InvalidOrigin};
+pub use crate::path_prefix::{InvalidPathPrefix, PathPrefix};
+pub use crate::trusted_proxy::{ForwardedHeader, InvalidForwardedHeader, InvalidTrustedProxy, TrustedProxy};
 
 mod table;
 
@@ -55,8 +57,9 @@ pub struct Config {
     /// the server is reached through a loopback name, pages of this machine. The hosts of these origins are also allowed, as
     /// those of [`allow_hosts`](Self::allow_hosts) are. Default: none.
     ///
-    /// The scheme of a request is that of the server's own port, whatever a proxy in front of it speaks: pages behind a proxy
-    /// with TLS are allowed by their origin.
+    /// The scheme and the host of a request are those that one of [`trusted_proxies`](Self::trusted_proxies) states. Otherwise the
+    /// scheme is that of the server's own port, whatever a proxy in front of it speaks: pages behind such a proxy with TLS
+    /// are allowed by their origin.
     pub allow_origins: Vec<AllowedOrigin>,
     /// Host names that requests may name in `Host`, see [`AllowedHost`], in addition to IP addresses, `localhost` and the names
     /// below it, [`host`](Self::host) if it is a name, and the hosts of [`allow_origins`](Self::allow_origins). A request for
@@ -66,6 +69,31 @@ pub struct Config {
     /// visitor: the site lets its own name resolve to the server's address (DNS rebinding), and the browser takes the
     /// server's responses for the site's own. An IP address cannot be taken over so.
     pub allow_hosts: Vec<AllowedHost>,
+    /// Proxies in front of the server, which are trusted to state who their clients are: in the headers of
+    /// [`forwarded_header`](Self::forwarded_header), or with [`proxy_protocol`](Self::proxy_protocol). Default: none, so that
+    /// the client is the peer and those headers mean nothing.
+    ///
+    /// The client is the last address of the list that is none of these proxies. All that is limited for an address is limited
+    /// for the client's then, and the log shows it. A proxy whose clients' addresses are hidden or malformed counts as the client
+    /// itself. `X-Forwarded-Proto` and `X-Forwarded-Host` (in `Forwarded`: `proto` and `host`) are the scheme and the host
+    /// that origins are compared with; of several values the last one counts, which the nearest proxy has added.
+    ///
+    /// List only proxies that set these headers, or remove those that clients have sent: whoever can connect from one of these
+    /// addresses can claim to be any client and any host.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers in which trusted proxies state the client. Default [`ForwardedHeader::XForwardedFor`], which nginx, Caddy,
+    /// Apache, HAProxy, Traefik, Envoy and the load balancers of the large providers set. They pass on a `Forwarded` that a
+    /// client has sent, and a proxy that sets `Forwarded` may pass on an `X-Forwarded-For`: the other kind is never read.
+    pub forwarded_header: ForwardedHeader,
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2, by which a proxy states the client.
+    /// Default false. Only [`trusted_proxies`](Self::trusted_proxies) can connect then, and a connection without a valid
+    /// header within [`handshake_timeout`](Self::handshake_timeout) is closed. It cannot be optional: a client could
+    /// send a header as well. Not for [`Server::mount`](crate::Server), whose connections the program accepts.
+    pub proxy_protocol: bool,
+    /// The path below which the server is reached, such as `/app`, if a proxy passes it on: WebSockets, events over HTTP, pages
+    /// and the program's own routes are below it, all other paths are 404. `/healthz` responds without it, too. Default `/`,
+    /// which is also right for a proxy that removes the prefix. Not for [`Server::mount`](crate::Server): nest its router.
+    pub path_prefix: PathPrefix,
     /// The maximum number of open connections of the whole server; further ones are refused with HTTP status 503.
     /// Default 65 536, which take about 135 MB while all of them are idle, 165 MB if their clients can resume them. Over TLS they
     /// take 490 MB more.
@@ -75,8 +103,9 @@ pub struct Config {
     /// [`max_connections`](Self::max_connections) at most, and *n* addresses that take all they get leave one part in *n* + 1
     /// for others. So an office behind one address is not limited while the server has room. An address is that of
     /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). For the /48 network of an IPv6 address, which has
-    /// 65 536 of them, the same holds as for an address, with a number 16 times as large. All clients behind one proxy have
-    /// its address: there, set it to [`max_connections`](Self::max_connections).
+    /// 65 536 of them, the same holds as for an address, with a number 16 times as large. All clients behind a
+    /// proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address: there, set it to
+    /// [`max_connections`](Self::max_connections).
     pub max_connections_per_address: Option<usize>,
     /// How long a task that is ready may wait for a processor before clients count as competing, and the rates of addresses
     /// are limited: [`handshake_rate_per_address`](Self::handshake_rate_per_address),
@@ -140,7 +169,7 @@ pub struct Config {
     /// The maximum number of connections of one client address whose client is away; beyond it, that address loses the one
     /// that has been away for the longest time. An address is that of
     /// [`max_held_bytes_per_address`](Self::max_held_bytes_per_address). Default 8192, an eighth of the total. All clients
-    /// behind one proxy have its address: there, set it to the total.
+    /// behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_away_connections_per_address: usize,
     /// The maximum size of the messages that a resumable connection retains until its client acknowledges them, in bytes; while
     /// it is exceeded, no call is started and no stream continues. Default 1 MiB. It limits the throughput of one connection
@@ -224,13 +253,12 @@ pub struct Config {
     /// running calls fail with the code `too_large`, and they are closed with code 1013 if they hold memory otherwise, since
     /// they do not read their responses or do not complete their messages. (Without a code if more than 4 KiB of a frame
     /// would have to be sent first.) The others continue. An address is an IPv4 address or the /64 network of an IPv6
-    /// address. Connections whose address is unknown, as in a router that is mounted into a program's own axum app, have
-    /// no such limit.
+    /// address. Connections whose address is unknown have no such limit: those of a Unix socket without a trusted proxy, and of
+    /// a router that is mounted into a program's own axum app which is served without `into_make_service_with_connect_info`.
     ///
     /// Default 64 MiB: sixteen connections at their limit, more than a browser or a busy household has, and an eighth of
     /// [`max_total_held_bytes`](Self::max_total_held_bytes), so that eight addresses at least are needed to exhaust the
-    /// latter. All clients behind one proxy have its address: there, set it to the total, and limit the connections of
-    /// each client in the proxy.
+    /// latter. All clients behind a proxy that is not one of [`trusted_proxies`](Self::trusted_proxies) have its address.
     pub max_held_bytes_per_address: usize,
     /// The maximum memory that all connections and HTTP requests together may make the server hold, in the sense of
     /// [`max_held_bytes`](Self::max_held_bytes). At the limit the connections that hold most are refused, as in
@@ -310,7 +338,7 @@ pub struct HttpConfig {
     /// with HTTP status 429 and the code `busy`. An address is that of
     /// [`Config::max_held_bytes_per_address`]. Default 512, half of the total: far more than the readers of an office behind
     /// one address have, who usually poll one stream each, and two addresses at least are needed to reach the total. All
-    /// clients behind one proxy have its address: there, set it to the total.
+    /// clients behind a proxy that is not one of [`Config::trusted_proxies`] have its address: there, set it to the total.
     pub max_cursors_per_address: usize,
 }
 
@@ -344,6 +372,10 @@ impl Default for Config {
             max_http2_streams: 100,
             allow_origins: Vec::new(),
             allow_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
+            path_prefix: PathPrefix::default(),
             max_connections: 65_536,
             max_connections_per_address: None,
             contention_delay: Duration::from_millis(5),

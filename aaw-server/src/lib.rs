@@ -141,6 +141,7 @@ mod module_host;
 pub mod modules;
 mod net;
 mod origin;
+mod path_prefix;
 mod poll_watch;
 mod readiness;
 mod registry;
@@ -150,6 +151,7 @@ mod similar_names;
 mod throttle;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod trusted_proxy;
 mod write_stall;
 
 pub use aaw_event::Module;

@@ -82,10 +82,18 @@ impl Config {
     ///
     /// # Errors
     /// [`StartError::Bind`] if the address cannot be listened on; [`StartError::Static`] if the folder cannot be
-    /// served.
+    /// served; [`StartError::ProxyProtocol`] if no proxy is trusted for it.
     pub async fn probe(&self) -> Result<(), StartError> {
+        self.check_proxy_protocol()?;
         ListenerService::check_config(self)?;
         Listener::bind_all(self).await.map(drop)
+    }
+
+    fn check_proxy_protocol(&self) -> Result<(), StartError> {
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            return Err(StartError::ProxyProtocol);
+        }
+        Ok(())
     }
 
     /// Returns [`host`](Self::host) without the brackets that an IPv6 address has in a URL.
@@ -189,6 +197,7 @@ impl Server {
     /// the static folder or the additional routes cannot be served.
     pub async fn bind(self) -> Result<BoundServer, StartError> {
         let Self { config, events, hook, routes, passed } = self;
+        config.check_proxy_protocol()?;
         let plan = Registry::plan(&events)?;
         let listeners = if passed.is_empty() {
             Listener::bind_all(&config).await?

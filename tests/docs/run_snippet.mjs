@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { chromium, proxies, unitFile } from "./run_special.mjs";
+import { chromium, proxyFile, unitFile } from "./run_special.mjs";
 import { expectedOfScript, matches, splitShell } from "./output.mjs";
 import { started, stop } from "./page_server.mjs";
 
@@ -149,7 +149,7 @@ export const runSnippet = async (plan, context) => {
       return void JSON.parse(code);
     case "nginx":
     case "caddyfile":
-      return proxies[plan.kind](plan, context);
+      return proxyFile(plan, context);
     case "ini":
       return unitFile(plan, context);
     default:

@@ -1,6 +1,7 @@
 //! The table of addresses, and what each of them has used.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -89,6 +90,8 @@ pub(crate) struct Address {
     site: Option<Arc<Address>>,
     is_site: bool,
     connections: AtomicUsize,
+    /// The connections, and the requests that count without one.
+    active: AtomicUsize,
     /// The connections that were refused so far.
     refused: AtomicU64,
     handshakes: Bucket,
@@ -99,6 +102,10 @@ pub(crate) struct Address {
 /// Counts a connection of an address until it is dropped.
 #[derive(Debug)]
 pub(crate) struct AddressPermit(Arc<Address>);
+
+/// An address that has a request in progress, until it is dropped: it competes with others as one that has a connection.
+#[derive(Debug)]
+pub(crate) struct ActiveAddress(Arc<Address>);
 
 /// Why an address may not open a connection now, and when it may try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,9 +149,16 @@ impl AddressLimits {
         }
     }
 
-    /// Returns the entry of an address, for requests that are counted without a connection of their own, such as those that a
-    /// proxy passes on over one connection.
-    pub(crate) fn address(&self, network: ClientNetwork, now: Instant) -> Arc<Address> {
+    /// Returns the entry of an address that has a request in progress which counts without a connection of its own, such as
+    /// one that a proxy passes on with those of others over one connection.
+    pub(crate) fn active_address(&self, network: ClientNetwork, now: Instant) -> ActiveAddress {
+        let address = self.address(network, now);
+        address.enter();
+        ActiveAddress(address)
+    }
+
+    /// Returns the entry of an address.
+    pub(super) fn address(&self, network: ClientNetwork, now: Instant) -> Arc<Address> {
         let now = self.shared.nanos(now);
         // Nothing panics while it holds the lock.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +174,7 @@ impl AddressLimits {
                 site,
                 is_site,
                 connections: AtomicUsize::new(0),
+                active: AtomicUsize::new(0),
                 refused: AtomicU64::new(0),
                 handshakes: Bucket::default(),
                 calls: Bucket::default(),
@@ -293,14 +308,23 @@ impl Address {
             self.connections.fetch_sub(1, Ordering::SeqCst);
             return false;
         }
-        if before == 0 && !self.is_site {
-            self.shared.contention.add_address();
-        }
+        self.enter();
         true
     }
 
     fn remove_connection(&self) {
-        if self.connections.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_site {
+        self.connections.fetch_sub(1, Ordering::SeqCst);
+        self.leave();
+    }
+
+    fn enter(&self) {
+        if self.active.fetch_add(1, Ordering::SeqCst) == 0 && !self.is_site {
+            self.shared.contention.add_address();
+        }
+    }
+
+    fn leave(&self) {
+        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 && !self.is_site {
             self.shared.contention.remove_address();
         }
     }
@@ -330,6 +354,20 @@ impl AddressPermit {
 impl Drop for AddressPermit {
     fn drop(&mut self) {
         self.0.entries().for_each(Address::remove_connection);
+    }
+}
+
+impl Deref for ActiveAddress {
+    type Target = Address;
+
+    fn deref(&self) -> &Address {
+        &self.0
+    }
+}
+
+impl Drop for ActiveAddress {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

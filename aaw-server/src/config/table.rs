@@ -24,6 +24,10 @@ macro_rules! __config_table {
                 max_http2_streams: live, Number(1, MAX);
                 allow_origins: live, Origins .named("allow-origin").common();
                 allow_hosts: live, Hosts .named("allow-host").common();
+                trusted_proxies: live, Proxies .named("trusted-proxy").common();
+                forwarded_header: live, ForwardedHeader .common();
+                proxy_protocol: restart, Switch .optional("true").common();
+                path_prefix: restart, PathPrefix .common();
                 max_connections: live, Number(1, MAX) .common();
                 max_connections_per_address: live, NumberOrNone .common();
                 contention_delay: restart, Time(ANY) .common();

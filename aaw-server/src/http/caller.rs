@@ -11,26 +11,25 @@ use super::request_id::new_request_id;
 use crate::auth::{CallContext, IdentifiedCaller, SessionSlot};
 use crate::hub::EventCaller;
 use crate::net::context::ServerContext;
-use crate::net::http_connection::HttpConnection;
+use crate::net::http_connection::RequestGuard;
 use crate::request_info::KeptHandshake;
 
 /// Returns the caller of a request. If the request carries a bearer token of this server, the token must be valid.
-/// `connection` is not known in a program that has built the request itself.
+/// `guard` is missing in a program that has built the request itself.
 pub(super) async fn identify(
     shared: &ServerContext,
-    connection: Option<&HttpConnection>,
+    guard: Option<&RequestGuard>,
     parts: &Parts,
 ) -> Result<Arc<EventCaller>, HttpError> {
-    let handshake =
-        connection.map_or(Ok(None), |connection| connection.handshake(parts.version, &parts.uri, &parts.headers));
+    let handshake = guard.map_or(Ok(None), |guard| guard.handshake(parts.version, &parts.uri, &parts.headers));
     let handshake = handshake.map_err(|(status, error)| HttpError::new(status, Code::TOO_LARGE, error))?;
     let handshake = handshake.as_ref().map(KeptHandshake::new);
-    let guard = match (&shared.dispatch.auth, request::bearer(&parts.headers)?) {
+    let session = match (&shared.dispatch.auth, request::bearer(&parts.headers)?) {
         (Some(auth), Some(token)) if auth.has_bearer_tokens() => Some(auth.bearer(token).await?),
         _ => None,
     };
-    let session = SessionSlot::for_request(guard);
-    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
+    let session = SessionSlot::for_request(session);
+    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
     let context = CallContext { id: new_request_id(), client_key: None, address, session, handshake };
     Ok(EventCaller::for_request(Arc::clone(&shared.host_services), context))
 }

@@ -8,6 +8,8 @@ use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RE
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use crate::path_prefix::PathPrefix;
+
 /// An error as the response to a request.
 #[derive(Debug)]
 pub(super) struct HttpError {
@@ -42,6 +44,12 @@ impl HttpError {
 
     pub(super) fn not_found() -> Self {
         let error = "Nothing is served at this path. Events are called at /events/NAME";
+        Self::new(StatusCode::NOT_FOUND, Code::new("not_found"), error)
+    }
+
+    /// The path is not below the prefix of the server.
+    pub(super) fn outside_prefix(prefix: &PathPrefix) -> Self {
+        let error = format!("Nothing is served at this path. This server is at {prefix}/");
         Self::new(StatusCode::NOT_FOUND, Code::new("not_found"), error)
     }
 

@@ -81,13 +81,12 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
         // An `EventSource` that reconnects after the end of the stream. 204 keeps it from reconnecting again.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let connection = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| guard.connection());
-    let address = connection.and_then(|connection| connection.address).map(|address| address.ip());
-    let memory =
-        connection.map_or_else(|| shared.hub.memory_budget(address), |connection| Arc::clone(connection.memory()));
+    let guard = parts.extensions.get::<Arc<RequestGuard>>().map(|guard| &**guard);
+    let address = guard.and_then(|guard| guard.client().address).map(|address| address.ip());
+    let memory = guard.map_or_else(|| shared.hub.memory_budget(address), |guard| Arc::clone(guard.memory()));
     let (max_body, body_timeout) = (shared.dispatch.max_response, shared.config.load().http.body_timeout);
     let request_body = request::read_body(headers, body, max_body, body_timeout, &memory).await?;
-    rate::wait_for_turn(connection, request_body.len(), cost).await?;
+    rate::wait_for_turn(guard, request_body.len(), cost).await?;
     if is_read && !request_body.is_empty() {
         let error = format!("A {} request must not have a body; pass it in the query, as ?body=JSON", parts.method);
         return Err(HttpError::bad_request(error));
@@ -95,7 +94,7 @@ async fn respond(state: &Arc<AppState>, request: Request) -> Result<Response, Ht
     let body = if is_read { query.body.unwrap_or_default() } else { request_body };
     // A missing body is `null`, which handlers receive as an empty one.
     let body = if body.is_empty() { "null" } else { &body };
-    let caller = identify(shared, connection, &parts).await?;
+    let caller = identify(shared, guard, &parts).await?;
     if is_head {
         check_call(shared, &caller, &name, body)?;
         let format = if query.poll.is_some() { BodyFormat::Json } else { format };

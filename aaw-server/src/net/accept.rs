@@ -16,6 +16,7 @@ use crate::net::admission::{self, Refusal};
 use crate::net::context::ServerContext;
 use crate::net::http_connection::HttpConnection;
 use crate::net::listener::{Accepted, Listener};
+use crate::net::proxy_protocol;
 use crate::net::request_service::RequestService;
 use crate::net::serve_http1::serve_http1;
 #[cfg(all(feature = "tls", feature = "http"))]
@@ -24,6 +25,7 @@ use crate::net::serve_http2::serve_http2;
 use crate::net::tls_handshake;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+use crate::trusted_proxy::Peer;
 
 /// The pause of the accept loop after an error, such as too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -55,12 +57,12 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
                 continue;
             }
         };
-        match admission::admit(shared, accepted.address().map(|address| address.ip())) {
+        match admission::admit(shared, accepted.peer()) {
             Ok(permit) => {
                 tokio::spawn(serve(accepted, service.clone(), Arc::clone(shared), permit));
             }
             Err(refusal) => {
-                admission::log_refusal(shared, accepted.address(), &refusal);
+                admission::log_refusal(shared, accepted.peer().address(), &refusal);
                 match accepted {
                     // Its client would not understand the response.
                     #[cfg(feature = "tls")]
@@ -75,42 +77,84 @@ async fn accept_on(listener: &Listener, service: &impl RequestService, shared: &
 }
 
 /// Serves one connection until it is upgraded or closed.
-async fn serve(accepted: Accepted, service: impl RequestService, shared: Arc<ServerContext>, permit: ConnectionPermit) {
-    let address = accepted.address();
+async fn serve(
+    accepted: Accepted,
+    service: impl RequestService,
+    shared: Arc<ServerContext>,
+    mut permit: ConnectionPermit,
+) {
+    let peer = accepted.peer();
     match accepted {
-        Accepted::Tcp(socket, peer) => {
-            set_socket_options(&socket, peer);
-            // What a proxy announces before the client's first byte (the PROXY protocol) is to be read here, before TLS.
+        Accepted::Tcp(mut socket, address) => {
+            set_socket_options(&socket, address);
             #[cfg(feature = "tls")]
             let config = shared.config.load().tls.as_ref().map(|tls| Arc::clone(tls.server_config()));
+            // Before TLS, which a proxy in front of it passes on.
+            let peer = match stated_peer(&mut socket, peer, &shared, &mut permit).await {
+                Ok(peer) => peer,
+                Err(refusal) => {
+                    drop(permit);
+                    #[cfg(feature = "tls")]
+                    let refusal = refusal.filter(|_| config.is_none());
+                    if let Some(refusal) = refusal {
+                        refuse(socket, refusal).await;
+                    }
+                    return;
+                }
+            };
             #[cfg(feature = "tls")]
             if let Some(config) = config {
                 // Boxed: larger than all else, and plain connections need none of it.
                 return Box::pin(serve_encrypted(socket, peer, &config, service, shared, permit)).await;
             }
-            let connection = Arc::new(HttpConnection::new(shared, address, permit));
+            let connection = Arc::new(HttpConnection::new(shared, peer, permit));
             serve_http1(socket, &connection, service).await;
         }
         #[cfg(unix)]
-        Accepted::Unix(socket) => {
-            let connection = Arc::new(HttpConnection::new(shared, address, permit));
-            serve_http1(socket, &connection, service).await;
-        }
+        Accepted::Unix(mut socket) => match stated_peer(&mut socket, peer, &shared, &mut permit).await {
+            Ok(peer) => {
+                let connection = Arc::new(HttpConnection::new(shared, peer, permit));
+                serve_http1(socket, &connection, service).await;
+            }
+            Err(Some(refusal)) => {
+                drop(permit);
+                refuse(socket, refusal).await;
+            }
+            Err(None) => {}
+        },
     }
+}
+
+/// Returns who the connection is from, if its proxy states that with the PROXY protocol, which then counts for the limits of
+/// its address. The error is a refusal, or none if the connection is just closed.
+async fn stated_peer(
+    socket: &mut (impl AsyncRead + Unpin),
+    peer: Peer,
+    shared: &ServerContext,
+    permit: &mut ConnectionPermit,
+) -> Result<Peer, Option<Refusal>> {
+    let stated = proxy_protocol::accept(socket, peer, shared).await.ok_or(None)?;
+    if stated != peer {
+        admission::admit_client(shared, permit, stated).map_err(|refusal| {
+            admission::log_refusal(shared, stated.address(), &refusal);
+            Some(refusal)
+        })?;
+    }
+    Ok(stated)
 }
 
 /// Serves one connection over TLS, with the version of HTTP that the client has selected.
 #[cfg(feature = "tls")]
 async fn serve_encrypted(
     socket: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     config: &Arc<rustls::ServerConfig>,
     service: impl RequestService,
     shared: Arc<ServerContext>,
     permit: ConnectionPermit,
 ) {
     let Some(stream) = tls_handshake::handshake(socket, peer, config, &shared).await else { return };
-    let connection = Arc::new(HttpConnection::encrypted(shared, Some(peer), permit));
+    let connection = Arc::new(HttpConnection::encrypted(shared, peer, permit));
     match stream.get_ref().1.alpn_protocol() {
         protocol if Tls::is_challenge(protocol) => {}
         #[cfg(feature = "http")]

@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use crate::address_limits::AddressRefusal;
 use crate::hub::ConnectionPermit;
 use crate::net::context::ServerContext;
+use crate::trusted_proxy::{Peer, PeerText};
 
 /// When a client may come back that the server has no connection for, in seconds.
 const FULL_RETRY: u64 = 5;
@@ -32,8 +33,7 @@ impl Refusal {
 
     /// The response to a connection whose request is not read.
     pub(crate) fn response(&self) -> Vec<u8> {
-        let mut body = Vec::new();
-        codec::failure(&mut body, &self.failure());
+        let body = self.body();
         let mut response = format!(
             "HTTP/1.1 {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: {}\r\n\
              connection: close\r\n\r\n",
@@ -42,8 +42,16 @@ impl Refusal {
             self.retry_after,
         )
         .into_bytes();
-        response.append(&mut body);
+        response.extend_from_slice(body.as_bytes());
         response
+    }
+
+    /// The body of a response, as JSON.
+    pub(crate) fn body(&self) -> String {
+        let mut body = Vec::new();
+        codec::failure(&mut body, &self.failure());
+        // Always valid: it is JSON.
+        String::from_utf8(body).unwrap_or_default()
     }
 }
 
@@ -53,17 +61,26 @@ impl From<AddressRefusal> for Refusal {
     }
 }
 
-/// Admits a connection of this peer. A connection of which the client's address is not known yet, because its peer is a trusted
-/// proxy, is admitted with `None`, and [`admit_address`] follows when the address is known.
-pub(crate) fn admit(shared: &ServerContext, peer: Option<IpAddr>) -> Result<ConnectionPermit, Refusal> {
-    let Some(mut permit) = shared.hub.admit(shared.config.load().max_connections) else {
+/// Admits a connection of this peer. If that is a trusted proxy, the client's address is not known yet, and [`admit_address`]
+/// follows when it is.
+pub(crate) fn admit(shared: &ServerContext, peer: Peer) -> Result<ConnectionPermit, Refusal> {
+    let config = shared.config.load();
+    let Some(mut permit) = shared.hub.admit(config.max_connections) else {
         let error = "The server has reached its limit of connections";
         return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, error, retry_after: FULL_RETRY });
     };
-    if let Some(peer) = peer {
-        admit_address(shared, &mut permit, peer)?;
-    }
+    admit_client(shared, &mut permit, peer)?;
     Ok(permit)
+}
+
+/// Counts an admitted connection for the address of its peer, unless that is a trusted proxy.
+pub(crate) fn admit_client(shared: &ServerContext, permit: &mut ConnectionPermit, peer: Peer) -> Result<(), Refusal> {
+    match peer.address() {
+        Some(address) if !peer.is_one_of(&shared.config.load().trusted_proxies) => {
+            admit_address(shared, permit, address.ip())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Counts an admitted connection, and its handshake, for the address of its client.
@@ -80,7 +97,7 @@ pub(crate) fn admit_address(
 /// Logs that a connection was refused, unless such lines are being throttled.
 pub(crate) fn log_refusal(shared: &ServerContext, peer: Option<std::net::SocketAddr>, refusal: &Refusal) {
     if let Some(suppressed) = shared.refusals.pass() {
-        let peer = peer.map(tracing::field::display);
+        let peer = peer.map(PeerText).map(tracing::field::display);
         tracing::warn!(peer, suppressed, "refused a connection with {}: {}", refusal.status.as_u16(), refusal.error);
     }
 }

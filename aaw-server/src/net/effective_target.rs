@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hyper::header::{HOST, HeaderMap};
 use hyper::{Uri, Version};
 
+use crate::net::forwarded::ClientInfo;
 use crate::origin::Scheme;
 
 /// The scheme and the host of a request's target, as its client sees them.
@@ -16,16 +17,25 @@ pub(crate) struct EffectiveTarget<'a> {
 }
 
 impl<'a> EffectiveTarget<'a> {
-    /// Returns the target of a request, which arrived over a connection of this scheme. This is the only place that decides
-    /// what the host and the scheme of a request are.
+    /// Returns the target of a request of this client, which arrived over a connection of this scheme. This is the only place
+    /// that decides what the host and the scheme of a request are. What a trusted proxy states of them takes precedence.
     ///
     /// HTTP/2 states the scheme in each request (RFC 9113, 8.3.1). An absolute target of HTTP/1.1 has one as well, and means
     /// nothing: the client writes it, not its TLS.
-    pub(crate) fn of(connection: Scheme, version: Version, headers: &'a HeaderMap, uri: &'a Uri) -> Self {
+    pub(crate) fn of(
+        client: &'a ClientInfo,
+        connection: Scheme,
+        version: Version,
+        headers: &'a HeaderMap,
+        uri: &'a Uri,
+    ) -> Self {
         let stated = uri.scheme_str().filter(|_| version >= Version::HTTP_2);
         let is_https = connection == Scheme::Https || stated == Some(Scheme::Https.as_str());
-        let scheme = if is_https { Scheme::Https } else { Scheme::Http };
-        Self { scheme, host: named_host(headers, uri) }
+        let of_request = if is_https { Scheme::Https } else { Scheme::Http };
+        Self {
+            scheme: client.scheme.unwrap_or(of_request),
+            host: client.host.as_deref().map(Cow::Borrowed).or_else(|| named_host(headers, uri)),
+        }
     }
 }
 
@@ -45,8 +55,27 @@ mod tests {
     fn target(connection: Scheme, version: Version, host: Option<&'static str>, uri: &str) -> (Scheme, Option<String>) {
         let headers = host.map(|host| (HOST, HeaderValue::from_static(host))).into_iter().collect();
         let uri = uri.parse().expect("a target");
-        let EffectiveTarget { scheme, host } = EffectiveTarget::of(connection, version, &headers, &uri);
+        let client = ClientInfo::default();
+        let EffectiveTarget { scheme, host } = EffectiveTarget::of(&client, connection, version, &headers, &uri);
         (scheme, host.map(Cow::into_owned))
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_states_takes_precedence() {
+        let headers = [(HOST, HeaderValue::from_static("internal"))].into_iter().collect();
+        let uri = "/".parse().expect("a target");
+        let of = |scheme, host: Option<&str>| {
+            let client = ClientInfo { scheme, host: host.map(str::to_owned), ..ClientInfo::default() };
+            let EffectiveTarget { scheme, host } =
+                EffectiveTarget::of(&client, Scheme::Http, Version::HTTP_11, &headers, &uri);
+            (scheme, host.map(Cow::into_owned))
+        };
+        assert_eq!(of(Some(Scheme::Https), Some("a.example:1")), (Scheme::Https, Some("a.example:1".into())));
+        assert_eq!(of(Some(Scheme::Https), None), (Scheme::Https, Some("internal".into())));
+        assert_eq!(of(None, Some("a.example")), (Scheme::Http, Some("a.example".into())));
+        let client = ClientInfo { scheme: Some(Scheme::Http), ..ClientInfo::default() };
+        let target = EffectiveTarget::of(&client, Scheme::Https, Version::HTTP_11, &headers, &uri);
+        assert_eq!(target.scheme, Scheme::Http, "a proxy that encrypts what it has received over plain HTTP");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use aaw_protocol::{Code, Failure, codec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::http_connection::HttpConnection;
+use crate::net::http_connection::{HttpConnection, log_refusal};
 use crate::origin::Scheme;
 
 /// The most bytes that hyper accepts as the head of a request.
@@ -131,7 +131,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for ErrorBodies<S> {
             self.has_request_line = head.contains(&b'\n');
             // hyper responds as to any other text that is no request.
             if head.starts_with(&TLS_HANDSHAKE) && self.connection.scheme == Scheme::Http {
-                self.connection.log_refusal("connection", "TLS (https:// or wss://) on a port that speaks plain HTTP");
+                let (shared, peer) = (&self.connection.shared, self.connection.peer.address());
+                log_refusal(shared, peer, "connection", "TLS (https:// or wss://) on a port that speaks plain HTTP");
             }
         }
         Poll::Ready(read)

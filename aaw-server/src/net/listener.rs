@@ -11,6 +11,7 @@ use crate::error::StartError;
 use crate::listen_address::{BoundAddress, ListenAddress};
 #[cfg(unix)]
 use crate::net::unix_socket::UnixSocket;
+use crate::trusted_proxy::Peer;
 
 /// A listening socket that another program has opened, such as a service manager. Made from one of the standard library:
 /// `TcpListener`, or `UnixListener` on Unix.
@@ -68,12 +69,12 @@ pub(crate) enum Accepted {
 }
 
 impl Accepted {
-    /// The address of the peer. Those of Unix sockets have none.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
+    /// The other end.
+    pub(crate) fn peer(&self) -> Peer {
         match self {
-            Self::Tcp(_, address) => Some(*address),
+            Self::Tcp(_, address) => Peer::Tcp(*address),
             #[cfg(unix)]
-            Self::Unix(_) => None,
+            Self::Unix(_) => Peer::Unix,
         }
     }
 }

@@ -32,7 +32,8 @@ pub(crate) enum OriginCheckError {
     ForeignOrigin(String),
     #[error(
         "The origin {origin:?} is not allowed: its host is that of the request, but the request arrived over {scheme}. If a \
-         proxy in front of the server changes the scheme, start the server with --allow-origin {origin}"
+         proxy in front of the server changes the scheme, start the server with the proxy's address in --trusted-proxy, or with \
+         --allow-origin {origin}"
     )]
     OtherScheme { origin: String, scheme: &'static str },
     #[error(

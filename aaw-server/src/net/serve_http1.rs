@@ -29,7 +29,7 @@ pub(super) async fn serve_http1<S: Transport>(
 ) {
     let shared = &connection.shared;
     let Config { handshake_timeout, keep_alive_timeout, close_timeout, .. } = *shared.config.load().config;
-    let peer = connection.address.map(tracing::field::display);
+    let peer = connection.peer;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let (socket, backlog) = http_socket(socket, connection);
@@ -39,7 +39,8 @@ pub(super) async fn serve_http1<S: Transport>(
         let has_body = !request.body().is_end_stream();
         let keep_alive = keep_alive.clone().filter(|_| keep_alive::is_wanted(&request));
         let connection = Arc::clone(connection);
-        let response = service.respond(request, RequestGuard::new(&connection));
+        let guard = RequestGuard::new(&connection, request.headers());
+        let response = service.respond(request, guard);
         async move {
             let mut response = response.await;
             let status = response.status();
@@ -72,9 +73,9 @@ pub(super) async fn serve_http1<S: Transport>(
         biased;
         result = http.as_mut() => result,
         () = refused => {
-            return tracing::debug!(peer, "closed an HTTP connection that held too much memory");
+            return tracing::debug!(%peer, "closed an HTTP connection that held too much memory");
         }
-        () = idle => return tracing::debug!(peer, "closed an idle HTTP connection"),
+        () = idle => return tracing::debug!(%peer, "closed an idle HTTP connection"),
         () = draining => {
             http.as_mut().graceful_shutdown();
             // A request in progress gets its response. The rest of one that is still arriving is not waited for: it
@@ -91,6 +92,6 @@ pub(super) async fn serve_http1<S: Transport>(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(peer, "an HTTP connection failed: {error}");
+        tracing::debug!(%peer, "an HTTP connection failed: {error}");
     }
 }

@@ -53,13 +53,14 @@ pub(super) async fn serve_http2<S: Transport>(
     let shared = &connection.shared;
     let Config { handshake_timeout, keep_alive_timeout, write_timeout, close_timeout, .. } =
         *shared.config.load().config;
-    let peer = connection.address.map(tracing::field::display);
+    let peer = connection.peer;
     let draining = shared.shutdown.reached(ShutdownPhase::Draining);
     let aborting = shared.shutdown.reached(ShutdownPhase::Aborting);
     let socket = WriteTimeout::new(DisconnectDetector::new(socket), write_timeout);
     let backlog = socket.backlog();
     let respond = service_fn(|request: Request<Incoming>| {
-        let response = service.respond(request, RequestGuard::new(connection));
+        let guard = RequestGuard::new(connection, request.headers());
+        let response = service.respond(request, guard);
         async move { Ok::<_, Infallible>(response.await) }
     });
     let mut http = http2::Builder::new(TokioExecutor::new());
@@ -82,7 +83,7 @@ pub(super) async fn serve_http2<S: Transport>(
         biased;
         result = http.as_mut() => result,
         () = refused => {
-            return tracing::debug!(peer, "closed an HTTP connection that held too much memory");
+            return tracing::debug!(%peer, "closed an HTTP connection that held too much memory");
         }
         () = async { tokio::select! { () = idle => {}, () = draining => {} } } => {
             // Tells the client which requests are still served. One that it sends meanwhile, it sends again over another
@@ -96,7 +97,7 @@ pub(super) async fn serve_http2<S: Transport>(
         }
     };
     if let Err(error) = result {
-        tracing::debug!(peer, "an HTTP connection failed: {error}");
+        tracing::debug!(%peer, "an HTTP connection failed: {error}");
     }
 }
 

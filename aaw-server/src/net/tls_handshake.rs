@@ -1,7 +1,6 @@
 //! The TLS handshake of an accepted connection.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aaw_protocol::{Code, Failure, codec};
@@ -16,6 +15,7 @@ use crate::connection::MAX_UNFLUSHED_BYTES;
 use crate::net::context::ServerContext;
 use crate::net::http_connection::log_refusal;
 use crate::net::shutdown_phase::ShutdownPhase;
+use crate::trusted_proxy::Peer;
 
 /// The most bytes of a plain request that are read after the response to it, so that the client receives that.
 const DISCARDED_BYTES: u64 = 64 << 10;
@@ -26,7 +26,7 @@ pub(super) type Encrypted = Box<TlsStream<TcpStream>>;
 /// Performs the handshake. `None` if it fails, which has been logged.
 pub(super) async fn handshake(
     socket: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     config: &Arc<rustls::ServerConfig>,
     shared: &ServerContext,
 ) -> Option<Encrypted> {
@@ -36,7 +36,7 @@ pub(super) async fn handshake(
         let mut first = [0];
         match socket.peek(&mut first).await {
             Ok(1) if first[0].is_ascii_uppercase() => {
-                log_refusal(shared, Some(peer), "connection", "plain HTTP on a port that speaks TLS");
+                log_refusal(shared, peer.address(), "connection", "plain HTTP on a port that speaks TLS");
                 refuse_plain(socket).await;
                 return None;
             }

@@ -15,6 +15,7 @@ use crate::net::handshake::{is_upgrade, plain_text, respond};
 use crate::net::health;
 use crate::net::http_connection::RequestGuard;
 use crate::net::request_service::RequestService;
+use crate::path_prefix::{Below, PathPrefix};
 
 /// Serves WebSockets only.
 #[derive(Debug, Clone)]
@@ -38,8 +39,14 @@ impl RequestService for UpgradeOnly {
         guard: RequestGuard,
     ) -> impl Future<Output = Response<String>> + Send + 'static {
         let is_upgrade = is_upgrade(request.headers());
+        let prefix = &guard.connection().shared.config.load().path_prefix;
+        match prefix.strip(request.uri()) {
+            Below::Unchanged => {}
+            Below::Stripped(target) | Below::AtPrefix(target) => *request.uri_mut() = target,
+            Below::Outside => return ready(outside_prefix(prefix)),
+        }
         ready(match request.uri().path() {
-            _ if is_upgrade => respond(guard.connection(), &mut request),
+            _ if is_upgrade => respond(&guard, &mut request),
             health::HEALTH_PATH => health_response(request.method(), health::health()),
             health::READINESS_PATH => health_response(request.method(), health::readiness(&guard.connection().shared)),
             _ => upgrade_required(),
@@ -68,6 +75,10 @@ fn upgrade_required() -> Response<String> {
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     response
+}
+
+fn outside_prefix(prefix: &PathPrefix) -> Response<String> {
+    plain_text(StatusCode::NOT_FOUND, format!("Nothing is served at this path. WebSockets are accepted at {prefix}\n"))
 }
 
 #[cfg(test)]

@@ -46,6 +46,10 @@ impl Server {
     /// terminates itself: aaw does not know of it, except over HTTP/2. Limiting the size of request heads, and the time in
     /// which they arrive, is up to the program.
     ///
+    /// Serve the app with `into_make_service_with_connect_info::<SocketAddr>()`, which is how aaw learns the address of each
+    /// peer: without it the limits of an address, such as those of failed log-ins, do not apply, and
+    /// [`Config::trusted_proxies`](crate::Config::trusted_proxies) has no effect.
+    ///
     /// ```
     /// use aaw_server::{Config, Server};
     /// use axum::{Router, routing::get};
@@ -56,7 +60,7 @@ impl Server {
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
     /// # let ctrl_c = async {};
-    /// axum::serve(listener, app)
+    /// axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>())
     ///     .with_graceful_shutdown(async move {
     ///         ctrl_c.await;
     ///         aaw.stop().await;

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const FLAGS: [&str; 31] = [
+const FLAGS: [&str; 35] = [
     "config",
     "port",
     "host",
@@ -16,6 +16,10 @@ const FLAGS: [&str; 31] = [
     "tls-email",
     "tls-directory",
     "allow-origin",
+    "trusted-proxy",
+    "forwarded-header",
+    "proxy-protocol",
+    "path-prefix",
     "max-connections",
     "max-connections-per-address",
     "contention-delay",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aaw_client::connect;
 use aaw_tests::cargo::{artifacts, nested_target, workspace};
 use aaw_tests::process::BUILD_DEADLINE;
-use aaw_tests::{DEADLINE, HttpRequest, Process, TestServer, WireClient, until, within};
+use aaw_tests::{DEADLINE, HttpRequest, Process, RawConnection, TestServer, WireClient, until, within};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -302,6 +302,22 @@ async fn every_flag_can_be_set_by_an_environment_variable() {
     }
     WireClient::connect_v1(address).await.call("ping", "null").await.assert_eq(r#"{"pong":true}"#);
     assert_eq!(server.json().await["event"], "ping");
+}
+
+#[tokio::test]
+async fn a_server_behind_a_proxy_is_below_a_path_and_reads_the_header_of_the_proxy() {
+    let flags =
+        ["--proxy-protocol", "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "unix", "--path-prefix", "/app/"];
+    let (server, url) = serve(events().await, &flags).await;
+    assert!(server.stderr().contains("/app (127.0.0.1:"), "{}", server.stderr());
+    let address = url.strip_prefix("ws://").unwrap().parse().unwrap();
+    let request = |target| HttpRequest::post(address, target, "").header("Origin", "https://evil.example");
+    let mut raw = RawConnection::connect(address).await;
+    raw.send(b"PROXY TCP4 203.0.113.7 127.0.0.1 56324 1337\r\n").await;
+    assert_eq!(request("/app/events/ping").send_over(&mut raw).await.status, 403);
+    server.stderr_line(&["refused a request", "203.0.113.7:56324"]).await;
+    assert_eq!(request("/events/ping").send_over(&mut raw).await.status, 404);
+    fails_to_serve(&["--proxy-protocol"], &["needs a trusted proxy", "trusted_proxies"]).await;
 }
 
 #[tokio::test]

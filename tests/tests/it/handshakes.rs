@@ -60,6 +60,22 @@ async fn a_call_over_http_sees_its_own_request() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_a_call_sees_its_client_and_what_that_has_requested() {
+    let server = start(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.allow_hosts = vec!["api.example.org".parse().unwrap()];
+    })
+    .await;
+    let headers =
+        [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "api.example.org")];
+    let expected = ["203.0.113.7".into(), true.into(), Value::from("api.example.org")];
+    let check = |seen: Value| assert_eq!(["peer", "secure", "host"].map(|name| seen[name].clone()), expected);
+    check(connect(&server, "/", &headers).await.call("seen", "null").await.value());
+    let post = HttpRequest::post(server.addr, "/events/seen", "");
+    check(headers.iter().fold(post, |post, (name, value)| post.header(name, value)).send().await.json());
+}
+
+#[tokio::test]
 async fn a_request_that_is_too_large_to_be_kept_is_refused() {
     let server = start(|config| config.max_handshake_bytes = 400).await;
     let large = "x".repeat(400);

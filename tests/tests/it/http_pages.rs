@@ -120,7 +120,7 @@ async fn a_folder_is_served_without_hidden_files_and_files_outside_of_it() {
         assert!(file.header("content-type").unwrap().starts_with(kind), "{target}: {file:?}");
         assert_eq!(file.header("x-content-type-options"), Some("nosniff"), "{target}");
     }
-    assert_eq!(get(&server, "/sub").await.header("location"), Some("/sub/"));
+    assert_eq!(get(&server, "/sub").await.header("location"), Some("./sub/"));
     for target in [
         "/../secret.txt",
         "/%2e%2e/secret.txt",

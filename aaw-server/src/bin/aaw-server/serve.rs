@@ -165,9 +165,9 @@ fn log_addresses(config: &Config, server: &BoundServer) {
             continue;
         };
         let host = host_of_url(address.ip(), host_of(config, bound));
-        let port = address.port();
-        tracing::info!("listening on ws{s}://{host}:{port} ({address})");
-        url.get_or_insert_with(|| format!("http{s}://{host}:{port}"));
+        let (port, prefix) = (address.port(), config.path_prefix.as_str());
+        tracing::info!("listening on ws{s}://{host}:{port}{prefix} ({address})");
+        url.get_or_insert_with(|| format!("http{s}://{host}:{port}{prefix}"));
     }
     if let Some(url) = url {
         let path = if config.http.static_dir.is_some() { "/events" } else { "/" };

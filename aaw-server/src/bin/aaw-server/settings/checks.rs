@@ -43,6 +43,11 @@ pub(super) fn find(values: &Values) -> Vec<Contradiction> {
             "an upload must be able to buffer an item of the largest size",
         ),
         (
+            !config.proxy_protocol || !config.trusted_proxies.is_empty(),
+            ["proxy_protocol", "trusted_proxies"],
+            "the PROXY protocol needs a trusted proxy, whose connections begin with it",
+        ),
+        (
             values.program.tls.cert.is_some() == values.program.tls.key.is_some(),
             ["tls.cert", "tls.key"],
             "a certificate and its key belong together",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aaw_server::auth::RateLimit;
-use aaw_server::config::{AllowedHost, AllowedOrigin, ListenAddress};
+use aaw_server::config::{AllowedHost, AllowedOrigin, ForwardedHeader, ListenAddress, PathPrefix, TrustedProxy};
 
 use super::choices::{LogFormat, WatchMode};
 use super::kind::Value;
@@ -63,6 +63,9 @@ plain_fields! {
     Vec<AllowedOrigin>: Origins;
     Vec<AllowedHost>: Hosts;
     Vec<ListenAddress>: Addresses;
+    Vec<TrustedProxy>: Proxies;
+    ForwardedHeader: ForwardedHeader;
+    PathPrefix: PathPrefix;
     Vec<String>: Texts;
     Option<String>: OptionalText;
     RateLimit: Rate;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aaw_server::auth::RateLimit;
-use aaw_server::config::{AllowedHost, AllowedOrigin, InvalidHost, InvalidListenAddress, InvalidOrigin, ListenAddress};
+use aaw_server::config::{
+    AllowedHost, AllowedOrigin, ForwardedHeader, InvalidForwardedHeader, InvalidHost, InvalidListenAddress,
+    InvalidOrigin, InvalidPathPrefix, InvalidTrustedProxy, ListenAddress, PathPrefix, TrustedProxy,
+};
 use tracing_subscriber::EnvFilter;
 
 /// No upper bound of a [`Kind::Number`] other than that of the field.
@@ -54,6 +57,12 @@ pub(super) enum Kind {
     Hosts,
     /// A list of addresses to listen on, as [`Origins`](Self::Origins).
     Addresses,
+    /// A list of proxies, as [`Origins`](Self::Origins).
+    Proxies,
+    /// The kind of headers that proxies state the client in.
+    ForwardedHeader,
+    /// A path below which the server is reached.
+    PathPrefix,
     /// A list of texts.
     Texts,
     /// A text; the empty one stands for none.
@@ -82,6 +91,9 @@ pub(super) enum Value {
     Origins(Vec<AllowedOrigin>),
     Hosts(Vec<AllowedHost>),
     Addresses(Vec<ListenAddress>),
+    Proxies(Vec<TrustedProxy>),
+    ForwardedHeader(ForwardedHeader),
+    PathPrefix(PathPrefix),
     Texts(Vec<String>),
     Rate(RateLimit),
 }
@@ -117,6 +129,17 @@ impl Kind {
             Self::Addresses => {
                 let addresses = list(text).map(str::parse).collect::<Result<_, _>>();
                 return addresses.map(Value::Addresses).map_err(|error: InvalidListenAddress| error.to_string());
+            }
+            Self::Proxies => {
+                let proxies = list(text).map(str::parse).collect::<Result<_, _>>();
+                return proxies.map(Value::Proxies).map_err(|error: InvalidTrustedProxy| error.to_string());
+            }
+            Self::ForwardedHeader => {
+                let header = text.parse().map(Value::ForwardedHeader);
+                return header.map_err(|error: InvalidForwardedHeader| error.to_string());
+            }
+            Self::PathPrefix => {
+                return text.parse().map(Value::PathPrefix).map_err(|error: InvalidPathPrefix| error.to_string());
             }
             Self::Texts => Some(Value::Texts(list(text).map(str::to_owned).collect())),
             Self::Mode => u64::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).map(Value::Number),
@@ -157,6 +180,9 @@ impl Kind {
             Self::Origins => "a list of origins".into(),
             Self::Hosts => "a list of host names".into(),
             Self::Addresses => "a list of addresses, such as 127.0.0.1:1337, [::]:443 or unix:/run/aaw.sock".into(),
+            Self::Proxies => "a list of proxies, such as 127.0.0.1, 10.0.0.0/8 or unix".into(),
+            Self::ForwardedHeader => "x-forwarded-for or forwarded".into(),
+            Self::PathPrefix => "a path such as /app".into(),
             Self::Texts => "a list of texts".into(),
             Self::TextOrNone => "a text".into(),
             Self::Mode => "permissions in octal, such as 660 or 666".into(),
@@ -179,6 +205,9 @@ impl Kind {
             Self::Origins => "ORIGIN",
             Self::Hosts => "HOST",
             Self::Addresses => "ADDRESS",
+            Self::Proxies => "CIDR",
+            Self::ForwardedHeader => "HEADER",
+            Self::PathPrefix => "PATH",
             Self::Texts | Self::TextOrNone => "TEXT",
             Self::Mode => "MODE",
             Self::Rate => "RATE",
@@ -189,7 +218,7 @@ impl Kind {
 
     /// Whether a value is a list: an array in the file, and a flag that may be given several times.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Hosts | Self::Addresses | Self::Texts)
+        matches!(self, Self::Origins | Self::Hosts | Self::Addresses | Self::Proxies | Self::Texts)
     }
 
     /// Writes a value as text, in the form that [`parse`](Self::parse) reads.
@@ -211,6 +240,10 @@ impl Kind {
             (_, Value::Origins(origins)) => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             (_, Value::Hosts(hosts)) => hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             (_, Value::Addresses(addresses)) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            (_, Value::Proxies(proxies)) => proxies.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            (_, Value::ForwardedHeader(header)) => header.to_string(),
+            // The root is an empty one.
+            (_, Value::PathPrefix(prefix)) => format!("/{}", prefix.as_str().trim_start_matches('/')),
             (_, Value::Texts(texts)) => texts.join(","),
             (_, Value::Rate(RateLimit { burst, refill_interval })) => {
                 format!("{burst} then 1 per {}", time_text(*refill_interval))
@@ -224,6 +257,7 @@ impl Kind {
             Value::Origins(origins) => toml_list(origins),
             Value::Hosts(hosts) => toml_list(hosts),
             Value::Addresses(addresses) => toml_list(addresses),
+            Value::Proxies(proxies) => toml_list(proxies),
             Value::Texts(texts) => toml_list(texts),
             _ if self == Self::Mode => quote(&self.to_text(value)),
             Value::Switch(_) if self == Self::Switch => self.to_text(value),
@@ -368,6 +402,9 @@ mod tests {
             Kind::Origins,
             &[("https://a.example, *", Some("https://a.example,*")), ("", Some("")), ("a.example", None)],
         );
+        check(Kind::Proxies, &[("10.0.0.0/8, unix", Some("10.0.0.0/8,unix")), ("", Some("")), ("proxy.example", None)]);
+        check(Kind::ForwardedHeader, &[("Forwarded", Some("forwarded")), ("x-real-ip", None), ("", None)]);
+        check(Kind::PathPrefix, &[("/app/", Some("/app")), ("/", Some("/")), ("app", None), ("", None)]);
         check(Kind::PathOrOff, &[("off", Some("off")), ("", Some("off")), ("a b", Some("a b"))]);
         check(
             Kind::LogLevel,
