@@ -278,7 +278,7 @@ impl Address {
     ///
     /// # Errors
     /// If it would have to wait for too long.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "there are no HTTP requests"))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only HTTP requests and tests use it"))]
     pub(crate) fn take_request(&self, now: Instant, bytes: usize, cost: u32) -> Result<Duration, Failure> {
         let Some(share) = self.share() else { return Ok(Duration::ZERO) };
         match self.call_refusal(now, share) {

@@ -32,12 +32,17 @@ pub(crate) async fn serve(events: &Path, flags: &[&str]) -> (Process, String) {
 
 /// Starts a server, and checks that it exits with code 1 and that its output contains all of `words`.
 async fn fails_to_serve(args: &[&str], words: &[&str]) {
+    exits_with(1, args, words).await;
+}
+
+/// Starts a server, and checks its exit code and that its output contains all of `words`.
+async fn exits_with(code: i32, args: &[&str], words: &[&str]) {
     let mut command = Command::new(&artifacts().await.server);
     command.args(args).env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", nested_target());
     let mut server = Process::start_building(command);
     let status = server.exited().await;
     let errors = server.stderr();
-    assert_eq!(status.code(), Some(1), "{errors}");
+    assert_eq!(status.code(), Some(code), "{errors}");
     assert!(words.iter().all(|word| errors.contains(word)), "expected {words:?} in:\n{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
 }
@@ -317,7 +322,8 @@ async fn a_server_behind_a_proxy_is_below_a_path_and_reads_the_header_of_the_pro
     assert_eq!(request("/app/events/ping").send_over(&mut raw).await.status, 403);
     server.stderr_line(&["refused a request", "203.0.113.7:56324"]).await;
     assert_eq!(request("/events/ping").send_over(&mut raw).await.status, 404);
-    fails_to_serve(&["--proxy-protocol"], &["needs a trusted proxy", "trusted_proxies"]).await;
+    let contradiction = "trusted_proxies is none (default): the PROXY protocol needs a trusted proxy";
+    exits_with(2, &["--proxy-protocol"], &[contradiction]).await;
 }
 
 #[tokio::test]

@@ -139,7 +139,9 @@ impl Settings {
         let describe = |key: &str| {
             let index = SETTINGS.iter().position(|setting| setting.key == key);
             index.map_or_else(String::new, |index| {
-                format!("{key} is {} ({})", SETTINGS[index].text(&self.values), self.sources[index])
+                let text = SETTINGS[index].text(&self.values);
+                let text = if text.is_empty() { "none" } else { &text };
+                format!("{key} is {text} ({})", self.sources[index])
             })
         };
         let contradictions = checks::find(&self.values).into_iter();
