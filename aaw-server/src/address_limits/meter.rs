@@ -26,7 +26,8 @@ pub(crate) struct AddressMeter {
     bytes: u32,
     calls: u32,
     /// Until when nothing must be read.
-    paused_until: Option<Instant>,
+    /// Boxed, since most connections never wait.
+    paused_until: Option<Box<Instant>>,
     /// Whether the last turn was used up.
     is_greedy: bool,
     /// Whether the last batch had to wait.
@@ -37,7 +38,9 @@ pub(crate) struct AddressMeter {
 
 impl AddressMeter {
     pub(crate) fn new(address: Option<Arc<Address>>) -> Self {
-        Self { address, ..Self::default() }
+        let mut meter = Self::default();
+        meter.address = address;
+        meter
     }
 
     /// Counts bytes that were read.
@@ -59,8 +62,8 @@ impl AddressMeter {
     /// [`due`](Self::due).
     pub(crate) fn before_read(&mut self, now: Instant, len: usize) -> Option<usize> {
         let Some(address) = &self.address else { return Some(len) };
-        if let Some(until) = self.paused_until {
-            if now < until {
+        if let Some(until) = &self.paused_until {
+            if now < **until {
                 return None;
             }
             self.paused_until = None;
@@ -78,7 +81,7 @@ impl AddressMeter {
             let wait = address.take(now, bytes, calls, share);
             self.is_limited = !wait.is_zero();
             if self.is_limited {
-                self.paused_until = now.checked_add(wait);
+                self.paused_until = now.checked_add(wait).map(Box::new);
                 return None;
             }
         }
@@ -89,7 +92,7 @@ impl AddressMeter {
 
     /// Returns when the connection may read again, if it has to wait.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.paused_until
+        self.paused_until.as_deref().copied()
     }
 
     /// Returns the failure of a call that has just arrived, if it must not run.

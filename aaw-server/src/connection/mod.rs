@@ -49,6 +49,7 @@ mod stream_pump;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod waiting_commands;
 
 pub(crate) use socket::ClientSocket;
 #[cfg(feature = "tls")]

@@ -84,7 +84,7 @@ impl Connection {
             grant_number,
             socket,
             decoder,
-            unread: Box::default(),
+            unread: None,
             unsent: FrameBuffer::default(),
             permit: None,
             meter: AddressMeter::default(),

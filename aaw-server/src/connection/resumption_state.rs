@@ -49,7 +49,8 @@ pub(super) struct NewSocket {
     pub(super) grant_number: u64,
     pub(super) socket: ClientSocket,
     pub(super) decoder: MessageDecoder,
-    pub(super) unread: Box<[u8]>,
+    #[expect(clippy::box_collection, reason = "as in the connection that continues")]
+    pub(super) unread: Option<Box<Vec<u8>>>,
     /// What was not written to it, such as the rest of a pong whose beginning was.
     pub(super) unsent: FrameBuffer,
     /// The permit of the connection that the socket belonged to until now.

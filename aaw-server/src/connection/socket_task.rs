@@ -1,7 +1,6 @@
 //! The task that owns a connection's socket: reads, lets [`ConnectionState`] handle what arrives, writes, keeps time.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use super::resumption_state::{NewSocket, UnacknowledgedStage};
 use super::scratch::Scratch;
 use super::socket::{ClientSocket, MAX_UNFLUSHED_BYTES, Socket as _};
 use super::state::{ConnectionInput, ConnectionState};
+use super::waiting_commands::WaitingCommands;
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
@@ -73,7 +73,8 @@ struct SocketTask {
     socket: Option<ClientSocket>,
     decoder: MessageDecoder,
     /// What was read and not decoded yet, because the turn was used up or the client does not read its responses.
-    unread: Box<[u8]>,
+    #[expect(clippy::box_collection, reason = "one pointer instead of three: mostly there is nothing")]
+    unread: Option<Box<Vec<u8>>>,
     state: ConnectionState,
     timer: Pin<Box<Sleep>>,
     /// Of a socket that accepts nothing. Boxed, since most sockets accept everything.
@@ -174,7 +175,7 @@ impl SocketTask {
             dispatch,
             config: Arc::clone(&config),
             output: FrameBuffer::default(),
-            commands: VecDeque::new(),
+            commands: WaitingCommands::default(),
             memory,
             meter,
             pending_calls: 0,
@@ -186,7 +187,7 @@ impl SocketTask {
             draining: false,
             end: None,
             bad_frames: 0,
-            origin,
+            origin: origin.map(Box::new),
             resumption: None,
             resuming: None,
             resumption_hooks: None,
@@ -197,7 +198,7 @@ impl SocketTask {
             socket: Some(socket),
             decoder: decoder(&config),
             // A copy of these few bytes, mostly none: they lie in a buffer of hyper that would live as long as they do.
-            unread: Box::from(&read_ahead[..]),
+            unread: (!read_ahead.is_empty()).then(|| Box::new(read_ahead.to_vec())),
             state,
             timer,
             stall: None,
@@ -246,7 +247,12 @@ impl SocketTask {
         let lingering = abort_expecting_response(protocol.into_tasks(), config.max_linger_poll_time);
         let info = end.close_info();
         if let Some(socket) = socket {
-            close(Remains { socket, decoder, unread: unread.into(), log, held }, end, config.close_timeout).await;
+            close(
+                Remains { socket, decoder, unread: unread.map(|unread| *unread).unwrap_or_default(), log, held },
+                end,
+                config.close_timeout,
+            )
+            .await;
         }
         // What the deadline of a shutdown finds still running is dropped.
         let stopped = async {
@@ -439,8 +445,10 @@ impl SocketTask {
                 self.waits_for_client = true;
                 return Poll::Pending;
             };
-            let mut unread = std::mem::take(&mut self.unread);
-            let bytes = if unread.is_empty() {
+            let mut unread = self.unread.take();
+            let bytes = if let Some(unread) = &mut unread {
+                &mut unread[..]
+            } else {
                 match socket.poll_read(cx, &mut input[..read_len]) {
                     Poll::Pending => {
                         self.waits_for_client = true;
@@ -454,13 +462,11 @@ impl SocketTask {
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(ConnectionEnd::Broken(error)),
                 }
-            } else {
-                &mut unread[..]
             };
             let mut decoded = 0;
             let end = self.decode_all(now, bytes, &mut decoded, budget);
             if decoded < bytes.len() {
-                self.unread = Box::from(&bytes[decoded..]);
+                self.unread = Some(Box::new(bytes[decoded..].to_vec()));
             }
             if let Some(end) = end {
                 return Poll::Ready(end);
@@ -641,7 +647,12 @@ impl SocketTask {
     fn note_held(&mut self, cx: &mut Context<'_>, now: Instant) {
         let log = self.state.peer().mailbox.log_state();
         let unflushed = if self.is_unflushed { MAX_UNFLUSHED_BYTES } else { 0 };
-        let held = log.unsent + log.pushed + log.retained + self.unread.len() + self.decoder.stored() + unflushed;
+        let held = log.unsent
+            + log.pushed
+            + log.retained
+            + self.unread.as_ref().map_or(0, |unread| unread.capacity())
+            + self.decoder.stored()
+            + unflushed;
         let held = held + self.state.peer().context.handshake_bytes();
         self.held.set(held);
         self.state.memory.set_slow_client(log.unsent >= self.state.config.max_unsent_response_bytes);
@@ -694,7 +705,7 @@ impl SocketTask {
             per_network: state.config.max_away_connections_per_address,
         });
         resumption.uncounted = UncountedFrames::default();
-        self.unread = Box::default();
+        self.unread = None;
         self.decoder = decoder(&state.config);
         (self.blocked, self.is_unflushed, self.waits_for_client) = (false, false, true);
         self.stall = None;
@@ -817,6 +828,6 @@ mod tests {
     /// [`SparseMap`](aaw_protocol::sparse_map::SparseMap).
     #[test]
     fn the_task_of_a_connection_is_small() {
-        assert!(size_of::<SocketTask>() <= 824, "{} bytes", size_of::<SocketTask>());
+        assert!(size_of::<SocketTask>() <= 576, "{} bytes", size_of::<SocketTask>());
     }
 }

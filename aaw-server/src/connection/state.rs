@@ -1,6 +1,5 @@
 //! What a connection does with its inputs: messages, commands, queued calls and the time.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ use super::end::ConnectionEnd;
 use super::frame_log;
 use super::open_hook::OpenHook;
 use super::resumption_state::{Resuming, Resumption, ResumptionHooks};
+use super::waiting_commands::WaitingCommands;
 use crate::address_limits::AddressMeter;
 use crate::config::Config;
 use crate::dispatch::{CallSource, Dispatch};
@@ -38,7 +38,7 @@ pub(super) struct ConnectionState {
     /// The frames of this turn. Between turns it is empty and has no memory.
     pub(super) output: FrameBuffer,
     /// Commands that were taken from the mailbox and not handled yet: they remain here only while the connection opens.
-    pub(super) commands: VecDeque<Command>,
+    pub(super) commands: WaitingCommands,
     /// What the connection holds.
     pub(super) memory: Arc<ConnectionBudget>,
     /// What its socket has used of the rates of its client's address.
@@ -59,8 +59,8 @@ pub(super) struct ConnectionState {
     /// Why the connection ends, once it does: the client's close frame, or the server's decision.
     pub(super) end: Option<Box<ConnectionEnd>>,
     pub(super) bad_frames: u32,
-    /// The `Origin` of the handshake.
-    pub(super) origin: Option<Arc<str>>,
+    /// The `Origin` of the handshake, until the connection is resumable. Boxed, since only pages have one.
+    pub(super) origin: Option<Box<Arc<str>>>,
     /// What a connection stores that its client can resume.
     pub(super) resumption: Option<Box<Resumption>>,
     /// The client wants to continue another connection on this socket.
@@ -202,11 +202,13 @@ impl ConnectionState {
             }
             return;
         }
-        while let Some(command) = self.commands.pop_front() {
+        while !self.commands.is_empty()
+            && let Some(command) = self.commands.pop_front()
+        {
             self.handle(now, ConnectionInput::Command(command));
         }
         // Releases the memory of a burst.
-        self.commands = VecDeque::new();
+        self.commands = WaitingCommands::default();
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {

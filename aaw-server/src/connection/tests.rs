@@ -311,7 +311,7 @@ async fn only_the_socket_of_the_last_grant_continues_a_connection() {
             grant_number,
             socket,
             decoder,
-            unread: Box::default(),
+            unread: None,
             unsent: FrameBuffer::default(),
             permit: None,
             meter: AddressMeter::default(),
